@@ -1,0 +1,97 @@
+# `make demo` builds the sample mix and audits it; `make test` runs lint, types and tests. `make help` lists the rest.
+# Needs python3 (3.10 or newer, or PYTHON=/path/to/one), make and a package index that pip can reach; everything else is pinned.
+
+PYTHON ?= python3
+# Processes that run tests side by side.
+WORKERS ?= 2
+# A package index that carries CPU builds of torch, for `make test-readers` where pip would otherwise choose a CUDA build.
+TORCH_INDEX ?=
+# No hash: its CPU builds carry other hashes and local version names (+cpu) on every index; all else is pinned by hash.
+TORCH := torch==2.13.0
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint types format test-readers campaign bench lock clean check-python
+
+PIP := -m pip --disable-pip-version-check --no-input
+# An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
+# So it is made again when one of these changes, never otherwise, and a leftover of another Python is replaced.
+KEY_OF = $(shell $(PYTHON) -c 'import hashlib, os, sys; \
+  parts = [repr((sys.version_info[:3], sys.executable, os.getcwd())).encode()]; \
+  parts += [open(name, "rb").read().partition(b"[tool.")[0] for name in sys.argv[1:]]; \
+  print(hashlib.sha256(b"".join(parts)).hexdigest()[:16])' $(1) 2>/dev/null)
+KEY = $(call KEY_OF,pyproject.toml requirements.lock)
+READERS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-readers.lock Makefile)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+	  echo "annealmix needs Python 3.10 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`." \
+	       "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+
+env: check-python ## make .venv from requirements.lock, only if that has changed
+	@test -e .venv/made-$(KEY) || $(MAKE) --no-print-directory .venv/made-$(KEY)
+
+.venv/made-%:
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) install --quiet --require-hashes -r requirements.lock
+	.venv/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: env ## build the sample mix from the shipped data, audit it, print the table
+	.venv/bin/annealmix build sample --out demo/sample --store demo/store
+	.venv/bin/annealmix audit demo/sample
+
+test: lint types ## lint, types and tests (what a change must pass)
+	.venv/bin/python -m pytest -n $(WORKERS)
+
+lint: env ## ruff
+	.venv/bin/ruff check .
+
+types: env ## mypy, strict
+	.venv/bin/mypy
+
+format: env ## ruff's formatter, on files that you name: make format FILES="a.py b.py"
+	.venv/bin/ruff format $(FILES)
+
+test-readers: check-python ## read a mix back with megatron-core and datatrove, in .venv-readers (CPU torch)
+	@test -e .venv-readers/made-$(READERS_KEY) || $(MAKE) --no-print-directory .venv-readers/made-$(READERS_KEY)
+	.venv-readers/bin/python -m pytest -m readers tests/readers
+
+.venv-readers/made-%:
+	rm -rf .venv-readers
+	$(PYTHON) -m venv .venv-readers
+	.venv-readers/bin/python tests/readers/refuse_cuda.py $(TORCH) $(TORCH_INDEX)
+	.venv-readers/bin/python $(PIP) install --quiet --require-hashes -r requirements.lock
+	.venv-readers/bin/python $(PIP) install --quiet --require-hashes --no-deps -r requirements-readers.lock
+	.venv-readers/bin/python $(PIP) install --quiet --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	.venv-readers/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	.venv-readers/bin/python $(PIP) check
+	touch $@
+
+campaign: env ## the slow tests: fault campaigns, many examples, scale
+	@.venv/bin/python -m pytest -m campaign -n $(WORKERS); status=$$?; \
+	  if [ $$status -eq 5 ]; then echo "no test is marked campaign yet"; else exit $$status; fi
+
+bench: env ## the side-by-side measurements of tests/benchmarks, one after another
+	@for script in tests/benchmarks/bench_*.py; do \
+	  [ -e "$$script" ] || { echo "tests/benchmarks holds no bench_*.py yet"; break; }; \
+	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
+
+lock: check-python ## resolve the locks again for Python 3.10 and newer (installs its resolver in .venv-lock)
+	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --quiet uv; }
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --extra test -o requirements.lock pyproject.toml
+	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
+	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
+	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
+	  --no-header --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
+
+clean: ## remove what make made
+	rm -rf .venv .venv-readers .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,104 @@
+"""A document's name and place: its content digest, and the order key that every selection follows.
+
+    digest    = blake2b-128 (RFC 7693) of the training text in UTF-8
+    order_key = blake2b-64 of the digest, keyed with the store's salt, read as a little-endian integer
+
+Order keys are uniform on [0, 2^64) and depend on nothing but the text. So a key range is a sample, two disjoint ranges are two
+disjoint samples, and equal texts share a key wherever they are published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from fractions import Fraction
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+SALT = b"annealmix-1"
+DIGEST_BYTES = 16
+KEY_SPACE = 1 << 64
+
+KeyRange = tuple[int, int]
+"""Half-open range of order keys; the upper bound may be 2^64."""
+
+
+def text_digest(text: bytes) -> bytes:
+    """Return the 16-byte digest of a training text that is already UTF-8."""
+    return blake2b(text, digest_size=DIGEST_BYTES).digest()
+
+
+def order_key(digest: bytes) -> int:
+    """Return the order key of a digest: 0 <= key < 2^64."""
+    return int.from_bytes(blake2b(digest, digest_size=8, key=SALT).digest(), "little")
+
+
+def order_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Order keys of many digests.
+
+    Args:
+        digests: uint64 [num_docs, 2], the two halves as `digest_columns` makes them.
+    """
+    raw = digests.astype(">u8").tobytes()
+    keys = b"".join(
+        blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=SALT).digest() for at in range(0, len(raw), DIGEST_BYTES)
+    )
+    return np.frombuffer(keys, "<u8").astype(np.uint64)
+
+
+def digest_columns(raw: bytes | bytearray | memoryview | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """View concatenated 16-byte digests as uint64 [num_docs, 2]; column order is byte order, so sorting agrees with bytes."""
+    return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def key_bound(share: Decimal) -> int:
+    """Turn an exact decimal share of the key space into a key: ceil(share * 2^64), so that ranges that touch never overlap."""
+    bound = Fraction(share) * KEY_SPACE
+    return -((-bound.numerator) // bound.denominator)
+
+
+def sort_order(
+    keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64], *ties: npt.NDArray[np.integer]
+) -> npt.NDArray[np.intp]:
+    """Return the permutation that sorts documents by (key, digest, *ties).
+
+    Keys are almost always distinct, so only the rows that share a key with another are compared further.
+
+    Args:
+        keys: uint64 [num_docs].
+        digests: uint64 [num_docs, 2].
+        ties: columns [num_docs], most significant first, that order documents of equal digest.
+    """
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    same = ordered[1:] == ordered[:-1]
+    if not same.any():
+        return order
+    tied = np.flatnonzero(np.concatenate(([False], same)) | np.concatenate((same, [False])))
+    rows = order[tied]
+    columns = [digests[rows, 0], digests[rows, 1], *(column[rows] for column in ties)]
+    order[tied] = rows[np.lexsort([*reversed(columns), keys[rows]])]
+    return order
+
+
+def disjoint(ranges: Iterable[KeyRange]) -> bool:
+    """Whether no two of the ranges share a key."""
+    ordered = sorted(ranges)
+    return all(left[1] <= right[0] for left, right in zip(ordered, ordered[1:], strict=False))
+
+
+def missing_ranges(wanted: KeyRange, present: Iterable[KeyRange]) -> list[KeyRange]:
+    """What of `wanted` no range of `present` covers, in ascending order."""
+    missing: list[KeyRange] = []
+    at, end = wanted
+    for low, high in sorted(present):
+        if high <= at or low >= end:
+            continue
+        if low > at:
+            missing.append((at, low))
+        at = max(at, high)
+    if at < end:
+        missing.append((at, end))
+    return missing

@@ -1,0 +1,83 @@
+"""A recipe together with what it refers to, and the digest that names it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mixtures.recipe_model import Recipe
+from mixtures.source import SourceDefinition
+from mixtures.tokenizer import TokenizerDefinition
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe with all that it refers to.
+
+    definitions: by source name.  excluded: in the recipe's order.  file: where the recipe was read.
+    """
+
+    recipe: Recipe
+    definitions: dict[str, SourceDefinition]
+    excluded: tuple[LoadedRecipe, ...]
+    tokenizer: TokenizerDefinition
+    file: Path
+
+    @property
+    def data(self) -> Path | None:
+        """The recipe's own data folder, if it has one."""
+        return self.file.parent / self.recipe.data if self.recipe.data else None
+
+    def canonical(self) -> dict[str, Any]:
+        """What the recipe asks, as dicts, lists, integers and strings.
+
+        It does not depend on where the file lies, on comments, order of keys, spelling of numbers, descriptions, published figures,
+        or the names and quotas of excluded recipes. The order of sources counts: it is their priority.
+        """
+        recipe = self.recipe
+        excluded = {json.dumps(taken, sort_keys=True): taken for other in self.excluded for taken in other._taken()}
+        canonical: dict[str, Any] = {
+            "name": recipe.name,
+            "tokenizer": {"name": self.tokenizer.name, "digest": self.tokenizer.digest},
+            "special_tokens": recipe.special_tokens,
+            "max_quarantined": _plain_decimal(recipe.max_quarantined),
+            "exclude": [excluded[key] for key in sorted(excluded)],
+            "sources": [{"name": name, **self._asked(name), **self._place(name)} for name in recipe.sources],
+        }
+        if budget := recipe.budget:
+            steps = {"steps": budget.steps, "batch": budget.batch, "sequence": budget.sequence}
+            canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
+        return canonical
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, in hex, of `canonical()` as JSON in ASCII with sorted keys and no white space."""
+        text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+    def _asked(self, name: str) -> dict[str, Any]:
+        request = self.recipe.sources[name]
+        rule = {key: value for key, value in request.shortfall.model_dump().items() if value is not None}
+        if request.all:
+            return {"all": "true"}
+        amount = {"tokens": request.tokens} if request.tokens is not None else {"weight": _plain_decimal(request.weight or Decimal(0))}
+        return {**amount, "shortfall": rule or "error"}
+
+    def _place(self, name: str) -> dict[str, Any]:
+        definition, keys = self.definitions[name], self.recipe.sources[name].keys
+        published = {"repo": definition.repo, "revision": definition.revision, "paths": list(definition.paths)}
+        identity = {key: value for key, value in definition.identity().items() if value is not None}
+        return {"keys": [_plain_decimal(bound) for bound in keys], "definition": {**identity, **published}}
+
+    def _taken(self) -> list[dict[str, Any]]:
+        return [self._place(name) for name in self.recipe.sources]
+
+
+def _plain_decimal(number: Decimal) -> str:
+    """Write 0.10 and 0.1 alike."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,178 @@
+"""How many tokens each source gives: exact apportionment, and what happens when a source is short.
+
+Weights are shared out by Webster's method (Sainte-Lague divisors; Balinski and Young, "Fair Representation", 1982), not by largest
+remainder: it is house-monotone, so a budget that is one token larger never takes a token from any source, and a small
+mix stays a subset of a large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from mixtures.errors import RecipeError, SupplyError
+
+if TYPE_CHECKING:
+    from mixtures.recipe import Recipe, SourceRequest
+
+
+def webster(shares: Sequence[Fraction], seats: int) -> list[int]:
+    """Apportion `seats` over `shares` by Webster's method; ties go to the earlier share.
+
+    Args:
+        shares: non-negative, at least one positive (or seats is 0).
+        seats: tokens to give out.
+
+    Returns:
+        Integers that sum to `seats`, each within its fair share's rounding by a common divisor.
+    """
+    total = sum(shares, Fraction(0))
+    if seats < 0 or (total <= 0 and seats > 0):
+        raise ValueError(f"cannot share {seats} tokens over weights that sum to {total}")
+    if seats == 0:
+        return [0] * len(shares)
+    # Rounding at the common divisor total/seats is a Webster apportionment of some number of seats near the wanted one;
+    # from there each further seat goes to the largest share / (2 given + 1), or comes back from the smallest share / (2 given - 1).
+    given = [_round_half_down(share * seats / total) for share in shares]
+    while (missing := seats - sum(given)) != 0:
+        if missing > 0:
+            chosen = max(range(len(shares)), key=lambda i: (shares[i] / (2 * given[i] + 1), -i))
+            given[chosen] += 1
+        else:
+            held = [i for i in range(len(shares)) if given[i] > 0]
+            chosen = min(held, key=lambda i: (shares[i] / (2 * given[i] - 1), -i))
+            given[chosen] -= 1
+    return given
+
+
+def _round_half_down(value: Fraction) -> int:
+    return -((-2 * value.numerator + value.denominator) // (2 * value.denominator))
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Eligible tokens of one source that are counted so far; `complete` when its whole key range is tokenized."""
+
+    tokens: int
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a build is asked to be: the recipe's budget, a share of it, or a number of tokens. At most one is set."""
+
+    scale: Fraction | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """Tokens by source. asked: by the recipe; resolved: after shortfalls; both in recipe order and summing to `total`.
+
+    refilled: {short source: {source that gives instead: tokens}}.
+    wanted: sources of which more must be tokenized before the quotas are final, with the tokens that each must reach.
+    """
+
+    asked: dict[str, int]
+    resolved: dict[str, int]
+    refilled: dict[str, dict[str, int]] = field(default_factory=dict)
+    wanted: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Tokens of the whole mix."""
+        return sum(self.resolved.values())
+
+
+def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply]) -> dict[str, int]:
+    """Turn a recipe's requests into tokens by source, before any shortfall.
+
+    Args:
+        recipe: its `all` sources must be complete in `supplies`; the others need not be there.
+        size: a preview's size keeps the proportions of the full recipe.
+
+    Raises:
+        RecipeError: the size does not fit the recipe. SupplyError: the sources that are used whole exceed the budget.
+    """
+    whole = {name: supplies[name].tokens for name, request in recipe.sources.items() if request.all}
+    fixed = {name: Fraction(request.tokens) for name, request in recipe.sources.items() if request.tokens is not None}
+    weights = {name: Fraction(request.weight) for name, request in recipe.sources.items() if request.weight is not None}
+    budget = recipe.budget.total_tokens if recipe.budget else int(sum(fixed.values(), Fraction(0)))
+    rest = budget - sum(fixed.values(), Fraction(0)) - (sum(whole.values()) if recipe.budget else 0)
+    if rest < 0:
+        raise SupplyError(
+            f"{recipe.name}: budget of {budget:,} tokens, but sources that are used whole hold {sum(whole.values()):,} and fixed quotas ask "
+            f"{int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
+        )
+    scale, seats = _scaled_budget(recipe, size, budget)
+    given_whole = {name: int(tokens * scale) for name, tokens in whole.items()}
+    seats -= sum(given_whole.values()) if recipe.budget else 0
+    weight_sum = sum(weights.values(), Fraction(0))
+    shares = {name: rest * weight / weight_sum for name, weight in weights.items()} | fixed
+    names = [name for name in recipe.sources if name in shares]
+    given = dict(zip(names, webster([shares[name] for name in names], seats), strict=True)) if names else {}
+    return {name: given_whole.get(name, given.get(name, 0)) for name in recipe.sources}
+
+
+def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, int]:
+    if size.tokens is not None:
+        if budget == 0 or recipe.budget is None:
+            raise RecipeError(f"{recipe.name}: has no token budget, so --tokens cannot scale it; use --scale")
+        return Fraction(size.tokens, budget), size.tokens
+    scale = Fraction(1) if size.scale is None else size.scale
+    return scale, int(budget * scale)
+
+
+def resolve_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], where: str = "") -> Quotas:
+    """Fit the asked quotas to the supplies by each source's shortfall rule.
+
+    A source that is not complete is never called short: it is listed in `wanted` instead, and the call is repeated when more of it is
+    tokenized. So the result does not depend on how much was tokenized first.
+
+    Raises:
+        SupplyError: names every source that is short with no rule that helps: asked, available, what to do.
+    """
+    asked = asked_quotas(recipe, size, supplies)
+    resolved, refilled, wanted, short = dict(asked), {}, {}, []
+    for name in refill_order(recipe.sources):
+        request, supply, quota = recipe.sources[name], supplies[name], resolved[name]
+        if quota <= supply.tokens:
+            continue
+        if not supply.complete:
+            wanted[name] = quota
+        elif (target := request.refill_from) is not None:
+            resolved[name] = supply.tokens
+            resolved[target] += quota - supply.tokens
+            refilled[name] = {target: quota - supply.tokens}
+        elif quota > request.max_epochs * supply.tokens:
+            short.append(_shortage(name, request, quota, supply.tokens))
+    if short:
+        raise SupplyError("\n".join(f"{where or recipe.name}: {line}" for line in short))
+    return Quotas(asked, resolved, refilled, wanted)
+
+
+def _shortage(name: str, request: SourceRequest, quota: int, available: int) -> str:
+    rule = f", {request.max_epochs} epochs of them are allowed" if request.max_epochs > 1 else ""
+    return (
+        f"sources.{name} asks {quota:,} tokens, {available:,} are available after deduplication and key ranges{rule}; "
+        "lower its quota, widen its keys, allow repeats or a refill (shortfall), or add files"
+    )
+
+
+def refill_order(requests: Mapping[str, SourceRequest]) -> list[str]:
+    """Sources in an order in which each comes before the one that refills it (refill chains have no cycle: the recipe checks)."""
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        for giver, request in requests.items():
+            if request.refill_from == name:
+                visit(giver)
+        order.append(name)
+
+    for name in requests:
+        visit(name)
+    return order

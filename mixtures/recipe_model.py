@@ -1,0 +1,171 @@
+"""What a recipe may say: budget, sources with their quotas, key ranges and shortfall rules, exclusions, published figures.
+
+The models read a `YamlTree`'s values. Rules inside one record are here; rules between sources are in `mixtures.recipe_checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mixtures import recipe_checks
+from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
+from mixtures.keys import key_bound
+
+
+class Budget(Checked):
+    """How many tokens the whole mix has, EOD tokens counted.
+
+    tokens: the number itself; or
+    steps: trainer steps, of `batch` sequences of `sequence` tokens each.  A trainer that needs S samples of length L reads
+        S*L + 1 tokens, because each sample's targets are shifted by one (GPT-NeoX and megatron-core, `GPT2Dataset`).
+    """
+
+    tokens: Positive | None = None
+    steps: Positive | None = None
+    batch: Positive = 2048
+    sequence: Positive = 2048
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of the mix: `tokens`, or steps * batch * sequence + 1."""
+        if self.tokens is not None:
+            return self.tokens
+        return (self.steps or 0) * self.batch * self.sequence + 1
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Exactly one of tokens and steps; batch and sequence belong to steps."""
+        if ("tokens" in given) == ("steps" in given):
+            yield (), "give either tokens, or steps (with batch and sequence)"
+        elif "tokens" in given:
+            for key in ("batch", "sequence"):
+                if key in given:
+                    yield (key,), "belongs to a budget in steps; remove it, or give steps instead of tokens"
+
+
+class Shortfall(Checked):
+    """What happens when a source holds less than its quota: neither field set means that the build fails.
+
+    repeat: how often the whole source may be used at most.  refill: the source that gives the missing tokens instead.
+    """
+
+    repeat: Annotated[Integer, Field(ge=2)] | None = None
+    refill: Name | None = None
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """One rule at a time."""
+        if "repeat" in given and "refill" in given:
+            yield (), "gives both repeat and refill; keep one of them"
+
+
+def _shortfall(value: Any) -> Any:
+    if value == "error":
+        return {}
+    if isinstance(value, Shortfall) or (isinstance(value, Mapping) and value):
+        return value
+    raise ValueError(f"found {describe(value)}; allowed: error, {{repeat: N}} or {{refill: SOURCE}}")
+
+
+def _key_range(value: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    if len(value) != 2:
+        raise ValueError(f"found {len(value)} numbers; write two, [lower, upper]")
+    low, high = value
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"found [{low}, {high}]; 0 <= lower < upper <= 1 must hold")
+    if key_bound(low) == key_bound(high):
+        raise ValueError(f"found [{low}, {high}]; no 64-bit order key lies between them")
+    return value
+
+
+class SourceRequest(Checked):
+    """What a mix takes of one source.
+
+    use: the source definition, by shipped name or by file (relative to the recipe).
+    tokens, weight, all: exactly one: a fixed quota; a share of what fixed quotas leave; everything.
+    keys: the half-open share of the key space that is taken, as exact decimals.
+    """
+
+    use: Reference
+    tokens: Positive | None = None
+    weight: Annotated[Exact, Field(gt=0)] | None = None
+    all: Flag = False
+    keys: Annotated[tuple[Exact, ...], AfterValidator(_key_range)] = (Decimal(0), Decimal(1))
+    shortfall: Annotated[Shortfall, BeforeValidator(_shortfall)] = Shortfall()
+
+    @property
+    def key_range(self) -> tuple[int, int]:
+        """Order keys [lower, upper) of the range; the upper bound of the whole space is 2^64."""
+        return key_bound(self.keys[0]), key_bound(self.keys[1])
+
+    @property
+    def refill_from(self) -> str | None:
+        """The source that gives what this one lacks."""
+        return self.shortfall.refill
+
+    @property
+    def max_epochs(self) -> int:
+        """How often this source may be used at most."""
+        return self.shortfall.repeat or 1
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Exactly one amount; no shortfall rule where all is taken."""
+        amounts = [key for key in ("tokens", "weight", "all") if key in given]
+        if not amounts:
+            yield (), "asks for nothing; give one of tokens, weight, all: true"
+        elif len(amounts) > 1:
+            yield (), f"gives {' and '.join(amounts)}; keep one of them"
+        if given.get("all") in ("false", False) and "all" in given:
+            yield ("all",), "is false; write all: true or leave it out"
+        if "all" in given and given.get("shortfall", "error") != "error":
+            yield ("shortfall",), "a source that is used whole (all) is never short; remove the rule"
+
+
+class PublishedFigures(Model):
+    """What a paper or card states of one source of the mix. percent: as printed."""
+
+    documents: Positive | None = None
+    tokens: Positive | None = None
+    percent: Exact | None = None
+
+
+class Published(Model):
+    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, never used."""
+
+    documents: Positive | None = None
+    tokens: Positive | None = None
+    sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
+
+
+class Recipe(Checked):
+    """A mix, as its file describes it.
+
+    budget: absent if the sources' supply decides (`all`) or the fixed quotas do.
+    tokenizer: name of a tokenizer definition.
+    special_tokens: whether strings such as `<|endoftext|>` inside a document stay text or become special ids.
+    max_quarantined: share of a source's rows that may be unreadable before the build fails, 0 to 1.
+    exclude: recipes (names, or files beside this one); documents in one of their sources and key ranges are not taken here.
+    data: folder with the sources in their published layout, relative to the recipe, used where `--data` is not given.
+    sources: in order of priority: of equal documents in several sources, the first source keeps its own.
+    """
+
+    name: Name
+    description: Text = ""
+    budget: Budget | None = None
+    tokenizer: Name
+    special_tokens: Literal["text", "parse"] = "text"
+    max_quarantined: Annotated[Exact, Field(ge=0, le=1)] = Decimal(0)
+    exclude: tuple[Reference, ...] = ()
+    data: LocalPath | None = None
+    sources: Annotated[dict[Name, SourceRequest], Field(min_length=1)]
+    published: Published | None = None
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Rules between the sources and the budget, on whatever part of them is well-formed."""
+        return recipe_checks.cross_faults(recipe_checks.Parts.of(given, Budget, SourceRequest))

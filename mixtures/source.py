@@ -1,0 +1,89 @@
+"""A source definition: where a corpus is published, and how one of its rows becomes one training text.
+
+The definitions that annealmix ships are `recipes/sources/NAME.yaml`. What is listed in `identity` decides the training texts
+and therefore keys the token store; the rest (licence, published counts, notes) may be mended without reading a source again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from mixtures.fields import Checked, Flag, Line, LocalPath, Location, Model, Name, Positive, Text, describe
+
+Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "zip", "datasets"]
+Adapter = Literal["text", "flan", "title-text", "title-abstract", "question-answer", "camel"]
+
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+
+
+def _repo(value: str) -> str:
+    if not _REPO.fullmatch(value):
+        raise ValueError(f"{describe(value)} is not a dataset repository; write OWNER/NAME")
+    return value
+
+
+class PublishedSize(Model):
+    """Documents and GPT-NeoX tokens (without EOD) that the publisher or a paper states; estimates are for plans only.
+
+    note: where the figures come from, and what about them is estimated.
+    """
+
+    documents: Positive
+    tokens: Positive
+    note: Text = ""
+
+
+class DatasetsSplit(Model):
+    """The configuration and split that `datasets.load_dataset(repo, config, split=split)` reads (format `datasets`)."""
+
+    config: Line | None = None
+    split: Line = "train"
+
+
+class SourceDefinition(Checked):
+    """One published corpus.
+
+    repo, revision: Hugging Face dataset repository and the commit that is read.  A revision that is not a commit (`main`) is
+        resolved when a plan is made and frozen with it.
+    paths: glob patterns below the repository's root (`**` crosses folders); none for the format `datasets`.
+    format: how the files are packed; adapter: how a row becomes a text.
+    where: rows are read only if each named column is one of the listed values; the others are counted, not kept.
+    """
+
+    name: Name
+    description: Text = ""
+    repo: Annotated[Line, AfterValidator(_repo)]
+    revision: Line
+    paths: tuple[LocalPath, ...] = ()
+    format: Format
+    adapter: Adapter
+    where: dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    datasets: DatasetsSplit | None = None
+    licence: Line
+    non_commercial: Flag = False
+    published: PublishedSize | None = None
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Files are found by paths, or by the `datasets` library with its own rules."""
+        by_library = given.get("format") == "datasets"
+        if not by_library and not given.get("paths"):
+            yield (), "paths is missing or empty; give at least one pattern of files below the repository's root"
+        if by_library and "paths" in given:
+            yield ("paths",), "does not belong to the format datasets; remove it, or give the files' own format"
+        if not by_library and "datasets" in given:
+            yield ("datasets",), "belongs to the format datasets; remove it, or write format: datasets"
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the training texts: JSON-able, keyed into the store. Where the files lie is not part of it."""
+        return {
+            "name": self.name,
+            "format": self.format,
+            "adapter": self.adapter,
+            "where": {column: sorted(values) for column, values in sorted(self.where.items())},
+            "datasets": self.datasets.model_dump() if self.datasets else None,
+        }

@@ -1,0 +1,249 @@
+"""A tokenizer definition, and the digest that says whether a tokenizer.json is the one that was meant.
+
+The same tokenizer is published as files with different bytes: merges as `"a b"` or `["a", "b"]`, other key orders, defaults
+written out or left away. `canonical_digest` is therefore not a hash of the file. It is the SHA-256 of a canonical form that
+holds exactly what decides the ids of a text, as JSON in ASCII with sorted keys and no white space:
+
+    {"format": "annealmix-tokenizer-1",
+     "model": {"type": "BPE", "vocab": [[id, token], ...], "merges": [[left, right], ...], other parameters},
+     "added_tokens": [[id, content, single_word, lstrip, rstrip, normalized, special], ...],
+     "normalizer": {...} or null, "pre_tokenizer": {...} or null}
+
+In: the vocabulary by id; merges as pairs, in their order; added tokens by id with all their flags; normalizer; pre-tokenizer.
+Out: version, truncation and padding (switched off when a tokenizer is loaded), decoder (it makes text of ids), post-processor
+(it only adds special tokens and moves offsets; annealmix asks for no special tokens and refuses a tokenizer that has some to
+add), and `trim_offsets` (offsets, not ids). A parameter that the reference library fills in when it is absent counts as
+written; any parameter that is not known here stays in, so that an unknown difference is a difference.
+
+The rules of what is read, and which defaults hold, are those of Hugging Face tokenizers 0.23.3
+(tokenizers/src/models/bpe/serialization.rs, pre_tokenizers/byte_level.rs, tokenizer/serialization.rs, added_vocabulary.rs).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from mixtures.errors import ManifestError
+from mixtures.fields import Checked, Integer, Line, LocalPath, Location, Model, Name, Positive, Text
+
+CANONICAL_FORMAT = "annealmix-tokenizer-1"
+
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+# What the reference library assumes when a parameter is absent. "" and null act alike as prefix and suffix, 0 and null as dropout.
+_BPE_DEFAULTS: dict[str, Any] = {
+    "dropout": None,
+    "unk_token": None,
+    "continuing_subword_prefix": None,
+    "end_of_word_suffix": None,
+    "fuse_unk": False,
+    "byte_fallback": False,
+    "ignore_merges": False,
+}
+_STEP_DEFAULTS: dict[str, dict[str, Any]] = {"ByteLevel": {"use_regex": True}}
+
+
+class GoldenVector(Model):
+    """A text and its ids (EOD not among them), special strings kept as text, as the reference library makes them."""
+
+    text: Text
+    ids: tuple[Integer, ...]
+
+
+class TokenizerDefinition(Checked):
+    """One tokenizer: where it is published, its identity, its end-of-document token, and vectors that an engine must reproduce.
+
+    repo, revision, filename: Hugging Face repository, the commit that is read, and the file in it.
+    file: a tokenizer that annealmix ships, relative to the `recipes` package; instead of repo, or beside it.
+    digest: `canonical_digest` of the contents. It decides; the file's own bytes do not.
+    eod_token, eod_id: the special token that ends every document.
+    vocab_size: number of ids, added tokens included; padded_vocab_size: rows of the trainer's embedding.
+    """
+
+    name: Name
+    description: Text = ""
+    repo: Line | None = None
+    revision: Line | None = None
+    filename: LocalPath = "tokenizer.json"
+    file: LocalPath | None = None
+    digest: Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$")]
+    eod_token: Line
+    eod_id: Integer
+    vocab_size: Positive
+    padded_vocab_size: Positive
+    golden: Annotated[tuple[GoldenVector, ...], Field(min_length=1)]
+    licence: Line
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """There is somewhere to find it, and what is found there is pinned."""
+        if "repo" not in given and "file" not in given:
+            yield (), "gives neither repo nor file; say where the tokenizer is published, or which file is shipped"
+        if ("repo" in given) != ("revision" in given):
+            yield (), "gives one of repo and revision; they belong together"
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> TokenizerDefinition:
+        if not self.eod_id < self.vocab_size <= self.padded_vocab_size:
+            raise ValueError(
+                f"eod_id {self.eod_id}, vocab_size {self.vocab_size}, padded_vocab_size {self.padded_vocab_size}: "
+                "eod_id < vocab_size <= padded_vocab_size must hold"
+            )
+        for index, vector in enumerate(self.golden):
+            if max(vector.ids, default=0) >= self.vocab_size:
+                raise ValueError(f"golden[{index}] has id {max(vector.ids)}; allowed are ids below vocab_size {self.vocab_size}")
+        return self
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a token on disk: see `token_dtype`."""
+        return token_dtype(self.vocab_size)
+
+
+def token_dtype(vocab_size: int) -> np.dtype[Any]:
+    """Little-endian uint16 if every id below `vocab_size` fits, else little-endian uint32 (Megatron's dtype codes 8 and 4).
+
+    Raises:
+        ValueError: the vocabulary is empty or needs more than 32 bits.
+    """
+    if not 0 < vocab_size <= 1 << 32:
+        raise ValueError(f"vocabulary of {vocab_size} tokens; 1 to {1 << 32} can be stored")
+    return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
+
+
+def canonical_digest(content: bytes) -> str:
+    """SHA-256, in hex, of the canonical form (see above) of the tokenizer.json with these bytes.
+
+    Raises:
+        ManifestError: not JSON, not laid out like a tokenizer.json, or a file of which the ids depend on who reads it.
+    """
+    return form_digest(canonical_form(content))
+
+
+def form_digest(form: dict[str, Any]) -> str:
+    """SHA-256, in hex, of a canonical form that has been read already."""
+    text = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def canonical_form(content: bytes) -> dict[str, Any]:
+    """The JSON-able record that `canonical_digest` hashes.
+
+    Raises:
+        ManifestError: as `canonical_digest`.
+    """
+    try:
+        tokenizer = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise _refused(f"not valid JSON ({error})") from error
+    try:
+        return {
+            "format": CANONICAL_FORMAT,
+            "model": _model(tokenizer["model"]),
+            "added_tokens": _added_tokens(tokenizer.get("added_tokens") or [], tokenizer["model"]["vocab"]),
+            "normalizer": _step(tokenizer.get("normalizer")),
+            "pre_tokenizer": _step(tokenizer.get("pre_tokenizer")),
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _refused(f"not laid out like a tokenizer.json ({type(error).__name__}: {error})") from error
+
+
+def _model(model: dict[str, Any]) -> dict[str, Any]:
+    parameters = {key: value for key, value in model.items() if key not in ("type", "vocab", "merges")}
+    kind = model.get("type") or ("BPE" if "merges" in model else None)  # old files name no type
+    if kind is None:
+        raise _refused("its model names no type and has no merges")
+    if kind == "BPE":
+        parameters = _BPE_DEFAULTS | {key: None if _inert(key, value) else value for key, value in parameters.items()}
+        parameters["merges"] = [_pair(merge) for merge in model["merges"] if not _is_comment(merge)]
+    elif "merges" in model:
+        parameters["merges"] = model["merges"]
+    vocab = model["vocab"]
+    if isinstance(vocab, dict):
+        vocab = sorted([_identifier(number), token] for token, number in vocab.items())
+    return parameters | {"type": kind, "vocab": vocab}
+
+
+def _inert(key: str, value: Any) -> bool:
+    no_affix = key in ("continuing_subword_prefix", "end_of_word_suffix") and value == ""
+    return no_affix or (key == "dropout" and value == 0)
+
+
+def _is_comment(merge: Any) -> bool:
+    return isinstance(merge, str) and merge.startswith("#version")  # the first line of a merges.txt, carried over by old converters
+
+
+def _pair(merge: Any) -> list[str]:
+    """A merge in either published form. The string form splits at its one space; tokens with spaces need the list form."""
+    pair = merge.split(" ") if isinstance(merge, str) else merge
+    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(token, str) for token in pair)):
+        raise _refused(f'merge {merge!r} is neither "left right" nor ["left", "right"]')
+    return pair
+
+
+def _added_tokens(tokens: list[dict[str, Any]], vocab: Any) -> list[list[Any]]:
+    _check_reading_order(tokens, vocab)
+    rows = []
+    for token in tokens:
+        unknown = token.keys() - {"id", "content", *_FLAGS}
+        flags = [token[flag] for flag in _FLAGS]  # the reference library knows no default for them
+        if unknown or not all(isinstance(flag, bool) for flag in flags):
+            raise _refused(f"added token {token!r} needs exactly id, content and the flags {', '.join(_FLAGS)} (true or false)")
+        rows.append([_identifier(token["id"]), token["content"], *flags])
+    return sorted(rows)
+
+
+def _check_reading_order(tokens: list[dict[str, Any]], vocab: Any) -> None:
+    """Refuse added tokens whose stated id is not the one that the reference library gives them.
+
+    It ignores the stated id: a token keeps its id in the vocabulary, or gets the next free one in the file's order
+    (AddedVocabulary::add_tokens). Other engines believe the statement, and then ids differ without an error.
+    """
+    known = vocab if isinstance(vocab, dict) else {entry[0]: number for number, entry in enumerate(vocab)}
+    next_id = len(known)
+    for token in tokens:
+        expected = known.get(token["content"], next_id)
+        if token["id"] != expected:
+            raise _refused(
+                f"added token {token['content']!r} states id {token['id']}, but read in the file's order it gets {expected}; "
+                "engines would disagree: save it again with Hugging Face tokenizers"
+            )
+        next_id = max(next_id, expected + 1)
+
+
+def _step(step: Any) -> Any:
+    """A normalizer or pre-tokenizer without what moves offsets only, and with the defaults of its type written out."""
+    if isinstance(step, list):
+        return [_step(item) for item in step]
+    if not isinstance(step, dict):
+        return step
+    kept = {key: _step(value) for key, value in step.items() if key != "trim_offsets"}
+    return _STEP_DEFAULTS.get(str(step.get("type")), {}) | kept
+
+
+def _identifier(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise _refused(f"{number!r} is not a token id")
+    return number
+
+
+def _unique_keys(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in record:  # readers differ in which of the two they keep
+            raise ValueError(f"the key {key!r} stands twice in one object")
+        record[key] = value
+    return record
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _refused(reason: str) -> ManifestError:
+    return ManifestError(f"tokenizer file: {reason}; give the published tokenizer.json")

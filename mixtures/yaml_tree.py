@@ -1,0 +1,194 @@
+"""Strict YAML, second half: from a file to a model, or to one error with every fault in it.
+
+Every fault is a line `file:line: path.to.key: what was found; what is allowed`. What a file may contain at all is in
+`mixtures.yaml_events`; what its values may be is in the models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from mixtures.errors import RecipeError
+from mixtures.fields import CROSS_FAULT, Location, describe
+from mixtures.yaml_events import MAX_BYTES, TOO_LARGE, Fault, YamlTree, dotted, refuse, scan_yaml
+
+__all__ = ["Fault", "YamlTree", "check", "fault_at", "load_yaml", "parse_yaml", "read_text", "refuse", "scan_yaml", "suggest", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def parse_yaml(text: str, where: str) -> YamlTree:
+    """Read a YAML mapping from text.
+
+    Args:
+        text: the whole file.
+        where: the file's name for messages.
+
+    Raises:
+        RecipeError: `where:line: ...` for everything that is refused (see `mixtures.yaml_events`).
+    """
+    tree = scan_yaml(text, where)
+    if tree.faults:
+        refuse(where, tree.faults)
+    return tree
+
+
+def load_yaml(path: Path, where: str | None = None) -> YamlTree:
+    """Read a YAML file; `where` defaults to the path as given.
+
+    Raises:
+        RecipeError: as `parse_yaml`; or the file cannot be read, is no regular file, or is not UTF-8.
+    """
+    shown = where or str(path)
+    return parse_yaml(read_text(path, shown), shown)
+
+
+def read_text(path: Path, where: str) -> str:
+    """Read a small UTF-8 file.
+
+    Raises:
+        RecipeError: it cannot be read, is no regular file, is over 1 MiB or is not UTF-8.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would be read without end
+            raise RecipeError(f"{where}: not a regular file; give a YAML file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise RecipeError(f"{where}: cannot be read ({reason}); give an existing YAML file") from None
+    if len(content) > MAX_BYTES:
+        raise RecipeError(f"{where}:1: {TOO_LARGE}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{where}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8") from None
+
+
+def validate(model: type[M], tree: YamlTree) -> M:
+    """Make a model of a tree.
+
+    Raises:
+        RecipeError: one line `file:line: path.to.key: what was found; what is allowed` for every fault.
+    """
+    record, faults = check(model, tree)
+    if record is None or faults:
+        refuse(tree.where, faults)
+    return record
+
+
+def check(model: type[M], tree: YamlTree) -> tuple[M | None, list[Fault]]:
+    """Make a model of a tree if its contents allow it, and list all that is wrong: the reader's faults and the contents'."""
+    skipped = {fault.path for fault in tree.faults}
+    empty = [location for location in _empty(tree.value, ()) if dotted(location) not in skipped]
+    faults = [*tree.faults, *(fault_at(tree, location, _EMPTY) for location in empty)]
+    try:
+        return model.model_validate(tree.value), faults
+    except ValidationError as error:
+        details: list[Any] = list(error.errors(include_url=False))
+    for detail in details:
+        location = _in_file(tree, detail["loc"], detail["type"] == "missing")
+        # What was skipped or left empty is reported once, and not again for what its absence breaks.
+        follows = any(location == gap[:-1] for gap in empty) and detail["type"] == CROSS_FAULT
+        if location not in empty and dotted(location) not in skipped and not follows:
+            faults.append(fault_at(tree, location, _message(model, location, detail)))
+    return None, faults
+
+
+_EMPTY = "nothing is written here; give a value or remove the key"
+
+
+def _empty(value: Any, location: Location) -> Iterable[Location]:
+    if value is None:
+        yield location
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _empty(item, (*location, key))
+
+
+def fault_at(tree: YamlTree, location: Location, message: str) -> Fault:
+    """Place a fault on the line of its value, or of the nearest mapping around it that the file has."""
+    known = location
+    while known not in tree.lines:
+        known = known[:-1]
+    return Fault(tree.lines[known], dotted(location), message)
+
+
+def suggest(word: str, known: Iterable[str], what: str = "allowed") -> str:
+    """List what is allowed, the closest match to `word` first."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}{what}: {', '.join(names) if names else 'none'}"
+
+
+def _message(model: type[BaseModel], location: Location, detail: Mapping[str, Any]) -> str:
+    """Say what was found and what is allowed, for one of pydantic's errors."""
+    found, kind, text = describe(detail["input"]), detail["type"], str(detail["msg"])
+    if kind == "missing":
+        return "missing; this key is required"
+    if kind == "extra_forbidden":
+        return f"unknown key; {suggest(str(location[-1]), _keys_at(model, location[:-1]))}"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == CROSS_FAULT:
+        return text
+    if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
+        keys = _keys_at(model, location)
+        return f"found {found}; a mapping is needed" + (f" with the keys {', '.join(keys)}" if keys else "")
+    if kind in ("tuple_type", "list_type"):
+        return f"found {found}; a list is needed, such as [a, b]"
+    if kind == "literal_error":
+        return f"found {found}; allowed: {detail['ctx']['expected']}"
+    return f"found {found}; {text[0].lower()}{text[1:]}"
+
+
+def _in_file(tree: YamlTree, loc: Iterable[str | int], missing: bool) -> Location:
+    """Keep of pydantic's location what the file knows, and the key that is missing; pydantic adds words such as `[key]`."""
+    location: Location = ()
+    parts = tuple(loc)
+    for index, part in enumerate(parts):
+        if (*location, part) in tree.lines or (missing and index == len(parts) - 1):
+            location = (*location, part)
+    return location
+
+
+def _keys_at(annotation: Any, location: Location) -> list[str]:
+    """Names of the keys that a mapping at this place may have, or none if any key is allowed."""
+    for part in location:
+        annotation = _inner(annotation, part)
+    annotation = _plain(annotation)
+    return list(annotation.model_fields) if _is_model(annotation) else []
+
+
+def _inner(annotation: Any, part: str | int) -> Any:
+    annotation = _plain(annotation)
+    if _is_model(annotation):
+        field = annotation.model_fields.get(part)
+        return field.annotation if field else None
+    arguments = get_args(annotation)
+    if isinstance(part, int):
+        return arguments[0] if arguments else None
+    return arguments[1] if get_origin(annotation) is dict else None
+
+
+def _plain(annotation: Any) -> Any:
+    """Take off Annotated and the None of an optional field."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        elif len(rest := [part for part in get_args(annotation) if part is not type(None)]) == 1 and type(None) in get_args(annotation):
+            annotation = rest[0]
+        else:
+            return annotation
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

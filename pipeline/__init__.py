@@ -1,0 +1,1 @@
+"""Doing it: readers, tokenizing, the store, the stages of a build, executors and the command line."""

@@ -1,0 +1,339 @@
+"""A build, on one page: recipe -> ingest -> select -> quotas -> write -> seal.
+
+    ingest   reads what the store lacks (pipeline.ingest), tokenizing below each source's ceiling
+    select   sorts and deduplicates by key partition (pipeline.select)
+    quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the two stages go on
+    write    the stream, slice by slice (pipeline.write)
+    seal     manifest, flush, rename into place (pipeline.seal)
+
+The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
+command: every unit that was done stays done.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mixtures import manifest as manifests
+from mixtures.errors import InputError, RecipeError
+from mixtures.keys import KeyRange
+from mixtures.quotas import Quotas, Size, Supply, asked_quotas, resolve_quotas
+from mixtures.recipe import LoadedRecipe
+from mixtures.selection import Selection, select
+from mixtures.source import SourceDefinition
+from pipeline import intake, seal
+from pipeline.executors.local import LocalExecutor
+from pipeline.ingest import Ingest
+from pipeline.intake import SourceInputs
+from pipeline.records import is_done
+from pipeline.report import progress, say
+from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
+from pipeline.stage import Plan
+from pipeline.store import ALL_KEYS, Store, TokenRule, locked, short_key, token_folder_name
+from pipeline.tokenizing import Tokenizer, find_tokenizer
+from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What a build is asked to do. data: folder in the published layouts instead of the hub; chunk_bytes and slice_chunks: see `Layout`."""
+
+    recipe: LoadedRecipe
+    out: Path
+    store: Path
+    data: Path | None = None
+    tokenizer: Path | None = None
+    size: Size = Size()
+    executor: LocalExecutor = LocalExecutor()
+    chunk_bytes: int = CHUNK_BYTES
+    slice_chunks: int = SLICE_CHUNKS
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of the build, or one of an excluded recipe (which takes its documents away from the others)."""
+
+    name: str
+    definition: SourceDefinition
+    keys: KeyRange
+    excluded: bool
+
+
+def build(request: BuildRequest) -> manifests.Manifest:
+    """Build a mix, or finish one that was begun, and return its manifest.
+
+    Raises:
+        AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
+    """
+    store = Store(request.store)
+    with store.lock():
+        return _Build(request, store).run()
+
+
+class _Build:
+    """The state of one build."""
+
+    def __init__(self, request: BuildRequest, store: Store) -> None:
+        self.request, self.store = request, store
+        self.recipe = request.recipe.recipe
+        tokenizer = request.recipe.tokenizer
+        self.tokenizer_path = find_tokenizer(tokenizer, request.tokenizer)
+        self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
+        self.sources = _excluded_sources(request.recipe) + [
+            Source(name, request.recipe.definitions[name], item.key_range, excluded=False) for name, item in self.recipe.sources.items()
+        ]
+        self.ceilings: dict[str, int] = {}
+
+    def run(self) -> manifests.Manifest:
+        self.ceilings = self._first_ceilings()
+        while True:
+            self._ingest()
+            plan, eligible = self._select()
+            quotas = self._quotas(eligible)
+            if not quotas.wanted:
+                break
+            self._raise_ceilings(quotas, eligible)
+        return self._write(plan, eligible, quotas)
+
+    def _survey(self) -> dict[str, SourceInputs]:
+        """The inputs of every definition, by its name."""
+        definitions = {source.definition.name: source.definition for source in self.sources}
+        found = {name: intake.survey(self.store, definition, self._data()) for name, definition in definitions.items()}
+        intake.refuse_shared_files(found)
+        return found
+
+    def _data(self) -> Path | None:
+        return self.request.data or self.request.recipe.data
+
+    def _first_ceilings(self) -> dict[str, int]:
+        """How far to tokenize each source at first: what the store has, else an estimate. Only a saving: no result depends on it."""
+        inputs = self._survey()
+        tokenizer = Tokenizer(self.tokenizer_path, self.request.recipe.tokenizer, self.recipe.special_tokens)
+        asked = {} if any(item.all for item in self.recipe.sources.values()) else asked_quotas(self.recipe, self.request.size, {})
+        ceilings = {}
+        for source in self.sources:
+            if source.excluded:
+                continue
+            found = inputs[source.definition.name]
+            low, high = source.keys
+            covered = intake.covered_to(found, self.rule, source.keys)
+            if covered > low or source.name not in asked:
+                ceilings[source.name] = covered if source.name in asked else high
+                continue
+            supply = intake.estimated_tokens(found, tokenizer) * (high - low) / (ALL_KEYS[1])
+            ceilings[source.name] = intake.ceiling(source.keys, asked[source.name] / supply) if supply else high
+        return ceilings
+
+    def _raise_ceilings(self, quotas: Quotas, eligible: dict[str, Eligible]) -> None:
+        for source in self.sources:
+            wanted = quotas.wanted.get(source.name)
+            if wanted is None or source.excluded:
+                continue
+            low, high = source.keys
+            have = eligible[source.name].tokens
+            covered = (self.ceilings[source.name] - low) / (high - low)
+            share = covered * wanted / have if have else 1.0
+            raised = intake.ceiling(source.keys, share)
+            self.ceilings[source.name] = high if raised <= self.ceilings[source.name] else raised
+
+    def _ingest(self) -> None:
+        inputs = self._survey()
+        units = []
+        for name, found in inputs.items():
+            ranges = [
+                (source.keys[0], self.ceilings[source.name])
+                for source in self.sources
+                if source.definition.name == name and not source.excluded and self.ceilings[source.name] > source.keys[0]
+            ]
+            units += intake.ingest_units(self.store, found, self.rule, ranges)
+        plan: Plan = {
+            "definitions": {name: found.definition.model_dump(mode="json") for name, found in inputs.items()},
+            "tokenizer": {
+                "path": str(self.tokenizer_path),
+                "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
+                "special_tokens": self.recipe.special_tokens,
+            },
+            "units": units,
+        }
+        if units:
+            say(f"ingest: {len(units)} groups of input files to read")
+            with progress("ingest", len(units), lambda: sum(_unit_is_done(unit["folder"], unit["ranges"], self.rule) for unit in units)):
+                self.request.executor.execute(Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
+        self.inputs = self._survey()
+        for found in self.inputs.values():
+            if found.new_groups:
+                raise InputError(f"{found.new_groups[0][0].url}: changed while it was read; nothing may write to the inputs during a build")
+        self._refuse_bad_rows()
+
+    def _refuse_bad_rows(self) -> None:
+        """Fail if a source of the mix has more unreadable rows than the recipe allows."""
+        faults = []
+        for source in self.sources:
+            groups = [group for group, _ in self.inputs[source.definition.name].groups]
+            rows = sum(group.record["counts"].get("rows", 0) for group in groups)
+            bad = sum(group.record["counts"].get("quarantined", 0) for group in groups)
+            if not source.excluded and Decimal(bad) > self.recipe.max_quarantined * rows:
+                worst = next(group for group in groups if group.record["counts"].get("quarantined", 0))
+                faults.append(
+                    f"sources.{source.name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a share of {self.recipe.max_quarantined}; "
+                    f"see {worst.ledger / 'quarantine.jsonl'}, mend the files or raise max_quarantined"
+                )
+        if faults:
+            raise InputError("\n".join(faults))
+
+    def _select(self) -> tuple[Plan, dict[str, Eligible]]:
+        ranks = {name: {file.path: rank for rank, file in enumerate(found.files)} for name, found in self.inputs.items()}
+        sources = [
+            {
+                "name": source.name,
+                "excluded": source.excluded,
+                "keys": _hex_range(source.keys),
+                "ceiling": f"{self.ceilings.get(source.name, source.keys[0]) if not source.excluded else 0:x}",
+                "segments": self._segments(source, ranks[source.definition.name]),
+            }
+            for source in self.sources
+        ]
+        documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
+        plan: Plan = {"partitions": num_partitions(documents), "sources": sources, "format": SELECT_FORMAT}
+        folder = self.store.folder / "select" / short_key(plan)
+        plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
+        folder.mkdir(parents=True, exist_ok=True)
+        todo = [unit for unit in plan["units"] if not is_done(partition_folder(folder, unit["partition"]))]
+        with progress("select", len(todo), lambda: sum(is_done(partition_folder(folder, unit["partition"])) for unit in todo)):
+            self.request.executor.execute(Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
+        return plan, read_eligible(folder, plan["partitions"], list(self.recipe.sources))
+
+    def _segments(self, source: Source, ranks: dict[str, int]) -> list[dict[str, Any]]:
+        """A source's ledger segments with the token folders of its range, as a select plan lists them."""
+        wanted = (source.keys[0], source.keys[0] if source.excluded else self.ceilings[source.name])
+        segments = []
+        for group, _ in self.inputs[source.definition.name].groups:
+            tokens = [
+                [str(item.folder), *_hex_range(item.keys)]
+                for item in group.token_ranges(self.rule)
+                if item.keys[0] < wanted[1] and item.keys[1] > wanted[0]
+            ]
+            for number in range(len(group.segment_rows)):
+                segments.append(
+                    {
+                        "ledger": str(group.ledger),
+                        "segment": number,
+                        "file_ranks": [ranks[file["path"]] for file in group.inputs],
+                        "tokens": tokens,
+                    }
+                )
+        return segments
+
+    def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
+        supplies = {
+            source.name: Supply(eligible[source.name].tokens, self.ceilings[source.name] == source.keys[1])
+            for source in self.sources
+            if not source.excluded
+        }
+        return resolve_quotas(self.recipe, self.request.size, supplies, str(self.request.recipe.file))
+
+    def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas) -> manifests.Manifest:
+        selections = [select(name, quotas.resolved[name], eligible[name].tables, eligible[name].lengths) for name in self.recipe.sources]
+        token_bytes = self.rule.token_bytes
+        layout = Layout(token_bytes, self.request.chunk_bytes // token_bytes, self.request.slice_chunks)
+        documents = sum(selection.documents for selection in selections)
+        if quotas.total == 0:
+            raise RecipeError(f"{self.recipe.name}: every quota resolves to 0 tokens at this size; ask for more tokens")
+        plan: Plan = {
+            "layout": asdict(layout),
+            "total_documents": documents,
+            "total_tokens": quotas.total,
+            "eod_id": self.request.recipe.tokenizer.eod_id,
+            "select": {name: select_plan[name] for name in ("folder", "partitions", "sources")},
+            "selections": [selection_json(selection) for selection in selections],
+            "files": self._segment_files(),
+            "units": [{"slice": number} for number in range(-(-quotas.total // layout.slice_tokens))],
+            "format": WRITE_FORMAT,
+        }
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, selections, eligible, self.inputs)
+        with _building(self.request.out, short_key([plan, described])) as folder:
+            if folder is None:
+                return self._finished(described)
+            plan["folder"] = str(folder)
+            prepare_folder(folder, layout, quotas.total, documents)
+            with progress("write", len(plan["units"]), lambda: sum(slice_record(folder, unit["slice"]).is_file() for unit in plan["units"])):
+                self.request.executor.execute(Write, plan, folder / "work")
+            sealed = seal.seal(folder, described, selections, len(plan["units"]))
+            _publish(folder, self.request.out)
+            return sealed
+
+    def _segment_files(self) -> list[list[str]]:
+        """Input paths of every ledger segment, in the order of the select plan."""
+        return [
+            [file["path"] for file in group.inputs]
+            for source in self.sources
+            for group, _ in self.inputs[source.definition.name].groups
+            for _ in group.segment_rows
+        ]
+
+    def _finished(self, described: dict[str, Any]) -> manifests.Manifest:
+        """The manifest of a mix that is at its place already, if it is the one that was asked for."""
+        found = manifests.load(self.request.out)
+        different = [name for name, value in described.items() if found.get(name) != value]
+        if different:
+            raise RecipeError(
+                f"{self.request.out}: holds another mix (its {', '.join(different)} differ from what this command builds); choose another --out, "
+                "or delete it"
+            )
+        say(f"{self.request.out}: built already, identity {found['identity']}")
+        return found
+
+
+def _excluded_sources(recipe: LoadedRecipe) -> list[Source]:
+    return [
+        Source(f"{other.recipe.name}/{name}", other.definitions[name], request.key_range, excluded=True)
+        for other in recipe.excluded
+        for name, request in other.recipe.sources.items()
+    ]
+
+
+def _hex_range(keys: KeyRange) -> list[str]:
+    return [f"{keys[0]:x}", f"{keys[1]:x}"]
+
+
+def _unit_is_done(folder: str, ranges: list[list[str]], rule: TokenRule) -> bool:
+    path = Path(folder)
+    return is_done(path / "ledger") and all(is_done(path / token_folder_name(rule, (int(low, 16), int(high, 16)))) for low, high in ranges)
+
+
+@contextmanager
+def _building(out: Path, key: str) -> Iterator[Path | None]:
+    """Hold the folder in which a mix is built, beside its final place; None if something is at the final place already.
+
+    What an earlier build of the same mix left there is kept, of another mix removed.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out.parent / f".{out.name}.lock", f"output {out}"):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            yield None
+            return
+        for left in out.parent.glob(f".{out.name}.building-*"):
+            if left.name != f".{out.name}.building-{key}":
+                shutil.rmtree(left)
+        folder = out.parent / f".{out.name}.building-{key}"
+        folder.mkdir(exist_ok=True)
+        yield folder
+        (out.parent / f".{out.name}.lock").unlink(missing_ok=True)
+
+
+def _publish(folder: Path, out: Path) -> None:
+    for name in ("slices", "work"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    if out.exists():
+        out.rmdir()
+    os.rename(folder, out)
+    handle = os.open(out.parent, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)

@@ -1,0 +1,40 @@
+"""Columns as raw little-endian files: one file a column, memory-mapped, no header.
+
+The dtype of each column is part of its name's meaning, here in one table, so that every reader agrees with every writer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DTYPES: dict[str, str] = {
+    "order_key": "<u8",
+    "digest": ">u8",  # two big-endian halves a document: the file holds the digests' bytes as they are
+    "file": "<u4",  # index into the group's list of inputs
+    "row": "<u4",  # 0-based in its file
+    "num_bytes": "<u4",  # of the training text in UTF-8
+    "num_tokens": "<u4",  # EOD included
+    "offset": "<u8",  # tokens before the document in its token file
+    "start": "<u8",  # tokens before the document in its key partition
+    "token_file": "<u4",  # index into the selection's list of token files
+    "segment": "<u4",  # index into the selection's list of segments
+    "ledger_row": "<u4",  # row in its segment's ledger
+}
+
+
+def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str = "") -> None:
+    """Write a column; `digest` is [n, 2], the others [n]."""
+    (folder / f"{prefix}{name}").write_bytes(np.ascontiguousarray(values).astype(DTYPES[name]).tobytes())
+
+
+def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
+    """Memory-map a column, read-only."""
+    path = folder / f"{prefix}{name}"
+    if path.stat().st_size == 0:
+        return np.empty((0, 2) if name == "digest" else 0, DTYPES[name])
+    column = np.memmap(path, DTYPES[name], "r")
+    return column.reshape(-1, 2) if name == "digest" else column

@@ -1,0 +1,114 @@
+"""Inputs of the Hugging Face hub: a definition's patterns at one commit.
+
+A revision is resolved to a commit once, and everything that follows names the commit, so that a branch that moves between the
+plan and the last task cannot mix two versions. The hub's hash of a large file (LFS) is the sha256 of its content and pins it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from mixtures.errors import InputError
+from mixtures.source import SourceDefinition
+from pipeline.inputs import InputFile
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def resolve_commit(definition: SourceDefinition) -> str:
+    """The commit (40 hex digits) that the definition's revision means now.
+
+    Raises: InputError if the hub does not answer, or knows no such repository or revision.
+    """
+    if _COMMIT.fullmatch(definition.revision):
+        return definition.revision
+    from huggingface_hub import HfApi
+
+    with _hub_errors(definition):
+        commit = HfApi().dataset_info(definition.repo, revision=definition.revision).sha
+    if commit is None or not _COMMIT.fullmatch(commit):
+        raise InputError(
+            f"{definition.repo}: the hub names no commit for revision {definition.revision!r}; pin one in the source definition"
+        )
+    return commit
+
+
+def list_repository(definition: SourceDefinition, suffixes: tuple[str, ...]) -> list[InputFile]:
+    """The files that the definition's patterns match, in no particular order.
+
+    Raises: InputError if the hub does not answer, or a pattern matches no file with one of the suffixes.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    commit = resolve_commit(definition)
+    with _hub_errors(definition):
+        entries = HfApi().list_repo_tree(definition.repo, recursive=True, revision=commit, repo_type="dataset")
+        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
+    chosen = match_patterns(definition, files, suffixes)
+    return [
+        InputFile(
+            path=path,
+            url=f"hf://datasets/{definition.repo}@{commit}/{path}",
+            size=files[path].size,
+            etag=files[path].blob_id,
+            sha256=_content_hash(files[path]),
+        )
+        for path in chosen
+    ]
+
+
+def match_patterns(definition: SourceDefinition, names: Iterable[str], suffixes: tuple[str, ...]) -> list[str]:
+    """Names with one of the suffixes that one of the definition's patterns matches, sorted, each once.
+
+    Raises: InputError for a pattern without a match: half a source would otherwise look like a whole one.
+    """
+    packed = sorted(name for name in names if name.endswith(suffixes))
+    chosen: set[str] = set()
+    for pattern in definition.paths:
+        expression = glob_expression(pattern)
+        matched = [name for name in packed if expression.fullmatch(name)]
+        if not matched:
+            raise InputError(
+                f"source {definition.name}: {pattern!r} matches no {' or '.join(suffixes)} file of {definition.repo}@{definition.revision}"
+                f" ({len(packed)} such files there); mend `paths` or `revision`"
+            )
+        chosen.update(matched)
+    return sorted(chosen)
+
+
+def glob_expression(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression: `**/` any folders, `*` and `?` within one name, `[...]` one of these characters."""
+    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = ""
+    for piece in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]/]+\]|.", pattern, re.DOTALL):
+        if piece in parts:
+            expression += parts[piece]
+        elif len(piece) > 1:
+            body = piece[1:-1].replace("\\", "\\\\")
+            expression += f"[{'^' + body[1:] if body[0] == '!' else body}]"
+        else:
+            expression += re.escape(piece)
+    return re.compile(expression, re.DOTALL)
+
+
+def _content_hash(entry: object) -> str | None:
+    lfs = getattr(entry, "lfs", None)
+    return str(lfs.sha256) if lfs is not None else None
+
+
+@contextmanager
+def _hub_errors(definition: SourceDefinition) -> Iterator[None]:
+    """Every failure of the hub's client (network, token, unknown repository) as one named error."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{definition.repo}@{definition.revision}: the hub could not be read ({type(error).__name__}: {first});"
+            f" check the network and the access token, or give local files with --data"
+        ) from error

@@ -1,0 +1,154 @@
+"""Stage 1, ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
+
+A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the key ranges of the plan.
+A group that is read again for further tokens must give the same documents, or the build fails.
+
+Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, or quarantined.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import AnnealmixError, InputError
+from mixtures.keys import KeyRange
+from mixtures.source import SourceDefinition
+from mixtures.tokenizer import TokenizerDefinition
+from pipeline.inputs import InputFile
+from pipeline.readers import DocumentReader, Quarantined
+from pipeline.records import FolderWriter, canonical_json, is_done, read_done
+from pipeline.segments import MAX_ROWS, SegmentBuilder
+from pipeline.stage import Plan, Stage, Unit
+from pipeline.store import TokenRule, token_folder_name
+from pipeline.tokenizing import SpecialTokens, Tokenizer
+
+SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted
+QUARANTINE = "quarantine.jsonl"
+
+
+class Ingest(Stage):
+    """Plan: definitions {name: SourceDefinition}, tokenizer {path, definition, special_tokens}, units.
+
+    Unit: source, folder (of the group), files [InputFile], ranges [[low, high]] to tokenize, segment_bytes.
+    """
+
+    name = "ingest"
+
+    def prepare(self, plan: Plan) -> None:
+        """Load the tokenizer once a rank."""
+        given = plan["tokenizer"]
+        definition = TokenizerDefinition.model_validate(given["definition"])
+        self._tokenizer = _tested_tokenizer(given["path"], definition, given["special_tokens"])
+        self._rule = TokenRule(definition.digest, given["special_tokens"], definition.dtype.itemsize)
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Read one group."""
+        folder = Path(unit["folder"])
+        ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
+        todo = [keys for keys in ranges if not is_done(folder / token_folder_name(self._rule, keys))]
+        if is_done(folder / "ledger") and not todo:
+            return
+        definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
+        files = [InputFile(**file) for file in unit["files"]]
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            reading = _GroupReading(folder, definition, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], stack)
+            reading.read()
+            reading.publish()
+
+
+@lru_cache(maxsize=1)
+def _tested_tokenizer(path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens) -> Tokenizer:
+    """A tokenizer that passed its self-test; loaded once a process, however many ranks it does."""
+    tokenizer = Tokenizer(Path(path), definition, special_tokens)
+    tokenizer.self_test()
+    return tokenizer
+
+
+class _GroupReading:
+    """One pass over a group's files."""
+
+    def __init__(
+        self,
+        folder: Path,
+        definition: SourceDefinition,
+        files: Sequence[InputFile],
+        ranges: list[KeyRange],
+        tokenizer: Tokenizer,
+        rule: TokenRule,
+        segment_bytes: int,
+        stack: ExitStack,
+    ) -> None:
+        self.definition, self.files, self.ranges, self.tokenizer = definition, files, ranges, tokenizer
+        self.segment_bytes = segment_bytes
+        self.ledger = folder / "ledger"
+        self.known = read_done(self.ledger) if is_done(self.ledger) else None
+        self.new_ledger = None if self.known else stack.enter_context(FolderWriter(self.ledger))
+        self.token_folders = [stack.enter_context(FolderWriter(folder / token_folder_name(rule, keys))) for keys in ranges]
+        self.builder = SegmentBuilder(ranges, tokenizer)
+        self.segments: list[int] = []
+        self.token_segments: list[list[dict[str, int]]] = [[] for _ in ranges]
+        self.counts: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.quarantined: list[Quarantined] = []
+        self.inputs: list[dict[str, Any]] = []
+
+    def read(self) -> None:
+        """Read all files into segments."""
+        for index, file in enumerate(self.files):
+            reader = DocumentReader(file, self.definition)
+            add = self.builder.add
+            for row, text in reader:
+                add(index, row, text)
+                if self.builder.num_bytes >= self.segment_bytes:
+                    self._end_segment()
+                    add = self.builder.add
+            self.counts.update(reader.counts)
+            if reader.counts["rows"] >= MAX_ROWS:
+                raise InputError(f"{file.url}: {reader.counts['rows']:,} rows, at most {MAX_ROWS:,} a file can be counted; split the file")
+            self.quarantined += reader.quarantined
+            self.inputs.append({**asdict(file), "sha256": reader.sha256, "size": reader.size})
+        self._end_segment()
+
+    def _end_segment(self) -> None:
+        if len(self.builder) == 0:
+            return
+        segment, number = self.builder.finish(), len(self.segments)
+        self.builder = SegmentBuilder(self.ranges, self.tokenizer)
+        if self.new_ledger:
+            segment.write_ledger(self.new_ledger.path, number)
+        else:
+            segment.check_ledger(self.ledger, number)
+        self.segments.append(len(segment.num_tokens))
+        for keys, writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
+            written.append(segment.write_tokens(writer.path, number, keys))
+
+    def publish(self) -> None:
+        """Check that nothing was lost and publish the ledger, then the tokens."""
+        if sum(self.segments) != self.counts["documents"]:
+            raise AnnealmixError(f"{self.ledger}: {self.counts['documents']:,} documents were read, {sum(self.segments):,} reached the ledger")
+        self.reasons.update(item.reason for item in self.quarantined)
+        record = {
+            "source": self.definition.name,
+            "inputs": self.inputs,
+            "segments": self.segments,
+            "segment_bytes": self.segment_bytes,
+            "counts": dict(self.counts),
+            "quarantined": dict(self.reasons),
+        }
+        if self.new_ledger:
+            lines = b"".join(canonical_json(item._asdict()) + b"\n" for item in self.quarantined)
+            path = self.new_ledger.path / QUARANTINE
+            path.touch(mode=0o600)
+            path.write_bytes(lines)
+            self.new_ledger.publish(record)
+        elif self.known and [file["sha256"] for file in self.known["inputs"]] != [file["sha256"] for file in self.inputs]:
+            raise InputError(f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store")
+        for writer, written in zip(self.token_folders, self.token_segments, strict=True):
+            writer.publish({"segments": written})

@@ -1,0 +1,235 @@
+"""Inputs: which files a source consists of, and what is known of each before it is read.
+
+A local source is every file of the published format below `DATA/NAME/`, in any folder depth. A `SHA256SUMS` file in that folder
+(the format of `sha256sum`: 64 hex digits, a space, a space or `*`, the path) pins the contents, and then it must list every file.
+A source of the hub is what its definition's patterns match at one commit (`pipeline.hub`).
+
+Listing is strict, because a file that is silently not there is a mix that is silently another one: a pattern without a match, an
+empty file, a link that leads out of the folder, the same file under two names and a file unknown to `SHA256SUMS` are errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from mixtures.errors import InputError
+from mixtures.source import SourceDefinition
+
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "jsonl": (".jsonl",),
+    "jsonl.gz": (".json.gz", ".jsonl.gz"),
+    "jsonl.zst": (".json.zst", ".jsonl.zst"),
+    "parquet": (".parquet",),
+    "zip": (".zip",),
+}
+CHECKSUMS = "SHA256SUMS"
+_LOCAL_DATASET = "datasets://"  # and the absolute path of a folder
+_CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of a source.
+
+    path: below the source's folder or repository, with forward slashes: what provenance shows.
+    url: absolute local path; `hf://datasets/REPO@COMMIT/PATH`; or `datasets://REPO@COMMIT` and `datasets:///FOLDER`.
+    size: bytes (0 for `datasets`, whose rows have no file).
+    mtime_ns, inode: of a local file; etag: of a remote one, and of a local folder that `datasets` loads.
+    sha256: pinned hash of the content, where one is known: a line of `SHA256SUMS`, or the hub's.
+    """
+
+    path: str
+    url: str
+    size: int
+    mtime_ns: int | None = None
+    inode: int | None = None
+    etag: str | None = None
+    sha256: str | None = None
+
+    @property
+    def local(self) -> bool:
+        """True for a file of this machine's file systems."""
+        return "://" not in self.url
+
+
+def list_inputs(definition: SourceDefinition, data: Path | None, *, allow_empty: bool = False) -> list[InputFile]:
+    """The files of a source, sorted by path (bytes of UTF-8).
+
+    Args:
+        data: folder that holds a folder with the definition's name; None reads from the hub.
+        allow_empty: accept files of 0 bytes.
+    Raises: InputError if there is no file, or one that must not be there.
+    """
+    if definition.format == "datasets":
+        files = [_dataset_input(definition, data)]
+    elif data is None:
+        from pipeline.hub import list_repository
+
+        files = list_repository(definition, SUFFIXES[definition.format])
+    else:
+        files = _list_folder(definition, Path(data) / definition.name)
+    for file in files:
+        if file.size == 0 and definition.format != "datasets" and not allow_empty:
+            raise InputError(f"{file.url}: the file is empty (0 bytes); fetch it again, or remove it from the source")
+    return sorted(files, key=lambda file: file.path.encode("utf-8"))
+
+
+def content_unchanged(file: InputFile) -> bool:
+    """True if a local file has the size, time of change and inode that it was listed with.
+
+    Of a local folder that `datasets` loads, this holds for all its files. Remote files are named by commit and cannot change.
+    """
+    if file.url.startswith(_LOCAL_DATASET + "/"):
+        folder = Path(file.url.removeprefix(_LOCAL_DATASET))
+        return folder.is_dir() and _folder_state(folder) == file.etag
+    if not file.local:
+        return True
+    try:
+        found = os.stat(file.url)
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns, found.st_ino) == (file.size, file.mtime_ns, file.inode)
+
+
+def _list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; put the files of source {definition.name} there, or leave out --data to read {definition.repo}"
+        )
+    root = folder.resolve()
+    suffixes = SUFFIXES[definition.format]
+    everything = sorted(_walk(root, root))
+    files = [_local_input(root, path) for path in everything if path.endswith(suffixes)]
+    if not files:
+        pattern = ", ".join(f"**/*{suffix}" for suffix in suffixes)
+        raise InputError(f"{folder}: no file matches {pattern} (format {definition.format}); found {_some(everything)}")
+    _refuse_same_file_twice(root, files)
+    return _with_checksums(root, files)
+
+
+def _walk(root: Path, folder: Path) -> Iterator[str]:
+    """Paths of the files below root, hidden ones left out. Links to folders are refused: following them could go in circles."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(root, Path(entry.path))
+            elif entry.is_symlink() and entry.is_dir():
+                raise InputError(
+                    f"{entry.path}: links to folders are not followed; copy the folder, or make the source's own folder the link"
+                )
+            else:
+                yield _relative(root, entry.path)
+
+
+def _relative(root: Path, path: str) -> str:
+    relative = Path(path).relative_to(root).as_posix()
+    try:
+        relative.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{root}: the file name {os.fsencode(relative)!r} is not UTF-8; rename it") from None
+    return relative
+
+
+def _local_input(root: Path, relative: str) -> InputFile:
+    path = root / relative
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        raise InputError(
+            f"{path}: the link leads out of the source's folder, to {path.resolve()};"
+            f" copy the file, or make the source's own folder the link"
+        )
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); fetch it again, or remove it from the source") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: is not a regular file; only regular files are read")
+    return InputFile(relative, str(path), found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _refuse_same_file_twice(root: Path, files: list[InputFile]) -> None:
+    seen: dict[tuple[int, int], str] = {}
+    for file in files:
+        found = os.stat(file.url)
+        first = seen.setdefault((found.st_dev, found.st_ino), file.path)
+        if first != file.path:
+            raise InputError(f"{root}: {first} and {file.path} are links to one file, which would be read twice; remove one")
+
+
+def _with_checksums(root: Path, files: list[InputFile]) -> list[InputFile]:
+    listing = root / CHECKSUMS
+    if not listing.exists():
+        return files
+    sums = read_checksums(listing)
+    for path in sums:
+        if not (root / path).is_file():
+            raise InputError(f"{listing}: lists {path}, which is missing; fetch it, or take it out of the list")
+    for file in files:
+        if file.path not in sums:
+            raise InputError(f"{listing}: does not list {file.path}, which is in the folder; add it to the list, or remove the file")
+    return [replace(file, sha256=sums[file.path]) for file in files]
+
+
+def read_checksums(listing: Path) -> dict[str, str]:
+    """Path -> sha256 (lower-case hex) of a file in the format of `sha256sum`.
+
+    Raises: InputError for a line of another form, a path out of the folder, and a path listed with two hashes.
+    """
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{listing}: cannot be read: {error}") from None
+    sums: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        match = _CHECKSUM_LINE.fullmatch(line)
+        if match is None:
+            raise InputError(
+                f"{listing}:{number}: is not 64 hex digits, two spaces and a path, as sha256sum writes them; make the list again"
+            )
+        path = PurePosixPath(match[2])
+        if path.is_absolute() or ".." in path.parts:
+            raise InputError(f"{listing}:{number}: {match[2]} leads out of the folder; list only files below it")
+        if sums.setdefault(path.as_posix(), match[1].lower()) != match[1].lower():
+            raise InputError(f"{listing}:{number}: {path} is listed before with another hash; make the list again")
+    return sums
+
+
+def _dataset_input(definition: SourceDefinition, data: Path | None) -> InputFile:
+    """The one input of format `datasets`: a split of a repository, or of a folder that `datasets` can load."""
+    config = definition.datasets.config if definition.datasets else None
+    split = definition.datasets.split if definition.datasets else "train"
+    path = f"{definition.repo}{':' + config if config else ''}/{split}"
+    if data is None:
+        from pipeline.hub import resolve_commit
+
+        return InputFile(path, f"datasets://{definition.repo}@{resolve_commit(definition)}", 0)
+    folder = Path(data) / definition.name
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: no such folder; put the dataset of source {definition.name} there, or leave out --data to read {definition.repo}"
+        )
+    return InputFile(path, f"{_LOCAL_DATASET}{folder.resolve()}", 0, etag=_folder_state(folder.resolve()))
+
+
+def _folder_state(folder: Path) -> str:
+    """Hash of name, size, time of change and inode of every file in a folder: what stands for the content until it is read."""
+    state = hashlib.sha256()
+    for path in sorted(_walk(folder, folder)):
+        found = (folder / path).stat()
+        state.update(repr((path, found.st_size, found.st_mtime_ns, found.st_ino)).encode("utf-8"))
+    return state.hexdigest()
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    if not names:
+        return "nothing"
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -1,0 +1,106 @@
+"""gz and zstd streams, unpacked in bounded blocks; anything but whole members or frames up to the last byte is an error.
+
+Both formats allow several members (frames) in a row, and the usual decoders end silently where a frame is cut (zstandard's
+stream_reader) or where the file is cut between two (both). The first is caught here, the second by the pinned size and hash.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from mixtures.errors import InputError
+from pipeline.readers.raw import RawFile
+from pipeline.readers.rows import MEBIBYTE, ReadLimits
+
+# A run-length block of zstd makes 128 KiB of 4 bytes: a slice bounds what one call may return to 128 MiB, whatever the file holds.
+_ZSTD_SLICE_BYTES = 4096
+_GZIP_WINDOW = 31  # zlib: 15 bits of window, + 16 for gzip's header and trailer
+
+
+def unpacked_blocks(raw: RawFile, packing: str, limits: ReadLimits) -> Iterator[bytes]:
+    """The file's unpacked bytes in order, in blocks of about a mebibyte.
+
+    Args:
+        packing: `jsonl` (nothing to unpack), `jsonl.gz` or `jsonl.zst`.
+    Raises: InputError if the stream is truncated or damaged, or unpacks to more than the limits allow.
+    """
+    if packing == "jsonl":
+        return raw.blocks()
+    pieces = _gzip_pieces(raw) if packing == "jsonl.gz" else _zstd_pieces(raw)
+    return _gathered(_bounded(pieces, raw, limits))
+
+
+def _gzip_pieces(raw: RawFile) -> Iterator[bytes]:
+    member, members = None, 0
+    for packed in raw.blocks():
+        while packed:
+            if member is None:
+                packed = packed.lstrip(b"\0") if members else packed  # gzip pads with zeros
+                if not packed:
+                    break
+                member, members = zlib.decompressobj(_GZIP_WINDOW), members + 1
+            try:
+                yield member.decompress(packed, MEBIBYTE)
+            except zlib.error as error:
+                raise _damaged(raw, "gz", str(error)) from None
+            packed, member = (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
+    if member is not None:
+        raise _truncated(raw, "gz member")
+
+
+def _zstd_pieces(raw: RawFile) -> Iterator[bytes]:
+    import zstandard
+
+    decompressor, frame = zstandard.ZstdDecompressor(), None
+    for block in raw.blocks():
+        for start in range(0, len(block), _ZSTD_SLICE_BYTES):
+            packed = block[start : start + _ZSTD_SLICE_BYTES]
+            while packed:
+                frame = frame or decompressor.decompressobj()
+                try:
+                    yield frame.decompress(packed)
+                except zstandard.ZstdError as error:
+                    raise _damaged(raw, "zstd", str(error)) from None
+                packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    if frame is not None:
+        raise _truncated(raw, "zstd frame")
+
+
+def _bounded(pieces: Iterator[bytes], raw: RawFile, limits: ReadLimits) -> Iterator[bytes]:
+    allowed, total = limits.unpacked_bytes(raw.file.size), 0
+    for piece in pieces:
+        total += len(piece)
+        if total > allowed:
+            raise unpacks_too_far(raw, total, allowed)
+        yield piece
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Small pieces joined to blocks of a mebibyte or more, since what follows pays for each block."""
+    waiting: list[bytes] = []
+    num_bytes = 0
+    for piece in pieces:
+        waiting.append(piece)
+        num_bytes += len(piece)
+        if num_bytes >= MEBIBYTE:
+            yield b"".join(waiting)
+            waiting, num_bytes = [], 0
+    if num_bytes:
+        yield b"".join(waiting)
+
+
+def unpacks_too_far(raw: RawFile, found: int, allowed: int) -> InputError:
+    """The error for a file that unpacks to more than `ReadLimits.unpacked_bytes`."""
+    return InputError(
+        f"{raw.file.url}: {raw.file.size:,} bytes unpack to {found:,} or more, {allowed:,} are allowed: a decompression bomb;"
+        f" remove the file, or split it if it is meant"
+    )
+
+
+def _truncated(raw: RawFile, what: str) -> InputError:
+    return InputError(f"{raw.file.url}: the file is truncated: its last {what} has no end after {raw.size:,} bytes; fetch it again")
+
+
+def _damaged(raw: RawFile, packing: str, message: str) -> InputError:
+    return InputError(f"{raw.file.url}: the {packing} stream is damaged before byte {raw.size:,} ({message}); fetch it again")

@@ -1,0 +1,163 @@
+"""`DocumentReader`: one input file as documents, with every row accounted for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from mixtures.errors import AnnealmixError, InputError
+from mixtures.source import SourceDefinition
+from pipeline.adapters import BadRecord, adapter_columns, make_adapter, make_selector, needed_columns, repair_surrogates
+from pipeline.inputs import InputFile
+from pipeline.readers.rows import Quarantined, ReadLimits, Rows
+
+_DEFAULT_LIMITS = ReadLimits()
+
+
+class DocumentReader:
+    """Iterate once over a file to get `(row, text)` of every document: row from 0, counted over all rows of the file.
+
+    Attributes:
+        counts: rows, and what became of them: documents, where (not selected), empty (no text), quarantined; besides
+            repaired_surrogates (replaced code points) and byte_order_marks. rows = documents + where + empty + quarantined.
+        quarantined: one entry a quarantined row.
+        sha256, size: hash (hex) and bytes of the file's content, once the iteration has come to its end. For `datasets`, of its rows.
+
+    A file is only read when the iteration has ended without an error: truncation and changes may show at the last byte, and what was
+    yielded until then must not be used.
+
+    Raises: InputError if the file is damaged, truncated, changed, hostile or in another layout than the definition says.
+    """
+
+    def __init__(self, file: InputFile, definition: SourceDefinition, limits: ReadLimits = _DEFAULT_LIMITS) -> None:
+        self.file = file
+        self.definition = definition
+        self.limits = limits
+        self.counts: Counter[str] = Counter()
+        self.quarantined: list[Quarantined] = []
+        self.sha256 = ""
+        self.size = 0
+        self._columns_of_first_bad_row: list[str] | None = None
+        self._started = False
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        if self._started:
+            raise AnnealmixError(f"{self.file.url}: a DocumentReader reads its file once; make another one")
+        self._started = True
+        if self.definition.format == "datasets":
+            yield from self._dataset_documents()
+        else:
+            yield from self._file_documents()
+        self._check_end()
+
+    def _file_documents(self) -> Iterator[tuple[int, str]]:
+        from pipeline.readers.raw import RawFile
+
+        with RawFile(self.file) as raw:
+            if self.file.size == 0:
+                raw.finish()
+            else:
+                yield from self._documents(self._file_rows(raw))
+        self.sha256, self.size = raw.sha256, raw.size
+
+    def _file_rows(self, raw: Any) -> Rows:
+        if self.definition.format == "parquet":
+            from pipeline.readers.parquet import parquet_rows
+
+            return parquet_rows(raw, adapter_columns(self.definition), needed_columns(self.definition), self.limits)
+        if self.definition.format == "zip":
+            from pipeline.readers.zip_members import zip_rows
+
+            return zip_rows(raw, self.limits, self.counts)
+        from pipeline.readers.json_lines import json_line_rows
+
+        return json_line_rows(raw, self.definition.format, self.limits, self.counts)
+
+    def _dataset_documents(self) -> Iterator[tuple[int, str]]:
+        from pipeline.readers.dataset_rows import DatasetRows
+
+        content = DatasetRows(self.file, self.definition, needed_columns(self.definition))
+        yield from self._documents(content.rows())
+        self.sha256, self.size = content.sha256, content.size
+
+    def _documents(self, rows: Rows) -> Iterator[tuple[int, str]]:
+        """The loop over all rows. Its counts are local because it runs some hundred thousand times a second."""
+        adapt, select = make_adapter(self.definition), make_selector(self.definition)
+        surely_small = self.limits.max_text_bytes // 4
+        num_rows = num_documents = num_unselected = num_empty = 0
+        try:
+            for row, record in rows:
+                num_rows += 1
+                plain = type(record) is dict
+                try:
+                    if not plain:
+                        _check_object(record)
+                    if select is not None and not select(record):
+                        num_unselected += 1
+                        continue
+                    text = adapt(record)
+                    if not plain:
+                        text = self._repaired(text)
+                    if len(text) > surely_small:
+                        self._check_size(text)
+                except BadRecord as bad:
+                    self._quarantine(row, record, bad)
+                    continue
+                if not text:
+                    num_empty += 1
+                    continue
+                num_documents += 1
+                yield row, text
+        finally:
+            self.counts.update(rows=num_rows, documents=num_documents, where=num_unselected, empty=num_empty)
+
+    def _repaired(self, text: str) -> str:
+        text, num_replaced = repair_surrogates(text)
+        if num_replaced:
+            self.counts["repaired_surrogates"] += num_replaced
+        return text
+
+    def _check_size(self, text: str) -> None:
+        num_bytes = len(text.encode("utf-8"))
+        if num_bytes > self.limits.max_text_bytes:
+            raise BadRecord("too-large", f"{num_bytes:,} bytes of text, {self.limits.max_text_bytes:,} are allowed")
+
+    def _quarantine(self, row: int, record: Any, bad: BadRecord) -> None:
+        self.counts["quarantined"] += 1
+        self.quarantined.append(Quarantined(self.file.path, row, bad.reason, bad.detail))
+        if bad.reason == "missing-field" and self._columns_of_first_bad_row is None:
+            self._columns_of_first_bad_row = [str(column) for column in record]
+        if len(self.quarantined) > self.limits.max_quarantined:
+            reasons = ", ".join(f"{reason} {count:,}" for reason, count in Counter(bad.reason for bad in self.quarantined).most_common())
+            raise InputError(
+                f"{self.file.url}: more than {self.limits.max_quarantined:,} rows cannot be read ({reasons});{self._columns_found()}"
+                f" the file is damaged or in another layout than source {self.definition.name} says"
+            )
+
+    def _check_end(self) -> None:
+        """What only the whole file can show: no row, no text for want of a column, a row without an outcome."""
+        counts = self.counts
+        if counts["rows"] == 0 and not self.limits.allow_empty:
+            raise InputError(f"{self.file.url}: the file holds no row; fetch it again, or remove it from the source")
+        if self._columns_of_first_bad_row is not None and counts["documents"] + counts["empty"] + counts["where"] == 0:
+            raise InputError(
+                f"{self.file.url}: not one of {counts['rows']:,} rows has the columns {', '.join(needed_columns(self.definition))};"
+                f"{self._columns_found()} name the right adapter in the source definition, or remove the file"
+            )
+        if counts["rows"] != counts["documents"] + counts["where"] + counts["empty"] + len(self.quarantined):
+            raise AnnealmixError(f"{self.file.url}: rows do not add up: {dict(counts)}; this is a defect of annealmix, please report it")
+
+    def _columns_found(self) -> str:
+        columns = self._columns_of_first_bad_row
+        if columns is None:
+            return ""
+        shown = ", ".join(repr(column[:40]) for column in columns[:40]) or "none"
+        return f" columns found: {shown};"
+
+
+def _check_object(record: Any) -> None:
+    if isinstance(record, BadRecord):
+        raise record
+    if not isinstance(record, dict):
+        raise BadRecord("not-an-object", f"a JSON {type(record).__name__}")

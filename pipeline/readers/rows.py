@@ -1,0 +1,88 @@
+"""What passes between the parts of reading: rows, quarantined rows and limits.
+
+A layout's reader yields `(row, record)`. The record is what the row holds: a dict (column -> value) if all is well, a
+`SurrogateRow` if some of its strings hold lone surrogates, a `BadRecord` if the row cannot be decoded, and any other JSON value
+as it stands, which `DocumentReader` quarantines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json import JSONDecodeError
+from json import loads as lenient_loads
+from typing import Any, NamedTuple
+
+from orjson import loads as strict_loads
+
+from pipeline.adapters import BadRecord
+
+MEBIBYTE = 1 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+Rows = Iterator[tuple[int, Any]]
+
+
+class Quarantined(NamedTuple):
+    """A row that is not read as a document, and why; holds nothing of the document's text."""
+
+    path: str
+    row: int
+    reason: str
+    detail: str
+
+
+class SurrogateRow(dict[str, Any]):
+    """A row some of whose strings hold lone surrogates (`"\\ud800"` in JSON): repaired once the row has become a text."""
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """How much one file may ask for. The defaults are far above what published corpora hold.
+
+    max_text_bytes: UTF-8 of one training text; a larger one is quarantined (`too-large`).
+    max_row_bytes: one line as it stands in the file; a longer one is quarantined (`too-large`) without being held in memory.
+    max_member_bytes: one member of a zip archive; a larger one is an error.
+    max_file_bytes, max_ratio: a file may unpack to the larger of max_file_bytes and max_ratio times its size; beyond is an error.
+    max_quarantined: rows of one file that are quarantined one by one; beyond, the file itself is taken as damaged.
+    allow_empty: accept a file without a row.
+    """
+
+    max_text_bytes: int = 256 * MEBIBYTE
+    max_row_bytes: int = 1024 * MEBIBYTE
+    max_member_bytes: int = 64 * MEBIBYTE
+    max_file_bytes: int = 1024 * MEBIBYTE
+    max_ratio: int = 200
+    max_quarantined: int = 100_000
+    allow_empty: bool = False
+
+    def unpacked_bytes(self, packed_bytes: int) -> int:
+        """How many bytes a file of `packed_bytes` may unpack to."""
+        return max(self.max_file_bytes, self.max_ratio * packed_bytes)
+
+
+def parse_json(data: bytes) -> Any:
+    """The JSON value of a row that the fast parser may refuse; a BadRecord where the row is at fault.
+
+    orjson refuses lone surrogates, numbers beyond a double and nesting deeper than 1,024, all of which RFC 8259 allows. Only such a
+    row is parsed again, by the standard library, whose own additions (NaN, Infinity) are refused.
+    """
+    try:
+        return strict_loads(data)
+    except JSONDecodeError as error:
+        fault = error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return BadRecord("utf8", f"{error.reason} at byte {error.start} of the row")
+    try:
+        record = lenient_loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        return BadRecord("json", "nested too deeply")
+    except ValueError:
+        return BadRecord("json", f"{fault.msg.split(':')[0]} at character {fault.pos} of the row")
+    return SurrogateRow(record) if isinstance(record, dict) else record
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)

@@ -1,0 +1,115 @@
+"""Writing so that only whole results are ever seen: temporary name, fsync, rename, fsync of the folder; and done-records.
+
+A unit of work (a group's ledger, a key partition, a slice of the stream) leaves a folder or file and, last of all, a done-record that lists its
+outputs with their sizes. Only the record counts as done: a file's mere existence means nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import ManifestError
+
+DONE = "done.json"
+
+
+def canonical_json(value: Any) -> bytes:
+    """Sorted keys, no spaces, UTF-8: the form that is hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file that either is there whole or is not there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and machines alike: sorted keys, indented, whole or not at all."""
+    write_whole(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that annealmix wrote.
+
+    Raises:
+        ManifestError: it is missing, damaged or no UTF-8.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ManifestError(f"{path}: missing; it was written by an earlier step, so the folder is not whole") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ManifestError(f"{path}: damaged ({error}); delete its folder and build again") from None
+
+
+class FolderWriter:
+    """A folder that appears under its final name only when it is whole.
+
+    Use as a context manager: write below `path`, then call `publish(record)`. Left without publishing, nothing remains.
+    """
+
+    def __init__(self, final: Path) -> None:
+        self.final = final
+        self.path = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> FolderWriter:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.path.mkdir(parents=True)
+        return self
+
+    def publish(self, record: dict[str, Any]) -> None:
+        """Flush all files, write the done-record with their sizes, rename into place."""
+        outputs = {}
+        for file in sorted(self.path.iterdir()):
+            sync(file)
+            outputs[file.name] = file.stat().st_size
+        write_json(self.path / DONE, {**record, "outputs": outputs})
+        if self.final.exists():  # left over from a folder that is no longer whole: its record was refused
+            shutil.rmtree(self.final)
+        self.path.rename(self.final)
+        sync(self.final.parent)
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a unit's folder is published."""
+    return (folder / DONE).is_file()
+
+
+def read_done(folder: Path) -> dict[str, Any]:
+    """Read a unit's done-record and check that each output it lists has the size that was written.
+
+    Raises:
+        ManifestError: the record is missing or damaged, or an output is missing or truncated.
+    """
+    record: dict[str, Any] = read_json(folder / DONE)
+    for name, size in record["outputs"].items():
+        try:
+            found = (folder / name).stat().st_size
+        except FileNotFoundError:
+            raise ManifestError(f"{folder / name}: missing, although its done-record lists it; delete {folder} and build again") from None
+        if found != size:
+            raise ManifestError(f"{folder / name}: {found:,} bytes, {size:,} were written; delete {folder} and build again")
+    return record

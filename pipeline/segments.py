@@ -1,0 +1,156 @@
+"""Segments: documents of bounded text, sorted by (order_key, digest), as ledger columns and token files.
+
+Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`, `0003.row`, `0003.num_bytes`; in a token folder:
+`0003.num_tokens`, `0003.offset` (one entry a document of the key range, in ledger order) and `0003.tokens` (each document's tokens and EOD, in the same order).
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import InputError
+from mixtures.keys import DIGEST_BYTES, SALT, KeyRange, digest_columns, sort_order
+from pipeline.columns import read_column, write_column
+
+if TYPE_CHECKING:
+    from pipeline.tokenizing import Tokenizer
+
+ENCODE_BYTES = 4 << 20  # text that is tokenized in one call: enough to keep the engine busy, little to hold
+VERIFY_EVERY = 1000  # one document in so many, by order key, is tokenized again with the reference
+MAX_ROWS = 1 << 32
+
+
+def prefix(segment: int) -> str:
+    """File name prefix of a segment."""
+    return f"{segment:04d}."
+
+
+@dataclass
+class SegmentBuilder:
+    """Collects the documents of one segment: hashes every one, tokenizes those in `ranges`.
+
+    ranges: key ranges to tokenize, disjoint. tokenizer: None when there are none.
+    """
+
+    ranges: list[KeyRange]
+    tokenizer: Tokenizer | None
+    num_bytes: int = 0
+    _digests: bytearray = field(default_factory=bytearray)
+    _keys: array[int] = field(default_factory=lambda: array("Q"))
+    _files: array[int] = field(default_factory=lambda: array("I"))
+    _rows: array[int] = field(default_factory=lambda: array("I"))
+    _sizes: array[int] = field(default_factory=lambda: array("I"))
+    _texts: list[str] = field(default_factory=list)
+    _pending_bytes: int = 0
+    _tokenized: array[int] = field(default_factory=lambda: array("I"))
+    _tokens: list[npt.NDArray[Any]] = field(default_factory=list)
+    _lengths: list[npt.NDArray[np.int64]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, file: int, row: int, text: str) -> None:
+        """Add one document."""
+        content = text.encode()
+        digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
+        key = int.from_bytes(blake2b(digest, digest_size=8, key=SALT).digest(), "little")
+        for low, high in self.ranges:
+            if low <= key < high:
+                self._tokenized.append(len(self._keys))
+                self._texts.append(text)
+                self._pending_bytes += len(content)
+                break
+        self._digests += digest
+        self._keys.append(key)
+        self._files.append(file)
+        self._rows.append(row)
+        self._sizes.append(len(content))
+        self.num_bytes += len(content)
+        if self._pending_bytes >= ENCODE_BYTES:
+            self._encode()
+
+    def _encode(self) -> None:
+        if not self._texts or self.tokenizer is None:
+            return
+        tokens, lengths = self.tokenizer.encode(self._texts)
+        first, end = len(self._tokenized) - len(self._texts), 0
+        for index, (text, length) in enumerate(zip(self._texts, lengths.tolist(), strict=True)):
+            end += length
+            if self._keys[self._tokenized[first + index]] % VERIFY_EVERY == 0:
+                self.tokenizer.verify(text, tokens[end - length : end])
+        self._tokens.append(tokens)
+        self._lengths.append(lengths)
+        self._texts, self._pending_bytes = [], 0
+
+    def finish(self) -> Segment:
+        """Sort what was collected."""
+        self._encode()
+        keys = np.frombuffer(self._keys, np.uint64)
+        digests = digest_columns(self._digests)
+        files, rows = np.frombuffer(self._files, np.uint32), np.frombuffer(self._rows, np.uint32)
+        order = sort_order(keys, digests, files, rows)
+        columns = {
+            "order_key": keys[order],
+            "digest": digests[order],
+            "file": files[order],
+            "row": rows[order],
+            "num_bytes": np.frombuffer(self._sizes, np.uint32)[order],
+        }
+        lengths = np.concatenate(self._lengths) if self._lengths else np.empty(0, np.int64)
+        num_tokens, starts = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
+        tokenized = np.frombuffer(self._tokenized, np.uint32)
+        num_tokens[tokenized] = lengths
+        starts[tokenized] = np.cumsum(lengths) - lengths
+        tokens = np.concatenate(self._tokens) if self._tokens else np.empty(0, np.uint16)
+        return Segment(columns, num_tokens[order], starts[order], tokens)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A sorted segment. columns: the ledger's; num_tokens, starts: int64 [num_docs], 0 for documents that were not tokenized; tokens: in reading order."""
+
+    columns: dict[str, npt.NDArray[Any]]
+    num_tokens: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    tokens: npt.NDArray[Any]
+
+    def write_ledger(self, folder: Path, segment: int) -> int:
+        """Write the ledger columns. Returns the number of documents."""
+        for name, values in self.columns.items():
+            write_column(folder, name, values, prefix(segment))
+        return len(self.num_tokens)
+
+    def check_ledger(self, folder: Path, segment: int) -> None:
+        """Compare with the ledger that an earlier reading wrote.
+
+        Raises:
+            InputError: the texts are not those that were read before.
+        """
+        for name, values in self.columns.items():
+            found = read_column(folder, name, prefix(segment)) if (folder / f"{prefix(segment)}{name}").exists() else None
+            if found is None or not np.array_equal(found, values):
+                raise InputError(
+                    f"{folder}: the inputs give other documents than when they were first read (column {name}); "
+                    "restore the files, or delete this group of the store"
+                )
+
+    def write_tokens(self, folder: Path, segment: int, keys: KeyRange) -> dict[str, int]:
+        """Write the tokens of one key range in ledger order. Returns first_row, documents, tokens."""
+        ledger = self.columns["order_key"]
+        first = int(np.searchsorted(ledger, np.uint64(keys[0])))
+        last = len(ledger) if keys[1] >> 64 else int(np.searchsorted(ledger, np.uint64(keys[1])))
+        num_tokens, starts = self.num_tokens[first:last], self.starts[first:last]
+        write_column(folder, "num_tokens", num_tokens, prefix(segment))
+        write_column(folder, "offset", np.cumsum(num_tokens) - num_tokens, prefix(segment))
+        with (folder / f"{prefix(segment)}tokens").open("wb") as file:
+            for at in range(0, last - first, 8192):
+                stretch = zip(starts[at : at + 8192].tolist(), num_tokens[at : at + 8192].tolist(), strict=True)
+                file.write(np.concatenate([self.tokens[start : start + count] for start, count in stretch]).tobytes())
+        return {"first_row": first, "documents": last - first, "tokens": int(num_tokens.sum())}

@@ -1,0 +1,67 @@
+"""A stage: a frozen plan of units, and the datatrove step that does a rank's share of them.
+
+The plan is a JSON file beside the logs of its tasks; a step holds nothing but the plan's path and hash, so no user data is pickled and a
+node that does a task reads exactly what was planned. Units are independent and leave done-records; which rank does a unit, and how many ranks there are, is
+of no consequence.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from datatrove.pipeline.base import PipelineStep
+
+from mixtures.errors import ManifestError
+from pipeline.records import canonical_json, write_whole
+
+Plan = dict[str, Any]
+Unit = dict[str, Any]
+
+
+class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
+    """Base of the stages. Subclasses do one unit of their plan."""
+
+    type = "annealmix"
+
+    def __init__(self, plan: Path, digest: str) -> None:
+        super().__init__()
+        self.plan_path = plan
+        self.digest = digest
+
+    def run(self, data: object = None, rank: int = 0, world_size: int = 1) -> Iterator[None]:
+        """Do units rank, rank + world_size, ... of the plan. Yields nothing: a stage's results are its published folders."""
+        plan = self.read_plan()
+        self.prepare(plan)
+        for unit in plan["units"][rank::world_size]:
+            with self.track_time("unit"):
+                self.do(plan, unit)
+        yield from ()
+
+    def read_plan(self) -> Plan:
+        """Read the plan, refusing one that is not the one that was frozen."""
+        import json
+
+        content = self.plan_path.read_bytes()
+        if sha256(content).hexdigest() != self.digest:
+            raise ManifestError(f"{self.plan_path}: not the plan that this task was given (sha256 {self.digest}); start the build again")
+        plan: Plan = json.loads(content)
+        return plan
+
+    def prepare(self, plan: Plan) -> None:
+        """Load once what every unit of a rank needs."""
+
+    @abstractmethod
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Do one unit, or nothing if it is done already."""
+
+
+def freeze(folder: Path, plan: Plan) -> tuple[Path, str]:
+    """Write a plan below `folder` (made when missing). Returns its path and sha256."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = canonical_json(plan)
+    write_whole(folder / "plan.json", content)
+    return folder / "plan.json", sha256(content).hexdigest()

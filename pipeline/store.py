@@ -1,0 +1,164 @@
+"""The token store: what has been read, hashed and tokenized, once and for every mix.
+
+    STORE/store.json                                the salt and the format
+    STORE/sources/NAME-KEY/GROUP/ledger/            every document of a group of input files: key, digest, file, row
+    STORE/sources/NAME-KEY/GROUP/tokens-TK-LO-HI/   the tokens of those with LO <= order_key < HI
+    STORE/select/KEY/                               eligible documents by source and key partition
+    STORE/work/                                     plans of stages and their logs
+
+NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens. A group is a few input files that were read together; its ledger is cut
+into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment.
+Nothing here is changed once it is published; `annealmix store gc` is the only deletion.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.keys import KEY_SPACE, SALT, KeyRange, missing_ranges
+from mixtures.source import SourceDefinition
+from pipeline.inputs import InputFile
+from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
+
+STORE_FORMAT = 1
+LEDGER_FORMAT = 1
+TOKENS_FORMAT = 1
+
+LEDGER_COLUMNS = ("order_key", "digest", "file", "row", "num_bytes")
+
+
+def short_key(value: Any) -> str:
+    """16 hex digits of the sha256 of a JSON-able value."""
+    return sha256(canonical_json(value)).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class TokenRule:
+    """What decides the tokens of a text."""
+
+    tokenizer_digest: str
+    special_tokens: str
+    token_bytes: int
+
+    @property
+    def key(self) -> str:
+        """Names token folders."""
+        return short_key({**asdict(self), "format": TOKENS_FORMAT})
+
+
+@dataclass(frozen=True)
+class TokenRange:
+    """The tokens of one key range of a group."""
+
+    folder: Path
+    keys: KeyRange
+
+
+class Group:
+    """A group of input files: its ledger, and the key ranges that are tokenized."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.record = read_done(self.ledger)
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """path, size, mtime_ns, inode, etag, sha256 of each file, in the order of the ledger's `file` column."""
+        return list(self.record["inputs"])
+
+    @property
+    def segment_rows(self) -> list[int]:
+        """Documents of each segment."""
+        return list(self.record["segments"])
+
+    def token_ranges(self, rule: TokenRule) -> list[TokenRange]:
+        """Published token folders of a rule, in key order."""
+        found = []
+        for folder in self.folder.glob(f"tokens-{rule.key}-*"):
+            low, high = (int(part, 16) for part in folder.name.split("-")[-2:])
+            if is_done(folder):
+                found.append(TokenRange(folder, (low, high)))
+        return sorted(found, key=lambda item: item.keys)
+
+    def missing(self, rule: TokenRule, wanted: KeyRange) -> list[KeyRange]:
+        """Key ranges of `wanted` that are not tokenized yet."""
+        return missing_ranges(wanted, [item.keys for item in self.token_ranges(rule)])
+
+
+def token_folder_name(rule: TokenRule, keys: KeyRange) -> str:
+    """Name of the folder that holds the tokens of a key range; bounds in hex, 17 digits since the upper one may be 2^64."""
+    return f"tokens-{rule.key}-{keys[0]:017x}-{keys[1]:017x}"
+
+
+def group_name(files: Sequence[InputFile]) -> str:
+    """A name that depends on which files are read together, and on their state."""
+    return short_key([[file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files])
+
+
+class Store:
+    """A store folder, made when it is not there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        identity = {"format": STORE_FORMAT, "salt": SALT.decode()}
+        if (folder / "store.json").exists():
+            if (found := read_json(folder / "store.json")) != identity:
+                raise ManifestError(f"{folder}: a store of {found}, this version reads {identity}; choose another --store")
+            return
+        if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise RecipeError(f"{folder}: not empty and not a store (no store.json); choose another --store")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "store.json", identity)
+
+    def source_folder(self, definition: SourceDefinition) -> Path:
+        """Where a source's groups lie."""
+        key = short_key({"source": definition.identity(), "format": LEDGER_FORMAT, "salt": SALT.decode()})
+        return self.folder / "sources" / f"{definition.name}-{key}"
+
+    def groups(self, definition: SourceDefinition) -> list[Group]:
+        """Every published group of a source, by name."""
+        folder = self.source_folder(definition)
+        return [Group(path) for path in sorted(folder.glob("[0-9a-f]*")) if is_done(path / "ledger")]
+
+    def work_folder(self) -> Path:
+        """Plans of stages and logs of their tasks."""
+        folder = self.folder / "work"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the store against other builders on this machine or a shared file system; a holder that dies lets go."""
+        with locked(self.folder / "lock", f"store {self.folder}"):
+            yield
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock on a file, waiting for another holder, who is named."""
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            from pipeline.report import say
+
+            say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()} on {os.uname().nodename}")
+        file.flush()
+        yield
+
+
+ALL_KEYS: KeyRange = (0, KEY_SPACE)

@@ -1,0 +1,290 @@
+"""Stage 3, write: the stream, slice by slice, into one .bin.
+
+A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the selection alone, gathers their tokens from the
+store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the tables, and hashes what it reads back. Slices share nothing, so their number at a time is free.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from blake3 import blake3
+
+from mixtures import indexed
+from mixtures.errors import AnnealmixError
+from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
+from mixtures.selection import Cut, Run, Selection
+from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
+from pipeline.columns import read_column
+from pipeline.records import is_done, read_json, sync, write_json
+from pipeline.segments import prefix
+from pipeline.select import Eligible, ledger_segments, read_eligible, token_files
+from pipeline.stage import Plan, Stage, Unit
+
+WRITE_FORMAT = 1
+CHUNK_BYTES = 64 << 20
+SLICE_CHUNKS = 8
+TOKENS, INDEX = "tokens.bin", "tokens.idx"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one task's unit and one part of the tables."""
+
+    token_bytes: int
+    chunk_tokens: int
+    slice_chunks: int
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of a token on disk: little-endian uint16, or int32, which is all that the .idx has for more."""
+        return "<u2" if self.token_bytes == 2 else "<i4"
+
+    @property
+    def slice_tokens(self) -> int:
+        """Tokens of a slice."""
+        return self.chunk_tokens * self.slice_chunks
+
+
+def slice_record(folder: Path, number: int) -> Path:
+    """Done-record of a slice."""
+    return folder / "slices" / f"{number:05d}.json"
+
+
+def part_name(number: int) -> str:
+    """File name of a slice's part of a table."""
+    return f"part-{number:05d}.parquet"
+
+
+class Write(Stage):
+    """Plan: folder, layout, total_documents, total_tokens, eod_id, select {folder, partitions, sources}, selections, files, units.
+
+    files: paths of each ledger segment's inputs. Unit: slice.
+    """
+
+    name = "write"
+
+    def prepare(self, plan: Plan) -> None:
+        """Open the selection."""
+        self._mix = _Mix(plan)
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Write one slice."""
+        record = slice_record(self._mix.folder, unit["slice"])
+        if not record.is_file():
+            write_json(record, self._mix.write_slice(unit["slice"]))
+
+
+def selection_json(selection: Selection) -> dict[str, Any]:
+    """A selection as a plan holds it."""
+    cut = selection.cut
+    return {
+        "source": selection.source,
+        "quota": selection.quota,
+        "longest": selection.longest,
+        "cut": [cut.document, cut.kept_tokens, cut.num_tokens] if cut else None,
+        "runs": [[run.epoch, run.partition, run.first_document, run.first_token, run.documents, run.tokens] for run in selection.runs],
+    }
+
+
+def _selection(value: dict[str, Any]) -> Selection:
+    cut = Cut(*value["cut"]) if value["cut"] else None
+    return Selection(value["source"], value["quota"], tuple(Run(*run) for run in value["runs"]), cut, value["longest"])
+
+
+class _Mix:
+    """What a slice needs to know of the whole mix."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.folder = Path(plan["folder"])
+        self.layout = Layout(**plan["layout"])
+        self.total_documents, self.total_tokens, self.eod_id = plan["total_documents"], plan["total_tokens"], plan["eod_id"]
+        sources = plan["select"]["sources"]
+        self.selections = [_selection(value) for value in plan["selections"]]
+        self.names = [selection.source for selection in self.selections]
+        eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"]["partitions"], self.names)
+        self.eligible: list[Eligible] = [eligible[name] for name in self.names]
+        self.orders = [SourceOrder(selection, _cached(item)) for selection, item in zip(self.selections, self.eligible, strict=True)]
+        self.quotas = [selection.quota for selection in self.selections]
+        self.token_files = token_files(sources)
+        self.segments = ledger_segments(sources)
+        self.files: list[list[str]] = plan["files"]
+
+    def write_slice(self, number: int) -> dict[str, Any]:
+        """Write the bytes, index entries and table parts of a slice. Returns its record."""
+        begin = number * self.layout.slice_tokens
+        end = min(begin + self.layout.slice_tokens, self.total_tokens)
+        placed = place(self.orders, begin, end)
+        source_tokens = np.zeros(len(self.names), np.int64)
+        chunks, num_eod = [], 0
+        with (self.folder / TOKENS).open("r+b") as file:
+            for low in range(begin, end, self.layout.chunk_tokens):
+                high = min(low + self.layout.chunk_tokens, end)
+                tokens = self._gather(placed, low, high, source_tokens)
+                _write_at(file.fileno(), low * self.layout.token_bytes, memoryview(tokens).cast("B"))
+                written = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
+                chunks.append(blake3(written).hexdigest())
+                num_eod += int(np.count_nonzero(np.frombuffer(written, self.layout.dtype) == self.eod_id))
+            os.fsync(file.fileno())
+        starting = _starting_in(placed, begin)
+        self._write_index(starting)
+        return {
+            "chunks": chunks,
+            "eod_tokens": num_eod,
+            "source_tokens": source_tokens.tolist(),
+            "source_documents": np.bincount(starting.source, minlength=len(self.names)).tolist(),
+            "documents": len(starting.source),
+            "deviation": [str(value) for value in deviation(starting.before, starting.source, starting.num_tokens, self.quotas)],
+            **self._write_tables(number, starting),
+        }
+
+    def _gather(self, placed: Placed, low: int, high: int, source_tokens: Int64s) -> npt.NDArray[Any]:
+        """Tokens [low, high) of the stream. Adds to source_tokens what each source gave."""
+        tokens = np.empty(high - low, self.layout.dtype)
+        first, last = np.searchsorted(placed.first_token, low, "right") - 1, np.searchsorted(placed.first_token, high)
+        for number, selection in enumerate(self.selections):
+            mine = np.flatnonzero(placed.source[first:last] == number) + first
+            if not len(mine):
+                continue
+            starts, counts = placed.first_token[mine], placed.num_tokens[mine]
+            begin, end = np.maximum(starts, low), np.minimum(starts + counts, high)
+            columns = self._columns(number, int(placed.document[mine[0]]), int(placed.document[mine[-1]]) + 1, ("token_file", "offset"))
+            origin = columns["offset"].astype(np.int64) + (begin - starts)
+            self._copy(tokens, columns["token_file"], origin, begin - low, end - low)
+            cut = selection.cut
+            if cut and placed.document[mine[-1]] == cut.document and end[-1] == starts[-1] + counts[-1]:
+                tokens[end[-1] - low - 1] = self.eod_id
+            source_tokens[number] += int((end - begin).sum())
+        return tokens
+
+    def _copy(self, tokens: npt.NDArray[Any], files: npt.NDArray[Any], origin: Int64s, begin: Int64s, end: Int64s) -> None:
+        by_file = np.argsort(files, kind="stable")
+        for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
+            mapped = np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r")
+            for at, low, high in zip(origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True):
+                tokens[low:high] = mapped[at : at + high - low]
+
+    def _columns(self, number: int, first: int, last: int, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        """Columns of documents first .. last - 1 of a source's sequence."""
+        selection, eligible = self.selections[number], self.eligible[number]
+        pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
+        for run in selection.runs_within(first, last):
+            rows = slice(max(first - run.first_document, 0), min(last - run.first_document, run.documents))
+            for name in names:
+                count = rows.stop - rows.start
+                pieces[name].append(np.full(count, run.epoch) if name == "epoch" else eligible.column(name, run.partition)[rows])
+        return {name: np.concatenate(values) for name, values in pieces.items()}
+
+    def _write_index(self, starting: Placed) -> None:
+        if not len(starting.source):
+            return
+        pieces = indexed.pieces(
+            self.total_documents, starting.first_position, int(starting.first_token[0]), starting.num_tokens, self.layout.token_bytes
+        )
+        with (self.folder / INDEX).open("r+b") as file:
+            for offset, content in pieces:
+                _write_at(file.fileno(), offset, memoryview(content))
+            os.fsync(file.fileno())
+
+    def _write_tables(self, number: int, starting: Placed) -> dict[str, str]:
+        """Write a slice's parts of documents.parquet and provenance.parquet. Returns their hashes."""
+        columns = self._table_columns(starting)
+        hashes = {}
+        for name, schema in (("documents", DOCUMENTS), ("provenance", PROVENANCE)):
+            path = self.folder / f"{name}.parquet" / part_name(number)
+            pq.write_table(to_arrow(schema, columns), path, compression="zstd")
+            sync(path)
+            hashes[name] = part_hash(schema, columns)
+        return hashes
+
+    def _table_columns(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
+        documents = len(starting.source)
+        columns: dict[str, npt.NDArray[Any]] = {
+            "position": starting.first_position + np.arange(documents, dtype=np.uint64),
+            "first_token": starting.first_token.astype(np.uint64),
+            "num_tokens": starting.num_tokens.astype(np.uint32),
+            "source": np.array(self.names, object)[starting.source],
+            "digest": np.empty((documents, 16), np.uint8),
+            "epoch": np.zeros(documents, np.uint16),
+            "copy": np.zeros(documents, np.uint16),
+            "cut": np.zeros(documents, np.bool_),
+            "file": np.empty(documents, object),
+            "row": np.zeros(documents, np.uint64),
+        }
+        for number, selection in enumerate(self.selections):
+            mine = np.flatnonzero(starting.source == number)
+            if not len(mine):
+                continue
+            indexes = starting.document[mine]
+            found = self._columns(number, int(indexes[0]), int(indexes[-1]) + 1, ("digest", "epoch", "segment", "ledger_row"))
+            columns["digest"][mine] = found["digest"].astype(">u8").view(np.uint8).reshape(-1, 16)
+            columns["epoch"][mine] = found["epoch"]
+            if selection.cut:
+                columns["cut"][mine] = indexes == selection.cut.document
+            columns["file"][mine], columns["row"][mine] = self._origins(found["segment"], found["ledger_row"])
+        return columns
+
+    def _origins(self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """File path and row of documents, given their segment and row in its ledger."""
+        files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
+        by_segment = np.argsort(segments, kind="stable")
+        for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
+            segment = int(segments[group[0]])
+            folder, number = self.segments[segment]
+            files[group] = np.array(self.files[segment], object)[read_column(folder, "file", prefix(number))[rows[group]]]
+            file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
+        return files, file_rows
+
+
+def _cached(eligible: Eligible) -> Any:
+    """Keep each partition's mapping open: a merge asks for them document by document."""
+    from functools import lru_cache
+
+    return lru_cache(maxsize=None)(eligible.lengths)
+
+
+def _starting_in(placed: Placed, begin: int) -> Placed:
+    """The documents of a slice: all that touch it but one that began before."""
+    if not len(placed.source) or placed.first_token[0] >= begin:
+        return placed
+    before = placed.before.copy()
+    before[placed.source[0]] += placed.num_tokens[0]
+    return Placed(
+        placed.first_position + 1, placed.source[1:], placed.document[1:], placed.first_token[1:], placed.num_tokens[1:], before
+    )
+
+
+def _write_at(handle: int, offset: int, content: memoryview) -> None:
+    while content:
+        written = os.pwrite(handle, content, offset)
+        content, offset = content[written:], offset + written
+
+
+def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_documents: int) -> None:
+    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables and of the slices' records."""
+    for name in ("slices", "documents.parquet", "provenance.parquet"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    with (folder / TOKENS).open("ab") as file:
+        file.truncate(total_tokens * layout.token_bytes)
+    with (folder / INDEX).open("ab") as file:
+        file.truncate(indexed.file_size(total_documents))
+    with (folder / INDEX).open("r+b") as file:
+        file.write(indexed.header(total_documents, np.dtype(layout.dtype).name))
+        if total_documents == 0:
+            raise AnnealmixError(f"{folder}: the selection holds no document")
+
+
+def read_slices(folder: Path, count: int) -> list[dict[str, Any]]:
+    """Read the records of all slices.
+
+    Raises:
+        ManifestError: one is missing or damaged.
+    """
+    return [read_json(slice_record(folder, number)) for number in range(count)]

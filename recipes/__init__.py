@@ -1,0 +1,1 @@
+"""What to build: the recipes, source definitions and tokenizers that annealmix ships, as YAML files beside this one."""
