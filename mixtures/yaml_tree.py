@@ -145,6 +145,8 @@ def _message(model: type[BaseModel], location: Location, detail: Mapping[str, An
         return f"found {found}; a mapping is needed" + (f" with the keys {', '.join(keys)}" if keys else "")
     if kind in ("tuple_type", "list_type"):
         return f"found {found}; a list is needed, such as [a, b]"
+    if kind == "too_short":
+        return f"found {found} of {detail['ctx']['actual_length']}; at least {detail['ctx']['min_length']} needed"
     if kind == "literal_error":
         return f"found {found}; allowed: {detail['ctx']['expected']}"
     return f"found {found}; {text[0].lower()}{text[1:]}"

@@ -127,7 +127,7 @@ class _Build:
             if covered > low or source.name not in asked:
                 ceilings[source.name] = covered if source.name in asked else high
                 continue
-            supply = intake.estimated_tokens(found, tokenizer) * (high - low) / (ALL_KEYS[1])
+            supply = intake.probe(found, tokenizer).tokens * (high - low) / (ALL_KEYS[1])
             ceilings[source.name] = intake.ceiling(source.keys, asked[source.name] / supply) if supply else high
         return ceilings
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KeyRange
+from mixtures.plan import CEILING_MARGIN, SupplyEstimate
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_inputs
@@ -25,7 +26,6 @@ from pipeline.tokenizing import Tokenizer
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those
 PROBE_BYTES = 1 << 20  # text that a probe tokenizes
-CEILING_MARGIN = 1.15  # tokenize so much more than the estimate says: one reading too few costs more
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class SourceInputs:
 
 
 def survey(store: Store, definition: SourceDefinition, data: Path | None) -> SourceInputs:
-    """List a source's files and find the groups that hold them already."""
-    files = list_inputs(definition, data)
+    """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
+    files = list_inputs(definition if data else store.frozen(definition), data)
     groups, rest = _cover(store.groups(definition), files)
     return SourceInputs(definition, files, groups, _grouped(rest, sum(file.size for file in files)))
 
@@ -116,8 +116,8 @@ def covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
     return min(ends)
 
 
-def estimated_tokens(found: SourceInputs, tokenizer: Tokenizer) -> int:
-    """Tokens of a whole source, estimated from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
+def probe(found: SourceInputs, tokenizer: Tokenizer) -> SupplyEstimate:
+    """Estimate what a whole source holds from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
     file = sorted(found.files, key=lambda file: (file.size, file.path))[len(found.files) // 2]
     sample: list[str] = []
     sample_bytes = text_bytes = documents = 0
@@ -128,16 +128,16 @@ def estimated_tokens(found: SourceInputs, tokenizer: Tokenizer) -> int:
             sample.append(text)
             sample_bytes += len(text)
     if not sample_bytes:
-        return 0
+        return SupplyEstimate(0, 0, "probe")
     tokens, _ = tokenizer.encode(sample)
-    share = file.size / sum(other.size for other in found.files) if file.size else 1.0
-    return int(len(tokens) * text_bytes / sample_bytes / share)
+    files = sum(other.size for other in found.files) / file.size if file.size else 1.0
+    return SupplyEstimate(int(documents * files), int(len(tokens) * text_bytes / sample_bytes * files), f"probe of {file.path}")
 
 
 def ceiling(keys: KeyRange, share: float) -> int:
     """The key below which `share` of a key range lies, with margin, inside the range."""
     low, high = keys
-    wanted = math.ceil((high - low) * min(share * CEILING_MARGIN, 1.0))
+    wanted = math.ceil((high - low) * min(share * float(CEILING_MARGIN), 1.0))
     return min(low + wanted, high)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,3 +64,35 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
             ended.set()
             watcher.join()
             bar.update(task, completed=done())
+
+
+def size(num_bytes: int) -> str:
+    """Bytes for people: `1.5 TB`."""
+    value = float(num_bytes)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def fit_table(fit: Mapping[str, Any]) -> None:
+    """Print how a mix fits the trainers (`mixtures.plan.fit_json`), and every warning."""
+    if not fit:
+        return
+    rows = [
+        [
+            name,
+            f"{reading['single_epoch_steps']:,}",
+            f"{reading['leftover_tokens']:,}",
+            "-" if reading["epochs"] is None else str(reading["epochs"]),
+            "-" if not reading["exposure"] else " / ".join(reading["exposure"][seen] for seen in ("never", "once", "twice")),
+        ]
+        for name, reading in fit["trainers"].items()
+    ]
+    steps = "no whole step" if fit["steps"] is None else f"{fit['steps']:,} steps{' (the nearest)' if fit['inferred'] else ''}"
+    title = f"trainer fit: batches of {fit['batch']:,} x {fit['sequence']:,} tokens, {steps}"
+    table(title, ["trainer", "steps in one epoch", "tokens left over", "epochs for those steps", "documents seen never / once / twice"], rows)
+    for reading in fit["trainers"].values():
+        for warning in reading["warnings"]:
+            say(f"warning: {warning}")

@@ -20,12 +20,13 @@ import tempfile
 from pathlib import Path
 
 from recipes.sample.corpus import Corpus
-from recipes.sample.packing import pack, unpack
+from recipes.sample.packing import pack, unpack, versions
 from recipes.sample.planting import plant_all, text_of
 from recipes.sample.sources import make_sources
 from recipes.sample.training import definition_yaml, train_tokenizer
 
 SEED = 2508_06601
+PACKED_WITH = "PACKED_WITH.json"
 RECIPES = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +47,7 @@ def write_sample(folder: Path, seed: int = SEED) -> None:
         target.write_bytes(pack(file))
     entries = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in corpus.planted())
     (data / "PLANTED.json").write_text(f"[\n{entries}\n]\n", encoding="utf-8")
+    (data / PACKED_WITH).write_text(json.dumps(versions(), indent=1) + "\n", encoding="utf-8")
     texts = [text_of(record) for file in corpus.files for record in file.records if _is_document(record.value)]
     tokenizer = train_tokenizer(texts)
     (folder / "sample" / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
@@ -58,9 +60,9 @@ def _is_document(value: object) -> bool:
 
 
 def made_files(folder: Path) -> list[str]:
-    """Return the paths, below the folder of recipes, of what this script makes."""
+    """Return the paths, below the folder of recipes, of what the seed decides (what packed the files is not among them)."""
     data = folder / "sample" / "data"
-    paths = [path for path in data.rglob("*") if path.is_file()]
+    paths = [path for path in data.rglob("*") if path.is_file() and path.name != PACKED_WITH]
     paths += [folder / "sample" / "tokenizer.json", folder / "tokenizers" / "sample.yaml"]
     return sorted(path.relative_to(folder).as_posix() for path in paths)
 

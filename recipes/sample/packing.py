@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import platform
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,16 @@ def pack(file: SampleFile) -> bytes:
     if file.path.endswith(".zst"):
         return zstandard.ZstdCompressor(level=19, write_checksum=True, write_content_size=True).compress(_json_lines(file))
     return gzip.compress(_json_lines(file), compresslevel=9, mtime=0)
+
+
+def versions() -> dict[str, str]:
+    """Return what decides the packed bytes, beside the rows: the compressing libraries and the machine."""
+    return {
+        "machine": f"{platform.system()} {platform.machine()}",
+        "pyarrow": pa.__version__,
+        "zlib": zlib.ZLIB_RUNTIME_VERSION,
+        "zstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+    }
 
 
 def unpack(path: Path) -> Any:

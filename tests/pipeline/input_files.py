@@ -82,7 +82,9 @@ def write_zip(path: Path, members: dict[str, bytes]) -> None:
 def pin(folder: Path) -> None:
     """Write SHA256SUMS over the source's files as they are now."""
     source = folder / "source"
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(source).as_posix()}\n" for path in sorted(source.rglob("*.*"))]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(source).as_posix()}\n" for path in sorted(source.rglob("*.*"))
+    ]
     (source / "SHA256SUMS").write_text("".join(lines))
 
 

@@ -1,0 +1,176 @@
+"""A plan: what a recipe will take from which supply, what it will cost, and how trainers will read it, before anything is read.
+
+Supplies are estimates (a publisher's figures, or a probe of the files at hand) and the plan says so. The quotas are exact, and hold if the supplies do;
+a build counts the real ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from mixtures.errors import SupplyError
+from mixtures.keys import KEY_SPACE
+from mixtures.quotas import Quotas, Size, Supply, resolve_quotas
+from mixtures.recipe import LoadedRecipe
+from mixtures.trainers import TrainerFit, trainer_fit
+
+CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
+
+# Calibration of the estimates below: one core of a 2-core x86-64 machine, 2026-11-22 (tests/benchmarks/ingest.py prints them anew).
+TEXT_BYTES_A_TOKEN = Fraction(43, 10)
+READ_BYTES_A_SECOND = 90_000_000  # text read, adapted and hashed
+TOKENIZE_BYTES_A_SECOND = 25_000_000  # text tokenized and sorted
+WRITE_TOKENS_A_SECOND = 100_000_000
+LEDGER_BYTES_A_DOCUMENT = 36
+SELECT_BYTES_A_DOCUMENT = 56
+MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
+INGEST_WORKER_BYTES = 1_500_000_000
+
+
+@dataclass(frozen=True)
+class SupplyEstimate:
+    """What a whole source is thought to hold, over all keys. tokens: EOD included. basis: where the figure is from."""
+
+    documents: int
+    tokens: int
+    basis: str
+
+
+def published_supplies(recipe: LoadedRecipe) -> dict[str, SupplyEstimate]:
+    """Estimates from the publishers' figures, which count no EOD; sources without figures are left out."""
+    return {
+        name: SupplyEstimate(size.documents, size.tokens + size.documents, "published")
+        for name, definition in recipe.definitions.items()
+        if (size := definition.published)
+    }
+
+
+def make_plan(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEstimate]) -> dict[str, Any]:
+    """Everything that can be said of a build before it begins, as integers and strings.
+
+    Sources without an estimate are taken to hold what they are asked.
+
+    Returns:
+        JSON-able; `shortages` lists in words what the estimated supplies do not cover (empty: the plan works).
+    """
+    asked = recipe.recipe.sources
+    within = {name: _within(request.key_range, supplies.get(name)) for name, request in asked.items()}
+    quotas, shortages = _quotas(recipe, size, within)
+    rows = {name: _source(recipe, name, quotas, within[name], supplies.get(name)) for name in asked}
+    total = quotas.total
+    return {
+        "recipe": recipe.recipe.name,
+        "recipe_digest": recipe.digest,
+        "size": {name: str(value) for name, value in asdict(size).items() if value is not None},
+        "total_tokens": total,
+        "sources": rows,
+        "shortages": shortages,
+        "notes": _notes(rows),
+        "resources": _resources(recipe, rows, supplies, total),
+        "trainer_fit": fit_json(_fit(recipe, size, total)) if total else {},
+    }
+
+
+def _within(keys: tuple[int, int], supply: SupplyEstimate | None) -> SupplyEstimate | None:
+    if supply is None:
+        return None
+    width = keys[1] - keys[0]
+    return SupplyEstimate(supply.documents * width // KEY_SPACE, supply.tokens * width // KEY_SPACE, supply.basis)
+
+
+def _quotas(recipe: LoadedRecipe, size: Size, within: Mapping[str, SupplyEstimate | None]) -> tuple[Quotas, list[str]]:
+    supplies = {name: Supply(supply.tokens, complete=True) if supply else Supply(0, complete=False) for name, supply in within.items()}
+    try:
+        return resolve_quotas(recipe.recipe, size, supplies), []
+    except SupplyError as error:
+        plenty = {name: Supply(supply.tokens, complete=recipe.recipe.sources[name].all) for name, supply in supplies.items()}
+        return resolve_quotas(recipe.recipe, size, plenty), str(error).splitlines()
+
+
+def _source(
+    recipe: LoadedRecipe, name: str, quotas: Quotas, within: SupplyEstimate | None, supply: SupplyEstimate | None
+) -> dict[str, Any]:
+    request, definition = recipe.recipe.sources[name], recipe.definitions[name]
+    quota = quotas.resolved[name]
+    share = min(Fraction(quota, within.tokens) * CEILING_MARGIN, Fraction(1)) if within and within.tokens and not request.all else Fraction(1)
+    low, high = request.keys
+    top = low + (high - low) * math.ceil(share * 10_000) / 10_000
+    return {
+        "definition": definition.name,
+        "repository": f"{definition.repo}@{definition.revision}",
+        "licence": definition.licence,
+        "keys": [str(low), str(high)],
+        "asked_tokens": quotas.asked[name],
+        "resolved_tokens": quota,
+        "refilled": quotas.refilled.get(name, {}),
+        "epochs": -(-quota // within.tokens) if within and within.tokens else 1,
+        "supply_tokens_estimated": within.tokens if within else None,
+        "supply_documents_estimated": within.documents if within else None,
+        "supply_basis": supply.basis if supply else "unknown",
+        "tokenized_share_estimated": f"{float(share):.4f}",
+        "key_ceiling_estimated": f"{top:.6f}",
+    }
+
+
+def _notes(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    notes = []
+    for name, row in rows.items():
+        if row["resolved_tokens"] == 0:
+            notes.append(f"sources.{name}: its quota resolves to 0 tokens at this size; it will not be in the mix")
+        documents, tokens = row["supply_documents_estimated"], row["supply_tokens_estimated"]
+        if documents and 0 < row["resolved_tokens"] < tokens // documents:
+            notes.append(
+                f"sources.{name}: its quota of {row['resolved_tokens']:,} tokens is less than one document of average length; "
+                "it may be a single document, cut"
+            )
+    return notes
+
+
+def _resources(
+    recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], supplies: Mapping[str, SupplyEstimate], total: int
+) -> dict[str, int]:
+    """Estimated disk, memory and core time: bytes and seconds. Each definition is read once, however many sources use it."""
+    by_definition = {recipe.definitions[name].name: supply for name, supply in supplies.items() if name in recipe.definitions}
+    text_bytes = int(sum(supply.tokens for supply in by_definition.values()) * TEXT_BYTES_A_TOKEN)
+    tokenized = documents = 0
+    for row in rows.values():
+        share = Fraction(row["tokenized_share_estimated"])
+        tokenized += int((row["supply_tokens_estimated"] or row["resolved_tokens"]) * share)
+        documents += int((row["supply_documents_estimated"] or 0) * share)
+    token_bytes = recipe.tokenizer.dtype.itemsize
+    ledger = sum(supply.documents for supply in by_definition.values()) * LEDGER_BYTES_A_DOCUMENT
+    seconds = {
+        "read": text_bytes // READ_BYTES_A_SECOND,
+        "tokenize": int(tokenized * TEXT_BYTES_A_TOKEN) // TOKENIZE_BYTES_A_SECOND,
+        "write": total // WRITE_TOKENS_A_SECOND,
+    }
+    return {
+        "text_bytes": text_bytes,
+        "store_bytes": tokenized * token_bytes + ledger + documents * (SELECT_BYTES_A_DOCUMENT + 12),
+        "mix_bytes": total * token_bytes + documents * MIX_BYTES_A_DOCUMENT,
+        "worker_bytes": INGEST_WORKER_BYTES,
+        "core_seconds": sum(seconds.values()),
+    } | {f"core_seconds_{name}": value for name, value in seconds.items()}
+
+
+def _fit(recipe: LoadedRecipe, size: Size, total: int) -> TrainerFit:
+    budget = recipe.recipe.budget
+    whole = size == Size()
+    if budget is None or budget.steps is None:
+        return trainer_fit(total)
+    return trainer_fit(total, budget.sequence, budget.batch, budget.steps if whole else None)
+
+
+def fit_json(fit: TrainerFit) -> dict[str, Any]:
+    """A trainer fit in integers and text; shares of documents in per cent with one decimal."""
+    readings = {}
+    for reading in fit.readings:
+        value = asdict(reading)
+        if reading.exposure:
+            value["exposure"] = {name: f"{100 * share:.1f}%" for name, share in asdict(reading.exposure).items()}
+        readings[reading.trainer] = {**value, "warnings": list(reading.warnings)}
+    return {"steps": fit.steps, "inferred": fit.inferred, "batch": fit.batch, "sequence": fit.sequence, "trainers": readings}

@@ -1,0 +1,199 @@
+"""The command line. Tables and progress go to stderr, answers (`--json`) to stdout; exit codes are those of `mixtures.errors`.
+
+Imports that cost time stand inside the commands: `annealmix --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixtures.errors import AnnealmixError, RecipeError
+
+if TYPE_CHECKING:
+    from mixtures.quotas import Size
+
+DEFAULT_STORE = "annealmix-store"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except AnnealmixError as error:
+        for line in str(error).splitlines():
+            _complain(line)
+        return error.exit_code
+    except OSError as error:
+        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}; nothing was published, the same command goes on from here")
+        return 1
+    except KeyboardInterrupt:
+        _complain("interrupted; the same command goes on from here")
+        return 1
+    except Exception:
+        traceback.print_exc()
+        _complain("this is a defect of annealmix; nothing was published")
+        return 1
+
+
+def _complain(line: str) -> None:
+    from pipeline.report import say
+
+    say(f"annealmix: {line}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="annealmix",
+        description="Token mixes for language-model training: exact to the token, the same bytes everywhere.",
+        epilog="exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit failed, 4 input corrupt, 5 supply short, 6 manifest mismatch",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_plan(commands)
+    _add_build(commands)
+    _add_audit(commands)
+    _add_store(commands)
+    return parser
+
+
+def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    plan = commands.add_parser("plan", help="what a recipe will take and cost, before anything is built; without RECIPE, list the recipes")
+    plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
+    _add_size(plan)
+    plan.add_argument("--data", type=Path, metavar="DIR", help="probe the files of DIR/SOURCE instead of taking the publishers' figures")
+    plan.add_argument("--tokenizer", type=Path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    plan.set_defaults(command=_plan)
+
+
+def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
+    build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
+    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
+    build.add_argument("--data", type=Path, metavar="DIR", help="read DIR/SOURCE, in the published layout, instead of the hub")
+    _add_size(build)
+    build.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})")
+    build.add_argument("--tokenizer", type=Path, metavar="FILE", help="the recipe's tokenizer.json")
+    build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
+    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (one a unit)")
+    build.add_argument("--json", action="store_true", help="print the manifest")
+    build.set_defaults(command=_build)
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
+    audit.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
+    audit.add_argument("--against", type=Path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it")
+    audit.add_argument("--json", action="store_true", help="print the report as JSON")
+    audit.set_defaults(command=_audit)
+
+
+def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    store = commands.add_parser("store", help="look at a token store, or free what no source has any more")
+    store.add_argument("action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete selections, logs and left-overs")
+    store.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
+    store.add_argument("--json", action="store_true", help="print as JSON")
+    store.set_defaults(command=_store)
+
+
+def _add_size(command: argparse.ArgumentParser) -> None:
+    size = command.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=_share, metavar="F", help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1")
+    size.add_argument("--tokens", type=_positive, metavar="N", help="a preview of N tokens, in the same proportions")
+
+
+def _positive(text: str) -> int:
+    digits = text.replace("_", "")
+    if not digits.isascii() or not digits.isdigit() or int(digits) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(digits)
+
+
+def _share(text: str) -> Fraction:
+    try:
+        share = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.01 or 1/100") from None
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
+    return share
+
+
+def _size(options: argparse.Namespace) -> Size:
+    from mixtures.quotas import Size
+
+    return Size(options.scale, options.tokens)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from pipeline import planning, report
+
+    if options.schema:
+        report.result(planning.recipe_schema())
+        return 0
+    if options.recipe is None:
+        planning.show_recipes(as_json=options.json)
+        return 0
+    plan = planning.plan(options.recipe, _size(options), options.data, options.tokenizer)
+    if options.json:
+        report.result(plan)
+    else:
+        planning.show(plan)
+    for line in plan["shortages"]:
+        _complain(line)
+    return 5 if plan["shortages"] else 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from mixtures.recipe import load_recipe
+    from pipeline import mix_report, report
+    from pipeline.build import BuildRequest, build
+    from pipeline.executors.local import LocalExecutor
+
+    request = BuildRequest(
+        load_recipe(options.recipe),
+        options.out.absolute(),
+        options.store.absolute(),
+        options.data.absolute() if options.data else None,
+        options.tokenizer,
+        _size(options),
+        LocalExecutor(options.workers, options.tasks),
+    )
+    manifest = build(request)
+    if options.json:
+        report.result(manifest)
+    else:
+        mix_report.show(manifest, options.out)
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from pipeline import auditing
+
+    return auditing.run(options.mix, options.against, as_json=options.json)
+
+
+def _store(options: argparse.Namespace) -> int:
+    from pipeline import store_commands
+
+    if not (options.store / "store.json").is_file():
+        raise RecipeError(f"{options.store}: no store there; name one with --store DIR")
+    if options.action == "ls":
+        store_commands.show(options.store, as_json=options.json)
+    else:
+        store_commands.collect(options.store, as_json=options.json)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""`annealmix store`: what a store holds, and the only deletion."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline import report
+from pipeline.records import DONE, is_done, read_done
+from pipeline.store import Store
+
+
+def contents(folder: Path) -> list[dict[str, Any]]:
+    """One row for each source of a store: groups, files, documents, tokens (by token rule), bytes."""
+    rows = []
+    for source in sorted(path for path in (folder / "sources").glob("*") if path.is_dir()):
+        groups = [path for path in sorted(source.iterdir()) if is_done(path / "ledger")]
+        ledgers = [read_done(path / "ledger") for path in groups]
+        tokens = [read_done(path) for group in groups for path in sorted(group.glob("tokens-*")) if is_done(path)]
+        rows.append(
+            {
+                "source": source.name,
+                "groups": len(groups),
+                "files": sum(len(ledger["inputs"]) for ledger in ledgers),
+                "documents": sum(sum(ledger["segments"]) for ledger in ledgers),
+                "tokens": sum(segment["tokens"] for record in tokens for segment in record["segments"]),
+                "bytes": _bytes(source),
+            }
+        )
+    return rows
+
+
+def show(folder: Path, *, as_json: bool) -> None:
+    """Print what a store holds."""
+    rows = contents(folder)
+    if as_json:
+        report.result(rows)
+        return
+    table = [[row["source"], *(f"{row[name]:,}" for name in ("groups", "files", "documents", "tokens")), report.size(row["bytes"])] for row in rows]
+    report.table(str(folder), ["source", "groups", "files", "documents", "tokens", "size"], table)
+
+
+def collect(folder: Path, *, as_json: bool) -> None:
+    """Delete what a build can make again without reading a source: selections, plans and logs of stages, and what stopped builds left behind."""
+    with Store(folder).lock():
+        gone = [path for name in ("select", "work") for path in sorted((folder / name).glob("*"))]
+        gone += [path for path in folder.rglob(".*.tmp") if path.is_dir()]
+        gone += [path for path in (folder / "sources").glob("*/*/tokens-*") if not (path / DONE).exists()]
+        freed = sum(_bytes(path) for path in gone)
+        for path in gone:
+            shutil.rmtree(path, ignore_errors=True)
+    if as_json:
+        report.result({"deleted": len(gone), "bytes": freed})
+    else:
+        report.say(f"{folder}: {len(gone)} folders deleted, {report.size(freed)} freed; tokens and ledgers stay")
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

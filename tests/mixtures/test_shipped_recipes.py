@@ -1,0 +1,150 @@
+"""The shipped recipes and definitions say what the papers and cards say, and fit together."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+import recipes
+from mixtures.keys import key_bound
+from mixtures.quotas import Size, asked_quotas
+from mixtures.recipe import (
+    list_recipes,
+    list_source_definitions,
+    list_tokenizer_definitions,
+    load_recipe,
+    load_source_definition,
+    load_tokenizer_definition,
+)
+
+FOLDER = Path(recipes.__file__).parent
+MIXES = ("pretraining-500b", "annealing-50b", "pretraining-119209-steps", "annealing-11921-steps", "holdout")
+# Facts of the published mix: deep-ignorance.md section 1, computed by largest remainder, which is within a token of Webster's method.
+ANNEALING = {
+    "camel-biology": 9_996_002,
+    "camel-chemistry": 9_996_002,
+    "camel-physics": 9_996_002,
+    "wiki": 3_683_526_589,
+    "stackexchange": 1_409_436_225,
+    "pes2o": 11_445_421_831,
+    "flan": 8_431_627_349,
+    "dclm": 25_000_000_000,
+}
+
+
+def test_the_promised_recipes_are_shipped():
+    assert set(MIXES) <= set(list_recipes())
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_shipped_recipe_loads_and_is_called_as_its_file(name):
+    loaded = load_recipe(name)
+    assert loaded.recipe.name == name
+    assert re.fullmatch(r"[0-9a-f]{64}", loaded.digest)
+    assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", list_source_definitions())
+def test_every_shipped_source_definition_loads_and_is_called_as_its_file(name):
+    definition = load_source_definition(name)
+    assert definition.name == name
+    assert definition.published is not None
+    assert definition.revision == "main" or re.fullmatch(r"[0-9a-f]{40}", definition.revision)
+    assert definition.non_commercial == ("-NC" in definition.licence)
+    assert (FOLDER / "sources" / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
+
+
+@pytest.mark.parametrize("name", list_tokenizer_definitions())
+def test_every_shipped_tokenizer_definition_loads_and_is_called_as_its_file(name):
+    assert load_tokenizer_definition(name).name == name
+
+
+def test_every_corpus_of_the_real_data_has_a_definition_that_fits_its_layout(shared: Path):
+    suffixes = {"jsonl.gz": ".json.gz", "jsonl.zst": ".jsonl.zst", "parquet": ".parquet", "zip": ".zip"}
+    corpora = [folder for folder in (shared / "data").iterdir() if folder.is_dir() and folder.name not in ("bench", "blocklist")]
+    assert len(corpora) == 9
+    for folder in corpora:
+        definition = load_source_definition(folder.name)
+        assert any(folder.rglob(f"*{suffixes[definition.format]}")), folder.name
+
+
+def test_annealing_quotas_are_the_published_ones_to_a_token():
+    quotas = asked_quotas(load_recipe("annealing-50b").recipe, Size(), {})
+    assert sum(quotas.values()) == 50_000_000_000
+    assert quotas["dclm"] == 25_000_000_000
+    assert {name: abs(quota - ANNEALING[name]) <= 1 for name, quota in quotas.items()} == dict.fromkeys(ANNEALING, True)
+
+
+def test_step_recipes_hold_what_the_trainer_reads_and_half_of_annealing_is_dclm():
+    annealing, pretraining = load_recipe("annealing-11921-steps").recipe, load_recipe("pretraining-119209-steps").recipe
+    assert annealing.budget
+    assert pretraining.budget
+    assert (annealing.budget.total_tokens, pretraining.budget.total_tokens) == (50_000_297_985, 499_998_785_537)
+    assert annealing.sources["dclm"].tokens == 50_000_297_985 // 2
+    assert sum(asked_quotas(annealing, Size(), {}).values()) == 50_000_297_985
+    assert asked_quotas(pretraining, Size(), {}) == {"dclm": 499_998_785_537}
+
+
+def test_the_two_annealing_recipes_differ_only_in_size():
+    tokens, steps = load_recipe("annealing-50b"), load_recipe("annealing-11921-steps")
+    assert list(tokens.recipe.sources) == list(steps.recipe.sources)
+    assert tokens.definitions == steps.definitions
+    for name, request in tokens.recipe.sources.items():
+        other = steps.recipe.sources[name]
+        assert (request.weight, request.keys, request.shortfall) == (other.weight, other.keys, other.shortfall)
+
+
+def test_dclm_comes_last_so_that_copies_stay_with_the_sources_that_are_used_whole():
+    sources = load_recipe("annealing-50b").recipe.sources
+    assert list(sources) == list(ANNEALING)
+    refilled = {name for name, request in sources.items() if request.refill_from == "dclm"}
+    assert refilled == {"camel-biology", "camel-chemistry", "camel-physics", "wiki", "stackexchange"}
+    assert all(request.max_epochs == 1 for request in sources.values())
+
+
+@pytest.mark.parametrize(
+    ("annealing", "pretraining"), [("annealing-50b", "pretraining-500b"), ("annealing-11921-steps", "pretraining-119209-steps")]
+)
+def test_pretraining_annealing_and_holdout_share_no_key_of_a_source(annealing, pretraining):
+    late, early, held = load_recipe(annealing), load_recipe(pretraining), load_recipe("holdout")
+    assert [other.recipe.name for other in late.excluded] == [pretraining]
+    assert late.definitions["dclm"] == early.definitions["dclm"]
+    assert early.recipe.sources["dclm"].key_range == (0, key_bound(Decimal("0.8")))
+    assert late.recipe.sources["dclm"].key_range == (key_bound(Decimal("0.8")), key_bound(Decimal("0.99")))
+    assert all(request.key_range[1] == key_bound(Decimal("0.99")) for request in late.recipe.sources.values())
+    assert {request.key_range for request in held.recipe.sources.values()} == {(key_bound(Decimal("0.99")), 2**64)}
+
+
+def test_holdout_takes_every_source_of_the_mixes_whole():
+    held, late = load_recipe("holdout"), load_recipe("annealing-50b")
+    assert held.definitions == late.definitions
+    assert held.recipe.budget is None
+    assert all(request.all for request in held.recipe.sources.values())
+
+
+def test_published_figures_of_annealing_add_up_as_tokenized():
+    published = load_recipe("annealing-50b").recipe.published
+    assert published
+    assert sum(figures.documents or 0 for figures in published.sources.values()) == published.documents == 88_961_637
+    assert sum(figures.percent or 0 for figures in published.sources.values()) == Decimal("100.02")
+    assert sum(figures.tokens or 0 for figures in published.sources.values()) == 50_000_000_000
+
+
+@pytest.mark.parametrize("name", MIXES[:4])
+def test_published_supplies_cover_each_recipe_with_its_refills(name):
+    loaded = load_recipe(name)
+    quotas, missing, spare = asked_quotas(loaded.recipe, Size(), {}), 0, 0
+    for source, request in loaded.recipe.sources.items():
+        published = loaded.definitions[source].published
+        assert published
+        supply = int(published.tokens * (Fraction(request.keys[1]) - Fraction(request.keys[0])))
+        if source == "dclm":
+            spare = supply - quotas[source]
+        elif supply < quotas[source]:
+            assert request.refill_from == "dclm", source
+            missing += quotas[source] - supply
+    assert 0 <= missing < spare

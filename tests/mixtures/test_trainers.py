@@ -1,0 +1,303 @@
+"""The trainer rules against the trainers' own index building, simulated token by token on tiny mixes.
+
+The simulations follow gpt-neox megatron/data/gpt2_dataset.py, Megatron-LM megatron/core/datasets/gpt_dataset.py and OLMo-core
+src/olmo_core/data/data_loader.py: they build the stream and cut it, and use none of the formulas under test.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixtures.trainers import (
+    Exposure,
+    megatron_epochs,
+    megatron_exposure,
+    megatron_samples,
+    megatron_schedule,
+    neox_epochs,
+    neox_exposure,
+    neox_served_steps,
+    neox_single_epoch_steps,
+    olmo_exposure,
+    olmo_steps,
+    olmo_windows,
+    tokens_for_steps,
+    trainer_fit,
+)
+
+ANNEALING_STEPS, PRETRAINING_STEPS = 11_921, 119_209
+SEQUENCE = BATCH = 2048
+
+SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=12)  # tokens of each document, EOD included
+SMALL = st.integers(1, 9)
+
+
+def cut(stream: list[int], sequence: int, extra: int) -> list[list[int]]:
+    """Windows of `sequence` + `extra` tokens, each starting `sequence` tokens after the one before; whole ones only."""
+    windows = []
+    start = 0
+    while len(stream[start : start + sequence + extra]) == sequence + extra:
+        windows.append(stream[start : start + sequence + extra])
+        start += sequence
+    return windows
+
+
+def simulate_neox(sizes: list[int], sequence: int, samples: int, rng: np.random.Generator) -> tuple[int, list[list[int]]]:
+    """(epochs, samples in the order in which they are read); a token is named by its number in the mix."""
+    documents = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    epochs, order = 0, []
+    while True:
+        epochs += 1
+        order += documents
+        windows = cut(np.concatenate(order).tolist(), sequence, 1)
+        if len(windows) >= samples:
+            break
+    pooled = [order[index] for index in rng.permutation(len(order))]
+    windows = cut(np.concatenate(pooled).tolist(), sequence, 1)
+    return epochs, [windows[index] for index in rng.permutation(len(windows))]
+
+
+def batches_served(read: list[list[int]], batch: int) -> int:
+    """Whole batches of gpt-neox's DistributedBatchSampler with drop_last over a dataset of len(shuffle_idx) - 1 samples."""
+    dataset_length = min(len(read) - 1, len(read))
+    batches, pending = 0, 0
+    for _ in range(dataset_length):
+        pending += 1
+        if pending == batch:
+            batches, pending = batches + 1, 0
+    return batches
+
+
+@given(SIZES, SMALL, st.integers(1, 60))
+def test_neox_pools_as_many_epochs_as_its_index_building_does(sizes, sequence, samples):
+    epochs, read = simulate_neox(sizes, sequence, samples, np.random.default_rng(0))
+    assert neox_epochs(sum(sizes), sequence, samples) == epochs
+    assert len(read) == (epochs * sum(sizes) - 1) // sequence
+
+
+@given(SIZES, SMALL, SMALL)
+def test_neox_single_epoch_steps_are_the_most_that_open_no_second_epoch(sizes, sequence, batch):
+    steps = neox_single_epoch_steps(sum(sizes), sequence, batch)
+    rng = np.random.default_rng(0)
+    assert steps == 0 or simulate_neox(sizes, sequence, steps * batch, rng)[0] == 1
+    assert simulate_neox(sizes, sequence, (steps + 1) * batch, rng)[0] > 1
+
+
+@given(SIZES, SMALL, SMALL, SMALL)
+def test_neox_serves_one_sample_fewer_than_it_builds(sizes, sequence, batch, steps):
+    epochs, read = simulate_neox(sizes, sequence, steps * batch, np.random.default_rng(0))
+    assert neox_served_steps(sum(sizes), sequence, batch, epochs) == batches_served(read, batch)
+
+
+@given(st.integers(1, 50), SMALL, SMALL)
+def test_tokens_for_steps_are_just_enough_for_one_epoch(steps, batch, sequence):
+    tokens = tokens_for_steps(steps, batch, sequence)
+    assert neox_single_epoch_steps(tokens, sequence, batch) == steps
+    assert neox_epochs(tokens, sequence, steps * batch) == 1
+    assert neox_epochs(tokens - 1, sequence, steps * batch) > 1
+    assert neox_served_steps(tokens, sequence, batch) == steps - 1
+    assert neox_served_steps(tokens + sequence, sequence, batch) == steps
+
+
+@given(SIZES, SMALL, st.integers(1, 60))
+def test_megatron_core_opens_as_many_epochs_as_neox(sizes, sequence, samples):
+    num_tokens = sum(sizes)
+    assert megatron_epochs(num_tokens, sequence, samples) == neox_epochs(num_tokens, sequence, samples)
+    without = megatron_epochs(num_tokens, sequence, samples, extra_token=False)
+    assert (without - 1) * num_tokens < samples * sequence or without == 1
+    assert without * num_tokens >= samples * sequence
+
+
+@given(SIZES, SMALL, st.integers(1, 5), st.booleans())
+def test_megatron_core_samples_are_the_windows_of_the_stream(sizes, sequence, epochs, extra):
+    stream = list(range(sum(sizes))) * epochs
+    windows = len(cut(stream, sequence, int(extra)))
+    assert megatron_samples(sum(sizes), sequence, epochs, extra) == windows
+    covered = windows * sequence + int(extra)
+    kept = megatron_samples(sum(sizes), sequence, epochs, extra, drop_last_partial=False)
+    assert kept == windows + (covered < len(stream)) if len(stream) > int(extra) else kept == 0
+
+
+def simulate_megatron(sizes: list[int], sequence: int, samples: int, rng: np.random.Generator) -> tuple[bool, list[list[int]]]:
+    """(whether the last epoch is kept apart, samples in the order in which they are read)."""
+    documents = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    epochs = 1
+    while len(cut(list(range(epochs * sum(sizes))), sequence, 1)) < samples:
+        epochs += 1
+    before = len(cut(list(range((epochs - 1) * sum(sizes))), sequence, 1))
+    per_epoch = len(cut(list(range(sum(sizes))), sequence, 1))
+    separate = epochs > 1 and samples - before < int(0.80 * per_epoch)
+    first, last = documents * (epochs - 1 if separate else epochs), documents * int(separate)
+    order = [first[index] for index in rng.permutation(len(first))] + [last[index] for index in rng.permutation(len(last))]
+    windows = cut(np.concatenate(order).tolist(), sequence, 1)
+    head = before if separate else len(windows)
+    shuffled = [*rng.permutation(head), *(head + rng.permutation(len(windows) - head))]
+    return separate, [windows[index] for index in shuffled]
+
+
+@given(SIZES, SMALL, st.integers(1, 60))
+def test_megatron_core_keeps_the_last_epoch_apart_when_little_of_it_is_needed(sizes, sequence, samples):
+    schedule = megatron_schedule(sum(sizes), sequence, samples)
+    separate, read = simulate_megatron(sizes, sequence, samples, np.random.default_rng(0))
+    assert schedule.separate == separate
+    assert schedule.samples_before + schedule.samples_final == samples
+    assert schedule.samples_final >= 1
+    assert len(read) == megatron_samples(sum(sizes), sequence, schedule.epochs)
+
+
+def simulate_olmo(num_tokens: int, sequence: int, batch: int, steps: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    windows = cut(list(range(num_tokens)), sequence, 0)
+    while steps:
+        order = rng.permutation(len(windows))
+        whole = len(windows) // batch
+        for index in order[: min(whole, steps) * batch]:
+            yield windows[index]
+        steps -= min(whole, steps)
+
+
+@given(st.integers(1, 400), SMALL, SMALL)
+def test_olmo_windows_and_steps_are_whole(num_tokens, sequence, batch):
+    windows = cut(list(range(num_tokens)), sequence, 0)
+    assert olmo_windows(num_tokens, sequence) == len(windows)
+    assert olmo_steps(num_tokens, sequence, batch) == len(list(zip(*[iter(windows)] * batch, strict=False)))
+
+
+def measured(read: list[list[int]], num_tokens: int, sequence: int) -> np.ndarray:
+    """Shares of the mix's tokens that were predicted from 0, 1, 2 and more times."""
+    seen = Counter(token for window in read for token in window[:sequence])
+    times = np.bincount([min(seen[token], 3) for token in range(num_tokens)], minlength=4)
+    return times / num_tokens
+
+
+def shares(exposure: Exposure) -> np.ndarray:
+    return np.array([exposure.never, exposure.once, exposure.twice, exposure.more])
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.999, 1.01, 1.5, 1.9, 2.3])
+def test_expected_exposure_is_what_the_simulated_loaders_show(factor):
+    rng = np.random.default_rng(7)
+    sequence, batch = 4, 8
+    sizes = rng.integers(1, 9, 1500).tolist()
+    num_tokens = sum(sizes)
+    steps = int(factor * num_tokens) // (sequence * batch)
+    samples = steps * batch
+    neox = measured(simulate_neox(sizes, sequence, samples, rng)[1][:samples], num_tokens, sequence)
+    megatron = measured(simulate_megatron(sizes, sequence, samples, rng)[1][:samples], num_tokens, sequence)
+    olmo = measured(list(simulate_olmo(num_tokens, sequence, batch, steps, rng)), num_tokens, sequence)
+    assert shares(neox_exposure(num_tokens, samples * sequence + 1)) == pytest.approx(neox, abs=0.03)
+    assert shares(megatron_exposure(num_tokens, sequence, samples)) == pytest.approx(megatron, abs=0.03)
+    assert shares(olmo_exposure(num_tokens, sequence, batch, steps)) == pytest.approx(olmo, abs=0.03)
+
+
+@given(st.integers(1, 10_000), st.integers(1, 64), st.integers(1, 64), st.integers(1, 400))
+def test_every_exposure_is_a_distribution(num_tokens, sequence, batch, steps):
+    samples = steps * batch
+    for exposure in (
+        neox_exposure(num_tokens, samples * sequence + 1),
+        megatron_exposure(num_tokens, sequence, samples),
+        olmo_exposure(num_tokens, sequence, batch, steps),
+    ):
+        assert shares(exposure).sum() == pytest.approx(1)
+        assert shares(exposure).min() >= 0
+
+
+def test_fifty_billion_tokens_are_297985_short_of_11921_steps_and_a_quarter_is_never_seen():
+    fit = trainer_fit(50_000_000_000)
+    neox, megatron, olmo = fit.readings
+    assert (fit.steps, fit.inferred) == (ANNEALING_STEPS, True)
+    assert (neox.single_epoch_steps, neox.tokens_needed, neox.missing_tokens, neox.epochs) == (11_920, 50_000_297_985, 297_985, 2)
+    assert neox.exposure is not None
+    assert shares(neox.exposure) == pytest.approx([0.25, 0.5, 0.25, 0], abs=1e-5)
+    assert len(fit.warnings) == 3
+    for part in (
+        "50,000,000,000 tokens are 297,985 short of 11,921 steps",
+        "2 epochs",
+        "25.0% of the documents never, 50.0% once, 25.0% twice",
+    ):
+        assert part in fit.warnings[0]
+    # megatron-core reads the mix whole and 146 sequences of a second epoch; OLMo-core leaves out less than a step.
+    schedule = megatron_schedule(50_000_000_000, SEQUENCE, ANNEALING_STEPS * BATCH)
+    assert (schedule.separate, schedule.samples_final) == (True, 146)
+    assert megatron.exposure is not None
+    assert megatron.exposure.never == 0
+    assert (olmo.single_epoch_steps, olmo.missing_tokens, olmo.epochs) == (11_920, 297_984, 2)
+
+
+def test_a_filtered_annealing_mix_of_the_same_steps_never_shows_a_fifth_of_its_documents():
+    # deep-ignorance: 8.4% removed, the step count kept: about 20.6% of what was kept is never seen and 29.8% twice.
+    kept = 50_000_000_000 * 916 // 1000
+    exposure = neox_exposure(kept, tokens_for_steps(ANNEALING_STEPS, BATCH, SEQUENCE))
+    assert exposure.never == pytest.approx(0.206, abs=0.001)
+    assert exposure.twice == pytest.approx(0.298, abs=0.001)
+
+
+def test_five_hundred_billion_tokens_hold_119209_steps_in_one_epoch():
+    fit = trainer_fit(500_000_000_000)
+    assert (fit.steps, fit.warnings) == (PRETRAINING_STEPS, ())
+    assert [reading.single_epoch_steps for reading in fit.readings] == [PRETRAINING_STEPS] * 3
+    assert [reading.missing_tokens for reading in fit.readings] == [0, 0, 0]
+    assert fit.readings[0].tokens_needed == 499_998_785_537
+    assert fit.readings[0].leftover_tokens == 500_000_000_000 - 499_998_785_537
+
+
+def test_a_budget_of_exactly_the_steps_is_one_epoch_but_the_loader_of_neox_ends_a_step_early():
+    tokens = tokens_for_steps(ANNEALING_STEPS, BATCH, SEQUENCE)
+    fit = trainer_fit(tokens, steps=ANNEALING_STEPS)
+    assert [reading.epochs for reading in fit.readings] == [1, 1, 1]
+    assert fit.inferred is False
+    assert len(fit.warnings) == 1
+    assert "ends before step 11,921; 2,048 more tokens avoid it" in fit.warnings[0]
+    assert trainer_fit(tokens + 2048, steps=ANNEALING_STEPS).warnings == ()
+
+
+@given(st.integers(1, 5_000), SMALL, SMALL, st.integers(1, 300))
+def test_a_fit_agrees_with_itself(num_tokens, sequence, batch, steps):
+    fit = trainer_fit(num_tokens, sequence, batch, steps)
+    for reading in fit.readings:
+        extra = reading.trainer != "olmo-core"
+        read = reading.single_epoch_steps * batch * sequence
+        assert reading.leftover_tokens == num_tokens - (read + extra if read else 0)
+        assert 0 <= reading.leftover_tokens <= batch * sequence
+        assert reading.samples // batch == reading.single_epoch_steps
+        assert reading.tokens_needed == steps * batch * sequence + extra
+        assert reading.missing_tokens == max(0, reading.tokens_needed - num_tokens)
+        assert (reading.missing_tokens == 0) == (steps <= reading.single_epoch_steps) == (reading.epochs == 1)
+        if reading.missing_tokens:
+            assert f"{reading.missing_tokens:,} short of {steps:,} steps" in reading.warnings[0]
+
+
+@given(st.integers(1, 10_000), SMALL, SMALL)
+def test_inferred_steps_are_the_nearest_to_the_mix(num_tokens, sequence, batch):
+    fit = trainer_fit(num_tokens, sequence, batch)
+    distance = abs((fit.steps or 0) * batch * sequence - num_tokens)
+    assert 2 * distance <= batch * sequence
+
+
+def test_a_mix_of_less_than_half_a_step_has_no_target_and_no_warning():
+    fit = trainer_fit(1_000_000)
+    assert (fit.steps, fit.warnings) == (None, ())
+    assert [(reading.single_epoch_steps, reading.leftover_tokens) for reading in fit.readings] == [(0, 1_000_000)] * 3
+    assert {reading.tokens_needed for reading in fit.readings} == {None}
+
+
+def test_a_preview_checked_against_the_full_schedule_is_answered_at_once():
+    fit = trainer_fit(1_000_000, steps=ANNEALING_STEPS)
+    neox, _, olmo = fit.readings
+    assert neox.epochs == math.ceil(50_000_297_985 / 1_000_000)
+    assert neox.exposure is not None
+    assert neox.exposure.more == pytest.approx(1)
+    assert (olmo.epochs, olmo.exposure) == (0, Exposure(1.0, 0.0, 0.0, 0.0))
+    assert "no batch" in olmo.warnings[0]
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 1, 1), (1, 0, 1, 1), (1, 1, 0, 1), (1, 1, 1, 0), (-5, 1, 1, 1)])
+def test_numbers_that_are_not_positive_are_refused(numbers):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        trainer_fit(*numbers)

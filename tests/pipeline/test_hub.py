@@ -1,0 +1,185 @@
+"""Sources of the hub: the real client against a server on this machine that answers as the hub does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.pipeline.input_files import json_lines, pack, rows_of, texts
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMIT = "c0ffee" * 6 + "c0ff"
+TEXTS = texts(300)
+
+READ_ALL = """
+import json, sys
+from mixtures.errors import InputError
+from pipeline.inputs import list_inputs
+from pipeline.readers import DocumentReader
+from tests.pipeline.input_files import definition
+packing, revision, pattern = sys.argv[1:]
+source = definition(packing, revision=revision, paths=(pattern,))
+try:
+    for file in list_inputs(source, None):
+        reader = DocumentReader(file, source)
+        texts = [text for _, text in reader]
+        print(json.dumps([file.path, file.url, file.size, file.etag, file.sha256, reader.sha256, texts]))
+except InputError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+class Hub(ThreadingHTTPServer):
+    """A repository owner/name with these files, in which `main` is COMMIT."""
+
+    daemon_threads = True
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.files = files
+        self.listed = dict(files)  # what the listing speaks of, which need not be what is served
+        self.cut: set[str] = set()  # paths whose next download breaks off in the middle
+
+    def entry(self, path: str) -> dict[str, Any]:
+        data = self.listed[path]
+        sha256 = hashlib.sha256(data).hexdigest()
+        return {
+            "type": "file",
+            "path": path,
+            "size": len(data),
+            "oid": sha256[:40],
+            "lfs": {"oid": sha256, "size": len(data), "pointerSize": 130},
+        }
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Hub
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def answer(self, value: Any, status: int = 200) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        if status == 404:
+            self.send_header("X-Error-Code", "RevisionNotFound")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        asked = json.loads(body)["paths"] if body.startswith("{") else parse_qs(body).get("paths", [])
+        self.answer([self.server.entry(path) for path in asked if path in self.server.files])
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        if path.startswith(f"/api/datasets/owner/name/tree/{COMMIT}"):
+            self.answer([self.server.entry(name) for name in self.server.files])
+        elif path in ("/api/datasets/owner/name/revision/main", f"/api/datasets/owner/name/revision/{COMMIT}", "/api/datasets/owner/name"):
+            self.answer({"id": "owner/name", "sha": COMMIT})
+        elif path.startswith(f"/datasets/owner/name/resolve/{COMMIT}/"):
+            self.download(path.split(f"/{COMMIT}/", 1)[1])
+        else:
+            self.answer({"error": "not found"}, 404)
+
+    def download(self, name: str) -> None:
+        data = self.server.files[name]
+        start, stop = 0, len(data)
+        if wanted := self.headers.get("Range"):
+            first, last = wanted.removeprefix("bytes=").split("-")
+            start, stop = int(first), min(stop, int(last) + 1) if last else stop
+        self.send_response(206 if wanted else 200)
+        self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{len(data)}")
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("ETag", f'"{self.server.entry(name)["oid"]}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.end_headers()
+        if self.command == "GET":
+            broken = name in self.server.cut
+            self.server.cut.discard(name)
+            self.wfile.write(data[start : (start + stop) // 2 if broken else stop])
+        self.close_connection = True
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": TEXTS}), sink)
+    lines = json_lines(rows_of(TEXTS))
+    files = {
+        "README.md": b"# card",
+        "data/a/x.parquet": sink.getvalue().to_pybytes(),
+        "data/b.jsonl.zst": pack("jsonl.zst", lines),
+        "data/b.json.gz": pack("jsonl.gz", lines),
+    }
+    server = Hub(files)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def read_all(hub: Hub, home: Path, packing: str, pattern: str = "data/**", revision: str = "main") -> list[Any]:
+    """List and read in a process of its own, since the hub's client takes its address from the environment once."""
+    kept = {key: value for key, value in os.environ.items() if not (key.lower().endswith("_proxy") or key.startswith("HF_"))}
+    address = f"http://127.0.0.1:{hub.server_address[1]}"
+    environment = {**kept, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-c", READ_ALL, packing, revision, pattern]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("packing", "path"), [("parquet", "data/a/x.parquet"), ("jsonl.zst", "data/b.jsonl.zst"), ("jsonl.gz", "data/b.json.gz")]
+)
+def test_a_branch_is_resolved_to_its_commit_and_read_with_the_hubs_hash_as_the_pin(hub, tmp_path, packing, path):
+    entry = hub.entry(path)
+    sha256 = entry["lfs"]["oid"]
+    url = f"hf://datasets/owner/name@{COMMIT}/{path}"
+    assert read_all(hub, tmp_path, packing) == [[path, url, entry["size"], entry["oid"], sha256, sha256, TEXTS]]
+
+
+def test_content_that_is_not_what_the_hub_lists_fails(hub, tmp_path):
+    hub.files["data/b.json.gz"] = pack("jsonl.gz", json_lines(rows_of(TEXTS[:-1] + ["other"])))
+    (message,) = read_all(hub, tmp_path, "jsonl.gz")
+    assert f"hf://datasets/owner/name@{COMMIT}/data/b.json.gz: " in message
+    assert "expected" in message
+
+
+def test_a_download_that_breaks_off_is_taken_up_again(hub, tmp_path):
+    hub.cut = {"data/b.json.gz"}
+    ((*_, found),) = read_all(hub, tmp_path, "jsonl.gz")
+    assert found == TEXTS
+    assert not hub.cut
+
+
+def test_case_19_a_pattern_that_matches_nothing_there_fails(hub, tmp_path):
+    (message,) = read_all(hub, tmp_path, "parquet", pattern="gone/*")
+    assert "'gone/*' matches no .parquet file of owner/name@main (1 such files there)" in message
+
+
+def test_a_revision_that_the_hub_does_not_know_fails(hub, tmp_path):
+    (message,) = read_all(hub, tmp_path, "parquet", revision="gone")
+    assert message.startswith("owner/name@gone: the hub could not be read")
+    assert "--data" in message
