@@ -38,6 +38,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "removed": dict,
     "excluded": list,
     "published": dict,
+    "revisions": dict,
     "inputs": dict,
     "hashes": dict,
     "identity": str,

@@ -20,7 +20,7 @@ from mixtures.trainers import TrainerFit, trainer_fit
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
 
-# Calibration of the estimates below: one core of a 2-core x86-64 machine, 2026-11-22 (tests/benchmarks/ingest.py prints them anew).
+# Calibration of the estimates below: one core of a 2-core x86-64 machine, 2026-11-22 (tests/benchmarks/bench_ingest.py prints them anew).
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)
 READ_BYTES_A_SECOND = 90_000_000  # text read, adapted and hashed
 TOKENIZE_BYTES_A_SECOND = 25_000_000  # text tokenized and sorted

@@ -107,13 +107,13 @@ def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply]) -> 
             f"{int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
-    given_whole = {name: int(tokens * scale) for name, tokens in whole.items()}
-    seats -= sum(given_whole.values()) if recipe.budget else 0
-    weight_sum = sum(weights.values(), Fraction(0))
-    shares = {name: rest * weight / weight_sum for name, weight in weights.items()} | fixed
-    names = [name for name in recipe.sources if name in shares]
-    given = dict(zip(names, webster([shares[name] for name in names], seats), strict=True)) if names else {}
-    return {name: given_whole.get(name, given.get(name, 0)) for name in recipe.sources}
+    given = {name: int(tokens * scale) for name, tokens in whole.items()}
+    seats -= sum(given.values()) if recipe.budget else 0
+    # Two levels, so that fixed quotas are met as written: first they and all weighted sources together, then the weights among themselves.
+    *fixed_tokens, weighted_tokens = webster([*fixed.values(), rest], seats)
+    given |= zip(fixed, fixed_tokens, strict=True)
+    given |= zip(weights, webster(list(weights.values()), weighted_tokens), strict=True)
+    return {name: given[name] for name in recipe.sources}
 
 
 def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, int]:

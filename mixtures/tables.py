@@ -40,15 +40,23 @@ PROVENANCE = pa.schema(
 
 def to_arrow(schema: pa.Schema, columns: Columns) -> pa.Table:
     """Build a table of a part. digest is given as uint8 [n, 16], text columns as object arrays, the others as plain ones."""
-    arrays = []
-    for field in schema:
-        values = columns[field.name]
-        if field.name == "digest":
-            raw = np.ascontiguousarray(values, np.uint8)
-            arrays.append(pa.FixedSizeBinaryArray.from_buffers(field.type, len(raw), [None, pa.py_buffer(raw.tobytes())]))
-        else:
-            arrays.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.Table.from_arrays([_array(field, columns[field.name]) for field in schema], schema=schema)
+
+
+def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
+    """Build an array from buffers: pyarrow's own conversion would import pandas, which costs more than a whole part."""
+    count = len(values)
+    if pa.types.is_string(field.type):
+        texts = [text.encode() for text in values.tolist()]
+        offsets = np.zeros(count + 1, np.int32)
+        np.cumsum([len(text) for text in texts], out=offsets[1:])
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
+    elif pa.types.is_boolean(field.type):
+        buffers = [None, pa.py_buffer(np.packbits(values, bitorder="little"))]
+    else:
+        dtype = _LITTLE_ENDIAN[field.name]
+        buffers = [None, pa.py_buffer(np.ascontiguousarray(values).astype(dtype))]
+    return pa.Array.from_buffers(field.type, count, buffers)
 
 
 def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]]:

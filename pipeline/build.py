@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from mixtures.selection import Selection, select
 from mixtures.source import SourceDefinition
 from pipeline import intake, seal
 from pipeline.executors.local import LocalExecutor
-from pipeline.ingest import Ingest
+from pipeline.ingest import Ingest, tested_tokenizer
 from pipeline.intake import SourceInputs
 from pipeline.records import is_done
 from pipeline.report import progress, say
@@ -84,7 +85,6 @@ class _Build:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
         tokenizer = request.recipe.tokenizer
-        self.tokenizer_path = find_tokenizer(tokenizer, request.tokenizer)
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = _excluded_sources(request.recipe) + [
             Source(name, request.recipe.definitions[name], item.key_range, excluded=False) for name, item in self.recipe.sources.items()
@@ -102,6 +102,14 @@ class _Build:
             self._raise_ceilings(quotas, eligible)
         return self._write(plan, eligible, quotas)
 
+    @cached_property
+    def _tokenizer_path(self) -> Path:
+        """The tokenizer's file; looked for when something must be tokenized, since a mix from a store that has all tokens needs none."""
+        return find_tokenizer(self.request.recipe.tokenizer, self.request.tokenizer)
+
+    def _tokenizer(self) -> Tokenizer:
+        return tested_tokenizer(str(self._tokenizer_path), self.request.recipe.tokenizer, self.recipe.special_tokens)
+
     def _survey(self) -> dict[str, SourceInputs]:
         """The inputs of every definition, by its name."""
         definitions = {source.definition.name: source.definition for source in self.sources}
@@ -115,7 +123,6 @@ class _Build:
     def _first_ceilings(self) -> dict[str, int]:
         """How far to tokenize each source at first: what the store has, else an estimate. Only a saving: no result depends on it."""
         inputs = self._survey()
-        tokenizer = Tokenizer(self.tokenizer_path, self.request.recipe.tokenizer, self.recipe.special_tokens)
         asked = {} if any(item.all for item in self.recipe.sources.values()) else asked_quotas(self.recipe, self.request.size, {})
         ceilings = {}
         for source in self.sources:
@@ -127,7 +134,7 @@ class _Build:
             if covered > low or source.name not in asked:
                 ceilings[source.name] = covered if source.name in asked else high
                 continue
-            supply = intake.probe(found, tokenizer).tokens * (high - low) / (ALL_KEYS[1])
+            supply = intake.probe(found, self._tokenizer()).tokens * (high - low) / (ALL_KEYS[1])
             ceilings[source.name] = intake.ceiling(source.keys, asked[source.name] / supply) if supply else high
         return ceilings
 
@@ -156,7 +163,7 @@ class _Build:
         plan: Plan = {
             "definitions": {name: found.definition.model_dump(mode="json") for name, found in inputs.items()},
             "tokenizer": {
-                "path": str(self.tokenizer_path),
+                "path": str(self._tokenizer_path) if units else "",
                 "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
                 "special_tokens": self.recipe.special_tokens,
             },

@@ -36,5 +36,5 @@ def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
     path = folder / f"{prefix}{name}"
     if path.stat().st_size == 0:
         return np.empty((0, 2) if name == "digest" else 0, DTYPES[name])
-    column = np.memmap(path, DTYPES[name], "r")
+    column = np.asarray(np.memmap(path, DTYPES[name], "r"))  # a plain view: slicing np.memmap itself costs microseconds
     return column.reshape(-1, 2) if name == "digest" else column

@@ -44,7 +44,7 @@ class Ingest(Stage):
         """Load the tokenizer once a rank."""
         given = plan["tokenizer"]
         definition = TokenizerDefinition.model_validate(given["definition"])
-        self._tokenizer = _tested_tokenizer(given["path"], definition, given["special_tokens"])
+        self._tokenizer = tested_tokenizer(given["path"], definition, given["special_tokens"])
         self._rule = TokenRule(definition.digest, given["special_tokens"], definition.dtype.itemsize)
 
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -64,7 +64,7 @@ class Ingest(Stage):
 
 
 @lru_cache(maxsize=1)
-def _tested_tokenizer(path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens) -> Tokenizer:
+def tested_tokenizer(path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens) -> Tokenizer:
     """A tokenizer that passed its self-test; loaded once a process, however many ranks it does."""
     tokenizer = Tokenizer(Path(path), definition, special_tokens)
     tokenizer.self_test()

@@ -11,6 +11,15 @@ from mixtures.trainers import trainer_fit
 from pipeline import report
 
 
+WATERFALL = ("rows", "where", "empty", "quarantined", "out of key range", "excluded", "duplicate", "beyond quota", "kept")
+
+
+def _waterfall(name: str, counts: Mapping[str, int]) -> list[str]:
+    """One source's row; copies are added up, whichever source kept the document (the manifest says which)."""
+    copies = sum(count for reason, count in counts.items() if reason.startswith("duplicate of "))
+    return [name, *(f"{copies if column == 'duplicate' else counts.get(column, 0):,}" for column in WATERFALL)]
+
+
 def show(manifest: Mapping[str, Any], folder: Path) -> None:
     """Print what a finished mix holds."""
     total = manifest["total_tokens"]
@@ -28,10 +37,7 @@ def show(manifest: Mapping[str, Any], folder: Path) -> None:
     ]
     rows.append(["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""])
     report.table(f"{manifest['name']}: {folder}", ["source", "asked", "realised", "share", "documents", "epochs", "last document cut"], rows)
-    reasons = sorted({reason for counts in manifest["removed"].values() for reason in counts if reason not in ("rows", "kept")})
-    columns = ["rows", *[reason for reason in reasons if any(counts.get(reason) for counts in manifest["removed"].values())], "kept"]
-    waterfall = [[name, *(f"{counts.get(column, 0):,}" for column in columns)] for name, counts in manifest["removed"].items()]
-    report.table("rows of each source, by what became of them", ["source", *columns], waterfall)
+    report.table("rows of each source, by what became of them", ["source", *WATERFALL], [_waterfall(name, counts) for name, counts in manifest["removed"].items()])
     for source in manifest["sources"]:
         for giver, tokens in source["refilled"].items():
             report.say(f"sources.{source['name']} was {tokens:,} tokens short; {giver} gave them")

@@ -81,6 +81,7 @@ def describe(
             for name, item in other.recipe.sources.items()
         ],
         "published": recipe.recipe.published.model_dump(mode="json", exclude_none=True) if recipe.recipe.published else {},
+        "revisions": {name: origin for name, found in sorted(inputs.items()) if (origin := _revision(found))},
         "inputs": {name: _inputs(found) for name, found in sorted(inputs.items())},
     }
 
@@ -113,6 +114,12 @@ def _waterfall(inputs: SourceInputs, eligible: Eligible, selection: Selection) -
 def _inputs(found: SourceInputs) -> list[dict[str, Any]]:
     known = {file["path"]: file for group, _ in found.groups for file in group.inputs}
     return [{"path": file.path, "size": known[file.path]["size"], "sha256": known[file.path]["sha256"]} for file in found.files]
+
+
+def _revision(found: SourceInputs) -> str | None:
+    """REPO@COMMIT of a source that was read from the hub."""
+    url = found.files[0].url
+    return None if found.files[0].local else url.split("://", 1)[1].removeprefix("datasets/").removesuffix(found.files[0].path).rstrip("/")
 
 
 def seal(folder: Path, described: manifests.Manifest, selections: list[Selection], slices: int) -> manifests.Manifest:

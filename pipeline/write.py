@@ -167,7 +167,7 @@ class _Mix:
     def _copy(self, tokens: npt.NDArray[Any], files: npt.NDArray[Any], origin: Int64s, begin: Int64s, end: Int64s) -> None:
         by_file = np.argsort(files, kind="stable")
         for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
-            mapped = np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r")
+            mapped = np.asarray(np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r"))
             for at, low, high in zip(origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True):
                 tokens[low:high] = mapped[at : at + high - low]
 

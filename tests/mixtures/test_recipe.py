@@ -380,7 +380,8 @@ def test_the_digest_does_not_depend_on_place_spelling_order_comments_or_publishe
     two = load(
         tmp_path / "two",
         "# a comment\nsources:\n  a:\n    keys: [0.0, 0.8]\n    shortfall: error\n    weight: 0.50\n    use: defs/a.yaml\n"
-        "budget: {tokens: 1_000}\ndescription: another\npublished: {documents: 7}\ntokenizer: gpt-neox-20b\nname: mine\nmax_quarantined: 0.000\n",
+        "budget: {tokens: 1_000}\ndescription: another\npublished: {documents: 7}\n"
+        "tokenizer: gpt-neox-20b\nname: mine\nmax_quarantined: 0.000\n",
     )
     assert one.canonical() == two.canonical()
     assert one.digest == two.digest

@@ -63,6 +63,15 @@ def test_every_shipped_tokenizer_definition_loads_and_is_called_as_its_file(name
     assert load_tokenizer_definition(name).name == name
 
 
+@pytest.mark.parametrize("name", ["deep-ignorance-annealing-dclm", "deep-ignorance-pretraining"])
+def test_the_example_recipe_in_a_definition_works(name, tmp_path: Path):
+    lines = (FOLDER / "sources" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    example = tmp_path / "example.yaml"
+    example.write_text("\n".join(line[4:] for line in lines if line.startswith("#   ")), encoding="utf-8")
+    loaded = load_recipe(str(example))
+    assert name in {definition.name for definition in loaded.definitions.values()}
+
+
 def test_every_corpus_of_the_real_data_has_a_definition_that_fits_its_layout(shared: Path):
     suffixes = {"jsonl.gz": ".json.gz", "jsonl.zst": ".jsonl.zst", "parquet": ".parquet", "zip": ".zip"}
     corpora = [folder for folder in (shared / "data").iterdir() if folder.is_dir() and folder.name not in ("bench", "blocklist")]

@@ -11,8 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import zstandard
 
+from mixtures.errors import InputError
 from mixtures.source import DatasetsSplit, SourceDefinition
 from pipeline.inputs import list_inputs
 from pipeline.readers import DocumentReader, ReadLimits
@@ -105,3 +107,26 @@ def read(folder: Path, source: SourceDefinition, limits: ReadLimits | None = Non
 def reasons(reader: DocumentReader) -> list[tuple[int, str]]:
     """(row, reason) of what a reader quarantined."""
     return [(bad.row, bad.reason) for bad in reader.quarantined]
+
+
+COUNT = 1000
+TEXTS = texts(COUNT)
+
+
+def with_row(row: int, value: Any) -> list[Any]:
+    """A thousand good rows, one of them replaced; bytes are a raw line."""
+    rows = rows_of(TEXTS)
+    rows[row] = value
+    return rows
+
+
+def others(row: int) -> list[tuple[int, str]]:
+    """The documents of `with_row(row, ...)` without the replaced one."""
+    return [(number, text) for number, text in enumerate(TEXTS) if number != row]
+
+
+def fails(folder: Path, packing: str, match: str, limits: ReadLimits | None = None, **more: Any) -> None:
+    """Assert that reading the one file of the source is an InputError that matches and names the file."""
+    with pytest.raises(InputError, match=match) as caught:
+        read(folder, definition(packing, **more), limits)
+    assert NAMES[packing] in str(caught.value)

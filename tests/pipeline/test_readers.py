@@ -6,6 +6,8 @@ import gzip
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +25,6 @@ from pipeline.readers import DocumentReader, ReadLimits
 from pipeline.readers.compression import unpacked_blocks
 from pipeline.readers.json_lines import split_lines
 from pipeline.readers.raw import RawFile
-from pipeline.readers.remote import RetryingStream
 from tests.pipeline.input_files import (
     FORMATS,
     STREAMS,
@@ -39,6 +40,7 @@ from tests.pipeline.input_files import (
     write_zip,
 )
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 ANY_TEXT = st.text(st.characters(codec="utf-8"))
 
 
@@ -187,39 +189,6 @@ def test_a_reader_that_is_left_early_has_no_hash(tmp_path):
     assert (reader.sha256, reader.size) == ("", 0)
 
 
-class FlakyFile:
-    """Bytes at an offset whose connection breaks at the given offsets, once each."""
-
-    def __init__(self, data: bytes, offset: int, breaks: set[int]) -> None:
-        self.data, self.offset, self.breaks = data, offset, breaks
-
-    def read(self, num_bytes: int) -> bytes:
-        if self.offset in self.breaks:
-            self.breaks.discard(self.offset)
-            raise ConnectionResetError("gone")
-        block = self.data[self.offset : self.offset + num_bytes]
-        self.offset += len(block)
-        return block
-
-    def close(self) -> None:
-        raise ConnectionResetError("gone")
-
-
-def test_a_remote_stream_goes_on_where_its_connection_broke():
-    data, breaks = bytes(range(100)), {0, 30, 90, 100}
-    stream = RetryingStream("hf://x", lambda offset: FlakyFile(data, offset, breaks), first_wait_seconds=0)
-    assert b"".join(iter(lambda: stream.read(10), b"")) == data
-    assert not breaks
-    stream.close()
-
-
-def test_a_remote_stream_that_stays_broken_fails_by_name_and_offset():
-    stream = RetryingStream("hf://x/y", lambda offset: FlakyFile(b"a" * 20, offset, {10}), attempts=3, first_wait_seconds=0)
-    assert stream.read(10) == b"a" * 10
-    with pytest.raises(InputError, match=r"hf://x/y: cannot be read at byte 10 after 3 tries .*--data"):
-        stream.read(10)
-
-
 LAYOUTS = {
     "camel-biology": ("zip", "camel"),
     "camel-chemistry": ("zip", "camel"),
@@ -285,3 +254,21 @@ def test_bytes_of_gz_and_zstd_written_by_the_usual_writers_are_read(tmp_path):
         reader, documents = read(tmp_path / str(number), definition(packing))
         assert [text for _, text in documents] == texts(2000)
         assert reasons(reader) == []
+
+
+@pytest.mark.parametrize(("packing", "absent"), [("jsonl.gz", "pyarrow datasets huggingface_hub"), ("parquet", "datasets huggingface_hub")])
+def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packing, absent):
+    write(tmp_path, packing, rows_of(texts(3)))
+    code = (
+        "import sys, pathlib\n"
+        "from mixtures.source import SourceDefinition\n"
+        "from pipeline.inputs import list_inputs\n"
+        "from pipeline.readers import DocumentReader\n"
+        f"fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x', adapter='text', format={packing!r})\n"
+        "source = SourceDefinition(**fields)\n"
+        f"(file,) = list_inputs(source, pathlib.Path({str(tmp_path)!r}))\n"
+        "assert len(list(DocumentReader(file, source))) == 3\n"
+        f"print(sorted(set(sys.modules) & set({absent!r}.split())))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

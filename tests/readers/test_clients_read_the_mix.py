@@ -97,7 +97,7 @@ def test_datatrove_finds_the_documents_by_their_eod(mix: Mix) -> None:
     from datatrove.utils.dataset import DatatroveFolderDataset
 
     read = DatatroveFolderDataset(
-        str(mix.folder), NUM_TOKENS - 1, filename_pattern="*.bin", recursive=False, token_size=2, return_positions=True, positions_from_eos_token_id=0
+        str(mix.folder), NUM_TOKENS - 1, "*.bin", recursive=False, token_size=2, return_positions=True, positions_from_eos_token_id=0
     )
     assert len(read) == 1
     starts = np.flatnonzero(read[0]["positions"].numpy() == 0)

@@ -1,0 +1,22 @@
+"""Auditing a finished mix: everything that its manifest says is counted again from its bytes, and held against its recipe.
+
+    mix       `audit_mix`: all checks of one mix folder, in order
+    against   `audit_against`: whether other mixes share a document with it
+    bare      `audit_bare`: what can be said of a .bin/.idx pair without a manifest
+
+    report    what an audit returns        claims    what a manifest says, with types
+    files     the folder's files           stream    one pass over the .bin: hashes, EOD, ids; the .idx
+    parts     the tables, part by part     columns   one pass over the tables: order, keys, quotas, cuts, epochs
+    copies    documents that occur twice   shares    the prefix bound, figures by source
+    recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
+
+Nothing is trusted: no number of a manifest, a header or a table decides how much is allocated beyond what the files themselves hold.
+A file that cannot be read is a failed check, and the checks that do not need it still run.
+"""
+
+from mixtures.audit.against import audit_against
+from mixtures.audit.bare import audit_bare
+from mixtures.audit.mix import audit_mix
+from mixtures.audit.report import AuditReport, Check, SourceFigures
+
+__all__ = ["AuditReport", "Check", "SourceFigures", "audit_against", "audit_bare", "audit_mix"]

@@ -1,0 +1,61 @@
+"""The files of a mix folder: exactly those that the manifest's layout demands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mixtures.audit.claims import Claims
+from mixtures.audit.report import Check, judge, plural
+from mixtures.manifest import MANIFEST
+
+TOKENS, INDEX = "tokens.bin", "tokens.idx"
+TABLES = ("documents", "provenance")
+OPTIONAL = ("build.json",)  # how the mix was built; says nothing of what it is
+
+
+def part_path(folder: Path, table: str, number: int) -> Path:
+    """File of one part of a table."""
+    return folder / f"{table}.parquet" / f"part-{number:05d}.parquet"
+
+
+def check_files(folder: Path, claims: Claims) -> Check:
+    """Nothing is missing, and nothing is there that the manifest does not know."""
+    parts = {"documents": len(claims.hashes.documents_parts), "provenance": len(claims.hashes.provenance_parts)}
+    paths = [folder / MANIFEST, folder / TOKENS, folder / INDEX]
+    paths += [part_path(folder, table, number) for table in TABLES for number in range(parts[table])]
+    expected = {path.relative_to(folder).as_posix() for path in paths}
+    found = _files_below(folder)
+    faults = [f"{folder / name}: missing" for name in sorted(expected - found)]
+    faults += [f"{folder / name}: belongs to no mix; remove it, or find out who wrote it" for name in sorted(found - expected - set(OPTIONAL))]
+    counts = {"chunks": (len(claims.hashes.chunks), claims.num_chunks)}
+    counts |= {f"{table}_parts": (number, claims.num_slices) for table, number in parts.items()}
+    for name, (listed, demanded) in counts.items():
+        if listed != demanded:
+            faults.append(f"hashes.{name} lists {listed:,}, {claims.total_tokens:,} tokens in this layout make {demanded:,}")
+    return judge("files", f"{plural(len(found), 'file')}, {plural(len(expected), 'file')} expected", faults)
+
+
+def _files_below(folder: Path) -> set[str]:
+    """Paths of all files below a folder, and of folders that should not be there; links to folders are not followed."""
+    found: set[str] = set()
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent).relative_to(folder)
+        found |= {(here / name).as_posix() for name in names}
+        known = {f"{table}.parquet" for table in TABLES} if here == Path() else set()
+        found |= {f"{(here / name).as_posix()}/" for name in folders if name not in known}
+        folders[:] = [name for name in folders if name in known]
+    return found
+
+
+def check_bin_size(folder: Path, claims: Claims) -> Check:
+    """The .bin has two or four bytes for each token, no more and no fewer."""
+    expected = claims.total_tokens * claims.layout.dtype.itemsize
+    try:
+        size = (folder / TOKENS).stat().st_size
+    except OSError as error:
+        return judge("bin size", "no size", [f"{folder / TOKENS}: {error.strerror}"])
+    figure = f"{size:,} bytes = {claims.total_tokens:,} tokens of {claims.layout.dtype.itemsize} bytes"
+    if size == expected:
+        return judge("bin size", figure, [])
+    return judge("bin size", f"{size:,} bytes", [f"{folder / TOKENS}: {size:,} bytes, {claims.total_tokens:,} tokens take {expected:,}"])

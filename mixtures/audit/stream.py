@@ -1,0 +1,166 @@
+"""One pass over the bytes of a .bin, all cores at once: chunk hashes, ids, and where documents end.
+
+Chunks (64 MiB unless the mix says otherwise) are shared out to threads, which hold one block of 8 MiB each: reading, BLAKE3 and numpy's
+counting all release the interpreter. Memory: 8 MiB and a few masks of that size for each core, whatever the size of the mix.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+BLOCK_BYTES = 8 << 20
+CHUNK_BYTES = 64 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class ChunkCount:
+    """What one chunk, or all of a stream, holds.
+
+    hashes: BLAKE3 of each chunk, hex. eod_tokens: tokens that are the EOD id. max_id: -1 when there is no token.
+    first_bad: index in the stream of the first id that is not below the vocabulary's size, None if there is none.
+    ends: documents that end here; eod_ends: those of them whose last token is the EOD id; first_open: token at which the first
+    of the others ends. last_ids: how many documents end in each id (only where it is asked for).
+    """
+
+    hashes: list[str] = field(default_factory=list)
+    eod_tokens: int = 0
+    max_id: int = -1
+    first_bad: int | None = None
+    ends: int = 0
+    eod_ends: int = 0
+    first_open: int | None = None
+    last_ids: dict[int, int] = field(default_factory=dict)
+
+    def add(self, other: ChunkCount) -> None:
+        """Add what comes after this in the stream."""
+        self.hashes += other.hashes
+        self.eod_tokens += other.eod_tokens
+        self.max_id = max(self.max_id, other.max_id)
+        self.first_bad = other.first_bad if self.first_bad is None else self.first_bad
+        self.ends += other.ends
+        self.eod_ends += other.eod_ends
+        self.first_open = other.first_open if self.first_open is None else self.first_open
+        for token, count in other.last_ids.items():
+            self.last_ids[token] = self.last_ids.get(token, 0) + count
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A .bin and how to count it.
+
+    dtype: of a token, unsigned. num_tokens: whole tokens of the file. pointers: int64 [num_docs], ascending byte offset of each
+    document, None where the .idx cannot be trusted. vocab_size: ids from there on are bad. list_ends: count documents by their last id.
+    """
+
+    path: Path
+    dtype: np.dtype[Any]
+    num_tokens: int
+    chunk_tokens: int
+    eod_id: int
+    vocab_size: int
+    pointers: npt.NDArray[np.int64] | None = None
+    list_ends: bool = False
+
+
+def count_stream(stream: Stream, progress: Progress | None = None) -> ChunkCount:
+    """Read the whole stream once.
+
+    Raises:
+        OSError: it cannot be read to its end.
+    """
+    starts = range(0, stream.num_tokens, stream.chunk_tokens)
+    total_bytes, done, lock = stream.num_tokens * stream.dtype.itemsize, [0], Lock()
+
+    def advance(num_bytes: int) -> None:
+        with lock:
+            done[0] += num_bytes
+            if progress is not None:
+                progress(done[0], total_bytes)
+
+    counted = ChunkCount()
+    with _opened(stream.path) as handle, ThreadPoolExecutor(_cores()) as pool:
+        for chunk in pool.map(lambda low: _count_chunk(stream, handle, low, advance), starts):
+            counted.add(chunk)
+    return counted
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _count_chunk(stream: Stream, handle: int, low: int, advance: Callable[[int], None]) -> ChunkCount:
+    high = min(low + stream.chunk_tokens, stream.num_tokens)
+    hasher, counted = blake3(), ChunkCount()
+    block = BLOCK_BYTES // stream.dtype.itemsize
+    for begin in range(low, high, block):
+        end = min(begin + block, high)
+        tokens = _read(stream, handle, begin, end)
+        hasher.update(tokens)
+        counted.add(_count_block(stream, tokens.view(stream.dtype), begin))
+        advance(len(tokens))
+    counted.hashes.append(hasher.hexdigest())
+    return counted
+
+
+def _read(stream: Stream, handle: int, begin: int, end: int) -> npt.NDArray[np.uint8]:
+    size = stream.dtype.itemsize
+    buffer = np.empty((end - begin) * size, np.uint8)
+    at = 0
+    while at < len(buffer):
+        count = os.preadv(handle, [memoryview(buffer)[at:]], begin * size + at)
+        if count == 0:
+            raise OSError(f"{stream.path}: ends after {begin * size + at:,} bytes while it is read")
+        at += count
+    return buffer
+
+
+def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkCount:
+    largest = int(tokens.max())
+    counted = ChunkCount(eod_tokens=int(np.count_nonzero(tokens == stream.eod_id)), max_id=largest)
+    if largest >= stream.vocab_size:
+        counted.first_bad = begin + int(np.argmax(tokens >= stream.vocab_size))
+    if stream.pointers is None:
+        return counted
+    ends = _last_tokens(stream, begin, begin + len(tokens))
+    last = tokens[ends - begin]
+    closed = last == stream.eod_id
+    counted.ends, counted.eod_ends = len(ends), int(closed.sum())
+    if counted.eod_ends < counted.ends:
+        counted.first_open = int(ends[np.argmin(closed)])
+    if stream.list_ends:
+        ids, counts = np.unique(last, return_counts=True)
+        counted.last_ids = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+    return counted
+
+
+def _last_tokens(stream: Stream, begin: int, end: int) -> npt.NDArray[np.int64]:
+    """Index of the last token of each document that ends in [begin, end): the token before each later start, and the stream's last."""
+    pointers, size = stream.pointers, stream.dtype.itemsize
+    assert pointers is not None
+    first, last = np.searchsorted(pointers, [(begin + 1) * size, end * size + 1])
+    ends = pointers[first:last] // size - 1
+    if end == stream.num_tokens and len(pointers) and (last == 0 or int(pointers[last - 1]) // size != end):
+        ends = np.append(ends, end - 1)
+    return np.asarray(ends, np.int64)

@@ -1,0 +1,187 @@
+"""Rows that are not as the definition says, and rows that only look so: quarantined, or read.
+
+The case numbers are those of the fault list that the readers were built against; the ending is in each test's name: `fails`
+(InputError), `quarantined` (that row alone, with its number and reason) or `read` (handled).
+"""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mixtures.errors import InputError
+from pipeline.inputs import list_inputs
+from pipeline.readers import DocumentReader, ReadLimits
+from tests.pipeline.input_files import (
+    COUNT,
+    FORMATS,
+    STREAMS,
+    TEXTS,
+    datasets_definition,
+    definition,
+    fails,
+    json_lines,
+    others,
+    pack,
+    read,
+    reasons,
+    rows_of,
+    with_row,
+    write,
+    write_zip,
+)
+
+# 12 to 15: columns
+
+
+@pytest.mark.parametrize("packing", FORMATS)
+@pytest.mark.parametrize("adapter", ["text", "title-text"])
+def test_case_12_a_text_field_missing_everywhere_fails_and_says_what_is_there(tmp_path, packing, adapter):
+    write(tmp_path, packing, [{"id": "1", "body": "a"}, {"id": "2", "body": "b"}])
+    with pytest.raises(InputError, match=r"columns found: .?id.?, .?body.?;"):
+        read(tmp_path, definition(packing, adapter))
+
+
+def test_case_12_a_column_of_where_that_is_missing_everywhere_fails(tmp_path):
+    for packing in FORMATS:
+        write(tmp_path / packing, packing, rows_of(TEXTS[:5]))
+        fails(tmp_path / packing, packing, "columns found", where={"source": ("s2ag",)})
+
+
+def test_case_12_a_large_file_without_the_field_fails_before_its_end(tmp_path):
+    write(tmp_path, "jsonl", [{"id": "1", "body": "a"}] * 50)
+    fails(
+        tmp_path,
+        "jsonl",
+        "more than 10 rows cannot be read .missing-field 11.; columns found: 'id', 'body'",
+        ReadLimits(max_quarantined=10),
+    )
+
+
+@pytest.mark.parametrize("packing", [*STREAMS, "zip"])
+def test_case_13_schema_drift_inside_a_file_is_quarantined(tmp_path, packing):
+    rows = [{"text" if number < 700 else "content": text} for number, text in enumerate(TEXTS)]
+    write(tmp_path, packing, rows)
+    reader, documents = read(tmp_path, definition(packing))
+    assert len(documents) == 700
+    assert reasons(reader) == [(row, "missing-field") for row in range(700, COUNT)]
+
+
+def test_case_14_a_parquet_file_without_the_column_of_the_others_fails(tmp_path):
+    write(tmp_path, "parquet", rows_of(TEXTS), "a.parquet")
+    write(tmp_path, "parquet", [{"id": "1", "content": "x"}], "b.parquet")
+    first, second = list_inputs(definition("parquet"), tmp_path)
+    assert len(list(DocumentReader(first, definition("parquet")))) == COUNT
+    with pytest.raises(InputError, match=r"b.parquet: no column 'text'; columns found: id, content"):
+        list(DocumentReader(second, definition("parquet")))
+
+
+@pytest.mark.parametrize("values", [[1, 2], [1.5, 2.5], [["a"], ["b"]], [{"a": "b"}, {"a": "c"}], [True, False]])
+def test_case_14_a_parquet_column_of_another_type_fails(tmp_path, values):
+    write(tmp_path, "parquet", [{"text": value} for value in values])
+    fails(tmp_path, "parquet", "column 'text' is of type")
+
+
+@pytest.mark.parametrize("packing", [*STREAMS, "zip"])
+@pytest.mark.parametrize(("value", "reason"), [(None, "null-field"), (7, "number"), (0.5, "number"), (True, "not-text"), ([], "not-text")])
+def test_case_15_a_text_that_is_no_text_is_quarantined(tmp_path, packing, value, reason):
+    write(tmp_path, packing, with_row(500, {"text": value}))
+    reader, documents = read(tmp_path, definition(packing))
+    assert documents == others(500)
+    assert reasons(reader) == [(500, reason)]
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_case_15_a_null_in_a_parquet_column_is_quarantined(tmp_path, dictionary):
+    path = write(tmp_path, "parquet", rows_of(["x"]))
+    values = pa.array([None if row == 500 else text for row, text in enumerate(TEXTS)])
+    pq.write_table(pa.table({"text": values.dictionary_encode() if dictionary else values}), path)
+    reader, documents = read(tmp_path, definition("parquet"))
+    assert documents == others(500)
+    assert reasons(reader) == [(500, "null-field")]
+
+
+def test_case_15_a_null_in_a_dataset_is_quarantined(tmp_path):
+    write(tmp_path, "parquet", rows_of([*TEXTS[:500], None, *TEXTS[501:]]))  # type: ignore[list-item]
+    reader, documents = read(tmp_path, datasets_definition())
+    assert documents == others(500)
+    assert reasons(reader) == [(500, "null-field")]
+
+
+# 16 to 20: unusual, and no fault
+
+
+@pytest.mark.parametrize("packing", [*STREAMS, "zip"])
+def test_case_16_a_lone_surrogate_is_read_repaired_and_counted(tmp_path, packing):
+    write(tmp_path, packing, with_row(500, {"text": "a \ud800 b \udfff c \ud83d\ude00", "id": "x"}))
+    reader, documents = read(tmp_path, definition(packing))
+    assert dict(documents)[500] == "a \ufffd b \ufffd c \U0001f600"
+    assert len(documents) == COUNT
+    assert reader.counts["repaired_surrogates"] == 2
+    assert reasons(reader) == []
+
+
+def test_case_16_a_lone_surrogate_outside_the_text_is_read_and_repairs_nothing(tmp_path):
+    write(tmp_path, "jsonl", with_row(500, {"text": TEXTS[500], "url": "\ud800"}))
+    reader, documents = read(tmp_path, definition("jsonl"))
+    assert documents == list(enumerate(TEXTS))
+    assert reader.counts["repaired_surrogates"] == 0
+
+
+def test_numbers_beyond_a_double_outside_the_text_are_read(tmp_path):
+    write(tmp_path, "jsonl", with_row(500, b'{"n": 1e999, "m": -' + b"9" * 400 + b', "text": ' + json.dumps(TEXTS[500]).encode() + b"}"))
+    assert read(tmp_path, definition("jsonl"))[1] == list(enumerate(TEXTS))
+
+
+@pytest.mark.parametrize("packing", STREAMS)
+def test_case_17_byte_order_mark_crlf_and_no_final_newline_are_read(tmp_path, packing):
+    path = write(tmp_path, packing, [])
+    lines = b"\xef\xbb\xbf" + json_lines(rows_of(TEXTS)).replace(b"\n", b"\r\n")
+    path.write_bytes(pack(packing, lines[:-2]))
+    reader, documents = read(tmp_path, definition(packing))
+    assert documents == list(enumerate(TEXTS))
+    assert reader.counts["byte_order_marks"] == 1
+
+
+@pytest.mark.parametrize("packing", FORMATS)
+def test_case_17_separators_nul_and_control_characters_in_a_text_are_read_as_they_are(tmp_path, packing):
+    values = ["a\u2028b\u2029c\u0085d", "a\x00b", "a\r\nb\x0b\x0c\x1c\x1d\x1eb", "\ufeffa", "\uffff\U0010ffff"]
+    write(tmp_path, packing, rows_of(values))
+    assert read(tmp_path, definition(packing))[1] == list(enumerate(values))
+
+
+def test_case_17_unescaped_line_separators_end_no_line(tmp_path):
+    path = write(tmp_path, "jsonl", [])
+    path.write_text(json.dumps({"text": "a\u2028b\u0085c"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read(tmp_path, definition("jsonl"))[1] == [(0, "a\u2028b\u0085c")]
+
+
+@pytest.mark.parametrize("packing", ["jsonl.gz", "jsonl.zst", "parquet", "zip"])
+def test_case_18_a_file_that_packs_nothing_fails_unless_allowed(tmp_path, packing):
+    path = write(tmp_path, packing, [])
+    if packing == "parquet":
+        pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
+    fails(tmp_path, packing, "holds no row")
+    assert read(tmp_path, definition(packing), ReadLimits(allow_empty=True))[1] == []
+
+
+def test_case_18_a_file_of_blank_lines_fails(tmp_path):
+    write(tmp_path, "jsonl", [b"", b" ", b"\r"])
+    fails(tmp_path, "jsonl", "holds no row")
+
+
+def test_case_19_an_archive_without_json_members_fails(tmp_path):
+    write_zip(tmp_path / "source" / "a.zip", {"readme.txt": b"x"})
+    fails(tmp_path, "zip", "holds no row")
+
+
+@pytest.mark.parametrize("packing", STREAMS)
+def test_case_20_duplicate_and_missing_ids_are_read(tmp_path, packing):
+    rows = [{"text": text} if number % 2 else {"text": text, "id": "same"} for number, text in enumerate(TEXTS)]
+    write(tmp_path, packing, rows)
+    reader, documents = read(tmp_path, definition(packing))
+    assert documents == list(enumerate(TEXTS))
+    assert reasons(reader) == []
