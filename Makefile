@@ -13,7 +13,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers campaign bench lock clean check-python
+.PHONY: help env demo test lint types format test-readers campaign bench manifests lock clean check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
 # An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
@@ -44,6 +44,7 @@ env: check-python ## make .venv from requirements.lock, only if that has changed
 	touch $@
 
 demo: env ## build the sample mix from the shipped data, audit it, print the table
+	rm -rf demo/sample
 	.venv/bin/annealmix build sample --out demo/sample --store demo/store
 	.venv/bin/annealmix audit demo/sample
 
@@ -82,6 +83,13 @@ bench: env ## the side-by-side measurements of tests/benchmarks, one after anoth
 	@for script in tests/benchmarks/bench_*.py; do \
 	  [ -e "$$script" ] || { echo "tests/benchmarks holds no bench_*.py yet"; break; }; \
 	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
+
+manifests: env ## write manifests/ again: the plan of every recipe at full scale, and the sample's reference manifest
+	for recipe in pretraining-500b annealing-50b pretraining-119209-steps annealing-11921-steps holdout; do \
+	  .venv/bin/annealmix plan $$recipe --json > manifests/$$recipe.plan.json || exit 1; done
+	rm -rf demo
+	.venv/bin/annealmix build sample --out demo/sample --store demo/store
+	cp demo/sample/manifest.json manifests/sample.json
 
 lock: check-python ## resolve the locks again for Python 3.10 and newer (installs its resolver in .venv-lock)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --quiet uv; }

@@ -53,7 +53,8 @@ def pieces(
         num_tokens: int64 [n], tokens of each given document. token_bytes: 2 or 4.
 
     Returns:
-        (byte offset in the file, bytes) of their sizes, pointers and document index entries. Entry N of the document index belongs to the last.
+        (byte offset in the file, bytes) of their sizes, pointers and document index entries. Entry N of the document index belongs
+        to the last.
     """
     count = len(num_tokens)
     sizes_at = HEADER.size
@@ -94,7 +95,9 @@ def open_indexed(bin_path: Path, idx_path: Path) -> IndexedTokens:
         raise AuditFailed(f"{idx_path}: {size} bytes, but the header alone takes {HEADER.size}: it is truncated or not an .idx")
     magic, version, code, sequences, documents = HEADER.unpack(start)
     if magic != MAGIC or version != 1 or code not in _DTYPES:
-        raise AuditFailed(f"{idx_path}: magic {magic!r}, version {version}, dtype code {code}; expected {MAGIC!r}, 1 and one of {sorted(_DTYPES)}")
+        raise AuditFailed(
+            f"{idx_path}: magic {magic!r}, version {version}, dtype code {code}; expected {MAGIC!r}, 1 and one of {sorted(_DTYPES)}"
+        )
     expected = HEADER.size + 12 * sequences + 8 * documents
     if size != expected:
         raise AuditFailed(f"{idx_path}: {size:,} bytes, but {sequences:,} sequences and {documents:,} document entries take {expected:,}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +43,7 @@ def order_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         digests: uint64 [num_docs, 2], the two halves as `digest_columns` makes them.
     """
     raw = digests.astype(">u8").tobytes()
-    keys = b"".join(
-        blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=SALT).digest() for at in range(0, len(raw), DIGEST_BYTES)
-    )
+    keys = b"".join(blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=SALT).digest() for at in range(0, len(raw), DIGEST_BYTES))
     return np.frombuffer(keys, "<u8").astype(np.uint64)
 
 
@@ -59,9 +58,7 @@ def key_bound(share: Decimal) -> int:
     return -((-bound.numerator) // bound.denominator)
 
 
-def sort_order(
-    keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64], *ties: npt.NDArray[np.integer]
-) -> npt.NDArray[np.intp]:
+def sort_order(keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64], *ties: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     """Return the permutation that sorts documents by (key, digest, *ties).
 
     Keys are almost always distinct, so only the rows that share a key with another are compared further.
@@ -86,7 +83,7 @@ def sort_order(
 def disjoint(ranges: Iterable[KeyRange]) -> bool:
     """Whether no two of the ranges share a key."""
     ordered = sorted(ranges)
-    return all(left[1] <= right[0] for left, right in zip(ordered, ordered[1:], strict=False))
+    return all(left[1] <= right[0] for left, right in pairwise(ordered))
 
 
 def missing_ranges(wanted: KeyRange, present: Iterable[KeyRange]) -> list[KeyRange]:

@@ -4,8 +4,8 @@
                Two mixes with the same identity have the same tokens, documents, order, sources, epochs and cuts.
     digest     BLAKE3 of the canonical JSON of the manifest without this field: an edited manifest is noticed before anything is recounted.
 
-Canonical JSON: sorted keys, no white space, UTF-8. 64-bit values are hex text, exact ratios are text such as `1/50000`. Provenance and inputs have hashes of
-their own, since the same mix can be made from the same documents in other files.
+Canonical JSON: sorted keys, no white space, UTF-8. 64-bit values are hex text, exact ratios are text such as `1/50000`. Provenance
+and inputs have hashes of their own, since the same mix can be made from the same documents in other files.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def load(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes(), parse_float=_no_float, parse_constant=_no_float)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(f"{path}: missing; {folder} is no finished mix") from None
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: damaged: {error}") from None
@@ -119,7 +119,11 @@ def load(folder: Path) -> Manifest:
     for number, source in enumerate(manifest["sources"]):
         _check_fields(path, f"sources[{number}].", source, _SOURCE_FIELDS)
     _check_fields(path, "hashes.", manifest["hashes"], _HASH_FIELDS)
-    if (found := digest(manifest)) != manifest["digest"]:
+    try:
+        found = digest(manifest)
+    except (ValueError, RecursionError) as error:  # a lone surrogate, or nesting that can be read but not written
+        raise ManifestError(f"{path}: damaged: {error}") from None
+    if found != manifest["digest"]:
         raise ManifestError(f"{path}: its content has digest {found}, it says {manifest['digest']}: it was edited after it was written")
     return dict(manifest)
 

@@ -1,12 +1,13 @@
 """The order of the stream: every source spread evenly, whole documents only.
 
-Document i of a source covers the tokens [a, a + n) of its quota Q; its position is the midpoint of that stretch as a share of the quota, (2a + n) / (2Q).
-The stream is all documents by (position, source in recipe order). 2a + n stays below 2^53, so the one float64 division is monotone and
-the same on every machine.
+Document i of a source covers the tokens [a, a + n) of its quota Q; its position is the midpoint of that stretch as a share of the
+quota, (2a + n) / (2Q). The stream is all documents by (position, source in recipe order). 2a + n stays below 2^53, so the one
+float64 division is monotone and the same on every machine.
 
-At every token prefix T of the stream, source s has placed within ½·[(1-w)·L_own + w·sum(L_others)] tokens of its share w·T, where w = Q_s / Q_total and L is
-the longest document of a source. A document whose midpoint comes later than another's may start at most half its own length before its midpoint, and
-likewise for the others; summing both sides gives the bound. `deviation` measures what a stream does.
+At every token prefix T of the stream, source s has placed within ½·[(1-w)·L_own + w·sum(L_others)] tokens of its share w·T, where w
+= Q_s / Q_total and L is the longest document of a source. A document whose midpoint comes later than another's may start at most
+half its own length before its midpoint, and likewise for the others; summing both sides gives the bound. `deviation` measures what
+a stream does.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class Placed:
 def place(orders: Sequence[SourceOrder], low: int, high: int) -> Placed:
     """Find the documents of the stream that touch tokens [low, high), 0 <= low < high <= total, without placing those before.
 
-    The stretch of positions that is looked at is widened until it is seen to cover the range: its first document starts at or before `low` and its
-    last ends at or after `high`.
+    The stretch of positions that is looked at is widened until it is seen to cover the range: its first document starts at or
+    before `low` and its last ends at or after `high`.
     """
     total = sum(order.selection.quota for order in orders)
     margin = sum(order.selection.longest for order in orders)
@@ -160,7 +161,8 @@ def deviation(before: Int64s, source: Int64s, num_tokens: Int64s, quotas: Sequen
             continue
         placed = int(before[index]) + np.cumsum(np.where(source == index, num_tokens, 0))
         off = np.abs(placed - ends * (quota / total))
-        # float64 finds the candidates; Python's integers decide among them, so the maximum is exact at any scale
-        near = np.flatnonzero(off >= off.max() - 0.01)
+        # float64 finds the candidates, Python's integers decide among them. The slack is above the rounding of ends * share, so the
+        # maximum is exact at any scale.
+        near = np.flatnonzero(off >= off.max() - 0.01 - int(ends[-1]) * 2.0**-50)
         largest.append(max(abs(int(placed[i]) * total - quota * int(ends[i])) for i in near))
     return largest

@@ -1,7 +1,7 @@
 """A plan: what a recipe will take from which supply, what it will cost, and how trainers will read it, before anything is read.
 
-Supplies are estimates (a publisher's figures, or a probe of the files at hand) and the plan says so. The quotas are exact, and hold if the supplies do;
-a build counts the real ones.
+Supplies are estimates (a publisher's figures, or a probe of the files at hand) and the plan says so. The quotas are exact, and hold
+if the supplies do; a build counts the real ones.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def _source(
 ) -> dict[str, Any]:
     request, definition = recipe.recipe.sources[name], recipe.definitions[name]
     quota = quotas.resolved[name]
-    share = min(Fraction(quota, within.tokens) * CEILING_MARGIN, Fraction(1)) if within and within.tokens and not request.all else Fraction(1)
+    share = (
+        min(Fraction(quota, within.tokens) * CEILING_MARGIN, Fraction(1)) if within and within.tokens and not request.all else Fraction(1)
+    )
     low, high = request.keys
     top = low + (high - low) * math.ceil(share * 10_000) / 10_000
     return {

@@ -103,8 +103,8 @@ def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply]) -> 
     rest = budget - sum(fixed.values(), Fraction(0)) - (sum(whole.values()) if recipe.budget else 0)
     if rest < 0:
         raise SupplyError(
-            f"{recipe.name}: budget of {budget:,} tokens, but sources that are used whole hold {sum(whole.values()):,} and fixed quotas ask "
-            f"{int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
+            f"{recipe.name}: budget of {budget:,} tokens, but sources that are used whole hold {sum(whole.values()):,} and fixed quotas "
+            f"ask {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
     given = {name: int(tokens * scale) for name, tokens in whole.items()}

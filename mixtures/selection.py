@@ -122,7 +122,7 @@ def select(source: str, quota: int, tables: Sequence[PartitionTable], lengths: C
 
 def _end_inside(lengths: Lengths, rest: int, documents: int) -> tuple[int, int, int, Cut | None]:
     """End a sequence after `rest` tokens of a partition. Returns documents, tokens, longest, and the cut if one falls."""
-    whole = int(np.searchsorted(lengths.starts, rest, side="right")) - 1
+    whole = int(np.searchsorted(lengths.starts, np.uint64(rest), side="right")) - 1
     kept = rest - int(lengths.starts[whole])
     longest = int(lengths.num_tokens[:whole].max(initial=0))
     if kept == 0:

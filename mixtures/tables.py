@@ -1,8 +1,9 @@
 """The tables of a mix, and the hash of what they say.
 
-`documents.parquet` holds the identity columns in stream order, `provenance.parquet` where each document came from. Both are folders of parts,
-one part for each slice of the stream (`manifest.layout`), so that tasks write them side by side; readers open the folder as one table.
-Parquet's bytes change with the library's version, so a table is hashed by what it says: BLAKE3 of each column's little-endian values, part by part.
+`documents.parquet` holds the identity columns in stream order, `provenance.parquet` where each document came from. Both are folders
+of parts, one part for each slice of the stream (`manifest.layout`), so that tasks write them side by side; readers open the folder
+as one table. Parquet's bytes change with the library's version, so a table is hashed by what it says: BLAKE3 of each column's
+little-endian values, part by part.
 """
 
 from __future__ import annotations

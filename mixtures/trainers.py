@@ -13,9 +13,7 @@ The first two read L + 1 tokens for L predictions, and neighbours share one toke
 0.5% more. Sources: EleutherAI/gpt-neox megatron/data/gpt2_dataset.py (`_num_epochs`, `_build_doc_idx`, `_build_sample_idx`,
 `_build_shuffle_idx`, `__len__`) and megatron/data/samplers.py; NVIDIA/Megatron-LM megatron/core/datasets/gpt_dataset.py
 (`_get_num_epochs`, `_build_document_sample_shuffle_indices`); allenai/OLMo-core src/olmo_core/data/numpy_dataset.py
-(`NumpyFSLDataset`) and data_loader.py (`NumpyFSLDataLoader.total_size`).
-
-All counts are tokens as they stand in the .bin, EOD included.
+(`NumpyFSLDataset`) and data_loader.py (`NumpyFSLDataLoader.total_size`). All counts are tokens of the .bin, EOD included.
 """
 
 from __future__ import annotations

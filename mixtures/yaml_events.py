@@ -5,7 +5,7 @@ so `1.10`, `017`, `no` and `12:30:45` are read as written, and no tag can make a
 
 Refused, with file and line: anchors, aliases, tags, directives, merge keys, duplicate keys, keys that are not one plain word or
 string, a second document, a top level that is no mapping, control characters and invisible characters that can hide text, more
-than 1 MiB, more than 20 levels. Control characters can be written as escapes in double quotes (`"\\x07"`).
+than 256 KiB, more than 20 levels. Control characters can be written as escapes in double quotes (`"\\x07"`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingEndEvent, 
 from mixtures.errors import RecipeError
 from mixtures.fields import Location, describe
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 256 << 10
 MAX_DEPTH = 20
 TOO_LARGE = f"more than {MAX_BYTES:,} bytes; recipes and definitions are small files"
 MAX_FAULTS = 100  # lines of one error message

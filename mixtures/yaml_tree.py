@@ -53,7 +53,7 @@ def read_text(path: Path, where: str) -> str:
     """Read a small UTF-8 file.
 
     Raises:
-        RecipeError: it cannot be read, is no regular file, is over 1 MiB or is not UTF-8.
+        RecipeError: it cannot be read, is no regular file, is over 256 KiB or is not UTF-8.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would be read without end

@@ -12,11 +12,12 @@ command: every unit that was done stays done.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +25,10 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.errors import InputError, RecipeError
-from mixtures.keys import KeyRange
+from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas, resolve_quotas
 from mixtures.recipe import LoadedRecipe
-from mixtures.selection import Selection, select
+from mixtures.selection import select
 from mixtures.source import SourceDefinition
 from pipeline import intake, seal
 from pipeline.executors.local import LocalExecutor
@@ -37,7 +38,7 @@ from pipeline.records import is_done
 from pipeline.report import progress, say
 from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
 from pipeline.stage import Plan
-from pipeline.store import ALL_KEYS, Store, TokenRule, locked, short_key, token_folder_name
+from pipeline.store import Store, TokenRule, locked, short_key, token_folder_name
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
 
@@ -51,8 +52,8 @@ class BuildRequest:
     store: Path
     data: Path | None = None
     tokenizer: Path | None = None
-    size: Size = Size()
-    executor: LocalExecutor = LocalExecutor()
+    size: Size = field(default_factory=Size)
+    executor: LocalExecutor = field(default_factory=LocalExecutor)
     chunk_bytes: int = CHUNK_BYTES
     slice_chunks: int = SLICE_CHUNKS
 
@@ -73,9 +74,23 @@ def build(request: BuildRequest) -> manifests.Manifest:
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
     """
+    _refuse_foreign_output(request)
     store = Store(request.store)
     with store.lock():
+        store.sweep()
         return _Build(request, store).run()
+
+
+def _refuse_foreign_output(request: BuildRequest) -> None:
+    """Say before any work that the output's place is taken by something that this command would not build."""
+    out = request.out
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / manifests.MANIFEST).is_file():
+        raise RecipeError(f"{out}: exists and is no mix (no {manifests.MANIFEST}); choose another --out")
+    found = manifests.load(out)
+    if (found["recipe_digest"], found["size"]) != (request.recipe.digest, seal.size_json(request.size)):
+        raise RecipeError(f"{out}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
 
 
 class _Build:
@@ -123,19 +138,21 @@ class _Build:
     def _first_ceilings(self) -> dict[str, int]:
         """How far to tokenize each source at first: what the store has, else an estimate. Only a saving: no result depends on it."""
         inputs = self._survey()
-        asked = {} if any(item.all for item in self.recipe.sources.values()) else asked_quotas(self.recipe, self.request.size, {})
-        ceilings = {}
-        for source in self.sources:
-            if source.excluded:
-                continue
+        mine = [source for source in self.sources if not source.excluded]
+        ceilings, supplies = {}, {}
+        for source in mine:
             found = inputs[source.definition.name]
-            low, high = source.keys
-            covered = intake.covered_to(found, self.rule, source.keys)
-            if covered > low or source.name not in asked:
-                ceilings[source.name] = covered if source.name in asked else high
-                continue
-            supply = intake.probe(found, self._tokenizer()).tokens * (high - low) / (ALL_KEYS[1])
-            ceilings[source.name] = intake.ceiling(source.keys, asked[source.name] / supply) if supply else high
+            ceilings[source.name] = intake.covered_to(found, self.rule, source.keys)
+            if ceilings[source.name] == source.keys[0] or self.recipe.sources[source.name].all:
+                tokens = intake.probe(found, self._tokenizer()).tokens * (source.keys[1] - source.keys[0]) // KEY_SPACE
+                supplies[source.name] = Supply(tokens, complete=True)
+        asked = asked_quotas(self.recipe, self.request.size, supplies)
+        for source in mine:
+            if self.recipe.sources[source.name].all:
+                ceilings[source.name] = source.keys[1]
+            elif ceilings[source.name] == source.keys[0]:
+                supply = supplies[source.name].tokens
+                ceilings[source.name] = intake.ceiling(source.keys, asked[source.name] / supply if supply else 1.0)
         return ceilings
 
     def _raise_ceilings(self, quotas: Quotas, eligible: dict[str, Eligible]) -> None:
@@ -186,11 +203,13 @@ class _Build:
             groups = [group for group, _ in self.inputs[source.definition.name].groups]
             rows = sum(group.record["counts"].get("rows", 0) for group in groups)
             bad = sum(group.record["counts"].get("quarantined", 0) for group in groups)
+            if not source.excluded and rows and not any(sum(group.segment_rows) for group in groups):
+                faults.append(f"sources.{source.name}: none of its {rows:,} rows is a document{_by_where(source.definition)}")
             if not source.excluded and Decimal(bad) > self.recipe.max_quarantined * rows:
                 worst = next(group for group in groups if group.record["counts"].get("quarantined", 0))
                 faults.append(
-                    f"sources.{source.name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a share of {self.recipe.max_quarantined}; "
-                    f"see {worst.ledger / 'quarantine.jsonl'}, mend the files or raise max_quarantined"
+                    f"sources.{source.name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a share of "
+                    f"{self.recipe.max_quarantined}; see {worst.ledger / 'quarantine.jsonl'}, mend the files or raise max_quarantined"
                 )
         if faults:
             raise InputError("\n".join(faults))
@@ -270,7 +289,9 @@ class _Build:
                 return self._finished(described)
             plan["folder"] = str(folder)
             prepare_folder(folder, layout, quotas.total, documents)
-            with progress("write", len(plan["units"]), lambda: sum(slice_record(folder, unit["slice"]).is_file() for unit in plan["units"])):
+            with progress(
+                "write", len(plan["units"]), lambda: sum(slice_record(folder, unit["slice"]).is_file() for unit in plan["units"])
+            ):
                 self.request.executor.execute(Write, plan, folder / "work")
             sealed = seal.seal(folder, described, selections, len(plan["units"]))
             _publish(folder, self.request.out)
@@ -288,14 +309,20 @@ class _Build:
     def _finished(self, described: dict[str, Any]) -> manifests.Manifest:
         """The manifest of a mix that is at its place already, if it is the one that was asked for."""
         found = manifests.load(self.request.out)
-        different = [name for name, value in described.items() if found.get(name) != value]
+        different = [name for name, value in described.items() if not _says(found.get(name), value)]
         if different:
             raise RecipeError(
-                f"{self.request.out}: holds another mix (its {', '.join(different)} differ from what this command builds); choose another --out, "
-                "or delete it"
+                f"{self.request.out}: holds another mix (its {', '.join(different)} differ from what this command builds); "
+                "choose another --out, or delete it"
             )
         say(f"{self.request.out}: built already, identity {found['identity']}")
         return found
+
+
+def _by_where(definition: SourceDefinition) -> str:
+    if not definition.where:
+        return "; look at its quarantine and its empty texts"
+    return f" for its `where` {definition.where}; mend the values in the source definition"
 
 
 def _excluded_sources(recipe: LoadedRecipe) -> list[Source]:
@@ -304,6 +331,15 @@ def _excluded_sources(recipe: LoadedRecipe) -> list[Source]:
         for other in recipe.excluded
         for name, request in other.recipe.sources.items()
     ]
+
+
+def _says(found: Any, described: Any) -> bool:
+    """Whether a sealed value is the described one; sealing adds fields to the sources."""
+    if isinstance(found, dict) and isinstance(described, dict):
+        return all(name in found and _says(found[name], value) for name, value in described.items())
+    if isinstance(found, list) and isinstance(described, list):
+        return len(found) == len(described) and all(map(_says, found, described))
+    return bool(found == described)
 
 
 def _hex_range(keys: KeyRange) -> list[str]:
@@ -322,17 +358,19 @@ def _building(out: Path, key: str) -> Iterator[Path | None]:
     What an earlier build of the same mix left there is kept, of another mix removed.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with locked(out.parent / f".{out.name}.lock", f"output {out}"):
+    lock = out.parent / f".{out.name}.lock"
+    with locked(lock, f"output {out}"):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             yield None
+            lock.unlink(missing_ok=True)
             return
-        for left in out.parent.glob(f".{out.name}.building-*"):
+        for left in out.parent.glob(f".{glob.escape(out.name)}.building-*"):
             if left.name != f".{out.name}.building-{key}":
                 shutil.rmtree(left)
         folder = out.parent / f".{out.name}.building-{key}"
         folder.mkdir(exist_ok=True)
         yield folder
-        (out.parent / f".{out.name}.lock").unlink(missing_ok=True)
+        lock.unlink(missing_ok=True)
 
 
 def _publish(folder: Path, out: Path) -> None:

@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _complain(line)
         return error.exit_code
     except OSError as error:
-        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}; nothing was published, the same command goes on from here")
+        _complain(
+            f"{error.filename or 'input/output'}: {error.strerror or error}; nothing was published, the same command goes on from here"
+        )
         return 1
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on from here")
@@ -82,7 +84,9 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     build.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
     build.add_argument("--data", type=Path, metavar="DIR", help="read DIR/SOURCE, in the published layout, instead of the hub")
     _add_size(build)
-    build.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})")
+    build.add_argument(
+        "--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
+    )
     build.add_argument("--tokenizer", type=Path, metavar="FILE", help="the recipe's tokenizer.json")
     build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
     build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (one a unit)")
@@ -93,7 +97,9 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
     audit.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
-    audit.add_argument("--against", type=Path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it")
+    audit.add_argument(
+        "--against", type=Path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
+    )
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     audit.set_defaults(command=_audit)
 

@@ -1,7 +1,7 @@
 """Stage 1, ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
 
-A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the key ranges of the plan.
-A group that is read again for further tokens must give the same documents, or the build fails.
+A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the
+key ranges of the plan. A group that is read again for further tokens must give the same documents, or the build fails.
 
 Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, or quarantined.
 """
@@ -132,7 +132,9 @@ class _GroupReading:
     def publish(self) -> None:
         """Check that nothing was lost and publish the ledger, then the tokens."""
         if sum(self.segments) != self.counts["documents"]:
-            raise AnnealmixError(f"{self.ledger}: {self.counts['documents']:,} documents were read, {sum(self.segments):,} reached the ledger")
+            raise AnnealmixError(
+                f"{self.ledger}: {self.counts['documents']:,} documents were read, {sum(self.segments):,} reached the ledger"
+            )
         self.reasons.update(item.reason for item in self.quarantined)
         record = {
             "source": self.definition.name,
@@ -149,6 +151,8 @@ class _GroupReading:
             path.write_bytes(lines)
             self.new_ledger.publish(record)
         elif self.known and [file["sha256"] for file in self.known["inputs"]] != [file["sha256"] for file in self.inputs]:
-            raise InputError(f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store")
+            raise InputError(
+                f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store"
+            )
         for writer, written in zip(self.token_folders, self.token_segments, strict=True):
             writer.publish({"segments": written})

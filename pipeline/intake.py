@@ -1,7 +1,7 @@
 """What is there and what must still be read: inputs of each source, the store's groups that cover them, and the units of an ingest.
 
-Groups are reused by their files' state: a file that was added is read alone, a file that was changed is read again with the others of its group.
-How files are grouped is of no consequence for a mix; it only sets how much one task reads.
+Groups are reused by their files' state: a file that was added is read alone, a file that was changed is read again with the others
+of its group. How files are grouped is of no consequence for a mix; it only sets how much one task reads.
 """
 
 from __future__ import annotations

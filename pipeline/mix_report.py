@@ -10,7 +10,6 @@ from mixtures.plan import fit_json
 from mixtures.trainers import trainer_fit
 from pipeline import report
 
-
 WATERFALL = ("rows", "where", "empty", "quarantined", "out of key range", "excluded", "duplicate", "beyond quota", "kept")
 
 
@@ -36,8 +35,14 @@ def show(manifest: Mapping[str, Any], folder: Path) -> None:
         for source in manifest["sources"]
     ]
     rows.append(["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""])
-    report.table(f"{manifest['name']}: {folder}", ["source", "asked", "realised", "share", "documents", "epochs", "last document cut"], rows)
-    report.table("rows of each source, by what became of them", ["source", *WATERFALL], [_waterfall(name, counts) for name, counts in manifest["removed"].items()])
+    report.table(
+        f"{manifest['name']}: {folder}", ["source", "asked", "realised", "share", "documents", "epochs", "last document cut"], rows
+    )
+    report.table(
+        "rows of each source, by what became of them",
+        ["source", *WATERFALL],
+        [_waterfall(name, counts) for name, counts in manifest["removed"].items()],
+    )
     for source in manifest["sources"]:
         for giver, tokens in source["refilled"].items():
             report.say(f"sources.{source['name']} was {tokens:,} tokens short; {giver} gave them")

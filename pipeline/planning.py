@@ -23,12 +23,14 @@ def show_recipes(*, as_json: bool) -> None:
     if as_json:
         report.result([{"name": recipe.name, "description": recipe.description} for recipe in recipes])
         return
-    rows = [[recipe.name, f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys", recipe.description] for recipe in recipes]
+    rows = [
+        [recipe.name, f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys", recipe.description] for recipe in recipes
+    ]
     report.table("recipes", ["name", "tokens", "what"], rows)
 
 
 def plan(name_or_file: str, size: Size, data: Path | None, tokenizer: Path | None) -> dict[str, Any]:
-    """Plan a recipe. With a data folder (given, or the recipe's own) supplies are probed there; without, the publishers' figures are taken."""
+    """Plan a recipe. Supplies are probed in a data folder (given, or the recipe's own), or else are the publishers' figures."""
     recipe = load_recipe(name_or_file)
     folder = data or recipe.data
     return make_plan(recipe, size, _probed(recipe, folder, tokenizer) if folder else published_supplies(recipe))
@@ -42,7 +44,8 @@ def _probed(recipe: LoadedRecipe, data: Path, file: Path | None) -> dict[str, Su
     tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, file), recipe.tokenizer, recipe.recipe.special_tokens)
     definitions = {definition.name: definition for definition in recipe.definitions.values()}
     estimates = {
-        name: intake.probe(intake.SourceInputs(definition, list_inputs(definition, data), [], []), tokenizer) for name, definition in definitions.items()
+        name: intake.probe(intake.SourceInputs(definition, list_inputs(definition, data), [], []), tokenizer)
+        for name, definition in definitions.items()
     }
     return {name: estimates[definition.name] for name, definition in recipe.definitions.items()}
 

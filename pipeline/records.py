@@ -1,7 +1,7 @@
 """Writing so that only whole results are ever seen: temporary name, fsync, rename, fsync of the folder; and done-records.
 
-A unit of work (a group's ledger, a key partition, a slice of the stream) leaves a folder or file and, last of all, a done-record that lists its
-outputs with their sizes. Only the record counts as done: a file's mere existence means nothing.
+A unit of work (a group's ledger, a key partition, a slice of the stream) leaves a folder or file and, last of all, a done-record
+that lists its outputs with their sizes. Only the record counts as done: a file's mere existence means nothing.
 """
 
 from __future__ import annotations

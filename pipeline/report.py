@@ -92,7 +92,9 @@ def fit_table(fit: Mapping[str, Any]) -> None:
     ]
     steps = "no whole step" if fit["steps"] is None else f"{fit['steps']:,} steps{' (the nearest)' if fit['inferred'] else ''}"
     title = f"trainer fit: batches of {fit['batch']:,} x {fit['sequence']:,} tokens, {steps}"
-    table(title, ["trainer", "steps in one epoch", "tokens left over", "epochs for those steps", "documents seen never / once / twice"], rows)
+    table(
+        title, ["trainer", "steps in one epoch", "tokens left over", "epochs for those steps", "documents seen never / once / twice"], rows
+    )
     for reading in fit["trainers"].values():
         for warning in reading["warnings"]:
             say(f"warning: {warning}")

@@ -47,7 +47,7 @@ def describe(
         "name": recipe.recipe.name,
         "recipe": recipe.canonical(),
         "recipe_digest": recipe.digest,
-        "size": {name: str(value) for name, value in asdict(size).items() if value is not None},
+        "size": size_json(size),
         "tokenizer": {
             "name": recipe.tokenizer.name,
             "digest": recipe.tokenizer.digest,
@@ -74,9 +74,16 @@ def describe(
             }
             for selection in selections
         ],
-        "removed": {name: _waterfall(inputs[recipe.definitions[name].name], eligible[name], selection) for name, selection in _by_name(selections)},
+        "removed": {
+            name: _waterfall(inputs[recipe.definitions[name].name], eligible[name], selection) for name, selection in _by_name(selections)
+        },
         "excluded": [
-            {"recipe": other.recipe.name, "source": name, "definition": other.definitions[name].name, "keys": [f"{key:x}" for key in item.key_range]}
+            {
+                "recipe": other.recipe.name,
+                "source": name,
+                "definition": other.definitions[name].name,
+                "keys": [f"{key:x}" for key in item.key_range],
+            }
             for other in recipe.excluded
             for name, item in other.recipe.sources.items()
         ],
@@ -84,6 +91,11 @@ def describe(
         "revisions": {name: origin for name, found in sorted(inputs.items()) if (origin := _revision(found))},
         "inputs": {name: _inputs(found) for name, found in sorted(inputs.items())},
     }
+
+
+def size_json(size: Size) -> dict[str, str]:
+    """A size as a manifest holds it; empty for the whole recipe."""
+    return {name: str(value) for name, value in asdict(size).items() if value is not None}
 
 
 def _by_name(selections: list[Selection]) -> list[tuple[str, Selection]]:
@@ -102,7 +114,7 @@ def _waterfall(inputs: SourceInputs, eligible: Eligible, selection: Selection) -
     waterfall = {
         **counts,
         "out of key range": documents - eligible.in_range,
-        **{reason: count for reason, count in sorted(eligible.removed.items())},
+        **dict(sorted(eligible.removed.items())),
         "beyond quota": eligible.documents - kept,
         "kept": kept,
     }
@@ -141,7 +153,9 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
     sources = []
     for index, source in enumerate(described["sources"]):
         if 2 * measured[index] > bounds[index]:
-            raise AnnealmixError(f"{folder}: {source['name']} strays {measured[index]} / total tokens from its share, proven are {bounds[index]} / 2 total")
+            raise AnnealmixError(
+                f"{folder}: {source['name']} strays {measured[index]} / total tokens from its share, proven are {bounds[index]} / 2 total"
+            )
         deviation = {"bound_tokens": bounds[index] // (2 * sum(quotas)), "measured_tokens": -(-measured[index] // sum(quotas))}
         sources.append({**source, "realised_tokens": realised[index], "cut": _cut(selections[index].cut), "deviation": deviation})
     chunks = [chunk for record in records for chunk in record["chunks"]]
@@ -149,7 +163,9 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
     for name in ("documents", "provenance"):
         hashes[f"{name}_parts"] = [record[name] for record in records]
         hashes[name] = root_hash(hashes[f"{name}_parts"])
-    manifest = manifests.sealed({**described, "sources": sources, "eod_tokens": sum(record["eod_tokens"] for record in records), "hashes": hashes})
+    manifest = manifests.sealed(
+        {**described, "sources": sources, "eod_tokens": sum(record["eod_tokens"] for record in records), "hashes": hashes}
+    )
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
     return manifest

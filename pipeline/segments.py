@@ -1,7 +1,8 @@
 """Segments: documents of bounded text, sorted by (order_key, digest), as ledger columns and token files.
 
-Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`, `0003.row`, `0003.num_bytes`; in a token folder:
-`0003.num_tokens`, `0003.offset` (one entry a document of the key range, in ledger order) and `0003.tokens` (each document's tokens and EOD, in the same order).
+Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`, `0003.row`, `0003.num_bytes`; in a
+token folder: `0003.num_tokens`, `0003.offset` (one entry a document of the key range, in ledger order) and `0003.tokens` (each
+document's tokens and EOD, in the same order).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class SegmentBuilder:
         digests = digest_columns(self._digests)
         files, rows = np.frombuffer(self._files, np.uint32), np.frombuffer(self._rows, np.uint32)
         order = sort_order(keys, digests, files, rows)
-        columns = {
+        columns: dict[str, npt.NDArray[Any]] = {
             "order_key": keys[order],
             "digest": digests[order],
             "file": files[order],
@@ -114,7 +115,8 @@ class SegmentBuilder:
 
 @dataclass(frozen=True)
 class Segment:
-    """A sorted segment. columns: the ledger's; num_tokens, starts: int64 [num_docs], 0 for documents that were not tokenized; tokens: in reading order."""
+    """A sorted segment. columns: the ledger's; num_tokens, starts: int64 [num_docs], 0 for documents that were not tokenized;
+    tokens: in reading order."""
 
     columns: dict[str, npt.NDArray[Any]]
     num_tokens: npt.NDArray[np.int64]

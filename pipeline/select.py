@@ -1,8 +1,8 @@
 """Stage 2, select: which documents of each source are eligible, one key partition at a time.
 
-Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same partition: one sort by (key, digest, source in
-recipe order, file, row) puts the survivor first and each further copy behind it. Documents of excluded recipes sort before all sources and
-take their copies with them.
+Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same partition: one sort by (key,
+digest, source in recipe order, file, row) puts the survivor first and each further copy behind it. Documents of excluded recipes
+sort before all sources and take their copies with them.
 
 Nothing here looks at a quota: the result serves every size of every mix with the same sources. What a quota takes is a prefix in key order
 (`mixtures.selection`).
@@ -64,7 +64,9 @@ class Select(Stage):
         survivor = arrays["source"][np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))]
         with FolderWriter(folder) as writer:
             tables = [
-                _write_source(writer.path, arrays, first, survivor, number, sources) for number in range(len(sources)) if not sources[number]["excluded"]
+                _write_source(writer.path, arrays, first, survivor, number, sources)
+                for number in range(len(sources))
+                if not sources[number]["excluded"]
             ]
             writer.publish({"sources": {table.pop("name"): table for table in tables}})
 
@@ -77,7 +79,10 @@ def partition_folder(folder: Path, partition: int) -> Path:
 def token_files(sources: list[dict[str, Any]]) -> list[Path]:
     """All token files that a plan may read, in the order that the column `token_file` counts."""
     return [
-        Path(folder) / f"{prefix(segment['segment'])}tokens" for source in sources for segment in source["segments"] for folder, _, _ in segment["tokens"]
+        Path(folder) / f"{prefix(segment['segment'])}tokens"
+        for source in sources
+        for segment in source["segments"]
+        for folder, _, _ in segment["tokens"]
     ]
 
 
@@ -187,7 +192,9 @@ def _write_source(
     within = eligible if ceiling >= KEY_SPACE else eligible & (arrays["order_key"] < np.uint64(ceiling))
     num_tokens = arrays["num_tokens"][within]
     if (num_tokens == 0).any():
-        raise AnnealmixError(f"{folder}: {source['name']} has documents below its ceiling without tokens; the store is not what the plan says")
+        raise AnnealmixError(
+            f"{folder}: {source['name']} has documents below its ceiling without tokens; the store is not what the plan says"
+        )
     ends = np.cumsum(num_tokens, dtype=np.uint64)
     for name in ("order_key", "digest", "num_tokens", "offset", "token_file", "segment", "ledger_row"):
         write_column(folder, name, arrays[name][within], f"{source['name']}.")

@@ -1,8 +1,8 @@
 """A stage: a frozen plan of units, and the datatrove step that does a rank's share of them.
 
-The plan is a JSON file beside the logs of its tasks; a step holds nothing but the plan's path and hash, so no user data is pickled and a
-node that does a task reads exactly what was planned. Units are independent and leave done-records; which rank does a unit, and how many ranks there are, is
-of no consequence.
+The plan is a JSON file beside the logs of its tasks; a step holds nothing but the plan's path and hash, so no user data is pickled
+and a node that does a task reads exactly what was planned. Units are independent and leave done-records; which rank does a unit,
+and how many ranks there are, is of no consequence.
 """
 
 from __future__ import annotations

@@ -6,15 +6,16 @@
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
-NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens. A group is a few input files that were read together; its ledger is cut
-into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment.
-Nothing here is changed once it is published; `annealmix store gc` is the only deletion.
+NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens. A group is a few input files that were read
+together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a
+contiguous stretch of rows of each segment. Nothing here is changed once it is published; `annealmix store gc` is the only deletion.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.keys import KEY_SPACE, SALT, KeyRange, missing_ranges
+from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
@@ -81,11 +82,16 @@ class Group:
         return list(self.record["segments"])
 
     def token_ranges(self, rule: TokenRule) -> list[TokenRange]:
-        """Published token folders of a rule, in key order."""
+        """Published token folders of a rule, in key order.
+
+        Raises:
+            ManifestError: one is damaged.
+        """
         found = []
         for folder in self.folder.glob(f"tokens-{rule.key}-*"):
             low, high = (int(part, 16) for part in folder.name.split("-")[-2:])
             if is_done(folder):
+                read_done(folder)
                 found.append(TokenRange(folder, (low, high)))
         return sorted(found, key=lambda item: item.keys)
 
@@ -132,8 +138,8 @@ class Store:
     def frozen(self, definition: SourceDefinition) -> SourceDefinition:
         """The definition at the commit that its revision meant when this store first met it.
 
-        So two mixes of one store are of one version of a source, even if its branch has moved between them; delete the source's `revision.json` to take
-        the newer version.
+        So two mixes of one store are of one version of a source, even if its branch has moved between them; delete the source's
+        `revision.json` to take the newer version.
         """
         from pipeline.hub import resolve_commit
 
@@ -151,6 +157,12 @@ class Store:
         folder = self.folder / "work"
         folder.mkdir(exist_ok=True)
         return folder
+
+    def sweep(self) -> None:
+        """Remove what stopped tasks left half-written; only under the lock, when no task is running."""
+        for folder in ("sources/*/*", "select/*"):
+            for left in self.folder.glob(f"{folder}/.*.tmp"):
+                shutil.rmtree(left)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -176,6 +188,3 @@ def locked(path: Path, what: str) -> Iterator[None]:
         file.write(f"{os.getpid()} on {os.uname().nodename}")
         file.flush()
         yield
-
-
-ALL_KEYS: KeyRange = (0, KEY_SPACE)

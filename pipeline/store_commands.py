@@ -37,12 +37,16 @@ def show(folder: Path, *, as_json: bool) -> None:
     if as_json:
         report.result(rows)
         return
-    table = [[row["source"], *(f"{row[name]:,}" for name in ("groups", "files", "documents", "tokens")), report.size(row["bytes"])] for row in rows]
+    table = [
+        [row["source"], *(f"{row[name]:,}" for name in ("groups", "files", "documents", "tokens")), report.size(row["bytes"])]
+        for row in rows
+    ]
     report.table(str(folder), ["source", "groups", "files", "documents", "tokens", "size"], table)
 
 
 def collect(folder: Path, *, as_json: bool) -> None:
-    """Delete what a build can make again without reading a source: selections, plans and logs of stages, and what stopped builds left behind."""
+    """Delete what a build can make again without reading a source: selections, plans and logs of stages, and what stopped builds
+    left behind."""
     with Store(folder).lock():
         gone = [path for name in ("select", "work") for path in sorted((folder / name).glob("*"))]
         gone += [path for path in folder.rglob(".*.tmp") if path.is_dir()]

@@ -1,7 +1,8 @@
 """Stage 3, write: the stream, slice by slice, into one .bin.
 
-A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the selection alone, gathers their tokens from the
-store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the tables, and hashes what it reads back. Slices share nothing, so their number at a time is free.
+A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the
+selection alone, gathers their tokens from the store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the
+tables, and hashes what it reads back. Slices share nothing, so their number at a time is free.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.columns import read_column
-from pipeline.records import is_done, read_json, sync, write_json
+from pipeline.records import read_json, sync, write_json
 from pipeline.segments import prefix
 from pipeline.select import Eligible, ledger_segments, read_eligible, token_files
 from pipeline.stage import Plan, Stage, Unit
@@ -36,7 +37,8 @@ TOKENS, INDEX = "tokens.bin", "tokens.idx"
 
 @dataclass(frozen=True)
 class Layout:
-    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one task's unit and one part of the tables."""
+    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one task's unit and one part of the
+    tables."""
 
     token_bytes: int
     chunk_tokens: int
@@ -128,7 +130,7 @@ class _Mix:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
-                _write_at(file.fileno(), low * self.layout.token_bytes, memoryview(tokens).cast("B"))
+                _write_at(file.fileno(), low * self.layout.token_bytes, memoryview(tokens.data).cast("B"))
                 written = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
                 chunks.append(blake3(written).hexdigest())
                 num_eod += int(np.count_nonzero(np.frombuffer(written, self.layout.dtype) == self.eod_id))
@@ -256,9 +258,7 @@ def _starting_in(placed: Placed, begin: int) -> Placed:
         return placed
     before = placed.before.copy()
     before[placed.source[0]] += placed.num_tokens[0]
-    return Placed(
-        placed.first_position + 1, placed.source[1:], placed.document[1:], placed.first_token[1:], placed.num_tokens[1:], before
-    )
+    return Placed(placed.first_position + 1, placed.source[1:], placed.document[1:], placed.first_token[1:], placed.num_tokens[1:], before)
 
 
 def _write_at(handle: int, offset: int, content: memoryview) -> None:

@@ -26,15 +26,16 @@ def pointer_faults(pair: IndexedTokens, one_sequence_each: bool = True) -> list[
     """What is wrong with sizes, pointers and document index, one sentence each.
 
     Args:
-        one_sequence_each: whether every document must be one sequence, as annealmix writes them.
+        one_sequence_each: whether every document must be one sequence of at least one token, as annealmix writes them.
     """
     faults, begin, token_bytes, num_sequences = [], 0, pair.tokens.dtype.itemsize, len(pair.sizes)
     for low in range(0, num_sequences, BLOCK_DOCUMENTS):
         sizes = np.asarray(pair.sizes[low : low + BLOCK_DOCUMENTS], np.int64)
         starts = begin + np.cumsum(sizes) - sizes
         wrong = np.asarray(pair.pointers[low : low + BLOCK_DOCUMENTS]) != starts * token_bytes
-        if (sizes <= 0).any():
-            at = int(np.argmax(sizes <= 0))
+        empty = sizes <= 0 if one_sequence_each else sizes < 0
+        if empty.any():
+            at = int(np.argmax(empty))
             faults.append(f"document {low + at:,} has {sizes[at]:,} tokens")
         if wrong.any():
             at = int(np.argmax(wrong))

@@ -7,6 +7,7 @@ counting all release the interpreter. Memory: 8 MiB and a few masks of that size
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -156,11 +157,15 @@ def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkC
 
 
 def _last_tokens(stream: Stream, begin: int, end: int) -> npt.NDArray[np.int64]:
-    """Index of the last token of each document that ends in [begin, end): the token before each later start, and the stream's last."""
+    """Index of the last token of each document that ends in [begin, end): the token before each later start, and the stream's last.
+
+    An empty document (only pairs that others wrote have them) ends nowhere.
+    """
     pointers, size = stream.pointers, stream.dtype.itemsize
     assert pointers is not None
-    first, last = np.searchsorted(pointers, [(begin + 1) * size, end * size + 1])
-    ends = pointers[first:last] // size - 1
-    if end == stream.num_tokens and len(pointers) and (last == 0 or int(pointers[last - 1]) // size != end):
+    # bisect, since numpy's searchsorted would copy all pointers each time: in an .idx they are never aligned
+    first, last = bisect_left(pointers, (begin + 1) * size), bisect_right(pointers, end * size)
+    ends = np.asarray(pointers[first:last], np.int64) // size - 1
+    if end == stream.num_tokens and len(pointers):
         ends = np.append(ends, end - 1)
-    return np.asarray(ends, np.int64)
+    return np.unique(ends)

@@ -1,7 +1,7 @@
 """Tasks as processes of this machine, through datatrove's LocalPipelineExecutor.
 
-datatrove decides which rank runs where and keeps the logs; what is complete is decided by our done-records alone, so its own completion marks are not
-asked (`skip_completed=False`).
+datatrove decides which rank runs where and keeps the logs; what is complete is decided by our done-records alone, so its own
+completion marks are not asked (`skip_completed=False`).
 """
 
 from __future__ import annotations

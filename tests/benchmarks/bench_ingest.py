@@ -2,7 +2,8 @@
 
     python tests/benchmarks/bench_ingest.py [--megabytes 240] [--rounds 1] [--shared ../shared]
 
-Makes a corpus of real documents (every text of the shared sample data, repeated with a distinct last line, as jsonl.zst) and runs in turn, on the same files, with one worker:
+Makes a corpus of real documents (every text of the shared sample data, repeated with a distinct last line, as jsonl.zst) and runs
+in turn, on the same files, with one worker:
 
     A  annealmix build: read, hash, tokenize, store, select, write, seal (all of it counts)
     B  datatrove: JsonlReader -> MegatronDocumentTokenizer
@@ -60,7 +61,8 @@ def shared_texts(data: Path) -> Iterator[str]:
     """Every training text of the shared sample data, in a fixed order."""
     for path in sorted(data.rglob("*")):
         if path.name.endswith(".json.gz"):
-            yield from (json.loads(line)["text"] for line in gzip.open(path))
+            with gzip.open(path) as lines:
+                yield from (json.loads(line)["text"] for line in lines)
         elif path.suffix == ".parquet":
             yield from pq.read_table(path, columns=["text"]).column("text").to_pylist()
         elif path.suffix == ".zip":
@@ -120,17 +122,34 @@ def main() -> None:
             shutil.rmtree(folder / "store", ignore_errors=True)
             seconds = {}
             for mix in ("first", "second"):
-                command = [sys.executable, "-m", "pipeline.cli", "build", str(folder / f"{mix}.yaml"), "--data", str(folder / "data"), "--workers", "1"]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "pipeline.cli",
+                    "build",
+                    str(folder / f"{mix}.yaml"),
+                    "--data",
+                    str(folder / "data"),
+                    "--workers",
+                    "1",
+                ]
                 command += ["--store", str(folder / "store"), "--tokenizer", str(tokenizer), "--out", str(folder / mix)]
                 seconds[mix], memory = cpu_seconds(command)
                 shutil.rmtree(folder / mix)
-                print(f"annealmix {mix} mix: {seconds[mix]:.1f} CPU s, {size / seconds[mix]:.1f} MB/s, largest process so far {memory:.0f} MB", flush=True)
+                print(
+                    f"annealmix {mix} mix: {seconds[mix]:.1f} CPU s, {size / seconds[mix]:.1f} MB/s, largest process {memory:.0f} MB",
+                    flush=True,
+                )
             print(f"second mix / first mix: {100 * seconds['second'] / seconds['first']:.1f}% of the CPU time")
             if not options.without_datatrove:
                 command = [sys.executable, str(folder / "datatrove.py"), str(folder / "data"), str(tokenizer), str(folder / "out")]
                 datatrove, memory = cpu_seconds(command)
                 shutil.rmtree(folder / "out")
-                print(f"datatrove: {datatrove:.1f} CPU s, {size / datatrove:.2f} MB/s; annealmix / datatrove: {datatrove / seconds['first']:.1f}x", flush=True)
+                print(
+                    f"datatrove: {datatrove:.1f} CPU s, {size / datatrove:.2f} MB/s; "
+                    f"annealmix is {datatrove / seconds['first']:.1f} times as fast",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -186,6 +186,12 @@ def test_a_request_that_makes_no_sense_is_refused(case):
     assert all(line.startswith("x:4: sources.a") for line in said), said
 
 
+def test_an_amount_that_is_left_empty_is_reported_once():
+    assert model_faults("sources:\n  a: {use: a, weight: }\n") == [
+        "x:4: sources.a.weight: nothing is written here; give a value or remove the key"
+    ]
+
+
 def test_a_circle_of_refills_is_reported_once_and_what_leads_into_it_is_not():
     said = model_faults(
         """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -288,3 +289,16 @@ def test_the_real_gpt_neox_20b_file_has_the_pinned_digest_in_either_form(shared:
     trap = content.replace(b"<|padding|>", b"<|unk|>")  # a copy with this id 1 is in circulation
     assert trap != content
     assert canonical_digest(trap) != definition.digest
+
+
+def test_the_file_on_the_hub_has_other_bytes_and_the_same_digest(shared: Path):
+    # What the repository publishes at the pinned revision is the file of the GPT-NeoX release, saved anew: other key order,
+    # use_regex written out, no ASCII escapes. Its SHA-256 is published; the bytes are made here from the release's.
+    tokenizer = json.loads((shared / "tokenizers" / "gpt-neox-20b.json").read_bytes())
+    tokenizer["added_tokens"] = [{key: token[key] for key in ("id", "content", *FLAGS)} for token in tokenizer["added_tokens"]]
+    for step in ("pre_tokenizer", "post_processor", "decoder"):
+        tokenizer[step]["use_regex"] = True
+    content = json.dumps(tokenizer, ensure_ascii=False, indent=2).encode()
+    published = "c24618a1b3e6a38167beff1c72cffd126c3a66254347304b50547d12c5f25624"
+    assert published in (hashlib.sha256(content).hexdigest(), hashlib.sha256(content + b"\n").hexdigest())
+    assert canonical_digest(content) == load_tokenizer_definition("gpt-neox-20b").digest

@@ -134,7 +134,7 @@ HOSTILE = {
     "two colons": ("a: 1\nb: c: d\n", 2, "not valid YAML"),
     "too deep": ("a: " + "[" * 30 + "]" * 30, 1, "more than 20 levels"),
     "a million brackets": ("a: " + "[" * 1_000_000, 1, "more than 20 levels"),
-    "too large": ("a: " + "x" * (1 << 20), 1, "more than 1,048,576 bytes"),
+    "too large": ("a: " + "x" * (256 << 10), 1, "more than 262,144 bytes"),
 }
 
 

@@ -8,13 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.sample.prose import Draw, Zipf, past, plural, shuffled
+from recipes.sample.prose import Draw, Writer, Zipf, past, plural, shuffled
 
 
 def test_draws_are_splitmix64() -> None:
     """The first outputs of the reference implementation (prng.di.unimi.it/splitmix64.c) for the seed 0."""
     draw = Draw(0)
     assert [draw.bits() for _ in range(3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+
+
+def test_another_seed_makes_other_sentences_and_the_same_seed_the_same() -> None:
+    first, again, other = (Writer(Draw(seed)).sentences(100) for seed in (1, 1, 2))
+    assert first == again
+    assert not set(first) & set(other)
 
 
 @given(seed=st.integers(0, 2**64 - 1), bound=st.integers(1, 2**32))

@@ -46,8 +46,8 @@ def test_script_makes_the_same_bytes_where_the_packing_libraries_are_the_same(ma
         assert (made / path).read_bytes() == (RECIPES / path).read_bytes(), path
 
 
-@pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_check_succeeds_in_another_process_whatever_hash_seed_time_zone_and_locale(hash_seed: str) -> None:
+def test_check_succeeds_in_another_process_with_another_hash_seed_time_zone_and_locale() -> None:
+    hash_seed = "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
     surroundings = os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-m", "recipes.sample.make_sample", "--check"]
     checked = subprocess.run(command, cwd=CHECKOUT, env=surroundings, capture_output=True, text=True, check=False)
@@ -64,11 +64,6 @@ def test_check_names_a_file_that_differs(made: Path, tmp_path: Path) -> None:
     (target / "flan-0000.json.gz").write_bytes(gzip.compress(changed))
     folder = "sample/data/dolmino-flan"
     assert make_sample.differences(made, tmp_path) == [f"{folder}/flan-0001.json.gz", f"{folder}/flan-0000.json.gz"]
-
-
-def test_another_seed_makes_other_texts() -> None:
-    first, second = (make_sample.make_corpus(seed).files[0].records[0].value for seed in (1, 2))
-    assert first != second
 
 
 # Size and layout

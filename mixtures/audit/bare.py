@@ -1,0 +1,81 @@
+"""What can be said of a .bin/.idx pair without a manifest: that it is whole, what it holds, and how trainers will read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.report import AuditReport, Check, judge, percent_text, plural, unread
+from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
+from mixtures.errors import RecipeError
+from mixtures.indexed import IndexedTokens
+from mixtures.trainers import trainer_fit
+
+
+def audit_bare(prefix: Path, progress: Progress | None = None) -> AuditReport:
+    """Look at `PREFIX.bin` and `PREFIX.idx`, by whomever they were written.
+
+    Args:
+        prefix: path without the ending; one of the two files is understood as well.
+        progress: called with (bytes read, bytes of the .bin).
+
+    Raises:
+        RecipeError: there is neither file.
+    """
+    if prefix.suffix in (".bin", ".idx"):
+        prefix = prefix.with_suffix("")
+    bin_path, idx_path = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("bin", "idx"))
+    if not bin_path.exists() and not idx_path.exists():
+        raise RecipeError(f"{prefix}: neither a mix folder nor the prefix of a .bin/.idx pair; name one of the two")
+    pair, faults = try_open(bin_path, idx_path)
+    if pair is None:
+        checks = (judge("idx", "not readable", faults), *(unread(name, "the pair cannot be opened") for name in ("documents", "token ids", "EOD")))
+        return AuditReport(str(prefix), prefix.name, "", checks, 0, 0, 0)
+    faults = pointer_faults(pair, one_sequence_each=False)
+    sequences, documents, tokens = len(pair.sizes), max(len(pair.documents) - 1, 0), len(pair.tokens)
+    figure = f"{plural(documents, 'document')} in {plural(sequences, 'sequence')}, {tokens:,} tokens of {pair.tokens.dtype.name}"
+    checks_list = [judge("idx", figure, faults), _empty(pair)]
+    counted, ends = _count(bin_path, pair, not faults, progress)
+    checks_list += ends
+    return AuditReport(
+        str(prefix), prefix.name, "", tuple(checks_list), tokens, documents, counted.eod_tokens, fit=trainer_fit(tokens) if tokens else None
+    )
+
+
+def _empty(pair: IndexedTokens) -> Check:
+    empty = int((np.diff(pair.documents) == 0).sum()) + int(np.count_nonzero(pair.sizes == 0))
+    faults = [f"{plural(empty, 'document')} without a token; trainers read nothing there"] if empty or not len(pair.sizes) else []
+    return judge("documents", f"{plural(empty, 'empty document')} of {max(len(pair.documents) - 1, 0):,}", faults)
+
+
+def _count(path: Path, pair: IndexedTokens, trusted: bool, progress: Progress | None) -> tuple[ChunkCount, list[Check]]:
+    """Ids, and whether one of them ends the documents: the candidate is the .bin's last token."""
+    if not len(pair.tokens):
+        return ChunkCount(), [unread("token ids", "the .bin is empty"), unread("EOD", "the .bin is empty")]
+    dtype = pair.tokens.dtype
+    unsigned = np.dtype(f"<u{dtype.itemsize}")
+    candidate = int(np.asarray(pair.tokens[-1:]).view(unsigned)[0])
+    pointers = None
+    if trusted:
+        one_each = len(pair.documents) == len(pair.sizes) + 1
+        pointers = pair.pointers if one_each else pair.pointers[np.unique(pair.documents[:-1][pair.documents[:-1] < len(pair.sizes)])]
+    limit = 1 << (8 * dtype.itemsize - (dtype.kind == "i"))
+    stream = Stream(path, unsigned, len(pair.tokens), CHUNK_BYTES // dtype.itemsize, candidate, limit, pointers, list_ends=True)
+    try:
+        counted = count_stream(stream, progress)
+    except OSError as error:
+        return ChunkCount(), [unread("token ids", str(error)), unread("EOD", str(error))]
+    faults = [] if counted.first_bad is None else [f"token {counted.first_bad:,} is negative"]
+    return counted, [judge("token ids", f"largest id {counted.max_id:,}", faults), _candidates(counted, candidate, trusted)]
+
+
+def _candidates(counted: ChunkCount, candidate: int, trusted: bool) -> Check:
+    if not trusted:
+        return unread("EOD", "the .idx does not say where documents end")
+    often = sorted(counted.last_ids.items(), key=lambda item: (-item[1], item[0]))[:3]
+    told = ", ".join(f"id {token:,} ends {count:,} ({percent_text(count, counted.ends, 2)}%)" for token, count in often)
+    figure = f"of {plural(counted.ends, 'document')} {told}; id {candidate:,} occurs {plural(counted.eod_tokens, 'time')}"
+    faults = [] if len(counted.last_ids) == 1 else [f"documents end in {len(counted.last_ids):,} different ids, so there is no end-of-document id"]
+    return judge("EOD", figure, faults)

@@ -1,0 +1,132 @@
+"""One pass over the documents of a mix: the columns of each part, and what came before them, given to every rule in turn.
+
+Memory: one part's columns, and what the rules keep: 8 bytes a document (`copies`), 20 more for those of sources that are repeated (`sequence`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.audit.claims import Claims
+from mixtures.audit.parts import Columns, PartReader
+from mixtures.audit.report import Check, unread
+from mixtures.keys import digest_columns, order_keys
+
+Int64s = npt.NDArray[np.int64]
+Uint64s = npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Documents of one part in stream order, all arrays [num_docs].
+
+    part: number of the slice. first: documents of the stream before these. before: int64 [num_sources], tokens of each source before these.
+    source: index into the manifest's sources, -1 for an unknown name. start, index: tokens and documents of its source before a document,
+    counted here, not read. position, first_token, num_tokens, digest (uint64 [num_docs, 2]), epoch, copy, cut: as the table says.
+    file, origin: path and position as the provenance says, None where that part cannot be read.
+    """
+
+    part: int
+    first: int
+    before: Int64s
+    position: Uint64s
+    first_token: Uint64s
+    num_tokens: Int64s
+    source: Int64s
+    start: Int64s
+    index: Int64s
+    digest: Uint64s
+    order_key: Uint64s
+    epoch: Int64s
+    copy: Int64s
+    cut: npt.NDArray[np.bool_]
+    file: npt.NDArray[Any] | None
+    origin: Uint64s | None
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def by_source(self, num_sources: int) -> Iterator[tuple[int, Int64s]]:
+        """(source, rows of that source) for each source that has any."""
+        for source in range(num_sources):
+            mine = np.flatnonzero(self.source == source)
+            if len(mine):
+                yield source, mine
+
+    def where(self, row: int) -> str:
+        """How a message names a document."""
+        return f"document {self.first + row:,}"
+
+
+class Rule(Protocol):
+    """A check that is made of all documents, part by part."""
+
+    name: str
+
+    def add(self, rows: Rows) -> None:
+        """Look at the next part."""
+
+    def result(self) -> Check:
+        """The check, when all parts were seen."""
+
+
+class _Running:
+    """What came before the next part: documents and tokens by source."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._codes = {source.name: number for number, source in enumerate(claims.sources)}
+        self._tokens = np.zeros(len(claims.sources), np.int64)
+        self._documents = np.zeros(len(claims.sources), np.int64)
+        self._first = 0
+
+    def rows(self, part: int, documents: Columns, provenance: Columns | None) -> Rows:
+        digest = digest_columns(np.ascontiguousarray(documents["digest"]))
+        source = np.array([self._codes.get(name, -1) for name in documents["source"].tolist()], np.int64)
+        num_tokens = documents["num_tokens"].astype(np.int64)
+        start, index, before = np.zeros_like(num_tokens), np.zeros_like(num_tokens), self._tokens.copy()
+        for number in range(len(self._codes)):
+            mine = np.flatnonzero(source == number)
+            ends = self._tokens[number] + np.cumsum(num_tokens[mine])
+            start[mine] = ends - num_tokens[mine]
+            index[mine] = self._documents[number] + np.arange(len(mine))
+            self._tokens[number] += num_tokens[mine].sum()
+            self._documents[number] += len(mine)
+        first, self._first = self._first, self._first + len(source)
+        return Rows(
+            part=part,
+            first=first,
+            before=before,
+            position=documents["position"],
+            first_token=documents["first_token"],
+            num_tokens=num_tokens,
+            source=source,
+            start=start,
+            index=index,
+            digest=digest,
+            order_key=order_keys(digest),
+            epoch=documents["epoch"].astype(np.int64),
+            copy=documents["copy"].astype(np.int64),
+            cut=documents["cut"].astype(np.bool_),
+            file=None if provenance is None else provenance["file"],
+            origin=None if provenance is None else provenance["position"],
+        )
+
+
+def walk(reader: PartReader, claims: Claims, rules: Sequence[Rule]) -> list[Check]:
+    """Give all documents to all rules. Parts after one that cannot be read are still hashed, but no rule can judge them."""
+    running, broken = _Running(claims), None
+    for part in reader:
+        if part.documents is None:
+            broken = part.number if broken is None else broken
+        elif broken is None:
+            rows = running.rows(part.number, part.documents, part.provenance)
+            for rule in rules:
+                rule.add(rows)
+    if broken is None:
+        return [rule.result() for rule in rules]
+    return [unread(rule.name, f"part {broken:,} of documents cannot be read") for rule in rules]

@@ -1,0 +1,85 @@
+"""The rules between sources: no document twice in an epoch, and every document from a file that its source read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.audit.claims import Claims
+from mixtures.audit.columns import Rows, Uint64s
+from mixtures.audit.report import Check, judge, plural, unread
+
+
+class Distinct:
+    """No document occurs twice within an epoch, over all sources.
+
+    Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and sorted; if two are equal, the digests are read again.
+    Later epochs repeat the first (`sequence.Epochs`), so the first is enough.
+    """
+
+    name = "duplicates"
+
+    def __init__(self, reread: Callable[[npt.NDArray[np.uint64]], Uint64s]) -> None:
+        self._reread = reread
+        self._keys: list[npt.NDArray[np.uint64]] = []
+        self._faults: list[str] = []
+
+    def add(self, rows: Rows) -> None:
+        self._keys.append(rows.order_key[rows.epoch == 0])
+        if rows.copy.any():
+            row = int(np.argmax(rows.copy != 0))
+            self._faults.append(f"{rows.where(row)} is marked as copy {int(rows.copy[row])}; this format has none")
+
+    def result(self) -> Check:
+        keys = np.concatenate([np.empty(0, np.uint64), *self._keys])
+        self._keys = []
+        keys.sort()
+        tied = np.unique(keys[1:][keys[1:] == keys[:-1]])
+        faults = list(self._faults)
+        if len(tied):
+            digests, counts = np.unique(self._reread(tied), axis=0, return_counts=True)
+            for high, low in digests[counts > 1].tolist():
+                faults.append(f"document {high:016x}{low:016x} occurs more than once in the first epoch")
+        return judge(self.name, f"{plural(len(keys), 'different document')}", faults)
+
+
+def digests_with_keys(parts: Iterator[tuple[Uint64s, Uint64s, npt.NDArray[np.bool_]]], keys: Uint64s) -> Uint64s:
+    """Digests of the documents whose order key is one of `keys` (ascending). parts: (digests, order keys, whether to look) of each part."""
+    found = [digest[look & np.isin(order_key, keys)] for digest, order_key, look in parts]
+    return np.concatenate([np.empty((0, 2), np.uint64), *found])
+
+
+class Origins:
+    """Provenance has one row a document, in the same order, and names a file of its source's inputs."""
+
+    name = "provenance"
+
+    def __init__(self, claims: Claims) -> None:
+        self._sources = claims.sources
+        self._inputs = [{file.path for file in claims.inputs.get(source.definition, [])} for source in claims.sources]
+        self._used: list[set[str]] = [set() for _ in claims.sources]
+        self._documents = 0
+        self._unread: int | None = None
+        self._faults: list[str] = []
+
+    def add(self, rows: Rows) -> None:
+        if rows.file is None or rows.origin is None:
+            self._unread = rows.part if self._unread is None else self._unread
+            return
+        if not np.array_equal(rows.origin, rows.position):
+            self._faults.append(f"part {rows.part:,} of provenance does not follow the documents of its slice")
+            return
+        for number, mine in rows.by_source(len(self._sources)):
+            files = set(rows.file[mine].tolist())
+            for strange in sorted(files - self._inputs[number] - self._used[number])[:4]:
+                self._faults.append(f"{self._sources[number].name} has documents of {strange!r}, which is no input of {self._sources[number].definition}")
+            self._used[number] |= files
+        self._documents += len(rows)
+
+    def result(self) -> Check:
+        if self._unread is not None:
+            return unread(self.name, f"part {self._unread:,} of provenance cannot be read")
+        files = sum(len(used) for used in self._used)
+        return judge(self.name, f"{plural(self._documents, 'document')} of {plural(files, 'input file')}", self._faults)

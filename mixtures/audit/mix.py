@@ -1,0 +1,215 @@
+"""All checks of one mix folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from mixtures import manifest as manifests
+from mixtures.audit.claims import Claims, read_claims
+from mixtures.audit.columns import Rule, walk
+from mixtures.audit.copies import Distinct, Origins, digests_with_keys
+from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, part_path
+from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.parts import PartReader, read_part
+from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
+from mixtures.audit.recipe import RecipeChecks
+from mixtures.audit.repeats import Repeats
+from mixtures.audit.report import AuditReport, Check, SourceFigures, judge, percent_text, plural, unread
+from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
+from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
+from mixtures.indexed import IndexedTokens
+from mixtures.keys import digest_columns, order_keys
+from mixtures.tables import DOCUMENTS, root_hash
+from mixtures.trainers import TrainerFit, trainer_fit
+
+
+def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None) -> AuditReport:
+    """Count a mix again from its bytes and hold it against its manifest and its recipe.
+
+    Args:
+        folder: of a finished mix.
+        full: also compare the tokens of every repeated document with those of its first epoch.
+        progress: called with (bytes read, bytes of the .bin), from several threads but never from two at once.
+
+    Memory: 8 bytes a document, 20 more a document of sources that are repeated, one part's columns, 8 MiB a core.
+
+    Raises:
+        ManifestError: the manifest is missing, damaged or not one that annealmix writes. All else is a failed check.
+    """
+    manifest = manifests.load(folder)
+    return _MixAudit(folder, manifest, full).run(progress)
+
+
+class _MixAudit:
+    """One audit: the manifest's claims, and the pair if it can be opened."""
+
+    def __init__(self, folder: Path, manifest: manifests.Manifest, full: bool) -> None:
+        self.folder, self.manifest, self.full = folder, manifest, full
+        self.claims = read_claims(manifest, str(folder / manifests.MANIFEST))
+        self.pair, self.open_faults = try_open(folder / TOKENS, folder / INDEX)
+        self.pointer_faults = [] if self.pair is None else pointer_faults(self.pair)
+
+    def run(self, progress: Progress | None) -> AuditReport:
+        checks = [self._manifest(), check_files(self.folder, self.claims), check_bin_size(self.folder, self.claims)]
+        stream_checks, counted = self._stream(progress)
+        checks += [*stream_checks, self._index_hash(), self._index()]
+        reader = PartReader(self.folder, self.claims, self._max_rows())
+        quotas, epochs, bound = Quotas(self.claims), Epochs(self.claims), PrefixBound(self.claims)
+        rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims), KeyRanges(self.claims), KeyOrder(self.claims), epochs]
+        rules += [Distinct(self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
+        if self.full:
+            rules.append(Repeats(self.claims, self.pair if not self.pointer_faults else None))
+        of_documents = walk(reader, self.claims, rules)
+        checks += [reader.check_tables(), reader.check_hashes("documents"), reader.check_hashes("provenance"), *of_documents]
+        whole = not reader.faults
+        checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
+        return AuditReport(
+            path=str(self.folder),
+            name=self.claims.name,
+            identity=self.claims.identity,
+            checks=tuple(checks),
+            total_tokens=quotas.total_tokens,
+            total_documents=quotas.total_documents,
+            eod_tokens=counted.eod_tokens,
+            sources=tuple(self._sources(quotas, bound)),
+            removed={name: dict(counts) for name, counts in self.claims.removed.items()},
+            published=self.claims.published.model_dump(exclude={"sources"}, exclude_none=True),
+            fit=fit_of(self.claims, quotas.total_tokens),
+        )
+
+    def _manifest(self) -> Check:
+        found = manifests.identity(self.manifest)
+        faults = [] if found == self.claims.identity else [f"its hashes give identity {found}, it says {self.claims.identity}"]
+        roots = {"bin": root_hash(self.claims.hashes.chunks)}
+        roots |= {table: root_hash(getattr(self.claims.hashes, f"{table}_parts")) for table in ("documents", "provenance")}
+        for name, root in roots.items():
+            if root != getattr(self.claims.hashes, name):
+                faults.append(f"hashes.{name} is {getattr(self.claims.hashes, name)}, its pieces give {root}")
+        return judge("manifest", f"digest {self.manifest['digest'][:16]}, identity {found[:16]}", faults)
+
+    def _stream(self, progress: Progress | None) -> tuple[list[Check], ChunkCount]:
+        """Chunk hashes, document ends, EOD count and ids."""
+        path, claims = self.folder / TOKENS, self.claims
+        names = ("chunk hashes", "document ends", "EOD count", "token ids")
+        same_chunks = len(claims.hashes.chunks) == claims.num_chunks
+        chunk_tokens = claims.layout.chunk_tokens if same_chunks else CHUNK_BYTES // claims.layout.dtype.itemsize
+        trusted = self.pair is not None and not self.pointer_faults and self.pair.tokens.dtype.itemsize == claims.layout.dtype.itemsize
+        try:
+            num_tokens = path.stat().st_size // claims.layout.dtype.itemsize
+            if same_chunks and -(-num_tokens // chunk_tokens) > 2 * claims.num_chunks + 1024:
+                chunk_tokens = CHUNK_BYTES // claims.layout.dtype.itemsize
+            pointers = self.pair.pointers if trusted and self.pair is not None else None
+            stream = Stream(
+                path, claims.layout.dtype, num_tokens, chunk_tokens, claims.tokenizer.eod_id, claims.tokenizer.vocab_size, pointers=pointers
+            )
+            counted = count_stream(stream, progress)
+        except OSError as error:
+            return [unread(name, f"{path}: {error.strerror or error}") for name in names], ChunkCount()
+        return [self._chunks(counted), self._ends(counted, pointers is not None), self._eod(counted), self._ids(counted)], counted
+
+    def _chunks(self, counted: ChunkCount) -> Check:
+        listed, found = self.claims.hashes.chunks, counted.hashes
+        faults = [f"chunk {number:,} has hash {here}, the manifest says {there}" for number, (here, there) in enumerate(zip(found, listed)) if here != there]
+        if len(found) != len(listed):
+            faults.append(f"{plural(len(found), 'chunk')} counted, the manifest lists {len(listed):,}")
+        if (root := root_hash(found)) != self.claims.hashes.bin:
+            faults.append(f"root {root}, the manifest says {self.claims.hashes.bin}")
+        return judge("chunk hashes", f"{plural(len(found), 'chunk')}, root {root[:16]}", faults)
+
+    def _ends(self, counted: ChunkCount, trusted: bool) -> Check:
+        if not trusted:
+            return unread("document ends", "the .idx does not say where documents end")
+        faults = []
+        if counted.first_open is not None:
+            faults.append(f"the document that ends at token {counted.first_open:,} does not end in the EOD id {self.claims.tokenizer.eod_id}")
+        return judge("document ends", f"{counted.eod_ends:,} of {plural(counted.ends, 'document')} end in EOD", faults)
+
+    def _eod(self, counted: ChunkCount) -> Check:
+        """Where special strings stay text, EOD ids are document ends and nothing else."""
+        claims, faults = self.claims, []
+        if counted.eod_tokens != claims.eod_tokens:
+            faults.append(f"{counted.eod_tokens:,} EOD ids counted, the manifest says {claims.eod_tokens:,}")
+        if claims.tokenizer.special_tokens == "text" and counted.eod_tokens != claims.total_documents:
+            faults.append(f"{counted.eod_tokens:,} EOD ids, but {claims.total_documents:,} documents")
+        elif counted.eod_tokens < claims.total_documents:
+            faults.append(f"{counted.eod_tokens:,} EOD ids are fewer than {claims.total_documents:,} documents")
+        return judge("EOD count", f"{counted.eod_tokens:,} ids {claims.tokenizer.eod_id} in {plural(claims.total_documents, 'document')}", faults)
+
+    def _ids(self, counted: ChunkCount) -> Check:
+        vocab, faults = self.claims.tokenizer.vocab_size, []
+        if counted.first_bad is not None:
+            faults.append(f"token {counted.first_bad:,} is the first that is not below the vocabulary's {vocab:,}; the largest id is {counted.max_id:,}")
+        return judge("token ids", f"largest id {counted.max_id:,} of a vocabulary of {vocab:,}", faults)
+
+    def _index_hash(self) -> Check:
+        path = self.folder / INDEX
+        try:
+            found = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
+        except OSError as error:
+            return unread("idx hash", f"{path}: {error.strerror or error}")
+        faults = [] if found == self.claims.hashes.idx else [f"{path}: {found}, the manifest says {self.claims.hashes.idx}"]
+        return judge("idx hash", found[:16], faults)
+
+    def _index(self) -> Check:
+        if self.pair is None:
+            return judge("idx", "not readable", self.open_faults)
+        faults, dtype = list(self.pointer_faults), self.pair.tokens.dtype
+        if dtype.name != self.claims.layout.token_dtype:
+            faults.append(f"its tokens are {dtype.name}, the manifest says {self.claims.layout.token_dtype}")
+        return judge("idx", f"{plural(len(self.pair.sizes), 'document')} of {dtype.name}, pointers without gaps", faults)
+
+    def _max_rows(self) -> int:
+        """No table can have more rows than the .bin has tokens."""
+        try:
+            return (self.folder / TOKENS).stat().st_size // self.claims.layout.dtype.itemsize
+        except OSError:
+            return 0
+
+    def _digests_with_keys(self, keys: Any) -> Any:
+        def parts() -> Iterator[tuple[Any, Any, Any]]:
+            for number in range(len(self.claims.hashes.documents_parts)):
+                columns = read_part(part_path(self.folder, "documents", number), DOCUMENTS, self._max_rows(), ["digest", "epoch"])
+                digest = digest_columns(columns["digest"])
+                yield digest, order_keys(digest), columns["epoch"] == 0
+
+        return digests_with_keys(parts(), keys)
+
+    def _sources(self, quotas: Quotas, bound: PrefixBound) -> Iterator[SourceFigures]:
+        published = self.claims.published.sources
+        for number, (source, (bound_tokens, measured_tokens)) in enumerate(zip(self.claims.sources, bound.figures(), strict=True)):
+            yield SourceFigures(
+                name=source.name,
+                definition=source.definition,
+                licence=source.licence,
+                non_commercial=source.non_commercial,
+                keys=(source.keys[0], source.keys[1]),
+                asked_tokens=source.asked_tokens,
+                resolved_tokens=source.resolved_tokens,
+                realised_tokens=quotas.tokens[number],
+                documents=quotas.documents[number],
+                epochs=source.epochs,
+                share=percent_text(quotas.tokens[number], quotas.total_tokens, 6),
+                longest_tokens=bound.longest[number],
+                bound_tokens=bound_tokens,
+                measured_tokens=measured_tokens,
+                cut=source.cut.model_dump() if source.cut else None,
+                refilled=dict(source.refilled),
+                published=published[source.name].model_dump(exclude_none=True) if source.name in published else {},
+            )
+
+
+def fit_of(claims: Claims, num_tokens: int) -> TrainerFit | None:
+    """How the mix fits the trainers, at the recipe's schedule if its budget is in steps and the mix is of full size."""
+    budget = claims.recipe.get("budget")
+    if num_tokens < 1:
+        return None
+    if not isinstance(budget, dict) or "steps" not in budget or claims.size.scale or claims.size.tokens:
+        return trainer_fit(num_tokens)
+    given = [budget.get(name) for name in ("sequence", "batch", "steps")]
+    if not all(isinstance(value, int) and 0 < value < 1 << 48 for value in given):
+        return trainer_fit(num_tokens)
+    return trainer_fit(num_tokens, *given)

@@ -1,0 +1,119 @@
+"""The tables of a mix, part by part: read as they say they are, or not at all.
+
+A part may claim any number of rows and any length of text in a few compressed bytes. No more rows are read than the .bin has tokens, and
+text columns are read as dictionaries, whose entries are measured before they are repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mixtures.audit.claims import Claims
+from mixtures.audit.files import TABLES, part_path
+from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
+
+SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
+MAX_TEXT_BYTES = 4096  # of a source's name or a path
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def read_part(path: Path, schema: pa.Schema, max_rows: int, only: list[str] | None = None) -> Columns:
+    """Columns of a part, as `mixtures.tables` has them. only: names of the columns to read.
+
+    Raises:
+        ValueError, OSError, pa.ArrowException: it is not a part of this table, or claims more than `max_rows` rows.
+    """
+    texts = [column.name for column in schema if pa.types.is_string(column.type)]
+    with pq.ParquetFile(path, read_dictionary=texts, memory_map=False) as file:
+        found = file.schema.to_arrow_schema()
+        if found.names != schema.names or file.metadata.num_rows > max_rows:
+            raise ValueError(f"{file.metadata.num_rows:,} rows of {', '.join(found.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}")
+        wanted = schema if only is None else pa.schema([schema.field(name) for name in only])
+        table = file.read(columns=wanted.names)
+    for name in set(texts) & set(wanted.names):
+        table = table.set_column(wanted.names.index(name), name, _plain_text(table.column(name)))
+    return from_arrow(wanted, table)
+
+
+def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(column.type):
+        raise ValueError(f"a text column is {column.type}, expected string")
+    for chunk in column.chunks:
+        longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
+        if longest > MAX_TEXT_BYTES:
+            raise ValueError(f"a text of {longest:,} bytes; allowed are {MAX_TEXT_BYTES:,}")
+    return column.cast(pa.string())
+
+
+@dataclass(frozen=True)
+class Part:
+    """One slice's documents and where they came from. documents, provenance: columns; None if that part cannot be read."""
+
+    number: int
+    documents: Columns | None
+    provenance: Columns | None
+
+
+@dataclass
+class PartReader:
+    """Reads all parts in order and keeps what was wrong with them, and the hash of each."""
+
+    folder: Path
+    claims: Claims
+    max_rows: int
+    hashes: dict[str, list[str | None]] = field(default_factory=lambda: {table: [] for table in TABLES})
+    faults: list[str] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TABLES, 0))
+
+    def __iter__(self) -> Iterator[Part]:
+        listed = self.claims.hashes
+        for number in range(max(len(listed.documents_parts), len(listed.provenance_parts))):
+            yield Part(number, self._read("documents", number), self._read("provenance", number))
+
+    def _read(self, table: str, number: int) -> Columns | None:
+        path, schema = part_path(self.folder, table, number), SCHEMAS[table]
+        try:
+            columns = read_part(path, schema, self.max_rows - self.rows[table])
+            self.hashes[table].append(part_hash(schema, columns))
+        except (OSError, ValueError, pa.ArrowException, MemoryError, OverflowError) as error:
+            self.hashes[table].append(None)
+            self.faults.append(f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            return None
+        self.rows[table] += len(columns["position"])
+        return columns
+
+    def check_tables(self) -> Check:
+        """Every part is there and holds the table's columns."""
+        figure = " and ".join(f"{plural(len(self.hashes[table]), 'part')} of {table} with {plural(self.rows[table], 'row')}" for table in TABLES)
+        faults = list(self.faults)
+        if not faults and self.rows["documents"] != self.rows["provenance"]:
+            faults.append(f"{self.rows['documents']:,} documents, but {self.rows['provenance']:,} rows of provenance")
+        return judge("table parts", figure, faults)
+
+    def check_hashes(self, table: str) -> Check:
+        """What a table says has the hashes, part by part and over all, that the manifest says."""
+        name, found = f"{table} hash", self.hashes[table]
+        listed: list[str] = getattr(self.claims.hashes, f"{table}_parts")
+        root: str = getattr(self.claims.hashes, table)
+        if None in found:
+            return unread(name, f"part {found.index(None):,} of {table} cannot be read")
+        faults = [
+            f"{part_path(self.folder, table, number)}: says {here}, the manifest lists {there}"
+            for number, (here, there) in enumerate(zip(found, listed, strict=False))
+            if here != there
+        ]
+        counted = root_hash([part for part in found if part is not None])
+        if counted != root:
+            faults.append(f"root {counted}, the manifest says {root}")
+        return judge(name, f"{plural(len(found), 'part')}, root {counted[:16]}", faults)

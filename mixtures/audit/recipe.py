@@ -1,0 +1,174 @@
+"""Quotas, shortfalls and removals, recomputed from the recipe that the manifest holds: a count that was edited together with every hash is seen here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from mixtures.audit.claims import Claims, SourceClaim
+from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.errors import AnnealmixError
+from mixtures.quotas import Supply, asked_quotas
+from mixtures.recipe_model import Recipe, SourceRequest
+
+_ASKED = ("tokens", "weight", "all", "keys", "shortfall")
+
+
+def recipe_digest(recipe: dict[str, Any]) -> str:
+    """SHA-256 of a recipe's canonical JSON (`LoadedRecipe.digest`)."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+def read_recipe(claims: Claims) -> Recipe:
+    """The recipe of a manifest, whose canonical form names definitions where a recipe file refers to them.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is no canonical recipe (a ValidationError is a ValueError).
+    """
+    canonical = claims.recipe
+    sources = {item["name"]: {"use": item["definition"]["name"], **{k: item[k] for k in _ASKED if k in item}} for item in canonical["sources"]}
+    if len(sources) != len(canonical["sources"]):
+        raise ValueError("a source is listed twice")
+    given = {"name": canonical["name"], "tokenizer": canonical["tokenizer"]["name"], "sources": sources}
+    given |= {key: canonical[key] for key in ("budget", "special_tokens", "max_quarantined") if key in canonical}
+    return Recipe.model_validate(given)
+
+
+@dataclass(frozen=True)
+class RecipeChecks:
+    """The checks that need the recipe of a manifest and what was counted.
+
+    first_documents: documents of each source in its first epoch, as counted; None where the tables could not be read.
+    """
+
+    claims: Claims
+    first_documents: Sequence[int] | None
+
+    def all(self) -> list[Check]:
+        """Recipe, asked quotas, shortfalls, removals."""
+        try:
+            recipe = read_recipe(self.claims)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            why = _reason(error)
+            return [
+                judge("recipe", "no recipe", [f"the manifest's recipe cannot be read: {why}"]),
+                unread("asked quotas", "the manifest's recipe cannot be read"),
+                unread("shortfalls", "the manifest's recipe cannot be read"),
+                self._removals(),
+            ]
+        return [self._recipe(recipe), self._asked(recipe), self._shortfalls(recipe), self._removals()]
+
+    def _recipe(self, recipe: Recipe) -> Check:
+        claims, canonical, faults = self.claims, self.claims.recipe, []
+        found = recipe_digest(canonical)
+        if found != claims.recipe_digest:
+            faults.append(f"the recipe has digest {found}, the manifest says {claims.recipe_digest}")
+        if list(recipe.sources) != [source.name for source in claims.sources]:
+            faults.append(f"the recipe has sources {list(recipe.sources)}, the manifest {[source.name for source in claims.sources]}")
+        tokenizer = {"name": claims.tokenizer.name, "digest": claims.tokenizer.digest}
+        stated = {"name": claims.name, "tokenizer": tokenizer, "special_tokens": claims.tokenizer.special_tokens}
+        faults += [f"{key} is {value!r}, the recipe says {canonical[key]!r}" for key, value in stated.items() if canonical[key] != value]
+        for source in claims.sources:
+            faults += _place_faults(source, recipe.sources.get(source.name))
+        faults += self._excluded_faults()
+        return judge("recipe", f"{plural(len(recipe.sources), 'source')}, digest {found[:16]}", faults)
+
+    def _excluded_faults(self) -> list[str]:
+        """The key ranges that were excluded are those of the recipe."""
+        try:
+            listed = {
+                (item["definition"]["name"], *SourceRequest.model_validate({"use": "any", "all": "true", "keys": item["keys"]}).key_range)
+                for item in self.claims.recipe["exclude"]
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            return [f"the recipe's exclude cannot be read: {_reason(error)}"]
+        taken = {(item.definition, *item.key_range) for item in self.claims.excluded}
+        return [f"{name} [{low:x}, {high:x}) is excluded by one of recipe and manifest alone" for name, low, high in sorted(listed ^ taken)]
+
+    def _asked(self, recipe: Recipe) -> Check:
+        """Tokens that the recipe asks of each source at the size of this mix."""
+        claims, size = self.claims, self.claims.size.size
+        whole = [name for name, request in recipe.sources.items() if request.all]
+        by_name = {source.name: source.asked_tokens for source in claims.sources}
+        if whole and size != type(size)():
+            return self._sums(f"sources used whole ({', '.join(whole)}) at another size are not recomputed; sums of")
+        try:
+            asked = asked_quotas(recipe, size, {name: Supply(by_name[name], complete=True) for name in whole})
+        except (AnnealmixError, ValueError, KeyError, ArithmeticError) as error:
+            return judge("asked quotas", "not recomputed", [f"the recipe cannot be asked for this size: {_reason(error)}"])
+        faults = [
+            f"{name}: the recipe asks {tokens:,} tokens, the manifest says {by_name.get(name, 0):,}"
+            for name, tokens in asked.items()
+            if by_name.get(name) != tokens
+        ]
+        if not faults and sum(asked.values()) != claims.total_tokens:
+            faults.append(f"the recipe asks {sum(asked.values()):,} tokens in all, the mix has {claims.total_tokens:,}")
+        return judge("asked quotas", f"{plural(len(asked), 'quota')} recomputed, {sum(asked.values()):,} tokens", faults)
+
+    def _sums(self, what: str) -> Check:
+        total = sum(source.asked_tokens for source in self.claims.sources)
+        faults = [] if total == self.claims.total_tokens else [f"quotas sum to {total:,}, the mix has {self.claims.total_tokens:,} tokens"]
+        return judge("asked quotas", f"{what} {total:,} tokens agree", faults)
+
+    def _shortfalls(self, recipe: Recipe) -> Check:
+        """Resolved quotas are the asked ones, moved only as the recipe's shortfall rules allow."""
+        claims, moved, faults = self.claims, 0, []
+        given = dict.fromkeys((source.name for source in claims.sources), 0)
+        for source in claims.sources:
+            request = recipe.sources.get(source.name)
+            for giver, tokens in source.refilled.items():
+                if request is None or giver != request.refill_from or giver not in given or tokens == 0:
+                    faults.append(f"{source.name}: {giver} gave it {tokens:,} tokens; the recipe does not say so")
+                given[giver] = given.get(giver, 0) + tokens
+                moved += tokens
+            if request is not None and source.epochs > request.max_epochs:
+                faults.append(f"{source.name}: used {source.epochs:,} times, the recipe allows {request.max_epochs:,}")
+            if (source.refilled or source.epochs > 1) and claims.removed.get(source.name, {}).get("beyond quota", 0):
+                faults.append(f"{source.name}: called short, although documents of it are beyond its quota")
+        for source in claims.sources:
+            resolved = source.asked_tokens - sum(source.refilled.values()) + given[source.name]
+            if resolved != source.resolved_tokens:
+                faults.append(f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says {source.resolved_tokens:,}")
+        return judge("shortfalls", f"{moved:,} tokens given by other sources", faults)
+
+    def _removals(self) -> Check:
+        """Every row of a source is kept or has one reason, and what is kept is in the mix."""
+        claims, faults, rows = self.claims, [], 0
+        names = [source.name for source in claims.sources]
+        if sorted(claims.removed) != sorted(names):
+            faults.append(f"removals of {sorted(claims.removed)}, sources are {sorted(names)}")
+        for number, source in enumerate(claims.sources):
+            counts = claims.removed.get(source.name, {})
+            others = sum(count for reason, count in counts.items() if reason != "rows")
+            rows += counts.get("rows", 0)
+            if counts.get("rows") != others:
+                faults.append(f"{source.name}: {counts.get('rows', 0):,} rows, {others:,} accounted for")
+            if self.first_documents is not None and counts.get("kept") != self.first_documents[number]:
+                faults.append(f"{source.name}: {counts.get('kept', 0):,} rows kept, {self.first_documents[number]:,} documents counted")
+        if self.first_documents is None:
+            return unread("removals", "; ".join(["the documents cannot be read", *faults]))
+        return judge("removals", f"{rows:,} rows, each kept or removed for one reason", faults)
+
+
+def _place_faults(source: SourceClaim, request: SourceRequest | None) -> list[str]:
+    if request is None:
+        return []
+    faults = []
+    if source.definition != request.use:
+        faults.append(f"{source.name}: definition {source.definition}, the recipe uses {request.use}")
+    if [f"{key:x}" for key in request.key_range] != source.keys:
+        keys = ", ".join(f"{key:x}" for key in request.key_range)
+        faults.append(f"{source.name}: keys [{', '.join(source.keys)}), the recipe says [{keys})")
+    return faults
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,191 @@
+"""The rules of one source's sequence: its keys, their order, its epochs, and the document that is cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.audit.claims import Claims
+from mixtures.audit.columns import Int64s, Rows, Uint64s
+from mixtures.audit.report import Check, judge, plural
+from mixtures.keys import KEY_SPACE
+
+
+class KeyRanges:
+    """Every document's order key, made anew from its digest, lies in its source's key range."""
+
+    name = "key ranges"
+
+    def __init__(self, claims: Claims) -> None:
+        self._sources = claims.sources
+        self._documents = 0
+        self._faults: list[str] = []
+
+    def add(self, rows: Rows) -> None:
+        for number, mine in rows.by_source(len(self._sources)):
+            low, high = self._sources[number].key_range
+            keys = rows.order_key[mine]
+            outside = np.zeros(len(keys), np.bool_) if low < KEY_SPACE else np.ones(len(keys), np.bool_)
+            if low < KEY_SPACE:
+                outside |= keys < np.uint64(low)
+            if high < KEY_SPACE:
+                outside |= keys >= np.uint64(high)
+            if outside.any():
+                row = int(mine[np.argmax(outside)])
+                self._faults.append(
+                    f"{rows.where(row)} has order key {int(rows.order_key[row]):x}, {self._sources[number].name} takes [{low:x}, {high:x})"
+                )
+        self._documents += len(rows)
+
+    def result(self) -> Check:
+        return judge(self.name, f"{plural(self._documents, 'order key')} in the key ranges of {plural(len(self._sources), 'source')}", self._faults)
+
+
+class KeyOrder:
+    """Within a source and epoch, documents follow each other by (order_key, digest), each greater than the one before."""
+
+    name = "key order"
+
+    def __init__(self, claims: Claims) -> None:
+        self._sources = claims.sources
+        self._last: dict[int, tuple[npt.NDArray[np.int64], Uint64s, Uint64s]] = {}
+        self._pairs = 0
+        self._faults: list[str] = []
+
+    def add(self, rows: Rows) -> None:
+        for number, mine in rows.by_source(len(self._sources)):
+            columns = (rows.epoch[mine], rows.order_key[mine], rows.digest[mine])
+            last = self._last.get(number)
+            if last is None:
+                epoch, key, digest = columns
+            else:
+                epoch, key, digest = (np.concatenate([before, here]) for before, here in zip(last, columns, strict=True))
+            self._last[number] = (epoch[-1:], key[-1:], digest[-1:])
+            ascends = _greater(key, digest)
+            same_epoch = epoch[1:] == epoch[:-1]
+            self._pairs += int(same_epoch.sum())
+            wrong = same_epoch & ~ascends
+            if wrong.any():
+                row = int(mine[int(np.argmax(wrong)) + 1 - (len(epoch) - len(mine))])
+                self._faults.append(f"{rows.where(row)} of {self._sources[number].name} does not follow the one before it in key order")
+
+    def result(self) -> Check:
+        return judge(self.name, f"{plural(self._pairs, 'pair')} of neighbours within a source and epoch ascend", self._faults)
+
+
+def _greater(key: Uint64s, digest: Uint64s) -> npt.NDArray[np.bool_]:
+    """Whether each (key, digest) but the first is greater than the one before."""
+    high, low = digest[:, 0], digest[:, 1]
+    later_digest = (high[1:] > high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] > low[:-1]))
+    result: npt.NDArray[np.bool_] = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & later_digest)
+    return result
+
+
+class Cuts:
+    """At most one document of a source is cut: the last of its sequence, and as the manifest says."""
+
+    name = "cuts"
+
+    def __init__(self, claims: Claims) -> None:
+        self._sources = claims.sources
+        self._cuts: dict[int, list[tuple[int, int]]] = {}
+        self._documents = [0] * len(claims.sources)
+
+    def add(self, rows: Rows) -> None:
+        for number, mine in rows.by_source(len(self._sources)):
+            self._documents[number] += len(mine)
+            cut = mine[rows.cut[mine]]
+            found = self._cuts.setdefault(number, [])
+            found += list(zip(rows.index[cut[:8]].tolist(), rows.num_tokens[cut[:8]].tolist(), strict=True))
+
+    def result(self) -> Check:
+        faults = []
+        for number, source in enumerate(self._sources):
+            found = self._cuts.get(number, [])
+            claimed = [] if source.cut is None else [(source.cut.document, source.cut.kept_tokens)]
+            if found != claimed:
+                faults.append(f"{source.name}: {_told(found)}, the manifest says {_told(claimed)}")
+            elif found and found[0][0] != self._documents[number] - 1:
+                faults.append(f"{source.name}: document {found[0][0]:,} of {self._documents[number]:,} is cut, only the last may be")
+            elif source.cut is not None and source.cut.kept_tokens >= source.cut.num_tokens:
+                faults.append(f"{source.name}: its cut document keeps {source.cut.kept_tokens:,} of {source.cut.num_tokens:,} tokens")
+        count = sum(len(found) for found in self._cuts.values())
+        return judge(self.name, f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the last of its source", faults)
+
+
+def _told(cuts: list[tuple[int, int]]) -> str:
+    if not cuts:
+        return "no document is cut"
+    return " and ".join(f"document {index:,} of the source is cut to {plural(tokens, 'token')}" for index, tokens in cuts)
+
+
+class Epochs:
+    """A source is gone through as often as the manifest says; each epoch repeats the first, whole, but the last may end early.
+
+    Keeps 20 bytes a document of the sources that are repeated.
+    """
+
+    name = "epochs"
+
+    def __init__(self, claims: Claims) -> None:
+        self._sources = claims.sources
+        self._digests: dict[int, list[Uint64s]] = {}
+        self._lengths: dict[int, list[npt.NDArray[np.uint32]]] = {}
+        self._counts: list[list[int]] = [[] for _ in claims.sources]
+        self._repeated = 0
+        self._faults: list[str] = []
+
+    @property
+    def first_documents(self) -> list[int]:
+        """Documents of each source in its first epoch."""
+        return [counts[0] if counts else 0 for counts in self._counts]
+
+    def add(self, rows: Rows) -> None:
+        for number, mine in rows.by_source(len(self._sources)):
+            counts, epochs = self._counts[number], rows.epoch[mine]
+            last = len(counts) - 1
+            steps = np.diff(epochs, prepend=max(last, 0))
+            if ((steps < 0) | (steps > 1)).any() or (last < 0 and epochs[0] != 0):
+                row = int(mine[np.argmax((steps < 0) | (steps > 1))])
+                self._faults.append(f"{rows.where(row)} of {self._sources[number].name} is in epoch {int(rows.epoch[row])}, out of turn")
+                continue
+            for epoch in range(max(last, 0), int(epochs[-1]) + 1):
+                self._add_epoch(number, epoch, mine[epochs == epoch], rows)
+
+    def _add_epoch(self, number: int, epoch: int, mine: Int64s, rows: Rows) -> None:
+        counts = self._counts[number]
+        if epoch == len(counts):
+            counts.append(0)
+        begin, counts[epoch] = counts[epoch], counts[epoch] + len(mine)
+        if self._sources[number].epochs < 2 or not len(mine):
+            return
+        if epoch == 0:
+            self._digests.setdefault(number, []).append(rows.digest[mine])
+            self._lengths.setdefault(number, []).append(rows.num_tokens[mine].astype(np.uint32))
+            return
+        self._compare(number, slice(begin, counts[epoch]), mine, rows)
+
+    def _compare(self, number: int, there: slice, mine: Int64s, rows: Rows) -> None:
+        digests, lengths = (np.concatenate(pieces[number]) for pieces in (self._digests, self._lengths))
+        self._digests[number], self._lengths[number] = [digests], [lengths]
+        source, expected = self._sources[number], lengths[there].astype(np.int64)
+        if len(expected) < len(mine):
+            self._faults.append(f"{source.name}: an epoch has more than the {len(digests):,} documents of the first")
+            return
+        full = source.cut.num_tokens if source.cut else 0
+        same_length = np.where(rows.cut[mine], expected == full, rows.num_tokens[mine] == expected)
+        wrong = (rows.digest[mine] != digests[there]).any(axis=1) | ~same_length
+        self._repeated += len(mine)
+        if wrong.any():
+            row = int(mine[np.argmax(wrong)])
+            self._faults.append(f"{rows.where(row)} of {source.name} is not the one of the first epoch at its place")
+
+    def result(self) -> Check:
+        faults = list(self._faults)
+        for source, counts in zip(self._sources, self._counts, strict=True):
+            if len(counts) != source.epochs:
+                faults.append(f"{source.name}: {plural(len(counts), 'epoch')}, the manifest says {source.epochs:,}")
+            elif any(count != counts[0] for count in counts[:-1]):
+                faults.append(f"{source.name}: epochs of {', '.join(f'{count:,}' for count in counts)} documents; all but the last must be whole")
+        most = max(len(counts) for counts in self._counts)
+        return judge(self.name, f"at most {plural(most, 'epoch')} of a source, {plural(self._repeated, 'repeated document')} compared", faults)
