@@ -6,6 +6,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 # A package index that carries CPU builds of torch, for `make test-readers` where pip would otherwise choose a CUDA build.
 TORCH_INDEX ?=
+UPGRADE ?=
 # No hash: its CPU builds carry other hashes and local version names (+cpu) on every index; all else is pinned by hash.
 TORCH := torch==2.13.0
 
@@ -91,14 +92,20 @@ manifests: env ## write manifests/ again: the plan of every recipe at full scale
 	.venv/bin/annealmix build sample --out demo/sample --store demo/store
 	cp demo/sample/manifest.json manifests/sample.json
 
-lock: check-python ## resolve the locks again for Python 3.10 and newer (installs its resolver in .venv-lock)
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header
+lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE=--upgrade also takes newer releases
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --quiet uv; }
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --extra test -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra test -o requirements.lock pyproject.toml
 	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
-	.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate \
-	  --no-header --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
+	@set -e; head_of() { printf '# %s\n' "$$@" > .venv-lock/head; cat .venv-lock/head "$$file" > .venv-lock/whole; cp .venv-lock/whole "$$file"; }; \
+	file=requirements.lock; head_of \
+	  'Every dependency of annealmix (runtime and tests), pinned with hashes, for Python 3.10 and newer on every platform. Made by `make lock`.' \
+	  'pip install --require-hashes -r requirements.lock && pip install --no-deps --no-build-isolation -e .'; \
+	file=requirements-readers.lock; head_of \
+	  'What `make test-readers` adds to requirements.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
+	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'
 
 clean: ## remove what make made
 	rm -rf .venv .venv-readers .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -107,11 +107,15 @@ def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply]) -> 
             f"ask {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
-    given = {name: int(tokens * scale) for name, tokens in whole.items()}
-    seats -= sum(given.values()) if recipe.budget else 0
-    # Two levels, so that fixed quotas are met as written: first they and all weighted sources together, then the weights among themselves.
-    *fixed_tokens, weighted_tokens = webster([*fixed.values(), rest], seats)
-    given |= zip(fixed, fixed_tokens, strict=True)
+    if recipe.budget:
+        known = {**fixed, **{name: Fraction(tokens) for name, tokens in whole.items()}}
+        given: dict[str, int] = {}
+    else:
+        known, given = fixed, {name: int(tokens * scale) for name, tokens in whole.items()}
+    # Two levels, so that known quotas are met as written: first they and all weighted sources together, then the weights among themselves.
+    # Both are house-monotone, and so a smaller scale is nested in a larger one.
+    *known_tokens, weighted_tokens = webster([*known.values(), rest], seats)
+    given |= zip(known, known_tokens, strict=True)
     given |= zip(weights, webster(list(weights.values()), weighted_tokens), strict=True)
     return {name: given[name] for name in recipe.sources}
 

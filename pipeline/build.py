@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures import manifest as manifests
-from mixtures.errors import InputError, RecipeError
+from mixtures.errors import InputError, RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas, resolve_quotas
 from mixtures.recipe import LoadedRecipe
@@ -146,7 +146,10 @@ class _Build:
             if ceilings[source.name] == source.keys[0] or self.recipe.sources[source.name].all:
                 tokens = intake.probe(found, self._tokenizer()).tokens * (source.keys[1] - source.keys[0]) // KEY_SPACE
                 supplies[source.name] = Supply(tokens, complete=True)
-        asked = asked_quotas(self.recipe, self.request.size, supplies)
+        try:
+            asked = asked_quotas(self.recipe, self.request.size, supplies)
+        except SupplyError:  # an estimate may be too large; whether the sources fit is judged when they are counted
+            return {source.name: source.keys[1] for source in mine}
         for source in mine:
             if self.recipe.sources[source.name].all:
                 ceilings[source.name] = source.keys[1]

@@ -94,6 +94,7 @@ class _GroupReading:
         self.builder = SegmentBuilder(ranges, tokenizer)
         self.segments: list[int] = []
         self.token_segments: list[list[dict[str, int]]] = [[] for _ in ranges]
+        self.special_strings: list[int] = []
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.quarantined: list[Quarantined] = []
@@ -120,6 +121,7 @@ class _GroupReading:
         if len(self.builder) == 0:
             return
         segment, number = self.builder.finish(), len(self.segments)
+        self.special_strings += self.builder.special_strings
         self.builder = SegmentBuilder(self.ranges, self.tokenizer)
         if self.new_ledger:
             segment.write_ledger(self.new_ledger.path, number)
@@ -154,5 +156,6 @@ class _GroupReading:
             raise InputError(
                 f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store"
             )
-        for writer, written in zip(self.token_folders, self.token_segments, strict=True):
-            writer.publish({"segments": written})
+        for (low, high), writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
+            special_strings = sum(low <= key < high for key in self.special_strings)
+            writer.publish({"segments": written, "special_strings": special_strings})

@@ -38,11 +38,13 @@ class SegmentBuilder:
     """Collects the documents of one segment: hashes every one, tokenizes those in `ranges`.
 
     ranges: key ranges to tokenize, disjoint. tokenizer: None when there are none.
+    special_strings: keys of the tokenized documents whose text holds the end-of-document string literally.
     """
 
     ranges: list[KeyRange]
     tokenizer: Tokenizer | None
     num_bytes: int = 0
+    special_strings: list[int] = field(default_factory=list)
     _digests: bytearray = field(default_factory=bytearray)
     _keys: array[int] = field(default_factory=lambda: array("Q"))
     _files: array[int] = field(default_factory=lambda: array("I"))
@@ -81,11 +83,14 @@ class SegmentBuilder:
         if not self._texts or self.tokenizer is None:
             return
         tokens, lengths = self.tokenizer.encode(self._texts)
-        first, end = len(self._tokenized) - len(self._texts), 0
+        first, end, special = len(self._tokenized) - len(self._texts), 0, self.tokenizer.definition.eod_token
         for index, (text, length) in enumerate(zip(self._texts, lengths.tolist(), strict=True)):
             end += length
-            if self._keys[self._tokenized[first + index]] % VERIFY_EVERY == 0:
+            key = self._keys[self._tokenized[first + index]]
+            if key % VERIFY_EVERY == 0:
                 self.tokenizer.verify(text, tokens[end - length : end])
+            if special in text:
+                self.special_strings.append(key)
         self._tokens.append(tokens)
         self._lengths.append(lengths)
         self._texts, self._pending_bytes = [], 0

@@ -10,9 +10,14 @@ from pipeline import report
 from pipeline.records import DONE, is_done, read_done
 from pipeline.store import Store
 
+COUNTS = ("groups", "files", "documents", "tokens", "special_strings")
+
 
 def contents(folder: Path) -> list[dict[str, Any]]:
-    """One row for each source of a store: groups, files, documents, tokens (by token rule), bytes."""
+    """One row for each source of a store: groups, files, documents, tokens, bytes.
+
+    special_strings: tokenized documents that hold the end-of-document string as text.
+    """
     rows = []
     for source in sorted(path for path in (folder / "sources").glob("*") if path.is_dir()):
         groups = [path for path in sorted(source.iterdir()) if is_done(path / "ledger")]
@@ -25,6 +30,7 @@ def contents(folder: Path) -> list[dict[str, Any]]:
                 "files": sum(len(ledger["inputs"]) for ledger in ledgers),
                 "documents": sum(sum(ledger["segments"]) for ledger in ledgers),
                 "tokens": sum(segment["tokens"] for record in tokens for segment in record["segments"]),
+                "special_strings": sum(record["special_strings"] for record in tokens),
                 "bytes": _bytes(source),
             }
         )
@@ -38,10 +44,10 @@ def show(folder: Path, *, as_json: bool) -> None:
         report.result(rows)
         return
     table = [
-        [row["source"], *(f"{row[name]:,}" for name in ("groups", "files", "documents", "tokens")), report.size(row["bytes"])]
+        [row["source"], *(f"{row[name]:,}" for name in COUNTS), report.size(row["bytes"])]
         for row in rows
     ]
-    report.table(str(folder), ["source", "groups", "files", "documents", "tokens", "size"], table)
+    report.table(str(folder), ["source", *(name.replace("_", " ") for name in COUNTS), "size"], table)
 
 
 def collect(folder: Path, *, as_json: bool) -> None:

@@ -19,6 +19,12 @@ def part_path(folder: Path, table: str, number: int) -> Path:
     return folder / f"{table}.parquet" / f"part-{number:05d}.parquet"
 
 
+def max_rows(folder: Path, token_bytes: int) -> int:
+    """What bounds the rows of a table: a document has a token in the .bin, and 20 bytes in the .idx. The larger, since one may be damaged."""
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in (folder / TOKENS, folder / INDEX)]
+    return max(sizes[0] // token_bytes, sizes[1] // 20)
+
+
 def check_files(folder: Path, claims: Claims) -> Check:
     """Nothing is missing, and nothing is there that the manifest does not know."""
     parts = {"documents": len(claims.hashes.documents_parts), "provenance": len(claims.hashes.provenance_parts)}
@@ -33,7 +39,7 @@ def check_files(folder: Path, claims: Claims) -> Check:
     for name, (listed, demanded) in counts.items():
         if listed != demanded:
             faults.append(f"hashes.{name} lists {listed:,}, {claims.total_tokens:,} tokens in this layout make {demanded:,}")
-    return judge("files", f"{plural(len(found), 'file')}, {plural(len(expected), 'file')} expected", faults)
+    return judge("files", f"{len(found & expected):,} of {plural(len(expected), 'file')}", faults)
 
 
 def _files_below(folder: Path) -> set[str]:

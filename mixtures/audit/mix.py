@@ -12,7 +12,7 @@ from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
 from mixtures.audit.columns import Rule, walk
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
-from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, part_path
+from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
@@ -57,7 +57,7 @@ class _MixAudit:
         checks = [self._manifest(), check_files(self.folder, self.claims), check_bin_size(self.folder, self.claims)]
         stream_checks, counted = self._stream(progress)
         checks += [*stream_checks, self._index_hash(), self._index()]
-        reader = PartReader(self.folder, self.claims, self._max_rows())
+        reader = PartReader(self.folder, self.claims, max_rows(self.folder, self.claims.layout.dtype.itemsize))
         quotas, epochs, bound = Quotas(self.claims), Epochs(self.claims), PrefixBound(self.claims)
         rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims), KeyRanges(self.claims), KeyOrder(self.claims), epochs]
         rules += [Distinct(self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
@@ -162,17 +162,10 @@ class _MixAudit:
             faults.append(f"its tokens are {dtype.name}, the manifest says {self.claims.layout.token_dtype}")
         return judge("idx", f"{plural(len(self.pair.sizes), 'document')} of {dtype.name}, pointers without gaps", faults)
 
-    def _max_rows(self) -> int:
-        """No table can have more rows than the .bin has tokens."""
-        try:
-            return (self.folder / TOKENS).stat().st_size // self.claims.layout.dtype.itemsize
-        except OSError:
-            return 0
-
     def _digests_with_keys(self, keys: Any) -> Any:
         def parts() -> Iterator[tuple[Any, Any, Any]]:
             for number in range(len(self.claims.hashes.documents_parts)):
-                columns = read_part(part_path(self.folder, "documents", number), DOCUMENTS, self._max_rows(), ["digest", "epoch"])
+                columns = read_part(part_path(self.folder, "documents", number), DOCUMENTS, max_rows(self.folder, self.claims.layout.dtype.itemsize), ["digest", "epoch"])
                 digest = digest_columns(columns["digest"])
                 yield digest, order_keys(digest), columns["epoch"] == 0
 

@@ -1,0 +1,110 @@
+"""An audit as people read it: the sources against quota and published figures, the checks, the trainers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
+from mixtures.plan import fit_json
+from pipeline import report
+
+SOURCE_COLUMNS = ("source", "asked", "realised", "share", "published", "documents", "published", "epochs", "last document cut", "strays", "of at most")
+CHECK_COLUMNS = ("check", "", "figure")
+
+
+def source_rows(audit: AuditReport) -> list[list[str]]:
+    """One row a source, and the total. Shares in percent; published share and documents stand beside the realised ones."""
+    rows = [_source_row(source, audit.total_tokens) for source in audit.sources]
+    asked = sum(source.asked_tokens for source in audit.sources)
+    share = f"{percent_text(audit.total_tokens, audit.total_tokens, 4)}%"
+    documents = [f"{audit.total_documents:,}", _number(audit.published.get("documents"))]
+    rows.append(["total", f"{asked:,}", f"{audit.total_tokens:,}", share, "", *documents, "", "", "", ""])
+    return rows
+
+
+def _source_row(source: SourceFigures, total: int) -> list[str]:
+    percent = source.published.get("percent")
+    return [
+        source.name,
+        f"{source.asked_tokens:,}",
+        f"{source.realised_tokens:,}",
+        f"{percent_text(source.realised_tokens, total, 4)}%",
+        f"{percent}%" if percent is not None else "-",
+        f"{source.documents:,}",
+        _number(source.published.get("documents")),
+        f"{source.epochs:,}",
+        f"{source.cut['kept_tokens']:,} of {source.cut['num_tokens']:,}" if source.cut else "-",
+        f"{source.measured_tokens:,}",
+        f"{source.bound_tokens:,}",
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def check_rows(checks: Sequence[Check]) -> list[list[str]]:
+    """One row a check: its name, whether it holds, what was measured."""
+    return [[check.name, "ok" if check.ok else "FAILED", check.figure] for check in checks]
+
+
+_BEFORE, _AFTER = ("where", "empty", "quarantined", "out of key range"), ("excluded", "beyond quota")
+
+
+def removal_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of what became of each source's rows, in the order in which it is decided; what occurs nowhere is left out.
+
+    Duplicates are added up over the sources that keep them (the report has each).
+    """
+    counts = {source.name: _joined(audit.removed.get(source.name, {})) for source in audit.sources}
+    found = {reason for reasons in counts.values() for reason, count in reasons.items() if count}
+    others = sorted(found - {"rows", "kept", "duplicates", *_BEFORE, *_AFTER})
+    columns = ["rows", *(reason for reason in (*_BEFORE, "duplicates", *others, *_AFTER) if reason in found), "kept"]
+    return ["source", *columns], [[name, *(f"{reasons.get(column, 0):,}" for column in columns)] for name, reasons in counts.items()]
+
+
+def _joined(counts: Mapping[str, int]) -> dict[str, int]:
+    joined: dict[str, int] = {}
+    for reason, count in counts.items():
+        column = "duplicates" if reason.startswith("duplicate of ") else reason
+        joined[column] = joined.get(column, 0) + count
+    return joined
+
+
+def failure_lines(checks: Sequence[Check]) -> list[str]:
+    """What is wrong, one sentence a failed check."""
+    return [f"FAILED {check.name}: {check.detail}" for check in checks if not check.ok]
+
+
+def note_lines(audit: AuditReport) -> list[str]:
+    """Sentences below the tables: who gave what to whom, licences, the identity."""
+    lines = []
+    for source in audit.sources:
+        lines += [f"sources.{source.name} was {tokens:,} tokens short; {giver} gave them" for giver, tokens in source.refilled.items()]
+        if source.non_commercial:
+            lines.append(f"sources.{source.name}: licence {source.licence} forbids commercial use")
+    if audit.identity:
+        lines.append(f"identity {audit.identity}")
+    return lines
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """The last line: how many checks hold, and the names of those that do not."""
+    failed = [check.name for check in checks if not check.ok]
+    if not failed:
+        return f"audit passed: {plural(len(checks), 'check')}"
+    return f"audit FAILED: {len(failed):,} of {plural(len(checks), 'check')}: {', '.join(failed)}"
+
+
+def show(audit: AuditReport, more: Sequence[Check] = ()) -> None:
+    """Print an audit to stderr. more: checks that were made beside it, such as those of `--against`."""
+    checks = [*audit.checks, *more]
+    if audit.sources:
+        report.table(f"{audit.name}: {audit.path}", SOURCE_COLUMNS, source_rows(audit))
+        report.table("rows of each source, by what became of them", *removal_table(audit))
+    report.table("checks", CHECK_COLUMNS, check_rows(checks))
+    if audit.fit is not None:
+        report.fit_table(fit_json(audit.fit))
+    for line in [*note_lines(audit), *failure_lines(checks)]:
+        report.say(line)
+    report.say(verdict(checks))

@@ -1,0 +1,61 @@
+"""`annealmix audit`: recount a mix, compare it with others, print what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
+from mixtures.errors import AuditFailed, RecipeError
+from pipeline import audit_report, report
+
+
+def run(mix: Path, others: Sequence[Path], *, as_json: bool) -> int:
+    """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
+
+    Returns:
+        The exit code: 0, or 3 when a check fails.
+
+    Raises:
+        RecipeError: there is nothing to audit. ManifestError: the manifest is not what its digest says.
+    """
+    audit = _audit(mix, others)
+    more = audit_against(mix, list(others)) if others else []
+    if as_json:
+        report.result({**audit.as_json(), "against": [asdict(check) for check in more]})
+    else:
+        audit_report.show(audit, more)
+    return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
+
+
+def _audit(mix: Path, others: Sequence[Path]) -> AuditReport:
+    if mix.is_dir():
+        with _Hashing() as hashing:
+            return audit_mix(mix, progress=hashing.update)
+    prefix = mix.with_suffix("") if mix.suffix in (".bin", ".idx") else mix
+    if not prefix.with_name(f"{prefix.name}.bin").is_file():
+        raise RecipeError(f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx")
+    if others:
+        raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so nothing can be compared with --against; give the folder of a mix")
+    with _Hashing() as hashing:
+        return audit_bare(prefix, progress=hashing.update)
+
+
+class _Hashing:
+    """Progress of the pass over the .bin. An audit calls `update(done, total)` from its threads."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._progress = report.progress("hash and count", 100, lambda: self._done)
+
+    def __enter__(self) -> _Hashing:
+        self._progress.__enter__()
+        return self
+
+    def update(self, done: int, total: int) -> None:
+        """Note that `done` of `total` bytes are counted."""
+        self._done = 100 * done // total if total else 100
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.__exit__(None, None, None)

@@ -1,0 +1,83 @@
+"""Order keys depend on the text alone, sorting agrees with Python's, and key ranges neither overlap nor leave gaps."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from hashlib import blake2b
+from math import ceil
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mixtures import keys
+
+SHARES = st.decimals(0, 1, allow_nan=False, places=18)
+BOUNDS = st.tuples(st.integers(0, 24), st.integers(0, 24)).map(lambda pair: (min(pair), max(pair)))
+DIGESTS = st.binary(min_size=16, max_size=16)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_many_keys_at_once_are_those_of_the_texts_one_by_one(texts):
+    digests = [keys.text_digest(text.encode()) for text in texts]
+    assert digests == [blake2b(text.encode(), digest_size=16).digest() for text in texts]
+    columns = keys.digest_columns(b"".join(digests))
+    assert keys.order_keys(columns).tolist() == [keys.order_key(digest) for digest in digests]
+    assert columns.astype(">u8").tobytes() == b"".join(digests)
+
+
+def test_digest_and_key_of_a_known_text_never_change():
+    digest = keys.text_digest("Grüße, 世界".encode())
+    assert digest.hex() == blake2b("Grüße, 世界".encode(), digest_size=16).hexdigest()
+    assert keys.order_key(digest) == int.from_bytes(blake2b(digest, digest_size=8, key=b"annealmix-1").digest(), "little")
+
+
+@given(SHARES)
+def test_a_share_becomes_the_smallest_key_not_below_it(share):
+    bound = keys.key_bound(share)
+    assert bound == ceil(Fraction(share) * 2**64)
+    assert 0 <= bound <= keys.KEY_SPACE
+
+
+def test_the_ends_of_the_key_space_are_exact():
+    assert keys.key_bound(Decimal(0)) == 0
+    assert keys.key_bound(Decimal(1)) == 2**64
+    assert keys.key_bound(Decimal("0.5")) == 2**63
+    assert keys.key_bound(Decimal("0.8")) == -(-8 * 2**64 // 10)
+
+
+@given(st.lists(BOUNDS, max_size=6), BOUNDS)
+def test_missing_ranges_are_what_the_present_ones_leave(present, wanted):
+    missing = keys.missing_ranges(wanted, present)
+    covered = {key for low, high in present for key in range(low, high)}
+    assert [key for low, high in missing for key in range(low, high)] == [key for key in range(*wanted) if key not in covered]
+    assert all(low < high for low, high in missing)
+    assert all(left[1] < right[0] for left, right in zip(missing, missing[1:], strict=False))
+
+
+@given(st.lists(BOUNDS.filter(lambda bounds: bounds[0] < bounds[1]), max_size=5))
+def test_ranges_are_disjoint_exactly_if_no_key_lies_in_two(ranges):
+    all_keys = [key for low, high in ranges for key in range(low, high)]
+    assert keys.disjoint(ranges) == (len(all_keys) == len(set(all_keys)))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 1]),  # collisions of keys are forced
+            st.one_of(DIGESTS, st.sampled_from([bytes(16), bytes(15) + b"\1", b"\xff" * 16, b"\x80" + bytes(15)])),
+            st.integers(0, 2),
+            st.integers(0, 2**32 - 1),
+        )
+    )
+)
+def test_sorting_is_that_of_python_with_forced_ties_and_key_collisions(documents):
+    key = np.array([document[0] for document in documents], np.uint64)
+    digest = keys.digest_columns(b"".join(document[1] for document in documents))
+    source, row = (np.array([document[column] for document in documents], np.uint32) for column in (2, 3))
+    order = keys.sort_order(key, digest, source, row)
+    assert sorted(order.tolist()) == list(range(len(documents)))
+    assert [documents[index] for index in order] == sorted(documents)
+    plain = keys.sort_order(key, digest)
+    assert [documents[index][:2] for index in plain] == sorted(document[:2] for document in documents)
