@@ -48,10 +48,13 @@ def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
     """Build an array from buffers: pyarrow's own conversion would import pandas, which costs more than a whole part."""
     count = len(values)
     if pa.types.is_string(field.type):
-        texts = [text.encode() for text in values.tolist()]
+        texts = values.tolist()
+        raw = "".join(texts).encode()
+        # in ASCII a character is a byte, so that nothing need be encoded one by one
+        lengths = map(len, texts) if raw.isascii() else (len(text.encode()) for text in texts)
         offsets = np.zeros(count + 1, np.int32)
-        np.cumsum([len(text) for text in texts], out=offsets[1:])
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))]
+        np.cumsum(np.fromiter(lengths, np.int32, count), out=offsets[1:])
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(raw)]
     elif pa.types.is_boolean(field.type):
         buffers = [None, pa.py_buffer(np.packbits(values, bitorder="little"))]
     else:
@@ -102,7 +105,7 @@ def part_hash(schema: pa.Schema, columns: Columns) -> str:
     for field in schema:
         values = columns[field.name]
         if pa.types.is_string(field.type):
-            raw = "".join(f"{value}\0" for value in values).encode()
+            raw = "\0".join([*values.tolist(), ""]).encode()
         else:
             raw = np.ascontiguousarray(values).astype(_LITTLE_ENDIAN[field.name]).tobytes()
         whole.update(blake3(raw).digest())

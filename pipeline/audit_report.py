@@ -8,7 +8,19 @@ from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_tex
 from mixtures.plan import fit_json
 from pipeline import report
 
-SOURCE_COLUMNS = ("source", "asked", "realised", "share", "published", "documents", "published", "epochs", "last document cut", "strays", "of at most")
+SOURCE_COLUMNS = (
+    "source",
+    "asked",
+    "realised",
+    "share",
+    "published",
+    "documents",
+    "published",
+    "epochs",
+    "last document cut",
+    "strays",
+    "of at most",
+)
 CHECK_COLUMNS = ("check", "", "figure")
 
 
@@ -102,7 +114,7 @@ def show(audit: AuditReport, more: Sequence[Check] = ()) -> None:
     if audit.sources:
         report.table(f"{audit.name}: {audit.path}", SOURCE_COLUMNS, source_rows(audit))
         report.table("rows of each source, by what became of them", *removal_table(audit))
-    report.table("checks", CHECK_COLUMNS, check_rows(checks))
+    report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
     if audit.fit is not None:
         report.fit_table(fit_json(audit.fit))
     for line in [*note_lines(audit), *failure_lines(checks)]:

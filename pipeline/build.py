@@ -364,8 +364,10 @@ def _building(out: Path, key: str) -> Iterator[Path | None]:
     lock = out.parent / f".{out.name}.lock"
     with locked(lock, f"output {out}"):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            yield None
-            lock.unlink(missing_ok=True)
+            try:
+                yield None
+            finally:
+                lock.unlink(missing_ok=True)
             return
         for left in out.parent.glob(f".{glob.escape(out.name)}.building-*"):
             if left.name != f".{out.name}.building-{key}":

@@ -26,7 +26,7 @@ def show_recipes(*, as_json: bool) -> None:
     rows = [
         [recipe.name, f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys", recipe.description] for recipe in recipes
     ]
-    report.table("recipes", ["name", "tokens", "what"], rows)
+    report.table("recipes", ["name", "tokens", "what"], rows, numbers=False)
 
 
 def plan(name_or_file: str, size: Size, data: Path | None, tokenizer: Path | None) -> dict[str, Any]:

@@ -20,8 +20,8 @@ def result(value: Any) -> None:
     print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to stderr; columns but the first are right-aligned."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
+    """Print a table to stderr; where it holds numbers, all columns but the first are right-aligned."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -29,7 +29,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
     drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        drawn.add_column(column, justify="right" if numbers and number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(cell) for cell in row))
     console = Console(stderr=True, highlight=False, soft_wrap=False)

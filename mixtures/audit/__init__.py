@@ -5,9 +5,10 @@
     bare      `audit_bare`: what can be said of a .bin/.idx pair without a manifest
 
     report    what an audit returns        claims    what a manifest says, with types
-    files     the folder's files           stream    one pass over the .bin: hashes, EOD, ids; the .idx
-    parts     the tables, part by part     columns   one pass over the tables: order, keys, quotas, cuts, epochs
-    copies    documents that occur twice   shares    the prefix bound, figures by source
+    files     the folder's files           stream    one pass over the .bin; `stream_checks` judges it; `index` the .idx
+    parts     the tables, part by part     columns   one pass over the tables, given to the rules of the modules below
+    sequence  a source's keys, epochs, cut placement quotas, stream order, the prefix bound
+    copies    documents that occur twice   repeats   the tokens of documents that are repeated (`full`)
     recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
 
 Nothing is trusted: no number of a manifest, a header or a table decides how much is allocated beyond what the files themselves hold.

@@ -1,29 +1,29 @@
 """Whether mixes share a document: compared by digest over all sources, never by name or key range alone.
 
-The smaller mix is taken in blocks of 16M documents, each sorted; the parts of the other stream past it. Memory: some 800 MB for a full block, and 20
-bytes for each shared document. Both tables are first held against the hashes of their own manifest, so that an edited table proves nothing.
+The smaller mix is taken in blocks of 16M documents, each sorted; the parts of the other stream past it. Memory: some 800 MB for a full
+block, and 16 bytes for each shared document. Both tables are first held against the hashes of their own manifest, so that an edited table
+proves nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
 from mixtures.audit.files import max_rows, part_path
-from mixtures.audit.parts import read_part
+from mixtures.audit.parts import UNREADABLE, read_part
 from mixtures.audit.report import Check, judge, plural, unread
 from mixtures.keys import KeyRange, digest_columns
 from mixtures.tables import DOCUMENTS, part_hash, root_hash
 
 BLOCK_DOCUMENTS = 16_000_000
-_UNREADABLE = (OSError, ValueError, pa.ArrowException)
 
 Uint64s = npt.NDArray[np.uint64]
 SharedCounts = dict[tuple[str, str], int]
@@ -44,17 +44,23 @@ def audit_against(folder: Path, others: list[Path]) -> list[Check]:
     """Prove that other mixes share no document with this one.
 
     Args:
-        others: mix folders, or their manifest.json. Where there is nothing but a manifest, key ranges are compared, and the check by documents
-            fails, since nothing proves it.
+        others: mix folders, or their manifest.json. Where there is nothing but a manifest, key ranges are compared, and the check by
+            documents fails, since nothing proves it.
 
     Returns:
-        Two checks for each other mix: `shared documents` and `key ranges`, each followed by ` with OTHER`.
+        Two checks for each other mix: `shared documents with OTHER` and `key ranges with OTHER`. OTHER is its name, or its folder where two
+        of the mixes have one name.
 
     Raises:
         ManifestError: a manifest is missing, damaged or edited.
     """
-    mine = _Mix(folder)
-    return [check for other in others for check in _compare(mine, _Mix(other))]
+    mine, mixes = _Mix(folder), [_Mix(other) for other in others]
+    names = [mix.claims.name for mix in (mine, *mixes)]
+    checks = []
+    for mix in mixes:
+        label = mix.claims.name if names.count(mix.claims.name) == 1 else str(mix.folder)
+        checks += _compare(mine, mix, label)
+    return checks
 
 
 class _Mix:
@@ -64,7 +70,7 @@ class _Mix:
         self.folder = path.parent if path.name == manifests.MANIFEST else path
         self.claims: Claims = read_claims(manifests.load(self.folder), str(self.folder / manifests.MANIFEST))
         self.bare = not (self.folder / "documents.parquet").is_dir()
-        self.names = [source.name for source in self.claims.sources]
+        self.names = [*(source.name for source in self.claims.sources), "a source that is not listed"]  # the last for code -1
 
     @property
     def max_rows(self) -> int:
@@ -72,14 +78,17 @@ class _Mix:
         size = max_rows(self.folder, self.claims.layout.dtype.itemsize)
         return size or self.claims.total_documents
 
+    @cached_property
     def fault(self) -> str:
-        """Why the table is not the one of the manifest; empty if it is."""
+        """Why nothing can be proven by its documents: it has none, or not those of its manifest. Empty if all is well."""
+        if self.bare:
+            return f"{self.folder} has a manifest but no documents; key ranges prove nothing of copies in other sources"
         hashes: list[str] = []
         try:
             for number in range(len(self.claims.hashes.documents_parts)):
                 hashes.append(part_hash(DOCUMENTS, read_part(self._part(number), DOCUMENTS, self.max_rows)))
-        except _UNREADABLE as error:
-            return f"{self._part(len(hashes))}: {error}"
+        except UNREADABLE as error:
+            return f"{self._part(len(hashes))}: {type(error).__name__}: {error}"
         if root_hash(hashes) != self.claims.hashes.documents:
             return f"{self.folder}: its documents are not those of its manifest"
         return ""
@@ -89,27 +98,25 @@ class _Mix:
 
     def parts(self) -> Iterator[Documents]:
         """The documents, part by part."""
-        codes = {name: code for code, name in enumerate(self.names)}
+        codes = {source.name: code for code, source in enumerate(self.claims.sources)}
         for number in range(len(self.claims.hashes.documents_parts)):
             columns = read_part(self._part(number), DOCUMENTS, self.max_rows, ["source", "digest"])
             source = np.array([codes.get(name, -1) for name in columns["source"].tolist()], np.int32)
             yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), source)
 
 
-def _compare(mine: _Mix, other: _Mix) -> list[Check]:
-    name = f"shared documents with {other.claims.name}"
-    bare = [mix.folder for mix in (mine, other) if mix.bare]
-    if bare:
-        shared, proof = None, unread(name, f"{bare[0]} has a manifest but no documents: key ranges alone prove nothing of copies in other sources")
-    elif fault := mine.fault() or other.fault():
-        shared, proof = None, unread(name, fault)
-    else:
-        shared = _shared(mine, other)
-        total = sum(shared.values())
-        faults = [f"{plural(count, 'document')} of {here} in {there}" for (here, there), count in sorted(shared.items(), key=lambda item: -item[1])]
-        compared = f"{mine.claims.total_documents:,} x {other.claims.total_documents:,} compared"
-        proof = judge(name, f"{plural(total, 'document')} shared, {compared} over {len(mine.names)} x {len(other.names)} sources", faults)
-    return [proof, _key_ranges(mine, other, None if shared is None else sum(shared.values()))]
+def _compare(mine: _Mix, other: _Mix, label: str) -> list[Check]:
+    name = f"shared documents with {label}"
+    why_not = mine.fault or other.fault
+    if why_not:
+        return [unread(name, why_not), _key_ranges(mine, other, None, label)]
+    shared = _shared(mine, other)
+    total = sum(shared.values())
+    most_first = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
+    faults = [f"{plural(count, 'document')} of {here} in {there}" for (here, there), count in most_first]
+    compared = f"{mine.claims.total_documents:,} x {other.claims.total_documents:,} compared"
+    sources = f"{len(mine.claims.sources):,} x {plural(len(other.claims.sources), 'source')}"
+    return [judge(name, f"{plural(total, 'document')} shared, {compared} over {sources}", faults), _key_ranges(mine, other, total, label)]
 
 
 def _shared(mine: _Mix, other: _Mix) -> SharedCounts:
@@ -136,7 +143,13 @@ def shared_documents(
         for part in large():
             for pair, digests in _matches(block, part):
                 found.setdefault(pair, []).append(digests)
-    return {pair: len(np.unique(np.concatenate(digests), axis=0)) for pair, digests in found.items()}
+    return {pair: _different(np.concatenate(digests)) for pair, digests in found.items()}
+
+
+def _different(digests: Uint64s) -> int:
+    """Number of different digests: an epoch's copies count once."""
+    ordered = digests[np.lexsort((digests[:, 1], digests[:, 0]))]
+    return 1 + int((ordered[1:] != ordered[:-1]).any(axis=1).sum())
 
 
 def _blocks(parts: Iterable[Documents], size: int) -> Iterator[Documents]:
@@ -165,15 +178,16 @@ def _matches(block: Documents, part: Documents) -> Iterator[tuple[tuple[int, int
     here = np.arange(len(there)) - np.repeat(np.cumsum(hits) - hits, hits) + np.repeat(first, hits)
     same = block.digest[here, 1] == part.digest[there, 1]
     here, there = here[same], there[same]
-    pairs = np.stack([block.source[here], part.source[there]], axis=1)
-    for pair in np.unique(pairs, axis=0):
-        yield (int(pair[0]), int(pair[1])), block.digest[here[(pairs == pair).all(axis=1)]]
+    pairs = block.source[here].astype(np.int64) << 32 | part.source[there].astype(np.int64) & 0xFFFFFFFF
+    for pair in np.unique(pairs).tolist():
+        mine = here[pairs == pair]
+        yield (int(block.source[mine[0]]), int(np.int64(pair).astype(np.int32))), block.digest[mine]
 
 
-def _key_ranges(mine: _Mix, other: _Mix, shared: int | None) -> Check:
+def _key_ranges(mine: _Mix, other: _Mix, shared: int | None, label: str) -> Check:
     """Whether the mixes are disjoint by construction: for each definition that both use, their key ranges do not meet.
 
-    Ranges that meet are a fault only where the documents do not prove the mixes disjoint.
+    Ranges that meet are a fault only where the documents do not prove the mixes disjoint (shared is 0; None where they were not compared).
     """
     meet, definitions = [], set()
     for here in mine.claims.sources:
@@ -184,7 +198,7 @@ def _key_ranges(mine: _Mix, other: _Mix, shared: int | None) -> Check:
             common = _overlap(here.key_range, there.key_range)
             if common and not _excluded(mine, here.definition, common) and not _excluded(other, here.definition, common):
                 meet.append(f"{here.definition} [{common[0]:x}, {common[1]:x})")
-    name = f"key ranges with {other.claims.name}"
+    name = f"key ranges with {label}"
     if not meet:
         return judge(name, f"disjoint in {plural(len(definitions), 'common definition')}", [])
     told = f"meet in {', '.join(meet[:3])}{' and others' if len(meet) > 3 else ''}"
@@ -200,4 +214,5 @@ def _overlap(one: KeyRange, two: KeyRange) -> KeyRange | None:
 
 def _excluded(mix: _Mix, definition: str, keys: KeyRange) -> bool:
     """Whether a mix takes nothing that the definition has in these keys, from whatever source."""
-    return any(item.definition == definition and item.key_range[0] <= keys[0] and keys[1] <= item.key_range[1] for item in mix.claims.excluded)
+    ranges = [item.key_range for item in mix.claims.excluded if item.definition == definition]
+    return any(low <= keys[0] and keys[1] <= high for low, high in ranges)

@@ -31,8 +31,8 @@ def audit_bare(prefix: Path, progress: Progress | None = None) -> AuditReport:
         raise RecipeError(f"{prefix}: neither a mix folder nor the prefix of a .bin/.idx pair; name one of the two")
     pair, faults = try_open(bin_path, idx_path)
     if pair is None:
-        checks = (judge("idx", "not readable", faults), *(unread(name, "the pair cannot be opened") for name in ("documents", "token ids", "EOD")))
-        return AuditReport(str(prefix), prefix.name, "", checks, 0, 0, 0)
+        others = (unread(name, "the pair cannot be opened") for name in ("documents", "token ids", "EOD"))
+        return AuditReport(str(prefix), prefix.name, "", (judge("idx", "not readable", faults), *others), 0, 0, 0)
     faults = pointer_faults(pair, one_sequence_each=False)
     sequences, documents, tokens = len(pair.sizes), max(len(pair.documents) - 1, 0), len(pair.tokens)
     figure = f"{plural(documents, 'document')} in {plural(sequences, 'sequence')}, {tokens:,} tokens of {pair.tokens.dtype.name}"
@@ -77,5 +77,6 @@ def _candidates(counted: ChunkCount, candidate: int, trusted: bool) -> Check:
     often = sorted(counted.last_ids.items(), key=lambda item: (-item[1], item[0]))[:3]
     told = ", ".join(f"id {token:,} ends {count:,} ({percent_text(count, counted.ends, 2)}%)" for token, count in often)
     figure = f"of {plural(counted.ends, 'document')} {told}; id {candidate:,} occurs {plural(counted.eod_tokens, 'time')}"
-    faults = [] if len(counted.last_ids) == 1 else [f"documents end in {len(counted.last_ids):,} different ids, so there is no end-of-document id"]
+    different = len(counted.last_ids)
+    faults = [] if different == 1 else [f"documents end in {different:,} different ids, so there is no end-of-document id"]
     return judge("EOD", figure, faults)

@@ -1,6 +1,6 @@
 """One pass over the documents of a mix: the columns of each part, and what came before them, given to every rule in turn.
 
-Memory: one part's columns, and what the rules keep: 8 bytes a document (`copies`), 20 more for those of sources that are repeated (`sequence`).
+Memory: one part's columns, and what the rules keep: 8 bytes a document (`copies`), 20 more for those of repeated sources (`sequence`).
 """
 
 from __future__ import annotations

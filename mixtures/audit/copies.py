@@ -15,8 +15,8 @@ from mixtures.audit.report import Check, judge, plural, unread
 class Distinct:
     """No document occurs twice within an epoch, over all sources.
 
-    Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and sorted; if two are equal, the digests are read again.
-    Later epochs repeat the first (`sequence.Epochs`), so the first is enough.
+    Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and sorted; if two are equal, the digests are
+    read again. Later epochs repeat the first (`sequence.Epochs`), so the first is enough.
     """
 
     name = "duplicates"
@@ -74,7 +74,8 @@ class Origins:
         for number, mine in rows.by_source(len(self._sources)):
             files = set(rows.file[mine].tolist())
             for strange in sorted(files - self._inputs[number] - self._used[number])[:4]:
-                self._faults.append(f"{self._sources[number].name} has documents of {strange!r}, which is no input of {self._sources[number].definition}")
+                source = self._sources[number]
+                self._faults.append(f"{source.name} has documents of {strange!r}, which is no input of {source.definition}")
             self._used[number] |= files
         self._documents += len(rows)
 

@@ -20,7 +20,7 @@ def part_path(folder: Path, table: str, number: int) -> Path:
 
 
 def max_rows(folder: Path, token_bytes: int) -> int:
-    """What bounds the rows of a table: a document has a token in the .bin, and 20 bytes in the .idx. The larger, since one may be damaged."""
+    """What bounds the rows of a table: a document has a token in the .bin and 20 bytes in the .idx. The larger: one may be damaged."""
     sizes = [path.stat().st_size if path.is_file() else 0 for path in (folder / TOKENS, folder / INDEX)]
     return max(sizes[0] // token_bytes, sizes[1] // 20)
 
@@ -33,7 +33,8 @@ def check_files(folder: Path, claims: Claims) -> Check:
     expected = {path.relative_to(folder).as_posix() for path in paths}
     found = _files_below(folder)
     faults = [f"{folder / name}: missing" for name in sorted(expected - found)]
-    faults += [f"{folder / name}: belongs to no mix; remove it, or find out who wrote it" for name in sorted(found - expected - set(OPTIONAL))]
+    strange = sorted(found - expected - set(OPTIONAL))
+    faults += [f"{folder / name}: belongs to no mix; remove it, or find out who wrote it" for name in strange]
     counts = {"chunks": (len(claims.hashes.chunks), claims.num_chunks)}
     counts |= {f"{table}_parts": (number, claims.num_slices) for table, number in parts.items()}
     for name, (listed, demanded) in counts.items():

@@ -39,7 +39,8 @@ def pointer_faults(pair: IndexedTokens, one_sequence_each: bool = True) -> list[
             faults.append(f"document {low + at:,} has {sizes[at]:,} tokens")
         if wrong.any():
             at = int(np.argmax(wrong))
-            faults.append(f"byte pointer of document {low + at:,} is {pair.pointers[low + at]:,}, its place is {starts[at] * token_bytes:,}")
+            place = starts[at] * token_bytes
+            faults.append(f"byte pointer of document {low + at:,} is {pair.pointers[low + at]:,}, its place is {place:,}")
         if len(faults) >= 2:
             break
         begin += int(sizes.sum())

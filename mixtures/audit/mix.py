@@ -20,8 +20,8 @@ from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
 from mixtures.audit.report import AuditReport, Check, SourceFigures, judge, percent_text, plural, unread
 from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
-from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
-from mixtures.indexed import IndexedTokens
+from mixtures.audit.stream import Progress
+from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
 from mixtures.tables import DOCUMENTS, root_hash
 from mixtures.trainers import TrainerFit, trainer_fit
@@ -50,16 +50,19 @@ class _MixAudit:
     def __init__(self, folder: Path, manifest: manifests.Manifest, full: bool) -> None:
         self.folder, self.manifest, self.full = folder, manifest, full
         self.claims = read_claims(manifest, str(folder / manifests.MANIFEST))
+        self.max_rows = max_rows(folder, self.claims.layout.dtype.itemsize)
         self.pair, self.open_faults = try_open(folder / TOKENS, folder / INDEX)
         self.pointer_faults = [] if self.pair is None else pointer_faults(self.pair)
 
     def run(self, progress: Progress | None) -> AuditReport:
         checks = [self._manifest(), check_files(self.folder, self.claims), check_bin_size(self.folder, self.claims)]
-        stream_checks, counted = self._stream(progress)
+        pointers = self.pair.pointers if self.pair is not None and not self.pointer_faults else None
+        stream_checks, counted = check_stream(self.folder / TOKENS, self.claims, pointers, progress)
         checks += [*stream_checks, self._index_hash(), self._index()]
-        reader = PartReader(self.folder, self.claims, max_rows(self.folder, self.claims.layout.dtype.itemsize))
+        reader = PartReader(self.folder, self.claims, self.max_rows)
         quotas, epochs, bound = Quotas(self.claims), Epochs(self.claims), PrefixBound(self.claims)
-        rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims), KeyRanges(self.claims), KeyOrder(self.claims), epochs]
+        rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims)]
+        rules += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
         rules += [Distinct(self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
         if self.full:
             rules.append(Repeats(self.claims, self.pair if not self.pointer_faults else None))
@@ -91,62 +94,10 @@ class _MixAudit:
                 faults.append(f"hashes.{name} is {getattr(self.claims.hashes, name)}, its pieces give {root}")
         return judge("manifest", f"digest {self.manifest['digest'][:16]}, identity {found[:16]}", faults)
 
-    def _stream(self, progress: Progress | None) -> tuple[list[Check], ChunkCount]:
-        """Chunk hashes, document ends, EOD count and ids."""
-        path, claims = self.folder / TOKENS, self.claims
-        names = ("chunk hashes", "document ends", "EOD count", "token ids")
-        same_chunks = len(claims.hashes.chunks) == claims.num_chunks
-        chunk_tokens = claims.layout.chunk_tokens if same_chunks else CHUNK_BYTES // claims.layout.dtype.itemsize
-        trusted = self.pair is not None and not self.pointer_faults and self.pair.tokens.dtype.itemsize == claims.layout.dtype.itemsize
-        try:
-            num_tokens = path.stat().st_size // claims.layout.dtype.itemsize
-            if same_chunks and -(-num_tokens // chunk_tokens) > 2 * claims.num_chunks + 1024:
-                chunk_tokens = CHUNK_BYTES // claims.layout.dtype.itemsize
-            pointers = self.pair.pointers if trusted and self.pair is not None else None
-            stream = Stream(
-                path, claims.layout.dtype, num_tokens, chunk_tokens, claims.tokenizer.eod_id, claims.tokenizer.vocab_size, pointers=pointers
-            )
-            counted = count_stream(stream, progress)
-        except OSError as error:
-            return [unread(name, f"{path}: {error.strerror or error}") for name in names], ChunkCount()
-        return [self._chunks(counted), self._ends(counted, pointers is not None), self._eod(counted), self._ids(counted)], counted
-
-    def _chunks(self, counted: ChunkCount) -> Check:
-        listed, found = self.claims.hashes.chunks, counted.hashes
-        faults = [f"chunk {number:,} has hash {here}, the manifest says {there}" for number, (here, there) in enumerate(zip(found, listed)) if here != there]
-        if len(found) != len(listed):
-            faults.append(f"{plural(len(found), 'chunk')} counted, the manifest lists {len(listed):,}")
-        if (root := root_hash(found)) != self.claims.hashes.bin:
-            faults.append(f"root {root}, the manifest says {self.claims.hashes.bin}")
-        return judge("chunk hashes", f"{plural(len(found), 'chunk')}, root {root[:16]}", faults)
-
-    def _ends(self, counted: ChunkCount, trusted: bool) -> Check:
-        if not trusted:
-            return unread("document ends", "the .idx does not say where documents end")
-        faults = []
-        if counted.first_open is not None:
-            faults.append(f"the document that ends at token {counted.first_open:,} does not end in the EOD id {self.claims.tokenizer.eod_id}")
-        return judge("document ends", f"{counted.eod_ends:,} of {plural(counted.ends, 'document')} end in EOD", faults)
-
-    def _eod(self, counted: ChunkCount) -> Check:
-        """Where special strings stay text, EOD ids are document ends and nothing else."""
-        claims, faults = self.claims, []
-        if counted.eod_tokens != claims.eod_tokens:
-            faults.append(f"{counted.eod_tokens:,} EOD ids counted, the manifest says {claims.eod_tokens:,}")
-        if claims.tokenizer.special_tokens == "text" and counted.eod_tokens != claims.total_documents:
-            faults.append(f"{counted.eod_tokens:,} EOD ids, but {claims.total_documents:,} documents")
-        elif counted.eod_tokens < claims.total_documents:
-            faults.append(f"{counted.eod_tokens:,} EOD ids are fewer than {claims.total_documents:,} documents")
-        return judge("EOD count", f"{counted.eod_tokens:,} ids {claims.tokenizer.eod_id} in {plural(claims.total_documents, 'document')}", faults)
-
-    def _ids(self, counted: ChunkCount) -> Check:
-        vocab, faults = self.claims.tokenizer.vocab_size, []
-        if counted.first_bad is not None:
-            faults.append(f"token {counted.first_bad:,} is the first that is not below the vocabulary's {vocab:,}; the largest id is {counted.max_id:,}")
-        return judge("token ids", f"largest id {counted.max_id:,} of a vocabulary of {vocab:,}", faults)
-
     def _index_hash(self) -> Check:
         path = self.folder / INDEX
+        if not path.is_file():
+            return unread("idx hash", f"{path}: no such file")
         try:
             found = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
         except OSError as error:
@@ -165,7 +116,7 @@ class _MixAudit:
     def _digests_with_keys(self, keys: Any) -> Any:
         def parts() -> Iterator[tuple[Any, Any, Any]]:
             for number in range(len(self.claims.hashes.documents_parts)):
-                columns = read_part(part_path(self.folder, "documents", number), DOCUMENTS, max_rows(self.folder, self.claims.layout.dtype.itemsize), ["digest", "epoch"])
+                columns = read_part(part_path(self.folder, "documents", number), DOCUMENTS, self.max_rows, ["digest", "epoch"])
                 digest = digest_columns(columns["digest"])
                 yield digest, order_keys(digest), columns["epoch"] == 0
 
@@ -202,7 +153,5 @@ def fit_of(claims: Claims, num_tokens: int) -> TrainerFit | None:
         return None
     if not isinstance(budget, dict) or "steps" not in budget or claims.size.scale or claims.size.tokens:
         return trainer_fit(num_tokens)
-    given = [budget.get(name) for name in ("sequence", "batch", "steps")]
-    if not all(isinstance(value, int) and 0 < value < 1 << 48 for value in given):
-        return trainer_fit(num_tokens)
-    return trainer_fit(num_tokens, *given)
+    given = {name: value for name in ("sequence", "batch", "steps") if isinstance(value := budget.get(name), int) and 0 < value < 1 << 48}
+    return trainer_fit(num_tokens, **given) if len(given) == 3 else trainer_fit(num_tokens)

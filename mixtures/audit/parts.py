@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +24,9 @@ from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_h
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 MAX_TEXT_BYTES = 4096  # of a source's name or a path
 
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, MemoryError, OverflowError, pa.ArrowException)
+"""What pyarrow raises on damaged files, as found by changing single bytes of them."""
+
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -32,13 +34,16 @@ def read_part(path: Path, schema: pa.Schema, max_rows: int, only: list[str] | No
     """Columns of a part, as `mixtures.tables` has them. only: names of the columns to read.
 
     Raises:
-        ValueError, OSError, pa.ArrowException: it is not a part of this table, or claims more than `max_rows` rows.
+        Any of UNREADABLE: it is not a part of this table, or claims more than `max_rows` rows.
     """
     texts = [column.name for column in schema if pa.types.is_string(column.type)]
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError("no such file")
     with pq.ParquetFile(path, read_dictionary=texts, memory_map=False) as file:
         found = file.schema.to_arrow_schema()
         if found.names != schema.names or file.metadata.num_rows > max_rows:
-            raise ValueError(f"{file.metadata.num_rows:,} rows of {', '.join(found.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}")
+            columns = f"{', '.join(found.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}"
+            raise ValueError(f"{file.metadata.num_rows:,} rows of {columns}")
         wanted = schema if only is None else pa.schema([schema.field(name) for name in only])
         table = file.read(columns=wanted.names)
     for name in set(texts) & set(wanted.names):
@@ -86,16 +91,18 @@ class PartReader:
         try:
             columns = read_part(path, schema, self.max_rows - self.rows[table])
             self.hashes[table].append(part_hash(schema, columns))
-        except (OSError, ValueError, pa.ArrowException, MemoryError, OverflowError) as error:
+        except UNREADABLE as error:
             self.hashes[table].append(None)
-            self.faults.append(f"{path}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            self.faults.append(f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
             return None
         self.rows[table] += len(columns["position"])
         return columns
 
     def check_tables(self) -> Check:
         """Every part is there and holds the table's columns."""
-        figure = " and ".join(f"{plural(len(self.hashes[table]), 'part')} of {table} with {plural(self.rows[table], 'row')}" for table in TABLES)
+        figure = " and ".join(
+            f"{plural(len(self.hashes[table]), 'part')} of {table} with {plural(self.rows[table], 'row')}" for table in TABLES
+        )
         faults = list(self.faults)
         if not faults and self.rows["documents"] != self.rows["provenance"]:
             faults.append(f"{self.rows['documents']:,} documents, but {self.rows['provenance']:,} rows of provenance")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.columns import Rows
@@ -24,7 +25,8 @@ class TableIndex:
     def add(self, rows: Rows) -> None:
         starts = self._tokens + np.cumsum(rows.num_tokens) - rows.num_tokens
         slices = rows.first_token // np.uint64(self._claims.layout.slice_tokens)
-        self._note(rows, rows.position != np.uint64(self._documents) + np.arange(len(rows), dtype=np.uint64), "has another position in its table")
+        positions_due = np.uint64(self._documents) + np.arange(len(rows), dtype=np.uint64)
+        self._note(rows, rows.position != positions_due, "has another position in its table")
         self._note(rows, rows.first_token != starts.astype(np.uint64), "does not begin where the one before it ends")
         self._note(rows, slices != np.uint64(rows.part), f"is in part {rows.part:,}, but begins in another slice")
         self._note(rows, rows.source < 0, "is of a source that the manifest does not list")
@@ -35,7 +37,7 @@ class TableIndex:
         self._documents += len(rows)
         self._tokens += int(rows.num_tokens.sum())
 
-    def _note(self, rows: Rows, wrong: np.ndarray, what: str) -> None:  # type: ignore[type-arg]
+    def _note(self, rows: Rows, wrong: npt.NDArray[np.bool_], what: str) -> None:
         if wrong.any():
             self._faults.append(f"{rows.where(int(np.argmax(wrong)))} {what}")
 
@@ -44,9 +46,8 @@ class TableIndex:
             return unread(self.name, "the .idx cannot be read")
         faults = list(self._faults)
         if not self._documents == len(self._pair.sizes) == self._claims.total_documents:
-            faults.append(
-                f"{self._documents:,} documents in the table, {len(self._pair.sizes):,} in the .idx, the manifest says {self._claims.total_documents:,}"
-            )
+            indexed, said = len(self._pair.sizes), self._claims.total_documents
+            faults.append(f"{self._documents:,} documents in the table, {indexed:,} in the .idx, the manifest says {said:,}")
         return judge(self.name, f"{plural(self._documents, 'document')} of {plural(self._tokens, 'token')} agree", faults)
 
 
@@ -72,14 +73,14 @@ class Quotas:
         faults = []
         for source, tokens, documents in zip(self._claims.sources, self.tokens, self.documents, strict=True):
             if not tokens == source.resolved_tokens == source.realised_tokens:
-                faults.append(
-                    f"{source.name}: {tokens:,} tokens counted, quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
-                )
+                said = f"quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
+                faults.append(f"{source.name}: {tokens:,} tokens counted, {said}")
             if documents != source.documents:
                 faults.append(f"{source.name}: {documents:,} documents counted, the manifest says {source.documents:,}")
         claims = self._claims
         if not self.total_tokens == sum(claims.quotas) == claims.total_tokens:
-            faults.append(f"{self.total_tokens:,} tokens counted, quotas sum to {sum(claims.quotas):,}, the manifest says {claims.total_tokens:,}")
+            said = f"quotas sum to {sum(claims.quotas):,}, the manifest says {claims.total_tokens:,}"
+            faults.append(f"{self.total_tokens:,} tokens counted, {said}")
         if self.total_documents != claims.total_documents:
             faults.append(f"{self.total_documents:,} documents counted, the manifest says {claims.total_documents:,}")
         figure = f"{self.total_tokens:,} tokens, {self.total_documents:,} documents, {plural(len(self.tokens), 'source')} each to the token"
@@ -154,7 +155,8 @@ class PrefixBound:
                 said = f"{source.deviation.measured_tokens:,} of {source.deviation.bound_tokens:,}"
                 faults.append(f"{source.name} strays {measured:,} of at most {bound:,} tokens, the manifest says {said}")
             if self.longest[number] != source.longest_tokens:
-                faults.append(f"{source.name}: longest document {self.longest[number]:,} tokens, the manifest says {source.longest_tokens:,}")
+                longest, claimed = self.longest[number], source.longest_tokens
+                faults.append(f"{source.name}: longest document {longest:,} tokens, the manifest says {claimed:,}")
             if measured > worst:
                 worst, told = measured, f"{source.name} strays most, {measured:,} tokens of at most {bound:,}"
         return judge(self.name, told, faults)

@@ -1,4 +1,7 @@
-"""Quotas, shortfalls and removals, recomputed from the recipe that the manifest holds: a count that was edited together with every hash is seen here."""
+"""Quotas, shortfalls and removals, recomputed from the recipe that the manifest holds.
+
+A count that was edited together with every hash is seen here.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ def read_recipe(claims: Claims) -> Recipe:
         ValueError, KeyError, TypeError: it is no canonical recipe (a ValidationError is a ValueError).
     """
     canonical = claims.recipe
-    sources = {item["name"]: {"use": item["definition"]["name"], **{k: item[k] for k in _ASKED if k in item}} for item in canonical["sources"]}
+    sources = {}
+    for item in canonical["sources"]:
+        sources[item["name"]] = {"use": item["definition"]["name"], **{key: item[key] for key in _ASKED if key in item}}
     if len(sources) != len(canonical["sources"]):
         raise ValueError("a source is listed twice")
     given = {"name": canonical["name"], "tokenizer": canonical["tokenizer"]["name"], "sources": sources}

@@ -44,7 +44,8 @@ class Repeats:
         self._starts[number] = [starts]
         for row, first in zip(here.tolist(), starts[begin : begin + len(here)].tolist(), strict=False):
             again, length = int(rows.first_token[row]), int(rows.num_tokens[row]) - bool(rows.cut[row])
-            if self._pair is not None and not np.array_equal(self._pair.tokens[first : first + length], self._pair.tokens[again : again + length]):
+            tokens = None if self._pair is None else self._pair.tokens
+            if tokens is not None and not np.array_equal(tokens[first : first + length], tokens[again : again + length]):
                 self._faults.append(f"{rows.where(row)} of {self._sources[number].name} has other tokens than in the first epoch")
             self._compared += 1
 

@@ -38,7 +38,8 @@ class KeyRanges:
         self._documents += len(rows)
 
     def result(self) -> Check:
-        return judge(self.name, f"{plural(self._documents, 'order key')} in the key ranges of {plural(len(self._sources), 'source')}", self._faults)
+        figure = f"{plural(self._documents, 'order key')} in the key ranges of {plural(len(self._sources), 'source')}"
+        return judge(self.name, figure, self._faults)
 
 
 class KeyOrder:
@@ -110,7 +111,8 @@ class Cuts:
             elif source.cut is not None and source.cut.kept_tokens >= source.cut.num_tokens:
                 faults.append(f"{source.name}: its cut document keeps {source.cut.kept_tokens:,} of {source.cut.num_tokens:,} tokens")
         count = sum(len(found) for found in self._cuts.values())
-        return judge(self.name, f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the last of its source", faults)
+        figure = f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the last of its source"
+        return judge(self.name, figure, faults)
 
 
 def _told(cuts: list[tuple[int, int]]) -> str:
@@ -166,7 +168,7 @@ class Epochs:
         self._compare(number, slice(begin, counts[epoch]), mine, rows)
 
     def _compare(self, number: int, there: slice, mine: Int64s, rows: Rows) -> None:
-        digests, lengths = (np.concatenate(pieces[number]) for pieces in (self._digests, self._lengths))
+        digests, lengths = np.concatenate(self._digests[number]), np.concatenate(self._lengths[number])
         self._digests[number], self._lengths[number] = [digests], [lengths]
         source, expected = self._sources[number], lengths[there].astype(np.int64)
         if len(expected) < len(mine):
@@ -186,6 +188,8 @@ class Epochs:
             if len(counts) != source.epochs:
                 faults.append(f"{source.name}: {plural(len(counts), 'epoch')}, the manifest says {source.epochs:,}")
             elif any(count != counts[0] for count in counts[:-1]):
-                faults.append(f"{source.name}: epochs of {', '.join(f'{count:,}' for count in counts)} documents; all but the last must be whole")
+                sizes = ", ".join(f"{count:,}" for count in counts)
+                faults.append(f"{source.name}: epochs of {sizes} documents; all but the last must be whole")
         most = max(len(counts) for counts in self._counts)
-        return judge(self.name, f"at most {plural(most, 'epoch')} of a source, {plural(self._repeated, 'repeated document')} compared", faults)
+        figure = f"at most {plural(most, 'epoch')} of a source, {plural(self._repeated, 'repeated document')} compared"
+        return judge(self.name, figure, faults)

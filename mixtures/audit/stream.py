@@ -117,24 +117,23 @@ def _count_chunk(stream: Stream, handle: int, low: int, advance: Callable[[int],
     block = BLOCK_BYTES // stream.dtype.itemsize
     for begin in range(low, high, block):
         end = min(begin + block, high)
-        tokens = _read(stream, handle, begin, end)
-        hasher.update(tokens)
-        counted.add(_count_block(stream, tokens.view(stream.dtype), begin))
-        advance(len(tokens))
+        content = _read(stream, handle, begin, end)
+        hasher.update(content)
+        counted.add(_count_block(stream, np.frombuffer(content, stream.dtype), begin))
+        advance(len(content))
     counted.hashes.append(hasher.hexdigest())
     return counted
 
 
-def _read(stream: Stream, handle: int, begin: int, end: int) -> npt.NDArray[np.uint8]:
-    size = stream.dtype.itemsize
-    buffer = np.empty((end - begin) * size, np.uint8)
-    at = 0
-    while at < len(buffer):
-        count = os.preadv(handle, [memoryview(buffer)[at:]], begin * size + at)
-        if count == 0:
-            raise OSError(f"{stream.path}: ends after {begin * size + at:,} bytes while it is read")
-        at += count
-    return buffer
+def _read(stream: Stream, handle: int, begin: int, end: int) -> bytes:
+    at, stop = begin * stream.dtype.itemsize, end * stream.dtype.itemsize
+    pieces = []
+    while at < stop:
+        pieces.append(os.pread(handle, stop - at, at))
+        if not pieces[-1]:
+            raise OSError(f"{stream.path}: ends after {at:,} bytes while it is read")
+        at += len(pieces[-1])
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkCount:

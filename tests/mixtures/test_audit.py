@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mixtures import manifest as manifests
 from mixtures.audit import AuditReport, audit_bare, audit_mix
+from mixtures.audit.claims import SizeClaim, read_claims
 from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.mix import fit_of
+from mixtures.audit.parts import read_part
+from mixtures.audit.recipe import recipe_digest
 from mixtures.audit.report import percent_text
+from mixtures.audit.stream import Stream, count_stream
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
+from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash
 from pipeline import audit_report
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
@@ -33,10 +45,9 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_mix(folder / "mix", folder / "store", "sample")
 
 
-def build_mix(out: Path, store: Path, recipe: str, size: Size = Size()) -> Path:  # noqa: B008
-    executor = LocalExecutor(workers=1, tasks=1)
-    request = BuildRequest(load_recipe(recipe), out, store, size=size, executor=executor, chunk_bytes=CHUNK_BYTES, slice_chunks=SLICE_CHUNKS)
-    build(request)
+def build_mix(out: Path, store: Path, recipe: str, size: Size = Size(), data: Path | None = None) -> Path:  # noqa: B008
+    request = BuildRequest(load_recipe(recipe), out, store, data, size=size, executor=LocalExecutor(workers=1, tasks=1))
+    build(replace(request, chunk_bytes=CHUNK_BYTES, slice_chunks=SLICE_CHUNKS))
     return out
 
 
@@ -44,6 +55,12 @@ def build_mix(out: Path, store: Path, recipe: str, size: Size = Size()) -> Path:
 def mix(clean: Path, tmp_path: Path) -> Path:
     """A copy of the clean mix to damage."""
     return Path(shutil.copytree(clean, tmp_path / "mix"))
+
+
+@pytest.fixture(scope="module")
+def spare(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy for tests that mend what they damage."""
+    return Path(shutil.copytree(clean, tmp_path_factory.mktemp("spare") / "mix"))
 
 
 def failed(folder: Path, full: bool = False) -> set[str]:
@@ -63,7 +80,11 @@ def test_clean_mix_passes_every_check(clean: Path) -> None:
 
 def test_report_counts_what_the_manifest_says(clean: Path) -> None:
     report, manifest = audit_mix(clean), manifests.load(clean)
-    assert (report.total_tokens, report.total_documents, report.eod_tokens) == (200_000, manifest["total_documents"], manifest["eod_tokens"])
+    assert (report.total_tokens, report.total_documents, report.eod_tokens) == (
+        200_000,
+        manifest["total_documents"],
+        manifest["eod_tokens"],
+    )
     assert [source.realised_tokens for source in report.sources] == [source["resolved_tokens"] for source in manifest["sources"]]
     assert sum(source.documents for source in report.sources) == report.total_documents
     wiki = next(source for source in report.sources if source.name == "wiki")
@@ -118,13 +139,17 @@ def test_truncated_bin_is_noticed(mix: Path, num_bytes: int) -> None:
     assert failed(mix) >= {"bin size", "chunk hashes", "idx"}
 
 
-@pytest.mark.parametrize("name", ["tokens.bin", "tokens.idx", "documents.parquet/part-00002.parquet", "provenance.parquet/part-00000.parquet"])
+@pytest.mark.parametrize(
+    "name", ["tokens.bin", "tokens.idx", "documents.parquet/part-00002.parquet", "provenance.parquet/part-00000.parquet"]
+)
 def test_missing_file_is_noticed(mix: Path, name: str) -> None:
     (mix / name).unlink()
     assert "files" in failed(mix)
 
 
-@pytest.mark.parametrize("name", ["tokens.bin", "tokens.idx", "documents.parquet/part-00002.parquet", "provenance.parquet/part-00000.parquet"])
+@pytest.mark.parametrize(
+    "name", ["tokens.bin", "tokens.idx", "documents.parquet/part-00002.parquet", "provenance.parquet/part-00000.parquet"]
+)
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x00" * 5000])
 def test_file_of_rubbish_is_a_failed_check_and_no_traceback(mix: Path, name: str, content: bytes) -> None:
     (mix / name).write_bytes(content)
@@ -208,6 +233,41 @@ def test_huge_claims_allocate_nothing(mix: Path) -> None:
     assert {"files", "bin size", "chunk hashes", "quotas", "documents and idx"} <= failed(mix)
 
 
+FLIPPED = ["tokens.bin", "tokens.idx", "manifest.json"]
+
+
+@settings(max_examples=30)
+@given(name=st.sampled_from(FLIPPED), share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_changed_bit_of_stream_index_or_manifest_passes(spare: Path, name: str, share: float, bit: int) -> None:
+    path = spare / name
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[int(share * len(content))] ^= 1 << bit
+    path.write_bytes(damaged)
+    try:
+        assert not audit_mix(spare).passed
+    except ManifestError:
+        assert name == "manifest.json"
+    finally:
+        path.write_bytes(content)
+
+
+@settings(max_examples=40)
+@given(table=st.sampled_from(["documents", "provenance"]), share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_changed_bit_of_a_table_changes_what_it_says_or_nothing(spare: Path, table: str, share: float, bit: int) -> None:
+    """Parquet has bytes that say nothing of the values; a table that passes says what it said, and no damage ends in a traceback."""
+    path, schema = part(spare, table, 3), {"documents": DOCUMENTS, "provenance": PROVENANCE}[table]
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[int(share * len(content))] ^= 1 << bit
+    path.write_bytes(damaged)
+    try:
+        if audit_mix(spare).passed:
+            assert part_hash(schema, read_part(path, schema, 200_000)) == manifests.load(spare)["hashes"][f"{table}_parts"][3]
+    finally:
+        path.write_bytes(content)
+
+
 # ---- forged manifests: every hash recomputed
 
 
@@ -245,8 +305,11 @@ def move_removed(manifest: dict[str, Any]) -> None:
     edit_removed("flan", "beyond quota", -1)(manifest)
 
 
-def edit_cut(name: str, **values: int) -> Callable[[dict[str, Any]], None]:
-    return lambda manifest: next(source for source in manifest["sources"] if source["name"] == name)["cut"].update(values)
+def edit_cut(name: str, field: str, by: int) -> Callable[[dict[str, Any]], None]:
+    def change(manifest: dict[str, Any]) -> None:
+        next(source for source in manifest["sources"] if source["name"] == name)["cut"][field] += by
+
+    return change
 
 
 def edit_weight(manifest: dict[str, Any]) -> None:
@@ -268,7 +331,6 @@ def take_repeat_away(manifest: dict[str, Any]) -> None:
         (move_count("realised_tokens"), {"quotas"}),
         (move_count("documents"), {"quotas"}),
         (move_count("asked_tokens"), {"asked quotas", "shortfalls"}),
-        (move_all_counts, {"quotas", "asked quotas", "prefix bound"}),
         (edit_source("wiki", epochs=3), {"epochs", "shortfalls"}),
         (edit_source("dclm", keys=["0", "fd70a3d70a3d70a4"]), {"recipe"}),
         (edit_source("flan", keys=["0", "8000000000000000"]), {"recipe", "key ranges"}),
@@ -277,9 +339,9 @@ def take_repeat_away(manifest: dict[str, Any]) -> None:
         (edit_source("camel-biology", refilled={"flan": 383}), {"shortfalls"}),
         (edit_source("pes2o", longest_tokens=1), {"prefix bound"}),
         (edit_bound, {"prefix bound"}),
-        (edit_cut("pes2o", kept_tokens=51), {"cuts"}),
-        (edit_cut("pes2o", document=3), {"cuts"}),
-        (edit_cut("wiki", num_tokens=202), {"epochs"}),
+        (edit_cut("pes2o", "kept_tokens", 1), {"cuts"}),
+        (edit_cut("pes2o", "document", -1), {"cuts"}),
+        (edit_cut("wiki", "num_tokens", 1), {"epochs"}),
         (edit_source("pes2o", cut=None), {"cuts"}),
         (edit_removed("flan", "kept", 1), {"removals"}),
         (edit_removed("flan", "empty", 1), {"removals"}),
@@ -294,12 +356,20 @@ def take_repeat_away(manifest: dict[str, Any]) -> None:
         (lambda manifest: manifest.update(excluded=[]), {"recipe"}),
         (lambda manifest: manifest["inputs"]["dolmino-flan"].pop(), {"provenance"}),
         (lambda manifest: manifest.update(recipe={}), {"recipe", "asked quotas", "shortfalls"}),
-        (lambda manifest: manifest["layout"].update(token_dtype="int32"), {"bin size", "chunk hashes", "idx", "document ends", "EOD count", "token ids"}),
+        (
+            lambda manifest: manifest["layout"].update(token_dtype="int32"),
+            {"bin size", "chunk hashes", "idx", "document ends", "EOD count", "token ids"},
+        ),
     ],
 )
 def test_forged_manifest_fails_in_the_check_that_recounts_it(mix: Path, change: Callable[[dict[str, Any]], None], names: set[str]) -> None:
     forge_manifest(mix, change)
     assert failed(mix) == names
+
+
+def test_quota_moved_between_sources_in_every_count_is_noticed(mix: Path) -> None:
+    forge_manifest(mix, move_all_counts)
+    assert failed(mix) >= {"quotas", "asked quotas", "prefix bound"}
 
 
 def test_identity_that_its_hashes_do_not_give_is_noticed(mix: Path) -> None:
@@ -355,16 +425,18 @@ def first_to_second_epoch(mix: ForgedMix) -> None:
 
 
 def second_to_first_epoch(mix: ForgedMix) -> None:
-    mix.of("wiki")[64].epoch = 0
+    next(item for item in mix.of("wiki") if item.epoch == 1).epoch = 0
 
 
 def second_epoch_of_other_documents(mix: ForgedMix) -> None:
-    mix.of("wiki")[70].digest = mix.of("wiki")[71].digest
+    repeated = [item for item in mix.of("wiki") if item.epoch == 1]
+    repeated[5].digest = repeated[6].digest
 
 
 def second_epoch_with_other_tokens(mix: ForgedMix) -> None:
-    mix.of("wiki")[70].tokens = mix.of("wiki")[70].tokens.copy()
-    mix.of("wiki")[70].tokens[0] ^= 1
+    repeated = next(item for item in mix.of("wiki") if item.epoch == 1)
+    repeated.tokens = repeated.tokens.copy()
+    repeated.tokens[0] ^= 1
 
 
 def move_cut(mix: ForgedMix) -> None:
@@ -389,12 +461,6 @@ def inner_eod(mix: ForgedMix) -> None:
 
 def large_id(mix: ForgedMix) -> None:
     mix.documents[700].tokens[0] = 2000
-
-
-def longer_document(mix: ForgedMix) -> None:
-    """A token moves from one document to another of its source."""
-    one, two = mix.of("flan")[300:302]
-    one.tokens, two.tokens = np.insert(one.tokens, 0, 7), two.tokens[1:]
 
 
 def drop_document(mix: ForgedMix) -> None:
@@ -455,10 +521,90 @@ def test_row_of_provenance_out_of_place_is_noticed(mix: Path) -> None:
 
 def test_documents_in_the_part_of_another_slice_are_noticed(mix: Path) -> None:
     def change(manifest: dict[str, Any]) -> None:
-        manifest["layout"]["slice_tokens"] += 1000
+        manifest["layout"]["slice_tokens"] += 300
 
     forge_manifest(mix, change)
     assert failed(mix) == {"documents and idx"}
+
+
+def parse_special_strings(mix: ForgedMix) -> None:
+    mix.manifest["tokenizer"]["special_tokens"] = mix.manifest["recipe"]["special_tokens"] = "parse"
+    mix.manifest["recipe_digest"] = recipe_digest(mix.manifest["recipe"])
+    inner_eod(mix)
+
+
+def test_eod_inside_a_document_is_allowed_where_special_strings_are_parsed_and_counted(mix: Path) -> None:
+    forge(mix, parse_special_strings)
+    assert failed(mix) == {"EOD count"}
+    forge_manifest(mix, lambda manifest: manifest.update(eod_tokens=manifest["eod_tokens"] + 1))
+    assert failed(mix) == set()
+
+
+# ---- quotas of other recipes
+
+
+WHOLE = """
+name: whole
+budget: {tokens: 40_000}
+tokenizer: sample
+max_quarantined: 0.02
+sources:
+  wiki: {use: dolmino-wiki, all: true}
+  flan: {use: dolmino-flan, weight: 2, keys: [0, 0.9]}
+  pes2o: {use: dolmino-pes2o, weight: 1}
+"""
+
+
+@pytest.mark.parametrize("size", [Size(), Size(scale=Fraction(1, 3)), Size(tokens=7_777)])
+def test_mix_with_a_source_used_whole_passes_and_its_quotas_are_held(clean: Path, sample_data: Path, tmp_path: Path, size: Size) -> None:
+    (tmp_path / "whole.yaml").write_text(WHOLE)
+    folder = build_mix(tmp_path / "mix", clean.parent / "store", str(tmp_path / "whole.yaml"), size, sample_data)
+    assert failed(folder, full=True) == set()
+    forge_manifest(folder, lambda manifest: manifest["sources"][1].update(asked_tokens=manifest["sources"][1]["asked_tokens"] + 1))
+    assert failed(folder) == {"asked quotas", "shortfalls"}
+
+
+def test_trainer_fit_follows_a_budget_in_steps_of_a_mix_of_full_size(clean: Path) -> None:
+    claims = read_claims(manifests.load(clean), "manifest")
+    steps = claims.model_copy(update={"recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}}})
+    fit = fit_of(steps, 50_000_000_000)
+    assert fit is not None
+    assert (fit.steps, fit.inferred) == (11_921, False)
+    assert any("297,985 short" in warning for warning in fit.warnings)
+    preview = fit_of(steps.model_copy(update={"size": SizeClaim(tokens="1000000")}), 1_000_000)
+    assert preview is not None
+    assert preview.inferred
+    assert fit_of(claims, 0) is None
+
+
+# ---- the pass over the bytes
+
+
+@given(
+    documents=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=9), min_size=1, max_size=30),
+    chunk_tokens=st.integers(1, 40),
+    block_tokens=st.integers(1, 20),
+    dtype=st.sampled_from(["<u2", "<u4"]),
+)
+def test_counts_of_a_stream_are_those_of_lists(
+    tmp_path_factory: pytest.TempPathFactory, documents: list[list[int]], chunk_tokens: int, block_tokens: int, dtype: str
+) -> None:
+    tokens = np.array([token for document in documents for token in document], dtype)
+    path = tmp_path_factory.mktemp("stream") / "tokens.bin"
+    path.write_bytes(tokens.tobytes())
+    lengths = np.array([len(document) for document in documents])
+    pointers = (np.cumsum(lengths) - lengths) * tokens.itemsize
+    stream = Stream(path, tokens.dtype, len(tokens), chunk_tokens, eod_id=0, vocab_size=8, pointers=pointers, list_ends=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mixtures.audit.stream.BLOCK_BYTES", block_tokens * tokens.itemsize)
+        counted = count_stream(stream)
+    ends, flat = np.cumsum(lengths) - 1, tokens.tolist()
+    assert counted.hashes == [blake3(tokens[low : low + chunk_tokens].tobytes()).hexdigest() for low in range(0, len(tokens), chunk_tokens)]
+    assert (counted.eod_tokens, counted.max_id) == (flat.count(0), max(flat))
+    assert (counted.ends, counted.eod_ends) == (len(documents), sum(document[-1] == 0 for document in documents))
+    assert counted.first_open == next((end for end in ends if flat[end] != 0), None)
+    assert counted.first_bad == next((at for at, token in enumerate(flat) if token >= 8), None)
+    assert counted.last_ids == Counter(document[-1] for document in documents)
 
 
 # ---- a pair without a manifest
@@ -467,7 +613,11 @@ def test_documents_in_the_part_of_another_slice_are_noticed(mix: Path) -> None:
 def test_bare_pair_is_described(clean: Path) -> None:
     report = audit_bare(clean / "tokens")
     assert report.passed
-    assert (report.total_tokens, report.total_documents, report.eod_tokens) == (200_000, audit_mix(clean).total_documents, report.total_documents)
+    assert (report.total_tokens, report.total_documents, report.eod_tokens) == (
+        200_000,
+        audit_mix(clean).total_documents,
+        report.total_documents,
+    )
     assert report.identity == ""
     assert report.fit is not None
     assert audit_bare(clean / "tokens.bin") == report
@@ -516,12 +666,20 @@ def test_percent_text_is_exact() -> None:
 
 
 def test_tables_show_every_source_and_check(clean: Path, mix: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edit = move_count("documents")
-    forge_manifest(mix, edit)
+    forge_manifest(mix, move_count("documents"))
+    biology = audit_mix(clean).sources[0]
+    assert biology.refilled
+    told = (
+        biology.name,
+        f"{biology.asked_tokens:,}",
+        f"{float(biology.share):.4f}%",
+        f"{biology.refilled['dclm']:,} tokens short",
+        "key order",
+    )
     for folder, words in ((clean, ("audit passed: 26 checks",)), (mix, ("audit FAILED: 1 of 26 checks: quotas", "FAILED quotas: flan"))):
         audit_report.show(audit_mix(folder))
         printed = capsys.readouterr().err
-        for word in ("camel-biology", "14,322", "7.1610%", "key order", "383 tokens short", *words):
+        for word in (*told, *words):
             assert word in printed
 
 
