@@ -4,7 +4,7 @@
 PYTHON ?= python3
 # Processes that run tests side by side.
 WORKERS ?= 2
-# A package index that carries CPU builds of torch, for `make test-readers` where pip would otherwise choose a CUDA build.
+# A package index that carries CPU builds of torch, for `make test-readers` and `make test-models` where pip would otherwise choose a CUDA build.
 TORCH_INDEX ?=
 UPGRADE ?=
 # No hash: its CPU builds carry other hashes and local version names (+cpu) on every index; all else is pinned by hash.
@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers campaign bench manifests lock clean check-python
+.PHONY: help env demo test lint types format test-readers test-models campaign bench manifests lock clean check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
 # An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
@@ -25,6 +25,7 @@ KEY_OF = $(shell $(PYTHON) -c 'import hashlib, os, sys; \
   print(hashlib.sha256(b"".join(parts)).hexdigest()[:16])' $(1) 2>/dev/null)
 KEY = $(call KEY_OF,pyproject.toml requirements.lock)
 READERS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-readers.lock Makefile)
+MODELS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-models.lock Makefile)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -76,6 +77,21 @@ test-readers: check-python ## read a mix back with megatron-core and datatrove, 
 	.venv-readers/bin/python $(PIP) check
 	touch $@
 
+test-models: check-python ## score with a tiny ModernBERT and with fastText, in .venv-models (CPU torch)
+	@test -e .venv-models/made-$(MODELS_KEY) || $(MAKE) --no-print-directory .venv-models/made-$(MODELS_KEY)
+	.venv-models/bin/python -m pytest -m models tests/models
+
+.venv-models/made-%:
+	rm -rf .venv-models
+	$(PYTHON) -m venv .venv-models
+	.venv-models/bin/python tests/readers/refuse_cuda.py $(TORCH) $(TORCH_INDEX)
+	.venv-models/bin/python $(PIP) install --quiet --require-hashes -r requirements.lock
+	.venv-models/bin/python $(PIP) install --quiet --require-hashes --no-deps -r requirements-models.lock
+	.venv-models/bin/python $(PIP) install --quiet --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	.venv-models/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	.venv-models/bin/python $(PIP) check
+	touch $@
+
 campaign: env ## the slow tests: fault campaigns, many examples, scale
 	@.venv/bin/python -m pytest -m campaign -n $(WORKERS); status=$$?; \
 	  if [ $$status -eq 5 ]; then echo "no test is marked campaign yet"; else exit $$status; fi
@@ -99,14 +115,19 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
+	printf '%s\n' 'transformers>=5.0' safetensors fasttext-community==0.11.9 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/models.in
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-models.lock .venv-lock/models.in
 	@set -e; head_of() { printf '# %s\n' "$$@" > .venv-lock/head; cat .venv-lock/head "$$file" > .venv-lock/whole; cp .venv-lock/whole "$$file"; }; \
 	file=requirements.lock; head_of \
 	  'Every dependency of annealmix (runtime and tests), pinned with hashes, for Python 3.10 and newer on every platform. Made by `make lock`.' \
 	  'pip install --require-hashes -r requirements.lock && pip install --no-deps --no-build-isolation -e .'; \
 	file=requirements-readers.lock; head_of \
 	  'What `make test-readers` adds to requirements.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
+	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
+	file=requirements-models.lock; head_of \
+	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'
 
 clean: ## remove what make made
-	rm -rf .venv .venv-readers .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-readers .venv-models .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

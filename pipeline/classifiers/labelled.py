@@ -1,0 +1,124 @@
+"""Labelled documents from jsonl (plain, gz, zst) and parquet files, read as strictly as training data.
+
+Each text counts once, whatever file holds its copies; copies that disagree on the label are an error, since a model that is held
+to both is held to nothing. A row that cannot be read is an error too: a labelled set is small enough to be right.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mixtures.errors import InputError, RecipeError
+from mixtures.keys import text_digest
+from pipeline.adapters import BadRecord
+from pipeline.classifiers.scores import unreadable
+from pipeline.inputs import InputFile
+from pipeline.readers.json_lines import json_line_rows
+from pipeline.readers.parquet import parquet_rows
+from pipeline.readers.raw import RawFile
+from pipeline.readers.rows import ReadLimits, Rows, SurrogateRow
+
+SUFFIXES = {".jsonl": "jsonl", ".jsonl.gz": "jsonl.gz", ".jsonl.zst": "jsonl.zst", ".parquet": "parquet"}
+_HOLDOUT_KEY = b"annealmix-holdout-1"
+
+
+@dataclass(frozen=True)
+class LabelColumns:
+    """Which columns to read. positive: the label's value that is the positive class; None: labels are 0 or 1, false or true."""
+
+    text: str = "text"
+    label: str = "label"
+    positive: str | None = None
+
+
+class Labelled(NamedTuple):
+    """One distinct document. place: file and row of its first copy."""
+
+    digest: bytes
+    text: str
+    positive: bool
+    place: str
+
+
+class LabelledSet(NamedTuple):
+    """documents: in the order of digests. num_copies: rows whose text was there already. inputs: name and sha256 (hex) of each file."""
+
+    documents: list[Labelled]
+    num_copies: int
+    inputs: list[tuple[str, str]]
+
+
+def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) -> LabelledSet:
+    """Read every row of the files.
+
+    Raises:
+        RecipeError: a file's name ends in none of the known suffixes.
+        InputError: a file is missing or damaged, a row has no text or no label, or copies of a text disagree on the label.
+    """
+    columns = columns or LabelColumns()
+    found: dict[bytes, Labelled] = {}
+    inputs: list[tuple[str, str]] = []
+    num_rows = 0
+    for path in paths:
+        raw = RawFile(_input(path))
+        with raw:
+            for row, record in _rows(raw, path, columns):
+                document = _labelled(record, f"{path}: row {row}", columns)
+                num_rows += 1
+                first = found.setdefault(document.digest, document)
+                if first.positive != document.positive:
+                    raise InputError(f"{document.place}: has another label than the same text at {first.place}; label it once")
+        inputs.append((path.name, raw.sha256))
+    return LabelledSet([found[digest] for digest in sorted(found)], num_rows - len(found), sorted(inputs))
+
+
+def held_out(digest: bytes, bound: int) -> bool:
+    """Whether a document belongs to the held-out part: its keyed hash, 64 bits, lies below the bound.
+
+    All copies of a text share the digest, so none is on both sides. The hash is not the order key: a mix's key range says nothing
+    about this split.
+    """
+    return int.from_bytes(blake2b(digest, digest_size=8, key=_HOLDOUT_KEY).digest(), "little") < bound
+
+
+def _input(path: Path) -> InputFile:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return InputFile(path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+def _rows(raw: RawFile, path: Path, columns: LabelColumns) -> Rows:
+    layout = next((layout for suffix, layout in SUFFIXES.items() if path.name.endswith(suffix)), None)
+    if layout is None:
+        raise RecipeError(f"{path}: labelled documents are read from {', '.join(SUFFIXES)}; rename or convert the file")
+    if layout == "parquet":
+        return parquet_rows(raw, (columns.text,), (columns.text, columns.label), ReadLimits())
+    return json_line_rows(raw, layout, ReadLimits(), Counter())  # a byte order mark is harmless and needs no count
+
+
+def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:
+    if isinstance(record, BadRecord):
+        raise InputError(f"{place}: cannot be read ({record}); mend or remove it")
+    if not isinstance(record, dict) or isinstance(record, SurrogateRow):
+        raise InputError(f"{place}: is no object, or holds lone surrogates; mend or remove it")
+    missing = [name for name in (columns.text, columns.label) if name not in record]
+    if missing:
+        raise InputError(f"{place}: has no {' and no '.join(map(repr, missing))}; it has {', '.join(sorted(record))}; name the columns")
+    text, label = record[columns.text], record[columns.label]
+    if not isinstance(text, str) or not text.strip():
+        raise InputError(f"{place}: {columns.text!r} is {'empty' if isinstance(text, str) else type(text).__name__}; a text is needed")
+    if columns.positive is not None and isinstance(label, str | int) and not isinstance(label, bool):
+        positive = str(label) == columns.positive
+    elif columns.positive is None and isinstance(label, bool | int) and label in (0, 1):
+        positive = bool(label)
+    else:
+        wanted = "0, 1, false or true" if columns.positive is None else "text or a whole number"
+        raise InputError(f"{place}: {columns.label!r} is {label!r}; a label is {wanted}; name the positive class, or mend the row")
+    return Labelled(text_digest(text.encode("utf-8")), text, positive, place)

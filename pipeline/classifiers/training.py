@@ -1,0 +1,153 @@
+"""Train a linear filter from labelled documents: hold out a part, train on the rest, measure, pick a threshold, write.
+
+    weights.safetensors    the model, as `linear` reads it
+    report.json            inputs, settings, counts, the picked threshold and the whole curve; integers and text only
+    curve.svg              recall, precision and share removed over the threshold
+
+The same documents make the same weights, threshold and curve, in whatever order, files or copies they come, on every machine. The
+weights are those that were measured: the held-out part is never trained on afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixtures.errors import InputError, RecipeError
+from mixtures.keys import key_bound
+from pipeline.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point
+from pipeline.classifiers.curve_picture import curve_svg
+from pipeline.classifiers.labelled import LabelColumns, Labelled, LabelledSet, held_out, read_labelled
+from pipeline.classifiers.linear import LinearClassifier
+from pipeline.classifiers.linear_training import LinearSettings, train_linear
+from pipeline.classifiers.tensor_file import write_whole
+
+WEIGHTS, REPORT, PICTURE = "weights.safetensors", "report.json", "curve.svg"
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the threshold is picked for; at most one. Both are exact decimals.
+
+    recall: the largest threshold that flags at least this share of the held-out positive documents.
+    removal: the smallest threshold that flags at most this share of all held-out documents.
+    Neither: 0.5.
+    """
+
+    recall: Decimal | None = None
+    removal: Decimal | None = None
+
+    def threshold(self, curve: Curve) -> int:
+        """The picked threshold, millionths."""
+        if self.recall is not None and self.removal is not None:
+            raise RecipeError(f"recall {self.recall} and removal {self.removal} are both asked; ask for one, read the other off the curve")
+        if self.recall is not None:
+            return curve.for_recall(Fraction(self.recall))
+        return DEFAULT_THRESHOLD if self.removal is None else curve.for_removal(Fraction(self.removal))
+
+    def __str__(self) -> str:
+        if self.recall is not None:
+            return f"largest threshold with recall >= {self.recall}"
+        return "0.5" if self.removal is None else f"smallest threshold with removal <= {self.removal}"
+
+
+@dataclass(frozen=True)
+class TrainedFilter:
+    """What was made. digest: of the classifier, for a filter to pin. chosen: the held-out part at the picked threshold."""
+
+    folder: Path
+    digest: str
+    chosen: Point
+    points: list[Point]
+    report: dict[str, Any]
+
+
+def train_filter(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    columns: LabelColumns | None = None,
+    holdout: Decimal = Decimal("0.2"),
+    goal: Goal | None = None,
+    settings: LinearSettings | None = None,
+) -> TrainedFilter:
+    """Train, measure and write the three files into the folder `out`.
+
+    Args:
+        paths: labelled documents, jsonl or parquet.
+        holdout: share of the documents, by digest, that is held out.
+    Raises:
+        RecipeError: options out of range, or `out` is there already and not an empty folder.
+        InputError: the documents cannot be read, or one of the classes is absent on one side.
+    """
+    goal, settings = goal or Goal(), settings or LinearSettings()
+    if not 0 < holdout < 1:
+        raise RecipeError(f"a holdout of {holdout} is asked; it is a share above 0 and below 1")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out}: is there already; name a new folder, since a filter that is in use must not change")
+    found = read_labelled(paths, columns)
+    bound = key_bound(holdout)
+    training = [document for document in found.documents if not held_out(document.digest, bound)]
+    measuring = [document for document in found.documents if held_out(document.digest, bound)]
+    for name, part in (("training", training), ("held-out", measuring)):
+        if len({document.positive for document in part}) != 2:
+            raise InputError(
+                f"{name} documents: {_counts(part)['positive']:,} of {len(part):,} are positive; both classes are needed: label more"
+            )
+    weights = train_linear([document.text for document in training], [document.positive for document in training], settings)
+    with _whole_folder(out) as folder:
+        weights.save(folder / WEIGHTS)
+        classifier = LinearClassifier.open(folder / WEIGHTS)  # what is measured is what was written
+        curve = Curve(classifier.score([document.text for document in measuring]), np.array([document.positive for document in measuring]))
+        chosen, points = curve.at(goal.threshold(curve)), curve.points()
+        report = {
+            "classifier": {"kind": "linear", "digest": classifier.digest, "weights": WEIGHTS},
+            "settings": {name: str(value) if isinstance(value, float) else value for name, value in asdict(settings).items()},
+            "holdout": str(holdout),
+            "documents": _document_counts(found, training, measuring),
+            "inputs": [{"name": name, "sha256": sha256} for name, sha256 in found.inputs],
+            "rule": str(goal),
+            "chosen": _point(chosen),
+            "curve": [_point(point) for point in points],
+            "unit": "thresholds, scores and ratios in millionths; a document is flagged if its score is greater than the threshold",
+        }
+        write_whole(folder / PICTURE, curve_svg(points, chosen, f"{len(measuring):,} held-out documents").encode("utf-8"))
+        write_whole(folder / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii"))
+    return TrainedFilter(out, classifier.digest, chosen, points, report)
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """A folder that takes the name `out` when the block is done; after an error nothing of it is left."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        partial.replace(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _document_counts(found: LabelledSet, training: list[Labelled], measuring: list[Labelled]) -> dict[str, Any]:
+    return {"distinct": len(found.documents), "copies": found.num_copies, "training": _counts(training), "held_out": _counts(measuring)}
+
+
+def _counts(documents: list[Labelled]) -> dict[str, int]:
+    positive = sum(document.positive for document in documents)
+    return {"positive": positive, "negative": len(documents) - positive}
+
+
+def _point(point: Point) -> dict[str, int | None]:
+    return asdict(point) | {"precision": point.precision, "recall": point.recall, "f1": point.f1, "removal": point.removal}
