@@ -100,6 +100,7 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit.add_argument(
         "--against", type=Path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
     )
+    audit.add_argument("--full", action="store_true", help="compare repeated documents token by token as well")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     audit.set_defaults(command=_audit)
 
@@ -186,7 +187,7 @@ def _build(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from pipeline import auditing
 
-    return auditing.run(options.mix, options.against, as_json=options.json)
+    return auditing.run(options.mix, options.against, full=options.full, as_json=options.json)
 
 
 def _store(options: argparse.Namespace) -> int:

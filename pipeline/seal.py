@@ -156,7 +156,7 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
             raise AnnealmixError(
                 f"{folder}: {source['name']} strays {measured[index]} / total tokens from its share, proven are {bounds[index]} / 2 total"
             )
-        deviation = {"bound_tokens": bounds[index] // (2 * sum(quotas)), "measured_tokens": -(-measured[index] // sum(quotas))}
+        deviation = {"bound_tokens": -(-bounds[index] // (2 * sum(quotas))), "measured_tokens": -(-measured[index] // sum(quotas))}
         sources.append({**source, "realised_tokens": realised[index], "cut": _cut(selections[index].cut), "deviation": deviation})
     chunks = [chunk for record in records for chunk in record["chunks"]]
     hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX)}

@@ -21,13 +21,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
+from pipeline.report import say
 
 STORE_FORMAT = 1
 LEDGER_FORMAT = 1
@@ -174,17 +175,28 @@ class Store:
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock on a file, waiting for another holder, who is named."""
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            from pipeline.report import say
-
-            say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with _acquired(path, what) as file:
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()} on {os.uname().nodename}")
         file.flush()
         yield
+
+
+@contextmanager
+def _acquired(path: Path, what: str) -> Iterator[TextIO]:
+    """The locked file. A holder may delete it when it is done, so what was waited for may be no longer the file at the path."""
+    told = False
+    while True:
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                if not told:
+                    say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
+                    told = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield file
+                return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ def stretches(draw):
     """Sizes of documents and an arbitrary order of consecutive stretches of them."""
     sizes = draw(SIZES)
     cuts = sorted({0, len(sizes), *draw(st.lists(st.integers(0, len(sizes)), max_size=4))})
-    return sizes, draw(st.permutations(list(zip(cuts, cuts[1:], strict=False))))
+    return sizes, draw(st.permutations(list(pairwise(cuts))))
 
 
 @given(stretches(), st.sampled_from([("uint16", 8, 2), ("int32", 4, 4)]))
