@@ -37,7 +37,7 @@ def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
     if not prefix.with_name(f"{prefix.name}.bin").is_file():
         raise RecipeError(f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx")
     if others:
-        raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so nothing can be compared with --against; give the folder of a mix")
+        raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the folder of a mix")
     with _Hashing() as hashing:
         return audit_bare(prefix, progress=hashing.update)
 

@@ -4,7 +4,7 @@
     select   sorts and deduplicates by key partition (pipeline.select)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the two stages go on
     write    the stream, slice by slice (pipeline.write)
-    seal     manifest, flush, rename into place (pipeline.seal)
+    seal     manifest, flush, rename into place (pipeline.seal, pipeline.output)
 
 The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
 command: every unit that was done stays done.
@@ -12,11 +12,6 @@ command: every unit that was done stays done.
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -30,7 +25,7 @@ from mixtures.quotas import Quotas, Size, Supply, asked_quotas, resolve_quotas
 from mixtures.recipe import LoadedRecipe
 from mixtures.selection import select
 from mixtures.source import SourceDefinition
-from pipeline import intake, seal
+from pipeline import intake, output, seal
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, tested_tokenizer
 from pipeline.intake import SourceInputs
@@ -38,7 +33,7 @@ from pipeline.records import is_done
 from pipeline.report import progress, say
 from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
 from pipeline.stage import Plan
-from pipeline.store import Store, TokenRule, locked, short_key, token_folder_name
+from pipeline.store import Store, TokenRule, short_key, token_folder_name
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
 
@@ -74,23 +69,11 @@ def build(request: BuildRequest) -> manifests.Manifest:
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
     """
-    _refuse_foreign_output(request)
+    output.refuse_foreign(request.out, request.recipe.digest, seal.size_json(request.size))
     store = Store(request.store)
     with store.lock():
         store.sweep()
         return _Build(request, store).run()
-
-
-def _refuse_foreign_output(request: BuildRequest) -> None:
-    """Say before any work that the output's place is taken by something that this command would not build."""
-    out = request.out
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / manifests.MANIFEST).is_file():
-        raise RecipeError(f"{out}: exists and is no mix (no {manifests.MANIFEST}); choose another --out")
-    found = manifests.load(out)
-    if (found["recipe_digest"], found["size"]) != (request.recipe.digest, seal.size_json(request.size)):
-        raise RecipeError(f"{out}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
 
 
 class _Build:
@@ -287,9 +270,9 @@ class _Build:
             "format": WRITE_FORMAT,
         }
         described = seal.describe(self.request.recipe, self.request.size, layout, quotas, selections, eligible, self.inputs)
-        with _building(self.request.out, short_key([plan, described])) as folder:
+        with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
-                return self._finished(described)
+                return output.finished(self.request.out, described, layout)
             plan["folder"] = str(folder)
             prepare_folder(folder, layout, quotas.total, documents)
             with progress(
@@ -297,7 +280,7 @@ class _Build:
             ):
                 self.request.executor.execute(Write, plan, folder / "work")
             sealed = seal.seal(folder, described, selections, len(plan["units"]))
-            _publish(folder, self.request.out)
+            output.publish(folder, self.request.out)
             return sealed
 
     def _segment_files(self) -> list[list[str]]:
@@ -308,18 +291,6 @@ class _Build:
             for group, _ in self.inputs[source.definition.name].groups
             for _ in group.segment_rows
         ]
-
-    def _finished(self, described: dict[str, Any]) -> manifests.Manifest:
-        """The manifest of a mix that is at its place already, if it is the one that was asked for."""
-        found = manifests.load(self.request.out)
-        different = [name for name, value in described.items() if not _says(found.get(name), value)]
-        if different:
-            raise RecipeError(
-                f"{self.request.out}: holds another mix (its {', '.join(different)} differ from what this command builds); "
-                "choose another --out, or delete it"
-            )
-        say(f"{self.request.out}: built already, identity {found['identity']}")
-        return found
 
 
 def _by_where(definition: SourceDefinition) -> str:
@@ -336,15 +307,6 @@ def _excluded_sources(recipe: LoadedRecipe) -> list[Source]:
     ]
 
 
-def _says(found: Any, described: Any) -> bool:
-    """Whether a sealed value is the described one; sealing adds fields to the sources."""
-    if isinstance(found, dict) and isinstance(described, dict):
-        return all(name in found and _says(found[name], value) for name, value in described.items())
-    if isinstance(found, list) and isinstance(described, list):
-        return len(found) == len(described) and all(map(_says, found, described))
-    return bool(found == described)
-
-
 def _hex_range(keys: KeyRange) -> list[str]:
     return [f"{keys[0]:x}", f"{keys[1]:x}"]
 
@@ -352,38 +314,3 @@ def _hex_range(keys: KeyRange) -> list[str]:
 def _unit_is_done(folder: str, ranges: list[list[str]], rule: TokenRule) -> bool:
     path = Path(folder)
     return is_done(path / "ledger") and all(is_done(path / token_folder_name(rule, (int(low, 16), int(high, 16)))) for low, high in ranges)
-
-
-@contextmanager
-def _building(out: Path, key: str) -> Iterator[Path | None]:
-    """Hold the folder in which a mix is built, beside its final place; None if something is at the final place already.
-
-    What an earlier build of the same mix left there is kept, of another mix removed.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lock = out.parent / f".{out.name}.lock"
-    with locked(lock, f"output {out}"):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            try:
-                yield None
-            finally:
-                lock.unlink(missing_ok=True)
-            return
-        for left in out.parent.glob(f".{glob.escape(out.name)}.building-*"):
-            if left.name != f".{out.name}.building-{key}":
-                shutil.rmtree(left)
-        folder = out.parent / f".{out.name}.building-{key}"
-        folder.mkdir(exist_ok=True)
-        yield folder
-        lock.unlink(missing_ok=True)
-
-
-def _publish(folder: Path, out: Path) -> None:
-    for name in ("slices", "work"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    if out.exists():
-        out.rmdir()
-    os.rename(folder, out)
-    handle = os.open(out.parent, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)

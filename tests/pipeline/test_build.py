@@ -277,7 +277,8 @@ def test_a_truncated_file_of_the_store_is_an_error_and_not_another_mix(tmp_path,
 
 def test_a_missing_partition_file_of_the_store_is_an_error(tmp_path, data):
     built(tmp_path, {"a": {"tokens": 300}}, "one")
-    next((tmp_path / "store" / "select").glob("*/p0000/a.digest")).unlink()
+    for path in (tmp_path / "store" / "select").glob("*/p0000/a.digest"):
+        path.unlink()
     with pytest.raises(ManifestError, match="missing"):
         built(tmp_path, {"a": {"tokens": 200}}, "two")
 
