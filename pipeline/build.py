@@ -12,6 +12,7 @@ command: every unit that was done stays done.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -32,9 +33,10 @@ from pipeline.intake import SourceInputs
 from pipeline.records import is_done
 from pipeline.report import progress, say
 from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
-from pipeline.stage import Plan
+from pipeline.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key, token_folder_name
 from pipeline.tokenizing import Tokenizer, find_tokenizer
+from pipeline.verify import Verify
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
 
 
@@ -88,6 +90,7 @@ class _Build:
             Source(name, request.recipe.definitions[name], item.key_range, excluded=False) for name, item in self.recipe.sources.items()
         ]
         self.ceilings: dict[str, int] = {}
+        self.trusted: set[Path] = set()  # folders that this build wrote or verified
 
     def run(self) -> manifests.Manifest:
         self.ceilings = self._first_ceilings()
@@ -174,8 +177,9 @@ class _Build:
         }
         if units:
             say(f"ingest: {len(units)} groups of input files to read")
-            with progress("ingest", len(units), lambda: sum(_unit_is_done(unit["folder"], unit["ranges"], self.rule) for unit in units)):
+            with progress("ingest", len(units), lambda: sum(all(map(is_done, _unit_folders(unit, self.rule))) for unit in units)):
                 self.request.executor.execute(Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
+            self.trusted.update(folder for unit in units for folder in _unit_folders(unit, self.rule))
         self.inputs = self._survey()
         for found in self.inputs.values():
             if found.new_groups:
@@ -202,7 +206,7 @@ class _Build:
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
         ranks = {name: {file.path: rank for rank, file in enumerate(found.files)} for name, found in self.inputs.items()}
-        sources = [
+        sources: list[dict[str, Any]] = [
             {
                 "name": source.name,
                 "excluded": source.excluded,
@@ -212,13 +216,18 @@ class _Build:
             }
             for source in self.sources
         ]
+        segments = [segment for source in sources for segment in source["segments"]]
+        self._verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["tokens"])))
         documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
         plan: Plan = {"partitions": num_partitions(documents), "sources": sources, "format": SELECT_FORMAT}
         folder = self.store.folder / "select" / short_key(plan)
+        partitions = [partition_folder(folder, number) for number in range(plan["partitions"])]
         plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
         folder.mkdir(parents=True, exist_ok=True)
-        todo = [unit for unit in plan["units"] if not is_done(partition_folder(folder, unit["partition"]))]
-        with progress("select", len(todo), lambda: sum(is_done(partition_folder(folder, unit["partition"])) for unit in todo)):
+        todo = [unit for unit, partition in zip(plan["units"], partitions, strict=True) if not is_done(partition)]
+        self._verify(filter(is_done, partitions))
+        self.trusted.update(partitions)
+        with progress("select", len(todo), lambda: sum(map(is_done, partitions)) - len(partitions) + len(todo)):
             self.request.executor.execute(Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
         return plan, read_eligible(folder, plan["partitions"], list(self.recipe.sources))
 
@@ -242,6 +251,13 @@ class _Build:
                     }
                 )
         return segments
+
+    def _verify(self, folders: Iterable[Path]) -> None:
+        """Hash store folders that an earlier build published; each once a build."""
+        todo = sorted(set(folders) - self.trusted)
+        self.trusted.update(todo)
+        plan: Plan = {"units": [{"folder": str(folder)} for folder in todo]}
+        self.request.executor.execute(Verify, plan, self.store.work_folder() / "verify")
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
         supplies = {
@@ -311,6 +327,7 @@ def _hex_range(keys: KeyRange) -> list[str]:
     return [f"{keys[0]:x}", f"{keys[1]:x}"]
 
 
-def _unit_is_done(folder: str, ranges: list[list[str]], rule: TokenRule) -> bool:
-    path = Path(folder)
-    return is_done(path / "ledger") and all(is_done(path / token_folder_name(rule, (int(low, 16), int(high, 16)))) for low, high in ranges)
+def _unit_folders(unit: Unit, rule: TokenRule) -> list[Path]:
+    """What an ingest unit publishes, or has published before."""
+    folder = Path(unit["folder"])
+    return [folder / "ledger", *(folder / token_folder_name(rule, (int(low, 16), int(high, 16))) for low, high in unit["ranges"])]

@@ -82,7 +82,7 @@ def finished(out: Path, described: manifests.Manifest, layout: Layout) -> manife
     different = [name for name, value in described.items() if not _says(found.get(name), value)]
     if different:
         raise RecipeError(
-            f"{out}: holds another mix (its {', '.join(different)} differ from what this command builds); choose another --out, or delete it"
+            f"{out}: holds another mix ({', '.join(different)} differ from what this command builds); choose another --out, or delete it"
         )
     tokens = out / TOKENS
     if not tokens.is_file() or tokens.stat().st_size != described["total_tokens"] * layout.token_bytes:

@@ -24,7 +24,7 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
 from pipeline.intake import SourceInputs
-from pipeline.records import sync, write_json, write_whole
+from pipeline.records import file_hash, sync, write_json, write_whole
 from pipeline.select import Eligible
 from pipeline.write import INDEX, TOKENS, Layout, read_slices
 
@@ -159,7 +159,7 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
         deviation = {"bound_tokens": -(-bounds[index] // (2 * sum(quotas))), "measured_tokens": -(-measured[index] // sum(quotas))}
         sources.append({**source, "realised_tokens": realised[index], "cut": _cut(selections[index].cut), "deviation": deviation})
     chunks = [chunk for record in records for chunk in record["chunks"]]
-    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX)}
+    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX, blake3.AUTO)}
     for name in ("documents", "provenance"):
         hashes[f"{name}_parts"] = [record[name] for record in records]
         hashes[name] = root_hash(hashes[f"{name}_parts"])
@@ -173,11 +173,6 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
 
 def _cut(cut: Cut | None) -> dict[str, int] | None:
     return {"kept_tokens": cut.kept_tokens, "num_tokens": cut.num_tokens, "document": cut.document} if cut else None
-
-
-def file_hash(path: Path) -> str:
-    """BLAKE3 of a whole file, hex."""
-    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
 
 
 def _how() -> dict[str, Any]:

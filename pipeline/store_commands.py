@@ -43,10 +43,7 @@ def show(folder: Path, *, as_json: bool) -> None:
     if as_json:
         report.result(rows)
         return
-    table = [
-        [row["source"], *(f"{row[name]:,}" for name in COUNTS), report.size(row["bytes"])]
-        for row in rows
-    ]
+    table = [[row["source"], *(f"{row[name]:,}" for name in COUNTS), report.size(row["bytes"])] for row in rows]
     report.table(str(folder), ["source", *(name.replace("_", " ") for name in COUNTS), "size"], table)
 
 
