@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixtures.errors import AnnealmixError, RecipeError
+from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 
 if TYPE_CHECKING:
     from mixtures.quotas import Size
@@ -28,22 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
     try:
-        return int(options.command(options))
+        status = int(options.command(options))
+        sys.stdout.flush()
+        return status
     except AnnealmixError as error:
         for line in str(error).splitlines():
             _complain(line)
         return error.exit_code
+    except BrokenPipeError:  # whoever read the answer has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        _complain(
-            f"{error.filename or 'input/output'}: {error.strerror or error}; nothing was published, the same command goes on from here"
-        )
+        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}; when that is mended, the same command goes on from here")
         return 1
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on from here")
         return 1
     except Exception:
         traceback.print_exc()
-        _complain("this is a defect of annealmix; nothing was published")
+        _complain("this is a defect of annealmix; please report it with the lines above")
         return 1
 
 
@@ -106,8 +109,10 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    store = commands.add_parser("store", help="look at a token store, or free what no source has any more")
-    store.add_argument("action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete selections, logs and left-overs")
+    store = commands.add_parser("store", help="look at a token store, or free the space of selections, logs and left-overs")
+    store.add_argument(
+        "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
+    )
     store.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
@@ -158,7 +163,7 @@ def _plan(options: argparse.Namespace) -> int:
         planning.show(plan)
     for line in plan["shortages"]:
         _complain(line)
-    return 5 if plan["shortages"] else 0
+    return SupplyError.exit_code if plan["shortages"] else 0
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Sealing a mix: everything that the slices counted is added up, held against what was selected, and written down.
 
-A mix is sealed only if every source's tokens and documents, as counted from the bytes that were read back, are those of its resolved quota.
+A mix is sealed only if the bytes that were read back are those that were gathered, every document ends in EOD in them, and every
+source's tokens and documents are those of its resolved quota.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def describe(
         "name": recipe.recipe.name,
         "recipe": recipe.canonical(),
         "recipe_digest": recipe.digest,
-        "size": size_json(size),
+        "size": size.as_json(),
         "tokenizer": {
             "name": recipe.tokenizer.name,
             "digest": recipe.tokenizer.digest,
@@ -91,11 +91,6 @@ def describe(
         "revisions": {name: origin for name, found in sorted(inputs.items()) if (origin := _revision(found))},
         "inputs": {name: _inputs(found) for name, found in sorted(inputs.items())},
     }
-
-
-def size_json(size: Size) -> dict[str, str]:
-    """A size as a manifest holds it; empty for the whole recipe."""
-    return {name: str(value) for name, value in asdict(size).items() if value is not None}
 
 
 def _by_name(selections: list[Selection]) -> list[tuple[str, Selection]]:
@@ -144,8 +139,15 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
     quotas = [selection.quota for selection in selections]
     realised = np.sum([record["source_tokens"] for record in records], axis=0).tolist()
     documents = np.sum([record["source_documents"] for record in records], axis=0).tolist()
-    if realised != quotas or documents != [selection.documents for selection in selections]:
-        raise AnnealmixError(f"{folder}: the bytes hold {realised} tokens in {documents} documents by source, {quotas} were selected")
+    selected = [selection.documents for selection in selections]
+    if realised != quotas or documents != selected:
+        raise AnnealmixError(
+            f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD by source; "
+            f"{quotas} and {selected} were selected"
+        )
+    eod_tokens = sum(record["eod_tokens"] for record in records)
+    if eod_tokens != sum(selected) and (described["tokenizer"]["special_tokens"] == "text" or eod_tokens < sum(selected)):
+        raise AnnealmixError(f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents")
     for name in (TOKENS, INDEX):
         sync(folder / name)
     bounds = deviation_bound(quotas, [selection.longest for selection in selections])
@@ -163,9 +165,7 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
     for name in ("documents", "provenance"):
         hashes[f"{name}_parts"] = [record[name] for record in records]
         hashes[name] = root_hash(hashes[f"{name}_parts"])
-    manifest = manifests.sealed(
-        {**described, "sources": sources, "eod_tokens": sum(record["eod_tokens"] for record in records), "hashes": hashes}
-    )
+    manifest = manifests.sealed({**described, "sources": sources, "eod_tokens": eod_tokens, "hashes": hashes})
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
     return manifest

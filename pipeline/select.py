@@ -196,7 +196,7 @@ def _write_source(
             f"{folder}: {source['name']} has documents below its ceiling without tokens; the store is not what the plan says"
         )
     ends = np.cumsum(num_tokens, dtype=np.uint64)
-    for name in ("order_key", "digest", "num_tokens", "offset", "token_file", "segment", "ledger_row"):
+    for name in ("digest", "num_tokens", "offset", "token_file", "segment", "ledger_row"):
         write_column(folder, name, arrays[name][within], f"{source['name']}.")
     write_column(folder, "start", ends - num_tokens, f"{source['name']}.")
     copies = np.bincount(survivor[mine & ~first], minlength=len(sources)).tolist()

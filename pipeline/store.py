@@ -8,7 +8,8 @@
 
 NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens. A group is a few input files that were read
 together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a
-contiguous stretch of rows of each segment. Nothing here is changed once it is published; `annealmix store gc` is the only deletion.
+contiguous stretch of rows of each segment. Nothing here is changed once it is published. `annealmix store gc` deletes what can be
+made again without reading a source; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ STORE_FORMAT = 1
 LEDGER_FORMAT = 1
 TOKENS_FORMAT = 1
 
-LEDGER_COLUMNS = ("order_key", "digest", "file", "row", "num_bytes")
+
+def hex_range(keys: KeyRange) -> list[str]:
+    """A key range as plans and manifests hold it: two hex numbers, the upper one may be 2^64."""
+    return [f"{keys[0]:x}", f"{keys[1]:x}"]
 
 
 def short_key(value: Any) -> str:

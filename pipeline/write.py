@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.columns import read_column
-from pipeline.records import read_json, sync, write_json
+from pipeline.records import DONE, read_json, sync, write_json
 from pipeline.segments import prefix
 from pipeline.select import Eligible, ledger_segments, read_eligible, token_files
 from pipeline.stage import Plan, Stage, Unit
@@ -66,10 +67,7 @@ def part_name(number: int) -> str:
 
 
 class Write(Stage):
-    """Plan: folder, layout, total_documents, total_tokens, eod_id, select {folder, partitions, sources}, selections, files, units.
-
-    files: paths of each ledger segment's inputs. Unit: slice.
-    """
+    """Plan: folder, layout, total_documents, total_tokens, eod_id, select {folder, partitions, sources}, selections, units. Unit: slice."""
 
     name = "write"
 
@@ -113,27 +111,34 @@ class _Mix:
         self.names = [selection.source for selection in self.selections]
         eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"]["partitions"], self.names)
         self.eligible: list[Eligible] = [eligible[name] for name in self.names]
-        self.orders = [SourceOrder(selection, _cached(item)) for selection, item in zip(self.selections, self.eligible, strict=True)]
+        self.orders = [
+            SourceOrder(selection, lru_cache(maxsize=None)(item.lengths))  # a merge asks for the same mapping document by document
+            for selection, item in zip(self.selections, self.eligible, strict=True)
+        ]
         self.quotas = [selection.quota for selection in self.selections]
         self.token_files = token_files(sources)
         self.segments = ledger_segments(sources)
-        self.files: list[list[str]] = plan["files"]
+        self._paths = lru_cache(maxsize=None)(self._input_paths)
 
     def write_slice(self, number: int) -> dict[str, Any]:
         """Write the bytes, index entries and table parts of a slice. Returns its record."""
         begin = number * self.layout.slice_tokens
         end = min(begin + self.layout.slice_tokens, self.total_tokens)
         placed = place(self.orders, begin, end)
-        source_tokens = np.zeros(len(self.names), np.int64)
+        source_tokens, source_documents = np.zeros(len(self.names), np.int64), np.zeros(len(self.names), np.int64)
         chunks, num_eod = [], 0
         with (self.folder / TOKENS).open("r+b") as file:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
                 _write_at(file.fileno(), low * self.layout.token_bytes, memoryview(tokens.data).cast("B"))
-                written = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
-                chunks.append(blake3(written).hexdigest())
-                num_eod += int(np.count_nonzero(np.frombuffer(written, self.layout.dtype) == self.eod_id))
+                content = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
+                chunks.append(blake3(content).hexdigest())
+                written = np.frombuffer(content, self.layout.dtype)
+                if not np.array_equal(written, tokens):
+                    raise AnnealmixError(f"{self.folder / TOKENS}: tokens {low:,} to {high:,} read back are not those that were written")
+                num_eod += int(np.count_nonzero(written == self.eod_id))
+                source_documents += self._documents_ending(placed, written, low)
             os.fsync(file.fileno())
         starting = _starting_in(placed, begin)
         self._write_index(starting)
@@ -141,11 +146,18 @@ class _Mix:
             "chunks": chunks,
             "eod_tokens": num_eod,
             "source_tokens": source_tokens.tolist(),
-            "source_documents": np.bincount(starting.source, minlength=len(self.names)).tolist(),
+            "source_documents": source_documents.tolist(),
             "documents": len(starting.source),
             "deviation": [str(value) for value in deviation(starting.before, starting.source, starting.num_tokens, self.quotas)],
             **self._write_tables(number, starting),
         }
+
+    def _documents_ending(self, placed: Placed, written: npt.NDArray[Any], low: int) -> Int64s:
+        """Documents of each source whose last token, as written from token `low` on, is EOD."""
+        last = placed.first_token + placed.num_tokens - 1 - low
+        here = np.flatnonzero((last >= 0) & (last < len(written)))
+        whole = here[written[last[here]] == self.eod_id]
+        return np.bincount(placed.source[whole], minlength=len(self.names))
 
     def _gather(self, placed: Placed, low: int, high: int, source_tokens: Int64s) -> npt.NDArray[Any]:
         """Tokens [low, high) of the stream. Adds to source_tokens what each source gave."""
@@ -233,6 +245,10 @@ class _Mix:
             columns["file"][mine], columns["row"][mine] = self._origins(found["segment"], found["ledger_row"])
         return columns
 
+    def _input_paths(self, ledger: Path) -> npt.NDArray[Any]:
+        """Paths of a ledger's input files, as its `file` column counts them."""
+        return np.array([file["path"] for file in read_json(ledger / DONE)["inputs"]], object)
+
     def _origins(self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """File path and row of documents, given their segment and row in its ledger."""
         files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
@@ -240,16 +256,9 @@ class _Mix:
         for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
             segment = int(segments[group[0]])
             folder, number = self.segments[segment]
-            files[group] = np.array(self.files[segment], object)[read_column(folder, "file", prefix(number))[rows[group]]]
+            files[group] = self._paths(folder)[read_column(folder, "file", prefix(number))[rows[group]]]
             file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
         return files, file_rows
-
-
-def _cached(eligible: Eligible) -> Any:
-    """Keep each partition's mapping open: a merge asks for them document by document."""
-    from functools import lru_cache
-
-    return lru_cache(maxsize=None)(eligible.lengths)
 
 
 def _starting_in(placed: Placed, begin: int) -> Placed:
@@ -277,8 +286,6 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
         file.truncate(indexed.file_size(total_documents))
     with (folder / INDEX).open("r+b") as file:
         file.write(indexed.header(total_documents, np.dtype(layout.dtype).name))
-        if total_documents == 0:
-            raise AnnealmixError(f"{folder}: the selection holds no document")
 
 
 def read_slices(folder: Path, count: int) -> list[dict[str, Any]]:

@@ -57,12 +57,6 @@ def test_missing_ranges_are_what_the_present_ones_leave(present, wanted):
     assert all(left[1] < right[0] for left, right in pairwise(missing))
 
 
-@given(st.lists(BOUNDS.filter(lambda bounds: bounds[0] < bounds[1]), max_size=5))
-def test_ranges_are_disjoint_exactly_if_no_key_lies_in_two(ranges):
-    all_keys = [key for low, high in ranges for key in range(low, high)]
-    assert keys.disjoint(ranges) == (len(all_keys) == len(set(all_keys)))
-
-
 @given(
     st.lists(
         st.tuples(
