@@ -75,7 +75,7 @@ class _Build:
         self.recipe = request.recipe.recipe
         tokenizer = request.recipe.tokenizer
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
-        self.sources = sources_of(request.recipe)
+        self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
         self.inputs = self._survey()
         self.trusted: set[Path] = set()
@@ -101,9 +101,8 @@ class _Build:
 
     def _survey(self) -> dict[str, SourceInputs]:
         """The inputs of every definition, by its name."""
-        definitions = {source.definition.name: source.definition for source in self.sources}
-        data = self.request.data or self.request.recipe.data
-        found = {name: intake.survey(self.store, definition, data) for name, definition in definitions.items()}
+        definitions = {source.definition.name: source for source in self.sources}
+        found = {name: intake.survey(self.store, source.definition, source.data) for name, source in definitions.items()}
         intake.refuse_shared_files(found)
         return found
 
@@ -132,7 +131,7 @@ class _Build:
             self.trusted.update(folder for done in folders for folder in done)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
-        intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.mine}, self.recipe.max_quarantined)
+        intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.definition.name], self.rule) for source in self.sources]

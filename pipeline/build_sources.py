@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from mixtures.errors import SupplyError
+from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan import CEILING_MARGIN, SupplyEstimate
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas
@@ -30,13 +31,14 @@ PROBE_BYTES = 1 << 20  # text that a probe tokenizes
 class BuildSource:
     """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
 
-    ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
+    data: folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
     """
 
     name: str
     definition: SourceDefinition
     keys: KeyRange
     excluded: bool
+    data: Path | None
     ceiling: int
 
     @property
@@ -50,18 +52,22 @@ class BuildSource:
         return self.ceiling == self.keys[1]
 
     def as_selected(self, inputs: SourceInputs, rule: TokenRule) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the token folders of its range."""
+        """The source as a select plan lists it: its ledger segments, with the token folders of its range.
+
+        The records' digests make the plan, and so its key, another one when what the folders hold is another.
+        """
         ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
         segments = []
         for group, _ in inputs.groups:
             tokens = [
-                [str(item.folder), *hex_range(item.keys)]
+                [str(item.folder), *hex_range(item.keys), item.digest]
                 for item in group.token_ranges(rule)
                 if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
             ]
             file_ranks = [ranks[file["path"]] for file in group.inputs]
             for number in range(len(group.segment_rows)):
-                segments.append({"ledger": str(group.ledger), "segment": number, "file_ranks": file_ranks, "tokens": tokens})
+                ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
+                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens})
         return {
             "name": self.name,
             "excluded": self.excluded,
@@ -71,15 +77,36 @@ class BuildSource:
         }
 
 
-def sources_of(recipe: LoadedRecipe) -> list[BuildSource]:
-    """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized yet."""
-    excluded = [
-        (f"{other.recipe.name}/{name}", other.definitions[name], request.key_range, True)
-        for other in recipe.excluded
-        for name, request in other.recipe.sources.items()
-    ]
-    mine = [(name, recipe.definitions[name], request.key_range, False) for name, request in recipe.recipe.sources.items()]
-    return [BuildSource(name, definition, keys, taken, ceiling=keys[0]) for name, definition, keys, taken in [*excluded, *mine]]
+def sources_of(recipe: LoadedRecipe, data: Path | None) -> list[BuildSource]:
+    """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized yet.
+
+    Args:
+        data: read by every source instead of the data folder of its own recipe.
+
+    Raises:
+        RecipeError: two sources mean different things by one definition name.
+    """
+    taken = [(other, f"{other.recipe.name}/{name}", name, True) for other in recipe.excluded for name in other.recipe.sources]
+    mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
+    sources = []
+    for loaded, shown, name, excluded in [*taken, *mine]:
+        keys = loaded.recipe.sources[name].key_range
+        sources.append(BuildSource(shown, loaded.definitions[name], keys, excluded, data or loaded.data, ceiling=keys[0]))
+    _refuse_ambiguous(sources)
+    return sources
+
+
+def _refuse_ambiguous(sources: list[BuildSource]) -> None:
+    """The store and the manifest know a definition by its name, so one name is one set of texts from one place."""
+    known: dict[str, BuildSource] = {}
+    for source in sources:
+        first = known.setdefault(source.definition.name, source)
+        for what, one, other in (("definition", first.definition, source.definition), ("data folder", first.data, source.data)):
+            if one != other:
+                raise RecipeError(
+                    f"sources {first.name} and {source.name} both use a definition called {source.definition.name!r}, "
+                    f"but not the same {what}; give one of the definitions another name"
+                )
 
 
 def set_first_ceilings(

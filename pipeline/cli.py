@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from fractions import Fraction
@@ -27,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C: workers end, nothing is lost
     try:
         status = int(options.command(options))
         sys.stdout.flush()
@@ -132,10 +137,12 @@ def _positive(text: str) -> int:
 
 
 def _share(text: str) -> Fraction:
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/[0-9]{1,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.01 or 1/100")
     try:
         share = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.01 or 1/100") from None
+    except ZeroDivisionError:
+        raise argparse.ArgumentTypeError(f"{text!r} divides by 0") from None
     if not 0 < share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
     return share

@@ -154,6 +154,7 @@ class _GroupReading:
             raise InputError(
                 f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store"
             )
+        ledger = read_done(self.ledger)
         for (low, high), writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
             special_strings = sum(low <= key < high for key in self.special_strings)
-            writer.publish({"segments": written, "documents_with_eod_text": special_strings})
+            writer.publish({"ledger": ledger["digest"], "segments": written, "documents_with_eod_text": special_strings})

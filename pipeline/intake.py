@@ -147,7 +147,8 @@ def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal
     """Hold the rows that were quarantined against the recipe's limit.
 
     Args:
-        inputs: by source of the mix. max_quarantined: share of a source's rows.
+        inputs: by source; those of excluded recipes too, since a document that cannot be read cannot be excluded.
+        max_quarantined: share of a source's rows.
 
     Raises:
         InputError: names every source with too many, or with rows of which not one is a document.

@@ -29,6 +29,8 @@ def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
     Raises:
         RecipeError: it holds no mix, or a mix of another recipe or size.
     """
+    if out.is_symlink():
+        raise RecipeError(f"{out}: a symbolic link; a mix appears by a rename, so name the place itself")
     if _is_free(out):
         return
     if not (out / manifests.MANIFEST).is_file():

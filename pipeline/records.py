@@ -64,6 +64,26 @@ def read_json(path: Path) -> Any:
         raise ManifestError(f"{path}: damaged ({error}); delete its folder and build again") from None
 
 
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record with its own BLAKE3, so that no figure in it can change unnoticed."""
+    write_json(path, {**record, "digest": blake3(canonical_json(record)).hexdigest()})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record that `write_record` wrote.
+
+    Raises:
+        ManifestError: it is missing, damaged, or not what its digest says.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("digest"), str):
+        raise ManifestError(f"{path}: no record of this version; delete its folder and build again")
+    found = blake3(canonical_json({name: value for name, value in record.items() if name != "digest"})).hexdigest()
+    if found != record["digest"]:
+        raise ManifestError(f"{path}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its folder and build again")
+    return record
+
+
 class FolderWriter:
     """A folder that appears under its final name only when it is whole.
 
@@ -88,7 +108,7 @@ class FolderWriter:
         for file in sorted(self.path.iterdir()):
             sync(file)
             outputs[file.name] = {"bytes": file.stat().st_size, "blake3": file_hash(file)}
-        write_json(self.path / DONE, {**record, "outputs": outputs})
+        write_record(self.path / DONE, {**record, "outputs": outputs})
         if is_done(self.final):
             return
         if self.final.exists():
@@ -130,7 +150,7 @@ def read_done(folder: Path) -> dict[str, Any]:
     Raises:
         ManifestError: the record is missing or damaged, or an output is missing or truncated.
     """
-    record: dict[str, Any] = read_json(folder / DONE)
+    record = read_record(folder / DONE)
     for name, output in record["outputs"].items():
         size = output["bytes"]
         try:

@@ -62,10 +62,11 @@ class TokenRule:
 
 @dataclass(frozen=True)
 class TokenRange:
-    """The tokens of one key range of a group."""
+    """The tokens of one key range of a group. digest: of its done-record."""
 
     folder: Path
     keys: KeyRange
+    digest: str
 
 
 class Group:
@@ -90,14 +91,18 @@ class Group:
         """Published token folders of a rule, in key order.
 
         Raises:
-            ManifestError: one is damaged.
+            ManifestError: one is damaged, or was made for another ledger than the group has now.
         """
         found = []
         for folder in self.folder.glob(f"tokens-{rule.key}-*"):
             low, high = (int(part, 16) for part in folder.name.split("-")[-2:])
             if is_done(folder):
-                read_done(folder)
-                found.append(TokenRange(folder, (low, high)))
+                record = read_done(folder)
+                if record["ledger"] != self.record["digest"]:
+                    raise ManifestError(
+                        f"{folder}: tokens of a ledger that is no longer there; delete the group {self.folder} and build again"
+                    )
+                found.append(TokenRange(folder, (low, high), record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
     def missing(self, rule: TokenRule, wanted: KeyRange) -> list[KeyRange]:

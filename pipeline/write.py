@@ -8,6 +8,7 @@ tables, and hashes what it reads back. Slices share nothing, so their number at 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +21,12 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 
 from mixtures import indexed
-from mixtures.errors import AnnealmixError
+from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.columns import read_column
-from pipeline.records import DONE, read_json, sync, write_json
+from pipeline.records import DONE, file_hash, read_json, read_record, sync, write_record
 from pipeline.segments import prefix
 from pipeline.select import Eligible, ledger_segments, read_eligible, token_files
 from pipeline.stage import Plan, Stage, Unit
@@ -34,6 +35,7 @@ WRITE_FORMAT = 1
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 TOKENS, INDEX = "tokens.bin", "tokens.idx"
+TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 
 
 @dataclass(frozen=True)
@@ -76,10 +78,10 @@ class Write(Stage):
         self._mix = _Mix(plan)
 
     def do(self, plan: Plan, unit: Unit) -> None:
-        """Write one slice."""
+        """Write one slice, unless a build that was stopped has, and what it wrote is still there."""
         record = slice_record(self._mix.folder, unit["slice"])
-        if not record.is_file():
-            write_json(record, self._mix.write_slice(unit["slice"]))
+        if not self._mix.holds(unit["slice"], record):
+            write_record(record, self._mix.write_slice(unit["slice"]))
 
 
 def selection_json(selection: Selection) -> dict[str, Any]:
@@ -120,6 +122,23 @@ class _Mix:
         self.segments = ledger_segments(sources)
         self._paths = lru_cache(maxsize=None)(self._input_paths)
 
+    def holds(self, number: int, path: Path) -> bool:
+        """Whether a slice is recorded, and its bytes, index entries and table parts are those of the record."""
+        try:
+            record = read_record(path)
+            parts = {name: file_hash(self.folder / f"{name}.parquet" / part_name(number)) for name in TABLES}
+        except (ManifestError, OSError):
+            return False
+        chunk_bytes = self.layout.chunk_tokens * self.layout.token_bytes
+        begin = number * self.layout.slice_chunks * chunk_bytes
+        chunks = [[begin + index * chunk_bytes, chunk_bytes, digest] for index, digest in enumerate(record["chunks"])]
+        return bool(
+            record["slice"] == number
+            and record["files"] == parts
+            and _has(self.folder / TOKENS, chunks)
+            and _has(self.folder / INDEX, record["index"])
+        )
+
     def write_slice(self, number: int) -> dict[str, Any]:
         """Write the bytes, index entries and table parts of a slice. Returns its record."""
         begin = number * self.layout.slice_tokens
@@ -141,8 +160,9 @@ class _Mix:
                 source_documents += self._documents_ending(placed, written, low)
             os.fsync(file.fileno())
         starting = _starting_in(placed, begin)
-        self._write_index(starting)
         return {
+            "slice": number,
+            "index": self._write_index(starting),
             "chunks": chunks,
             "eod_tokens": num_eod,
             "source_tokens": source_tokens.tolist(),
@@ -196,9 +216,10 @@ class _Mix:
                 pieces[name].append(np.full(count, run.epoch) if name == "epoch" else eligible.column(name, run.partition)[rows])
         return {name: np.concatenate(values) for name, values in pieces.items()}
 
-    def _write_index(self, starting: Placed) -> None:
+    def _write_index(self, starting: Placed) -> list[list[Any]]:
+        """Write a slice's entries of the .idx. Returns [offset, bytes, BLAKE3] of each stretch."""
         if not len(starting.source):
-            return
+            return []
         pieces = indexed.pieces(
             self.total_documents, starting.first_position, int(starting.first_token[0]), starting.num_tokens, self.layout.token_bytes
         )
@@ -206,16 +227,21 @@ class _Mix:
             for offset, content in pieces:
                 _write_at(file.fileno(), offset, memoryview(content))
             os.fsync(file.fileno())
+        return [[offset, len(content), blake3(content).hexdigest()] for offset, content in pieces]
 
-    def _write_tables(self, number: int, starting: Placed) -> dict[str, str]:
-        """Write a slice's parts of documents.parquet and provenance.parquet. Returns their hashes."""
+    def _write_tables(self, number: int, starting: Placed) -> dict[str, Any]:
+        """Write a slice's parts of documents.parquet and provenance.parquet. Returns the hashes of what they say, and of the files."""
         columns = self._table_columns(starting)
-        hashes = {}
-        for name, schema in (("documents", DOCUMENTS), ("provenance", PROVENANCE)):
+        hashes: dict[str, Any] = {"files": {}}
+        for name, schema in TABLES.items():
             path = self.folder / f"{name}.parquet" / part_name(number)
-            pq.write_table(to_arrow(schema, columns), path, compression="zstd")
-            sync(path)
+            written = path.with_name(f".{path.name}.{os.getpid()}")
+            pq.write_table(to_arrow(schema, columns), written, compression="zstd")
+            sync(written)
+            written.replace(path)
+            sync(path.parent)
             hashes[name] = part_hash(schema, columns)
+            hashes["files"][name] = file_hash(path)
         return hashes
 
     def _table_columns(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
@@ -270,6 +296,12 @@ def _starting_in(placed: Placed, begin: int) -> Placed:
     return Placed(placed.first_position + 1, placed.source[1:], placed.document[1:], placed.first_token[1:], placed.num_tokens[1:], before)
 
 
+def _has(path: Path, stretches: list[list[Any]]) -> bool:
+    """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut off by the end of the file."""
+    with path.open("rb") as file:
+        return all(blake3(os.pread(file.fileno(), count, offset)).hexdigest() == digest for offset, count, digest in stretches)
+
+
 def _write_at(handle: int, offset: int, content: memoryview) -> None:
     while content:
         written = os.pwrite(handle, content, offset)
@@ -277,9 +309,18 @@ def _write_at(handle: int, offset: int, content: memoryview) -> None:
 
 
 def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_documents: int) -> None:
-    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables and of the slices' records."""
-    for name in ("slices", "documents.parquet", "provenance.parquet"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables and of the slices' records.
+
+    What a stopped build left there stays, but for what belongs to no mix.
+    """
+    tables = [f"{name}.parquet" for name in TABLES]
+    for path in folder.iterdir():
+        if path.name not in (TOKENS, INDEX, "slices", *tables):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for name in ("slices", *tables):
+        (folder / name).mkdir(exist_ok=True)
+    for left in (path for name in tables for path in (folder / name).iterdir() if not path.name.startswith("part-")):
+        left.unlink()
     with (folder / TOKENS).open("ab") as file:
         file.truncate(total_tokens * layout.token_bytes)
     with (folder / INDEX).open("ab") as file:
@@ -294,4 +335,4 @@ def read_slices(folder: Path, count: int) -> list[dict[str, Any]]:
     Raises:
         ManifestError: one is missing or damaged.
     """
-    return [read_json(slice_record(folder, number)) for number in range(count)]
+    return [read_record(slice_record(folder, number)) for number in range(count)]

@@ -11,9 +11,11 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import multiprocess  # type: ignore[import-untyped]  # datatrove's own; it publishes no types
@@ -34,8 +36,23 @@ class _QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc]  # datatrove 
     """datatrove's executor, with its log lines in the log files only: the terminal belongs to the build's progress."""
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
+        if multiprocess.parent_process() is not None:
+            _end_with_parent()
         with redirect_stderr(_NOWHERE):
             return super()._run_for_rank(rank, local_rank, node_rank)
+
+
+@lru_cache(maxsize=1)
+def _end_with_parent() -> None:
+    """End this worker when the build is killed: nobody would read its result, and it holds no lock on the store that it writes to."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
