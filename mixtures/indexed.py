@@ -30,7 +30,6 @@ MAGIC = b"MMIDIDX\x00\x00"
 HEADER = struct.Struct("<9sQBQQ")
 DTYPE_CODES = {"uint16": 8, "int32": 4}
 _DTYPES = {1: "<u1", 2: "<i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
-MAX_SEQUENCE_TOKENS = 2**31 - 1
 
 
 def header(num_documents: int, token_dtype: str) -> bytes:
@@ -117,20 +116,3 @@ def _mapped(path: Path, dtype: np.dtype, offset: int, count: int) -> npt.NDArray
     if count == 0:
         return np.empty(0, dtype)
     return np.memmap(path, dtype, "r", offset, (count,))
-
-
-def check_pointers(pair: IndexedTokens) -> list[str]:
-    """Check a pair's inner consistency. Returns what is wrong, one sentence each; empty when all is well."""
-    faults = []
-    sizes = np.asarray(pair.sizes, np.int64)
-    starts = (np.cumsum(sizes) - sizes) * pair.tokens.dtype.itemsize
-    if (sizes <= 0).any():
-        faults.append(f"document {int(np.argmax(sizes <= 0)):,} has {int(sizes[np.argmax(sizes <= 0)])} tokens")
-    if int(sizes.sum()) != len(pair.tokens):
-        faults.append(f"sizes sum to {int(sizes.sum()):,} tokens, the .bin holds {len(pair.tokens):,}")
-    if not np.array_equal(starts, pair.pointers):
-        first = int(np.argmax(starts != pair.pointers))
-        faults.append(f"byte pointer of document {first:,} is {int(pair.pointers[first]):,}, its place is {int(starts[first]):,}")
-    if not np.array_equal(pair.documents, np.arange(len(sizes) + 1)):
-        faults.append("the document index is not 0, 1, ..., N: documents are not one sequence each")
-    return faults

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -78,12 +77,6 @@ def sort_order(keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64], *t
     columns = [digests[rows, 0], digests[rows, 1], *(column[rows] for column in ties)]
     order[tied] = rows[np.lexsort([*reversed(columns), keys[rows]])]
     return order
-
-
-def disjoint(ranges: Iterable[KeyRange]) -> bool:
-    """Whether no two of the ranges share a key."""
-    ordered = sorted(ranges)
-    return all(left[1] <= right[0] for left, right in pairwise(ordered))
 
 
 def missing_ranges(wanted: KeyRange, present: Iterable[KeyRange]) -> list[KeyRange]:

@@ -25,8 +25,8 @@ TEXT_BYTES_A_TOKEN = Fraction(43, 10)
 READ_BYTES_A_SECOND = 90_000_000  # text read, adapted and hashed
 TOKENIZE_BYTES_A_SECOND = 25_000_000  # text tokenized and sorted
 WRITE_TOKENS_A_SECOND = 100_000_000
-LEDGER_BYTES_A_DOCUMENT = 36
-SELECT_BYTES_A_DOCUMENT = 56
+LEDGER_BYTES_A_DOCUMENT = 32
+SELECT_BYTES_A_DOCUMENT = 48
 MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
 INGEST_WORKER_BYTES = 1_500_000_000
 
@@ -65,13 +65,13 @@ def make_plan(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEst
     return {
         "recipe": recipe.recipe.name,
         "recipe_digest": recipe.digest,
-        "size": {name: str(value) for name, value in asdict(size).items() if value is not None},
+        "size": size.as_json(),
         "total_tokens": total,
         "sources": rows,
         "shortages": shortages,
         "notes": _notes(rows),
         "resources": _resources(recipe, rows, supplies, total),
-        "trainer_fit": fit_json(_fit(recipe, size, total)) if total else {},
+        "trainer_fit": fit_json(budget_fit(recipe.canonical().get("budget"), whole=size == Size(), num_tokens=total)) if total else {},
     }
 
 
@@ -159,12 +159,17 @@ def _resources(
     } | {f"core_seconds_{name}": value for name, value in seconds.items()}
 
 
-def _fit(recipe: LoadedRecipe, size: Size, total: int) -> TrainerFit:
-    budget = recipe.recipe.budget
-    whole = size == Size()
-    if budget is None or budget.steps is None:
-        return trainer_fit(total)
-    return trainer_fit(total, budget.sequence, budget.batch, budget.steps if whole else None)
+def budget_fit(budget: Mapping[str, Any] | None, *, whole: bool, num_tokens: int) -> TrainerFit:
+    """How a mix fits the trainers: at its recipe's schedule where the budget is given in steps and the mix is of full size.
+
+    Args:
+        budget: of a canonical recipe, {tokens} or {steps, batch, sequence}; untrusted, since a manifest may hold it.
+    """
+    given = [value for name in ("sequence", "batch", "steps") if isinstance(value := (budget or {}).get(name), int) and 0 < value < 1 << 48]
+    if len(given) < 3:
+        return trainer_fit(num_tokens)
+    sequence, batch, steps = given
+    return trainer_fit(num_tokens, sequence, batch, steps if whole else None)
 
 
 def fit_json(fit: TrainerFit) -> dict[str, Any]:

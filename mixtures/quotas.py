@@ -66,6 +66,10 @@ class Size:
     scale: Fraction | None = None
     tokens: int | None = None
 
+    def as_json(self) -> dict[str, str]:
+        """The size as plans and manifests hold it; empty for the whole recipe."""
+        return {name: str(value) for name, value in (("scale", self.scale), ("tokens", self.tokens)) if value is not None}
+
 
 @dataclass(frozen=True)
 class Quotas:

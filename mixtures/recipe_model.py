@@ -53,7 +53,7 @@ class Shortfall(Checked):
     repeat: how often the whole source may be used at most.  refill: the source that gives the missing tokens instead.
     """
 
-    repeat: Annotated[Integer, Field(ge=2)] | None = None
+    repeat: Annotated[Integer, Field(ge=2, le=65_535)] | None = None
     refill: Name | None = None
 
     @classmethod

@@ -50,6 +50,8 @@ def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
     if pa.types.is_string(field.type):
         texts = values.tolist()
         raw = "".join(texts).encode()
+        if len(raw) >= 1 << 31:
+            raise ValueError(f"column {field.name} of one part holds {len(raw):,} bytes, a part can hold {1 << 31:,}; make smaller slices")
         # in ASCII a character is a byte, so that nothing need be encoded one by one
         lengths = map(len, texts) if raw.isascii() else (len(text.encode()) for text in texts)
         offsets = np.zeros(count + 1, np.int32)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
 from mixtures.plan import fit_json
 from pipeline import report
+from pipeline.mix_report import cut_text, notes
 
 SOURCE_COLUMNS = (
     "source",
@@ -45,7 +47,7 @@ def _source_row(source: SourceFigures, total: int) -> list[str]:
         f"{source.documents:,}",
         _number(source.published.get("documents")),
         f"{source.epochs:,}",
-        f"{source.cut['kept_tokens']:,} of {source.cut['num_tokens']:,}" if source.cut else "-",
+        cut_text(source.cut),
         f"{source.measured_tokens:,}",
         f"{source.bound_tokens:,}",
     ]
@@ -90,11 +92,7 @@ def failure_lines(checks: Sequence[Check]) -> list[str]:
 
 def note_lines(audit: AuditReport) -> list[str]:
     """Sentences below the tables: who gave what to whom, licences, the identity."""
-    lines = []
-    for source in audit.sources:
-        lines += [f"sources.{source.name} was {tokens:,} tokens short; {giver} gave them" for giver, tokens in source.refilled.items()]
-        if source.non_commercial:
-            lines.append(f"sources.{source.name}: licence {source.licence} forbids commercial use")
+    lines = notes(asdict(source) for source in audit.sources)
     if audit.identity:
         lines.append(f"identity {audit.identity}")
     return lines

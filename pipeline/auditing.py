@@ -11,7 +11,7 @@ from mixtures.errors import AuditFailed, RecipeError
 from pipeline import audit_report, report
 
 
-def run(mix: Path, others: Sequence[Path], *, as_json: bool) -> int:
+def run(mix: Path, others: Sequence[Path], *, full: bool, as_json: bool) -> int:
     """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
 
     Returns:
@@ -20,7 +20,7 @@ def run(mix: Path, others: Sequence[Path], *, as_json: bool) -> int:
     Raises:
         RecipeError: there is nothing to audit. ManifestError: the manifest is not what its digest says.
     """
-    audit = _audit(mix, others)
+    audit = _audit(mix, others, full)
     more = audit_against(mix, list(others)) if others else []
     if as_json:
         report.result({**audit.as_json(), "against": [asdict(check) for check in more]})
@@ -29,15 +29,15 @@ def run(mix: Path, others: Sequence[Path], *, as_json: bool) -> int:
     return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
 
 
-def _audit(mix: Path, others: Sequence[Path]) -> AuditReport:
+def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
     if mix.is_dir():
         with _Hashing() as hashing:
-            return audit_mix(mix, progress=hashing.update)
+            return audit_mix(mix, full, hashing.update)
     prefix = mix.with_suffix("") if mix.suffix in (".bin", ".idx") else mix
     if not prefix.with_name(f"{prefix.name}.bin").is_file():
         raise RecipeError(f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx")
     if others:
-        raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so nothing can be compared with --against; give the folder of a mix")
+        raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the folder of a mix")
     with _Hashing() as hashing:
         return audit_bare(prefix, progress=hashing.update)
 

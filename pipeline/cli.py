@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixtures.errors import AnnealmixError, RecipeError
+from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 
 if TYPE_CHECKING:
     from mixtures.quotas import Size
@@ -27,23 +30,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C: workers end, nothing is lost
     try:
-        return int(options.command(options))
+        status = int(options.command(options))
+        sys.stdout.flush()
+        return status
     except AnnealmixError as error:
         for line in str(error).splitlines():
             _complain(line)
         return error.exit_code
+    except BrokenPipeError:  # whoever read the answer has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        _complain(
-            f"{error.filename or 'input/output'}: {error.strerror or error}; nothing was published, the same command goes on from here"
-        )
+        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}; when that is mended, the same command goes on from here")
         return 1
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on from here")
         return 1
     except Exception:
         traceback.print_exc()
-        _complain("this is a defect of annealmix; nothing was published")
+        _complain("this is a defect of annealmix; please report it with the lines above")
         return 1
 
 
@@ -100,13 +108,16 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit.add_argument(
         "--against", type=Path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
     )
+    audit.add_argument("--full", action="store_true", help="compare repeated documents token by token as well")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     audit.set_defaults(command=_audit)
 
 
 def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    store = commands.add_parser("store", help="look at a token store, or free what no source has any more")
-    store.add_argument("action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete selections, logs and left-overs")
+    store = commands.add_parser("store", help="look at a token store, or free the space of selections, logs and left-overs")
+    store.add_argument(
+        "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
+    )
     store.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
@@ -126,10 +137,12 @@ def _positive(text: str) -> int:
 
 
 def _share(text: str) -> Fraction:
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/[0-9]{1,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.01 or 1/100")
     try:
         share = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.01 or 1/100") from None
+    except ZeroDivisionError:
+        raise argparse.ArgumentTypeError(f"{text!r} divides by 0") from None
     if not 0 < share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
     return share
@@ -157,7 +170,7 @@ def _plan(options: argparse.Namespace) -> int:
         planning.show(plan)
     for line in plan["shortages"]:
         _complain(line)
-    return 5 if plan["shortages"] else 0
+    return SupplyError.exit_code if plan["shortages"] else 0
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -186,7 +199,7 @@ def _build(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from pipeline import auditing
 
-    return auditing.run(options.mix, options.against, as_json=options.json)
+    return auditing.run(options.mix, options.against, full=options.full, as_json=options.json)
 
 
 def _store(options: argparse.Namespace) -> int:

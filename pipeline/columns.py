@@ -16,7 +16,6 @@ DTYPES: dict[str, str] = {
     "digest": ">u8",  # two big-endian halves a document: the file holds the digests' bytes as they are
     "file": "<u4",  # index into the group's list of inputs
     "row": "<u4",  # 0-based in its file
-    "num_bytes": "<u4",  # of the training text in UTF-8
     "num_tokens": "<u4",  # EOD included
     "offset": "<u8",  # tokens before the document in its token file
     "start": "<u8",  # tokens before the document in its key partition

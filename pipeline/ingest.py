@@ -44,7 +44,7 @@ class Ingest(Stage):
         """Load the tokenizer once a rank."""
         given = plan["tokenizer"]
         definition = TokenizerDefinition.model_validate(given["definition"])
-        self._tokenizer = tested_tokenizer(given["path"], definition, given["special_tokens"])
+        self._tokenizer = loaded_tokenizer(given["path"], definition, given["special_tokens"])
         self._rule = TokenRule(definition.digest, given["special_tokens"], definition.dtype.itemsize)
 
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -64,11 +64,9 @@ class Ingest(Stage):
 
 
 @lru_cache(maxsize=1)
-def tested_tokenizer(path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens) -> Tokenizer:
-    """A tokenizer that passed its self-test; loaded once a process, however many ranks it does."""
-    tokenizer = Tokenizer(Path(path), definition, special_tokens)
-    tokenizer.self_test()
-    return tokenizer
+def loaded_tokenizer(path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens) -> Tokenizer:
+    """The tokenizer, which tests itself when it is loaded: once a process, however many ranks it does."""
+    return Tokenizer(Path(path), definition, special_tokens)
 
 
 class _GroupReading:
@@ -156,6 +154,7 @@ class _GroupReading:
             raise InputError(
                 f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store"
             )
+        ledger = read_done(self.ledger)
         for (low, high), writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
             special_strings = sum(low <= key < high for key in self.special_strings)
-            writer.publish({"segments": written, "special_strings": special_strings})
+            writer.publish({"ledger": ledger["digest"], "segments": written, "documents_with_eod_text": special_strings})

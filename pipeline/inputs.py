@@ -58,12 +58,11 @@ class InputFile:
         return "://" not in self.url
 
 
-def list_inputs(definition: SourceDefinition, data: Path | None, *, allow_empty: bool = False) -> list[InputFile]:
+def list_inputs(definition: SourceDefinition, data: Path | None) -> list[InputFile]:
     """The files of a source, sorted by path (bytes of UTF-8).
 
     Args:
         data: folder that holds a folder with the definition's name; None reads from the hub.
-        allow_empty: accept files of 0 bytes.
     Raises: InputError if there is no file, or one that must not be there.
     """
     if definition.format == "datasets":
@@ -75,7 +74,7 @@ def list_inputs(definition: SourceDefinition, data: Path | None, *, allow_empty:
     else:
         files = _list_folder(definition, Path(data) / definition.name)
     for file in files:
-        if file.size == 0 and definition.format != "datasets" and not allow_empty:
+        if file.size == 0 and definition.format != "datasets":
             raise InputError(f"{file.url}: the file is empty (0 bytes); fetch it again, or remove it from the source")
     return sorted(files, key=lambda file: file.path.encode("utf-8"))
 

@@ -6,26 +6,22 @@ of its group. How files are grouped is of no consequence for a mix; it only sets
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
-from mixtures.errors import RecipeError
+from mixtures.errors import InputError, RecipeError
 from mixtures.keys import KeyRange
-from mixtures.plan import CEILING_MARGIN, SupplyEstimate
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_inputs
-from pipeline.readers import DocumentReader
 from pipeline.stage import Unit
-from pipeline.store import Group, Store, TokenRule, group_name
-from pipeline.tokenizing import Tokenizer
+from pipeline.store import Group, Store, TokenRule, group_name, token_folder_name
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those
-PROBE_BYTES = 1 << 20  # text that a probe tokenizes
 
 
 @dataclass(frozen=True)
@@ -49,18 +45,21 @@ def survey(store: Store, definition: SourceDefinition, data: Path | None) -> Sou
 
 
 def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
-    """Two definitions that read the same file with the same rows would count every document twice.
+    """Two definitions that read the same rows of a file are one source under two names: its quota would be asked twice.
+
+    Args:
+        surveys: by definition.
 
     Raises:
-        RecipeError: names the file and both sources.
+        RecipeError: names the file and both definitions.
     """
     seen: dict[tuple[object, ...], str] = {}
     for name, found in surveys.items():
         where = tuple(sorted((column, values) for column, values in found.definition.where.items()))
         for file in found.files:
             first = seen.setdefault((file.url, where), name)
-            if surveys[first].definition.name != found.definition.name:
-                raise RecipeError(f"sources.{name} and sources.{first} read the same file {file.url}; leave one of them out")
+            if first != name:
+                raise RecipeError(f"source definitions {name} and {first} read the same rows of {file.url}; leave one of them out")
 
 
 def _cover(groups: Iterable[Group], files: Sequence[InputFile]) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
@@ -105,42 +104,6 @@ def _grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFi
     return groups
 
 
-def covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
-    """The key up to which every group of a source is tokenized from keys[0] on; keys[0] if one is not, or is still to be read."""
-    if found.new_groups or not found.groups:
-        return keys[0]
-    ends = []
-    for group, _ in found.groups:
-        missing = group.missing(rule, keys)
-        ends.append(missing[0][0] if missing else keys[1])
-    return min(ends)
-
-
-def probe(found: SourceInputs, tokenizer: Tokenizer) -> SupplyEstimate:
-    """Estimate what a whole source holds from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
-    file = sorted(found.files, key=lambda file: (file.size, file.path))[len(found.files) // 2]
-    sample: list[str] = []
-    sample_bytes = text_bytes = documents = 0
-    for _, text in DocumentReader(file, found.definition):
-        documents += 1
-        text_bytes += len(text)
-        if sample_bytes < PROBE_BYTES:
-            sample.append(text)
-            sample_bytes += len(text)
-    if not sample_bytes:
-        return SupplyEstimate(0, 0, "probe")
-    tokens, _ = tokenizer.encode(sample)
-    files = sum(other.size for other in found.files) / file.size if file.size else 1.0
-    return SupplyEstimate(int(documents * files), int(len(tokens) * text_bytes / sample_bytes * files), f"probe of {file.path}")
-
-
-def ceiling(keys: KeyRange, share: float) -> int:
-    """The key below which `share` of a key range lies, with margin, inside the range."""
-    low, high = keys
-    wanted = math.ceil((high - low) * min(share * float(CEILING_MARGIN), 1.0))
-    return min(low + wanted, high)
-
-
 def ingest_units(store: Store, found: SourceInputs, rule: TokenRule, ranges: Sequence[KeyRange]) -> list[Unit]:
     """Units that read what is new and tokenize what is missing of `ranges` (none: the ledger alone is needed)."""
     units = []
@@ -157,7 +120,56 @@ def _unit(found: SourceInputs, folder: Path, files: Sequence[InputFile], ranges:
     return {
         "source": found.definition.name,
         "folder": str(folder),
-        "files": [asdict(replace(file)) for file in files],
+        "files": [asdict(file) for file in files],
         "ranges": [[f"{low:x}", f"{high:x}"] for low, high in ranges],
         "segment_bytes": segment_bytes,
     }
+
+
+def unit_folders(unit: Unit, rule: TokenRule) -> list[Path]:
+    """What an ingest unit publishes, or has published before."""
+    folder = Path(unit["folder"])
+    return [folder / "ledger", *(folder / token_folder_name(rule, (int(low, 16), int(high, 16))) for low, high in unit["ranges"])]
+
+
+def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:
+    """After an ingest every file is in the store, or something wrote to it meanwhile.
+
+    Raises:
+        InputError: names the file.
+    """
+    for found in inputs.values():
+        if found.new_groups:
+            raise InputError(f"{found.new_groups[0][0].url}: changed while it was read; nothing may write to the inputs during a build")
+
+
+def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal) -> None:
+    """Hold the rows that were quarantined against the recipe's limit.
+
+    Args:
+        inputs: by source; those of excluded recipes too, since a document that cannot be read cannot be excluded.
+        max_quarantined: share of a source's rows.
+
+    Raises:
+        InputError: names every source with too many, or with rows of which not one is a document.
+    """
+    faults = []
+    for name, found in inputs.items():
+        groups = [group for group, _ in found.groups]
+        rows, bad = (sum(group.record["counts"].get(count, 0) for group in groups) for count in ("rows", "quarantined"))
+        if rows and not any(sum(group.segment_rows) for group in groups):
+            faults.append(f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found.definition)}")
+        if Decimal(bad) > max_quarantined * rows:
+            worst = next(group for group in groups if group.record["counts"].get("quarantined", 0))
+            faults.append(
+                f"sources.{name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a share of {max_quarantined}; "
+                f"see {worst.ledger / 'quarantine.jsonl'}, mend the files or raise max_quarantined"
+            )
+    if faults:
+        raise InputError("\n".join(faults))
+
+
+def _by_where(definition: SourceDefinition) -> str:
+    if not definition.where:
+        return "; look at its quarantine and its empty texts"
+    return f" for its `where` {definition.where}; mend the values in the source definition"

@@ -1,22 +1,15 @@
-"""The table that ends a build."""
+"""What a build prints when it ends: what each source gave. `annealmix audit` tells the rest, counted again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mixtures.plan import fit_json
-from mixtures.trainers import trainer_fit
+from mixtures.plan import budget_fit, fit_json
 from pipeline import report
 
-WATERFALL = ("rows", "where", "empty", "quarantined", "out of key range", "excluded", "duplicate", "beyond quota", "kept")
-
-
-def _waterfall(name: str, counts: Mapping[str, int]) -> list[str]:
-    """One source's row; copies are added up, whichever source kept the document (the manifest says which)."""
-    copies = sum(count for reason, count in counts.items() if reason.startswith("duplicate of "))
-    return [name, *(f"{copies if column == 'duplicate' else counts.get(column, 0):,}" for column in WATERFALL)]
+COLUMNS = ("source", "asked", "realised", "share", "documents", "epochs", "last document cut to")
 
 
 def show(manifest: Mapping[str, Any], folder: Path) -> None:
@@ -30,23 +23,33 @@ def show(manifest: Mapping[str, Any], folder: Path) -> None:
             f"{100 * source['realised_tokens'] / total:.4f}%",
             f"{source['documents']:,}",
             str(source["epochs"]),
-            f"{source['cut']['kept_tokens']:,} of {source['cut']['num_tokens']:,}" if source["cut"] else "-",
+            cut_text(source["cut"]),
         ]
         for source in manifest["sources"]
     ]
     rows.append(["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""])
-    report.table(
-        f"{manifest['name']}: {folder}", ["source", "asked", "realised", "share", "documents", "epochs", "last document cut"], rows
-    )
-    report.table(
-        "rows of each source, by what became of them",
-        ["source", *WATERFALL],
-        [_waterfall(name, counts) for name, counts in manifest["removed"].items()],
-    )
-    for source in manifest["sources"]:
-        for giver, tokens in source["refilled"].items():
-            report.say(f"sources.{source['name']} was {tokens:,} tokens short; {giver} gave them")
-        if source["non_commercial"]:
-            report.say(f"sources.{source['name']}: licence {source['licence']} forbids commercial use")
-    report.fit_table(fit_json(trainer_fit(total)))
+    report.table(f"{manifest['name']}: {folder}", COLUMNS, rows)
+    for line in notes(manifest["sources"]):
+        report.say(line)
+    report.fit_table(fit_json(budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=total)))
     report.say(f"identity {manifest['identity']}")
+
+
+def cut_text(cut: Mapping[str, int] | None) -> str:
+    """How much of its last document a source keeps."""
+    return f"{cut['kept_tokens']:,} of {cut['num_tokens']:,} tokens" if cut else "-"
+
+
+def notes(sources: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a reader of a mix must know of its sources: shortfalls, sources that give nothing, licences."""
+    lines = []
+    for source in sources:
+        name = f"sources.{source['name']}"
+        lines += [f"{name} was {tokens:,} tokens short; {giver} gave them" for giver, tokens in source["refilled"].items()]
+        if source["epochs"] > 1:
+            lines.append(f"{name} was short of its quota; its documents are used up to {source['epochs']} times")
+        if source["realised_tokens"] == 0:
+            lines.append(f"{name}: its quota is 0 tokens at this size; it is not in the mix")
+        elif source["non_commercial"]:
+            lines.append(f"{name}: licence {source['licence']} forbids commercial use")
+    return lines

@@ -37,16 +37,13 @@ def plan(name_or_file: str, size: Size, data: Path | None, tokenizer: Path | Non
 
 
 def _probed(recipe: LoadedRecipe, data: Path, file: Path | None) -> dict[str, SupplyEstimate]:
-    from pipeline import intake
+    from pipeline.build_sources import probe
     from pipeline.inputs import list_inputs
     from pipeline.tokenizing import Tokenizer, find_tokenizer
 
     tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, file), recipe.tokenizer, recipe.recipe.special_tokens)
     definitions = {definition.name: definition for definition in recipe.definitions.values()}
-    estimates = {
-        name: intake.probe(intake.SourceInputs(definition, list_inputs(definition, data), [], []), tokenizer)
-        for name, definition in definitions.items()
-    }
+    estimates = {name: probe(definition, list_inputs(definition, data), tokenizer) for name, definition in definitions.items()}
     return {name: estimates[definition.name] for name, definition in recipe.definitions.items()}
 
 

@@ -1,7 +1,7 @@
 """Writing so that only whole results are ever seen: temporary name, fsync, rename, fsync of the folder; and done-records.
 
 A unit of work (a group's ledger, a key partition, a slice of the stream) leaves a folder or file and, last of all, a done-record
-that lists its outputs with their sizes. Only the record counts as done: a file's mere existence means nothing.
+that lists its outputs with their sizes and hashes. Only the record counts as done: a file's mere existence means nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import shutil
 from pathlib import Path
 from typing import Any
+
+from blake3 import blake3
 
 from mixtures.errors import ManifestError
 
@@ -62,6 +64,26 @@ def read_json(path: Path) -> Any:
         raise ManifestError(f"{path}: damaged ({error}); delete its folder and build again") from None
 
 
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record with its own BLAKE3, so that no figure in it can change unnoticed."""
+    write_json(path, {**record, "digest": blake3(canonical_json(record)).hexdigest()})
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a record that `write_record` wrote.
+
+    Raises:
+        ManifestError: it is missing, damaged, or not what its digest says.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or not isinstance(record.get("digest"), str):
+        raise ManifestError(f"{path}: no record of this version; delete its folder and build again")
+    found = blake3(canonical_json({name: value for name, value in record.items() if name != "digest"})).hexdigest()
+    if found != record["digest"]:
+        raise ManifestError(f"{path}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its folder and build again")
+    return record
+
+
 class FolderWriter:
     """A folder that appears under its final name only when it is whole.
 
@@ -78,19 +100,43 @@ class FolderWriter:
         return self
 
     def publish(self, record: dict[str, Any]) -> None:
-        """Flush all files, write the done-record with their sizes, rename into place."""
+        """Flush all files, write the done-record with their sizes and hashes, rename into place.
+
+        If a twin of this task was faster, what it published stays: both hold the same.
+        """
         outputs = {}
         for file in sorted(self.path.iterdir()):
             sync(file)
-            outputs[file.name] = file.stat().st_size
-        write_json(self.path / DONE, {**record, "outputs": outputs})
-        if self.final.exists():  # left over from a folder that is no longer whole: its record was refused
+            outputs[file.name] = {"bytes": file.stat().st_size, "blake3": file_hash(file)}
+        write_record(self.path / DONE, {**record, "outputs": outputs})
+        if is_done(self.final):
+            return
+        if self.final.exists():
             shutil.rmtree(self.final)
         self.path.rename(self.final)
         sync(self.final.parent)
 
     def __exit__(self, *error: object) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def file_hash(path: Path, threads: int = 1) -> str:
+    """BLAKE3 of a whole file, hex."""
+    return blake3(max_threads=threads).update_mmap(path).hexdigest()
+
+
+def check_outputs(folder: Path) -> None:
+    """Hash each output of a unit and compare it with the done-record.
+
+    Raises:
+        ManifestError: an output is missing, truncated or has other bytes than were written.
+    """
+    for name, output in read_done(folder)["outputs"].items():
+        if (found := file_hash(folder / name)) != output["blake3"]:
+            raise ManifestError(
+                f"{folder / name}: has BLAKE3 {found}, {output['blake3']} was written; the disk or somebody changed it: "
+                f"delete {folder} and build again"
+            )
 
 
 def is_done(folder: Path) -> bool:
@@ -104,8 +150,9 @@ def read_done(folder: Path) -> dict[str, Any]:
     Raises:
         ManifestError: the record is missing or damaged, or an output is missing or truncated.
     """
-    record: dict[str, Any] = read_json(folder / DONE)
-    for name, size in record["outputs"].items():
+    record = read_record(folder / DONE)
+    for name, output in record["outputs"].items():
+        size = output["bytes"]
         try:
             found = (folder / name).stat().st_size
         except FileNotFoundError:

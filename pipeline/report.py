@@ -66,6 +66,11 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
             bar.update(task, completed=done())
 
 
+def plural(count: int, noun: str) -> str:
+    """`1 group`, `1,234 groups`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def size(num_bytes: int) -> str:
     """Bytes for people: `1.5 TB`."""
     value = float(num_bytes)
@@ -83,6 +88,7 @@ def fit_table(fit: Mapping[str, Any]) -> None:
     rows = [
         [
             name,
+            f"{reading['samples']:,}",
             f"{reading['single_epoch_steps']:,}",
             f"{reading['leftover_tokens']:,}",
             "-" if reading["epochs"] is None else str(reading["epochs"]),
@@ -90,10 +96,22 @@ def fit_table(fit: Mapping[str, Any]) -> None:
         ]
         for name, reading in fit["trainers"].items()
     ]
+    if all(reading["single_epoch_steps"] == 0 for reading in fit["trainers"].values()):
+        say(f"trainer fit: less than one step of {fit['batch']:,} x {fit['sequence']:,} tokens")
+        return
     steps = "no whole step" if fit["steps"] is None else f"{fit['steps']:,} steps{' (the nearest)' if fit['inferred'] else ''}"
     title = f"trainer fit: batches of {fit['batch']:,} x {fit['sequence']:,} tokens, {steps}"
     table(
-        title, ["trainer", "steps in one epoch", "tokens left over", "epochs for those steps", "documents seen never / once / twice"], rows
+        title,
+        [
+            "trainer",
+            "sequences in one epoch",
+            "steps in one epoch",
+            "tokens left over",
+            "epochs for those steps",
+            "documents seen never / once / twice",
+        ],
+        rows,
     )
     for reading in fit["trainers"].values():
         for warning in reading["warnings"]:

@@ -1,6 +1,7 @@
 """Sealing a mix: everything that the slices counted is added up, held against what was selected, and written down.
 
-A mix is sealed only if every source's tokens and documents, as counted from the bytes that were read back, are those of its resolved quota.
+A mix is sealed only if the bytes that were read back are those that were gathered, every document ends in EOD in them, and every
+source's tokens and documents are those of its resolved quota.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
 from pipeline.intake import SourceInputs
-from pipeline.records import sync, write_json, write_whole
+from pipeline.records import file_hash, sync, write_json, write_whole
 from pipeline.select import Eligible
 from pipeline.write import INDEX, TOKENS, Layout, read_slices
 
@@ -47,7 +47,7 @@ def describe(
         "name": recipe.recipe.name,
         "recipe": recipe.canonical(),
         "recipe_digest": recipe.digest,
-        "size": size_json(size),
+        "size": size.as_json(),
         "tokenizer": {
             "name": recipe.tokenizer.name,
             "digest": recipe.tokenizer.digest,
@@ -91,11 +91,6 @@ def describe(
         "revisions": {name: origin for name, found in sorted(inputs.items()) if (origin := _revision(found))},
         "inputs": {name: _inputs(found) for name, found in sorted(inputs.items())},
     }
-
-
-def size_json(size: Size) -> dict[str, str]:
-    """A size as a manifest holds it; empty for the whole recipe."""
-    return {name: str(value) for name, value in asdict(size).items() if value is not None}
 
 
 def _by_name(selections: list[Selection]) -> list[tuple[str, Selection]]:
@@ -144,8 +139,15 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
     quotas = [selection.quota for selection in selections]
     realised = np.sum([record["source_tokens"] for record in records], axis=0).tolist()
     documents = np.sum([record["source_documents"] for record in records], axis=0).tolist()
-    if realised != quotas or documents != [selection.documents for selection in selections]:
-        raise AnnealmixError(f"{folder}: the bytes hold {realised} tokens in {documents} documents by source, {quotas} were selected")
+    selected = [selection.documents for selection in selections]
+    if realised != quotas or documents != selected:
+        raise AnnealmixError(
+            f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD by source; "
+            f"{quotas} and {selected} were selected"
+        )
+    eod_tokens = sum(record["eod_tokens"] for record in records)
+    if eod_tokens != sum(selected) and (described["tokenizer"]["special_tokens"] == "text" or eod_tokens < sum(selected)):
+        raise AnnealmixError(f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents")
     for name in (TOKENS, INDEX):
         sync(folder / name)
     bounds = deviation_bound(quotas, [selection.longest for selection in selections])
@@ -156,16 +158,14 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
             raise AnnealmixError(
                 f"{folder}: {source['name']} strays {measured[index]} / total tokens from its share, proven are {bounds[index]} / 2 total"
             )
-        deviation = {"bound_tokens": bounds[index] // (2 * sum(quotas)), "measured_tokens": -(-measured[index] // sum(quotas))}
+        deviation = {"bound_tokens": -(-bounds[index] // (2 * sum(quotas))), "measured_tokens": -(-measured[index] // sum(quotas))}
         sources.append({**source, "realised_tokens": realised[index], "cut": _cut(selections[index].cut), "deviation": deviation})
     chunks = [chunk for record in records for chunk in record["chunks"]]
-    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX)}
+    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX, blake3.AUTO)}
     for name in ("documents", "provenance"):
         hashes[f"{name}_parts"] = [record[name] for record in records]
         hashes[name] = root_hash(hashes[f"{name}_parts"])
-    manifest = manifests.sealed(
-        {**described, "sources": sources, "eod_tokens": sum(record["eod_tokens"] for record in records), "hashes": hashes}
-    )
+    manifest = manifests.sealed({**described, "sources": sources, "eod_tokens": eod_tokens, "hashes": hashes})
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
     return manifest
@@ -173,11 +173,6 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
 
 def _cut(cut: Cut | None) -> dict[str, int] | None:
     return {"kept_tokens": cut.kept_tokens, "num_tokens": cut.num_tokens, "document": cut.document} if cut else None
-
-
-def file_hash(path: Path) -> str:
-    """BLAKE3 of a whole file, hex."""
-    return blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
 
 
 def _how() -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Segments: documents of bounded text, sorted by (order_key, digest), as ledger columns and token files.
 
-Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`, `0003.row`, `0003.num_bytes`; in a
+Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`, `0003.row`; in a
 token folder: `0003.num_tokens`, `0003.offset` (one entry a document of the key range, in ledger order) and `0003.tokens` (each
 document's tokens and EOD, in the same order).
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError
-from mixtures.keys import DIGEST_BYTES, SALT, KeyRange, digest_columns, sort_order
+from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_digest
 from pipeline.columns import read_column, write_column
 
 if TYPE_CHECKING:
@@ -37,19 +36,18 @@ def prefix(segment: int) -> str:
 class SegmentBuilder:
     """Collects the documents of one segment: hashes every one, tokenizes those in `ranges`.
 
-    ranges: key ranges to tokenize, disjoint. tokenizer: None when there are none.
+    ranges: key ranges to tokenize, disjoint.
     special_strings: keys of the tokenized documents whose text holds the end-of-document string literally.
     """
 
     ranges: list[KeyRange]
-    tokenizer: Tokenizer | None
+    tokenizer: Tokenizer
     num_bytes: int = 0
     special_strings: list[int] = field(default_factory=list)
     _digests: bytearray = field(default_factory=bytearray)
     _keys: array[int] = field(default_factory=lambda: array("Q"))
     _files: array[int] = field(default_factory=lambda: array("I"))
     _rows: array[int] = field(default_factory=lambda: array("I"))
-    _sizes: array[int] = field(default_factory=lambda: array("I"))
     _texts: list[str] = field(default_factory=list)
     _pending_bytes: int = 0
     _tokenized: array[int] = field(default_factory=lambda: array("I"))
@@ -62,8 +60,8 @@ class SegmentBuilder:
     def add(self, file: int, row: int, text: str) -> None:
         """Add one document."""
         content = text.encode()
-        digest = blake2b(content, digest_size=DIGEST_BYTES).digest()
-        key = int.from_bytes(blake2b(digest, digest_size=8, key=SALT).digest(), "little")
+        digest = text_digest(content)
+        key = order_key(digest)
         for low, high in self.ranges:
             if low <= key < high:
                 self._tokenized.append(len(self._keys))
@@ -74,13 +72,12 @@ class SegmentBuilder:
         self._keys.append(key)
         self._files.append(file)
         self._rows.append(row)
-        self._sizes.append(len(content))
         self.num_bytes += len(content)
         if self._pending_bytes >= ENCODE_BYTES:
             self._encode()
 
     def _encode(self) -> None:
-        if not self._texts or self.tokenizer is None:
+        if not self._texts:
             return
         tokens, lengths = self.tokenizer.encode(self._texts)
         first, end, special = len(self._tokenized) - len(self._texts), 0, self.tokenizer.definition.eod_token
@@ -107,7 +104,6 @@ class SegmentBuilder:
             "digest": digests[order],
             "file": files[order],
             "row": rows[order],
-            "num_bytes": np.frombuffer(self._sizes, np.uint32)[order],
         }
         lengths = np.concatenate(self._lengths) if self._lengths else np.empty(0, np.int64)
         num_tokens, starts = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)

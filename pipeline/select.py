@@ -45,7 +45,7 @@ class Select(Stage):
     """Plan: partitions, folder, sources in order of priority (excluded ones first), units.
 
     Source: name, excluded (whether it only takes copies away), keys [low, high], ceiling (documents from there on are not tokenized),
-    segments [{ledger, segment, file_ranks, tokens: [[folder, low, high]]}]. Unit: partition.
+    segments [{ledger, digest, segment, file_ranks, tokens: [[folder, low, high, digest]]}]. Unit: partition.
     """
 
     name = "select"
@@ -82,7 +82,7 @@ def token_files(sources: list[dict[str, Any]]) -> list[Path]:
         Path(folder) / f"{prefix(segment['segment'])}tokens"
         for source in sources
         for segment in source["segments"]
-        for folder, _, _ in segment["tokens"]
+        for folder, *_ in segment["tokens"]
     ]
 
 
@@ -136,7 +136,7 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
     first, last = row_range(ledger_keys, keys)
     rows = slice(first, last)
     num_tokens, offset, token_file = (np.zeros(last - first, dtype) for dtype in (np.uint32, np.uint64, np.uint32))
-    for index, (tokens, low, high) in enumerate(segment["tokens"]):
+    for index, (tokens, low, high, _) in enumerate(segment["tokens"]):
         range_first, range_last = row_range(ledger_keys, (int(low, 16), int(high, 16)))
         begin, end = max(first, range_first), min(last, range_last)
         if begin < end:
@@ -196,7 +196,7 @@ def _write_source(
             f"{folder}: {source['name']} has documents below its ceiling without tokens; the store is not what the plan says"
         )
     ends = np.cumsum(num_tokens, dtype=np.uint64)
-    for name in ("order_key", "digest", "num_tokens", "offset", "token_file", "segment", "ledger_row"):
+    for name in ("digest", "num_tokens", "offset", "token_file", "segment", "ledger_row"):
         write_column(folder, name, arrays[name][within], f"{source['name']}.")
     write_column(folder, "start", ends - num_tokens, f"{source['name']}.")
     copies = np.bincount(survivor[mine & ~first], minlength=len(sources)).tolist()

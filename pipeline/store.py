@@ -8,7 +8,8 @@
 
 NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens. A group is a few input files that were read
 together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a
-contiguous stretch of rows of each segment. Nothing here is changed once it is published; `annealmix store gc` is the only deletion.
+contiguous stretch of rows of each segment. Nothing here is changed once it is published. `annealmix store gc` deletes what can be
+made again without reading a source; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
+from pipeline.report import say
 
 STORE_FORMAT = 1
 LEDGER_FORMAT = 1
 TOKENS_FORMAT = 1
 
-LEDGER_COLUMNS = ("order_key", "digest", "file", "row", "num_bytes")
+
+def hex_range(keys: KeyRange) -> list[str]:
+    """A key range as plans and manifests hold it: two hex numbers, the upper one may be 2^64."""
+    return [f"{keys[0]:x}", f"{keys[1]:x}"]
 
 
 def short_key(value: Any) -> str:
@@ -57,10 +62,11 @@ class TokenRule:
 
 @dataclass(frozen=True)
 class TokenRange:
-    """The tokens of one key range of a group."""
+    """The tokens of one key range of a group. digest: of its done-record."""
 
     folder: Path
     keys: KeyRange
+    digest: str
 
 
 class Group:
@@ -85,14 +91,18 @@ class Group:
         """Published token folders of a rule, in key order.
 
         Raises:
-            ManifestError: one is damaged.
+            ManifestError: one is damaged, or was made for another ledger than the group has now.
         """
         found = []
         for folder in self.folder.glob(f"tokens-{rule.key}-*"):
             low, high = (int(part, 16) for part in folder.name.split("-")[-2:])
             if is_done(folder):
-                read_done(folder)
-                found.append(TokenRange(folder, (low, high)))
+                record = read_done(folder)
+                if record["ledger"] != self.record["digest"]:
+                    raise ManifestError(
+                        f"{folder}: tokens of a ledger that is no longer there; delete the group {self.folder} and build again"
+                    )
+                found.append(TokenRange(folder, (low, high), record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
     def missing(self, rule: TokenRule, wanted: KeyRange) -> list[KeyRange]:
@@ -174,17 +184,28 @@ class Store:
 @contextmanager
 def locked(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock on a file, waiting for another holder, who is named."""
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            from pipeline.report import say
-
-            say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with _acquired(path, what) as file:
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()} on {os.uname().nodename}")
         file.flush()
         yield
+
+
+@contextmanager
+def _acquired(path: Path, what: str) -> Iterator[TextIO]:
+    """The locked file. A holder may delete it when it is done, so what was waited for may be no longer the file at the path."""
+    told = False
+    while True:
+        with path.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                if not told:
+                    say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
+                    told = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                yield file
+                return

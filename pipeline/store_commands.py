@@ -10,13 +10,13 @@ from pipeline import report
 from pipeline.records import DONE, is_done, read_done
 from pipeline.store import Store
 
-COUNTS = ("groups", "files", "documents", "tokens", "special_strings")
+COUNTS = ("groups", "files", "documents", "tokens", "documents_with_eod_text")
 
 
 def contents(folder: Path) -> list[dict[str, Any]]:
     """One row for each source of a store: groups, files, documents, tokens, bytes.
 
-    special_strings: tokenized documents that hold the end-of-document string as text.
+    documents_with_eod_text: tokenized ones whose text holds the end-of-document string.
     """
     rows = []
     for source in sorted(path for path in (folder / "sources").glob("*") if path.is_dir()):
@@ -30,7 +30,7 @@ def contents(folder: Path) -> list[dict[str, Any]]:
                 "files": sum(len(ledger["inputs"]) for ledger in ledgers),
                 "documents": sum(sum(ledger["segments"]) for ledger in ledgers),
                 "tokens": sum(segment["tokens"] for record in tokens for segment in record["segments"]),
-                "special_strings": sum(record["special_strings"] for record in tokens),
+                "documents_with_eod_text": sum(record["documents_with_eod_text"] for record in tokens),
                 "bytes": _bytes(source),
             }
         )
@@ -43,10 +43,7 @@ def show(folder: Path, *, as_json: bool) -> None:
     if as_json:
         report.result(rows)
         return
-    table = [
-        [row["source"], *(f"{row[name]:,}" for name in COUNTS), report.size(row["bytes"])]
-        for row in rows
-    ]
+    table = [[row["source"], *(f"{row[name]:,}" for name in COUNTS), report.size(row["bytes"])] for row in rows]
     report.table(str(folder), ["source", *(name.replace("_", " ") for name in COUNTS), "size"], table)
 
 

@@ -8,8 +8,10 @@ tables, and hashes what it reads back. Slices share nothing, so their number at 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,12 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 
 from mixtures import indexed
-from mixtures.errors import AnnealmixError
+from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.columns import read_column
-from pipeline.records import read_json, sync, write_json
+from pipeline.records import DONE, file_hash, read_json, read_record, sync, write_record
 from pipeline.segments import prefix
 from pipeline.select import Eligible, ledger_segments, read_eligible, token_files
 from pipeline.stage import Plan, Stage, Unit
@@ -33,6 +35,7 @@ WRITE_FORMAT = 1
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 TOKENS, INDEX = "tokens.bin", "tokens.idx"
+TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,7 @@ def part_name(number: int) -> str:
 
 
 class Write(Stage):
-    """Plan: folder, layout, total_documents, total_tokens, eod_id, select {folder, partitions, sources}, selections, files, units.
-
-    files: paths of each ledger segment's inputs. Unit: slice.
-    """
+    """Plan: folder, layout, total_documents, total_tokens, eod_id, select {folder, partitions, sources}, selections, units. Unit: slice."""
 
     name = "write"
 
@@ -78,10 +78,10 @@ class Write(Stage):
         self._mix = _Mix(plan)
 
     def do(self, plan: Plan, unit: Unit) -> None:
-        """Write one slice."""
+        """Write one slice, unless a build that was stopped has, and what it wrote is still there."""
         record = slice_record(self._mix.folder, unit["slice"])
-        if not record.is_file():
-            write_json(record, self._mix.write_slice(unit["slice"]))
+        if not self._mix.holds(unit["slice"], record):
+            write_record(record, self._mix.write_slice(unit["slice"]))
 
 
 def selection_json(selection: Selection) -> dict[str, Any]:
@@ -113,39 +113,71 @@ class _Mix:
         self.names = [selection.source for selection in self.selections]
         eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"]["partitions"], self.names)
         self.eligible: list[Eligible] = [eligible[name] for name in self.names]
-        self.orders = [SourceOrder(selection, _cached(item)) for selection, item in zip(self.selections, self.eligible, strict=True)]
+        self.orders = [
+            SourceOrder(selection, lru_cache(maxsize=None)(item.lengths))  # a merge asks for the same mapping document by document
+            for selection, item in zip(self.selections, self.eligible, strict=True)
+        ]
         self.quotas = [selection.quota for selection in self.selections]
         self.token_files = token_files(sources)
         self.segments = ledger_segments(sources)
-        self.files: list[list[str]] = plan["files"]
+        self._paths = lru_cache(maxsize=None)(self._input_paths)
+
+    def holds(self, number: int, path: Path) -> bool:
+        """Whether a slice is recorded, and its bytes, index entries and table parts are those of the record."""
+        try:
+            record = read_record(path)
+            parts = {name: file_hash(self.folder / f"{name}.parquet" / part_name(number)) for name in TABLES}
+        except (ManifestError, OSError):
+            return False
+        chunk_bytes = self.layout.chunk_tokens * self.layout.token_bytes
+        begin = number * self.layout.slice_chunks * chunk_bytes
+        chunks = [[begin + index * chunk_bytes, chunk_bytes, digest] for index, digest in enumerate(record["chunks"])]
+        return bool(
+            record["slice"] == number
+            and record["files"] == parts
+            and _has(self.folder / TOKENS, chunks)
+            and _has(self.folder / INDEX, record["index"])
+        )
 
     def write_slice(self, number: int) -> dict[str, Any]:
         """Write the bytes, index entries and table parts of a slice. Returns its record."""
         begin = number * self.layout.slice_tokens
         end = min(begin + self.layout.slice_tokens, self.total_tokens)
         placed = place(self.orders, begin, end)
-        source_tokens = np.zeros(len(self.names), np.int64)
+        source_tokens, source_documents = np.zeros(len(self.names), np.int64), np.zeros(len(self.names), np.int64)
         chunks, num_eod = [], 0
         with (self.folder / TOKENS).open("r+b") as file:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
                 _write_at(file.fileno(), low * self.layout.token_bytes, memoryview(tokens.data).cast("B"))
-                written = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
-                chunks.append(blake3(written).hexdigest())
-                num_eod += int(np.count_nonzero(np.frombuffer(written, self.layout.dtype) == self.eod_id))
+                content = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
+                chunks.append(blake3(content).hexdigest())
+                written = np.frombuffer(content, self.layout.dtype)
+                if not np.array_equal(written, tokens):
+                    raise AnnealmixError(f"{self.folder / TOKENS}: tokens {low:,} to {high:,} read back are not those that were written")
+                num_eod += int(np.count_nonzero(written == self.eod_id))
+                source_documents += self._documents_ending(placed, written, low)
             os.fsync(file.fileno())
         starting = _starting_in(placed, begin)
-        self._write_index(starting)
         return {
+            "slice": number,
+            "index": self._write_index(starting),
             "chunks": chunks,
             "eod_tokens": num_eod,
             "source_tokens": source_tokens.tolist(),
-            "source_documents": np.bincount(starting.source, minlength=len(self.names)).tolist(),
+            "source_documents": source_documents.tolist(),
             "documents": len(starting.source),
             "deviation": [str(value) for value in deviation(starting.before, starting.source, starting.num_tokens, self.quotas)],
             **self._write_tables(number, starting),
         }
+
+    def _documents_ending(self, placed: Placed, written: npt.NDArray[Any], low: int) -> Int64s:
+        """Documents of each source whose last token, as written from token `low` on, is EOD."""
+        last = placed.first_token + placed.num_tokens - 1 - low
+        here = np.flatnonzero((last >= 0) & (last < len(written)))
+        whole = here[written[last[here]] == self.eod_id]
+        return np.bincount(placed.source[whole], minlength=len(self.names))
 
     def _gather(self, placed: Placed, low: int, high: int, source_tokens: Int64s) -> npt.NDArray[Any]:
         """Tokens [low, high) of the stream. Adds to source_tokens what each source gave."""
@@ -184,9 +216,10 @@ class _Mix:
                 pieces[name].append(np.full(count, run.epoch) if name == "epoch" else eligible.column(name, run.partition)[rows])
         return {name: np.concatenate(values) for name, values in pieces.items()}
 
-    def _write_index(self, starting: Placed) -> None:
+    def _write_index(self, starting: Placed) -> list[list[Any]]:
+        """Write a slice's entries of the .idx. Returns [offset, bytes, BLAKE3] of each stretch."""
         if not len(starting.source):
-            return
+            return []
         pieces = indexed.pieces(
             self.total_documents, starting.first_position, int(starting.first_token[0]), starting.num_tokens, self.layout.token_bytes
         )
@@ -194,16 +227,21 @@ class _Mix:
             for offset, content in pieces:
                 _write_at(file.fileno(), offset, memoryview(content))
             os.fsync(file.fileno())
+        return [[offset, len(content), blake3(content).hexdigest()] for offset, content in pieces]
 
-    def _write_tables(self, number: int, starting: Placed) -> dict[str, str]:
-        """Write a slice's parts of documents.parquet and provenance.parquet. Returns their hashes."""
+    def _write_tables(self, number: int, starting: Placed) -> dict[str, Any]:
+        """Write a slice's parts of documents.parquet and provenance.parquet. Returns the hashes of what they say, and of the files."""
         columns = self._table_columns(starting)
-        hashes = {}
-        for name, schema in (("documents", DOCUMENTS), ("provenance", PROVENANCE)):
+        hashes: dict[str, Any] = {"files": {}}
+        for name, schema in TABLES.items():
             path = self.folder / f"{name}.parquet" / part_name(number)
-            pq.write_table(to_arrow(schema, columns), path, compression="zstd")
-            sync(path)
+            written = path.with_name(f".{path.name}.{os.getpid()}")
+            pq.write_table(to_arrow(schema, columns), written, compression="zstd")
+            sync(written)
+            written.replace(path)
+            sync(path.parent)
             hashes[name] = part_hash(schema, columns)
+            hashes["files"][name] = file_hash(path)
         return hashes
 
     def _table_columns(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
@@ -233,6 +271,10 @@ class _Mix:
             columns["file"][mine], columns["row"][mine] = self._origins(found["segment"], found["ledger_row"])
         return columns
 
+    def _input_paths(self, ledger: Path) -> npt.NDArray[Any]:
+        """Paths of a ledger's input files, as its `file` column counts them."""
+        return np.array([file["path"] for file in read_json(ledger / DONE)["inputs"]], object)
+
     def _origins(self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """File path and row of documents, given their segment and row in its ledger."""
         files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
@@ -240,16 +282,9 @@ class _Mix:
         for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
             segment = int(segments[group[0]])
             folder, number = self.segments[segment]
-            files[group] = np.array(self.files[segment], object)[read_column(folder, "file", prefix(number))[rows[group]]]
+            files[group] = self._paths(folder)[read_column(folder, "file", prefix(number))[rows[group]]]
             file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
         return files, file_rows
-
-
-def _cached(eligible: Eligible) -> Any:
-    """Keep each partition's mapping open: a merge asks for them document by document."""
-    from functools import lru_cache
-
-    return lru_cache(maxsize=None)(eligible.lengths)
 
 
 def _starting_in(placed: Placed, begin: int) -> Placed:
@@ -261,6 +296,12 @@ def _starting_in(placed: Placed, begin: int) -> Placed:
     return Placed(placed.first_position + 1, placed.source[1:], placed.document[1:], placed.first_token[1:], placed.num_tokens[1:], before)
 
 
+def _has(path: Path, stretches: list[list[Any]]) -> bool:
+    """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut off by the end of the file."""
+    with path.open("rb") as file:
+        return all(blake3(os.pread(file.fileno(), count, offset)).hexdigest() == digest for offset, count, digest in stretches)
+
+
 def _write_at(handle: int, offset: int, content: memoryview) -> None:
     while content:
         written = os.pwrite(handle, content, offset)
@@ -268,17 +309,24 @@ def _write_at(handle: int, offset: int, content: memoryview) -> None:
 
 
 def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_documents: int) -> None:
-    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables and of the slices' records."""
-    for name in ("slices", "documents.parquet", "provenance.parquet"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables and of the slices' records.
+
+    What a stopped build left there stays, but for what belongs to no mix.
+    """
+    tables = [f"{name}.parquet" for name in TABLES]
+    for path in folder.iterdir():
+        if path.name not in (TOKENS, INDEX, "slices", *tables):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    for name in ("slices", *tables):
+        (folder / name).mkdir(exist_ok=True)
+    for left in (path for name in tables for path in (folder / name).iterdir() if not path.name.startswith("part-")):
+        left.unlink()
     with (folder / TOKENS).open("ab") as file:
         file.truncate(total_tokens * layout.token_bytes)
     with (folder / INDEX).open("ab") as file:
         file.truncate(indexed.file_size(total_documents))
     with (folder / INDEX).open("r+b") as file:
         file.write(indexed.header(total_documents, np.dtype(layout.dtype).name))
-        if total_documents == 0:
-            raise AnnealmixError(f"{folder}: the selection holds no document")
 
 
 def read_slices(folder: Path, count: int) -> list[dict[str, Any]]:
@@ -287,4 +335,4 @@ def read_slices(folder: Path, count: int) -> list[dict[str, Any]]:
     Raises:
         ManifestError: one is missing or damaged.
     """
-    return [read_json(slice_record(folder, number)) for number in range(count)]
+    return [read_record(slice_record(folder, number)) for number in range(count)]

@@ -7,8 +7,9 @@
     report    what an audit returns        claims    what a manifest says, with types
     files     the folder's files           stream    one pass over the .bin; `stream_checks` judges it; `index` the .idx
     parts     the tables, part by part     columns   one pass over the tables, given to the rules of the modules below
-    sequence  a source's keys, epochs, cut placement quotas, stream order, the prefix bound
-    copies    documents that occur twice   repeats   the tokens of documents that are repeated (`full`)
+    sequence  a source's keys, epochs, cut
+    placement .idx, quotas, stream order, the prefix bound
+    copies    documents that occur twice   repeats   the tokens of repeated documents (`full`)
     recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
 
 Nothing is trusted: no number of a manifest, a header or a table decides how much is allocated beyond what the files themselves hold.

@@ -58,7 +58,7 @@ class CutClaim(_Claim):
 
 
 class DeviationClaim(_Claim):
-    """Largest distance from the source's share at a prefix: proven (rounded down) and measured (rounded up), in tokens."""
+    """Largest distance from the source's share at a prefix: proven and measured, in tokens, both rounded up."""
 
     bound_tokens: Count
     measured_tokens: Count

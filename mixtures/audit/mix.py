@@ -23,8 +23,9 @@ from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
+from mixtures.plan import budget_fit
 from mixtures.tables import DOCUMENTS, root_hash
-from mixtures.trainers import TrainerFit, trainer_fit
+from mixtures.trainers import TrainerFit
 
 
 def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None) -> AuditReport:
@@ -148,10 +149,8 @@ class _MixAudit:
 
 def fit_of(claims: Claims, num_tokens: int) -> TrainerFit | None:
     """How the mix fits the trainers, at the recipe's schedule if its budget is in steps and the mix is of full size."""
-    budget = claims.recipe.get("budget")
     if num_tokens < 1:
         return None
-    if not isinstance(budget, dict) or "steps" not in budget or claims.size.scale or claims.size.tokens:
-        return trainer_fit(num_tokens)
-    given = {name: value for name in ("sequence", "batch", "steps") if isinstance(value := budget.get(name), int) and 0 < value < 1 << 48}
-    return trainer_fit(num_tokens, **given) if len(given) == 3 else trainer_fit(num_tokens)
+    budget = claims.recipe.get("budget")
+    whole = not (claims.size.scale or claims.size.tokens)
+    return budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=num_tokens)

@@ -142,9 +142,9 @@ class PrefixBound:
         return deviation_bound(self._claims.quotas, self.longest)
 
     def figures(self) -> list[tuple[int, int]]:
-        """(bound rounded down, measured rounded up) of each source, in tokens."""
+        """(bound, measured) of each source in tokens, both rounded up."""
         total = max(sum(self._claims.quotas), 1)
-        return [(bound // (2 * total), -(-measured // total)) for bound, measured in zip(self.bounds, self.measured, strict=True)]
+        return [(-(-bound // (2 * total)), -(-measured // total)) for bound, measured in zip(self.bounds, self.measured, strict=True)]
 
     def result(self) -> Check:
         faults, worst, told = [], -1, "no token to place"

@@ -6,15 +6,23 @@ completion marks are not asked (`skip_completed=False`).
 
 from __future__ import annotations
 
+import _thread
 import os
 import shutil
-from contextlib import redirect_stderr
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import multiprocess  # type: ignore[import-untyped]  # datatrove's own; it publishes no types
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
 
+from mixtures.errors import AnnealmixError
 from pipeline.stage import Plan, Stage, freeze
 
 if TYPE_CHECKING:
@@ -28,8 +36,59 @@ class _QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc]  # datatrove 
     """datatrove's executor, with its log lines in the log files only: the terminal belongs to the build's progress."""
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
+        if multiprocess.parent_process() is not None:
+            _end_with_parent()
         with redirect_stderr(_NOWHERE):
             return super()._run_for_rank(rank, local_rank, node_rank)
+
+
+@lru_cache(maxsize=1)
+def _end_with_parent() -> None:
+    """End this worker when the build is killed: nobody would read its result, and it holds no lock on the store that it writes to."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _watched_workers(name: str) -> Iterator[None]:
+    """Interrupt the body if a worker process is killed: the pool would replace it and wait for its lost task for ever.
+
+    Raises:
+        AnnealmixError: says which signal ended a worker.
+    """
+    killed: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        seen: dict[int, Any] = {}  # kept here, since the pool forgets a worker that has ended
+        while not ended.wait(0.2):
+            seen |= {id(process): process for process in multiprocess.active_children()}
+            codes = [process.exitcode or 0 for process in seen.values()]
+            killed.extend(-code for code in codes if code < 0 and code != -signal.SIGTERM)  # SIGTERM is how a pool ends its own
+            if killed:
+                _thread.interrupt_main()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not killed:
+            raise
+        raise AnnealmixError(
+            f"{name}: a worker process was ended by signal {killed[0]}, most likely for want of memory; start the same command again "
+            "(what is done stays done), with fewer --workers if it was memory"
+        ) from None
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def cores() -> int:
@@ -57,10 +116,12 @@ class LocalExecutor:
         shutil.rmtree(folder / "logs", ignore_errors=True)
         tasks = min(self.tasks or units, units)
         logger.remove()  # datatrove's summary goes to stats.json
-        _QuietExecutor(
+        executor = _QuietExecutor(
             pipeline=[stage(path, digest)],
             tasks=tasks,
             workers=min(self.workers or cores(), tasks),
             logging_dir=str(folder / "logs"),
             skip_completed=False,
-        ).run()
+        )
+        with _watched_workers(stage.name):
+            executor.run()

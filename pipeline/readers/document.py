@@ -55,10 +55,7 @@ class DocumentReader:
         from pipeline.readers.raw import RawFile
 
         with RawFile(self.file) as raw:
-            if self.file.size == 0:
-                raw.finish()
-            else:
-                yield from self._documents(self._file_rows(raw))
+            yield from self._documents(self._file_rows(raw))
         self.sha256, self.size = raw.sha256, raw.size
 
     def _file_rows(self, raw: Any) -> Rows:
@@ -138,7 +135,7 @@ class DocumentReader:
     def _check_end(self) -> None:
         """What only the whole file can show: no row, no text for want of a column, a row without an outcome."""
         counts = self.counts
-        if counts["rows"] == 0 and not self.limits.allow_empty:
+        if counts["rows"] == 0:
             raise InputError(f"{self.file.url}: the file holds no row; fetch it again, or remove it from the source")
         if self._columns_of_first_bad_row is not None and counts["documents"] + counts["empty"] + counts["where"] == 0:
             raise InputError(

@@ -45,7 +45,6 @@ class ReadLimits:
     max_member_bytes: one member of a zip archive; a larger one is an error.
     max_file_bytes, max_ratio: a file may unpack to the larger of max_file_bytes and max_ratio times its size; beyond is an error.
     max_quarantined: rows of one file that are quarantined one by one; beyond, the file itself is taken as damaged.
-    allow_empty: accept a file without a row.
     """
 
     max_text_bytes: int = 256 * MEBIBYTE
@@ -54,7 +53,6 @@ class ReadLimits:
     max_file_bytes: int = 1024 * MEBIBYTE
     max_ratio: int = 200
     max_quarantined: int = 100_000
-    allow_empty: bool = False
 
     def unpacked_bytes(self, packed_bytes: int) -> int:
         """How many bytes a file of `packed_bytes` may unpack to."""

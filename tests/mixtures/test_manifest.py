@@ -16,15 +16,25 @@ from hypothesis import strategies as st
 from mixtures import manifest as manifests
 from mixtures.errors import ManifestError
 
-HASHES = {"chunks": ["aa"], "bin": "ab", "idx": "ac", "documents_parts": ["ad"], "documents": "ae", "provenance_parts": [], "provenance": "af"}
+HASHES = {
+    "chunks": ["aa"],
+    "bin": "ab",
+    "idx": "ac",
+    "documents_parts": ["ad"],
+    "documents": "ae",
+    "provenance_parts": [],
+    "provenance": "af",
+}
 SOURCE = {
     "name": "wiki", "definition": "dolmino-wiki", "licence": "CC-BY-SA", "non_commercial": False, "keys": ["0", "ff"], "asked_tokens": 5,
     "resolved_tokens": 5, "realised_tokens": 5, "documents": 2, "epochs": 1, "longest_tokens": 3, "cut": None, "refilled": {},
     "deviation": {"bound_tokens": 1},
 }  # fmt: skip
 PLAIN: dict[str, Any] = {
-    "format": manifests.MANIFEST_FORMAT, "name": "mix \u00e9", "recipe": {"name": "mix"}, "recipe_digest": "00", "size": {}, "tokenizer": {},
-    "layout": {"slice_tokens": 8}, "total_tokens": 5, "total_documents": 2, "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "excluded": [],
+    "format": manifests.MANIFEST_FORMAT, "name": "mix \u00e9", "recipe": {"name": "mix"}, "recipe_digest": "00",
+    "size": {}, "tokenizer": {},
+    "layout": {"slice_tokens": 8}, "total_tokens": 5, "total_documents": 2,
+    "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "excluded": [],
     "published": {}, "revisions": {}, "inputs": {}, "hashes": HASHES,
 }  # fmt: skip
 SEALED = manifests.sealed(PLAIN)
@@ -43,7 +53,7 @@ def plain_hash(value: Any) -> str:
 
 def test_a_sealed_manifest_reads_back_as_it_was():
     assert load(BYTES) == SEALED
-    assert BYTES == manifests.dump(load(BYTES))
+    assert manifests.dump(load(BYTES)) == BYTES
 
 
 def test_identity_and_digest_are_those_of_the_description():
@@ -68,9 +78,10 @@ def test_every_changed_byte_is_refused_or_changes_nothing_that_is_said(place, bi
     content = bytearray(BYTES)
     content[place] ^= bits
     try:
-        assert load(bytes(content)) == SEALED
-    except ManifestError as error:
-        assert error.exit_code == 6
+        found = load(bytes(content))
+    except ManifestError:
+        return
+    assert found == SEALED
 
 
 @given(st.integers(0, len(BYTES) - 3))
@@ -122,7 +133,7 @@ def test_another_value_anywhere_is_refused_even_if_the_digest_is_made_to_fit(pla
 
 @pytest.mark.parametrize("content", [b'{"a": "\\ud800"}', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"NaN", b"\xff\xfe"])
 def test_hostile_json_is_refused_by_name(content):
-    with pytest.raises(ManifestError, match="manifest.json"):
+    with pytest.raises(ManifestError, match=r"manifest\.json"):
         load(content)
 
 

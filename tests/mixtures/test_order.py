@@ -115,7 +115,9 @@ def test_the_measured_deviation_is_exact_at_the_largest_scale(begun, lengths, ot
     placed, largest = [begun, other // 2], [0, 0]
     for number, tokens in zip(source.tolist(), lengths, strict=True):
         placed[number] += tokens
-        largest = [max(old, abs(have * sum(quotas) - quota * sum(placed))) for old, have, quota in zip(largest, placed, quotas, strict=True)]
+        largest = [
+            max(old, abs(have * sum(quotas) - quota * sum(placed))) for old, have, quota in zip(largest, placed, quotas, strict=True)
+        ]
     assert got == largest
 
 

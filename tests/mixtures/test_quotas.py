@@ -96,7 +96,7 @@ def load_annealing(cache: list[Recipe] = []) -> Recipe:  # noqa: B006 - read onc
 @st.composite
 def budgets(draw):
     """A recipe with fixed, weighted and whole sources in any order, and the supplies of the whole ones."""
-    kinds = draw(st.lists(st.sampled_from(["tokens", "weight", "all"]), max_size=5)) + ["weight"]
+    kinds = [*draw(st.lists(st.sampled_from(["tokens", "weight", "all"]), max_size=5)), "weight"]
     requests: dict[str, dict[str, Any]] = {}
     supplies: dict[str, Supply] = {}
     for number, kind in enumerate(draw(st.permutations(kinds))):
@@ -155,7 +155,11 @@ def test_whole_sources_above_the_budget_are_a_shortage_of_budget():
 
 
 def test_a_chain_of_refills_hands_the_shortfall_on_and_keeps_the_total():
-    chain = {"a": {"tokens": 10, "shortfall": {"refill": "b"}}, "b": {"tokens": 10, "shortfall": {"refill": "c"}}, "c": {"tokens": 10}}
+    chain: dict[str, dict[str, Any]] = {
+        "a": {"tokens": 10, "shortfall": {"refill": "b"}},
+        "b": {"tokens": 10, "shortfall": {"refill": "c"}},
+        "c": {"tokens": 10},
+    }
     for order in (["a", "b", "c"], ["c", "b", "a"], ["b", "a", "c"]):
         mix = recipe({name: chain[name] for name in order})
         found = resolve_quotas(mix, Size(), whole(a=4, b=5, c=100))
@@ -188,7 +192,7 @@ def supplied(draw):
     count = draw(st.integers(1, 5))
     requests: dict[str, dict[str, Any]] = {}
     for number in range(count):
-        rules: list[Any] = ["error", {"repeat": 2}, {"repeat": 3}] + [{"refill": f"s{later}"} for later in range(number + 1, count)]
+        rules: list[Any] = ["error", {"repeat": 2}, {"repeat": 3}, *({"refill": f"s{later}"} for later in range(number + 1, count))]
         requests[f"s{number}"] = {"tokens": draw(st.integers(1, 30)), "shortfall": draw(st.sampled_from(rules))}
     order = draw(st.permutations(sorted(requests)))
     return recipe({name: requests[name] for name in order}), {name: draw(st.integers(0, 60)) for name in order}
@@ -216,9 +220,7 @@ def test_the_resolved_quotas_do_not_depend_on_how_the_coverage_grew(drawn, data)
         for name, wanted in found.wanted.items():
             assert wanted > known[name]
             known[name] = min(known[name] + data.draw(st.integers(1, 20)), supply[name])
-            if known[name] == supply[name] and data.draw(st.booleans()):
-                complete.add(name)
-            elif known[name] == supply[name] and wanted > supply[name]:
+            if known[name] == supply[name] and (wanted > supply[name] or data.draw(st.booleans())):
                 complete.add(name)
     if isinstance(found, str):
         # A shortage that is reported early is a true one: each of its lines names a source that is short in the end as well.

@@ -40,9 +40,7 @@ def by_hand(quota: int, partitions: list[list[int]]) -> list[tuple[int, int, int
 
 def listed(selection: Selection, partitions: list[list[int]]) -> list[tuple[int, int, int, int]]:
     """A selection written out like `by_hand`."""
-    documents = [
-        (run.epoch, run.partition, row, partitions[run.partition][row]) for run in selection.runs for row in range(run.documents)
-    ]
+    documents = [(run.epoch, run.partition, row, partitions[run.partition][row]) for run in selection.runs for row in range(run.documents)]
     if selection.cut:
         documents[selection.cut.document] = (*documents[selection.cut.document][:3], selection.cut.kept_tokens)
     return documents
@@ -56,7 +54,9 @@ def quotas(draw):
     if total == 0:
         return partitions, 0
     ends = [0, *accumulate(tokens for lengths in partitions for tokens in lengths)]
-    near = st.builds(lambda epoch, end, off: max(epoch * total + end + off, 0), st.integers(0, 2), st.sampled_from(ends), st.integers(-1, 1))
+    near = st.builds(
+        lambda epoch, end, off: max(epoch * total + end + off, 0), st.integers(0, 2), st.sampled_from(ends), st.integers(-1, 1)
+    )
     return partitions, draw(st.one_of(near, st.integers(0, 3 * total)))
 
 
@@ -108,10 +108,8 @@ def test_a_smaller_quota_is_a_prefix_of_a_larger_but_for_the_cut_document(drawn,
 def test_selection_does_not_depend_on_where_partitions_end_nor_on_documents_beyond_the_quota(drawn, data):
     partitions, quota = drawn
     whole = [tokens for lengths in partitions for tokens in lengths]
-    if quota > sum(whole):
-        more = whole  # an epoch ends at the supply's end, so what lies beyond counts
-    else:
-        more = whole + data.draw(st.lists(st.integers(1, 12), max_size=4))
+    repeated = quota > sum(whole)  # then an epoch ends at the supply's end, so what lies beyond counts
+    more = whole if repeated else whole + data.draw(st.lists(st.integers(1, 12), max_size=4))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(more)), max_size=4)))
     other = [more[low:high] for low, high in zip([0, *cuts], [*cuts, len(more)], strict=True)]
     one, two = chosen(quota, partitions), chosen(quota, other)

@@ -24,7 +24,9 @@ def columns_of(rows):
     """Columns of both tables, as the write stage gives them."""
     names = ("position", "first_token", "num_tokens", "source", "digest", "epoch", "copy", "cut", "row")
     dtypes = (np.uint64, np.uint64, np.uint32, object, None, np.uint16, np.uint16, np.bool_, np.uint64)
-    columns = {name: np.array([row[at] for row in rows], dtype) for at, (name, dtype) in enumerate(zip(names, dtypes, strict=True)) if dtype}
+    columns = {
+        name: np.array([row[at] for row in rows], dtype) for at, (name, dtype) in enumerate(zip(names, dtypes, strict=True)) if dtype
+    }
     columns["digest"] = np.frombuffer(b"".join(row[4] for row in rows), np.uint8).reshape(-1, 16)
     columns["file"] = np.array([f"part-{row[0] % 3}/\u00e9.json.gz" for row in rows], object)
     return columns
@@ -66,7 +68,8 @@ def test_the_hash_of_a_part_is_that_of_its_description(rows):
 @given(ROWS.filter(bool), st.data())
 def test_a_change_of_any_value_changes_the_hash(rows, data):
     at, row = data.draw(st.integers(0, 7)), data.draw(st.integers(0, len(rows) - 1))
-    other = {3: "other", 4: bytes(b ^ 1 for b in rows[row][4]), 7: not rows[row][7]}.get(at, (int(rows[row][at]) + 1) % 2**16 if at not in (3, 4) else 0)
+    others = {3: "other", 4: bytes(byte ^ 1 for byte in rows[row][4]), 7: not rows[row][7]}
+    other = others[at] if at in others else (rows[row][at] + 1) % 2**16
     changed = [*rows]
     changed[row] = (*rows[row][:at], other, *rows[row][at + 1 :])
     if changed != rows:

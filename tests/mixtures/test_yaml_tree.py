@@ -133,7 +133,7 @@ HOSTILE = {
     "open quote": ("a: 1\nb: 'x\n", 3, "not valid YAML"),
     "two colons": ("a: 1\nb: c: d\n", 2, "not valid YAML"),
     "too deep": ("a: " + "[" * 30 + "]" * 30, 1, "more than 20 levels"),
-    "a million brackets": ("a: " + "[" * 1_000_000, 1, "more than 20 levels"),
+    "100,000 brackets": ("a: " + "[" * 100_000, 1, "more than 20 levels"),
     "too large": ("a: " + "x" * (256 << 10), 1, "more than 262,144 bytes"),
 }
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from mixtures.errors import InputError
 from pipeline.hub import glob_expression, match_patterns
 from pipeline.inputs import content_unchanged, list_inputs, read_checksums
-from pipeline.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import datasets_definition, definition, pin, rows_of, texts, write
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -93,13 +92,10 @@ def test_case_19_a_missing_folder_fails_by_its_name(tmp_path):
     assert str(tmp_path / "source") in fails(tmp_path)
 
 
-def test_case_18_an_empty_file_fails_unless_allowed(tmp_path):
+def test_case_18_an_empty_file_fails(tmp_path):
     fill(tmp_path, "a.jsonl")
     (tmp_path / "source" / "b.jsonl").touch()
     assert "b.jsonl: the file is empty" in fails(tmp_path)
-    _, empty = list_inputs(definition("jsonl"), tmp_path, allow_empty=True)
-    reader = DocumentReader(empty, definition("jsonl"), ReadLimits(allow_empty=True))
-    assert (list(reader), reader.counts["rows"], reader.sha256) == ([], 0, hashlib.sha256(b"").hexdigest())
 
 
 def test_case_40_a_link_that_leads_out_of_the_folder_fails(tmp_path):

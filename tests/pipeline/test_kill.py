@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,11 @@ from mixtures import manifest as manifests
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = {"a": {"weight": 1}, "b": {"weight": 4, "keys": [0, 0.8]}}
+SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 4, "keys": [0, 0.8]}}
 BUILD = """
 import sys
 from pathlib import Path
+from typing import Any
 from pipeline import intake, select
 from tests.pipeline.corpus import make
 if __name__ == "__main__":

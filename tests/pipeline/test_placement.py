@@ -1,6 +1,7 @@
 """A mix is decided by its documents and its recipe alone.
 
-Not by workers, tasks, file names, file order, formats, groups, segments, partitions, hash seed, time zone, locale, nor by what the store held before.
+Not by workers, tasks, file names, file order, formats, groups, segments, partitions, hash seed, time zone or locale, nor by what the
+store held before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,11 @@ def equal(built: tuple[Manifest, dict[str, bytes]], reference: tuple[str, dict[s
 
 
 @pytest.fixture
-def in_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file its own group, segments of some 3,000 bytes, many key partitions. All of it reaches workers through the plans."""
     monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
     monkeypatch.setattr(intake, "SEGMENT_BYTES", 3000)
     monkeypatch.setattr(select, "PARTITION_DOCUMENTS", 40)
-    return
 
 
 @pytest.mark.parametrize("tasks", [2, 3, 13])

@@ -1,0 +1,186 @@
+"""The sources of a build, and how far each is tokenized.
+
+A ceiling is only a saving: the whole supply is read and hashed once, but what lies above the ceiling is tokenized only when the quotas
+turn out to need it. No result depends on a ceiling, so an estimate is enough to choose one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import RecipeError, SupplyError
+from mixtures.keys import KEY_SPACE, KeyRange
+from mixtures.plan import CEILING_MARGIN, SupplyEstimate
+from mixtures.quotas import Quotas, Size, Supply, asked_quotas
+from mixtures.recipe import LoadedRecipe
+from mixtures.source import SourceDefinition
+from pipeline.inputs import InputFile
+from pipeline.intake import SourceInputs
+from pipeline.readers import DocumentReader
+from pipeline.store import TokenRule, hex_range
+from pipeline.tokenizing import Tokenizer
+
+PROBE_BYTES = 1 << 20  # text that a probe tokenizes
+
+
+@dataclass
+class BuildSource:
+    """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
+
+    data: folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
+    """
+
+    name: str
+    definition: SourceDefinition
+    keys: KeyRange
+    excluded: bool
+    data: Path | None
+    ceiling: int
+
+    @property
+    def tokenized(self) -> KeyRange:
+        """Key range that must have tokens; empty for an excluded source."""
+        return self.keys[0], self.ceiling
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole key range is tokenized."""
+        return self.ceiling == self.keys[1]
+
+    def as_selected(self, inputs: SourceInputs, rule: TokenRule) -> dict[str, Any]:
+        """The source as a select plan lists it: its ledger segments, with the token folders of its range.
+
+        The records' digests make the plan, and so its key, another one when what the folders hold is another.
+        """
+        ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
+        segments = []
+        for group, _ in inputs.groups:
+            tokens = [
+                [str(item.folder), *hex_range(item.keys), item.digest]
+                for item in group.token_ranges(rule)
+                if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
+            ]
+            file_ranks = [ranks[file["path"]] for file in group.inputs]
+            for number in range(len(group.segment_rows)):
+                ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
+                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens})
+        return {
+            "name": self.name,
+            "excluded": self.excluded,
+            "keys": hex_range(self.keys),
+            "ceiling": f"{self.ceiling:x}",
+            "segments": segments,
+        }
+
+
+def sources_of(recipe: LoadedRecipe, data: Path | None) -> list[BuildSource]:
+    """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized yet.
+
+    Args:
+        data: read by every source instead of the data folder of its own recipe.
+
+    Raises:
+        RecipeError: two sources mean different things by one definition name.
+    """
+    taken = [(other, f"{other.recipe.name}/{name}", name, True) for other in recipe.excluded for name in other.recipe.sources]
+    mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
+    sources = []
+    for loaded, shown, name, excluded in [*taken, *mine]:
+        keys = loaded.recipe.sources[name].key_range
+        sources.append(BuildSource(shown, loaded.definitions[name], keys, excluded, data or loaded.data, ceiling=keys[0]))
+    _refuse_ambiguous(sources)
+    return sources
+
+
+def _refuse_ambiguous(sources: list[BuildSource]) -> None:
+    """The store and the manifest know a definition by its name, so one name is one set of texts from one place."""
+    known: dict[str, BuildSource] = {}
+    for source in sources:
+        first = known.setdefault(source.definition.name, source)
+        for what, one, other in (("definition", first.definition, source.definition), ("data folder", first.data, source.data)):
+            if one != other:
+                raise RecipeError(
+                    f"sources {first.name} and {source.name} both use a definition called {source.definition.name!r}, "
+                    f"but not the same {what}; give one of the definitions another name"
+                )
+
+
+def set_first_ceilings(
+    recipe: LoadedRecipe,
+    size: Size,
+    sources: list[BuildSource],
+    inputs: Mapping[str, SourceInputs],
+    rule: TokenRule,
+    tokenizer: Callable[[], Tokenizer],
+) -> None:
+    """Choose how far to tokenize each source at first: as far as the store has it, else as far as a probe says.
+
+    Args:
+        inputs: by definition. tokenizer: opened only if a source must be probed.
+    """
+    estimated: dict[str, Supply] = {}
+    for source in sources:
+        found = inputs[source.definition.name]
+        source.ceiling = _covered_to(found, rule, source.keys)
+        if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
+            tokens = probe(source.definition, found.files, tokenizer()).tokens * (source.keys[1] - source.keys[0]) // KEY_SPACE
+            estimated[source.name] = Supply(tokens, complete=True)
+    try:
+        asked = asked_quotas(recipe.recipe, size, estimated)
+    except SupplyError:  # an estimate may be too large; whether the sources fit is judged when they are counted
+        for source in sources:
+            source.ceiling = source.keys[1]
+        return
+    for source in sources:
+        if recipe.recipe.sources[source.name].all:
+            source.ceiling = source.keys[1]
+        elif source.ceiling == source.keys[0]:
+            supply = estimated[source.name].tokens
+            source.ceiling = _ceiling(source.keys, asked[source.name] / supply if supply else 1.0)
+
+
+def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[str, int]) -> None:
+    """Raise the ceilings of the sources that `quotas` wants more of. tokens: what each was found to hold below its ceiling."""
+    for source in sources:
+        if source.name not in quotas.wanted:
+            continue
+        low, high = source.keys
+        share = (source.ceiling - low) / (high - low) * quotas.wanted[source.name] / tokens[source.name] if tokens[source.name] else 1.0
+        raised = _ceiling(source.keys, share)
+        source.ceiling = raised if raised > source.ceiling else high
+
+
+def probe(definition: SourceDefinition, files: list[InputFile], tokenizer: Tokenizer) -> SupplyEstimate:
+    """Estimate what a whole source holds from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
+    file = sorted(files, key=lambda file: (file.size, file.path))[len(files) // 2]
+    sample: list[str] = []
+    sample_chars = text_chars = documents = 0
+    for _, text in DocumentReader(file, definition):
+        documents += 1
+        text_chars += len(text)
+        if sample_chars < PROBE_BYTES:
+            sample.append(text)
+            sample_chars += len(text)
+    if not sample_chars:
+        return SupplyEstimate(0, 0, f"probe of {file.path}")
+    tokens, _ = tokenizer.encode(sample)
+    times = sum(other.size for other in files) / file.size if file.size else 1.0
+    return SupplyEstimate(int(documents * times), int(len(tokens) * text_chars / sample_chars * times), f"probe of {file.path}")
+
+
+def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
+    """The key up to which every group of a source is tokenized from keys[0] on; keys[0] if one is not, or is still to be read."""
+    if found.new_groups or not found.groups:
+        return keys[0]
+    missing = [group.missing(rule, keys) for group, _ in found.groups]
+    return min(parts[0][0] if parts else keys[1] for parts in missing)
+
+
+def _ceiling(keys: KeyRange, share: float) -> int:
+    """The key below which `share` of a key range lies, with margin, inside the range."""
+    low, high = keys
+    return min(low + math.ceil((high - low) * min(share * float(CEILING_MARGIN), 1.0)), high)

@@ -1,0 +1,108 @@
+"""Where a mix appears: built in a hidden folder beside its place, and renamed when it is whole.
+
+PARENT/.NAME.building-KEY/   the mix while it is written; KEY is of everything that decides it, so that only the same build goes on with it
+PARENT/.NAME.lock            held by the builder of NAME
+PARENT/NAME/                 the finished mix
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mixtures import manifest as manifests
+from mixtures.errors import RecipeError
+from pipeline.records import sync
+from pipeline.report import say
+from pipeline.store import locked
+from pipeline.write import TOKENS, Layout
+
+
+def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
+    """Say before any work that the output's place is taken by something that this command would not build.
+
+    Raises:
+        RecipeError: it holds no mix, or a mix of another recipe or size.
+    """
+    if out.is_symlink():
+        raise RecipeError(f"{out}: a symbolic link; a mix appears by a rename, so name the place itself")
+    if _is_free(out):
+        return
+    if not (out / manifests.MANIFEST).is_file():
+        raise RecipeError(f"{out}: exists and is no mix (no {manifests.MANIFEST}); choose another --out")
+    found = manifests.load(out)
+    if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
+        raise RecipeError(f"{out}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
+
+
+@contextmanager
+def building(out: Path, key: str) -> Iterator[Path | None]:
+    """Hold the folder in which a mix is built; None if something is at the final place already.
+
+    What an earlier build of the same mix left there is kept, of another mix removed.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = out.parent / f".{out.name}.lock"
+    with locked(lock, f"output {out}"):
+        if not _is_free(out):
+            try:
+                yield None
+            finally:
+                lock.unlink(missing_ok=True)
+            return
+        for left in out.parent.glob(f".{glob.escape(out.name)}.building-*"):
+            if left.name != f".{out.name}.building-{key}":
+                shutil.rmtree(left)
+        folder = out.parent / f".{out.name}.building-{key}"
+        folder.mkdir(exist_ok=True)
+        yield folder
+        lock.unlink(missing_ok=True)
+
+
+def publish(folder: Path, out: Path) -> None:
+    """Rename a finished folder into place, without what only the building needed."""
+    for name in ("slices", "work"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    if out.exists():
+        out.rmdir()
+    os.rename(folder, out)
+    sync(out.parent)
+
+
+def finished(out: Path, described: manifests.Manifest, layout: Layout) -> manifests.Manifest:
+    """The manifest of a mix that is at its place already, if it is the one that was asked for.
+
+    Raises:
+        RecipeError: it is another mix, or not whole.
+    """
+    found = manifests.load(out)
+    different = [name for name, value in described.items() if not _says(found.get(name), value)]
+    if different:
+        raise RecipeError(
+            f"{out}: holds another mix ({', '.join(different)} differ from what this command builds); choose another --out, or delete it"
+        )
+    tokens = out / TOKENS
+    if not tokens.is_file() or tokens.stat().st_size != described["total_tokens"] * layout.token_bytes:
+        raise RecipeError(
+            f"{tokens}: not as long as the manifest says; the mix was damaged after it was built: delete {out} and build again"
+        )
+    say(f"{out}: built already, identity {found['identity']}")
+    return found
+
+
+def _is_free(out: Path) -> bool:
+    return not out.exists() or (out.is_dir() and not any(out.iterdir()))
+
+
+def _says(found: Any, described: Any) -> bool:
+    """Whether a sealed value is the described one; sealing adds fields to the sources."""
+    if isinstance(found, dict) and isinstance(described, dict):
+        return all(name in found and _says(found[name], value) for name, value in described.items())
+    if isinstance(found, list) and isinstance(described, list):
+        return len(found) == len(described) and all(map(_says, found, described))
+    return bool(found == described)
