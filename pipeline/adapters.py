@@ -83,9 +83,9 @@ def adapter_columns(definition: SourceDefinition) -> tuple[str, ...]:
         ) from None
 
 
-def needed_columns(definition: SourceDefinition) -> tuple[str, ...]:
-    """Columns that are read from the files: the adapter's, then those of `where`, each once."""
-    return tuple(dict.fromkeys((*adapter_columns(definition), *definition.where)))
+def needed_columns(definition: SourceDefinition, columns: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Columns that are read from the files: the adapter's (or those given in their place), then those of `where`, each once."""
+    return tuple(dict.fromkeys((*(adapter_columns(definition) if columns is None else columns), *definition.where)))
 
 
 def make_adapter(definition: SourceDefinition) -> AdaptRow:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
+from pipeline.filter_options import add_filter
 
 if TYPE_CHECKING:
     from mixtures.quotas import Size
@@ -65,13 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="annealmix",
         description="Token mixes for language-model training: exact to the token, the same bytes everywhere.",
-        epilog="exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit failed, 4 input corrupt, 5 supply short, 6 manifest mismatch",
+        epilog="exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit or check failed, 4 input corrupt, 5 supply short, "
+        "6 manifest mismatch",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_plan(commands)
     _add_build(commands)
     _add_audit(commands)
     _add_store(commands)
+    add_filter(commands)
     return parser
 
 

@@ -72,7 +72,7 @@ def list_inputs(definition: SourceDefinition, data: Path | None) -> list[InputFi
 
         files = list_repository(definition, SUFFIXES[definition.format])
     else:
-        files = _list_folder(definition, Path(data) / definition.name)
+        files = list_folder(definition, Path(data) / definition.name)
     for file in files:
         if file.size == 0 and definition.format != "datasets":
             raise InputError(f"{file.url}: the file is empty (0 bytes); fetch it again, or remove it from the source")
@@ -96,7 +96,11 @@ def content_unchanged(file: InputFile) -> bool:
     return stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns, found.st_ino) == (file.size, file.mtime_ns, file.inode)
 
 
-def _list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
+def list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
+    """The files of the definition's format below a folder.
+
+    Raises: InputError as `list_inputs`.
+    """
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no such folder; put the files of source {definition.name} there, or leave out --data to read {definition.repo}"

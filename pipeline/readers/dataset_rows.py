@@ -54,6 +54,14 @@ class DatasetRows:
                 f"{self.file.url}: expected rows of sha256 {self.file.sha256}, found {self.sha256}: the dataset changed; plan again"
             )
 
+    def column_names(self) -> list[str]:
+        """Columns of the split as far as the library knows them before it reads a row.
+
+        Raises: InputError if it cannot load the split.
+        """
+        with _library_errors(self.file):
+            return list(self._load().column_names or ())
+
     def _load(self) -> Any:
         import datasets
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.source import SourceDefinition
-from pipeline.adapters import BadRecord, adapter_columns, make_adapter, make_selector, needed_columns, repair_surrogates
+from pipeline.adapters import AdaptRow, BadRecord, adapter_columns, make_adapter, make_selector, needed_columns, repair_surrogates
 from pipeline.inputs import InputFile
 from pipeline.readers.rows import Quarantined, ReadLimits, Rows
 
 _DEFAULT_LIMITS = ReadLimits()
+
+
+class RowLayout(NamedTuple):
+    """What stands in place of a definition's adapter, for data that no definition describes: the columns to read, and row -> text."""
+
+    columns: tuple[str, ...]
+    adapt: AdaptRow
 
 
 class DocumentReader:
@@ -30,8 +37,17 @@ class DocumentReader:
     Raises: InputError if the file is damaged, truncated, changed, hostile or in another layout than the definition says.
     """
 
-    def __init__(self, file: InputFile, definition: SourceDefinition, limits: ReadLimits = _DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        file: InputFile,
+        definition: SourceDefinition,
+        limits: ReadLimits = _DEFAULT_LIMITS,
+        layout: RowLayout | None = None,
+    ) -> None:
+        """Args: layout: how a row becomes a text; None: as the definition's adapter says."""
         self.file = file
+        self._any_messages = layout is not None
+        self._layout = layout or RowLayout(adapter_columns(definition), make_adapter(definition))
         self.definition = definition
         self.limits = limits
         self.counts: Counter[str] = Counter()
@@ -62,7 +78,7 @@ class DocumentReader:
         if self.definition.format == "parquet":
             from pipeline.readers.parquet import parquet_rows
 
-            return parquet_rows(raw, adapter_columns(self.definition), needed_columns(self.definition), self.limits)
+            return parquet_rows(raw, self._layout.columns, self._needed_columns(), self.limits, messages=self._any_messages)
         if self.definition.format == "zip":
             from pipeline.readers.zip_members import zip_rows
 
@@ -74,13 +90,16 @@ class DocumentReader:
     def _dataset_documents(self) -> Iterator[tuple[int, str]]:
         from pipeline.readers.dataset_rows import DatasetRows
 
-        content = DatasetRows(self.file, self.definition, needed_columns(self.definition))
+        content = DatasetRows(self.file, self.definition, self._needed_columns())
         yield from self._documents(content.rows())
         self.sha256, self.size = content.sha256, content.size
 
+    def _needed_columns(self) -> tuple[str, ...]:
+        return needed_columns(self.definition, self._layout.columns)
+
     def _documents(self, rows: Rows) -> Iterator[tuple[int, str]]:
         """The loop over all rows. Its counts are local because it runs some hundred thousand times a second."""
-        adapt, select = make_adapter(self.definition), make_selector(self.definition)
+        adapt, select = self._layout.adapt, make_selector(self.definition)
         surely_small = self.limits.max_text_bytes // 4
         num_rows = num_documents = num_unselected = num_empty = 0
         try:
@@ -139,7 +158,7 @@ class DocumentReader:
             raise InputError(f"{self.file.url}: the file holds no row; fetch it again, or remove it from the source")
         if self._columns_of_first_bad_row is not None and counts["documents"] + counts["empty"] + counts["where"] == 0:
             raise InputError(
-                f"{self.file.url}: not one of {counts['rows']:,} rows has the columns {', '.join(needed_columns(self.definition))};"
+                f"{self.file.url}: not one of {counts['rows']:,} rows has the columns {', '.join(self._needed_columns())};"
                 f"{self._columns_found()} name the right adapter in the source definition, or remove the file"
             )
         if counts["rows"] != counts["documents"] + counts["where"] + counts["empty"] + len(self.quarantined):

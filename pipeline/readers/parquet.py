@@ -24,29 +24,34 @@ _BATCH_ROWS = 4096
 _BUFFER_BYTES = MEBIBYTE
 
 
-def parquet_rows(raw: RawFile, text_columns: tuple[str, ...], columns: tuple[str, ...], limits: ReadLimits) -> Rows:
+def parquet_rows(
+    raw: RawFile, text_columns: tuple[str, ...], columns: tuple[str, ...], limits: ReadLimits, *, messages: bool = False
+) -> Rows:
     """Yield (row index, {column: value}) for every row.
 
     Args:
         text_columns: columns that must hold text; columns: all that are read, these among them.
+        messages: text columns may also hold lists of structures (chat messages).
     Raises: InputError if the file is damaged, lacks a column, has one of another type, or is not what was listed or pinned.
     """
     import pyarrow as pa
 
     handle = raw.seekable()
     try:
-        yield from _rows(raw, handle, text_columns, columns, limits)
+        yield from _rows(raw, handle, text_columns, columns, limits, messages)
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, OverflowError, MemoryError) as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise InputError(f"{raw.file.url}: the parquet file is truncated or damaged ({first}); fetch it again") from None
     raw.finish()
 
 
-def _rows(raw: RawFile, handle: Any, text_columns: tuple[str, ...], columns: tuple[str, ...], limits: ReadLimits) -> Rows:
+def _rows(
+    raw: RawFile, handle: Any, text_columns: tuple[str, ...], columns: tuple[str, ...], limits: ReadLimits, messages: bool
+) -> Rows:
     from pyarrow import parquet
 
     file = parquet.ParquetFile(handle)
-    _check_columns(raw, file.schema_arrow, text_columns, columns)
+    _check_columns(raw, file.schema_arrow, text_columns, columns, messages)
     packed_bytes = _column_bytes(file.metadata, columns)
     allowed = limits.unpacked_bytes(raw.file.size)
     if packed_bytes > allowed:
@@ -71,7 +76,7 @@ def _rows(raw: RawFile, handle: Any, text_columns: tuple[str, ...], columns: tup
         raise InputError(f"{raw.file.url}: the footer promises {file.metadata.num_rows:,} rows, {row:,} are there; fetch the file again")
 
 
-def _check_columns(raw: RawFile, schema: Any, text_columns: tuple[str, ...], columns: tuple[str, ...]) -> None:
+def _check_columns(raw: RawFile, schema: Any, text_columns: tuple[str, ...], columns: tuple[str, ...], messages: bool) -> None:
     found = ", ".join(schema.names[:40])
     for column in columns:
         if schema.names.count(column) != 1:
@@ -80,6 +85,8 @@ def _check_columns(raw: RawFile, schema: Any, text_columns: tuple[str, ...], col
                 f" name the right adapter in the source definition, or remove the file"
             )
         kind = schema.field(column).type
+        if messages and column in text_columns and _is_messages(kind):
+            continue
         if not _is_text(kind) and (column in text_columns or not _is_plain(kind)):
             raise InputError(f"{raw.file.url}: column {column!r} is of type {kind}, text is allowed; columns found: {found}; mend the file")
 
@@ -93,6 +100,12 @@ def _is_text(kind: Any) -> bool:
     return types.is_null(kind) or any(test(kind) for test in tests)
 
 
+def _is_messages(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool((types.is_list(kind) or types.is_large_list(kind)) and types.is_struct(kind.value_type))
+
+
 def _is_plain(kind: Any) -> bool:
     from pyarrow import types
 
@@ -100,12 +113,12 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _chunks(metadata: Any, columns: tuple[str, ...]) -> Iterator[Any]:
-    """The column chunks of top-level columns, in all row groups."""
+    """The column chunks of top-level columns and of what is nested in them, in all row groups."""
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)
         for index in range(row_group.num_columns):
             chunk = row_group.column(index)
-            if chunk.path_in_schema in columns:
+            if chunk.path_in_schema in columns or chunk.path_in_schema.split(".", 1)[0] in columns:
                 yield chunk
 
 
@@ -119,7 +132,9 @@ def _dictionary_columns(metadata: Any, columns: tuple[str, ...]) -> set[str]:
     return {
         chunk.path_in_schema
         for chunk in _chunks(metadata, columns)
-        if chunk.physical_type == "BYTE_ARRAY" and any("DICTIONARY" in encoding for encoding in chunk.encodings)
+        if chunk.path_in_schema in columns  # nested ones are decoded as they are read
+        and chunk.physical_type == "BYTE_ARRAY"
+        and any("DICTIONARY" in encoding for encoding in chunk.encodings)
     }
 
 
@@ -138,11 +153,13 @@ def _slices(batch: Any) -> Iterator[tuple[Any, int]]:
 
 
 def _value_bytes(column: Any) -> Any:
-    """Bytes of each value of a column: int64 [num_rows]; 8 for what is not text."""
+    """Bytes of each value of a column: int64 [num_rows]; 8 for numbers, the mean for nested values, which are decoded already."""
     import numpy as np
     import pyarrow as pa
     from pyarrow import compute, types
 
+    if types.is_nested(column.type):
+        return np.full(len(column), column.nbytes // max(1, len(column)) + 1, np.int64)
     values = column.dictionary if types.is_dictionary(column.type) else column
     if not _is_text(values.type) or types.is_null(values.type):
         return np.full(len(column), 8, np.int64)

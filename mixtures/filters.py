@@ -1,0 +1,228 @@
+"""A filter: what decides that a document is flagged, pinned to the bit. `recipes/filters/NAME.yaml`, or a file of the user's own.
+
+```yaml
+name: my-filter
+description: what it is meant to find
+blocklist:
+  file: terms.txt             # beside this file; one term a line
+  sha256: 5d7b...             # of the file's bytes
+  mode: published             # or words (mixtures.blocklist)
+  threshold: 2                # escalate from so many distinct terms on
+classifier:                   # none: every escalated document is flagged
+  kind: sequence              # linear, fasttext or sequence (pipeline.classifiers)
+  path: modernbert            # file or folder, beside this file
+  digest: 08ab...             # of weights and rules, as `annealmix filter train` prints it
+  threshold: 0.0105           # flag if the score is GREATER; an exact decimal
+  parameters: {label: unsafe, context: 8192}
+golden:                       # decided anew before every use; at least one of each
+  - {text: "A list names Abrin and Ricin.", flagged: true}
+  - {text: "The weather was fine.", flagged: false}
+```
+
+The rule is that of the published filters (arXiv 2508.06601): a document is escalated if it holds at least `threshold` distinct
+terms; an escalated one is flagged if there is no classifier, or if its score is greater than the classifier's threshold. Scores are
+whole millionths, and the comparison is exact.
+
+Files are named by paths below the filter's folder. Symbolic links may lead anywhere (a model cache is made of them): what is found
+at their end is held to its pinned hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from mixtures.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
+from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.fields import Checked, Exact, Flag, Integer, Line, LocalPath, Location, Model, Name, Positive, Text, describe
+from mixtures.recipe import SHIPPED, shown
+from mixtures.yaml_tree import load_yaml, suggest, validate
+
+RULES = 1
+"""Number of the decision rule above; a change that can change any decision raises it, and with it every identity."""
+
+MILLION = 1_000_000
+MAX_THRESHOLD = 65_535  # where counts of distinct terms saturate
+
+ClassifierKind = Literal["linear", "fasttext", "sequence"]
+_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "linear": (),
+    "fasttext": ("label",),
+    "sequence": ("label", "context", "rows", "dtype", "device", "threads"),
+}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _sha256(value: str) -> str:
+    if not _SHA256.fullmatch(value):
+        raise ValueError(f"{describe(value)} is not a sha256; write its 64 hex digits in lower case")
+    return value
+
+
+def _below_one(value: Decimal) -> Decimal:
+    if not 0 <= value < 1:
+        raise ValueError(f"{value} is not at least 0 and below 1; scores are probabilities, and none is above 1")
+    return value
+
+
+Sha256 = Annotated[Line, AfterValidator(_sha256)]
+
+
+class BlocklistPin(Model):
+    """The list, its rule of matching (`mixtures.blocklist`), and from how many distinct terms on a document is escalated."""
+
+    file: LocalPath
+    sha256: Sha256
+    mode: Mode
+    threshold: Annotated[Positive, Field(le=MAX_THRESHOLD)] = 2
+
+
+class ClassifierParameters(Model):
+    """What an engine is told (`pipeline.classifiers.open_classifier`); each kind takes some of them. label: of the positive class.
+
+    context: tokens of a window; rows: windows of a forward pass; threads: of torch. All of the kind sequence but for label.
+    """
+
+    label: Line | None = None
+    context: Integer | None = None
+    rows: Positive | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    device: Literal["cpu", "cuda"] | None = None
+    threads: Integer | None = None
+
+    def given(self) -> dict[str, int | str]:
+        """Those that the file states."""
+        return {name: value for name, value in self.model_dump().items() if value is not None}
+
+
+class ClassifierPin(Checked):
+    """A model, and the score above which it flags. path: file or folder beside the filter. threshold: exact, from 0 to below 1."""
+
+    kind: ClassifierKind
+    path: LocalPath
+    digest: Sha256
+    threshold: Annotated[Exact, AfterValidator(_below_one)]
+    parameters: ClassifierParameters = ClassifierParameters()
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Each kind of classifier knows its own parameters."""
+        known, parameters = _PARAMETERS.get(str(given.get("kind"))), given.get("parameters")
+        if known is None or not isinstance(parameters, Mapping):
+            return
+        for name in parameters:
+            if name in ClassifierParameters.model_fields and name not in known:
+                yield ("parameters", name), f"the kind {given['kind']} has no such parameter; it has {', '.join(known) or 'none'}"
+
+    @property
+    def threshold_millionths(self) -> int:
+        """A whole score is above the threshold just if it is above this."""
+        return int(self.threshold * MILLION)
+
+
+class GoldenDecision(Model):
+    """A harmless text and what the filter must say of it."""
+
+    text: Text
+    flagged: Flag
+
+
+class FilterDefinition(Checked):
+    """One filter, as its file says."""
+
+    name: Name
+    description: Text = ""
+    blocklist: BlocklistPin
+    classifier: ClassifierPin | None = None
+    golden: tuple[GoldenDecision, ...]
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """A filter that flags all or nothing must show in its golden decisions."""
+        golden = given.get("golden")
+        if not isinstance(golden, list | tuple):
+            return
+        decided = {str(item["flagged"]).lower() for item in golden if isinstance(item, Mapping) and "flagged" in item}
+        if missing := [word for word in ("true", "false") if word not in decided]:
+            yield ("golden",), f"no text with flagged: {' and none with flagged: '.join(missing)}; give at least one of each"
+
+    @property
+    def identity(self) -> str:
+        """sha256 (hex) of what decides: the rule, the list, its mode and threshold, the classifier's digest and threshold.
+
+        Two filters of one identity flag the same documents. Name, description, golden decisions, paths and the spelling of numbers
+        are no part of it; nor are device and threads (see `pipeline.classifiers.sequence`).
+        """
+        blocklist, classifier = self.blocklist, self.classifier
+        content: dict[str, Any] = {
+            "rules": RULES,
+            "blocklist": {"sha256": blocklist.sha256, "mode": blocklist.mode, "threshold": blocklist.threshold},
+            "classifier": None
+            if classifier is None
+            else {"kind": classifier.kind, "digest": classifier.digest, "threshold": classifier.threshold_millionths},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True)
+class LoadedFilter:
+    """A definition and the folder in which the files that it names lie. where: names it in messages."""
+
+    definition: FilterDefinition
+    folder: Path
+    where: str
+
+
+def list_filters() -> list[str]:
+    """Names of the shipped filters."""
+    return sorted(file.stem for file in (SHIPPED / "filters").glob("*.yaml"))
+
+
+def load_filter(name_or_file: str) -> LoadedFilter:
+    """Read a filter by the name of a shipped one, or by file (anything with a `/` or ending in .yaml or .yml).
+
+    Raises:
+        RecipeError: there is none, or it is malformed: every fault with file and line.
+    """
+    if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
+        file = Path(name_or_file)
+    elif name_or_file in list_filters():
+        file = SHIPPED / "filters" / f"{name_or_file}.yaml"
+    else:
+        hint = suggest(name_or_file, list_filters(), "shipped")
+        raise RecipeError(f"{name_or_file!r} is not a shipped filter; {hint}; a file is given with its ending, such as {name_or_file}.yaml")
+    return LoadedFilter(validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file))
+
+
+def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
+    """The terms of the pinned list, read from the filter's folder.
+
+    Raises:
+        InputError: the file is missing or unreadable.
+        ManifestError: its bytes are not the pinned ones.
+        RecipeError: it is no blocklist, or holds fewer terms than the threshold asks.
+    """
+    path = folder / pin.file
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the blocklist cannot be read ({error.strerror}); restore the file that the filter names") from None
+    found = content_hash(content)
+    if found != pin.sha256:
+        raise ManifestError(f"{path}: has sha256 {found}, the filter pins {pin.sha256}: another list; restore it, or pin a new filter")
+    terms = parse_blocklist(content, str(path), pin.mode)
+    count = len(BlocklistRule(terms, pin.mode).needles)
+    if count < pin.threshold:
+        raise RecipeError(
+            f"{path}: holds {count:,} distinct terms, the filter escalates from {pin.threshold:,} on, so it could flag nothing; "
+            "lower blocklist.threshold"
+        )
+    return terms

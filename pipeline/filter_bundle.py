@@ -1,0 +1,232 @@
+"""`annealmix filter train`: a trained classifier and a blocklist, pinned together as a filter that is ready to use.
+
+    DIR/weights.safetensors, report.json, curve.svg     as `pipeline.classifiers.training` writes them
+    DIR/blocklist.txt                                   a copy of the list
+    DIR/filter.yaml                                     the filter: hashes, thresholds and golden decisions
+
+Golden texts must be harmless and short, so none is taken from the labelled documents. They are the user's, or else two made here:
+"A list names TERM1 and TERM2.", of the list's own terms, and "The weather was fine.". A classifier may well find a sentence of bare
+names harmless, so the terms are those of the list that it scores highest: neighbours in the list, as many as the threshold asks and then
+twice and four times as many. Whatever the texts, the finished filter is opened from its files, which decides them again.
+
+Nothing appears under DIR unless all of it is there and holds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mixtures.blocklist import Mode, content_hash, parse_blocklist
+from mixtures.errors import InputError, RecipeError
+from mixtures.fields import Name
+from mixtures.filters import BlocklistPin, FilterDefinition, load_filter, load_terms
+from pipeline import report
+from pipeline.classifiers import MILLION, Classifier, open_classifier
+from pipeline.classifiers.labelled import LabelColumns
+from pipeline.classifiers.training import PICTURE, REPORT, WEIGHTS, Goal, TrainedFilter, train_filter
+from pipeline.filters import Filter
+from pipeline.records import write_whole
+
+FILTER, BLOCKLIST = "filter.yaml", "blocklist.txt"
+HARMLESS = "The weather was fine."
+_CANDIDATES = 2048  # groups of neighbouring terms that are tried as golden text
+
+
+@dataclass(frozen=True)
+class ListChoice:
+    """The blocklist that decides what the classifier sees. file: copied into the bundle."""
+
+    file: Path
+    mode: Mode = "words"
+    threshold: int = 2
+
+
+@dataclass(frozen=True)
+class GoldenTexts:
+    """The user's own golden texts; where a side is empty, one is made."""
+
+    flagged: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was made. filter: as opened from the finished files."""
+
+    folder: Path
+    trained: TrainedFilter
+    filter: Filter
+
+
+def make_bundle(
+    labelled: Sequence[Path],
+    out: Path,
+    blocklist: ListChoice,
+    *,
+    name: str | None = None,
+    columns: LabelColumns | None = None,
+    holdout: Decimal = Decimal("0.2"),
+    goal: Goal | None = None,
+    golden: GoldenTexts | None = None,
+) -> Bundle:
+    """Train on labelled documents and write the folder `out`. name: of the filter; None: of the folder.
+
+    Raises:
+        RecipeError: `out` is there and not empty, options out of range, or no golden text can be made.
+        InputError: a file is missing or damaged, or too few documents are labelled.
+        ManifestError: a golden text of the user's comes out otherwise.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise RecipeError(f"{out}: is there already; name a new folder, since a filter that is in use must not change")
+    content = _content(blocklist.file)  # before the training, which takes longer
+    pin, name = _pin(blocklist, content), _named(out.name if name is None else name)
+    parse_blocklist(content, str(blocklist.file), blocklist.mode)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
+    try:
+        folder = staging / "filter"
+        trained = train_filter(labelled, folder, columns=columns, holdout=holdout, goal=goal)
+        write_whole(folder / BLOCKLIST, content)
+        definition = _definition(name, pin, trained, folder, golden or GoldenTexts())
+        write_whole(folder / FILTER, _yaml(definition, trained).encode("ascii"))
+        loaded = load_filter(str(folder / FILTER))
+        opened = Filter.open(loaded.definition, folder, f"{out / FILTER}")
+        folder.replace(out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Bundle(out, trained, opened)
+
+
+def _named(name: str) -> str:
+    try:
+        return str(TypeAdapter(Name).validate_python(name))
+    except ValidationError:
+        raise RecipeError(f"{name!r} is no name for a filter; give one of a-z, 0-9, '.' and '-' with --name") from None
+
+
+def _pin(blocklist: ListChoice, content: bytes) -> BlocklistPin:
+    fields = {"file": BLOCKLIST, "sha256": content_hash(content), "mode": blocklist.mode, "threshold": blocklist.threshold}
+    try:
+        return BlocklistPin.model_validate(fields)
+    except ValidationError:
+        raise RecipeError(
+            f"{blocklist.file}: mode {blocklist.mode!r} and threshold {blocklist.threshold:,} are asked; the mode is published or words, "
+            "the threshold 1 to 65,535"
+        ) from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the blocklist cannot be read ({error.strerror}); give an existing file with --blocklist") from None
+
+
+def _definition(name: str, pin: BlocklistPin, trained: TrainedFilter, folder: Path, golden: GoldenTexts) -> FilterDefinition:
+    terms = load_terms(pin, folder)
+    threshold = trained.chosen.threshold
+    if threshold >= MILLION:
+        raise RecipeError(f"the picked threshold is {threshold:,} millionths, and no score is higher; ask for another recall or removal")
+    classifier = open_classifier("linear", folder / WEIGHTS, digest=trained.digest)
+    flagged = golden.flagged or (_flagged_text(terms, pin.threshold, classifier, threshold),)
+    decisions = [{"text": text, "flagged": True} for text in flagged]
+    decisions += [{"text": text, "flagged": False} for text in golden.passed or (HARMLESS,)]
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": "trained by annealmix filter train",
+        "blocklist": pin.model_dump(),
+        "classifier": {"kind": "linear", "path": WEIGHTS, "digest": trained.digest, "threshold": Decimal(threshold).scaleb(-6)},
+        "golden": decisions,
+    }
+    return FilterDefinition.model_validate(fields)
+
+
+def _flagged_text(terms: Sequence[str], needed: int, classifier: Classifier, threshold: int) -> str:
+    """The sentence of neighbouring terms with the highest score; the first of equals.
+
+    Raises:
+        RecipeError: the classifier would not flag it.
+    """
+    best = 0
+    for size in dict.fromkeys(min(needed * times, len(terms)) for times in (1, 2, 4)):
+        starts = range(0, len(terms) - size + 1, max(1, (len(terms) - size + 1) // _CANDIDATES))
+        texts = [_sentence(terms[start : start + size]) for start in starts]
+        scores = classifier.score(texts)
+        best = max(best, int(scores.max()))
+        if best > threshold:
+            return texts[int(scores.argmax())]
+    raise RecipeError(
+        f"the trained classifier gives sentences of bare terms at most {best:,} millionths, the picked threshold is {threshold:,}: "
+        "none can be a golden text; give a short and harmless text that it flags with --golden-flagged, or ask for a higher recall"
+    )
+
+
+def _sentence(terms: Sequence[str]) -> str:
+    if len(terms) == 1:
+        return f"A list names {terms[0]}."
+    return f"A list names {', '.join(terms[:-1])} and {terms[-1]}."
+
+
+def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
+    """The file, in ASCII."""
+    blocklist, classifier = definition.blocklist, definition.classifier
+    assert classifier is not None
+    lines = [
+        f"# Written by `annealmix filter train`. {REPORT} and {PICTURE} say how the threshold was picked: {trained.report['rule']}.",
+        f"name: {_quoted(definition.name)}",
+        f"description: {_quoted(definition.description)}",
+        "blocklist:",
+        f"  file: {blocklist.file}",
+        f"  sha256: {blocklist.sha256}",
+        f"  mode: {blocklist.mode}",
+        f"  threshold: {blocklist.threshold}",
+        "classifier:",
+        f"  kind: {classifier.kind}",
+        f"  path: {classifier.path}",
+        f"  digest: {classifier.digest}",
+        f"  threshold: {classifier.threshold:f}",
+        "golden:",
+    ]
+    lines += [f"  - {{text: {_quoted(one.text)}, flagged: {'true' if one.flagged else 'false'}}}" for one in definition.golden]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A double-quoted YAML string; whatever a reader might take otherwise is escaped (JSON would write large characters as two halves)."""
+    plain = (char.isascii() and char.isprintable() and char not in '"\\' for char in text)
+    escaped = (f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}" for char in text)
+    return f'"{"".join(char if kept else code for char, kept, code in zip(text, plain, escaped, strict=True))}"'
+
+
+def show(bundle: Bundle, *, as_json: bool) -> None:
+    """Print what was measured on the held-out documents, and where the files are."""
+    chosen, documents = bundle.trained.chosen, bundle.trained.report["documents"]
+    ratios = {"precision": chosen.precision, "recall": chosen.recall, "f1": chosen.f1, "removal": chosen.removal}
+    paths = {name: str(bundle.folder / file) for name, file in (("curve", PICTURE), ("report", REPORT), ("filter", FILTER))}
+    if as_json:
+        answer = {"threshold": chosen.threshold, **ratios, **paths, "documents": documents, "rule": bundle.trained.report["rule"]}
+        report.result(answer | {"identity": bundle.filter.identity, "digest": bundle.trained.digest, "unit": "millionths"})
+        return
+    held_out = documents["held_out"]
+    title = f"{held_out['positive'] + held_out['negative']:,} held-out documents, {held_out['positive']:,} of them positive"
+    columns = ["", "threshold", "precision", "recall", "F1", "removed"]
+    row = [_decimal(value) for value in (chosen.threshold, *ratios.values())]
+    report.table(title, columns, [[str(bundle.trained.report["rule"]), *row]])
+    report.say(f"curve {paths['curve']}")
+    report.say(f"filter {paths['filter']}, identity {bundle.filter.identity}")
+    made = " and ".join(json.dumps(one.text, ensure_ascii=False) for one in bundle.filter.definition.golden)
+    report.say(f"golden texts, decided by the finished filter: {made}")
+    report.say("measured on all held-out documents; in use the classifier sees those only that hold enough terms of the blocklist")
+
+
+def _decimal(millionths: int | None) -> str:
+    return "-" if millionths is None else f"{millionths // MILLION}.{millionths % MILLION:06d}"
