@@ -6,7 +6,6 @@ completion marks are not asked (`skip_completed=False`).
 
 from __future__ import annotations
 
-import _thread
 import os
 import shutil
 import signal
@@ -72,7 +71,8 @@ def _watched_workers(name: str) -> Iterator[None]:
             codes = [process.exitcode or 0 for process in seen.values()]
             killed.extend(-code for code in codes if code < 0 and code != -signal.SIGTERM)  # SIGTERM is how a pool ends its own
             if killed:
-                _thread.interrupt_main()
+                # a signal, since a main thread that waits for the pool's lock hears nothing else
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)

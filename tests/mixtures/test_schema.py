@@ -20,7 +20,7 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
     if "anyOf" in schema:
         return any(fits(value, option) for option in schema["anyOf"])
     if "const" in schema or "enum" in schema:
-        return value in schema.get("enum", [schema.get("const")])
+        return bool(value in schema.get("enum", [schema.get("const")]))
     kind = schema["type"]
     if kind == "object":
         known = schema.get("properties", {})
