@@ -32,7 +32,7 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
     if kind == "array":
         return isinstance(value, list) and all(fits(item, schema.get("items", {"type": "string"})) for item in value)
     if kind == "boolean":
-        return value == "true"
+        return bool(value == "true")
     return kind == "string" and isinstance(value, str) and re.search(schema.get("pattern", ""), value) is not None
 
 

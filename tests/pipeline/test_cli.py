@@ -46,7 +46,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 def test_build_prints_tables_to_stderr_and_nothing_to_stdout(sample):
     assert sample.table.out == ""
-    for words in ("last document cut", "200,000", "camel-biology was 383 tokens short; dclm gave them", "CC-BY-NC-4.0 forbids"):
+    for words in ("last document cut", "200,000", "camel-biology was 383 tokens short; dclm gave what was missing", "CC-BY-NC-4.0 forbids"):
         assert words in sample.table.err
     assert sample.table.mix == manifests.load(sample.mix)["identity"]
 
