@@ -59,6 +59,7 @@ def build(request: BuildRequest) -> manifests.Manifest:
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
     """
+    output.refuse_nested(request.out, request.store)
     output.refuse_foreign(request.out, request.recipe.digest, request.size.as_json())
     store = Store(request.store)
     with store.lock():
@@ -123,11 +124,11 @@ class _Build:
             }
             if reason := self._tokenizer().fallback_reason:
                 say(f"tokenizing with the slow reference engine: {reason}")
+            fresh = [folder for done in folders for folder in done if not is_done(folder)]
             say(f"ingest: {plural(len(units), 'group')} of input files to read")
             with progress("ingest", len(units), lambda: sum(all(map(is_done, done)) for done in folders)):
                 self.request.executor.execute(Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
-            # a ledger that was there before has been compared, column by column, with what was read now
-            self.trusted.update(folder for done in folders for folder in done)
+            self.trusted.update(fresh)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
         intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)

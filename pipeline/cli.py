@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}; when that is mended, the same command goes on from here")
+        where = error.filename or "the store or the output"
+        _complain(f"{where}: {error.strerror or error}; when that is mended, the same command goes on from here")
         return 1
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on from here")
@@ -97,7 +98,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
     build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
-    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (one a unit)")
+    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
     build.add_argument("--json", action="store_true", help="print the manifest")
     build.set_defaults(command=_build)
 

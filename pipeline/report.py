@@ -34,7 +34,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
     drawn = Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if numbers and number else "left", overflow="fold")
+        drawn.add_column(printable(column), justify="right" if numbers and number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(stderr=True, highlight=False, soft_wrap=False)

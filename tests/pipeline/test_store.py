@@ -165,7 +165,7 @@ def test_of_two_builders_of_one_output_one_builds_and_the_other_waits_and_says_b
     commands = [words(tmp_path, store=store) for store in ("store1", "store2")]
     (tmp_path / "mixes").mkdir()
     with (tmp_path / "mixes" / ".out.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.lockf(lock, fcntl.LOCK_EX)
         builders = [Process(tmp_path / f"run{number}", *command) for number, command in enumerate(commands)]
         until(lambda: all("waiting for the output" in builder.err for builder in builders), builders[0])
     ended = [builder.end() for builder in builders]
