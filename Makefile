@@ -102,11 +102,10 @@ bench: env ## the side-by-side measurements of tests/benchmarks, one after anoth
 	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
 
 manifests: env ## write manifests/ again: the plan of every recipe at full scale, and the sample's reference manifest
-	for recipe in pretraining-500b annealing-50b pretraining-119209-steps annealing-11921-steps holdout; do \
+	for recipe in $(filter-out sample%,$(basename $(notdir $(wildcard recipes/*.yaml)))); do \
 	  .venv/bin/annealmix plan $$recipe --json > manifests/$$recipe.plan.json || exit 1; done
-	rm -rf demo
-	.venv/bin/annealmix build sample --out demo/sample --store demo/store
-	cp demo/sample/manifest.json manifests/sample.json
+	made=$$(mktemp -d) && .venv/bin/annealmix build sample --out $$made/sample --store $$made/store && \
+	  cp $$made/sample/manifest.json manifests/sample.json && rm -rf $$made
 
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE=--upgrade also takes newer releases

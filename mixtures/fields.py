@@ -12,7 +12,16 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 if TYPE_CHECKING:
@@ -160,9 +169,12 @@ def _reference(value: Any) -> Any:
     return value
 
 
-Integer = Annotated[int, BeforeValidator(_integer)]
-Positive = Annotated[int, BeforeValidator(_integer), Field(ge=1)]
-Exact = Annotated[Decimal, BeforeValidator(_decimal)]
+# The schemas that an editor is given: YAML 1.2 leaves `50_000_000_000` as text, and decimals must not become floats on the way.
+_INTEGER_SCHEMA = WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^({_INTEGER.pattern})$"}]})
+_DECIMAL_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({_DECIMAL.pattern})$"}]})
+Integer = Annotated[int, BeforeValidator(_integer), _INTEGER_SCHEMA]
+Positive = Annotated[int, BeforeValidator(_integer), Field(ge=1), _INTEGER_SCHEMA]
+Exact = Annotated[Decimal, BeforeValidator(_decimal), _DECIMAL_SCHEMA]
 Flag = Annotated[bool, BeforeValidator(_boolean)]
 Text = Annotated[str, BeforeValidator(_text)]
 """Any text, line breaks and escaped control characters included."""

@@ -84,7 +84,7 @@ def missing_ranges(wanted: KeyRange, present: Iterable[KeyRange]) -> list[KeyRan
     missing: list[KeyRange] = []
     at, end = wanted
     for low, high in sorted(present):
-        if high <= at or low >= end:
+        if high <= at or low >= end or low >= high:
             continue
         if low > at:
             missing.append((at, low))

@@ -164,7 +164,7 @@ def resolve_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], w
 def _shortage(name: str, request: SourceRequest, quota: int, available: int) -> str:
     rule = f", {request.max_epochs} epochs of them are allowed" if request.max_epochs > 1 else ""
     return (
-        f"sources.{name} asks {quota:,} tokens, {available:,} are available after deduplication and key ranges{rule}; "
+        f"sources.{name} asks {quota:,} tokens, {available:,} are available in its key range{rule}; "
         "lower its quota, widen its keys, allow repeats or a refill (shortfall), or add files"
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
@@ -63,6 +63,9 @@ class Shortfall(Checked):
             yield (), "gives both repeat and refill; keep one of them"
 
 
+_SHORTFALL_SCHEMA = WithJsonSchema({"anyOf": [{"const": "error"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]})
+
+
 def _shortfall(value: Any) -> Any:
     if value == "error":
         return {}
@@ -95,7 +98,7 @@ class SourceRequest(Checked):
     weight: Annotated[Exact, Field(gt=0)] | None = None
     all: Flag = False
     keys: Annotated[tuple[Exact, ...], AfterValidator(_key_range)] = (Decimal(0), Decimal(1))
-    shortfall: Annotated[Shortfall, BeforeValidator(_shortfall)] = Shortfall()
+    shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
 
     @property
     def key_range(self) -> tuple[int, int]:

@@ -48,7 +48,7 @@ class SourceDefinition(Checked):
     """One published corpus.
 
     repo, revision: Hugging Face dataset repository and the commit that is read.  A revision that is not a commit (`main`) is
-        resolved when a plan is made and frozen with it.
+        resolved when a store first meets it, and frozen there.
     paths: glob patterns below the repository's root (`**` crosses folders); none for the format `datasets`.
     format: how the files are packed; adapter: how a row becomes a text.
     where: rows are read only if each named column is one of the listed values; the others are counted, not kept.

@@ -106,13 +106,16 @@ class TokenizerDefinition(Checked):
 
 
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
-    """Little-endian uint16 if every id below `vocab_size` fits, else little-endian uint32 (Megatron's dtype codes 8 and 4).
+    """Little-endian uint16 if every id below `vocab_size` fits, else little-endian uint32.
+
+    Ids stay below 2^31, so that a .bin of them reads the same as int32, the only wider type that the .idx has (Megatron's dtype
+    codes 8 and 4).
 
     Raises:
-        ValueError: the vocabulary is empty or needs more than 32 bits.
+        ValueError: the vocabulary is empty or needs more than 31 bits.
     """
-    if not 0 < vocab_size <= 1 << 32:
-        raise ValueError(f"vocabulary of {vocab_size} tokens; 1 to {1 << 32} can be stored")
+    if not 0 < vocab_size <= 1 << 31:
+        raise ValueError(f"vocabulary of {vocab_size} tokens; 1 to {1 << 31} can be stored")
     return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
 
 

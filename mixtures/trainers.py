@@ -229,7 +229,7 @@ def _read(trainer: TrainerName, num_tokens: int, sequence: int, batch: int, step
         return TrainerReading(trainer, samples, single, leftover)
     needed = steps * batch * sequence + extra
     schedule = _SCHEDULES[trainer](num_tokens, sequence, batch, steps)
-    short = f"{num_tokens:,} tokens are {needed - num_tokens:,} short of {steps:,} steps ({needed:,} tokens)"
+    short = f"{num_tokens:,} tokens are {needed - num_tokens:,} short of {steps:,} {'step' if steps == 1 else 'steps'} ({needed:,} tokens)"
     warnings = [f"{short}: {schedule.behaviour}"] if needed > num_tokens else []
     if trainer == "gpt-neox" and neox_served_steps(num_tokens, sequence, batch, schedule.epochs) < steps:
         more = needed + sequence - schedule.epochs * num_tokens

@@ -10,45 +10,44 @@ from mixtures.plan import fit_json
 from pipeline import report
 from pipeline.mix_report import cut_text, notes
 
-SOURCE_COLUMNS = (
-    "source",
-    "asked",
-    "realised",
-    "share",
-    "published",
-    "documents",
-    "published",
-    "epochs",
-    "last document cut",
-    "strays",
-    "of at most",
-)
 CHECK_COLUMNS = ("check", "", "figure")
 
 
-def source_rows(audit: AuditReport) -> list[list[str]]:
-    """One row a source, and the total. Shares in percent; published share and documents stand beside the realised ones."""
+def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: one row a source, and the total; published figures beside the realised ones where there are any."""
+    published = bool(audit.published) or any(source.published for source in audit.sources)
+    columns = [
+        "source",
+        "asked",
+        "realised",
+        "share",
+        "documents",
+        "epochs",
+        "last document cut to",
+        "strays from its share by",
+        "of at most",
+    ]
     rows = [_source_row(source, audit.total_tokens) for source in audit.sources]
-    asked = sum(source.asked_tokens for source in audit.sources)
+    asked = f"{sum(source.asked_tokens for source in audit.sources):,}"
     share = f"{percent_text(audit.total_tokens, audit.total_tokens, 4)}%"
-    documents = [f"{audit.total_documents:,}", _number(audit.published.get("documents"))]
-    rows.append(["total", f"{asked:,}", f"{audit.total_tokens:,}", share, "", *documents, "", "", "", ""])
-    return rows
+    rows.append(["total", asked, f"{audit.total_tokens:,}", share, f"{audit.total_documents:,}", "", "", "", ""])
+    if published:
+        columns += ["published share", "published documents"]
+        for row, figures in zip(rows, [*(source.published for source in audit.sources), audit.published], strict=True):
+            row += [f"{figures['percent']}%" if "percent" in figures else "-", _number(figures.get("documents"))]
+    return columns, rows
 
 
 def _source_row(source: SourceFigures, total: int) -> list[str]:
-    percent = source.published.get("percent")
     return [
         source.name,
         f"{source.asked_tokens:,}",
         f"{source.realised_tokens:,}",
         f"{percent_text(source.realised_tokens, total, 4)}%",
-        f"{percent}%" if percent is not None else "-",
         f"{source.documents:,}",
-        _number(source.published.get("documents")),
         f"{source.epochs:,}",
         cut_text(source.cut),
-        f"{source.measured_tokens:,}",
+        f"{source.measured_tokens:,} tokens",
         f"{source.bound_tokens:,}",
     ]
 
@@ -110,7 +109,7 @@ def show(audit: AuditReport, more: Sequence[Check] = ()) -> None:
     """Print an audit to stderr. more: checks that were made beside it, such as those of `--against`."""
     checks = [*audit.checks, *more]
     if audit.sources:
-        report.table(f"{audit.name}: {audit.path}", SOURCE_COLUMNS, source_rows(audit))
+        report.table(f"{audit.name}: {audit.path}", *source_table(audit))
         report.table("rows of each source, by what became of them", *removal_table(audit))
     report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
     if audit.fit is not None:

@@ -1,7 +1,7 @@
 """A build, on one page: recipe -> ingest -> select -> quotas -> write -> seal.
 
     ingest   reads what the store lacks (pipeline.intake, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build_sources)
-    select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.verify)
+    select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the two stages go on
     write    the stream, slice by slice (pipeline.write)
     seal     manifest, flush, rename into place (pipeline.seal, pipeline.output)
@@ -27,13 +27,12 @@ from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_o
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.intake import SourceInputs
-from pipeline.records import is_done
+from pipeline.records import check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
 from pipeline.stage import Plan
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
-from pipeline.verify import Verify
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
 
 
@@ -60,6 +59,7 @@ def build(request: BuildRequest) -> manifests.Manifest:
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
     """
+    output.refuse_nested(request.out, request.store)
     output.refuse_foreign(request.out, request.recipe.digest, request.size.as_json())
     store = Store(request.store)
     with store.lock():
@@ -124,11 +124,11 @@ class _Build:
             }
             if reason := self._tokenizer().fallback_reason:
                 say(f"tokenizing with the slow reference engine: {reason}")
+            fresh = [folder for done in folders for folder in done if not is_done(folder)]
             say(f"ingest: {plural(len(units), 'group')} of input files to read")
             with progress("ingest", len(units), lambda: sum(all(map(is_done, done)) for done in folders)):
                 self.request.executor.execute(Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
-            # a ledger that was there before has been compared, column by column, with what was read now
-            self.trusted.update(folder for done in folders for folder in done)
+            self.trusted.update(fresh)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
         intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)
@@ -151,11 +151,16 @@ class _Build:
         return plan, read_eligible(folder, plan["partitions"], list(self.recipe.sources))
 
     def _verify(self, folders: Iterable[Path]) -> None:
-        """Hash store folders that an earlier build published; each once a build."""
+        """Hash what an earlier build left in the store, each folder once a build.
+
+        A disk that returns other bytes than were written would otherwise put wrong tokens into a mix whose own hashes agree.
+        """
         todo = sorted(set(folders) - self.trusted)
-        plan: Plan = {"units": [{"folder": str(folder)} for folder in todo]}
-        self.request.executor.execute(Verify, plan, self.store.work_folder() / "verify")
-        self.trusted.update(todo)
+        before = len(self.trusted)
+        with progress("verify", len(todo), lambda: len(self.trusted) - before):
+            for folder in todo:
+                check_outputs(folder)
+                self.trusted.add(folder)
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
         supplies = {source.name: Supply(eligible[source.name].tokens, source.complete) for source in self.mine}

@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}; when that is mended, the same command goes on from here")
+        where = error.filename or "the store or the output"
+        _complain(f"{where}: {error.strerror or error}; when that is mended, the same command goes on from here")
         return 1
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on from here")
@@ -82,8 +83,8 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan = commands.add_parser("plan", help="what a recipe will take and cost, before anything is built; without RECIPE, list the recipes")
     plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     _add_size(plan)
-    plan.add_argument("--data", type=Path, metavar="DIR", help="probe the files of DIR/SOURCE instead of taking the publishers' figures")
-    plan.add_argument("--tokenizer", type=Path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    plan.add_argument("--data", type=_path, metavar="DIR", help="probe the files of DIR/SOURCE instead of taking the publishers' figures")
+    plan.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     plan.set_defaults(command=_plan)
@@ -92,24 +93,24 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    build.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
-    build.add_argument("--data", type=Path, metavar="DIR", help="read DIR/SOURCE, in the published layout, instead of the hub")
+    build.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
+    build.add_argument("--data", type=_path, metavar="DIR", help="read DIR/SOURCE, in the published layout, instead of the hub")
     _add_size(build)
     build.add_argument(
-        "--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
+        "--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
     )
-    build.add_argument("--tokenizer", type=Path, metavar="FILE", help="the recipe's tokenizer.json")
+    build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
     build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
-    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (one a unit)")
+    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
     build.add_argument("--json", action="store_true", help="print the manifest")
     build.set_defaults(command=_build)
 
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
-    audit.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
+    audit.add_argument("mix", type=_path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
     audit.add_argument(
-        "--against", type=Path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
+        "--against", type=_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
     )
     audit.add_argument("--full", action="store_true", help="compare repeated documents token by token as well")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -121,7 +122,7 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     store.add_argument(
         "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
     )
-    store.add_argument("--store", type=Path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
+    store.add_argument("--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
 
@@ -130,6 +131,14 @@ def _add_size(command: argparse.ArgumentParser) -> None:
     size = command.add_mutually_exclusive_group()
     size.add_argument("--scale", type=_share, metavar="F", help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1")
     size.add_argument("--tokens", type=_positive, metavar="N", help="a preview of N tokens, in the same proportions")
+
+
+def _path(text: str) -> Path:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
+    return Path(text)
 
 
 def _positive(text: str) -> int:

@@ -45,7 +45,8 @@ def notes(sources: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for source in sources:
         name = f"sources.{source['name']}"
-        lines += [f"{name} was {tokens:,} tokens short; {giver} gave them" for giver, tokens in source["refilled"].items()]
+        for giver, tokens in source["refilled"].items():
+            lines.append(f"{name} was {report.plural(tokens, 'token')} short; {giver} gave what was missing")
         if source["epochs"] > 1:
             lines.append(f"{name} was short of its quota; its documents are used up to {source['epochs']} times")
         if source["realised_tokens"] == 0:

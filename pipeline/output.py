@@ -40,6 +40,17 @@ def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
         raise RecipeError(f"{out}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
 
 
+def refuse_nested(out: Path, store: Path) -> None:
+    """A mix inside a store would be swept with it, and a store inside a mix would be taken for a part of it.
+
+    Raises:
+        RecipeError: one lies in the other, or both are one folder.
+    """
+    place, folder = out.resolve(), store.resolve()
+    if place == folder or place in folder.parents or folder in place.parents:
+        raise RecipeError(f"{out}: --out and --store ({store}) lie one inside the other; choose two separate folders")
+
+
 @contextmanager
 def building(out: Path, key: str) -> Iterator[Path | None]:
     """Hold the folder in which a mix is built; None if something is at the final place already.

@@ -12,12 +12,17 @@ from typing import Any
 
 def say(message: str) -> None:
     """Print one line to stderr. Text from data or recipes is printed as it is, without markup or control characters."""
-    print("".join(char if char.isprintable() else " " for char in message), file=sys.stderr, flush=True)
+    print(printable(message), file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with a space for each control character."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def result(value: Any) -> None:
     """Print a machine's answer to stdout."""
-    print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False))
+    print(json.dumps(value, indent=1, sort_keys=True))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
@@ -27,11 +32,11 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    drawn = Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for number, column in enumerate(columns):
-        drawn.add_column(column, justify="right" if numbers and number else "left", overflow="fold")
+        drawn.add_column(printable(column), justify="right" if numbers and number else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(stderr=True, highlight=False, soft_wrap=False)
     if not console.is_terminal:
         console = Console(file=sys.stderr, width=200, highlight=False)

@@ -130,7 +130,8 @@ class Store:
             if (found := read_json(folder / "store.json")) != identity:
                 raise ManifestError(f"{folder}: a store of {found}, this version reads {identity}; choose another --store")
             return
-        if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        made_by_others = ("store.json", "lock")  # another builder may be making the same store at this moment
+        if folder.exists() and any(not path.name.startswith(".") and path.name not in made_by_others for path in folder.iterdir()):
             raise RecipeError(f"{folder}: not empty and not a store (no store.json); choose another --store")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "store.json", identity)
@@ -194,18 +195,21 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def _acquired(path: Path, what: str) -> Iterator[TextIO]:
-    """The locked file. A holder may delete it when it is done, so what was waited for may be no longer the file at the path."""
+    """The locked file. A holder may delete it when it is done, so what was waited for may be no longer the file at the path.
+
+    The lock is the process's own (POSIX), so that no helper process that a killed builder leaves behind goes on holding it.
+    """
     told = False
     while True:
         with path.open("a+") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
                 file.seek(0)
                 if not told:
                     say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
                     told = True
-                fcntl.flock(file, fcntl.LOCK_EX)
+                fcntl.lockf(file, fcntl.LOCK_EX)
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 yield file
                 return

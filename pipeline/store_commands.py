@@ -52,7 +52,7 @@ def collect(folder: Path, *, as_json: bool) -> None:
     left behind."""
     with Store(folder).lock():
         gone = [path for name in ("select", "work") for path in sorted((folder / name).glob("*"))]
-        gone += [path for path in folder.rglob(".*.tmp") if path.is_dir()]
+        gone += [path for path in (folder / "sources").glob("*/*/.*.tmp") if path.is_dir()]
         gone += [path for path in (folder / "sources").glob("*/*/tokens-*") if not (path / DONE).exists()]
         freed = sum(_bytes(path) for path in gone)
         for path in gone:

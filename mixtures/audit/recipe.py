@@ -139,7 +139,7 @@ class RecipeChecks:
             resolved = source.asked_tokens - sum(source.refilled.values()) + given[source.name]
             if resolved != source.resolved_tokens:
                 faults.append(f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says {source.resolved_tokens:,}")
-        return judge("shortfalls", f"{moved:,} tokens given by other sources", faults)
+        return judge("shortfalls", f"{plural(moved, 'token')} given by other sources", faults)
 
     def _removals(self) -> Check:
         """Every row of a source is kept or has one reason, and what is kept is in the mix."""

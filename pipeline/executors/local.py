@@ -6,7 +6,6 @@ completion marks are not asked (`skip_completed=False`).
 
 from __future__ import annotations
 
-import _thread
 import os
 import shutil
 import signal
@@ -15,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import multiprocess  # type: ignore[import-untyped]  # datatrove's own; it publishes no types
@@ -42,9 +40,14 @@ class _QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc]  # datatrove 
             return super()._run_for_rank(rank, local_rank, node_rank)
 
 
-@lru_cache(maxsize=1)
+_watching: set[int] = set()  # processes that end with their parent, by id, since a fork inherits this set
+
+
 def _end_with_parent() -> None:
-    """End this worker when the build is killed: nobody would read its result, and it holds no lock on the store that it writes to."""
+    """End this process when the build is killed: nobody would read its result, and it holds no lock on the store that it writes to."""
+    if os.getpid() in _watching:
+        return
+    _watching.add(os.getpid())
     parent = os.getppid()
 
     def watch() -> None:
@@ -53,6 +56,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+_executing = threading.Event()
+# the manager that datatrove starts is such a fork, and would outlive a build that is killed
+os.register_at_fork(after_in_child=lambda: _end_with_parent() if _executing.is_set() else None)
 
 
 @contextmanager
@@ -72,7 +80,8 @@ def _watched_workers(name: str) -> Iterator[None]:
             codes = [process.exitcode or 0 for process in seen.values()]
             killed.extend(-code for code in codes if code < 0 and code != -signal.SIGTERM)  # SIGTERM is how a pool ends its own
             if killed:
-                _thread.interrupt_main()
+                # a signal, since a main thread that waits for the pool's lock hears nothing else
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -96,9 +105,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+TASKS_A_WORKER = 8  # a task costs a start, a long last task costs idle workers
+
+
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs stages on this machine. workers: processes at a time (default: cores); tasks: shares of the units (default: one a unit)."""
+    """Runs stages on this machine. workers: processes at a time (default: cores); tasks: shares of the units (default: a few a worker)."""
 
     workers: int | None = None
     tasks: int | None = None
@@ -114,14 +126,19 @@ class LocalExecutor:
             return
         path, digest = freeze(folder, plan)
         shutil.rmtree(folder / "logs", ignore_errors=True)
-        tasks = min(self.tasks or units, units)
+        workers = self.workers or cores()
+        tasks = min(self.tasks or TASKS_A_WORKER * workers, units)
         logger.remove()  # datatrove's summary goes to stats.json
         executor = _QuietExecutor(
             pipeline=[stage(path, digest)],
             tasks=tasks,
-            workers=min(self.workers or cores(), tasks),
+            workers=min(workers, tasks),
             logging_dir=str(folder / "logs"),
             skip_completed=False,
         )
-        with _watched_workers(stage.name):
-            executor.run()
+        _executing.set()
+        try:
+            with _watched_workers(stage.name):
+                executor.run()
+        finally:
+            _executing.clear()

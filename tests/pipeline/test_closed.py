@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +201,35 @@ def test_a_link_as_the_place_of_a_mix_is_refused_before_any_work(tmp_path, recip
     with pytest.raises(RecipeError, match="symbolic link"):
         build(recipe, tmp_path)
     assert not (tmp_path / "store").exists()
+
+
+def test_damaged_tokens_are_found_even_if_their_ledger_is_made_again(tmp_path, recipe):
+    build(recipe, tmp_path)
+    shutil.rmtree(group_of(tmp_path) / "ledger")
+    (tokens,) = (tmp_path / "store").rglob("0000.tokens")
+    flip(tokens)
+    with pytest.raises(ManifestError, match=r"0000\.tokens: has BLAKE3"):
+        build(recipe, tmp_path, "again")
+    assert not (tmp_path / "again").exists()
+
+
+@pytest.mark.parametrize(("out", "store"), [("x", "x"), ("x/mix", "x"), ("x", "x/store")])
+def test_a_mix_and_a_store_inside_one_another_are_refused_before_any_work(tmp_path, recipe, out, store):
+    with pytest.raises(RecipeError, match="lie one inside the other"):
+        make(recipe, tmp_path, tmp_path / "data", out, store)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_build_whose_main_process_alone_is_killed_is_finished_by_the_same_command(tmp_path, workers):
+    command = [sys.executable, "-m", "pipeline.cli", "build", "sample", "--workers", str(workers)]
+    command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list((tmp_path / "store").glob("work/*/plan.json")):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    reference = json.loads((Path(__file__).parents[2] / "manifests" / "sample.json").read_text())
+    assert f"identity {reference['identity']}" in again.stderr

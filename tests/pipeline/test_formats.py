@@ -1,0 +1,246 @@
+"""annealmix writes these bytes. Whoever changes them must raise the FORMAT of what was changed, or old stores and mixes are misread.
+
+A tiny fixed corpus is built; the hashes of every column, record and table are compared with the literals of today's FORMAT numbers.
+After an intended change: raise the number, run `python -m tests.pipeline.test_formats`, and put what it prints in place of GOLDEN.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from mixtures.manifest import MANIFEST_FORMAT, Manifest
+from pipeline import output
+from pipeline.select import SELECT_FORMAT
+from pipeline.store import LEDGER_FORMAT, STORE_FORMAT, TOKENS_FORMAT
+from pipeline.write import WRITE_FORMAT
+from tests.pipeline.corpus import make, write_files, write_recipe
+
+FORMATS = (STORE_FORMAT, LEDGER_FORMAT, TOKENS_FORMAT, SELECT_FORMAT, WRITE_FORMAT, MANIFEST_FORMAT)
+RAISE = {
+    "store": "STORE_FORMAT of pipeline/store.py",
+    "ledger": "LEDGER_FORMAT of pipeline/store.py",
+    "tokens": "TOKENS_FORMAT of pipeline/store.py",
+    "select": "SELECT_FORMAT of pipeline/select.py",
+    "write": "WRITE_FORMAT of pipeline/write.py",
+    "manifest": "MANIFEST_FORMAT of mixtures/manifest.py",
+}
+TEXTS = {
+    "a": ["The old mill stood by the river.", "x", "", "The bridge was measured in spring.", "x", "Water <|endoftext|> and stone."],
+    "b": ["A town of stone.", "Caf\u00e9 cafe\u0301 \u5ddd", "x", "In the village it was spring, " * 9],
+}
+
+# {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
+GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
+    (1, 1, 1, 1, 1, 1): {
+        "store/store.json": "53808f18d0c9383a",
+        "ledger/folder": "a-54dc0006897844a1",
+        "tokens/folder": "tokens-3041c03d5a9169c7-00000000000000000-10000000000000000",
+        "ledger/0000.digest": "ca67bad5d74a1fcc",
+        "ledger/0000.file": "607b1aff64b01352",
+        "ledger/0000.order_key": "3bdb1a32b5b0c263",
+        "ledger/0000.row": "29ee19f3764c1b43",
+        "ledger/quarantine.jsonl": "detail path reason row",
+        "ledger/done.json": (
+            "counts(documents empty quarantined rows where) digest inputs(etag inode mtime_ns path sha256 size url) "
+            "outputs(0000.digest(blake3 bytes) 0000.file(blake3 bytes) 0000.order_key(blake3 bytes) 0000.row(blake3 bytes) "
+            "quarantine.jsonl(blake3 bytes)) quarantined(json) segment_bytes segments source"
+        ),
+        "tokens/0000.num_tokens": "13965f73a5ed453e",
+        "tokens/0000.offset": "51f0dd3a5f696cce",
+        "tokens/0000.tokens": "522758ef16eaa473",
+        "tokens/done.json": (
+            "digest documents_with_eod_text ledger outputs(0000.num_tokens(blake3 bytes) 0000.offset(blake3 bytes) "
+            "0000.tokens(blake3 bytes)) segments(documents first_row tokens)"
+        ),
+        "select/a.digest": "6f13e9125fda7b57",
+        "select/a.ledger_row": "a54680d61eb5a5f0",
+        "select/a.num_tokens": "169ca8fe2bf74acb",
+        "select/a.offset": "612788fad6540183",
+        "select/a.segment": "e572dff82304700b",
+        "select/a.start": "612788fad6540183",
+        "select/a.token_file": "e572dff82304700b",
+        "select/b.digest": "ec05ccd2744df04c",
+        "select/b.ledger_row": "0298bfd37e5ab229",
+        "select/b.num_tokens": "0fa322e9882b790a",
+        "select/b.offset": "d2bae5c0be7a054d",
+        "select/b.segment": "bcc351fd37e2054d",
+        "select/b.start": "d2bae5c0be7a054d",
+        "select/b.token_file": "bcc351fd37e2054d",
+        "select/done.json": (
+            "digest outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes) "
+            "a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 "
+            "bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) "
+            "b.token_file(blake3 bytes)) sources(a(copies(a) documents excluded in_range longest tokens untokenized) b(copies(a) "
+            "documents excluded in_range longest tokens untokenized))"
+        ),
+        "write/slices": "00000.json 00001.json",
+        "write/records": "0dc5d3359bb9f8c4",
+        "write/fields": (
+            "chunks deviation digest documents eod_tokens files(documents provenance) index provenance slice source_documents "
+            "source_tokens"
+        ),
+        "write/files": "build.json documents.parquet/part-N.parquet manifest.json provenance.parquet/part-N.parquet tokens.bin tokens.idx",
+        "write/tokens.bin": "079e6e2f43cdeb27",
+        "write/tokens.idx": "a18da058c9915d98",
+        "write/documents": "8f69f4a758d4d9cf",
+        "write/provenance": "494b13fdfd4906c0",
+        "manifest/fields": (
+            "digest eod_tokens excluded format hashes(bin chunks documents documents_parts idx provenance provenance_parts) identity "
+            "layout(chunk_tokens slice_tokens token_dtype) name published recipe_digest removed(a(beyond quota duplicate of a empty "
+            "kept out of key range quarantined rows where) b(beyond quota duplicate of a empty kept out of key range quarantined "
+            "rows where)) revisions size sources(asked_tokens cut definition deviation(bound_tokens measured_tokens) documents "
+            "epochs keys licence longest_tokens name non_commercial realised_tokens refilled(b) resolved_tokens) tokenizer(digest "
+            "eod_id name special_tokens vocab_size) total_documents total_tokens"
+        ),
+        "manifest/input": "path sha256 size",
+        "manifest/identity": "b4dcb5e036aed3f9",
+    }
+}
+
+
+def made() -> dict[str, str]:
+    """Build the corpus, and say what was written: {area/what: hash, or names of fields}."""
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        slices: dict[str, bytes] = {}
+        publish = output.publish
+
+        def keep_slices(building: Path, out: Path) -> None:
+            slices.update({path.name: path.read_bytes() for path in (building / "slices").iterdir()})
+            publish(building, out)
+
+        patch.setattr(output, "publish", keep_slices)
+        for source, texts in TEXTS.items():
+            write_files(folder / "data", source, {"one": texts}, "jsonl")
+        with (folder / "data" / "a" / "one.jsonl").open("ab") as file:
+            file.write(b"not json\n")
+        sources = {"a": {"tokens": 60, "shortfall": {"refill": "b"}}, "b": {"tokens": 50, "keys": [0, 1], "shortfall": {"repeat": 2}}}
+        recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), max_quarantined="0.5")
+        manifest = make(recipe, folder, folder / "data", chunk_bytes=128, slice_chunks=1)
+        return {**_store(folder / "store"), **_slices(slices), **_mix(folder / "out", manifest)}
+
+
+def _store(store: Path) -> dict[str, str]:
+    """The store's own file, one group, and the only partition of the selection."""
+    (group,) = (path.parent for path in store.glob("sources/a-*/*/ledger"))
+    (tokens,) = group.glob("tokens-*")
+    (partition,) = store.glob("select/*/p0000")
+    return {
+        "store/store.json": _hash((store / "store.json").read_bytes()),
+        "ledger/folder": group.parent.name,
+        "tokens/folder": tokens.name,
+        **_folder("ledger", group / "ledger"),
+        **_folder("tokens", tokens),
+        **_folder("select", partition),
+    }
+
+
+def _folder(area: str, folder: Path) -> dict[str, str]:
+    """Hashes of a published folder's files, and the names in its record."""
+    found = {f"{area}/{path.name}": _hash(path.read_bytes()) for path in sorted(folder.iterdir()) if path.suffix not in (".json", ".jsonl")}
+    found |= {f"{area}/{path.name}": _names(json.loads(path.read_bytes().splitlines()[0])) for path in folder.glob("*.jsonl")}
+    return {**found, f"{area}/done.json": _names(json.loads((folder / "done.json").read_bytes()))}
+
+
+def _slices(slices: Mapping[str, bytes]) -> dict[str, str]:
+    """The slices' records, but for the hashes of parquet files: those bytes change with the library's version."""
+    records = {name: json.loads(content) for name, content in sorted(slices.items())}
+    held = {name: {field: value for field, value in record.items() if field not in ("files", "digest")} for name, record in records.items()}
+    return {
+        "write/slices": " ".join(records),
+        "write/records": _hash(json.dumps(held, sort_keys=True).encode()),
+        "write/fields": _names(records["00000.json"]),
+    }
+
+
+def _mix(out: Path, manifest: Manifest) -> dict[str, str]:
+    hashes = manifest["hashes"]
+    return {
+        "write/files": " ".join(sorted({re.sub(r"\d+", "N", str(path.relative_to(out))) for path in out.rglob("*") if path.is_file()})),
+        "write/tokens.bin": _hash((out / "tokens.bin").read_bytes()),
+        "write/tokens.idx": _hash((out / "tokens.idx").read_bytes()),
+        **{f"write/{table}": _hash("".join(hashes[f"{table}_parts"]).encode()) for table in ("documents", "provenance")},
+        "manifest/fields": _names({name: value for name, value in manifest.items() if name not in ("recipe", "inputs")}),
+        "manifest/input": _names(manifest["inputs"]["a"][0]),
+        "manifest/identity": manifest["identity"][:16],
+    }
+
+
+def _hash(content: bytes) -> str:
+    return str(blake3(content).hexdigest())[:16]
+
+
+def _names(value: Any) -> str:
+    """The names of a record's fields, nested ones in brackets; of a list, those of its first item."""
+    if isinstance(value, list):
+        return _names(value[0]) if value else ""
+    if not isinstance(value, dict):
+        return ""
+    inner = {name: _names(item) for name, item in sorted(value.items())}
+    return " ".join(f"{name}({fields})" if fields else name for name, fields in inner.items())
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, str]:
+    return made()
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, str]:
+    assert set(GOLDEN) == {FORMATS}, "a FORMAT was raised: run `python -m tests.pipeline.test_formats` and replace GOLDEN by what it prints"
+    return GOLDEN[FORMATS]
+
+
+@pytest.mark.parametrize("area", list(RAISE))
+def test_what_is_written_is_what_its_format_number_stands_for(found, golden, area):
+    mine, literals = ({name: value for name, value in them.items() if name.startswith(f"{area}/")} for them in (found, golden))
+    changed = sorted(name for name in mine.keys() | literals if mine.get(name) != literals.get(name))
+    told = "\n".join(f"  {name}: was {literals.get(name)}, is {mine.get(name)}" for name in changed)
+    assert not changed, (
+        f"these bytes changed:\n{told}\nOld stores or mixes hold the old ones. If it is meant, raise {RAISE[area]}, run "
+        "`python -m tests.pipeline.test_formats`, and replace GOLDEN by what it prints; if not, it is a defect"
+    )
+
+
+def test_every_area_is_held(golden):
+    assert {name.partition("/")[0] for name in golden} == set(RAISE)
+
+
+def test_what_is_written_does_not_depend_on_where_and_when(found):
+    assert made() == found
+
+
+def print_golden() -> None:
+    """Print GOLDEN as it is today."""
+    print("GOLDEN: dict[tuple[int, ...], dict[str, str]] = {")
+    print(f"    {FORMATS}: {{")
+    for name, value in made().items():
+        line = f"        {json.dumps(name)}: {json.dumps(value)},"
+        if len(line) <= 140:
+            print(line)
+            continue
+        pieces, text = [], value
+        while text:
+            cut = len(text) if len(text) <= 120 else text.rindex(" ", 0, 120) + 1
+            pieces.append(text[:cut])
+            text = text[cut:]
+        print(f"        {json.dumps(name)}: (")
+        for piece in pieces:
+            print(f"            {json.dumps(piece)}")
+        print("        ),")
+    print("    }")
+    print("}")
+
+
+if __name__ == "__main__":
+    print_golden()
+    sys.exit(0)
