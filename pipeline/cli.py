@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="annealmix",
         description="Token mixes for language-model training: exact to the token, the same bytes everywhere.",
-        epilog="exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit or check failed, 4 input corrupt, 5 supply short, "
+        epilog="exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit failed or filter limit exceeded, 4 input corrupt, 5 supply short, "
         "6 manifest mismatch",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

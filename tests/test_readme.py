@@ -74,11 +74,14 @@ def test_the_demo_shows_lines_that_the_audit_prints_in_their_order(demo):
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of every command, by its name."""
-    found: dict[str, argparse.ArgumentParser] = {}
-    for action in cli._parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found.update(action.choices)
-    return found
+
+    def below(parser: argparse.ArgumentParser, words: tuple[str, ...]) -> dict[str, argparse.ArgumentParser]:
+        choices = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if not choices:
+            return {" ".join(words): parser}
+        return {name: found for given in choices for word in given for name, found in below(given[word], (*words, word)).items()}
+
+    return below(cli._parser(), ())
 
 
 def test_there_are_commands():

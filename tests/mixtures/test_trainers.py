@@ -270,7 +270,7 @@ def test_a_fit_agrees_with_itself(num_tokens, sequence, batch, steps):
         assert reading.missing_tokens == max(0, reading.tokens_needed - num_tokens)
         assert (reading.missing_tokens == 0) == (steps <= reading.single_epoch_steps) == (reading.epochs == 1)
         if reading.missing_tokens:
-            assert f"{reading.missing_tokens:,} short of {steps:,} steps" in reading.warnings[0]
+            assert f"{reading.missing_tokens:,} short of {steps:,} {'step' if steps == 1 else 'steps'}" in reading.warnings[0]
 
 
 @given(st.integers(1, 10_000), SMALL, SMALL)
