@@ -31,6 +31,8 @@ from mixtures.word_characters import fold_words
 
 Mode = Literal["published", "words"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+RULES = 1
+"""Number of the two rules above; a change that can change any count raises it, and stored counts are made anew."""
 
 
 def normalise(text: str, mode: Mode) -> str:

@@ -43,7 +43,7 @@ from pydantic import AfterValidator, Field
 from mixtures.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.fields import Checked, Exact, Flag, Integer, Line, LocalPath, Location, Model, Name, Positive, Text, describe
-from mixtures.recipe import SHIPPED, shown
+from mixtures.shipped import SHIPPED, names_in, shown
 from mixtures.yaml_tree import load_yaml, suggest, validate
 
 RULES = 1
@@ -183,7 +183,7 @@ class LoadedFilter:
 
 def list_filters() -> list[str]:
     """Names of the shipped filters."""
-    return sorted(file.stem for file in (SHIPPED / "filters").glob("*.yaml"))
+    return names_in(SHIPPED / "filters")
 
 
 def load_filter(name_or_file: str) -> LoadedFilter:
@@ -199,6 +199,15 @@ def load_filter(name_or_file: str) -> LoadedFilter:
     else:
         hint = suggest(name_or_file, list_filters(), "shipped")
         raise RecipeError(f"{name_or_file!r} is not a shipped filter; {hint}; a file is given with its ending, such as {name_or_file}.yaml")
+    return read_filter(file)
+
+
+def read_filter(file: Path) -> LoadedFilter:
+    """Read a filter's file.
+
+    Raises:
+        RecipeError: it is missing or malformed: every fault with file and line.
+    """
     return LoadedFilter(validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file))
 
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mixtures.filter_request import RecipeFilter
 from mixtures.recipe_model import Recipe
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
@@ -18,7 +19,7 @@ from mixtures.tokenizer import TokenizerDefinition
 class LoadedRecipe:
     """A recipe with all that it refers to.
 
-    definitions: by source name.  excluded: in the recipe's order.  file: where the recipe was read.
+    definitions: by source name, those of inserts too.  excluded, filters: in the recipe's order.  file: where the recipe was read.
     """
 
     recipe: Recipe
@@ -26,6 +27,7 @@ class LoadedRecipe:
     excluded: tuple[LoadedRecipe, ...]
     tokenizer: TokenizerDefinition
     file: Path
+    filters: tuple[RecipeFilter, ...] = ()
 
     @property
     def data(self) -> Path | None:
@@ -51,6 +53,13 @@ class LoadedRecipe:
         if budget := recipe.budget:
             steps = {"steps": budget.steps, "batch": budget.batch, "sequence": budget.sequence}
             canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
+        if self.filters:
+            canonical |= {"filters": [item.canonical() for item in self.filters], "removed": recipe.removed, "copies": recipe.copies}
+        if recipe.insert:
+            canonical["insert"] = [
+                {"name": name, "times": item.times, "on_top": str(item.on_top).lower(), "definition": self._definition(name)}
+                for name, item in recipe.insert.items()
+            ]
         return canonical
 
     @property
@@ -68,10 +77,12 @@ class LoadedRecipe:
         return {**amount, "shortfall": rule or "error"}
 
     def _place(self, name: str) -> dict[str, Any]:
-        definition, keys = self.definitions[name], self.recipe.sources[name].keys
+        return {"keys": [_plain_decimal(bound) for bound in self.recipe.sources[name].keys], "definition": self._definition(name)}
+
+    def _definition(self, name: str) -> dict[str, Any]:
+        definition = self.definitions[name]
         published = {"repo": definition.repo, "revision": definition.revision, "paths": list(definition.paths)}
-        identity = {key: value for key, value in definition.identity().items() if value is not None}
-        return {"keys": [_plain_decimal(bound) for bound in keys], "definition": {**identity, **published}}
+        return {key: value for key, value in {**definition.identity(), **published}.items() if value is not None}
 
     def _taken(self) -> list[dict[str, Any]]:
         return [self._place(name) for name in self.recipe.sources]

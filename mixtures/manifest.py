@@ -4,6 +4,8 @@
                Two mixes with the same identity have the same tokens, documents, order, sources, epochs and cuts.
     digest     BLAKE3 of the canonical JSON of the manifest without this field: an edited manifest is noticed before anything is recounted.
 
+`sources` lists the strands of the stream: each source (copy 0), the copies of some of its documents (copy 1), and the inserts.
+
 Canonical JSON: sorted keys, no white space, UTF-8. 64-bit values are hex text, exact ratios are text such as `1/50000`. Provenance
 and inputs have hashes of their own, since the same mix can be made from the same documents in other files.
 """
@@ -18,7 +20,7 @@ from blake3 import blake3
 
 from mixtures.errors import ManifestError
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 MANIFEST = "manifest.json"
 
 Manifest = dict[str, Any]
@@ -36,6 +38,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "eod_tokens": int,
     "sources": list,
     "removed": dict,
+    "filters": list,
     "excluded": list,
     "published": dict,
     "revisions": dict,
@@ -46,6 +49,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 }
 _SOURCE_FIELDS: dict[str, type | tuple[type, ...]] = {
     "name": str,
+    "copy": int,
+    "insert": bool,
     "definition": str,
     "licence": str,
     "non_commercial": bool,

@@ -2,12 +2,13 @@
 
 Document i of a source covers the tokens [a, a + n) of its quota Q; its position is the midpoint of that stretch as a share of the
 quota, (2a + n) / (2Q). The stream is all documents by (position, source in recipe order). 2a + n stays below 2^53, so the one
-float64 division is monotone and the same on every machine.
+float64 division is monotone and the same on every machine. Where removed documents left gaps in a quota, the midpoints stay those of the
+unfiltered quota: so a shrunk stream is the unfiltered one without them, in its order.
 
 At every token prefix T of the stream, source s has placed within ½·[(1-w)·L_own + w·sum(L_others)] tokens of its share w·T, where w
 = Q_s / Q_total and L is the longest document of a source. A document whose midpoint comes later than another's may start at most
 half its own length before its midpoint, and likewise for the others; summing both sides gives the bound. `deviation` measures what
-a stream does.
+a stream does. A shrunk stream has no such bound, since what is removed need not be spread evenly.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Int64s = npt.NDArray[np.int64]
 
 
 class SourceOrder:
-    """One source's sequence as the merge sees it: where each document starts in the source's quota, and its length.
+    """One strand as the merge sees it: where each document starts in its quota, and its length.
 
     lengths: returns the documents of a key partition (memory-mapped where they are large).
     """
@@ -39,9 +40,9 @@ class SourceOrder:
         return bisect_left(range(self.selection.documents), position, key=self._position)
 
     def start_of(self, document: int) -> int:
-        """Tokens of the source before a document; its quota for the index one past the last."""
+        """Tokens of the strand before a document; all for the index one past the last."""
         if document == self.selection.documents:
-            return self.selection.quota
+            return self.selection.tokens
         run = self.selection.run_of(document)
         return run.first_token + int(self._lengths(run.partition).starts[document - run.first_document])
 
@@ -50,7 +51,7 @@ class SourceOrder:
         return float(positions(starts, num_tokens, self.selection.quota)[0])
 
     def columns(self, first: int, last: int) -> tuple[Int64s, Int64s]:
-        """starts and num_tokens (after the cut) of documents first .. last - 1, int64 each."""
+        """Start in the quota and num_tokens (after the cut) of documents first .. last - 1, int64 each."""
         if first >= last:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         pieces = [self._piece(run, first, last) for run in self.selection.runs_within(first, last)]
@@ -63,8 +64,9 @@ class SourceOrder:
 
     def _piece(self, run: Run, first: int, last: int) -> tuple[Int64s, Int64s]:
         low, high = max(first - run.first_document, 0), min(last - run.first_document, run.documents)
-        lengths = self._lengths(run.partition)
-        return lengths.starts[low:high].astype(np.int64) + run.first_token, lengths.num_tokens[low:high].astype(np.int64)
+        lengths, gaps = self._lengths(run.partition), self.selection.quota != self.selection.tokens
+        starts, before = (lengths.places, run.first_place) if gaps else (lengths.starts, run.first_token)
+        return starts[low:high].astype(np.int64) + before, lengths.num_tokens[low:high].astype(np.int64)
 
 
 def positions(starts: Int64s, num_tokens: Int64s, quota: int) -> npt.NDArray[np.float64]:
@@ -95,7 +97,7 @@ def place(orders: Sequence[SourceOrder], low: int, high: int) -> Placed:
     The stretch of positions that is looked at is widened until it is seen to cover the range: its first document starts at or
     before `low` and its last ends at or after `high`.
     """
-    total = sum(order.selection.quota for order in orders)
+    total = sum(order.selection.tokens for order in orders)
     margin = sum(order.selection.longest for order in orders)
     while True:
         placed = _place_between(orders, (low - margin) / total, (high + margin) / total)

@@ -75,7 +75,7 @@ class Size:
 class Quotas:
     """Tokens by source. asked: by the recipe; resolved: after shortfalls; both in recipe order and summing to `total`.
 
-    refilled: {short source: {source that gives instead: tokens}}.
+    refilled: {short source: {source that gives instead: tokens}}. inserted: tokens of each insert, not part of the others.
     wanted: sources of which more must be tokenized before the quotas are final, with the tokens that each must reach.
     """
 
@@ -83,19 +83,30 @@ class Quotas:
     resolved: dict[str, int]
     refilled: dict[str, dict[str, int]] = field(default_factory=dict)
     wanted: dict[str, int] = field(default_factory=dict)
+    inserted: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        """Tokens of the whole mix."""
-        return sum(self.resolved.values())
+        """Tokens that the sources' quotas and the inserts make. What filters leave of them, and copies on top, are counted later."""
+        return sum(self.resolved.values()) + sum(self.inserted.values())
 
 
-def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply]) -> dict[str, int]:
+def scale_of(recipe: Recipe, size: Size) -> Fraction:
+    """The share of the full recipe that a size asks for.
+
+    Raises:
+        RecipeError: the size does not fit the recipe.
+    """
+    return _scaled_budget(recipe, size, recipe.budget.total_tokens if recipe.budget else 0)[0]
+
+
+def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], inserted: int = 0) -> dict[str, int]:
     """Turn a recipe's requests into tokens by source, before any shortfall.
 
     Args:
         recipe: its `all` sources must be complete in `supplies`; the others need not be there.
         size: a preview's size keeps the proportions of the full recipe.
+        inserted: tokens at this size of the inserts that are not on top; the weighted sources share what they leave.
 
     Raises:
         RecipeError: the size does not fit the recipe. SupplyError: the sources that are used whole exceed the budget.
@@ -111,6 +122,9 @@ def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply]) -> 
             f"ask {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
+    seats, rest = seats - inserted, rest - inserted / scale
+    if rest < 0 or seats < 0:
+        raise SupplyError(f"{recipe.name}: inserts hold {inserted:,} tokens, more than weighted sources share; let them be on_top: true")
     if recipe.budget:
         known = {**fixed, **{name: Fraction(tokens) for name, tokens in whole.items()}}
         given: dict[str, int] = {}
@@ -133,8 +147,13 @@ def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, i
     return scale, int(budget * scale)
 
 
-def resolve_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], where: str = "") -> Quotas:
+def resolve_quotas(
+    recipe: Recipe, size: Size, supplies: Mapping[str, Supply], where: str = "", inserted: Mapping[str, int] | None = None
+) -> Quotas:
     """Fit the asked quotas to the supplies by each source's shortfall rule.
+
+    Args:
+        inserted: tokens of each insert at this size.
 
     A source that is not complete is never called short: it is listed in `wanted` instead, and the call is repeated when more of it is
     tokenized. So the result does not depend on how much was tokenized first.
@@ -142,13 +161,14 @@ def resolve_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], w
     Raises:
         SupplyError: names every source that is short with no rule that helps: asked, available, what to do.
     """
-    asked = asked_quotas(recipe, size, supplies)
+    inserts = dict(inserted or {})
+    asked = asked_quotas(recipe, size, supplies, sum(tokens for name, tokens in inserts.items() if not recipe.insert[name].on_top))
     resolved, refilled, wanted, short = dict(asked), {}, {}, []
     for name in refill_order(recipe.sources):
         request, supply, quota = recipe.sources[name], supplies[name], resolved[name]
-        if quota <= supply.tokens:
+        if quota == 0 or quota < supply.tokens or (quota == supply.tokens and supply.complete):
             continue
-        if not supply.complete:
+        if not supply.complete:  # nor if it ends exactly where was tokenized to: what stands behind must be known
             wanted[name] = quota
         elif (target := request.refill_from) is not None:
             resolved[name] = supply.tokens
@@ -158,7 +178,7 @@ def resolve_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], w
             short.append(_shortage(name, request, quota, supply.tokens))
     if short:
         raise SupplyError("\n".join(f"{where or recipe.name}: {line}" for line in short))
-    return Quotas(asked, resolved, refilled, wanted)
+    return Quotas(asked, resolved, refilled, wanted, inserts)
 
 
 def _shortage(name: str, request: SourceRequest, quota: int, available: int) -> str:

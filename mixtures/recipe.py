@@ -14,11 +14,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-import recipes
 from mixtures.errors import RecipeError
 from mixtures.fields import LocalPath, Location, Name, Reference, is_file_reference
+from mixtures.filter_request import NOT_PUBLISHED, FilterRequest, RecipeFilter
+from mixtures.filters import LoadedFilter, read_filter
 from mixtures.loaded_recipe import LoadedRecipe
 from mixtures.recipe_model import Budget, Published, PublishedFigures, Recipe, Shortfall, SourceRequest
+from mixtures.shipped import SHIPPED, names_in, shown
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
 from mixtures.yaml_tree import Fault, YamlTree, check, fault_at, load_yaml, read_text, refuse, scan_yaml, suggest, validate
@@ -39,41 +41,38 @@ __all__ = [
     "load_tokenizer_definition",
 ]
 
-SHIPPED = Path(recipes.__file__).parent
-
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
 def list_recipes() -> list[str]:
     """Names of the shipped recipes."""
-    return _names(SHIPPED)
+    return names_in(SHIPPED)
 
 
 def list_source_definitions() -> list[str]:
     """Names of the shipped source definitions."""
-    return _names(SHIPPED / "sources")
+    return names_in(SHIPPED / "sources")
 
 
 def list_tokenizer_definitions() -> list[str]:
     """Names of the shipped tokenizer definitions."""
-    return _names(SHIPPED / "tokenizers")
+    return names_in(SHIPPED / "tokenizers")
 
 
-def _names(folder: Path) -> list[str]:
-    return sorted(file.stem for file in folder.glob("*.yaml"))
-
-
-def load_recipe(name_or_file: str) -> LoadedRecipe:
+def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
     """Read a recipe by the name of a shipped one, or by file (anything with a `/` or ending in .yaml or .yml).
+
+    Args:
+        filters: folder of filters that the user brings, NAME.yaml or NAME/filter.yaml; they go before shipped ones of that name.
 
     Raises:
         RecipeError: every fault of the recipe and of the files it refers to, each with file and line.
     """
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
-        return _Reading().recipe(Path(name_or_file))
+        return _Reading(filters).recipe(Path(name_or_file))
     try:
-        return _Reading().recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
+        return _Reading(filters).recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
     except _UnknownReferenceError as unknown:
         raise RecipeError(f"{unknown}; `annealmix plan` lists them; a file is given with its ending, such as {name_or_file}.yaml") from None
 
@@ -112,15 +111,10 @@ def _load_definition(model: type[M], file: Path) -> M:
 
 
 def _shipped_file(folder: Path, kind: str, name: str) -> Path:
-    names = _names(folder)
+    names = names_in(folder)
     if name not in names:
         raise _UnknownReferenceError(f"{name!r} is not a shipped {kind}; {suggest(name, names, 'shipped')}")
     return folder / f"{name}.yaml"
-
-
-def shown(file: Path) -> str:
-    """Name a file for messages: shipped ones by their place in the project, others as they were given."""
-    return f"recipes/{file.relative_to(SHIPPED).as_posix()}" if file.is_relative_to(SHIPPED) else str(file)
 
 
 def _beside(folder: Path, reference: str) -> Path:
@@ -145,7 +139,8 @@ def _file_beside(folder: Path, reference: str) -> Path:
 class _Reading:
     """One `load_recipe`: reads each file once, and knows which recipes are being read, so that a circle is noticed."""
 
-    def __init__(self) -> None:
+    def __init__(self, filters: Path | None) -> None:
+        self._filters = filters
         self._open: list[Path] = []
         self._done: dict[Path, LoadedRecipe] = {}
 
@@ -166,7 +161,8 @@ class _Reading:
         references = _References(tree, faults)
         folder = file.parent
         definitions: dict[str, SourceDefinition] = {}
-        for location, use in references.wanted(("sources", "*", "use"), Reference):
+        used = [*references.wanted(("sources", "*", "use"), Reference), *references.wanted(("insert", "*", "use"), Reference)]
+        for location, use in used:
             if definition := references.follow(location, partial(self._definition, folder, use)):
                 definitions[str(location[1])] = definition
         _name_clashes(tree, definitions, faults)
@@ -177,11 +173,23 @@ class _Reading:
         tokenizers = [
             references.follow(location, partial(self._tokenizer, name)) for location, name in references.wanted(("tokenizer",), Name)
         ]
+        filters = [
+            references.follow(location, partial(self._filter, folder, request))
+            for location, request in references.requests(("filters", "*"), FilterRequest)
+        ]
+        _same_filters(tree, filters, faults)
         for location, data in references.wanted(("data",), LocalPath):
             references.follow(location, partial(_beside, folder, data))
         if recipe is None or faults or references.broken:
             refuse(tree.where, faults, references.broken)
-        return LoadedRecipe(recipe, definitions, tuple(one for one in excluded if one), next(one for one in tokenizers if one), file)
+        return LoadedRecipe(
+            recipe,
+            definitions,
+            tuple(one for one in excluded if one),
+            next(one for one in tokenizers if one),
+            file,
+            tuple(one for one in filters if one),
+        )
 
     def _definition(self, folder: Path, use: str) -> SourceDefinition:
         if is_file_reference(use):
@@ -190,6 +198,21 @@ class _Reading:
 
     def _tokenizer(self, name: str) -> TokenizerDefinition:
         return _load_definition(TokenizerDefinition, _shipped_file(SHIPPED / "tokenizers", "tokenizer", name))
+
+    def _filter(self, folder: Path, request: FilterRequest) -> RecipeFilter:
+        found = RecipeFilter(request, self._bundle(folder, str(request.use or request.placebo_of)))
+        if found.bundle is not None:
+            _ = found.definition  # a level that the filter does not have is a fault of the recipe
+        return found
+
+    def _bundle(self, folder: Path, name: str) -> LoadedFilter | None:
+        if is_file_reference(name):
+            return read_filter(_file_beside(folder, name))
+        if self._filters is not None:
+            for place in (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml"):
+                if place.is_file():
+                    return read_filter(place)
+        return None if name in NOT_PUBLISHED else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
 
     def _excluded(self, folder: Path, reference: str) -> LoadedRecipe:
         return self.recipe(_file_beside(folder, reference) if is_file_reference(reference) else _shipped_file(SHIPPED, "recipe", reference))
@@ -205,10 +228,22 @@ class _References:
 
     def wanted(self, pattern: Location, form: Any) -> list[tuple[Location, str]]:
         """Find the well-formed values at a place; `*` stands for every key or index."""
+        return [(at, value) for at, value in self._places(pattern) if isinstance(value, str) and _fits(form, value)]
+
+    def requests(self, pattern: Location, model: type[M]) -> list[tuple[Location, M]]:
+        """Find the records at a place that are well-formed; a bare text is one's `use`."""
+        found = []
+        for at, value in self._places(pattern):
+            given = {"use": value} if isinstance(value, str) else value
+            if _fits(model, given):
+                found.append((at, model.model_validate(given)))
+        return found
+
+    def _places(self, pattern: Location) -> list[tuple[Location, Any]]:
         places: list[tuple[Location, Any]] = [((), self._tree.value)]
         for part in pattern:
             places = [((*at, key), item) for at, value in places for key, item in _items(value) if part in ("*", key)]
-        return [(at, value) for at, value in places if isinstance(value, str) and _fits(form, value)]
+        return places
 
     def follow(self, location: Location, load: Callable[[], T]) -> T | None:
         """Load what is referred to; what is wrong with it joins the faults."""
@@ -227,7 +262,7 @@ def _items(value: Any) -> list[tuple[str | int, Any]]:
     return list(enumerate(value)) if isinstance(value, list) else []
 
 
-def _fits(form: Any, value: str) -> bool:
+def _fits(form: Any, value: Any) -> bool:
     try:
         TypeAdapter(form).validate_python(value)
     except ValidationError:
@@ -238,8 +273,23 @@ def _fits(form: Any, value: str) -> bool:
 def _name_clashes(tree: YamlTree, definitions: Mapping[str, SourceDefinition], faults: list[Fault]) -> None:
     """Definitions are told apart by their names, in the store and in the data folder: different ones may not share a name."""
     first: dict[str, str] = {}
+    places = {str(name): (key, name, "use") for key in ("sources", "insert") for name, _ in _items(tree.value.get(key))}
     for source, definition in definitions.items():
         other = first.setdefault(definition.name, source)
-        if tree.value["sources"][other]["use"] != tree.value["sources"][source]["use"]:
+        if _at(tree.value, places[other]) != _at(tree.value, places[source]):
             message = f"defines {definition.name!r}, as the one that {other} uses; give one of them another name, or use the same"
-            faults.append(fault_at(tree, ("sources", source, "use"), message))
+            faults.append(fault_at(tree, places[source], message))
+
+
+def _at(value: Any, location: Location) -> Any:
+    for part in location:
+        value = value[part]
+    return value
+
+
+def _same_filters(tree: YamlTree, filters: list[RecipeFilter | None], faults: list[Fault]) -> None:
+    """Removals are told apart by the filters' labels."""
+    labels = [item.label for item in filters if item]
+    for index, label in enumerate(labels):
+        if label in labels[:index]:
+            faults.append(fault_at(tree, ("filters",), f"{label!r} is listed twice; keep one of them, or give one another name"))

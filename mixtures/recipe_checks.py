@@ -171,3 +171,21 @@ def _overlap_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
             continue
         if max(one.keys[0], other.keys[0]) < min(one.keys[1], other.keys[1]):
             yield ("sources", second), f"shares keys with {first}, which uses {one.use!r} too; make their keys disjoint"
+
+
+def filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Yield (where, message) for what does not fit between filters, removals, copies, inserts and sources. given: a recipe's raw values."""
+    if not given.get("filters"):
+        for key, value in (("removed", "shrink"), ("copies", "approved")):
+            if given.get(key) == value:
+                yield (key,), f"{value} says what becomes of documents that filters judge, and there are no filters; add some, or remove it"
+    sources, inserts = (raw if isinstance(raw, Mapping) else {} for raw in (given.get("sources"), given.get("insert")))
+    for name, insert in inserts.items():
+        where = ("insert", name)
+        if name in sources:
+            yield where, "has the name of a source; give it another"
+        if isinstance(insert, Mapping) and insert.get("on_top") in ("false", False):
+            if "budget" not in given:
+                yield (*where, "on_top"), "is false, but there is no budget that it could be part of; add budget: {tokens: N}"
+            elif not any(isinstance(source, Mapping) and "weight" in source for source in sources.values()):
+                yield (*where, "on_top"), "is false, but no source has a weight, so nothing can give way; let it be true"

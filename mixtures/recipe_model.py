@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
+from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
 
 
@@ -130,11 +131,12 @@ class SourceRequest(Checked):
 
 
 class PublishedFigures(Model):
-    """What a paper or card states of one source of the mix. percent: as printed."""
+    """What a paper or card states of one source of the mix. percent: as printed; removed_percent: of its documents, by the filters."""
 
     documents: Positive | None = None
     tokens: Positive | None = None
     percent: Exact | None = None
+    removed_percent: Exact | None = None
 
 
 class Published(Model):
@@ -142,6 +144,7 @@ class Published(Model):
 
     documents: Positive | None = None
     tokens: Positive | None = None
+    removed_percent: Exact | None = None
     sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
 
 
@@ -155,6 +158,12 @@ class Recipe(Checked):
     exclude: recipes (names, or files beside this one); documents in one of their sources and key ranges are not taken here.
     data: folder with the sources in their published layout, relative to the recipe, used where `--data` is not given.
     sources: in order of priority: of equal documents in several sources, the first source keeps its own.
+    filters: a document that any of them flags is removed.
+    removed: `refill` takes the next documents instead, so that every quota is met; `shrink` selects first and removes then, as the
+        published mixes did: what is left is the unfiltered mix without the flagged documents, in its order, and the total falls.
+    copies: `approved` adds a second copy of every document that a filter escalated and none flagged (they count in their source's quota
+        under refill, and come on top under shrink).
+    insert: documents of the user's, by name.
     """
 
     name: Name
@@ -166,9 +175,19 @@ class Recipe(Checked):
     exclude: tuple[Reference, ...] = ()
     data: LocalPath | None = None
     sources: Annotated[dict[Name, SourceRequest], Field(min_length=1)]
+    filters: FilterRequests = ()
+    removed: Literal["refill", "shrink"] = "refill"
+    copies: Literal["none", "approved"] = "none"
+    insert: dict[Name, Insert] = Field(default_factory=dict)
     published: Published | None = None
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether removed documents leave a gap in the stream."""
+        return self.removed == "shrink"
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Rules between the sources and the budget, on whatever part of them is well-formed."""
-        return recipe_checks.cross_faults(recipe_checks.Parts.of(given, Budget, SourceRequest))
+        """Rules between the sources, the budget and the filters, on whatever part of them is well-formed."""
+        yield from recipe_checks.cross_faults(recipe_checks.Parts.of(given, Budget, SourceRequest))
+        yield from recipe_checks.filter_faults(given)

@@ -3,6 +3,13 @@
 A source's eligible documents lie in key partitions, each sorted by (order_key, digest). Its sequence is those documents in that
 order, once for each epoch that its quota needs; the quota takes a prefix of the sequence. Only the last document can be cut: it
 keeps its first tokens and still ends in EOD.
+
+What a document takes of the quota is mostly its length, and `place` the tokens of the quota before it. Filters change that in two ways:
+
+    shrink   the quota is that of the unfiltered sequence: removed documents take their part of it and leave a gap in the stream
+    copies   an approved document takes its length twice, for itself and for the copy that stands elsewhere in the stream
+
+A strand is what the merge places: the documents of a source, or the copies of some of them (`copy` 1).
 """
 
 from __future__ import annotations
@@ -18,27 +25,46 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class PartitionTable:
-    """What a source holds in one key partition. longest: tokens of its longest document (0 when there is none)."""
+    """What a source holds in one key partition.
+
+    documents: that can be in the mix. tokens: of the quota that it fills. longest: tokens of its longest document (0 without any).
+    kept_tokens: of those documents, once each; differs from `tokens` under shrink and with copies.
+    copies: the same of the documents that are copied; None without copies.
+    """
 
     documents: int
     tokens: int
     longest: int
+    kept_tokens: int
+    copies: PartitionTable | None = None
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Eligible documents of one source in one key partition, in key order.
+    """Documents of one strand in one key partition, in key order. All arrays [num_docs].
 
-    starts: uint64 [num_docs], tokens of the partition before each document. num_tokens: uint32 [num_docs], EOD included.
+    starts: uint64, tokens of the strand before each. num_tokens: uint32, EOD included. places: uint64, tokens of the quota before each.
     """
 
     starts: npt.NDArray[np.uint64]
     num_tokens: npt.NDArray[np.uint32]
+    places: npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Copies:
+    """The copied documents of a partition: `of` uint32 [num_copies], their index among the partition's documents, ascending."""
+
+    of: npt.NDArray[np.uint32]
+    lengths: Lengths
 
 
 @dataclass(frozen=True)
 class Run:
-    """The first `documents` documents of a partition in one epoch; first_* count from the start of the source's sequence."""
+    """The first `documents` documents of a partition in one epoch; first_* count from the start of the strand's sequence.
+
+    first_token: tokens of the strand before it; first_place: tokens of the quota before it.
+    """
 
     epoch: int
     partition: int
@@ -46,6 +72,7 @@ class Run:
     first_token: int
     documents: int
     tokens: int
+    first_place: int
 
 
 @dataclass(frozen=True)
@@ -59,13 +86,19 @@ class Cut:
 
 @dataclass(frozen=True)
 class Selection:
-    """The documents of one source in a mix: runs without gaps, `quota` tokens in all. longest: tokens, after the cut."""
+    """The documents of one strand in a mix: runs without gaps.
+
+    quota: what places are a share of. tokens: of the strand; less than the quota where removed documents left gaps.
+    longest: tokens, after the cut.
+    """
 
     source: str
     quota: int
     runs: tuple[Run, ...]
     cut: Cut | None
     longest: int
+    tokens: int
+    copy: int = 0
 
     @property
     def documents(self) -> int:
@@ -88,44 +121,121 @@ class Selection:
         return self.runs[low:high]
 
 
-def select(source: str, quota: int, tables: Sequence[PartitionTable], lengths: Callable[[int], Lengths]) -> Selection:
-    """Take the prefix of a source's sequence that holds exactly `quota` tokens.
+@dataclass(frozen=True)
+class End:
+    """Where a quota ends in a partition: `place` tokens of the quota into it, in epoch `epoch`; None for its end."""
+
+    epoch: int
+    partition: int
+    place: int | None
+
+
+@dataclass
+class _Strand:
+    """A strand while it is filled."""
+
+    source: str
+    copy: int
+    documents: int = 0
+    tokens: int = 0
+    longest: int = 0
+
+    def __post_init__(self) -> None:
+        self.runs: list[Run] = []
+        self.cut: Cut | None = None
+
+    def add(self, epoch: int, partition: int, place: int, documents: int, tokens: int, longest: int) -> None:
+        if documents:
+            self.runs.append(Run(epoch, partition, self.documents, self.tokens, documents, tokens, place))
+            self.documents += documents
+            self.tokens += tokens
+            self.longest = max(self.longest, longest)
+
+    def add_part(self, epoch: int, partition: int, place: int, lengths: Lengths, whole: int, kept: int) -> None:
+        """Add the first `whole` documents of a partition and `kept` tokens of the next."""
+        tokens = int(lengths.starts[whole - 1]) + int(lengths.num_tokens[whole - 1]) if whole else 0
+        longest = int(lengths.num_tokens[:whole].max(initial=0))
+        if kept:
+            self.cut = Cut(self.documents + whole, kept, int(lengths.num_tokens[whole]))
+        self.add(epoch, partition, place, whole + bool(kept), tokens + kept, max(longest, kept))
+
+    def selection(self, quota: int) -> Selection:
+        return Selection(self.source, quota, tuple(self.runs), self.cut, self.longest, self.tokens, self.copy)
+
+
+def select(
+    source: str,
+    quota: int,
+    tables: Sequence[PartitionTable],
+    lengths: Callable[[int], Lengths],
+    copies: Callable[[int], Copies] | None = None,
+    *,
+    shrink: bool = False,
+) -> tuple[list[Selection], End | None]:
+    """Take the prefix of a source's sequence that fills exactly `quota` tokens of its quota.
 
     Args:
         tables: one for each key partition, in key order.
         lengths: returns the documents of a partition; asked only for the partition in which the quota ends.
+        copies: returns the copied documents of a partition; None: nothing is copied.
+        shrink: copies come on top of the quota, and places count removed documents.
+
+    Returns:
+        The strand of the documents and, if there are copies, that of the copies; and where the quota ends (None for a quota of 0).
 
     Raises:
         ValueError: the source holds nothing although its quota is not zero.
     """
-    runs: list[Run] = []
-    cut: Cut | None = None
-    longest = documents = tokens = epoch = 0
     if quota > 0 and sum(table.tokens for table in tables) == 0:
         raise ValueError(f"{source}: no eligible token for a quota of {quota:,}")
-    while tokens < quota:
+    strand, copied = _Strand(source, 0), _Strand(source, 1)
+    filled = epoch = 0
+    end = None
+    while filled < quota:
         for partition, table in enumerate(tables):
-            if tokens == quota:
+            rest = quota - filled
+            if rest == 0:
                 break
-            if table.documents == 0:
+            if table.tokens == 0:
                 continue
-            rest = quota - tokens
             if table.tokens <= rest:
-                taken, kept, within = table.documents, table.tokens, table.longest
+                strand.add(epoch, partition, filled, table.documents, table.kept_tokens, table.longest)
+                if table.copies:
+                    copied.add(epoch, partition, copied.tokens, table.copies.documents, table.copies.kept_tokens, table.copies.longest)
+                end = End(epoch, partition, None)
             else:
-                taken, kept, within, cut = _end_inside(lengths(partition), rest, documents)
-            runs.append(Run(epoch, partition, documents, tokens, taken, kept))
-            documents, tokens, longest = documents + taken, tokens + kept, max(longest, within)
+                _end_inside(strand, copied, (epoch, partition, filled), rest, lengths, copies, shrink=shrink)
+                end = End(epoch, partition, rest)
+            filled += min(table.tokens, rest)
         epoch += 1
-    return Selection(source, quota, tuple(runs), cut, longest)
+    strands = [strand.selection(quota if shrink else strand.tokens)]
+    if copies is not None:
+        strands.append(copied.selection(copied.tokens))
+    return strands, end
 
 
-def _end_inside(lengths: Lengths, rest: int, documents: int) -> tuple[int, int, int, Cut | None]:
-    """End a sequence after `rest` tokens of a partition. Returns documents, tokens, longest, and the cut if one falls."""
-    whole = int(np.searchsorted(lengths.starts, np.uint64(rest), side="right")) - 1
-    kept = rest - int(lengths.starts[whole])
-    longest = int(lengths.num_tokens[:whole].max(initial=0))
-    if kept == 0:
-        return whole, rest, longest, None
-    cut = Cut(documents + whole, kept, int(lengths.num_tokens[whole]))
-    return whole + 1, rest, max(longest, kept), cut
+def _end_inside(
+    strand: _Strand,
+    copied: _Strand,
+    where: tuple[int, int, int],
+    rest: int,
+    lengths: Callable[[int], Lengths],
+    copies: Callable[[int], Copies] | None,
+    *,
+    shrink: bool,
+) -> None:
+    """End the strands after `rest` tokens of the quota in a partition. where: epoch, partition, tokens of the quota before it."""
+    epoch, partition, place = where
+    mine = lengths(partition)
+    begun = int(np.searchsorted(mine.places, np.uint64(rest), side="left"))  # documents that start before the end
+    left = rest - int(mine.places[begun - 1]) if begun else 0  # tokens that the last of them has for itself
+    last = int(mine.num_tokens[begun - 1]) if begun else 0
+    whole, kept = (begun, 0) if left >= last else (begun - 1, left)
+    strand.add_part(epoch, partition, place, mine, whole, kept)
+    if copies is None:
+        return
+    theirs = copies(partition)
+    first, after = np.searchsorted(theirs.of, [begun - 1, begun]).tolist() if begun else (0, 0)  # after > first: the last is copied
+    cut = (kept if shrink else left - last if last < left < 2 * last else 0) if after > first else 0
+    copied_whole = after if after > first and (whole == begun if shrink else left >= 2 * last) else first
+    copied.add_part(epoch, partition, copied.tokens, theirs.lengths, copied_whole, cut)

@@ -1,8 +1,10 @@
-"""A build, on one page: recipe -> ingest -> select -> quotas -> write -> seal.
+"""A build, on one page: recipe -> ingest -> score -> select -> quotas -> write -> seal.
 
-    ingest   reads what the store lacks (pipeline.intake, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build_sources)
+    ingest   reads what the store lacks (pipeline.intake, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build_sources),
+             and notes what filters must know (pipeline.judges, pipeline.annotations)
+    score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
-    quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the two stages go on
+    quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
     seal     manifest, flush, rename into place (pipeline.seal, pipeline.output)
 
@@ -12,24 +14,29 @@ command: every unit that was done stays done.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from mixtures import manifest as manifests
 from mixtures.errors import RecipeError
-from mixtures.quotas import Quotas, Size, Supply, resolve_quotas
-from mixtures.recipe import LoadedRecipe, shown
-from mixtures.selection import select
+from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
+from mixtures.recipe import LoadedRecipe
+from mixtures.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
-from pipeline.intake import SourceInputs
-from pipeline.records import check_outputs, is_done
+from pipeline.intake import Needs, SourceInputs
+from pipeline.judges import Judges
+from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
-from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
+from pipeline.report import size as report_size
+from pipeline.score import Score, delete_texts
+from pipeline.select import SELECT_FORMAT, Select, num_partitions
 from pipeline.stage import Plan
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
@@ -49,6 +56,10 @@ class BuildRequest:
     executor: LocalExecutor = field(default_factory=LocalExecutor)
     chunk_bytes: int = CHUNK_BYTES
     slice_chunks: int = SLICE_CHUNKS
+
+
+def _count_done(folder: Path) -> int:
+    return len(list(folder.glob(f"p*/{DONE}")))
 
 
 def build(request: BuildRequest) -> manifests.Manifest:
@@ -73,6 +84,7 @@ class _Build:
     def __init__(self, request: BuildRequest, store: Store) -> None:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
+        self.judges = Judges(store, request.recipe.filters)
         tokenizer = request.recipe.tokenizer
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
@@ -84,6 +96,7 @@ class _Build:
         set_first_ceilings(self.request.recipe, self.request.size, self.mine, self.inputs, self.rule, self._tokenizer)
         while True:
             self._ingest()
+            self._score()
             plan, eligible = self._select()
             quotas = self._quotas(eligible)
             if not quotas.wanted:
@@ -106,23 +119,30 @@ class _Build:
         intake.refuse_shared_files(found)
         return found
 
+    def _needs(self, definition: str) -> Needs:
+        """What must be known of the documents of a definition."""
+        mine = [source for source in self.mine if source.definition.name == definition and source.ceiling > source.keys[0]]
+        judged = [source.tokenized for source in mine if not source.insert]
+        return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged)
+
     def _ingest(self) -> None:
         units = []
         for name, found in self.inputs.items():
-            ranges = [source.tokenized for source in self.mine if source.definition.name == name and source.ceiling > source.keys[0]]
-            units += intake.ingest_units(self.store, found, self.rule, ranges)
+            units += intake.ingest_units(self.store, found, self._needs(name))
         if units:
-            folders = [intake.unit_folders(unit, self.rule) for unit in units]
+            folders = [intake.unit_folders(unit, self.rule, self.judges) for unit in units]
+            tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
                 "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
                 "tokenizer": {
-                    "path": str(self._tokenizer_path),
+                    "path": str(self._tokenizer_path) if tokenizes else None,
                     "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
                     "special_tokens": self.recipe.special_tokens,
                 },
+                "blocklists": self.judges.blocklists,
                 "units": units,
             }
-            if reason := self._tokenizer().fallback_reason:
+            if tokenizes and (reason := self._tokenizer().fallback_reason):
                 say(f"tokenizing with the slow reference engine: {reason}")
             fresh = [folder for done in folders for folder in done if not is_done(folder)]
             say(f"ingest: {plural(len(units), 'group')} of input files to read")
@@ -133,12 +153,39 @@ class _Build:
         intake.refuse_unread(self.inputs)
         intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)
 
+    def _score(self) -> None:
+        """Score what waits for a classifier, and delete its text."""
+        groups = [(group, self._needs(name).judged) for name, found in self.inputs.items() for group, _ in found.groups]
+        for job in self.judges.scoring(groups):
+            self._verify(job.texts)
+            plan = job.plan()
+            folder = Path(plan["folder"])
+            say(f"score: {report_size(plan['text_bytes'])} of escalated text for {job.bundle.definition.name}")
+            with progress("score", len(plan["units"]), partial(_count_done, folder)):
+                self.request.executor.execute(Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
+            job.table.seal(folder, job.scored)
+            delete_texts(job.texts)
+
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
-        sources = [source.as_selected(self.inputs[source.definition.name], self.rule) for source in self.sources]
+        sources = [source.as_selected(self.inputs[source.definition.name], self.rule, self.judges) for source in self.sources]
         segments = [segment for source in sources for segment in source["segments"]]
-        self._verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["tokens"])))
+        scores = self.judges.scores()
+        beside = [item for segment in segments for items in (segment["tokens"], *segment["terms"]) for item in items]
+        self._verify(Path(folder) for folder in [*(segment["ledger"] for segment in segments), *(item[0] for item in beside)])
+        self._verify(Path(folder) for items in scores for folder, _ in items)
         documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
-        plan: Plan = {"partitions": num_partitions(documents), "sources": sources, "format": SELECT_FORMAT}
+        rules = self.judges.rules
+        plan: Plan = {
+            "partitions": num_partitions(documents),
+            "sources": sources,
+            "filters": [rule.as_json() for rule in rules],
+            "blocklists": len(self.judges.blocklists),
+            "scores": scores,
+            "shrink": self.recipe.shrinks,
+            "copies": self.recipe.copies == "approved",
+            "in_order": any(rule.placebo for rule in rules),
+            "format": SELECT_FORMAT,
+        }
         folder = self.store.folder / "select" / short_key(plan)
         partitions = [partition_folder(folder, number) for number in range(plan["partitions"])]
         plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
@@ -148,7 +195,7 @@ class _Build:
         with progress("select", len(todo), lambda: sum(map(is_done, partitions)) - len(partitions) + len(todo)):
             self.request.executor.execute(Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
         self.trusted.update(partitions)
-        return plan, read_eligible(folder, plan["partitions"], list(self.recipe.sources))
+        return plan, read_eligible(folder, plan, [*self.recipe.sources, *self.recipe.insert])
 
     def _verify(self, folders: Iterable[Path]) -> None:
         """Hash what an earlier build left in the store, each folder once a build.
@@ -163,35 +210,48 @@ class _Build:
                 self.trusted.add(folder)
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
-        supplies = {source.name: Supply(eligible[source.name].tokens, source.complete) for source in self.mine}
-        return resolve_quotas(self.recipe, self.request.size, supplies, shown(self.request.recipe.file))
+        supplies = {source.name: Supply(eligible[source.name].tokens, source.complete) for source in self.mine if not source.insert}
+        inserted = {name: choice.quota for name, choice in self._inserts(eligible).items()}
+        return resolve_quotas(self.recipe, self.request.size, supplies, shown(self.request.recipe.file), inserted)
+
+    def _inserts(self, eligible: dict[str, Eligible]) -> dict[str, Choice]:
+        """Whole documents: of a preview the same share as of the recipe, but always one."""
+        scale = scale_of(self.recipe, self.request.size)
+        return {
+            name: eligible[name].select_whole(math.ceil(scale * eligible[name].documents), insert.times)
+            for name, insert in self.recipe.insert.items()
+        }
 
     def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas) -> manifests.Manifest:
-        if quotas.total == 0:
-            raise RecipeError(f"{self.recipe.name}: every quota resolves to 0 tokens at this size; ask for more tokens")
-        selections = [select(name, quotas.resolved[name], eligible[name].tables, eligible[name].lengths) for name in self.recipe.sources]
+        choices = {name: eligible[name].select(quotas.resolved[name]) for name in self.recipe.sources} | self._inserts(eligible)
+        strands = [strand for choice in choices.values() for strand in choice.strands]
+        total = sum(strand.tokens for strand in strands)
+        if total == 0:
+            what = "filters remove every document" if quotas.total else "every quota resolves to 0 tokens; ask for more tokens"
+            raise RecipeError(f"{self.recipe.name}: nothing is left at this size: {what}")
         token_bytes = self.rule.token_bytes
         layout = Layout(token_bytes, self.request.chunk_bytes // token_bytes, self.request.slice_chunks)
-        documents = sum(selection.documents for selection in selections)
-        slices = range(-(-quotas.total // layout.slice_tokens))
+        documents = sum(strand.documents for strand in strands)
+        slices = range(-(-total // layout.slice_tokens))
         plan: Plan = {
             "layout": asdict(layout),
             "total_documents": documents,
-            "total_tokens": quotas.total,
+            "total_tokens": total,
             "eod_id": self.request.recipe.tokenizer.eod_id,
-            "select": {name: select_plan[name] for name in ("folder", "partitions", "sources")},
-            "selections": [selection_json(selection) for selection in selections],
+            "select": {name: value for name, value in select_plan.items() if name != "units"},
+            "selections": [selection_json(strand) for strand in strands],
             "units": [{"slice": number} for number in slices],
             "format": WRITE_FORMAT,
         }
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, selections, eligible, self.inputs)
+        complete = {source.name: source.complete for source in self.mine}
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)
             plan["folder"] = str(folder)
-            prepare_folder(folder, layout, quotas.total, documents)
+            prepare_folder(folder, layout, total, documents)
             with progress("write", len(slices), lambda: sum(slice_record(folder, number).is_file() for number in slices)):
                 self.request.executor.execute(Write, plan, folder / "work")
-            sealed = seal.seal(folder, described, selections, len(slices))
+            sealed = seal.seal(folder, described, strands, len(slices))
             output.publish(folder, self.request.out)
             return sealed

@@ -20,6 +20,7 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
+from pipeline.judges import Judges
 from pipeline.readers import DocumentReader
 from pipeline.store import TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
@@ -32,6 +33,7 @@ class BuildSource:
     """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
 
     data: folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
+    insert: whether it is one of the recipe's inserts, which filters do not judge and which is used whole.
     """
 
     name: str
@@ -40,6 +42,7 @@ class BuildSource:
     excluded: bool
     data: Path | None
     ceiling: int
+    insert: bool = False
 
     @property
     def tokenized(self) -> KeyRange:
@@ -51,8 +54,8 @@ class BuildSource:
         """Whether the whole key range is tokenized."""
         return self.ceiling == self.keys[1]
 
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the token folders of its range.
+    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Judges) -> dict[str, Any]:
+        """The source as a select plan lists it: its ledger segments, with the folders of tokens and terms of its range.
 
         The records' digests make the plan, and so its key, another one when what the folders hold is another.
         """
@@ -61,16 +64,18 @@ class BuildSource:
         for group, _ in inputs.groups:
             tokens = [
                 [str(item.folder), *hex_range(item.keys), item.digest]
-                for item in group.token_ranges(rule)
+                for item in group.ranges(rule)
                 if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
             ]
+            terms = [] if self.excluded or self.insert else judges.terms(group, self.tokenized)
             file_ranks = [ranks[file["path"]] for file in group.inputs]
             for number in range(len(group.segment_rows)):
                 ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens})
+                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "terms": terms})
         return {
             "name": self.name,
             "excluded": self.excluded,
+            "insert": self.insert,
             "keys": hex_range(self.keys),
             "ceiling": f"{self.ceiling:x}",
             "segments": segments,
@@ -92,6 +97,9 @@ def sources_of(recipe: LoadedRecipe, data: Path | None) -> list[BuildSource]:
     for loaded, shown, name, excluded in [*taken, *mine]:
         keys = loaded.recipe.sources[name].key_range
         sources.append(BuildSource(shown, loaded.definitions[name], keys, excluded, data or loaded.data, ceiling=keys[0]))
+    for name in recipe.recipe.insert:
+        definition = recipe.definitions[name]
+        sources.append(BuildSource(name, definition, (0, KEY_SPACE), False, data or recipe.data, KEY_SPACE, insert=True))
     _refuse_ambiguous(sources)
     return sources
 
@@ -123,6 +131,7 @@ def set_first_ceilings(
         inputs: by definition. tokenizer: opened only if a source must be probed.
     """
     estimated: dict[str, Supply] = {}
+    sources = [source for source in sources if not source.insert]
     for source in sources:
         found = inputs[source.definition.name]
         source.ceiling = _covered_to(found, rule, source.keys)

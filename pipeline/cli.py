@@ -87,6 +87,7 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    _add_filters(plan)
     plan.set_defaults(command=_plan)
 
 
@@ -100,6 +101,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
     )
     build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
+    _add_filters(build)
     build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
     build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
     build.add_argument("--json", action="store_true", help="print the manifest")
@@ -125,6 +127,12 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     store.add_argument("--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--filters", type=_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+    )
 
 
 def _add_size(command: argparse.ArgumentParser) -> None:
@@ -175,7 +183,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.recipe is None:
         planning.show_recipes(as_json=options.json)
         return 0
-    plan = planning.plan(options.recipe, _size(options), options.data, options.tokenizer)
+    plan = planning.plan(options.recipe, _size(options), options.data, options.tokenizer, options.filters)
     if options.json:
         report.result(plan)
     else:
@@ -192,7 +200,7 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.executors.local import LocalExecutor
 
     request = BuildRequest(
-        load_recipe(options.recipe),
+        load_recipe(options.recipe, options.filters),
         options.out.absolute(),
         options.store.absolute(),
         options.data.absolute() if options.data else None,

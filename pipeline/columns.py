@@ -22,6 +22,12 @@ DTYPES: dict[str, str] = {
     "token_file": "<u4",  # index into the selection's list of token files
     "segment": "<u4",  # index into the selection's list of segments
     "ledger_row": "<u4",  # row in its segment's ledger
+    "terms": "<u2",  # distinct terms of a blocklist (65,535: or more)
+    "score": "<i4",  # millionths; -1: not scored
+    "place": "<u8",  # tokens of the quota before the document in its key partition
+    "after": "<u4",  # documents of the partition that stand before a removed one
+    "verdicts": "<u4",  # bit i: filter i removes the document
+    "of": "<u4",  # index among the partition's documents of the one that a copy is of
 }
 
 

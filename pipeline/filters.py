@@ -59,7 +59,7 @@ class Filter:
         terms = load_terms(definition.blocklist, folder)
         pin = definition.classifier
         opened = cls(
-            definition, Blocklist(terms, definition.blocklist.mode), None if pin is None else _pinned_classifier(pin, folder / pin.path)
+            definition, Blocklist(terms, definition.blocklist.mode), None if pin is None else open_pinned(pin, folder / pin.path)
         )
         opened.check_golden(where or f"filter {definition.name}")
         return opened
@@ -117,7 +117,7 @@ def _said(flagged: bool) -> str:
     return "flagged" if flagged else "not flagged"
 
 
-def _pinned_classifier(pin: ClassifierPin, path: Path) -> Classifier:
+def open_pinned(pin: ClassifierPin, path: Path) -> Classifier:
     """Open the model. A file that is there but cannot be used is not the pinned one, whatever the engine says of it.
 
     The engines tell what they refuse as they meet it, before there is a digest to compare: as an InputError, or, where a damaged

@@ -1,7 +1,8 @@
 """Stage 1, ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
 
 A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the
-key ranges of the plan. A group that is read again for further tokens must give the same documents, or the build fails.
+key ranges of the plan, and likewise what filters must know (pipeline.annotations). A group that is read again for more must give the same
+documents, or the build fails.
 
 Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, or quarantined.
 """
@@ -20,12 +21,13 @@ from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
+from pipeline.annotations import GroupAnnotations, due, open_blocklists
 from pipeline.inputs import InputFile
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
 from pipeline.stage import Plan, Stage, Unit
-from pipeline.store import TokenRule, token_folder_name
+from pipeline.store import TokenRule, range_folder
 from pipeline.tokenizing import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted
@@ -33,32 +35,37 @@ QUARANTINE = "quarantine.jsonl"
 
 
 class Ingest(Stage):
-    """Plan: definitions {name: SourceDefinition}, tokenizer {path, definition, special_tokens}, units.
+    """Plan: definitions {name: SourceDefinition}, tokenizer {path (null: no unit tokenizes), definition, special_tokens}, blocklists,
+    units.
 
-    Unit: source, folder (of the group), files [InputFile], ranges [[low, high]] to tokenize, segment_bytes.
+    Unit: source, folder (of the group), files [InputFile], ranges [[low, high]] to tokenize, annotations [[folders, low, high]],
+    segment_bytes.
     """
 
     name = "ingest"
 
     def prepare(self, plan: Plan) -> None:
-        """Load the tokenizer once a rank."""
+        """Load the tokenizer and the blocklists once a rank."""
         given = plan["tokenizer"]
         definition = TokenizerDefinition.model_validate(given["definition"])
-        self._tokenizer = loaded_tokenizer(given["path"], definition, given["special_tokens"])
+        self._tokenizer = loaded_tokenizer(given["path"], definition, given["special_tokens"]) if given["path"] else None
+        self._blocklists = open_blocklists(plan)
         self._rule = TokenRule(definition.digest, given["special_tokens"], definition.dtype.itemsize)
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Read one group."""
         folder = Path(unit["folder"])
         ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
-        todo = [keys for keys in ranges if not is_done(folder / token_folder_name(self._rule, keys))]
-        if is_done(folder / "ledger") and not todo:
+        todo = [keys for keys in ranges if not is_done(folder / range_folder(self._rule, keys))]
+        annotations = due(unit, self._blocklists)
+        if is_done(folder / "ledger") and not todo and not annotations:
             return
         definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
         files = [InputFile(**file) for file in unit["files"]]
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            reading = _GroupReading(folder, definition, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], stack)
+            notes = GroupAnnotations(folder, self._blocklists, annotations, stack)
+            reading = _GroupReading(folder, definition, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], notes, stack)
             reading.read()
             reading.publish()
 
@@ -78,18 +85,19 @@ class _GroupReading:
         definition: SourceDefinition,
         files: Sequence[InputFile],
         ranges: list[KeyRange],
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         rule: TokenRule,
         segment_bytes: int,
+        notes: GroupAnnotations,
         stack: ExitStack,
     ) -> None:
         self.definition, self.files, self.ranges, self.tokenizer = definition, files, ranges, tokenizer
-        self.segment_bytes = segment_bytes
+        self.segment_bytes, self.notes = segment_bytes, notes
         self.ledger = folder / "ledger"
         self.known = read_done(self.ledger) if is_done(self.ledger) else None
         self.new_ledger = None if self.known else stack.enter_context(FolderWriter(self.ledger))
-        self.token_folders = [stack.enter_context(FolderWriter(folder / token_folder_name(rule, keys))) for keys in ranges]
-        self.builder = SegmentBuilder(ranges, tokenizer)
+        self.token_folders = [stack.enter_context(FolderWriter(folder / range_folder(rule, keys))) for keys in ranges]
+        self.builder = SegmentBuilder(ranges, tokenizer, notes.segment())
         self.segments: list[int] = []
         self.token_segments: list[list[dict[str, int]]] = [[] for _ in ranges]
         self.special_strings: list[int] = []
@@ -119,8 +127,9 @@ class _GroupReading:
         if len(self.builder) == 0:
             return
         segment, number = self.builder.finish(), len(self.segments)
+        self.notes.write(number, self.builder.notes, segment.columns, segment.order)
         self.special_strings += self.builder.special_strings
-        self.builder = SegmentBuilder(self.ranges, self.tokenizer)
+        self.builder = SegmentBuilder(self.ranges, self.tokenizer, self.notes.segment())
         if self.new_ledger:
             segment.write_ledger(self.new_ledger.path, number)
         else:
@@ -158,3 +167,4 @@ class _GroupReading:
         for (low, high), writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
             special_strings = sum(low <= key < high for key in self.special_strings)
             writer.publish({"ledger": ledger["digest"], "segments": written, "documents_with_eod_text": special_strings})
+        self.notes.publish(ledger["digest"])

@@ -17,8 +17,9 @@ from mixtures.keys import KeyRange
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_inputs
+from pipeline.judges import Judges
 from pipeline.stage import Unit
-from pipeline.store import Group, Store, TokenRule, group_name, token_folder_name
+from pipeline.store import Group, Store, TokenRule, group_name, range_folder
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those
@@ -104,32 +105,53 @@ def _grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFi
     return groups
 
 
-def ingest_units(store: Store, found: SourceInputs, rule: TokenRule, ranges: Sequence[KeyRange]) -> list[Unit]:
-    """Units that read what is new and tokenize what is missing of `ranges` (none: the ledger alone is needed)."""
+@dataclass(frozen=True)
+class Needs:
+    """What a build must have of a source's documents. tokenized, judged: key ranges; of documents outside of them the ledger is enough."""
+
+    rule: TokenRule
+    judges: Judges
+    tokenized: Sequence[KeyRange] = ()
+    judged: Sequence[KeyRange] = ()
+
+
+def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Unit]:
+    """Units that read what is new, tokenize what is missing, and note what filters must know."""
     units = []
     for group, files in found.groups:
-        missing = [part for keys in ranges for part in group.missing(rule, keys)]
-        if missing:
-            units.append(_unit(found, group.folder, files, missing, group.record["segment_bytes"]))
+        missing = [part for keys in needs.tokenized for part in group.missing(needs.rule, keys)]
+        annotations = needs.judges.due(group, needs.judged)
+        if missing or annotations:
+            units.append(_unit(found, group.folder, files, missing, annotations, group.record["segment_bytes"]))
     for files in found.new_groups:
-        units.append(_unit(found, store.source_folder(found.definition) / group_name(files), files, list(ranges), SEGMENT_BYTES))
+        folder = store.source_folder(found.definition) / group_name(files)
+        units.append(_unit(found, folder, files, needs.tokenized, needs.judges.due(None, needs.judged), SEGMENT_BYTES))
     return units
 
 
-def _unit(found: SourceInputs, folder: Path, files: Sequence[InputFile], ranges: Sequence[KeyRange], segment_bytes: int) -> Unit:
+def _unit(
+    found: SourceInputs,
+    folder: Path,
+    files: Sequence[InputFile],
+    ranges: Sequence[KeyRange],
+    annotations: list[list[str]],
+    segment_bytes: int,
+) -> Unit:
     return {
         "source": found.definition.name,
         "folder": str(folder),
         "files": [asdict(file) for file in files],
         "ranges": [[f"{low:x}", f"{high:x}"] for low, high in ranges],
+        "annotations": annotations,
         "segment_bytes": segment_bytes,
     }
 
 
-def unit_folders(unit: Unit, rule: TokenRule) -> list[Path]:
+def unit_folders(unit: Unit, rule: TokenRule, judges: Judges) -> list[Path]:
     """What an ingest unit publishes, or has published before."""
     folder = Path(unit["folder"])
-    return [folder / "ledger", *(folder / token_folder_name(rule, (int(low, 16), int(high, 16))) for low, high in unit["ranges"])]
+    tokens = [folder / range_folder(rule, (int(low, 16), int(high, 16))) for low, high in unit["ranges"]]
+    return [folder / "ledger", *tokens, *judges.folders(unit)]
 
 
 def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:

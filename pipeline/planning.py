@@ -29,9 +29,9 @@ def show_recipes(*, as_json: bool) -> None:
     report.table("recipes", ["name", "tokens", "what"], rows, numbers=False)
 
 
-def plan(name_or_file: str, size: Size, data: Path | None, tokenizer: Path | None) -> dict[str, Any]:
+def plan(name_or_file: str, size: Size, data: Path | None, tokenizer: Path | None, filters: Path | None = None) -> dict[str, Any]:
     """Plan a recipe. Supplies are probed in a data folder (given, or the recipe's own), or else are the publishers' figures."""
-    recipe = load_recipe(name_or_file)
+    recipe = load_recipe(name_or_file, filters)
     folder = data or recipe.data
     return make_plan(recipe, size, _probed(recipe, folder, tokenizer) if folder else published_supplies(recipe))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,15 @@ from blake3 import blake3
 
 from mixtures import manifest as manifests
 from mixtures.errors import AnnealmixError
+from mixtures.keys import KEY_SPACE
 from mixtures.order import deviation_bound
 from mixtures.quotas import Quotas, Size
 from mixtures.recipe import LoadedRecipe
 from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
+from pipeline.eligible import Choice, FilterFigures, filter_figures, score_digest
 from pipeline.intake import SourceInputs
 from pipeline.records import file_hash, sync, write_json, write_whole
-from pipeline.select import Eligible
 from pipeline.write import INDEX, TOKENS, Layout, read_slices
 
 PACKAGES = ("annealmix", "datatrove", "fastokens", "tokenizers", "numpy", "pyarrow", "blake3", "zstandard", "orjson")
@@ -36,12 +38,17 @@ def describe(
     size: Size,
     layout: Layout,
     quotas: Quotas,
-    selections: list[Selection],
-    eligible: dict[str, Eligible],
+    choices: Mapping[str, Choice],
+    complete: Mapping[str, bool],
     inputs: dict[str, SourceInputs],
 ) -> manifests.Manifest:
-    """The part of a manifest that is known before a byte is written: what was asked, resolved and selected, from which inputs."""
-    asked = recipe.recipe.sources
+    """The part of a manifest that is known before a byte is written: what was asked, resolved and selected, from which inputs.
+
+    Args:
+        choices: of each source and insert, in their order. complete: whether its whole key range was looked at.
+    """
+    strands = [strand for choice in choices.values() for strand in choice.strands]
+    figures = {name: filter_figures(choice, complete=complete[name]) for name, choice in choices.items()}
     return {
         "format": manifests.MANIFEST_FORMAT,
         "name": recipe.recipe.name,
@@ -56,27 +63,13 @@ def describe(
             "special_tokens": recipe.recipe.special_tokens,
         },
         "layout": {"token_dtype": np.dtype(layout.dtype).name, "chunk_tokens": layout.chunk_tokens, "slice_tokens": layout.slice_tokens},
-        "total_tokens": quotas.total,
-        "total_documents": sum(selection.documents for selection in selections),
-        "sources": [
-            {
-                "name": selection.source,
-                "definition": recipe.definitions[selection.source].name,
-                "licence": recipe.definitions[selection.source].licence,
-                "non_commercial": recipe.definitions[selection.source].non_commercial,
-                "keys": [f"{key:x}" for key in asked[selection.source].key_range],
-                "asked_tokens": quotas.asked[selection.source],
-                "resolved_tokens": quotas.resolved[selection.source],
-                "documents": selection.documents,
-                "epochs": selection.epochs,
-                "longest_tokens": selection.longest,
-                "refilled": quotas.refilled.get(selection.source, {}),
-            }
-            for selection in selections
-        ],
+        "total_tokens": sum(strand.tokens for strand in strands),
+        "total_documents": sum(strand.documents for strand in strands),
+        "sources": [_strand(recipe, strand, quotas) for strand in strands],
         "removed": {
-            name: _waterfall(inputs[recipe.definitions[name].name], eligible[name], selection) for name, selection in _by_name(selections)
+            name: _waterfall(inputs[recipe.definitions[name].name], choice, figures[name]) for name, choice in choices.items()
         },
+        "filters": [_filter(recipe, number, choices, figures, complete) for number in range(len(recipe.filters))],
         "excluded": [
             {
                 "recipe": other.recipe.name,
@@ -93,29 +86,86 @@ def describe(
     }
 
 
-def _by_name(selections: list[Selection]) -> list[tuple[str, Selection]]:
-    return [(selection.source, selection) for selection in selections]
+def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str, Any]:
+    """What a manifest says of a source, of the copies of some of its documents, or of an insert."""
+    name, definition = strand.source, recipe.definitions[strand.source]
+    insert = name in quotas.inserted
+    keys = (0, KEY_SPACE) if insert else recipe.recipe.sources[name].key_range
+    asked, resolved = (strand.tokens, strand.tokens) if insert or strand.copy else (quotas.asked[name], quotas.resolved[name])
+    return {
+        "name": name,
+        "copy": strand.copy,
+        "insert": insert,
+        "definition": definition.name,
+        "licence": definition.licence,
+        "non_commercial": definition.non_commercial,
+        "keys": [f"{key:x}" for key in keys],
+        "asked_tokens": asked,
+        "resolved_tokens": resolved,
+        "documents": strand.documents,
+        "epochs": strand.epochs,
+        "longest_tokens": strand.longest,
+        "refilled": {} if strand.copy else quotas.refilled.get(name, {}),
+    }
 
 
-def _waterfall(inputs: SourceInputs, eligible: Eligible, selection: Selection) -> dict[str, int]:
+def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[FilterFigures]) -> dict[str, int]:
     """Rows of a source by what became of them; `rows` = the sum of all the others. A document that is repeated counts once as kept."""
     counts: dict[str, int] = {"rows": 0, "where": 0, "empty": 0, "quarantined": 0}
-    documents = 0
+    documents, eligible = 0, choice.eligible
     for group, _ in inputs.groups:
         for name in counts:
             counts[name] += group.record["counts"].get(name, 0)
         documents += sum(group.segment_rows)
-    kept = sum(run.documents for run in selection.runs if run.epoch == 0)
+    kept = sum(run.documents for run in choice.first_epoch)
+    filtered = {f"filter {label}": figure.first[0] for label, figure in zip(eligible.labels, figures, strict=True)}
     waterfall = {
         **counts,
         "out of key range": documents - eligible.in_range,
-        **dict(sorted(eligible.removed.items())),
-        "beyond quota": eligible.documents - kept,
+        **dict(sorted(eligible.duplicates.items())),
+        **filtered,
+        "beyond quota": eligible.documents - sum(filtered.values()) - kept,
         "kept": kept,
     }
-    if waterfall["rows"] != sum(count for name, count in waterfall.items() if name != "rows"):
+    if waterfall["rows"] != sum(count for name, count in waterfall.items() if name != "rows") or waterfall["beyond quota"] < 0:
         raise AnnealmixError(f"{eligible.name}: rows do not balance: {waterfall}")
     return waterfall
+
+
+def _filter(
+    recipe: LoadedRecipe,
+    number: int,
+    choices: Mapping[str, Choice],
+    figures: Mapping[str, Sequence[FilterFigures]],
+    complete: Mapping[str, bool],
+) -> dict[str, Any]:
+    """What a filter is, what it removed of each source within its quota, and the scores that it decided by."""
+    item = recipe.filters[number]
+    pin, classifier, model = item.definition.blocklist, item.definition.classifier, None
+    judged = {name: choice for name, choice in choices.items() if choice.eligible.labels}
+    scores = None
+    if classifier:
+        documents, digest = score_digest(list(judged.values()), number, [complete[name] for name in judged])
+        scores = {"documents": documents, "blake3": digest}
+        model = {"kind": classifier.kind, "digest": classifier.digest, "threshold": f"{classifier.threshold:f}"}
+    return {
+        "label": item.label,
+        "identity": item.definition.identity,
+        "placebo": item.placebo,
+        "fraction": f"{item.request.fraction.normalize():f}",
+        "blocklist": {"sha256": pin.sha256, "mode": pin.mode, "threshold": pin.threshold},
+        "classifier": model,
+        "scores": scores,
+        "removed": {
+            name: {
+                "documents": figures[name][number].removed[0],
+                "tokens": figures[name][number].removed[1],
+                "first_documents": figures[name][number].first[0],
+                "first_tokens": figures[name][number].first[1],
+            }
+            for name in judged
+        },
+    }
 
 
 def _inputs(found: SourceInputs) -> list[dict[str, Any]]:
@@ -132,11 +182,14 @@ def _revision(found: SourceInputs) -> str | None:
 def seal(folder: Path, described: manifests.Manifest, selections: list[Selection], slices: int) -> manifests.Manifest:
     """Add up the slices, check them against the selection, and write manifest.json and build.json.
 
+    Args:
+        selections: of the strands, as `described` lists them in its sources.
+
     Raises:
         AnnealmixError: the bytes do not hold what was selected.
     """
     records = read_slices(folder, slices)
-    quotas = [selection.quota for selection in selections]
+    quotas = [selection.tokens for selection in selections]
     realised = np.sum([record["source_tokens"] for record in records], axis=0).tolist()
     documents = np.sum([record["source_documents"] for record in records], axis=0).tolist()
     selected = [selection.documents for selection in selections]
@@ -150,15 +203,17 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
         raise AnnealmixError(f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents")
     for name in (TOKENS, INDEX):
         sync(folder / name)
-    bounds = deviation_bound(quotas, [selection.longest for selection in selections])
+    shrunk = any(selection.quota != selection.tokens for selection in selections)  # then no bound is proven
+    bounds = [] if shrunk else deviation_bound(quotas, [selection.longest for selection in selections])
     measured = [max(int(record["deviation"][index]) for record in records) for index in range(len(selections))]
     sources = []
     for index, source in enumerate(described["sources"]):
-        if 2 * measured[index] > bounds[index]:
+        if bounds and 2 * measured[index] > bounds[index]:
             raise AnnealmixError(
                 f"{folder}: {source['name']} strays {measured[index]} / total tokens from its share, proven are {bounds[index]} / 2 total"
             )
-        deviation = {"bound_tokens": -(-bounds[index] // (2 * sum(quotas))), "measured_tokens": -(-measured[index] // sum(quotas))}
+        bound = -(-bounds[index] // (2 * sum(quotas))) if bounds else None
+        deviation = {"bound_tokens": bound, "measured_tokens": -(-measured[index] // sum(quotas))}
         sources.append({**source, "realised_tokens": realised[index], "cut": _cut(selections[index].cut), "deviation": deviation})
     chunks = [chunk for record in records for chunk in record["chunks"]]
     hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX, blake3.AUTO)}

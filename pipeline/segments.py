@@ -20,6 +20,7 @@ from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_
 from pipeline.columns import read_column, write_column
 
 if TYPE_CHECKING:
+    from pipeline.annotations import SegmentAnnotations
     from pipeline.tokenizing import Tokenizer
 
 ENCODE_BYTES = 4 << 20  # text that is tokenized in one call: enough to keep the engine busy, little to hold
@@ -36,12 +37,13 @@ def prefix(segment: int) -> str:
 class SegmentBuilder:
     """Collects the documents of one segment: hashes every one, tokenizes those in `ranges`.
 
-    ranges: key ranges to tokenize, disjoint.
+    ranges: key ranges to tokenize, disjoint; tokenizer: None if there are none. notes: what filters must know of each document.
     special_strings: keys of the tokenized documents whose text holds the end-of-document string literally.
     """
 
     ranges: list[KeyRange]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
+    notes: SegmentAnnotations
     num_bytes: int = 0
     special_strings: list[int] = field(default_factory=list)
     _digests: bytearray = field(default_factory=bytearray)
@@ -68,6 +70,7 @@ class SegmentBuilder:
                 self._texts.append(text)
                 self._pending_bytes += len(content)
                 break
+        self.notes.add(len(self._keys), key, text)
         self._digests += digest
         self._keys.append(key)
         self._files.append(file)
@@ -77,7 +80,7 @@ class SegmentBuilder:
             self._encode()
 
     def _encode(self) -> None:
-        if not self._texts:
+        if not self._texts or self.tokenizer is None:
             return
         tokens, lengths = self.tokenizer.encode(self._texts)
         first, end, special = len(self._tokenized) - len(self._texts), 0, self.tokenizer.definition.eod_token
@@ -111,18 +114,19 @@ class SegmentBuilder:
         num_tokens[tokenized] = lengths
         starts[tokenized] = np.cumsum(lengths) - lengths
         tokens = np.concatenate(self._tokens) if self._tokens else np.empty(0, np.uint16)
-        return Segment(columns, num_tokens[order], starts[order], tokens)
+        return Segment(columns, num_tokens[order], starts[order], tokens, order)
 
 
 @dataclass(frozen=True)
 class Segment:
     """A sorted segment. columns: the ledger's; num_tokens, starts: int64 [num_docs], 0 for documents that were not tokenized;
-    tokens: in reading order."""
+    tokens: in reading order. order: [num_docs], the documents' places in the order of reading."""
 
     columns: dict[str, npt.NDArray[Any]]
     num_tokens: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
     tokens: npt.NDArray[Any]
+    order: npt.NDArray[np.intp]
 
     def write_ledger(self, folder: Path, segment: int) -> int:
         """Write the ledger columns. Returns the number of documents."""

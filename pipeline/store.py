@@ -3,13 +3,17 @@
     STORE/store.json                                the salt and the format
     STORE/sources/NAME-KEY/GROUP/ledger/            every document of a group of input files: key, digest, file, row
     STORE/sources/NAME-KEY/GROUP/tokens-TK-LO-HI/   the tokens of those with LO <= order_key < HI
+    STORE/sources/NAME-KEY/GROUP/terms-BK-LO-HI/    how many terms of a blocklist each of them holds
+    STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
+    STORE/scores/CK/                                scores of a classifier, by digest (pipeline.score_table)
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
-NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens. A group is a few input files that were read
-together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a
-contiguous stretch of rows of each segment. Nothing here is changed once it is published. `annealmix store gc` deletes what can be
-made again without reading a source; a build removes only what a stopped task left half-written.
+NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens, BK and EK by the blocklist. A group is a few input
+files that were read together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key
+range are a contiguous stretch of rows of each segment, and so are its annotations. Nothing here is changed once it is published, but escalated
+texts, which are deleted when they are scored. `annealmix store gc` deletes what can be made again without reading a source; a build removes
+only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
+from mixtures.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.source import SourceDefinition
@@ -34,6 +39,8 @@ from pipeline.report import say
 STORE_FORMAT = 1
 LEDGER_FORMAT = 1
 TOKENS_FORMAT = 1
+TERMS_FORMAT = 1
+TEXTS_FORMAT = 1
 
 
 def hex_range(keys: KeyRange) -> list[str]:
@@ -46,6 +53,14 @@ def short_key(value: Any) -> str:
     return sha256(canonical_json(value)).hexdigest()[:16]
 
 
+class Rule(Protocol):
+    """What decides the contents of folders that lie beside a ledger, one folder a key range."""
+
+    @property
+    def folders(self) -> str:
+        """What their names begin with: the kind, and a hash of the rule."""
+
+
 @dataclass(frozen=True)
 class TokenRule:
     """What decides the tokens of a text."""
@@ -55,14 +70,40 @@ class TokenRule:
     token_bytes: int
 
     @property
-    def key(self) -> str:
+    def folders(self) -> str:
         """Names token folders."""
-        return short_key({**asdict(self), "format": TOKENS_FORMAT})
+        return f"tokens-{short_key({**asdict(self), 'format': TOKENS_FORMAT})}"
 
 
 @dataclass(frozen=True)
-class TokenRange:
-    """The tokens of one key range of a group. digest: of its done-record."""
+class TermRule:
+    """What decides how many distinct terms a text holds."""
+
+    sha256: str
+    mode: str
+
+    @property
+    def folders(self) -> str:
+        """Names folders of term counts."""
+        return f"terms-{short_key({**asdict(self), 'rules': BLOCKLIST_RULES, 'format': TERMS_FORMAT})}"
+
+
+@dataclass(frozen=True)
+class TextRule:
+    """Which texts are escalated: those with at least `threshold` distinct terms."""
+
+    terms: TermRule
+    threshold: int
+
+    @property
+    def folders(self) -> str:
+        """Names folders of escalated texts."""
+        return f"texts-{short_key([self.terms.folders, self.threshold, TEXTS_FORMAT])}"
+
+
+@dataclass(frozen=True)
+class ColumnRange:
+    """What lies beside a ledger for one key range. digest: of its done-record."""
 
     folder: Path
     keys: KeyRange
@@ -87,32 +128,30 @@ class Group:
         """Documents of each segment."""
         return list(self.record["segments"])
 
-    def token_ranges(self, rule: TokenRule) -> list[TokenRange]:
-        """Published token folders of a rule, in key order.
+    def ranges(self, rule: Rule) -> list[ColumnRange]:
+        """Published folders of a rule, in key order.
 
         Raises:
             ManifestError: one is damaged, or was made for another ledger than the group has now.
         """
         found = []
-        for folder in self.folder.glob(f"tokens-{rule.key}-*"):
+        for folder in self.folder.glob(f"{rule.folders}-*"):
             low, high = (int(part, 16) for part in folder.name.split("-")[-2:])
             if is_done(folder):
                 record = read_done(folder)
                 if record["ledger"] != self.record["digest"]:
-                    raise ManifestError(
-                        f"{folder}: tokens of a ledger that is no longer there; delete the group {self.folder} and build again"
-                    )
-                found.append(TokenRange(folder, (low, high), record["digest"]))
+                    raise ManifestError(f"{folder}: of a ledger that is no longer there; delete the group {self.folder} and build again")
+                found.append(ColumnRange(folder, (low, high), record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
-    def missing(self, rule: TokenRule, wanted: KeyRange) -> list[KeyRange]:
-        """Key ranges of `wanted` that are not tokenized yet."""
-        return missing_ranges(wanted, [item.keys for item in self.token_ranges(rule)])
+    def missing(self, rule: Rule, wanted: KeyRange) -> list[KeyRange]:
+        """Key ranges of `wanted` that a rule has no folder for yet."""
+        return missing_ranges(wanted, [item.keys for item in self.ranges(rule)])
 
 
-def token_folder_name(rule: TokenRule, keys: KeyRange) -> str:
-    """Name of the folder that holds the tokens of a key range; bounds in hex, 17 digits since the upper one may be 2^64."""
-    return f"tokens-{rule.key}-{keys[0]:017x}-{keys[1]:017x}"
+def range_folder(rule: Rule, keys: KeyRange) -> str:
+    """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64."""
+    return f"{rule.folders}-{keys[0]:017x}-{keys[1]:017x}"
 
 
 def group_name(files: Sequence[InputFile]) -> str:
@@ -171,7 +210,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what stopped tasks left half-written; only under the lock, when no task is running."""
-        for folder in ("sources/*/*", "select/*"):
+        for folder in ("sources/*/*", "select/*", "scores/*/*"):
             for left in self.folder.glob(f"{folder}/.*.tmp"):
                 shutil.rmtree(left)
 

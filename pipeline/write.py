@@ -1,4 +1,4 @@
-"""Stage 3, write: the stream, slice by slice, into one .bin.
+"""Stage 4, write: the stream, slice by slice, into one .bin.
 
 A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the
 selection alone, gathers their tokens from the store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.columns import read_column
+from pipeline.eligible import Strand, read_eligible
+from pipeline.gathering import ledger_segments, token_files
 from pipeline.records import DONE, file_hash, read_json, read_record, sync, write_record
 from pipeline.segments import prefix
-from pipeline.select import Eligible, ledger_segments, read_eligible, token_files
 from pipeline.stage import Plan, Stage, Unit
 
-WRITE_FORMAT = 1
+WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 TOKENS, INDEX = "tokens.bin", "tokens.idx"
@@ -69,7 +70,10 @@ def part_name(number: int) -> str:
 
 
 class Write(Stage):
-    """Plan: folder, layout, total_documents, total_tokens, eod_id, select {folder, partitions, sources}, selections, units. Unit: slice."""
+    """Plan: folder, layout, total_documents, total_tokens, eod_id, select (the plan of that stage), selections of the strands, units.
+
+    Unit: slice.
+    """
 
     name = "write"
 
@@ -92,13 +96,16 @@ def selection_json(selection: Selection) -> dict[str, Any]:
         "quota": selection.quota,
         "longest": selection.longest,
         "cut": [cut.document, cut.kept_tokens, cut.num_tokens] if cut else None,
-        "runs": [[run.epoch, run.partition, run.first_document, run.first_token, run.documents, run.tokens] for run in selection.runs],
+        "tokens": selection.tokens,
+        "copy": selection.copy,
+        "runs": [list(astuple(run)) for run in selection.runs],
     }
 
 
 def _selection(value: dict[str, Any]) -> Selection:
     cut = Cut(*value["cut"]) if value["cut"] else None
-    return Selection(value["source"], value["quota"], tuple(Run(*run) for run in value["runs"]), cut, value["longest"])
+    runs = tuple(Run(*run) for run in value["runs"])
+    return Selection(value["source"], value["quota"], runs, cut, value["longest"], value["tokens"], value["copy"])
 
 
 class _Mix:
@@ -111,13 +118,13 @@ class _Mix:
         sources = plan["select"]["sources"]
         self.selections = [_selection(value) for value in plan["selections"]]
         self.names = [selection.source for selection in self.selections]
-        eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"]["partitions"], self.names)
-        self.eligible: list[Eligible] = [eligible[name] for name in self.names]
+        eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"], self.names)
+        self.strands: list[Strand] = [eligible[selection.source].strand(selection.copy) for selection in self.selections]
         self.orders = [
-            SourceOrder(selection, lru_cache(maxsize=None)(item.lengths))  # a merge asks for the same mapping document by document
-            for selection, item in zip(self.selections, self.eligible, strict=True)
+            SourceOrder(selection, lru_cache(maxsize=None)(strand.lengths))  # a merge asks for the same mapping document by document
+            for selection, strand in zip(self.selections, self.strands, strict=True)
         ]
-        self.quotas = [selection.quota for selection in self.selections]
+        self.shares = [selection.tokens for selection in self.selections]
         self.token_files = token_files(sources)
         self.segments = ledger_segments(sources)
         self._paths = lru_cache(maxsize=None)(self._input_paths)
@@ -168,7 +175,7 @@ class _Mix:
             "source_tokens": source_tokens.tolist(),
             "source_documents": source_documents.tolist(),
             "documents": len(starting.source),
-            "deviation": [str(value) for value in deviation(starting.before, starting.source, starting.num_tokens, self.quotas)],
+            "deviation": [str(value) for value in deviation(starting.before, starting.source, starting.num_tokens, self.shares)],
             **self._write_tables(number, starting),
         }
 
@@ -206,14 +213,14 @@ class _Mix:
                 tokens[low:high] = mapped[at : at + high - low]
 
     def _columns(self, number: int, first: int, last: int, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        """Columns of documents first .. last - 1 of a source's sequence."""
-        selection, eligible = self.selections[number], self.eligible[number]
+        """Columns of documents first .. last - 1 of a strand."""
+        selection, strand = self.selections[number], self.strands[number]
         pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
         for run in selection.runs_within(first, last):
             rows = slice(max(first - run.first_document, 0), min(last - run.first_document, run.documents))
             for name in names:
                 count = rows.stop - rows.start
-                pieces[name].append(np.full(count, run.epoch) if name == "epoch" else eligible.column(name, run.partition)[rows])
+                pieces[name].append(np.full(count, run.epoch) if name == "epoch" else strand.column(name, run.partition)[rows])
         return {name: np.concatenate(values) for name, values in pieces.items()}
 
     def _write_index(self, starting: Placed) -> list[list[Any]]:
@@ -265,7 +272,7 @@ class _Mix:
             indexes = starting.document[mine]
             found = self._columns(number, int(indexes[0]), int(indexes[-1]) + 1, ("digest", "epoch", "segment", "ledger_row"))
             columns["digest"][mine] = found["digest"].astype(">u8").view(np.uint8).reshape(-1, 16)
-            columns["epoch"][mine] = found["epoch"]
+            columns["epoch"][mine], columns["copy"][mine] = found["epoch"], selection.copy
             if selection.cut:
                 columns["cut"][mine] = indexes == selection.cut.document
             columns["file"][mine], columns["row"][mine] = self._origins(found["segment"], found["ledger_row"])

@@ -116,7 +116,7 @@ class LocalExecutor:
     tasks: int | None = None
 
     def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units.
+        """Freeze a plan in `folder` and do all of its units; one after another if the plan says `in_order`.
 
         Raises:
             AnnealmixError: of the first task that failed; the units that were done stay done.
@@ -127,7 +127,7 @@ class LocalExecutor:
         path, digest = freeze(folder, plan)
         shutil.rmtree(folder / "logs", ignore_errors=True)
         workers = self.workers or cores()
-        tasks = min(self.tasks or TASKS_A_WORKER * workers, units)
+        tasks = 1 if plan.get("in_order") else min(self.tasks or TASKS_A_WORKER * workers, units)
         logger.remove()  # datatrove's summary goes to stats.json
         executor = _QuietExecutor(
             pipeline=[stage(path, digest)],

@@ -19,9 +19,11 @@ SOURCE = st.lists(st.lists(st.one_of(st.integers(1, 9), st.just(4), st.integers(
 
 
 def order_of(partitions: list[list[int]], quota: int) -> SourceOrder:
-    tables = [PartitionTable(len(lengths), sum(lengths), max(lengths, default=0)) for lengths in partitions]
-    columns = [Lengths(np.array([0, *accumulate(part)][:-1], np.uint64), np.array(part, np.uint32)) for part in partitions]
-    return SourceOrder(select("s", quota, tables, columns.__getitem__), columns.__getitem__)
+    tables = [PartitionTable(len(lengths), sum(lengths), max(lengths, default=0), sum(lengths)) for lengths in partitions]
+    starts = [np.array([0, *accumulate(part)][:-1], np.uint64) for part in partitions]
+    columns = [Lengths(start, np.array(part, np.uint32), start) for start, part in zip(starts, partitions, strict=True)]
+    strands, _ = select("s", quota, tables, columns.__getitem__)
+    return SourceOrder(strands[0], columns.__getitem__)
 
 
 @st.composite

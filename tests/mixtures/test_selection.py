@@ -16,12 +16,14 @@ PARTITIONS = st.lists(st.lists(st.integers(1, 12), max_size=6), min_size=1, max_
 
 def chosen(quota: int, partitions: list[list[int]]) -> Selection:
     """Select from documents that are given by their lengths, partition by partition."""
-    tables = [PartitionTable(len(lengths), sum(lengths), max(lengths, default=0)) for lengths in partitions]
-    return select("s", quota, tables, lambda number: columns(partitions[number]))
+    tables = [PartitionTable(len(lengths), sum(lengths), max(lengths, default=0), sum(lengths)) for lengths in partitions]
+    strands, _ = select("s", quota, tables, lambda number: columns(partitions[number]))
+    return strands[0]
 
 
 def columns(lengths: list[int]) -> Lengths:
-    return Lengths(np.array([0, *accumulate(lengths)][:-1], np.uint64), np.array(lengths, np.uint32))
+    starts = np.array([0, *accumulate(lengths)][:-1], np.uint64)
+    return Lengths(starts, np.array(lengths, np.uint32), starts)
 
 
 def by_hand(quota: int, partitions: list[list[int]]) -> list[tuple[int, int, int, int]]:

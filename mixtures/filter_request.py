@@ -1,0 +1,211 @@
+"""How a recipe uses filters: which ones, at which level, in which dose, or as a placebo; and what a user inserts beside the sources.
+
+Levels are those of the published mixes (arXiv 2508.06601), taken of one filter's list and classifier:
+
+| level | flagged |
+|---|---|
+| extra-weak | escalated, and a score above 0.5 |
+| weak | escalated, and a score above 0.0105 |
+| strong | escalated: the blocklist alone |
+
+`fraction` is a dose: of the flagged documents, those are removed whose dose key, a hash of their digest, lies below that share of the key
+space. So a smaller dose removes a part of what a larger one removes, whatever the size of the mix.
+
+`placebo_of` removes as many documents that the filter does NOT flag, of the same source and of like length: each flagged document
+takes along the next unflagged one, in key order, of its class of length (`length_class`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mixtures.errors import RecipeError
+from mixtures.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
+from mixtures.filters import FilterDefinition, LoadedFilter
+from mixtures.keys import DIGEST_BYTES, key_bound
+
+Level = Literal["extra-weak", "weak", "strong"]
+THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
+NOT_PUBLISHED = {"deep-ignorance": "its list of 6,178 terms is not public"}
+"""Filters that shipped recipes name and that nobody can ship: {name: why}."""
+
+LENGTH_CLASSES = 256
+_CLASSES_AN_OCTAVE = 8
+_DOSE_SALT = b"annealmix-dose-1"
+
+
+def _dose(value: Decimal) -> Decimal:
+    if not 0 < value <= 1:
+        raise ValueError(f"{value} is not above 0 and at most 1")
+    return value
+
+
+class FilterRequest(Checked):
+    """One filter of a recipe; a bare name or file is its `use`.
+
+    use, placebo_of: exactly one; the filter, by shipped or brought name, or by file beside the recipe.
+    level: of the published ones; absent: as the filter's file says.
+    fraction: dose; the share of the documents that are removed of those that could be.
+    """
+
+    use: Reference | None = None
+    placebo_of: Reference | None = None
+    level: Level | None = None
+    fraction: Annotated[Exact, AfterValidator(_dose)] = Decimal(1)
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Exactly one filter."""
+        if ("use" in given) == ("placebo_of" in given):
+            yield (), "give either use or placebo_of: the filter, or the one that is to be imitated"
+
+
+def _request(value: Any) -> Any:
+    return {"use": value} if isinstance(value, str) else value
+
+
+FilterRequests = Annotated[tuple[Annotated[FilterRequest, BeforeValidator(_request)], ...], Field(max_length=16)]
+
+
+class Insert(Model):
+    """Documents of the user's that are added to a mix, whole and unfiltered, and take nothing away from the sources.
+
+    use: a source definition, as a source's `use`.  times: how often each document is in the mix.
+    on_top: whether they come on top of the budget, or out of what the weighted sources share.
+    """
+
+    use: Reference
+    times: Annotated[Integer, Field(ge=1, le=65_535)] = 1
+    on_top: Flag = True
+
+
+@dataclass(frozen=True)
+class RecipeFilter:
+    """A filter as a recipe uses it. bundle: the filter as its file says; None: the user must bring it (`NOT_PUBLISHED`)."""
+
+    request: FilterRequest
+    bundle: LoadedFilter | None
+
+    @property
+    def name(self) -> str:
+        """Its `use` or `placebo_of`."""
+        return self.bundle.definition.name if self.bundle else str(self.request.use or self.request.placebo_of)
+
+    @property
+    def label(self) -> str:
+        """Names it in waterfalls and manifests: `deep-ignorance strong`, `half of it`: `deep-ignorance strong x 0.5`."""
+        words = ["placebo of"] if self.placebo else []
+        words += [self.name, *([self.request.level] if self.request.level else [])]
+        words += [f"x {self.request.fraction.normalize():f}"] if self.request.fraction != 1 else []
+        return " ".join(words)
+
+    @property
+    def placebo(self) -> bool:
+        """Whether it removes what the filter does not flag."""
+        return self.request.placebo_of is not None
+
+    @property
+    def dose_bound(self) -> int:
+        """Documents whose dose key lies below are removed; 2^64 for all."""
+        return key_bound(self.request.fraction)
+
+    @property
+    def brought(self) -> LoadedFilter:
+        """The filter as its file says.
+
+        Raises:
+            RecipeError: the user has not brought it.
+        """
+        if self.bundle is None:
+            raise RecipeError(
+                f"filter {self.name!r} is not shipped ({NOT_PUBLISHED.get(self.name, 'it is not known')}): give a folder that holds "
+                f"{self.name}/filter.yaml or {self.name}.yaml with --filters DIR; `annealmix filter train` makes one"
+            )
+        return self.bundle
+
+    @property
+    def definition(self) -> FilterDefinition:
+        """The filter at its level.
+
+        Raises:
+            RecipeError: the user has not brought it, or the level needs a classifier that it does not have.
+        """
+        definition, level = self.brought.definition, self.request.level
+        if level is None:
+            return definition
+        if level == "strong":
+            return definition.model_copy(update={"classifier": None})
+        if definition.classifier is None:
+            raise RecipeError(f"{self.brought.where}: has no classifier, and level {level} needs one; add it, or take level strong")
+        return definition.model_copy(update={"classifier": definition.classifier.model_copy(update={"threshold": THRESHOLDS[level]})})
+
+    def canonical(self) -> dict[str, Any]:
+        """What it asks, for a recipe's digest; identity `not brought` where the user has not brought the filter."""
+        identity = "not brought" if self.bundle is None else self.definition.identity
+        said = {"name": self.label, "identity": identity, "fraction": f"{self.request.fraction.normalize():f}"}
+        return {**said, "placebo": "true"} if self.placebo else said
+
+
+def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Dose keys of documents: blake2b-64 of the digest under a salt of its own, so that a dose is spread over all order keys.
+
+    Args:
+        digests: uint64 [num_docs, 2], as `mixtures.keys.digest_columns` makes them.
+    """
+    raw = digests.astype(">u8").tobytes()
+    keys = [blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=_DOSE_SALT).digest() for at in range(0, len(raw), DIGEST_BYTES)]
+    return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
+
+
+def length_class(num_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+    """Class of length of documents, eight an octave: floor(8 * log2(num_tokens)). int64 [num_docs], below LENGTH_CLASSES.
+
+    Bounds are compared as integers (n^8 >= 2^c), so that no rounding of a logarithm can move a document.
+    """
+    bounds = np.array([_least_tokens(number) for number in range(LENGTH_CLASSES)], np.uint64)
+    return np.searchsorted(bounds, num_tokens.astype(np.uint64), "right").astype(np.int64) - 1
+
+
+def _least_tokens(number: int) -> int:
+    """The smallest n with n^8 >= 2^number."""
+    low, high = 1, 1 << (number // _CLASSES_AN_OCTAVE + 1)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if middle**_CLASSES_AN_OCTAVE >= 1 << number else (middle + 1, high)
+    return low
+
+
+def placebo(
+    flagged: npt.NDArray[np.bool_], classes: npt.NDArray[np.int64], debts: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Choose the documents that a placebo removes: of each class, the next unflagged ones after each flagged one.
+
+    A flagged document adds one to its class's debt; an unflagged one that finds a debt pays it and is removed. What is chosen of a stretch
+    depends on it and on what came before alone, so a longer stretch never changes a choice.
+
+    Args:
+        flagged, classes: [num_docs] in key order. debts: int64 [LENGTH_CLASSES], what was not paid before them.
+
+    Returns:
+        removed, bool [num_docs], and the debts that are left.
+    """
+    removed, left = np.zeros(len(flagged), np.bool_), debts.copy()
+    for number in np.unique(classes).tolist():
+        mine = np.flatnonzero(classes == number)
+        # debt after each = S + max(d0, -min(S, 0 so far)): reflected at zero (Lindley's recursion), without a loop over documents
+        steps = np.where(flagged[mine], 1, -1)
+        sums = np.cumsum(steps) + debts[number]
+        floor = np.minimum(np.minimum.accumulate(sums), 0)
+        after = sums - floor
+        before = np.concatenate(([debts[number]], after[:-1]))
+        removed[mine] = ~flagged[mine] & (before > 0)
+        left[number] = after[-1]
+    return removed, left

@@ -1,0 +1,252 @@
+"""What a select stage leaves, as the stages after it read it: of each source and key partition, columns in key order.
+
+    SOURCE.NAME           documents that can be in the mix
+    SOURCE+copies.NAME    those of them that are copied (`of`: which)
+    SOURCE+removed.NAME   those that filters remove (`verdicts`: which filters; `after`, `place`: where they stood)
+
+Columns of the first two: digest, num_tokens, start, place, offset, token_file, segment, ledger_row. `place` is left out where it equals
+`start`. With a classifier, `filterN.score` beside the first and the third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+from mixtures.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
+from pipeline.columns import read_column
+from pipeline.records import read_done
+
+KEPT, COPIES, REMOVED = "", "+copies", "+removed"
+
+
+def partition_folder(folder: Path, partition: int) -> Path:
+    """Where a partition's result lies."""
+    return folder / f"p{partition:04d}"
+
+
+def score_column(number: int) -> str:
+    """Prefix of the scores of a filter, by its number."""
+    return f"filter{number}."
+
+
+@dataclass(frozen=True)
+class Strand:
+    """The columns of one strand of a source. part: KEPT or COPIES."""
+
+    source: str
+    folder: Path
+    part: str
+    placed: bool
+
+    def column(self, name: str, partition: int) -> npt.NDArray[Any]:
+        """A column of a partition, memory-mapped."""
+        return read_column(partition_folder(self.folder, partition), name, f"{self.source}{self.part}.")
+
+    def lengths(self, partition: int) -> Lengths:
+        """Starts, lengths and places of a partition's documents, memory-mapped."""
+        starts = self.column("start", partition)
+        places = self.column("place", partition) if self.placed else starts
+        return Lengths(starts, self.column("num_tokens", partition), places)
+
+
+@dataclass(frozen=True)
+class Eligible:
+    """The result of a select stage for one source.
+
+    in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
+    duplicates: documents by reason; `duplicate of SOURCE` names the survivor's source.
+    """
+
+    name: str
+    folder: Path
+    tables: list[PartitionTable]
+    in_range: int
+    documents: int
+    duplicates: dict[str, int]
+    shrink: bool = False
+    copied: bool = False
+    labels: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the quota that the documents below the ceiling fill."""
+        return sum(table.tokens for table in self.tables)
+
+    def strand(self, copy: int) -> Strand:
+        """The documents (0) or their copies (1)."""
+        return Strand(self.name, self.folder, COPIES if copy else KEPT, placed=not copy and (self.shrink or self.copied))
+
+    def select(self, quota: int) -> Choice:
+        """Take what fills a quota."""
+        copies = self._copies if self.copied else None
+        strands, end = select(self.name, quota, self.tables, self.strand(0).lengths, copies, shrink=self.shrink)
+        return Choice(self, quota, strands, end)
+
+    def select_whole(self, documents: int, times: int) -> Choice:
+        """Take the first `documents` documents whole, `times` times."""
+        tables, left = [], documents
+        for partition, table in enumerate(self.tables):
+            count = min(left, table.documents)
+            lengths = np.asarray(self.strand(0).lengths(partition).num_tokens[:count], np.int64)
+            tables.append(PartitionTable(count, int(lengths.sum()), int(lengths.max(initial=0)), int(lengths.sum())))
+            left -= count
+        quota = times * sum(table.tokens for table in tables)
+        strands, end = select(self.name, quota, tables, self.strand(0).lengths)
+        return Choice(self, quota, strands, end)
+
+    def _copies(self, partition: int) -> Copies:
+        strand = self.strand(1)
+        return Copies(strand.column("of", partition), strand.lengths(partition))
+
+    def removed_column(self, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
+        """A column of the documents that filters remove."""
+        return read_column(partition_folder(self.folder, partition), name, f"{self.name}{REMOVED}.{prefix}")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a mix takes of one source. strands: the documents and, where some are copied, the copies. quota: tokens that it fills."""
+
+    eligible: Eligible
+    quota: int
+    strands: list[Selection]
+    end: End | None
+
+    @property
+    def first_epoch(self) -> list[Run]:
+        """Runs of the first epoch: each document once."""
+        return [run for run in self.strands[0].runs if run.epoch == 0]
+
+    def removed(self, *, complete: bool) -> list[int]:
+        """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out.
+
+        Args:
+            complete: whether the whole key range was looked at, so that what stands behind the last document is known.
+        """
+        tables, end = self.eligible.tables, self.end
+        counts = [0] * len(tables)
+        if end is None or not self.eligible.labels:
+            return counts
+        exhausted = end.epoch > 0 or (
+            complete and end.place is None and not any(table.documents for table in tables[end.partition + 1 :])
+        )
+        for partition in range(len(tables) if exhausted else end.partition + 1):
+            whole = exhausted or partition < end.partition or (self.eligible.shrink and end.place is None)
+            counts[partition] = self._all(partition) if whole else self._before_end(partition, end)
+        return counts
+
+    def _all(self, partition: int) -> int:
+        return len(self.eligible.removed_column("after", partition))
+
+    def _before_end(self, partition: int, end: End) -> int:
+        if self.eligible.shrink and end.place is not None:
+            return int(np.searchsorted(self.eligible.removed_column("place", partition), np.uint64(end.place), "left"))
+        taken = next(run.documents for run in self.first_epoch if run.partition == partition)
+        return int(np.searchsorted(self.eligible.removed_column("after", partition), np.uint32(taken), "left"))
+
+
+@dataclass
+class FilterFigures:
+    """What one filter did to one source, within the quota. removed: documents and tokens that it removes, other filters aside.
+
+    first: of those, what no earlier filter removes (the reason in the waterfall). escalated: documents that were scored.
+    """
+
+    removed: list[int] = field(default_factory=lambda: [0, 0])
+    first: list[int] = field(default_factory=lambda: [0, 0])
+    escalated: int = 0
+
+
+def filter_figures(choice: Choice, *, complete: bool) -> list[FilterFigures]:
+    """Figures of each filter of the recipe, in its order."""
+    eligible, labels = choice.eligible, choice.eligible.labels
+    figures = [FilterFigures() for _ in labels]
+    for partition, count in enumerate(choice.removed(complete=complete)):
+        if not count:
+            continue
+        verdicts = np.asarray(eligible.removed_column("verdicts", partition)[:count])
+        num_tokens = np.asarray(eligible.removed_column("num_tokens", partition)[:count], np.int64)
+        lowest = verdicts & -verdicts.astype(np.int64)
+        for number, figure in enumerate(figures):
+            for chosen, sums in ((verdicts & 1 << number, figure.removed), (lowest == 1 << number, figure.first)):
+                mine = chosen.astype(np.bool_)
+                sums[0] += int(mine.sum())
+                sums[1] += int(num_tokens[mine].sum())
+    return figures
+
+
+def score_digest(choices: Sequence[Choice], number: int, complete: Sequence[bool]) -> tuple[int, str]:
+    """How many documents a filter's decisions in a mix needed scores for, and BLAKE3 over (digest, score) of each.
+
+    By source, those that are in the mix in key order, then those that were removed; digest as 16 bytes, score as int32 little-endian.
+    """
+    state, documents = blake3(), 0
+    for choice, whole in zip(choices, complete, strict=True):
+        taken = {run.partition: run.documents for run in choice.first_epoch}
+        removed = dict(enumerate(choice.removed(complete=whole)))
+        kept = partial(read_kept, choice.eligible)
+        for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
+            for partition in sorted(counts):
+                scores = np.asarray(column("score", partition, score_column(number))[: counts[partition]])
+                scored = np.flatnonzero(scores >= 0)
+                rows = np.zeros((len(scored), 20), np.uint8)
+                digests = np.asarray(column("digest", partition)[: counts[partition]])[scored]
+                rows[:, :16] = np.ascontiguousarray(digests).astype(">u8").view(np.uint8).reshape(-1, 16)
+                rows[:, 16:] = scores[scored].astype("<i4").view(np.uint8).reshape(-1, 4)
+                state.update(rows.tobytes())
+                documents += len(scored)
+    return documents, state.hexdigest()
+
+
+def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
+    """A column of the documents that can be in the mix."""
+    return read_column(partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}")
+
+
+def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[str, Eligible]:
+    """Read the tables of a finished select stage.
+
+    Args:
+        plan: of the stage: partitions, filters, shrink, copies, sources.
+
+    Raises:
+        ManifestError: a partition is missing or damaged.
+    """
+    records = [read_done(partition_folder(folder, partition))["sources"] for partition in range(plan["partitions"])]
+    inserts = {source["name"] for source in plan["sources"] if source["insert"]}
+    labels = [rule["label"] for rule in plan["filters"]]
+    eligible = {}
+    for name in names:
+        tables = [record[name] for record in records]
+        duplicates: dict[str, int] = {}
+        for table in tables:
+            for other, count in table["duplicates"].items():
+                reason = f"duplicate of {other}"
+                duplicates[reason] = duplicates.get(reason, 0) + count
+            duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
+        filtered = name not in inserts and bool(labels)
+        eligible[name] = Eligible(
+            name,
+            folder,
+            [_table(table) for table in tables],
+            sum(table["in_range"] for table in tables),
+            sum(table["documents"] + table["removed"] + table["untokenized"] for table in tables),
+            {reason: count for reason, count in duplicates.items() if count},
+            shrink=filtered and plan["shrink"],
+            copied=filtered and plan["copies"],
+            labels=labels if filtered else (),
+        )
+    return eligible
+
+
+def _table(value: dict[str, Any]) -> PartitionTable:
+    copies = value["copies"] and PartitionTable(value["copies"][0], value["copies"][1], value["copies"][2], value["copies"][1])
+    return PartitionTable(value["documents"], value["tokens"], value["longest"], value["kept_tokens"], copies)

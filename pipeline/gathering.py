@@ -1,0 +1,130 @@
+"""What a select stage reads of the store: columns of documents of some sources in a stretch of keys, joined over all segments.
+
+The columns `segment` and `token_file` count the plan's ledger segments and token files, as `ledger_segments` and `token_files` list them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import ManifestError
+from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
+from pipeline.columns import read_column
+from pipeline.segments import prefix
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def token_files(sources: list[dict[str, Any]]) -> list[Path]:
+    """All token files that a plan may read, in the order that the column `token_file` counts."""
+    return [
+        Path(folder) / f"{prefix(segment['segment'])}tokens"
+        for source in sources
+        for segment in source["segments"]
+        for folder, *_ in segment["tokens"]
+    ]
+
+
+def ledger_segments(sources: list[dict[str, Any]]) -> list[tuple[Path, int]]:
+    """All ledger segments of a plan, (folder, segment), in the order that the column `segment` counts."""
+    return [(Path(segment["ledger"]), segment["segment"]) for source in sources for segment in source["segments"]]
+
+
+_GATHERED = {
+    "source": np.uint16,
+    "order_key": np.uint64,
+    "digest": np.uint64,
+    "file_rank": np.uint32,
+    "row": np.uint32,
+    "segment": np.uint32,
+    "ledger_row": np.uint32,
+    "num_tokens": np.uint32,
+    "offset": np.uint64,
+    "token_file": np.uint32,
+}
+
+
+def gathered(sources: list[dict[str, Any]], keys: KeyRange, domain: set[int], num_blocklists: int) -> Arrays:
+    """Columns of all documents of some sources in a key partition and in their source's key range."""
+    pieces = list(_pieces(sources, keys, domain, num_blocklists))
+    gathered: Arrays = {}
+    for name, dtype in {**_GATHERED, **{f"terms{index}": np.uint16 for index in range(num_blocklists)}}.items():
+        empty = np.empty((0, 2) if name == "digest" else 0, dtype)
+        gathered[name] = np.concatenate([empty, *(piece[name].astype(dtype, copy=False) for piece in pieces)])
+    return gathered
+
+
+def _pieces(sources: list[dict[str, Any]], partition: KeyRange, domain: set[int], num_blocklists: int) -> Iterator[Arrays]:
+    segments = token_file = 0
+    for number, source in enumerate(sources):
+        low, high = (int(bound, 16) for bound in source["keys"])
+        for segment in source["segments"]:
+            keys = (max(low, partition[0]), min(high, partition[1]))
+            if number in domain and keys[0] < keys[1]:
+                judged = (keys[0], min(keys[1], int(source["ceiling"], 16)))
+                piece = _piece(segment, keys, token_file) | _terms(segment, keys, judged, num_blocklists)
+                documents = len(piece["order_key"])
+                yield {**piece, "source": np.full(documents, number), "segment": np.full(documents, segments)}
+            segments += 1
+            token_file += len(segment["tokens"])
+
+
+def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Arrays:
+    """One segment's documents in a key range; num_tokens is 0 where they are not tokenized."""
+    folder, head = Path(segment["ledger"]), prefix(segment["segment"])
+    ledger_keys = read_column(folder, "order_key", head)
+    first, last = row_range(ledger_keys, keys)
+    rows = slice(first, last)
+    num_tokens, offset, token_file = (np.zeros(last - first, dtype) for dtype in (np.uint32, np.uint64, np.uint32))
+    for index, (tokens, low, high, _) in enumerate(segment["tokens"]):
+        here, there = _common_rows(ledger_keys, keys, low, high)
+        num_tokens[here] = read_column(Path(tokens), "num_tokens", head)[there]
+        offset[here] = read_column(Path(tokens), "offset", head)[there]
+        token_file[here] = first_token_file + index
+    ranks = np.asarray(segment["file_ranks"], np.uint32)
+    return {
+        "order_key": ledger_keys[rows],
+        "digest": read_column(folder, "digest", head)[rows],
+        "file_rank": ranks[read_column(folder, "file", head)[rows]],
+        "row": read_column(folder, "row", head)[rows],
+        "ledger_row": np.arange(first, last),
+        "num_tokens": num_tokens,
+        "offset": offset,
+        "token_file": token_file,
+    }
+
+
+def _common_rows(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, high: str) -> tuple[slice, slice]:
+    """Rows that a folder of the key range [low, high) gives to those of `keys`: counted from the first of `keys`, and of the folder."""
+    first, last = row_range(ledger_keys, keys)
+    range_first, range_last = row_range(ledger_keys, (int(low, 16), int(high, 16)))
+    begin, end = max(first, range_first), max(min(last, range_last), max(first, range_first))
+    return slice(begin - first, end - first), slice(begin - range_first, end - range_first)
+
+
+def _terms(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, num_blocklists: int) -> Arrays:
+    """Counts of terms of one segment's documents in a key range, by blocklist; all of `judged` must be counted where filters judge."""
+    ledger_keys = read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"]))
+    first, last = row_range(ledger_keys, keys)
+    columns = {}
+    for index in range(num_blocklists):
+        terms = np.zeros(last - first, np.uint16)
+        folders = segment["terms"][index] if segment["terms"] else []
+        for folder, low, high, _ in folders:
+            here, there = _common_rows(ledger_keys, keys, low, high)
+            terms[here] = read_column(Path(folder), "terms", prefix(segment["segment"]))[there]
+        if segment["terms"] and missing_ranges(judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]):
+            raise ManifestError(f"{segment['ledger']}: documents that filters judge have no count of terms; delete its group, build again")
+        columns[f"terms{index}"] = terms
+    return columns
+
+
+def row_range(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange) -> tuple[int, int]:
+    """Rows of a segment, sorted by key, that lie in a key range."""
+    low, high = (len(ledger_keys) if key >= KEY_SPACE else int(np.searchsorted(ledger_keys, np.uint64(key))) for key in keys)
+    return low, high

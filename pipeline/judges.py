@@ -1,0 +1,210 @@
+"""The filters of a build: opened and proven, and what the store must hold before they can judge.
+
+A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a judge is not there. Then, by group: counts
+of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.annotations) and
+scored after (pipeline.score).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import ManifestError
+from mixtures.filter_request import RecipeFilter
+from mixtures.filters import LoadedFilter
+from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
+from pipeline.filters import Filter
+from pipeline.records import read_done
+from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
+from pipeline.stage import Plan
+from pipeline.store import Group, Rule, Store, TermRule, TextRule, hex_range, range_folder, short_key
+from pipeline.verdicts import FilterRule
+
+
+@dataclass(frozen=True)
+class _List:
+    """A blocklist that some filters share. bundle: one of those that hold it; texts: rules by which a classifier wants texts."""
+
+    rule: TermRule
+    bundle: LoadedFilter
+    texts: tuple[TextRule, ...]
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """A classifier that some filters share. wants: rules of the texts that it must score."""
+
+    bundle: LoadedFilter
+    table: ScoreTable
+    wants: tuple[TextRule, ...]
+
+
+class Judges:
+    """The filters of a recipe, in its order."""
+
+    def __init__(self, store: Store, filters: Sequence[RecipeFilter]) -> None:
+        """Open them.
+
+        Raises:
+            RecipeError, InputError, ManifestError: as `Filter.open`.
+        """
+        self.filters = filters
+        self._lists: dict[TermRule, _List] = {}
+        self._scorers: dict[str, _Scorer] = {}
+        opened: set[str] = set()
+        for item in filters:
+            bundle = item.brought
+            if bundle.where not in opened:
+                Filter.open(bundle.definition, bundle.folder, bundle.where)
+                opened.add(bundle.where)
+            self._add(store, item, bundle)
+
+    def _add(self, store: Store, item: RecipeFilter, bundle: LoadedFilter) -> None:
+        pin, classifier = item.definition.blocklist, item.definition.classifier
+        terms = TermRule(pin.sha256, pin.mode)
+        wanted = (TextRule(terms, pin.threshold),) if classifier else ()
+        known = self._lists.get(terms, _List(terms, bundle, ()))
+        self._lists[terms] = _List(terms, known.bundle, tuple(dict.fromkeys((*known.texts, *wanted))))
+        if classifier:
+            scorer = self._scorers.get(classifier.digest, _Scorer(bundle, ScoreTable(store, classifier.digest), ()))
+            self._scorers[classifier.digest] = _Scorer(scorer.bundle, scorer.table, tuple(dict.fromkeys((*scorer.wants, *wanted))))
+
+    @property
+    def blocklists(self) -> list[dict[str, Any]]:
+        """The lists as an ingest plan holds them."""
+        return [
+            {
+                "pin": item.bundle.definition.blocklist.model_dump(mode="json"),
+                "folder": str(item.bundle.folder.absolute()),
+                "thresholds": [text.threshold for text in item.texts],
+            }
+            for item in self._lists.values()
+        ]
+
+    @property
+    def rules(self) -> list[FilterRule]:
+        """What select decides by."""
+        numbers = {rule: number for number, rule in enumerate(self._lists)}
+        return [FilterRule.of(item, numbers[self._terms_of(item)]) for item in self.filters]
+
+    def due(self, group: Group | None, wanted: Sequence[KeyRange]) -> list[list[str]]:
+        """Terms and texts that a reading of a group must note: [folders of the rule, low, high].
+
+        Args:
+            group: None: nothing of it is in the store yet. wanted: key ranges that are to be judged.
+        """
+        found: list[tuple[Rule, KeyRange]] = []
+        for keys in wanted:
+            for item in self._lists.values():
+                found += [(item.rule, part) for part in (group.missing(item.rule, keys) if group else [keys])]
+                for text in item.texts:
+                    found += [(text, part) for part in self._texts_due(group, text, keys)]
+        return [[rule.folders, *hex_range(keys)] for rule, keys in dict.fromkeys(found)]
+
+    def _texts_due(self, group: Group | None, text: TextRule, keys: KeyRange) -> list[KeyRange]:
+        """Parts of a key range whose escalated texts some classifier has not scored, and which do not wait in the store."""
+        if group is None:
+            return [keys]
+        waiting = [item.keys for item in group.ranges(text)]
+        unscored = [
+            part
+            for scorer in self._scorers.values()
+            if text in scorer.wants
+            for part in scorer.table.missing(text, group.record["digest"], keys)
+        ]
+        return [part for keys in _merged(unscored) for part in missing_ranges(keys, waiting)]
+
+    def folders(self, unit: dict[str, Any]) -> list[Path]:
+        """What a unit of an ingest publishes for the filters."""
+        rules: dict[str, Rule] = {}
+        for item in self._lists.values():
+            rules |= {item.rule.folders: item.rule, **{text.folders: text for text in item.texts}}
+        keys = [(rules[folders], (int(low, 16), int(high, 16))) for folders, low, high in unit["annotations"]]
+        return [Path(unit["folder"]) / range_folder(rule, part) for rule, part in keys]
+
+    def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range, as a select plan lists them: for each blocklist [folder, low, high, digest]."""
+        return [
+            [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)]
+            for rule in self._lists
+        ]
+
+    def scores(self) -> list[list[list[str]]]:
+        """Folders of scores as a select plan lists them: for each filter [folder, digest], none without a classifier."""
+        whole = (0, KEY_SPACE)
+        tables = [self._scorers[pin.digest].table if (pin := item.definition.classifier) else None for item in self.filters]
+        return [[[str(folder), digest] for folder, digest in table.folders(whole)] if table else [] for table in tables]
+
+    def scoring(self, groups: Iterable[tuple[Group, Sequence[KeyRange]]]) -> list[Scoring]:
+        """What is still to be scored, one job a classifier.
+
+        Args:
+            groups: with the key ranges that are to be judged.
+
+        Raises:
+            ManifestError: a text that must be scored is not there.
+        """
+        groups = list(groups)
+        jobs = []
+        for scorer in self._scorers.values():
+            texts, scored = [], []
+            for group, wanted in groups:
+                for text in scorer.wants:
+                    missing = [part for keys in wanted for part in scorer.table.missing(text, group.record["digest"], keys)]
+                    waiting = [item for item in group.ranges(text) if any(_touch(item.keys, part) for part in missing)]
+                    if left := [part for keys in missing for part in missing_ranges(keys, [item.keys for item in waiting])]:
+                        raise ManifestError(f"{group.folder}: escalated texts of {hex_range(left[0])} are missing; build again")
+                    texts += [item.folder for item in waiting]
+                    scored += [[text.folders, group.record["digest"], *hex_range(item.keys)] for item in waiting]
+            if texts:
+                jobs.append(Scoring(scorer.bundle, scorer.table, sorted(set(texts)), scored))
+        return jobs
+
+    def _terms_of(self, item: RecipeFilter) -> TermRule:
+        return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One classifier's work. texts: folders of escalated texts; scored: what the table covers when it is done."""
+
+    bundle: LoadedFilter
+    table: ScoreTable
+    texts: list[Path]
+    scored: list[list[str]]
+
+    def plan(self) -> Plan:
+        """The plan of a score stage."""
+        records = [read_done(folder) for folder in self.texts]
+        known = self.table.folders((0, KEY_SPACE))
+        classifier = self.bundle.definition.classifier
+        assert classifier is not None
+        by_partition = [
+            [str(folder) for folder, _ in known if folder.name == partition_name(number)] for number in range(SCORE_PARTITIONS)
+        ]
+        return {
+            "folder": str(self.table.folder / short_key([record["digest"] for record in records])),
+            "classifier": {"pin": classifier.model_dump(mode="json", exclude_none=True), "folder": str(self.bundle.folder.absolute())},
+            "texts": [str(folder) for folder in self.texts],
+            "known": by_partition,
+            "text_bytes": sum(segment["bytes"] for record in records for segment in record["segments"]),
+            "units": [{"partition": number} for number in range(SCORE_PARTITIONS)],
+        }
+
+
+def _touch(one: KeyRange, two: KeyRange) -> bool:
+    return max(one[0], two[0]) < min(one[1], two[1])
+
+
+def _merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+    """The union of key ranges, as ranges that do not touch."""
+    merged: list[KeyRange] = []
+    for low, high in sorted(ranges):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return merged

@@ -1,0 +1,135 @@
+"""The scores of a classifier: a table from digest to score that is made once and then only read, an input artefact of every mix.
+
+    STORE/scores/CK/INCREMENT/pNN/         order_key, digest, score of the documents of key partition NN, ascending
+    STORE/scores/CK/INCREMENT/scored.json  last of all: which key ranges of which groups were escalated, by which rule, and are now scored
+
+CK is of the classifier's digest: a score depends on the text and on nothing else that a recipe says, so blocklists, thresholds and sources
+share it. An increment is what one build had to score. A document is scored once; later increments leave out what earlier ones hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import ManifestError
+from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges, sort_order
+from pipeline.columns import read_column
+from pipeline.records import is_done, read_done, read_record, write_record
+from pipeline.store import Store, TextRule, short_key
+
+SCORES_FORMAT = 1
+SCORE_PARTITIONS = 64
+SCORED = "scored.json"
+COLUMNS = ("order_key", "digest", "score")
+
+Scored = dict[str, npt.NDArray[Any]]
+"""order_key uint64 [num_docs], digest uint64 [num_docs, 2], score int32 [num_docs], ascending by (order_key, digest)."""
+
+
+class ScoreTable:
+    """All scores of one classifier in a store, as they are now."""
+
+    def __init__(self, store: Store, classifier_digest: str) -> None:
+        self.folder = store.folder / "scores" / short_key({"classifier": classifier_digest, "format": SCORES_FORMAT})
+
+    @cached_property
+    def increments(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Finished increments with their records, by name.
+
+        Raises:
+            ManifestError: a record is damaged.
+        """
+        return [(path.parent, read_record(path)) for path in sorted(self.folder.glob(f"*/{SCORED}"))]
+
+    def covered(self, rule: TextRule, ledger_digest: str) -> list[KeyRange]:
+        """Key ranges of a ledger's escalated documents that are scored."""
+        return [
+            (int(low, 16), int(high, 16))
+            for _, record in self.increments
+            for folders, ledger, low, high in record["scored"]
+            if (folders, ledger) == (rule.folders, ledger_digest)
+        ]
+
+    def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
+        """Key ranges of `wanted` whose escalated documents are not scored yet."""
+        return missing_ranges(wanted, self.covered(rule, ledger_digest))
+
+    def folders(self, keys: KeyRange) -> list[tuple[Path, str]]:
+        """Partitions that hold scores of a key range: folder and digest of its done-record.
+
+        Raises:
+            ManifestError: one that was scored is missing, truncated or damaged.
+        """
+        found = []
+        for increment, record in self.increments:
+            for number in partitions_of(keys):
+                folder, digest = increment / partition_name(number), record["partitions"][number]
+                if digest and not is_done(folder):
+                    raise ManifestError(f"{folder}: missing, although {increment / SCORED} lists it; delete {increment} and build again")
+                if digest and read_done(folder)["digest"] != digest:
+                    raise ManifestError(f"{folder}: not the scores that {increment / SCORED} lists; delete {increment} and build again")
+                if digest:
+                    found.append((folder, digest))
+        return found
+
+    def seal(self, increment: Path, scored: Iterable[list[str]]) -> None:
+        """Make a finished increment count. scored: [folders of the text rule, digest of the ledger, low, high] in hex."""
+        digests = [
+            read_done(folder)["digest"] if is_done(folder := increment / partition_name(number)) else ""
+            for number in range(SCORE_PARTITIONS)
+        ]
+        write_record(increment / SCORED, {"scored": sorted(scored), "partitions": digests})
+        self.__dict__.pop("increments", None)
+
+
+def partition_name(number: int) -> str:
+    """Folder of a partition within an increment."""
+    return f"p{number:02d}"
+
+
+def partition_keys(number: int) -> KeyRange:
+    """Key range of a partition."""
+    width = KEY_SPACE // SCORE_PARTITIONS
+    return number * width, (number + 1) * width
+
+
+def partitions_of(keys: KeyRange) -> range:
+    """Partitions that a key range touches."""
+    width = KEY_SPACE // SCORE_PARTITIONS
+    return range(keys[0] // width, -(-keys[1] // width))
+
+
+def read_scores(folders: Iterable[Path]) -> Scored:
+    """The scores of some partitions, sorted; a document that several hold is taken of the first."""
+    pieces = [{name: read_column(folder, name) for name in COLUMNS} for folder in folders]
+    empty: Scored = {"order_key": np.empty(0, np.uint64), "digest": np.empty((0, 2), np.uint64), "score": np.empty(0, np.int32)}
+    joined = {name: np.concatenate([empty[name], *(piece[name] for piece in pieces)]).astype(empty[name].dtype) for name in COLUMNS}
+    order = sort_order(joined["order_key"], joined["digest"], np.arange(len(joined["score"])))
+    return {name: values[order] for name, values in joined.items()}
+
+
+def look_up(scored: Scored, keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+    """Scores of documents, -1 where there is none: int32 [num_docs].
+
+    Args:
+        keys: uint64 [num_docs]. digests: uint64 [num_docs, 2].
+    """
+    found = np.full(len(keys), -1, np.int32)
+    at = np.searchsorted(scored["order_key"], keys)
+    pending = np.flatnonzero(at < len(scored["order_key"]))
+    while len(pending):  # once, but for different documents that share an order key
+        here = at[pending]
+        pending = pending[scored["order_key"][here] == keys[pending]]
+        here = at[pending]
+        same = (scored["digest"][here] == digests[pending]).all(axis=1)
+        found[pending[same]] = scored["score"][here[same]]
+        pending = pending[~same]
+        at[pending] += 1
+        pending = pending[at[pending] < len(scored["order_key"])]
+    return found

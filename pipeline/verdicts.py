@@ -1,0 +1,128 @@
+"""What the filters of a recipe say of documents, from the columns that are stored: counts of terms, and scores by digest.
+
+    terms of a list -> escalated (>= threshold) -> score of the escalated (> threshold), or all of them -> dose, or placebo -> removed
+
+Nothing is decided by default: an escalated document without a score is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import ManifestError
+from mixtures.filter_request import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
+from mixtures.keys import KEY_SPACE
+from pipeline.score_table import Scored, look_up
+
+Debts = dict[int, npt.NDArray[np.int64]]
+"""Of each placebo filter, by its number: what it still owes in each class of length (`mixtures.filter_request.placebo`)."""
+
+
+@dataclass(frozen=True)
+class FilterRule:
+    """A filter as a select plan holds it: numbers only.
+
+    label: names it. blocklist: number of its list among the plan's. threshold: distinct terms. above: score in millionths, None without a
+    classifier. placebo: whether it removes what it does not flag. dose: dose keys below are removed.
+    """
+
+    label: str
+    blocklist: int
+    threshold: int
+    above: int | None
+    placebo: bool
+    dose: int
+
+    @classmethod
+    def of(cls, item: RecipeFilter, blocklist: int) -> FilterRule:
+        """The rule of a recipe's filter at its level."""
+        pin, classifier = item.definition.blocklist, item.definition.classifier
+        return cls(
+            item.label, blocklist, pin.threshold, classifier.threshold_millionths if classifier else None, item.placebo, item.dose_bound
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For a plan; 2^64 does not fit every JSON reader, so the dose is hex."""
+        return {**self.__dict__, "dose": f"{self.dose:x}"}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FilterRule:
+        """Read a plan's rule."""
+        return cls(**{**value, "dose": int(value["dose"], 16)})
+
+
+class Documents(NamedTuple):
+    """Documents of one source in key order, all arrays [num_docs]. digest: uint64 [num_docs, 2]; terms: counts by blocklist."""
+
+    order_key: npt.NDArray[np.uint64]
+    digest: npt.NDArray[np.uint64]
+    num_tokens: npt.NDArray[np.uint32]
+    terms: list[npt.NDArray[np.uint16]]
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """All arrays [num_docs]. removed: uint32, bit i set if filter i removes the document. approved: escalated by some filter, removed
+    by none. scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts: left after these documents."""
+
+    removed: npt.NDArray[np.uint32]
+    approved: npt.NDArray[np.bool_]
+    scores: dict[int, npt.NDArray[np.int32]]
+    debts: Debts
+
+
+def judge(
+    source: str, documents: Documents, rules: Sequence[FilterRule], scored: Mapping[int, Scored], debts: Mapping[int, Any]
+) -> Verdicts:
+    """Decide on documents of a source.
+
+    Args:
+        scored: the scores of each filter with a classifier. debts: of each placebo filter, left by the documents before these.
+
+    Raises:
+        ManifestError: an escalated document has no score.
+    """
+    count = len(documents.order_key)
+    removed, escalated = np.zeros(count, np.uint32), np.zeros(count, np.bool_)
+    scores: dict[int, npt.NDArray[np.int32]] = {}
+    left: Debts = {}
+    for number, rule in enumerate(rules):
+        found = documents.terms[rule.blocklist] >= rule.threshold
+        flagged = found
+        if rule.above is not None:
+            scores[number] = _scores(source, rule, documents, found, scored[number])
+            flagged = found & (scores[number] > rule.above)
+        if rule.placebo:
+            owed = np.asarray(debts.get(number, np.zeros(LENGTH_CLASSES)), np.int64)
+            flagged, left[number] = placebo(flagged, length_class(documents.num_tokens), owed)
+        else:
+            escalated |= found
+        removed |= (_dosed(rule, documents, flagged).astype(np.uint32)) << np.uint32(number)
+    return Verdicts(removed, escalated & (removed == 0), scores, left)
+
+
+def _scores(
+    source: str, rule: FilterRule, documents: Documents, escalated: npt.NDArray[np.bool_], scored: Scored
+) -> npt.NDArray[np.int32]:
+    scores = np.full(len(escalated), -1, np.int32)
+    scores[escalated] = look_up(scored, documents.order_key[escalated], documents.digest[escalated])
+    missing = int((scores[escalated] < 0).sum())
+    if missing:
+        raise ManifestError(
+            f"filter {rule.label}: {missing:,} escalated documents of {source} have no score; the store's scores are not whole: "
+            "delete its folder scores/ and build again"
+        )
+    return scores
+
+
+def _dosed(rule: FilterRule, documents: Documents, flagged: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    if rule.dose >= KEY_SPACE:
+        return flagged
+    dosed = np.zeros(len(flagged), np.bool_)
+    dosed[flagged] = dose_keys(documents.digest[flagged]) < np.uint64(rule.dose)
+    return dosed
