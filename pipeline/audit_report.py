@@ -28,7 +28,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
         "of at most",
     ]
     rows = [_source_row(source, audit.total_tokens) for source in audit.sources]
-    asked = f"{sum(source.asked_tokens for source in audit.sources):,}"
+    asked = f"{sum(source.asked_tokens for source in audit.sources if not source.copy):,}"
     share = f"{percent_text(audit.total_tokens, audit.total_tokens, 4)}%"
     rows.append(["total", asked, f"{audit.total_tokens:,}", share, f"{audit.total_documents:,}", "", "", "", ""])
     if published:
@@ -40,7 +40,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
 
 def _source_row(source: SourceFigures, total: int) -> list[str]:
     return [
-        source.name,
+        f"{source.name} (copies)" if source.copy else source.name,
         f"{source.asked_tokens:,}",
         f"{source.realised_tokens:,}",
         f"{percent_text(source.realised_tokens, total, 4)}%",
@@ -48,7 +48,7 @@ def _source_row(source: SourceFigures, total: int) -> list[str]:
         f"{source.epochs:,}",
         cut_text(source.cut),
         f"{source.measured_tokens:,} tokens",
-        f"{source.bound_tokens:,}",
+        _number(source.bound_tokens),
     ]
 
 
@@ -69,7 +69,7 @@ def removal_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
 
     Duplicates are added up over the sources that keep them (the report has each).
     """
-    counts = {source.name: _joined(audit.removed.get(source.name, {})) for source in audit.sources}
+    counts = {source.name: _joined(audit.removed.get(source.name, {})) for source in audit.sources if not source.copy}
     found = {reason for reasons in counts.values() for reason, count in reasons.items() if count}
     others = sorted(found - {"rows", "kept", "duplicates", *_BEFORE, *_AFTER})
     columns = ["rows", *(reason for reason in (*_BEFORE, "duplicates", *others, *_AFTER) if reason in found), "kept"]

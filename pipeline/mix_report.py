@@ -17,7 +17,7 @@ def show(manifest: Mapping[str, Any], folder: Path) -> None:
     total = manifest["total_tokens"]
     rows = [
         [
-            source["name"],
+            f"{source['name']} (copies)" if source["copy"] else source["name"],
             f"{source['asked_tokens']:,}",
             f"{source['realised_tokens']:,}",
             f"{100 * source['realised_tokens'] / total:.4f}%",
@@ -44,10 +44,12 @@ def notes(sources: Iterable[Mapping[str, Any]]) -> list[str]:
     """What a reader of a mix must know of its sources: shortfalls, sources that give nothing, licences."""
     lines = []
     for source in sources:
-        name = f"sources.{source['name']}"
+        if source["copy"]:
+            continue
+        name = f"{'insert' if source['insert'] else 'sources'}.{source['name']}"
         for giver, tokens in source["refilled"].items():
             lines.append(f"{name} was {report.plural(tokens, 'token')} short; {giver} gave what was missing")
-        if source["epochs"] > 1:
+        if source["epochs"] > 1 and not source["insert"]:
             lines.append(f"{name} was short of its quota; its documents are used up to {source['epochs']} times")
         if source["realised_tokens"] == 0:
             lines.append(f"{name}: its quota is 0 tokens at this size; it is not in the mix")

@@ -9,11 +9,11 @@
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
-NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens, BK and EK by the blocklist. A group is a few input
-files that were read together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key
-range are a contiguous stretch of rows of each segment, and so are its annotations. Nothing here is changed once it is published, but escalated
-texts, which are deleted when they are scored. `annealmix store gc` deletes what can be made again without reading a source; a build removes
-only what a stopped task left half-written.
+NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens, BK and EK by the blocklist. A group is a few
+input files that were read together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a
+key range are a contiguous stretch of rows of each segment, and so are its annotations. Nothing here is changed once it is published;
+escalated texts alone are deleted, when they are scored. `annealmix store gc` deletes what can be made again without reading a source; a
+build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class _Mix:
         self.folder = path.parent if path.name == manifests.MANIFEST else path
         self.claims: Claims = read_claims(manifests.load(self.folder), str(self.folder / manifests.MANIFEST))
         self.bare = not (self.folder / "documents.parquet").is_dir()
-        self.names = [*(source.name for source in self.claims.sources), "a source that is not listed"]  # the last for code -1
+        self.names = [*(source.label for source in self.claims.sources), "a source that is not listed"]  # the last for code -1
 
     @property
     def max_rows(self) -> int:
@@ -98,10 +98,11 @@ class _Mix:
 
     def parts(self) -> Iterator[Documents]:
         """The documents, part by part."""
-        codes = {source.name: code for code, source in enumerate(self.claims.sources)}
+        codes = {(source.name, source.copy_number): code for code, source in enumerate(self.claims.sources)}
         for number in range(len(self.claims.hashes.documents_parts)):
-            columns = read_part(self._part(number), DOCUMENTS, self.max_rows, ["source", "digest"])
-            source = np.array([codes.get(name, -1) for name in columns["source"].tolist()], np.int32)
+            columns = read_part(self._part(number), DOCUMENTS, self.max_rows, ["source", "copy", "digest"])
+            strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
+            source = np.array([codes.get(strand, -1) for strand in strands], np.int32)
             yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), source)
 
 
@@ -192,7 +193,7 @@ def _key_ranges(mine: _Mix, other: _Mix, shared: int | None, label: str) -> Chec
     meet, definitions = [], set()
     for here in mine.claims.sources:
         for there in other.claims.sources:
-            if here.definition != there.definition:
+            if here.definition != there.definition or here.copy_number or there.copy_number:
                 continue
             definitions.add(here.definition)
             common = _overlap(here.key_range, there.key_range)

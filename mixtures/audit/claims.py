@@ -58,16 +58,18 @@ class CutClaim(_Claim):
 
 
 class DeviationClaim(_Claim):
-    """Largest distance from the source's share at a prefix: proven and measured, in tokens, both rounded up."""
+    """Largest distance from the source's share at a prefix: proven (not where removals left gaps) and measured, in tokens, rounded up."""
 
-    bound_tokens: Count
+    bound_tokens: Count | None
     measured_tokens: Count
 
 
 class SourceClaim(_Claim):
-    """One source of the mix."""
+    """One strand of the mix: a source, the copies of some of its documents (copy 1), or an insert."""
 
     name: str
+    copy_number: Annotated[int, Field(ge=0, le=1, alias="copy")]
+    insert: bool
     definition: str
     licence: str
     non_commercial: bool
@@ -86,6 +88,61 @@ class SourceClaim(_Claim):
     def key_range(self) -> KeyRange:
         """Half-open range of order keys."""
         return min(int(self.keys[0], 16), KEY_SPACE), min(int(self.keys[1], 16), KEY_SPACE)
+
+    @property
+    def label(self) -> str:
+        """Names the strand in tables and messages."""
+        return f"{self.name} (copies)" if self.copy_number else self.name
+
+    @property
+    def dropped_tokens(self) -> int:
+        """Tokens of the quota that removed documents left empty; 0 unless the mix shrinks. Negative in an edited manifest alone."""
+        return self.resolved_tokens - self.realised_tokens
+
+
+class RemovedClaim(_Claim):
+    """What a filter removed of a source within its quota; first_*: of that, what no earlier filter removes."""
+
+    documents: Count
+    tokens: Count
+    first_documents: Count
+    first_tokens: Count
+
+
+class BlocklistClaim(_Claim):
+    """The list of a filter."""
+
+    sha256: Hash
+    mode: str
+    threshold: Count
+
+
+class ClassifierClaim(_Claim):
+    """The classifier of a filter. threshold: a decimal, as text."""
+
+    kind: str
+    digest: Hash
+    threshold: str
+
+
+class ScoresClaim(_Claim):
+    """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.eligible.score_digest`)."""
+
+    documents: Count
+    blake3: Hash
+
+
+class FilterClaim(_Claim):
+    """A filter of the mix. removed: by source."""
+
+    label: str
+    identity: Hash
+    placebo: bool
+    fraction: str
+    blocklist: BlocklistClaim
+    classifier: ClassifierClaim | None
+    scores: ScoresClaim | None
+    removed: dict[str, RemovedClaim]
 
 
 class ExcludedClaim(_Claim):
@@ -139,6 +196,7 @@ class PublishedSource(_Claim):
     documents: Count | None = None
     tokens: Count | None = None
     percent: str | None = None
+    removed_percent: str | None = None
 
 
 class PublishedClaims(_Claim):
@@ -146,6 +204,7 @@ class PublishedClaims(_Claim):
 
     documents: Count | None = None
     tokens: Count | None = None
+    removed_percent: str | None = None
     sources: dict[str, PublishedSource] = Field(default_factory=dict)
 
 
@@ -163,6 +222,7 @@ class Claims(_Claim):
     eod_tokens: Count
     sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     removed: dict[str, dict[str, Count]]
+    filters: Annotated[list[FilterClaim], Field(max_length=16)]
     excluded: list[ExcludedClaim]
     published: PublishedClaims
     inputs: dict[str, list[InputClaim]]
@@ -170,9 +230,19 @@ class Claims(_Claim):
     identity: Hash
 
     @property
-    def quotas(self) -> list[int]:
-        """Resolved tokens by source."""
-        return [source.resolved_tokens for source in self.sources]
+    def shares(self) -> list[int]:
+        """Tokens in the stream by strand."""
+        return [source.realised_tokens for source in self.sources]
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether the recipe lets removed documents leave gaps."""
+        return bool(self.recipe.get("removed") == "shrink")
+
+    @property
+    def gaps(self) -> bool:
+        """Whether some did; then midpoints are those of the unfiltered quota, and no prefix bound is proven."""
+        return self.shrinks and any(source.dropped_tokens for source in self.sources)
 
     @property
     def num_chunks(self) -> int:
@@ -196,7 +266,7 @@ def read_claims(manifest: Manifest, where: str) -> Claims:
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)]
         raise ManifestError(f"{where}: {'; '.join(faults[:5])}; it was not written by annealmix, or edited") from None
-    names = [source.name for source in claims.sources]
-    if len(set(names)) != len(names):
+    names = [source.label for source in claims.sources]
+    if len(set(names)) != len(names) or len({(source.name, source.copy_number) for source in claims.sources}) != len(names):
         raise ManifestError(f"{where}: sources {names} are not distinct; it was not written by annealmix, or edited")
     return claims

@@ -26,8 +26,8 @@ class Rows:
     """Documents of one part in stream order, all arrays [num_docs].
 
     part: number of the slice. first: documents of the stream before these. before: int64 [num_sources], tokens of each source before these.
-    source: index into the manifest's sources, -1 for an unknown name. start, index: tokens and documents of its source before a document,
-    counted here, not read. position, first_token, num_tokens, digest (uint64 [num_docs, 2]), epoch, copy, cut: as the table says.
+    source: index into the manifest's sources (a strand: name and copy), -1 for an unknown one. start, index: tokens and documents of its
+    source before a document, counted here, not read. position, first_token, num_tokens, digest (uint64 [num_docs, 2]), epoch, copy, cut: as the table says.
     file, origin: path and position as the provenance says, None where that part cannot be read.
     """
 
@@ -79,14 +79,15 @@ class _Running:
     """What came before the next part: documents and tokens by source."""
 
     def __init__(self, claims: Claims) -> None:
-        self._codes = {source.name: number for number, source in enumerate(claims.sources)}
+        self._codes = {(source.name, source.copy_number): number for number, source in enumerate(claims.sources)}
         self._tokens = np.zeros(len(claims.sources), np.int64)
         self._documents = np.zeros(len(claims.sources), np.int64)
         self._first = 0
 
     def rows(self, part: int, documents: Columns, provenance: Columns | None) -> Rows:
         digest = digest_columns(np.ascontiguousarray(documents["digest"]))
-        source = np.array([self._codes.get(name, -1) for name in documents["source"].tolist()], np.int64)
+        strands = zip(documents["source"].tolist(), documents["copy"].tolist(), strict=True)
+        source = np.array([self._codes.get(strand, -1) for strand in strands], np.int64)
         num_tokens = documents["num_tokens"].astype(np.int64)
         start, index, before = np.zeros_like(num_tokens), np.zeros_like(num_tokens), self._tokens.copy()
         for number in range(len(self._codes)):

@@ -13,7 +13,7 @@ from mixtures.audit.report import Check, judge, plural, unread
 
 
 class Distinct:
-    """No document occurs twice within an epoch, over all sources.
+    """No document occurs twice within an epoch, over all sources, but for copies, each of which has its original, and for inserts.
 
     Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and sorted; if two are equal, the digests are
     read again. Later epochs repeat the first (`sequence.Epochs`), so the first is enough.
@@ -21,28 +21,30 @@ class Distinct:
 
     name = "duplicates"
 
-    def __init__(self, reread: Callable[[npt.NDArray[np.uint64]], Uint64s]) -> None:
+    def __init__(self, claims: Claims, reread: Callable[[npt.NDArray[np.uint64]], Uint64s]) -> None:
+        self._inserts = [number for number, source in enumerate(claims.sources) if source.insert]
         self._reread = reread
         self._keys: list[npt.NDArray[np.uint64]] = []
-        self._faults: list[str] = []
+        self._copies: list[npt.NDArray[np.uint64]] = []
 
     def add(self, rows: Rows) -> None:
-        self._keys.append(rows.order_key[rows.epoch == 0])
-        if rows.copy.any():
-            row = int(np.argmax(rows.copy != 0))
-            self._faults.append(f"{rows.where(row)} is marked as copy {int(rows.copy[row])}; this format has none")
+        here = (rows.epoch == 0) & ~np.isin(rows.source, self._inserts)
+        self._keys.append(rows.order_key[here & (rows.copy == 0)])
+        self._copies.append(rows.order_key[here & (rows.copy != 0)])
 
     def result(self) -> Check:
-        keys = np.concatenate([np.empty(0, np.uint64), *self._keys])
-        self._keys = []
+        keys, copies = (np.concatenate([np.empty(0, np.uint64), *pieces]) for pieces in (self._keys, self._copies))
+        self._keys, self._copies = [], []
         keys.sort()
+        without = int((~np.isin(copies, keys)).sum())
         tied = np.unique(keys[1:][keys[1:] == keys[:-1]])
-        faults = list(self._faults)
+        faults = [f"{plural(without, 'copy')} of documents that are not in the mix"] if without else []
         if len(tied):
             digests, counts = np.unique(self._reread(tied), axis=0, return_counts=True)
             for high, low in digests[counts > 1].tolist():
                 faults.append(f"document {high:016x}{low:016x} occurs more than once in the first epoch")
-        return judge(self.name, f"{plural(len(keys), 'different document')}", faults)
+        copied = f", {len(copies):,} of them copied" if len(copies) else ""
+        return judge(self.name, f"{plural(len(keys), 'different document')}{copied}", faults)
 
 
 def digests_with_keys(parts: Iterator[tuple[Uint64s, Uint64s, npt.NDArray[np.bool_]]], keys: Uint64s) -> Uint64s:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from blake3 import blake3
 
 from mixtures import manifest as manifests
@@ -13,6 +14,7 @@ from mixtures.audit.claims import Claims, read_claims
 from mixtures.audit.columns import Rule, walk
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path
+from mixtures.audit.filters import check_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
@@ -64,13 +66,14 @@ class _MixAudit:
         quotas, epochs, bound = Quotas(self.claims), Epochs(self.claims), PrefixBound(self.claims)
         rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims)]
         rules += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
-        rules += [Distinct(self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
+        rules += [Distinct(self.claims, self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
         if self.full:
             rules.append(Repeats(self.claims, self.pair if not self.pointer_faults else None))
         of_documents = walk(reader, self.claims, rules)
         checks += [reader.check_tables(), reader.check_hashes("documents"), reader.check_hashes("provenance"), *of_documents]
         whole = not reader.faults
         checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
+        checks += [check_filters(self.claims)] if self.claims.filters else []
         return AuditReport(
             path=str(self.folder),
             name=self.claims.name,
@@ -81,6 +84,7 @@ class _MixAudit:
             eod_tokens=counted.eod_tokens,
             sources=tuple(self._sources(quotas, bound)),
             removed={name: dict(counts) for name, counts in self.claims.removed.items()},
+            filters=tuple(item.model_dump() for item in self.claims.filters),
             published=self.claims.published.model_dump(exclude={"sources"}, exclude_none=True),
             fit=fit_of(self.claims, quotas.total_tokens),
         )
@@ -115,19 +119,26 @@ class _MixAudit:
         return judge("idx", f"{plural(len(self.pair.sizes), 'document')} of {dtype.name}, pointers without gaps", faults)
 
     def _digests_with_keys(self, keys: Any) -> Any:
+        inserts = [source.name for source in self.claims.sources if source.insert]
+
         def parts() -> Iterator[tuple[Any, Any, Any]]:
             for number in range(len(self.claims.hashes.documents_parts)):
-                columns = read_part(part_path(self.folder, "documents", number), DOCUMENTS, self.max_rows, ["digest", "epoch"])
+                path = part_path(self.folder, "documents", number)
+                columns = read_part(path, DOCUMENTS, self.max_rows, ["source", "digest", "epoch", "copy"])
                 digest = digest_columns(columns["digest"])
-                yield digest, order_keys(digest), columns["epoch"] == 0
+                once = (columns["epoch"] == 0) & (columns["copy"] == 0) & ~np.isin(columns["source"].astype(str), inserts)
+                yield digest, order_keys(digest), once
 
         return digests_with_keys(parts(), keys)
 
     def _sources(self, quotas: Quotas, bound: PrefixBound) -> Iterator[SourceFigures]:
         published = self.claims.published.sources
         for number, (source, (bound_tokens, measured_tokens)) in enumerate(zip(self.claims.sources, bound.figures(), strict=True)):
+            figures = published.get(source.name) if not source.copy_number else None
             yield SourceFigures(
                 name=source.name,
+                copy=source.copy_number,
+                insert=source.insert,
                 definition=source.definition,
                 licence=source.licence,
                 non_commercial=source.non_commercial,
@@ -143,7 +154,7 @@ class _MixAudit:
                 measured_tokens=measured_tokens,
                 cut=source.cut.model_dump() if source.cut else None,
                 refilled=dict(source.refilled),
-                published=published[source.name].model_dump(exclude_none=True) if source.name in published else {},
+                published=figures.model_dump(exclude_none=True) if figures else {},
             )
 
 

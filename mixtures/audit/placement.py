@@ -52,7 +52,7 @@ class TableIndex:
 
 
 class Quotas:
-    """Every source gives its resolved quota to the token, and the sum is the mix."""
+    """Every strand gives its resolved quota to the token, less what removed documents left of it, and the sum is the mix."""
 
     name = "quotas"
 
@@ -72,36 +72,47 @@ class Quotas:
     def result(self) -> Check:
         faults = []
         for source, tokens, documents in zip(self._claims.sources, self.tokens, self.documents, strict=True):
-            if not tokens == source.resolved_tokens == source.realised_tokens:
+            dropped = source.dropped_tokens if self._claims.shrinks and not (source.copy_number or source.insert) else 0
+            if dropped < 0 or not tokens == source.resolved_tokens - dropped == source.realised_tokens:
                 said = f"quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
-                faults.append(f"{source.name}: {tokens:,} tokens counted, {said}")
+                faults.append(f"{source.label}: {tokens:,} tokens counted, {said}")
             if documents != source.documents:
-                faults.append(f"{source.name}: {documents:,} documents counted, the manifest says {source.documents:,}")
+                faults.append(f"{source.label}: {documents:,} documents counted, the manifest says {source.documents:,}")
         claims = self._claims
-        if not self.total_tokens == sum(claims.quotas) == claims.total_tokens:
-            said = f"quotas sum to {sum(claims.quotas):,}, the manifest says {claims.total_tokens:,}"
+        if not self.total_tokens == sum(claims.shares) == claims.total_tokens:
+            said = f"sources sum to {sum(claims.shares):,}, the manifest says {claims.total_tokens:,}"
             faults.append(f"{self.total_tokens:,} tokens counted, {said}")
         if self.total_documents != claims.total_documents:
             faults.append(f"{self.total_documents:,} documents counted, the manifest says {claims.total_documents:,}")
+        dropped = sum(source.dropped_tokens for source in claims.sources)
+        gaps = f", {dropped:,} less than their quotas for removed documents" if dropped else ""
         figure = f"{self.total_tokens:,} tokens, {self.total_documents:,} documents, {plural(len(self.tokens), 'source')} each to the token"
-        return judge(self.name, figure, faults)
+        return judge(self.name, figure + gaps, faults)
 
 
 class StreamOrder:
-    """Documents stand by the midpoint of their tokens in their source's quota; equal midpoints in recipe order."""
+    """Documents stand by the midpoint of their tokens in their source's quota; equal midpoints in recipe order.
+
+    Where removed documents left gaps, a midpoint is known only to lie between no gap before it and all gaps before it; no document may
+    stand after one whose midpoint is surely later. `audit --against` the unfiltered mix compares the order itself.
+    """
 
     name = "stream order"
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
         self._last: tuple[float, int] | None = None
+        self._latest = 0.0
         self._documents = 0
         self._faults: list[str] = []
 
     def add(self, rows: Rows) -> None:
+        if self._claims.gaps:
+            self._add_with_gaps(rows)
+            return
         where = np.zeros(len(rows), np.float64)
         for number, mine in rows.by_source(len(self._claims.sources)):
-            where[mine] = positions(rows.start[mine], rows.num_tokens[mine], max(self._claims.quotas[number], 1))
+            where[mine] = positions(rows.start[mine], rows.num_tokens[mine], max(self._claims.shares[number], 1))
         source, lead = rows.source, 0
         if self._last is not None:
             where, source, lead = np.append(self._last[0], where), np.append(self._last[1], source), 1
@@ -113,8 +124,23 @@ class StreamOrder:
             self._faults.append(f"{rows.where(row)} stands after one with a later midpoint")
         self._documents += len(rows)
 
+    def _add_with_gaps(self, rows: Rows) -> None:
+        earliest, latest = np.zeros(len(rows), np.float64), np.zeros(len(rows), np.float64)
+        for number, mine in rows.by_source(len(self._claims.sources)):
+            source = self._claims.sources[number]
+            quota, gaps = max(source.resolved_tokens, 1), max(source.dropped_tokens, 0)
+            earliest[mine] = positions(rows.start[mine], rows.num_tokens[mine], quota)
+            latest[mine] = positions(rows.start[mine] + gaps, rows.num_tokens[mine], quota)
+        before = np.maximum.accumulate(np.append(self._latest, earliest))
+        self._latest = float(before[-1])
+        wrong = latest < before[:-1]
+        if wrong.any():
+            self._faults.append(f"{rows.where(int(np.argmax(wrong)))} stands after one with a later midpoint, whatever was removed")
+        self._documents += len(rows)
+
     def result(self) -> Check:
-        return judge(self.name, f"midpoints of {plural(self._documents, 'document')} ascend", self._faults)
+        told = "can ascend, with the gaps that removals left" if self._claims.gaps else "ascend"
+        return judge(self.name, f"midpoints of {plural(self._documents, 'document')} {told}", self._faults)
 
 
 class PrefixBound:
@@ -131,7 +157,7 @@ class PrefixBound:
         self.longest = [0] * len(claims.sources)
 
     def add(self, rows: Rows) -> None:
-        here = deviation(rows.before, rows.source, rows.num_tokens, self._claims.quotas)
+        here = deviation(rows.before, rows.source, rows.num_tokens, self._claims.shares)
         self.measured = [max(pair) for pair in zip(self.measured, here, strict=True)]
         for number, mine in rows.by_source(len(self.longest)):
             self.longest[number] = max(self.longest[number], int(rows.num_tokens[mine].max()))
@@ -139,24 +165,30 @@ class PrefixBound:
     @property
     def bounds(self) -> list[int]:
         """The proven bounds, times twice the total."""
-        return deviation_bound(self._claims.quotas, self.longest)
+        return deviation_bound(self._claims.shares, self.longest)
 
-    def figures(self) -> list[tuple[int, int]]:
-        """(bound, measured) of each source in tokens, both rounded up."""
-        total = max(sum(self._claims.quotas), 1)
-        return [(-(-bound // (2 * total)), -(-measured // total)) for bound, measured in zip(self.bounds, self.measured, strict=True)]
+    def figures(self) -> list[tuple[int | None, int]]:
+        """(bound, measured) of each source in tokens, both rounded up; no bound is proven where removals left gaps."""
+        total, gaps = max(sum(self._claims.shares), 1), self._claims.gaps
+        bounds = [None if gaps else -(-bound // (2 * total)) for bound in self.bounds]
+        return [(bound, -(-measured // total)) for bound, measured in zip(bounds, self.measured, strict=True)]
 
     def result(self) -> Check:
         faults, worst, told = [], -1, "no token to place"
         for number, (source, (bound, measured)) in enumerate(zip(self._claims.sources, self.figures(), strict=True)):
-            if 2 * self.measured[number] > self.bounds[number]:
-                faults.append(f"{source.name} strays {measured:,} tokens from its share, proven are {bound:,}")
+            most, claimed_most = _most(bound), _most(source.deviation.bound_tokens)
+            if bound is not None and 2 * self.measured[number] > self.bounds[number]:
+                faults.append(f"{source.label} strays {measured:,} tokens from its share, proven are {bound:,}")
             if (bound, measured) != (source.deviation.bound_tokens, source.deviation.measured_tokens):
-                said = f"{source.deviation.measured_tokens:,} of {source.deviation.bound_tokens:,}"
-                faults.append(f"{source.name} strays {measured:,} of at most {bound:,} tokens, the manifest says {said}")
+                said = f"{source.deviation.measured_tokens:,} tokens{claimed_most}"
+                faults.append(f"{source.label} strays {measured:,} tokens{most}, the manifest says {said}")
             if self.longest[number] != source.longest_tokens:
                 longest, claimed = self.longest[number], source.longest_tokens
-                faults.append(f"{source.name}: longest document {longest:,} tokens, the manifest says {claimed:,}")
+                faults.append(f"{source.label}: longest document {longest:,} tokens, the manifest says {claimed:,}")
             if measured > worst:
-                worst, told = measured, f"{source.name} strays most, {measured:,} tokens of at most {bound:,}"
+                worst, told = measured, f"{source.label} strays most, {measured:,} tokens{most}"
         return judge(self.name, told, faults)
+
+
+def _most(bound: int | None) -> str:
+    return ", no bound is proven where removals left gaps" if bound is None else f" of at most {bound:,}"

@@ -40,8 +40,18 @@ def read_recipe(claims: Claims) -> Recipe:
     if len(sources) != len(canonical["sources"]):
         raise ValueError("a source is listed twice")
     given = {"name": canonical["name"], "tokenizer": canonical["tokenizer"]["name"], "sources": sources}
-    given |= {key: canonical[key] for key in ("budget", "special_tokens", "max_quarantined") if key in canonical}
+    given |= {key: canonical[key] for key in ("budget", "special_tokens", "max_quarantined", "removed", "copies") if key in canonical}
+    given["filters"] = [_filter_request(item) for item in canonical.get("filters", [])]
+    given["insert"] = {
+        item["name"]: {"use": item["definition"]["name"], "times": item["times"], "on_top": item["on_top"]}
+        for item in canonical.get("insert", [])
+    }
     return Recipe.model_validate(given)
+
+
+def _filter_request(item: dict[str, Any]) -> dict[str, Any]:
+    """A canonical filter names its label, which need be no name that a recipe could use."""
+    return {"placebo_of" if item.get("placebo") == "true" else "use": "any", "fraction": item["fraction"]}
 
 
 @dataclass(frozen=True)
@@ -73,12 +83,19 @@ class RecipeChecks:
         found = recipe_digest(canonical)
         if found != claims.recipe_digest:
             faults.append(f"the recipe has digest {found}, the manifest says {claims.recipe_digest}")
-        if list(recipe.sources) != [source.name for source in claims.sources]:
-            faults.append(f"the recipe has sources {list(recipe.sources)}, the manifest {[source.name for source in claims.sources]}")
+        due = [(name, 0) for name in recipe.sources]
+        if recipe.copies == "approved":
+            due = [(name, number) for name in recipe.sources for number in (0, 1)]
+        due += [(name, 0) for name in recipe.insert]
+        listed = [(source.name, source.copy_number) for source in claims.sources]
+        if due != listed or [source.name for source in claims.sources if source.insert] != list(recipe.insert):
+            faults.append(f"the recipe makes sources and copies {due}, the manifest lists {listed}")
         tokenizer = {"name": claims.tokenizer.name, "digest": claims.tokenizer.digest}
         stated = {"name": claims.name, "tokenizer": tokenizer, "special_tokens": claims.tokenizer.special_tokens}
         faults += [f"{key} is {value!r}, the recipe says {canonical[key]!r}" for key, value in stated.items() if canonical[key] != value]
         for source in claims.sources:
+            if source.insert:
+                faults += _insert_faults(source, recipe)
             faults += _place_faults(source, recipe.sources.get(source.name))
         faults += self._excluded_faults()
         return judge("recipe", f"{plural(len(recipe.sources), 'source')}, digest {found[:16]}", faults)
@@ -99,11 +116,12 @@ class RecipeChecks:
         """Tokens that the recipe asks of each source at the size of this mix."""
         claims, size = self.claims, self.claims.size.size
         whole = [name for name, request in recipe.sources.items() if request.all]
-        by_name = {source.name: source.asked_tokens for source in claims.sources}
+        by_name = {source.name: source.asked_tokens for source in self._sources}
+        inserted = sum(source.asked_tokens for source in claims.sources if source.insert and not _on_top(recipe, source.name))
         if whole and size != type(size)():
             return self._sums(f"sources used whole ({', '.join(whole)}) at another size are not recomputed; sums of")
         try:
-            asked = asked_quotas(recipe, size, {name: Supply(by_name[name], complete=True) for name in whole})
+            asked = asked_quotas(recipe, size, {name: Supply(by_name[name], complete=True) for name in whole}, inserted)
         except (AnnealmixError, ValueError, KeyError, ArithmeticError) as error:
             return judge("asked quotas", "not recomputed", [f"the recipe cannot be asked for this size: {_reason(error)}"])
         faults = [
@@ -111,20 +129,33 @@ class RecipeChecks:
             for name, tokens in asked.items()
             if by_name.get(name) != tokens
         ]
-        if not faults and sum(asked.values()) != claims.total_tokens:
-            faults.append(f"the recipe asks {sum(asked.values()):,} tokens in all, the mix has {claims.total_tokens:,}")
+        if not faults and sum(asked.values()) != self._filled:
+            faults.append(f"the recipe asks {sum(asked.values()):,} tokens in all, the mix has {self._filled:,}")
         return judge("asked quotas", f"{plural(len(asked), 'quota')} recomputed, {sum(asked.values()):,} tokens", faults)
 
+    @property
+    def _sources(self) -> list[SourceClaim]:
+        """The strands that have a quota of the recipe."""
+        return [source for source in self.claims.sources if not source.insert and not source.copy_number]
+
+    @property
+    def _filled(self) -> int:
+        """Tokens of the mix that fill quotas: without inserts, with the gaps that removals left; copies fill quotas unless it shrinks."""
+        claims, copied = self.claims, 0
+        for source in claims.sources:
+            copied += source.realised_tokens if source.insert or (source.copy_number and claims.shrinks) else 0
+        return claims.total_tokens - copied + sum(source.dropped_tokens for source in self._sources if claims.shrinks)
+
     def _sums(self, what: str) -> Check:
-        total = sum(source.asked_tokens for source in self.claims.sources)
-        faults = [] if total == self.claims.total_tokens else [f"quotas sum to {total:,}, the mix has {self.claims.total_tokens:,} tokens"]
+        total = sum(source.asked_tokens for source in self._sources)
+        faults = [] if total == self._filled else [f"quotas sum to {total:,}, the mix has {self._filled:,} tokens"]
         return judge("asked quotas", f"{what} {total:,} tokens agree", faults)
 
     def _shortfalls(self, recipe: Recipe) -> Check:
         """Resolved quotas are the asked ones, moved only as the recipe's shortfall rules allow."""
         claims, moved, faults = self.claims, 0, []
-        given = dict.fromkeys((source.name for source in claims.sources), 0)
-        for source in claims.sources:
+        given = dict.fromkeys((source.name for source in self._sources), 0)
+        for source in self._sources:
             request = recipe.sources.get(source.name)
             for giver, tokens in source.refilled.items():
                 if request is None or giver != request.refill_from or giver not in given or tokens == 0:
@@ -135,7 +166,7 @@ class RecipeChecks:
                 faults.append(f"{source.name}: used {source.epochs:,} times, the recipe allows {request.max_epochs:,}")
             if (source.refilled or source.epochs > 1) and claims.removed.get(source.name, {}).get("beyond quota", 0):
                 faults.append(f"{source.name}: called short, although documents of it are beyond its quota")
-        for source in claims.sources:
+        for source in self._sources:
             resolved = source.asked_tokens - sum(source.refilled.values()) + given[source.name]
             if resolved != source.resolved_tokens:
                 faults.append(f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says {source.resolved_tokens:,}")
@@ -144,10 +175,12 @@ class RecipeChecks:
     def _removals(self) -> Check:
         """Every row of a source is kept or has one reason, and what is kept is in the mix."""
         claims, faults, rows = self.claims, [], 0
-        names = [source.name for source in claims.sources]
+        names = [source.name for source in claims.sources if not source.copy_number]
         if sorted(claims.removed) != sorted(names):
             faults.append(f"removals of {sorted(claims.removed)}, sources are {sorted(names)}")
         for number, source in enumerate(claims.sources):
+            if source.copy_number:
+                continue
             counts = claims.removed.get(source.name, {})
             others = sum(count for reason, count in counts.items() if reason != "rows")
             rows += counts.get("rows", 0)
@@ -158,6 +191,21 @@ class RecipeChecks:
         if self.first_documents is None:
             return unread("removals", "; ".join(["the documents cannot be read", *faults]))
         return judge("removals", f"{rows:,} rows, each kept or removed for one reason", faults)
+
+
+def _on_top(recipe: Recipe, name: str) -> bool:
+    return name not in recipe.insert or recipe.insert[name].on_top
+
+
+def _insert_faults(source: SourceClaim, recipe: Recipe) -> list[str]:
+    insert = recipe.insert.get(source.name)
+    if insert is None:
+        return []
+    faults = [] if source.definition == insert.use else [f"{source.name}: definition {source.definition}, the recipe inserts {insert.use}"]
+    if source.epochs != insert.times or source.documents % insert.times or source.cut is not None:
+        found = f"{plural(source.documents, 'document')} in {plural(source.epochs, 'epoch')}"
+        faults.append(f"{source.name}: {found}, the recipe inserts each {insert.times:,} times")
+    return faults
 
 
 def _place_faults(source: SourceClaim, request: SourceRequest | None) -> list[str]:

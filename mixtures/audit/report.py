@@ -24,7 +24,8 @@ class SourceFigures:
     """One source: what was asked, what the tables and bytes hold, and what is published of it.
 
     share: of the mix's tokens in percent, six decimals. published: some of percent, documents, tokens. keys: [low, high) as hex.
-    bound_tokens, measured_tokens: how far the source may and does stray from its share at any prefix of the stream.
+    bound_tokens, measured_tokens: how far the source may (None: no bound is proven) and does stray from its share at any prefix.
+    copy: 1 for the copies of some of a source's documents; insert: the user's own documents.
     cut: the claimed one document that ends the quota, {kept_tokens, num_tokens, document}. refilled: {giver: tokens}.
     """
 
@@ -40,8 +41,10 @@ class SourceFigures:
     epochs: int
     share: str
     longest_tokens: int
-    bound_tokens: int
+    bound_tokens: int | None
     measured_tokens: int
+    copy: int = 0
+    insert: bool = False
     cut: dict[str, int] | None = None
     refilled: dict[str, int] = field(default_factory=dict)
     published: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +52,9 @@ class SourceFigures:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result of an audit. identity is empty for a pair without a manifest; removed: rows of each source by what became of them."""
+    """The result of an audit. identity is empty for a pair without a manifest; removed: rows of each source by what became of them;
+    filters: what each is and removed, as the manifest says.
+    """
 
     path: str
     name: str
@@ -60,6 +65,7 @@ class AuditReport:
     eod_tokens: int
     sources: tuple[SourceFigures, ...] = ()
     removed: dict[str, dict[str, int]] = field(default_factory=dict)
+    filters: tuple[dict[str, Any], ...] = ()
     published: dict[str, Any] = field(default_factory=dict)
     fit: TrainerFit | None = None
 
@@ -99,4 +105,5 @@ def percent_text(part: int, whole: int, decimals: int) -> str:
 
 def plural(count: int, noun: str) -> str:
     """`1 document`, `2,101 documents`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    plurals = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:] != "ey" else f"{noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plurals}"

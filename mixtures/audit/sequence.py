@@ -33,7 +33,7 @@ class KeyRanges:
             if outside.any():
                 row = int(mine[np.argmax(outside)])
                 self._faults.append(
-                    f"{rows.where(row)} has order key {int(rows.order_key[row]):x}, {self._sources[number].name} takes [{low:x}, {high:x})"
+                    f"{rows.where(row)} has order key {int(rows.order_key[row]):x}, {self._sources[number].label} takes [{low:x}, {high:x})"
                 )
         self._documents += len(rows)
 
@@ -68,7 +68,7 @@ class KeyOrder:
             wrong = same_epoch & ~ascends
             if wrong.any():
                 row = int(mine[int(np.argmax(wrong)) + 1 - (len(epoch) - len(mine))])
-                self._faults.append(f"{rows.where(row)} of {self._sources[number].name} does not follow the one before it in key order")
+                self._faults.append(f"{rows.where(row)} of {self._sources[number].label} does not follow the one before it in key order")
 
     def result(self) -> Check:
         return judge(self.name, f"{plural(self._pairs, 'pair')} of neighbours within a source and epoch ascend", self._faults)
@@ -105,11 +105,11 @@ class Cuts:
             found = self._cuts.get(number, [])
             claimed = [] if source.cut is None else [(source.cut.document, source.cut.kept_tokens)]
             if found != claimed:
-                faults.append(f"{source.name}: {_told(found)}, the manifest says {_told(claimed)}")
+                faults.append(f"{source.label}: {_told(found)}, the manifest says {_told(claimed)}")
             elif found and found[0][0] != self._documents[number] - 1:
-                faults.append(f"{source.name}: document {found[0][0]:,} of {self._documents[number]:,} is cut, only the last may be")
+                faults.append(f"{source.label}: document {found[0][0]:,} of {self._documents[number]:,} is cut, only the last may be")
             elif source.cut is not None and source.cut.kept_tokens >= source.cut.num_tokens:
-                faults.append(f"{source.name}: its cut document keeps {source.cut.kept_tokens:,} of {source.cut.num_tokens:,} tokens")
+                faults.append(f"{source.label}: its cut document keeps {source.cut.kept_tokens:,} of {source.cut.num_tokens:,} tokens")
         count = sum(len(found) for found in self._cuts.values())
         figure = f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the last of its source"
         return judge(self.name, figure, faults)
@@ -149,7 +149,7 @@ class Epochs:
             steps = np.diff(epochs, prepend=max(last, 0))
             if ((steps < 0) | (steps > 1)).any() or (last < 0 and epochs[0] != 0):
                 row = int(mine[np.argmax((steps < 0) | (steps > 1))])
-                self._faults.append(f"{rows.where(row)} of {self._sources[number].name} is in epoch {int(rows.epoch[row])}, out of turn")
+                self._faults.append(f"{rows.where(row)} of {self._sources[number].label} is in epoch {int(rows.epoch[row])}, out of turn")
                 continue
             for epoch in range(max(last, 0), int(epochs[-1]) + 1):
                 self._add_epoch(number, epoch, mine[epochs == epoch], rows)
@@ -172,7 +172,7 @@ class Epochs:
         self._digests[number], self._lengths[number] = [digests], [lengths]
         source, expected = self._sources[number], lengths[there].astype(np.int64)
         if len(expected) < len(mine):
-            self._faults.append(f"{source.name}: an epoch has more than the {len(digests):,} documents of the first")
+            self._faults.append(f"{source.label}: an epoch has more than the {len(digests):,} documents of the first")
             return
         full = source.cut.num_tokens if source.cut else 0
         same_length = np.where(rows.cut[mine], expected == full, rows.num_tokens[mine] == expected)
@@ -180,16 +180,16 @@ class Epochs:
         self._repeated += len(mine)
         if wrong.any():
             row = int(mine[np.argmax(wrong)])
-            self._faults.append(f"{rows.where(row)} of {source.name} is not the one of the first epoch at its place")
+            self._faults.append(f"{rows.where(row)} of {source.label} is not the one of the first epoch at its place")
 
     def result(self) -> Check:
         faults = list(self._faults)
         for source, counts in zip(self._sources, self._counts, strict=True):
             if len(counts) != source.epochs:
-                faults.append(f"{source.name}: {plural(len(counts), 'epoch')}, the manifest says {source.epochs:,}")
+                faults.append(f"{source.label}: {plural(len(counts), 'epoch')}, the manifest says {source.epochs:,}")
             elif any(count != counts[0] for count in counts[:-1]):
                 sizes = ", ".join(f"{count:,}" for count in counts)
-                faults.append(f"{source.name}: epochs of {sizes} documents; all but the last must be whole")
+                faults.append(f"{source.label}: epochs of {sizes} documents; all but the last must be whole")
         most = max(len(counts) for counts in self._counts)
         figure = f"at most {plural(most, 'epoch')} of a source, {plural(self._repeated, 'repeated document')} compared"
         return judge(self.name, figure, faults)

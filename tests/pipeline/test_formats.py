@@ -20,11 +20,12 @@ from blake3 import blake3
 from mixtures.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
 from pipeline.select import SELECT_FORMAT
-from pipeline.store import LEDGER_FORMAT, STORE_FORMAT, TOKENS_FORMAT
+from pipeline.score_table import SCORES_FORMAT
+from pipeline.store import LEDGER_FORMAT, STORE_FORMAT, TERMS_FORMAT, TEXTS_FORMAT, TOKENS_FORMAT
 from pipeline.write import WRITE_FORMAT
 from tests.pipeline.corpus import make, write_files, write_recipe
 
-FORMATS = (STORE_FORMAT, LEDGER_FORMAT, TOKENS_FORMAT, SELECT_FORMAT, WRITE_FORMAT, MANIFEST_FORMAT)
+FORMATS = (STORE_FORMAT, LEDGER_FORMAT, TOKENS_FORMAT, TERMS_FORMAT, TEXTS_FORMAT, SCORES_FORMAT, SELECT_FORMAT, WRITE_FORMAT, MANIFEST_FORMAT)
 RAISE = {
     "store": "STORE_FORMAT of pipeline/store.py",
     "ledger": "LEDGER_FORMAT of pipeline/store.py",
