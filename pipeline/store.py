@@ -140,7 +140,7 @@ class Group:
             if is_done(folder):
                 record = read_done(folder)
                 if record["ledger"] != self.record["digest"]:
-                    raise ManifestError(f"{folder}: of a ledger that is no longer there; delete the group {self.folder} and build again")
+                    raise ManifestError(f"{folder}: made for a ledger that is no longer there; delete the group {self.folder}, build again")
                 found.append(ColumnRange(folder, (low, high), record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
