@@ -25,6 +25,7 @@ from mixtures.tokenizer import canonical_form
 BLOCK_TOKENS = 1 << 13
 # What splits a text without taking anything away or adding to it.
 _LOSSLESS = ("ByteLevel", "Split", "Digits")
+_NOT_IN_UTF8 = (0xC0, 0xC1, *range(0xF5, 0x100))  # which GPT-NeoX-20B has no letters for
 
 
 class Decoder:
@@ -68,11 +69,11 @@ class Decoder:
         Raises:
             AuditFailed: an id that the tokenizer does not have; says which and where in the stream.
         """
-        self._refuse_unknown(tokens, before)
         offsets = np.zeros(len(tokens) + 1, np.int64)
         pieces = []
         for low in range(0, len(tokens), BLOCK_TOKENS):
-            block = tokens[low : low + BLOCK_TOKENS]
+            block = tokens[low : low + BLOCK_TOKENS].astype(np.intp)
+            self._refuse_unknown(block, before + low)
             lengths = self._lengths.take(block)
             ends_here = np.cumsum(lengths, dtype=np.int32)
             places = np.repeat(self._starts.take(block) - (ends_here - lengths), lengths)
@@ -83,16 +84,13 @@ class Decoder:
         bounds = zip(offsets[starts].tolist(), offsets[ends].tolist(), strict=True)
         return [content[low:high].decode("utf-8", "replace") for low, high in bounds]
 
-    def _refuse_unknown(self, tokens: npt.NDArray[np.integer[Any]], before: int) -> None:
-        if not len(tokens):
+    def _refuse_unknown(self, ids: npt.NDArray[np.intp], before: int) -> None:
+        if int(ids.min()) >= 0 and int(ids.max()) < len(self._known) and self._known.take(ids).all():
             return
-        outside = (tokens < 0) | (tokens >= len(self._known))
-        if not outside.any():
-            outside = ~self._known.take(tokens)
-        if outside.any():
-            at = int(np.argmax(outside))
-            unknown = f"token {before + at:,} is id {int(tokens[at]):,}, which {self.where} does not have"
-            raise AuditFailed(f"{unknown}; give the tokenizer that made the ids")
+        wrong = next(at for at, number in enumerate(ids.tolist()) if not (0 <= number < len(self._known) and self._known[number]))
+        raise AuditFailed(
+            f"token {before + wrong:,} is id {int(ids[wrong]):,}, which {self.where} does not have; give the tokenizer that made the ids"
+        )
 
 
 def _spelled(form: dict[str, Any]) -> dict[int, bytes]:
@@ -117,7 +115,7 @@ def _losses(form: dict[str, Any]) -> Iterable[str]:
     vocabulary = {token for _, token in model["vocab"]} - added if model["type"] == "BPE" else set()
     if model["type"] != "BPE" or model["continuing_subword_prefix"] or model["end_of_word_suffix"] or model["byte_fallback"]:
         yield f"its model is {model['type']}, or BPE with marks at words or a fallback"
-    elif not vocabulary >= letters.keys() - added:
+    elif not vocabulary >= {letter for letter, byte in letters.items() if byte not in _NOT_IN_UTF8} - added:
         yield "its vocabulary lacks letters for some bytes"
     elif not all(letters.keys() >= set(token) for token in vocabulary):
         yield "its vocabulary has letters that stand for no byte"
