@@ -330,8 +330,8 @@ def test_where_the_normal_form_is_decided_otherwise_it_is_as_the_docstring_says(
 
 
 def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_original(shared, tmp_path, monkeypatch):
-    from pipeline.filter_audit import mix_pile
     from pipeline.rescan import Rescan, ShareJudge
+    from pipeline.rescan_documents import mix_pile
 
     texts = [text for _, text in published_texts(shared / "data")][::60]
     write_files(tmp_path / "data", "real", sharded(texts, 3))
