@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mixtures.fields import plain_decimal as _plain_decimal
+from mixtures.quality import canonical_quality, reading_name
 from mixtures.recipe_model import Recipe
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
@@ -31,6 +33,10 @@ class LoadedRecipe:
     def data(self) -> Path | None:
         """The recipe's own data folder, if it has one."""
         return self.file.parent / self.recipe.data if self.recipe.data else None
+
+    def reading(self, source: str) -> str:
+        """Names what a source's definition gives under its quality steps; sources of one reading have the same documents."""
+        return reading_name(self.definitions[source].name, self.recipe.sources[source].quality)
 
     def canonical(self) -> dict[str, Any]:
         """What the recipe asks, as dicts, lists, integers and strings.
@@ -71,13 +77,10 @@ class LoadedRecipe:
         definition, keys = self.definitions[name], self.recipe.sources[name].keys
         published = {"repo": definition.repo, "revision": definition.revision, "paths": list(definition.paths)}
         identity = {key: value for key, value in definition.identity().items() if value is not None}
-        return {"keys": [_plain_decimal(bound) for bound in keys], "definition": {**identity, **published}}
+        place: dict[str, Any] = {"keys": [_plain_decimal(bound) for bound in keys], "definition": {**identity, **published}}
+        if steps := self.recipe.sources[name].quality:
+            place["quality"] = canonical_quality(steps)
+        return place
 
     def _taken(self) -> list[dict[str, Any]]:
         return [self._place(name) for name in self.recipe.sources]
-
-
-def _plain_decimal(number: Decimal) -> str:
-    """Write 0.10 and 0.1 alike."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from mixtures import manifest as manifests
 from mixtures.errors import RecipeError
+from mixtures.quality import canonical_quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas
 from mixtures.recipe import LoadedRecipe, shown
 from mixtures.selection import select
@@ -27,6 +28,7 @@ from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_o
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.intake import SourceInputs
+from pipeline.quality import open_steps
 from pipeline.records import check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.select import SELECT_FORMAT, Eligible, Select, num_partitions, partition_folder, read_eligible
@@ -68,7 +70,11 @@ def build(request: BuildRequest) -> manifests.Manifest:
 
 
 class _Build:
-    """The state of one build. inputs: what each definition's files are now; trusted: store folders that this build wrote or verified."""
+    """The state of one build.
+
+    inputs: what the files of each reading (a definition under its quality steps) are now; trusted: store folders that this build
+    wrote or verified.
+    """
 
     def __init__(self, request: BuildRequest, store: Store) -> None:
         self.request, self.store = request, store
@@ -81,6 +87,7 @@ class _Build:
         self.trusted: set[Path] = set()
 
     def run(self) -> manifests.Manifest:
+        self._open_quality({name for name, found in self.inputs.items() if found.new_groups})
         set_first_ceilings(self.request.recipe, self.request.size, self.mine, self.inputs, self.rule, self._tokenizer)
         while True:
             self._ingest()
@@ -100,21 +107,29 @@ class _Build:
         return loaded_tokenizer(str(self._tokenizer_path), self.request.recipe.tokenizer, self.recipe.special_tokens)
 
     def _survey(self) -> dict[str, SourceInputs]:
-        """The inputs of every definition, by its name."""
-        definitions = {source.definition.name: source for source in self.sources}
-        found = {name: intake.survey(self.store, source.definition, source.data) for name, source in definitions.items()}
+        """The inputs of every definition under its quality steps, by that reading's name."""
+        readings = {source.reading: source for source in self.sources}
+        found = {name: intake.survey(self.store, source.definition, source.quality, source.data) for name, source in readings.items()}
         intake.refuse_shared_files(found)
         return found
+
+    def _open_quality(self, readings: set[str]) -> None:
+        """Open the quality steps of what is to be read, so that one that cannot be done is refused before the first row."""
+        for name in sorted(readings):
+            if steps := self.inputs[name].quality:
+                open_steps(steps)
 
     def _ingest(self) -> None:
         units = []
         for name, found in self.inputs.items():
-            ranges = [source.tokenized for source in self.mine if source.definition.name == name and source.ceiling > source.keys[0]]
+            ranges = [source.tokenized for source in self.mine if source.reading == name and source.ceiling > source.keys[0]]
             units += intake.ingest_units(self.store, found, self.rule, ranges)
         if units:
+            self._open_quality({unit["source"] for unit in units})
             folders = [intake.unit_folders(unit, self.rule) for unit in units]
             plan: Plan = {
                 "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
+                "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
                 "tokenizer": {
                     "path": str(self._tokenizer_path),
                     "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
@@ -131,10 +146,10 @@ class _Build:
             self.trusted.update(fresh)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
-        intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)
+        intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
-        sources = [source.as_selected(self.inputs[source.definition.name], self.rule) for source in self.sources]
+        sources = [source.as_selected(self.inputs[source.reading], self.rule) for source in self.sources]
         segments = [segment for source in sources for segment in source["segments"]]
         self._verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["tokens"])))
         documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)

@@ -3,7 +3,8 @@
 A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the
 key ranges of the plan. A group that is read again for further tokens must give the same documents, or the build fails.
 
-Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, or quarantined.
+Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, quarantined, or
+dropped by a quality step of the source.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mixtures.keys import KeyRange
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
 from pipeline.inputs import InputFile
+from pipeline.quality import QualitySteps, planned_steps
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
@@ -33,9 +35,10 @@ QUARANTINE = "quarantine.jsonl"
 
 
 class Ingest(Stage):
-    """Plan: definitions {name: SourceDefinition}, tokenizer {path, definition, special_tokens}, units.
+    """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path, definition, special_tokens}, units.
 
-    Unit: source, folder (of the group), files [InputFile], ranges [[low, high]] to tokenize, segment_bytes.
+    Unit: source (its reading: the definition under its quality steps), folder (of the group), files [InputFile], ranges
+    [[low, high]] to tokenize, segment_bytes.
     """
 
     name = "ingest"
@@ -55,10 +58,11 @@ class Ingest(Stage):
         if is_done(folder / "ledger") and not todo:
             return
         definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
+        quality = planned_steps(plan["quality"][unit["source"]])
         files = [InputFile(**file) for file in unit["files"]]
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            reading = _GroupReading(folder, definition, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], stack)
+            reading = _GroupReading(folder, definition, quality, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], stack)
             reading.read()
             reading.publish()
 
@@ -76,6 +80,7 @@ class _GroupReading:
         self,
         folder: Path,
         definition: SourceDefinition,
+        quality: QualitySteps | None,
         files: Sequence[InputFile],
         ranges: list[KeyRange],
         tokenizer: Tokenizer,
@@ -84,7 +89,7 @@ class _GroupReading:
         stack: ExitStack,
     ) -> None:
         self.definition, self.files, self.ranges, self.tokenizer = definition, files, ranges, tokenizer
-        self.segment_bytes = segment_bytes
+        self.quality, self.segment_bytes = quality, segment_bytes
         self.ledger = folder / "ledger"
         self.known = read_done(self.ledger) if is_done(self.ledger) else None
         self.new_ledger = None if self.known else stack.enter_context(FolderWriter(self.ledger))
@@ -101,7 +106,7 @@ class _GroupReading:
     def read(self) -> None:
         """Read all files into segments."""
         for index, file in enumerate(self.files):
-            reader = DocumentReader(file, self.definition)
+            reader = DocumentReader(file, self.definition, quality=self.quality)
             add = self.builder.add
             for row, text in reader:
                 add(index, row, text)
@@ -144,6 +149,8 @@ class _GroupReading:
             "counts": dict(self.counts),
             "quarantined": dict(self.reasons),
         }
+        if self.quality:
+            record["quality"] = self.quality.record()
         if self.new_ledger:
             lines = b"".join(canonical_json(item._asdict()) + b"\n" for item in self.quarantined)
             path = self.new_ledger.path / QUARANTINE

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
 from pipeline.intake import SourceInputs
+from pipeline.quality import PREFIX
 from pipeline.records import file_hash, sync, write_json, write_whole
 from pipeline.select import Eligible
 from pipeline.write import INDEX, TOKENS, Layout, read_slices
@@ -75,7 +77,7 @@ def describe(
             for selection in selections
         ],
         "removed": {
-            name: _waterfall(inputs[recipe.definitions[name].name], eligible[name], selection) for name, selection in _by_name(selections)
+            name: _waterfall(inputs[recipe.reading(name)], eligible[name], selection) for name, selection in _by_name(selections)
         },
         "excluded": [
             {
@@ -88,8 +90,9 @@ def describe(
             for name, item in other.recipe.sources.items()
         ],
         "published": recipe.recipe.published.model_dump(mode="json", exclude_none=True) if recipe.recipe.published else {},
-        "revisions": {name: origin for name, found in sorted(inputs.items()) if (origin := _revision(found))},
-        "inputs": {name: _inputs(found) for name, found in sorted(inputs.items())},
+        # Of one definition under several quality steps the files are the same, and so is what is said of them.
+        "revisions": {found.definition.name: origin for _, found in sorted(inputs.items()) if (origin := _revision(found))},
+        "inputs": {found.definition.name: _inputs(found) for _, found in sorted(inputs.items())},
     }
 
 
@@ -100,14 +103,17 @@ def _by_name(selections: list[Selection]) -> list[tuple[str, Selection]]:
 def _waterfall(inputs: SourceInputs, eligible: Eligible, selection: Selection) -> dict[str, int]:
     """Rows of a source by what became of them; `rows` = the sum of all the others. A document that is repeated counts once as kept."""
     counts: dict[str, int] = {"rows": 0, "where": 0, "empty": 0, "quarantined": 0}
+    dropped: Counter[str] = Counter()
     documents = 0
     for group, _ in inputs.groups:
         for name in counts:
             counts[name] += group.record["counts"].get(name, 0)
+        dropped.update({name: count for name, count in group.record["counts"].items() if name.startswith(PREFIX)})
         documents += sum(group.segment_rows)
     kept = sum(run.documents for run in selection.runs if run.epoch == 0)
     waterfall = {
         **counts,
+        **dict(sorted(dropped.items())),
         "out of key range": documents - eligible.in_range,
         **dict(sorted(eligible.removed.items())),
         "beyond quota": eligible.documents - kept,
