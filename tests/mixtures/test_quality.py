@@ -15,7 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from mixtures.audit.recipe import recipe_digest
 from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal
+from mixtures.plan import SupplyEstimate, make_plan
 from mixtures.quality import STEP_NAMES, Quality, canonical_quality, reading_name
+from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from tests.mixtures.test_schema import SCHEMA, fits
 from tests.pipeline.corpus import write_recipe
@@ -91,7 +93,7 @@ def test_a_fault_is_said_with_file_and_line(tmp_path, given, message):
 def test_steps_are_part_of_a_recipes_digest_with_their_order_and_every_default(tmp_path):
     bare = recipe(tmp_path / "bare")
     assert all("quality" not in source for source in bare.canonical()["sources"])
-    asked = [["pii", "ftfy"], ["ftfy", "pii"], ["pii"], [{"pii": {"remove_ips": "false"}}]]
+    asked: list[list[Any]] = [["pii", "ftfy"], ["ftfy", "pii"], ["pii"], [{"pii": {"remove_ips": "false"}}]]
     loaded = [recipe(tmp_path / str(number), *given) for number, given in enumerate(asked)]
     assert len({bare.digest, *(one.digest for one in loaded)}) == 5
     assert loaded[2].canonical()["sources"][0]["quality"][0]["pii"]["only_remove_public_ips"] == "true"
@@ -125,3 +127,16 @@ def test_the_schema_takes_names_and_mappings_and_no_other_step():
 def test_the_schemas_bare_language_step_is_still_refused_when_it_is_read():
     with pytest.raises(ValidationError, match="languages"):
         steps("language")
+
+
+def test_a_plan_counts_the_time_of_the_steps_and_says_what_the_published_supply_leaves_out(tmp_path):
+    supplies = {"a": SupplyEstimate(1000, 1_000_000, "published")}
+    bare, slow, slower = (
+        make_plan(recipe(tmp_path / str(number), *given), Size(), supplies)
+        for number, given in enumerate(([], ["gopher-quality"], ["gopher-quality", "fineweb-quality", "ftfy"]))
+    )
+    assert "core_seconds_quality" not in bare["resources"]
+    assert 0 < slow["resources"]["core_seconds_quality"] < slower["resources"]["core_seconds_quality"]
+    assert slow["resources"]["core_seconds"] == bare["resources"]["core_seconds"] + slow["resources"]["core_seconds_quality"]
+    said = [[note for note in plan["notes"] if "published supply counts what the quality steps will drop" in note] for plan in (bare, slow)]
+    assert [len(notes) for notes in said] == [0, 1]

@@ -26,7 +26,11 @@ from pipeline.quality import open_steps
 from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
 
 A, B = [*prose(1, 60), "", "mill", "mill"], prose(2, 80)
-STEPS: list[Any] = [{"regex": {"remove": r"\bbridge\b"}}, {"length": {"min_chars": 40, "max_chars": 250}}, {"regex": {"keep": "river|water"}}]
+STEPS: list[Any] = [
+    {"regex": {"remove": r"\bbridge\b"}},
+    {"length": {"min_chars": 40, "max_chars": 250}},
+    {"regex": {"keep": "river|water"}},
+]
 SOURCES: dict[str, dict[str, Any]] = {"a": {"all": True, "quality": STEPS}, "b": {"all": True}}
 
 
@@ -148,7 +152,8 @@ def test_regex_and_length_drop_what_their_words_say(texts):
 
 
 def test_a_pattern_that_backtracks_without_end_elsewhere_is_searched_in_passing():
-    assert open_steps(steps({"regex": {"remove": "(a+)+$"}})).apply("a" * 100_000 + "b").startswith("aaa")
+    text = "a" * 100_000 + "b"
+    assert open_steps(steps({"regex": {"remove": "(a+)+$"}})).apply(text) == text
 
 
 def test_a_step_that_remembers_earlier_documents_is_refused(monkeypatch, fresh):
@@ -211,5 +216,5 @@ def test_a_missing_package_is_said_with_the_pip_line_before_a_row_is_read(tmp_pa
 
 
 def test_a_source_of_which_its_steps_leave_nothing_fails_by_name(tmp_path, data):
-    with pytest.raises(InputError, match="sources.a: none of its 63 rows is a document after its quality steps length; ask less of them"):
+    with pytest.raises(InputError, match=r"sources\.a: none of its 63 rows is a document after its quality steps length; ask less of them"):
         make(write_recipe(tmp_path, {"a": {"all": True, "quality": [{"length": {"min_chars": 99_999}}]}}), tmp_path, data)
