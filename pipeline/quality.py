@@ -20,9 +20,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from mixtures.quality import OneStep, Quality, UrlQuality, canonical_quality
+from mixtures.quality import OneStep, Quality, canonical_quality
+from mixtures.quality_arguments import UrlQuality
 from pipeline.adapters import BadRecord
-from pipeline.quality_steps import Dropped, Rule, open_rule
+from pipeline.quality_rule import Dropped, Rule
+from pipeline.quality_steps import open_rule
 
 __all__ = ["PREFIX", "Dropped", "QualitySteps", "open_steps", "planned_steps"]
 

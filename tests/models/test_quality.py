@@ -12,7 +12,7 @@ import pytest
 from datatrove.data import Document
 from pydantic import TypeAdapter
 
-from mixtures import quality
+from mixtures import quality, quality_arguments
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe import load_source_definition
@@ -31,15 +31,15 @@ formatters = pytest.importorskip("datatrove.pipeline.formatters")
 get_filter_result = filters.base_filter.get_filter_result
 
 FILTERS: dict[str, tuple[Any, Any]] = {
-    "gopher-quality": (filters.GopherQualityFilter, quality.GopherQuality),
-    "gopher-repetition": (filters.GopherRepetitionFilter, quality.GopherRepetition),
-    "c4-quality": (filters.C4QualityFilter, quality.C4Quality),
-    "fineweb-quality": (filters.FineWebQualityFilter, quality.FineWebQuality),
+    "gopher-quality": (filters.GopherQualityFilter, quality_arguments.GopherQuality),
+    "gopher-repetition": (filters.GopherRepetitionFilter, quality_arguments.GopherRepetition),
+    "c4-quality": (filters.C4QualityFilter, quality_arguments.C4Quality),
+    "fineweb-quality": (filters.FineWebQualityFilter, quality_arguments.FineWebQuality),
 }
 FORMATTERS: dict[str, tuple[Any, Any]] = {
-    "ftfy": (formatters.FTFYFormatter, quality.Ftfy),
-    "symbol-lines-remover": (formatters.SymbolLinesFormatter, quality.SymbolLinesRemover),
-    "pii": (formatters.PIIFormatter, quality.Pii),
+    "ftfy": (formatters.FTFYFormatter, quality_arguments.Ftfy),
+    "symbol-lines-remover": (formatters.SymbolLinesFormatter, quality_arguments.SymbolLinesRemover),
+    "pii": (formatters.PIIFormatter, quality_arguments.Pii),
 }
 HOSTILE = (
     *GOLDEN,
@@ -191,7 +191,7 @@ def test_every_argument_of_datatroves_is_named_with_its_default(name):
 def test_the_words_that_gopher_counts_are_the_ones_written_here():
     from datatrove.pipeline.filters.gopher_quality_filter import STOP_WORDS
 
-    assert quality.GopherQuality().stop_words == tuple(STOP_WORDS)
+    assert quality_arguments.GopherQuality().stop_words == tuple(STOP_WORDS)
 
 
 @pytest.mark.parametrize("name", [*FILTERS, *FORMATTERS])
@@ -305,7 +305,7 @@ def test_url_gives_what_datatrove_gives_with_the_packaged_suffix_list():
 @pytest.mark.campaign
 def test_the_integrated_lists_are_the_ones_that_datatrove_unpacks(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path))
-    from pipeline.quality_steps import _add_lists
+    from pipeline.quality_assets import _add_lists
 
     loaded, reference = filters.URLFilter(), filters.URLFilter()
     _add_lists(loaded)

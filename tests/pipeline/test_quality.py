@@ -19,10 +19,12 @@ from pydantic import TypeAdapter
 
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.quality import LengthQuality, Quality, RegexQuality
+from mixtures.quality import Quality
+from mixtures.quality_arguments import LengthQuality, RegexQuality
 from pipeline import quality_steps
 from pipeline.adapters import BadRecord
 from pipeline.quality import open_steps
+from pipeline.quality_rule import Dropped, Rule
 from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
 
 A, B = [*prose(1, 60), "", "mill", "mill"], prose(2, 80)
@@ -157,10 +159,10 @@ def test_a_pattern_that_backtracks_without_end_elsewhere_is_searched_in_passing(
 
 
 def test_a_step_that_remembers_earlier_documents_is_refused(monkeypatch, fresh):
-    def opener(arguments: LengthQuality) -> quality_steps.Rule:
+    def opener(arguments: LengthQuality) -> Rule:
         seen: list[str] = []
 
-        def rule(text: str, row: Mapping[str, Any]) -> str | quality_steps.Dropped:
+        def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
             seen.append(text)
             return f"{len(seen)} {text}"
 
