@@ -36,7 +36,8 @@ class LoadedRecipe:
 
     def reading(self, source: str) -> str:
         """Names what a source's definition gives under its quality steps; sources of one reading have the same documents."""
-        return reading_name(self.definitions[source].name, self.recipe.sources[source].quality)
+        request = self.recipe.sources.get(source)
+        return reading_name(self.definitions[source].name, request.quality if request else ())
 
     def canonical(self) -> dict[str, Any]:
         """What the recipe asks, as dicts, lists, integers and strings.
