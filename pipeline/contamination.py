@@ -3,7 +3,7 @@
     texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams, compared word by word
           -> distinct (document, n-gram) pairs -> items with enough of theirs -> counts and matches
 
-A document is looked at once: two kernels (`pipeline.contamination_kernels`) and `pipeline.word_folding` do all work on its bytes. Hashes
+All work on bytes is done by compiled kernels (`pipeline.contamination_kernels`) and, for rare characters, `pipeline.word_folding`. Hashes
 and bitmaps only turn words away; what they let through is compared with the words of the n-gram, so a document that holds no
 n-gram of an item has no match, whatever collides.
 

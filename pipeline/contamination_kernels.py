@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
+from pipeline.word_folding import BLANK, OPEN
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 SEPARATOR = np.uint8(32)
@@ -35,6 +37,48 @@ def _compiled(function: F) -> F:
     except RuntimeError:  # neither folder can be written: every process makes its own
         made = numba.njit(nogil=True)(function)
     return made
+
+
+@_compiled
+def settle_runs(buffer: Any, kinds: Any, starts: Any, ends: Any) -> Any:
+    """Fold the runs of characters outside ASCII that need nothing but blanks, and find the others.
+
+    Args:
+        buffer: uint8, UTF-8 that begins and ends in ASCII; separators outside ASCII become blanks. kinds: `settled_kinds`.
+        starts, ends: filled with the bytes of the runs that hold an OPEN character, which stay as they are; len(buffer) // 2 long.
+    Returns: the number of these runs.
+    """
+    count, place = 0, 0
+    while place < len(buffer):
+        start, is_open, blanks = place, False, False
+        while buffer[place] >= 128:
+            kind, size = _kind(buffer, kinds, place)
+            is_open |= kind == OPEN
+            blanks |= kind == BLANK
+            place += size
+        if is_open:
+            starts[count], ends[count] = start, place
+            count += 1
+        elif blanks:
+            while start < place:
+                kind, size = _kind(buffer, kinds, start)
+                if kind == BLANK:
+                    buffer[start : start + size] = SEPARATOR
+                start += size
+        place += 1
+    return count
+
+
+@_compiled
+def _kind(buffer: Any, kinds: Any, place: Any) -> Any:
+    """Kind and size in bytes of the character at a place, which is not ASCII."""
+    if buffer[place] < 0xE0:
+        code, size = (buffer[place] & 0x1F) << 6 | buffer[place + 1] & 0x3F, 2
+    elif buffer[place] < 0xF0:
+        code, size = (buffer[place] & 0x0F) << 12 | (buffer[place + 1] & 0x3F) << 6 | buffer[place + 2] & 0x3F, 3
+    else:
+        code, size = len(kinds), 4
+    return (kinds[code] if code < len(kinds) else np.uint8(OPEN)), size
 
 
 @_compiled

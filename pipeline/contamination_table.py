@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mixtures.contamination import MAX_NGRAM, EvaluationSet, needed
 from mixtures.errors import InputError, RecipeError
 from mixtures.word_characters import fold_words
-from pipeline.word_folding import SPACED, FoldedRuns, to_utf8
+from pipeline.word_folding import SPACED, FoldedRuns, settled_kinds, to_utf8
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -52,12 +52,21 @@ class WordReader:
 
         content = b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
         if not all(text.isascii() for text in texts):
-            content = self._runs.fold(content)
+            content = self._folded(content)
         buffer = np.frombuffer(content, np.uint8)
         places = np.int32 if len(buffer) < 1 << 31 else np.int64
         room = len(buffer) // 2 + 2  # a separator behind each word, and one on both sides of each mark
         starts, sums = np.empty(room, places), np.empty(room, np.uint64)
         return Words(buffer, starts, sums, find_words(buffer, FOLDS, self.base, starts, sums))
+
+    def _folded(self, content: bytes) -> bytes:
+        """Fold what is not ASCII: most of it in the kernel, the rest by the reference."""
+        from pipeline.contamination_kernels import settle_runs
+
+        buffer = np.frombuffer(bytearray(content), np.uint8)
+        starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
+        count = settle_runs(buffer, settled_kinds(), starts, ends)
+        return self._runs.fold_at(buffer.tobytes(), starts[:count].tolist(), ends[:count].tolist())
 
 
 class Bitmap:

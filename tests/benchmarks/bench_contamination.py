@@ -64,6 +64,8 @@ def datatrove_filter(sets: Sequence[EvaluationSet], folder: Path) -> Callable[[s
     from datatrove.pipeline.decont import NGramsDecontConfig, NGramsDecontFilter, NGramsDecontIndexer
 
     peer = NGramsDecontFilter(str(folder), NGramsDecontConfig(n_grams=13, find_query_ngrams=True))
+    of_bytes = peer.hash_func
+    peer.hash_func = lambda text: of_bytes(text.encode())  # xxhash 4 hashes no strings
     for one in sets:
         hashes = {value for item in one.items for text in item.texts for value in NGramsDecontIndexer.compute_hashes(peer, text)}
         np.array(sorted(hashes), peer.config.hash_config.np_descr).tofile(folder / f"{one.definition.name}.index.hashes")

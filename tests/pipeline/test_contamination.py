@@ -27,8 +27,26 @@ from pipeline.contamination_table import BASE, Coverage
 
 COLLIDING = 0  # as base: the hash of a run of words is that of its last word
 
-WORDS = ["a", "b", "A", "aa", "international", "internationale", "Straße", "e\u0301", "\u0301", "2\u00b2", "½", "漢", "ﬁn", "\ud800", "\0"]
-SPACES = [" ", "  ", "\n", "\u00a0", "-", "", "\u00ad", "\0", " \0 ", "™", "\u2028"]
+WORDS = [
+    "a",
+    "b",
+    "A",
+    "aa",
+    "international",
+    "internationale",
+    "Straße",
+    "e\u0301",
+    "\u0301",
+    "2\u00b2",
+    "½",
+    "é",
+    "É",
+    "漢",
+    "ﬁn",
+    "\ud800",
+    "\0",
+]
+SPACES = [" ", "  ", "\n", "\u00a0", "-", "", "\u00ad", "\0", " \0 ", "™", "’", "\u2028"]
 
 texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(SPACES)), max_size=30).map(
     lambda parts: "".join(word + space for word, space in parts)
