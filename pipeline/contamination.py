@@ -94,7 +94,7 @@ class ContaminationIndex:
         from pipeline.contamination_kernels import find_ngrams
 
         table = self._table
-        room = 1024
+        room = words.count  # more only if n-grams of several sizes begin at most words
         while True:
             places, rows = np.empty(room, np.int64), np.empty(room, np.int64)
             count = find_ngrams(

@@ -157,6 +157,19 @@ def same_words(buffer: Any, table: Any, place: Any, content: Any, low: Any, high
 
 
 @_compiled
+def first_row(hashes: Any, value: Any) -> Any:
+    """The first row whose hash is not below the value. hashes: sorted."""
+    low, high = 0, len(hashes)
+    while low < high:
+        middle = (low + high) >> 1
+        if hashes[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@_compiled
 def find_ngrams(
     buffer: Any, table: Any, starts: Any, sums: Any, num_words: Any, powers: Any, sizes: Any, window: Any, stride: Any,
     windows: Any, windows_shift: Any, bitmap: Any, shift: Any, hashes: Any, content: Any, lows: Any, highs: Any, places: Any, found: Any,
@@ -185,7 +198,7 @@ def find_ngrams(
                 value = run_hash(sums, powers, low, size)
                 if not in_bitmap(bitmap, shift, value):
                     continue
-                row = np.searchsorted(hashes, value)
+                row = first_row(hashes, value)
                 while row < len(hashes) and hashes[row] == value:
                     if same_words(buffer, table, starts[low], content, lows[row], highs[row]):
                         if count < len(places):
