@@ -22,11 +22,20 @@ DTYPES: dict[str, str] = {
     "token_file": "<u4",  # index into the selection's list of token files
     "segment": "<u4",  # index into the selection's list of segments
     "ledger_row": "<u4",  # row in its segment's ledger
+    "band_key": "<u8",  # of a document that is long enough (mixtures.near)
+    "band_row": "<u4",  # the document's row in what its keys were made of
+    "document": "<u8",  # counted over all documents among which near-duplicates are searched
+    "linked": "<u8",  # the document at an edge's other end, always a later one
+    "component": "<u8",  # the first document of the same cluster
+    "survivor": ">u8",  # digest of the document that stays instead
+    "survivor_source": "<u4",  # place of its source in the recipe
 }
+
+PAIRS = ("digest", "survivor")  # columns of 16 bytes a document, two numbers
 
 
 def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str = "") -> None:
-    """Write a column; `digest` is [n, 2], the others [n]."""
+    """Write a column; digests are [n, 2], the others [n]."""
     (folder / f"{prefix}{name}").write_bytes(np.ascontiguousarray(values).astype(DTYPES[name]).tobytes())
 
 
@@ -34,6 +43,6 @@ def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
     """Memory-map a column, read-only."""
     path = folder / f"{prefix}{name}"
     if path.stat().st_size == 0:
-        return np.empty((0, 2) if name == "digest" else 0, DTYPES[name])
+        return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])
     column = np.asarray(np.memmap(path, DTYPES[name], "r"))  # a plain view: slicing np.memmap itself costs microseconds
-    return column.reshape(-1, 2) if name == "digest" else column
+    return column.reshape(-1, 2) if name in PAIRS else column

@@ -1,0 +1,159 @@
+"""From edges to clusters and drops: the one reduction of near-duplicate search, in bounded memory.
+
+Union-find over one column of parents, all documents in memory at once, the edges one partition at a time: BYTES_A_DOCUMENT bytes a
+document below 2^32 documents (410M: 2.1 GB, 615M: 3.1 GB), and 16 bytes an edge of the largest partition. More memory than allowed is
+refused before anything is read. The result is the same in any order of the edges, since a root is the first document of its cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.near import survivors
+from pipeline.near.edges import Edges
+from pipeline.near.spill import part, publish, publish_partitions, read_published
+
+U64 = npt.NDArray[np.uint64]
+BYTES_A_DOCUMENT = 5  # parents 4, a mark 1
+BYTES_A_DOCUMENT_ABOVE = 9  # from 2^32 documents on
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """documents: uint64 [num_clustered], ascending, those that are not alone. components: the first document of each one's cluster."""
+
+    documents: U64
+    components: U64
+
+    def sizes(self) -> tuple[U64, npt.NDArray[np.int64]]:
+        """The first document and the size of each cluster, largest first, then by first document."""
+        firsts, sizes = np.unique(self.components, return_counts=True)
+        order = np.lexsort((firsts, -sizes))
+        return firsts[order], sizes[order]
+
+
+def reduction_bytes(documents: int) -> int:
+    """Memory of the reduction, but for the edges of one partition."""
+    return documents * (BYTES_A_DOCUMENT if documents <= 1 << 32 else BYTES_A_DOCUMENT_ABOVE)
+
+
+def check_memory(documents: int, memory_bytes: int) -> None:
+    """Refuse what would not fit.
+
+    Raises:
+        RecipeError: the reduction needs more memory than there is.
+    """
+    needed = reduction_bytes(documents)
+    if needed > memory_bytes:
+        raise RecipeError(
+            f"near-duplicates among {documents:,} documents need {needed:,} bytes of memory in one process, {memory_bytes:,} are allowed; "
+            "give it more, or search sources or key ranges apart"
+        )
+
+
+def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> Clusters:
+    """Join what edges link, directly or through others.
+
+    Args:
+        documents: how many there are; partitions: the edges, in any order and any number of pieces.
+
+    Raises:
+        RecipeError: see `check_memory`. ManifestError: an edge leads to a document that there is not.
+    """
+    from pipeline.near import kernels
+
+    check_memory(documents, memory_bytes)
+    parents: npt.NDArray[Any] = np.arange(documents, dtype=np.uint32 if documents <= 1 << 32 else np.uint64)
+    for first, linked in partitions:
+        highest = int(max(first.max(initial=0), linked.max(initial=0)))
+        if len(first) and highest >= documents:
+            raise ManifestError(f"edges lead to document {highest:,} of {documents:,}: they are of another search; delete them")
+        kernels.join(parents, np.asarray(first, np.uint64), np.asarray(linked, np.uint64))
+    clustered = np.zeros(documents, np.bool_)
+    kernels.flatten(parents, clustered)
+    members = np.flatnonzero(clustered)
+    return Clusters(members.astype(np.uint64), parents[members].astype(np.uint64))
+
+
+def write_clusters(folder: Path, found: Clusters, documents: int) -> None:
+    """Publish the clusters among so many documents."""
+    publish(folder, {"document": found.documents, "component": found.components}, {"documents": documents})
+
+
+def read_clusters(folder: Path) -> Clusters:
+    """Published clusters.
+
+    Raises:
+        ManifestError: the folder is missing, damaged or truncated.
+    """
+    return Clusters(*read_published(folder, ("document", "component"))[1])
+
+
+@dataclass(frozen=True)
+class Drops:
+    """Documents that give way: order_key uint64 [n], digest uint64 [n, 2], both ascending; the digest and source of what stays instead."""
+
+    order_key: U64
+    digest: U64
+    survivor: U64
+    survivor_source: npt.NDArray[np.uint32]
+
+
+def drops(found: Clusters, sources: npt.NDArray[np.unsignedinteger], order_key: U64, digest: U64) -> Drops:
+    """Who gives way to whom (`mixtures.near.survivors`).
+
+    A text that stays in one place is dropped nowhere else: copies of the survivor are exact deduplication's business.
+
+    Args:
+        sources: [num_clustered], place of each clustered document's source in the recipe; order_key, digest: of the same documents.
+    """
+    stays = survivors(found.components, sources, order_key, digest)
+    gone = np.flatnonzero((digest != digest[stays]).any(axis=1))
+    _, first = np.unique(digest[gone], axis=0, return_index=True)
+    gone = gone[first]
+    gone = gone[np.lexsort((digest[gone, 1], digest[gone, 0], order_key[gone]))]
+    return Drops(order_key[gone], digest[gone], digest[stays[gone]], sources[stays[gone]].astype(np.uint32))
+
+
+_DROPS = ("order_key", "digest", "survivor", "survivor_source")
+
+
+def write_drops(folder: Path, found: Drops, partitions: int) -> None:
+    """Publish drops by partition of the order key, so that who selects a partition reads no other."""
+    columns = {name: getattr(found, name) for name in _DROPS}
+    publish_partitions(folder, found.order_key, columns, partitions, {"documents": len(found.order_key)})
+
+
+def read_drops(folder: Path, partitions: int, partition: int) -> Drops:
+    """The drops of one partition.
+
+    Raises:
+        ManifestError: the folder is missing, damaged, truncated, or was written for another number of partitions.
+    """
+    record, columns = read_published(folder, _DROPS, part(partition))
+    if record["partitions"] != partitions:
+        raise ManifestError(f"{folder}: has {record['partitions']} partitions, {partitions} are asked; delete it and build again")
+    return Drops(*columns)
+
+
+def drop_rows(found: Drops, order_key: U64, digest: U64) -> npt.NDArray[np.int64]:
+    """The row in `found` of each document, -1 for those that are not dropped: int64 [n]. Documents may be in any order.
+
+    Args:
+        order_key: uint64 [n]. digest: uint64 [n, 2].
+    """
+    rows = np.full(len(order_key), -1, np.int64)
+    low, high = (np.searchsorted(found.order_key, order_key, side) for side in ("left", "right"))
+    for step in range(int((high - low).max(initial=0))):  # once, but for digests that share a key by chance
+        asked = np.flatnonzero(low + step < high)
+        places = low[asked] + step
+        equal = (found.digest[places] == digest[asked]).all(axis=1)
+        rows[asked[equal]] = places[equal]
+    return rows
