@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.fields import Checked, Exact, Location, Positive, describe
+from mixtures.keys import sort_order
 
 RULE_FORMAT = 1
 """Number of the rule in this module and `mixtures.near_text`; a change that can change any cluster raises it."""
@@ -139,7 +140,9 @@ def survivors(
     Returns:
         int64 [n]: the row of the survivor; a document stays if that is its own row.
     """
-    order = np.lexsort([digest[:, 1], digest[:, 0], order_key, priority, components])
+    order = sort_order(order_key, digest)
+    for column in (priority, components):
+        order = order[np.argsort(column[order], kind="stable")]
     ordered = components[order]
     first = np.ones(len(order), np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
+from mixtures.keys import sort_order
 from mixtures.near import survivors
 from pipeline.near.edges import Edges
 from pipeline.near.spill import part, publish, publish_partitions, read_published
@@ -116,9 +117,9 @@ def drops(found: Clusters, sources: npt.NDArray[np.unsignedinteger], order_key: 
     """
     stays = survivors(found.components, sources, order_key, digest)
     gone = np.flatnonzero((digest != digest[stays]).any(axis=1))
-    _, first = np.unique(digest[gone], axis=0, return_index=True)
-    gone = gone[first]
-    gone = gone[np.lexsort((digest[gone, 1], digest[gone, 0], order_key[gone]))]
+    gone = gone[sort_order(order_key[gone], digest[gone])]
+    again = (digest[gone[1:]] == digest[gone[:-1]]).all(axis=1)
+    gone = gone[np.concatenate(([True], ~again))] if len(gone) else gone
     return Drops(order_key[gone], digest[gone], digest[stays[gone]], sources[stays[gone]].astype(np.uint32))
 
 

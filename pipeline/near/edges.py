@@ -59,16 +59,30 @@ def edges(keys: U64, documents: npt.NDArray[np.unsignedinteger]) -> Edges:
     Args:
         keys: uint64 [num_keys]. documents: [num_keys], the document of each key; a document may have a key twice.
     """
-    order = np.argsort(keys)
+    rows = _perhaps_shared(keys)
+    order = rows[np.argsort(keys[rows])]
     ordered = keys[order]
     same = ordered[1:] == ordered[:-1]
-    shared = np.concatenate((same, [False])) | np.concatenate(([False], same)) if len(keys) else np.empty(0, np.bool_)
-    if not shared.any():
+    shared = np.concatenate((same, [False])) | np.concatenate(([False], same))
+    if not len(rows) or not shared.any():
         return np.empty(0, np.uint64), np.empty(0, np.uint64)
     ordered, linked = ordered[shared], documents[order[shared]].astype(np.uint64)
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
     firsts = np.repeat(np.minimum.reduceat(linked, starts), np.diff(starts, append=len(linked)))
     return _distinct(firsts, linked)
+
+
+def _perhaps_shared(keys: U64) -> npt.NDArray[np.intp]:
+    """Rows whose key may stand in another row: all that do, and about one in four of as many again.
+
+    Most keys are alone. Sorting values is several times as fast as sorting rows, so values say which keys are to be looked at.
+    """
+    ordered = np.sort(keys)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    marks = np.zeros(1 << (4 * len(repeated)).bit_length(), np.bool_)
+    mask = np.uint64(len(marks) - 1)
+    marks[(repeated & mask).astype(np.int64)] = True
+    return np.flatnonzero(marks[(keys & mask).astype(np.int64)])
 
 
 def _distinct(documents: U64, linked: U64) -> Edges:
