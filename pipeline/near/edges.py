@@ -73,13 +73,14 @@ def edges(keys: U64, documents: npt.NDArray[np.unsignedinteger]) -> Edges:
 
 
 def _perhaps_shared(keys: U64) -> npt.NDArray[np.intp]:
-    """Rows whose key may stand in another row: all that do, and about one in four of as many again.
+    """Rows whose key may stand in another row: all that do, and at most one in eight of the others.
 
     Most keys are alone. Sorting values is several times as fast as sorting rows, so values say which keys are to be looked at.
     """
     ordered = np.sort(keys)
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    marks = np.zeros(1 << (4 * len(repeated)).bit_length(), np.bool_)
+    repeated = repeated[np.concatenate(([True], repeated[1:] != repeated[:-1]))] if len(repeated) else repeated
+    marks = np.zeros(1 << (8 * len(repeated)).bit_length(), np.bool_)
     mask = np.uint64(len(marks) - 1)
     marks[(repeated & mask).astype(np.int64)] = True
     return np.flatnonzero(marks[(keys & mask).astype(np.int64)])

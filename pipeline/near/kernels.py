@@ -62,7 +62,8 @@ def _decoded(content: Bytes, at: np.uint64) -> tuple[np.uint32, np.uint64]:
 def folded(content: Bytes, at: np.uint64, end: np.uint64, table: U32, forms: U32, points: U32) -> np.int64:
     """Write the code points of a document's folded text to `points`. Returns how many.
 
-    What comes again at once is written over, if it is a space or a "0": so a run of them is one. No branch of it depends on ASCII text.
+    A space or "0" that comes again at once is written over, so a run of them is one, and so is a space in front. What ASCII letters
+    these are decides no branch, which is what makes it fast.
     """
     count, last = _ZERO, _SEPARATES
     while at < end:
