@@ -31,12 +31,15 @@ DTYPES: dict[str, str] = {
     "survivor_source": "<u4",  # place of its source in the recipe
 }
 
+STRETCH = 1 << 20  # rows that are converted at a time: a column may be a good part of the memory
 PAIRS = ("digest", "survivor")  # columns of 16 bytes a document, two numbers
 
 
 def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str = "") -> None:
     """Write a column; digests are [n, 2], the others [n]."""
-    (folder / f"{prefix}{name}").write_bytes(np.ascontiguousarray(values).astype(DTYPES[name]).tobytes())
+    with (folder / f"{prefix}{name}").open("wb") as file:
+        for at in range(0, len(values), STRETCH):
+            file.write(np.ascontiguousarray(values[at : at + STRETCH]).astype(DTYPES[name]).tobytes())
 
 
 def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:

@@ -1,8 +1,9 @@
 """From edges to clusters and drops: the one reduction of near-duplicate search, in bounded memory.
 
-Union-find over one column of parents, all documents in memory at once, the edges one partition at a time: BYTES_A_DOCUMENT bytes a
-document below 2^32 documents (410M: 2.1 GB, 615M: 3.1 GB), and 16 bytes an edge of the largest partition. More memory than allowed is
-refused before anything is read. The result is the same in any order of the edges, since a root is the first document of its cluster.
+Union-find over one column of parents, all documents in memory at once, the edges one partition at a time: up to 2^32 documents 5 bytes
+a document (410M: 2.1 GB, 615M: 3.1 GB) and 8 bytes one that is not alone, so at most 13 (5.3 GB, 8.0 GB); and 16 bytes an edge of the
+largest partition. What may need more than is allowed is refused before anything is read. The result is the same in any order of the
+edges, since a root is the first document of its cluster.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from pipeline.near.edges import Edges
 from pipeline.near.spill import part, publish, publish_partitions, read_published
 
 U64 = npt.NDArray[np.uint64]
-BYTES_A_DOCUMENT = 5  # parents 4, a mark 1
-BYTES_A_DOCUMENT_ABOVE = 9  # from 2^32 documents on
+BYTES_A_DOCUMENT = 13  # a parent 4, a mark 1, and in the result, if it is not alone, 8
+BYTES_A_DOCUMENT_ABOVE = 25  # above 2^32 documents
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """documents: uint64 [num_clustered], ascending, those that are not alone. components: the first document of each one's cluster."""
+    """documents: [num_clustered], unsigned, ascending, those that are not alone. components: the first document of each one's cluster."""
 
-    documents: U64
-    components: U64
+    documents: npt.NDArray[np.unsignedinteger]
+    components: npt.NDArray[np.unsignedinteger]
 
-    def sizes(self) -> tuple[U64, npt.NDArray[np.int64]]:
+    def sizes(self) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.int64]]:
         """The first document and the size of each cluster, largest first, then by first document."""
         firsts, sizes = np.unique(self.components, return_counts=True)
         order = np.lexsort((firsts, -sizes))
@@ -41,7 +42,7 @@ class Clusters:
 
 
 def reduction_bytes(documents: int) -> int:
-    """Memory of the reduction, but for the edges of one partition."""
+    """The most memory that the reduction takes, but for the edges of one partition."""
     return documents * (BYTES_A_DOCUMENT if documents <= 1 << 32 else BYTES_A_DOCUMENT_ABOVE)
 
 
@@ -79,8 +80,9 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
         kernels.join(parents, np.asarray(first, np.uint64), np.asarray(linked, np.uint64))
     clustered = np.zeros(documents, np.bool_)
     kernels.flatten(parents, clustered)
-    members = np.flatnonzero(clustered)
-    return Clusters(members.astype(np.uint64), parents[members].astype(np.uint64))
+    members, components = (np.empty(np.count_nonzero(clustered), parents.dtype) for _ in range(2))
+    kernels.gather(parents, clustered, members, components)
+    return Clusters(members, components)
 
 
 def write_clusters(folder: Path, found: Clusters, documents: int) -> None:
@@ -110,7 +112,8 @@ class Drops:
 def drops(found: Clusters, sources: npt.NDArray[np.unsignedinteger], order_key: U64, digest: U64) -> Drops:
     """Who gives way to whom (`mixtures.near.survivors`).
 
-    A text that stays in one place is dropped nowhere else: copies of the survivor are exact deduplication's business.
+    A text that stays in one place is dropped nowhere else: copies of the survivor are exact deduplication's business. Memory: about 60
+    bytes a clustered document beside the arguments; components may be given in several shares, since they do not touch.
 
     Args:
         sources: [num_clustered], place of each clustered document's source in the recipe; order_key, digest: of the same documents.

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import ManifestError
+from mixtures.errors import ManifestError, RecipeError
 from mixtures.near import NearRule
 from pipeline.near.signatures import Signatures
 from pipeline.near.spill import part, publish, publish_partitions, read_published
@@ -24,8 +24,31 @@ from pipeline.near.spill import part, publish, publish_partitions, read_publishe
 U64 = npt.NDArray[np.uint64]
 BYTES_A_KEY = 12  # on disk: key 8, row 4. 14 bands: 69 GB for 410M documents, 103 GB for 615M
 BYTES_A_SORTED_KEY = 48  # in memory, for the keys of one partition
+MAX_PARTITIONS = 1 << 16
 Edges = tuple[U64, U64]
 """documents, linked: uint64 [num_edges] each, ascending by both, without repeats; documents < linked throughout."""
+
+
+def spilled_bytes(documents: int, rule: NearRule) -> int:
+    """Disk that the band keys of so many documents take, references to them included."""
+    return documents * rule.bands * BYTES_A_KEY
+
+
+def num_partitions(documents: int, rule: NearRule, memory_bytes: int) -> int:
+    """Key partitions, a power of two, each of which is sorted in that much memory. It changes no result.
+
+    Raises:
+        RecipeError: the memory is too little for 2^16 partitions.
+    """
+    needed, count = documents * rule.bands * BYTES_A_SORTED_KEY, 1
+    while count < MAX_PARTITIONS and needed > count * memory_bytes:
+        count *= 2
+    if needed > count * memory_bytes:
+        raise RecipeError(
+            f"near-duplicates among {documents:,} documents of {rule.bands} bands sort {needed:,} bytes; {memory_bytes:,} bytes of memory "
+            f"a worker would need more than {MAX_PARTITIONS:,} partitions: give a worker at least {-(-needed // MAX_PARTITIONS):,}"
+        )
+    return count
 
 
 def write_bands(folder: Path, signatures: Signatures, rule: NearRule, partitions: int) -> None:

@@ -236,3 +236,14 @@ def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
         parents[document] = root
         if np.uint64(root) != np.uint64(document):
             clustered[root] = clustered[document] = True
+
+
+@_compiled
+def gather(parents: Any, clustered: npt.NDArray[np.bool_], members: Any, components: Any) -> None:
+    """Write the documents that are marked, ascending, and their roots."""
+    count = 0
+    for document in range(len(parents)):
+        if clustered[document]:
+            members[count] = document
+            components[count] = parents[document]
+            count += 1

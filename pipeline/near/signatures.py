@@ -3,7 +3,8 @@
     texts -> UTF-8, one behind the other -> folded code points -> word hashes -> shingle hashes -> minima -> band keys
 
 A document's keys depend on its text alone: not on the batch, the other texts, threads (there are none) or the machine.
-Speed: `tests/benchmarks/bench_minhash.py`.
+Speed on a core, 2026-11-22, a 2-core x86-64 machine: 80 to 107 MB/s for word 5-grams of 14 x 8, 26 to 31 MB/s for character 24-grams of
+20 x 13 (`tests/benchmarks/bench_minhash.py`). The first call of a process takes a second more, the first of an installation five.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ Planted: of each, one copy, of the kinds in turn, those oftener of which a small
     boilerplate   the text between a header and a footer that all such copies share, of a tenth of its words
 
 Recall of a kind: the copies that end in their original's cluster. Both sides have the same documents and parameters (word 5-grams, 14
-bands of 8 rows), but other permutations, so recall differs by chance: of 2,000 copies that are found with a chance of 0.4, by 0.016.
+bands of 8 rows), but other permutations, so recall differs by chance: of 2,000 copies that are found with a chance of 0.4, by 0.016
+(`expected` is the formula's recall, from the similarities of the copies as our rule sees them).
 datatrove needs `datatrove[processing]` and spaCy: PYTHON is an interpreter that has them (default: this one); where it has not, its
 side is skipped and said to be. It runs MinhashDedupSignature, -Buckets and -Cluster in one process; times are CPU seconds.
 
@@ -213,6 +214,20 @@ def synthetic(documents: int, rounds: int, python: str, folder: Path) -> tuple[f
     return taken, float(asked(python, folder / "synthetic", folder / "other")["decisions"])
 
 
+def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[str, float]:
+    """Recall of each kind by the formula of banding, from the copies' own Jaccard similarities."""
+    from mixtures.near import PRESETS
+    from pipeline.near.edges import jaccard
+    from pipeline.near.signatures import shingle_sets
+
+    rule, odds = PRESETS["words"], dict[str, list[float]]()
+    sets = shingle_sets(texts, rule)
+    for kind, one, other in plants:
+        shared, together = jaccard(sets[one], sets[other])
+        odds.setdefault(kind, []).append(rule.probability(shared / together))
+    return {kind: float(np.mean(found)) for kind, found in odds.items()}
+
+
 def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     """Verified pairs, those of them whose shingles as text have the similarity that is asked, and all candidates."""
     from mixtures.near import PRESETS
@@ -259,7 +274,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         mine = ours(texts, options.rounds, place)
-        sides = {"annealmix": recall(mine["labels"], plants)}
+        sides = {"expected": expected(texts, plants), "annealmix": recall(mine["labels"], plants)}
         if has_peer(options.peer):
             (place / "texts.json").write_text(json.dumps(texts))
             theirs = asked(options.peer, place / "texts.json", place / "peer")

@@ -20,7 +20,7 @@ from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.near import PRESETS, NearRule
 from mixtures.near_text import band_keys_naive, fold, fold_point, shingle_hashes_naive, shingle_texts
 from pipeline.near.clusters import Drops, check_memory, clusters, drop_rows, drops, read_clusters, read_drops, write_clusters, write_drops
-from pipeline.near.edges import edges, read_bands, read_edges, verified, write_bands, write_edges
+from pipeline.near.edges import edges, num_partitions, read_bands, read_edges, spilled_bytes, verified, write_bands, write_edges
 from pipeline.near.signatures import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]
@@ -139,10 +139,17 @@ def test_clusters_are_the_connected_components_in_any_order_and_pieces(rows, pie
 
 
 def test_a_reduction_above_the_memory_is_refused_before_it_begins():
-    with pytest.raises(RecipeError, match=r"410,000,000 documents need 2,050,000,000 bytes"):
-        check_memory(410_000_000, 2_000_000_000)
+    with pytest.raises(RecipeError, match=r"410,000,000 documents need 5,330,000,000 bytes"):
+        check_memory(410_000_000, 5_000_000_000)
     with pytest.raises(RecipeError):
-        clusters(1000, (pytest.fail("was read") for _ in range(1)), 4999)
+        clusters(1000, (pytest.fail("was read") for _ in range(1)), 12_999)
+
+
+def test_partitions_are_as_many_as_the_memory_asks():
+    assert spilled_bytes(410_000_000, WORDS) == 68_880_000_000
+    assert [num_partitions(documents, WORDS, 1 << 30) for documents in (0, 1_000_000, 410_000_000, 615_000_000)] == [1, 1, 512, 512]
+    with pytest.raises(RecipeError, match="more than 65,536 partitions"):
+        num_partitions(615_000_000, WORDS, 1 << 20)
 
 
 def test_edges_of_another_search_are_refused():
