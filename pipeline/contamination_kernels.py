@@ -33,10 +33,10 @@ _0, _1, _3, _7, _29, _32 = (np.uint64(number) for number in (0, 1, 3, 7, 29, 32)
 def _compiled(function: F) -> F:
     """Machine code, made at the first call and kept for later processes, beside the module or in the user's cache folder."""
     try:
-        made: F = numba.njit(cache=True, nogil=True)(function)
+        made: Any = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither folder can be written: every process makes its own
         made = numba.njit(nogil=True)(function)
-    return made
+    return made  # type: ignore[no-any-return]  # numba types what it makes as its own
 
 
 @_compiled

@@ -10,7 +10,7 @@ whatever the filter says of it now; one that is flagged, too, counts once.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -62,10 +62,6 @@ class CheckResult:
     def passes(self, limit: Fraction) -> bool:
         """Whether at most the limit's share of what should have been judged is flagged, has reappeared, or could not be judged."""
         return self.failing + self.quarantined <= limit * (self.documents + self.quarantined)
-
-
-FindRemoved = Callable[[Path, str], npt.NDArray[np.uint64]]
-"""(store, filter identity) -> digests of what that filter removed there: uint64 [num, 2], ascending (`mixtures.keys.DigestSet`)."""
 
 
 def check(
@@ -161,18 +157,18 @@ def run_check(
     split: str = "train",
     tokenizer: Path | None = None,
     store: Path | None = None,
-    find_removed: FindRemoved | None = None,
     as_json: bool = False,
 ) -> int:
     """The command: print the counts, return the exit code (0, or 3 above the limit).
 
     Args:
-        store, find_removed: given both, documents that the filter removed in that store are looked for.
+        store: documents that filters removed there are looked for.
     """
     from mixtures.recipe import load_source_definition
+    from pipeline.removed_documents import removed_digests
 
     judge = Filter.load(filter_name)
-    removed = find_removed(store, judge.identity) if store is not None and find_removed is not None else None
+    removed = removed_digests(store) if store else None
     counter = token_counter(tokenizer) if tokenizer else None
     found = find_dataset(dataset, column=column, source=load_source_definition(source) if source else None, split=split)
     result = check(found, judge, counter, removed)
