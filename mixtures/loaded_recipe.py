@@ -62,6 +62,8 @@ class LoadedRecipe:
             canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
         if self.filters:
             canonical |= {"filters": [item.canonical() for item in self.filters], "removed": recipe.removed, "copies": recipe.copies}
+        if recipe.near:
+            canonical["near"] = recipe.near.canonical(recipe.sources)
         if recipe.insert:
             canonical["insert"] = [
                 {"name": name, "times": item.times, "on_top": str(item.on_top).lower(), "definition": self._definition(name)}

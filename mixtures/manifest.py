@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from mixtures.errors import ManifestError
 
-MANIFEST_FORMAT = 2
+MANIFEST_FORMAT = 3
 MANIFEST = "manifest.json"
 
 Manifest = dict[str, Any]
@@ -39,6 +39,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "sources": list,
     "removed": dict,
     "filters": list,
+    "near": (dict, type(None)),
     "excluded": list,
     "published": dict,
     "revisions": dict,

@@ -3,6 +3,7 @@
     terms   of each document of a key range, how many distinct terms of a blocklist it holds (column `terms`, in ledger order)
     texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text; readable by the owner alone), for a
             classifier that scores them in a stage of its own (pipeline.score); deleted when they are scored
+    bands   the band keys of each document of a key range (columns `bands` and `exempt`, in ledger order), for near-duplicates
 
 An annotator that comes later reads the texts again and tokenizes nothing. Decisions are not kept: a threshold may change without a reading.
 """
@@ -26,10 +27,12 @@ from mixtures.filters import BlocklistPin, load_terms
 from mixtures.keys import KEY_SPACE, KeyRange
 from pipeline.blocklist import Blocklist
 from pipeline.columns import write_column
+from pipeline.near.notes import BandNotes
+from pipeline.near.signatures import Signatures
 from pipeline.records import FolderWriter, is_done
 from pipeline.segments import prefix
 from pipeline.stage import Plan, Unit
-from pipeline.store import Rule, TermRule, TextRule, range_folder
+from pipeline.store import BandRule, Rule, TermRule, TextRule, range_folder
 
 COUNT_BYTES = 1 << 20  # text whose terms are counted in one call
 ROW_GROUP = 1024  # texts of a row group, so that a key range is found without reading all
@@ -59,9 +62,9 @@ def open_blocklists(plan: Plan) -> list[OpenBlocklist]:
     return opened
 
 
-def due(unit: Unit, blocklists: Sequence[OpenBlocklist]) -> list[tuple[Rule, KeyRange]]:
-    """What a unit must still publish of terms and texts."""
-    rules: dict[str, Rule] = {}
+def due(unit: Unit, blocklists: Sequence[OpenBlocklist], bands: BandRule | None) -> list[tuple[Rule, KeyRange]]:
+    """What a unit must still publish of terms, texts and band keys."""
+    rules: dict[str, Rule] = {bands.folders: bands} if bands else {}
     for item in blocklists:
         rules |= {item.terms.folders: item.terms, **{text.folders: text for text in item.texts}}
     wanted = [(rules[folders], (int(low, 16), int(high, 16))) for folders, low, high in unit["annotations"]]
@@ -114,11 +117,19 @@ class SegmentAnnotations:
             ranges = [keys for other, keys in todo if other == item.terms or other in item.texts]
             if ranges:
                 self._counting.append(_Counting(item, ranges, {rule: keys for rule, keys in texts.items() if keys}))
+        banded = [(rule, keys) for rule, keys in todo if isinstance(rule, BandRule)]  # of one rule: a plan has no more
+        self._bands = [BandNotes(banded[0][0].near, [keys for _, keys in banded])] if banded else []
 
     def add(self, row: int, key: int, text: str) -> None:
         """Note a document. row: its place in the order of reading."""
         for counting in self._counting:
             counting.add(row, key, text)
+        for notes in self._bands:
+            notes.add(row, key, text)
+
+    def bands(self, order: npt.NDArray[np.intp]) -> Signatures:
+        """Band keys of all documents in ledger order. order: as in `terms`."""
+        return self._bands[0].columns(order)
 
     def terms(self, rule: TermRule, order: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
         """Counts of all documents in ledger order, 0 where none was asked for. order: [num_docs], reading rows in ledger order."""
@@ -137,7 +148,7 @@ class SegmentAnnotations:
 
 
 class GroupAnnotations:
-    """The folders of terms and texts that one reading of a group makes."""
+    """The folders of terms, texts and band keys that one reading of a group makes."""
 
     def __init__(self, folder: Path, blocklists: Sequence[OpenBlocklist], todo: list[tuple[Rule, KeyRange]], stack: ExitStack) -> None:
         self._blocklists, self._todo = blocklists, todo
@@ -149,12 +160,17 @@ class GroupAnnotations:
         return SegmentAnnotations(self._blocklists, self._todo)
 
     def write(self, number: int, notes: SegmentAnnotations, columns: dict[str, npt.NDArray[Any]], order: npt.NDArray[np.intp]) -> None:
-        """Write a finished segment's terms and texts. columns: the ledger's; order: [num_docs], reading rows in ledger order."""
+        """Write a finished segment's terms, texts and band keys. columns: the ledger's; order: [num_docs], reading rows in ledger order."""
         for (rule, keys), writer, written in zip(self._todo, self._writers, self._segments, strict=True):
             ledger = columns["order_key"]
             first, last = (len(ledger) if key >= KEY_SPACE else int(np.searchsorted(ledger, np.uint64(key))) for key in keys)
             if isinstance(rule, TermRule):
                 write_column(writer.path, "terms", notes.terms(rule, order)[first:last], prefix(number))
+                written.append({"first_row": first, "documents": last - first})
+            elif isinstance(rule, BandRule):
+                made = notes.bands(order)
+                write_column(writer.path, "bands", made.bands[first:last], prefix(number))
+                write_column(writer.path, "exempt", made.exempt[first:last], prefix(number))
                 written.append({"first_row": first, "documents": last - first})
             elif isinstance(rule, TextRule):
                 texts = notes.texts(rule)

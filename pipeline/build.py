@@ -1,8 +1,9 @@
-"""A build, on one page: recipe -> ingest -> score -> select -> quotas -> write -> seal.
+"""A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
     ingest   reads what the store lacks (pipeline.intake, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build_sources),
              and notes what filters must know (pipeline.judges, pipeline.annotations)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
+    near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.near.search)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
@@ -27,12 +28,13 @@ from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe import LoadedRecipe
 from mixtures.shipped import shown
 from pipeline import intake, output, seal
-from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.build_sources import BuildSource, raise_ceilings, set_first_ceilings, sources_of
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
+from pipeline.near.search import Found, NearSearch, plan_sources
 from pipeline.quality import open_steps
 from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
@@ -40,7 +42,7 @@ from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
 from pipeline.select import SELECT_FORMAT, Select, num_partitions
 from pipeline.stage import Plan
-from pipeline.store import Store, TokenRule, short_key
+from pipeline.store import BandRule, Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
 
@@ -91,6 +93,7 @@ class _Build:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
         self.judges = Judges(store, request.recipe.filters)
+        self.bands = BandRule(self.recipe.near.rule.model_copy(update={"verify": None})) if self.recipe.near else None
         tokenizer = request.recipe.tokenizer
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
@@ -104,10 +107,11 @@ class _Build:
         while True:
             self._ingest()
             self._score()
-            plan, eligible = self._select()
+            near = self._near()
+            plan, eligible = self._select(near)
             quotas = self._quotas(eligible)
             if not quotas.wanted:
-                return self._write(plan, eligible, quotas)
+                return self._write(plan, eligible, quotas, near)
             say(f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further")
             raise_ceilings(self.mine, quotas, {name: found.tokens for name, found in eligible.items()})
 
@@ -130,7 +134,15 @@ class _Build:
         """What must be known of the documents of a reading."""
         mine = [source for source in self.mine if source.reading == reading and source.ceiling > source.keys[0]]
         judged = [source.tokenized for source in mine if not source.insert]
-        return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged)
+        searched = [source.keys for source in self.sources if source.reading == reading and self._competes(source)]
+        return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged, self.bands, searched)
+
+    def _competes(self, source: BuildSource) -> bool:
+        """Whether near-duplicates are searched among a source's documents."""
+        near = self.recipe.near
+        if near is None or source.insert:
+            return False
+        return near.excluded if source.excluded else near.competes(source.name)
 
     def _open_quality(self, readings: set[str]) -> None:
         """Open the quality steps of what is to be read, so that one that cannot be done is refused before the first row."""
@@ -144,7 +156,7 @@ class _Build:
             units += intake.ingest_units(self.store, found, self._needs(name))
         if units:
             self._open_quality({unit["source"] for unit in units})
-            folders = [intake.unit_folders(unit, self.rule, self.judges) for unit in units]
+            folders = [intake.unit_folders(unit, self.rule) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
                 "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
@@ -155,6 +167,7 @@ class _Build:
                     "special_tokens": self.recipe.special_tokens,
                 },
                 "blocklists": self.judges.blocklists,
+                "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
                 "units": units,
             }
             if tokenizes and (reason := self._tokenizer().fallback_reason):
@@ -181,17 +194,35 @@ class _Build:
             job.table.seal(folder, job.scored)
             delete_texts(job.texts)
 
-    def _select(self) -> tuple[Plan, dict[str, Eligible]]:
+    @property
+    def _partitions(self) -> int:
+        """Key partitions of select."""
+        return num_partitions(sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups))
+
+    def _near(self) -> Found | None:
+        """Search for near-duplicates, or find the search done."""
+        if self.recipe.near is None or self.bands is None:
+            return None
+        competing = [source for source in self.sources if not source.insert]
+        sources = plan_sources(competing, self.inputs, self.bands, self._competes)
+        segments = [segment for source in sources for segment in source["segments"]]
+        self._verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"])))
+        request = self.request
+        search = NearSearch(
+            self.store, self.recipe.near.effective, sources, self._partitions, self.inputs, request.executor, self._verify, self.trusted
+        )
+        return search.run()
+
+    def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]
         segments = [segment for source in sources for segment in source["segments"]]
         scores = self.judges.scores()
         beside = [item for segment in segments for items in (segment["tokens"], *segment["terms"]) for item in items]
         self._verify(Path(folder) for folder in [*(segment["ledger"] for segment in segments), *(item[0] for item in beside)])
         self._verify(Path(folder) for items in scores for folder, _ in items)
-        documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
         rules = self.judges.rules
         plan: Plan = {
-            "partitions": num_partitions(documents),
+            "partitions": self._partitions,
             "sources": sources,
             "filters": [rule.as_json() for rule in rules],
             "blocklists": len(self.judges.blocklists),
@@ -199,6 +230,7 @@ class _Build:
             "shrink": self.recipe.shrinks,
             "copies": self.recipe.copies == "approved",
             "in_order": any(rule.placebo for rule in rules),
+            "near": [str(near.drops), near.digest] if near else None,
             "format": SELECT_FORMAT,
         }
         folder = self.store.folder / "select" / short_key(plan)
@@ -237,7 +269,7 @@ class _Build:
             for name, insert in self.recipe.insert.items()
         }
 
-    def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas) -> manifests.Manifest:
+    def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas, near: Found | None) -> manifests.Manifest:
         choices = {name: eligible[name].select(quotas.resolved[name]) for name in self.recipe.sources} | self._inserts(eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
@@ -259,7 +291,7 @@ class _Build:
             "format": WRITE_FORMAT,
         }
         complete = {source.name: source.complete for source in self.mine}
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs)
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

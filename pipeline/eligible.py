@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from mixtures.near_request import EXCLUDED, NEAR
 from mixtures.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.columns import read_column
 from pipeline.records import read_done
@@ -62,7 +63,7 @@ class Eligible:
     """The result of a select stage for one source.
 
     in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
-    duplicates: documents by reason; `duplicate of SOURCE` names the survivor's source.
+    duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the survivor's source.
     """
 
     name: str
@@ -230,6 +231,9 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
         for table in tables:
             for other, count in table["duplicates"].items():
                 reason = f"duplicate of {other}"
+                duplicates[reason] = duplicates.get(reason, 0) + count
+            for other, count in table["near"].items():
+                reason = f"{NEAR}{other or EXCLUDED}"
                 duplicates[reason] = duplicates.get(reason, 0) + count
             duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
         filtered = name not in inserts and bool(labels)

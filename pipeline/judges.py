@@ -20,7 +20,7 @@ from pipeline.filters import Filter
 from pipeline.records import read_done
 from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.stage import Plan
-from pipeline.store import Group, Rule, Store, TermRule, TextRule, hex_range, range_folder, short_key
+from pipeline.store import Group, Rule, Store, TermRule, TextRule, hex_range, short_key
 from pipeline.verdicts import FilterRule
 
 
@@ -115,15 +115,7 @@ class Judges:
             if text in scorer.wants
             for part in scorer.table.missing(text, group.record["digest"], keys)
         ]
-        return [part for keys in _merged(unscored) for part in missing_ranges(keys, waiting)]
-
-    def folders(self, unit: dict[str, Any]) -> list[Path]:
-        """What a unit of an ingest publishes for the filters."""
-        rules: dict[str, Rule] = {}
-        for item in self._lists.values():
-            rules |= {item.rule.folders: item.rule, **{text.folders: text for text in item.texts}}
-        keys = [(rules[folders], (int(low, 16), int(high, 16))) for folders, low, high in unit["annotations"]]
-        return [Path(unit["folder"]) / range_folder(rule, part) for rule, part in keys]
+        return [part for keys in merged(unscored) for part in missing_ranges(keys, waiting)]
 
     def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
         """Folders of counts that touch a key range, as a select plan lists them: for each blocklist [folder, low, high, digest]."""
@@ -199,7 +191,7 @@ def _touch(one: KeyRange, two: KeyRange) -> bool:
     return max(one[0], two[0]) < min(one[1], two[1])
 
 
-def _merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+def merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
     """The union of key ranges, as ranges that do not touch."""
     merged: list[KeyRange] = []
     for low, high in sorted(ranges):

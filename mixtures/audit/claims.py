@@ -145,6 +145,41 @@ class FilterClaim(_Claim):
     removed: dict[str, RemovedClaim]
 
 
+class NearRuleClaim(_Claim):
+    """What decides band keys (`mixtures.near.NearRule`)."""
+
+    unit: Literal["words", "characters"]
+    shingle: Count
+    bands: Count
+    rows: Count
+
+
+class NearClaim(_Claim):
+    """A search for near-duplicates over the whole key ranges of its sources.
+
+    verify: a decimal, as text. documents: exact survivors that are long enough; clustered: those of them in clusters. sizes: clusters by
+    the power of two that their size reaches. largest: sizes, at most 10. dropped: by source.
+    """
+
+    identity: Hash
+    rule: NearRuleClaim
+    sources: list[str]
+    excluded: Literal["true", "false"]
+    verify: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")] | None = None
+    documents: Count
+    clusters: Count
+    clustered: Count
+    sizes: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
+    largest: Annotated[list[Count], Field(max_length=10)]
+    dropped: dict[str, Count]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the recipe must ask (`mixtures.near_request.NearRequest.canonical`)."""
+        asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
+        return asked if self.verify is None else {**asked, "verify": self.verify}
+
+
 class ExcludedClaim(_Claim):
     """A source of another recipe whose documents were not taken."""
 
@@ -223,6 +258,7 @@ class Claims(_Claim):
     sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     removed: dict[str, dict[str, Count]]
     filters: Annotated[list[FilterClaim], Field(max_length=16)]
+    near: NearClaim | None
     excluded: list[ExcludedClaim]
     published: PublishedClaims
     inputs: dict[str, list[InputClaim]]

@@ -46,6 +46,9 @@ def read_recipe(claims: Claims) -> Recipe:
         item["name"]: {"use": item["definition"]["name"], "times": item["times"], "on_top": item["on_top"]}
         for item in canonical.get("insert", [])
     }
+    if near := canonical.get("near"):
+        given["near"] = {name: near[name] for name in ("rule", "verify", "sources", "excluded") if name in near}
+        given["exclude"] = ["any"] if canonical["exclude"] else []
     return Recipe.model_validate(given)
 
 
