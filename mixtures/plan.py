@@ -37,6 +37,14 @@ WORD_STEP_BYTES_A_SECOND = {"gopher-quality": 230_000, "gopher-repetition": 180_
 STEP_BYTES_A_SECOND = {"ftfy": 2_300_000, "pii": 5_000_000, "regex": 35_000_000, "symbol-lines-remover": 57_000_000}
 
 
+# Band keys of near-duplicate search (pipeline.near): on disk of a document and band, in the store and spilled with a reference; memory of
+# the reduction by document; text that becomes band keys in a second, times the hashes that each shingle goes through.
+BAND_BYTES = 8 + 12
+COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4
+REDUCTION_BYTES_A_DOCUMENT = 13
+HASHED_BYTES_A_SECOND = {"words": 80_000_000 * 112, "characters": 26_000_000 * 260}
+
+
 @dataclass(frozen=True)
 class SupplyEstimate:
     """What a whole source is thought to hold, over all keys. tokens: EOD included. basis: where the figure is from."""
@@ -75,7 +83,7 @@ def make_plan(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEst
         "total_tokens": total,
         "sources": rows,
         "shortages": shortages,
-        "notes": [*_notes(rows), *_quality_notes(recipe, supplies)],
+        "notes": [*_notes(rows), *_quality_notes(recipe, supplies), *_near_notes(recipe)],
         "resources": _resources(recipe, rows, supplies, total),
         "trainer_fit": fit_json(budget_fit(recipe.canonical().get("budget"), whole=size == Size(), num_tokens=total)) if total else {},
     }
@@ -154,6 +162,39 @@ def _quality_seconds(steps: Quality, text_bytes: int) -> int:
     return int(text_bytes * (words + others))
 
 
+def _near_notes(recipe: LoadedRecipe) -> list[str]:
+    if recipe.recipe.near is None or recipe.recipe.near.effective.verify is None:
+        return []
+    return ["near: to verify, groups of files that hold candidates are read again; each word or character of these takes 8 bytes"]
+
+
+def _near_documents(recipe: LoadedRecipe, within: Mapping[str, int]) -> int:
+    """Estimated documents among which near-duplicates are searched. within: those of each source in its key range."""
+    near = recipe.recipe.near
+    if near is None:
+        return 0
+    count = sum(documents for name, documents in within.items() if near.competes(name))
+    for other in recipe.excluded if near.excluded else ():
+        supplies = published_supplies(other)
+        parts = [_within(request.key_range, supplies.get(name)) for name, request in other.recipe.sources.items()]
+        count += sum(part.documents for part in parts if part)
+    return count
+
+
+def _near_resources(recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], text_bytes: int) -> dict[str, int]:
+    """What a search for near-duplicates takes; nothing if the recipe asks for none."""
+    if recipe.recipe.near is None:
+        return {}
+    rule = recipe.recipe.near.effective
+    documents = _near_documents(recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()})
+    return {
+        "near_documents": documents,
+        "near_store_bytes": documents * (rule.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT),
+        "near_reduction_bytes": documents * REDUCTION_BYTES_A_DOCUMENT,
+        "core_seconds_near": text_bytes * rule.hashes // HASHED_BYTES_A_SECOND[rule.unit],
+    }
+
+
 def _resources(
     recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], supplies: Mapping[str, SupplyEstimate], total: int
 ) -> dict[str, int]:
@@ -177,13 +218,16 @@ def _resources(
     }
     if any(steps for _, steps in readings.values()):
         seconds["quality"] = sum(_quality_seconds(steps, int(supply.tokens * TEXT_BYTES_A_TOKEN)) for supply, steps in readings.values())
+    near = _near_resources(recipe, rows, text_bytes)
+    if near:
+        seconds["near"] = near["core_seconds_near"]
     return {
         "text_bytes": text_bytes,
         "store_bytes": tokenized * token_bytes + ledger + documents * (SELECT_BYTES_A_DOCUMENT + 12),
         "mix_bytes": total * token_bytes + documents * MIX_BYTES_A_DOCUMENT,
         "worker_bytes": INGEST_WORKER_BYTES,
         "core_seconds": sum(seconds.values()),
-    } | {f"core_seconds_{name}": value for name, value in seconds.items()}
+    } | {f"core_seconds_{name}": value for name, value in seconds.items()} | near
 
 
 def budget_fit(budget: Mapping[str, Any] | None, *, whole: bool, num_tokens: int) -> TrainerFit:

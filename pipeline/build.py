@@ -28,13 +28,13 @@ from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe import LoadedRecipe
 from mixtures.shipped import shown
 from pipeline import intake, output, seal
-from pipeline.build_sources import BuildSource, raise_ceilings, set_first_ceilings, sources_of
+from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
-from pipeline.near.search import Found, NearSearch, plan_sources
+from pipeline.near.search import Found, NearSearch, Trust, band_rule, competes
 from pipeline.quality import open_steps
 from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
@@ -42,7 +42,7 @@ from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
 from pipeline.select import SELECT_FORMAT, Select, num_partitions
 from pipeline.stage import Plan
-from pipeline.store import BandRule, Store, TokenRule, short_key
+from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
 
@@ -93,7 +93,7 @@ class _Build:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
         self.judges = Judges(store, request.recipe.filters)
-        self.bands = BandRule(self.recipe.near.rule.model_copy(update={"verify": None})) if self.recipe.near else None
+        self.bands = band_rule(self.recipe.near) if self.recipe.near else None
         tokenizer = request.recipe.tokenizer
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
@@ -134,15 +134,8 @@ class _Build:
         """What must be known of the documents of a reading."""
         mine = [source for source in self.mine if source.reading == reading and source.ceiling > source.keys[0]]
         judged = [source.tokenized for source in mine if not source.insert]
-        searched = [source.keys for source in self.sources if source.reading == reading and self._competes(source)]
+        searched = [source.keys for source in self.sources if source.reading == reading and competes(self.recipe.near, source)]
         return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged, self.bands, searched)
-
-    def _competes(self, source: BuildSource) -> bool:
-        """Whether near-duplicates are searched among a source's documents."""
-        near = self.recipe.near
-        if near is None or source.insert:
-            return False
-        return near.excluded if source.excluded else near.competes(source.name)
 
     def _open_quality(self, readings: set[str]) -> None:
         """Open the quality steps of what is to be read, so that one that cannot be done is refused before the first row."""
@@ -201,16 +194,10 @@ class _Build:
 
     def _near(self) -> Found | None:
         """Search for near-duplicates, or find the search done."""
-        if self.recipe.near is None or self.bands is None:
+        if self.recipe.near is None:
             return None
-        competing = [source for source in self.sources if not source.insert]
-        sources = plan_sources(competing, self.inputs, self.bands, self._competes)
-        segments = [segment for source in sources for segment in source["segments"]]
-        self._verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"])))
-        request = self.request
-        search = NearSearch(
-            self.store, self.recipe.near.effective, sources, self._partitions, self.inputs, request.executor, self._verify, self.trusted
-        )
+        trust = Trust(self._verify, self.trusted)
+        search = NearSearch(self.store, self.recipe.near, self.sources, self.inputs, self._partitions, self.request.executor, trust)
         return search.run()
 
     def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtures.near import NearRule
+from mixtures.near_request import NearRequest
 from mixtures.quality import canonical_quality
 from pipeline.build_sources import BuildSource
 from pipeline.executors.local import LocalExecutor
@@ -41,17 +41,37 @@ class Found:
     clusters: Mapping[str, Any]
 
 
-def plan_sources(
-    sources: Sequence[BuildSource], inputs: Mapping[str, SourceInputs], bands: BandRule, competes: Callable[[BuildSource], bool]
-) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Trust:
+    """What a build thinks of folders. verify: hashes those that an earlier build left; done: those that need no hashing any more."""
+
+    verify: Callable[[Iterable[Path]], None]
+    done: set[Path]
+
+
+def band_rule(near: NearRequest) -> BandRule:
+    """The rule of the band keys that a recipe needs, whatever its threshold."""
+    return BandRule(near.rule.model_copy(update={"verify": None}))
+
+
+def competes(near: NearRequest | None, source: BuildSource) -> bool:
+    """Whether near-duplicates are searched among a source's documents."""
+    if near is None or source.insert:
+        return False
+    return near.excluded if source.excluded else near.competes(source.name)
+
+
+def plan_sources(near: NearRequest, sources: Sequence[BuildSource], inputs: Mapping[str, SourceInputs]) -> list[dict[str, Any]]:
     """Sources as the stages read them: competes, keys, segments [{ledger, digest, segment, bands: [[folder, low, high, digest]]}].
 
     Args:
-        sources: in order of priority, without inserts.
+        sources: in order of priority; inserts, which are the last of them and compete with nothing, are left out.
     """
-    planned = []
+    planned, bands = [], band_rule(near)
     for source in sources:
-        segments, taking_part = [], competes(source)
+        if source.insert:
+            continue
+        segments, taking_part = [], competes(near, source)
         for group, _ in inputs[source.reading].groups:
             ranges = [item for item in group.ranges(bands) if item.keys[0] < source.keys[1] and item.keys[1] > source.keys[0]]
             folders = [[str(item.folder), *hex_range(item.keys), item.digest] for item in ranges] if taking_part else []
@@ -70,40 +90,42 @@ class NearSearch:
     """One search.
 
     Args:
-        partitions: of the select stage. verify: hashes folders that an earlier build left; trusted: those that need no hashing any more.
+        sources: all of the build, in order of priority. partitions: of the select stage.
     """
 
     def __init__(
         self,
         store: Store,
-        rule: NearRule,
-        sources: list[dict[str, Any]],
-        partitions: int,
+        near: NearRequest,
+        sources: Sequence[BuildSource],
         inputs: Mapping[str, SourceInputs],
+        partitions: int,
         executor: LocalExecutor,
-        verify: Callable[[Iterable[Path]], None],
-        trusted: set[Path],
+        trust: Trust,
     ) -> None:
         """Plan it.
 
         Raises:
-            RecipeError: it needs more memory than there is.
+            RecipeError: it needs more memory than there is. ManifestError: a ledger or its band keys are damaged.
         """
-        self._rule, self._inputs, self._executor, self._verify, self._trusted = rule, inputs, executor, verify, trusted
-        decides = {"rule": rule.identity(), "sources": sources, "partitions": partitions, "format": NEAR_FORMAT}
+        self._rule, self._inputs, self._executor, self._trust = near.effective, inputs, executor, trust
+        planned = plan_sources(near, sources, inputs)
+        segments = [segment for source in planned for segment in source["segments"]]
+        trust.verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"])))
+        decides = {"rule": self._rule.identity(), "sources": planned, "partitions": partitions, "format": NEAR_FORMAT}
         self._key = short_key(decides)
         self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
-        documents, memory = ledger_documents(sources), machine_memory()
+        documents, memory = ledger_documents(planned), machine_memory()
         check_memory(documents, memory)
         key_partitions = 1
         while key_partitions < MAX_PARTITIONS and documents > key_partitions * PARTITION_DOCUMENTS:
             key_partitions *= 2
         self._plan: Plan = {
             "folder": str(self.folder),
-            "rule": rule.model_dump(mode="json", exclude_none=True),
-            "sources": sources,
+            "rule": self._rule.model_dump(mode="json", exclude_none=True),
+            "sources": planned,
             "key_partitions": key_partitions,
-            "band_partitions": num_partitions(documents, rule, SORT_BYTES),
+            "band_partitions": num_partitions(documents, self._rule, SORT_BYTES),
             "partitions": partitions,
             "memory_bytes": memory,
             "definitions": {name: found.definition.model_dump(mode="json") for name, found in inputs.items()},
@@ -131,14 +153,14 @@ class NearSearch:
         return Found(self.folder / "drops", read_done(self.folder / "drops")["digest"], read_done(self.folder / "clusters"))
 
     def _do(self, stage: type[Stage], units: list[tuple[Unit, list[Path]]]) -> None:
-        self._verify(folder for _, folders in units for folder in folders if is_done(folder))
+        self._trust.verify(folder for _, folders in units for folder in folders if is_done(folder))
         todo = [(unit, folders) for unit, folders in units if not all(map(is_done, folders))]
         if stage is Shingle and todo:
             say(f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for verification")
         with progress(stage.name, len(todo), lambda: sum(all(map(is_done, folders)) for _, folders in todo)):
             plan = {**self._plan, "units": [unit for unit, _ in todo]}
             self._executor.execute(stage, plan, self._work / f"{stage.name}-{self._key}")
-        self._trusted.update(folder for _, folders in units for folder in folders)
+        self._trust.done.update(folder for _, folders in units for folder in folders)
 
     def _shingle_units(self) -> list[Unit]:
         """Units of the groups that hold candidates."""
