@@ -63,7 +63,7 @@ class BuildSource:
         return self.ceiling == self.keys[1]
 
     def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Judges) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the folders of tokens and terms of its range.
+        """The source as a select plan lists it: its ledger segments, with the folders of tokens and counts of its range.
 
         The records' digests make the plan, and so its key, another one when what the folders hold is another.
         """
@@ -75,11 +75,11 @@ class BuildSource:
                 for item in group.ranges(rule)
                 if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
             ]
-            terms = [] if self.excluded or self.insert else judges.terms(group, self.tokenized)
+            counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
             file_ranks = [ranks[file["path"]] for file in group.inputs]
             for number in range(len(group.segment_rows)):
                 ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "terms": terms})
+                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "counts": counts})
         return {
             "name": self.name,
             "excluded": self.excluded,

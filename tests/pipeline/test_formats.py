@@ -20,7 +20,7 @@ from blake3 import blake3
 from mixtures.blocklist import content_hash
 from mixtures.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
-from pipeline.annotations import TEXTS as ESCALATED
+from pipeline.annotators import TEXTS as ESCALATED
 from pipeline.score import CELLS
 from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.select import SELECT_FORMAT
