@@ -1,8 +1,8 @@
 """What a recipe says of evaluation sets: which ones, and what becomes of documents that hold an item of them.
 
-A document that holds enough n-grams of an item (`mixtures.contamination`) is contaminated. Whether it is does not depend on filters, so arms
-of a study that differ in their filters are decontaminated alike; and the place of one that is dropped is always taken by the next document,
-also where filters leave gaps (`removed: shrink`).
+A document that holds enough n-grams of an item (`mixtures.contamination`) is contaminated. Whether it is does not depend on filters, so
+arms of a study that differ in their filters are decontaminated alike; and the place of one that is dropped is always taken by the next
+document, also where filters leave gaps (`removed: shrink`).
 """
 
 from __future__ import annotations

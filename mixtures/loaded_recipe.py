@@ -23,7 +23,8 @@ from mixtures.tokenizer import TokenizerDefinition
 class LoadedRecipe:
     """A recipe with all that it refers to.
 
-    definitions: by source name, those of inserts too.  excluded, filters, benchmarks: in the recipe's order.  file: where the recipe was read.
+    definitions: by source name, those of inserts too.  excluded, filters, benchmarks: in the recipe's order.  file: where the recipe was
+        read.
     """
 
     recipe: Recipe

@@ -3,7 +3,7 @@
     terms   of each document of a key range, how many distinct terms of a blocklist it holds (column `terms`, in ledger order)
     texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text; readable by the owner alone), for a
             classifier that scores them in a stage of its own (pipeline.score); deleted when they are scored
-    grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which items (`hit_row`, `hit_item`, `hit_found`)
+    grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which items (columns `hit_*`)
 
 An annotator that comes later reads the texts again and tokenizes nothing. Decisions are not kept: a threshold may change without a reading.
 """

@@ -24,6 +24,7 @@ from pipeline.intake import SourceInputs
 from pipeline.judges import Judges
 from pipeline.quality import open_steps
 from pipeline.readers import DocumentReader
+from pipeline.records import read_done
 from pipeline.store import TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
 
@@ -144,7 +145,9 @@ def set_first_ceilings(
     for source in sources:
         found = inputs[source.reading]
         source.ceiling = _covered_to(found, rule, source.keys)
-        if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
+        if source.complete:
+            estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
+        elif source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
             whole = probe(source.definition, source.quality, found.files, tokenizer()).tokens
             tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
@@ -197,6 +200,12 @@ def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
         return keys[0]
     missing = [group.missing(rule, keys) for group, _ in found.groups]
     return min(parts[0][0] if parts else keys[1] for parts in missing)
+
+
+def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
+    """Tokens that the store holds of a key range and of what is stored with it: an estimate, which needs no tokenizer."""
+    ranges = [item for group, _ in found.groups for item in group.ranges(rule) if item.keys[0] < keys[1] and item.keys[1] > keys[0]]
+    return sum(segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"])
 
 
 def _ceiling(keys: KeyRange, share: float) -> int:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixtures.errors import ManifestError
 from mixtures.contamination import LoadedBenchmark
+from mixtures.errors import ManifestError
 from mixtures.filter_request import RecipeFilter
 from mixtures.filters import LoadedFilter
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges

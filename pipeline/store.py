@@ -11,10 +11,10 @@
     STORE/work/                                     plans of stages and their logs
 
 NAME-KEY is keyed by what decides the training texts, quality steps included, TK by what decides their tokens, BK and EK by the
-blocklist, GK by the evaluation sets. A group is a few input files that were read together; its ledger is cut into segments of bounded text, each sorted by
-(order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment, and so are its annotations. Nothing here
-is changed once it is published; escalated texts alone are deleted, when they are scored. `annealmix store gc` deletes what can be made
-again without reading a source; a build removes only what a stopped task left half-written.
+blocklist, GK by the evaluation sets. A group is a few input files that were read together; its ledger is cut into segments of bounded
+text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment, and so are its
+annotations. Nothing here is changed once it is published; escalated texts alone are deleted, when they are scored. `annealmix store gc`
+deletes what can be made again without reading a source; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
