@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from mixtures.errors import RecipeError
 from mixtures.filter_request import RecipeFilter
 from mixtures.recipe_model import Recipe
 from mixtures.source import SourceDefinition
@@ -28,6 +29,16 @@ class LoadedRecipe:
     tokenizer: TokenizerDefinition
     file: Path
     filters: tuple[RecipeFilter, ...] = ()
+
+    def with_removed(self, rule: Literal["refill", "shrink"]) -> LoadedRecipe:
+        """The recipe as if its file said `removed: rule`.
+
+        Raises:
+            RecipeError: it has no filters, so nothing is removed.
+        """
+        if not self.filters:
+            raise RecipeError(f"{self.recipe.name}: has no filters, so there is nothing to {rule}; leave out --removed")
+        return replace(self, recipe=self.recipe.model_copy(update={"removed": rule}))
 
     @property
     def data(self) -> Path | None:

@@ -16,7 +16,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.keys import KeyRange
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
-from pipeline.inputs import InputFile, list_inputs
+from pipeline.inputs import InputFile, list_files
 from pipeline.judges import Judges
 from pipeline.stage import Unit
 from pipeline.store import Group, Store, TokenRule, group_name, range_folder
@@ -38,9 +38,9 @@ class SourceInputs:
     new_groups: list[list[InputFile]]
 
 
-def survey(store: Store, definition: SourceDefinition, data: Path | None) -> SourceInputs:
+def survey(store: Store, definition: SourceDefinition, folder: Path | None) -> SourceInputs:
     """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
-    files = list_inputs(definition if data else store.frozen(definition), data)
+    files = list_files(definition if folder else store.frozen(definition), folder)
     groups, rest = _cover(store.groups(definition), files)
     return SourceInputs(definition, files, groups, _grouped(rest, sum(file.size for file in files)))
 
