@@ -13,11 +13,11 @@ from fractions import Fraction
 from typing import Any
 
 from mixtures.errors import SupplyError
-from mixtures.filter_request import NOT_PUBLISHED
 from mixtures.keys import KEY_SPACE
+from mixtures.quality import Quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe import LoadedRecipe
-from mixtures.removals import Removal, published_removals
+from mixtures.removals import Removal, filter_notes, published_removals, removal_row, shrink_notes
 from mixtures.trainers import TrainerFit, trainer_fit
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
@@ -31,6 +31,11 @@ LEDGER_BYTES_A_DOCUMENT = 32
 SELECT_BYTES_A_DOCUMENT = 48
 MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
 INGEST_WORKER_BYTES = 1_500_000_000
+
+# Text that a quality step takes in a second, on the same machine. The first four split words, which is nearly all of their time and is
+# shared by those that see the same text. language and url are not measured: both are far faster than these.
+WORD_STEP_BYTES_A_SECOND = {"gopher-quality": 230_000, "gopher-repetition": 180_000, "c4-quality": 260_000, "fineweb-quality": 310_000}
+STEP_BYTES_A_SECOND = {"ftfy": 2_300_000, "pii": 5_000_000, "regex": 35_000_000, "symbol-lines-remover": 57_000_000}
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def make_plan(
     inserts = _inserts(recipe, size, supplies)
     quotas, shortages = _quotas(recipe, size, filling, inserts)
     rows = {
-        name: _source(recipe, name, quotas, within[name], filling[name]) | _removal(recipe, quotas.resolved[name], removals.get(name))
+        name: _source(recipe, name, quotas, within[name], filling[name]) | removal_row(recipe, quotas.resolved[name], removals.get(name))
         for name in asked
     }
     left = sum(row["left_tokens_estimated"] for row in rows.values()) + sum(quotas.inserted.values())
@@ -89,7 +94,12 @@ def make_plan(
         "filters": [{"label": item.label, "identity": item.canonical()["identity"]} for item in recipe.filters],
         "removed": recipe.recipe.removed if recipe.filters else None,
         "shortages": shortages,
-        "notes": [*_notes(rows), *_filter_notes(recipe, rows, inserts), *_shrink_notes(quotas.total, left, fit if shrinks else None)],
+        "notes": [
+            *_notes(rows),
+            *_quality_notes(recipe, supplies),
+            *filter_notes(recipe, rows, inserts),
+            *shrink_notes(quotas.total, left, fit if shrinks else None),
+        ],
         "resources": _resources(recipe, rows, supplies, left),
         "trainer_fit": fit_json(fit) if fit else {},
     }
@@ -117,17 +127,6 @@ def _inserts(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEsti
             "supply_basis": supply.basis if supply else "unknown",
         }
     return found
-
-
-def _removal(recipe: LoadedRecipe, quota: int, removal: Removal | None) -> dict[str, Any]:
-    """What of a source filters are thought to remove and copy, as shares of its tokens, and what is left of its quota."""
-    left = int(quota * removal.filled) if removal and recipe.recipe.shrinks else quota
-    return {
-        "removed_share_estimated": f"{float(removal.removed):.4f}" if removal else None,
-        "copied_share_estimated": f"{float(removal.copied):.4f}" if removal else None,
-        "removal_basis": removal.basis if removal else "unknown" if recipe.filters else None,
-        "left_tokens_estimated": left,
-    }
 
 
 def _within(keys: tuple[int, int], supply: SupplyEstimate | None) -> SupplyEstimate | None:
@@ -188,52 +187,45 @@ def _notes(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return notes
 
 
-def _filter_notes(recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], inserts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """What the user must bring, and what of the filters is not known."""
-    notes = [
-        f"filter {item.label} must be brought for a build ({NOT_PUBLISHED[item.name]}): --filters DIR, DIR holds {item.name}/filter.yaml"
-        for item in recipe.filters
-        if item.bundle is None
+def _quality_notes(recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate]) -> list[str]:
+    return [
+        f"sources.{name}: its published supply counts what the quality steps will drop; a probe (--data) leaves that out"
+        for name, request in recipe.recipe.sources.items()
+        if request.quality and name in supplies and supplies[name].basis == "published"
     ]
-    if unknown := [name for name, row in rows.items() if row["removal_basis"] == "unknown"]:
-        notes.append(
-            f"{', '.join(unknown)}: what filters remove is not published, and counted as nothing here; --data and --filters estimate it"
-        )
-    for name, row in inserts.items():
-        if row["tokens_estimated"] is None:
-            notes.append(
-                f"insert.{name} must be brought for a build, --data {row['definition']}=DIR; its size is unknown, counted as nothing here"
-            )
-    return notes
 
 
-def _shrink_notes(total: int, left: int, fit: TrainerFit | None) -> list[str]:
-    """What a mix that shrinks is thought to hold, and how often its trainer sees it at the schedule of the whole mix."""
-    if fit is None:
-        return []
-    seen = next(reading for reading in fit.readings if reading.trainer == "gpt-neox")
-    how = f"; at {fit.steps:,} steps GPT-NeoX sees {seen.exposure} ({seen.epochs} epochs)" if fit.steps else ""
-    return [f"removed: shrink: about {left:,} of {total:,} tokens are left{how}; `--removed refill` fills the quotas"]
+def _quality_seconds(steps: Quality, text_bytes: int) -> int:
+    """Estimated core time of a source's quality steps."""
+    names = [step.name for step in steps]
+    words = max((Fraction(1, WORD_STEP_BYTES_A_SECOND[name]) for name in names if name in WORD_STEP_BYTES_A_SECOND), default=Fraction(0))
+    others = sum((Fraction(1, STEP_BYTES_A_SECOND[name]) for name in names if name in STEP_BYTES_A_SECOND), Fraction(0))
+    return int(text_bytes * (words + others))
 
 
 def _resources(
     recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], supplies: Mapping[str, SupplyEstimate], total: int
 ) -> dict[str, int]:
-    """Estimated disk, memory and core time: bytes and seconds. Each definition is read once, however many sources use it."""
-    by_definition = {recipe.definitions[name].name: supply for name, supply in supplies.items() if name in recipe.definitions}
-    text_bytes = int(sum(supply.tokens for supply in by_definition.values()) * TEXT_BYTES_A_TOKEN)
+    """Estimated disk, memory and core time: bytes and seconds.
+
+    A definition is read once under the same quality steps, however many sources use it.
+    """
+    readings = {recipe.reading(name): (supply, recipe.recipe.sources[name].quality) for name, supply in supplies.items() if name in rows}
+    text_bytes = int(sum(supply.tokens for supply, _ in readings.values()) * TEXT_BYTES_A_TOKEN)
     tokenized = documents = 0
     for row in rows.values():
         share = Fraction(row["tokenized_share_estimated"])
         tokenized += int((row["supply_tokens_estimated"] or row["resolved_tokens"]) * share)
         documents += int((row["supply_documents_estimated"] or 0) * share)
     token_bytes = recipe.tokenizer.dtype.itemsize
-    ledger = sum(supply.documents for supply in by_definition.values()) * LEDGER_BYTES_A_DOCUMENT
+    ledger = sum(supply.documents for supply, _ in readings.values()) * LEDGER_BYTES_A_DOCUMENT
     seconds = {
         "read": text_bytes // READ_BYTES_A_SECOND,
         "tokenize": int(tokenized * TEXT_BYTES_A_TOKEN) // TOKENIZE_BYTES_A_SECOND,
         "write": total // WRITE_TOKENS_A_SECOND,
     }
+    if any(steps for _, steps in readings.values()):
+        seconds["quality"] = sum(_quality_seconds(steps, int(supply.tokens * TEXT_BYTES_A_TOKEN)) for supply, steps in readings.values())
     return {
         "text_bytes": text_bytes,
         "store_bytes": tokenized * token_bytes + ledger + documents * (SELECT_BYTES_A_DOCUMENT + 12),

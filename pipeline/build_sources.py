@@ -15,6 +15,7 @@ from typing import Any
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan import CEILING_MARGIN
+from mixtures.quality import Quality, reading_name
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas
 from mixtures.recipe import LoadedRecipe
 from mixtures.removals import published_removals
@@ -37,11 +38,17 @@ class BuildSource:
 
     name: str
     definition: SourceDefinition
+    quality: Quality
     keys: KeyRange
     excluded: bool
     data: Path | None
     ceiling: int
     insert: bool = False
+
+    @property
+    def reading(self) -> str:
+        """Names the definition and its quality steps: what the source's inputs are known by in a build."""
+        return reading_name(self.definition.name, self.quality)
 
     @property
     def tokenized(self) -> KeyRange:
@@ -94,20 +101,20 @@ def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
     mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
     sources = []
     for loaded, shown, name, excluded in [*taken, *mine]:
-        keys, definition = loaded.recipe.sources[name].key_range, loaded.definitions[name]
-        folder = data.folder(definition.name, loaded.data)
-        sources.append(BuildSource(shown, definition, keys, excluded, folder, ceiling=keys[0]))
+        request, definition = loaded.recipe.sources[name], loaded.definitions[name]
+        keys, folder = request.key_range, data.folder(definition.name, loaded.data)
+        sources.append(BuildSource(shown, definition, request.quality, keys, excluded, folder, ceiling=keys[0]))
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
         folder = data.folder(definition.name, recipe.data)
-        sources.append(BuildSource(name, definition, (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True))
+        sources.append(BuildSource(name, definition, (), (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True))
     _refuse_ambiguous(sources)
     data.refuse_unknown({source.definition.name for source in sources})
     return sources
 
 
 def _refuse_ambiguous(sources: list[BuildSource]) -> None:
-    """The store and the manifest know a definition by its name, so one name is one set of texts from one place."""
+    """The store and the manifest know a definition by its name, so one name is one set of files, read in one way, from one place."""
     known: dict[str, BuildSource] = {}
     for source in sources:
         first = known.setdefault(source.definition.name, source)
@@ -132,16 +139,16 @@ def set_first_ceilings(
     Where removed documents are refilled, more is needed; how much more is what is published of the filters, where something is.
 
     Args:
-        inputs: by definition. tokenizer: opened only if a source must be probed.
+        inputs: by reading. tokenizer: opened only if a source must be probed.
     """
     estimated: dict[str, Supply] = {}
     sources = [source for source in sources if not source.insert]
     for source in sources:
-        found = inputs[source.definition.name]
+        found = inputs[source.reading]
         source.ceiling = _covered_to(found, rule, source.keys)
         if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
-            supply = take_sample(source.definition, found.files).supply(tokenizer())
-            tokens = supply.tokens * (source.keys[1] - source.keys[0]) // KEY_SPACE
+            whole = take_sample(source.definition, source.quality, found.files).supply(tokenizer()).tokens
+            tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
         asked = asked_quotas(recipe.recipe, size, estimated)

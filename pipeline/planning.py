@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixtures.filter_request import RecipeFilter
-from mixtures.plan import make_plan, published_supplies
+from mixtures.plan import SupplyEstimate, make_plan, published_supplies
 from mixtures.quotas import Size
 from mixtures.recipe import LoadedRecipe, Recipe, list_recipes, load_recipe
-from mixtures.removals import published_removals
+from mixtures.removals import Removal, published_removals
 from pipeline import report
 from pipeline.inputs import DataFolders, list_files
 
@@ -39,10 +39,9 @@ def plan(recipe: LoadedRecipe, size: Size, data: DataFolders, tokenizer: Path | 
     """Plan a recipe. Where there is a folder (given, or the recipe's own), a source's supply is probed in it, and what the filters remove
     if all of them are there; of the others the published figures are taken.
     """
-    definitions = {definition.name: definition for definition in recipe.definitions.values()}
-    excluded = {definition.name for other in recipe.excluded for definition in other.definitions.values()}
-    data.refuse_unknown(excluded.union(definitions))
-    folders = {name: folder for name in definitions if (folder := data.folder(name, recipe.data))}
+    loaded = [recipe, *recipe.excluded]
+    data.refuse_unknown({definition.name for one in loaded for definition in one.definitions.values()})
+    folders = {name: folder for name, uses in recipe.definitions.items() if (folder := data.folder(uses.name, recipe.data))}
     supplies, removals = published_supplies(recipe), published_removals(recipe)
     if folders:
         from pipeline.probing import take_sample
@@ -50,13 +49,15 @@ def plan(recipe: LoadedRecipe, size: Size, data: DataFolders, tokenizer: Path | 
 
         opened = Tokenizer(find_tokenizer(recipe.tokenizer, tokenizer), recipe.tokenizer, recipe.recipe.special_tokens)
         filters = _opened(recipe)
-        samples = {name: take_sample(definitions[name], list_files(definitions[name], folder)) for name, folder in folders.items()}
-        found = {name: sample.supply(opened) for name, sample in samples.items()}
-        supplies |= {name: found[definition.name] for name, definition in recipe.definitions.items() if definition.name in found}
-        if filters:
-            copies = recipe.recipe.copies == "approved"
-            lost = {name: sample.removal(filters, copies=copies) for name, sample in samples.items()}
-            removals |= {name: lost[uses.name] for name in recipe.recipe.sources if (uses := recipe.definitions[name]).name in lost}
+        copies, known = recipe.recipe.copies == "approved", dict[str, tuple[SupplyEstimate, Removal]]()
+        for name, folder in folders.items():
+            definition, request, reading = recipe.definitions[name], recipe.recipe.sources.get(name), recipe.reading(name)
+            if reading not in known:
+                sample = take_sample(definition, request.quality if request else (), list_files(definition, folder))
+                known[reading] = sample.supply(opened), sample.removal(filters, copies=copies)
+            supplies[name], removal = known[reading]
+            if filters and request:
+                removals[name] = removal
     return make_plan(recipe, size, supplies, removals)
 
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from mixtures.filter_request import RecipeFilter
 from mixtures.plan import SupplyEstimate
+from mixtures.quality import Quality
 from mixtures.removals import Removal
 from mixtures.source import SourceDefinition
 from pipeline.filters import Filter
 from pipeline.inputs import InputFile
+from pipeline.quality import open_steps
 from pipeline.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 
@@ -70,12 +72,12 @@ def _rounded(share: float) -> Fraction:
     return Fraction(round(share * 10_000), 10_000)
 
 
-def take_sample(definition: SourceDefinition, files: Sequence[InputFile]) -> Sample:
-    """Read the middle one, by size, of a source's files."""
+def take_sample(definition: SourceDefinition, quality: Quality, files: Sequence[InputFile]) -> Sample:
+    """Read the middle one, by size, of a source's files, through its quality steps."""
     file = sorted(files, key=lambda file: (file.size, file.path))[len(files) // 2]
     texts: list[str] = []
     sample_chars = text_chars = documents = 0
-    for _, text in DocumentReader(file, definition):
+    for _, text in DocumentReader(file, definition, quality=open_steps(quality) if quality else None):
         documents += 1
         text_chars += len(text)
         if sample_chars < SAMPLE_CHARS:
