@@ -77,7 +77,7 @@ class SourceDefinition(Checked):
         if "repo" not in given:
             if by_library:
                 yield ("format",), "datasets reads a repository; add repo and revision, or give the files' own format"
-            if "paths" in given:
+            if given.get("paths"):
                 yield ("paths",), "are patterns of files in a repository, and there is none; remove them, or add repo and revision"
         elif not by_library and not given.get("paths"):
             yield (), "paths is missing or empty; give at least one pattern of files below the repository's root"

@@ -44,30 +44,34 @@ def plan(recipe: LoadedRecipe, size: Size, data: DataFolders, tokenizer: Path | 
     folders = {name: folder for name, uses in recipe.definitions.items() if (folder := data.folder(uses.name, recipe.data))}
     supplies, removals = published_supplies(recipe), published_removals(recipe)
     if folders:
-        from pipeline.probing import take_sample
-        from pipeline.tokenizing import Tokenizer, find_tokenizer
-
-        opened = Tokenizer(find_tokenizer(recipe.tokenizer, tokenizer), recipe.tokenizer, recipe.recipe.special_tokens)
-        filters = _opened(recipe)
-        copies, known = recipe.recipe.copies == "approved", dict[str, tuple[SupplyEstimate, Removal]]()
-        for name, folder in folders.items():
-            definition, request, reading = recipe.definitions[name], recipe.recipe.sources.get(name), recipe.reading(name)
-            if reading not in known:
-                sample = take_sample(definition, request.quality if request else (), list_files(definition, folder))
-                known[reading] = sample.supply(opened), sample.removal(filters, copies=copies)
-            supplies[name], removal = known[reading]
-            if filters and request:
-                removals[name] = removal
+        probed = _probed(recipe, folders, tokenizer)
+        supplies |= {name: supply for name, (supply, _) in probed.items()}
+        if recipe.filters and all(item.bundle for item in recipe.filters):
+            removals |= {name: removal for name, (_, removal) in probed.items() if name in recipe.recipe.sources}
     return make_plan(recipe, size, supplies, removals)
 
 
+def _probed(recipe: LoadedRecipe, folders: Mapping[str, Path], file: Path | None) -> dict[str, tuple[SupplyEstimate, Removal]]:
+    """What the files of sources and inserts are thought to hold, and what the filters that are there would remove of it; by name."""
+    from pipeline.probing import take_sample
+    from pipeline.tokenizing import Tokenizer, find_tokenizer
+
+    tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, file), recipe.tokenizer, recipe.recipe.special_tokens)
+    filters, copies = _opened(recipe), recipe.recipe.copies == "approved"
+    readings: dict[str, tuple[SupplyEstimate, Removal]] = {}
+    for name, folder in folders.items():
+        definition, request, reading = recipe.definitions[name], recipe.recipe.sources.get(name), recipe.reading(name)
+        if reading not in readings:
+            sample = take_sample(definition, request.quality if request else (), list_files(definition, folder))
+            readings[reading] = sample.supply(tokenizer), sample.removal(filters, copies=copies)
+    return {name: readings[recipe.reading(name)] for name in folders}
+
+
 def _opened(recipe: LoadedRecipe) -> list[tuple[RecipeFilter, Filter]]:
-    """The recipe's filters, or none if the user has not brought all of them."""
+    """Those of the recipe's filters that the user has brought."""
     from pipeline.filters import Filter
 
     brought = [(item, item.bundle) for item in recipe.filters if item.bundle]
-    if len(brought) < len(recipe.filters):
-        return []
     return [(item, Filter.open(item.definition, bundle.folder, bundle.where)) for item, bundle in brought]
 
 

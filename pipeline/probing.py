@@ -57,7 +57,7 @@ class Sample:
         """
         weights = np.array([len(text) for text in self.texts], np.float64)
         if not weights.sum():
-            return Removal(Fraction(0), Fraction(0), self.basis)
+            return Removal(Fraction(0), Fraction(0), "probe")
         kept, escalated = np.ones(len(weights)), np.zeros(len(weights), np.bool_)
         for item, opened in filters:
             found = opened.judge(self.texts)
@@ -65,7 +65,7 @@ class Sample:
             kept *= 1 - float(item.request.fraction) * chance
             escalated |= found.escalated & (not item.placebo)
         removed, copied = (float((weights * share).sum() / weights.sum()) for share in (1 - kept, kept * escalated * copies))
-        return Removal(_rounded(removed), _rounded(copied), self.basis)
+        return Removal(_rounded(removed), _rounded(copied), "probe")
 
 
 def _rounded(share: float) -> Fraction:
