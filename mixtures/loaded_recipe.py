@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mixtures.contamination import LoadedBenchmark
 from mixtures.decontamination import canonical_decontamination
+from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal as _plain_decimal
 from mixtures.filter_request import RecipeFilter
 from mixtures.quality import canonical_quality, reading_name
@@ -34,6 +35,16 @@ class LoadedRecipe:
     file: Path
     filters: tuple[RecipeFilter, ...] = ()
     benchmarks: tuple[LoadedBenchmark, ...] = ()
+
+    def with_removed(self, rule: Literal["refill", "shrink"]) -> LoadedRecipe:
+        """The recipe as if its file said `removed: rule`.
+
+        Raises:
+            RecipeError: it has no filters, so nothing is removed.
+        """
+        if not self.filters:
+            raise RecipeError(f"{self.recipe.name}: has no filters, so there is nothing to {rule}; leave out --removed")
+        return replace(self, recipe=self.recipe.model_copy(update={"removed": rule}))
 
     @property
     def data(self) -> Path | None:

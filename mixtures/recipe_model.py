@@ -135,20 +135,28 @@ class SourceRequest(Checked):
 
 
 class PublishedFigures(Model):
-    """What a paper or card states of one source of the mix. percent: as printed; removed_percent: of its documents, by the filters."""
+    """What a paper or card states of one source of the mix. percent: as printed.
+
+    removed_percent, copied_percent: of its documents, by the filters and by `copies: approved`.
+    """
 
     documents: Positive | None = None
     tokens: Positive | None = None
     percent: Exact | None = None
-    removed_percent: Exact | None = None
+    removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
+    copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
 
 
 class Published(Model):
-    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, never used."""
+    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, and no mix depends on it.
+
+    documents: of the mix, copies counted.
+    """
 
     documents: Positive | None = None
     tokens: Positive | None = None
-    removed_percent: Exact | None = None
+    removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
+    copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
     sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
 
 

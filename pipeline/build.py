@@ -32,6 +32,7 @@ from pipeline.contamination_report import contamination_report
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
+from pipeline.inputs import DataFolders
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
 from pipeline.quality import open_steps
@@ -48,12 +49,12 @@ from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Writ
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What a build is asked to do. data: folder in the published layouts instead of the hub; chunk_bytes and slice_chunks: see `Layout`."""
+    """What a build is asked to do. data: folders to read instead of the hub; chunk_bytes and slice_chunks: see `Layout`."""
 
     recipe: LoadedRecipe
     out: Path
     store: Path
-    data: Path | None = None
+    data: DataFolders = field(default_factory=DataFolders)
     tokenizer: Path | None = None
     size: Size = field(default_factory=Size)
     executor: LocalExecutor = field(default_factory=LocalExecutor)

@@ -207,11 +207,15 @@ class Store:
 
         So two mixes of one store are of one version of a source, even if its branch has moved between them; delete the source's
         `revision.json` to take the newer version.
+
+        Raises:
+            RecipeError: the definition is published nowhere. InputError: the hub does not answer.
         """
         from pipeline.hub import resolve_commit
 
         record = self.source_folder(definition) / "revision.json"
-        asked = {"repo": definition.repo, "revision": definition.revision}
+        repo, revision = definition.repository
+        asked = {"repo": repo, "revision": revision}
         known = read_json(record) if record.exists() else {}
         if any(known.get(name) != value for name, value in asked.items()):
             known = {**asked, "commit": resolve_commit(definition)}

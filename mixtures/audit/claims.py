@@ -225,6 +225,7 @@ class PublishedSource(_Claim):
     tokens: Count | None = None
     percent: str | None = None
     removed_percent: str | None = None
+    copied_percent: str | None = None
 
 
 class PublishedClaims(_Claim):
@@ -233,6 +234,7 @@ class PublishedClaims(_Claim):
     documents: Count | None = None
     tokens: Count | None = None
     removed_percent: str | None = None
+    copied_percent: str | None = None
     sources: dict[str, PublishedSource] = Field(default_factory=dict)
 
 
