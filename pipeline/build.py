@@ -154,7 +154,11 @@ class _Build:
         intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)
 
     def _score(self) -> None:
-        """Score what waits for a classifier, and delete its text."""
+        """Score what waits for a classifier, and delete the texts that no other waits for.
+
+        Texts are looked up again rather than taken of the jobs: several classifiers may share one, and an earlier build may have been
+        stopped between scoring and deleting.
+        """
         groups = [(group, self._needs(name).judged) for name, found in self.inputs.items() for group, _ in found.groups]
         for job in self.judges.scoring(groups):
             self._verify(job.texts)
@@ -164,7 +168,7 @@ class _Build:
             with progress("score", len(plan["units"]), partial(_count_done, folder)):
                 self.request.executor.execute(Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
             job.table.seal(folder, job.scored)
-            delete_texts(job.texts)
+        delete_texts(self.judges.scored([group for group, _ in groups]))
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.definition.name], self.rule, self.judges) for source in self.sources]
