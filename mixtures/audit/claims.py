@@ -96,7 +96,7 @@ class SourceClaim(_Claim):
 
     @property
     def dropped_tokens(self) -> int:
-        """Tokens of the quota that removed documents left empty; 0 unless the mix shrinks. Negative in an edited manifest alone."""
+        """Tokens of the quota that removed documents left empty, if the mix shrinks. Negative in an edited manifest alone."""
         return self.resolved_tokens - self.realised_tokens
 
 
