@@ -15,6 +15,7 @@ from mixtures import recipe_checks
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
 from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
+from mixtures.quality import Quality
 
 
 class Budget(Checked):
@@ -92,6 +93,7 @@ class SourceRequest(Checked):
     use: the source definition, by shipped name or by file (relative to the recipe).
     tokens, weight, all: exactly one: a fixed quota; a share of what fixed quotas leave; everything.
     keys: the half-open share of the key space that is taken, as exact decimals.
+    quality: filters and formatters that each document goes through when it is read, in order (`mixtures.quality`).
     """
 
     use: Reference
@@ -100,6 +102,7 @@ class SourceRequest(Checked):
     all: Flag = False
     keys: Annotated[tuple[Exact, ...], AfterValidator(_key_range)] = (Decimal(0), Decimal(1))
     shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
+    quality: Quality = ()
 
     @property
     def key_range(self) -> tuple[int, int]:
@@ -131,20 +134,28 @@ class SourceRequest(Checked):
 
 
 class PublishedFigures(Model):
-    """What a paper or card states of one source of the mix. percent: as printed; removed_percent: of its documents, by the filters."""
+    """What a paper or card states of one source of the mix. percent: as printed.
+
+    removed_percent, copied_percent: of its documents, by the filters and by `copies: approved`.
+    """
 
     documents: Positive | None = None
     tokens: Positive | None = None
     percent: Exact | None = None
-    removed_percent: Exact | None = None
+    removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
+    copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
 
 
 class Published(Model):
-    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, never used."""
+    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, and no mix depends on it.
+
+    documents: of the mix, copies counted.
+    """
 
     documents: Positive | None = None
     tokens: Positive | None = None
-    removed_percent: Exact | None = None
+    removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
+    copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
     sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
 
 

@@ -14,35 +14,41 @@ from typing import Any
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.plan import CEILING_MARGIN, SupplyEstimate
+from mixtures.plan import CEILING_MARGIN
+from mixtures.quality import Quality, reading_name
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas
 from mixtures.recipe import LoadedRecipe
+from mixtures.removals import published_removals
 from mixtures.source import SourceDefinition
-from pipeline.inputs import InputFile
+from pipeline.inputs import DataFolders
 from pipeline.intake import SourceInputs
 from pipeline.judges import Judges
-from pipeline.readers import DocumentReader
+from pipeline.probing import take_sample
 from pipeline.store import TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
-
-PROBE_BYTES = 1 << 20  # text that a probe tokenizes
 
 
 @dataclass
 class BuildSource:
     """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
 
-    data: folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
+    data: the folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
     insert: whether it is one of the recipe's inserts, which filters do not judge and which is used whole.
     """
 
     name: str
     definition: SourceDefinition
+    quality: Quality
     keys: KeyRange
     excluded: bool
     data: Path | None
     ceiling: int
     insert: bool = False
+
+    @property
+    def reading(self) -> str:
+        """Names the definition and its quality steps: what the source's inputs are known by in a build."""
+        return reading_name(self.definition.name, self.quality)
 
     @property
     def tokenized(self) -> KeyRange:
@@ -82,30 +88,33 @@ class BuildSource:
         }
 
 
-def sources_of(recipe: LoadedRecipe, data: Path | None) -> list[BuildSource]:
+def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
     """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized yet.
 
     Args:
-        data: read by every source instead of the data folder of its own recipe.
+        data: read instead of the data folder of a source's own recipe.
 
     Raises:
-        RecipeError: two sources mean different things by one definition name.
+        RecipeError: two sources mean different things by one definition name, or `data` names a definition that no source uses.
     """
     taken = [(other, f"{other.recipe.name}/{name}", name, True) for other in recipe.excluded for name in other.recipe.sources]
     mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
     sources = []
     for loaded, shown, name, excluded in [*taken, *mine]:
-        keys = loaded.recipe.sources[name].key_range
-        sources.append(BuildSource(shown, loaded.definitions[name], keys, excluded, data or loaded.data, ceiling=keys[0]))
+        request, definition = loaded.recipe.sources[name], loaded.definitions[name]
+        keys, folder = request.key_range, data.folder(definition.name, loaded.data)
+        sources.append(BuildSource(shown, definition, request.quality, keys, excluded, folder, ceiling=keys[0]))
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
-        sources.append(BuildSource(name, definition, (0, KEY_SPACE), False, data or recipe.data, KEY_SPACE, insert=True))
+        folder = data.folder(definition.name, recipe.data)
+        sources.append(BuildSource(name, definition, (), (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True))
     _refuse_ambiguous(sources)
+    data.refuse_unknown({source.definition.name for source in sources})
     return sources
 
 
 def _refuse_ambiguous(sources: list[BuildSource]) -> None:
-    """The store and the manifest know a definition by its name, so one name is one set of texts from one place."""
+    """The store and the manifest know a definition by its name, so one name is one set of files, read in one way, from one place."""
     known: dict[str, BuildSource] = {}
     for source in sources:
         first = known.setdefault(source.definition.name, source)
@@ -127,16 +136,19 @@ def set_first_ceilings(
 ) -> None:
     """Choose how far to tokenize each source at first: as far as the store has it, else as far as a probe says.
 
+    Where removed documents are refilled, more is needed; how much more is what is published of the filters, where something is.
+
     Args:
-        inputs: by definition. tokenizer: opened only if a source must be probed.
+        inputs: by reading. tokenizer: opened only if a source must be probed.
     """
     estimated: dict[str, Supply] = {}
     sources = [source for source in sources if not source.insert]
     for source in sources:
-        found = inputs[source.definition.name]
+        found = inputs[source.reading]
         source.ceiling = _covered_to(found, rule, source.keys)
         if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
-            tokens = probe(source.definition, found.files, tokenizer()).tokens * (source.keys[1] - source.keys[0]) // KEY_SPACE
+            whole = take_sample(source.definition, source.quality, found.files).supply(tokenizer()).tokens
+            tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
         asked = asked_quotas(recipe.recipe, size, estimated)
@@ -144,12 +156,14 @@ def set_first_ceilings(
         for source in sources:
             source.ceiling = source.keys[1]
         return
+    removals = {} if recipe.recipe.shrinks else published_removals(recipe)
     for source in sources:
         if recipe.recipe.sources[source.name].all:
             source.ceiling = source.keys[1]
         elif source.ceiling == source.keys[0]:
-            supply = estimated[source.name].tokens
-            source.ceiling = _ceiling(source.keys, asked[source.name] / supply if supply else 1.0)
+            filled = removals[source.name].filled if source.name in removals else 1
+            tokens = int(estimated[source.name].tokens * filled)
+            source.ceiling = _ceiling(source.keys, asked[source.name] / tokens if tokens else 1.0)
 
 
 def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[str, int]) -> None:
@@ -161,24 +175,6 @@ def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[s
         share = (source.ceiling - low) / (high - low) * quotas.wanted[source.name] / tokens[source.name] if tokens[source.name] else 1.0
         raised = _ceiling(source.keys, share)
         source.ceiling = raised if raised > source.ceiling else high
-
-
-def probe(definition: SourceDefinition, files: list[InputFile], tokenizer: Tokenizer) -> SupplyEstimate:
-    """Estimate what a whole source holds from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
-    file = sorted(files, key=lambda file: (file.size, file.path))[len(files) // 2]
-    sample: list[str] = []
-    sample_chars = text_chars = documents = 0
-    for _, text in DocumentReader(file, definition):
-        documents += 1
-        text_chars += len(text)
-        if sample_chars < PROBE_BYTES:
-            sample.append(text)
-            sample_chars += len(text)
-    if not sample_chars:
-        return SupplyEstimate(0, 0, f"probe of {file.path}")
-    tokens, _ = tokenizer.encode(sample)
-    times = sum(other.size for other in files) / file.size if file.size else 1.0
-    return SupplyEstimate(int(documents * times), int(len(tokens) * text_chars / sample_chars * times), f"probe of {file.path}")
 
 
 def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:

@@ -197,6 +197,7 @@ class PublishedSource(_Claim):
     tokens: Count | None = None
     percent: str | None = None
     removed_percent: str | None = None
+    copied_percent: str | None = None
 
 
 class PublishedClaims(_Claim):
@@ -205,6 +206,7 @@ class PublishedClaims(_Claim):
     documents: Count | None = None
     tokens: Count | None = None
     removed_percent: str | None = None
+    copied_percent: str | None = None
     sources: dict[str, PublishedSource] = Field(default_factory=dict)
 
 
@@ -232,7 +234,7 @@ class Claims(_Claim):
     @property
     def shares(self) -> list[int]:
         """Tokens in the stream by strand."""
-        return [source.realised_tokens for source in self.sources]
+        return [source.realised_tokens if self.shrinks else source.resolved_tokens for source in self.sources]
 
     @property
     def shrinks(self) -> bool:

@@ -164,4 +164,6 @@ def fit_of(claims: Claims, num_tokens: int) -> TrainerFit | None:
         return None
     budget = claims.recipe.get("budget")
     whole = not (claims.size.scale or claims.size.tokens)
-    return budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=num_tokens)
+    meant = sum(source.resolved_tokens for source in claims.sources if not source.insert and not source.copy_number)
+    quota_tokens = meant if claims.gaps else None
+    return budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=num_tokens, quota_tokens=quota_tokens)

@@ -25,6 +25,7 @@ from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
+from pipeline.inputs import DataFolders
 from tests.pipeline.input_files import json_lines, pack
 
 SUFFIXES = {"jsonl": "jsonl", "jsonl.gz": "json.gz", "jsonl.zst": "jsonl.zst", "parquet": "parquet"}
@@ -91,7 +92,8 @@ def make(recipe: Path, work: Path, data: Path, out: str = "out", store: str = "s
     loaded = load_recipe(str(recipe), more.pop("filters", None))
     executor = LocalExecutor(more.pop("workers", 1), more.pop("tasks", None))
     size = Size(more.pop("scale", None), more.pop("tokens", None))
-    return build(BuildRequest(loaded, work / out, work / store, data=data, size=size, executor=executor, **{**LAYOUT, **more}))
+    request = BuildRequest(loaded, work / out, work / store, DataFolders(data), size=size, executor=executor, **{**LAYOUT, **more})
+    return build(request)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
