@@ -52,10 +52,7 @@ class TableIndex:
 
 
 class Quotas:
-    """Every strand gives its resolved quota to the token, less what removed documents left of it, and the sum is the mix.
-
-    Under refill the copies of some of a source's documents take their part of its quota.
-    """
+    """Every strand gives its share of its quota to the token (`Claims.shares`), and the sum is the mix."""
 
     name = "quotas"
 
@@ -74,12 +71,9 @@ class Quotas:
 
     def result(self) -> Check:
         faults, claims = [], self._claims
-        copied = {source.name: tokens for source, tokens in zip(claims.sources, self.tokens, strict=True) if source.copy_number}
-        for source, tokens, documents in zip(claims.sources, self.tokens, self.documents, strict=True):
-            left = source.resolved_tokens
-            if not (source.copy_number or source.insert):
-                left -= source.dropped_tokens if claims.shrinks else copied.get(source.name, 0)
-            if left > source.resolved_tokens or not tokens == left == source.realised_tokens:
+        for source, share, tokens, documents in zip(claims.sources, claims.shares, self.tokens, self.documents, strict=True):
+            beside = source.copy_number or source.insert  # no quota that removed documents could leave gaps in
+            if share > source.resolved_tokens or (beside and share != source.resolved_tokens) or not tokens == share == source.realised_tokens:
                 said = f"quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
                 faults.append(f"{source.label}: {tokens:,} tokens counted, {said}")
             if documents != source.documents:
