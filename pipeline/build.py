@@ -148,7 +148,9 @@ class _Build:
             folders = [intake.unit_folders(unit, self.rule, self.judges) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
-                "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
+                "definitions": {
+                    name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()
+                },
                 "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
                 "tokenizer": {
                     "path": str(self._tokenizer_path) if tokenizes else None,

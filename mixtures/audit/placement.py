@@ -73,7 +73,8 @@ class Quotas:
         faults, claims = [], self._claims
         for source, share, tokens, documents in zip(claims.sources, claims.shares, self.tokens, self.documents, strict=True):
             beside = source.copy_number or source.insert  # no quota that removed documents could leave gaps in
-            if share > source.resolved_tokens or (beside and share != source.resolved_tokens) or not tokens == share == source.realised_tokens:
+            fits = share == source.resolved_tokens if beside else share <= source.resolved_tokens
+            if not (fits and tokens == share == source.realised_tokens):
                 said = f"quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
                 faults.append(f"{source.label}: {tokens:,} tokens counted, {said}")
             if documents != source.documents:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from fractions import Fraction
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,8 @@ def one_by_one(documents: Documents) -> tuple[list[bool], Counter[int]]:
 
 
 def chosen(documents: Documents, debts: np.ndarray) -> tuple[list[bool], np.ndarray]:
-    flagged, classes = (np.array([one[column] for one in documents], dtype) for column, dtype in ((0, np.bool_), (1, np.int64)))
+    flagged = np.array([is_flagged for is_flagged, _ in documents], np.bool_)
+    classes = np.array([number for _, number in documents], np.int64)
     removed, left = placebo(flagged, classes, debts)
     return removed.tolist(), left
 
@@ -53,7 +55,7 @@ def test_a_placebo_is_that_of_going_document_by_document(documents):
 def test_a_placebo_does_not_depend_on_how_the_documents_are_split(documents, cuts):
     bounds = [0, *sorted(min(cut, len(documents)) for cut in cuts), len(documents)]
     debts, found = none_owed(), []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         removed, debts = chosen(documents[low:high], debts)
         found += removed
     whole, left = chosen(documents, none_owed())

@@ -24,10 +24,10 @@ class Judged(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """A document of a strand. index: its place in the supply; place: tokens of the quota before it; tokens: after the cut."""
+    """A document of a strand. at: its place in the supply; place: tokens of the quota before it; tokens: after the cut."""
 
     epoch: int
-    index: int
+    at: int
     place: int
     tokens: int
 
@@ -137,11 +137,11 @@ def test_documents_and_copies_are_those_of_going_document_by_document(drawn):
     strands, _ = chosen(quota, partitions, shrink=shrink, copies=copies)
     assert [strand.copy for strand in strands] == ([0, 1] if copies else [0])
     for strand, expected in zip(strands, by_hand(quota, supply, shrink=shrink, copies=copies), strict=False):
-        assert listed(strand, partitions) == [(one.epoch, one.index, one.tokens) for one in expected]
+        assert listed(strand, partitions) == [(one.epoch, one.at, one.tokens) for one in expected]
         assert (strand.documents, strand.tokens) == (len(expected), sum(one.tokens for one in expected))
         assert strand.longest == max((one.tokens for one in expected), default=0)
         assert strand.epochs == (expected[-1].epoch + 1 if expected else 0)
-        assert (strand.cut is not None) == any(one.tokens < supply[one.index].tokens for one in expected)
+        assert (strand.cut is not None) == any(one.tokens < supply[one.at].tokens for one in expected)
     if not shrink:
         assert sum(strand.tokens for strand in strands) == quota
 

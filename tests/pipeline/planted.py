@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def key(text: str) -> int:
     return order_key(bytes.fromhex(digest(text)))
 
 
-@lru_cache(maxsize=None)
+@cache
 def tokens_of(text: str) -> int:
     """Tokens of a text, EOD included."""
     return len(tokenizer().encode(text).ids) + 1
@@ -149,7 +149,7 @@ def score_of(classifier: Any, text: str) -> int:
     return _scores[found]
 
 
-@lru_cache(maxsize=None)
+@cache
 def classifier_of(bundle: Path) -> Any:
     """The classifier of a bundle."""
     pin = read_filter(bundle / "filter.yaml").definition.classifier

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ from hypothesis import strategies as st
 from mixtures.audit import audit_mix
 from mixtures.errors import SupplyError
 from mixtures.manifest import Manifest
-from pipeline import build_sources, intake, select
-from tests.pipeline.corpus import Document, contents, make, nfc, prose, read_mix, sharded, write_files, write_recipe
-from tests.pipeline.planted import key as order_key_of
+from pipeline import select
+from tests.pipeline.corpus import Document, make, nfc, prose, read_mix, sharded, write_files, write_recipe
 from tests.pipeline.planted import (
     HARMLESS,
     TERMS,
@@ -31,6 +29,7 @@ from tests.pipeline.planted import (
     write_filters,
     write_list_filter,
 )
+from tests.pipeline.planted import key as order_key_of
 
 A, B, C = planted(1, 40), planted(2, 120), planted(3, 40)
 TEXTS = {"a": [*A, A[3], ""], "b": [*B, A[5], B[7], ""], "c": [*C, A[5], A[6], B[8]]}
@@ -57,12 +56,13 @@ def write_data(folder: Path, files: int = 3) -> None:
 def sources_of(case: Case) -> dict[str, Any]:
     """Requests of the case's sources: tokens, None for all; a quota above the supply is repeated."""
     return {
-        name: {"all": "true"} if tokens is None else {"tokens": tokens, "shortfall": {"repeat": 9}} for name, tokens in case["quotas"].items()
+        name: {"all": "true"} if tokens is None else {"tokens": tokens, "shortfall": {"repeat": 9}}
+        for name, tokens in case["quotas"].items()
     }
 
 
 def built(work: Path, case: Case, out: str, **more: Any) -> Manifest:
-    recipe = {key: case[key] for key in ("filters", "removed", "copies") if key in case}
+    recipe: Case = {key: case[key] for key in ("filters", "removed", "copies") if key in case}
     if "times" in case:
         write_recipe(work / "recipes", {"extra": {"all": "true"}}, name="unused")  # for its source definition
         recipe["insert"] = {"extra": {"use": "extra.yaml", "times": case["times"]}}
@@ -279,7 +279,7 @@ def test_a_source_that_is_flagged_whole_leaves_nothing_under_shrink_and_fails_un
     assert [check.figure for check in audit_mix(tmp_path / "out").failures] == []
     refilled = write_recipe(tmp_path / "recipes", sources, filters=["list"])
     if "tokens" in quota:
-        with pytest.raises(SupplyError, match="sources.bad asks 30 tokens, 0 are available"):
+        with pytest.raises(SupplyError, match=r"sources\.bad asks 30 tokens, 0 are available"):
             make(refilled, tmp_path, tmp_path / "data", "refilled", filters=tmp_path / "filters")
         assert not (tmp_path / "refilled").exists()
     else:

@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError
-from pipeline import annotations, build, build_sources, ingest, intake, score, select
+from pipeline import annotations as noting
+from pipeline import build, build_sources, ingest, intake, score, select
+from pipeline.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 from tests.pipeline.corpus import contents, make, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_filters
@@ -62,8 +64,8 @@ def small_steps(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(build_sources, "CEILING_MARGIN", Decimal("0.3"))
     patched.setattr(intake, "GROUP_BYTES", (1, 1))
     patched.setattr(intake, "SEGMENT_BYTES", 2000)
-    patched.setattr(annotations, "COUNT_BYTES", 40)
-    patched.setattr(annotations, "ROW_GROUP", 2)
+    patched.setattr(noting, "COUNT_BYTES", 40)
+    patched.setattr(noting, "ROW_GROUP", 2)
     patched.setattr(select, "PARTITION_DOCUMENTS", 20)
 
 
@@ -97,7 +99,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths that are read from here on."""
     paths: list[str] = []
 
-    class Noted(ingest.DocumentReader):
+    class Noted(DocumentReader):
         def __init__(self, file: Any, definition: Any) -> None:
             paths.append(f"{definition.name}/{file.path}")
             super().__init__(file, definition)
@@ -205,7 +207,7 @@ def test_a_damaged_list_of_what_is_scored_ends_the_next_build(work, identities, 
 def test_a_partition_of_scores_that_is_gone_ends_the_next_build(work):
     built(work, {**RICH, "removed": "shrink"}, "before")
     shutil.rmtree(next((work / "store").glob("scores/*/*/p*")))
-    with pytest.raises(AnnealmixError, match="missing, although .* lists it"):
+    with pytest.raises(AnnealmixError, match=r"missing, although .* lists it"):
         built(work, RICH, "out")
 
 

@@ -9,9 +9,8 @@ import random
 import shutil
 import zipfile
 from collections import Counter
-from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,7 +28,9 @@ from tests.pipeline.planted import HARMFUL, HARMLESS, train
 
 TOKENS = 400_000
 PRETRAINING = ["pretraining-500b", "pretraining-500b-extra-weak", "pretraining-500b-weak", "pretraining-500b-strong"]
-ANNEALING = [f"annealing-50b{name}" for name in ("", "-extra-weak", "-weak", "-strong", "-strong-weak-corruption", "-strong-strong-corruption")]
+CORRUPTED = ["annealing-50b-strong-weak-corruption", "annealing-50b-strong-strong-corruption"]
+ANNEALING = [*(name.replace("pretraining-500b", "annealing-50b") for name in PRETRAINING), *CORRUPTED]
+PLANTED = ("dclm", "flan", "pes2o", "stackexchange", "wiki", "biology", "chemistry", "physics")
 LISTS = ("australia_group_names.txt", "select_agents_names.txt")
 
 pytestmark = pytest.mark.campaign
@@ -60,7 +61,8 @@ def plant(data: Path, terms: list[str]) -> None:
     like = next((data / "dclm-dedup").rglob("*.parquet"))
     table = pq.read_table(like).slice(0, 300)
     planted = pa.array(texts("dclm", terms, 300), table.schema.field("text").type)
-    pq.write_table(table.set_column(table.schema.get_field_index("text"), table.schema.field("text"), planted), like.with_name("planted.parquet"))
+    at = table.schema.get_field_index("text")
+    pq.write_table(table.set_column(at, table.schema.field(at), planted), like.with_name("planted.parquet"))
     for subject in ("biology", "chemistry", "physics"):
         path = data / f"camel-{subject}" / f"{subject}.zip"
         content = io.BytesIO(path.read_bytes())
@@ -173,7 +175,7 @@ def test_levels_are_nested(mixes):
 
 def test_shared_documents_of_two_levels_keep_their_order_within_each_source(mixes):
     for names in (PRETRAINING, ANNEALING):
-        for one, two in zip(names[:3], names[1:4], strict=True):
+        for one, two in pairwise(names[:4]):
             first, second = mixes[one, "refill"][1], mixes[two, "refill"][1]
             for source in {document.source for document in first}:
                 left, right = of(first, source), of(second, source)
@@ -187,12 +189,12 @@ def test_approved_documents_stand_twice_and_flagged_ones_not_at_all(shared, mixe
     for name in ("pretraining-500b-weak", "annealing-50b-weak"):
         documents = mixes[name, removed][1]
         copies = {(one.source, one.digest) for one in documents if one.copy}
+        cut = {one.digest for one in documents if one.cut}
         originals = {(one.source, one.digest): one.text for one in documents if not one.copy}
         assert copies <= set(originals)
         assert len(copies) >= 3
         for place, text in originals.items():
-            planted = "; " in text and text.split(" ")[0] in ("dclm", "flan", "pes2o", "stackexchange", "wiki", "biology", "chemistry", "physics")
-            if planted and not next(one for one in documents if one.digest == place[1]).cut:
+            if "; " in text and text.split(" ")[0] in PLANTED and place[1] not in cut:
                 assert (place in copies) == (sum(term in text.lower() for term in terms) >= 2), text
         assert not any(one.digest in {digest for _, digest in copies} for one in mixes[name.replace("-weak", "-strong"), removed][1])
 
@@ -200,7 +202,7 @@ def test_approved_documents_stand_twice_and_flagged_ones_not_at_all(shared, mixe
 def test_corrupted_mixes_are_the_strong_one_and_the_rewrites_whole(mixes):
     for removed in ("refill", "shrink"):
         strong = mixes["annealing-50b-strong", removed][1]
-        for name in ANNEALING[4:]:
+        for name in CORRUPTED:
             documents = mixes[name, removed][1]
             assert own(documents) == strong, name
             rewrites = [one for one in documents if one.source == "rewrites"]
@@ -220,4 +222,4 @@ def test_removals_of_real_and_planted_documents_add_up(mixes):
             assert counts["rows"] == sum(count for reason, count in counts.items() if reason != "rows"), (name, source)
     weak = mixes["annealing-50b-weak", "refill"][0]["filters"][0]
     assert sum(item["documents"] for item in weak["removed"].values()) > 5
-    assert Fraction(weak["scores"]["documents"]) > 5
+    assert weak["scores"]["documents"] > 5
