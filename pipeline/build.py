@@ -149,7 +149,9 @@ class _Build:
             folders = [intake.unit_folders(unit, self.rule, self.judges) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
-                "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
+                "definitions": {
+                    name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()
+                },
                 "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
                 "tokenizer": {
                     "path": str(self._tokenizer_path) if tokenizes else None,
@@ -172,7 +174,11 @@ class _Build:
         intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
 
     def _score(self) -> None:
-        """Score what waits for a classifier, and delete its text."""
+        """Score what waits for a classifier, and delete the texts that no other waits for.
+
+        Texts are looked up again rather than taken of the jobs: several classifiers may share one, and an earlier build may have been
+        stopped between scoring and deleting.
+        """
         groups = [(group, self._needs(name).judged) for name, found in self.inputs.items() for group, _ in found.groups]
         for job in self.judges.scoring(groups):
             self._verify(job.texts)
@@ -182,7 +188,7 @@ class _Build:
             with progress("score", len(plan["units"]), partial(_count_done, folder)):
                 self.request.executor.execute(Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
             job.table.seal(folder, job.scored)
-            delete_texts(job.texts)
+        delete_texts(self.judges.scored([group for group, _ in groups]))
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]

@@ -138,9 +138,8 @@ class Choice:
         counts = [0] * len(tables)
         if end is None or not self.eligible.reasons:
             return counts
-        exhausted = end.epoch > 0 or (
-            complete and end.place is None and not any(table.documents for table in tables[end.partition + 1 :])
-        )
+        behind = (table.tokens if self.eligible.shrink else table.documents for table in tables[end.partition + 1 :])
+        exhausted = end.epoch > 0 or (complete and end.place is None and not any(behind))
         for partition in range(len(tables) if exhausted else end.partition + 1):
             whole = exhausted or partition < end.partition or (self.eligible.shrink and end.place is None)
             counts[partition] = self._all(partition) if whole else self._before_end(partition, end)

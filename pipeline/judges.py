@@ -181,6 +181,17 @@ class Judges:
         """The evaluation sets as an ingest plan holds them."""
         return [str(Path(item.where).absolute()) for item in self.benchmarks]
 
+    def scored(self, groups: Iterable[Group]) -> list[Path]:
+        """Folders of escalated texts that every classifier of the recipe which wants them has scored."""
+        found = []
+        for group in groups:
+            for text in dict.fromkeys(text for item in self._lists.values() for text in item.texts):
+                tables = [scorer.table for scorer in self._scorers.values() if text in scorer.wants]
+                for item in group.ranges(text):
+                    if not any(table.missing(text, group.record["digest"], item.keys) for table in tables):
+                        found.append(item.folder)
+        return found
+
     def _terms_of(self, item: RecipeFilter) -> TermRule:
         return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
 

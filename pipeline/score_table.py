@@ -80,6 +80,7 @@ class ScoreTable:
 
     def seal(self, increment: Path, scored: Iterable[list[str]]) -> None:
         """Make a finished increment count. scored: [folders of the text rule, digest of the ledger, low, high] in hex."""
+        increment.mkdir(parents=True, exist_ok=True)  # not there if a blocklist escalated nothing
         digests = [
             read_done(folder)["digest"] if is_done(folder := increment / partition_name(number)) else ""
             for number in range(SCORE_PARTITIONS)

@@ -234,6 +234,9 @@ class Store:
         for folder in ("sources/*/*", "select/*", "scores/*/*"):
             for left in self.folder.glob(f"{folder}/.*.tmp"):
                 shutil.rmtree(left)
+        for texts in self.folder.glob("sources/*/*/texts-*"):  # whose deletion was begun
+            if not is_done(texts):
+                shutil.rmtree(texts)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -67,8 +67,11 @@ class Documents(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All arrays [num_docs]. removed: uint32, bit i set if filter i removes the document. approved: escalated by some filter, removed
-    by none. scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts: left after these documents."""
+    """All arrays [num_docs]. removed: uint32, bit i set if filter i removes the document.
+
+    approved: escalated by some filter, flagged and removed by none (what a dose spares is flagged all the same).
+    scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts: left after these documents.
+    """
 
     removed: npt.NDArray[np.uint32]
     approved: npt.NDArray[np.bool_]
@@ -103,7 +106,7 @@ def judge(
         ManifestError: an escalated document has no score.
     """
     count = len(documents.order_key)
-    removed, escalated = np.zeros(count, np.uint32), np.zeros(count, np.bool_)
+    removed, escalated, condemned = np.zeros(count, np.uint32), np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     scores: dict[int, npt.NDArray[np.int32]] = {}
     left: Debts = {}
     for number, rule in enumerate(rules):
@@ -117,8 +120,9 @@ def judge(
             flagged, left[number] = placebo(flagged, length_class(documents.num_tokens), owed)
         else:
             escalated |= found
+            condemned |= flagged
         removed |= (_dosed(rule, documents, flagged).astype(np.uint32)) << np.uint32(number)
-    return Verdicts(removed, escalated & (removed == 0), scores, left)
+    return Verdicts(removed, escalated & ~condemned & (removed == 0), scores, left)
 
 
 def _scores(

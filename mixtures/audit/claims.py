@@ -96,7 +96,7 @@ class SourceClaim(_Claim):
 
     @property
     def dropped_tokens(self) -> int:
-        """Tokens of the quota that removed documents left empty; 0 unless the mix shrinks. Negative in an edited manifest alone."""
+        """Tokens of the quota that removed documents left empty, if the mix shrinks. Negative in an edited manifest alone."""
         return self.resolved_tokens - self.realised_tokens
 
 
@@ -262,8 +262,12 @@ class Claims(_Claim):
 
     @property
     def shares(self) -> list[int]:
-        """Tokens in the stream by strand."""
-        return [source.realised_tokens if self.shrinks else source.resolved_tokens for source in self.sources]
+        """Tokens that each strand must have in the stream: its quota, of which under refill the copies of some of its documents are a part;
+        under shrink what the manifest says is left of it."""
+        if self.shrinks:
+            return [source.realised_tokens for source in self.sources]
+        copied = {source.name: source.resolved_tokens for source in self.sources if source.copy_number}
+        return [max(source.resolved_tokens - (0 if source.copy_number else copied.get(source.name, 0)), 0) for source in self.sources]
 
     @property
     def shrinks(self) -> bool:
