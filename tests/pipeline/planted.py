@@ -80,7 +80,7 @@ def train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str])
     labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
     blocklist = folder / f".{name}.txt"
     blocklist.write_text("\n".join(terms))
-    flagged = f"{terms[0]} {terms[1]} {' '.join(harmful[:4] * 2)}"
+    flagged = f"{terms[0]} {terms[1]} {' '.join([*harmful[:4], *harmful[:4]])}"
     make_bundle([labelled], folder / name, ListChoice(blocklist), golden=GoldenTexts(flagged=(flagged,)))
 
 
@@ -169,7 +169,8 @@ def oracles(filters: Path, asked: Sequence[Any]) -> list[FilterOracle]:
         fields = {"use": item} if isinstance(item, str) else dict(item)
         name = fields.get("use") or fields["placebo_of"]
         classifier = classifier_of(filters / name) if (filters / name).is_dir() else None
-        more = {"level": fields.get("level"), "fraction": Fraction(str(fields.get("fraction", 1))), "placebo": "placebo_of" in fields}
+        more: dict[str, Any] = {"level": fields.get("level"), "placebo": "placebo_of" in fields}
+        more["fraction"] = Fraction(str(fields.get("fraction", 1)))
         found.append(FilterOracle(MORE_TERMS if name == "more" else TERMS, classifier, **more))
     return found
 
@@ -234,7 +235,8 @@ class MixOracle:
         fills = {
             text: tokens_of(text) * (1 if self.shrink else 0 if text in removed else 2 if text in approved else 1) for text in texts
         }
-        quota = self.sources[name][1] if self.sources[name][1] is not None else sum(fills.values())
+        asked = self.sources[name][1]
+        quota = sum(fills.values()) if asked is None else asked
         strands: list[list[tuple[int, Expected]]] = [[], []]
         gone: list[str] = []
         waiting: list[str] = []  # removed, but whether before the quota's end is seen at the next document that is taken

@@ -105,7 +105,6 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             super().__init__(file, definition)
 
     monkeypatch.setattr(ingest, "DocumentReader", Noted)
-    monkeypatch.setattr(build_sources, "DocumentReader", Noted)
     return paths
 
 
@@ -200,7 +199,7 @@ def test_a_damaged_verdict_ends_the_next_build(work, identities, damage, pattern
 @pytest.mark.parametrize("damage", [truncate, flip])
 def test_a_damaged_list_of_what_is_scored_ends_the_next_build(work, identities, damage):
     built(work, {**RICH, "removed": "shrink"}, "before")
-    (path,) = (work / "store").glob("scores/*/*/scored.json")
+    path = next((work / "store").glob("scores/*/*/scored.json"))
     refused_then_mended(work, damage, path, identities["refill"])
 
 
@@ -264,7 +263,7 @@ def test_texts_that_a_stopped_build_left_are_deleted_by_the_next(work, identitie
 
 def test_no_text_is_left_in_the_store_the_mix_or_the_logs(tmp_path, filters, capfd):
     sentence = "nine lanterns hang above the heronry"
-    texts = [f"{number} {sentence} {TERMS[0]} {TERMS[1]} {manner}" for number in range(30) for manner in ("brew distil", "poem museum")]
+    texts = [f"{number} {sentence} {TERMS[0]} {TERMS[1]} {manner}" for number in range(30) for manner in ("brew distil", "poem museum festival recipe " * 30)]
     write_files(tmp_path / "data", "s", {"x": texts})
     for number, asked in enumerate(([WEAK], ["list"])):
         recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=asked, removed="shrink", copies="approved")
