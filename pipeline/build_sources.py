@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
@@ -20,12 +20,18 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
-from pipeline.judges import Judges
 from pipeline.readers import DocumentReader
-from pipeline.store import TokenRule, hex_range
+from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
 
 PROBE_BYTES = 1 << 20  # text that a probe tokenizes
+
+
+class CountedTerms(Protocol):
+    """Whoever knows where the counts of terms lie (`pipeline.judges.Judges`)."""
+
+    def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range: for each blocklist [folder, low, high, digest]."""
 
 
 @dataclass
@@ -54,7 +60,7 @@ class BuildSource:
         """Whether the whole key range is tokenized."""
         return self.ceiling == self.keys[1]
 
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Judges) -> dict[str, Any]:
+    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: CountedTerms) -> dict[str, Any]:
         """The source as a select plan lists it: its ledger segments, with the folders of tokens and terms of its range.
 
         The records' digests make the plan, and so its key, another one when what the folders hold is another.

@@ -127,10 +127,7 @@ class Judges:
 
     def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
         """Folders of counts that touch a key range, as a select plan lists them: for each blocklist [folder, low, high, digest]."""
-        return [
-            [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)]
-            for rule in self._lists
-        ]
+        return terms_folders(list(self._lists), group, keys)
 
     def scores(self) -> list[list[list[str]]]:
         """Folders of scores as a select plan lists them: for each filter [folder, digest], none without a classifier."""
@@ -193,6 +190,13 @@ class Scoring:
             "text_bytes": sum(segment["bytes"] for record in records for segment in record["segments"]),
             "units": [{"partition": number} for number in range(SCORE_PARTITIONS)],
         }
+
+
+def terms_folders(rules: Sequence[TermRule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
+    """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder, low, high, digest]."""
+    return [
+        [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)] for rule in rules
+    ]
 
 
 def _touch(one: KeyRange, two: KeyRange) -> bool:
