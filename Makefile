@@ -114,7 +114,7 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
-	printf '%s\n' 'transformers>=5.0' safetensors fasttext-community==0.11.9 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/models.in
+	printf '%s\n' 'transformers>=5.0' safetensors fasttext-community==0.11.9 fasteners ftfy pyahocorasick regex 'spacy>=3.8' 'tldextract>=5.1,<6' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/models.in
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-models.lock .venv-lock/models.in
 	@set -e; head_of() { printf '# %s\n' "$$@" > .venv-lock/head; cat .venv-lock/head "$$file" > .venv-lock/whole; cp .venv-lock/whole "$$file"; }; \
 	file=requirements.lock; head_of \
@@ -124,7 +124,7 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	  'What `make test-readers` adds to requirements.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
 	file=requirements-models.lock; head_of \
-	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, and what torch needs but for CUDA. Made by `make lock`.' \
+	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, the extra quality, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'
 
 clean: ## remove what make made

@@ -91,6 +91,12 @@ def describe(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:76]}...{text[-1]}"
 
 
+def plain_decimal(number: Decimal) -> str:
+    """Write 0.10 and 0.1 alike."""
+    text = format(number, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 _INTEGER = re.compile(r"0|[1-9][0-9]{0,2}(_[0-9]{3})+|[1-9][0-9]*")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]*)(\.[0-9]+)?")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")

@@ -51,6 +51,35 @@ def digest_columns(raw: bytes | bytearray | memoryview | npt.NDArray[np.uint8]) 
     return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 2)
 
 
+class DigestSet:
+    """Digests to look for.
+
+    Args:
+        digests: uint64 [num, 2] as `digest_columns` makes them, in ascending order.
+
+    Raises:
+        ValueError: they are not in order, so that searching would miss some.
+    """
+
+    def __init__(self, digests: npt.NDArray[np.uint64]) -> None:
+        # one array a column, since a search copies what is not contiguous
+        self._high, self._low = (np.ascontiguousarray(digests[:, column]) for column in (0, 1))
+        rises = self._high[1:] > self._high[:-1]
+        if not (rises | ((self._high[1:] == self._high[:-1]) & (self._low[1:] >= self._low[:-1]))).all():
+            raise ValueError(f"{len(digests)} digests that are not in ascending order")
+
+    def __len__(self) -> int:
+        return len(self._high)
+
+    def holds(self, digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which of these digests, uint64 [num_docs, 2], are in the set: bool [num_docs]."""
+        first, last = (np.searchsorted(self._high, digests[:, 0], side) for side in ("left", "right"))
+        found = np.zeros(len(digests), np.bool_)
+        for at in np.flatnonzero(last > first).tolist():  # almost always those that are in the set
+            found[at] = bool((self._low[first[at] : last[at]] == digests[at, 1]).any())
+        return found
+
+
 def key_bound(share: Decimal) -> int:
     """Turn an exact decimal share of the key space into a key: ceil(share * 2^64), so that ranges that touch never overlap."""
     bound = Fraction(share) * KEY_SPACE

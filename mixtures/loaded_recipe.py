@@ -9,7 +9,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mixtures.fields import plain_decimal as _plain_decimal
 from mixtures.filter_request import RecipeFilter
+from mixtures.quality import canonical_quality, reading_name
 from mixtures.recipe_model import Recipe
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
@@ -33,6 +35,11 @@ class LoadedRecipe:
     def data(self) -> Path | None:
         """The recipe's own data folder, if it has one."""
         return self.file.parent / self.recipe.data if self.recipe.data else None
+
+    def reading(self, source: str) -> str:
+        """Names what a source's definition gives under its quality steps; sources of one reading have the same documents."""
+        request = self.recipe.sources.get(source)
+        return reading_name(self.definitions[source].name, request.quality if request else ())
 
     def canonical(self) -> dict[str, Any]:
         """What the recipe asks, as dicts, lists, integers and strings.
@@ -77,7 +84,9 @@ class LoadedRecipe:
         return {**amount, "shortfall": rule or "error"}
 
     def _place(self, name: str) -> dict[str, Any]:
-        return {"keys": [_plain_decimal(bound) for bound in self.recipe.sources[name].keys], "definition": self._definition(name)}
+        request = self.recipe.sources[name]
+        place: dict[str, Any] = {"keys": [_plain_decimal(bound) for bound in request.keys], "definition": self._definition(name)}
+        return {**place, "quality": canonical_quality(request.quality)} if request.quality else place
 
     def _definition(self, name: str) -> dict[str, Any]:
         definition = self.definitions[name]
@@ -86,9 +95,3 @@ class LoadedRecipe:
 
     def _taken(self) -> list[dict[str, Any]]:
         return [self._place(name) for name in self.recipe.sources]
-
-
-def _plain_decimal(number: Decimal) -> str:
-    """Write 0.10 and 0.1 alike."""
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -14,6 +14,7 @@ from typing import Any
 
 from mixtures.errors import SupplyError
 from mixtures.keys import KEY_SPACE
+from mixtures.quality import Quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas
 from mixtures.recipe import LoadedRecipe
 from mixtures.trainers import TrainerFit, trainer_fit
@@ -29,6 +30,11 @@ LEDGER_BYTES_A_DOCUMENT = 32
 SELECT_BYTES_A_DOCUMENT = 48
 MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
 INGEST_WORKER_BYTES = 1_500_000_000
+
+# Text that a quality step takes in a second, on the same machine. The first four split words, which is nearly all of their time and is
+# shared by those that see the same text. language and url are not measured: both are far faster than these.
+WORD_STEP_BYTES_A_SECOND = {"gopher-quality": 230_000, "gopher-repetition": 180_000, "c4-quality": 260_000, "fineweb-quality": 310_000}
+STEP_BYTES_A_SECOND = {"ftfy": 2_300_000, "pii": 5_000_000, "regex": 35_000_000, "symbol-lines-remover": 57_000_000}
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def make_plan(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEst
         "total_tokens": total,
         "sources": rows,
         "shortages": shortages,
-        "notes": _notes(rows),
+        "notes": [*_notes(rows), *_quality_notes(recipe, supplies)],
         "resources": _resources(recipe, rows, supplies, total),
         "trainer_fit": fit_json(budget_fit(recipe.canonical().get("budget"), whole=size == Size(), num_tokens=total)) if total else {},
     }
@@ -132,24 +138,45 @@ def _notes(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return notes
 
 
+def _quality_notes(recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate]) -> list[str]:
+    return [
+        f"sources.{name}: its published supply counts what the quality steps will drop; a probe (--data) leaves that out"
+        for name, request in recipe.recipe.sources.items()
+        if request.quality and name in supplies and supplies[name].basis == "published"
+    ]
+
+
+def _quality_seconds(steps: Quality, text_bytes: int) -> int:
+    """Estimated core time of a source's quality steps."""
+    names = [step.name for step in steps]
+    words = max((Fraction(1, WORD_STEP_BYTES_A_SECOND[name]) for name in names if name in WORD_STEP_BYTES_A_SECOND), default=Fraction(0))
+    others = sum((Fraction(1, STEP_BYTES_A_SECOND[name]) for name in names if name in STEP_BYTES_A_SECOND), Fraction(0))
+    return int(text_bytes * (words + others))
+
+
 def _resources(
     recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], supplies: Mapping[str, SupplyEstimate], total: int
 ) -> dict[str, int]:
-    """Estimated disk, memory and core time: bytes and seconds. Each definition is read once, however many sources use it."""
-    by_definition = {recipe.definitions[name].name: supply for name, supply in supplies.items() if name in recipe.definitions}
-    text_bytes = int(sum(supply.tokens for supply in by_definition.values()) * TEXT_BYTES_A_TOKEN)
+    """Estimated disk, memory and core time: bytes and seconds.
+
+    A definition is read once under the same quality steps, however many sources use it.
+    """
+    readings = {recipe.reading(name): (supply, recipe.recipe.sources[name].quality) for name, supply in supplies.items() if name in rows}
+    text_bytes = int(sum(supply.tokens for supply, _ in readings.values()) * TEXT_BYTES_A_TOKEN)
     tokenized = documents = 0
     for row in rows.values():
         share = Fraction(row["tokenized_share_estimated"])
         tokenized += int((row["supply_tokens_estimated"] or row["resolved_tokens"]) * share)
         documents += int((row["supply_documents_estimated"] or 0) * share)
     token_bytes = recipe.tokenizer.dtype.itemsize
-    ledger = sum(supply.documents for supply in by_definition.values()) * LEDGER_BYTES_A_DOCUMENT
+    ledger = sum(supply.documents for supply, _ in readings.values()) * LEDGER_BYTES_A_DOCUMENT
     seconds = {
         "read": text_bytes // READ_BYTES_A_SECOND,
         "tokenize": int(tokenized * TEXT_BYTES_A_TOKEN) // TOKENIZE_BYTES_A_SECOND,
         "write": total // WRITE_TOKENS_A_SECOND,
     }
+    if any(steps for _, steps in readings.values()):
+        seconds["quality"] = sum(_quality_seconds(steps, int(supply.tokens * TEXT_BYTES_A_TOKEN)) for supply, steps in readings.values())
     return {
         "text_bytes": text_bytes,
         "store_bytes": tokenized * token_bytes + ledger + documents * (SELECT_BYTES_A_DOCUMENT + 12),

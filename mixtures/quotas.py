@@ -122,7 +122,7 @@ def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], ins
             f"ask {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
-    seats, rest = seats - inserted, rest - inserted / scale
+    seats, rest = seats - inserted, rest - (inserted / scale if inserted else 0)
     if rest < 0 or seats < 0:
         raise SupplyError(f"{recipe.name}: inserts hold {inserted:,} tokens, more than weighted sources share; let them be on_top: true")
     if recipe.budget:

@@ -15,6 +15,7 @@ from mixtures import recipe_checks
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
 from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
+from mixtures.quality import Quality
 
 
 class Budget(Checked):
@@ -92,6 +93,7 @@ class SourceRequest(Checked):
     use: the source definition, by shipped name or by file (relative to the recipe).
     tokens, weight, all: exactly one: a fixed quota; a share of what fixed quotas leave; everything.
     keys: the half-open share of the key space that is taken, as exact decimals.
+    quality: filters and formatters that each document goes through when it is read, in order (`mixtures.quality`).
     """
 
     use: Reference
@@ -100,6 +102,7 @@ class SourceRequest(Checked):
     all: Flag = False
     keys: Annotated[tuple[Exact, ...], AfterValidator(_key_range)] = (Decimal(0), Decimal(1))
     shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
+    quality: Quality = ()
 
     @property
     def key_range(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from mixtures.errors import RecipeError
 from mixtures.fields import CROSS_FAULT, Location, describe
@@ -167,13 +168,18 @@ def _keys_at(annotation: Any, location: Location) -> list[str]:
     for part in location:
         annotation = _inner(annotation, part)
     annotation = _plain(annotation)
-    return list(annotation.model_fields) if _is_model(annotation) else []
+    return list(_fields(annotation)) if _is_model(annotation) else []
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a model by the names that a file gives them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _inner(annotation: Any, part: str | int) -> Any:
     annotation = _plain(annotation)
     if _is_model(annotation):
-        field = annotation.model_fields.get(part)
+        field = _fields(annotation).get(str(part))
         return field.annotation if field else None
     arguments = get_args(annotation)
     if isinstance(part, int):

@@ -15,7 +15,7 @@ stripped, normalised or searched: a literal `<|endoftext|>` stays text here, and
 Punctuation is what Unicode calls so (categories P*) and the ASCII signs of `string.punctuation` (`$+<=>^`|~` are symbols in
 Unicode, and end Flan's inputs all the same).
 
-A row that cannot become a text raises `BadRecord` with one of these reasons (the readers add the last four):
+A row that cannot become a text raises `BadRecord` with one of these reasons (the readers add json to too-large, quality steps the last):
 
 | reason | the row |
 |---|---|
@@ -27,6 +27,7 @@ A row that cannot become a text raises `BadRecord` with one of these reasons (th
 | utf8 | is not UTF-8 |
 | not-an-object | is JSON, but no object |
 | too-large | is larger than `ReadLimits` allows |
+| quality | has a text that a quality step of the recipe cannot judge (`pipeline.quality`) |
 
 Sources: the layouts and joints that facts of the published mixes state (arXiv 2508.06601 and its scripts; the cards of the corpora).
 """
@@ -45,7 +46,7 @@ from mixtures.source import SourceDefinition
 AdaptRow = Callable[[Mapping[str, Any]], str]
 SelectRow = Callable[[Mapping[str, Any]], bool]
 
-REASONS = ("missing-field", "null-field", "number", "not-text", "json", "utf8", "not-an-object", "too-large")
+REASONS = ("missing-field", "null-field", "number", "not-text", "json", "utf8", "not-an-object", "too-large", "quality")
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("text",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
 from mixtures.plan import fit_json
@@ -105,12 +106,21 @@ def verdict(checks: Sequence[Check]) -> str:
     return f"audit FAILED: {len(failed):,} of {plural(len(checks), 'check')}: {', '.join(failed)}"
 
 
-def show(audit: AuditReport, more: Sequence[Check] = ()) -> None:
-    """Print an audit to stderr. more: checks that were made beside it, such as those of `--against`."""
+def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of what a filter says of each source. figures: of `pipeline.filter_audit.FilterAudit`."""
+    names = ("documents", "one_below", "escalated", "approved", "flagged", "flagged_tokens")
+    columns = ["source", "documents", "one term below", "escalated", "of these approved", "flagged", "flagged tokens"]
+    return columns, [[source, *(f"{counts[name]:,}" for name in names)] for source, counts in figures["sources"].items()]
+
+
+def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mapping[str, Any]] = ()) -> None:
+    """Print an audit to stderr. more: checks that were made beside it, such as those of `--against`; filters: figures of `--filter`."""
     checks = [*audit.checks, *more]
     if audit.sources:
         report.table(f"{audit.name}: {audit.path}", *source_table(audit))
         report.table("rows of each source, by what became of them", *removal_table(audit))
+    for figures in filters:
+        report.table(f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures))
     report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
     if audit.fit is not None:
         report.fit_table(fit_json(audit.fit))

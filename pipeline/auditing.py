@@ -1,31 +1,37 @@
-"""`annealmix audit`: recount a mix, compare it with others, print what was found."""
+"""`annealmix audit`: recount a mix, compare it with others, judge its documents with filters, print what was found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
 from mixtures.errors import AuditFailed, RecipeError
 from pipeline import audit_report, report
+from pipeline.filter_audit import FilterAudit, FilterOptions, audit_filters
 
 
-def run(mix: Path, others: Sequence[Path], *, full: bool, as_json: bool) -> int:
+def run(mix: Path, others: Sequence[Path], *, full: bool, as_json: bool, options: FilterOptions) -> int:
     """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
 
     Returns:
         The exit code: 0, or 3 when a check fails.
 
     Raises:
-        RecipeError: there is nothing to audit. ManifestError: the manifest is not what its digest says.
+        RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the manifest is not what its digest says.
+        Else as `audit_filters`.
     """
+    if not options.filters:
+        options.require_filters()
     audit = _audit(mix, others, full)
+    judged = audit_filters(mix if mix.is_dir() else _prefix(mix), options) if options.filters else FilterAudit()
+    audit = replace(audit, checks=(*audit.checks, *judged.checks))
     more = audit_against(mix, list(others)) if others else []
     if as_json:
-        report.result({**audit.as_json(), "against": [asdict(check) for check in more]})
+        report.result({**audit.as_json(), "against": [asdict(check) for check in more], "filters": judged.filters})
     else:
-        audit_report.show(audit, more)
+        audit_report.show(audit, more, judged.filters)
     return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
 
 
@@ -33,13 +39,17 @@ def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
     if mix.is_dir():
         with _Hashing() as hashing:
             return audit_mix(mix, full, hashing.update)
-    prefix = mix.with_suffix("") if mix.suffix in (".bin", ".idx") else mix
+    prefix = _prefix(mix)
     if not prefix.with_name(f"{prefix.name}.bin").is_file():
         raise RecipeError(f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx")
     if others:
         raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the folder of a mix")
     with _Hashing() as hashing:
         return audit_bare(prefix, progress=hashing.update)
+
+
+def _prefix(mix: Path) -> Path:
+    return mix.with_suffix("") if mix.suffix in (".bin", ".idx") else mix
 
 
 class _Hashing:

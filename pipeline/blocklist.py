@@ -4,7 +4,7 @@
           -> Aho-Corasick automaton over the spans -> distinct (document, term) pairs -> counts
 
 Normalising looks at no character that it need not look at. ASCII is folded by one `bytes.translate`; in mode `words` each run of
-other characters is then folded by the reference (`fold_words`), once for all its places, since few runs make most of a text's;
+other characters is then folded by the reference, once for all its places (`pipeline.word_folding`);
 in mode `published` a document goes through `str.lower` only if that changes one of its characters outside ASCII.
 
 The automaton is ahocorasick-rs, a wrapper of the `aho-corasick` crate (overlapping search over bytes). In mode `words` terms and
@@ -16,7 +16,7 @@ four words, on one core: see `tests/benchmarks/bench_blocklist.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -24,24 +24,17 @@ import numpy.typing as npt
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from mixtures.blocklist import BlocklistRule, Mode
-from mixtures.word_characters import fold_words, leads_with_combining
 from pipeline.blocklist_prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
+from pipeline.word_folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
 
 Hits = tuple[I64, I64]
 
-# Columns of keys of one batch stay in a core's cache. A document above it is a batch of its own.
-BATCH_CHARS = 1 << 18
-# Runs outside ASCII that are remembered; longer ones (text in another script) hardly come again.
-MEMORY_RUNS = 1 << 16
-MEMORY_BYTES = 64
 SATURATED = 65_535
 
 # The compact automaton has a tenth of the table's memory. It reads spans, which are few; short terms are looked for everywhere.
 _COMPACT, _TABLE = Implementation.ContiguousNFA, Implementation.DFA
 _ASCII = bytes(range(128))
 _LOWER = bytes(range(256)).lower()
-# Letters, digits and bytes of other characters stay; all else of ASCII separates words. NUL becomes free for the mark.
-_SPACED = bytes(byte if byte >= 128 or chr(byte).isalnum() else 32 for byte in _LOWER)
 _WORD_MARK = 0
 _BYTE_MARK = 0xFF  # never part of UTF-8
 
@@ -68,7 +61,7 @@ class Blocklist:
     def count(self, texts: Sequence[str]) -> npt.NDArray[np.uint16]:
         """The number of distinct terms in each text: uint16 [num_docs], 65,535 where there are more."""
         counts = np.zeros(len(texts), np.uint16)
-        for first, last in _batches(texts):
+        for first, last in batches(texts):
             documents, _ = self._distinct(texts[first:last])
             found = np.bincount(documents, minlength=last - first)
             counts[first:last] = np.minimum(found, SATURATED)
@@ -92,52 +85,17 @@ class _Words:
     def __init__(self, needles: Sequence[bytes]) -> None:
         self._prefilter = WordPairs(needles)
         self._automaton = BytesAhoCorasick([b" " + needle + b" " for needle in needles], implementation=_COMPACT)
-        self._folded: dict[bytes, bytes | None] = {}
+        self._runs = FoldedRuns()
 
     def hits(self, texts: Sequence[str]) -> Hits:
-        documents = [_utf8(text).translate(_SPACED) for text in texts]
+        documents = [to_utf8(text).translate(SPACED) for text in texts]
         buffer = b" " + b" \0 ".join(documents) + b" \0" + END
         if not all(text.isascii() for text in texts):
-            buffer = b"".join(self._pieces(buffer))
+            buffer = self._runs.fold(buffer)
         lows, highs = self._prefilter.spans(buffer, _WORD_MARK)
         marks = np.flatnonzero(np.frombuffer(buffer, np.uint8) == _WORD_MARK)
         spans = [b" ".join(buffer[low:high].split()) for low, high in zip(lows.tolist(), highs.tolist(), strict=True)]
         return _search(self._automaton, spans, b" \0 ", np.searchsorted(marks, lows))
-
-    def _pieces(self, buffer: bytes) -> Iterator[bytes]:
-        """The buffer with all that is not ASCII folded, run by run."""
-        high = np.frombuffer(buffer, np.uint8) >= 128
-        edges = (np.flatnonzero(high[1:] != high[:-1]) + 1).tolist()
-        written = 0
-        for start, end in zip(edges[0::2], edges[1::2], strict=True):
-            if start < written:  # folded already, with the word in which an earlier run stands
-                continue
-            run = buffer[start:end]
-            folded = self._folded[run] if run in self._folded else self._remember(run)
-            if folded is None:
-                start, end = max(written, buffer.rfind(b" ", 0, start) + 1), buffer.find(b" ", end)
-                folded = fold_words(_text(buffer[start:end])).encode()
-            yield buffer[written:start]
-            yield folded
-            written = end
-        yield buffer[written:]
-
-    def _remember(self, run: bytes) -> bytes | None:
-        folded = _folded_run(_text(run))
-        if len(run) <= MEMORY_BYTES:
-            if len(self._folded) >= MEMORY_RUNS:
-                self._folded.clear()
-            self._folded[run] = folded
-        return folded
-
-
-def _folded_run(run: str) -> bytes | None:
-    """A run of characters outside ASCII as it stands in a folded document, separators as spaces; None: it needs its word.
-
-    ASCII letters and digits compose with nothing before them, and with what comes after only if that is a combining character.
-    So a run between ASCII characters stands for itself, unless it leads with one.
-    """
-    return None if leads_with_combining(run) else fold_words(f"x{run}x").encode()[1:-1]
 
 
 class _Published:
@@ -182,30 +140,9 @@ def _search(
 
 def _lowered(text: str) -> bytes:
     """`text.lower()` in UTF-8. Where no character outside ASCII has another lower case, only ASCII needs to be lowered."""
-    content = _utf8(text)
+    content = to_utf8(text)
     if not text.isascii():
-        others = _text(content.translate(None, _ASCII))
+        others = from_utf8(content.translate(None, _ASCII))
         if others.lower() != others:
-            return _utf8(text.lower())
+            return to_utf8(text.lower())
     return content.translate(_LOWER)
-
-
-def _text(content: bytes) -> str:
-    return content.decode("utf-8", "surrogatepass")
-
-
-def _utf8(text: str) -> bytes:
-    """UTF-8 of any string. A lone surrogate becomes bytes that no term holds."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _batches(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Index ranges of about BATCH_CHARS characters that cover the texts."""
-    first = size = 0
-    for index, text in enumerate(texts):
-        if size and size + len(text) > BATCH_CHARS:
-            yield first, index
-            first, size = index, 0
-        size += len(text)
-    if first < len(texts):
-        yield first, len(texts)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from mixtures import manifest as manifests
 from mixtures.errors import RecipeError
+from mixtures.quality import canonical_quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe import LoadedRecipe
 from mixtures.shipped import shown
@@ -32,6 +33,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
+from pipeline.quality import open_steps
 from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
@@ -79,7 +81,11 @@ def build(request: BuildRequest) -> manifests.Manifest:
 
 
 class _Build:
-    """The state of one build. inputs: what each definition's files are now; trusted: store folders that this build wrote or verified."""
+    """The state of one build.
+
+    inputs: what the files of each reading (a definition under its quality steps) are now; trusted: store folders that this build
+    wrote or verified.
+    """
 
     def __init__(self, request: BuildRequest, store: Store) -> None:
         self.request, self.store = request, store
@@ -93,6 +99,7 @@ class _Build:
         self.trusted: set[Path] = set()
 
     def run(self) -> manifests.Manifest:
+        self._open_quality({name for name, found in self.inputs.items() if found.new_groups})
         set_first_ceilings(self.request.recipe, self.request.size, self.mine, self.inputs, self.rule, self._tokenizer)
         while True:
             self._ingest()
@@ -113,27 +120,35 @@ class _Build:
         return loaded_tokenizer(str(self._tokenizer_path), self.request.recipe.tokenizer, self.recipe.special_tokens)
 
     def _survey(self) -> dict[str, SourceInputs]:
-        """The inputs of every definition, by its name."""
-        definitions = {source.definition.name: source for source in self.sources}
-        found = {name: intake.survey(self.store, source.definition, source.data) for name, source in definitions.items()}
+        """The inputs of every definition under its quality steps, by that reading's name."""
+        readings = {source.reading: source for source in self.sources}
+        found = {name: intake.survey(self.store, source.definition, source.quality, source.data) for name, source in readings.items()}
         intake.refuse_shared_files(found)
         return found
 
-    def _needs(self, definition: str) -> Needs:
-        """What must be known of the documents of a definition."""
-        mine = [source for source in self.mine if source.definition.name == definition and source.ceiling > source.keys[0]]
+    def _needs(self, reading: str) -> Needs:
+        """What must be known of the documents of a reading."""
+        mine = [source for source in self.mine if source.reading == reading and source.ceiling > source.keys[0]]
         judged = [source.tokenized for source in mine if not source.insert]
         return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged)
+
+    def _open_quality(self, readings: set[str]) -> None:
+        """Open the quality steps of what is to be read, so that one that cannot be done is refused before the first row."""
+        for name in sorted(readings):
+            if steps := self.inputs[name].quality:
+                open_steps(steps)
 
     def _ingest(self) -> None:
         units = []
         for name, found in self.inputs.items():
             units += intake.ingest_units(self.store, found, self._needs(name))
         if units:
+            self._open_quality({unit["source"] for unit in units})
             folders = [intake.unit_folders(unit, self.rule, self.judges) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
                 "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
+                "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
                 "tokenizer": {
                     "path": str(self._tokenizer_path) if tokenizes else None,
                     "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
@@ -151,7 +166,7 @@ class _Build:
             self.trusted.update(fresh)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
-        intake.refuse_bad_rows({source.name: self.inputs[source.definition.name] for source in self.sources}, self.recipe.max_quarantined)
+        intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
 
     def _score(self) -> None:
         """Score what waits for a classifier, and delete its text."""
@@ -167,7 +182,7 @@ class _Build:
             delete_texts(job.texts)
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
-        sources = [source.as_selected(self.inputs[source.definition.name], self.rule, self.judges) for source in self.sources]
+        sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]
         documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
         plan = select_plan(
             sources,

@@ -15,11 +15,13 @@ from typing import Any, Protocol
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan import CEILING_MARGIN, SupplyEstimate
+from mixtures.quality import Quality, reading_name
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas
 from mixtures.recipe import LoadedRecipe
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
+from pipeline.quality import open_steps
 from pipeline.readers import DocumentReader
 from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
@@ -44,11 +46,17 @@ class BuildSource:
 
     name: str
     definition: SourceDefinition
+    quality: Quality
     keys: KeyRange
     excluded: bool
     data: Path | None
     ceiling: int
     insert: bool = False
+
+    @property
+    def reading(self) -> str:
+        """Names the definition and its quality steps: what the source's inputs are known by in a build."""
+        return reading_name(self.definition.name, self.quality)
 
     @property
     def tokenized(self) -> KeyRange:
@@ -101,17 +109,18 @@ def sources_of(recipe: LoadedRecipe, data: Path | None) -> list[BuildSource]:
     mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
     sources = []
     for loaded, shown, name, excluded in [*taken, *mine]:
-        keys = loaded.recipe.sources[name].key_range
-        sources.append(BuildSource(shown, loaded.definitions[name], keys, excluded, data or loaded.data, ceiling=keys[0]))
+        request, definition = loaded.recipe.sources[name], loaded.definitions[name]
+        keys = request.key_range
+        sources.append(BuildSource(shown, definition, request.quality, keys, excluded, data or loaded.data, ceiling=keys[0]))
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
-        sources.append(BuildSource(name, definition, (0, KEY_SPACE), False, data or recipe.data, KEY_SPACE, insert=True))
+        sources.append(BuildSource(name, definition, (), (0, KEY_SPACE), False, data or recipe.data, KEY_SPACE, insert=True))
     _refuse_ambiguous(sources)
     return sources
 
 
 def _refuse_ambiguous(sources: list[BuildSource]) -> None:
-    """The store and the manifest know a definition by its name, so one name is one set of texts from one place."""
+    """The store and the manifest know a definition by its name, so one name is one set of files, read in one way, from one place."""
     known: dict[str, BuildSource] = {}
     for source in sources:
         first = known.setdefault(source.definition.name, source)
@@ -134,15 +143,16 @@ def set_first_ceilings(
     """Choose how far to tokenize each source at first: as far as the store has it, else as far as a probe says.
 
     Args:
-        inputs: by definition. tokenizer: opened only if a source must be probed.
+        inputs: by reading. tokenizer: opened only if a source must be probed.
     """
     estimated: dict[str, Supply] = {}
     sources = [source for source in sources if not source.insert]
     for source in sources:
-        found = inputs[source.definition.name]
+        found = inputs[source.reading]
         source.ceiling = _covered_to(found, rule, source.keys)
         if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
-            tokens = probe(source.definition, found.files, tokenizer()).tokens * (source.keys[1] - source.keys[0]) // KEY_SPACE
+            whole = probe(source.definition, source.quality, found.files, tokenizer()).tokens
+            tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
         asked = asked_quotas(recipe.recipe, size, estimated)
@@ -169,12 +179,12 @@ def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[s
         source.ceiling = raised if raised > source.ceiling else high
 
 
-def probe(definition: SourceDefinition, files: list[InputFile], tokenizer: Tokenizer) -> SupplyEstimate:
+def probe(definition: SourceDefinition, quality: Quality, files: list[InputFile], tokenizer: Tokenizer) -> SupplyEstimate:
     """Estimate what a whole source holds from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
     file = sorted(files, key=lambda file: (file.size, file.path))[len(files) // 2]
     sample: list[str] = []
     sample_chars = text_chars = documents = 0
-    for _, text in DocumentReader(file, definition):
+    for _, text in DocumentReader(file, definition, quality=open_steps(quality) if quality else None):
         documents += 1
         text_chars += len(text)
         if sample_chars < PROBE_BYTES:

@@ -117,6 +117,12 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--against", type=_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
     )
     audit.add_argument("--full", action="store_true", help="compare repeated documents token by token as well")
+    audit.add_argument(
+        "--filter", action="append", default=[], metavar="F", help="judge every document again; fails if any is flagged (may be repeated)"
+    )
+    audit.add_argument("--rescore", type=_positive, metavar="N", help="score N documents again, alone and in reversed order")
+    audit.add_argument("--tokenizer", type=_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter)")
+    audit.add_argument("--workers", type=_positive, metavar="N", help="processes that judge at a time (the cores)")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     audit.set_defaults(command=_audit)
 
@@ -220,8 +226,10 @@ def _build(options: argparse.Namespace) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     from pipeline import auditing
+    from pipeline.filter_audit import FilterOptions
 
-    return auditing.run(options.mix, options.against, full=options.full, as_json=options.json)
+    chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers)
+    return auditing.run(options.mix, options.against, full=options.full, as_json=options.json, options=chosen)
 
 
 def _store(options: argparse.Namespace) -> int:

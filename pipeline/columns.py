@@ -28,18 +28,30 @@ DTYPES: dict[str, str] = {
     "after": "<u4",  # documents of the partition that stand before a removed one
     "verdicts": "<u4",  # bit i: filter i removes the document
     "of": "<u4",  # index among the partition's documents of the one that a copy is of
+    "band_key": "<u8",  # of a document that is long enough (mixtures.near)
+    "band_row": "<u4",  # the document's row in what its keys were made of
+    "document": "<u8",  # counted over all documents among which near-duplicates are searched
+    "linked": "<u8",  # the document at an edge's other end, always a later one
+    "component": "<u8",  # the first document of the same cluster
+    "survivor": ">u8",  # digest of the document that stays instead
+    "survivor_source": "<u4",  # place of its source in the recipe
 }
+
+STRETCH = 1 << 20  # rows that are converted at a time: a column may be a good part of the memory
+PAIRS = ("digest", "survivor")  # columns of 16 bytes a document, two numbers
 
 
 def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str = "") -> None:
-    """Write a column; `digest` is [n, 2], the others [n]."""
-    (folder / f"{prefix}{name}").write_bytes(np.ascontiguousarray(values).astype(DTYPES[name]).tobytes())
+    """Write a column; digests are [n, 2], the others [n]."""
+    with (folder / f"{prefix}{name}").open("wb") as file:
+        for at in range(0, len(values), STRETCH):
+            file.write(np.ascontiguousarray(values[at : at + STRETCH]).astype(DTYPES[name]).tobytes())
 
 
 def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
     """Memory-map a column, read-only."""
     path = folder / f"{prefix}{name}"
     if path.stat().st_size == 0:
-        return np.empty((0, 2) if name == "digest" else 0, DTYPES[name])
+        return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])
     column = np.asarray(np.memmap(path, DTYPES[name], "r"))  # a plain view: slicing np.memmap itself costs microseconds
-    return column.reshape(-1, 2) if name == "digest" else column
+    return column.reshape(-1, 2) if name in PAIRS else column

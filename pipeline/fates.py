@@ -1,6 +1,7 @@
 """What became of one row of a source, by the eligibility order of a build: the first reason that applies.
 
-    quarantined -> where, empty -> out of key range -> duplicate of a survivor, excluded -> filter -> beyond quota -> kept
+    quarantined, where, empty, dropped by a quality step -> out of key range -> excluded, duplicate of a survivor -> filter
+    -> beyond quota -> kept
 
 The reasons are those of the manifest's waterfall (`removed`), and every row has the one under which it is counted there.
 """
@@ -82,7 +83,7 @@ class Fates:
             RecipeError: the mix has no such source, file or row.
         """
         number = self._number(name)
-        found = self.mix.inputs[self.mix.sources[number].definition.name]
+        found = self.mix.inputs[self.mix.sources[number].reading]
         group = next((group for group, files in found.groups if any(item.path == file for item in files)), None)
         if group is None:
             raise RecipeError(f"source {name}: has no file {file!r}; it has {len(found.files):,}, such as {found.files[0].path}")
@@ -93,7 +94,7 @@ class Fates:
             bad = json.loads(line)
             if (bad["path"], bad["row"]) == (file, row):
                 return Fate(name, file, row, "quarantined", more={"why": bad["reason"], "detail": bad["detail"]})
-        reason, more = fate_when_read(group, found.definition, file, row, data)
+        reason, more = fate_when_read(group, found, file, row, data)
         return Fate(name, file, row, reason, more=more)
 
     def of_digest(self, digest: bytes) -> list[Fate]:
@@ -208,7 +209,7 @@ class Fates:
 
     def _rows(self, number: int, digest: bytes) -> Iterator[LedgerRow]:
         """Rows of a source that hold a document: bisection in every segment."""
-        found = self.mix.inputs[self.mix.sources[number].definition.name]
+        found = self.mix.inputs[self.mix.sources[number].reading]
         ranks = {file.path: rank for rank, file in enumerate(found.files)}
         key, halves = np.uint64(order_key(digest)), digest_columns(digest)[0]
         for group, _ in found.groups:
@@ -223,7 +224,7 @@ class Fates:
                             yield LedgerRow(number, rank, int(rows[at]), digest, group, segment, at)
 
     def _path(self, document: LedgerRow) -> str:
-        return self.mix.inputs[self.mix.sources[document.number].definition.name].files[document.file_rank].path
+        return self.mix.inputs[self.mix.sources[document.number].reading].files[document.file_rank].path
 
 
 def _in_ledger(group: Group, number: int, file: str, rank: int, row: int) -> LedgerRow | None:

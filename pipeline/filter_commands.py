@@ -2,6 +2,9 @@
 
 A flagged share above the limit is exit code 3. A row that cannot be read cannot be judged, and counts against the limit as a flagged
 document does; a damaged file is an error (exit code 4), since what could be read of it proves nothing.
+
+Given the digests of documents that a build removed, a document that reappears, letter for letter, counts against the limit as well,
+whatever the filter says of it now; one that is flagged, too, counts once.
 """
 
 from __future__ import annotations
@@ -14,11 +17,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.errors import AuditFailed, InputError
+from mixtures.keys import DigestSet, digest_columns, text_digest
 from pipeline import report
 from pipeline.filter_inputs import Dataset, find_dataset
-from pipeline.filters import Filter
+from pipeline.filters import Filter, Judgement
 
 WHAT = "a check against accidents, not against an adversary: text that was reworded, encoded or translated passes it"
 PLACES = 1000  # flagged rows that are named in the answer
@@ -36,7 +41,8 @@ class CountTokens(Protocol):
 class CheckResult:
     """What was counted. places: (file, row, distinct terms, score in millionths or None) of the first flagged documents.
 
-    flagged_tokens: without ends of documents; None if no tokenizer was given.
+    flagged_tokens: without ends of documents; None if no tokenizer was given. reappeared: documents of which the digest is that of a
+    removed one, None if no digests were given; returned: (file, row) of the first of them. failing: flagged or reappeared.
     """
 
     rows: int = 0
@@ -47,24 +53,38 @@ class CheckResult:
     escalated: int = 0
     flagged: int = 0
     flagged_tokens: int | None = None
+    reappeared: int | None = None
+    failing: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     places: list[tuple[str, int, int, int | None]] = field(default_factory=list)
+    returned: list[tuple[str, int]] = field(default_factory=list)
 
     def passes(self, limit: Fraction) -> bool:
-        """Whether at most the limit's share of what should have been judged is flagged or could not be judged."""
-        return self.flagged + self.quarantined <= limit * (self.documents + self.quarantined)
+        """Whether at most the limit's share of what should have been judged is flagged, has reappeared, or could not be judged."""
+        return self.failing + self.quarantined <= limit * (self.documents + self.quarantined)
 
 
-def check(dataset: Dataset, judge: Filter, count_tokens: CountTokens | None = None) -> CheckResult:
+def check(
+    dataset: Dataset, judge: Filter, count_tokens: CountTokens | None = None, removed: npt.NDArray[np.uint64] | None = None
+) -> CheckResult:
     """Read and judge every document.
+
+    Args:
+        removed: digests (`mixtures.keys.text_digest`) of removed documents, uint64 [num, 2], ascending; None to look for none.
 
     Raises:
         InputError: a file is damaged, not one row of all is a document, or an escalated one cannot be scored.
     """
-    result = CheckResult(flagged_tokens=None if count_tokens is None else 0)
+    result = CheckResult(flagged_tokens=None if count_tokens is None else 0, reappeared=None if removed is None else 0)
+    known = None if removed is None else DigestSet(removed)
     for reader in dataset.readers():
         for rows, texts in _batches(reader):
-            _judge(result, judge, reader.file.path, rows, texts, count_tokens)
+            found = judge.judge(texts)
+            _count(result, found, reader.file.path, rows, texts, count_tokens)
+            failing = found.flagged
+            if known is not None:
+                failing = failing | _count_returned(result, known, reader.file.path, rows, texts)
+            result.failing += int(failing.sum())
         counts = reader.counts
         result.rows += counts["rows"]
         result.empty += counts["empty"]
@@ -76,8 +96,7 @@ def check(dataset: Dataset, judge: Filter, count_tokens: CountTokens | None = No
     return result
 
 
-def _judge(result: CheckResult, judge: Filter, file: str, rows: list[int], texts: list[str], count_tokens: CountTokens | None) -> None:
-    found = judge.judge(texts)
+def _count(result: CheckResult, found: Judgement, file: str, rows: list[int], texts: list[str], count_tokens: CountTokens | None) -> None:
     flagged = np.flatnonzero(found.flagged).tolist()
     result.documents += len(texts)
     result.escalated += int(found.escalated.sum())
@@ -87,6 +106,14 @@ def _judge(result: CheckResult, judge: Filter, file: str, rows: list[int], texts
     for at in flagged[: PLACES - len(result.places)]:
         score = int(found.scores[at])
         result.places.append((file, rows[at], int(found.terms[at]), score if score >= 0 else None))
+
+
+def _count_returned(result: CheckResult, known: DigestSet, file: str, rows: list[int], texts: list[str]) -> npt.NDArray[np.bool_]:
+    """Count the documents that were removed elsewhere: bool [num_docs]."""
+    again = known.holds(digest_columns(b"".join(text_digest(text.encode()) for text in texts)))
+    result.reappeared = (result.reappeared or 0) + int(again.sum())
+    result.returned += [(file, rows[at]) for at in np.flatnonzero(again)[: PLACES - len(result.returned)].tolist()]
+    return again
 
 
 def _batches(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], list[str]]]:
@@ -129,15 +156,22 @@ def run_check(
     source: str | None = None,
     split: str = "train",
     tokenizer: Path | None = None,
+    store: Path | None = None,
     as_json: bool = False,
 ) -> int:
-    """The command: print the counts, return the exit code (0, or 3 above the limit)."""
+    """The command: print the counts, return the exit code (0, or 3 above the limit).
+
+    Args:
+        store: documents that filters removed there are looked for.
+    """
     from mixtures.recipe import load_source_definition
+    from pipeline.removed_documents import removed_digests
 
     judge = Filter.load(filter_name)
+    removed = removed_digests(store) if store else None
     counter = token_counter(tokenizer) if tokenizer else None
     found = find_dataset(dataset, column=column, source=load_source_definition(source) if source else None, split=split)
-    result = check(found, judge, counter)
+    result = check(found, judge, counter, removed)
     answer = _answer(dataset, judge, found, result, limit)
     if as_json:
         report.result(answer)
@@ -145,7 +179,9 @@ def run_check(
         _show(answer)
     passed = result.passes(limit)
     unjudged = f" and {report.plural(result.quarantined, 'row')} that cannot be judged" if result.quarantined else ""
-    verdict = f"{dataset}: {result.flagged:,} of {report.plural(result.documents, 'document')} flagged{unjudged}, limit {answer['limit']}"
+    returned = f", {result.reappeared:,} removed before" if result.reappeared is not None else ""
+    flagged = f"{result.flagged:,} of {report.plural(result.documents, 'document')} flagged{returned}"
+    verdict = f"{dataset}: {flagged}{unjudged}, limit {answer['limit']}"
     report.say(f"filter check {'passed' if passed else 'FAILED'}: {verdict}")
     return 0 if passed else AuditFailed.exit_code
 
@@ -167,6 +203,8 @@ def _answer(dataset: str, judge: Filter, found: Dataset, result: CheckResult, li
         "flagged": result.flagged,
         "flagged_tokens": result.flagged_tokens,
         "flagged_rows": [dict(zip(("file", "row", "terms", "score"), place, strict=True)) for place in result.places],
+        "reappeared": result.reappeared,
+        "reappeared_rows": [dict(zip(("file", "row"), place, strict=True)) for place in result.returned],
         "limit": str(limit),
         "passed": result.passes(limit),
     }
@@ -176,6 +214,8 @@ def _show(answer: dict[str, Any]) -> None:
     names = ["rows", "documents", "escalated", "flagged", "flagged_tokens", "quarantined", "empty"]
     if answer["where"]:
         names.append("where")
+    if answer["reappeared"] is not None:
+        names.append("reappeared")
     row = ["-" if answer[name] is None else f"{answer[name]:,}" for name in names]
     title = f"{answer['dataset']} ({report.plural(answer['files'], 'file')}) against filter {answer['filter']['name']}"
     report.table(title, ["filter", *(name.replace("_", " ") for name in names)], [[answer["filter"]["identity"][:16], *row]])
@@ -184,6 +224,10 @@ def _show(answer: dict[str, Any]) -> None:
         report.say(f"flagged: {place['file']} row {place['row']:,} ({report.plural(place['terms'], 'distinct term')}{score})")
     if answer["flagged"] > SHOWN:
         report.say(f"and {answer['flagged'] - SHOWN:,} more (--json names the first {PLACES:,})")
+    for place in answer["reappeared_rows"][:SHOWN]:
+        report.say(f"removed before: {place['file']} row {place['row']:,}")
+    if (answer["reappeared"] or 0) > SHOWN:
+        report.say(f"and {answer['reappeared'] - SHOWN:,} more (--json names the first {PLACES:,})")
     if answer["quarantine_reasons"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in answer["quarantine_reasons"].items())
         report.say(f"not judged: {reasons}; such rows count against the limit as flagged ones do")

@@ -29,6 +29,7 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     check.add_argument("--text-column", metavar="NAME", help="column with the text or the chat messages (`text`, or else `messages`)")
     check.add_argument("--source", metavar="NAME", help="read the files in the published layout of this shipped source definition")
     check.add_argument("--split", default="train", metavar="NAME", help="split of a data set of the hub (train)")
+    check.add_argument("--store", type=Path, metavar="DIR", help="look for documents, too, that filters removed from mixes of this store")
     check.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.json: count the flagged tokens, too")
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(command=_check)
@@ -80,6 +81,7 @@ def _check(options: argparse.Namespace) -> int:
         source=options.source,
         split=options.split,
         tokenizer=options.tokenizer,
+        store=options.store,
         as_json=options.json,
     )
 

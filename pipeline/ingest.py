@@ -4,7 +4,8 @@ A unit is a group of input files. Its ledger holds every document that the group
 key ranges of the plan, and likewise what filters must know (pipeline.annotations). A group that is read again for more must give the same
 documents, or the build fails.
 
-Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, or quarantined.
+Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, quarantined, or
+dropped by a quality step of the source.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_blocklists
 from pipeline.inputs import InputFile
+from pipeline.quality import QualitySteps, planned_steps
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
@@ -35,11 +37,11 @@ QUARANTINE = "quarantine.jsonl"
 
 
 class Ingest(Stage):
-    """Plan: definitions {name: SourceDefinition}, tokenizer {path (null: no unit tokenizes), definition, special_tokens}, blocklists,
-    units.
+    """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path (null: no unit tokenizes), definition,
+    special_tokens}, blocklists, units.
 
-    Unit: source, folder (of the group), files [InputFile], ranges [[low, high]] to tokenize, annotations [[folders, low, high]],
-    segment_bytes.
+    Unit: source (its reading: the definition under its quality steps), folder (of the group), files [InputFile], ranges [[low, high]] to
+    tokenize, annotations [[folders, low, high]], segment_bytes.
     """
 
     name = "ingest"
@@ -61,11 +63,14 @@ class Ingest(Stage):
         if is_done(folder / "ledger") and not todo and not annotations:
             return
         definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
+        quality = planned_steps(plan["quality"][unit["source"]])
         files = [InputFile(**file) for file in unit["files"]]
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             notes = GroupAnnotations(folder, self._blocklists, annotations, stack)
-            reading = _GroupReading(folder, definition, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], notes, stack)
+            reading = _GroupReading(
+                folder, definition, quality, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], notes, stack
+            )
             reading.read()
             reading.publish()
 
@@ -83,6 +88,7 @@ class _GroupReading:
         self,
         folder: Path,
         definition: SourceDefinition,
+        quality: QualitySteps | None,
         files: Sequence[InputFile],
         ranges: list[KeyRange],
         tokenizer: Tokenizer | None,
@@ -92,7 +98,7 @@ class _GroupReading:
         stack: ExitStack,
     ) -> None:
         self.definition, self.files, self.ranges, self.tokenizer = definition, files, ranges, tokenizer
-        self.segment_bytes, self.notes = segment_bytes, notes
+        self.quality, self.segment_bytes, self.notes = quality, segment_bytes, notes
         self.ledger = folder / "ledger"
         self.known = read_done(self.ledger) if is_done(self.ledger) else None
         self.new_ledger = None if self.known else stack.enter_context(FolderWriter(self.ledger))
@@ -109,7 +115,7 @@ class _GroupReading:
     def read(self) -> None:
         """Read all files into segments."""
         for index, file in enumerate(self.files):
-            reader = DocumentReader(file, self.definition)
+            reader = DocumentReader(file, self.definition, quality=self.quality)
             add = self.builder.add
             for row, text in reader:
                 add(index, row, text)
@@ -153,6 +159,8 @@ class _GroupReading:
             "counts": dict(self.counts),
             "quarantined": dict(self.reasons),
         }
+        if self.quality:
+            record["quality"] = self.quality.record()
         if self.new_ledger:
             lines = b"".join(canonical_json(item._asdict()) + b"\n" for item in self.quarantined)
             path = self.new_ledger.path / QUARANTINE

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import KeyRange
+from mixtures.quality import Quality, reading_name
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_inputs
@@ -33,29 +34,36 @@ class SourceInputs:
     """
 
     definition: SourceDefinition
+    quality: Quality
     files: list[InputFile]
     groups: list[tuple[Group, list[InputFile]]]
     new_groups: list[list[InputFile]]
 
+    @property
+    def reading(self) -> str:
+        """Names the definition and its quality steps."""
+        return reading_name(self.definition.name, self.quality)
 
-def survey(store: Store, definition: SourceDefinition, data: Path | None) -> SourceInputs:
+
+def survey(store: Store, definition: SourceDefinition, quality: Quality, data: Path | None) -> SourceInputs:
     """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
     files = list_inputs(definition if data else store.frozen(definition), data)
-    groups, rest = _cover(store.groups(definition), files)
-    return SourceInputs(definition, files, groups, _grouped(rest, sum(file.size for file in files)))
+    groups, rest = _cover(store.groups(definition, quality), files)
+    return SourceInputs(definition, quality, files, groups, _grouped(rest, sum(file.size for file in files)))
 
 
 def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
     """Two definitions that read the same rows of a file are one source under two names: its quota would be asked twice.
 
     Args:
-        surveys: by definition.
+        surveys: by definition and quality steps.
 
     Raises:
         RecipeError: names the file and both definitions.
     """
     seen: dict[tuple[object, ...], str] = {}
-    for name, found in surveys.items():
+    for found in surveys.values():
+        name = found.definition.name
         where = tuple(sorted((column, values) for column, values in found.definition.where.items()))
         for file in found.files:
             first = seen.setdefault((file.url, where), name)
@@ -124,7 +132,7 @@ def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Unit]:
         if missing or annotations:
             units.append(_unit(found, group.folder, files, missing, annotations, group.record["segment_bytes"]))
     for files in found.new_groups:
-        folder = store.source_folder(found.definition) / group_name(files)
+        folder = store.source_folder(found.definition, found.quality) / group_name(files)
         units.append(_unit(found, folder, files, needs.tokenized, needs.judges.due(None, needs.judged), SEGMENT_BYTES))
     return units
 
@@ -138,7 +146,7 @@ def _unit(
     segment_bytes: int,
 ) -> Unit:
     return {
-        "source": found.definition.name,
+        "source": found.reading,
         "folder": str(folder),
         "files": [asdict(file) for file in files],
         "ranges": [[f"{low:x}", f"{high:x}"] for low, high in ranges],
@@ -180,7 +188,7 @@ def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal
         groups = [group for group, _ in found.groups]
         rows, bad = (sum(group.record["counts"].get(count, 0) for group in groups) for count in ("rows", "quarantined"))
         if rows and not any(sum(group.segment_rows) for group in groups):
-            faults.append(f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found.definition)}")
+            faults.append(f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found)}")
         if Decimal(bad) > max_quarantined * rows:
             worst = next(group for group in groups if group.record["counts"].get("quarantined", 0))
             faults.append(
@@ -191,7 +199,9 @@ def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal
         raise InputError("\n".join(faults))
 
 
-def _by_where(definition: SourceDefinition) -> str:
-    if not definition.where:
+def _by_where(found: SourceInputs) -> str:
+    if found.quality:
+        return f" after its quality steps {', '.join(step.name for step in found.quality)}; ask less of them"
+    if not found.definition.where:
         return "; look at its quarantine and its empty texts"
-    return f" for its `where` {definition.where}; mend the values in the source definition"
+    return f" for its `where` {found.definition.where}; mend the values in the source definition"

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
 from mixtures.manifest import Manifest
+from mixtures.quality import Quality
 from mixtures.source import SourceDefinition
 from pipeline.build_sources import BuildSource
 from pipeline.eligible import Choice, partition_folder, read_eligible
@@ -67,10 +69,16 @@ class MixStore:
         tokenizer, token_bytes = manifest["tokenizer"], np.dtype(manifest["layout"]["token_dtype"]).itemsize
         self.rule = TokenRule(tokenizer["digest"], tokenizer["special_tokens"], token_bytes)
         self.definitions = definitions(manifest)
+        asked = manifest["recipe"]
+        self._quality = {item["name"]: read_quality(item) for item in asked["sources"]}
+        self._taken = [(item["definition"]["name"], _keys(item), read_quality(item)) for item in asked["exclude"]]
         self._filters_by_list: dict[TermRule, int] = {}
         self.filters = [self._filter(said) for said in manifest["filters"]]
-        self.inputs = {name: self._inputs(name, definition) for name, definition in self.definitions.items()}
         self.sources = self._sources()
+        readings = {source.reading: source for source in self.sources}
+        self.inputs = {name: self._inputs(source.definition, source.quality) for name, source in readings.items()}
+        for source in self.sources:
+            source.ceiling = self._ceiling(source)
 
     def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
         """Folders of counts, as `pipeline.judges.Judges.terms`."""
@@ -82,7 +90,7 @@ class MixStore:
         scores = [item.table.folders((0, KEY_SPACE)) if item.table else [] for item in self.filters]
         recipe = self.manifest["recipe"]
         plan = select_plan(
-            [source.as_selected(self.inputs[source.definition.name], self.rule, self) for source in self.sources],
+            [source.as_selected(self.inputs[source.reading], self.rule, self) for source in self.sources],
             [item.rule for item in self.filters],
             len(self._filters_by_list),
             [[[str(folder), digest] for folder, digest in found] for found in scores],
@@ -135,12 +143,12 @@ class MixStore:
         rule = FilterRule(said["label"], number, pin["threshold"], above, said["placebo"], dose)
         return MixFilter(rule, terms, ScoreTable(self.store, classifier["digest"]) if classifier else None, said["fraction"])
 
-    def _inputs(self, name: str, definition: SourceDefinition) -> SourceInputs:
+    def _inputs(self, definition: SourceDefinition, quality: Quality) -> SourceInputs:
         """The groups of the store that hold exactly the files of the manifest, as they were."""
-        said = self.manifest["inputs"][name]
+        name, said = definition.name, self.manifest["inputs"][definition.name]
         files = {file["path"]: InputFile(file["path"], "", file["size"], sha256=file["sha256"]) for file in said}
         left, groups = dict(files), []
-        for group in self.store.groups(definition):
+        for group in self.store.groups(definition, quality):
             members = [left.get(known["path"]) for known in group.inputs]
             if all(file and file.sha256 == known["sha256"] for file, known in zip(members, group.inputs, strict=True)):
                 groups.append((group, [left.pop(known["path"]) for known in group.inputs]))
@@ -149,32 +157,35 @@ class MixStore:
                 f"{self.store.folder}: does not hold {len(left):,} of {len(files):,} files of {name}, such as {min(left)}, as the mix was "
                 "made from them; name the store that it was built from with --store DIR"
             )
-        return SourceInputs(definition, list(files.values()), groups, [])
+        return SourceInputs(definition, quality, list(files.values()), groups, [])
 
     def _sources(self) -> list[BuildSource]:
-        """The sources as `pipeline.build_sources.sources_of` lists them, tokenized as far as the store has all that selecting needs."""
-        found = []
+        """The sources as `pipeline.build_sources.sources_of` lists them."""
+        found, taken = [], list(self._taken)
         for other in self.manifest["excluded"]:
-            low, high = (int(key, 16) for key in other["keys"])
-            definition = self.definitions[other["definition"]]
-            found.append(BuildSource(f"{other['recipe']}/{other['source']}", definition, (low, high), True, None, low))
-        whole = {item["name"] for item in self.manifest["recipe"]["sources"] if item.get("all")}
+            name, keys = other["definition"], (int(other["keys"][0], 16), int(other["keys"][1], 16))
+            same = [item for item in taken if item[:2] == (name, keys)]
+            if len(same) > 1:  # of two that differ in their quality steps alone, the manifest lists each once
+                taken.remove(same[0])
+            shown = f"{other['recipe']}/{other['source']}"
+            found.append(BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys[0]))
         for strand in self.manifest["sources"]:
-            low, high = (int(key, 16) for key in strand["keys"])
-            source = BuildSource(strand["name"], self.definitions[strand["definition"]], (low, high), False, None, high, strand["insert"])
-            if not strand["insert"] and strand["name"] not in whole:
-                source.ceiling = self._ceiling(source)
+            name, keys = strand["name"], (int(strand["keys"][0], 16), int(strand["keys"][1], 16))
+            definition, quality = self.definitions[strand["definition"]], self._quality.get(name, ())
             if not strand["copy"]:
-                found.append(source)
+                found.append(BuildSource(name, definition, quality, keys, False, None, keys[1], strand["insert"]))
         return found
 
     def _ceiling(self, source: BuildSource) -> int:
-        ceiling = source.keys[1]
-        for group, _ in self.inputs[source.definition.name].groups:
-            missing = [*group.missing(self.rule, source.keys)]
+        """How far a source is tokenized, as far as the store has all that selecting needs."""
+        whole = {item["name"] for item in self.manifest["recipe"]["sources"] if item.get("all")}
+        if source.excluded or source.insert or source.name in whole:
+            return source.ceiling
+        missing: list[KeyRange] = []
+        for group, _ in self.inputs[source.reading].groups:
+            missing += group.missing(self.rule, source.keys)
             missing += [part for item in self.filters for part in item.missing(group, source.keys)]
-            ceiling = min([ceiling, *(low for low, _ in missing)])
-        return ceiling
+        return min([source.keys[1], *(low for low, _ in missing)])
 
     def _make_selection(self) -> None:
         """Make the selection again where the store no longer has it."""
@@ -201,6 +212,19 @@ def definitions(manifest: Manifest) -> dict[str, SourceDefinition]:
         said = {name: value for name, value in item["definition"].items() if value not in ([], {})}
         found[said["name"]] = SourceDefinition.model_validate({**said, "licence": "as published"})
     return found
+
+
+def read_quality(item: Mapping[str, Any]) -> Quality:
+    """The quality steps of a source of a manifest's recipe."""
+    return _QUALITY.validate_python(item.get("quality", ()))
+
+
+_QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
+
+
+def _keys(item: Mapping[str, Any]) -> KeyRange:
+    low, high = (key_bound(Decimal(share)) for share in item["keys"])
+    return low, high
 
 
 def _require(same: object, store: Path, name: str) -> None:

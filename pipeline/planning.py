@@ -42,9 +42,11 @@ def _probed(recipe: LoadedRecipe, data: Path, file: Path | None) -> dict[str, Su
     from pipeline.tokenizing import Tokenizer, find_tokenizer
 
     tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, file), recipe.tokenizer, recipe.recipe.special_tokens)
-    definitions = {definition.name: definition for definition in recipe.definitions.values()}
-    estimates = {name: probe(definition, list_inputs(definition, data), tokenizer) for name, definition in definitions.items()}
-    return {name: estimates[definition.name] for name, definition in recipe.definitions.items()}
+    estimates: dict[str, SupplyEstimate] = {}
+    for name, definition in recipe.definitions.items():
+        if (reading := recipe.reading(name)) not in estimates:
+            estimates[reading] = probe(definition, recipe.recipe.sources[name].quality, list_inputs(definition, data), tokenizer)
+    return {name: estimates[recipe.reading(name)] for name in recipe.definitions}
 
 
 def show(plan: Mapping[str, Any]) -> None:

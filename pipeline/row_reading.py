@@ -11,18 +11,34 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.source import SourceDefinition
 from pipeline.adapters import adapter_columns, make_adapter
 from pipeline.inputs import InputFile, content_unchanged, list_inputs
+from pipeline.intake import SourceInputs
+from pipeline.quality import Dropped, QualitySteps, open_steps
 from pipeline.readers import DocumentReader
 from pipeline.readers.document import RowLayout
 from pipeline.store import Group
 
-_EMPTY = "empty"
+_EMPTY = "empty"  # known by its identity: a text may say the same
 
 
-def fate_when_read(group: Group, definition: SourceDefinition, path: str, row: int, data: Path | None) -> tuple[str, dict[str, Any]]:
-    """Whether a row that is neither a document nor quarantined was empty, or not selected by `where`.
+class _Marks(QualitySteps):
+    """In place of each text, what became of its row: `empty`, the reason of a drop, or `document`."""
+
+    def __init__(self, steps: QualitySteps | None) -> None:
+        self.columns = steps.columns if steps else ()
+        self._judging = steps
+
+    def apply(self, text: str, row: Mapping[str, Any] | None = None) -> str:
+        if text is _EMPTY:
+            return text
+        outcome = self._judging.apply(text, row) if self._judging else text
+        return outcome.reason if isinstance(outcome, Dropped) else "document"
+
+
+def fate_when_read(group: Group, source: SourceInputs, path: str, row: int, data: Path | None) -> tuple[str, dict[str, Any]]:
+    """Whether a row that is neither a document nor quarantined was empty, dropped by a quality step, or not selected by `where`.
 
     The whole file is read again, from `data` or from where the store found it, since only its end shows that it is the same. A file that is
-    not at hand gives `where or empty`, with what is missing.
+    not at hand gives `no document`, with what is missing.
 
     Returns:
         The reason, and what explains it.
@@ -30,17 +46,19 @@ def fate_when_read(group: Group, definition: SourceDefinition, path: str, row: i
     Raises:
         RecipeError: the file has no such row. InputError: the file at hand is not the one that the store read.
     """
+    definition = source.definition
     known = next(item for item in group.inputs if item["path"] == path)
     file = _at_hand(known, definition, data)
     if file is None:
-        missing = f"{known['url']} is not as it was read; name the folder of the data with --data DIR to tell them apart"
-        return "where or empty", {"missing": missing}
+        missing = f"{known['url']} is not there as it was read; name the folder of the data with --data DIR, to say why"
+        return "no document", {"missing": missing}
     adapt = make_adapter(definition)
 
-    def mark_empty(record: Mapping[str, Any]) -> str:
-        return _EMPTY if not adapt(record) else "text"
+    def or_empty(record: Mapping[str, Any]) -> str:
+        return adapt(record) or _EMPTY
 
-    reader = DocumentReader(file, definition, layout=RowLayout(adapter_columns(definition), mark_empty))
+    layout, marks = RowLayout(adapter_columns(definition), or_empty), _Marks(open_steps(source.quality) if source.quality else None)
+    reader = DocumentReader(file, definition, layout=layout, quality=marks)
     kinds = {at: kind for at, kind in reader if at == row}
     if reader.sha256 != known["sha256"]:
         raise InputError(f"{file.url}: has sha256 {reader.sha256}, the store read {known['sha256']}; name its folder with --data DIR")

@@ -84,6 +84,7 @@ class ScoreTable:
             read_done(folder)["digest"] if is_done(folder := increment / partition_name(number)) else ""
             for number in range(SCORE_PARTITIONS)
         ]
+        increment.mkdir(parents=True, exist_ok=True)  # no partition has one where nothing was escalated
         write_record(increment / SCORED, {"scored": sorted(scored), "partitions": digests})
         self.__dict__.pop("increments", None)
 

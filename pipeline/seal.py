@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +28,7 @@ from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
 from pipeline.eligible import Choice, FilterFigures, filter_figures, score_digest
 from pipeline.intake import SourceInputs
+from pipeline.quality import PREFIX
 from pipeline.records import file_hash, sync, write_json, write_whole
 from pipeline.write import INDEX, TOKENS, Layout, read_slices
 
@@ -67,7 +69,7 @@ def describe(
         "total_documents": sum(strand.documents for strand in strands),
         "sources": [_strand(recipe, strand, quotas) for strand in strands],
         "removed": {
-            name: _waterfall(inputs[recipe.definitions[name].name], choice, figures[name]) for name, choice in choices.items()
+            name: _waterfall(inputs[recipe.reading(name)], choice, figures[name]) for name, choice in choices.items()
         },
         "filters": [_filter(recipe, number, choices, figures, complete) for number in range(len(recipe.filters))],
         "excluded": [
@@ -81,8 +83,9 @@ def describe(
             for name, item in other.recipe.sources.items()
         ],
         "published": recipe.recipe.published.model_dump(mode="json", exclude_none=True) if recipe.recipe.published else {},
-        "revisions": {name: origin for name, found in sorted(inputs.items()) if (origin := _revision(found))},
-        "inputs": {name: _inputs(found) for name, found in sorted(inputs.items())},
+        # Of one definition under several quality steps the files are the same, and so is what is said of them.
+        "revisions": {found.definition.name: origin for _, found in sorted(inputs.items()) if (origin := _revision(found))},
+        "inputs": {found.definition.name: _inputs(found) for _, found in sorted(inputs.items())},
     }
 
 
@@ -112,15 +115,18 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str
 def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[FilterFigures]) -> dict[str, int]:
     """Rows of a source by what became of them; `rows` = the sum of all the others. A document that is repeated counts once as kept."""
     counts: dict[str, int] = {"rows": 0, "where": 0, "empty": 0, "quarantined": 0}
+    dropped: Counter[str] = Counter()
     documents, eligible = 0, choice.eligible
     for group, _ in inputs.groups:
         for name in counts:
             counts[name] += group.record["counts"].get(name, 0)
+        dropped.update({name: count for name, count in group.record["counts"].items() if name.startswith(PREFIX)})
         documents += sum(group.segment_rows)
     kept = sum(run.documents for run in choice.first_epoch)
     filtered = {f"filter {label}": figure.first[0] for label, figure in zip(eligible.labels, figures, strict=True)}
     waterfall = {
         **counts,
+        **dict(sorted(dropped.items())),
         "out of key range": documents - eligible.in_range,
         **dict(sorted(eligible.duplicates.items())),
         **filtered,

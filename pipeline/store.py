@@ -9,11 +9,11 @@
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
-NAME-KEY is keyed by what decides the training texts, TK by what decides their tokens, BK and EK by the blocklist. A group is a few
-input files that were read together; its ledger is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a
-key range are a contiguous stretch of rows of each segment, and so are its annotations. Nothing here is changed once it is published;
-escalated texts alone are deleted, when they are scored. `annealmix store gc` deletes what can be made again without reading a source; a
-build removes only what a stopped task left half-written.
+NAME-KEY is keyed by what decides the training texts, quality steps included, TK by what decides their tokens, BK and EK by the
+blocklist. A group is a few input files that were read together; its ledger is cut into segments of bounded text, each sorted by
+(order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment, and so are its annotations. Nothing here
+is changed once it is published; escalated texts alone are deleted, when they are scored. `annealmix store gc` deletes what can be made
+again without reading a source; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Any, Protocol, TextIO
 from mixtures.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
+from mixtures.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
@@ -140,7 +141,7 @@ class Group:
             if is_done(folder):
                 record = read_done(folder)
                 if record["ledger"] != self.record["digest"]:
-                    raise ManifestError(f"{folder}: of a ledger that is no longer there; delete the group {self.folder} and build again")
+                    raise ManifestError(f"{folder}: made for a ledger that is no longer there; delete the group {self.folder}, build again")
                 found.append(ColumnRange(folder, (low, high), record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
@@ -175,14 +176,16 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "store.json", identity)
 
-    def source_folder(self, definition: SourceDefinition) -> Path:
-        """Where a source's groups lie."""
-        key = short_key({"source": definition.identity(), "format": LEDGER_FORMAT, "salt": SALT.decode()})
-        return self.folder / "sources" / f"{definition.name}-{key}"
+    def source_folder(self, definition: SourceDefinition, quality: Quality = ()) -> Path:
+        """Where the groups of a source lie that was read with these quality steps."""
+        identity = {"source": definition.identity(), "format": LEDGER_FORMAT, "salt": SALT.decode()}
+        if quality:
+            identity["quality"] = {"steps": canonical_quality(quality), "format": QUALITY_FORMAT}
+        return self.folder / "sources" / f"{definition.name}-{short_key(identity)}"
 
-    def groups(self, definition: SourceDefinition) -> list[Group]:
-        """Every published group of a source, by name."""
-        folder = self.source_folder(definition)
+    def groups(self, definition: SourceDefinition, quality: Quality = ()) -> list[Group]:
+        """Every published group of a source that was read with these quality steps, by name."""
+        folder = self.source_folder(definition, quality)
         return [Group(path) for path in sorted(folder.glob("[0-9a-f]*")) if is_done(path / "ledger")]
 
     def frozen(self, definition: SourceDefinition) -> SourceDefinition:

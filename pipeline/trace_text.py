@@ -6,16 +6,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mixtures.blocklist import matches_naive
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import LoadedFilter, list_filters, load_filter, load_terms, read_filter
 from mixtures.manifest import Manifest
 from mixtures.recipe import load_tokenizer_definition
+from pipeline.decoding import Decoder
 from pipeline.tokenizing import find_tokenizer
 
 
-class Decoder:
-    """The tokenizer of a mix, and its blocklists where a folder of filters is given.
+class Texts:
+    """The texts of a mix's tokens, and its blocklists where a folder of filters is given.
 
     Args:
         file: the tokenizer.json; None: found as for a build. filters: as `--filters` of a build; None shows no terms.
@@ -25,20 +28,19 @@ class Decoder:
     """
 
     def __init__(self, manifest: Manifest, file: Path | None, filters: Path | None) -> None:
-        from tokenizers import Tokenizer
-
         said = manifest["tokenizer"]
         definition = load_tokenizer_definition(said["name"])
         if definition.digest != said["digest"]:
             raise ManifestError(f"tokenizer {said['name']}: the mix was made with {said['digest']}, this version knows {definition.digest}")
-        self._tokenizer = Tokenizer.from_file(str(find_tokenizer(definition, file)))
+        path = find_tokenizer(definition, file)
+        self._decoder = Decoder(path.read_bytes(), str(path))
         self._lists = {} if filters is None else {item["label"]: _terms(item, filters) for item in manifest["filters"]}
 
     def shown(self, tokens: Sequence[int] | None) -> dict[str, Any]:
         """{text, terms: {label: those that stand in it}}; text None where the store has no tokens of it."""
         if tokens is None:
             return {"text": None}
-        text = self._tokenizer.decode(list(tokens), skip_special_tokens=False)
+        (text,) = self._decoder.texts(np.array(tokens, np.int64), np.array([0]), np.array([len(tokens)]))
         found = {label: matches_naive(text, terms, mode) for label, (terms, mode) in self._lists.items()}
         return {"text": text, **({"terms": found} if found else {})}
 

@@ -17,8 +17,8 @@ from mixtures.keys import order_key
 from mixtures.trace import DIGEST_DIGITS, Place, TracedMix
 
 if TYPE_CHECKING:
-    from pipeline.trace_text import Decoder
     from pipeline.fates import Fate, Fates
+    from pipeline.trace_text import Texts
 
 Answer = dict[str, Any]
 
@@ -58,7 +58,7 @@ class _Trace:
     def __init__(self, question: Question) -> None:
         self.question = question
         self.mix = TracedMix(question.mix)
-        self.decoder = self._decoder() if question.show_text else None
+        self.texts = self._texts() if question.show_text else None
 
     def answer(self) -> Answer:
         places = self._found()
@@ -120,22 +120,22 @@ class _Trace:
             said["whole_tokens"] = strand["cut"]["num_tokens"]
         if self.question.token is not None:
             said["token"], said["place_in_document"] = self.question.token, self.question.token - place.first_token
-        return said | self._text(self.mix.tokens(place) if self.decoder else None)
+        return said | self._text(self.mix.tokens(place) if self.texts else None)
 
     def _row(self, fates: Fates, fate: Fate) -> Answer:
         said = fate.as_json()
         if fate.document is None:
             return said
         said |= {"positions_of_its_text": self.mix.positions_of(fate.document.digest.hex())}
-        return said if fate.reason == "kept" else said | self._text(fates.tokens(fate.document) if self.decoder else None)
+        return said if fate.reason == "kept" else said | self._text(fates.tokens(fate.document) if self.texts else None)
 
     def _text(self, tokens: list[int] | None) -> Answer:
         """The text, and the terms of the filters in it; nothing without `show_text`."""
-        if self.decoder is None:
+        if self.texts is None:
             return {}
-        return self.decoder.shown(tokens)
+        return self.texts.shown(tokens)
 
-    def _decoder(self) -> Decoder:
-        from pipeline.trace_text import Decoder
+    def _texts(self) -> Texts:
+        from pipeline.trace_text import Texts
 
-        return Decoder(self.mix.manifest, self.question.tokenizer, self.question.filters)
+        return Texts(self.mix.manifest, self.question.tokenizer, self.question.filters)

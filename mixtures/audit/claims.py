@@ -232,7 +232,7 @@ class Claims(_Claim):
     @property
     def shares(self) -> list[int]:
         """Tokens in the stream by strand."""
-        return [source.realised_tokens for source in self.sources]
+        return [source.realised_tokens if self.shrinks else source.resolved_tokens for source in self.sources]
 
     @property
     def shrinks(self) -> bool:

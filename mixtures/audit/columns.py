@@ -27,7 +27,8 @@ class Rows:
 
     part: number of the slice. first: documents of the stream before these. before: int64 [num_sources], tokens of each source before these.
     source: index into the manifest's sources (a strand: name and copy), -1 for an unknown one. start, index: tokens and documents of its
-    source before a document, counted here, not read. position, first_token, num_tokens, digest (uint64 [num_docs, 2]), epoch, copy, cut: as the table says.
+    strand before a document, counted here, not read. position, first_token, num_tokens, digest (uint64 [num_docs, 2]), epoch, copy, cut: as
+    the table says.
     file, origin: path and position as the provenance says, None where that part cannot be read.
     """
 

@@ -19,7 +19,7 @@ from mixtures.errors import AnnealmixError
 from mixtures.quotas import Supply, asked_quotas
 from mixtures.recipe_model import Recipe, SourceRequest
 
-_ASKED = ("tokens", "weight", "all", "keys", "shortfall")
+_ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")
 
 
 def recipe_digest(recipe: dict[str, Any]) -> str:

@@ -92,13 +92,14 @@ def count_stream(stream: Stream, progress: Progress | None = None) -> ChunkCount
                 progress(done[0], total_bytes)
 
     counted = ChunkCount()
-    with _opened(stream.path) as handle, ThreadPoolExecutor(_cores()) as pool:
+    with _opened(stream.path) as handle, ThreadPoolExecutor(cores()) as pool:
         for chunk in pool.map(lambda low: _count_chunk(stream, handle, low, advance), starts):
             counted.add(chunk)
     return counted
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

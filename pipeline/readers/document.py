@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.source import SourceDefinition
 from pipeline.adapters import AdaptRow, BadRecord, adapter_columns, make_adapter, make_selector, needed_columns, repair_surrogates
 from pipeline.inputs import InputFile
 from pipeline.readers.rows import Quarantined, ReadLimits, Rows
+
+if TYPE_CHECKING:
+    from pipeline.quality import QualitySteps
 
 _DEFAULT_LIMITS = ReadLimits()
 
@@ -26,8 +29,9 @@ class DocumentReader:
     """Iterate once over a file to get `(row, text)` of every document: row from 0, counted over all rows of the file.
 
     Attributes:
-        counts: rows, and what became of them: documents, where (not selected), empty (no text), quarantined; besides
-            repaired_surrogates (replaced code points) and byte_order_marks. rows = documents + where + empty + quarantined.
+        counts: rows, and what became of them: documents, where (not selected), empty (no text), quarantined, and each reason for
+            which a quality step dropped a text (`quality NAME: ...`); besides repaired_surrogates (replaced code points) and
+            byte_order_marks. rows = documents + where + empty + quarantined + the drops.
         quarantined: one entry a quarantined row.
         sha256, size: hash (hex) and bytes of the file's content, once the iteration has come to its end. For `datasets`, of its rows.
 
@@ -43,13 +47,16 @@ class DocumentReader:
         definition: SourceDefinition,
         limits: ReadLimits = _DEFAULT_LIMITS,
         layout: RowLayout | None = None,
+        quality: QualitySteps | None = None,
     ) -> None:
-        """Args: layout: how a row becomes a text; None: as the definition's adapter says."""
+        """Args: layout: how a row becomes a text; None: as the definition's adapter says. quality: steps that each text goes through."""
         self.file = file
         self._any_messages = layout is not None
         self._layout = layout or RowLayout(adapter_columns(definition), make_adapter(definition))
         self.definition = definition
         self.limits = limits
+        self._quality = quality
+        self._dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.quarantined: list[Quarantined] = []
         self.sha256 = ""
@@ -95,11 +102,12 @@ class DocumentReader:
         self.sha256, self.size = content.sha256, content.size
 
     def _needed_columns(self) -> tuple[str, ...]:
-        return needed_columns(self.definition, self._layout.columns)
+        needed = needed_columns(self.definition, self._layout.columns)
+        return needed if self._quality is None else tuple(dict.fromkeys((*needed, *self._quality.columns)))
 
     def _documents(self, rows: Rows) -> Iterator[tuple[int, str]]:
         """The loop over all rows. Its counts are local because it runs some hundred thousand times a second."""
-        adapt, select = self._layout.adapt, make_selector(self.definition)
+        adapt, select, quality = self._layout.adapt, make_selector(self.definition), self._quality
         surely_small = self.limits.max_text_bytes // 4
         num_rows = num_documents = num_unselected = num_empty = 0
         try:
@@ -117,6 +125,14 @@ class DocumentReader:
                         text = self._repaired(text)
                     if len(text) > surely_small:
                         self._check_size(text)
+                    if quality is not None and text:
+                        outcome = quality.apply(text, record)
+                        if not isinstance(outcome, str):
+                            self._dropped[outcome.reason] += 1
+                            continue
+                        if outcome is not text:
+                            text = self._repaired(outcome)
+                            self._check_size(text)
                 except BadRecord as bad:
                     self._quarantine(row, record, bad)
                     continue
@@ -126,7 +142,7 @@ class DocumentReader:
                 num_documents += 1
                 yield row, text
         finally:
-            self.counts.update(rows=num_rows, documents=num_documents, where=num_unselected, empty=num_empty)
+            self.counts.update({**self._dropped, "rows": num_rows, "documents": num_documents, "where": num_unselected, "empty": num_empty})
 
     def _repaired(self, text: str) -> str:
         text, num_replaced = repair_surrogates(text)
@@ -153,15 +169,15 @@ class DocumentReader:
 
     def _check_end(self) -> None:
         """What only the whole file can show: no row, no text for want of a column, a row without an outcome."""
-        counts = self.counts
+        counts, dropped = self.counts, self._dropped.total()
         if counts["rows"] == 0:
             raise InputError(f"{self.file.url}: the file holds no row; fetch it again, or remove it from the source")
-        if self._columns_of_first_bad_row is not None and counts["documents"] + counts["empty"] + counts["where"] == 0:
+        if self._columns_of_first_bad_row is not None and counts["documents"] + counts["empty"] + counts["where"] + dropped == 0:
             raise InputError(
                 f"{self.file.url}: not one of {counts['rows']:,} rows has the columns {', '.join(self._needed_columns())};"
                 f"{self._columns_found()} name the right adapter in the source definition, or remove the file"
             )
-        if counts["rows"] != counts["documents"] + counts["where"] + counts["empty"] + len(self.quarantined):
+        if counts["rows"] != counts["documents"] + counts["where"] + counts["empty"] + dropped + len(self.quarantined):
             raise AnnealmixError(f"{self.file.url}: rows do not add up: {dict(counts)}; this is a defect of annealmix, please report it")
 
     def _columns_found(self) -> str:

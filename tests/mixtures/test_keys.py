@@ -9,6 +9,7 @@ from itertools import pairwise
 from math import ceil
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,3 +77,16 @@ def test_sorting_is_that_of_python_with_forced_ties_and_key_collisions(documents
     assert [documents[index] for index in order] == sorted(documents)
     plain = keys.sort_order(key, digest)
     assert [documents[index][:2] for index in plain] == sorted(document[:2] for document in documents)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
+def test_a_set_of_digests_holds_just_its_members_even_where_first_halves_agree(members, wanted):
+    known = keys.DigestSet(np.array(sorted(members), np.uint64).reshape(-1, 2))
+    assert len(known) == len(members)
+    assert known.holds(np.array(wanted, np.uint64).reshape(-1, 2)).tolist() == [pair in members for pair in wanted]
+
+
+@pytest.mark.parametrize("rows", [[(2, 0), (1, 0)], [(1, 2), (1, 1)]])
+def test_digests_out_of_order_are_refused(rows):
+    with pytest.raises(ValueError, match="not in ascending order"):
+        keys.DigestSet(np.array(rows, np.uint64))

@@ -26,7 +26,8 @@ HASHES = {
     "provenance": "af",
 }
 SOURCE = {
-    "name": "wiki", "definition": "dolmino-wiki", "licence": "CC-BY-SA", "non_commercial": False, "keys": ["0", "ff"], "asked_tokens": 5,
+    "name": "wiki", "copy": 0, "insert": False,
+    "definition": "dolmino-wiki", "licence": "CC-BY-SA", "non_commercial": False, "keys": ["0", "ff"], "asked_tokens": 5,
     "resolved_tokens": 5, "realised_tokens": 5, "documents": 2, "epochs": 1, "longest_tokens": 3, "cut": None, "refilled": {},
     "deviation": {"bound_tokens": 1},
 }  # fmt: skip
@@ -34,7 +35,7 @@ PLAIN: dict[str, Any] = {
     "format": manifests.MANIFEST_FORMAT, "name": "mix \u00e9", "recipe": {"name": "mix"}, "recipe_digest": "00",
     "size": {}, "tokenizer": {},
     "layout": {"slice_tokens": 8}, "total_tokens": 5, "total_documents": 2,
-    "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "excluded": [],
+    "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "filters": [], "excluded": [],
     "published": {}, "revisions": {}, "inputs": {}, "hashes": HASHES,
 }  # fmt: skip
 SEALED = manifests.sealed(PLAIN)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import recipes
 from mixtures.blocklist import MODES, count_distinct_naive, matches_naive, normalise, parse_blocklist
 from mixtures.errors import RecipeError
-from pipeline import blocklist as blocklists
+from pipeline import word_folding
 from pipeline.blocklist import Blocklist
 from pipeline.blocklist_prefilter import KeyTable
 
@@ -61,7 +61,7 @@ def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(mode, data,
     documents = data.draw(st.lists(embedding(term_list), max_size=6))
     fast = Blocklist(term_list, mode)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocklists, "BATCH_CHARS", batch)
+        patch.setattr(word_folding, "BATCH_CHARS", batch)
         counts = fast.count(documents)
     assert counts.dtype == np.uint16
     assert counts.tolist() == [count_distinct_naive(text, term_list, mode) for text in documents]

@@ -61,7 +61,7 @@ def test_tokens_of_another_ledger_are_refused(tmp_path, recipe):
     build(recipe, tmp_path)
     shutil.rmtree(group_of(tmp_path) / "ledger")
     replace_in_place(tmp_path / "data" / "a" / "one.jsonl", [text.translate(str.maketrans("eo", "oe")) for text in TEXTS])
-    with pytest.raises(ManifestError, match="tokens of a ledger that is no longer there; delete the group"):
+    with pytest.raises(ManifestError, match="made for a ledger that is no longer there; delete the group"):
         build(recipe, tmp_path, "again")
     assert not (tmp_path / "again").exists()
 

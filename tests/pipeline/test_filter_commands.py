@@ -8,10 +8,12 @@ import json
 import random
 import shutil
 import sys
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,11 +22,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
+from mixtures.blocklist import content_hash
+from mixtures.errors import RecipeError
 from mixtures.filters import load_filter
+from mixtures.keys import digest_columns, text_digest
 from mixtures.yaml_tree import parse_yaml
 from pipeline.cli import main
 from pipeline.filter_bundle import _quoted
+from pipeline.filter_commands import CheckResult, run_check
+from pipeline.filter_commands import check as run_library_check
+from pipeline.filter_inputs import find_dataset
 from pipeline.filters import Filter
+from tests.pipeline.corpus import make, prose, write_files, write_recipe
 
 SECRET = "zanzibarian"  # a word of every text; no output may hold it
 TWO, ONE_TERM, NONE = f"{SECRET} Abrin and Nipah virus", f"{SECRET} Abrin, abrin", f"{SECRET} tea"
@@ -344,3 +353,68 @@ def test_training_fails_whole(labelled, tmp_path, capsys):
     (tmp_path / "taken" / "file").write_text("")
     assert train(labelled, tmp_path / "taken") == 2
     assert {path.name for path in tmp_path.iterdir()} == {"taken", "unlabelled.jsonl"}
+
+
+def digests(*removed: str) -> np.ndarray:
+    return digest_columns(b"".join(sorted(text_digest(text.encode()) for text in removed)))
+
+
+def reappeared(path: Path, removed: np.ndarray | None, limit: str = "0") -> CheckResult:
+    result = run_library_check(find_dataset(str(path)), Filter.load("control-lists"), removed=removed)
+    if removed is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipeline.removed_documents.removed_digests", lambda store: removed)
+            code = run_check(str(path), "control-lists", limit=Fraction(limit), store=Path("store"))
+        assert code == (0 if result.passes(Fraction(limit)) else 3)
+    return result
+
+
+def test_a_removed_document_that_reappears_counts_against_the_limit_and_is_named(tmp_path, capsys):
+    path = texts(tmp_path / "a.jsonl", [NONE, TWO, ONE_TERM, NONE + " 2"])
+    found = reappeared(path, digests(ONE_TERM, TWO, "elsewhere"), "1/2")
+    assert (found.flagged, found.reappeared, found.failing) == (1, 2, 2)  # TWO is both, and counts once
+    assert found.returned == [("a.jsonl", 1), ("a.jsonl", 2)]
+    assert found.passes(Fraction(1, 2))
+    assert not found.passes(Fraction(49, 100))
+    shown = capsys.readouterr().err
+    assert "removed before: a.jsonl row 2" in shown
+    assert "1 of 4 documents flagged, 2 removed before, limit 1/2" in shown
+    assert SECRET not in shown
+
+
+def test_documents_that_were_never_removed_do_not_reappear(tmp_path):
+    path = texts(tmp_path / "a.jsonl", [NONE, ONE_TERM, NONE + "."])
+    for removed in (digests(NONE + " 2", ONE_TERM.upper()), np.empty((0, 2), np.uint64)):
+        assert reappeared(path, removed).reappeared == 0
+    assert reappeared(path, None).reappeared is None
+
+
+def test_a_named_document_that_reappears_fails_where_the_filter_passes_it(tmp_path):
+    path = texts(tmp_path / "a.jsonl", [NONE, ONE_TERM])
+    assert reappeared(path, digests(NONE)).failing == 1
+
+
+def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_without_it_there_is_nothing_to_find(tmp_path, capsys):
+    flagged = ["Rinderpest virus and Abrin.", "Lassa fever virus beside Ricin."]
+    write_files(tmp_path / "data", "a", {"one": [*prose(1, 40), *flagged]}, "jsonl")
+    more: dict[str, Any] = {"budget": {"tokens": 500}, "filters": ["control-lists"]}
+    recipe = write_recipe(tmp_path / "recipes", {"a": {"weight": 1}}, {"a": "jsonl"}, **more)
+    make(recipe, tmp_path, tmp_path / "data")
+    again = texts(tmp_path / "again.jsonl", [flagged[0], "Another text."])
+    assert run_check(str(again), str(lenient(tmp_path)), store=tmp_path / "store") == 3
+    assert "1 removed before" in capsys.readouterr().err
+    assert run_check(str(texts(tmp_path / "new.jsonl", ["Another text."])), str(lenient(tmp_path)), store=tmp_path / "store") == 0
+    shutil.rmtree(tmp_path / "store" / "select")
+    for store in ("store", "none"):
+        with pytest.raises(RecipeError, match="store"):
+            run_check(str(again), "control-lists", store=tmp_path / store)
+
+
+def lenient(folder: Path) -> Path:
+    """A filter that finds nothing in those texts."""
+    content = b"tungsten\nmolybdenum\n"
+    (folder / "terms.txt").write_bytes(content)
+    golden = [{"text": "tungsten and molybdenum", "flagged": "true"}, {"text": "The weather was fine.", "flagged": "false"}]
+    pin = {"file": "terms.txt", "sha256": content_hash(content), "mode": "words"}
+    (folder / "lenient.yaml").write_text(json.dumps({"name": "lenient", "blocklist": pin, "golden": golden}))
+    return folder / "lenient.yaml"

@@ -17,19 +17,35 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
+from mixtures.blocklist import content_hash
 from mixtures.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
+from pipeline.annotations import TEXTS as ESCALATED
+from pipeline.score import CELLS
+from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.select import SELECT_FORMAT
-from pipeline.score_table import SCORES_FORMAT
-from pipeline.store import LEDGER_FORMAT, STORE_FORMAT, TERMS_FORMAT, TEXTS_FORMAT, TOKENS_FORMAT
+from pipeline.store import LEDGER_FORMAT, STORE_FORMAT, TERMS_FORMAT, TEXTS_FORMAT, TOKENS_FORMAT, Store, TermRule, TextRule
 from pipeline.write import WRITE_FORMAT
 from tests.pipeline.corpus import make, write_files, write_recipe
 
-FORMATS = (STORE_FORMAT, LEDGER_FORMAT, TOKENS_FORMAT, TERMS_FORMAT, TEXTS_FORMAT, SCORES_FORMAT, SELECT_FORMAT, WRITE_FORMAT, MANIFEST_FORMAT)
+FORMATS = (
+    STORE_FORMAT,
+    LEDGER_FORMAT,
+    TOKENS_FORMAT,
+    TERMS_FORMAT,
+    TEXTS_FORMAT,
+    SCORES_FORMAT,
+    SELECT_FORMAT,
+    WRITE_FORMAT,
+    MANIFEST_FORMAT,
+)
 RAISE = {
     "store": "STORE_FORMAT of pipeline/store.py",
     "ledger": "LEDGER_FORMAT of pipeline/store.py",
     "tokens": "TOKENS_FORMAT of pipeline/store.py",
+    "terms": "TERMS_FORMAT of pipeline/store.py",
+    "texts": "TEXTS_FORMAT of pipeline/store.py",
+    "scores": "SCORES_FORMAT of pipeline/score_table.py",
     "select": "SELECT_FORMAT of pipeline/select.py",
     "write": "WRITE_FORMAT of pipeline/write.py",
     "manifest": "MANIFEST_FORMAT of mixtures/manifest.py",
@@ -41,7 +57,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (1, 1, 1, 1, 1, 1): {
+    (1, 1, 1, 1, 1, 1, 2, 2, 2): {
         "store/store.json": "53808f18d0c9383a",
         "ledger/folder": "a-54dc0006897844a1",
         "tokens/folder": "tokens-3041c03d5a9169c7-00000000000000000-10000000000000000",
@@ -77,11 +93,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/b.start": "d2bae5c0be7a054d",
         "select/b.token_file": "bcc351fd37e2054d",
         "select/done.json": (
-            "digest outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes) "
-            "a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 "
-            "bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) "
-            "b.token_file(blake3 bytes)) sources(a(copies(a) documents excluded in_range longest tokens untokenized) b(copies(a) "
-            "documents excluded in_range longest tokens untokenized))"
+            "debts(a b) digest outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 "
+            "bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) "
+            "b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 "
+            "bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest "
+            "removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens longest removed tokens "
+            "untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
         "write/records": "0dc5d3359bb9f8c4",
@@ -95,15 +112,69 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "write/documents": "8f69f4a758d4d9cf",
         "write/provenance": "494b13fdfd4906c0",
         "manifest/fields": (
-            "digest eod_tokens excluded format hashes(bin chunks documents documents_parts idx provenance provenance_parts) identity "
-            "layout(chunk_tokens slice_tokens token_dtype) name published recipe_digest removed(a(beyond quota duplicate of a empty "
-            "kept out of key range quarantined rows where) b(beyond quota duplicate of a empty kept out of key range quarantined "
-            "rows where)) revisions size sources(asked_tokens cut definition deviation(bound_tokens measured_tokens) documents "
-            "epochs keys licence longest_tokens name non_commercial realised_tokens refilled(b) resolved_tokens) tokenizer(digest "
-            "eod_id name special_tokens vocab_size) total_documents total_tokens"
+            "digest eod_tokens excluded filters format hashes(bin chunks documents documents_parts idx provenance provenance_parts) "
+            "identity layout(chunk_tokens slice_tokens token_dtype) name published recipe_digest removed(a(beyond quota duplicate of "
+            "a empty kept out of key range quarantined rows where) b(beyond quota duplicate of a empty kept out of key range "
+            "quarantined rows where)) revisions size sources(asked_tokens copy cut definition deviation(bound_tokens "
+            "measured_tokens) documents epochs insert keys licence longest_tokens name non_commercial realised_tokens refilled(b) "
+            "resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) total_documents total_tokens"
         ),
         "manifest/input": "path sha256 size",
         "manifest/identity": "b4dcb5e036aed3f9",
+        "terms/folder": "terms-4b26b78cbc24bfff-00000000000000000-10000000000000000",
+        "terms/0000.terms": "9e9b24ceb7543bde",
+        "terms/done.json": "digest ledger outputs(0000.terms(blake3 bytes)) segments(documents first_row)",
+        "texts/folder": "texts-433d021ea1feb56f",
+        "texts/schema": "order_key:uint64 digest:fixed_size_binary[16] text:large_string",
+        "scores/folder": "2988f9283bbc83ad",
+        "scores/layout": "64 partitions of 16384 cells: order_key digest score",
+        "select/filtered /a+removed.after": "c610e85212d0697c",
+        "select/filtered /a+removed.digest": "60a52c237651d237",
+        "select/filtered /a+removed.ledger_row": "c610e85212d0697c",
+        "select/filtered /a+removed.num_tokens": "cb411178cb768688",
+        "select/filtered /a+removed.place": "202eae6faa0abe43",
+        "select/filtered /a+removed.segment": "ec2bd03bf86b935f",
+        "select/filtered /a+removed.verdicts": "c610e85212d0697c",
+        "select/filtered /a.digest": "ae649b445fd9c5a9",
+        "select/filtered /a.ledger_row": "6e7aec00fbf5db4c",
+        "select/filtered /a.num_tokens": "077b49d5b19be9f0",
+        "select/filtered /a.offset": "22b0671fc87ca4b0",
+        "select/filtered /a.place": "22b0671fc87ca4b0",
+        "select/filtered /a.segment": "7e3eff9ef7613a50",
+        "select/filtered /a.start": "95926459e8fe5310",
+        "select/filtered /a.token_file": "7e3eff9ef7613a50",
+        "select/filtered /b+removed.after": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.digest": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.ledger_row": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.num_tokens": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.place": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.segment": "af1349b9f5f9a1a6",
+        "select/filtered /b+removed.verdicts": "af1349b9f5f9a1a6",
+        "select/filtered /b.digest": "ec05ccd2744df04c",
+        "select/filtered /b.ledger_row": "0298bfd37e5ab229",
+        "select/filtered /b.num_tokens": "0fa322e9882b790a",
+        "select/filtered /b.offset": "d2bae5c0be7a054d",
+        "select/filtered /b.place": "d2bae5c0be7a054d",
+        "select/filtered /b.segment": "bcc351fd37e2054d",
+        "select/filtered /b.start": "d2bae5c0be7a054d",
+        "select/filtered /b.token_file": "bcc351fd37e2054d",
+        "select/filtered /done.json": (
+            "debts(a b) digest outputs(a+removed.after(blake3 bytes) a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 "
+            "bytes) a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) a+removed.segment(blake3 bytes) "
+            "a+removed.verdicts(blake3 bytes) a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) "
+            "a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) "
+            "b+removed.after(blake3 bytes) b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 bytes) "
+            "b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
+            "b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
+            "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes)) "
+            "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest removed tokens untokenized) b(copies "
+            "documents duplicates(a) excluded in_range kept_tokens longest removed tokens untokenized))"
+        ),
+        "manifest/filters": (
+            "blocklist(mode sha256 threshold) classifier fraction identity label placebo removed(a(documents first_documents "
+            "first_tokens tokens) b(documents first_documents first_tokens tokens)) scores"
+        ),
+        "manifest/filtered": "87f52553770c31a4",
     }
 }
 
@@ -127,7 +198,8 @@ def made() -> dict[str, str]:
         sources = {"a": {"tokens": 60, "shortfall": {"refill": "b"}}, "b": {"tokens": 50, "keys": [0, 1], "shortfall": {"repeat": 2}}}
         recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), max_quarantined="0.5")
         manifest = make(recipe, folder, folder / "data", chunk_bytes=128, slice_chunks=1)
-        return {**_store(folder / "store"), **_slices(slices), **_mix(folder / "out", manifest)}
+        found = {**_store(folder / "store"), **_slices(slices), **_mix(folder / "out", manifest)}
+        return {**found, **_filtered(folder, {name: {**source, "use": f"{name}.yaml"} for name, source in sources.items()})}
 
 
 def _store(store: Path) -> dict[str, str]:
@@ -142,6 +214,32 @@ def _store(store: Path) -> dict[str, str]:
         **_folder("ledger", group / "ledger"),
         **_folder("tokens", tokens),
         **_folder("select", partition),
+    }
+
+
+def _filtered(folder: Path, sources: dict[str, Any]) -> dict[str, str]:
+    """What a filter adds: the counts of terms, and how escalated texts and scores are laid out."""
+    content = b"river\nmill\nstone\n"
+    pin = {"file": "terms.txt", "sha256": content_hash(content), "mode": "words"}
+    golden = [{"text": "The mill by the river.", "flagged": "true"}, {"text": "The weather was fine.", "flagged": "false"}]
+    (folder / "recipes" / "terms.txt").write_bytes(content)
+    (folder / "recipes" / "filter.yaml").write_text(json.dumps({"name": "filter", "blocklist": pin, "golden": golden}))
+    more = {"max_quarantined": "0.5", "filters": ["filter.yaml"], "removed": "shrink"}
+    recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), "filtered", **more)
+    manifest = make(recipe, folder, folder / "data", out="filtered", chunk_bytes=128, slice_chunks=1)
+    (terms,) = (folder / "store").glob("sources/a-*/*/terms-*")
+    (partition,) = {path.parent for path in (folder / "store").glob("select/*/p0000/a+removed.verdicts")}
+    rule = TextRule(TermRule(pin["sha256"], pin["mode"]), 2)
+    return {
+        "terms/folder": terms.name,
+        **_folder("terms", terms),
+        "texts/folder": rule.folders,
+        "texts/schema": " ".join(f"{field.name}:{field.type}" for field in ESCALATED),
+        "scores/folder": ScoreTable(Store(folder / "store"), "d" * 64).folder.name,
+        "scores/layout": f"{SCORE_PARTITIONS} partitions of {CELLS} cells: {' '.join(COLUMNS)}",
+        **{f"select/filtered {name}": value for name, value in _folder("", partition).items()},
+        "manifest/filters": _names(manifest["filters"]),
+        "manifest/filtered": manifest["identity"][:16],
     }
 
 

@@ -1,0 +1,128 @@
+"""The decontamination annotator: which items of evaluation sets each document holds, exactly as `mixtures.contamination` says, and fast.
+
+    texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams, compared word by word
+          -> distinct (document, n-gram) pairs -> items with enough of theirs -> counts and matches
+
+All work on bytes is done by compiled kernels (`pipeline.contamination_kernels`) and, for rare characters, `pipeline.word_folding`. Hashes
+and bitmaps only turn words away; what they let through is compared with the words of the n-gram, so a document that holds no
+n-gram of an item has no match, whatever collides.
+
+Results depend on each text and the sets alone: not on the batches, the other texts, or threads (there are none). Memory: about 150
+bytes an n-gram. Cost: see `tests/benchmarks/bench_contamination.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.contamination import EvaluationSet, Match
+from pipeline.contamination_table import BASE, FOLDS, I64, Coverage, NgramTable, WordReader, Words
+from pipeline.word_folding import batches
+
+
+class Annotation(NamedTuple):
+    """What a batch of documents holds.
+
+    counts: uint32 [num_docs], distinct n-grams of the items that contaminate the document; 0: it is clean.
+    documents, items, found: int64 [num_matches], sorted: the document, the item (`ContaminationIndex.match` names it), and how many of
+        the item's n-grams the document holds.
+    """
+
+    counts: npt.NDArray[np.uint32]
+    documents: I64
+    items: I64
+    found: I64
+
+
+class ContaminationIndex:
+    """Evaluation sets that are ready to be searched for.
+
+    Args:
+        sets: with names of their own; their order is that of the matches.
+        base: of the word hashes; it decides speed, never a result (a bad one lets tests see what collisions do).
+
+    Raises:
+        RecipeError: no set, or two of one name. InputError: a set of which nothing can be indexed.
+    """
+
+    def __init__(self, sets: Sequence[EvaluationSet], *, base: int = BASE) -> None:
+        self._reader = WordReader(base)
+        self._table = NgramTable(sets, self._reader)
+        self._items = [(evaluation.definition.name, item.where) for evaluation in sets for item in evaluation.items]
+
+    def __len__(self) -> int:
+        """The number of distinct n-grams."""
+        return len(self._table)
+
+    @property
+    def coverage(self) -> tuple[Coverage, ...]:
+        """What of each set is looked for, and how many of its items are not."""
+        return self._table.coverage
+
+    def count(self, texts: Sequence[str]) -> npt.NDArray[np.uint32]:
+        """The number of distinct n-grams in each text, of the items that contaminate it: uint32 [num_docs]."""
+        return self.annotate(texts).counts
+
+    def matches(self, text: str) -> list[Match]:
+        """The items that contaminate a text, in the order of the sets and of their rows."""
+        _, _, items, found = self.annotate([text])
+        return [self.match(item, number) for item, number in zip(items.tolist(), found.tolist(), strict=True)]
+
+    def match(self, item: int, found: int) -> Match:
+        """Name a match of an annotation."""
+        name, where = self._items[item]
+        return Match(name, where, found, int(self._table.totals[item]))
+
+    def annotate(self, texts: Sequence[str]) -> Annotation:
+        """What each text holds."""
+        counts = np.zeros(len(texts), np.uint32)
+        columns: list[tuple[I64, I64, I64]] = [(_EMPTY, _EMPTY, _EMPTY)]
+        for first, last in batches(texts):
+            documents, rows = self._held(self._reader.read(texts[first:last]))
+            if len(rows):
+                held, matches = self._matches(documents, rows)
+                counts[first:last] = np.bincount(held, minlength=last - first)
+                columns.append((matches[0] + first, *matches[1:]))
+        return Annotation(counts, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+    def _held(self, words: Words) -> tuple[I64, I64]:
+        """Distinct pairs of a document of the batch and an n-gram in it, sorted."""
+        from pipeline.contamination_kernels import find_ngrams
+
+        table = self._table
+        room = words.count  # more only if n-grams of several sizes begin at most words
+        while True:
+            places, rows = np.empty(room, np.int64), np.empty(room, np.int64)
+            count = find_ngrams(
+                words.buffer, FOLDS, words.starts, words.sums, words.count, table.powers, table.sizes, table.window,
+                table.stride, table.windows.bits, table.windows.shift, table.bitmap.bits, table.bitmap.shift, table.hashes,
+                table.content, table.lows, table.highs, places, rows,
+            )  # fmt: skip
+            if count <= room:
+                break
+            room = count
+        if not count:
+            return _EMPTY, _EMPTY
+        documents = np.searchsorted(words.marks, words.starts[places[:count]])
+        pairs = np.unique(documents * len(table) + rows[:count])
+        return pairs // len(table), pairs % len(table)
+
+    def _matches(self, documents: I64, rows: I64) -> tuple[I64, tuple[I64, I64, I64]]:
+        """From distinct pairs of document and n-gram: the document of each n-gram that counts, and (documents, items, found)."""
+        table = self._table
+        owners = table.owners_at[rows + 1] - table.owners_at[rows]
+        pair = np.repeat(np.arange(len(rows)), owners)
+        ahead = np.arange(len(pair)) - np.repeat(np.cumsum(owners) - owners, owners)
+        keys = documents[pair] * table.num_items + table.owners[table.owners_at[rows][pair] + ahead]
+        matches, of, found = np.unique(keys, return_inverse=True, return_counts=True)
+        items = matches % table.num_items
+        enough = found >= table.least[items]
+        held = documents[np.unique(pair[enough[of]])]
+        return held, (matches[enough] // table.num_items, items[enough], found[enough].astype(np.int64))
+
+
+_EMPTY: I64 = np.zeros(0, np.int64)

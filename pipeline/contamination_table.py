@@ -1,0 +1,224 @@
+"""The n-grams of evaluation sets as arrays that the kernels search: each distinct one once, with the items that have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.contamination import MAX_NGRAM, EvaluationSet, needed
+from mixtures.errors import InputError, RecipeError
+from mixtures.word_characters import fold_words
+from pipeline.word_folding import SPACED, FoldedRuns, settled_kinds, to_utf8
+
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+BASE = 0xD6E8FEB86659FD93  # of the polynomial over words: odd, bits well mixed
+BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
+# Folds ASCII, but for NUL, which is the mark behind a text.
+FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a buffer, marks included. starts: their first bytes; sums: see `pipeline.contamination_kernels`. count: of words."""
+
+    buffer: Bytes
+    starts: npt.NDArray[Any]
+    sums: U64
+    count: int
+
+    @property
+    def marks(self) -> I64:
+        """The byte that ends each text."""
+        return np.flatnonzero(self.buffer == 0)
+
+
+class WordReader:
+    """Finds the words of texts. base: of the polynomial; it decides speed, never a result."""
+
+    def __init__(self, base: int) -> None:
+        self.base = np.uint64(base)
+        self._runs = FoldedRuns()
+
+    def read(self, texts: Sequence[str]) -> Words:
+        """The words of all texts, a mark behind each text."""
+        from pipeline.contamination_kernels import find_words
+
+        content = b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
+        if not all(text.isascii() for text in texts):
+            content = self._folded(content)
+        buffer = np.frombuffer(content, np.uint8)
+        places = np.int32 if len(buffer) < 1 << 31 else np.int64
+        room = len(buffer) // 2 + 2  # a separator behind each word, and one on both sides of each mark
+        starts, sums = np.empty(room, places), np.empty(room, np.uint64)
+        return Words(buffer, starts, sums, find_words(buffer, FOLDS, self.base, starts, sums))
+
+    def _folded(self, content: bytes) -> bytes:
+        """Fold what is not ASCII: most of it in the kernel, the rest by the reference."""
+        from pipeline.contamination_kernels import settle_runs
+
+        buffer = np.frombuffer(bytearray(content), np.uint8)
+        starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
+        count = settle_runs(buffer, settled_kinds(), starts, ends)
+        return self._runs.fold_at(buffer.tobytes(), starts[:count].tolist(), ends[:count].tolist())
+
+
+class Bitmap:
+    """Says of a 64-bit hash that it is unknown, or that it may be known."""
+
+    def __init__(self, hashes: U64) -> None:
+        from pipeline.contamination_kernels import add_to_bitmap
+
+        bits = min(max((BITS_A_KEY * len(hashes)).bit_length(), 12), 32)
+        self.bits: Bytes = np.zeros(1 << (bits - 3), np.uint8)
+        self.shift = np.uint64(64 - bits)
+        add_to_bitmap(self.bits, self.shift, hashes)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What of an evaluation set is looked for. not_indexed: items without a text of the least number of words. ngrams: distinct ones."""
+
+    set: str
+    items: int
+    not_indexed: int
+    ngrams: int
+
+
+class NgramTable:
+    """All n-grams of all items.
+
+    hashes: uint64 [num_ngrams], sorted. content: uint8; lows, highs: int64 [num_ngrams], the bytes of each n-gram in it, one space
+        between two words.
+    sizes: int64, the distinct sizes in words. window, stride: words, see `find_ngrams`. windows, bitmap: of windows and n-grams.
+    owners: int64, and owners_at: int64 [num_ngrams + 1]: items owners[owners_at[row]:owners_at[row + 1]] have the n-gram of a row.
+    totals, least: int64 [num_items]: distinct n-grams, and how many of them contaminate. Items of all sets are counted through.
+
+    Raises:
+        RecipeError: no set, or two of one name.
+        InputError: a set of which nothing can be indexed.
+    """
+
+    def __init__(self, sets: Sequence[EvaluationSet], reader: WordReader) -> None:
+        from pipeline.contamination_kernels import run_hashes
+
+        _refuse_names(sets)
+        owners, texts = _texts(sets)
+        words = reader.read([fold_words(text) for text in texts])
+        lows, sizes, items = _occurrences(sets, owners, words)
+        self.num_items = sum(len(evaluation.items) for evaluation in sets)
+        self.powers: U64 = np.array([pow(int(reader.base), power, 1 << 64) for power in range(MAX_NGRAM + 1)], np.uint64)
+        hashes = run_hashes(words.sums, self.powers, lows, sizes)
+        starts: I64 = words.starts.astype(np.int64)
+        low_bytes, high_bytes = starts[lows], starts[lows + sizes] - 1  # one space is between a folded text's words and before its mark
+        rows, numbers = _distinct(words.buffer, low_bytes, high_bytes, hashes)
+        self.content: Bytes = words.buffer
+        self.hashes, self.lows, self.highs = hashes[rows], low_bytes[rows], high_bytes[rows]
+        pairs = np.unique(numbers * self.num_items + items)
+        self.owners: I64 = pairs % self.num_items
+        self.owners_at: I64 = np.searchsorted(pairs // self.num_items, np.arange(len(rows) + 1))
+        self.totals: I64 = np.bincount(self.owners, minlength=self.num_items)
+        self.coverage = _coverage(sets, self.totals, pairs)
+        self.least: I64 = np.array(_least(sets, self.totals), np.int64)
+        self.sizes: I64 = np.unique(sizes)
+        self._make_windows(words, lows[rows], run_hashes)
+
+    def __len__(self) -> int:
+        """The number of distinct n-grams."""
+        return len(self.hashes)
+
+    def _make_windows(self, words: Words, lows: I64, run_hashes: Any) -> None:
+        """Windows of about half the shortest n-gram, and their bitmap."""
+        shortest = int(self.sizes[0])
+        self.window = shortest // 2 + 1
+        self.stride = shortest - self.window + 1
+        places = np.unique(lows[:, None] + np.arange(self.stride))
+        self.windows = Bitmap(run_hashes(words.sums, self.powers, places, np.full(len(places), self.window)))
+        self.bitmap = Bitmap(self.hashes)
+
+
+def _refuse_names(sets: Sequence[EvaluationSet]) -> None:
+    names = [evaluation.definition.name for evaluation in sets]
+    if not names:
+        raise RecipeError("decontamination: there is no evaluation set, so every document would pass; give at least one")
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(f"decontamination: two evaluation sets are named {name!r}, and reports could not tell them apart; rename one")
+
+
+def _texts(sets: Sequence[EvaluationSet]) -> tuple[list[tuple[int, int]], list[str]]:
+    """All texts of all items, and of each the number of its set and of its item, counted through."""
+    owners: list[tuple[int, int]] = []
+    texts: list[str] = []
+    item = 0
+    for number, evaluation in enumerate(sets):
+        for _, item_texts in evaluation.items:
+            owners += [(number, item)] * len(item_texts)
+            texts += item_texts
+            item += 1
+    return owners, texts
+
+
+def _occurrences(sets: Sequence[EvaluationSet], owners: list[tuple[int, int]], words: Words) -> tuple[I64, I64, I64]:
+    """First word, size in words and item of every n-gram of every text."""
+    limits = [(evaluation.definition.ngram, evaluation.definition.shortest_words) for evaluation in sets]
+    empty = np.zeros(0, np.int64)
+    lows, sizes, items = [empty], [empty], [empty]
+    ends = np.searchsorted(words.starts[: words.count], words.marks)
+    for (number, item), low, end in zip(owners, [0, *(ends + 1).tolist()], ends.tolist(), strict=False):
+        ngram, shortest = limits[number]
+        size = min(ngram, end - low)
+        if size >= shortest:
+            starts = np.arange(low, end - size + 1)
+            lows.append(starts)
+            sizes.append(np.full(len(starts), size))
+            items.append(np.full(len(starts), item))
+    return np.concatenate(lows), np.concatenate(sizes), np.concatenate(items)
+
+
+def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I64]:
+    """Tell n-grams apart by their words, not their hashes.
+
+    Returns: one occurrence of each distinct n-gram, by hash; and of each occurrence the number of its n-gram in that order.
+    """
+    first = np.arange(len(hashes))
+    order = np.argsort(hashes, kind="stable")
+    equal = hashes[order][1:] == hashes[order][:-1]
+    again = order[np.concatenate((equal, [False])) | np.concatenate(([False], equal))] if len(order) else order
+    content, seen = buffer.tobytes(), dict[bytes, int]()
+    for occurrence, low, high in zip(again.tolist(), lows[again].tolist(), highs[again].tolist(), strict=True):
+        first[occurrence] = seen.setdefault(content[low:high], occurrence)
+    rows = np.flatnonzero(first == np.arange(len(first)))
+    rows = rows[np.argsort(hashes[rows], kind="stable")]
+    numbers = np.zeros(len(first), np.int64)
+    numbers[rows] = np.arange(len(rows))
+    return rows, numbers[first]
+
+
+def _coverage(sets: Sequence[EvaluationSet], totals: I64, pairs: I64) -> tuple[Coverage, ...]:
+    """Raises: InputError, of a set without an n-gram."""
+    found, low = [], 0
+    for evaluation in sets:
+        definition, high = evaluation.definition, low + len(evaluation.items)
+        indexed = int(np.count_nonzero(totals[low:high]))
+        if not indexed:
+            raise InputError(
+                f"evaluation set {definition.name}: none of its {high - low:,} items has a text of {definition.shortest_words} words, so"
+                f" nothing would be looked for; lower shortest (and ngram), or leave the set out"
+            )
+        owners = pairs % len(totals)
+        ngrams = np.unique(pairs[(owners >= low) & (owners < high)] // len(totals))
+        found.append(Coverage(definition.name, high - low, high - low - indexed, len(ngrams)))
+        low = high
+    return tuple(found)
+
+
+def _least(sets: Sequence[EvaluationSet], totals: I64) -> list[int]:
+    overlaps = [evaluation.definition.overlap for evaluation in sets for _ in evaluation.items]
+    return [needed(total, overlap) for total, overlap in zip(totals.tolist(), overlaps, strict=True)]

@@ -1,0 +1,184 @@
+"""`annealmix audit --filter F [--rescore N]`: the named checks that are made of judging every document of a mix again.
+
+| check | fails if |
+|---|---|
+| `decoding` | documents spread over the mix are not encoded into their ids again: these are of another tokenizer, and spell nothing |
+| `filter NAME` | the filter flags a document |
+| `rescore NAME` | a document that is scored alone, or in reversed order, is decided otherwise |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.errors import AuditFailed, RecipeError
+from mixtures.indexed import IndexedTokens
+from pipeline import report
+from pipeline.filters import Filter
+from pipeline.rescan import COUNTS, NEAR_MILLIONTHS, Found, Place, Rescan, Scored, ShareJudge
+from pipeline.rescan_documents import Pile, bare_pile, mix_pile
+from pipeline.rescan_processes import rescan
+from pipeline.rescoring import Agreement, agreement, rescore
+from pipeline.tokenizer_engines import open_engine
+
+NUM_ENCODED = 64  # documents that are encoded again
+MAX_ENCODED_TOKENS = 1 << 18  # of one of these: the reference library takes seconds for more
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """What the command was told. filters: names or files; rescore: documents to score again, None for none; workers: processes."""
+
+    filters: tuple[str, ...] = ()
+    tokenizer: Path | None = None
+    rescore: int | None = None
+    workers: int | None = None
+
+    def require_filters(self) -> None:
+        """Refuse options that would do nothing.
+
+        Raises:
+            RecipeError: names them.
+        """
+        given = {"--tokenizer": self.tokenizer, "--rescore": self.rescore, "--workers": self.workers}
+        if idle := [name for name, value in given.items() if value is not None]:
+            raise RecipeError(f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or leave this out")
+
+
+@dataclass
+class FilterAudit:
+    """What the filters say of a mix. checks: named, for the audit; filters: all figures, for machines (`as_json`)."""
+
+    checks: list[Check] = field(default_factory=list)
+    filters: list[dict[str, Any]] = field(default_factory=list)
+
+
+def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
+    """Judge every document of a mix folder, or of the pair of a prefix.
+
+    Raises:
+        RecipeError: a filter or a tokenizer is not known or not named, or has no classifier to score with.
+        ManifestError: manifest, filter or tokenizer is not what its hash says. InputError: a file is missing, or a text cannot be scored.
+    """
+    filters = _opened(options)
+    pile = mix_pile(mix, options.tokenizer) if mix.is_dir() else bare_pile(mix, options.tokenizer)
+    plan = Rescan(pile, options.filters, tuple(one.identity for one in filters), options.rescore or 0)
+    try:
+        pair = pile.open()
+        judge_again = ShareJudge(plan, filters, pair)
+        decoding = _decoding(pile, pair, judge_again)
+        found = _judged(plan, filters, pair, options.workers)
+    except AuditFailed as error:
+        return FilterAudit([unread(f"filter {one.definition.name}", str(error)) for one in filters])
+    audit = FilterAudit([decoding])
+    for one, what in zip(filters, found, strict=True):
+        audit.checks.append(_filter_check(one, pile, what))
+        figures = _figures(one, pile, what)
+        if options.rescore is not None:
+            agreements = _rescored(one, what.scored, judge_again)
+            audit.checks.append(_rescore_check(one, what, agreements))
+            figures["rescored"] = {name: asdict(held) for name, held in agreements.items()}
+        audit.filters.append(figures)
+    return audit
+
+
+def _opened(options: FilterOptions) -> list[Filter]:
+    filters = [Filter.load(name) for name in options.filters]
+    names = [one.definition.name for one in filters]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise RecipeError(f"--filter: {', '.join(twice)} is given twice, so its checks could not be told apart; give each name once")
+    for one in filters:
+        if options.rescore is not None and one.definition.classifier is None:
+            raise RecipeError(f"filter {one.definition.name}: has no classifier, so there is nothing to score again; leave --rescore out")
+    return filters
+
+
+def _judged(plan: Rescan, filters: Sequence[Filter], pair: IndexedTokens, workers: int | None) -> list[Found]:
+    judged = [0]
+    with report.progress("judge documents", len(pair.documents) - 1, lambda: judged[0]):
+        return rescan(plan, filters, pair, workers, lambda count: judged.__setitem__(0, count))
+
+
+def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
+    """Whether the ids are those of the tokenizer: documents that are read back and encoded again have the same ids.
+
+    Of a mix all that are whole must; of a pair that others wrote more than half, since they may have cut texts where they liked.
+    """
+    engine = open_engine("tokenizers", pile.tokenizer.read_bytes().decode("utf-8"))
+    same = different = 0
+    for share in pile.sample(pair, NUM_ENCODED):
+        size = int(share.ends[0] - share.starts[0])
+        if share.cut[0] or not 0 < size <= MAX_ENCODED_TOKENS:
+            continue
+        ids = np.asarray(pair.tokens[int(share.starts[0]) : int(share.ends[0])])
+        ids = ids[:-1] if int(ids[-1]) in pile.end_ids else ids
+        again, _ = engine.encode(reader.texts(share.starts, share.ends), pile.parse)
+        equal = np.array_equal(ids, again)
+        same, different = same + equal, different + (not equal)
+    faults = []
+    if pile.folder is None and same + different == 0:
+        faults.append("none can be encoded again: each is empty or too long; nothing shows that the tokenizer made the ids")
+    elif different if pile.folder is not None else same <= different:
+        faults.append(f"{plural(different, 'document')} encoded by {pile.tokenizer} get other ids; give the tokenizer that made the mix")
+    return judge("decoding", f"{same:,} of {plural(same + different, 'document')} read back are encoded into the same ids", faults)
+
+
+def _filter_check(one: Filter, pile: Pile, found: Found) -> Check:
+    definition = one.definition
+    documents, escalated, flagged = (found.total(name) for name in ("documents", "escalated", "flagged"))
+    figure = f"{flagged:,} of {plural(documents, 'document')} flagged; {escalated:,} escalated, {found.total('one_below'):,} with "
+    figure += plural(definition.blocklist.threshold - 1, "distinct term")
+    if not flagged:
+        return Check(f"filter {definition.name}", True, figure)
+    sources = [f"{name} {count:,}" for name, count in zip(pile.sources, found.counts[:, COUNTS.index("flagged")], strict=True) if count]
+    detail = f"{plural(flagged, 'document')} of {plural(found.total('flagged_tokens'), 'token')} flagged ({', '.join(sources)}): "
+    more = f" (and {flagged - 3:,} more; --json names the first {len(found.places):,})" if flagged > 3 else ""
+    return Check(f"filter {definition.name}", False, figure, detail + "; ".join(map(_told, found.places[:3])) + more)
+
+
+def _told(place: Place) -> str:
+    score = "" if place.score is None else f", score {place.score:,} millionths"
+    return f"document {place.document:,} of {place.source} ({plural(place.terms, 'distinct term')}{score}{', cut' if place.cut else ''})"
+
+
+def _figures(one: Filter, pile: Pile, found: Found) -> dict[str, Any]:
+    rows = found.counts.tolist()
+    by_source = {name: dict(zip(COUNTS, row, strict=True)) for name, row in zip(pile.sources, rows, strict=True)}
+    for counts in by_source.values():
+        counts["approved"] = counts["escalated"] - counts["flagged"]
+    return {
+        "name": one.definition.name,
+        "identity": one.identity,
+        "sources": by_source,
+        "near_threshold": found.near if one.definition.classifier else None,
+        "flagged_documents": [place._asdict() for place in found.places],
+    }
+
+
+def _rescored(one: Filter, scored: Sequence[Scored], reader: ShareJudge) -> dict[str, Agreement]:
+    pin = one.definition.classifier
+    assert pin is not None
+    assert one.classifier is not None
+
+    def read(document: Scored) -> str:
+        return reader.texts(np.array([document.start]), np.array([document.end]))[0]
+
+    again = rescore(scored, one.classifier, read)
+    return {name: agreement(scored, scores, pin.threshold_millionths) for name, scores in again.items()}
+
+
+def _rescore_check(one: Filter, found: Found, agreements: dict[str, Agreement]) -> Check:
+    told = "; ".join(
+        f"{name}: {held.identical:,} of {plural(held.documents, 'score')} identical, the largest difference "
+        f"{plural(held.largest_difference, 'millionth')}"
+        for name, held in agreements.items()
+    )
+    figure = f"{told}; {plural(found.near, 'score')} of the mix within {NEAR_MILLIONTHS:,} millionths of the threshold"
+    faults = [f"document {document:,} is decided otherwise {name}" for name, held in agreements.items() for document in held.changed]
+    return judge(f"rescore {one.definition.name}", figure, faults)

@@ -1,0 +1,249 @@
+"""Compiled loops over bytes and 64-bit numbers. They do what `mixtures.near_text` says, and nothing else imports numba.
+
+Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the interpreter's lock. All arithmetic is
+on unsigned numbers and wraps. numba makes a float of a sum of int64 and uint64, hence the constants; unsigned places also spare it
+the question whether a place counts from the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from mixtures.near_text import BASE, FNV_OFFSET, FNV_PRIME, MIX_FIRST, MIX_SECOND
+
+Bytes = npt.NDArray[np.uint8]
+U64 = npt.NDArray[np.uint64]
+U32 = npt.NDArray[np.uint32]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Meaning of an entry of the fold table: one of these, a code point, or MANY + the place in `forms` of a count and its code points.
+SEPARATES, VANISHES, MANY = ord(" "), 0, 1 << 31
+BLOCK = 1024  # shingles that go through all permutations while they are in the nearest cache
+
+_SEPARATES, _VANISHES, _MANY = np.uint32(SEPARATES), np.uint32(VANISHES), np.uint32(MANY)
+_NOUGHT = np.uint32(ord("0"))  # all ASCII digits; nothing that is folded lies between it and the space
+_OFFSET, _PRIME, _BASE = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME), np.uint64(BASE)
+_FIRST, _SECOND = np.uint64(MIX_FIRST), np.uint64(MIX_SECOND)
+_ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
+_27, _30, _31, _32 = (np.uint64(number) for number in (27, 30, 31, 32))
+_LARGEST = np.uint32(2**32 - 1)
+
+
+def _compiled(function: Function) -> Function:
+    return cast("Function", njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@_compiled
+def _mixed(value: np.uint64) -> np.uint64:
+    value = (value ^ (value >> _30)) * _FIRST
+    value = (value ^ (value >> _27)) * _SECOND
+    return value ^ (value >> _31)
+
+
+@_compiled
+def _decoded(content: Bytes, at: np.uint64) -> tuple[np.uint32, np.uint64]:
+    """The code point at the first of several bytes of valid UTF-8, and the place behind it."""
+    lead, second = np.uint32(content[at]), np.uint32(content[at + _ONE] & 0x3F)
+    if lead < 0xE0:
+        return np.uint32((lead & 0x1F) << 6 | second), at + _TWO
+    third = np.uint32(content[at + _TWO] & 0x3F)
+    if lead < 0xF0:
+        return np.uint32((lead & 0x0F) << 12 | second << 6 | third), at + _THREE
+    fourth = np.uint32(content[at + _THREE] & 0x3F)
+    return np.uint32((lead & 0x07) << 18 | second << 12 | third << 6 | fourth), at + _FOUR
+
+
+@_compiled
+def folded(content: Bytes, at: np.uint64, end: np.uint64, table: U32, forms: U32, points: U32) -> np.int64:
+    """Write the code points of a document's folded text to `points`. Returns how many.
+
+    A space or "0" that comes again at once is written over, so a run of them is one, and so is a space in front. What ASCII letters
+    these are decides no branch, which is what makes it fast.
+    """
+    count, last = _ZERO, _SEPARATES
+    while at < end:
+        lead = content[at]
+        if lead < 0x80:
+            value = table[lead]
+            at += _ONE
+            points[count] = value
+            count += np.uint64(not (value == last and value <= _NOUGHT))
+            last = value
+            continue
+        point, at = _decoded(content, at)
+        place, length = table[point], np.uint32(1)
+        if place >= _MANY:
+            place -= _MANY
+            length = forms[place]
+        elif place == _VANISHES:
+            continue
+        for _ in range(length):
+            value = table[point]
+            if value >= _MANY:
+                place += np.uint32(1)
+                value = forms[place]
+            points[count] = value
+            count += np.uint64(not (value == last and value <= _NOUGHT))
+            last = value
+    return np.int64(count - _ONE if count > _ZERO and last == _SEPARATES else count)
+
+
+@_compiled
+def word_tokens(points: U32, tokens: U64) -> np.int64:
+    """Write the hashes of a folded text's words to `tokens`. Returns how many."""
+    if len(points) == 0:
+        return np.int64(0)
+    count, word = _ZERO, _OFFSET
+    for point in points:
+        tokens[count] = word
+        ends = point == _SEPARATES
+        count += np.uint64(ends)
+        grown = (word ^ np.uint64(point)) * _PRIME
+        word = _OFFSET if ends else grown
+    tokens[count] = word
+    for place in range(count + _ONE):
+        tokens[place] = _mixed(tokens[place])
+    return np.int64(count + _ONE)
+
+
+@_compiled
+def shingles_in_place(tokens: U64, count: np.int64, size: int) -> np.int64:
+    """Overwrite the tokens with the hashes of their shingles. Returns how many."""
+    if count < size:
+        return np.int64(0)
+    power, rolling = _ONE, _ZERO
+    for place in range(size):
+        rolling = rolling * _BASE + tokens[place]
+        if place > 0:
+            power = power * _BASE
+    for place in range(count - size):
+        leaving = tokens[place]
+        tokens[place] = _mixed(rolling)
+        rolling = (rolling - leaving * power) * _BASE + tokens[place + size]
+    tokens[count - size] = _mixed(rolling)
+    return count - size + 1
+
+
+@_compiled
+def shingle_hashes(
+    content: Bytes, at: np.uint64, end: np.uint64, words: bool, size: int, table: U32, forms: U32, points: U32, tokens: U64
+) -> np.int64:
+    """Write the hashes of a document's shingles to `tokens`, in the order of the text. Returns how many."""
+    count = folded(content, at, end, table, forms, points)
+    if words:
+        count = word_tokens(points[:count], tokens)
+    else:
+        for place in range(count):
+            tokens[place] = np.uint64(points[place])
+    return shingles_in_place(tokens, count, size)
+
+
+@_compiled
+def minima_of(shingles: U64, factors: U32, summands: U32, minima: U32) -> None:
+    """The smallest image of the shingles' upper halves under each permutation."""
+    minima[:] = _LARGEST
+    upper = np.empty(BLOCK, np.uint32)
+    for start in range(0, len(shingles), BLOCK):
+        count = min(BLOCK, len(shingles) - start)
+        for place in range(count):
+            upper[place] = np.uint32(shingles[start + place] >> _32)
+        for number in range(len(factors)):
+            factor, summand, smallest = factors[number], summands[number], minima[number]
+            for place in range(count):
+                smallest = min(smallest, np.uint32(upper[place] * factor + summand))
+            minima[number] = smallest
+
+
+@_compiled
+def band_keys(
+    content: Bytes,
+    ends: U64,
+    words: bool,
+    size: int,
+    table: U32,
+    forms: U32,
+    factors: U32,
+    summands: U32,
+    points: U32,
+    tokens: U64,
+    keys: U64,
+    exempt: npt.NDArray[np.bool_],
+) -> None:
+    """Band keys of documents that lie one behind the other in `content`; `points` and `tokens` have room for those of the longest."""
+    minima = np.empty(len(factors), np.uint32)
+    rows = len(factors) // keys.shape[1]
+    start = _ZERO
+    for document in range(len(ends)):
+        shingles = tokens[: shingle_hashes(content, start, ends[document], words, size, table, forms, points, tokens)]
+        start = ends[document]
+        exempt[document] = len(shingles) == 0
+        if len(shingles) == 0:
+            keys[document] = _ZERO
+            continue
+        minima_of(shingles, factors, summands, minima)
+        for band in range(keys.shape[1]):
+            key = _mixed(np.uint64(band + 1))
+            for row in range(rows):
+                key = _mixed(key ^ np.uint64(minima[band * rows + row]))
+            keys[document, band] = key
+
+
+@_compiled
+def shared_count(left: U64, right: U64) -> int:
+    """How many numbers two ascending arrays of distinct numbers share."""
+    shared, a, b = 0, 0, 0
+    while a < len(left) and b < len(right):
+        if left[a] == right[b]:
+            shared += 1
+            a += 1
+            b += 1
+        elif left[a] < right[b]:
+            a += 1
+        else:
+            b += 1
+    return shared
+
+
+@_compiled
+def _root(parents: Any, document: np.uint64) -> np.uint64:
+    while parents[document] != document:
+        parents[document] = parents[parents[document]]  # halves the path for who comes next
+        document = np.uint64(parents[document])
+    return document
+
+
+@_compiled
+def join(parents: Any, documents: U64, linked: U64) -> None:
+    """Join the two clusters of each edge under the smaller of their roots, so that a root is the first document of its cluster."""
+    for edge in range(len(documents)):
+        one, other = _root(parents, documents[edge]), _root(parents, linked[edge])
+        if one < other:
+            parents[other] = one
+        elif other < one:
+            parents[one] = other
+
+
+@_compiled
+def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
+    """Point each document to its root and mark those that are not alone. No parent is above its child, so one ascending pass does it."""
+    for document in range(len(parents)):
+        root = parents[parents[document]]
+        parents[document] = root
+        if np.uint64(root) != np.uint64(document):
+            clustered[root] = clustered[document] = True
+
+
+@_compiled
+def gather(parents: Any, clustered: npt.NDArray[np.bool_], members: Any, components: Any) -> None:
+    """Write the documents that are marked, ascending, and their roots."""
+    count = 0
+    for document in range(len(parents)):
+        if clustered[document]:
+            members[count] = document
+            components[count] = parents[document]
+            count += 1

@@ -1,0 +1,174 @@
+"""Every document of a finished mix, read back from its bytes and judged again by a filter: none flagged is the proof of a filtered mix.
+
+    shares of documents (`pipeline.rescan_documents`) -> text (`pipeline.decoding`) -> `Filter.judge` -> counts by source, places
+
+What is judged is what the mix's ids spell, cut documents as they were cut. That is the text that a model reads, in the normaliser's
+form. A tokenizer with NFC gives NFC(text) where the build judged the text itself, and a decision may differ for a text that is not in
+NFC. Mode `words` counts the same terms in both, unless a combining mark stands behind a symbol that it composes with ("=" and U+0338
+become one separator). Mode `published` normalises nothing: a term counts only in the spelling in which the list has it, so a term
+beside a combining mark may be found in one form and not in the other. A classifier sees other characters and may score otherwise.
+A cut document may be judged otherwise than the whole one. So none flagged says exactly this: the filter flags no text that is in the
+mix. It does not say that the filter was asked when the mix was built, or that it would have flagged no original.
+
+Results do not depend on the number of processes. Memory: a share of about 4 MB of text and a filter for each process.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import ManifestError
+from mixtures.indexed import IndexedTokens
+from mixtures.keys import order_key, text_digest
+from pipeline.filters import NOT_SCORED, Filter, Judgement
+from pipeline.rescan_documents import Pile, Share
+
+PLACES = 1000  # flagged documents that are named
+NEAR_MILLIONTHS = 1000  # a score so close to the threshold is counted as near
+COUNTS = ("documents", "one_below", "escalated", "flagged", "flagged_tokens")
+
+
+class Scored(NamedTuple):
+    """A document that the classifier scored. start, end: its tokens of the stream; score: millionths. Sorts by order key."""
+
+    order_key: int
+    digest: bytes
+    document: int
+    start: int
+    end: int
+    score: int
+
+
+class Place(NamedTuple):
+    """A flagged document. document: its position in the stream; score: millionths, None without a classifier."""
+
+    document: int
+    source: str
+    terms: int
+    score: int | None
+    cut: bool
+
+
+@dataclass
+class Found:
+    """What one filter says of documents.
+
+    counts: int64 [num_sources, len(COUNTS)]: documents; those with one distinct term fewer than escalates; escalated; flagged; tokens of
+    the flagged, ends of documents included. near: scores within NEAR_MILLIONTHS of the threshold. places: the first flagged documents.
+    scored: of the whole documents with a score, one of each digest, those with the smallest order keys.
+    """
+
+    counts: npt.NDArray[np.int64]
+    near: int = 0
+    places: list[Place] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
+
+    def add(self, other: Found, num_scored: int) -> None:
+        """Add what comes after this in the stream; of the scored documents `num_scored` are kept."""
+        self.counts += other.counts
+        self.near += other.near
+        self.places += other.places[: PLACES - len(self.places)]
+        self.scored = smallest([*self.scored, *other.scored], num_scored)
+
+    def total(self, name: str) -> int:
+        """One of COUNTS over all sources."""
+        return int(self.counts[:, COUNTS.index(name)].sum())
+
+
+def smallest(scored: Iterable[Scored], number: int) -> list[Scored]:
+    """The first documents by order key, one of each digest: the one that is first in the stream."""
+    first: dict[bytes, Scored] = {}
+    for one in scored:
+        known = first.get(one.digest)
+        if known is None or one.document < known.document:
+            first[one.digest] = one
+    return heapq.nsmallest(number, first.values())
+
+
+@dataclass(frozen=True)
+class Rescan:
+    """What to do: judge a pile with filters. names: as the user gave them; identities: of these filters; num_scored: to remember."""
+
+    pile: Pile
+    names: tuple[str, ...]
+    identities: tuple[str, ...]
+    num_scored: int = 0
+
+
+class ShareJudge:
+    """An opened pile and opened filters: judges share after share.
+
+    Args:
+        filters: opened ones of these names; None opens them.
+
+    Raises:
+        ManifestError: a filter has changed since the pass was begun. Else as `Filter.load` and `Pile.open`.
+    """
+
+    def __init__(self, rescan: Rescan, filters: Sequence[Filter] | None = None, pair: IndexedTokens | None = None) -> None:
+        self._rescan = rescan
+        self._pair = rescan.pile.open() if pair is None else pair
+        self._decoder = rescan.pile.decoder()
+        self._filters = [Filter.load(name) for name in rescan.names] if filters is None else filters
+        for name, judge, identity in zip(rescan.names, self._filters, rescan.identities, strict=True):
+            if judge.identity != identity:
+                raise ManifestError(f"filter {name}: has changed while the mix was read; audit it again")
+
+    def texts(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[str]:
+        """Texts of documents that stand side by side, without their last token where that only ends them."""
+        if not len(starts):
+            return []
+        low, high = int(starts[0]), int(ends[-1])
+        tokens = np.asarray(self._pair.tokens[low:high])
+        starts, ends = starts - low, ends - low
+        full = ends > starts
+        closed = np.isin(tokens[ends[full] - 1], self._rescan.pile.end_ids)
+        ends[full] -= closed
+        return self._decoder.texts(tokens, starts, ends, low)
+
+    def judge(self, share: Share) -> list[Found]:
+        """What each filter says of a share.
+
+        Raises:
+            AuditFailed: an id that the tokenizer does not have.
+            InputError: an escalated text cannot be scored.
+        """
+        texts = self.texts(share.starts, share.ends)
+        return [self._found(share, texts, judge) for judge in self._filters]
+
+    def _found(self, share: Share, texts: list[str], judge: Filter) -> Found:
+        judged = judge.judge(texts)
+        threshold = judge.definition.blocklist.threshold
+        lengths = share.ends - share.starts
+        columns = [np.ones(len(share), np.int64), judged.terms == threshold - 1, judged.escalated, judged.flagged]
+        columns.append(np.where(judged.flagged, lengths, 0))
+        counts = np.zeros((len(self._rescan.pile.sources), len(COUNTS)), np.int64)
+        for number, column in enumerate(columns):
+            np.add.at(counts[:, number], share.source, column.astype(np.int64))
+        found = Found(counts, places=list(self._places(share, judged)))
+        if (pin := judge.definition.classifier) is not None:
+            has_score = judged.scores != NOT_SCORED
+            found.near = int((np.abs(judged.scores[has_score] - pin.threshold_millionths) <= NEAR_MILLIONTHS).sum())
+            found.scored = smallest(self._scored(share, texts, judged), self._rescan.num_scored)
+        return found
+
+    def _places(self, share: Share, judged: Judgement) -> Iterable[Place]:
+        for at in np.flatnonzero(judged.flagged)[:PLACES].tolist():
+            score = None if judged.scores[at] == NOT_SCORED else int(judged.scores[at])
+            source = self._rescan.pile.sources[share.source[at]]
+            yield Place(share.first + at, source, int(judged.terms[at]), score, bool(share.cut[at]))
+
+    def _scored(self, share: Share, texts: list[str], judged: Judgement) -> Iterable[Scored]:
+        """Scored documents that are whole. Without a table a document's digest is that of the text that its ids spell."""
+        if not self._rescan.num_scored:
+            return
+        for at in np.flatnonzero((judged.scores != NOT_SCORED) & ~share.cut).tolist():
+            digest = text_digest(texts[at].encode()) if share.digest is None else share.digest[at].tobytes()
+            start, end = int(share.starts[at]), int(share.ends[at])
+            yield Scored(order_key(digest), digest, share.first + at, start, end, int(judged.scores[at]))

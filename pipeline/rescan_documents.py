@@ -1,0 +1,208 @@
+"""The documents of a finished mix, or of a bare .bin/.idx pair, in shares that processes can judge side by side.
+
+    Pile (mix folder, or prefix)  ->  shares(): consecutive documents of about 4 MB of text with their sources, digests and cuts
+
+Where a document begins and ends is what the .idx says, as trainers read it; the tables only name what stands there. So every token of
+the .bin is in a document that is judged, whatever a table says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures import manifest as manifests
+from mixtures.audit.claims import read_claims
+from mixtures.audit.files import INDEX, TOKENS, max_rows, part_path
+from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
+from mixtures.indexed import IndexedTokens
+from mixtures.recipe import load_tokenizer_definition
+from mixtures.tables import DOCUMENTS
+from mixtures.tokenizer import canonical_digest
+from pipeline.decoding import Decoder
+from pipeline.tokenizing import find_tokenizer
+
+SHARE_TOKENS = 1 << 20
+BLOCK_DOCUMENTS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Share:
+    """Consecutive documents; all arrays [num_docs].
+
+    first: index of the first in the stream. starts, ends: int64, tokens of the stream, the last token included. source: int16, index
+    into `Pile.sources`. digest: uint8 [num_docs, 16], None for a pair without tables. cut: bool.
+    """
+
+    first: int
+    starts: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+    source: npt.NDArray[np.int16]
+    digest: npt.NDArray[np.uint8] | None
+    cut: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True)
+class Pile:
+    """What is to be judged; small, so that a process can be given it.
+
+    bin_path, idx_path: the pair. tokenizer: the file. end_ids: a document's last token is not part of its text if it is one of these.
+    parse: whether special strings in texts became special ids. sources: names. folder: of the mix, None for a pair without tables.
+    parts: of its documents table.
+    """
+
+    bin_path: Path
+    idx_path: Path
+    tokenizer: Path
+    end_ids: tuple[int, ...]
+    parse: bool
+    sources: tuple[str, ...]
+    folder: Path | None = None
+    parts: int = 0
+
+    def open(self) -> IndexedTokens:
+        """Map the pair.
+
+        Raises:
+            AuditFailed: it is no pair, or its .idx does not say where documents begin and end.
+        """
+        pair, faults = try_open(self.bin_path, self.idx_path)
+        faults = faults if pair is None else pointer_faults(pair, one_sequence_each=self.folder is not None)
+        if pair is None or faults:
+            raise AuditFailed(f"the documents cannot be read: {faults[0]}")
+        return pair
+
+    def decoder(self) -> Decoder:
+        """The tokenizer's table of bytes.
+
+        Raises: as `Decoder`.
+        """
+        return Decoder(self.tokenizer.read_bytes(), str(self.tokenizer))
+
+    def shares(self, pair: IndexedTokens) -> Iterator[Share]:
+        """All documents in stream order.
+
+        Raises:
+            AuditFailed: a part of the documents table cannot be read, or the table is of another number of documents.
+        """
+        for first, columns in self._columns(pair):
+            starts, ends = _bounds(pair, first, first + len(columns["source"]))
+            at = 0
+            while at < len(starts):
+                stop = max(at + 1, int(np.searchsorted(ends, starts[at] + SHARE_TOKENS, "right")))
+                here = slice(at, stop)
+                digest = columns["digest"][here] if "digest" in columns else None
+                yield Share(first + at, starts[here], ends[here], columns["source"][here], digest, columns["cut"][here])
+                at = stop
+
+    def sample(self, pair: IndexedTokens, number: int) -> Iterator[Share]:
+        """Documents spread evenly over the stream, each a share of its own.
+
+        Raises: as `shares`.
+        """
+        total = len(pair.documents) - 1
+        wanted = sorted({at * total // number for at in range(number)}) if total else []
+        for first, columns in self._columns(pair):
+            for document in [at for at in wanted if first <= at < first + len(columns["source"])]:
+                starts, ends = _bounds(pair, document, document + 1)
+                here = slice(document - first, document - first + 1)
+                yield Share(document, starts, ends, columns["source"][here], None, columns["cut"][here])
+
+    def _columns(self, pair: IndexedTokens) -> Iterator[tuple[int, Columns]]:
+        """(index of the first, columns) of stretches of documents."""
+        total = len(pair.documents) - 1
+        if self.folder is None:
+            for first in range(0, total, BLOCK_DOCUMENTS):
+                count = min(BLOCK_DOCUMENTS, total - first)
+                yield first, {"source": np.zeros(count, np.int16), "cut": np.zeros(count, np.bool_)}
+            return
+        first = 0
+        for columns in self._parts(self.folder):
+            if first + len(columns["source"]) <= total:
+                yield first, columns
+            first += len(columns["source"])
+        if first != total:
+            raise AuditFailed(f"the documents table names {first:,} documents, the .idx {total:,}; the filter cannot say whose they are")
+
+    def _parts(self, folder: Path) -> Iterator[Columns]:
+        codes = {name: number for number, name in enumerate(self.sources)}
+        limit = max_rows(folder, 2)
+        for number in range(self.parts):
+            path = part_path(folder, "documents", number)
+            try:
+                columns = read_part(path, DOCUMENTS, limit, ["source", "digest", "cut"])
+                columns["source"] = np.array([codes[name] for name in columns["source"].tolist()], np.int16)
+            except UNREADABLE as error:
+                raise AuditFailed(f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
+            yield columns
+
+
+def _bounds(pair: IndexedTokens, low: int, high: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Tokens at which documents low .. high - 1 start and end: a document may be several sequences."""
+    sequences = np.asarray(pair.documents[low : high + 1], np.int64)
+    edges = np.full(len(sequences), len(pair.tokens), np.int64)
+    inside = sequences < len(pair.sizes)
+    edges[inside] = np.asarray(pair.pointers[sequences[inside]], np.int64) // pair.tokens.dtype.itemsize
+    return edges[:-1], edges[1:]
+
+
+def mix_pile(folder: Path, tokenizer: Path | None) -> Pile:
+    """The documents of a mix folder.
+
+    Args:
+        tokenizer: the file; None finds the one that the manifest names (`pipeline.tokenizing.find_tokenizer`).
+
+    Raises:
+        ManifestError: the manifest is damaged, or the tokenizer is not the one that it names.
+        RecipeError: no tokenizer of that name is known, and none is given.
+        InputError: the tokenizer cannot be found or read.
+    """
+    claims = read_claims(manifests.load(folder), str(folder / manifests.MANIFEST))
+    claimed = claims.tokenizer
+    file = tokenizer or _named_tokenizer(claimed.name)
+    found = canonical_digest(_tokenizer_bytes(file))
+    if found != claimed.digest:
+        raise ManifestError(
+            f"{file} has canonical digest {found}, the ids of {folder} were made by tokenizer {claimed.name} with {claimed.digest}; "
+            "give that one with --tokenizer FILE"
+        )
+    names = tuple(source.name for source in claims.sources)
+    parse, parts = claimed.special_tokens == "parse", len(claims.hashes.documents_parts)
+    return Pile(folder / TOKENS, folder / INDEX, file, (claimed.eod_id,), parse, names, folder, parts)
+
+
+def _named_tokenizer(name: str) -> Path:
+    try:
+        definition = load_tokenizer_definition(name)
+    except RecipeError as error:
+        raise RecipeError(f"{error}; the mix names it: give its file with --tokenizer FILE") from None
+    return find_tokenizer(definition)
+
+
+def bare_pile(prefix: Path, tokenizer: Path | None) -> Pile:
+    """The documents of `PREFIX.bin` and `PREFIX.idx`; a last token that is special ends its document.
+
+    Raises:
+        RecipeError: no tokenizer is given. InputError, ManifestError: it cannot be read.
+    """
+    if tokenizer is None:
+        raise RecipeError(f"{prefix}: a bare .bin/.idx does not say which tokenizer made its ids; give it with --tokenizer FILE")
+    ends = Decoder(_tokenizer_bytes(tokenizer), str(tokenizer)).special_ids
+    bin_path, idx_path = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("bin", "idx"))
+    return Pile(bin_path, idx_path, tokenizer, tuple(sorted(ends)), True, (prefix.name,))
+
+
+def _tokenizer_bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: the tokenizer cannot be read ({error.strerror}); give a tokenizer.json with --tokenizer") from None
