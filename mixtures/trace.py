@@ -9,6 +9,7 @@ Nothing holds more than a column of one part. A trainer's step becomes tokens or
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ from mixtures.indexed import IndexedTokens, open_indexed
 
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
+BATCH_ROWS = 1 << 16  # documents whose columns are compared at a time
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class TracedMix:
         """
         if not 0 <= token < self.total_tokens:
             raise RecipeError(f"{self.folder}: has no token {token:,}; its tokens are 0 to {self.total_tokens - 1:,}")
-        return int(np.searchsorted(self.index.pointers, np.int64(token * self._token_bytes), "right")) - 1
+        return self._first_position(token + 1) - 1
 
     def document(self, position: int) -> Place:
         """The document at a position of the stream.
@@ -92,7 +94,7 @@ class TracedMix:
             raise RecipeError(f"{self.folder}: has no document {position:,}; its documents are 0 to {self.total_documents - 1:,}")
         first_token, num_tokens = int(self.index.pointers[position]) // self._token_bytes, int(self.index.sizes[position])
         part = first_token // self._slice_tokens
-        row = position - self._first_position(part)
+        row = position - self._first_position(part * self._slice_tokens)
         said = _row(self._part("documents", part), row) | _row(self._part("provenance", part), row)
         found = {"position": position, "first_token": first_token, "num_tokens": num_tokens}
         if wrong := [name for name, value in found.items() if said.get(name) != value]:
@@ -116,15 +118,15 @@ class TracedMix:
         """
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
         positions, digests = [], set()
-        for part, first in self._parts():
-            at = 0
-            for chunk in _read(self._part("documents", part), ["digest"]).column("digest").chunks:
-                raw = np.frombuffer(chunk.buffers()[1], "<u4")[4 * chunk.offset : 4 * (chunk.offset + len(chunk))].reshape(-1, 4)
-                for row in np.flatnonzero(raw[:, 0] == head).tolist():
-                    if (digest := raw[row].tobytes().hex()).startswith(prefix):
-                        positions.append(first + at + row)
+        for part, position in self._parts():
+            for batch in _batches(self._part("documents", part), ["digest"]):
+                column = batch.column(0)
+                raw = np.frombuffer(column.buffers()[1], "<u4")[4 * column.offset : 4 * (column.offset + len(column))]
+                for row in np.flatnonzero(raw[::4] == head).tolist():
+                    if (digest := raw[4 * row : 4 * row + 4].tobytes().hex()).startswith(prefix):
+                        positions.append(position + row)
                         digests.add(digest)
-                at += len(chunk)
+                position += len(column)
         if len(digests) > 1:
             some = ", ".join(sorted(digests)[:3])
             raise RecipeError(f"{self.folder}: {len(digests)} documents have digests that begin with {prefix}: {some}; give more digits")
@@ -133,11 +135,12 @@ class TracedMix:
     def places_from(self, source: str, file: str, row: int) -> list[Place]:
         """Every place of the document that a source took from a row of a file."""
         positions = []
-        for part, first in self._parts():
-            table = _read(self._part("provenance", part), ["file", "row"])
-            here = np.flatnonzero(table.column("row").to_numpy() == np.uint64(row))
-            files = table.column("file").take(pa.array(here)).to_pylist() if len(here) else []
-            positions += [first + at for at, found in zip(here.tolist(), files, strict=True) if found == file]
+        for part, position in self._parts():
+            for batch in _batches(self._part("provenance", part), ["file", "row"]):
+                files, rows = batch.column("file"), batch.column("row")  # from buffers: pyarrow's own conversion would import pandas
+                found = np.frombuffer(rows.buffers()[1], "<u8")[rows.offset : rows.offset + len(rows)]
+                positions += [position + at for at in np.flatnonzero(found == row).tolist() if files[at].as_py() == file]
+                position += len(batch)
         return [place for place in map(self.document, positions) if place.source == source]
 
     def tokens(self, place: Place) -> list[int]:
@@ -163,29 +166,36 @@ class TracedMix:
     def _slice_tokens(self) -> int:
         return int(self.manifest["layout"]["slice_tokens"])
 
-    def _first_position(self, part: int) -> int:
-        return int(np.searchsorted(self.index.pointers, np.int64(part * self._slice_tokens * self._token_bytes), "left"))
+    def _first_position(self, token: int) -> int:
+        """Position of the first document that starts at or after a token.
+
+        Not by numpy, which would copy all pointers first: they are not aligned in the file.
+        """
+        pointers = self.index.pointers
+        return bisect_left(range(len(pointers)), token * self._token_bytes, key=lambda position: int(pointers[position]))
 
     def _parts(self) -> Iterator[tuple[int, int]]:
         """Every part of the tables, and the position of its first document."""
         for part in range(-(-self.total_tokens // self._slice_tokens)):
-            yield part, self._first_position(part)
+            yield part, self._first_position(part * self._slice_tokens)
 
     def _part(self, table: str, number: int) -> Path:
         return self.folder / f"{table}.parquet" / f"part-{number:05d}.parquet"
 
 
-def _read(path: Path, columns: list[str]) -> pa.Table:
+def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Some columns of a part, in its order; texts are not spelled out."""
     try:
-        return pq.ParquetFile(path).read(columns=columns)
-    except (OSError, pa.ArrowException) as error:
+        file = pq.ParquetFile(path, memory_map=True, read_dictionary=["file"] if "file" in columns else None)
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+    except (OSError, pa.ArrowException, KeyError) as error:
         raise _damaged(path, error) from None
 
 
 def _row(path: Path, row: int) -> dict[str, Any]:
     """One row of a part; of the file, only its row group is read."""
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, memory_map=True)
         left = row
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows

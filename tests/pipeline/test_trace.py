@@ -52,6 +52,7 @@ CASES: dict[str, dict[str, Any]] = {
     "dose and another": {"filters": [{"use": "list", "fraction": "0.5"}, "toy"]},
     "placebo": {"filters": [{"placebo_of": "list"}], "removed": "shrink"},
     "insert": {**LIST, "insert": {"extra": {"use": "extra.yaml", "times": 2}}},
+    "nothing is escalated": {"filters": ["rare"]},
     "quality": {"quality": [{"length": {"min_chars": 60}}]},
 }
 
@@ -85,6 +86,7 @@ def write_filters(folder: Path) -> None:
     folder.mkdir()
     content = "\n".join(TERMS).encode()
     (folder / "terms.txt").write_bytes(content)
+    (folder / "rare.txt").write_bytes(b"nowhere\nneither here\n")
     draw = np.random.default_rng(5)
     LinearWeights(draw.integers(-60_000, 60_000, 256).astype(np.int32), 0, 0).save(folder / "weights.safetensors")
     golden = [{"text": " ".join(TERMS), "flagged": True}, {"text": "tea", "flagged": False}]
@@ -92,7 +94,12 @@ def write_filters(folder: Path) -> None:
     model = open_classifier("linear", folder / "weights.safetensors")
     above = min(model.score([" ".join(TERMS)])[0] - 1, 500_000) / 1_000_000
     classifier = {"kind": "linear", "path": "weights.safetensors", "digest": model.digest, "threshold": f"{above:.6f}"}
-    for name, more in (("list", {}), ("toy", {"classifier": classifier})):
+    rare = {"file": "rare.txt", "sha256": hashlib.sha256(b"nowhere\nneither here\n").hexdigest(), "mode": "words"}
+    golden_of_rare = [{"text": "nowhere, neither here", "flagged": True}, golden[1]]
+    sure = {**classifier, "threshold": "0"}
+    bundles: dict[str, Any] = {"list": {}, "toy": {"classifier": classifier}}
+    bundles["rare"] = {"blocklist": rare, "golden": golden_of_rare, "classifier": sure}
+    for name, more in bundles.items():
         (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "blocklist": blocklist, "golden": golden, **more}))
 
 
