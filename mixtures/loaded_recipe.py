@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from mixtures.contamination import LoadedBenchmark
+from mixtures.decontamination import canonical_decontamination
 from mixtures.fields import plain_decimal as _plain_decimal
 from mixtures.filter_request import RecipeFilter
 from mixtures.quality import canonical_quality, reading_name
@@ -21,7 +23,8 @@ from mixtures.tokenizer import TokenizerDefinition
 class LoadedRecipe:
     """A recipe with all that it refers to.
 
-    definitions: by source name, those of inserts too.  excluded, filters: in the recipe's order.  file: where the recipe was read.
+    definitions: by source name, those of inserts too.  excluded, filters, benchmarks: in the recipe's order.  file: where the recipe was
+        read.
     """
 
     recipe: Recipe
@@ -30,6 +33,7 @@ class LoadedRecipe:
     tokenizer: TokenizerDefinition
     file: Path
     filters: tuple[RecipeFilter, ...] = ()
+    benchmarks: tuple[LoadedBenchmark, ...] = ()
 
     @property
     def data(self) -> Path | None:
@@ -60,6 +64,8 @@ class LoadedRecipe:
         if budget := recipe.budget:
             steps = {"steps": budget.steps, "batch": budget.batch, "sequence": budget.sequence}
             canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
+        if recipe.decontaminate:
+            canonical["decontaminate"] = canonical_decontamination(recipe.decontaminate, self.benchmarks)
         if self.filters:
             canonical |= {"filters": [item.canonical() for item in self.filters], "removed": recipe.removed, "copies": recipe.copies}
         if recipe.insert:

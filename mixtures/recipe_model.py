@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
+from mixtures.decontamination import Decontamination
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
 from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
@@ -161,6 +162,7 @@ class Recipe(Checked):
     exclude: recipes (names, or files beside this one); documents in one of their sources and key ranges are not taken here.
     data: folder with the sources in their published layout, relative to the recipe, used where `--data` is not given.
     sources: in order of priority: of equal documents in several sources, the first source keeps its own.
+    decontaminate: evaluation sets of which no document may hold an item.
     filters: a document that any of them flags is removed.
     removed: `refill` takes the next documents instead, so that every quota is met; `shrink` selects first and removes then, as the
         published mixes did: what is left is the unfiltered mix without the flagged documents, in its order, and the total falls.
@@ -178,6 +180,7 @@ class Recipe(Checked):
     exclude: tuple[Reference, ...] = ()
     data: LocalPath | None = None
     sources: Annotated[dict[Name, SourceRequest], Field(min_length=1)]
+    decontaminate: Decontamination | None = None
     filters: FilterRequests = ()
     removed: Literal["refill", "shrink"] = "refill"
     copies: Literal["none", "approved"] = "none"

@@ -28,6 +28,7 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.contamination_report import contamination_report
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
@@ -90,7 +91,7 @@ class _Build:
     def __init__(self, request: BuildRequest, store: Store) -> None:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
-        self.judges = Judges(store, request.recipe.filters)
+        self.judges = Judges(store, request.recipe.filters, request.recipe.benchmarks)
         tokenizer = request.recipe.tokenizer
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
@@ -155,6 +156,7 @@ class _Build:
                     "special_tokens": self.recipe.special_tokens,
                 },
                 "blocklists": self.judges.blocklists,
+                "benchmarks": self.judges.benchmark_files,
                 "units": units,
             }
             if tokenizes and (reason := self._tokenizer().fallback_reason):
@@ -187,9 +189,10 @@ class _Build:
         plan = select_plan(
             sources,
             self.judges.rules,
-            len(self.judges.blocklists),
+            self.judges.counts,
             self.judges.scores(),
             documents,
+            decontaminate=self.recipe.decontaminate.action if self.recipe.decontaminate else None,
             shrink=self.recipe.shrinks,
             copies=self.recipe.copies == "approved",
         )
@@ -252,7 +255,8 @@ class _Build:
             "format": WRITE_FORMAT,
         }
         complete = {source.name: source.complete for source in self.mine}
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs)
+        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices, complete)
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

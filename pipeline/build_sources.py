@@ -23,17 +23,18 @@ from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
 from pipeline.quality import open_steps
 from pipeline.readers import DocumentReader
+from pipeline.records import read_done
 from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
 
 PROBE_BYTES = 1 << 20  # text that a probe tokenizes
 
 
-class CountedTerms(Protocol):
-    """Whoever knows where the counts of terms lie (`pipeline.judges.Judges`)."""
+class Counted(Protocol):
+    """Whoever knows where the counts of annotators lie (`pipeline.judges.Judges`)."""
 
-    def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range: for each blocklist [folder, low, high, digest]."""
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range: for each column [folder, low, high, digest]."""
 
 
 @dataclass
@@ -68,8 +69,8 @@ class BuildSource:
         """Whether the whole key range is tokenized."""
         return self.ceiling == self.keys[1]
 
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: CountedTerms) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the folders of tokens and terms of its range.
+    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
+        """The source as a select plan lists it: its ledger segments, with the folders of tokens and counts of its range.
 
         The records' digests make the plan, and so its key, another one when what the folders hold is another.
         """
@@ -81,11 +82,11 @@ class BuildSource:
                 for item in group.ranges(rule)
                 if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
             ]
-            terms = [] if self.excluded or self.insert else judges.terms(group, self.tokenized)
+            counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
             file_ranks = [ranks[file["path"]] for file in group.inputs]
             for number in range(len(group.segment_rows)):
                 ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "terms": terms})
+                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "counts": counts})
         return {
             "name": self.name,
             "excluded": self.excluded,
@@ -150,7 +151,9 @@ def set_first_ceilings(
     for source in sources:
         found = inputs[source.reading]
         source.ceiling = _covered_to(found, rule, source.keys)
-        if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
+        if source.complete:
+            estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
+        elif source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
             whole = probe(source.definition, source.quality, found.files, tokenizer()).tokens
             tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
@@ -203,6 +206,12 @@ def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
         return keys[0]
     missing = [group.missing(rule, keys) for group, _ in found.groups]
     return min(parts[0][0] if parts else keys[1] for parts in missing)
+
+
+def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
+    """Tokens that the store holds of a key range and of what is stored with it: an estimate, which needs no tokenizer."""
+    ranges = [item for group, _ in found.groups for item in group.ranges(rule) if item.keys[0] < keys[1] and item.keys[1] > keys[0]]
+    return sum(segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"])
 
 
 def _ceiling(keys: KeyRange, share: float) -> int:

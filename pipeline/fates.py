@@ -1,7 +1,7 @@
 """What became of one row of a source, by the eligibility order of a build: the first reason that applies.
 
-    quarantined, where, empty, dropped by a quality step -> out of key range -> excluded, duplicate of a survivor -> filter
-    -> beyond quota -> kept
+    quarantined, where, empty, dropped by a quality step -> out of key range -> excluded, duplicate of a survivor -> contaminated
+    -> filter -> beyond quota -> kept
 
 The reasons are those of the manifest's waterfall (`removed`), and every row has the one under which it is counted there.
 """
@@ -112,6 +112,8 @@ class Fates:
         num_tokens = self._column(self.mix.rule, "num_tokens", document)
         more = {name: value for name, value in more.items() if name != "removed_by"}
         more |= {"num_tokens": num_tokens, **({"filters": filters} if filters else {})}
+        if self.mix.grams and not source.insert:
+            more["evaluation_ngrams"] = self._column(self.mix.grams, "grams", document)
         return Fate(source.name, self._path(document), document.row, reason, document, more)
 
     def tokens(self, document: LedgerRow) -> list[int] | None:
@@ -160,15 +162,16 @@ class Fates:
         at = _index(read_kept(choice.eligible, "digest", partition), document)
         if at is not None and at < taken:
             return "kept", {"removed_by": 0}
-        verdicts = None
-        if choice.eligible.labels:
+        verdicts, reasons_before = None, len(choice.eligible.reasons) - choice.eligible.filters
+        if choice.eligible.reasons:
             at_removed = _index(choice.eligible.removed_column("digest", partition), document)
             if at_removed is not None:
                 verdicts = int(choice.eligible.removed_column("verdicts", partition)[at_removed])
                 if at_removed < self.mix.removed(name)[partition]:
                     first = (verdicts & -verdicts).bit_length() - 1
-                    return f"filter {choice.eligible.labels[first]}", {"removed_by": verdicts}
-        judged = verdicts if verdicts is not None else 0 if at is not None else None
+                    said = verdicts >> reasons_before if first >= reasons_before else None  # filters do not judge what is contaminated
+                    return choice.eligible.reasons[first], {"removed_by": said}
+        judged = verdicts >> reasons_before if verdicts is not None else 0 if at is not None else None
         return "beyond quota", {"last_order_key": self._last_key(name), "removed_by": judged}
 
     def _last_key(self, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The filters of a build: opened and proven, and what the store must hold before they can judge.
+"""The judges of a build, filters and evaluation sets: opened and proven, and what the store must hold before they can judge.
 
 A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a judge is not there. Then, by group: counts
 of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.annotations) and
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mixtures.contamination import LoadedBenchmark
 from mixtures.errors import ManifestError
 from mixtures.filter_request import RecipeFilter
 from mixtures.filters import LoadedFilter
@@ -20,8 +21,11 @@ from pipeline.filters import Filter
 from pipeline.records import read_done
 from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.stage import Plan
-from pipeline.store import Group, Rule, Store, TermRule, TextRule, hex_range, range_folder, short_key
+from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, range_folder, short_key
 from pipeline.verdicts import FilterRule
+
+if TYPE_CHECKING:
+    from pipeline.contamination import ContaminationIndex
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,18 @@ class _Scorer:
 
 
 class Judges:
-    """The filters of a recipe, in its order."""
+    """The filters of a recipe, in its order, and its evaluation sets. coverage: what of each set is looked for."""
 
-    def __init__(self, store: Store, filters: Sequence[RecipeFilter]) -> None:
+    def __init__(self, store: Store, filters: Sequence[RecipeFilter], benchmarks: Sequence[LoadedBenchmark] = ()) -> None:
         """Open them.
 
         Raises:
-            RecipeError, InputError, ManifestError: as `Filter.open`.
+            RecipeError, InputError, ManifestError: as `Filter.open` and `read_benchmark`.
         """
         self.filters = filters
+        self.benchmarks = benchmarks
+        self.index = _opened_index(benchmarks) if benchmarks else None
+        self._grams = (GramRule(tuple(item.definition.identity for item in benchmarks)),) if benchmarks else ()
         self._lists: dict[TermRule, _List] = {}
         self._scorers: dict[str, _Scorer] = {}
         opened: set[str] = set()
@@ -98,8 +105,9 @@ class Judges:
         """
         found: list[tuple[Rule, KeyRange]] = []
         for keys in wanted:
+            for rule in (*self._lists, *self._grams):
+                found += [(rule, part) for part in (group.missing(rule, keys) if group else [keys])]
             for item in self._lists.values():
-                found += [(item.rule, part) for part in (group.missing(item.rule, keys) if group else [keys])]
                 for text in item.texts:
                     found += [(text, part) for part in self._texts_due(group, text, keys)]
         return [[rule.folders, *hex_range(keys)] for rule, keys in dict.fromkeys(found)]
@@ -119,15 +127,20 @@ class Judges:
 
     def folders(self, unit: dict[str, Any]) -> list[Path]:
         """What a unit of an ingest publishes for the filters."""
-        rules: dict[str, Rule] = {}
-        for item in self._lists.values():
-            rules |= {item.rule.folders: item.rule, **{text.folders: text for text in item.texts}}
+        texts = [text for item in self._lists.values() for text in item.texts]
+        every: list[Rule] = [*self._lists, *self._grams, *texts]
+        rules = {rule.folders: rule for rule in every}
         keys = [(rules[folders], (int(low, 16), int(high, 16))) for folders, low, high in unit["annotations"]]
         return [Path(unit["folder"]) / range_folder(rule, part) for rule, part in keys]
 
-    def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range, as a select plan lists them: for each blocklist [folder, low, high, digest]."""
-        return terms_folders(list(self._lists), group, keys)
+    @property
+    def counts(self) -> list[str]:
+        """Columns of counts that select reads: of each blocklist, then of the evaluation sets."""
+        return ["terms"] * len(self._lists) + ["grams"] * len(self._grams)
+
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range, as a select plan lists them: for each of `counts` [folder, low, high, digest]."""
+        return counted_folders([*self._lists, *self._grams], group, keys)
 
     def scores(self) -> list[list[list[str]]]:
         """Folders of scores as a select plan lists them: for each filter [folder, digest], none without a classifier."""
@@ -160,8 +173,20 @@ class Judges:
                 jobs.append(Scoring(scorer.bundle, scorer.table, sorted(set(texts)), scored))
         return jobs
 
+    @property
+    def benchmark_files(self) -> list[str]:
+        """The evaluation sets as an ingest plan holds them."""
+        return [str(Path(item.where).absolute()) for item in self.benchmarks]
+
     def _terms_of(self, item: RecipeFilter) -> TermRule:
         return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
+
+
+def _opened_index(benchmarks: Sequence[LoadedBenchmark]) -> ContaminationIndex:
+    from pipeline.benchmark_files import read_benchmark
+    from pipeline.contamination import ContaminationIndex
+
+    return ContaminationIndex([read_benchmark(item) for item in benchmarks])
 
 
 @dataclass(frozen=True)
@@ -192,7 +217,7 @@ class Scoring:
         }
 
 
-def terms_folders(rules: Sequence[TermRule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
+def counted_folders(rules: Sequence[Rule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
     """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder, low, high, digest]."""
     return [
         [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)] for rule in rules

@@ -29,13 +29,13 @@ from pipeline.build_sources import BuildSource
 from pipeline.eligible import Choice, partition_folder, read_eligible
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
-from pipeline.judges import terms_folders
+from pipeline.judges import counted_folders
 from pipeline.records import check_outputs, is_done
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
 from pipeline.select import Select, inputs_of, select_plan
 from pipeline.stage import Plan, freeze
-from pipeline.store import Group, Store, TermRule, TextRule, TokenRule, short_key
+from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
 from pipeline.verdicts import FilterRule
 
 
@@ -48,11 +48,10 @@ class MixFilter:
     table: ScoreTable | None
     fraction: str
 
-    def missing(self, group: Group, keys: KeyRange) -> list[KeyRange]:
-        """Parts of a key range that the store cannot judge yet."""
+    def unscored(self, group: Group, keys: KeyRange) -> list[KeyRange]:
+        """Parts of a key range whose escalated documents have no scores yet."""
         text = TextRule(self.terms, self.rule.threshold)
-        unscored = self.table.missing(text, group.record["digest"], keys) if self.table else []
-        return [*group.missing(self.terms, keys), *unscored]
+        return self.table.missing(text, group.record["digest"], keys) if self.table else []
 
 
 class MixStore:
@@ -72,6 +71,8 @@ class MixStore:
         asked = manifest["recipe"]
         self._quality = {item["name"]: read_quality(item) for item in asked["sources"]}
         self._taken = [(item["definition"]["name"], _keys(item), read_quality(item)) for item in asked["exclude"]]
+        sets = manifest["recipe"].get("decontaminate", {}).get("sets", [])
+        self.grams = GramRule(tuple(item["identity"] for item in sets)) if sets else None
         self._filters_by_list: dict[TermRule, int] = {}
         self.filters = [self._filter(said) for said in manifest["filters"]]
         self.sources = self._sources()
@@ -80,9 +81,14 @@ class MixStore:
         for source in self.sources:
             source.ceiling = self._ceiling(source)
 
-    def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts, as `pipeline.judges.Judges.terms`."""
-        return terms_folders(list(self._filters_by_list), group, keys)
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts, as `pipeline.judges.Judges.counted`."""
+        return counted_folders(self._counting, group, keys)
+
+    @property
+    def _counting(self) -> list[Rule]:
+        """What counts: blocklists in the order of the filters, then the evaluation sets."""
+        return [*self._filters_by_list, *([self.grams] if self.grams else [])]
 
     @cached_property
     def plan(self) -> Plan:
@@ -92,9 +98,10 @@ class MixStore:
         plan = select_plan(
             [source.as_selected(self.inputs[source.reading], self.rule, self) for source in self.sources],
             [item.rule for item in self.filters],
-            len(self._filters_by_list),
+            ["terms"] * len(self._filters_by_list) + (["grams"] if self.grams else []),
             [[[str(folder), digest] for folder, digest in found] for found in scores],
             sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups),
+            decontaminate=recipe["decontaminate"]["action"] if self.grams else None,
             shrink=recipe.get("removed") == "shrink",
             copies=recipe.get("copies") == "approved",
         )
@@ -184,7 +191,8 @@ class MixStore:
         missing: list[KeyRange] = []
         for group, _ in self.inputs[source.reading].groups:
             missing += group.missing(self.rule, source.keys)
-            missing += [part for item in self.filters for part in item.missing(group, source.keys)]
+            missing += [part for rule in self._counting for part in group.missing(rule, source.keys)]
+            missing += [part for item in self.filters for part in item.unscored(group, source.keys)]
         return min([source.keys[1], *(low for low, _ in missing)])
 
     def _make_selection(self) -> None:

@@ -42,6 +42,8 @@ def _show_row(row: dict[str, Any]) -> None:
     if "digest" in row:
         tokens = "" if row["num_tokens"] is None else f", {plural(row['num_tokens'], 'token')}"
         say(f"  digest {row['digest']}, order key {row['order_key']}{tokens}")
+    if row.get("evaluation_ngrams"):
+        say(f"  holds {plural(row['evaluation_ngrams'], 'n-gram')} of items of evaluation sets")
     for item in row.get("filters", []):
         say(f"  filter {item['label']}: {_judged(item)}")
     if positions := row.get("positions_of_its_text"):

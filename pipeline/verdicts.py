@@ -75,6 +75,21 @@ class Verdicts:
     scores: dict[int, npt.NDArray[np.int32]]
     debts: Debts
 
+    def among(self, present: npt.NDArray[np.bool_]) -> Verdicts:
+        """The verdicts among more documents, where those that are not present were not judged."""
+        return Verdicts(
+            _spread(self.removed, present, 0),
+            _spread(self.approved, present, 0),
+            {number: _spread(scores, present, -1) for number, scores in self.scores.items()},
+            self.debts,
+        )
+
+
+def _spread(values: npt.NDArray[Any], present: npt.NDArray[np.bool_], absent: int) -> npt.NDArray[Any]:
+    spread = np.full(len(present), absent, values.dtype)
+    spread[present] = values
+    return spread
+
 
 def judge(
     source: str, documents: Documents, rules: Sequence[FilterRule], scored: Mapping[int, Scored], debts: Mapping[int, Any]

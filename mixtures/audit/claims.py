@@ -145,6 +145,34 @@ class FilterClaim(_Claim):
     removed: dict[str, RemovedClaim]
 
 
+class HitClaim(_Claim):
+    """An item of an evaluation set that documents hold: at most `found` of its `total` n-grams in one of them."""
+
+    item: str
+    documents: Count
+    found: Count
+    total: Count
+
+
+class SetClaim(_Claim):
+    """An evaluation set, what of it is looked for, and what was found."""
+
+    name: str
+    identity: Hash
+    items: Count
+    not_indexed: Count
+    ngrams: Count
+    hits: list[HitClaim]
+
+
+class ContaminationClaim(_Claim):
+    """What evaluation sets found. documents: contaminated ones by source."""
+
+    action: Literal["drop", "report"]
+    sets: list[SetClaim]
+    documents: dict[str, Count]
+
+
 class ExcludedClaim(_Claim):
     """A source of another recipe whose documents were not taken."""
 
@@ -222,6 +250,7 @@ class Claims(_Claim):
     eod_tokens: Count
     sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     removed: dict[str, dict[str, Count]]
+    contamination: ContaminationClaim | dict[str, str]
     filters: Annotated[list[FilterClaim], Field(max_length=16)]
     excluded: list[ExcludedClaim]
     published: PublishedClaims

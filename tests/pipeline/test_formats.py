@@ -20,11 +20,23 @@ from blake3 import blake3
 from mixtures.blocklist import content_hash
 from mixtures.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
-from pipeline.annotations import TEXTS as ESCALATED
+from pipeline.annotators import TEXTS as ESCALATED
+from pipeline.columns import DTYPES
 from pipeline.score import CELLS
 from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.select import SELECT_FORMAT
-from pipeline.store import LEDGER_FORMAT, STORE_FORMAT, TERMS_FORMAT, TEXTS_FORMAT, TOKENS_FORMAT, Store, TermRule, TextRule
+from pipeline.store import (
+    GRAMS_FORMAT,
+    LEDGER_FORMAT,
+    STORE_FORMAT,
+    TERMS_FORMAT,
+    TEXTS_FORMAT,
+    TOKENS_FORMAT,
+    GramRule,
+    Store,
+    TermRule,
+    TextRule,
+)
 from pipeline.write import WRITE_FORMAT
 from tests.pipeline.corpus import make, write_files, write_recipe
 
@@ -34,6 +46,7 @@ FORMATS = (
     TOKENS_FORMAT,
     TERMS_FORMAT,
     TEXTS_FORMAT,
+    GRAMS_FORMAT,
     SCORES_FORMAT,
     SELECT_FORMAT,
     WRITE_FORMAT,
@@ -45,6 +58,7 @@ RAISE = {
     "tokens": "TOKENS_FORMAT of pipeline/store.py",
     "terms": "TERMS_FORMAT of pipeline/store.py",
     "texts": "TEXTS_FORMAT of pipeline/store.py",
+    "grams": "GRAMS_FORMAT of pipeline/store.py",
     "scores": "SCORES_FORMAT of pipeline/score_table.py",
     "select": "SELECT_FORMAT of pipeline/select.py",
     "write": "WRITE_FORMAT of pipeline/write.py",
@@ -57,7 +71,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (1, 1, 1, 1, 1, 1, 2, 2, 2): {
+    (1, 1, 1, 1, 1, 1, 1, 3, 2, 3): {
         "store/store.json": "53808f18d0c9383a",
         "ledger/folder": "a-54dc0006897844a1",
         "tokens/folder": "tokens-3041c03d5a9169c7-00000000000000000-10000000000000000",
@@ -112,10 +126,10 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "write/documents": "8f69f4a758d4d9cf",
         "write/provenance": "494b13fdfd4906c0",
         "manifest/fields": (
-            "digest eod_tokens excluded filters format hashes(bin chunks documents documents_parts idx provenance provenance_parts) "
-            "identity layout(chunk_tokens slice_tokens token_dtype) name published recipe_digest removed(a(beyond quota duplicate of "
-            "a empty kept out of key range quarantined rows where) b(beyond quota duplicate of a empty kept out of key range "
-            "quarantined rows where)) revisions size sources(asked_tokens copy cut definition deviation(bound_tokens "
+            "contamination digest eod_tokens excluded filters format hashes(bin chunks documents documents_parts idx provenance "
+            "provenance_parts) identity layout(chunk_tokens slice_tokens token_dtype) name published recipe_digest removed(a(beyond "
+            "quota duplicate of a empty kept out of key range quarantined rows where) b(beyond quota duplicate of a empty kept out "
+            "of key range quarantined rows where)) revisions size sources(asked_tokens copy cut definition deviation(bound_tokens "
             "measured_tokens) documents epochs insert keys licence longest_tokens name non_commercial realised_tokens refilled(b) "
             "resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) total_documents total_tokens"
         ),
@@ -126,6 +140,8 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "terms/done.json": "digest ledger outputs(0000.terms(blake3 bytes)) segments(documents first_row)",
         "texts/folder": "texts-433d021ea1feb56f",
         "texts/schema": "order_key:uint64 digest:fixed_size_binary[16] text:large_string",
+        "grams/folder": "grams-e428ee5fa521fc50",
+        "grams/columns": "grams:<u4 hit_row:<u4 hit_item:<u4 hit_found:<u4",
         "scores/folder": "2988f9283bbc83ad",
         "scores/layout": "64 partitions of 16384 cells: order_key digest score",
         "select/filtered /a+removed.after": "c610e85212d0697c",
@@ -235,6 +251,8 @@ def _filtered(folder: Path, sources: dict[str, Any]) -> dict[str, str]:
         **_folder("terms", terms),
         "texts/folder": rule.folders,
         "texts/schema": " ".join(f"{field.name}:{field.type}" for field in ESCALATED),
+        "grams/folder": GramRule(("d" * 64,)).folders,
+        "grams/columns": " ".join(f"{name}:{DTYPES[name]}" for name in ("grams", "hit_row", "hit_item", "hit_found")),
         "scores/folder": ScoreTable(Store(folder / "store"), "d" * 64).folder.name,
         "scores/layout": f"{SCORE_PARTITIONS} partitions of {CELLS} cells: {' '.join(COLUMNS)}",
         **{f"select/filtered {name}": value for name, value in _folder("", partition).items()},
