@@ -29,6 +29,8 @@ from tests.pipeline.input_files import json_lines
 TERMS = ["zorvex", "quillam", "brontide"]
 A, B, C = prose(1, 40), prose(2, 110), prose(3, 30)
 B = [f"{text} {' '.join(TERMS[: 1 + at % 4])}" if at % 2 else text for at, text in enumerate(B)]
+ITEM = "Which of the red stones was laid down first when the old bridge was built across the wide river"
+B[20:60:9] = [f"{at} {ITEM} and some more {' '.join(TERMS)}" for at in range(len(B[20:60:9]))]
 ROWS: dict[str, list[Any]] = {
     "a": [*A, A[3], A[3], "", "x", B[9]],
     "b": [*B, A[5], B[7], "", 17, b"{broken", C[0], B[9]],
@@ -53,6 +55,8 @@ CASES: dict[str, dict[str, Any]] = {
     "placebo": {"filters": [{"placebo_of": "list"}], "removed": "shrink"},
     "insert": {**LIST, "insert": {"extra": {"use": "extra.yaml", "times": 2}}},
     "nothing is escalated": {"filters": ["rare"]},
+    "contaminated": {**TOY, "removed": "shrink", "copies": "approved", "decontaminate": {"sets": ["bench.yaml"]}},
+    "reported": {"decontaminate": {"sets": ["bench.yaml"], "action": "report"}},
     "quality": {"quality": [{"length": {"min_chars": 60}}]},
 }
 
@@ -103,6 +107,13 @@ def write_filters(folder: Path) -> None:
         (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "blocklist": blocklist, "golden": golden, **more}))
 
 
+def write_set(folder: Path) -> None:
+    content = json_lines([{"text": ITEM}])
+    (folder / "bench.jsonl").write_bytes(content)
+    pin = {"path": "bench.jsonl", "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / "bench.yaml").write_text(json.dumps({"name": "bench", "files": [pin], "format": "jsonl", "columns": "lambada"}))
+
+
 def built(work: Path, case: str) -> Path:
     """The mix of a case, built once."""
     out = work / case
@@ -116,6 +127,7 @@ def built(work: Path, case: str) -> Path:
     write_recipe(recipes, {"extra": {"all": "true"}}, packings, name="unused")
     write_recipe(recipes, {"taken": {"all": "true", "keys": [0, 0.95]}}, packings, name="other")
     path = write_recipe(recipes, sources, packings, name="mix", exclude=["other.yaml"], max_quarantined="0.2", **more)
+    write_set(recipes)
     for name in SOURCES:
         file = recipes / f"{name}.yaml"
         file.write_text(json.dumps({**json.loads(file.read_text()), "where": {"kind": ["keep"]}}))
@@ -156,6 +168,7 @@ def test_the_corpus_has_every_reason(work):
     reasons = {reason for found in waterfalls for reason, count in found.items() if count}
     assert reasons >= {"where", "empty", "quarantined", "out of key range", "excluded", "duplicate of a", "duplicate of b"}
     assert reasons >= {"filter list", "filter toy", "filter list x 0.5", "filter placebo of list", "beyond quota", "kept"}
+    assert "contaminated" in reasons
     assert any(reason.startswith("quality length") for reason in reasons)
 
 
