@@ -26,6 +26,7 @@ from mixtures import manifest as manifests
 from mixtures.tables import to_arrow
 from pipeline.write import REPEATED, ROW_GROUP, TABLES, part_name
 
+_EMPTY = ("recipe", "size", "tokenizer", "removed", "contamination", "published", "revisions")
 DOCUMENTS, SLICE_TOKENS, TIMES = 10_000_000, 8 * (64 << 20) // 2, 5
 SOURCES = ("dclm", "flan", "pes2o", "wiki", "stackexchange")
 FILES, ROWS = 400, 30_000
@@ -71,7 +72,7 @@ def make(folder: Path, documents: int) -> None:
 
 
 def _manifest(documents: int, total: int) -> manifests.Manifest:
-    empty: manifests.Manifest = {name: {} for name in ("recipe", "size", "tokenizer", "removed", "published", "revisions")}
+    empty: manifests.Manifest = {name: {} for name in _EMPTY}
     source = {"copy": 0, "insert": False, "definition": "d", "licence": "CC0", "non_commercial": False, "keys": ["0", "1"], "cut": None}
     figures = dict.fromkeys(("asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs", "longest_tokens"), 1)
     layout = {"token_dtype": "uint16", "chunk_tokens": SLICE_TOKENS // 8, "slice_tokens": SLICE_TOKENS}
