@@ -40,7 +40,7 @@ from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
-from pipeline.select import SELECT_FORMAT, Select, num_partitions
+from pipeline.select import Select, inputs_of, select_plan
 from pipeline.stage import Plan
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
@@ -192,25 +192,18 @@ class _Build:
 
     def _select(self) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]
-        segments = [segment for source in sources for segment in source["segments"]]
-        scores = self.judges.scores()
-        beside = [item for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
-        self._verify(Path(folder) for folder in [*(segment["ledger"] for segment in segments), *(item[0] for item in beside)])
-        self._verify(Path(folder) for items in scores for folder, _ in items)
         documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
-        rules = self.judges.rules
-        plan: Plan = {
-            "partitions": num_partitions(documents),
-            "sources": sources,
-            "filters": [rule.as_json() for rule in rules],
-            "counts": self.judges.counts,
-            "decontaminate": self.recipe.decontaminate.action if self.recipe.decontaminate else None,
-            "scores": scores,
-            "shrink": self.recipe.shrinks,
-            "copies": self.recipe.copies == "approved",
-            "in_order": any(rule.placebo for rule in rules),
-            "format": SELECT_FORMAT,
-        }
+        plan = select_plan(
+            sources,
+            self.judges.rules,
+            self.judges.counts,
+            self.judges.scores(),
+            documents,
+            decontaminate=self.recipe.decontaminate.action if self.recipe.decontaminate else None,
+            shrink=self.recipe.shrinks,
+            copies=self.recipe.copies == "approved",
+        )
+        self._verify(inputs_of(plan))
         folder = self.store.folder / "select" / short_key(plan)
         partitions = [partition_folder(folder, number) for number in range(plan["partitions"])]
         plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
@@ -22,11 +22,17 @@ from mixtures.removals import published_removals
 from mixtures.source import SourceDefinition
 from pipeline.inputs import DataFolders
 from pipeline.intake import SourceInputs
-from pipeline.judges import Judges
 from pipeline.probing import take_sample
 from pipeline.records import read_done
-from pipeline.store import TokenRule, hex_range
+from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
+
+
+class Counted(Protocol):
+    """Whoever knows where the counts of annotators lie (`pipeline.judges.Judges`)."""
+
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range: for each column [folder, low, high, digest]."""
 
 
 @dataclass
@@ -61,7 +67,7 @@ class BuildSource:
         """Whether the whole key range is tokenized."""
         return self.ceiling == self.keys[1]
 
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Judges) -> dict[str, Any]:
+    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
         """The source as a select plan lists it: its ledger segments, with the folders of tokens and counts of its range.
 
         The records' digests make the plan, and so its key, another one when what the folders hold is another.

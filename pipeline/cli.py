@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline.filter_options import add_filter
+from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:
     from mixtures.loaded_recipe import LoadedRecipe
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_store(commands)
     add_filter(commands)
+    add_trace(commands, DEFAULT_STORE)
     return parser
 
 

@@ -140,10 +140,7 @@ class Judges:
 
     def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
         """Folders of counts that touch a key range, as a select plan lists them: for each of `counts` [folder, low, high, digest]."""
-        return [
-            [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)]
-            for rule in (*self._lists, *self._grams)
-        ]
+        return counted_folders([*self._lists, *self._grams], group, keys)
 
     def scores(self) -> list[list[list[str]]]:
         """Folders of scores as a select plan lists them: for each filter [folder, digest], none without a classifier."""
@@ -171,7 +168,7 @@ class Judges:
                     if left := [part for keys in missing for part in missing_ranges(keys, [item.keys for item in waiting])]:
                         raise ManifestError(f"{group.folder}: escalated texts of {hex_range(left[0])} are missing; build again")
                     texts += [item.folder for item in waiting]
-                    scored += [[text.folders, group.record["digest"], *hex_range(item.keys)] for item in waiting]
+                    scored += [[text.terms.folders, text.threshold, group.record["digest"], *hex_range(item.keys)] for item in waiting]
             if texts:
                 jobs.append(Scoring(scorer.bundle, scorer.table, sorted(set(texts)), scored))
         return jobs
@@ -210,7 +207,7 @@ class Scoring:
     bundle: LoadedFilter
     table: ScoreTable
     texts: list[Path]
-    scored: list[list[str]]
+    scored: list[list[Any]]
 
     def plan(self) -> Plan:
         """The plan of a score stage."""
@@ -229,6 +226,13 @@ class Scoring:
             "text_bytes": sum(segment["bytes"] for record in records for segment in record["segments"]),
             "units": [{"partition": number} for number in range(SCORE_PARTITIONS)],
         }
+
+
+def counted_folders(rules: Sequence[Rule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
+    """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder, low, high, digest]."""
+    return [
+        [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)] for rule in rules
+    ]
 
 
 def _touch(one: KeyRange, two: KeyRange) -> bool:

@@ -12,7 +12,7 @@ in key order (`mixtures.selection`); `pipeline.eligible` says what is written an
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,51 @@ SELECT_FORMAT = 3
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB
 MAX_PARTITIONS = 64
 
+
 def num_partitions(documents: int) -> int:
     """Key partitions for so many documents: a power of two. It changes no result, only memory and parallelism."""
     count = 1
     while count < MAX_PARTITIONS and documents > count * PARTITION_DOCUMENTS * 1.5:
         count *= 2
     return count
+
+
+def select_plan(
+    sources: Sequence[dict[str, Any]],
+    rules: Sequence[FilterRule],
+    counts: list[str],
+    scores: list[list[list[str]]],
+    documents: int,
+    *,
+    decontaminate: str | None,
+    shrink: bool,
+    copies: bool,
+) -> Plan:
+    """The plan of a select stage but for its folder and units; a hash of it names the folder.
+
+    Args:
+        sources: as `Select` lists them. scores: by filter. documents: of all ledgers, each once.
+    """
+    return {
+        "partitions": num_partitions(documents),
+        "sources": list(sources),
+        "filters": [rule.as_json() for rule in rules],
+        "counts": counts,
+        "decontaminate": decontaminate,
+        "scores": scores,
+        "shrink": shrink,
+        "copies": copies,
+        "in_order": any(rule.placebo for rule in rules),
+        "format": SELECT_FORMAT,
+    }
+
+
+def inputs_of(plan: Plan) -> list[Path]:
+    """Folders of the store that a select stage reads: ledgers, tokens, counts, scores."""
+    segments = [segment for source in plan["sources"] for segment in source["segments"]]
+    beside = [item[0] for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
+    scored = [folder for items in plan["scores"] for folder, _ in items]
+    return [Path(folder) for folder in [*(segment["ledger"] for segment in segments), *beside, *scored]]
 
 
 class Select(Stage):

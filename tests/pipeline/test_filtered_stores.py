@@ -100,9 +100,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
 
     class Noted(DocumentReader):
-        def __init__(self, file: Any, definition: Any) -> None:
+        def __init__(self, file: Any, definition: Any, **more: Any) -> None:
             paths.append(f"{definition.name}/{file.path}")
-            super().__init__(file, definition)
+            super().__init__(file, definition, **more)
 
     monkeypatch.setattr(ingest, "DocumentReader", Noted)
     return paths
@@ -143,7 +143,7 @@ def delete(path: Path) -> None:
 
 
 def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-3])
 
 
 def flip(path: Path) -> None:
@@ -263,7 +263,8 @@ def test_texts_that_a_stopped_build_left_are_deleted_by_the_next(work, identitie
 
 def test_no_text_is_left_in_the_store_the_mix_or_the_logs(tmp_path, filters, capfd):
     sentence = "nine lanterns hang above the heronry"
-    texts = [f"{number} {sentence} {TERMS[0]} {TERMS[1]} {manner}" for number in range(30) for manner in ("brew distil", "poem museum festival recipe " * 30)]
+    manners = ("brew distil", "poem museum festival recipe " * 30)
+    texts = [f"{number} {sentence} {TERMS[0]} {TERMS[1]} {manner}" for number in range(30) for manner in manners]
     write_files(tmp_path / "data", "s", {"x": texts})
     for number, asked in enumerate(([WEAK], ["list"])):
         recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=asked, removed="shrink", copies="approved")
