@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from mixtures.contamination import LoadedBenchmark
+from mixtures.decontamination import canonical_decontamination
+from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal as _plain_decimal
 from mixtures.filter_request import RecipeFilter
 from mixtures.quality import canonical_quality, reading_name
@@ -21,7 +24,8 @@ from mixtures.tokenizer import TokenizerDefinition
 class LoadedRecipe:
     """A recipe with all that it refers to.
 
-    definitions: by source name, those of inserts too.  excluded, filters: in the recipe's order.  file: where the recipe was read.
+    definitions: by source name, those of inserts too.  excluded, filters, benchmarks: in the recipe's order.  file: where the recipe was
+        read.
     """
 
     recipe: Recipe
@@ -30,6 +34,17 @@ class LoadedRecipe:
     tokenizer: TokenizerDefinition
     file: Path
     filters: tuple[RecipeFilter, ...] = ()
+    benchmarks: tuple[LoadedBenchmark, ...] = ()
+
+    def with_removed(self, rule: Literal["refill", "shrink"]) -> LoadedRecipe:
+        """The recipe as if its file said `removed: rule`.
+
+        Raises:
+            RecipeError: it has no filters, so nothing is removed.
+        """
+        if not self.filters:
+            raise RecipeError(f"{self.recipe.name}: has no filters, so there is nothing to {rule}; leave out --removed")
+        return replace(self, recipe=self.recipe.model_copy(update={"removed": rule}))
 
     @property
     def data(self) -> Path | None:
@@ -60,6 +75,8 @@ class LoadedRecipe:
         if budget := recipe.budget:
             steps = {"steps": budget.steps, "batch": budget.batch, "sequence": budget.sequence}
             canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
+        if recipe.decontaminate:
+            canonical["decontaminate"] = canonical_decontamination(recipe.decontaminate, self.benchmarks)
         if self.filters:
             canonical |= {"filters": [item.canonical() for item in self.filters], "removed": recipe.removed, "copies": recipe.copies}
         if recipe.near:

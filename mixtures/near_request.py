@@ -77,6 +77,15 @@ class NearRequest(Checked):
         return asked if rule.verify is None else {**asked, "verify": plain_decimal(rule.verify)}
 
 
+def read_near(canonical: Mapping[str, Any]) -> NearRequest:
+    """The request of a canonical recipe.
+
+    Raises:
+        ValueError: it is none (a ValidationError is a ValueError).
+    """
+    return NearRequest.model_validate({name: canonical[name] for name in ("rule", "verify", "sources", "excluded") if name in canonical})
+
+
 def request_of(value: Any) -> Any:
     """A bare name stands for the rule."""
     return {"rule": value} if isinstance(value, str) else value

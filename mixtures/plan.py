@@ -1,7 +1,7 @@
 """A plan: what a recipe will take from which supply, what it will cost, and how trainers will read it, before anything is read.
 
-Supplies are estimates (a publisher's figures, or a probe of the files at hand) and the plan says so. The quotas are exact, and hold
-if the supplies do; a build counts the real ones.
+Supplies, and what filters remove of them, are estimates (published figures, or a probe of the files at hand) and the plan says so. The
+quotas are exact, and hold if the supplies do; a build counts the real ones.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 
 from mixtures.errors import SupplyError
 from mixtures.keys import KEY_SPACE
+from mixtures.near_plan import near_notes, near_resources
 from mixtures.quality import Quality
-from mixtures.quotas import Quotas, Size, Supply, resolve_quotas
+from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe import LoadedRecipe
+from mixtures.removals import Removal, filter_notes, published_removals, removal_row, shrink_notes
 from mixtures.trainers import TrainerFit, trainer_fit
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
@@ -37,14 +39,6 @@ WORD_STEP_BYTES_A_SECOND = {"gopher-quality": 230_000, "gopher-repetition": 180_
 STEP_BYTES_A_SECOND = {"ftfy": 2_300_000, "pii": 5_000_000, "regex": 35_000_000, "symbol-lines-remover": 57_000_000}
 
 
-# Band keys of near-duplicate search (pipeline.near): on disk of a document and band, in the store and spilled with a reference; memory of
-# the reduction by document; text that becomes band keys in a second, times the hashes that each shingle goes through.
-BAND_BYTES = 8 + 12
-COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4
-REDUCTION_BYTES_A_DOCUMENT = 13
-HASHED_BYTES_A_SECOND = {"words": 80_000_000 * 112, "characters": 26_000_000 * 260}
-
-
 @dataclass(frozen=True)
 class SupplyEstimate:
     """What a whole source is thought to hold, over all keys. tokens: EOD included. basis: where the figure is from."""
@@ -63,30 +57,78 @@ def published_supplies(recipe: LoadedRecipe) -> dict[str, SupplyEstimate]:
     }
 
 
-def make_plan(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEstimate]) -> dict[str, Any]:
+def make_plan(
+    recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEstimate], removals: Mapping[str, Removal] | None = None
+) -> dict[str, Any]:
     """Everything that can be said of a build before it begins, as integers and strings.
 
-    Sources without an estimate are taken to hold what they are asked.
+    Sources without an estimate are taken to hold what they are asked, and to lose nothing to filters.
+
+    Args:
+        removals: by source, where something is known; None takes what is published.
 
     Returns:
-        JSON-able; `shortages` lists in words what the estimated supplies do not cover (empty: the plan works).
+        JSON-able; `shortages` lists in words what the estimated supplies do not cover (empty: the plan works). total_tokens: of the
+        quotas and inserts; left_tokens_estimated: of them, what a mix that shrinks is thought to hold.
     """
-    asked = recipe.recipe.sources
+    asked, shrinks = recipe.recipe.sources, recipe.recipe.shrinks
+    removals = published_removals(recipe) if removals is None else removals
     within = {name: _within(request.key_range, supplies.get(name)) for name, request in asked.items()}
-    quotas, shortages = _quotas(recipe, size, within)
-    rows = {name: _source(recipe, name, quotas, within[name], supplies.get(name)) for name in asked}
-    total = quotas.total
+    filling = within if shrinks else {name: _filling(found, removals.get(name)) for name, found in within.items()}
+    inserts = _inserts(recipe, size, supplies)
+    quotas, shortages = _quotas(recipe, size, filling, inserts)
+    rows = {
+        name: _source(recipe, name, quotas, within[name], filling[name]) | removal_row(recipe, quotas.resolved[name], removals.get(name))
+        for name in asked
+    }
+    left = sum(row["left_tokens_estimated"] for row in rows.values()) + sum(quotas.inserted.values())
+    meant = sum(quotas.resolved.values()) if shrinks else None
+    fit = budget_fit(recipe.canonical().get("budget"), whole=size == Size(), num_tokens=left, quota_tokens=meant) if left else None
     return {
         "recipe": recipe.recipe.name,
         "recipe_digest": recipe.digest,
         "size": size.as_json(),
-        "total_tokens": total,
+        "total_tokens": quotas.total,
+        "left_tokens_estimated": left,
         "sources": rows,
+        "inserts": inserts,
+        "filters": [{"label": item.label, "identity": item.canonical()["identity"]} for item in recipe.filters],
+        "removed": recipe.recipe.removed if recipe.filters else None,
         "shortages": shortages,
-        "notes": [*_notes(rows), *_quality_notes(recipe, supplies), *_near_notes(recipe)],
-        "resources": _resources(recipe, rows, supplies, total),
-        "trainer_fit": fit_json(budget_fit(recipe.canonical().get("budget"), whole=size == Size(), num_tokens=total)) if total else {},
+        "notes": [
+            *_notes(rows),
+            *_quality_notes(recipe, supplies),
+            *near_notes(recipe),
+            *filter_notes(recipe, rows, inserts),
+            *shrink_notes(quotas.total, left, fit if shrinks else None),
+        ],
+        "resources": _resources(recipe, rows, supplies, left),
+        "trainer_fit": fit_json(fit) if fit else {},
     }
+
+
+def _filling(within: SupplyEstimate | None, removal: Removal | None) -> SupplyEstimate | None:
+    """What a supply is worth where removed documents are refilled: tokens of the quota that it fills."""
+    if within is None or removal is None:
+        return within
+    return SupplyEstimate(within.documents, int(within.tokens * removal.filled), within.basis)
+
+
+def _inserts(recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEstimate]) -> dict[str, dict[str, Any]]:
+    """Inserts, whole documents of a preview's share; tokens_estimated is None of those that nothing is known of."""
+    scale, found = scale_of(recipe.recipe, size), {}
+    for name, insert in recipe.recipe.insert.items():
+        supply, definition = supplies.get(name), recipe.definitions[name]
+        found[name] = {
+            "definition": definition.name,
+            "repository": definition.origin,
+            "licence": definition.licence,
+            "times": insert.times,
+            "on_top": insert.on_top,
+            "tokens_estimated": math.ceil(scale * supply.tokens) * insert.times if supply else None,
+            "supply_basis": supply.basis if supply else "unknown",
+        }
+    return found
 
 
 def _within(keys: tuple[int, int], supply: SupplyEstimate | None) -> SupplyEstimate | None:
@@ -96,37 +138,38 @@ def _within(keys: tuple[int, int], supply: SupplyEstimate | None) -> SupplyEstim
     return SupplyEstimate(supply.documents * width // KEY_SPACE, supply.tokens * width // KEY_SPACE, supply.basis)
 
 
-def _quotas(recipe: LoadedRecipe, size: Size, within: Mapping[str, SupplyEstimate | None]) -> tuple[Quotas, list[str]]:
-    supplies = {name: Supply(supply.tokens, complete=True) if supply else Supply(0, complete=False) for name, supply in within.items()}
+def _quotas(
+    recipe: LoadedRecipe, size: Size, filling: Mapping[str, SupplyEstimate | None], inserts: Mapping[str, Mapping[str, Any]]
+) -> tuple[Quotas, list[str]]:
+    inserted = {name: row["tokens_estimated"] or 0 for name, row in inserts.items()}
+    supplies = {name: Supply(supply.tokens, complete=True) if supply else Supply(0, complete=False) for name, supply in filling.items()}
     try:
-        return resolve_quotas(recipe.recipe, size, supplies), []
+        return resolve_quotas(recipe.recipe, size, supplies, inserted=inserted), []
     except SupplyError as error:
         plenty = {name: Supply(supply.tokens, complete=recipe.recipe.sources[name].all) for name, supply in supplies.items()}
-        return resolve_quotas(recipe.recipe, size, plenty), str(error).splitlines()
+        return resolve_quotas(recipe.recipe, size, plenty, inserted=inserted), str(error).splitlines()
 
 
 def _source(
-    recipe: LoadedRecipe, name: str, quotas: Quotas, within: SupplyEstimate | None, supply: SupplyEstimate | None
+    recipe: LoadedRecipe, name: str, quotas: Quotas, within: SupplyEstimate | None, filling: SupplyEstimate | None
 ) -> dict[str, Any]:
     request, definition = recipe.recipe.sources[name], recipe.definitions[name]
-    quota = quotas.resolved[name]
-    share = (
-        min(Fraction(quota, within.tokens) * CEILING_MARGIN, Fraction(1)) if within and within.tokens and not request.all else Fraction(1)
-    )
+    quota, enough = quotas.resolved[name], filling.tokens if filling else 0
+    share = min(Fraction(quota, enough) * CEILING_MARGIN, Fraction(1)) if enough and not request.all else Fraction(1)
     low, high = request.keys
     top = low + (high - low) * math.ceil(share * 10_000) / 10_000
     return {
         "definition": definition.name,
-        "repository": f"{definition.repo}@{definition.revision}",
+        "repository": definition.origin,
         "licence": definition.licence,
         "keys": [str(low), str(high)],
         "asked_tokens": quotas.asked[name],
         "resolved_tokens": quota,
         "refilled": quotas.refilled.get(name, {}),
-        "epochs": -(-quota // within.tokens) if within and within.tokens else 1,
+        "epochs": -(-quota // enough) if enough else 1,
         "supply_tokens_estimated": within.tokens if within else None,
         "supply_documents_estimated": within.documents if within else None,
-        "supply_basis": supply.basis if supply else "unknown",
+        "supply_basis": within.basis if within else "unknown",
         "tokenized_share_estimated": f"{float(share):.4f}",
         "key_ceiling_estimated": f"{top:.6f}",
     }
@@ -162,39 +205,6 @@ def _quality_seconds(steps: Quality, text_bytes: int) -> int:
     return int(text_bytes * (words + others))
 
 
-def _near_notes(recipe: LoadedRecipe) -> list[str]:
-    if recipe.recipe.near is None or recipe.recipe.near.effective.verify is None:
-        return []
-    return ["near: to verify, groups of files that hold candidates are read again; each word or character of these takes 8 bytes"]
-
-
-def _near_documents(recipe: LoadedRecipe, within: Mapping[str, int]) -> int:
-    """Estimated documents among which near-duplicates are searched. within: those of each source in its key range."""
-    near = recipe.recipe.near
-    if near is None:
-        return 0
-    count = sum(documents for name, documents in within.items() if near.competes(name))
-    for other in recipe.excluded if near.excluded else ():
-        supplies = published_supplies(other)
-        parts = [_within(request.key_range, supplies.get(name)) for name, request in other.recipe.sources.items()]
-        count += sum(part.documents for part in parts if part)
-    return count
-
-
-def _near_resources(recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], text_bytes: int) -> dict[str, int]:
-    """What a search for near-duplicates takes; nothing if the recipe asks for none."""
-    if recipe.recipe.near is None:
-        return {}
-    rule = recipe.recipe.near.effective
-    documents = _near_documents(recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()})
-    return {
-        "near_documents": documents,
-        "near_store_bytes": documents * (rule.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT),
-        "near_reduction_bytes": documents * REDUCTION_BYTES_A_DOCUMENT,
-        "core_seconds_near": text_bytes * rule.hashes // HASHED_BYTES_A_SECOND[rule.unit],
-    }
-
-
 def _resources(
     recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], supplies: Mapping[str, SupplyEstimate], total: int
 ) -> dict[str, int]:
@@ -218,29 +228,31 @@ def _resources(
     }
     if any(steps for _, steps in readings.values()):
         seconds["quality"] = sum(_quality_seconds(steps, int(supply.tokens * TEXT_BYTES_A_TOKEN)) for supply, steps in readings.values())
-    near = _near_resources(recipe, rows, text_bytes)
+    near = near_resources(recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()}, text_bytes)
     if near:
-        seconds["near"] = near["core_seconds_near"]
+        seconds["near"] = near.pop("core_seconds_near")
     return {
+        **near,
         "text_bytes": text_bytes,
         "store_bytes": tokenized * token_bytes + ledger + documents * (SELECT_BYTES_A_DOCUMENT + 12),
         "mix_bytes": total * token_bytes + documents * MIX_BYTES_A_DOCUMENT,
         "worker_bytes": INGEST_WORKER_BYTES,
         "core_seconds": sum(seconds.values()),
-    } | {f"core_seconds_{name}": value for name, value in seconds.items()} | near
+    } | {f"core_seconds_{name}": value for name, value in seconds.items()}
 
 
-def budget_fit(budget: Mapping[str, Any] | None, *, whole: bool, num_tokens: int) -> TrainerFit:
+def budget_fit(budget: Mapping[str, Any] | None, *, whole: bool, num_tokens: int, quota_tokens: int | None = None) -> TrainerFit:
     """How a mix fits the trainers: at its recipe's schedule where the budget is given in steps and the mix is of full size.
 
     Args:
         budget: of a canonical recipe, {tokens} or {steps, batch, sequence}; untrusted, since a manifest may hold it.
+        quota_tokens: of a mix that shrank, what it would hold otherwise: trainers keep the schedule that was meant for that.
     """
     given = [value for name in ("sequence", "batch", "steps") if isinstance(value := (budget or {}).get(name), int) and 0 < value < 1 << 48]
-    if len(given) < 3:
-        return trainer_fit(num_tokens)
-    sequence, batch, steps = given
-    return trainer_fit(num_tokens, sequence, batch, steps if whole else None)
+    sequence, batch, steps = given if len(given) == 3 else (2048, 2048, None)
+    if steps is None or not whole:
+        steps = trainer_fit(quota_tokens, sequence, batch).steps if quota_tokens else None
+    return trainer_fit(num_tokens, sequence, batch, steps)
 
 
 def fit_json(fit: TrainerFit) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from mixtures.contamination import LoadedBenchmark, load_benchmark
 from mixtures.errors import RecipeError
 from mixtures.fields import LocalPath, Location, Name, Reference, is_file_reference
 from mixtures.filter_request import NOT_PUBLISHED, FilterRequest, RecipeFilter
@@ -177,7 +178,12 @@ class _Reading:
             references.follow(location, partial(self._filter, folder, request))
             for location, request in references.requests(("filters", "*"), FilterRequest)
         ]
-        _same_filters(tree, filters, faults)
+        _same_names(tree, ("filters",), [item.label for item in filters if item], faults)
+        benchmarks = [
+            references.follow(location, partial(self._benchmark, folder, file))
+            for location, file in references.wanted(("decontaminate", "sets", "*"), LocalPath)
+        ]
+        _same_names(tree, ("decontaminate", "sets"), [item.definition.name for item in benchmarks if item], faults)
         for location, data in references.wanted(("data",), LocalPath):
             references.follow(location, partial(_beside, folder, data))
         if recipe is None or faults or references.broken:
@@ -189,6 +195,7 @@ class _Reading:
             next(one for one in tokenizers if one),
             file,
             tuple(one for one in filters if one),
+            tuple(one for one in benchmarks if one),
         )
 
     def _definition(self, folder: Path, use: str) -> SourceDefinition:
@@ -213,6 +220,9 @@ class _Reading:
                 if place.is_file():
                     return read_filter(place)
         return None if name in NOT_PUBLISHED else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
+
+    def _benchmark(self, folder: Path, file: str) -> LoadedBenchmark:
+        return load_benchmark(_file_beside(folder, file))
 
     def _excluded(self, folder: Path, reference: str) -> LoadedRecipe:
         return self.recipe(_file_beside(folder, reference) if is_file_reference(reference) else _shipped_file(SHIPPED, "recipe", reference))
@@ -287,9 +297,8 @@ def _at(value: Any, location: Location) -> Any:
     return value
 
 
-def _same_filters(tree: YamlTree, filters: list[RecipeFilter | None], faults: list[Fault]) -> None:
-    """Removals are told apart by the filters' labels."""
-    labels = [item.label for item in filters if item]
-    for index, label in enumerate(labels):
-        if label in labels[:index]:
-            faults.append(fault_at(tree, ("filters",), f"{label!r} is listed twice; keep one of them, or give one another name"))
+def _same_names(tree: YamlTree, location: Location, names: list[str], faults: list[Fault]) -> None:
+    """Removals are told apart by the names of filters and evaluation sets."""
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            faults.append(fault_at(tree, location, f"{name!r} is listed twice; keep one of them, or give one another name"))

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
+from mixtures.decontamination import Decontamination
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
 from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
@@ -135,20 +136,28 @@ class SourceRequest(Checked):
 
 
 class PublishedFigures(Model):
-    """What a paper or card states of one source of the mix. percent: as printed; removed_percent: of its documents, by the filters."""
+    """What a paper or card states of one source of the mix. percent: as printed.
+
+    removed_percent, copied_percent: of its documents, by the filters and by `copies: approved`.
+    """
 
     documents: Positive | None = None
     tokens: Positive | None = None
     percent: Exact | None = None
-    removed_percent: Exact | None = None
+    removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
+    copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
 
 
 class Published(Model):
-    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, never used."""
+    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, and no mix depends on it.
+
+    documents: of the mix, copies counted.
+    """
 
     documents: Positive | None = None
     tokens: Positive | None = None
-    removed_percent: Exact | None = None
+    removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
+    copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
     sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
 
 
@@ -162,6 +171,7 @@ class Recipe(Checked):
     exclude: recipes (names, or files beside this one); documents in one of their sources and key ranges are not taken here.
     data: folder with the sources in their published layout, relative to the recipe, used where `--data` is not given.
     sources: in order of priority: of equal documents in several sources, the first source keeps its own.
+    decontaminate: evaluation sets of which no document may hold an item.
     filters: a document that any of them flags is removed.
     removed: `refill` takes the next documents instead, so that every quota is met; `shrink` selects first and removes then, as the
         published mixes did: what is left is the unfiltered mix without the flagged documents, in its order, and the total falls.
@@ -180,6 +190,7 @@ class Recipe(Checked):
     exclude: tuple[Reference, ...] = ()
     data: LocalPath | None = None
     sources: Annotated[dict[Name, SourceRequest], Field(min_length=1)]
+    decontaminate: Decontamination | None = None
     filters: FilterRequests = ()
     removed: Literal["refill", "shrink"] = "refill"
     copies: Literal["none", "approved"] = "none"

@@ -1,4 +1,4 @@
-"""A source definition: where a corpus is published, and how one of its rows becomes one training text.
+"""A source definition: where a corpus is published, if it is, and how one of its rows becomes one training text.
 
 The definitions that annealmix ships are `recipes/sources/NAME.yaml`. What is listed in `identity` decides the training texts
 and therefore keys the token store; the rest (licence, published counts, notes) may be mended without reading a source again.
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from mixtures.errors import RecipeError
 from mixtures.fields import Checked, Flag, Line, LocalPath, Location, Model, Name, Positive, Text, describe
 
 Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "zip", "datasets"]
@@ -45,10 +46,10 @@ class DatasetsSplit(Model):
 
 
 class SourceDefinition(Checked):
-    """One published corpus.
+    """One corpus.
 
     repo, revision: Hugging Face dataset repository and the commit that is read.  A revision that is not a commit (`main`) is
-        resolved when a store first meets it, and frozen there.
+        resolved when a store first meets it, and frozen there.  Both absent: published nowhere, so the user brings the files.
     paths: glob patterns below the repository's root (`**` crosses folders); none for the format `datasets`.
     format: how the files are packed; adapter: how a row becomes a text.
     where: rows are read only if each named column is one of the listed values; the others are counted, not kept.
@@ -56,8 +57,8 @@ class SourceDefinition(Checked):
 
     name: Name
     description: Text = ""
-    repo: Annotated[Line, AfterValidator(_repo)]
-    revision: Line
+    repo: Annotated[Line, AfterValidator(_repo)] | None = None
+    revision: Line | None = None
     paths: tuple[LocalPath, ...] = ()
     format: Format
     adapter: Adapter
@@ -69,14 +70,39 @@ class SourceDefinition(Checked):
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Files are found by paths, or by the `datasets` library with its own rules."""
+        """Files are found by paths, or by the `datasets` library with its own rules; what is not published is found by neither."""
         by_library = given.get("format") == "datasets"
-        if not by_library and not given.get("paths"):
+        if ("repo" in given) != ("revision" in given):
+            yield (), "gives one of repo and revision; give both, or neither if the user brings the files"
+        if "repo" not in given:
+            if by_library:
+                yield ("format",), "datasets reads a repository; add repo and revision, or give the files' own format"
+            if given.get("paths"):
+                yield ("paths",), "are patterns of files in a repository, and there is none; remove them, or add repo and revision"
+        elif not by_library and not given.get("paths"):
             yield (), "paths is missing or empty; give at least one pattern of files below the repository's root"
         if by_library and "paths" in given:
             yield ("paths",), "does not belong to the format datasets; remove it, or give the files' own format"
         if not by_library and "datasets" in given:
             yield ("datasets",), "belongs to the format datasets; remove it, or write format: datasets"
+
+    @property
+    def origin(self) -> str:
+        """REPO@REVISION, or that the user brings the files."""
+        return f"{self.repo}@{self.revision}" if self.repo else "brought by the user"
+
+    @property
+    def repository(self) -> tuple[str, str]:
+        """Repository and revision.
+
+        Raises:
+            RecipeError: it is published nowhere.
+        """
+        if self.repo is None or self.revision is None:
+            raise RecipeError(
+                f"source {self.name} is published nowhere: bring its files ({self.format}), and name their folder, --data {self.name}=DIR"
+            )
+        return self.repo, self.revision
 
     def identity(self) -> dict[str, Any]:
         """What decides the training texts: JSON-able, keyed into the store. Where the files lie is not part of it."""

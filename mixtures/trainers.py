@@ -249,8 +249,10 @@ class _Schedule(NamedTuple):
 
 def _neox_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Schedule:
     epochs = neox_epochs(num_tokens, sequence, steps * batch)
-    exposure = neox_exposure(num_tokens, tokens_for_steps(steps, batch, sequence))
-    return _Schedule(epochs, exposure, f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}; give the budget in steps")
+    needed = tokens_for_steps(steps, batch, sequence)
+    exposure = neox_exposure(num_tokens, needed)
+    advice = "; give the budget in steps" if needed - num_tokens < batch * sequence else ""
+    return _Schedule(epochs, exposure, f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}{advice}")
 
 
 def _megatron_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Schedule:

@@ -9,7 +9,7 @@ from typing import Any
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
 from mixtures.plan import fit_json
 from pipeline import report
-from pipeline.mix_report import cut_text, notes
+from pipeline.mix_report import FILTER_TITLE, cut_text, filter_removal_table, notes, published_removals
 
 CHECK_COLUMNS = ("check", "", "figure")
 
@@ -127,6 +127,9 @@ def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mappi
     if audit.sources:
         report.table(f"{audit.name}: {audit.path}", *source_table(audit))
         report.table("rows of each source, by what became of them", *removal_table(audit))
+    if audit.filters:
+        published = published_removals(audit.published, {source.name: source.published for source in audit.sources if not source.copy})
+        report.table(FILTER_TITLE, *filter_removal_table(audit.filters, audit.removed, published))
     for figures in filters:
         report.table(f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures))
     if audit.near:

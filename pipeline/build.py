@@ -29,9 +29,11 @@ from mixtures.recipe import LoadedRecipe
 from mixtures.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.contamination_report import contamination_report
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
+from pipeline.inputs import DataFolders
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
 from pipeline.near.search import Found, NearSearch, Trust, band_rule, competes
@@ -40,7 +42,7 @@ from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
-from pipeline.select import SELECT_FORMAT, Select, num_partitions
+from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.stage import Plan
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
@@ -49,12 +51,12 @@ from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Writ
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What a build is asked to do. data: folder in the published layouts instead of the hub; chunk_bytes and slice_chunks: see `Layout`."""
+    """What a build is asked to do. data: folders to read instead of the hub; chunk_bytes and slice_chunks: see `Layout`."""
 
     recipe: LoadedRecipe
     out: Path
     store: Path
-    data: Path | None = None
+    data: DataFolders = field(default_factory=DataFolders)
     tokenizer: Path | None = None
     size: Size = field(default_factory=Size)
     executor: LocalExecutor = field(default_factory=LocalExecutor)
@@ -92,9 +94,9 @@ class _Build:
     def __init__(self, request: BuildRequest, store: Store) -> None:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
-        self.judges = Judges(store, request.recipe.filters)
-        self.bands = band_rule(self.recipe.near) if self.recipe.near else None
+        self.judges = Judges(store, request.recipe.filters, request.recipe.benchmarks)
         tokenizer = request.recipe.tokenizer
+        self.bands = band_rule(self.recipe.near) if self.recipe.near else None
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
@@ -152,7 +154,9 @@ class _Build:
             folders = [intake.unit_folders(unit, self.rule) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
-                "definitions": {name: found.definition.model_dump(mode="json") for name, found in self.inputs.items()},
+                "definitions": {
+                    name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()
+                },
                 "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
                 "tokenizer": {
                     "path": str(self._tokenizer_path) if tokenizes else None,
@@ -160,6 +164,7 @@ class _Build:
                     "special_tokens": self.recipe.special_tokens,
                 },
                 "blocklists": self.judges.blocklists,
+                "benchmarks": self.judges.benchmark_files,
                 "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
                 "units": units,
             }
@@ -175,7 +180,11 @@ class _Build:
         intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
 
     def _score(self) -> None:
-        """Score what waits for a classifier, and delete its text."""
+        """Score what waits for a classifier, and delete the texts that no other waits for.
+
+        Texts are looked up again rather than taken of the jobs: several classifiers may share one, and an earlier build may have been
+        stopped between scoring and deleting.
+        """
         groups = [(group, self._needs(name).judged) for name, found in self.inputs.items() for group, _ in found.groups]
         for job in self.judges.scoring(groups):
             self._verify(job.texts)
@@ -185,41 +194,34 @@ class _Build:
             with progress("score", len(plan["units"]), partial(_count_done, folder)):
                 self.request.executor.execute(Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
             job.table.seal(folder, job.scored)
-            delete_texts(job.texts)
+        delete_texts(self.judges.scored([group for group, _ in groups]))
 
     @property
-    def _partitions(self) -> int:
-        """Key partitions of select."""
-        return num_partitions(sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups))
+    def _documents(self) -> int:
+        """Documents of all ledgers, each once."""
+        return sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
 
     def _near(self) -> Found | None:
         """Search for near-duplicates, or find the search done."""
         if self.recipe.near is None:
             return None
-        trust = Trust(self._verify, self.trusted)
-        search = NearSearch(self.store, self.recipe.near, self.sources, self.inputs, self._partitions, self.request.executor, trust)
-        return search.run()
+        trust, partitions = Trust(self._verify, self.trusted), num_partitions(self._documents)
+        return NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, trust).run()
 
     def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]
-        segments = [segment for source in sources for segment in source["segments"]]
-        scores = self.judges.scores()
-        beside = [item for segment in segments for items in (segment["tokens"], *segment["terms"]) for item in items]
-        self._verify(Path(folder) for folder in [*(segment["ledger"] for segment in segments), *(item[0] for item in beside)])
-        self._verify(Path(folder) for items in scores for folder, _ in items)
-        rules = self.judges.rules
-        plan: Plan = {
-            "partitions": self._partitions,
-            "sources": sources,
-            "filters": [rule.as_json() for rule in rules],
-            "blocklists": len(self.judges.blocklists),
-            "scores": scores,
-            "shrink": self.recipe.shrinks,
-            "copies": self.recipe.copies == "approved",
-            "in_order": any(rule.placebo for rule in rules),
-            "near": [str(near.drops), near.digest] if near else None,
-            "format": SELECT_FORMAT,
-        }
+        plan = select_plan(
+            sources,
+            self.judges.rules,
+            self.judges.counts,
+            self.judges.scores(),
+            self._documents,
+            near=[str(near.drops), near.digest] if near else None,
+            decontaminate=self.recipe.decontaminate.action if self.recipe.decontaminate else None,
+            shrink=self.recipe.shrinks,
+            copies=self.recipe.copies == "approved",
+        )
+        self._verify(inputs_of(plan))
         folder = self.store.folder / "select" / short_key(plan)
         partitions = [partition_folder(folder, number) for number in range(plan["partitions"])]
         plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
@@ -278,7 +280,8 @@ class _Build:
             "format": WRITE_FORMAT,
         }
         complete = {source.name: source.complete for source in self.mine}
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, near)
+        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices, complete)
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

@@ -10,31 +10,36 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.plan import CEILING_MARGIN, SupplyEstimate
+from mixtures.plan import CEILING_MARGIN
 from mixtures.quality import Quality, reading_name
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas
 from mixtures.recipe import LoadedRecipe
+from mixtures.removals import published_removals
 from mixtures.source import SourceDefinition
-from pipeline.inputs import InputFile
+from pipeline.inputs import DataFolders
 from pipeline.intake import SourceInputs
-from pipeline.judges import Judges
-from pipeline.quality import open_steps
-from pipeline.readers import DocumentReader
-from pipeline.store import TokenRule, hex_range
+from pipeline.probing import take_sample
+from pipeline.records import read_done
+from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
 
-PROBE_BYTES = 1 << 20  # text that a probe tokenizes
+
+class Counted(Protocol):
+    """Whoever knows where the counts of annotators lie (`pipeline.judges.Judges`)."""
+
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range: for each column [folder, low, high, digest]."""
 
 
 @dataclass
 class BuildSource:
     """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
 
-    data: folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
+    data: the folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
     insert: whether it is one of the recipe's inserts, which filters do not judge and which is used whole.
     """
 
@@ -62,8 +67,8 @@ class BuildSource:
         """Whether the whole key range is tokenized."""
         return self.ceiling == self.keys[1]
 
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Judges) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the folders of tokens and terms of its range.
+    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
+        """The source as a select plan lists it: its ledger segments, with the folders of tokens and counts of its range.
 
         The records' digests make the plan, and so its key, another one when what the folders hold is another.
         """
@@ -75,11 +80,11 @@ class BuildSource:
                 for item in group.ranges(rule)
                 if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
             ]
-            terms = [] if self.excluded or self.insert else judges.terms(group, self.tokenized)
+            counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
             file_ranks = [ranks[file["path"]] for file in group.inputs]
             for number in range(len(group.segment_rows)):
                 ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "terms": terms})
+                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "counts": counts})
         return {
             "name": self.name,
             "excluded": self.excluded,
@@ -90,26 +95,28 @@ class BuildSource:
         }
 
 
-def sources_of(recipe: LoadedRecipe, data: Path | None) -> list[BuildSource]:
+def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
     """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized yet.
 
     Args:
-        data: read by every source instead of the data folder of its own recipe.
+        data: read instead of the data folder of a source's own recipe.
 
     Raises:
-        RecipeError: two sources mean different things by one definition name.
+        RecipeError: two sources mean different things by one definition name, or `data` names a definition that no source uses.
     """
     taken = [(other, f"{other.recipe.name}/{name}", name, True) for other in recipe.excluded for name in other.recipe.sources]
     mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
     sources = []
     for loaded, shown, name, excluded in [*taken, *mine]:
         request, definition = loaded.recipe.sources[name], loaded.definitions[name]
-        keys = request.key_range
-        sources.append(BuildSource(shown, definition, request.quality, keys, excluded, data or loaded.data, ceiling=keys[0]))
+        keys, folder = request.key_range, data.folder(definition.name, loaded.data)
+        sources.append(BuildSource(shown, definition, request.quality, keys, excluded, folder, ceiling=keys[0]))
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
-        sources.append(BuildSource(name, definition, (), (0, KEY_SPACE), False, data or recipe.data, KEY_SPACE, insert=True))
+        folder = data.folder(definition.name, recipe.data)
+        sources.append(BuildSource(name, definition, (), (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True))
     _refuse_ambiguous(sources)
+    data.refuse_unknown({source.definition.name for source in sources})
     return sources
 
 
@@ -136,6 +143,8 @@ def set_first_ceilings(
 ) -> None:
     """Choose how far to tokenize each source at first: as far as the store has it, else as far as a probe says.
 
+    Where removed documents are refilled, more is needed; how much more is what is published of the filters, where something is.
+
     Args:
         inputs: by reading. tokenizer: opened only if a source must be probed.
     """
@@ -144,8 +153,10 @@ def set_first_ceilings(
     for source in sources:
         found = inputs[source.reading]
         source.ceiling = _covered_to(found, rule, source.keys)
-        if source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
-            whole = probe(source.definition, source.quality, found.files, tokenizer()).tokens
+        if source.complete:
+            estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
+        elif source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
+            whole = take_sample(source.definition, source.quality, found.files).supply(tokenizer()).tokens
             tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
@@ -154,12 +165,14 @@ def set_first_ceilings(
         for source in sources:
             source.ceiling = source.keys[1]
         return
+    removals = {} if recipe.recipe.shrinks else published_removals(recipe)
     for source in sources:
         if recipe.recipe.sources[source.name].all:
             source.ceiling = source.keys[1]
         elif source.ceiling == source.keys[0]:
-            supply = estimated[source.name].tokens
-            source.ceiling = _ceiling(source.keys, asked[source.name] / supply if supply else 1.0)
+            filled = removals[source.name].filled if source.name in removals else 1
+            tokens = int(estimated[source.name].tokens * filled)
+            source.ceiling = _ceiling(source.keys, asked[source.name] / tokens if tokens else 1.0)
 
 
 def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[str, int]) -> None:
@@ -173,30 +186,18 @@ def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[s
         source.ceiling = raised if raised > source.ceiling else high
 
 
-def probe(definition: SourceDefinition, quality: Quality, files: list[InputFile], tokenizer: Tokenizer) -> SupplyEstimate:
-    """Estimate what a whole source holds from one of its files (the middle one by size): good enough for a ceiling, never for a count."""
-    file = sorted(files, key=lambda file: (file.size, file.path))[len(files) // 2]
-    sample: list[str] = []
-    sample_chars = text_chars = documents = 0
-    for _, text in DocumentReader(file, definition, quality=open_steps(quality) if quality else None):
-        documents += 1
-        text_chars += len(text)
-        if sample_chars < PROBE_BYTES:
-            sample.append(text)
-            sample_chars += len(text)
-    if not sample_chars:
-        return SupplyEstimate(0, 0, f"probe of {file.path}")
-    tokens, _ = tokenizer.encode(sample)
-    times = sum(other.size for other in files) / file.size if file.size else 1.0
-    return SupplyEstimate(int(documents * times), int(len(tokens) * text_chars / sample_chars * times), f"probe of {file.path}")
-
-
 def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
     """The key up to which every group of a source is tokenized from keys[0] on; keys[0] if one is not, or is still to be read."""
     if found.new_groups or not found.groups:
         return keys[0]
     missing = [group.missing(rule, keys) for group, _ in found.groups]
     return min(parts[0][0] if parts else keys[1] for parts in missing)
+
+
+def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
+    """Tokens that the store holds of a key range and of what is stored with it: an estimate, which needs no tokenizer."""
+    ranges = [item for group, _ in found.groups for item in group.ranges(rule) if item.keys[0] < keys[1] and item.keys[1] > keys[0]]
+    return sum(segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"])
 
 
 def _ceiling(keys: KeyRange, share: float) -> int:

@@ -19,9 +19,12 @@ from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline.filter_options import add_filter
+from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:
+    from mixtures.loaded_recipe import LoadedRecipe
     from mixtures.quotas import Size
+    from pipeline.inputs import DataFolders
 
 DEFAULT_STORE = "annealmix-store"
 
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_store(commands)
     add_filter(commands)
+    add_trace(commands, DEFAULT_STORE)
     return parser
 
 
@@ -83,7 +87,7 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan = commands.add_parser("plan", help="what a recipe will take and cost, before anything is built; without RECIPE, list the recipes")
     plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     _add_size(plan)
-    plan.add_argument("--data", type=_path, metavar="DIR", help="probe the files of DIR/SOURCE instead of taking the publishers' figures")
+    _add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
     plan.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
@@ -95,7 +99,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     build.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
-    build.add_argument("--data", type=_path, metavar="DIR", help="read DIR/SOURCE, in the published layout, instead of the hub")
+    _add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
     _add_size(build)
     build.add_argument(
         "--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
@@ -135,9 +139,25 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     store.set_defaults(command=_store)
 
 
+def _add_data(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument(
+        "--data",
+        type=_data_folder,
+        action="append",
+        default=[],
+        metavar="DIR|SOURCE=DIR",
+        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone",
+    )
+
+
 def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--filters", type=_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+    )
+    command.add_argument(
+        "--removed",
+        choices=("refill", "shrink"),
+        help="what follows where filters remove documents, whatever the recipe says: the next ones fill the quota, or the mix shrinks",
     )
 
 
@@ -153,6 +173,16 @@ def _path(text: str) -> Path:
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
     return Path(text)
+
+
+def _data_folder(text: str) -> tuple[str | None, Path]:
+    """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
+    name, equals, folder = text.partition("=")
+    if equals and re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        if not folder:
+            raise argparse.ArgumentTypeError(f"{text!r} names no folder; write {name}=DIR")
+        return name, _path(folder)
+    return None, _path(text)
 
 
 def _positive(text: str) -> int:
@@ -180,6 +210,24 @@ def _size(options: argparse.Namespace) -> Size:
     return Size(options.scale, options.tokens)
 
 
+def _data(options: argparse.Namespace) -> DataFolders:
+    from pipeline.inputs import DataFolders
+
+    folders: dict[str | None, Path] = {}
+    for name, folder in options.data:
+        if name in folders:
+            raise RecipeError(f"--data {f'{name}=' if name else ''}...: given twice; keep one folder")
+        folders[name] = folder.absolute()
+    return DataFolders(folders.get(None), {name: folder for name, folder in folders.items() if name is not None})
+
+
+def _recipe(options: argparse.Namespace) -> LoadedRecipe:
+    from mixtures.recipe import load_recipe
+
+    recipe = load_recipe(options.recipe, options.filters)
+    return recipe.with_removed(options.removed) if options.removed else recipe
+
+
 def _plan(options: argparse.Namespace) -> int:
     from pipeline import planning, report
 
@@ -189,7 +237,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.recipe is None:
         planning.show_recipes(as_json=options.json)
         return 0
-    plan = planning.plan(options.recipe, _size(options), options.data, options.tokenizer, options.filters)
+    plan = planning.plan(_recipe(options), _size(options), _data(options), options.tokenizer)
     if options.json:
         report.result(plan)
     else:
@@ -200,16 +248,15 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from mixtures.recipe import load_recipe
     from pipeline import mix_report, report
     from pipeline.build import BuildRequest, build
     from pipeline.executors.local import LocalExecutor
 
     request = BuildRequest(
-        load_recipe(options.recipe, options.filters),
+        _recipe(options),
         options.out.absolute(),
         options.store.absolute(),
-        options.data.absolute() if options.data else None,
+        _data(options),
         options.tokenizer,
         _size(options),
         LocalExecutor(options.workers, options.tasks),

@@ -23,6 +23,10 @@ DTYPES: dict[str, str] = {
     "segment": "<u4",  # index into the selection's list of segments
     "ledger_row": "<u4",  # row in its segment's ledger
     "terms": "<u2",  # distinct terms of a blocklist (65,535: or more)
+    "grams": "<u4",  # distinct n-grams of the items of evaluation sets that contaminate the document
+    "hit_row": "<u4",  # a document of the key range that holds an item: its row there
+    "hit_item": "<u4",  # the item, counted over the sets in their order
+    "hit_found": "<u4",  # how many of the item's n-grams it holds
     "score": "<i4",  # millionths; -1: not scored
     "place": "<u8",  # tokens of the quota before the document in its key partition
     "after": "<u4",  # documents of the partition that stand before a removed one

@@ -2,7 +2,7 @@
 
     SOURCE.NAME           documents that can be in the mix
     SOURCE+copies.NAME    those of them that are copied (`of`: which)
-    SOURCE+removed.NAME   those that filters remove (`verdicts`: which filters; `after`, `place`: where they stood)
+    SOURCE+removed.NAME   those that are contaminated or that filters remove (`verdicts`: bit i for reason i; `after`, `place`: where)
 
 Columns of the first two: digest, num_tokens, start, place, offset, token_file, segment, ledger_row. `place` is left out where it equals
 `start`. With a classifier, `filterN.score` beside the first and the third.
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from mixtures.decontamination import CONTAMINATED
 from mixtures.near_request import EXCLUDED, NEAR
 from mixtures.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.columns import read_column
@@ -64,6 +65,7 @@ class Eligible:
 
     in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
     duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the survivor's source.
+    reasons: those of the bits of `verdicts`. filters: how many filters judge it.
     """
 
     name: str
@@ -74,7 +76,8 @@ class Eligible:
     duplicates: dict[str, int]
     shrink: bool = False
     copied: bool = False
-    labels: Sequence[str] = field(default_factory=tuple)
+    reasons: Sequence[str] = ()
+    filters: int = 0
 
     @property
     def tokens(self) -> int:
@@ -134,11 +137,10 @@ class Choice:
         """
         tables, end = self.eligible.tables, self.end
         counts = [0] * len(tables)
-        if end is None or not self.eligible.labels:
+        if end is None or not self.eligible.reasons:
             return counts
-        exhausted = end.epoch > 0 or (
-            complete and end.place is None and not any(table.documents for table in tables[end.partition + 1 :])
-        )
+        behind = (table.tokens if self.eligible.shrink else table.documents for table in tables[end.partition + 1 :])
+        exhausted = end.epoch > 0 or (complete and end.place is None and not any(behind))
         for partition in range(len(tables) if exhausted else end.partition + 1):
             whole = exhausted or partition < end.partition or (self.eligible.shrink and end.place is None)
             counts[partition] = self._all(partition) if whole else self._before_end(partition, end)
@@ -155,21 +157,20 @@ class Choice:
 
 
 @dataclass
-class FilterFigures:
-    """What one filter did to one source, within the quota. removed: documents and tokens that it removes, other filters aside.
+class RemovalFigures:
+    """What one reason did to one source, within the quota. removed: documents and tokens that it removes, other reasons aside.
 
-    first: of those, what no earlier filter removes (the reason in the waterfall). escalated: documents that were scored.
+    first: of those, what no earlier reason removes (the waterfall's figure).
     """
 
     removed: list[int] = field(default_factory=lambda: [0, 0])
     first: list[int] = field(default_factory=lambda: [0, 0])
-    escalated: int = 0
 
 
-def filter_figures(choice: Choice, *, complete: bool) -> list[FilterFigures]:
-    """Figures of each filter of the recipe, in its order."""
-    eligible, labels = choice.eligible, choice.eligible.labels
-    figures = [FilterFigures() for _ in labels]
+def removal_figures(choice: Choice, *, complete: bool) -> list[RemovalFigures]:
+    """Figures of each reason, in their order."""
+    eligible = choice.eligible
+    figures = [RemovalFigures() for _ in eligible.reasons]
     for partition, count in enumerate(choice.removed(complete=complete)):
         if not count:
             continue
@@ -223,7 +224,8 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
     """
     records = [read_done(partition_folder(folder, partition))["sources"] for partition in range(plan["partitions"])]
     inserts = {source["name"] for source in plan["sources"] if source["insert"]}
-    labels = [rule["label"] for rule in plan["filters"]]
+    reasons = [CONTAMINATED] if plan["decontaminate"] == "drop" else []
+    reasons += [f"filter {rule['label']}" for rule in plan["filters"]]
     eligible = {}
     for name in names:
         tables = [record[name] for record in records]
@@ -236,7 +238,7 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
                 reason = f"{NEAR}{other or EXCLUDED}"
                 duplicates[reason] = duplicates.get(reason, 0) + count
             duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
-        filtered = name not in inserts and bool(labels)
+        judged = name not in inserts
         eligible[name] = Eligible(
             name,
             folder,
@@ -244,9 +246,10 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
             sum(table["in_range"] for table in tables),
             sum(table["documents"] + table["removed"] + table["untokenized"] for table in tables),
             {reason: count for reason, count in duplicates.items() if count},
-            shrink=filtered and plan["shrink"],
-            copied=filtered and plan["copies"],
-            labels=labels if filtered else (),
+            shrink=judged and plan["shrink"],
+            copied=judged and plan["copies"],
+            reasons=reasons if judged else (),
+            filters=len(plan["filters"]) if judged else 0,
         )
     return eligible
 

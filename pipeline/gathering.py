@@ -49,17 +49,21 @@ _GATHERED = {
 }
 
 
-def gathered(sources: list[dict[str, Any]], keys: KeyRange, domain: set[int], num_blocklists: int) -> Arrays:
-    """Columns of all documents of some sources in a key partition and in their source's key range."""
-    pieces = list(_pieces(sources, keys, domain, num_blocklists))
+def gathered(sources: list[dict[str, Any]], keys: KeyRange, domain: set[int], counts: list[str]) -> Arrays:
+    """Columns of all documents of some sources in a key partition and in their source's key range.
+
+    Args:
+        domain: numbers of the sources. counts: columns that annotators wrote; number i becomes `count{i}`, 0 where nothing judges.
+    """
+    pieces = list(_pieces(sources, keys, domain, counts))
     gathered: Arrays = {}
-    for name, dtype in {**_GATHERED, **{f"terms{index}": np.uint16 for index in range(num_blocklists)}}.items():
+    for name, dtype in {**_GATHERED, **{f"count{index}": np.uint32 for index in range(len(counts))}}.items():
         empty = np.empty((0, 2) if name == "digest" else 0, dtype)
         gathered[name] = np.concatenate([empty, *(piece[name].astype(dtype, copy=False) for piece in pieces)])
     return gathered
 
 
-def _pieces(sources: list[dict[str, Any]], partition: KeyRange, domain: set[int], num_blocklists: int) -> Iterator[Arrays]:
+def _pieces(sources: list[dict[str, Any]], partition: KeyRange, domain: set[int], counts: list[str]) -> Iterator[Arrays]:
     segments = token_file = 0
     for number, source in enumerate(sources):
         low, high = (int(bound, 16) for bound in source["keys"])
@@ -67,7 +71,7 @@ def _pieces(sources: list[dict[str, Any]], partition: KeyRange, domain: set[int]
             keys = (max(low, partition[0]), min(high, partition[1]))
             if number in domain and keys[0] < keys[1]:
                 judged = (keys[0], min(keys[1], int(source["ceiling"], 16)))
-                piece = _piece(segment, keys, token_file) | _terms(segment, keys, judged, num_blocklists)
+                piece = _piece(segment, keys, token_file) | _counts(segment, keys, judged, counts)
                 documents = len(piece["order_key"])
                 yield {**piece, "source": np.full(documents, number), "segment": np.full(documents, segments)}
             segments += 1
@@ -107,20 +111,21 @@ def common_rows(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, h
     return slice(begin - first, end - first), slice(begin - range_first, end - range_first)
 
 
-def _terms(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, num_blocklists: int) -> Arrays:
-    """Counts of terms of one segment's documents in a key range, by blocklist; all of `judged` must be counted where filters judge."""
-    ledger_keys = read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"]))
+def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: list[str]) -> Arrays:
+    """What annotators counted in one segment's documents of a key range; all of `judged` must be counted where something judges."""
+    head = prefix(segment["segment"])
+    ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
     first, last = row_range(ledger_keys, keys)
     columns = {}
-    for index in range(num_blocklists):
-        terms = np.zeros(last - first, np.uint16)
-        folders = segment["terms"][index] if segment["terms"] else []
+    for index, name in enumerate(counts):
+        found = np.zeros(last - first, np.uint32)
+        folders = segment["counts"][index] if segment["counts"] else []
         for folder, low, high, _ in folders:
             here, there = common_rows(ledger_keys, keys, low, high)
-            terms[here] = read_column(Path(folder), "terms", prefix(segment["segment"]))[there]
-        if segment["terms"] and missing_ranges(judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]):
-            raise ManifestError(f"{segment['ledger']}: documents that filters judge have no count of terms; delete its group, build again")
-        columns[f"terms{index}"] = terms
+            found[here] = read_column(Path(folder), name, head)[there]
+        if segment["counts"] and missing_ranges(judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]):
+            raise ManifestError(f"{segment['ledger']}: documents that are to be judged have no {name}; delete its group and build again")
+        columns[f"count{index}"] = found
     return columns
 
 

@@ -20,38 +20,38 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def resolve_commit(definition: SourceDefinition) -> str:
     """The commit (40 hex digits) that the definition's revision means now.
 
-    Raises: InputError if the hub does not answer, or knows no such repository or revision.
+    Raises: InputError if the hub does not answer, or knows no such repository or revision; RecipeError if it is published nowhere.
     """
-    if _COMMIT.fullmatch(definition.revision):
-        return definition.revision
+    repo, revision = definition.repository
+    if _COMMIT.fullmatch(revision):
+        return revision
     from huggingface_hub import HfApi
 
     with _hub_errors(definition):
-        commit = HfApi().dataset_info(definition.repo, revision=definition.revision).sha
+        commit = HfApi().dataset_info(repo, revision=revision).sha
     if commit is None or not _COMMIT.fullmatch(commit):
-        raise InputError(
-            f"{definition.repo}: the hub names no commit for revision {definition.revision!r}; pin one in the source definition"
-        )
+        raise InputError(f"{repo}: the hub names no commit for revision {revision!r}; pin one in the source definition")
     return commit
 
 
 def list_repository(definition: SourceDefinition, suffixes: tuple[str, ...]) -> list[InputFile]:
     """The files that the definition's patterns match, in no particular order.
 
-    Raises: InputError if the hub does not answer, or a pattern matches no file with one of the suffixes.
+    Raises: InputError if the hub does not answer, or a pattern matches no file with one of the suffixes; RecipeError if it is published
+        nowhere.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    commit = resolve_commit(definition)
+    repo, commit = definition.repository[0], resolve_commit(definition)
     with _hub_errors(definition):
-        entries = HfApi().list_repo_tree(definition.repo, recursive=True, revision=commit, repo_type="dataset")
+        entries = HfApi().list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset")
         files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
     chosen = match_patterns(definition, files, suffixes)
     return [
         InputFile(
             path=path,
-            url=f"hf://datasets/{definition.repo}@{commit}/{path}",
+            url=f"hf://datasets/{repo}@{commit}/{path}",
             size=files[path].size,
             etag=files[path].blob_id,
             sha256=_content_hash(files[path]),

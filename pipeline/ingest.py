@@ -20,17 +20,16 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
-from mixtures.near import NearRule
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
-from pipeline.annotations import GroupAnnotations, due, open_blocklists
+from pipeline.annotations import GroupAnnotations, due, open_annotators
 from pipeline.inputs import InputFile
 from pipeline.quality import QualitySteps, planned_steps
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
 from pipeline.stage import Plan, Stage, Unit
-from pipeline.store import BandRule, TokenRule, range_folder
+from pipeline.store import TokenRule, range_folder
 from pipeline.tokenizing import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted
@@ -39,7 +38,7 @@ QUARANTINE = "quarantine.jsonl"
 
 class Ingest(Stage):
     """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path (null: no unit tokenizes), definition,
-    special_tokens}, blocklists, near (rule whose band keys are noted, or null), units.
+    special_tokens}, blocklists, benchmarks, near (rule whose band keys are noted, or null), units.
 
     Unit: source (its reading: the definition under its quality steps), folder (of the group), files [InputFile], ranges [[low, high]] to
     tokenize, annotations [[folders, low, high]], segment_bytes.
@@ -48,12 +47,11 @@ class Ingest(Stage):
     name = "ingest"
 
     def prepare(self, plan: Plan) -> None:
-        """Load the tokenizer and the blocklists once a rank."""
+        """Load the tokenizer and open the annotators once a rank."""
         given = plan["tokenizer"]
         definition = TokenizerDefinition.model_validate(given["definition"])
         self._tokenizer = loaded_tokenizer(given["path"], definition, given["special_tokens"]) if given["path"] else None
-        self._blocklists = open_blocklists(plan)
-        self._bands = BandRule(NearRule.model_validate(plan["near"])) if plan["near"] else None
+        self._annotators = open_annotators(plan)
         self._rule = TokenRule(definition.digest, given["special_tokens"], definition.dtype.itemsize)
 
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -61,7 +59,7 @@ class Ingest(Stage):
         folder = Path(unit["folder"])
         ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
         todo = [keys for keys in ranges if not is_done(folder / range_folder(self._rule, keys))]
-        annotations = due(unit, self._blocklists, self._bands)
+        annotations = due(unit, self._annotators)
         if is_done(folder / "ledger") and not todo and not annotations:
             return
         definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
@@ -69,7 +67,7 @@ class Ingest(Stage):
         files = [InputFile(**file) for file in unit["files"]]
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            notes = GroupAnnotations(folder, self._blocklists, annotations, stack)
+            notes = GroupAnnotations(folder, self._annotators, annotations, stack)
             reading = _GroupReading(
                 folder, definition, quality, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], notes, stack
             )

@@ -1,7 +1,7 @@
 """Inputs: which files a source consists of, and what is known of each before it is read.
 
-A local source is every file of the published format below `DATA/NAME/`, in any folder depth. A `SHA256SUMS` file in that folder
-(the format of `sha256sum`: 64 hex digits, a space, a space or `*`, the path) pins the contents, and then it must list every file.
+A local source is every file of the published format below its folder, in any depth: `DATA/NAME/`, or one of its own. A `SHA256SUMS`
+file in it (the format of `sha256sum`: 64 hex digits, a space, a space or `*`, the path) pins the contents; it must list every file.
 A source of the hub is what its definition's patterns match at one commit (`pipeline.hub`).
 
 Listing is strict, because a file that is silently not there is a mix that is silently another one: a pattern without a match, an
@@ -14,12 +14,13 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from mixtures.errors import InputError
+from mixtures.errors import InputError, RecipeError
 from mixtures.source import SourceDefinition
+from mixtures.yaml_tree import suggest
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "jsonl": (".jsonl",),
@@ -58,21 +59,56 @@ class InputFile:
         return "://" not in self.url
 
 
+@dataclass(frozen=True)
+class DataFolders:
+    """Where the user keeps sources. every: holds a folder of each definition's name; named: folders of single definitions, before that."""
+
+    every: Path | None = None
+    named: Mapping[str, Path] = field(default_factory=dict)
+
+    def folder(self, definition: str, own: Path | None = None) -> Path | None:
+        """The folder with the files of a definition; None: they are read from the hub.
+
+        Args:
+            own: the recipe's own data folder, taken where the user gives none.
+        """
+        data = self.every or own
+        return self.named.get(definition) or (data / definition if data else None)
+
+    def refuse_unknown(self, definitions: Iterable[str]) -> None:
+        """Hold the named folders against the definitions that are read.
+
+        Raises:
+            RecipeError: one is of a definition that is not.
+        """
+        known = sorted(definitions)
+        for name in self.named:
+            if name not in known:
+                raise RecipeError(f"--data {name}=...: no source definition of the recipe is called so; {suggest(name, known)}")
+
+
 def list_inputs(definition: SourceDefinition, data: Path | None) -> list[InputFile]:
+    """`list_files` of the folder with the definition's name in a data folder; None reads from the hub."""
+    return list_files(definition, None if data is None else Path(data) / definition.name)
+
+
+def list_files(definition: SourceDefinition, folder: Path | None) -> list[InputFile]:
     """The files of a source, sorted by path (bytes of UTF-8).
 
     Args:
-        data: folder that holds a folder with the definition's name; None reads from the hub.
-    Raises: InputError if there is no file, or one that must not be there.
+        folder: holds them; None reads from the hub.
+
+    Raises:
+        InputError: there is no file, or one that must not be there. RecipeError: no folder, and it is published nowhere.
     """
     if definition.format == "datasets":
-        files = [_dataset_input(definition, data)]
-    elif data is None:
+        files = [_dataset_input(definition, folder)]
+    elif folder is None:
         from pipeline.hub import list_repository
 
         files = list_repository(definition, SUFFIXES[definition.format])
     else:
-        files = list_folder(definition, Path(data) / definition.name)
+        files = list_folder(definition, folder)
     for file in files:
         if file.size == 0 and definition.format != "datasets":
             raise InputError(f"{file.url}: the file is empty (0 bytes); fetch it again, or remove it from the source")
@@ -102,9 +138,7 @@ def list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
     Raises: InputError as `list_inputs`.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; put the files of source {definition.name} there, or leave out --data to read {definition.repo}"
-        )
+        raise InputError(f"{folder}: no such folder; put the files of source {definition.name} there, or {_elsewhere(definition)}")
     root = folder.resolve()
     suffixes = SUFFIXES[definition.format]
     everything = sorted(_walk(root, root))
@@ -206,20 +240,23 @@ def read_checksums(listing: Path) -> dict[str, str]:
     return sums
 
 
-def _dataset_input(definition: SourceDefinition, data: Path | None) -> InputFile:
+def _elsewhere(definition: SourceDefinition) -> str:
+    if definition.repo is None:
+        return f"name their folder with --data {definition.name}=DIR"
+    return f"leave out --data to read {definition.repo}"
+
+
+def _dataset_input(definition: SourceDefinition, folder: Path | None) -> InputFile:
     """The one input of format `datasets`: a split of a repository, or of a folder that `datasets` can load."""
     config = definition.datasets.config if definition.datasets else None
     split = definition.datasets.split if definition.datasets else "train"
     path = f"{definition.repo}{':' + config if config else ''}/{split}"
-    if data is None:
+    if folder is None:
         from pipeline.hub import resolve_commit
 
         return InputFile(path, f"datasets://{definition.repo}@{resolve_commit(definition)}", 0)
-    folder = Path(data) / definition.name
     if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; put the dataset of source {definition.name} there, or leave out --data to read {definition.repo}"
-        )
+        raise InputError(f"{folder}: no such folder; put the dataset of source {definition.name} there, or {_elsewhere(definition)}")
     return InputFile(path, f"{_LOCAL_DATASET}{folder.resolve()}", 0, etag=_folder_state(folder.resolve()))
 
 

@@ -17,7 +17,7 @@ from mixtures.keys import KeyRange
 from mixtures.quality import Quality, reading_name
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
-from pipeline.inputs import InputFile, list_inputs
+from pipeline.inputs import InputFile, list_files
 from pipeline.judges import Judges, merged
 from pipeline.stage import Unit
 from pipeline.store import BandRule, Group, Store, TokenRule, folder_name, group_name, hex_range, range_folder
@@ -45,9 +45,9 @@ class SourceInputs:
         return reading_name(self.definition.name, self.quality)
 
 
-def survey(store: Store, definition: SourceDefinition, quality: Quality, data: Path | None) -> SourceInputs:
+def survey(store: Store, definition: SourceDefinition, quality: Quality, folder: Path | None) -> SourceInputs:
     """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
-    files = list_inputs(definition if data else store.frozen(definition), data)
+    files = list_files(definition if folder else store.frozen(definition), folder)
     groups, rest = _cover(store.groups(definition, quality), files)
     return SourceInputs(definition, quality, files, groups, _grouped(rest, sum(file.size for file in files)))
 

@@ -1,4 +1,4 @@
-"""The filters of a build: opened and proven, and what the store must hold before they can judge.
+"""The judges of a build, filters and evaluation sets: opened and proven, and what the store must hold before they can judge.
 
 A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a judge is not there. Then, by group: counts
 of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.annotations) and
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mixtures.contamination import LoadedBenchmark
 from mixtures.errors import ManifestError
 from mixtures.filter_request import RecipeFilter
 from mixtures.filters import LoadedFilter
@@ -20,8 +21,11 @@ from pipeline.filters import Filter
 from pipeline.records import read_done
 from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.stage import Plan
-from pipeline.store import Group, Rule, Store, TermRule, TextRule, hex_range, short_key
+from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, short_key
 from pipeline.verdicts import FilterRule
+
+if TYPE_CHECKING:
+    from pipeline.contamination import ContaminationIndex
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,18 @@ class _Scorer:
 
 
 class Judges:
-    """The filters of a recipe, in its order."""
+    """The filters of a recipe, in its order, and its evaluation sets. coverage: what of each set is looked for."""
 
-    def __init__(self, store: Store, filters: Sequence[RecipeFilter]) -> None:
+    def __init__(self, store: Store, filters: Sequence[RecipeFilter], benchmarks: Sequence[LoadedBenchmark] = ()) -> None:
         """Open them.
 
         Raises:
-            RecipeError, InputError, ManifestError: as `Filter.open`.
+            RecipeError, InputError, ManifestError: as `Filter.open` and `read_benchmark`.
         """
         self.filters = filters
+        self.benchmarks = benchmarks
+        self.index = _opened_index(benchmarks) if benchmarks else None
+        self._grams = (GramRule(tuple(item.definition.identity for item in benchmarks)),) if benchmarks else ()
         self._lists: dict[TermRule, _List] = {}
         self._scorers: dict[str, _Scorer] = {}
         opened: set[str] = set()
@@ -98,8 +105,9 @@ class Judges:
         """
         found: list[tuple[Rule, KeyRange]] = []
         for keys in wanted:
+            for rule in (*self._lists, *self._grams):
+                found += [(rule, part) for part in (group.missing(rule, keys) if group else [keys])]
             for item in self._lists.values():
-                found += [(item.rule, part) for part in (group.missing(item.rule, keys) if group else [keys])]
                 for text in item.texts:
                     found += [(text, part) for part in self._texts_due(group, text, keys)]
         return [[rule.folders, *hex_range(keys)] for rule, keys in dict.fromkeys(found)]
@@ -117,12 +125,14 @@ class Judges:
         ]
         return [part for keys in merged(unscored) for part in missing_ranges(keys, waiting)]
 
-    def terms(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range, as a select plan lists them: for each blocklist [folder, low, high, digest]."""
-        return [
-            [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)]
-            for rule in self._lists
-        ]
+    @property
+    def counts(self) -> list[str]:
+        """Columns of counts that select reads: of each blocklist, then of the evaluation sets."""
+        return ["terms"] * len(self._lists) + ["grams"] * len(self._grams)
+
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts that touch a key range, as a select plan lists them: for each of `counts` [folder, low, high, digest]."""
+        return counted_folders([*self._lists, *self._grams], group, keys)
 
     def scores(self) -> list[list[list[str]]]:
         """Folders of scores as a select plan lists them: for each filter [folder, digest], none without a classifier."""
@@ -150,13 +160,36 @@ class Judges:
                     if left := [part for keys in missing for part in missing_ranges(keys, [item.keys for item in waiting])]:
                         raise ManifestError(f"{group.folder}: escalated texts of {hex_range(left[0])} are missing; build again")
                     texts += [item.folder for item in waiting]
-                    scored += [[text.folders, group.record["digest"], *hex_range(item.keys)] for item in waiting]
+                    scored += [[text.terms.folders, text.threshold, group.record["digest"], *hex_range(item.keys)] for item in waiting]
             if texts:
                 jobs.append(Scoring(scorer.bundle, scorer.table, sorted(set(texts)), scored))
         return jobs
 
+    @property
+    def benchmark_files(self) -> list[str]:
+        """The evaluation sets as an ingest plan holds them."""
+        return [str(Path(item.where).absolute()) for item in self.benchmarks]
+
+    def scored(self, groups: Iterable[Group]) -> list[Path]:
+        """Folders of escalated texts that every classifier of the recipe which wants them has scored."""
+        found = []
+        for group in groups:
+            for text in dict.fromkeys(text for item in self._lists.values() for text in item.texts):
+                tables = [scorer.table for scorer in self._scorers.values() if text in scorer.wants]
+                for item in group.ranges(text):
+                    if not any(table.missing(text, group.record["digest"], item.keys) for table in tables):
+                        found.append(item.folder)
+        return found
+
     def _terms_of(self, item: RecipeFilter) -> TermRule:
         return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
+
+
+def _opened_index(benchmarks: Sequence[LoadedBenchmark]) -> ContaminationIndex:
+    from pipeline.benchmark_files import read_benchmark
+    from pipeline.contamination import ContaminationIndex
+
+    return ContaminationIndex([read_benchmark(item) for item in benchmarks])
 
 
 @dataclass(frozen=True)
@@ -166,7 +199,7 @@ class Scoring:
     bundle: LoadedFilter
     table: ScoreTable
     texts: list[Path]
-    scored: list[list[str]]
+    scored: list[list[Any]]
 
     def plan(self) -> Plan:
         """The plan of a score stage."""
@@ -185,6 +218,13 @@ class Scoring:
             "text_bytes": sum(segment["bytes"] for record in records for segment in record["segments"]),
             "units": [{"partition": number} for number in range(SCORE_PARTITIONS)],
         }
+
+
+def counted_folders(rules: Sequence[Rule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
+    """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder, low, high, digest]."""
+    return [
+        [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)] for rule in rules
+    ]
 
 
 def _touch(one: KeyRange, two: KeyRange) -> bool:

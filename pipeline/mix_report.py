@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mixtures.audit.report import percent_text
 from mixtures.plan import budget_fit, fit_json
 from pipeline import report
 
+FILTER_TITLE = "removed by filters"
 COLUMNS = ("source", "asked", "realised", "share", "documents", "epochs", "last document cut to")
 
 
@@ -29,10 +31,55 @@ def show(manifest: Mapping[str, Any], folder: Path) -> None:
     ]
     rows.append(["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""])
     report.table(f"{manifest['name']}: {folder}", COLUMNS, rows)
+    published = manifest["published"]
+    if manifest["filters"]:
+        figures = published.get("sources", {})
+        shares = published_removals(published, {source["name"]: figures.get(source["name"], {}) for source in manifest["sources"]})
+        report.table(FILTER_TITLE, *filter_removal_table(manifest["filters"], manifest["removed"], shares))
     for line in notes(manifest["sources"]):
         report.say(line)
-    report.fit_table(fit_json(budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=total)))
+    quotas = sum(source["resolved_tokens"] for source in manifest["sources"] if not source["copy"] and not source["insert"])
+    meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
+    fit = budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=total, quota_tokens=meant)
+    report.fit_table(fit_json(fit))
     report.say(f"identity {manifest['identity']}")
+
+
+def filter_removal_table(
+    filters: Iterable[Mapping[str, Any]], removed: Mapping[str, Mapping[str, int]], published: Mapping[str, str | None]
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of what all filters together removed of each source, and in total, before its quota was met.
+
+    The share is of the documents that filters judged there: those that were removed, and those that were kept (copies and further
+    epochs aside). It is what is published of the authors' mixes.
+
+    Args:
+        filters, removed: of a manifest. published: of `published_removals`.
+    """
+    counts: dict[str, list[int]] = {}  # documents, tokens, documents that were judged
+    for item in filters:
+        for name, figures in item["removed"].items():
+            sums = counts.setdefault(name, [0, 0, removed.get(name, {}).get("kept", 0)])
+            gone = figures["first_documents"]
+            counts[name] = [sums[0] + gone, sums[1] + figures["first_tokens"], sums[2] + gone]
+    counts["total"] = [sum(column) for column in zip(*counts.values(), strict=True)]
+    rows = []
+    for name, stated in published.items():
+        if name not in counts:  # an insert
+            continue
+        documents, tokens, judged = counts[name]
+        share = f"{percent_text(documents, judged, 2)}%" if judged else "-"
+        rows.append([name, f"{documents:,}", f"{tokens:,}", share, f"{stated}%" if stated else "-"])
+    return ["source", "documents", "tokens", "share of documents", "published share"], rows
+
+
+def published_removals(total: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """removed_percent of each source, in the mix's order, and of the whole mix under "total"; None where nothing is published.
+
+    Args:
+        total, sources: figures of the mix, and of every source.
+    """
+    return {**{name: figures.get("removed_percent") for name, figures in sources.items()}, "total": total.get("removed_percent")}
 
 
 def cut_text(cut: Mapping[str, int] | None) -> str:

@@ -52,8 +52,8 @@ class ScoreTable:
         return [
             (int(low, 16), int(high, 16))
             for _, record in self.increments
-            for folders, ledger, low, high in record["scored"]
-            if (folders, ledger) == (rule.folders, ledger_digest)
+            for terms, threshold, ledger, low, high in record["scored"]
+            if (terms, ledger) == (rule.terms.folders, ledger_digest) and threshold <= rule.threshold
         ]
 
     def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
@@ -78,12 +78,18 @@ class ScoreTable:
                     found.append((folder, digest))
         return found
 
-    def seal(self, increment: Path, scored: Iterable[list[str]]) -> None:
-        """Make a finished increment count. scored: [folders of the text rule, digest of the ledger, low, high] in hex."""
+    def seal(self, increment: Path, scored: Iterable[list[Any]]) -> None:
+        """Make a finished increment count.
+
+        Args:
+            scored: [folders of the terms, threshold, digest of the ledger, low, high]; a higher threshold is covered as well.
+        """
+        increment.mkdir(parents=True, exist_ok=True)  # not there if a blocklist escalated nothing
         digests = [
             read_done(folder)["digest"] if is_done(folder := increment / partition_name(number)) else ""
             for number in range(SCORE_PARTITIONS)
         ]
+        increment.mkdir(parents=True, exist_ok=True)  # no partition has one where nothing was escalated
         write_record(increment / SCORED, {"scored": sorted(scored), "partitions": digests})
         self.__dict__.pop("increments", None)
 

@@ -27,7 +27,7 @@ from mixtures.quotas import Quotas, Size
 from mixtures.recipe import LoadedRecipe
 from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
-from pipeline.eligible import Choice, FilterFigures, filter_figures, score_digest
+from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.intake import SourceInputs
 from pipeline.near.search import Found
 from pipeline.quality import PREFIX
@@ -45,16 +45,18 @@ def describe(
     choices: Mapping[str, Choice],
     complete: Mapping[str, bool],
     inputs: dict[str, SourceInputs],
+    contamination: dict[str, Any],
     near: Found | None,
 ) -> manifests.Manifest:
     """The part of a manifest that is known before a byte is written: what was asked, resolved and selected, from which inputs.
 
     Args:
         choices: of each source and insert, in their order. complete: whether its whole key range was looked at.
+        contamination: what the evaluation sets found (`pipeline.contamination_report`).
         near: the search for near-duplicates, if the recipe asks for one.
     """
     strands = [strand for choice in choices.values() for strand in choice.strands]
-    figures = {name: filter_figures(choice, complete=complete[name]) for name, choice in choices.items()}
+    figures = {name: removal_figures(choice, complete=complete[name]) for name, choice in choices.items()}
     return {
         "format": manifests.MANIFEST_FORMAT,
         "name": recipe.recipe.name,
@@ -75,6 +77,7 @@ def describe(
         "removed": {
             name: _waterfall(inputs[recipe.reading(name)], choice, figures[name]) for name, choice in choices.items()
         },
+        "contamination": contamination,
         "filters": [_filter(recipe, number, choices, figures, complete) for number in range(len(recipe.filters))],
         "near": _near(recipe, near, choices) if near else None,
         "excluded": [
@@ -117,7 +120,7 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str
     }
 
 
-def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[FilterFigures]) -> dict[str, int]:
+def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[RemovalFigures]) -> dict[str, int]:
     """Rows of a source by what became of them; `rows` = the sum of all the others. A document that is repeated counts once as kept."""
     counts: dict[str, int] = {"rows": 0, "where": 0, "empty": 0, "quarantined": 0}
     dropped: Counter[str] = Counter()
@@ -128,14 +131,14 @@ def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[FilterFig
         dropped.update({name: count for name, count in group.record["counts"].items() if name.startswith(PREFIX)})
         documents += sum(group.segment_rows)
     kept = sum(run.documents for run in choice.first_epoch)
-    filtered = {f"filter {label}": figure.first[0] for label, figure in zip(eligible.labels, figures, strict=True)}
+    removed = {reason: figure.first[0] for reason, figure in zip(eligible.reasons, figures, strict=True)}
     waterfall = {
         **counts,
         **dict(sorted(dropped.items())),
         "out of key range": documents - eligible.in_range,
         **dict(sorted(eligible.duplicates.items())),
-        **filtered,
-        "beyond quota": eligible.documents - sum(filtered.values()) - kept,
+        **removed,
+        "beyond quota": eligible.documents - sum(removed.values()) - kept,
         "kept": kept,
     }
     if waterfall["rows"] != sum(count for name, count in waterfall.items() if name != "rows") or waterfall["beyond quota"] < 0:
@@ -147,13 +150,14 @@ def _filter(
     recipe: LoadedRecipe,
     number: int,
     choices: Mapping[str, Choice],
-    figures: Mapping[str, Sequence[FilterFigures]],
+    figures: Mapping[str, Sequence[RemovalFigures]],
     complete: Mapping[str, bool],
 ) -> dict[str, Any]:
     """What a filter is, what it removed of each source within its quota, and the scores that it decided by."""
     item = recipe.filters[number]
     pin, classifier, model = item.definition.blocklist, item.definition.classifier, None
-    judged = {name: choice for name, choice in choices.items() if choice.eligible.labels}
+    judged = {name: choice for name, choice in choices.items() if choice.eligible.filters}
+    mine = {name: figures[name][len(figures[name]) - choice.eligible.filters + number] for name, choice in judged.items()}
     scores = None
     if classifier:
         documents, digest = score_digest(list(judged.values()), number, [complete[name] for name in judged])
@@ -169,12 +173,12 @@ def _filter(
         "scores": scores,
         "removed": {
             name: {
-                "documents": figures[name][number].removed[0],
-                "tokens": figures[name][number].removed[1],
-                "first_documents": figures[name][number].first[0],
-                "first_tokens": figures[name][number].first[1],
+                "documents": figure.removed[0],
+                "tokens": figure.removed[1],
+                "first_documents": figure.first[0],
+                "first_tokens": figure.first[1],
             }
-            for name in judged
+            for name, figure in mine.items()
         },
     }
 

@@ -13,7 +13,7 @@ in key order (`mixtures.selection`); `pipeline.eligible` says what is written an
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ from pipeline.score_table import Scored, partition_name, partitions_of, read_sco
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.verdicts import Documents, FilterRule, Verdicts, judge
 
-SELECT_FORMAT = 3
+SELECT_FORMAT = 4
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB
 MAX_PARTITIONS = 64
+
 
 def num_partitions(documents: int) -> int:
     """Key partitions for so many documents: a power of two. It changes no result, only memory and parallelism."""
@@ -43,13 +44,55 @@ def num_partitions(documents: int) -> int:
     return count
 
 
+def select_plan(
+    sources: Sequence[dict[str, Any]],
+    rules: Sequence[FilterRule],
+    counts: list[str],
+    scores: list[list[list[str]]],
+    documents: int,
+    *,
+    near: list[str] | None,
+    decontaminate: str | None,
+    shrink: bool,
+    copies: bool,
+) -> Plan:
+    """The plan of a select stage but for its folder and units; a hash of it names the folder.
+
+    Args:
+        sources: as `Select` lists them. scores: by filter. documents: of all ledgers, each once.
+        near: folder of the drops of near-duplicates, and the digest of its record.
+    """
+    return {
+        "partitions": num_partitions(documents),
+        "sources": list(sources),
+        "filters": [rule.as_json() for rule in rules],
+        "counts": counts,
+        "decontaminate": decontaminate,
+        "scores": scores,
+        "near": near,
+        "shrink": shrink,
+        "copies": copies,
+        "in_order": any(rule.placebo for rule in rules),
+        "format": SELECT_FORMAT,
+    }
+
+
+def inputs_of(plan: Plan) -> list[Path]:
+    """Folders of the store that a select stage reads: ledgers, tokens, counts, scores, drops."""
+    segments = [segment for source in plan["sources"] for segment in source["segments"]]
+    beside = [item[0] for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
+    scored = [folder for items in plan["scores"] for folder, _ in items]
+    near = plan["near"][:1] if plan["near"] else []
+    return [Path(folder) for folder in [*(segment["ledger"] for segment in segments), *beside, *scored, *near]]
+
+
 class Select(Stage):
-    """Plan: partitions, folder, sources in order of priority (excluded ones first), filters, blocklists (how many), scores, shrink, copies,
-    near ([folder of drops, digest of its record], or null), units.
+    """Plan: partitions, folder, sources in order of priority (excluded ones first), filters, counts (columns that annotators wrote, those
+    of the blocklists first), decontaminate (null, drop or report), scores, near, shrink, copies, units.
 
     Source: name, excluded (whether it only takes copies away), insert (whether it competes with none), keys [low, high], ceiling (documents
-    from there on are not tokenized), segments [{ledger, digest, segment, file_ranks, tokens: [[folder, low, high, digest]], terms: such a
-    list for each blocklist}]. scores: [[folder, digest]] by filter. Unit: partition.
+    from there on are not tokenized), segments [{ledger, digest, segment, file_ranks, tokens: [[folder, low, high, digest]], counts: such a
+    list for each column}]. scores: [[folder, digest]] by filter. Unit: partition.
     """
 
     name = "select"
@@ -71,7 +114,8 @@ class _Partition:
 
     def __init__(self, plan: Plan, number: int, keys: KeyRange, path: Path) -> None:
         self.sources, self.keys, self.path = plan["sources"], keys, path
-        self.shrink, self.copies, self.num_blocklists = plan["shrink"], plan["copies"], plan["blocklists"]
+        self.shrink, self.copies, self.counts = plan["shrink"], plan["copies"], plan["counts"]
+        self.decontaminate = plan["decontaminate"]
         self.rules = [FilterRule.from_json(value) for value in plan["filters"]]
         scored = [index for index, rule in enumerate(self.rules) if rule.above is not None]
         self.scored = {index: _scores_within(plan["scores"][index], keys) for index in scored}
@@ -84,7 +128,7 @@ class _Partition:
         """Write the columns of every source. Returns the partition's record."""
         tables, debts = {}, {}
         for domain in _domains(self.sources):
-            arrays = _sorted(gathered(self.sources, self.keys, domain, self.num_blocklists))
+            arrays = _sorted(gathered(self.sources, self.keys, domain, self.counts))
             first = _first_of_each_document(arrays)
             survivor = arrays["source"][np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))]
             near = self._near(arrays, first) if 0 in domain else np.full(len(first), -1)
@@ -130,10 +174,12 @@ class _Partition:
             raise AnnealmixError(
                 f"{self.path}: {source['name']} has documents below its ceiling without tokens; the store is not what the plan says"
             )
-        verdicts = self._judge(source, found)
+        grams = found[f"count{len(self.counts) - 1}"] if self.decontaminate else np.zeros(len(found["order_key"]), np.uint32)
+        dropped = (grams > 0) & (self.decontaminate == "drop")
+        verdicts = self._judge(source, found, ~dropped)
         duplicates = np.bincount(survivor[mine & ~first], minlength=len(self.sources)).tolist()
         table = {
-            **self._write_columns(source, found, verdicts),
+            **self._write_columns(source, {**found, "grams": grams}, dropped, verdicts),
             "untokenized": int(eligible.sum() - within.sum()),
             "in_range": int(mine.sum()),
             "duplicates": {
@@ -159,28 +205,33 @@ class _Partition:
                 counts[name] = counts.get(name, 0) + count
         return counts
 
-    def _judge(self, source: dict[str, Any], found: Arrays) -> Verdicts:
+    def _judge(self, source: dict[str, Any], found: Arrays, present: npt.NDArray[np.bool_]) -> Verdicts:
+        """What filters say. present: documents that are not dropped as contaminated; filters judge no others."""
         rules = [] if source["insert"] else self.rules
-        terms = [found[f"terms{index}"] for index in range(self.num_blocklists)] if rules else []
-        documents = Documents(found["order_key"], found["digest"], found["num_tokens"], terms)
+        terms = [found[f"count{index}"][present] for index, name in enumerate(self.counts) if name == "terms"]
+        documents = Documents(found["order_key"][present], found["digest"][present], found["num_tokens"][present], terms)
         owed = {int(index): values for index, values in self.debts.get(source["name"], {}).items()}
-        return judge(source["name"], documents, rules, self.scored, owed)
+        return judge(source["name"], documents, rules, self.scored, owed).among(present)
 
-    def _write_columns(self, source: dict[str, Any], found: Arrays, verdicts: Verdicts) -> dict[str, Any]:
-        removed = verdicts.removed != 0
+    def _write_columns(
+        self, source: dict[str, Any], found: Arrays, contaminated: npt.NDArray[np.bool_], verdicts: Verdicts
+    ) -> dict[str, Any]:
+        judged, name = not source["insert"], source["name"]
+        reasons = verdicts.removed << np.uint32(1) | contaminated if self.decontaminate == "drop" else verdicts.removed
+        removed = reasons != 0
         num_tokens = found["num_tokens"].astype(np.uint64)
-        approved = verdicts.approved if self.copies and not source["insert"] else np.zeros(len(removed), np.bool_)
-        shrink = self.shrink and not source["insert"]
-        fills = num_tokens if shrink else num_tokens * (~removed + (approved & ~removed).astype(np.uint64))
+        copies, shrink = self.copies and judged, self.shrink and judged
+        approved = verdicts.approved & ~removed if copies else np.zeros(len(removed), np.bool_)
+        fills = num_tokens * (~contaminated if shrink else ~removed + approved.astype(np.uint64))
         placed = {**found, "place": np.cumsum(fills) - fills}
-        kept, name = ~removed, source["name"]
-        more = ("place",) if (self.rules and not source["insert"]) and (shrink or self.copies) else ()
+        kept = ~removed
+        more = [*(["place"] if shrink or copies else []), *(["grams"] if self.decontaminate == "report" and judged else [])]
         self._write_strand(name, KEPT, placed, kept, more)
-        if self.copies and not source["insert"]:
+        if copies:
             self._write_strand(name, COPIES, placed, approved, ())
             write_column(self.path, "of", np.flatnonzero(approved[kept]), f"{name}{COPIES}.")
-        if self.rules and not source["insert"]:
-            placed |= {"verdicts": verdicts.removed, "after": np.cumsum(kept) - kept}
+        if judged and (self.rules or self.decontaminate):
+            placed |= {"verdicts": reasons, "after": np.cumsum(kept) - kept}
             for column in ("digest", "num_tokens", "segment", "ledger_row", "verdicts", "after", "place"):
                 write_column(self.path, column, placed[column][removed], f"{name}{REMOVED}.")
             for index, scores in verdicts.scores.items():
@@ -193,7 +244,7 @@ class _Partition:
             "longest": int(num_tokens[kept].max(initial=0)),
             "kept_tokens": int(num_tokens[kept].sum()),
             "removed": int(removed.sum()),
-            "copies": [len(copied), int(copied.sum()), int(copied.max(initial=0))] if self.copies and not source["insert"] else None,
+            "copies": [len(copied), int(copied.sum()), int(copied.max(initial=0))] if copies else None,
         }
 
     def _write_strand(self, name: str, part: str, found: Arrays, chosen: npt.NDArray[np.bool_], more: Collection[str]) -> None:

@@ -4,18 +4,19 @@
     STORE/sources/NAME-KEY/GROUP/ledger/            every document of a group of input files: key, digest, file, row
     STORE/sources/NAME-KEY/GROUP/tokens-TK-LO-HI/   the tokens of those with LO <= order_key < HI
     STORE/sources/NAME-KEY/GROUP/terms-BK-LO-HI/    how many terms of a blocklist each of them holds
-    STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
+    STORE/sources/NAME-KEY/GROUP/grams-GK-LO-HI/    how many n-grams of evaluation sets each of them holds, and of which items
     STORE/sources/NAME-KEY/GROUP/bands-RK-LO-HI/    the band keys of each of them, for near-duplicates
+    STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
     STORE/scores/CK/                                scores of a classifier, by digest (pipeline.score_table)
     STORE/near/KEY/                                 near-duplicates among some sources: edges, clusters, drops (pipeline.near.search)
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
 NAME-KEY is keyed by what decides the training texts, quality steps included, TK by what decides their tokens, BK and EK by the
-blocklist, RK by what decides signatures. A group is a few input files that were read together; its ledger is cut into segments of
-bounded text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment, and so are
-its annotations. Nothing here is changed once it is published; escalated texts alone are deleted, when they are scored. `annealmix store
-gc` deletes what can be made again without tokenizing; a build removes only what a stopped task left half-written.
+blocklist, GK by the evaluation sets, RK by what decides signatures. A group is a few input files that were read together; its ledger
+is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of
+each segment, and so are its annotations. Nothing here is changed once it is published; escalated texts alone are deleted, when they are
+scored. `annealmix store gc` deletes what can be made again without tokenizing; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ LEDGER_FORMAT = 1
 TOKENS_FORMAT = 1
 TERMS_FORMAT = 1
 TEXTS_FORMAT = 1
+GRAMS_FORMAT = 1
 BANDS_FORMAT = 1
 
 
@@ -104,6 +106,18 @@ class TextRule:
     def folders(self) -> str:
         """Names folders of escalated texts."""
         return f"texts-{short_key([self.terms.folders, self.threshold, TEXTS_FORMAT])}"
+
+
+@dataclass(frozen=True)
+class GramRule:
+    """What decides which items of evaluation sets a text holds: the sets' identities, in their order."""
+
+    sets: tuple[str, ...]
+
+    @property
+    def folders(self) -> str:
+        """Names folders of n-gram counts."""
+        return f"grams-{short_key([*self.sets, GRAMS_FORMAT])}"
 
 
 @dataclass(frozen=True)
@@ -214,11 +228,15 @@ class Store:
 
         So two mixes of one store are of one version of a source, even if its branch has moved between them; delete the source's
         `revision.json` to take the newer version.
+
+        Raises:
+            RecipeError: the definition is published nowhere. InputError: the hub does not answer.
         """
         from pipeline.hub import resolve_commit
 
         record = self.source_folder(definition) / "revision.json"
-        asked = {"repo": definition.repo, "revision": definition.revision}
+        repo, revision = definition.repository
+        asked = {"repo": repo, "revision": revision}
         known = read_json(record) if record.exists() else {}
         if any(known.get(name) != value for name, value in asked.items()):
             known = {**asked, "commit": resolve_commit(definition)}
@@ -237,6 +255,9 @@ class Store:
         for folder in ("sources/*/*", "select/*", "scores/*/*", "near/*", "near/*/*"):
             for left in self.folder.glob(f"{folder}/.*.tmp"):
                 shutil.rmtree(left)
+        for texts in self.folder.glob("sources/*/*/texts-*"):  # whose deletion was begun
+            if not is_done(texts):
+                shutil.rmtree(texts)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

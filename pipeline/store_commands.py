@@ -53,7 +53,8 @@ def collect(folder: Path, *, as_json: bool) -> None:
     with Store(folder).lock():
         gone = [path for name in ("select", "near", "work") for path in sorted((folder / name).glob("*"))]
         gone += [path for path in (folder / "sources").glob("*/*/.*.tmp") if path.is_dir()]
-        gone += [path for path in (folder / "sources").glob("*/*/tokens-*") if not (path / DONE).exists()]
+        beside = [path for kind in ("tokens", "terms", "texts") for path in (folder / "sources").glob(f"*/*/{kind}-*")]
+        gone += [path for path in beside if not (path / DONE).exists()]
         freed = sum(_bytes(path) for path in gone)
         for path in gone:
             shutil.rmtree(path, ignore_errors=True)

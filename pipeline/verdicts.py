@@ -67,13 +67,31 @@ class Documents(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdicts:
-    """All arrays [num_docs]. removed: uint32, bit i set if filter i removes the document. approved: escalated by some filter, removed
-    by none. scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts: left after these documents."""
+    """All arrays [num_docs]. removed: uint32, bit i set if filter i removes the document.
+
+    approved: escalated by some filter, flagged and removed by none (what a dose spares is flagged all the same).
+    scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts: left after these documents.
+    """
 
     removed: npt.NDArray[np.uint32]
     approved: npt.NDArray[np.bool_]
     scores: dict[int, npt.NDArray[np.int32]]
     debts: Debts
+
+    def among(self, present: npt.NDArray[np.bool_]) -> Verdicts:
+        """The verdicts among more documents, where those that are not present were not judged."""
+        return Verdicts(
+            _spread(self.removed, present, 0),
+            _spread(self.approved, present, 0),
+            {number: _spread(scores, present, -1) for number, scores in self.scores.items()},
+            self.debts,
+        )
+
+
+def _spread(values: npt.NDArray[Any], present: npt.NDArray[np.bool_], absent: int) -> npt.NDArray[Any]:
+    spread = np.full(len(present), absent, values.dtype)
+    spread[present] = values
+    return spread
 
 
 def judge(
@@ -88,7 +106,7 @@ def judge(
         ManifestError: an escalated document has no score.
     """
     count = len(documents.order_key)
-    removed, escalated = np.zeros(count, np.uint32), np.zeros(count, np.bool_)
+    removed, escalated, condemned = np.zeros(count, np.uint32), np.zeros(count, np.bool_), np.zeros(count, np.bool_)
     scores: dict[int, npt.NDArray[np.int32]] = {}
     left: Debts = {}
     for number, rule in enumerate(rules):
@@ -102,8 +120,9 @@ def judge(
             flagged, left[number] = placebo(flagged, length_class(documents.num_tokens), owed)
         else:
             escalated |= found
+            condemned |= flagged
         removed |= (_dosed(rule, documents, flagged).astype(np.uint32)) << np.uint32(number)
-    return Verdicts(removed, escalated & (removed == 0), scores, left)
+    return Verdicts(removed, escalated & ~condemned & (removed == 0), scores, left)
 
 
 def _scores(

@@ -96,7 +96,7 @@ class SourceClaim(_Claim):
 
     @property
     def dropped_tokens(self) -> int:
-        """Tokens of the quota that removed documents left empty; 0 unless the mix shrinks. Negative in an edited manifest alone."""
+        """Tokens of the quota that removed documents left empty, if the mix shrinks. Negative in an edited manifest alone."""
         return self.resolved_tokens - self.realised_tokens
 
 
@@ -180,6 +180,34 @@ class NearClaim(_Claim):
         return asked if self.verify is None else {**asked, "verify": self.verify}
 
 
+class HitClaim(_Claim):
+    """An item of an evaluation set that documents hold: at most `found` of its `total` n-grams in one of them."""
+
+    item: str
+    documents: Count
+    found: Count
+    total: Count
+
+
+class SetClaim(_Claim):
+    """An evaluation set, what of it is looked for, and what was found."""
+
+    name: str
+    identity: Hash
+    items: Count
+    not_indexed: Count
+    ngrams: Count
+    hits: list[HitClaim]
+
+
+class ContaminationClaim(_Claim):
+    """What evaluation sets found. documents: contaminated ones by source."""
+
+    action: Literal["drop", "report"]
+    sets: list[SetClaim]
+    documents: dict[str, Count]
+
+
 class ExcludedClaim(_Claim):
     """A source of another recipe whose documents were not taken."""
 
@@ -232,6 +260,7 @@ class PublishedSource(_Claim):
     tokens: Count | None = None
     percent: str | None = None
     removed_percent: str | None = None
+    copied_percent: str | None = None
 
 
 class PublishedClaims(_Claim):
@@ -240,6 +269,7 @@ class PublishedClaims(_Claim):
     documents: Count | None = None
     tokens: Count | None = None
     removed_percent: str | None = None
+    copied_percent: str | None = None
     sources: dict[str, PublishedSource] = Field(default_factory=dict)
 
 
@@ -257,6 +287,7 @@ class Claims(_Claim):
     eod_tokens: Count
     sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     removed: dict[str, dict[str, Count]]
+    contamination: ContaminationClaim | dict[str, str]
     filters: Annotated[list[FilterClaim], Field(max_length=16)]
     near: NearClaim | None
     excluded: list[ExcludedClaim]
@@ -267,8 +298,12 @@ class Claims(_Claim):
 
     @property
     def shares(self) -> list[int]:
-        """Tokens in the stream by strand."""
-        return [source.realised_tokens if self.shrinks else source.resolved_tokens for source in self.sources]
+        """Tokens that each strand must have in the stream: its quota, of which under refill the copies of some of its documents are a part;
+        under shrink what the manifest says is left of it."""
+        if self.shrinks:
+            return [source.realised_tokens for source in self.sources]
+        copied = {source.name: source.resolved_tokens for source in self.sources if source.copy_number}
+        return [max(source.resolved_tokens - (0 if source.copy_number else copied.get(source.name, 0)), 0) for source in self.sources]
 
     @property
     def shrinks(self) -> bool:

@@ -35,9 +35,17 @@ def _source_faults(claims: Claims, name: str) -> list[str]:
         faults += _figure_faults(item, name, counts.get(f"filter {item.label}", 0))
     source = next(item for item in claims.sources if item.name == name and not item.copy_number)
     tokens = sum(item.removed[name].first_tokens for item in claims.filters if name in item.removed)
-    if claims.shrinks and source.dropped_tokens > tokens * max(source.epochs, 1):
+    if claims.shrinks and source.dropped_tokens > tokens * _epochs_allowed(claims, name):
         faults.append(f"{name}: {source.dropped_tokens:,} tokens are missing from its quota, filters removed {tokens:,}")
     return faults
+
+
+def _epochs_allowed(claims: Claims, name: str) -> int:
+    """How often the recipe lets a source be used; the last epochs of a shrunk one may have had nothing but removed documents."""
+    requests = claims.recipe.get("sources", [])
+    rules = [item.get("shortfall") for item in requests if isinstance(item, dict) and item.get("name") == name]
+    repeats = [rule.get("repeat") for rule in rules if isinstance(rule, dict)]
+    return next((repeat for repeat in repeats if isinstance(repeat, int)), 1)
 
 
 def _figure_faults(item: FilterClaim, name: str, reason_documents: int) -> list[str]:

@@ -10,8 +10,9 @@ import numpy as np
 from blake3 import blake3
 
 from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, read_claims
+from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
 from mixtures.audit.columns import Rule, walk
+from mixtures.audit.contamination import check_contamination
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path
 from mixtures.audit.filters import check_filters
@@ -75,6 +76,8 @@ class _MixAudit:
         whole = not reader.faults
         checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
         checks += [check_filters(self.claims)] if self.claims.filters else []
+        if isinstance(self.claims.contamination, ContaminationClaim):
+            checks.append(check_contamination(self.claims, self.claims.contamination))
         checks += [check_near(self.claims)] if has_near(self.claims) else []
         return AuditReport(
             path=str(self.folder),
@@ -167,4 +170,6 @@ def fit_of(claims: Claims, num_tokens: int) -> TrainerFit | None:
         return None
     budget = claims.recipe.get("budget")
     whole = not (claims.size.scale or claims.size.tokens)
-    return budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=num_tokens)
+    meant = sum(source.resolved_tokens for source in claims.sources if not source.insert and not source.copy_number)
+    quota_tokens = meant if claims.gaps else None
+    return budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=num_tokens, quota_tokens=quota_tokens)

@@ -52,7 +52,7 @@ class TableIndex:
 
 
 class Quotas:
-    """Every strand gives its resolved quota to the token, less what removed documents left of it, and the sum is the mix."""
+    """Every strand gives its share of its quota to the token (`Claims.shares`), and the sum is the mix."""
 
     name = "quotas"
 
@@ -70,21 +70,21 @@ class Quotas:
         self.total_documents += len(rows)
 
     def result(self) -> Check:
-        faults = []
-        for source, tokens, documents in zip(self._claims.sources, self.tokens, self.documents, strict=True):
-            dropped = source.dropped_tokens if self._claims.shrinks and not (source.copy_number or source.insert) else 0
-            if dropped < 0 or not tokens == source.resolved_tokens - dropped == source.realised_tokens:
+        faults, claims = [], self._claims
+        for source, share, tokens, documents in zip(claims.sources, claims.shares, self.tokens, self.documents, strict=True):
+            beside = source.copy_number or source.insert  # no quota that removed documents could leave gaps in
+            fits = share == source.resolved_tokens if beside else share <= source.resolved_tokens
+            if not (fits and tokens == share == source.realised_tokens):
                 said = f"quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
                 faults.append(f"{source.label}: {tokens:,} tokens counted, {said}")
             if documents != source.documents:
                 faults.append(f"{source.label}: {documents:,} documents counted, the manifest says {source.documents:,}")
-        claims = self._claims
         if not self.total_tokens == sum(claims.shares) == claims.total_tokens:
             said = f"sources sum to {sum(claims.shares):,}, the manifest says {claims.total_tokens:,}"
             faults.append(f"{self.total_tokens:,} tokens counted, {said}")
         if self.total_documents != claims.total_documents:
             faults.append(f"{self.total_documents:,} documents counted, the manifest says {claims.total_documents:,}")
-        dropped = sum(source.dropped_tokens for source in claims.sources)
+        dropped = sum(source.dropped_tokens for source in claims.sources) if claims.shrinks else 0
         gaps = f", {dropped:,} less than their quotas for removed documents" if dropped else ""
         figure = f"{self.total_tokens:,} tokens, {self.total_documents:,} documents, {plural(len(self.tokens), 'source')} each to the token"
         return judge(self.name, figure + gaps, faults)

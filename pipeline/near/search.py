@@ -106,12 +106,10 @@ class NearSearch:
         """Plan it.
 
         Raises:
-            RecipeError: it needs more memory than there is. ManifestError: a ledger or its band keys are damaged.
+            RecipeError: it needs more memory than there is. ManifestError: a record of the store is damaged.
         """
         self._rule, self._inputs, self._executor, self._trust = near.effective, inputs, executor, trust
         planned = plan_sources(near, sources, inputs)
-        segments = [segment for source in planned for segment in source["segments"]]
-        trust.verify(Path(folder) for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"])))
         decides = {"rule": self._rule.identity(), "sources": planned, "partitions": partitions, "format": NEAR_FORMAT}
         self._key = short_key(decides)
         self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
@@ -139,6 +137,9 @@ class NearSearch:
             ManifestError: a folder is missing, damaged or truncated. InputError: texts that must be read again have changed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        segments = [segment for source in self._plan["sources"] for segment in source["segments"]]
+        beside = [folder for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"]))]
+        self._trust.verify(map(Path, beside))
         keys, bands = self._plan["key_partitions"], self._plan["band_partitions"]
         spilled = zip(parts(self.folder, "documents", keys), parts(self.folder, "bands", keys), strict=True)
         self._do(Spill, [({"partition": number}, [*folders]) for number, folders in enumerate(spilled)])
@@ -150,6 +151,15 @@ class NearSearch:
             self._plan["shingles"] = [str(folder) for _, (folder,) in units]
             self._do(Verify, [({"partition": number}, [folder]) for number, folder in enumerate(parts(self.folder, "verified", bands))])
         self._do(Reduce, [({}, [self.folder / "clusters", self.folder / "drops"])])
+        return self.found()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return is_done(self.folder / "clusters") and is_done(self.folder / "drops")
+
+    def found(self) -> Found:
+        """What a search that is done has found."""
         return Found(self.folder / "drops", read_done(self.folder / "drops")["digest"], read_done(self.folder / "clusters"))
 
     def _do(self, stage: type[Stage], units: list[tuple[Unit, list[Path]]]) -> None:

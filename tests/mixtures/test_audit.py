@@ -33,6 +33,7 @@ from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash
 from pipeline import audit_report
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
+from pipeline.inputs import DataFolders
 from tests.mixtures.forged_mix import Document, ForgedMix, forge, forge_manifest, part, take_apart
 
 CHUNK_BYTES, SLICE_CHUNKS = 16_384, 3  # 25 chunks and 9 slices: every boundary of the layout lies somewhere inside the sample
@@ -46,7 +47,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_mix(out: Path, store: Path, recipe: str, size: Size = Size(), data: Path | None = None) -> Path:  # noqa: B008
-    request = BuildRequest(load_recipe(recipe), out, store, data, size=size, executor=LocalExecutor(workers=1, tasks=1))
+    request = BuildRequest(load_recipe(recipe), out, store, DataFolders(data), size=size, executor=LocalExecutor(workers=1, tasks=1))
     build(replace(request, chunk_bytes=CHUNK_BYTES, slice_chunks=SLICE_CHUNKS))
     return out
 

@@ -25,6 +25,7 @@ from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
+from pipeline.inputs import DataFolders
 from tests.pipeline.input_files import json_lines, pack
 
 SUFFIXES = {"jsonl": "jsonl", "jsonl.gz": "json.gz", "jsonl.zst": "jsonl.zst", "parquet": "parquet"}
@@ -44,6 +45,7 @@ class Document:
     cut: bool
     file: str
     row: int
+    copy: int = 0
 
 
 def prose(seed: int, count: int, words: tuple[int, int] = (1, 60)) -> list[str]:
@@ -86,12 +88,12 @@ def write_recipe(
 
 
 def make(recipe: Path, work: Path, data: Path, out: str = "out", store: str = "store", **more: Any) -> Manifest:
-    """Build a recipe below `work`. more: fields of BuildRequest, workers, tasks; a scale or tokens becomes its size."""
+    """Build a recipe below `work`. more: fields of BuildRequest, workers, tasks; a scale or tokens becomes its size; filters: folder."""
+    loaded = load_recipe(str(recipe), more.pop("filters", None))
     executor = LocalExecutor(more.pop("workers", 1), more.pop("tasks", None))
     size = Size(more.pop("scale", None), more.pop("tokens", None))
-    return build(
-        BuildRequest(load_recipe(str(recipe)), work / out, work / store, data=data, size=size, executor=executor, **{**LAYOUT, **more})
-    )
+    request = BuildRequest(loaded, work / out, work / store, DataFolders(data), size=size, executor=executor, **{**LAYOUT, **more})
+    return build(request)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -99,15 +101,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in ("tokens.bin", "tokens.idx")}
 
 
-def tokenizer() -> tokenizers.Tokenizer:
-    """The shipped sample tokenizer, by the reference library, with special strings as text."""
-    loaded = tokenizers.Tokenizer.from_file(str(Path(recipes.__file__).parent / "sample" / "tokenizer.json"))
+def tokenizer(file: Path | None = None) -> tokenizers.Tokenizer:
+    """A tokenizer (the shipped sample's) by the reference library, with special strings as text."""
+    loaded = tokenizers.Tokenizer.from_file(str(file or Path(recipes.__file__).parent / "sample" / "tokenizer.json"))
     loaded.encode_special_tokens = True
     return loaded
 
 
-def read_mix(folder: Path) -> list[Document]:
-    """Every document of a mix, in the order of the stream, from nothing but its files' formats."""
+def read_mix(folder: Path, tokens_of: Path | None = None) -> list[Document]:
+    """Every document of a mix, in the order of the stream, from nothing but its files' formats. tokens_of: another tokenizer's file."""
     index = (folder / "tokens.idx").read_bytes()
     magic, version, code, count, entries = struct.unpack_from("<9sQBQQ", index)
     assert (magic, version, code, entries) == (b"MMIDIDX\0\0", 1, 8, count + 1)
@@ -119,14 +121,15 @@ def read_mix(folder: Path) -> list[Document]:
     assert sum(sizes) == len(tokens)
     documents, origins = (pq.read_table(folder / f"{name}.parquet").to_pylist() for name in ("documents", "provenance"))
     assert [row["position"] for row in documents] == [row["position"] for row in origins] == list(range(count))
-    reader, found, at = tokenizer(), [], 0
+    reader, found, at = tokenizer(tokens_of), [], 0
     for size, pointer, row, origin in zip(sizes, pointers, documents, origins, strict=True):
-        assert (pointer, row["first_token"], row["num_tokens"], row["copy"]) == (2 * at, at, size, 0)
+        assert (pointer, row["first_token"], row["num_tokens"]) == (2 * at, at, size)
         ids = tokens[at : at + size].tolist()
         assert ids[-1] == 0, "a document does not end in EOD"
         assert 0 not in ids[:-1], "EOD stands inside a document"
         text = reader.decode(ids[:-1], skip_special_tokens=False)
-        found.append(Document(row["source"], text, size, row["digest"].hex(), row["epoch"], row["cut"], origin["file"], origin["row"]))
+        place = (row["epoch"], row["cut"], origin["file"], origin["row"], row["copy"])
+        found.append(Document(row["source"], text, size, row["digest"].hex(), *place))
         at += size
     return found
 

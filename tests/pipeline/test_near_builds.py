@@ -60,7 +60,7 @@ def planted() -> dict[str, list[str]]:
     for step, name in enumerate("cbaccbac"):
         texts[name].append(" ".join(chain[30 * step : 30 * step + 200]))
     for name in texts:
-        texts[name] += [*("one two three".split()), *(" ".join(words(draw, 30)) for _ in range(10))]
+        texts[name] += [*(["one", "two", "three"]), *(" ".join(words(draw, 30)) for _ in range(10))]
     return texts
 
 
@@ -81,7 +81,9 @@ def clusters_of(texts: Sequence[str], rule: NearRule = SHORT) -> list[set[str]]:
     return [cluster for cluster in found if len(cluster) > 1]
 
 
-def expected(texts: Mapping[str, Sequence[str]], competing: Sequence[str] | None = None) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+def expected(
+    texts: Mapping[str, Sequence[str]], competing: Sequence[str] | None = None
+) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
     """The source that keeps each distinct text; and of each dropped one, (its source, that of what stays instead)."""
     kept: dict[str, str] = {}
     for name, mine in texts.items():
@@ -271,7 +273,7 @@ def test_texts_that_changed_since_they_were_ingested_are_not_verified(tmp_path):
 @pytest.mark.usefixtures("small")
 def test_workers_tasks_files_and_ceilings_drop_the_same_documents(tmp_path, monkeypatch):
     near = {"rule": RULE, "verify": "0.2"}
-    sources = {"a": {"tokens": 2_000}, "b": {"tokens": 1_000, "keys": [0, 0.9]}, "c": {"tokens": 1_500}}
+    sources: dict[str, dict[str, Any]] = {"a": {"tokens": 2_000}, "b": {"tokens": 1_000, "keys": [0, 0.9]}, "c": {"tokens": 1_500}}
     recipe = write_recipe(tmp_path / "recipes", sources, near=near)
     write_sources(tmp_path / "data")
     reference = make(recipe, tmp_path, tmp_path / "data", workers=1, tasks=1)

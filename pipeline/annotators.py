@@ -1,0 +1,141 @@
+"""The annotators: what is looked for in each text, and the columns that hold what was found (`pipeline.annotations` says which)."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.columns import write_column
+from pipeline.near.signatures import signatures
+from pipeline.segments import prefix
+from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule
+
+if TYPE_CHECKING:
+    from pipeline.blocklist import Blocklist
+    from pipeline.contamination import ContaminationIndex
+
+ROW_GROUP = 1024  # texts of a row group, so that a key range is found without reading all
+TEXTS = pa.schema([("order_key", pa.uint64()), ("digest", pa.binary(16)), ("text", pa.large_string())])
+
+
+@dataclass
+class Counted:
+    """What an annotator found in one segment, in the order of reading.
+
+    rows: reading rows of the documents that were looked at. counts: one array a call, a number for each of them. texts: of those that are
+    kept, by reading row. hits: (reading row, item, found). order_key, digest: of the key range that is written next, in ledger order.
+    """
+
+    rows: array[int]
+    counts: list[npt.NDArray[Any]]
+    texts: dict[int, tuple[int, str]]
+    hits: list[npt.NDArray[np.int64]]
+    order_key: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    digest: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    seen: int = 0
+
+    def next_rows(self, count: int) -> npt.NDArray[np.uint32]:
+        """Reading rows of the next `count` documents."""
+        self.seen += count
+        return np.array(self.rows[self.seen - count : self.seen], np.uint32)
+
+    def in_order(self, rows: npt.NDArray[np.intp], dtype: type[np.integer]) -> npt.NDArray[Any]:
+        """Counts of the documents with these reading rows, which were all looked at."""
+        counts = np.zeros(int(max(self.rows, default=-1)) + 1, dtype)
+        if self.counts:
+            counts[np.frombuffer(self.rows, np.uint32)] = np.concatenate(self.counts)
+        return counts[rows]
+
+
+class TermAnnotator:
+    """Counts the distinct terms of a blocklist, and keeps the texts that hold enough of them for a classifier."""
+
+    def __init__(self, blocklist: Blocklist, terms: TermRule, texts: tuple[TextRule, ...]) -> None:
+        self._blocklist, self._terms, self._texts = blocklist, terms, texts
+        self.rules: tuple[Rule, ...] = (terms, *texts)
+
+    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+        """Count, and keep what the lowest threshold escalates."""
+        counts, rows = self._blocklist.count(texts), counted.next_rows(len(texts))
+        if self._texts:
+            lowest = min(rule.threshold for rule in self._texts)
+            for index in np.flatnonzero(counts >= lowest).tolist():
+                counted.texts[int(rows[index])] = (int(counts[index]), texts[index])
+        counted.counts.append(counts)
+
+    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+        """Write the column, or the texts."""
+        if isinstance(rule, TextRule):
+            return self._write_texts(folder / f"{prefix(segment)}texts.parquet", rule, counted, rows)
+        write_column(folder, "terms", counted.in_order(rows, np.uint16), prefix(segment))
+        return {}
+
+    def _write_texts(self, path: Path, rule: TextRule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+        kept = [(at, counted.texts[row][1]) for at, row in enumerate(rows.tolist()) if counted.texts.get(row, (0,))[0] >= rule.threshold]
+        places, texts = [at for at, _ in kept], [text for _, text in kept]
+        digests = np.ascontiguousarray(counted.digest[places]).astype(">u8").tobytes()
+        arrays = [
+            pa.array(counted.order_key[places], pa.uint64()),
+            pa.array([digests[at : at + 16] for at in range(0, len(digests), 16)], pa.binary(16)),
+            pa.array(texts, pa.large_string()),
+        ]
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        pq.write_table(pa.Table.from_arrays(arrays, schema=TEXTS), path, row_group_size=ROW_GROUP, compression="zstd")
+        return {"texts": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
+
+
+class GramAnnotator:
+    """Counts the n-grams of evaluation sets, and notes whose items they are."""
+
+    def __init__(self, index: ContaminationIndex, rule: GramRule) -> None:
+        self._index = index
+        self.rules: tuple[Rule, ...] = (rule,)
+
+    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+        """Count, and note the items."""
+        found, rows = self._index.annotate(texts), counted.next_rows(len(texts))
+        counted.counts.append(found.counts)
+        counted.hits.append(np.stack([rows[found.documents].astype(np.int64), found.items, found.found]))
+
+    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+        """Write the columns; hits in ledger order, then by item."""
+        write_column(folder, "grams", counted.in_order(rows, np.uint32), prefix(segment))
+        hits = np.concatenate([np.empty((3, 0), np.int64), *counted.hits], axis=1)
+        places = {row: at for at, row in enumerate(rows.tolist())} if hits.size else {}
+        at = np.array([places.get(row, -1) for row in hits[0].tolist()], np.int64)
+        mine = np.flatnonzero(at >= 0)
+        mine = mine[np.lexsort((hits[1][mine], at[mine]))]
+        for name, values in (("hit_row", at), ("hit_item", hits[1]), ("hit_found", hits[2])):
+            write_column(folder, name, values[mine], prefix(segment))
+        return {"hits": len(mine)}
+
+
+class BandAnnotator:
+    """Computes the band keys of a near-duplicate rule."""
+
+    def __init__(self, rule: BandRule) -> None:
+        self._near = rule.near
+        self.rules: tuple[Rule, ...] = (rule,)
+
+    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+        """Note band keys and, in a last column, whether a text is exempt."""
+        made = signatures(texts, self._near)
+        counted.counts.append(np.concatenate([made.bands, made.exempt[:, None].astype(np.uint64)], axis=1))
+
+    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+        """Write the columns."""
+        places = np.zeros(int(max(counted.rows, default=-1)) + 1, np.intp)
+        places[np.frombuffer(counted.rows, np.uint32)] = np.arange(len(counted.rows))
+        found = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *counted.counts])[places[rows]]
+        write_column(folder, "bands", found[:, :-1], prefix(segment))
+        write_column(folder, "exempt", found[:, -1], prefix(segment))
+        return {}

@@ -1,0 +1,119 @@
+"""What evaluation sets found in the documents of a mix: by source, and by set, item and overlap, for the manifest.
+
+Only documents on which the mix decided are counted: in key order up to the last one that it takes, dropped or (`action: report`) kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.decontamination import CONTAMINATED
+from mixtures.recipe import LoadedRecipe
+from pipeline.columns import read_column
+from pipeline.contamination import ContaminationIndex
+from pipeline.eligible import Choice, read_kept
+from pipeline.gathering import ledger_segments, row_range
+from pipeline.segments import prefix
+from pipeline.stage import Plan
+
+
+def contamination_report(
+    recipe: LoadedRecipe,
+    index: ContaminationIndex | None,
+    plan: Plan,
+    choices: Mapping[str, Choice],
+    complete: Mapping[str, bool],
+) -> dict[str, Any]:
+    """The section of a manifest; empty without evaluation sets.
+
+    Args:
+        plan: of the select stage.
+
+    Returns:
+        action; sets: {name, identity, items, not_indexed, ngrams} and hits of each: {item, documents, found, total}, where `found` of the
+        item's `total` n-grams are in the document that holds most of them; documents: by source.
+    """
+    asked = recipe.recipe.decontaminate
+    if asked is None or index is None:
+        return {}
+    hits = _Hits(plan)
+    documents = {name: hits.add(choices[name], complete[name], asked.action) for name in recipe.recipe.sources}
+    by_set: dict[str, dict[str, list[int]]] = {}
+    for item, (count, found) in sorted(hits.items.items()):
+        match = index.match(item, found)
+        by_set.setdefault(match.set, {})[match.item] = [count, match.found, match.total]
+    sets = [
+        {
+            "name": benchmark.definition.name,
+            "identity": benchmark.definition.identity,
+            "items": coverage.items,
+            "not_indexed": coverage.not_indexed,
+            "ngrams": coverage.ngrams,
+            "hits": [
+                {"item": where, "documents": count, "found": found, "total": total}
+                for where, (count, found, total) in by_set.get(benchmark.definition.name, {}).items()
+            ],
+        }
+        for benchmark, coverage in zip(recipe.benchmarks, index.coverage, strict=True)
+    ]
+    return {"action": asked.action, "sets": sets, "documents": documents}
+
+
+class _Hits:
+    """Items that were found. items: {item: [documents, most of its n-grams in one document]}."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._segments = ledger_segments(plan["sources"])
+        self._grams = [segment["counts"][-1] if segment["counts"] else [] for source in plan["sources"] for segment in source["segments"]]
+        self.items: dict[int, list[int]] = {}
+
+    def add(self, choice: Choice, complete: bool, action: str) -> int:
+        """Add the contaminated documents of a source. Returns how many there are."""
+        rows = _dropped(choice, complete) if action == "drop" else _kept(choice)
+        for segment in np.unique(rows[0]).tolist():
+            self._add_segment(segment, rows[1][rows[0] == segment])
+        return len(rows[0])
+
+    def _add_segment(self, segment: int, ledger_rows: npt.NDArray[Any]) -> None:
+        ledger, number = self._segments[segment]
+        keys = read_column(ledger, "order_key", prefix(number))
+        for folder, low, high, _ in self._grams[segment]:
+            first, last = row_range(keys, (int(low, 16), int(high, 16)))
+            hit_rows = read_column(Path(folder), "hit_row", prefix(number)).astype(np.int64) + first
+            wanted = np.isin(hit_rows, ledger_rows[(ledger_rows >= first) & (ledger_rows < last)])
+            items = read_column(Path(folder), "hit_item", prefix(number))[wanted].tolist()
+            found = read_column(Path(folder), "hit_found", prefix(number))[wanted].tolist()
+            for item, count in zip(items, found, strict=True):
+                held = self.items.setdefault(item, [0, 0])
+                held[0], held[1] = held[0] + 1, max(held[1], count)
+
+
+def _dropped(choice: Choice, complete: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """(segment, ledger row) of the documents that are dropped as contaminated."""
+    bit = np.uint32(1 << list(choice.eligible.reasons).index(CONTAMINATED))
+    pieces = []
+    for partition, count in enumerate(choice.removed(complete=complete)):
+        mine = (np.asarray(choice.eligible.removed_column("verdicts", partition)[:count]) & bit) != 0
+        pieces.append([np.asarray(choice.eligible.removed_column(name, partition)[:count])[mine] for name in ("segment", "ledger_row")])
+    return _joined(pieces)
+
+
+def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """(segment, ledger row) of the documents of the mix that are contaminated."""
+    pieces = []
+    for run in choice.first_epoch:
+        grams, *columns = (
+            np.asarray(read_kept(choice.eligible, name, run.partition)[: run.documents]) for name in ("grams", "segment", "ledger_row")
+        )
+        pieces.append([column[grams > 0] for column in columns])
+    return _joined(pieces)
+
+
+def _joined(pieces: list[list[npt.NDArray[Any]]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    empty = np.empty(0, np.int64)
+    return np.concatenate([empty, *(segment for segment, _ in pieces)]), np.concatenate([empty, *(row for _, row in pieces)])

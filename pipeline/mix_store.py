@@ -1,0 +1,275 @@
+"""A finished mix beside the store that it was made from: the select plan of the mix, found again from its manifest alone.
+
+    manifest -> definitions, inputs, filters, key ranges -> groups of the store -> select plan -> what each quota takes of it
+
+The plan is the one that the build would make now. If the selection is no longer there (`annealmix store gc`, or the store has grown
+since), it is made again as a build makes it, from what is verified first. What it takes is held against the manifest, so that no answer
+comes from another store than the mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.filters import MILLION
+from mixtures.keys import KEY_SPACE, KeyRange, key_bound
+from mixtures.manifest import Manifest
+from mixtures.near_request import read_near
+from mixtures.quality import Quality
+from mixtures.source import SourceDefinition
+from pipeline.build_sources import BuildSource
+from pipeline.eligible import Choice, partition_folder, read_eligible
+from pipeline.executors.local import LocalExecutor
+from pipeline.inputs import InputFile
+from pipeline.intake import SourceInputs
+from pipeline.judges import counted_folders
+from pipeline.near.search import Found, NearSearch, Trust
+from pipeline.records import check_outputs, is_done
+from pipeline.report import say
+from pipeline.score_table import ScoreTable
+from pipeline.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.stage import Plan, freeze
+from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
+from pipeline.verdicts import FilterRule
+
+
+@dataclass(frozen=True)
+class MixFilter:
+    """A filter of a manifest: its rule, and what lies in the store for it. table: scores, None without a classifier."""
+
+    rule: FilterRule
+    terms: TermRule
+    table: ScoreTable | None
+    fraction: str
+
+    def unscored(self, group: Group, keys: KeyRange) -> list[KeyRange]:
+        """Parts of a key range whose escalated documents have no scores yet."""
+        text = TextRule(self.terms, self.rule.threshold)
+        return self.table.missing(text, group.record["digest"], keys) if self.table else []
+
+
+class MixStore:
+    """The sources of a mix in a store.
+
+    Raises:
+        RecipeError: there is no store. ManifestError: it is damaged, or not the one that the mix was made from.
+    """
+
+    def __init__(self, manifest: Manifest, folder: Path) -> None:
+        if not (folder / "store.json").is_file():
+            raise RecipeError(f"{folder}: no store there; name the one that the mix was built from with --store DIR")
+        self.manifest, self.store = manifest, Store(folder.absolute())
+        tokenizer, token_bytes = manifest["tokenizer"], np.dtype(manifest["layout"]["token_dtype"]).itemsize
+        self.rule = TokenRule(tokenizer["digest"], tokenizer["special_tokens"], token_bytes)
+        self.definitions = definitions(manifest)
+        asked = manifest["recipe"]
+        self._quality = {item["name"]: read_quality(item) for item in asked["sources"]}
+        self._taken = [(item["definition"]["name"], _keys(item), read_quality(item)) for item in asked["exclude"]]
+        sets = manifest["recipe"].get("decontaminate", {}).get("sets", [])
+        self.grams = GramRule(tuple(item["identity"] for item in sets)) if sets else None
+        self._filters_by_list: dict[TermRule, int] = {}
+        self.filters = [self._filter(said) for said in manifest["filters"]]
+        self.sources = self._sources()
+        readings = {source.reading: source for source in self.sources}
+        self.inputs = {name: self._inputs(source.definition, source.quality) for name, source in readings.items()}
+        for source in self.sources:
+            source.ceiling = self._ceiling(source)
+
+    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+        """Folders of counts, as `pipeline.judges.Judges.counted`."""
+        return counted_folders(self._counting, group, keys)
+
+    @property
+    def _counting(self) -> list[Rule]:
+        """What counts: blocklists in the order of the filters, then the evaluation sets."""
+        return [*self._filters_by_list, *([self.grams] if self.grams else [])]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The select plan, with its folder."""
+        scores = [item.table.folders((0, KEY_SPACE)) if item.table else [] for item in self.filters]
+        recipe = self.manifest["recipe"]
+        plan = select_plan(
+            [source.as_selected(self.inputs[source.reading], self.rule, self) for source in self.sources],
+            [item.rule for item in self.filters],
+            ["terms"] * len(self._filters_by_list) + (["grams"] if self.grams else []),
+            [[[str(folder), digest] for folder, digest in found] for found in scores],
+            self._documents,
+            near=[str(self.near.drops), self.near.digest] if self.near else None,
+            decontaminate=recipe["decontaminate"]["action"] if self.grams else None,
+            shrink=recipe.get("removed") == "shrink",
+            copies=recipe.get("copies") == "approved",
+        )
+        return {**plan, "folder": str(self.store.folder / "select" / short_key(plan))}
+
+    @property
+    def _documents(self) -> int:
+        return sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
+
+    @cached_property
+    def near(self) -> Found | None:
+        """The mix's search for near-duplicates, made again where the store no longer has it.
+
+        Raises:
+            ManifestError: it would have to read texts again, which a build does.
+        """
+        asked = self.manifest["recipe"].get("near")
+        if asked is None:
+            return None
+        request, trust, partitions = read_near(asked), Trust(_check, set()), num_partitions(self._documents)
+        search = NearSearch(self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), trust)
+        if search.done:
+            return search.found()
+        if request.effective.verify is not None:
+            raise ManifestError(f"{self.store.folder}: the search for near-duplicates of this mix is not there; build the mix again")
+        say(f"{self.store.folder}: the search for near-duplicates of this mix is not there; making it again")
+        with self.store.lock():
+            return search.run()
+
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """What the mix takes of each source and insert, by name.
+
+        Raises:
+            ManifestError: it is not what the manifest says.
+        """
+        self._make_selection()
+        strands = [strand for strand in self.manifest["sources"] if not strand["copy"]]
+        eligible = read_eligible(Path(self.plan["folder"]), self.plan, [strand["name"] for strand in strands])
+        times = {item["name"]: item["times"] for item in self.manifest["recipe"].get("insert", [])}
+        found = {}
+        for strand in strands:
+            name = strand["name"]
+            if strand["insert"]:
+                found[name] = eligible[name].select_whole(strand["documents"] // times[name], times[name])
+            else:
+                _require(eligible[name].tokens or not strand["resolved_tokens"], self.store.folder, name)
+                found[name] = eligible[name].select(strand["resolved_tokens"])
+            mine = [(said["documents"], said["realised_tokens"]) for said in self.manifest["sources"] if said["name"] == name]
+            _require(mine == [(taken.documents, taken.tokens) for taken in found[name].strands], self.store.folder, name)
+        return found
+
+    def removed(self, name: str) -> list[int]:
+        """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""
+        if name not in self._removed:
+            complete = next(source.complete for source in self.sources if source.name == name and not source.excluded)
+            self._removed[name] = self.choices[name].removed(complete=complete)
+        return self._removed[name]
+
+    @cached_property
+    def _removed(self) -> dict[str, list[int]]:
+        return {}
+
+    def _filter(self, said: Mapping[str, Any]) -> MixFilter:
+        pin, classifier = said["blocklist"], said["classifier"]
+        terms = TermRule(pin["sha256"], pin["mode"])
+        number = self._filters_by_list.setdefault(terms, len(self._filters_by_list))
+        above = int(Decimal(classifier["threshold"]) * MILLION) if classifier else None
+        dose = key_bound(Decimal(said["fraction"]))
+        rule = FilterRule(said["label"], number, pin["threshold"], above, said["placebo"], dose)
+        return MixFilter(rule, terms, ScoreTable(self.store, classifier["digest"]) if classifier else None, said["fraction"])
+
+    def _inputs(self, definition: SourceDefinition, quality: Quality) -> SourceInputs:
+        """The groups of the store that hold exactly the files of the manifest, as they were."""
+        name, said = definition.name, self.manifest["inputs"][definition.name]
+        files = {file["path"]: InputFile(file["path"], "", file["size"], sha256=file["sha256"]) for file in said}
+        left, groups = dict(files), []
+        for group in self.store.groups(definition, quality):
+            members = [left.get(known["path"]) for known in group.inputs]
+            if all(file and file.sha256 == known["sha256"] for file, known in zip(members, group.inputs, strict=True)):
+                groups.append((group, [left.pop(known["path"]) for known in group.inputs]))
+        if left:
+            raise ManifestError(
+                f"{self.store.folder}: does not hold {len(left):,} of {len(files):,} files of {name}, such as {min(left)}, as the mix was "
+                "made from them; name the store that it was built from with --store DIR"
+            )
+        return SourceInputs(definition, quality, list(files.values()), groups, [])
+
+    def _sources(self) -> list[BuildSource]:
+        """The sources as `pipeline.build_sources.sources_of` lists them."""
+        found, taken = [], list(self._taken)
+        for other in self.manifest["excluded"]:
+            name, keys = other["definition"], (int(other["keys"][0], 16), int(other["keys"][1], 16))
+            same = [item for item in taken if item[:2] == (name, keys)]
+            if len(same) > 1:  # of two that differ in their quality steps alone, the manifest lists each once
+                taken.remove(same[0])
+            shown = f"{other['recipe']}/{other['source']}"
+            found.append(BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys[0]))
+        for strand in self.manifest["sources"]:
+            name, keys = strand["name"], (int(strand["keys"][0], 16), int(strand["keys"][1], 16))
+            definition, quality = self.definitions[strand["definition"]], self._quality.get(name, ())
+            if not strand["copy"]:
+                found.append(BuildSource(name, definition, quality, keys, False, None, keys[1], strand["insert"]))
+        return found
+
+    def _ceiling(self, source: BuildSource) -> int:
+        """How far a source is tokenized, as far as the store has all that selecting needs."""
+        whole = {item["name"] for item in self.manifest["recipe"]["sources"] if item.get("all")}
+        if source.excluded or source.insert or source.name in whole:
+            return source.ceiling
+        missing: list[KeyRange] = []
+        for group, _ in self.inputs[source.reading].groups:
+            missing += group.missing(self.rule, source.keys)
+            missing += [part for rule in self._counting for part in group.missing(rule, source.keys)]
+            missing += [part for item in self.filters for part in item.unscored(group, source.keys)]
+        return min([source.keys[1], *(low for low, _ in missing)])
+
+    def _make_selection(self) -> None:
+        """Make the selection again where the store no longer has it."""
+        folder, units = Path(self.plan["folder"]), range(self.plan["partitions"])
+        if all(is_done(partition_folder(folder, number)) for number in units):
+            return
+        say(f"{self.store.folder}: the selection of this mix is not there; making it again")
+        with self.store.lock():
+            for verified in sorted(set(inputs_of(self.plan))):
+                check_outputs(verified)
+            folder.mkdir(parents=True, exist_ok=True)
+            plan = {**self.plan, "units": [{"partition": number} for number in units]}
+            path, digest = freeze(self.store.work_folder() / f"select-{folder.name}", plan)
+            for unit in plan["units"]:
+                Select(path, digest).do(plan, unit)
+
+
+def definitions(manifest: Manifest) -> dict[str, SourceDefinition]:
+    """What decided the texts of each source definition that a mix used, excluded recipes' and inserts' too, by its name."""
+    recipe = manifest["recipe"]
+    asked: Sequence[Mapping[str, Any]] = [*recipe["sources"], *recipe["exclude"], *recipe.get("insert", [])]
+    found = {}
+    for item in asked:
+        said = {name: value for name, value in item["definition"].items() if value not in ([], {})}
+        found[said["name"]] = SourceDefinition.model_validate({**said, "licence": "as published"})
+    return found
+
+
+def read_quality(item: Mapping[str, Any]) -> Quality:
+    """The quality steps of a source of a manifest's recipe."""
+    return _QUALITY.validate_python(item.get("quality", ()))
+
+
+_QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
+
+
+def _check(folders: Iterable[Path]) -> None:
+    for folder in sorted(set(folders)):
+        check_outputs(folder)
+
+
+def _keys(item: Mapping[str, Any]) -> KeyRange:
+    low, high = (key_bound(Decimal(share)) for share in item["keys"])
+    return low, high
+
+
+def _require(same: object, store: Path, name: str) -> None:
+    if not same:
+        raise ManifestError(
+            f"{store}: what it holds of {name} does not make this mix; name the store that the mix was built from with --store DIR"
+        )
