@@ -1,7 +1,7 @@
 """What a search for near-duplicates will take: disk, memory and core time, estimated before anything is read.
 
-Disk of a document and band: the key in the store, and the key with its document among the spilled ones. 14 bands: 131 GB for 410M
-documents (69 GB of it spilled), 197 GB for 615M; the reduction takes at most 5.3 and 8.0 GB of memory, in one process.
+Disk of a document and band: the key in the store, and the key with its document among the spilled ones. 14 bands: 129 GB for 410M
+documents (69 GB of it spilled), 194 GB for 615M; the reduction takes at most 5.3 and 8.0 GB of memory, in one process.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from mixtures.audit.claims import Claims, NearClaim
+from mixtures.audit.claims import Claims
+from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.report import Check, judge, plural
 from mixtures.near import NearRule
 from mixtures.near_request import EXCLUDED, NEAR

@@ -22,8 +22,9 @@ import pytest
 
 from mixtures import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.audit.claims import Claims, NearClaim, read_claims
+from mixtures.audit.claims import Claims, read_claims
 from mixtures.audit.near import check_near
+from mixtures.audit.near_claim import NearClaim
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.near import NearRule

@@ -35,16 +35,16 @@ B[20:60:9] = [f"{at} {ITEM} and some more {' '.join(TERMS)}" for at in range(len
 ROWS: dict[str, list[Any]] = {
     "a": [*A, A[3], A[3], "", "x", B[9]],
     "b": [*B, A[5], B[7], "", 17, b"{broken", C[0], B[9]],
-    "c": [*C, A[5], A[6], B[8], "", "x", None],
+    "c": [*C, A[5], A[6], B[8], "", "x", None, *(f"{text} and more" for text in (*B[10:16], *C[:4]))],
     "extra": [B[0], "an insert of its own", B[0]],
-    "taken": [A[0], B[1], B[3], C[2], "only in the excluded one"],
+    "taken": [A[0], B[1], B[3], C[2], "only in the excluded one", *(f"{text} and less" for text in B[30:36])],
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "a": {"tokens": 700, "shortfall": {"repeat": 9}},
     "b": {"tokens": 1500, "keys": [0, 0.9]},
     "c": {"tokens": 300},
 }
-LOOSE = {"unit": "words", "shingle": 1, "bands": 4, "rows": 3}
+LOOSE = {"unit": "words", "shingle": 3, "bands": 6, "rows": 2}
 LIST, TOY = {"filters": ["list"]}, {"filters": ["toy"]}
 CASES: dict[str, dict[str, Any]] = {
     "unfiltered": {},
