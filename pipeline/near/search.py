@@ -27,7 +27,7 @@ from pipeline.stage import Plan, Stage, Unit
 from pipeline.store import BandRule, Store, hex_range, short_key
 
 NEAR_FORMAT = 1
-PARTITION_DOCUMENTS = 2_000_000  # competing documents of a unit: at 14 bands about 600 bytes each while they are spilled
+PARTITION_DOCUMENTS = 2_000_000  # competing documents of a unit, whose band keys are in memory some times over while they are spilled
 SORT_BYTES = 1 << 30  # memory in which the band keys of a partition are sorted
 MAX_PARTITIONS = 4096
 

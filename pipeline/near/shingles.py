@@ -3,8 +3,8 @@
     candidates     of each segment, its documents at the end of an edge (SSSS.document, SSSS.ledger_row)
     shingles       of each group that holds some: document (ascending), first_shingle, num_shingles, shingle
 
-About 1.4 bytes of disk for each byte of candidates' text (word shingles; 8 for characters). The texts must be those that were ingested:
-a file whose content has changed since fails the build.
+Each distinct shingle of a candidate takes 8 bytes of disk. The texts must be those that were ingested: a file whose content has changed
+since fails the build.
 """
 
 from __future__ import annotations
