@@ -122,7 +122,7 @@ class ClassifierClaim(_Claim):
 
     kind: str
     digest: Hash
-    threshold: str
+    threshold: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,18})?$")]
 
 
 class ScoresClaim(_Claim):
