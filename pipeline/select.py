@@ -29,7 +29,7 @@ from pipeline.score_table import Scored, partition_name, partitions_of, read_sco
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.verdicts import Documents, FilterRule, Verdicts, judge
 
-SELECT_FORMAT = 3
+SELECT_FORMAT = 4
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB
 MAX_PARTITIONS = 64
 
@@ -129,7 +129,7 @@ class _Partition:
                     name = self.sources[number]["name"]
                     tables[name], left = self._write_source(arrays, first, survivor, number)
                     debts[name] = {str(index): values.tolist() for index, values in left.items()}
-        return {"sources": tables, "debts": debts}
+        return {"sources": tables, "debts": debts, "filters": len(self.rules), "decontaminate": self.decontaminate}
 
     def _write_source(
         self, arrays: Arrays, first: npt.NDArray[np.bool_], survivor: npt.NDArray[np.uint16], number: int

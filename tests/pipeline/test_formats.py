@@ -71,7 +71,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (1, 1, 1, 1, 1, 1, 1, 3, 2, 3): {
+    (1, 1, 1, 1, 1, 1, 1, 4, 2, 3): {
         "store/store.json": "53808f18d0c9383a",
         "ledger/folder": "a-54dc0006897844a1",
         "tokens/folder": "tokens-3041c03d5a9169c7-00000000000000000-10000000000000000",
@@ -107,12 +107,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/b.start": "d2bae5c0be7a054d",
         "select/b.token_file": "bcc351fd37e2054d",
         "select/done.json": (
-            "debts(a b) digest outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 "
-            "bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) "
-            "b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 "
-            "bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest "
-            "removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens longest removed tokens "
-            "untokenized))"
+            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 "
+            "bytes) a.offset(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 "
+            "bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) "
+            "b.start(blake3 bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range "
+            "kept_tokens longest removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens longest "
+            "removed tokens untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
         "write/records": "0dc5d3359bb9f8c4",
@@ -175,12 +175,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b.start": "d2bae5c0be7a054d",
         "select/filtered /b.token_file": "bcc351fd37e2054d",
         "select/filtered /done.json": (
-            "debts(a b) digest outputs(a+removed.after(blake3 bytes) a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 "
-            "bytes) a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) a+removed.segment(blake3 bytes) "
-            "a+removed.verdicts(blake3 bytes) a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) "
-            "a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) "
-            "b+removed.after(blake3 bytes) b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 bytes) "
-            "b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
+            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes) a+removed.digest(blake3 bytes) "
+            "a+removed.ledger_row(blake3 bytes) a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) "
+            "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) a.digest(blake3 bytes) a.ledger_row(blake3 bytes) "
+            "a.num_tokens(blake3 bytes) a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) "
+            "a.token_file(blake3 bytes) b+removed.after(blake3 bytes) b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 "
+            "bytes) b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
             "b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
             "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes)) "
             "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest removed tokens untokenized) b(copies "
