@@ -161,15 +161,23 @@ class FilterDefinition(Checked):
         Two filters of one identity flag the same documents. Name, description, golden decisions, paths and the spelling of numbers
         are no part of it; nor are device and threads (see `pipeline.classifiers.sequence`).
         """
-        blocklist, classifier = self.blocklist, self.classifier
-        content: dict[str, Any] = {
-            "rules": RULES,
-            "blocklist": {"sha256": blocklist.sha256, "mode": blocklist.mode, "threshold": blocklist.threshold},
-            "classifier": None
-            if classifier is None
-            else {"kind": classifier.kind, "digest": classifier.digest, "threshold": classifier.threshold_millionths},
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+        blocklist, pin = self.blocklist, self.classifier
+        classifier = None if pin is None else (pin.kind, pin.digest, pin.threshold_millionths)
+        return filter_identity(blocklist.sha256, blocklist.mode, blocklist.threshold, classifier)
+
+
+def filter_identity(sha256: str, mode: str, threshold: int, classifier: tuple[str, str, int] | None) -> str:
+    """The identity of a filter (`FilterDefinition.identity`) by what decides.
+
+    Args:
+        sha256, mode, threshold: of the list. classifier: kind, digest, threshold in millionths; None without one.
+    """
+    content: dict[str, Any] = {
+        "rules": RULES,
+        "blocklist": {"sha256": sha256, "mode": mode, "threshold": threshold},
+        "classifier": classifier and dict(zip(("kind", "digest", "threshold"), classifier, strict=True)),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,10 @@ def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
         filters: folder of filters that the user brings, NAME.yaml or NAME/filter.yaml; they go before shipped ones of that name.
 
     Raises:
-        RecipeError: every fault of the recipe and of the files it refers to, each with file and line.
+        RecipeError: every fault of the recipe and of the files it refers to, each with file and line; `filters` is no folder.
     """
+    if filters is not None and not filters.is_dir():  # else a shipped filter of the same name would judge instead
+        raise RecipeError(f"--filters {filters}: no such folder; name the one that holds your filters")
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
         return _Reading(filters).recipe(Path(name_or_file))
     try:
@@ -216,9 +218,12 @@ class _Reading:
         if is_file_reference(name):
             return read_filter(_file_beside(folder, name))
         if self._filters is not None:
-            for place in (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml"):
-                if place.is_file():
-                    return read_filter(place)
+            places = (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml")
+            found = [place for place in places if place.is_file()]
+            if len(found) > 1:
+                raise RecipeError(f"{self._filters}: holds {name}.yaml and {name}/filter.yaml, and the recipe means one; remove the other")
+            if found:
+                return read_filter(found[0])
         return None if name in NOT_PUBLISHED else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
 
     def _benchmark(self, folder: Path, file: str) -> LoadedBenchmark:

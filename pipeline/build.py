@@ -262,8 +262,12 @@ class _Build:
         choices = {name: eligible[name].select(quotas.resolved[name]) for name in self.recipe.sources} | self._inserts(eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
+        # What nobody asked for may be complete by an earlier build's doing, which must not show.
+        asked = {name for name, request in self.recipe.sources.items() if request.all or quotas.asked[name]}
+        complete = {source.name: source.complete and (source.insert or source.name in asked) for source in self.mine}
         if total == 0:
-            what = "filters remove every document" if quotas.total else "every quota resolves to 0 tokens; ask for more tokens"
+            removed = any(sum(choice.removed(complete=complete[name])) for name, choice in choices.items())
+            what = "every document of it is removed" if removed else "every quota resolves to 0 tokens; ask for more tokens"
             raise RecipeError(f"{self.recipe.name}: nothing is left at this size: {what}")
         token_bytes = self.rule.token_bytes
         layout = Layout(token_bytes, self.request.chunk_bytes // token_bytes, self.request.slice_chunks)
@@ -279,7 +283,6 @@ class _Build:
             "units": [{"slice": number} for number in slices],
             "format": WRITE_FORMAT,
         }
-        complete = {source.name: source.complete for source in self.mine}
         found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices, complete)
         described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:

@@ -133,12 +133,15 @@ class Choice:
         """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out.
 
         Args:
-            complete: whether the whole key range was looked at, so that what stands behind the last document is known.
+            complete: whether the whole key range had to be looked at, so that what stands behind the last document is known.
         """
         tables, end = self.eligible.tables, self.end
         counts = [0] * len(tables)
-        if end is None or not self.eligible.reasons:
+        if not self.eligible.reasons:
             return counts
+        if end is None:  # nothing was taken: not for want of a quota, if there was nothing to take
+            nothing = complete and not any(table.tokens for table in tables)
+            return [self._all(partition) for partition in range(len(tables))] if nothing else counts
         behind = (table.tokens if self.eligible.shrink else table.documents for table in tables[end.partition + 1 :])
         exhausted = end.epoch > 0 or (complete and end.place is None and not any(behind))
         for partition in range(len(tables) if exhausted else end.partition + 1):

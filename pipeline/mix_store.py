@@ -162,8 +162,14 @@ class MixStore:
         """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""
         if name not in self._removed:
             complete = next(source.complete for source in self.sources if source.name == name and not source.excluded)
-            self._removed[name] = self.choices[name].removed(complete=complete)
+            asked = name in self._whole or any(said["asked_tokens"] for said in self.manifest["sources"] if said["name"] == name)
+            self._removed[name] = self.choices[name].removed(complete=complete and asked)
         return self._removed[name]
+
+    @cached_property
+    def _whole(self) -> set[str]:
+        """Sources that the recipe uses whole."""
+        return {item["name"] for item in self.manifest["recipe"]["sources"] if item.get("all")}
 
     @cached_property
     def _removed(self) -> dict[str, list[int]]:
@@ -213,8 +219,7 @@ class MixStore:
 
     def _ceiling(self, source: BuildSource) -> int:
         """How far a source is tokenized, as far as the store has all that selecting needs."""
-        whole = {item["name"] for item in self.manifest["recipe"]["sources"] if item.get("all")}
-        if source.excluded or source.insert or source.name in whole:
+        if source.excluded or source.insert or source.name in self._whole:
             return source.ceiling
         missing: list[KeyRange] = []
         for group, _ in self.inputs[source.reading].groups:

@@ -29,10 +29,15 @@ def removed_digests(store: Path) -> npt.NDArray[np.uint64]:
     found, filtered = [np.empty((0, 2), np.uint64)], False
     ending = f"{REMOVED}.digest"
     for folder in sorted(path for path in store.glob("select/*/p*") if is_done(path)):
-        for name in read_done(folder)["outputs"]:
+        record = read_done(folder)
+        if not record.get("filters"):
+            continue
+        filtered = True
+        lowest = 2 if record["decontaminate"] == "drop" else 1  # bit 0 is then of evaluation sets, which are no reason to warn
+        for name in record["outputs"]:
             if name.endswith(ending):
-                filtered = True
-                found.append(read_column(folder, "digest", name.removesuffix("digest")).astype(np.uint64))
+                digests, verdicts = (read_column(folder, column, name.removesuffix("digest")) for column in ("digest", "verdicts"))
+                found.append(digests[verdicts >= lowest].astype(np.uint64))
     if not filtered:
         raise RecipeError(
             f"{store}: no selection of it was filtered (`annealmix store gc` deletes selections), so nothing is known to be removed; "

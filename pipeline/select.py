@@ -137,7 +137,7 @@ class _Partition:
                     name = self.sources[number]["name"]
                     tables[name], left = self._write_source(arrays, first, survivor, near, number)
                     debts[name] = {str(index): values.tolist() for index, values in left.items()}
-        return {"sources": tables, "debts": debts}
+        return {"sources": tables, "debts": debts, "filters": len(self.rules), "decontaminate": self.decontaminate}
 
     def _near(self, arrays: Arrays, first: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """The source whose near-copy stays instead of each document, -1 where the document stays or is no exact survivor."""

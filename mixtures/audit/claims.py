@@ -115,7 +115,7 @@ class ClassifierClaim(Claim):
 
     kind: str
     digest: Hash
-    threshold: str
+    threshold: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,18})?$")]
 
 
 class ScoresClaim(Claim):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mixtures.errors import RecipeError
+from mixtures.recipe import load_recipe
 from tests.pipeline.command_line import Ended, fails, passes
 from tests.pipeline.corpus import prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.planted import TERMS, write_list_filter
 
 FLAGGED = "Abrin and Rinderpest virus"
 TOKENS = 3_000
@@ -155,3 +159,21 @@ def test_a_definition_without_a_repository_has_no_patterns_of_files(tmp_path):
         assert said in fails(2, "plan", recipe)
     (tmp_path / "a.yaml").write_text(json.dumps(good))
     assert "unknown" in passes("plan", recipe).err
+
+
+def test_a_folder_of_filters_that_is_not_there_is_refused_rather_than_a_shipped_filter_taken(tmp_path):
+    recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=["control-lists"])
+    (tmp_path / "file").touch()
+    for folder in ("absent", "file"):
+        with pytest.raises(RecipeError, match=rf"--filters .*{folder}: no such folder"):
+            load_recipe(str(recipe), tmp_path / folder)
+
+
+def test_a_filter_that_is_there_in_both_forms_is_refused(tmp_path):
+    recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=["mine"])
+    write_list_filter(tmp_path / "filters", "mine", TERMS)
+    assert load_recipe(str(recipe), tmp_path / "filters").filters[0].name == "mine"
+    (tmp_path / "filters" / "mine").mkdir()
+    shutil.copy(tmp_path / "filters" / "mine.yaml", tmp_path / "filters" / "mine" / "filter.yaml")
+    with pytest.raises(RecipeError, match=r"holds mine\.yaml and mine/filter\.yaml"):
+        load_recipe(str(recipe), tmp_path / "filters")

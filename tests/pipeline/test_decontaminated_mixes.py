@@ -13,6 +13,7 @@ import pytest
 from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError, InputError, ManifestError, RecipeError
 from mixtures.recipe import load_recipe
+from pipeline.removed_documents import removed_digests
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 
 ITEMS = [f"Which of the {name} stones was laid down first when the {name} bridge was built across the wide river" for name in
@@ -161,3 +162,12 @@ def test_a_set_of_which_nothing_can_be_looked_for_is_refused(work):
 def test_recipes_name_files_of_sets_beside_them(work, given):
     with pytest.raises(RecipeError, match=r"clean\.yaml:1"):
         load_recipe(str(recipe_of(work, "clean", decontaminate={"sets": given})))
+
+
+def test_what_evaluation_sets_removed_is_not_taken_for_what_filters_removed(work):
+    for action in ("drop", "report"):
+        built(work, action, action, decontaminate={"sets": ["bench.yaml"], "action": action}, store="unfiltered")
+    with pytest.raises(RecipeError, match="no selection of it was filtered"):
+        removed_digests(work / "unfiltered")
+    manifest = built(work, "both", "both", decontaminate={"sets": ["bench.yaml"]}, filters=["towns.yaml"], store="filtered")
+    assert len(removed_digests(work / "filtered")) == sum(counts["filter towns"] for counts in manifest["removed"].values()) == 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.audit import audit_mix
-from mixtures.errors import ManifestError, SupplyError
+from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.manifest import Manifest
 from mixtures.shipped import SHIPPED
 from pipeline import select
+from pipeline.fates import Fates
 from pipeline.filter_audit import FilterOptions, audit_filters
+from pipeline.mix_store import MixStore
 from tests.pipeline.corpus import Document, make, nfc, prose, read_mix, sharded, write_files, write_recipe
 from tests.pipeline.planted import (
     HARMLESS,
@@ -307,3 +310,40 @@ def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work
     with pytest.raises(ManifestError, match="score"):
         audit_filters(work / "proven", FilterOptions(toy, tokenizer, 5, 1, "weak", work / "store"))
     forget.write_bytes(content)
+
+
+@pytest.mark.parametrize("given", [{"all": "true"}, {"tokens": 30, "shortfall": {"refill": "good"}}])
+def test_a_source_that_is_flagged_whole_says_that_filters_removed_it(tmp_path, given):
+    """Not that its documents are beyond a quota, which would have taken them."""
+    write_list_filter(tmp_path / "filters", "list", TERMS)
+    write_files(tmp_path / "data", "bad", {"x": [f"zorvex quillam {number}" for number in range(20)]})
+    write_files(tmp_path / "data", "good", {"x": prose(4, 20)})
+    recipe = write_recipe(tmp_path / "recipes", {"bad": given, "good": {"tokens": 90}}, filters=["list"])
+    manifest = make(recipe, tmp_path, tmp_path / "data", filters=tmp_path / "filters")
+    assert {name: count for name, count in manifest["removed"]["bad"].items() if count} == {"rows": 20, "filter list": 20}
+    assert [check.detail for check in audit_mix(tmp_path / "out").failures] == []
+    assert {fate.reason for fate in Fates(MixStore(manifest, tmp_path / "store")).of_digest(bytes.fromhex(digest("zorvex quillam 3")))} == {
+        "filter list"
+    }
+
+
+def test_what_the_store_knows_of_a_source_that_is_asked_for_nothing_does_not_show(tmp_path):
+    write_list_filter(tmp_path / "filters", "list", TERMS)
+    write_files(tmp_path / "data", "bad", {"x": [f"zorvex quillam {number}" for number in range(20)]})
+    write_files(tmp_path / "data", "good", {"x": prose(4, 40)})
+    sources: Case = {"bad": {"tokens": 1, "shortfall": {"refill": "good"}}, "good": {"tokens": 400}}
+    recipe = write_recipe(tmp_path / "recipes", sources, filters=["list"])
+    more: dict[str, Any] = {"filters": tmp_path / "filters", "scale": Fraction(1, 9)}
+    first = make(recipe, tmp_path, tmp_path / "data", "first", **more)
+    whole = write_recipe(tmp_path / "recipes", {"bad": {"all": "true"}, "good": {"all": "true"}}, filters=["list"], name="whole")
+    make(whole, tmp_path, tmp_path / "data", "whole", filters=tmp_path / "filters")
+    assert make(recipe, tmp_path, tmp_path / "data", "later", **more)["digest"] == first["digest"]
+    assert first["sources"][0]["asked_tokens"] == 0
+
+
+def test_a_mix_of_nothing_but_flagged_documents_says_so(tmp_path):
+    write_list_filter(tmp_path / "filters", "list", TERMS)
+    write_files(tmp_path / "data", "bad", {"x": ["zorvex quillam"]})
+    recipe = write_recipe(tmp_path / "recipes", {"bad": {"all": "true"}}, filters=["list"])
+    with pytest.raises(RecipeError, match="every document of it is removed"):
+        make(recipe, tmp_path, tmp_path / "data", filters=tmp_path / "filters")

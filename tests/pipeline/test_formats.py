@@ -113,12 +113,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/b.start": "d2bae5c0be7a054d",
         "select/b.token_file": "bcc351fd37e2054d",
         "select/done.json": (
-            "debts(a b) digest outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 "
-            "bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) "
-            "b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 "
-            "bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near "
-            "removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens "
-            "untokenized))"
+            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 "
+            "bytes) a.offset(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 "
+            "bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) "
+            "b.start(blake3 bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range "
+            "kept_tokens longest near removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens "
+            "longest near removed tokens untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
         "write/records": "0dc5d3359bb9f8c4",
@@ -182,12 +182,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b.start": "d2bae5c0be7a054d",
         "select/filtered /b.token_file": "bcc351fd37e2054d",
         "select/filtered /done.json": (
-            "debts(a b) digest outputs(a+removed.after(blake3 bytes) a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 "
-            "bytes) a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) a+removed.segment(blake3 bytes) "
-            "a+removed.verdicts(blake3 bytes) a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) "
-            "a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) "
-            "b+removed.after(blake3 bytes) b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 bytes) "
-            "b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
+            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes) a+removed.digest(blake3 bytes) "
+            "a+removed.ledger_row(blake3 bytes) a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) "
+            "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) a.digest(blake3 bytes) a.ledger_row(blake3 bytes) "
+            "a.num_tokens(blake3 bytes) a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) "
+            "a.token_file(blake3 bytes) b+removed.after(blake3 bytes) b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 "
+            "bytes) b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
             "b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
             "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes)) "
             "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens untokenized) "
