@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixtures import errors
-from mixtures.recipe import list_recipes
+from mixtures.recipe import list_recipes, load_recipe
 from pipeline import cli
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -111,6 +111,17 @@ def test_the_examples_are_commands_that_the_parser_takes():
     for words in commands:
         assert words[0] == "annealmix"
         assert callable(cli._parser().parse_args(words[1:]).command)
+
+
+def test_the_example_recipe_is_a_recipe(tmp_path: Path):
+    example = fenced(section("A mix of your own").split("```", 2)[2])
+    (tmp_path / "mine.yaml").write_text(example, encoding="utf-8")
+    evaluation = f"name: mmlu\nfiles: [{{path: mmlu.jsonl, sha256: {'0' * 64}}}]\nformat: jsonl\ncolumns: mmlu\n"
+    (tmp_path / "mmlu.yaml").write_text(evaluation, encoding="utf-8")
+    loaded = load_recipe(str(tmp_path / "mine.yaml"))
+    assert list(loaded.recipe.sources) == ["wiki", "flan", "dclm"]
+    assert loaded.recipe.sources["flan"].quality
+    assert loaded.recipe.decontaminate
 
 
 def test_the_table_of_recipes_lists_every_shipped_recipe():
