@@ -87,6 +87,22 @@ class Insert(Model):
     on_top: Flag = True
 
 
+def at_level(bundle: LoadedFilter, level: Level | None) -> FilterDefinition:
+    """A filter at one of the published levels; None: as its file says.
+
+    Raises:
+        RecipeError: the level needs a classifier that the filter does not have.
+    """
+    definition = bundle.definition
+    if level is None:
+        return definition
+    if level == "strong":
+        return definition.model_copy(update={"classifier": None})
+    if definition.classifier is None:
+        raise RecipeError(f"{bundle.where}: has no classifier, and level {level} needs one; add it, or take level strong")
+    return definition.model_copy(update={"classifier": definition.classifier.model_copy(update={"threshold": THRESHOLDS[level]})})
+
+
 @dataclass(frozen=True)
 class RecipeFilter:
     """A filter as a recipe uses it. bundle: the filter as its file says; None: the user must bring it (`NOT_PUBLISHED`)."""
@@ -138,14 +154,7 @@ class RecipeFilter:
         Raises:
             RecipeError: the user has not brought it, or the level needs a classifier that it does not have.
         """
-        definition, level = self.brought.definition, self.request.level
-        if level is None:
-            return definition
-        if level == "strong":
-            return definition.model_copy(update={"classifier": None})
-        if definition.classifier is None:
-            raise RecipeError(f"{self.brought.where}: has no classifier, and level {level} needs one; add it, or take level strong")
-        return definition.model_copy(update={"classifier": definition.classifier.model_copy(update={"threshold": THRESHOLDS[level]})})
+        return at_level(self.brought, self.request.level)
 
     def canonical(self) -> dict[str, Any]:
         """What it asks, for a recipe's digest; identity `not brought` where the user has not brought the filter."""

@@ -79,6 +79,8 @@ class LoadedRecipe:
             canonical["decontaminate"] = canonical_decontamination(recipe.decontaminate, self.benchmarks)
         if self.filters:
             canonical |= {"filters": [item.canonical() for item in self.filters], "removed": recipe.removed, "copies": recipe.copies}
+        if recipe.near:
+            canonical["near"] = recipe.near.canonical(recipe.sources)
         if recipe.insert:
             canonical["insert"] = [
                 {"name": name, "times": item.times, "on_top": str(item.on_top).lower(), "definition": self._definition(name)}

@@ -20,7 +20,7 @@ from blake3 import blake3
 
 from mixtures.errors import ManifestError
 
-MANIFEST_FORMAT = 3
+MANIFEST_FORMAT = 4
 MANIFEST = "manifest.json"
 
 Manifest = dict[str, Any]
@@ -40,6 +40,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "removed": dict,
     "contamination": dict,
     "filters": list,
+    "near": (dict, type(None)),
     "excluded": list,
     "published": dict,
     "revisions": dict,

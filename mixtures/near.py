@@ -55,13 +55,7 @@ class NearRule(Checked):
             yield ("shingle",), f"{shingle:,} is too long a shingle; at most {MAX_SHINGLE:,}"
         if bands * rows > MAX_HASHES:
             yield ("bands",), f"{bands:,} bands of {rows:,} rows are {bands * rows:,} hashes a shingle; at most {MAX_HASHES:,}"
-        verify = given.get("verify")
-        try:
-            outside = verify is not None and not 0 < Fraction(str(verify)) <= 1
-        except (ValueError, ZeroDivisionError):
-            return  # the field's own fault
-        if outside:
-            yield ("verify",), f"{describe(verify)} is not a Jaccard similarity; above 0, at most 1, such as 0.8"
+        yield from threshold_faults(given.get("verify"))
 
     @property
     def hashes(self) -> int:
@@ -91,6 +85,16 @@ class NearRule(Checked):
             return True
         threshold = Fraction(self.verify)
         return shared * threshold.denominator >= together * threshold.numerator
+
+
+def threshold_faults(verify: Any) -> Iterable[tuple[Location, str]]:
+    """Yield (where, message) if a threshold, as a file gives it, is no similarity. What is no number is the field's own fault."""
+    try:
+        outside = verify is not None and not 0 < Fraction(str(verify)) <= 1
+    except (ValueError, ZeroDivisionError):
+        return
+    if outside:
+        yield ("verify",), f"{describe(verify)} is not a Jaccard similarity; above 0, at most 1, such as 0.8"
 
 
 def _whole(value: Any) -> int:

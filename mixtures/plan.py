@@ -14,6 +14,7 @@ from typing import Any
 
 from mixtures.errors import SupplyError
 from mixtures.keys import KEY_SPACE
+from mixtures.near_plan import near_notes, near_resources
 from mixtures.quality import Quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe import LoadedRecipe
@@ -97,6 +98,7 @@ def make_plan(
         "notes": [
             *_notes(rows),
             *_quality_notes(recipe, supplies),
+            *near_notes(recipe),
             *filter_notes(recipe, rows, inserts),
             *shrink_notes(quotas.total, left, fit if shrinks else None),
         ],
@@ -226,7 +228,11 @@ def _resources(
     }
     if any(steps for _, steps in readings.values()):
         seconds["quality"] = sum(_quality_seconds(steps, int(supply.tokens * TEXT_BYTES_A_TOKEN)) for supply, steps in readings.values())
+    near = near_resources(recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()}, text_bytes)
+    if near:
+        seconds["near"] = near.pop("core_seconds_near")
     return {
+        **near,
         "text_bytes": text_bytes,
         "store_bytes": tokenized * token_bytes + ledger + documents * (SELECT_BYTES_A_DOCUMENT + 12),
         "mix_bytes": total * token_bytes + documents * MIX_BYTES_A_DOCUMENT,

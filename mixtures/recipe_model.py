@@ -16,6 +16,7 @@ from mixtures.decontamination import Decontamination
 from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
 from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
+from mixtures.near_request import NearField, near_faults
 from mixtures.quality import Quality
 
 
@@ -177,6 +178,7 @@ class Recipe(Checked):
     copies: `approved` adds a second copy of every document that a filter escalated and none flagged (they count in their source's quota
         under refill, and come on top under shrink).
     insert: documents of the user's, by name.
+    near: near-duplicates that are removed, before filters and quotas look at anything.
     """
 
     name: Name
@@ -193,6 +195,7 @@ class Recipe(Checked):
     removed: Literal["refill", "shrink"] = "refill"
     copies: Literal["none", "approved"] = "none"
     insert: dict[Name, Insert] = Field(default_factory=dict)
+    near: NearField | None = None
     published: Published | None = None
 
     @property
@@ -205,3 +208,4 @@ class Recipe(Checked):
         """Rules between the sources, the budget and the filters, on whatever part of them is well-formed."""
         yield from recipe_checks.cross_faults(recipe_checks.Parts.of(given, Budget, SourceRequest))
         yield from recipe_checks.filter_faults(given)
+        yield from near_faults(given)

@@ -3,6 +3,7 @@
     terms   of each document of a key range, how many distinct terms of a blocklist it holds (column `terms`, in ledger order)
     texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text; readable by the owner alone), for a
             classifier that scores them in a stage of its own (pipeline.score); deleted when they are scored
+    bands   the band keys of each document (columns `bands` and `exempt`), for near-duplicates
     grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which items (columns `hit_*`)
 
 An annotator that comes later reads the texts again and tokenizes nothing. Decisions are not kept: a threshold may change without a reading.
@@ -21,10 +22,11 @@ import numpy.typing as npt
 
 from mixtures.filters import BlocklistPin, load_terms
 from mixtures.keys import KEY_SPACE, KeyRange
-from pipeline.annotators import Counted, GramAnnotator, TermAnnotator
+from mixtures.near import NearRule
+from pipeline.annotators import BandAnnotator, Counted, GramAnnotator, TermAnnotator
 from pipeline.records import FolderWriter, is_done
 from pipeline.stage import Plan, Unit
-from pipeline.store import GramRule, Rule, TermRule, TextRule, range_folder
+from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
 
@@ -42,7 +44,7 @@ class Annotator(Protocol):
 
 
 def open_annotators(plan: Plan) -> list[Annotator]:
-    """Open what an ingest plan lists: blocklists [{pin, folder, thresholds}] and benchmarks [file].
+    """Open what an ingest plan lists: blocklists [{pin, folder, thresholds}], benchmarks [file] and near (a rule, or null).
 
     Raises: as `load_terms` and `open_benchmark`, if a file is no longer the pinned one.
     """
@@ -60,6 +62,8 @@ def open_annotators(plan: Plan) -> list[Annotator]:
 
         sets = [open_benchmark(Path(file)) for file in plan["benchmarks"]]
         opened.append(GramAnnotator(ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))))
+    if plan["near"]:
+        opened.append(BandAnnotator(BandRule(NearRule.model_validate(plan["near"]))))
     return opened
 
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.columns import write_column
+from pipeline.near.signatures import signatures
 from pipeline.segments import prefix
-from pipeline.store import GramRule, Rule, TermRule, TextRule
+from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule
 
 if TYPE_CHECKING:
     from pipeline.blocklist import Blocklist
@@ -116,3 +117,25 @@ class GramAnnotator:
         for name, values in (("hit_row", at), ("hit_item", hits[1]), ("hit_found", hits[2])):
             write_column(folder, name, values[mine], prefix(segment))
         return {"hits": len(mine)}
+
+
+class BandAnnotator:
+    """Computes the band keys of a near-duplicate rule."""
+
+    def __init__(self, rule: BandRule) -> None:
+        self._near = rule.near
+        self.rules: tuple[Rule, ...] = (rule,)
+
+    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+        """Note band keys and, in a last column, whether a text is exempt."""
+        made = signatures(texts, self._near)
+        counted.counts.append(np.concatenate([made.bands, made.exempt[:, None].astype(np.uint64)], axis=1))
+
+    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+        """Write the columns."""
+        places = np.zeros(int(max(counted.rows, default=-1)) + 1, np.intp)
+        places[np.frombuffer(counted.rows, np.uint32)] = np.arange(len(counted.rows))
+        found = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *counted.counts])[places[rows]]
+        write_column(folder, "bands", found[:, :-1], prefix(segment))
+        write_column(folder, "exempt", found[:, -1], prefix(segment))
+        return {}

@@ -63,24 +63,26 @@ def check_rows(checks: Sequence[Check]) -> list[list[str]]:
 
 
 _BEFORE, _AFTER = ("where", "empty", "quarantined", "out of key range"), ("excluded", "beyond quota")
+_COPIES = ("duplicates", "near-duplicates")
 
 
 def removal_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of what became of each source's rows, in the order in which it is decided; what occurs nowhere is left out.
 
-    Duplicates are added up over the sources that keep them (the report has each).
+    Duplicates and near-duplicates are added up over the sources that keep them (the report has each).
     """
     counts = {source.name: _joined(audit.removed.get(source.name, {})) for source in audit.sources if not source.copy}
     found = {reason for reasons in counts.values() for reason, count in reasons.items() if count}
-    others = sorted(found - {"rows", "kept", "duplicates", *_BEFORE, *_AFTER})
-    columns = ["rows", *(reason for reason in (*_BEFORE, "duplicates", *others, *_AFTER) if reason in found), "kept"]
+    others = sorted(found - {"rows", "kept", *_COPIES, *_BEFORE, *_AFTER})
+    columns = ["rows", *(reason for reason in (*_BEFORE, *_COPIES, *others, *_AFTER) if reason in found), "kept"]
     return ["source", *columns], [[name, *(f"{reasons.get(column, 0):,}" for column in columns)] for name, reasons in counts.items()]
 
 
 def _joined(counts: Mapping[str, int]) -> dict[str, int]:
     joined: dict[str, int] = {}
     for reason, count in counts.items():
-        column = "duplicates" if reason.startswith("duplicate of ") else reason
+        copies = [column for column in _COPIES if reason.startswith(f"{column[:-1]} of ")]
+        column = copies[0] if copies else reason
         joined[column] = joined.get(column, 0) + count
     return joined
 
@@ -113,6 +115,12 @@ def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
     return columns, [[source, *(f"{counts[name]:,}" for name in names)] for source, counts in figures["sources"].items()]
 
 
+def near_table(near: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of clusters of near-duplicates by size. near: of an `AuditReport`."""
+    sizes = sorted((int(size), count) for size, count in near["sizes"].items())
+    return ["documents in a cluster", "clusters"], [[f"{size:,} to {2 * size - 1:,}", f"{count:,}"] for size, count in sizes]
+
+
 def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mapping[str, Any]] = ()) -> None:
     """Print an audit to stderr. more: checks that were made beside it, such as those of `--against`; filters: figures of `--filter`."""
     checks = [*audit.checks, *more]
@@ -124,6 +132,11 @@ def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mappi
         report.table(FILTER_TITLE, *filter_removal_table(audit.filters, audit.removed, published))
     for figures in filters:
         report.table(f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures))
+    if audit.near:
+        what = f"{audit.near['clustered']:,} of {plural(audit.near['documents'], 'document')}"
+        report.table(f"clusters of near-duplicates: {what} in {audit.near['clusters']:,}", *near_table(audit.near))
+        if audit.near["largest"]:
+            report.say(f"largest clusters: {', '.join(f'{size:,}' for size in audit.near['largest'])} documents")
     report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
     if audit.fit is not None:
         report.fit_table(fit_json(audit.fit))

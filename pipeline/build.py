@@ -1,8 +1,9 @@
-"""A build, on one page: recipe -> ingest -> score -> select -> quotas -> write -> seal.
+"""A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
     ingest   reads what the store lacks (pipeline.intake, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build_sources),
              and notes what filters must know (pipeline.judges, pipeline.annotations)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
+    near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.near.search)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
@@ -35,12 +36,13 @@ from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs import DataFolders
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
+from pipeline.near.search import Found, NearSearch, Trust, band_rule, competes
 from pipeline.quality import open_steps
 from pipeline.records import DONE, check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
-from pipeline.select import Select, inputs_of, select_plan
+from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.stage import Plan
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
@@ -94,6 +96,7 @@ class _Build:
         self.recipe = request.recipe.recipe
         self.judges = Judges(store, request.recipe.filters, request.recipe.benchmarks)
         tokenizer = request.recipe.tokenizer
+        self.bands = band_rule(self.recipe.near) if self.recipe.near else None
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
@@ -106,10 +109,11 @@ class _Build:
         while True:
             self._ingest()
             self._score()
-            plan, eligible = self._select()
+            near = self._near()
+            plan, eligible = self._select(near)
             quotas = self._quotas(eligible)
             if not quotas.wanted:
-                return self._write(plan, eligible, quotas)
+                return self._write(plan, eligible, quotas, near)
             say(f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further")
             raise_ceilings(self.mine, quotas, {name: found.tokens for name, found in eligible.items()})
 
@@ -132,7 +136,8 @@ class _Build:
         """What must be known of the documents of a reading."""
         mine = [source for source in self.mine if source.reading == reading and source.ceiling > source.keys[0]]
         judged = [source.tokenized for source in mine if not source.insert]
-        return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged)
+        searched = [source.keys for source in self.sources if source.reading == reading and competes(self.recipe.near, source)]
+        return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged, self.bands, searched)
 
     def _open_quality(self, readings: set[str]) -> None:
         """Open the quality steps of what is to be read, so that one that cannot be done is refused before the first row."""
@@ -146,7 +151,7 @@ class _Build:
             units += intake.ingest_units(self.store, found, self._needs(name))
         if units:
             self._open_quality({unit["source"] for unit in units})
-            folders = [intake.unit_folders(unit, self.rule, self.judges) for unit in units]
+            folders = [intake.unit_folders(unit, self.rule) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan: Plan = {
                 "definitions": {
@@ -160,6 +165,7 @@ class _Build:
                 },
                 "blocklists": self.judges.blocklists,
                 "benchmarks": self.judges.benchmark_files,
+                "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
                 "units": units,
             }
             if tokenizes and (reason := self._tokenizer().fallback_reason):
@@ -190,15 +196,27 @@ class _Build:
             job.table.seal(folder, job.scored)
         delete_texts(self.judges.scored([group for group, _ in groups]))
 
-    def _select(self) -> tuple[Plan, dict[str, Eligible]]:
+    @property
+    def _documents(self) -> int:
+        """Documents of all ledgers, each once."""
+        return sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
+
+    def _near(self) -> Found | None:
+        """Search for near-duplicates, or find the search done."""
+        if self.recipe.near is None:
+            return None
+        trust, partitions = Trust(self._verify, self.trusted), num_partitions(self._documents)
+        return NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, trust).run()
+
+    def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]
-        documents = sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
         plan = select_plan(
             sources,
             self.judges.rules,
             self.judges.counts,
             self.judges.scores(),
-            documents,
+            self._documents,
+            near=[str(near.drops), near.digest] if near else None,
             decontaminate=self.recipe.decontaminate.action if self.recipe.decontaminate else None,
             shrink=self.recipe.shrinks,
             copies=self.recipe.copies == "approved",
@@ -240,7 +258,7 @@ class _Build:
             for name, insert in self.recipe.insert.items()
         }
 
-    def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas) -> manifests.Manifest:
+    def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas, near: Found | None) -> manifests.Manifest:
         choices = {name: eligible[name].select(quotas.resolved[name]) for name in self.recipe.sources} | self._inserts(eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
@@ -263,7 +281,7 @@ class _Build:
         }
         complete = {source.name: source.complete for source in self.mine}
         found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices, complete)
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found)
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

@@ -122,7 +122,9 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     audit.add_argument(
         "--filter", action="append", default=[], metavar="F", help="judge every document again; fails if any is flagged (may be repeated)"
     )
+    audit.add_argument("--level", choices=("extra-weak", "weak", "strong"), help="published level at which the filters judge")
     audit.add_argument("--rescore", type=_positive, metavar="N", help="score N documents again, alone and in reversed order")
+    audit.add_argument("--store", type=_path, metavar="DIR", help="hold their scores against those that decided, in this store")
     audit.add_argument("--tokenizer", type=_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter)")
     audit.add_argument("--workers", type=_positive, metavar="N", help="processes that judge at a time (the cores)")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -273,7 +275,7 @@ def _audit(options: argparse.Namespace) -> int:
     from pipeline import auditing
     from pipeline.filter_audit import FilterOptions
 
-    chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers)
+    chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
     return auditing.run(options.mix, options.against, full=options.full, as_json=options.json, options=chosen)
 
 

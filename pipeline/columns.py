@@ -32,10 +32,16 @@ DTYPES: dict[str, str] = {
     "after": "<u4",  # documents of the partition that stand before a removed one
     "verdicts": "<u4",  # bit i: filter i removes the document
     "of": "<u4",  # index among the partition's documents of the one that a copy is of
+    "bands": "<u8",  # band keys of a document, as many as the rule has bands, one document behind the other
+    "exempt": "|u1",  # 1: the document is shorter than a shingle
     "band_key": "<u8",  # of a document that is long enough (mixtures.near)
     "band_row": "<u4",  # the document's row in what its keys were made of
+    "source": "<u2",  # index into the plan's list of sources
     "document": "<u8",  # counted over all documents among which near-duplicates are searched
     "linked": "<u8",  # the document at an edge's other end, always a later one
+    "shingle": "<u8",  # distinct shingle hashes of documents, ascending in each
+    "first_shingle": "<u8",  # place of a document's first shingle in that column
+    "num_shingles": "<u4",
     "component": "<u8",  # the first document of the same cluster
     "survivor": ">u8",  # digest of the document that stays instead
     "survivor_source": "<u4",  # place of its source in the recipe

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from mixtures.decontamination import CONTAMINATED
+from mixtures.near_request import EXCLUDED, NEAR
 from mixtures.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.columns import read_column
 from pipeline.records import read_done
@@ -63,8 +64,8 @@ class Eligible:
     """The result of a select stage for one source.
 
     in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
-    duplicates: documents by reason; `duplicate of SOURCE` names the survivor's source. reasons: those of the bits of `verdicts`.
-    filters: how many filters judge it.
+    duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the survivor's source.
+    reasons: those of the bits of `verdicts`. filters: how many filters judge it.
     """
 
     name: str
@@ -232,6 +233,9 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
         for table in tables:
             for other, count in table["duplicates"].items():
                 reason = f"duplicate of {other}"
+                duplicates[reason] = duplicates.get(reason, 0) + count
+            for other, count in table["near"].items():
+                reason = f"{NEAR}{other or EXCLUDED}"
                 duplicates[reason] = duplicates.get(reason, 0) + count
             duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
         judged = name not in inserts

@@ -1,7 +1,7 @@
 """What became of one row of a source, by the eligibility order of a build: the first reason that applies.
 
-    quarantined, where, empty, dropped by a quality step -> out of key range -> excluded, duplicate of a survivor -> contaminated
-    -> filter -> beyond quota -> kept
+    quarantined, where, empty, dropped by a quality step -> out of key range -> excluded, duplicate of a survivor
+    -> near-duplicate -> contaminated -> filter -> beyond quota -> kept
 
 The reasons are those of the manifest's waterfall (`removed`), and every row has the one under which it is counted there.
 """
@@ -20,11 +20,13 @@ import numpy as np
 from mixtures.errors import RecipeError
 from mixtures.filter_request import dose_keys
 from mixtures.keys import KEY_SPACE, digest_columns, order_key
+from mixtures.near_request import EXCLUDED, NEAR
 from pipeline.build_sources import BuildSource
 from pipeline.columns import read_column
 from pipeline.eligible import read_kept
 from pipeline.ingest import QUARANTINE
 from pipeline.mix_store import MixFilter, MixStore
+from pipeline.near.clusters import drop_rows, read_drops
 from pipeline.records import read_done
 from pipeline.row_reading import fate_when_read
 from pipeline.score_table import look_up, read_scores
@@ -141,10 +143,28 @@ class Fates:
             return "out of key range", {"keys": [f"{low:x}", f"{high:x}"]}
         survivor = self._survivor(document)
         if survivor != document:
-            first = self.mix.sources[survivor.number]
-            said = {"source": first.name, "file": self._path(survivor), "row": survivor.row}
-            return ("excluded", {"excluded_by": said}) if first.excluded else (f"duplicate of {first.name}", {"survivor": said})
+            excluded, said = self._stays(survivor)
+            return ("excluded", {"excluded_by": said}) if excluded else (f"duplicate of {said['source']}", {"survivor": said})
+        if not source.insert and (nearest := self._near_survivor(document)):
+            excluded, said = self._stays(nearest)
+            return f"{NEAR}{EXCLUDED if excluded else said['source']}", {"near_copy": said}
         return self._selected(source.name, document)
+
+    def _stays(self, document: LedgerRow) -> tuple[bool, dict[str, Any]]:
+        """Whether a document that stays instead is an excluded recipe's, and where it is."""
+        source = self.mix.sources[document.number]
+        return source.excluded, {"source": source.name, "file": self._path(document), "row": document.row}
+
+    def _near_survivor(self, document: LedgerRow) -> LedgerRow | None:
+        """The near-copy that stays instead of an exact survivor, if one does."""
+        if self.mix.near is None:
+            return None
+        partitions = self.mix.plan["partitions"]
+        dropped = read_drops(self.mix.near.drops, partitions, document.key // (KEY_SPACE // partitions))
+        at = int(drop_rows(dropped, np.array([document.key], np.uint64), digest_columns(document.digest))[0])
+        if at < 0:
+            return None
+        return min(self._rows(int(dropped.survivor_source[at]), _bytes(dropped.survivor[at])), key=_order)
 
     def _survivor(self, document: LedgerRow) -> LedgerRow:
         """The first of the equal documents that compete: by source, then file, then row."""

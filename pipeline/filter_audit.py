@@ -18,6 +18,7 @@ import numpy as np
 
 from mixtures.audit.report import Check, judge, plural, unread
 from mixtures.errors import AuditFailed, RecipeError
+from mixtures.filter_request import Level
 from mixtures.indexed import IndexedTokens
 from pipeline import report
 from pipeline.filters import Filter
@@ -25,6 +26,7 @@ from pipeline.rescan import COUNTS, NEAR_MILLIONTHS, Found, Place, Rescan, Score
 from pipeline.rescan_documents import Pile, bare_pile, mix_pile
 from pipeline.rescan_processes import rescan
 from pipeline.rescoring import Agreement, agreement, rescore
+from pipeline.score_table import stored_scores
 from pipeline.tokenizer_engines import open_engine
 
 NUM_ENCODED = 64  # documents that are encoded again
@@ -33,12 +35,17 @@ MAX_ENCODED_TOKENS = 1 << 18  # of one of these: the reference library takes sec
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """What the command was told. filters: names or files; rescore: documents to score again, None for none; workers: processes."""
+    """What the command was told. filters: names or files; rescore: documents to score again, None for none; workers: processes.
+
+    level: at which the filters judge. store: hold scores against those that its table has.
+    """
 
     filters: tuple[str, ...] = ()
     tokenizer: Path | None = None
     rescore: int | None = None
     workers: int | None = None
+    level: Level | None = None
+    store: Path | None = None
 
     def require_filters(self) -> None:
         """Refuse options that would do nothing.
@@ -46,7 +53,8 @@ class FilterOptions:
         Raises:
             RecipeError: names them.
         """
-        given = {"--tokenizer": self.tokenizer, "--rescore": self.rescore, "--workers": self.workers}
+        given: dict[str, object] = {"--tokenizer": self.tokenizer, "--rescore": self.rescore, "--workers": self.workers}
+        given |= {"--level": self.level, "--store": self.store}
         if idle := [name for name, value in given.items() if value is not None]:
             raise RecipeError(f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or leave this out")
 
@@ -68,7 +76,7 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
     """
     filters = _opened(options)
     pile = mix_pile(mix, options.tokenizer) if mix.is_dir() else bare_pile(mix, options.tokenizer)
-    plan = Rescan(pile, options.filters, tuple(one.identity for one in filters), options.rescore or 0)
+    plan = Rescan(pile, options.filters, tuple(one.identity for one in filters), options.rescore or 0, options.level)
     try:
         pair = pile.open()
         judge_again = ShareJudge(plan, filters, pair)
@@ -81,7 +89,7 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
         audit.checks.append(_filter_check(one, pile, what))
         figures = _figures(one, pile, what)
         if options.rescore is not None:
-            agreements = _rescored(one, what.scored, judge_again)
+            agreements = _rescored(one, what.scored, judge_again, options.store)
             audit.checks.append(_rescore_check(one, what, agreements))
             figures["rescored"] = {name: asdict(held) for name, held in agreements.items()}
         audit.filters.append(figures)
@@ -89,11 +97,13 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
 
 
 def _opened(options: FilterOptions) -> list[Filter]:
-    filters = [Filter.load(name) for name in options.filters]
+    filters = [Filter.load(name, options.level) for name in options.filters]
     names = [one.definition.name for one in filters]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(f"--filter: {', '.join(twice)} is given twice, so its checks could not be told apart; give each name once")
     for one in filters:
+        if options.store is not None and options.rescore is None:
+            raise RecipeError("--store: without --rescore no score is looked up; add --rescore N, or leave it out")
         if options.rescore is not None and one.definition.classifier is None:
             raise RecipeError(f"filter {one.definition.name}: has no classifier, so there is nothing to score again; leave --rescore out")
     return filters
@@ -161,7 +171,7 @@ def _figures(one: Filter, pile: Pile, found: Found) -> dict[str, Any]:
     }
 
 
-def _rescored(one: Filter, scored: Sequence[Scored], reader: ShareJudge) -> dict[str, Agreement]:
+def _rescored(one: Filter, scored: Sequence[Scored], reader: ShareJudge, store: Path | None) -> dict[str, Agreement]:
     pin = one.definition.classifier
     assert pin is not None
     assert one.classifier is not None
@@ -170,6 +180,8 @@ def _rescored(one: Filter, scored: Sequence[Scored], reader: ShareJudge) -> dict
         return reader.texts(np.array([document.start]), np.array([document.end]))[0]
 
     again = rescore(scored, one.classifier, read)
+    if store is not None:
+        again["as stored"] = stored_scores(store, pin.digest, [document.digest for document in scored])
     return {name: agreement(scored, scores, pin.threshold_millionths) for name, scores in again.items()}
 
 
@@ -181,4 +193,5 @@ def _rescore_check(one: Filter, found: Found, agreements: dict[str, Agreement]) 
     )
     figure = f"{told}; {plural(found.near, 'score')} of the mix within {NEAR_MILLIONTHS:,} millionths of the threshold"
     faults = [f"document {document:,} is decided otherwise {name}" for name, held in agreements.items() for document in held.changed]
+    faults += [f"{held.missing:,} documents have no score {name}" for name, held in agreements.items() if held.missing]
     return judge(f"rescore {one.definition.name}", figure, faults)

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import AuditFailed, InputError
+from mixtures.filter_request import Level
 from mixtures.keys import DigestSet, digest_columns, text_digest
 from pipeline import report
 from pipeline.filter_inputs import Dataset, find_dataset
@@ -157,17 +158,18 @@ def run_check(
     split: str = "train",
     tokenizer: Path | None = None,
     store: Path | None = None,
+    level: Level | None = None,
     as_json: bool = False,
 ) -> int:
     """The command: print the counts, return the exit code (0, or 3 above the limit).
 
     Args:
-        store: documents that filters removed there are looked for.
+        level: of the published ones, at which the filter judges. store: documents that filters removed there are looked for.
     """
     from mixtures.recipe import load_source_definition
     from pipeline.removed_documents import removed_digests
 
-    judge = Filter.load(filter_name)
+    judge = Filter.load(filter_name, level)
     removed = removed_digests(store) if store else None
     counter = token_counter(tokenizer) if tokenizer else None
     found = find_dataset(dataset, column=column, source=load_source_definition(source) if source else None, split=split)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.filter_request import Level, at_level
 from mixtures.filters import ClassifierPin, FilterDefinition, LoadedFilter, load_filter, load_terms
 from pipeline.blocklist import Blocklist
 from pipeline.classifiers import Classifier, open_classifier
@@ -65,13 +66,15 @@ class Filter:
         return opened
 
     @classmethod
-    def load(cls, name_or_file: str) -> Filter:
-        """Open a shipped filter by name, or any by file.
+    def load(cls, name_or_file: str, level: Level | None = None) -> Filter:
+        """Open a shipped filter by name, or any by file. level: one of the published ones; None: as its file says.
 
-        Raises: as `load_filter` and `open`.
+        Raises: as `load_filter`, `open` and `at_level`.
         """
         loaded: LoadedFilter = load_filter(name_or_file)
-        return cls.open(loaded.definition, loaded.folder, loaded.where)
+        definition = at_level(loaded, level)
+        opened = cls.open(loaded.definition, loaded.folder, loaded.where)
+        return cls(definition, opened._blocklist, opened.classifier if definition.classifier else None)
 
     @property
     def identity(self) -> str:

@@ -86,7 +86,7 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
     rows = slice(first, last)
     num_tokens, offset, token_file = (np.zeros(last - first, dtype) for dtype in (np.uint32, np.uint64, np.uint32))
     for index, (tokens, low, high, _) in enumerate(segment["tokens"]):
-        here, there = _common_rows(ledger_keys, keys, low, high)
+        here, there = common_rows(ledger_keys, keys, low, high)
         num_tokens[here] = read_column(Path(tokens), "num_tokens", head)[there]
         offset[here] = read_column(Path(tokens), "offset", head)[there]
         token_file[here] = first_token_file + index
@@ -103,7 +103,7 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
     }
 
 
-def _common_rows(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, high: str) -> tuple[slice, slice]:
+def common_rows(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, high: str) -> tuple[slice, slice]:
     """Rows that a folder of the key range [low, high) gives to those of `keys`: counted from the first of `keys`, and of the folder."""
     first, last = row_range(ledger_keys, keys)
     range_first, range_last = row_range(ledger_keys, (int(low, 16), int(high, 16)))
@@ -121,7 +121,7 @@ def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: l
         found = np.zeros(last - first, np.uint32)
         folders = segment["counts"][index] if segment["counts"] else []
         for folder, low, high, _ in folders:
-            here, there = _common_rows(ledger_keys, keys, low, high)
+            here, there = common_rows(ledger_keys, keys, low, high)
             found[here] = read_column(Path(folder), name, head)[there]
         if segment["counts"] and missing_ranges(judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]):
             raise ManifestError(f"{segment['ledger']}: documents that are to be judged have no {name}; delete its group and build again")

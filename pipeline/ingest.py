@@ -38,7 +38,7 @@ QUARANTINE = "quarantine.jsonl"
 
 class Ingest(Stage):
     """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path (null: no unit tokenizes), definition,
-    special_tokens}, blocklists, benchmarks, units.
+    special_tokens}, blocklists, benchmarks, near (rule whose band keys are noted, or null), units.
 
     Unit: source (its reading: the definition under its quality steps), folder (of the group), files [InputFile], ranges [[low, high]] to
     tokenize, annotations [[folders, low, high]], segment_bytes.

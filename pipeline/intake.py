@@ -18,9 +18,9 @@ from mixtures.quality import Quality, reading_name
 from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_files
-from pipeline.judges import Judges
+from pipeline.judges import Judges, merged
 from pipeline.stage import Unit
-from pipeline.store import Group, Store, TokenRule, group_name, range_folder
+from pipeline.store import BandRule, Group, Store, TokenRule, folder_name, group_name, hex_range, range_folder
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those
@@ -115,12 +115,23 @@ def _grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFi
 
 @dataclass(frozen=True)
 class Needs:
-    """What a build must have of a source's documents. tokenized, judged: key ranges; of documents outside of them the ledger is enough."""
+    """What a build must have of a source's documents. tokenized, judged, searched: key ranges; of documents outside of them the ledger is
+    enough. bands: the rule by which those of `searched` have band keys."""
 
     rule: TokenRule
     judges: Judges
     tokenized: Sequence[KeyRange] = ()
     judged: Sequence[KeyRange] = ()
+    bands: BandRule | None = None
+    searched: Sequence[KeyRange] = ()
+
+    def noted(self, group: Group | None) -> list[list[str]]:
+        """What a reading of a group must note beside tokens: [folders of the rule, low, high]. group: None: nothing of it is there yet."""
+        found = self.judges.due(group, self.judged)
+        if bands := self.bands:
+            missing = [part for keys in merged(self.searched) for part in (group.missing(bands, keys) if group else [keys])]
+            found += [[bands.folders, *hex_range(keys)] for keys in missing]
+        return found
 
 
 def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Unit]:
@@ -128,12 +139,12 @@ def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Unit]:
     units = []
     for group, files in found.groups:
         missing = [part for keys in needs.tokenized for part in group.missing(needs.rule, keys)]
-        annotations = needs.judges.due(group, needs.judged)
+        annotations = needs.noted(group)
         if missing or annotations:
             units.append(_unit(found, group.folder, files, missing, annotations, group.record["segment_bytes"]))
     for files in found.new_groups:
         folder = store.source_folder(found.definition, found.quality) / group_name(files)
-        units.append(_unit(found, folder, files, needs.tokenized, needs.judges.due(None, needs.judged), SEGMENT_BYTES))
+        units.append(_unit(found, folder, files, needs.tokenized, needs.noted(None), SEGMENT_BYTES))
     return units
 
 
@@ -155,11 +166,12 @@ def _unit(
     }
 
 
-def unit_folders(unit: Unit, rule: TokenRule, judges: Judges) -> list[Path]:
+def unit_folders(unit: Unit, rule: TokenRule) -> list[Path]:
     """What an ingest unit publishes, or has published before."""
     folder = Path(unit["folder"])
     tokens = [folder / range_folder(rule, (int(low, 16), int(high, 16))) for low, high in unit["ranges"]]
-    return [folder / "ledger", *tokens, *judges.folders(unit)]
+    noted = [folder / folder_name(name, (int(low, 16), int(high, 16))) for name, low, high in unit["annotations"]]
+    return [folder / "ledger", *tokens, *noted]
 
 
 def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:

@@ -21,7 +21,7 @@ from pipeline.filters import Filter
 from pipeline.records import read_done
 from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.stage import Plan
-from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, range_folder, short_key
+from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, short_key
 from pipeline.verdicts import FilterRule
 
 if TYPE_CHECKING:
@@ -123,15 +123,7 @@ class Judges:
             if text in scorer.wants
             for part in scorer.table.missing(text, group.record["digest"], keys)
         ]
-        return [part for keys in _merged(unscored) for part in missing_ranges(keys, waiting)]
-
-    def folders(self, unit: dict[str, Any]) -> list[Path]:
-        """What a unit of an ingest publishes for the filters."""
-        texts = [text for item in self._lists.values() for text in item.texts]
-        every: list[Rule] = [*self._lists, *self._grams, *texts]
-        rules = {rule.folders: rule for rule in every}
-        keys = [(rules[folders], (int(low, 16), int(high, 16))) for folders, low, high in unit["annotations"]]
-        return [Path(unit["folder"]) / range_folder(rule, part) for rule, part in keys]
+        return [part for keys in merged(unscored) for part in missing_ranges(keys, waiting)]
 
     @property
     def counts(self) -> list[str]:
@@ -239,7 +231,7 @@ def _touch(one: KeyRange, two: KeyRange) -> bool:
     return max(one[0], two[0]) < min(one[1], two[1])
 
 
-def _merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+def merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
     """The union of key ranges, as ranges that do not touch."""
     merged: list[KeyRange] = []
     for low, high in sorted(ranges):

@@ -9,7 +9,7 @@ comes from another store than the mix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -23,17 +23,20 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
 from mixtures.manifest import Manifest
+from mixtures.near_request import read_near
 from mixtures.quality import Quality
 from mixtures.source import SourceDefinition
 from pipeline.build_sources import BuildSource
 from pipeline.eligible import Choice, partition_folder, read_eligible
+from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
 from pipeline.judges import counted_folders
+from pipeline.near.search import Found, NearSearch, Trust
 from pipeline.records import check_outputs, is_done
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
-from pipeline.select import Select, inputs_of, select_plan
+from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.stage import Plan, freeze
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
 from pipeline.verdicts import FilterRule
@@ -100,12 +103,37 @@ class MixStore:
             [item.rule for item in self.filters],
             ["terms"] * len(self._filters_by_list) + (["grams"] if self.grams else []),
             [[[str(folder), digest] for folder, digest in found] for found in scores],
-            sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups),
+            self._documents,
+            near=[str(self.near.drops), self.near.digest] if self.near else None,
             decontaminate=recipe["decontaminate"]["action"] if self.grams else None,
             shrink=recipe.get("removed") == "shrink",
             copies=recipe.get("copies") == "approved",
         )
         return {**plan, "folder": str(self.store.folder / "select" / short_key(plan))}
+
+    @property
+    def _documents(self) -> int:
+        return sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
+
+    @cached_property
+    def near(self) -> Found | None:
+        """The mix's search for near-duplicates, made again where the store no longer has it.
+
+        Raises:
+            ManifestError: it would have to read texts again, which a build does.
+        """
+        asked = self.manifest["recipe"].get("near")
+        if asked is None:
+            return None
+        request, trust, partitions = read_near(asked), Trust(_check, set()), num_partitions(self._documents)
+        search = NearSearch(self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), trust)
+        if search.done:
+            return search.found()
+        if request.effective.verify is not None:
+            raise ManifestError(f"{self.store.folder}: the search for near-duplicates of this mix is not there; build the mix again")
+        say(f"{self.store.folder}: the search for near-duplicates of this mix is not there; making it again")
+        with self.store.lock():
+            return search.run()
 
     @cached_property
     def choices(self) -> dict[str, Choice]:
@@ -228,6 +256,11 @@ def read_quality(item: Mapping[str, Any]) -> Quality:
 
 
 _QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
+
+
+def _check(folders: Iterable[Path]) -> None:
+    for folder in sorted(set(folders)):
+        check_outputs(folder)
 
 
 def _keys(item: Mapping[str, Any]) -> KeyRange:

@@ -144,6 +144,16 @@ def _show_resources(resources: Mapping[str, int]) -> None:
         ["disk for the store", report.size(resources["store_bytes"])],
         ["disk for the mix", report.size(resources["mix_bytes"])],
         ["memory for each worker", report.size(resources["worker_bytes"])],
+        *_near_cost(resources),
         ["core-hours", f"{resources['core_seconds'] / 3600:,.1f}"],
     ]
     report.table("estimated cost", ["what", "how much"], cost)
+
+
+def _near_cost(resources: Mapping[str, int]) -> list[list[str]]:
+    if not resources.get("near_documents"):  # not asked for, or of unknown supply
+        return []
+    return [
+        [f"disk for near-duplicates among {resources['near_documents']:,} documents", report.size(resources["near_store_bytes"])],
+        ["memory for their reduction, in one process", report.size(resources["near_reduction_bytes"])],
+    ]

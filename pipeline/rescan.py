@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
+from mixtures.filter_request import Level
 from mixtures.indexed import IndexedTokens
 from mixtures.keys import order_key, text_digest
 from pipeline.filters import NOT_SCORED, Filter, Judgement
@@ -93,12 +94,16 @@ def smallest(scored: Iterable[Scored], number: int) -> list[Scored]:
 
 @dataclass(frozen=True)
 class Rescan:
-    """What to do: judge a pile with filters. names: as the user gave them; identities: of these filters; num_scored: to remember."""
+    """What to do: judge a pile with filters. names: as the user gave them; identities: of these filters; num_scored: to remember.
+
+    level: at which all of them judge.
+    """
 
     pile: Pile
     names: tuple[str, ...]
     identities: tuple[str, ...]
     num_scored: int = 0
+    level: Level | None = None
 
 
 class ShareJudge:
@@ -115,7 +120,7 @@ class ShareJudge:
         self._rescan = rescan
         self._pair = rescan.pile.open() if pair is None else pair
         self._decoder = rescan.pile.decoder()
-        self._filters = [Filter.load(name) for name in rescan.names] if filters is None else filters
+        self._filters = [Filter.load(name, rescan.level) for name in rescan.names] if filters is None else filters
         for name, judge, identity in zip(rescan.names, self._filters, rescan.identities, strict=True):
             if judge.identity != identity:
                 raise ManifestError(f"filter {name}: has changed while the mix was read; audit it again")

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import ManifestError
-from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges, sort_order
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, missing_ranges, order_keys, sort_order
 from pipeline.columns import read_column
 from pipeline.records import is_done, read_done, read_record, write_record
 from pipeline.store import Store, TextRule, short_key
@@ -139,3 +139,18 @@ def look_up(scored: Scored, keys: npt.NDArray[np.uint64], digests: npt.NDArray[n
         at[pending] += 1
         pending = pending[at[pending] < len(scored["order_key"])]
     return found
+
+
+def stored_scores(store: Path, classifier_digest: str, digests: Iterable[bytes]) -> dict[bytes, int]:
+    """Scores that a store has of some documents: {digest: millionths}; documents without a score are left out.
+
+    Raises:
+        RecipeError: it is no store. ManifestError: its scores are damaged.
+    """
+    if not (store / "store.json").is_file():
+        raise RecipeError(f"{store}: no store there; name one with --store DIR")
+    wanted = list(digests)
+    folders = [folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders((0, KEY_SPACE))]
+    columns = digest_columns(b"".join(wanted))
+    found = look_up(read_scores(folders), order_keys(columns), columns).tolist()
+    return {digest: score for digest, score in zip(wanted, found, strict=True) if score >= 0}

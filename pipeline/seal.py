@@ -21,6 +21,7 @@ from blake3 import blake3
 from mixtures import manifest as manifests
 from mixtures.errors import AnnealmixError
 from mixtures.keys import KEY_SPACE
+from mixtures.near_request import NEAR
 from mixtures.order import deviation_bound
 from mixtures.quotas import Quotas, Size
 from mixtures.recipe import LoadedRecipe
@@ -28,6 +29,7 @@ from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
 from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.intake import SourceInputs
+from pipeline.near.search import Found
 from pipeline.quality import PREFIX
 from pipeline.records import file_hash, sync, write_json, write_whole
 from pipeline.write import INDEX, TOKENS, Layout, read_slices
@@ -44,12 +46,14 @@ def describe(
     complete: Mapping[str, bool],
     inputs: dict[str, SourceInputs],
     contamination: dict[str, Any],
+    near: Found | None,
 ) -> manifests.Manifest:
     """The part of a manifest that is known before a byte is written: what was asked, resolved and selected, from which inputs.
 
     Args:
         choices: of each source and insert, in their order. complete: whether its whole key range was looked at.
         contamination: what the evaluation sets found (`pipeline.contamination_report`).
+        near: the search for near-duplicates, if the recipe asks for one.
     """
     strands = [strand for choice in choices.values() for strand in choice.strands]
     figures = {name: removal_figures(choice, complete=complete[name]) for name, choice in choices.items()}
@@ -75,6 +79,7 @@ def describe(
         },
         "contamination": contamination,
         "filters": [_filter(recipe, number, choices, figures, complete) for number in range(len(recipe.filters))],
+        "near": _near(recipe, near, choices) if near else None,
         "excluded": [
             {
                 "recipe": other.recipe.name,
@@ -176,6 +181,18 @@ def _filter(
             for name, figure in mine.items()
         },
     }
+
+
+def _near(recipe: LoadedRecipe, found: Found, choices: Mapping[str, Choice]) -> dict[str, Any]:
+    """The rule, the clusters over whole key ranges, and what gave way in each source."""
+    assert recipe.recipe.near is not None
+    dropped = {
+        name: sum(count for reason, count in choice.eligible.duplicates.items() if reason.startswith(NEAR))
+        for name, choice in choices.items()
+        if name in recipe.recipe.sources
+    }
+    figures = {name: found.clusters[name] for name in ("documents", "clusters", "clustered", "sizes", "largest")}
+    return {**recipe.recipe.near.canonical(recipe.recipe.sources), **figures, "dropped": dropped}
 
 
 def _inputs(found: SourceInputs) -> list[dict[str, Any]]:

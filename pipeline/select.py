@@ -2,7 +2,8 @@
 
 Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same partition: one sort by (key,
 digest, source in recipe order, file, row) puts the survivor first and each further copy behind it. Documents of excluded recipes
-sort before all sources and take their copies with them. What a recipe inserts stands outside: it competes with nothing but itself.
+sort before all sources and take their copies with them. Of the survivors, those that a search for near-duplicates drops give way
+(pipeline.near.search). What a recipe inserts stands outside: it competes with nothing but itself.
 
 Filters judge the survivors (pipeline.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
 
@@ -19,17 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import AnnealmixError
+from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, sort_order
 from pipeline.columns import write_column
 from pipeline.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
 from pipeline.gathering import Arrays, gathered
+from pipeline.near.clusters import drop_rows, read_drops
 from pipeline.records import FolderWriter, is_done, read_done
 from pipeline.score_table import Scored, partition_name, partitions_of, read_scores
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.verdicts import Documents, FilterRule, Verdicts, judge
 
-SELECT_FORMAT = 3
+SELECT_FORMAT = 4
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB
 MAX_PARTITIONS = 64
 
@@ -49,6 +51,7 @@ def select_plan(
     scores: list[list[list[str]]],
     documents: int,
     *,
+    near: list[str] | None,
     decontaminate: str | None,
     shrink: bool,
     copies: bool,
@@ -57,6 +60,7 @@ def select_plan(
 
     Args:
         sources: as `Select` lists them. scores: by filter. documents: of all ledgers, each once.
+        near: folder of the drops of near-duplicates, and the digest of its record.
     """
     return {
         "partitions": num_partitions(documents),
@@ -65,6 +69,7 @@ def select_plan(
         "counts": counts,
         "decontaminate": decontaminate,
         "scores": scores,
+        "near": near,
         "shrink": shrink,
         "copies": copies,
         "in_order": any(rule.placebo for rule in rules),
@@ -73,16 +78,17 @@ def select_plan(
 
 
 def inputs_of(plan: Plan) -> list[Path]:
-    """Folders of the store that a select stage reads: ledgers, tokens, counts, scores."""
+    """Folders of the store that a select stage reads: ledgers, tokens, counts, scores, drops."""
     segments = [segment for source in plan["sources"] for segment in source["segments"]]
     beside = [item[0] for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
     scored = [folder for items in plan["scores"] for folder, _ in items]
-    return [Path(folder) for folder in [*(segment["ledger"] for segment in segments), *beside, *scored]]
+    near = plan["near"][:1] if plan["near"] else []
+    return [Path(folder) for folder in [*(segment["ledger"] for segment in segments), *beside, *scored, *near]]
 
 
 class Select(Stage):
     """Plan: partitions, folder, sources in order of priority (excluded ones first), filters, counts (columns that annotators wrote, those
-    of the blocklists first), decontaminate (null, drop or report), scores, shrink, copies, units.
+    of the blocklists first), decontaminate (null, drop or report), scores, near, shrink, copies, units.
 
     Source: name, excluded (whether it only takes copies away), insert (whether it competes with none), keys [low, high], ceiling (documents
     from there on are not tokenized), segments [{ledger, digest, segment, file_ranks, tokens: [[folder, low, high, digest]], counts: such a
@@ -113,6 +119,7 @@ class _Partition:
         self.rules = [FilterRule.from_json(value) for value in plan["filters"]]
         scored = [index for index, rule in enumerate(self.rules) if rule.above is not None]
         self.scored = {index: _scores_within(plan["scores"][index], keys) for index in scored}
+        self.drops = read_drops(Path(plan["near"][0]), plan["partitions"], number) if plan["near"] else None
         self.debts: dict[str, dict[str, list[int]]] = {}
         if number and any(rule.placebo for rule in self.rules):  # debts run on from one partition to the next
             self.debts = read_done(partition_folder(Path(plan["folder"]), number - 1))["debts"]
@@ -124,20 +131,42 @@ class _Partition:
             arrays = _sorted(gathered(self.sources, self.keys, domain, self.counts))
             first = _first_of_each_document(arrays)
             survivor = arrays["source"][np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))]
+            near = self._near(arrays, first) if 0 in domain else np.full(len(first), -1)
             for number in sorted(domain):
                 if not self.sources[number]["excluded"]:
                     name = self.sources[number]["name"]
-                    tables[name], left = self._write_source(arrays, first, survivor, number)
+                    tables[name], left = self._write_source(arrays, first, survivor, near, number)
                     debts[name] = {str(index): values.tolist() for index, values in left.items()}
         return {"sources": tables, "debts": debts}
 
+    def _near(self, arrays: Arrays, first: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """The source whose near-copy stays instead of each document, -1 where the document stays or is no exact survivor."""
+        near = np.full(len(first), -1, np.int64)
+        if self.drops is None:
+            return near
+        survivors = np.flatnonzero(first)
+        rows = drop_rows(self.drops, arrays["order_key"][survivors], arrays["digest"][survivors])
+        dropped = rows >= 0
+        if int(dropped.sum()) != len(self.drops.order_key):
+            raise ManifestError(
+                f"{self.path}: {len(self.drops.order_key):,} documents give way to near-copies, {int(dropped.sum()):,} of them are there; "
+                "delete the store's folder near/ and build again"
+            )
+        near[survivors[dropped]] = self.drops.survivor_source[rows[dropped]]
+        return near
+
     def _write_source(
-        self, arrays: Arrays, first: npt.NDArray[np.bool_], survivor: npt.NDArray[np.uint16], number: int
+        self,
+        arrays: Arrays,
+        first: npt.NDArray[np.bool_],
+        survivor: npt.NDArray[np.uint16],
+        near: npt.NDArray[np.int64],
+        number: int,
     ) -> tuple[dict[str, Any], dict[int, npt.NDArray[np.int64]]]:
         """Write one source's documents below its ceiling. Returns what they are, and what placebos still owe."""
         source = self.sources[number]
         mine = arrays["source"] == number
-        eligible = mine & first
+        eligible = mine & first & (near < 0)
         ceiling = int(source["ceiling"], 16)
         within = eligible if ceiling >= KEY_SPACE else eligible & (arrays["order_key"] < np.uint64(ceiling))
         found = {name: values[within] for name, values in arrays.items()}
@@ -159,11 +188,22 @@ class _Partition:
                 if count and not self.sources[other]["excluded"]
             },
             "excluded": sum(count for other, count in enumerate(duplicates) if self.sources[other]["excluded"]),
+            "near": self._near_counts(near[mine & (near >= 0)]),
         }
-        out = table["documents"] + table["removed"] + table["untokenized"] + table["excluded"] + sum(table["duplicates"].values())
+        out = table["documents"] + table["removed"] + table["untokenized"] + table["excluded"]
+        out += sum(table["duplicates"].values()) + sum(table["near"].values())
         if table["in_range"] != out:
             raise AnnealmixError(f"{self.path}: {source['name']} does not balance: {table}")
         return table, verdicts.debts
+
+    def _near_counts(self, survivors: npt.NDArray[np.int64]) -> dict[str, int]:
+        """Dropped documents by the source of what stays instead, "" for all excluded ones."""
+        counts: dict[str, int] = {}
+        for other, count in enumerate(np.bincount(survivors, minlength=len(self.sources)).tolist()):
+            if count:
+                name = "" if self.sources[other]["excluded"] else self.sources[other]["name"]
+                counts[name] = counts.get(name, 0) + count
+        return counts
 
     def _judge(self, source: dict[str, Any], found: Arrays, present: npt.NDArray[np.bool_]) -> Verdicts:
         """What filters say. present: documents that are not dropped as contaminated; filters judge no others."""

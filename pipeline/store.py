@@ -5,16 +5,18 @@
     STORE/sources/NAME-KEY/GROUP/tokens-TK-LO-HI/   the tokens of those with LO <= order_key < HI
     STORE/sources/NAME-KEY/GROUP/terms-BK-LO-HI/    how many terms of a blocklist each of them holds
     STORE/sources/NAME-KEY/GROUP/grams-GK-LO-HI/    how many n-grams of evaluation sets each of them holds, and of which items
+    STORE/sources/NAME-KEY/GROUP/bands-RK-LO-HI/    the band keys of each of them, for near-duplicates
     STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
     STORE/scores/CK/                                scores of a classifier, by digest (pipeline.score_table)
+    STORE/near/KEY/                                 near-duplicates among some sources: edges, clusters, drops (pipeline.near.search)
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
 NAME-KEY is keyed by what decides the training texts, quality steps included, TK by what decides their tokens, BK and EK by the
-blocklist, GK by the evaluation sets. A group is a few input files that were read together; its ledger is cut into segments of bounded
-text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of each segment, and so are its
-annotations. Nothing here is changed once it is published; escalated texts alone are deleted, when they are scored. `annealmix store gc`
-deletes what can be made again without reading a source; a build removes only what a stopped task left half-written.
+blocklist, GK by the evaluation sets, RK by what decides signatures. A group is a few input files that were read together; its ledger
+is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of
+each segment, and so are its annotations. Nothing here is changed once it is published; escalated texts alone are deleted, when they are
+scored. `annealmix store gc` deletes what can be made again without tokenizing; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any, Protocol, TextIO
 from mixtures.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
+from mixtures.near import NearRule
 from mixtures.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
@@ -44,6 +47,7 @@ TOKENS_FORMAT = 1
 TERMS_FORMAT = 1
 TEXTS_FORMAT = 1
 GRAMS_FORMAT = 1
+BANDS_FORMAT = 1
 
 
 def hex_range(keys: KeyRange) -> list[str]:
@@ -117,6 +121,18 @@ class GramRule:
 
 
 @dataclass(frozen=True)
+class BandRule:
+    """What decides the band keys of a text: the near-duplicate rule, its threshold aside."""
+
+    near: NearRule
+
+    @property
+    def folders(self) -> str:
+        """Names folders of band keys."""
+        return f"bands-{short_key([self.near.signature_identity(), BANDS_FORMAT])}"
+
+
+@dataclass(frozen=True)
 class ColumnRange:
     """What lies beside a ledger for one key range. digest: of its done-record."""
 
@@ -165,8 +181,13 @@ class Group:
 
 
 def range_folder(rule: Rule, keys: KeyRange) -> str:
-    """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64."""
-    return f"{rule.folders}-{keys[0]:017x}-{keys[1]:017x}"
+    """Name of a rule's folder of a key range."""
+    return folder_name(rule.folders, keys)
+
+
+def folder_name(folders: str, keys: KeyRange) -> str:
+    """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64. folders: see `Rule`."""
+    return f"{folders}-{keys[0]:017x}-{keys[1]:017x}"
 
 
 def group_name(files: Sequence[InputFile]) -> str:
@@ -231,7 +252,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what stopped tasks left half-written; only under the lock, when no task is running."""
-        for folder in ("sources/*/*", "select/*", "scores/*/*"):
+        for folder in ("sources/*/*", "select/*", "scores/*/*", "near/*", "near/*/*"):
             for left in self.folder.glob(f"{folder}/.*.tmp"):
                 shutil.rmtree(left)
         for texts in self.folder.glob("sources/*/*/texts-*"):  # whose deletion was begun

@@ -48,10 +48,10 @@ def show(folder: Path, *, as_json: bool) -> None:
 
 
 def collect(folder: Path, *, as_json: bool) -> None:
-    """Delete what a build can make again without reading a source: selections, plans and logs of stages, and what stopped builds
-    left behind."""
+    """Delete what a build can make again without tokenizing: selections, searches for near-duplicates, plans and logs of stages, and what
+    stopped builds left behind."""
     with Store(folder).lock():
-        gone = [path for name in ("select", "work") for path in sorted((folder / name).glob("*"))]
+        gone = [path for name in ("select", "near", "work") for path in sorted((folder / name).glob("*"))]
         gone += [path for path in (folder / "sources").glob("*/*/.*.tmp") if path.is_dir()]
         beside = [path for kind in ("tokens", "terms", "texts") for path in (folder / "sources").glob(f"*/*/{kind}-*")]
         gone += [path for path in beside if not (path / DONE).exists()]

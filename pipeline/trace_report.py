@@ -52,6 +52,13 @@ def _show_row(row: dict[str, Any]) -> None:
     _show_text(row)
 
 
+_STAYS = {
+    "survivor": "the same text is",
+    "excluded_by": "the same text belongs to an excluded recipe:",
+    "near_copy": "the near-duplicate that stays instead is",
+}
+
+
 def _explained(row: dict[str, Any]) -> list[str]:
     lines = []
     if "why" in row:
@@ -62,7 +69,7 @@ def _explained(row: dict[str, Any]) -> list[str]:
         lines.append(row["missing"])
     if "keys" in row:
         lines.append(f"the source takes order keys from {row['keys'][0]} to below {row['keys'][1]}, in hex")
-    for name, words in (("survivor", "the same text is"), ("excluded_by", "the same text belongs to an excluded recipe:")):
+    for name, words in _STAYS.items():
         if name in row:
             lines.append(f"{words} {row[name]['source']}, {row[name]['file']} row {row[name]['row']}")
     if row["reason"] == "beyond quota":

@@ -9,24 +9,17 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from mixtures.audit.claim_types import MAX_COUNT, Claim, Count, Hash, Key
+from mixtures.audit.near_claim import NearClaim
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.manifest import Manifest
 from mixtures.quotas import Size
 
-MAX_COUNT = 1 << 52  # above any token count, and below where float64 would round a midpoint
-Count = Annotated[int, Field(ge=0, lt=MAX_COUNT)]
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Key = Annotated[str, Field(pattern=r"^(0|[1-9a-f][0-9a-f]{0,16})$")]
 
-
-class _Claim(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-class Layout(_Claim):
+class Layout(Claim):
     """Bytes of the mix: see `manifest.layout`."""
 
     token_dtype: Literal["uint16", "int32"]
@@ -39,7 +32,7 @@ class Layout(_Claim):
         return np.dtype("<u2" if self.token_dtype == "uint16" else "<u4")
 
 
-class TokenizerClaim(_Claim):
+class TokenizerClaim(Claim):
     """The tokenizer that made the ids."""
 
     name: str
@@ -49,7 +42,7 @@ class TokenizerClaim(_Claim):
     special_tokens: Literal["text", "parse"]
 
 
-class CutClaim(_Claim):
+class CutClaim(Claim):
     """The document that ends a source's quota: its index in the source's sequence, tokens kept and tokens it had."""
 
     document: Count
@@ -57,14 +50,14 @@ class CutClaim(_Claim):
     num_tokens: Count
 
 
-class DeviationClaim(_Claim):
+class DeviationClaim(Claim):
     """Largest distance from the source's share at a prefix: proven (not where removals left gaps) and measured, in tokens, rounded up."""
 
     bound_tokens: Count | None
     measured_tokens: Count
 
 
-class SourceClaim(_Claim):
+class SourceClaim(Claim):
     """One strand of the mix: a source, the copies of some of its documents (copy 1), or an insert."""
 
     name: str
@@ -100,7 +93,7 @@ class SourceClaim(_Claim):
         return self.resolved_tokens - self.realised_tokens
 
 
-class RemovedClaim(_Claim):
+class RemovedClaim(Claim):
     """What a filter removed of a source within its quota; first_*: of that, what no earlier filter removes."""
 
     documents: Count
@@ -109,7 +102,7 @@ class RemovedClaim(_Claim):
     first_tokens: Count
 
 
-class BlocklistClaim(_Claim):
+class BlocklistClaim(Claim):
     """The list of a filter."""
 
     sha256: Hash
@@ -117,7 +110,7 @@ class BlocklistClaim(_Claim):
     threshold: Count
 
 
-class ClassifierClaim(_Claim):
+class ClassifierClaim(Claim):
     """The classifier of a filter. threshold: a decimal, as text."""
 
     kind: str
@@ -125,14 +118,14 @@ class ClassifierClaim(_Claim):
     threshold: str
 
 
-class ScoresClaim(_Claim):
+class ScoresClaim(Claim):
     """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.eligible.score_digest`)."""
 
     documents: Count
     blake3: Hash
 
 
-class FilterClaim(_Claim):
+class FilterClaim(Claim):
     """A filter of the mix. removed: by source."""
 
     label: str
@@ -145,7 +138,7 @@ class FilterClaim(_Claim):
     removed: dict[str, RemovedClaim]
 
 
-class HitClaim(_Claim):
+class HitClaim(Claim):
     """An item of an evaluation set that documents hold: at most `found` of its `total` n-grams in one of them."""
 
     item: str
@@ -154,7 +147,7 @@ class HitClaim(_Claim):
     total: Count
 
 
-class SetClaim(_Claim):
+class SetClaim(Claim):
     """An evaluation set, what of it is looked for, and what was found."""
 
     name: str
@@ -165,7 +158,7 @@ class SetClaim(_Claim):
     hits: list[HitClaim]
 
 
-class ContaminationClaim(_Claim):
+class ContaminationClaim(Claim):
     """What evaluation sets found. documents: contaminated ones by source."""
 
     action: Literal["drop", "report"]
@@ -173,7 +166,7 @@ class ContaminationClaim(_Claim):
     documents: dict[str, Count]
 
 
-class ExcludedClaim(_Claim):
+class ExcludedClaim(Claim):
     """A source of another recipe whose documents were not taken."""
 
     recipe: str
@@ -187,13 +180,13 @@ class ExcludedClaim(_Claim):
         return min(int(self.keys[0], 16), KEY_SPACE), min(int(self.keys[1], 16), KEY_SPACE)
 
 
-class InputClaim(_Claim):
+class InputClaim(Claim):
     """A file that was read."""
 
     path: str
 
 
-class HashClaims(_Claim):
+class HashClaims(Claim):
     """BLAKE3 of the chunks, the .idx and the tables' parts, and the roots over them."""
 
     chunks: list[Hash]
@@ -205,7 +198,7 @@ class HashClaims(_Claim):
     provenance: Hash
 
 
-class SizeClaim(_Claim):
+class SizeClaim(Claim):
     """How large the build was asked to be: nothing, a share of the recipe, or a number of tokens."""
 
     scale: Annotated[str, Field(pattern=r"^[0-9]{1,18}(/0*[1-9][0-9]{0,17})?$")] | None = None
@@ -218,7 +211,7 @@ class SizeClaim(_Claim):
         return Size(scale, None if self.tokens is None else int(self.tokens))
 
 
-class PublishedSource(_Claim):
+class PublishedSource(Claim):
     """What is published of a source."""
 
     documents: Count | None = None
@@ -228,7 +221,7 @@ class PublishedSource(_Claim):
     copied_percent: str | None = None
 
 
-class PublishedClaims(_Claim):
+class PublishedClaims(Claim):
     """What is published of the mix."""
 
     documents: Count | None = None
@@ -238,7 +231,7 @@ class PublishedClaims(_Claim):
     sources: dict[str, PublishedSource] = Field(default_factory=dict)
 
 
-class Claims(_Claim):
+class Claims(Claim):
     """All of a manifest that the audit reads."""
 
     name: str
@@ -254,6 +247,7 @@ class Claims(_Claim):
     removed: dict[str, dict[str, Count]]
     contamination: ContaminationClaim | dict[str, str]
     filters: Annotated[list[FilterClaim], Field(max_length=16)]
+    near: NearClaim | None
     excluded: list[ExcludedClaim]
     published: PublishedClaims
     inputs: dict[str, list[InputClaim]]

@@ -17,6 +17,7 @@ from mixtures.audit.copies import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path
 from mixtures.audit.filters import check_filters
 from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.near import check_near, has_near
 from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
@@ -36,7 +37,7 @@ def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None
 
     Args:
         folder: of a finished mix.
-        full: also compare the tokens of every repeated document with those of its first epoch.
+        full: also compare the tokens of every repeated document with those of its first epoch, and tell the clusters of near-duplicates.
         progress: called with (bytes read, bytes of the .bin), from several threads but never from two at once.
 
     Memory: 8 bytes a document, 20 more a document of sources that are repeated, one part's columns, 8 MiB a core.
@@ -77,6 +78,7 @@ class _MixAudit:
         checks += [check_filters(self.claims)] if self.claims.filters else []
         if isinstance(self.claims.contamination, ContaminationClaim):
             checks.append(check_contamination(self.claims, self.claims.contamination))
+        checks += [check_near(self.claims)] if has_near(self.claims) else []
         return AuditReport(
             path=str(self.folder),
             name=self.claims.name,
@@ -88,6 +90,7 @@ class _MixAudit:
             sources=tuple(self._sources(quotas, bound)),
             removed={name: dict(counts) for name, counts in self.claims.removed.items()},
             filters=tuple(item.model_dump() for item in self.claims.filters),
+            near=self.claims.near.model_dump() if self.claims.near and self.full else {},
             published=self.claims.published.model_dump(exclude={"sources"}, exclude_none=True),
             fit=fit_of(self.claims, quotas.total_tokens),
         )

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mixtures.audit.claims import Claims, SourceClaim
 from mixtures.audit.report import Check, judge, plural, unread
 from mixtures.errors import AnnealmixError
+from mixtures.near_request import read_near
 from mixtures.quotas import Supply, asked_quotas
 from mixtures.recipe_model import Recipe, SourceRequest
 
@@ -46,6 +47,9 @@ def read_recipe(claims: Claims) -> Recipe:
         item["name"]: {"use": item["definition"]["name"], "times": item["times"], "on_top": item["on_top"]}
         for item in canonical.get("insert", [])
     }
+    if near := canonical.get("near"):
+        given["near"] = read_near(near).model_dump(exclude_none=True, mode="json")
+        given["exclude"] = ["any"] if canonical["exclude"] else []
     return Recipe.model_validate(given)
 
 

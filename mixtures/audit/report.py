@@ -53,7 +53,7 @@ class SourceFigures:
 @dataclass(frozen=True)
 class AuditReport:
     """The result of an audit. identity is empty for a pair without a manifest; removed: rows of each source by what became of them;
-    filters: what each is and removed, as the manifest says.
+    filters: what each is and removed, as the manifest says; near: so, of near-duplicates, in a full audit.
     """
 
     path: str
@@ -66,6 +66,7 @@ class AuditReport:
     sources: tuple[SourceFigures, ...] = ()
     removed: dict[str, dict[str, int]] = field(default_factory=dict)
     filters: tuple[dict[str, Any], ...] = ()
+    near: dict[str, Any] = field(default_factory=dict)
     published: dict[str, Any] = field(default_factory=dict)
     fit: TrainerFit | None = None
 

@@ -25,6 +25,7 @@ from pipeline.near.spill import part, publish, publish_partitions, read_publishe
 U64 = npt.NDArray[np.uint64]
 BYTES_A_DOCUMENT = 13  # a parent 4, a mark 1, and in the result, if it is not alone, 8
 BYTES_A_DOCUMENT_ABOVE = 25  # above 2^32 documents
+LARGEST = 10  # clusters whose sizes are told
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,20 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
 
 
 def write_clusters(folder: Path, found: Clusters, documents: int) -> None:
-    """Publish the clusters among so many documents."""
-    publish(folder, {"document": found.documents, "component": found.components}, {"documents": documents})
+    """Publish the clusters among so many documents, with figures of them in the record (`summary`)."""
+    publish(folder, {"document": found.documents, "component": found.components}, {"documents": documents, **summary(found)})
+
+
+def summary(found: Clusters) -> dict[str, Any]:
+    """clusters, clustered: how many, and documents in them. sizes: {power of two: clusters of that size to below the next}. largest."""
+    _, sizes = found.sizes()
+    counts = np.bincount(np.frexp(sizes)[1], minlength=1)  # frexp: exact below 2^53
+    return {
+        "clusters": len(sizes),
+        "clustered": len(found.documents),
+        "sizes": {str(1 << (exponent - 1)): int(count) for exponent, count in enumerate(counts.tolist()) if count},
+        "largest": sizes[:LARGEST].tolist(),
+    }
 
 
 def read_clusters(folder: Path) -> Clusters:

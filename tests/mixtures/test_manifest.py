@@ -35,7 +35,7 @@ PLAIN: dict[str, Any] = {
     "format": manifests.MANIFEST_FORMAT, "name": "mix \u00e9", "recipe": {"name": "mix"}, "recipe_digest": "00",
     "size": {}, "tokenizer": {},
     "layout": {"slice_tokens": 8}, "total_tokens": 5, "total_documents": 2,
-    "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "contamination": {}, "filters": [], "excluded": [],
+    "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "contamination": {}, "filters": [], "near": None, "excluded": [],
     "published": {}, "revisions": {}, "inputs": {}, "hashes": HASHES,
 }  # fmt: skip
 SEALED = manifests.sealed(PLAIN)

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.audit import audit_mix
-from mixtures.errors import SupplyError
+from mixtures.errors import ManifestError, SupplyError
 from mixtures.manifest import Manifest
+from mixtures.shipped import SHIPPED
 from pipeline import select
+from pipeline.filter_audit import FilterOptions, audit_filters
 from tests.pipeline.corpus import Document, make, nfc, prose, read_mix, sharded, write_files, write_recipe
 from tests.pipeline.planted import (
     HARMLESS,
@@ -286,3 +288,22 @@ def test_a_source_that_is_flagged_whole_leaves_nothing_under_shrink_and_fails_un
         make(refilled, tmp_path, tmp_path / "data", "refilled", filters=tmp_path / "filters")
         assert {document.source for document in read_mix(tmp_path / "refilled")} == {"good"}
         assert [check.figure for check in audit_mix(tmp_path / "refilled").failures] == []
+
+
+def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work):
+    case: Case = {"quotas": dict.fromkeys(TEXTS), "filters": [{"use": TOY, "level": "weak"}]}
+    built(work, case, "proven")
+    toy = (str(work / "filters" / TOY / "filter.yaml"),)
+    tokenizer = SHIPPED / "sample" / "tokenizer.json"
+    weak = audit_filters(work / "proven", FilterOptions(toy, tokenizer, 5, 1, "weak", work / "store"))
+    strong = audit_filters(work / "proven", FilterOptions(toy, tokenizer, None, 1, "strong"))
+    assert all(check.ok for check in weak.checks)
+    held = weak.filters[0]["rescored"]["as stored"]
+    assert (held["documents"], held["identical"], held["missing"]) == (5, 5, 0)
+    assert [check.name for check in strong.checks if not check.ok] == [f"filter {TOY}"]
+    forget = next((work / "store").glob("scores/*/*/p*/score"))
+    content = forget.read_bytes()
+    forget.write_bytes(content[:-4])
+    with pytest.raises(ManifestError, match="score"):
+        audit_filters(work / "proven", FilterOptions(toy, tokenizer, 5, 1, "weak", work / "store"))
+    forget.write_bytes(content)

@@ -22,10 +22,12 @@ from mixtures.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
 from pipeline.annotators import TEXTS as ESCALATED
 from pipeline.columns import DTYPES
+from pipeline.near.search import NEAR_FORMAT
 from pipeline.score import CELLS
 from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.select import SELECT_FORMAT
 from pipeline.store import (
+    BANDS_FORMAT,
     GRAMS_FORMAT,
     LEDGER_FORMAT,
     STORE_FORMAT,
@@ -47,6 +49,8 @@ FORMATS = (
     TERMS_FORMAT,
     TEXTS_FORMAT,
     GRAMS_FORMAT,
+    BANDS_FORMAT,
+    NEAR_FORMAT,
     SCORES_FORMAT,
     SELECT_FORMAT,
     WRITE_FORMAT,
@@ -59,6 +63,8 @@ RAISE = {
     "terms": "TERMS_FORMAT of pipeline/store.py",
     "texts": "TEXTS_FORMAT of pipeline/store.py",
     "grams": "GRAMS_FORMAT of pipeline/store.py",
+    "bands": "BANDS_FORMAT of pipeline/store.py",
+    "near": "NEAR_FORMAT of pipeline/near/search.py",
     "scores": "SCORES_FORMAT of pipeline/score_table.py",
     "select": "SELECT_FORMAT of pipeline/select.py",
     "write": "WRITE_FORMAT of pipeline/write.py",
@@ -71,7 +77,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (1, 1, 1, 1, 1, 1, 1, 3, 2, 3): {
+    (1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 2, 4): {
         "store/store.json": "53808f18d0c9383a",
         "ledger/folder": "a-54dc0006897844a1",
         "tokens/folder": "tokens-3041c03d5a9169c7-00000000000000000-10000000000000000",
@@ -110,8 +116,8 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "debts(a b) digest outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 "
             "bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) "
             "b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 "
-            "bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest "
-            "removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens longest removed tokens "
+            "bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near "
+            "removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens "
             "untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
@@ -127,11 +133,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "write/provenance": "494b13fdfd4906c0",
         "manifest/fields": (
             "contamination digest eod_tokens excluded filters format hashes(bin chunks documents documents_parts idx provenance "
-            "provenance_parts) identity layout(chunk_tokens slice_tokens token_dtype) name published recipe_digest removed(a(beyond "
-            "quota duplicate of a empty kept out of key range quarantined rows where) b(beyond quota duplicate of a empty kept out "
-            "of key range quarantined rows where)) revisions size sources(asked_tokens copy cut definition deviation(bound_tokens "
-            "measured_tokens) documents epochs insert keys licence longest_tokens name non_commercial realised_tokens refilled(b) "
-            "resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) total_documents total_tokens"
+            "provenance_parts) identity layout(chunk_tokens slice_tokens token_dtype) name near published recipe_digest "
+            "removed(a(beyond quota duplicate of a empty kept out of key range quarantined rows where) b(beyond quota duplicate of a "
+            "empty kept out of key range quarantined rows where)) revisions size sources(asked_tokens copy cut definition "
+            "deviation(bound_tokens measured_tokens) documents epochs insert keys licence longest_tokens name non_commercial "
+            "realised_tokens refilled(b) resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) total_documents "
+            "total_tokens"
         ),
         "manifest/input": "path sha256 size",
         "manifest/identity": "b4dcb5e036aed3f9",
@@ -183,14 +190,71 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
             "b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
             "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes)) "
-            "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest removed tokens untokenized) b(copies "
-            "documents duplicates(a) excluded in_range kept_tokens longest removed tokens untokenized))"
+            "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens untokenized) "
+            "b(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens untokenized))"
         ),
         "manifest/filters": (
             "blocklist(mode sha256 threshold) classifier fraction identity label placebo removed(a(documents first_documents "
             "first_tokens tokens) b(documents first_documents first_tokens tokens)) scores"
         ),
         "manifest/filtered": "87f52553770c31a4",
+        "bands/folder": "bands-b96cb45a316f7995-00000000000000000-10000000000000000",
+        "bands/0000.bands": "a997f6b20b41647e",
+        "bands/0000.exempt": "cdc96eca844d7912",
+        "bands/done.json": "digest ledger outputs(0000.bands(blake3 bytes) 0000.exempt(blake3 bytes)) segments(documents first_row)",
+        "near/documents /digest": "7f8c653bf9810954",
+        "near/documents /ledger_row": "e17a0eb7e7cedabd",
+        "near/documents /order_key": "5d3d0bf60c128d42",
+        "near/documents /segment": "47d399a77543abfd",
+        "near/documents /source": "4e0b14da461ba017",
+        "near/documents /done.json": (
+            "digest documents outputs(digest(blake3 bytes) ledger_row(blake3 bytes) order_key(blake3 bytes) segment(blake3 bytes) "
+            "source(blake3 bytes))"
+        ),
+        "near/bands /0000.band_key": "3374bfd703ffc185",
+        "near/bands /0000.band_row": "cbd9f3a90f6aa665",
+        "near/bands /done.json": "digest documents exempt outputs(0000.band_key(blake3 bytes) 0000.band_row(blake3 bytes)) partitions rule",
+        "near/edges /document": "308ddd3ef063d7e5",
+        "near/edges /linked": "1f2ed821762f59c8",
+        "near/edges /done.json": "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))",
+        "near/verified /document": "ba4af9ebc5d666fd",
+        "near/verified /linked": "5b28c6a1eb72ad11",
+        "near/verified /done.json": "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))",
+        "near/candidates /0000.document": "53276490d3ba86d2",
+        "near/candidates /0000.ledger_row": "0298bfd37e5ab229",
+        "near/candidates /0001.document": "c7470a2e0dd518a9",
+        "near/candidates /0001.ledger_row": "b385b9ffa3092ec5",
+        "near/candidates /done.json": (
+            "digest documents outputs(0000.document(blake3 bytes) 0000.ledger_row(blake3 bytes) 0001.document(blake3 bytes) "
+            "0001.ledger_row(blake3 bytes)) segments"
+        ),
+        "near/clusters /component": "ecb2cbf194c355f4",
+        "near/clusters /document": "e74baa8795c95058",
+        "near/clusters /done.json": (
+            "clustered clusters digest documents largest outputs(component(blake3 bytes) document(blake3 bytes)) sizes(2)"
+        ),
+        "near/drops /0000.digest": "508707566db27aa9",
+        "near/drops /0000.order_key": "0c8f38b53fb449e9",
+        "near/drops /0000.survivor": "6ff7649fa76f7534",
+        "near/drops /0000.survivor_source": "71e0a99173564931",
+        "near/drops /done.json": (
+            "digest documents outputs(0000.digest(blake3 bytes) 0000.order_key(blake3 bytes) 0000.survivor(blake3 bytes) "
+            "0000.survivor_source(blake3 bytes)) partitions"
+        ),
+        "near/shingles /document": "53276490d3ba86d2",
+        "near/shingles /first_shingle": "6dcf40ff37dac005",
+        "near/shingles /num_shingles": "d3efc786ab6208dd",
+        "near/shingles /shingle": "c0a4d1ca7f3d9ff8",
+        "near/shingles /done.json": (
+            "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes) num_shingles(blake3 bytes) shingle(blake3 "
+            "bytes))"
+        ),
+        "near/folders": "bands candidates clusters documents drops edges shingles verified",
+        "near/shingles": "a",
+        "manifest/near": (
+            "clustered clusters documents dropped(a b) excluded identity largest rule(bands rows shingle unit) sizes sources verify "
+            "2 c6fc692ad0cfe2f8"
+        ),
     }
 }
 
@@ -215,7 +279,8 @@ def made() -> dict[str, str]:
         recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), max_quarantined="0.5")
         manifest = make(recipe, folder, folder / "data", chunk_bytes=128, slice_chunks=1)
         found = {**_store(folder / "store"), **_slices(slices), **_mix(folder / "out", manifest)}
-        return {**found, **_filtered(folder, {name: {**source, "use": f"{name}.yaml"} for name, source in sources.items()})}
+        used = {name: {**source, "use": f"{name}.yaml"} for name, source in sources.items()}
+        return {**found, **_filtered(folder, used), **_near(folder)}
 
 
 def _store(store: Path) -> dict[str, str]:
@@ -258,6 +323,28 @@ def _filtered(folder: Path, sources: dict[str, Any]) -> dict[str, str]:
         **{f"select/filtered {name}": value for name, value in _folder("", partition).items()},
         "manifest/filters": _names(manifest["filters"]),
         "manifest/filtered": manifest["identity"][:16],
+    }
+
+
+def _near(folder: Path) -> dict[str, str]:
+    """What a search for near-duplicates adds: band keys, and the folders of its stages."""
+    near = {"rule": {"unit": "words", "shingle": 1, "bands": 3, "rows": 1}, "verify": "0.1"}
+    sources = {name: {"all": "true"} for name in TEXTS}
+    recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), "near", max_quarantined="0.5", near=near)
+    manifest = make(recipe, folder, folder / "data", out="near", chunk_bytes=128, slice_chunks=1)
+    (bands,) = (folder / "store").glob("sources/a-*/*/bands-*")
+    (search,) = (folder / "store" / "near").iterdir()
+    (shingles, *_) = sorted(search.glob("shingles/*"))
+    parts = {name: search / name / "p0000" for name in ("documents", "bands", "edges", "verified")}
+    parts |= {name: search / name for name in ("candidates", "clusters", "drops")} | {"shingles": shingles}
+    found = {f"near/{kind} {name}": value for kind, path in parts.items() for name, value in _folder("", path).items()}
+    return {
+        "bands/folder": bands.name,
+        **_folder("bands", bands),
+        **found,
+        "near/folders": " ".join(sorted(path.name for path in search.iterdir())),
+        "near/shingles": shingles.name.split("-")[0],
+        "manifest/near": f"{_names({**manifest['near'], 'sizes': 0})} {manifest['near']['clusters']} {manifest['identity'][:16]}",
     }
 
 

@@ -35,15 +35,16 @@ B[20:60:9] = [f"{at} {ITEM} and some more {' '.join(TERMS)}" for at in range(len
 ROWS: dict[str, list[Any]] = {
     "a": [*A, A[3], A[3], "", "x", B[9]],
     "b": [*B, A[5], B[7], "", 17, b"{broken", C[0], B[9]],
-    "c": [*C, A[5], A[6], B[8], "", "x", None],
+    "c": [*C, A[5], A[6], B[8], "", "x", None, *(f"{text} and more" for text in (*B[10:16], *C[:4]))],
     "extra": [B[0], "an insert of its own", B[0]],
-    "taken": [A[0], B[1], B[3], C[2], "only in the excluded one"],
+    "taken": [A[0], B[1], B[3], C[2], "only in the excluded one", *(f"{text} and less" for text in B[30:36])],
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "a": {"tokens": 700, "shortfall": {"repeat": 9}},
     "b": {"tokens": 1500, "keys": [0, 0.9]},
     "c": {"tokens": 300},
 }
+LOOSE = {"unit": "words", "shingle": 3, "bands": 6, "rows": 2}
 LIST, TOY = {"filters": ["list"]}, {"filters": ["toy"]}
 CASES: dict[str, dict[str, Any]] = {
     "unfiltered": {},
@@ -59,6 +60,8 @@ CASES: dict[str, dict[str, Any]] = {
     "contaminated": {**TOY, "removed": "shrink", "copies": "approved", "decontaminate": {"sets": ["bench.yaml"]}},
     "reported": {"decontaminate": {"sets": ["bench.yaml"], "action": "report"}},
     "quality": {"quality": [{"length": {"min_chars": 60}}]},
+    "near": {**LIST, "near": {"rule": LOOSE, "excluded": "true"}},
+    "near in some sources": {"near": {"rule": LOOSE, "verify": "0.1", "sources": ["b", "c"]}},
 }
 
 
@@ -169,7 +172,7 @@ def test_the_corpus_has_every_reason(work):
     reasons = {reason for found in waterfalls for reason, count in found.items() if count}
     assert reasons >= {"where", "empty", "quarantined", "out of key range", "excluded", "duplicate of a", "duplicate of b"}
     assert reasons >= {"filter list", "filter toy", "filter list x 0.5", "filter placebo of list", "beyond quota", "kept"}
-    assert "contaminated" in reasons
+    assert reasons >= {"contaminated", "near-duplicate of b", "near-duplicate of an excluded recipe"}
     assert any(reason.startswith("quality length") for reason in reasons)
 
 
@@ -246,7 +249,7 @@ def test_a_digest_that_is_not_in_the_mix_is_explained_by_the_store(work):
     assert int(last, 16) < order_key(bytes.fromhex(digest))
 
 
-@pytest.mark.parametrize("case", ["toy shrink copies", "placebo"])
+@pytest.mark.parametrize("case", ["toy shrink copies", "placebo", "near"])
 def test_what_the_store_has_forgotten_is_made_again(work, case, tmp_path):
     out = built(work, case)
     manifest = manifests.load(out)

@@ -1,0 +1,193 @@
+"""A search for near-duplicates in a build: its plan, its stages in order, and what select and the manifest need of it.
+
+Results lie in STORE/near/KEY. KEY hashes what decides them: the rule, and of each source its key range, its ledgers and its band keys. So
+ceilings, quotas, filters and sizes share a search, and every folder is made once; each build verifies what an earlier one left there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mixtures.near_request import NearRequest
+from mixtures.quality import canonical_quality
+from pipeline.build_sources import BuildSource
+from pipeline.executors.local import LocalExecutor
+from pipeline.intake import SourceInputs
+from pipeline.near.clusters import check_memory
+from pipeline.near.competing import ledger_documents
+from pipeline.near.edges import num_partitions
+from pipeline.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify, parts
+from pipeline.records import is_done, read_done
+from pipeline.report import plural, progress, say
+from pipeline.stage import Plan, Stage, Unit
+from pipeline.store import BandRule, Store, hex_range, short_key
+
+NEAR_FORMAT = 1
+PARTITION_DOCUMENTS = 2_000_000  # competing documents of a unit, whose band keys are in memory some times over while they are spilled
+SORT_BYTES = 1 << 30  # memory in which the band keys of a partition are sorted
+MAX_PARTITIONS = 4096
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finished search. drops: folder of the drops, and the digest of its record; clusters: the record of the clusters."""
+
+    drops: Path
+    digest: str
+    clusters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What a build thinks of folders. verify: hashes those that an earlier build left; done: those that need no hashing any more."""
+
+    verify: Callable[[Iterable[Path]], None]
+    done: set[Path]
+
+
+def band_rule(near: NearRequest) -> BandRule:
+    """The rule of the band keys that a recipe needs, whatever its threshold."""
+    return BandRule(near.rule.model_copy(update={"verify": None}))
+
+
+def competes(near: NearRequest | None, source: BuildSource) -> bool:
+    """Whether near-duplicates are searched among a source's documents."""
+    if near is None or source.insert:
+        return False
+    return near.excluded if source.excluded else near.competes(source.name)
+
+
+def plan_sources(near: NearRequest, sources: Sequence[BuildSource], inputs: Mapping[str, SourceInputs]) -> list[dict[str, Any]]:
+    """Sources as the stages read them: competes, keys, segments [{ledger, digest, segment, bands: [[folder, low, high, digest]]}].
+
+    Args:
+        sources: in order of priority; inserts, which are the last of them and compete with nothing, are left out.
+    """
+    planned, bands = [], band_rule(near)
+    for source in sources:
+        if source.insert:
+            continue
+        segments, taking_part = [], competes(near, source)
+        for group, _ in inputs[source.reading].groups:
+            ranges = [item for item in group.ranges(bands) if item.keys[0] < source.keys[1] and item.keys[1] > source.keys[0]]
+            folders = [[str(item.folder), *hex_range(item.keys), item.digest] for item in ranges] if taking_part else []
+            ledger = {"ledger": str(group.ledger), "digest": group.record["digest"], "bands": folders}
+            segments += [{**ledger, "segment": number} for number in range(len(group.segment_rows))]
+        planned.append({"competes": taking_part, "keys": hex_range(source.keys), "segments": segments})
+    return planned
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class NearSearch:
+    """One search.
+
+    Args:
+        sources: all of the build, in order of priority. partitions: of the select stage.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        near: NearRequest,
+        sources: Sequence[BuildSource],
+        inputs: Mapping[str, SourceInputs],
+        partitions: int,
+        executor: LocalExecutor,
+        trust: Trust,
+    ) -> None:
+        """Plan it.
+
+        Raises:
+            RecipeError: it needs more memory than there is. ManifestError: a record of the store is damaged.
+        """
+        self._rule, self._inputs, self._executor, self._trust = near.effective, inputs, executor, trust
+        planned = plan_sources(near, sources, inputs)
+        decides = {"rule": self._rule.identity(), "sources": planned, "partitions": partitions, "format": NEAR_FORMAT}
+        self._key = short_key(decides)
+        self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
+        documents, memory = ledger_documents(planned), machine_memory()
+        check_memory(documents, memory)
+        key_partitions = 1
+        while key_partitions < MAX_PARTITIONS and documents > key_partitions * PARTITION_DOCUMENTS:
+            key_partitions *= 2
+        self._plan: Plan = {
+            "folder": str(self.folder),
+            "rule": self._rule.model_dump(mode="json", exclude_none=True),
+            "sources": planned,
+            "key_partitions": key_partitions,
+            "band_partitions": num_partitions(documents, self._rule, SORT_BYTES),
+            "partitions": partitions,
+            "memory_bytes": memory,
+            "definitions": {name: found.definition.model_dump(mode="json") for name, found in inputs.items()},
+            "quality": {name: canonical_quality(found.quality) for name, found in inputs.items()},
+        }
+
+    def run(self) -> Found:
+        """Do what is not done yet.
+
+        Raises:
+            ManifestError: a folder is missing, damaged or truncated. InputError: texts that must be read again have changed.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        segments = [segment for source in self._plan["sources"] for segment in source["segments"]]
+        beside = [folder for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"]))]
+        self._trust.verify(map(Path, beside))
+        keys, bands = self._plan["key_partitions"], self._plan["band_partitions"]
+        spilled = zip(parts(self.folder, "documents", keys), parts(self.folder, "bands", keys), strict=True)
+        self._do(Spill, [({"partition": number}, [*folders]) for number, folders in enumerate(spilled)])
+        self._do(Link, [({"partition": number}, [folder]) for number, folder in enumerate(parts(self.folder, "edges", bands))])
+        if self._rule.verify is not None:
+            self._do(Candidates, [({}, [self.folder / "candidates"])])
+            units = [(unit, [self.folder / "shingles" / unit["group"]]) for unit in self._shingle_units()]
+            self._do(Shingle, units)
+            self._plan["shingles"] = [str(folder) for _, (folder,) in units]
+            self._do(Verify, [({"partition": number}, [folder]) for number, folder in enumerate(parts(self.folder, "verified", bands))])
+        self._do(Reduce, [({}, [self.folder / "clusters", self.folder / "drops"])])
+        return self.found()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return is_done(self.folder / "clusters") and is_done(self.folder / "drops")
+
+    def found(self) -> Found:
+        """What a search that is done has found."""
+        return Found(self.folder / "drops", read_done(self.folder / "drops")["digest"], read_done(self.folder / "clusters"))
+
+    def _do(self, stage: type[Stage], units: list[tuple[Unit, list[Path]]]) -> None:
+        self._trust.verify(folder for _, folders in units for folder in folders if is_done(folder))
+        todo = [(unit, folders) for unit, folders in units if not all(map(is_done, folders))]
+        if stage is Shingle and todo:
+            say(f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for verification")
+        with progress(stage.name, len(todo), lambda: sum(all(map(is_done, folders)) for _, folders in todo)):
+            plan = {**self._plan, "units": [unit for unit, _ in todo]}
+            self._executor.execute(stage, plan, self._work / f"{stage.name}-{self._key}")
+        self._trust.done.update(folder for _, folders in units for folder in folders)
+
+    def _shingle_units(self) -> list[Unit]:
+        """Units of the groups that hold candidates."""
+        wanted = set(read_done(self.folder / "candidates")["segments"])
+        segments: dict[str, list[list[int]]] = {}
+        for number, segment in enumerate(segment for source in self._plan["sources"] for segment in source["segments"]):
+            if number in wanted:
+                segments.setdefault(segment["ledger"], []).append([number, segment["segment"]])
+        return [
+            {
+                "group": f"{group.folder.parent.name}-{group.folder.name}",
+                "reading": reading,
+                "ledger": str(group.ledger),
+                "files": [asdict(file) for file in files],
+                "segments": segments[str(group.ledger)],
+            }
+            for reading, found in self._inputs.items()
+            for group, files in found.groups
+            if str(group.ledger) in segments
+        ]

@@ -1,0 +1,147 @@
+"""The stages of a search, in order; each unit leaves folders of its own in STORE/near/KEY (`pipeline.near.search` runs them).
+
+    Spill      by key partition    documents/pNNNN, bands/pNNNN    who competes, and their band keys by band partition
+    Link       by band partition   edges/pNNNN                     documents that share a band key
+    Candidates one unit            candidates                      if the rule verifies: who must be read again
+    Shingle    by group of files   shingles/GROUP                  their shingle sets
+    Verify     by band partition   verified/pNNNN                  edges whose documents are alike enough
+    Reduce     one unit            clusters, drops                 clusters, their survivors, and who gives way to whom
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.near import NearRule
+from mixtures.source import SourceDefinition
+from pipeline.inputs import InputFile
+from pipeline.near.clusters import Clusters, Drops, clusters, drops, read_clusters, write_clusters, write_drops
+from pipeline.near.competing import competing, partition_range
+from pipeline.near.edges import edges, read_bands, read_edges, verified, write_bands, write_edges
+from pipeline.near.shingles import ShingleWriter, read_shingles, write_candidates
+from pipeline.near.spill import publish, read_published
+from pipeline.quality import planned_steps
+from pipeline.records import is_done, read_done
+from pipeline.stage import Plan, Stage, Unit
+
+
+def parts(folder: Path, kind: str, count: int) -> list[Path]:
+    """Folders of a kind, by partition."""
+    return [folder / kind / f"p{number:04d}" for number in range(count)]
+
+
+class _NearStage(Stage):
+    """Plan: folder, rule, sources, key_partitions, band_partitions, partitions (of select), memory_bytes, definitions, quality, units."""
+
+    def prepare(self, plan: Plan) -> None:
+        """Read the rule once a rank."""
+        self.folder, self.rule = Path(plan["folder"]), NearRule.model_validate(plan["rule"])
+        self.documents = parts(self.folder, "documents", plan["key_partitions"])
+        self.bands = parts(self.folder, "bands", plan["key_partitions"])
+        self.edges = parts(self.folder, "edges", plan["band_partitions"])
+        self.verified = parts(self.folder, "verified", plan["band_partitions"])
+        self.links = self.edges if self.rule.verify is None else self.verified
+
+
+class Spill(_NearStage):
+    """Unit: partition, of the order key."""
+
+    name = "near-spill"
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Gather a partition's competing documents."""
+        number = unit["partition"]
+        if is_done(self.documents[number]) and is_done(self.bands[number]):
+            return
+        found = competing(plan["sources"], partition_range(number, plan["key_partitions"]), self.rule.bands)
+        write_bands(self.bands[number], found.signatures, self.rule, plan["band_partitions"])
+        publish(self.documents[number], found.columns, {"documents": len(found.bands)})
+
+
+class Link(_NearStage):
+    """Unit: partition, of the band key."""
+
+    name = "near-link"
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Link the documents of a partition's buckets."""
+        number = unit["partition"]
+        if not is_done(self.edges[number]):
+            write_edges(self.edges[number], edges(*read_bands(self.bands, self.rule, plan["band_partitions"], number)))
+
+
+class Candidates(_NearStage):
+    """One unit."""
+
+    name = "near-candidates"
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """List the documents at the ends of edges by segment."""
+        if not is_done(self.folder / "candidates"):
+            write_candidates(self.folder / "candidates", map(read_edges, self.edges), self.documents)
+
+
+class Shingle(_NearStage):
+    """Unit: group (its folder below shingles/), reading, ledger, files, segments [[number in the plan, number in the group]]."""
+
+    name = "near-shingle"
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Read a group's candidates again."""
+        folder = self.folder / "shingles" / unit["group"]
+        if is_done(folder):
+            return
+        definition = SourceDefinition.model_validate(plan["definitions"][unit["reading"]])
+        files = [InputFile(**file) for file in unit["files"]]
+        writer = ShingleWriter(self.folder / "candidates", Path(unit["ledger"]), unit["segments"], self.rule)
+        writer.write(folder, files, definition, planned_steps(plan["quality"][unit["reading"]]))
+
+
+class Verify(_NearStage):
+    """Unit: partition, of the band key. Plan: shingles, too: the folders."""
+
+    name = "near-verify"
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Keep the edges of a partition whose documents are alike."""
+        number = unit["partition"]
+        if is_done(self.verified[number]):
+            return
+        found = read_edges(self.edges[number])
+        sets = read_shingles([Path(folder) for folder in plan["shingles"]], found)
+        write_edges(self.verified[number], verified(found, sets, self.rule))
+
+
+class Reduce(_NearStage):
+    """One unit. memory_bytes: what the reduction may take."""
+
+    name = "near-reduce"
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Join the edges, and say who gives way to whom, by partition of select."""
+        counts = [int(read_done(folder)["documents"]) for folder in self.documents]
+        if not is_done(self.folder / "clusters"):
+            found = clusters(sum(counts), map(read_edges, self.links), plan["memory_bytes"])
+            write_clusters(self.folder / "clusters", found, sum(counts))
+        if not is_done(self.folder / "drops"):
+            write_drops(self.folder / "drops", self._drops(read_clusters(self.folder / "clusters"), counts), plan["partitions"])
+
+    def _drops(self, found: Clusters, counts: Sequence[int]) -> Drops:
+        columns = list(zip(*self._of(found.documents, counts), strict=True))
+        source, order_key, digest = (np.concatenate(column) for column in columns)
+        return drops(found, source, order_key, digest)
+
+    def _of(self, documents: npt.NDArray[Any], counts: Sequence[int]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+        """Columns source, order_key and digest of some documents, ascending."""
+        bounds = np.searchsorted(documents, np.concatenate(([0], np.cumsum(counts))))
+        first = 0
+        for number, (folder, count) in enumerate(zip(self.documents, counts, strict=True)):
+            rows = documents[bounds[number] : bounds[number + 1]].astype(np.int64) - first
+            _, (source, order_key, digest) = read_published(folder, ("source", "order_key", "digest"))
+            yield source[rows], order_key[rows], digest[rows]
+            first += count
