@@ -113,15 +113,15 @@ def test_the_examples_are_commands_that_the_parser_takes():
         assert callable(cli._parser().parse_args(words[1:]).command)
 
 
-def test_the_example_recipe_is_a_recipe(tmp_path: Path):
-    example = fenced(section("A mix of your own").split("```", 2)[2])
-    (tmp_path / "mine.yaml").write_text(example, encoding="utf-8")
+def test_the_examples_of_recipes_are_recipes(tmp_path: Path):
     evaluation = f"name: mmlu\nfiles: [{{path: mmlu.jsonl, sha256: {'0' * 64}}}]\nformat: jsonl\ncolumns: mmlu\n"
     (tmp_path / "mmlu.yaml").write_text(evaluation, encoding="utf-8")
-    loaded = load_recipe(str(tmp_path / "mine.yaml"))
-    assert list(loaded.recipe.sources) == ["wiki", "flan", "dclm"]
-    assert loaded.recipe.sources["flan"].quality
-    assert loaded.recipe.decontaminate
+    whole = fenced(section("A mix of your own").split("```", 2)[2])
+    part = fenced(section("Quality steps, near-duplicates and evaluation sets"))
+    recipes = {"whole": whole, "part": f"name: part\nbudget: {{tokens: 1000}}\ntokenizer: gpt-neox-20b\n{part}"}
+    for name, recipe in recipes.items():
+        (tmp_path / f"{name}.yaml").write_text(recipe, encoding="utf-8")
+        assert "dclm" in load_recipe(str(tmp_path / f"{name}.yaml")).recipe.sources
 
 
 def test_the_table_of_recipes_lists_every_shipped_recipe():
