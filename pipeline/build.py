@@ -246,7 +246,7 @@ class _Build:
                 self.trusted.add(folder)
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
-        supplies = {source.name: Supply(eligible[source.name].tokens, source.complete) for source in self.mine if not source.insert}
+        supplies = {name: Supply(eligible[name].tokens, eligible[name].complete) for name in self.recipe.sources}
         inserted = {name: choice.quota for name, choice in self._inserts(eligible).items()}
         return resolve_quotas(self.recipe, self.request.size, supplies, shown(self.request.recipe.file), inserted)
 
@@ -279,9 +279,8 @@ class _Build:
             "units": [{"slice": number} for number in slices],
             "format": WRITE_FORMAT,
         }
-        complete = {source.name: source.complete for source in self.mine}
-        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices, complete)
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found, near)
+        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices)
+        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, self.inputs, found, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

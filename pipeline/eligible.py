@@ -10,7 +10,7 @@ Columns of the first two: digest, num_tokens, start, place, offset, token_file, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,7 +65,7 @@ class Eligible:
 
     in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
     duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the survivor's source.
-    reasons: those of the bits of `verdicts`. filters: how many filters judge it.
+    complete: whether its whole key range is tokenized. reasons: those of the bits of `verdicts`. filters: how many filters judge it.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Eligible:
     in_range: int
     documents: int
     duplicates: dict[str, int]
+    complete: bool
     shrink: bool = False
     copied: bool = False
     reasons: Sequence[str] = ()
@@ -129,31 +130,30 @@ class Choice:
         """Runs of the first epoch: each document once."""
         return [run for run in self.strands[0].runs if run.epoch == 0]
 
-    def removed(self, *, complete: bool) -> list[int]:
-        """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out.
-
-        Args:
-            complete: whether the whole key range was looked at, so that what stands behind the last document is known.
-        """
-        tables, end = self.eligible.tables, self.end
-        counts = [0] * len(tables)
+    def removed(self) -> list[int]:
+        """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out."""
+        partitions, end = range(len(self.eligible.tables)), self.end
         if end is None or not self.eligible.reasons:
-            return counts
-        behind = (table.tokens if self.eligible.shrink else table.documents for table in tables[end.partition + 1 :])
-        exhausted = end.epoch > 0 or (complete and end.place is None and not any(behind))
-        for partition in range(len(tables) if exhausted else end.partition + 1):
-            whole = exhausted or partition < end.partition or (self.eligible.shrink and end.place is None)
-            counts[partition] = self._all(partition) if whole else self._before_end(partition, end)
-        return counts
+            return [0 for _ in partitions]
+        before = len(partitions) if self._exhausts(end) else end.partition  # partitions that lie before the end as a whole
+        whole = [len(self.eligible.removed_column("after", partition)) for partition in partitions[:before]]
+        last = [self._removed_before(end)] if before == end.partition else []
+        return [*whole, *last, *(0 for _ in partitions[len(whole) + len(last) :])]
 
-    def _all(self, partition: int) -> int:
-        return len(self.eligible.removed_column("after", partition))
+    def _exhausts(self, end: End) -> bool:
+        """Whether nothing that could fill the quota stands behind its end; known only where the whole key range was looked at."""
+        behind = (table.tokens if self.eligible.shrink else table.documents for table in self.eligible.tables[end.partition + 1 :])
+        return end.epoch > 0 or (self.eligible.complete and end.place is None and not any(behind))
 
-    def _before_end(self, partition: int, end: End) -> int:
-        if self.eligible.shrink and end.place is not None:
-            return int(np.searchsorted(self.eligible.removed_column("place", partition), np.uint64(end.place), "left"))
-        taken = next(run.documents for run in self.first_epoch if run.partition == partition)
-        return int(np.searchsorted(self.eligible.removed_column("after", partition), np.uint32(taken), "left"))
+    def _removed_before(self, end: End) -> int:
+        """Removed documents before the end in its own partition; under shrink they have places of their own in the quota."""
+        after = self.eligible.removed_column("after", end.partition)
+        if not self.eligible.shrink:
+            taken = next(run.documents for run in self.first_epoch if run.partition == end.partition)
+            return int(np.searchsorted(after, np.uint32(taken), "left"))
+        if end.place is None:
+            return len(after)
+        return int(np.searchsorted(self.eligible.removed_column("place", end.partition), np.uint64(end.place), "left"))
 
 
 @dataclass
@@ -167,11 +167,11 @@ class RemovalFigures:
     first: list[int] = field(default_factory=lambda: [0, 0])
 
 
-def removal_figures(choice: Choice, *, complete: bool) -> list[RemovalFigures]:
+def removal_figures(choice: Choice) -> list[RemovalFigures]:
     """Figures of each reason, in their order."""
     eligible = choice.eligible
     figures = [RemovalFigures() for _ in eligible.reasons]
-    for partition, count in enumerate(choice.removed(complete=complete)):
+    for partition, count in enumerate(choice.removed()):
         if not count:
             continue
         verdicts = np.asarray(eligible.removed_column("verdicts", partition)[:count])
@@ -185,15 +185,15 @@ def removal_figures(choice: Choice, *, complete: bool) -> list[RemovalFigures]:
     return figures
 
 
-def score_digest(choices: Sequence[Choice], number: int, complete: Sequence[bool]) -> tuple[int, str]:
+def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
     """How many documents a filter's decisions in a mix needed scores for, and BLAKE3 over (digest, score) of each.
 
     By source, those that are in the mix in key order, then those that were removed; digest as 16 bytes, score as int32 little-endian.
     """
     state, documents = blake3(), 0
-    for choice, whole in zip(choices, complete, strict=True):
+    for choice in choices:
         taken = {run.partition: run.documents for run in choice.first_epoch}
-        removed = dict(enumerate(choice.removed(complete=whole)))
+        removed = dict(enumerate(choice.removed()))
         kept = partial(read_kept, choice.eligible)
         for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
             for partition in sorted(counts):
@@ -223,7 +223,7 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
         ManifestError: a partition is missing or damaged.
     """
     records = [read_done(partition_folder(folder, partition))["sources"] for partition in range(plan["partitions"])]
-    inserts = {source["name"] for source in plan["sources"] if source["insert"]}
+    sources = {source["name"]: source for source in plan["sources"] if not source["excluded"]}
     reasons = [CONTAMINATED] if plan["decontaminate"] == "drop" else []
     reasons += [f"filter {rule['label']}" for rule in plan["filters"]]
     eligible = {}
@@ -238,7 +238,8 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
                 reason = f"{NEAR}{other or EXCLUDED}"
                 duplicates[reason] = duplicates.get(reason, 0) + count
             duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
-        judged = name not in inserts
+        source = sources[name]
+        judged = not source["insert"]
         eligible[name] = Eligible(
             name,
             folder,
@@ -246,6 +247,7 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
             sum(table["in_range"] for table in tables),
             sum(table["documents"] + table["removed"] + table["untokenized"] for table in tables),
             {reason: count for reason, count in duplicates.items() if count},
+            complete=int(source["ceiling"], 16) == int(source["keys"][1], 16),
             shrink=judged and plan["shrink"],
             copied=judged and plan["copies"],
             reasons=reasons if judged else (),

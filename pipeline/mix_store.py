@@ -161,8 +161,7 @@ class MixStore:
     def removed(self, name: str) -> list[int]:
         """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""
         if name not in self._removed:
-            complete = next(source.complete for source in self.sources if source.name == name and not source.excluded)
-            self._removed[name] = self.choices[name].removed(complete=complete)
+            self._removed[name] = self.choices[name].removed()
         return self._removed[name]
 
     @cached_property

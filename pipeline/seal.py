@@ -43,7 +43,6 @@ def describe(
     layout: Layout,
     quotas: Quotas,
     choices: Mapping[str, Choice],
-    complete: Mapping[str, bool],
     inputs: dict[str, SourceInputs],
     contamination: dict[str, Any],
     near: Found | None,
@@ -51,12 +50,12 @@ def describe(
     """The part of a manifest that is known before a byte is written: what was asked, resolved and selected, from which inputs.
 
     Args:
-        choices: of each source and insert, in their order. complete: whether its whole key range was looked at.
+        choices: of each source and insert, in their order.
         contamination: what the evaluation sets found (`pipeline.contamination_report`).
         near: the search for near-duplicates, if the recipe asks for one.
     """
     strands = [strand for choice in choices.values() for strand in choice.strands]
-    figures = {name: removal_figures(choice, complete=complete[name]) for name, choice in choices.items()}
+    figures = {name: removal_figures(choice) for name, choice in choices.items()}
     return {
         "format": manifests.MANIFEST_FORMAT,
         "name": recipe.recipe.name,
@@ -78,7 +77,7 @@ def describe(
             name: _waterfall(inputs[recipe.reading(name)], choice, figures[name]) for name, choice in choices.items()
         },
         "contamination": contamination,
-        "filters": [_filter(recipe, number, choices, figures, complete) for number in range(len(recipe.filters))],
+        "filters": [_filter(recipe, number, choices, figures) for number in range(len(recipe.filters))],
         "near": _near(recipe, near, choices) if near else None,
         "excluded": [
             {
@@ -151,7 +150,6 @@ def _filter(
     number: int,
     choices: Mapping[str, Choice],
     figures: Mapping[str, Sequence[RemovalFigures]],
-    complete: Mapping[str, bool],
 ) -> dict[str, Any]:
     """What a filter is, what it removed of each source within its quota, and the scores that it decided by."""
     item = recipe.filters[number]
@@ -160,7 +158,7 @@ def _filter(
     mine = {name: figures[name][len(figures[name]) - choice.eligible.filters + number] for name, choice in judged.items()}
     scores = None
     if classifier:
-        documents, digest = score_digest(list(judged.values()), number, [complete[name] for name in judged])
+        documents, digest = score_digest(judged.values(), number)
         scores = {"documents": documents, "blake3": digest}
         model = {"kind": classifier.kind, "digest": classifier.digest, "threshold": f"{classifier.threshold:f}"}
     return {
