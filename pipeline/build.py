@@ -7,7 +7,7 @@
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
-    seal     manifest, flush, rename into place (pipeline.seal, pipeline.output)
+    seal     manifest, flush, rename into place (pipeline.description, pipeline.seal, pipeline.output)
 
 The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
 command: every unit that was done stays done.
@@ -30,6 +30,7 @@ from mixtures.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.contamination_report import contamination_report
+from pipeline.description import describe
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
@@ -280,7 +281,7 @@ class _Build:
             "format": WRITE_FORMAT,
         }
         found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices)
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, self.inputs, found, near)
+        described = describe(self.request.recipe, self.request.size, layout, quotas, choices, self.inputs, found, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

@@ -1,4 +1,4 @@
-"""Stage 4, write: the stream, slice by slice, into one .bin.
+"""Write: the stream, slice by slice, into one .bin.
 
 A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the
 selection alone, gathers their tokens from the store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the
