@@ -22,7 +22,7 @@ from mixtures.order import deviation_bound
 from mixtures.selection import Cut, Selection
 from mixtures.tables import root_hash
 from pipeline.records import file_hash, sync, write_json, write_whole
-from pipeline.write import INDEX, TOKENS, read_slices
+from pipeline.write import INDEX, TABLES, TOKENS, read_slices
 
 PACKAGES = ("annealmix", "datatrove", "fastokens", "tokenizers", "numpy", "pyarrow", "blake3", "zstandard", "orjson")
 
@@ -51,27 +51,45 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
         raise AnnealmixError(f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents")
     for name in (TOKENS, INDEX):
         sync(folder / name)
-    shrunk = any(selection.quota != selection.tokens for selection in selections)  # then no bound is proven
-    bounds = [] if shrunk else deviation_bound(quotas, [selection.longest for selection in selections])
-    measured = [max(int(record["deviation"][index]) for record in records) for index in range(len(selections))]
-    sources = []
-    for index, source in enumerate(described["sources"]):
-        if bounds and 2 * measured[index] > bounds[index]:
-            raise AnnealmixError(
-                f"{folder}: {source['name']} strays {measured[index]} / total tokens from its share, proven are {bounds[index]} / 2 total"
-            )
-        bound = -(-bounds[index] // (2 * sum(quotas))) if bounds else None
-        deviation = {"bound_tokens": bound, "measured_tokens": -(-measured[index] // sum(quotas))}
-        sources.append({**source, "realised_tokens": realised[index], "cut": _cut(selections[index].cut), "deviation": deviation})
-    chunks = [chunk for record in records for chunk in record["chunks"]]
-    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX, blake3.AUTO)}
-    for name in ("documents", "provenance"):
-        hashes[f"{name}_parts"] = [record[name] for record in records]
-        hashes[name] = root_hash(hashes[f"{name}_parts"])
+    deviations = _deviations(folder, selections, records)
+    sources = [
+        {**source, "realised_tokens": tokens, "cut": _cut(selection.cut), "deviation": deviation}
+        for source, tokens, selection, deviation in zip(described["sources"], realised, selections, deviations, strict=True)
+    ]
+    hashes = _hashes(folder, records)
     manifest = manifests.sealed({**described, "sources": sources, "eod_tokens": eod_tokens, "hashes": hashes})
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
     return manifest
+
+
+def _deviations(folder: Path, selections: list[Selection], records: list[dict[str, Any]]) -> list[dict[str, int | None]]:
+    """How far each strand strays from its share at most, and may; where removed documents left gaps, no bound is proven."""
+    quotas = [selection.tokens for selection in selections]
+    shrunk = any(selection.quota != selection.tokens for selection in selections)
+    bounds = [] if shrunk else deviation_bound(quotas, [selection.longest for selection in selections])
+    measured = [max(int(record["deviation"][index]) for record in records) for index in range(len(selections))]
+    for selection, bound, value in zip(selections, bounds, measured, strict=False):
+        if 2 * value > bound:
+            raise AnnealmixError(
+                f"{folder}: {selection.source} strays {value} / total tokens from its share, proven are {bound} / 2 total; "
+                "this is a defect of annealmix, please report it"
+            )
+    bound_tokens: list[int | None] = [-(-bound // (2 * sum(quotas))) for bound in bounds]
+    bound_tokens = bound_tokens or [None] * len(selections)
+    return [
+        {"bound_tokens": bound, "measured_tokens": -(-value // sum(quotas))} for bound, value in zip(bound_tokens, measured, strict=True)
+    ]
+
+
+def _hashes(folder: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Hashes of the .bin, chunk by chunk, of the .idx, and of the tables, part by part."""
+    chunks = [chunk for record in records for chunk in record["chunks"]]
+    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX, blake3.AUTO)}
+    for name in TABLES:
+        hashes[f"{name}_parts"] = [record[name] for record in records]
+        hashes[name] = root_hash(hashes[f"{name}_parts"])
+    return hashes
 
 
 def _cut(cut: Cut | None) -> dict[str, int] | None:
