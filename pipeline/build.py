@@ -44,7 +44,7 @@ from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
-from pipeline.stage import Plan
+from pipeline.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
@@ -154,21 +154,7 @@ class _Build:
             self._open_quality({unit["source"] for unit in units})
             folders = [intake.unit_folders(unit, self.rule) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
-            plan: Plan = {
-                "definitions": {
-                    name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()
-                },
-                "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
-                "tokenizer": {
-                    "path": str(self._tokenizer_path) if tokenizes else None,
-                    "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
-                    "special_tokens": self.recipe.special_tokens,
-                },
-                "blocklists": self.judges.blocklists,
-                "benchmarks": self.judges.benchmark_files,
-                "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
-                "units": units,
-            }
+            plan = self._ingest_plan(units, tokenizes=tokenizes)
             if tokenizes and (reason := self._tokenizer().fallback_reason):
                 say(f"tokenizing with the slow reference engine: {reason}")
             fresh = [folder for done in folders for folder in done if not is_done(folder)]
@@ -179,6 +165,21 @@ class _Build:
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
         intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
+
+    def _ingest_plan(self, units: list[Unit], *, tokenizes: bool) -> Plan:
+        return {
+            "definitions": {name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()},
+            "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
+            "tokenizer": {
+                "path": str(self._tokenizer_path) if tokenizes else None,
+                "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
+                "special_tokens": self.recipe.special_tokens,
+            },
+            "blocklists": self.judges.blocklists,
+            "benchmarks": self.judges.benchmark_files,
+            "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
+            "units": units,
+        }
 
     def _score(self) -> None:
         """Score what waits for a classifier, and delete the texts that no other waits for.
