@@ -151,12 +151,14 @@ class _Strand:
             self.tokens += tokens
             self.longest = max(self.longest, longest)
 
-    def add_part(self, epoch: int, partition: int, place: int, lengths: Lengths, whole: int, kept: int) -> None:
-        """Add the first `whole` documents of a partition and `kept` tokens of the next."""
+    def add_until(self, epoch: int, partition: int, place: int, lengths: Lengths, begun: int, left: int) -> None:
+        """Add the first `begun` documents of a partition; the last of them has `left` tokens at most, none if that is not positive."""
+        last = int(lengths.num_tokens[begun - 1]) if begun else 0
+        whole, kept = (begun, 0) if left >= last else (begun - 1, max(left, 0))
         tokens = int(lengths.starts[whole - 1]) + int(lengths.num_tokens[whole - 1]) if whole else 0
         longest = int(lengths.num_tokens[:whole].max(initial=0))
         if kept:
-            self.cut = Cut(self.documents + whole, kept, int(lengths.num_tokens[whole]))
+            self.cut = Cut(self.documents + whole, kept, last)
         self.add(epoch, partition, place, whole + bool(kept), tokens + kept, max(longest, kept))
 
     def selection(self, quota: int) -> Selection:
@@ -204,7 +206,13 @@ def select(
                     copied.add(epoch, partition, copied.tokens, table.copies.documents, table.copies.kept_tokens, table.copies.longest)
                 end = End(epoch, partition, None)
             else:
-                _end_inside(strand, copied, (epoch, partition, filled), rest, lengths, copies, shrink=shrink)
+                mine = lengths(partition)
+                begun, left = _last_begun(mine, rest)
+                strand.add_until(epoch, partition, filled, mine, begun, left)
+                if copies is not None:
+                    theirs = copies(partition)
+                    begun, left = _last_copied(theirs, mine, begun, left, shrink=shrink)
+                    copied.add_until(epoch, partition, copied.tokens, theirs.lengths, begun, left)
                 end = End(epoch, partition, rest)
             filled += min(table.tokens, rest)
         epoch += 1
@@ -214,28 +222,15 @@ def select(
     return strands, end
 
 
-def _end_inside(
-    strand: _Strand,
-    copied: _Strand,
-    where: tuple[int, int, int],
-    rest: int,
-    lengths: Callable[[int], Lengths],
-    copies: Callable[[int], Copies] | None,
-    *,
-    shrink: bool,
-) -> None:
-    """End the strands after `rest` tokens of the quota in a partition. where: epoch, partition, tokens of the quota before it."""
-    epoch, partition, place = where
-    mine = lengths(partition)
-    begun = int(np.searchsorted(mine.places, np.uint64(rest), side="left"))  # documents that start before the end
-    left = rest - int(mine.places[begun - 1]) if begun else 0  # tokens that the last of them has for itself
-    last = int(mine.num_tokens[begun - 1]) if begun else 0
-    whole, kept = (begun, 0) if left >= last else (begun - 1, left)
-    strand.add_part(epoch, partition, place, mine, whole, kept)
-    if copies is None:
-        return
-    theirs = copies(partition)
-    first, after = np.searchsorted(theirs.of, [begun - 1, begun]).tolist() if begun else (0, 0)  # after > first: the last is copied
-    cut = (kept if shrink else left - last if last < left < 2 * last else 0) if after > first else 0
-    copied_whole = after if after > first and (whole == begun if shrink else left >= 2 * last) else first
-    copied.add_part(epoch, partition, copied.tokens, theirs.lengths, copied_whole, cut)
+def _last_begun(lengths: Lengths, rest: int) -> tuple[int, int]:
+    """Of a partition in which a quota ends after `rest` tokens: how many documents begin before that, and what the last has of them."""
+    begun = int(np.searchsorted(lengths.places, np.uint64(rest), side="left"))
+    return begun, rest - int(lengths.places[begun - 1]) if begun else 0
+
+
+def _last_copied(copies: Copies, lengths: Lengths, begun: int, left: int, *, shrink: bool) -> tuple[int, int]:
+    """The same of the copies: how many are of the documents that begin, and what the last has. Under refill it follows its document."""
+    copied = int(np.searchsorted(copies.of, begun))
+    if copied and copies.of[copied - 1] == begun - 1:
+        return copied, left if shrink else left - int(lengths.num_tokens[begun - 1])
+    return copied, int(copies.lengths.num_tokens[copied - 1]) if copied else 0

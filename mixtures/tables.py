@@ -26,7 +26,7 @@ DOCUMENTS = pa.schema(
         ("source", pa.string()),
         ("digest", pa.binary(16)),  # blake2b-128 of its training text
         ("epoch", pa.uint16()),  # 0 the first time that the source is gone through
-        ("copy", pa.uint16()),  # 0; reserved for copies of a document within an epoch
+        ("copy", pa.uint16()),  # 1 of an approved document's second copy, else 0
         ("cut", pa.bool_()),  # shortened to end its source's quota
     ]
 )

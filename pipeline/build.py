@@ -7,7 +7,7 @@
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
-    seal     manifest, flush, rename into place (pipeline.seal, pipeline.output)
+    seal     manifest, flush, rename into place (pipeline.description, pipeline.seal, pipeline.output)
 
 The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
 command: every unit that was done stays done.
@@ -30,6 +30,7 @@ from mixtures.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.contamination_report import contamination_report
+from pipeline.description import describe
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
@@ -43,7 +44,7 @@ from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
-from pipeline.stage import Plan
+from pipeline.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
@@ -153,21 +154,7 @@ class _Build:
             self._open_quality({unit["source"] for unit in units})
             folders = [intake.unit_folders(unit, self.rule) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
-            plan: Plan = {
-                "definitions": {
-                    name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()
-                },
-                "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
-                "tokenizer": {
-                    "path": str(self._tokenizer_path) if tokenizes else None,
-                    "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
-                    "special_tokens": self.recipe.special_tokens,
-                },
-                "blocklists": self.judges.blocklists,
-                "benchmarks": self.judges.benchmark_files,
-                "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
-                "units": units,
-            }
+            plan = self._ingest_plan(units, tokenizes=tokenizes)
             if tokenizes and (reason := self._tokenizer().fallback_reason):
                 say(f"tokenizing with the slow reference engine: {reason}")
             fresh = [folder for done in folders for folder in done if not is_done(folder)]
@@ -178,6 +165,21 @@ class _Build:
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
         intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
+
+    def _ingest_plan(self, units: list[Unit], *, tokenizes: bool) -> Plan:
+        return {
+            "definitions": {name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()},
+            "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
+            "tokenizer": {
+                "path": str(self._tokenizer_path) if tokenizes else None,
+                "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
+                "special_tokens": self.recipe.special_tokens,
+            },
+            "blocklists": self.judges.blocklists,
+            "benchmarks": self.judges.benchmark_files,
+            "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
+            "units": units,
+        }
 
     def _score(self) -> None:
         """Score what waits for a classifier, and delete the texts that no other waits for.
@@ -246,7 +248,7 @@ class _Build:
                 self.trusted.add(folder)
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
-        supplies = {source.name: Supply(eligible[source.name].tokens, source.complete) for source in self.mine if not source.insert}
+        supplies = {name: Supply(eligible[name].tokens, eligible[name].complete) for name in self.recipe.sources}
         inserted = {name: choice.quota for name, choice in self._inserts(eligible).items()}
         return resolve_quotas(self.recipe, self.request.size, supplies, shown(self.request.recipe.file), inserted)
 
@@ -259,14 +261,14 @@ class _Build:
         }
 
     def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas, near: Found | None) -> manifests.Manifest:
-        choices = {name: eligible[name].select(quotas.resolved[name]) for name in self.recipe.sources} | self._inserts(eligible)
+        choices = {
+            name: eligible[name].select(quotas.resolved[name], asked=request.all or quotas.asked[name] > 0)
+            for name, request in self.recipe.sources.items()
+        } | self._inserts(eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
-        # What nobody asked for may be complete by an earlier build's doing, which must not show.
-        asked = {name for name, request in self.recipe.sources.items() if request.all or quotas.asked[name]}
-        complete = {source.name: source.complete and (source.insert or source.name in asked) for source in self.mine}
         if total == 0:
-            removed = any(sum(choice.removed(complete=complete[name])) for name, choice in choices.items())
+            removed = any(sum(choice.removed()) for choice in choices.values())
             what = "every document of it is removed" if removed else "every quota resolves to 0 tokens; ask for more tokens"
             raise RecipeError(f"{self.recipe.name}: nothing is left at this size: {what}")
         token_bytes = self.rule.token_bytes
@@ -283,8 +285,8 @@ class _Build:
             "units": [{"slice": number} for number in slices],
             "format": WRITE_FORMAT,
         }
-        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices, complete)
-        described = seal.describe(self.request.recipe, self.request.size, layout, quotas, choices, complete, self.inputs, found, near)
+        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices)
+        described = describe(self.request.recipe, self.request.size, layout, quotas, choices, self.inputs, found, near)
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

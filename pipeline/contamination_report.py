@@ -27,7 +27,6 @@ def contamination_report(
     index: ContaminationIndex | None,
     plan: Plan,
     choices: Mapping[str, Choice],
-    complete: Mapping[str, bool],
 ) -> dict[str, Any]:
     """The section of a manifest; empty without evaluation sets.
 
@@ -42,7 +41,7 @@ def contamination_report(
     if asked is None or index is None:
         return {}
     hits = _Hits(plan)
-    documents = {name: hits.add(choices[name], complete[name], asked.action) for name in recipe.recipe.sources}
+    documents = {name: hits.add(choices[name], asked.action) for name in recipe.recipe.sources}
     by_set: dict[str, dict[str, list[int]]] = {}
     for item, (count, found) in sorted(hits.items.items()):
         match = index.match(item, found)
@@ -72,9 +71,9 @@ class _Hits:
         self._grams = [segment["counts"][-1] if segment["counts"] else [] for source in plan["sources"] for segment in source["segments"]]
         self.items: dict[int, list[int]] = {}
 
-    def add(self, choice: Choice, complete: bool, action: str) -> int:
+    def add(self, choice: Choice, action: str) -> int:
         """Add the contaminated documents of a source. Returns how many there are."""
-        rows = _dropped(choice, complete) if action == "drop" else _kept(choice)
+        rows = _dropped(choice) if action == "drop" else _kept(choice)
         for segment in np.unique(rows[0]).tolist():
             self._add_segment(segment, rows[1][rows[0] == segment])
         return len(rows[0])
@@ -93,11 +92,11 @@ class _Hits:
                 held[0], held[1] = held[0] + 1, max(held[1], count)
 
 
-def _dropped(choice: Choice, complete: bool) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _dropped(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """(segment, ledger row) of the documents that are dropped as contaminated."""
     bit = np.uint32(1 << list(choice.eligible.reasons).index(CONTAMINATED))
     pieces = []
-    for partition, count in enumerate(choice.removed(complete=complete)):
+    for partition, count in enumerate(choice.removed()):
         mine = (np.asarray(choice.eligible.removed_column("verdicts", partition)[:count]) & bit) != 0
         pieces.append([np.asarray(choice.eligible.removed_column(name, partition)[:count])[mine] for name in ("segment", "ledger_row")])
     return _joined(pieces)

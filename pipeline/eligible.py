@@ -10,7 +10,7 @@ Columns of the first two: digest, num_tokens, start, place, offset, token_file, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,7 +65,7 @@ class Eligible:
 
     in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
     duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the survivor's source.
-    reasons: those of the bits of `verdicts`. filters: how many filters judge it.
+    complete: whether its whole key range is tokenized. reasons: those of the bits of `verdicts`. filters: how many filters judge it.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Eligible:
     in_range: int
     documents: int
     duplicates: dict[str, int]
+    complete: bool
     shrink: bool = False
     copied: bool = False
     reasons: Sequence[str] = ()
@@ -88,11 +89,11 @@ class Eligible:
         """The documents (0) or their copies (1)."""
         return Strand(self.name, self.folder, COPIES if copy else KEPT, placed=not copy and (self.shrink or self.copied))
 
-    def select(self, quota: int) -> Choice:
-        """Take what fills a quota."""
+    def select(self, quota: int, *, asked: bool) -> Choice:
+        """Take what fills a quota. asked: whether the recipe asks for any of it at this size."""
         copies = self._copies if self.copied else None
         strands, end = select(self.name, quota, self.tables, self.strand(0).lengths, copies, shrink=self.shrink)
-        return Choice(self, quota, strands, end)
+        return Choice(self, quota, strands, end, asked)
 
     def select_whole(self, documents: int, times: int) -> Choice:
         """Take the first `documents` documents whole, `times` times."""
@@ -117,46 +118,57 @@ class Eligible:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a mix takes of one source. strands: the documents and, where some are copied, the copies. quota: tokens that it fills."""
+    """What a mix takes of one source. strands: the documents and, where some are copied, the copies. quota: tokens that it fills.
+
+    asked: whether the recipe asks for any of it at this size.
+    """
 
     eligible: Eligible
     quota: int
     strands: list[Selection]
     end: End | None
+    asked: bool = True
 
     @property
     def first_epoch(self) -> list[Run]:
         """Runs of the first epoch: each document once."""
         return [run for run in self.strands[0].runs if run.epoch == 0]
 
-    def removed(self, *, complete: bool) -> list[int]:
-        """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out.
+    def removed(self) -> list[int]:
+        """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out."""
+        partitions = range(len(self.eligible.tables))
+        if not self.eligible.reasons or (self.end is None and not self._nothing_was_left):
+            return [0 for _ in partitions]
+        end = None if self.end is None or self._exhausts(self.end) else self.end  # None: nothing stands behind it
+        before = len(partitions) if end is None else end.partition  # partitions that lie before the end as a whole
+        whole = [len(self.eligible.removed_column("after", partition)) for partition in partitions[:before]]
+        last = [] if end is None else [self._removed_before(end)]
+        return [*whole, *last, *(0 for _ in partitions[len(whole) + len(last) :])]
 
-        Args:
-            complete: whether the whole key range had to be looked at, so that what stands behind the last document is known.
-        """
-        tables, end = self.eligible.tables, self.end
-        counts = [0] * len(tables)
-        if not self.eligible.reasons:
-            return counts
-        if end is None:  # nothing was taken: not for want of a quota, if there was nothing to take
-            nothing = complete and not any(table.tokens for table in tables)
-            return [self._all(partition) for partition in range(len(tables))] if nothing else counts
-        behind = (table.tokens if self.eligible.shrink else table.documents for table in tables[end.partition + 1 :])
-        exhausted = end.epoch > 0 or (complete and end.place is None and not any(behind))
-        for partition in range(len(tables) if exhausted else end.partition + 1):
-            whole = exhausted or partition < end.partition or (self.eligible.shrink and end.place is None)
-            counts[partition] = self._all(partition) if whole else self._before_end(partition, end)
-        return counts
+    @property
+    def _known(self) -> bool:
+        """Whether the whole key range had to be looked at; of what nobody asked for, the store may know it by an earlier build's doing."""
+        return self.eligible.complete and self.asked
 
-    def _all(self, partition: int) -> int:
-        return len(self.eligible.removed_column("after", partition))
+    @property
+    def _nothing_was_left(self) -> bool:
+        """Whether nothing was taken because there was nothing to take."""
+        return self._known and not any(table.tokens for table in self.eligible.tables)
 
-    def _before_end(self, partition: int, end: End) -> int:
-        if self.eligible.shrink and end.place is not None:
-            return int(np.searchsorted(self.eligible.removed_column("place", partition), np.uint64(end.place), "left"))
-        taken = next(run.documents for run in self.first_epoch if run.partition == partition)
-        return int(np.searchsorted(self.eligible.removed_column("after", partition), np.uint32(taken), "left"))
+    def _exhausts(self, end: End) -> bool:
+        """Whether nothing that could fill the quota stands behind its end; known only where the whole key range was looked at."""
+        behind = (table.tokens if self.eligible.shrink else table.documents for table in self.eligible.tables[end.partition + 1 :])
+        return end.epoch > 0 or (self._known and end.place is None and not any(behind))
+
+    def _removed_before(self, end: End) -> int:
+        """Removed documents before the end in its own partition; under shrink they have places of their own in the quota."""
+        after = self.eligible.removed_column("after", end.partition)
+        if not self.eligible.shrink:
+            taken = next(run.documents for run in self.first_epoch if run.partition == end.partition)
+            return int(np.searchsorted(after, np.uint32(taken), "left"))
+        if end.place is None:
+            return len(after)
+        return int(np.searchsorted(self.eligible.removed_column("place", end.partition), np.uint64(end.place), "left"))
 
 
 @dataclass
@@ -170,11 +182,11 @@ class RemovalFigures:
     first: list[int] = field(default_factory=lambda: [0, 0])
 
 
-def removal_figures(choice: Choice, *, complete: bool) -> list[RemovalFigures]:
+def removal_figures(choice: Choice) -> list[RemovalFigures]:
     """Figures of each reason, in their order."""
     eligible = choice.eligible
     figures = [RemovalFigures() for _ in eligible.reasons]
-    for partition, count in enumerate(choice.removed(complete=complete)):
+    for partition, count in enumerate(choice.removed()):
         if not count:
             continue
         verdicts = np.asarray(eligible.removed_column("verdicts", partition)[:count])
@@ -188,15 +200,15 @@ def removal_figures(choice: Choice, *, complete: bool) -> list[RemovalFigures]:
     return figures
 
 
-def score_digest(choices: Sequence[Choice], number: int, complete: Sequence[bool]) -> tuple[int, str]:
+def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
     """How many documents a filter's decisions in a mix needed scores for, and BLAKE3 over (digest, score) of each.
 
     By source, those that are in the mix in key order, then those that were removed; digest as 16 bytes, score as int32 little-endian.
     """
     state, documents = blake3(), 0
-    for choice, whole in zip(choices, complete, strict=True):
+    for choice in choices:
         taken = {run.partition: run.documents for run in choice.first_epoch}
-        removed = dict(enumerate(choice.removed(complete=whole)))
+        removed = dict(enumerate(choice.removed()))
         kept = partial(read_kept, choice.eligible)
         for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
             for partition in sorted(counts):
@@ -226,7 +238,7 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
         ManifestError: a partition is missing or damaged.
     """
     records = [read_done(partition_folder(folder, partition))["sources"] for partition in range(plan["partitions"])]
-    inserts = {source["name"] for source in plan["sources"] if source["insert"]}
+    sources = {source["name"]: source for source in plan["sources"] if not source["excluded"]}
     reasons = [CONTAMINATED] if plan["decontaminate"] == "drop" else []
     reasons += [f"filter {rule['label']}" for rule in plan["filters"]]
     eligible = {}
@@ -241,7 +253,8 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
                 reason = f"{NEAR}{other or EXCLUDED}"
                 duplicates[reason] = duplicates.get(reason, 0) + count
             duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
-        judged = name not in inserts
+        source = sources[name]
+        judged = not source["insert"]
         eligible[name] = Eligible(
             name,
             folder,
@@ -249,6 +262,7 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
             sum(table["in_range"] for table in tables),
             sum(table["documents"] + table["removed"] + table["untokenized"] for table in tables),
             {reason: count for reason, count in duplicates.items() if count},
+            complete=int(source["ceiling"], 16) == int(source["keys"][1], 16),
             shrink=judged and plan["shrink"],
             copied=judged and plan["copies"],
             reasons=reasons if judged else (),

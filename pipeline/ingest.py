@@ -1,4 +1,4 @@
-"""Stage 1, ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
+"""Ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
 
 A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the
 key ranges of the plan, and likewise what filters must know (pipeline.annotations). A group that is read again for more must give the same

@@ -153,7 +153,9 @@ class MixStore:
                 found[name] = eligible[name].select_whole(strand["documents"] // times[name], times[name])
             else:
                 _require(eligible[name].tokens or not strand["resolved_tokens"], self.store.folder, name)
-                found[name] = eligible[name].select(strand["resolved_tokens"])
+                found[name] = eligible[name].select(
+                    strand["resolved_tokens"], asked=name in self._whole or strand["asked_tokens"] > 0
+                )
             mine = [(said["documents"], said["realised_tokens"]) for said in self.manifest["sources"] if said["name"] == name]
             _require(mine == [(taken.documents, taken.tokens) for taken in found[name].strands], self.store.folder, name)
         return found
@@ -161,9 +163,7 @@ class MixStore:
     def removed(self, name: str) -> list[int]:
         """Of each partition, how many documents filters keep out of the mix (`Choice.removed`)."""
         if name not in self._removed:
-            complete = next(source.complete for source in self.sources if source.name == name and not source.excluded)
-            asked = name in self._whole or any(said["asked_tokens"] for said in self.manifest["sources"] if said["name"] == name)
-            self._removed[name] = self.choices[name].removed(complete=complete and asked)
+            self._removed[name] = self.choices[name].removed()
         return self._removed[name]
 
     @cached_property

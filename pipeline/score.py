@@ -1,4 +1,4 @@
-"""Stage 2, score: a classifier's scores of the documents that a blocklist escalated, one key partition at a time.
+"""Score: a classifier's scores of the documents that a blocklist escalated, one key partition at a time.
 
 Partitions and cells are fixed shares of the key space, and a cell's documents are scored together in key order, each text once. So what a
 score may owe to the texts beside it (`rows` above 1 in `pipeline.classifiers.sequence`) does not depend on files, groups, tasks or workers.

@@ -1,4 +1,4 @@
-"""Stage 3, select: which documents of each source are eligible, one key partition at a time.
+"""Select: which documents of each source are eligible, one key partition at a time.
 
 Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same partition: one sort by (key,
 digest, source in recipe order, file, row) puts the survivor first and each further copy behind it. Documents of excluded recipes

@@ -1,4 +1,4 @@
-"""Stage 4, write: the stream, slice by slice, into one .bin.
+"""Write: the stream, slice by slice, into one .bin.
 
 A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the
 selection alone, gathers their tokens from the store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,12 +24,11 @@ from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
-from pipeline.columns import read_column
 from pipeline.eligible import Strand, read_eligible
 from pipeline.gathering import ledger_segments, token_files
-from pipeline.records import DONE, file_hash, read_json, read_record, sync, write_record
-from pipeline.segments import prefix
+from pipeline.records import file_hash, read_record, sync, write_record
 from pipeline.stage import Plan, Stage, Unit
+from pipeline.stream_columns import StreamColumns
 
 WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
@@ -128,8 +126,7 @@ class _Mix:
         ]
         self.shares = [selection.tokens for selection in self.selections]
         self.token_files = token_files(sources)
-        self.segments = ledger_segments(sources)
-        self._paths = lru_cache(maxsize=None)(self._input_paths)
+        self.columns = StreamColumns(self.selections, self.strands, ledger_segments(sources))
 
     def holds(self, number: int, path: Path) -> bool:
         """Whether a slice is recorded, and its bytes, index entries and table parts are those of the record."""
@@ -198,7 +195,7 @@ class _Mix:
                 continue
             starts, counts = placed.first_token[mine], placed.num_tokens[mine]
             begin, end = np.maximum(starts, low), np.minimum(starts + counts, high)
-            columns = self._columns(number, int(placed.document[mine[0]]), int(placed.document[mine[-1]]) + 1, ("token_file", "offset"))
+            columns = self.columns.of(number, int(placed.document[mine[0]]), int(placed.document[mine[-1]]) + 1, ("token_file", "offset"))
             origin = columns["offset"].astype(np.int64) + (begin - starts)
             self._copy(tokens, columns["token_file"], origin, begin - low, end - low)
             cut = selection.cut
@@ -213,17 +210,6 @@ class _Mix:
             mapped = np.asarray(np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r"))
             for at, low, high in zip(origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True):
                 tokens[low:high] = mapped[at : at + high - low]
-
-    def _columns(self, number: int, first: int, last: int, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        """Columns of documents first .. last - 1 of a strand."""
-        selection, strand = self.selections[number], self.strands[number]
-        pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
-        for run in selection.runs_within(first, last):
-            rows = slice(max(first - run.first_document, 0), min(last - run.first_document, run.documents))
-            for name in names:
-                count = rows.stop - rows.start
-                pieces[name].append(np.full(count, run.epoch) if name == "epoch" else strand.column(name, run.partition)[rows])
-        return {name: np.concatenate(values) for name, values in pieces.items()}
 
     def _write_index(self, starting: Placed) -> list[list[Any]]:
         """Write a slice's entries of the .idx. Returns [offset, bytes, BLAKE3] of each stretch."""
@@ -240,7 +226,7 @@ class _Mix:
 
     def _write_tables(self, number: int, starting: Placed) -> dict[str, Any]:
         """Write a slice's parts of documents.parquet and provenance.parquet. Returns the hashes of what they say, and of the files."""
-        columns = self._table_columns(starting)
+        columns = self.columns.table(starting)
         hashes: dict[str, Any] = {"files": {}}
         for name, schema in TABLES.items():
             path = self.folder / f"{name}.parquet" / part_name(number)
@@ -253,48 +239,6 @@ class _Mix:
             hashes[name] = part_hash(schema, columns)
             hashes["files"][name] = file_hash(path)
         return hashes
-
-    def _table_columns(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
-        documents = len(starting.source)
-        columns: dict[str, npt.NDArray[Any]] = {
-            "position": starting.first_position + np.arange(documents, dtype=np.uint64),
-            "first_token": starting.first_token.astype(np.uint64),
-            "num_tokens": starting.num_tokens.astype(np.uint32),
-            "source": np.array(self.names, object)[starting.source],
-            "digest": np.empty((documents, 16), np.uint8),
-            "epoch": np.zeros(documents, np.uint16),
-            "copy": np.zeros(documents, np.uint16),
-            "cut": np.zeros(documents, np.bool_),
-            "file": np.empty(documents, object),
-            "row": np.zeros(documents, np.uint64),
-        }
-        for number, selection in enumerate(self.selections):
-            mine = np.flatnonzero(starting.source == number)
-            if not len(mine):
-                continue
-            indexes = starting.document[mine]
-            found = self._columns(number, int(indexes[0]), int(indexes[-1]) + 1, ("digest", "epoch", "segment", "ledger_row"))
-            columns["digest"][mine] = found["digest"].astype(">u8").view(np.uint8).reshape(-1, 16)
-            columns["epoch"][mine], columns["copy"][mine] = found["epoch"], selection.copy
-            if selection.cut:
-                columns["cut"][mine] = indexes == selection.cut.document
-            columns["file"][mine], columns["row"][mine] = self._origins(found["segment"], found["ledger_row"])
-        return columns
-
-    def _input_paths(self, ledger: Path) -> npt.NDArray[Any]:
-        """Paths of a ledger's input files, as its `file` column counts them."""
-        return np.array([file["path"] for file in read_json(ledger / DONE)["inputs"]], object)
-
-    def _origins(self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """File path and row of documents, given their segment and row in its ledger."""
-        files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
-        by_segment = np.argsort(segments, kind="stable")
-        for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
-            segment = int(segments[group[0]])
-            folder, number = self.segments[segment]
-            files[group] = self._paths(folder)[read_column(folder, "file", prefix(number))[rows[group]]]
-            file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
-        return files, file_rows
 
 
 def _starting_in(placed: Placed, begin: int) -> Placed:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixtures import errors
-from mixtures.recipe import list_recipes
+from mixtures.recipe import list_recipes, load_recipe
 from pipeline import cli
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -111,6 +111,17 @@ def test_the_examples_are_commands_that_the_parser_takes():
     for words in commands:
         assert words[0] == "annealmix"
         assert callable(cli._parser().parse_args(words[1:]).command)
+
+
+def test_the_examples_of_recipes_are_recipes(tmp_path: Path):
+    evaluation = f"name: mmlu\nfiles: [{{path: mmlu.jsonl, sha256: {'0' * 64}}}]\nformat: jsonl\ncolumns: mmlu\n"
+    (tmp_path / "mmlu.yaml").write_text(evaluation, encoding="utf-8")
+    whole = fenced(section("A mix of your own").split("```", 2)[2])
+    part = fenced(section("Quality steps, near-duplicates and evaluation sets"))
+    recipes = {"whole": whole, "part": f"name: part\nbudget: {{tokens: 1000}}\ntokenizer: gpt-neox-20b\n{part}"}
+    for name, recipe in recipes.items():
+        (tmp_path / f"{name}.yaml").write_text(recipe, encoding="utf-8")
+        assert "dclm" in load_recipe(str(tmp_path / f"{name}.yaml")).recipe.sources
 
 
 def test_the_table_of_recipes_lists_every_shipped_recipe():

@@ -105,12 +105,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-TASKS_A_WORKER = 8  # a task costs a start, a long last task costs idle workers
+TASKS_A_WORKER = 8  # a task costs a start, a long last task costs idle workers, of which a single worker has none
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Runs stages on this machine. workers: processes at a time (default: cores); tasks: shares of the units (default: a few a worker)."""
+    """Runs stages on this machine.
+
+    workers: processes at a time (default: cores). tasks: shares of the units (default: a few a worker; one for a single worker).
+    """
 
     workers: int | None = None
     tasks: int | None = None
@@ -127,7 +130,8 @@ class LocalExecutor:
         path, digest = freeze(folder, plan)
         shutil.rmtree(folder / "logs", ignore_errors=True)
         workers = self.workers or cores()
-        tasks = 1 if plan.get("in_order") else min(self.tasks or TASKS_A_WORKER * workers, units)
+        shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)
+        tasks = 1 if plan.get("in_order") else min(shares, units)
         logger.remove()  # datatrove's summary goes to stats.json
         executor = _QuietExecutor(
             pipeline=[stage(path, digest)],

@@ -82,7 +82,7 @@ def test_small_steps_build_the_same_mix(work, identities, monkeypatch, name):
 def test_workers_tasks_and_files_build_the_same_mix(work, identities, name):
     shutil.rmtree(work / "data")
     write_data(work, files=7)
-    assert check(work, CASES[name], "out", workers=2, tasks=5)["identity"] == identities[name]
+    assert check(work, CASES[name], "out", workers=2, tasks=3)["identity"] == identities[name]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -269,7 +269,7 @@ def test_no_text_is_left_in_the_store_the_mix_or_the_logs(tmp_path, filters, cap
     for number, asked in enumerate(([WEAK], ["list"])):
         recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=asked, removed="shrink", copies="approved")
         if number == 0:
-            make(recipe, tmp_path, tmp_path / "data", filters=filters, workers=2)
+            make(recipe, tmp_path, tmp_path / "data", filters=filters, workers=2, tasks=2)
         else:
             with pytest.raises(AnnealmixError, match="every document of it is removed"):
                 make(recipe, tmp_path, tmp_path / "data", "none", filters=filters)
