@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import tokenizers
 
 import recipes
@@ -137,3 +138,12 @@ def read_mix(folder: Path, tokens_of: Path | None = None) -> list[Document]:
 def nfc(text: str) -> str:
     """A text as the tokenizer's normaliser leaves it."""
     return unicodedata.normalize("NFC", text)
+
+
+def each_once(things: Sequence[Any], damages: Sequence[Any]) -> list[Any]:
+    """All pairs as parameters of a test: each thing with one damage, in turn, and the other pairs in the campaign."""
+    return [
+        pytest.param(thing, damage, marks=() if number % len(damages) == index else pytest.mark.campaign)
+        for number, thing in enumerate(things)
+        for index, damage in enumerate(damages)
+    ]

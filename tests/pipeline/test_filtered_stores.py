@@ -22,7 +22,7 @@ from pipeline import annotations as noting
 from pipeline import build, build_sources, ingest, intake, score, select
 from pipeline.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
-from tests.pipeline.corpus import contents, make, write_files, write_recipe
+from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_filters
 from tests.pipeline.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data
 
@@ -182,14 +182,14 @@ def refused_then_mended(work: Path, damage: Callable[[Path], None], path: Path, 
     assert built(work, RICH, "out")["identity"] == identity
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", ["toy/blocklist.txt", "toy/weights.safetensors", "more.txt"])
+@pytest.mark.parametrize(("name", "damage"), each_once(["toy/blocklist.txt", "toy/weights.safetensors", "more.txt"], DAMAGES))
 def test_a_damaged_judge_ends_the_build(work, identities, damage, name):
     refused_then_mended(work, damage, work / "filters" / name, identities["refill"])
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("pattern", ["scores/*/*/p*/score", "scores/*/*/p*/digest", "sources/*/*/terms-*/0000.terms"])
+@pytest.mark.parametrize(
+    ("pattern", "damage"), each_once(["scores/*/*/p*/score", "scores/*/*/p*/digest", "sources/*/*/terms-*/0000.terms"], DAMAGES)
+)
 def test_a_damaged_verdict_ends_the_next_build(work, identities, damage, pattern):
     built(work, {**RICH, "removed": "shrink"}, "before")
     path = max((work / "store").glob(pattern), key=lambda found: (found.stat().st_size, found))

@@ -32,7 +32,7 @@ from mixtures.near_text import band_keys_naive, shingle_texts
 from pipeline import build_sources, intake, select, store_commands
 from pipeline.near import search
 from pipeline.records import read_done
-from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import contents, each_once, make, prose, read_mix, sharded, write_files, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 RULE = {"unit": "words", "shingle": 2, "bands": 3, "rows": 2}
@@ -363,8 +363,7 @@ DAMAGED = (
 )
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "changed"])
-@pytest.mark.parametrize("pattern", DAMAGED)
+@pytest.mark.parametrize(("pattern", "damage"), each_once(DAMAGED, ["missing", "truncated", "changed"]))
 def test_a_damaged_file_of_a_search_fails_the_next_build(built, monkeypatch, pattern, damage):
     folder = built[0]
     path = next(path for path in sorted((folder / "store").glob(pattern)) if path.stat().st_size)
@@ -457,7 +456,7 @@ import sys
 from pathlib import Path
 from pipeline import intake, select
 from pipeline.near import search
-from tests.pipeline.corpus import make
+from tests.pipeline.corpus import each_once, make
 if __name__ == "__main__":
     intake.GROUP_BYTES, select.PARTITION_DOCUMENTS, search.PARTITION_DOCUMENTS, search.SORT_BYTES = (1, 1), 40, 10, 500
     work = Path(sys.argv[1])
