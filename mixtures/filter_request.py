@@ -78,6 +78,8 @@ FilterRequests = Annotated[tuple[Annotated[FilterRequest, BeforeValidator(_reque
 class Insert(Model):
     """Documents of the user's that are added to a mix, whole and unfiltered, and take nothing away from the sources.
 
+    Evaluation sets do not judge them either: an insert that holds an item is neither dropped nor reported.
+
     use: a source definition, as a source's `use`.  times: how often each document is in the mix.
     on_top: whether they come on top of the budget, or out of what the weighted sources share.
     """

@@ -81,6 +81,20 @@ def plan_sources(near: NearRequest, sources: Sequence[BuildSource], inputs: Mapp
     return planned
 
 
+def _decisive(planned: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What of the planned sources decides a search: hashes of records, no paths, so that a store that was moved keeps its searches."""
+    return [
+        {
+            **source,
+            "segments": [
+                {"ledger": segment["digest"], "segment": segment["segment"], "bands": [item[1:] for item in segment["bands"]]}
+                for segment in source["segments"]
+            ],
+        }
+        for source in planned
+    ]
+
+
 def machine_memory() -> int:
     """Bytes of memory that this machine has."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -110,7 +124,7 @@ class NearSearch:
         """
         self._rule, self._inputs, self._executor, self._trust = near.effective, inputs, executor, trust
         planned = plan_sources(near, sources, inputs)
-        decides = {"rule": self._rule.identity(), "sources": planned, "partitions": partitions, "format": NEAR_FORMAT}
+        decides = {"rule": self._rule.identity(), "sources": _decisive(planned), "partitions": partitions, "format": NEAR_FORMAT}
         self._key = short_key(decides)
         self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
         documents, memory = ledger_documents(planned), machine_memory()

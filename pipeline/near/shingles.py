@@ -56,8 +56,9 @@ def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[P
     segment, row, number = (np.concatenate(parts) if parts else np.empty(0, np.uint64) for parts in (segments, rows, numbers))
     order = np.argsort(segment, kind="stable")
     found, starts = np.unique(segment[order], return_index=True)
+    bounds = [*starts.tolist(), len(order)]
     with FolderWriter(folder) as writer:
-        for index, at, end in zip(found.tolist(), starts.tolist(), [*starts[1:].tolist(), len(order)], strict=True):
+        for index, at, end in zip(found.tolist(), bounds[:-1], bounds[1:], strict=True):
             write_column(writer.path, "document", number[order[at:end]], prefix(index))
             write_column(writer.path, "ledger_row", row[order[at:end]], prefix(index))
         writer.publish({"segments": found.tolist(), "documents": len(order)})

@@ -248,6 +248,15 @@ def test_verified_pairs_are_those_of_the_stated_similarity(tmp_path):
     assert audit_mix(tmp_path / "out").passed
 
 
+@pytest.mark.parametrize("texts", [["one two", "three"], [" ".join(words(random.Random(number), 30)) for number in range(4)]])
+def test_a_corpus_without_candidates_has_none_to_verify(tmp_path, texts):
+    write_files(tmp_path / "data", "a", {"one": texts})
+    near = {"rule": "words", "verify": "0.8"}
+    manifest = make(write_recipe(tmp_path / "recipes", {"a": {"all": "true"}}, near=near), tmp_path, tmp_path / "data")
+    assert (manifest["near"]["clusters"], manifest["removed"]["a"]["kept"]) == (0, len(texts))
+    assert audit_mix(tmp_path / "out", full=True).passed
+
+
 def test_texts_that_changed_since_they_were_ingested_are_not_verified(tmp_path):
     draw = random.Random(5)
     document = words(draw, 60)
@@ -324,6 +333,15 @@ def test_another_threshold_reads_no_text_for_band_keys(built, tmp_path):
     recipe = write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE})
     make(recipe, folder, folder / "data", "loose")
     assert {path: path.stat().st_ino for path in (folder / "store" / "sources").rglob("*")} == before
+
+
+def test_a_moved_store_keeps_its_searches(built, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "PARTITION_DOCUMENTS", 60)
+    monkeypatch.setattr(search, "SORT_BYTES", 8_000)
+    shutil.copytree(built[0] / "store", tmp_path / "moved", copy_function=os.link)
+    before = {path: path.stat().st_ino for path in (tmp_path / "moved" / "near").rglob("*")}
+    assert make(built[0] / "recipes" / "mix.yaml", tmp_path, built[0] / "data", "out", "moved") == built[1]
+    assert {path: path.stat().st_ino for path in (tmp_path / "moved" / "near").rglob("*")} == before
 
 
 def test_gc_deletes_searches_and_the_next_build_makes_them_again(tmp_path):
