@@ -58,7 +58,7 @@ def _content(file: BenchmarkFile, path: Path, pinned_by: str) -> bytes:
 
 
 def _json_rows(content: bytes, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(content.split(b"\n"), start=1):
+    for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if not line.strip():
             continue
         try:
