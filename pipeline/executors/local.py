@@ -63,6 +63,15 @@ _executing = threading.Event()
 os.register_at_fork(after_in_child=lambda: _end_with_parent() if _executing.is_set() else None)
 
 
+def _interrupt_main() -> None:
+    """Raise KeyboardInterrupt in the main thread: by a signal, since one that waits for the pool's lock hears nothing else.
+
+    SIGINT is ignored in a command that a script started in the background; the command line handles SIGTERM alike.
+    """
+    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is signal.default_int_handler]
+    signal.pthread_kill(threading.main_thread().ident or 0, handled[0] if handled else signal.SIGINT)
+
+
 @contextmanager
 def _watched_workers(name: str) -> Iterator[None]:
     """Interrupt the body if a worker process is killed: the pool would replace it and wait for its lost task for ever.
@@ -80,8 +89,7 @@ def _watched_workers(name: str) -> Iterator[None]:
             codes = [process.exitcode or 0 for process in seen.values()]
             killed.extend(-code for code in codes if code < 0 and code != -signal.SIGTERM)  # SIGTERM is how a pool ends its own
             if killed:
-                # a signal, since a main thread that waits for the pool's lock hears nothing else
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                _interrupt_main()
                 return
 
     watcher = threading.Thread(target=watch, daemon=True)

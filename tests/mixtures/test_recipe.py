@@ -300,7 +300,7 @@ def test_faults_of_the_files_it_refers_to_are_reported_with_their_own_lines(tmp_
     write(tmp_path, HEAD + "sources: {a: {use: dclm-dedup}}\n", "other.yaml")
     assert faults(tmp_path, SIMPLE + "exclude: [other.yaml]\nunknown: 1\n") == [
         "mine.yaml:5: unknown: unknown key; allowed: name, description, budget, tokenizer, special_tokens, max_quarantined, exclude, data, "
-        "sources, decontaminate, filters, removed, copies, insert, published",
+        "sources, decontaminate, filters, removed, copies, insert, near, published",
         "defs/a.yaml:8: adapte: unknown key; did you mean 'adapter'? allowed: name, description, repo, revision, paths, format, adapter, "
         "where, datasets, licence, non_commercial, published",
         "defs/a.yaml:9: where.source: found a list of 0; at least 1 needed",

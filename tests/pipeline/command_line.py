@@ -78,6 +78,11 @@ def passes(*arguments: str | Path) -> Ended:
     return ended
 
 
+def _obey_interrupts() -> None:
+    """Tests that were started in the background ignore SIGINT, and so would all that they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Process:
     """`python -m pipeline.cli` in a process group of its own; its output goes to files, so that it never waits for its reader."""
 
@@ -96,6 +101,7 @@ class Process:
                 stdout=out if stdout is None else stdout,
                 stderr=err,
                 start_new_session=True,
+                preexec_fn=_obey_interrupts,
             )
 
     @property
