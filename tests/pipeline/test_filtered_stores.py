@@ -19,7 +19,7 @@ import pytest
 
 from mixtures.errors import AnnealmixError
 from pipeline import annotations as noting
-from pipeline import build, build_sources, ingest, intake, score, select
+from pipeline import annotators, build, build_sources, ingest, intake, score, select
 from pipeline.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
@@ -65,7 +65,7 @@ def small_steps(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(intake, "GROUP_BYTES", (1, 1))
     patched.setattr(intake, "SEGMENT_BYTES", 2000)
     patched.setattr(noting, "COUNT_BYTES", 40)
-    patched.setattr(noting, "ROW_GROUP", 2)
+    patched.setattr(annotators, "ROW_GROUP", 2)
     patched.setattr(select, "PARTITION_DOCUMENTS", 20)
 
 
