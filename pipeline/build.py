@@ -32,6 +32,7 @@ from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_o
 from pipeline.contamination_report import contamination_report
 from pipeline.description import describe
 from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
+from pipeline.executors import Executor
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs import DataFolders
@@ -60,7 +61,7 @@ class BuildRequest:
     data: DataFolders = field(default_factory=DataFolders)
     tokenizer: Path | None = None
     size: Size = field(default_factory=Size)
-    executor: LocalExecutor = field(default_factory=LocalExecutor)
+    executor: Executor = field(default_factory=LocalExecutor)
     chunk_bytes: int = CHUNK_BYTES
     slice_chunks: int = SLICE_CHUNKS
 

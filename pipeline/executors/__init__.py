@@ -1,1 +1,25 @@
-"""Executors: what runs a stage's tasks. `local` uses the processes of this machine."""
+"""What runs a stage's tasks: processes of this machine (local), a batch system (slurm), a Ray cluster (ray).
+
+An executor decides where and when units are done, never what they are or which of them are complete: that is in the plan and in the
+done-records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pipeline.stage import Plan, Stage
+
+
+class Executor(Protocol):
+    """Does the units of a plan."""
+
+    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
+        """Freeze a plan in `folder` and do all of its units; one after another if the plan says `in_order`.
+
+        Raises:
+            AnnealmixError: of the first task that failed; the units that were done stay done.
+        """

@@ -15,7 +15,7 @@ from typing import Any
 from mixtures.near_request import NearRequest
 from mixtures.quality import canonical_quality
 from pipeline.build_sources import BuildSource
-from pipeline.executors.local import LocalExecutor
+from pipeline.executors import Executor
 from pipeline.intake import SourceInputs
 from pipeline.near.clusters import check_memory
 from pipeline.near.competing import ledger_documents
@@ -114,7 +114,7 @@ class NearSearch:
         sources: Sequence[BuildSource],
         inputs: Mapping[str, SourceInputs],
         partitions: int,
-        executor: LocalExecutor,
+        executor: Executor,
         trust: Trust,
     ) -> None:
         """Plan it.
