@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from mixtures import manifest as manifests
@@ -31,8 +31,8 @@ from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.contamination_report import contamination_report
 from pipeline.description import describe
-from pipeline.eligible import Choice, Eligible, partition_folder, read_eligible
-from pipeline.executors import Executor
+from pipeline.eligible import Choice, Eligible, read_eligible
+from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs import DataFolders
@@ -40,7 +40,7 @@ from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
 from pipeline.near.search import Found, NearSearch, Trust, band_rule, competes
 from pipeline.quality import open_steps
-from pipeline.records import DONE, check_outputs, is_done
+from pipeline.records import check_outputs, is_done
 from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
@@ -48,7 +48,7 @@ from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
-from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json, slice_record
+from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,6 @@ class BuildRequest:
     executor: Executor = field(default_factory=LocalExecutor)
     chunk_bytes: int = CHUNK_BYTES
     slice_chunks: int = SLICE_CHUNKS
-
-
-def _count_done(folder: Path) -> int:
-    return len(list(folder.glob(f"p*/{DONE}")))
 
 
 def build(request: BuildRequest) -> manifests.Manifest:
@@ -153,15 +149,13 @@ class _Build:
             units += intake.ingest_units(self.store, found, self._needs(name))
         if units:
             self._open_quality({unit["source"] for unit in units})
-            folders = [intake.unit_folders(unit, self.rule) for unit in units]
             tokenizes = any(unit["ranges"] for unit in units)
             plan = self._ingest_plan(units, tokenizes=tokenizes)
             if tokenizes and (reason := self._tokenizer().fallback_reason):
                 say(f"tokenizing with the slow reference engine: {reason}")
-            fresh = [folder for done in folders for folder in done if not is_done(folder)]
+            fresh = [folder for unit in units for folder in Ingest.outputs(plan, unit) if not is_done(folder)]
             say(f"ingest: {plural(len(units), 'group')} of input files to read")
-            with progress("ingest", len(units), lambda: sum(all(map(is_done, done)) for done in folders)):
-                self.request.executor.execute(Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
+            execute(self.request.executor, Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
             self.trusted.update(fresh)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
@@ -175,6 +169,7 @@ class _Build:
                 "path": str(self._tokenizer_path) if tokenizes else None,
                 "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
                 "special_tokens": self.recipe.special_tokens,
+                "folders": self.rule.folders,
             },
             "blocklists": self.judges.blocklists,
             "benchmarks": self.judges.benchmark_files,
@@ -192,11 +187,9 @@ class _Build:
         for job in self.judges.scoring(groups):
             self._verify(job.texts)
             plan = job.plan()
-            folder = Path(plan["folder"])
             say(f"score: {report_size(plan['text_bytes'])} of escalated text for {job.bundle.definition.name}")
-            with progress("score", len(plan["units"]), partial(_count_done, folder)):
-                self.request.executor.execute(Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
-            job.table.seal(folder, job.scored)
+            execute(self.request.executor, Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
+            job.table.seal(Path(plan["folder"]), job.scored)
         delete_texts(self.judges.scored([group for group, _ in groups]))
 
     @property
@@ -226,13 +219,12 @@ class _Build:
         )
         self._verify(inputs_of(plan))
         folder = self.store.folder / "select" / short_key(plan)
-        partitions = [partition_folder(folder, number) for number in range(plan["partitions"])]
         plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
         folder.mkdir(parents=True, exist_ok=True)
-        todo = [unit for unit, partition in zip(plan["units"], partitions, strict=True) if not is_done(partition)]
+        partitions = [partition for unit in plan["units"] for partition in Select.outputs(plan, unit)]
         self._verify(filter(is_done, partitions))
-        with progress("select", len(todo), lambda: sum(map(is_done, partitions)) - len(partitions) + len(todo)):
-            self.request.executor.execute(Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
+        todo = [unit for unit in plan["units"] if not Select.is_done(plan, unit)]
+        execute(self.request.executor, Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
         self.trusted.update(partitions)
         return plan, read_eligible(folder, plan, [*self.recipe.sources, *self.recipe.insert])
 
@@ -293,8 +285,7 @@ class _Build:
                 return output.finished(self.request.out, described, layout)
             plan["folder"] = str(folder)
             prepare_folder(folder, layout, total, documents)
-            with progress("write", len(slices), lambda: sum(slice_record(folder, number).is_file() for number in slices)):
-                self.request.executor.execute(Write, plan, folder / "work")
+            execute(self.request.executor, Write, plan, folder / "work")
             sealed = seal.seal(folder, described, strands, len(slices))
             output.publish(folder, self.request.out)
             return sealed

@@ -11,7 +11,7 @@ dropped by a quality step of the source.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import lru_cache
@@ -23,13 +23,13 @@ from mixtures.keys import KeyRange
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_annotators
-from pipeline.inputs import InputFile
+from pipeline.inputs import InputFile, named_files
 from pipeline.quality import QualitySteps, planned_steps
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
 from pipeline.stage import Plan, Stage, Unit
-from pipeline.store import TokenRule, range_folder
+from pipeline.store import folder_name
 from pipeline.tokenizing import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted
@@ -38,7 +38,7 @@ QUARANTINE = "quarantine.jsonl"
 
 class Ingest(Stage):
     """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path (null: no unit tokenizes), definition,
-    special_tokens}, blocklists, benchmarks, near (rule whose band keys are noted, or null), units.
+    special_tokens, folders (of its TokenRule)}, blocklists, benchmarks, near (rule whose band keys are noted, or null), units.
 
     Unit: source (its reading: the definition under its quality steps), folder (of the group), files [InputFile], ranges [[low, high]] to
     tokenize, annotations [[folders, low, high]], segment_bytes.
@@ -52,27 +52,41 @@ class Ingest(Stage):
         definition = TokenizerDefinition.model_validate(given["definition"])
         self._tokenizer = loaded_tokenizer(given["path"], definition, given["special_tokens"]) if given["path"] else None
         self._annotators = open_annotators(plan)
-        self._rule = TokenRule(definition.digest, given["special_tokens"], definition.dtype.itemsize)
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Read one group."""
-        folder = Path(unit["folder"])
-        ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
-        todo = [keys for keys in ranges if not is_done(folder / range_folder(self._rule, keys))]
-        annotations = due(unit, self._annotators)
-        if is_done(folder / "ledger") and not todo and not annotations:
+        if self.is_done(plan, unit):
             return
+        folder, tokens = Path(unit["folder"]), _token_folders(plan, unit)
+        todo = {keys: path for keys, path in tokens.items() if not is_done(path)}
+        annotations = due(unit, self._annotators)
         definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
         quality = planned_steps(plan["quality"][unit["source"]])
         files = [InputFile(**file) for file in unit["files"]]
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             notes = GroupAnnotations(folder, self._annotators, annotations, stack)
-            reading = _GroupReading(
-                folder, definition, quality, files, todo, self._tokenizer, self._rule, unit["segment_bytes"], notes, stack
-            )
+            reading = _GroupReading(folder, definition, quality, files, todo, self._tokenizer, unit["segment_bytes"], notes, stack)
             reading.read()
             reading.publish()
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """Ledger, tokens and what annotators note."""
+        folder = Path(unit["folder"])
+        noted = [folder / folder_name(name, (int(low, 16), int(high, 16))) for name, low, high in unit["annotations"]]
+        return [folder / "ledger", *_token_folders(plan, unit).values(), *noted]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The input files."""
+        return named_files(unit["source"], unit["files"])
+
+
+def _token_folders(plan: Plan, unit: Unit) -> dict[KeyRange, Path]:
+    """Where the tokens of each key range of a unit belong."""
+    ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
+    return {keys: Path(unit["folder"]) / folder_name(plan["tokenizer"]["folders"], keys) for keys in ranges}
 
 
 @lru_cache(maxsize=1)
@@ -90,22 +104,21 @@ class _GroupReading:
         definition: SourceDefinition,
         quality: QualitySteps | None,
         files: Sequence[InputFile],
-        ranges: list[KeyRange],
+        tokens: Mapping[KeyRange, Path],
         tokenizer: Tokenizer | None,
-        rule: TokenRule,
         segment_bytes: int,
         notes: GroupAnnotations,
         stack: ExitStack,
     ) -> None:
-        self.definition, self.files, self.ranges, self.tokenizer = definition, files, ranges, tokenizer
+        self.definition, self.files, self.ranges, self.tokenizer = definition, files, list(tokens), tokenizer
         self.quality, self.segment_bytes, self.notes = quality, segment_bytes, notes
         self.ledger = folder / "ledger"
         self.known = read_done(self.ledger) if is_done(self.ledger) else None
         self.new_ledger = None if self.known else stack.enter_context(FolderWriter(self.ledger))
-        self.token_folders = [stack.enter_context(FolderWriter(folder / range_folder(rule, keys))) for keys in ranges]
-        self.builder = SegmentBuilder(ranges, tokenizer, notes.segment())
+        self.token_folders = [stack.enter_context(FolderWriter(path)) for path in tokens.values()]
+        self.builder = SegmentBuilder(self.ranges, tokenizer, notes.segment())
         self.segments: list[int] = []
-        self.token_segments: list[list[dict[str, int]]] = [[] for _ in ranges]
+        self.token_segments: list[list[dict[str, int]]] = [[] for _ in tokens]
         self.special_strings: list[int] = []
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()

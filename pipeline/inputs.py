@@ -14,9 +14,10 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.source import SourceDefinition
@@ -57,6 +58,15 @@ class InputFile:
     def local(self) -> bool:
         """True for a file of this machine's file systems."""
         return "://" not in self.url
+
+
+NAMED_FILES = 3  # of a group in a message; it may have hundreds
+
+
+def named_files(source: str, files: Sequence[Mapping[str, Any]]) -> str:
+    """A group's files in words. files: as a plan holds them."""
+    more = f" and {len(files) - NAMED_FILES:,} more" if len(files) > NAMED_FILES else ""
+    return f"input files {', '.join(file['path'] for file in files[:NAMED_FILES])}{more} of {source}"
 
 
 @dataclass(frozen=True)

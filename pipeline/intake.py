@@ -20,7 +20,7 @@ from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_files
 from pipeline.judges import Judges, merged
 from pipeline.stage import Unit
-from pipeline.store import BandRule, Group, Store, TokenRule, folder_name, group_name, hex_range, range_folder
+from pipeline.store import BandRule, Group, Store, TokenRule, group_name, hex_range
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those
@@ -164,14 +164,6 @@ def _unit(
         "annotations": annotations,
         "segment_bytes": segment_bytes,
     }
-
-
-def unit_folders(unit: Unit, rule: TokenRule) -> list[Path]:
-    """What an ingest unit publishes, or has published before."""
-    folder = Path(unit["folder"])
-    tokens = [folder / range_folder(rule, (int(low, 16), int(high, 16))) for low, high in unit["ranges"]]
-    noted = [folder / folder_name(name, (int(low, 16), int(high, 16))) for name, low, high in unit["annotations"]]
-    return [folder / "ledger", *tokens, *noted]
 
 
 def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:

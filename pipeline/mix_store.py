@@ -27,13 +27,13 @@ from mixtures.near_request import read_near
 from mixtures.quality import Quality
 from mixtures.source import SourceDefinition
 from pipeline.build_sources import BuildSource
-from pipeline.eligible import Choice, partition_folder, read_eligible
+from pipeline.eligible import Choice, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
 from pipeline.judges import counted_folders
 from pipeline.near.search import Found, NearSearch, Trust
-from pipeline.records import check_outputs, is_done
+from pipeline.records import check_outputs
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
@@ -230,17 +230,17 @@ class MixStore:
 
     def _make_selection(self) -> None:
         """Make the selection again where the store no longer has it."""
-        folder, units = Path(self.plan["folder"]), range(self.plan["partitions"])
-        if all(is_done(partition_folder(folder, number)) for number in units):
+        folder, units = Path(self.plan["folder"]), [{"partition": number} for number in range(self.plan["partitions"])]
+        if all(Select.is_done(self.plan, unit) for unit in units):
             return
         say(f"{self.store.folder}: the selection of this mix is not there; making it again")
         with self.store.lock():
             for verified in sorted(set(inputs_of(self.plan))):
                 check_outputs(verified)
             folder.mkdir(parents=True, exist_ok=True)
-            plan = {**self.plan, "units": [{"partition": number} for number in units]}
+            plan = {**self.plan, "units": units}
             path, digest = freeze(self.store.work_folder() / f"select-{folder.name}", plan)
-            for unit in plan["units"]:
+            for unit in units:
                 Select(path, digest).do(plan, unit)
 
 

@@ -25,7 +25,7 @@ from pipeline.annotators import TEXTS
 from pipeline.classifiers import Classifier
 from pipeline.columns import write_column
 from pipeline.filters import open_pinned
-from pipeline.records import DONE, FolderWriter, is_done, read_done
+from pipeline.records import DONE, FolderWriter, read_done
 from pipeline.score_table import SCORE_PARTITIONS, Scored, look_up, partition_keys, partition_name, read_scores
 from pipeline.segments import prefix
 from pipeline.stage import Plan, Stage, Unit
@@ -48,20 +48,27 @@ class Score(Stage):
         self._classifier: Classifier | None = None
 
     def do(self, plan: Plan, unit: Unit) -> None:
-        """Score one partition; one without documents leaves nothing."""
-        number = unit["partition"]
-        folder = Path(plan["folder"]) / partition_name(number)
-        if is_done(folder):
+        """Score one partition."""
+        if self.is_done(plan, unit):
             return
+        number, (folder,) = unit["partition"], self.outputs(plan, unit)
         known = read_scores(map(Path, plan["known"][number]))
         pieces = [self._scored(plan, keys, known) for keys in _steps(partition_keys(number), plan["text_bytes"])]
-        if not sum(len(piece["score"]) for piece in pieces):
-            return
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FolderWriter(folder) as writer:
             for name in ("order_key", "digest", "score"):
                 write_column(writer.path, name, np.concatenate([piece[name] for piece in pieces]))
             writer.publish({"documents": sum(len(piece["score"]) for piece in pieces)})
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The partition's scores; without documents they are empty."""
+        return [Path(plan["folder"]) / partition_name(unit["partition"])]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The partition."""
+        return f"key partition {unit['partition']} of {SCORE_PARTITIONS}"
 
     def _scored(self, plan: Plan, keys: KeyRange, known: Scored) -> Scored:
         """Scores of the documents of a key range that have none yet."""

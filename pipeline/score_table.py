@@ -84,12 +84,7 @@ class ScoreTable:
         Args:
             scored: [folders of the terms, threshold, digest of the ledger, low, high]; a higher threshold is covered as well.
         """
-        increment.mkdir(parents=True, exist_ok=True)  # not there if a blocklist escalated nothing
-        digests = [
-            read_done(folder)["digest"] if is_done(folder := increment / partition_name(number)) else ""
-            for number in range(SCORE_PARTITIONS)
-        ]
-        increment.mkdir(parents=True, exist_ok=True)  # no partition has one where nothing was escalated
+        digests = [read_done(increment / partition_name(number))["digest"] for number in range(SCORE_PARTITIONS)]
         write_record(increment / SCORED, {"scored": sorted(scored), "partitions": digests})
         self.__dict__.pop("increments", None)
 

@@ -26,7 +26,7 @@ from pipeline.columns import write_column
 from pipeline.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
 from pipeline.gathering import Arrays, gathered
 from pipeline.near.clusters import drop_rows, read_drops
-from pipeline.records import FolderWriter, is_done, read_done
+from pipeline.records import FolderWriter, read_done
 from pipeline.score_table import Scored, partition_name, partitions_of, read_scores
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.verdicts import Documents, FilterRule, Verdicts, judge
@@ -99,14 +99,24 @@ class Select(Stage):
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Sort and judge one partition."""
-        folder = partition_folder(Path(plan["folder"]), unit["partition"])
-        if is_done(folder):
+        if self.is_done(plan, unit):
             return
+        (folder,) = self.outputs(plan, unit)
         width = KEY_SPACE // plan["partitions"]
         keys = (unit["partition"] * width, (unit["partition"] + 1) * width)
         with FolderWriter(folder) as writer:
             writing = _Partition(plan, unit["partition"], keys, writer.path)
             writer.publish(writing.write())
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The partition's columns."""
+        return [partition_folder(Path(plan["folder"]), unit["partition"])]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The partition."""
+        return f"key partition {unit['partition']}"
 
 
 class _Partition:

@@ -16,14 +16,14 @@ from typing import Any
 from datatrove.pipeline.base import PipelineStep
 
 from mixtures.errors import ManifestError
-from pipeline.records import canonical_json, write_whole
+from pipeline.records import canonical_json, is_done, write_whole
 
 Plan = dict[str, Any]
 Unit = dict[str, Any]
 
 
 class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
-    """Base of the stages. Subclasses do one unit of their plan."""
+    """Base of the stages. Subclasses do one unit of their plan, and say what it leaves."""
 
     type = "annealmix"
 
@@ -57,6 +57,26 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
     @abstractmethod
     def do(self, plan: Plan, unit: Unit) -> None:
         """Do one unit, or nothing if it is done already."""
+
+    @staticmethod
+    @abstractmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """What a unit publishes, or has published before."""
+
+    @staticmethod
+    @abstractmethod
+    def describe(unit: Unit) -> str:
+        """A unit in words, for whoever must find out why it failed."""
+
+    @classmethod
+    def is_done(cls, plan: Plan, unit: Unit) -> bool:
+        """Whether each output of a unit has its done-record."""
+        return all(map(is_done, cls.outputs(plan, unit)))
+
+    @classmethod
+    def num_done(cls, plan: Plan) -> int:
+        """Units of a plan that are done."""
+        return sum(cls.is_done(plan, unit) for unit in plan["units"])
 
 
 def freeze(folder: Path, plan: Plan) -> tuple[Path, str]:

@@ -87,6 +87,21 @@ class Write(Stage):
         if not self._mix.holds(unit["slice"], record):
             write_record(record, self._mix.write_slice(unit["slice"]))
 
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The slice's record; its bytes are parts of files that all slices share."""
+        return [slice_record(Path(plan["folder"]), unit["slice"])]
+
+    @classmethod
+    def is_done(cls, plan: Plan, unit: Unit) -> bool:
+        """Whether the slice is recorded."""
+        return all(record.is_file() for record in cls.outputs(plan, unit))
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The slice."""
+        return f"slice {unit['slice']}"
+
 
 def selection_json(selection: Selection) -> dict[str, Any]:
     """A selection as a plan holds it."""

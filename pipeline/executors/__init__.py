@@ -6,7 +6,10 @@ done-records.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
+
+from pipeline.report import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,3 +26,9 @@ class Executor(Protocol):
         Raises:
             AnnealmixError: of the first task that failed; the units that were done stay done.
         """
+
+
+def execute(executor: Executor, stage: type[Stage], plan: Plan, folder: Path) -> None:
+    """Do all units of a plan, and show how many are done."""
+    with progress(stage.name, len(plan["units"]), partial(stage.num_done, plan)):
+        executor.execute(stage, plan, folder)

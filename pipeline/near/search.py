@@ -15,14 +15,14 @@ from typing import Any
 from mixtures.near_request import NearRequest
 from mixtures.quality import canonical_quality
 from pipeline.build_sources import BuildSource
-from pipeline.executors import Executor
+from pipeline.executors import Executor, execute
 from pipeline.intake import SourceInputs
 from pipeline.near.clusters import check_memory
 from pipeline.near.competing import ledger_documents
 from pipeline.near.edges import num_partitions
-from pipeline.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify, parts
+from pipeline.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
 from pipeline.records import is_done, read_done
-from pipeline.report import plural, progress, say
+from pipeline.report import plural, say
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.store import BandRule, Store, hex_range, short_key
 
@@ -154,37 +154,35 @@ class NearSearch:
         segments = [segment for source in self._plan["sources"] for segment in source["segments"]]
         beside = [folder for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"]))]
         self._trust.verify(map(Path, beside))
-        keys, bands = self._plan["key_partitions"], self._plan["band_partitions"]
-        spilled = zip(parts(self.folder, "documents", keys), parts(self.folder, "bands", keys), strict=True)
-        self._do(Spill, [({"partition": number}, [*folders]) for number, folders in enumerate(spilled)])
-        self._do(Link, [({"partition": number}, [folder]) for number, folder in enumerate(parts(self.folder, "edges", bands))])
+        by_band = [{"partition": number} for number in range(self._plan["band_partitions"])]
+        self._do(Spill, [{"partition": number} for number in range(self._plan["key_partitions"])])
+        self._do(Link, by_band)
         if self._rule.verify is not None:
-            self._do(Candidates, [({}, [self.folder / "candidates"])])
-            units = [(unit, [self.folder / "shingles" / unit["group"]]) for unit in self._shingle_units()]
+            self._do(Candidates, [{}])
+            units = self._shingle_units()
             self._do(Shingle, units)
-            self._plan["shingles"] = [str(folder) for _, (folder,) in units]
-            self._do(Verify, [({"partition": number}, [folder]) for number, folder in enumerate(parts(self.folder, "verified", bands))])
-        self._do(Reduce, [({}, [self.folder / "clusters", self.folder / "drops"])])
+            self._plan["shingles"] = [str(folder) for unit in units for folder in Shingle.outputs(self._plan, unit)]
+            self._do(Verify, by_band)
+        self._do(Reduce, [{}])
         return self.found()
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        return is_done(self.folder / "clusters") and is_done(self.folder / "drops")
+        return Reduce.is_done(self._plan, {})
 
     def found(self) -> Found:
         """What a search that is done has found."""
         return Found(self.folder / "drops", read_done(self.folder / "drops")["digest"], read_done(self.folder / "clusters"))
 
-    def _do(self, stage: type[Stage], units: list[tuple[Unit, list[Path]]]) -> None:
-        self._trust.verify(folder for _, folders in units for folder in folders if is_done(folder))
-        todo = [(unit, folders) for unit, folders in units if not all(map(is_done, folders))]
+    def _do(self, stage: type[Stage], units: list[Unit]) -> None:
+        folders = [folder for unit in units for folder in stage.outputs(self._plan, unit)]
+        self._trust.verify(filter(is_done, folders))
+        todo = [unit for unit in units if not stage.is_done(self._plan, unit)]
         if stage is Shingle and todo:
             say(f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for verification")
-        with progress(stage.name, len(todo), lambda: sum(all(map(is_done, folders)) for _, folders in todo)):
-            plan = {**self._plan, "units": [unit for unit, _ in todo]}
-            self._executor.execute(stage, plan, self._work / f"{stage.name}-{self._key}")
-        self._trust.done.update(folder for _, folders in units for folder in folders)
+        execute(self._executor, stage, {**self._plan, "units": todo}, self._work / f"{stage.name}-{self._key}")
+        self._trust.done.update(folders)
 
     def _shingle_units(self) -> list[Unit]:
         """Units of the groups that hold candidates."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mixtures.near import NearRule
 from mixtures.source import SourceDefinition
-from pipeline.inputs import InputFile
+from pipeline.inputs import InputFile, named_files
 from pipeline.near.clusters import Clusters, Drops, clusters, drops, read_clusters, write_clusters, write_drops
 from pipeline.near.competing import competing, partition_range
 from pipeline.near.edges import edges, read_bands, read_edges, verified, write_bands, write_edges
@@ -32,7 +32,11 @@ from pipeline.stage import Plan, Stage, Unit
 
 def parts(folder: Path, kind: str, count: int) -> list[Path]:
     """Folders of a kind, by partition."""
-    return [folder / kind / f"p{number:04d}" for number in range(count)]
+    return [_part(folder, kind, number) for number in range(count)]
+
+
+def _part(folder: str | Path, kind: str, number: int) -> Path:
+    return Path(folder) / kind / f"p{number:04d}"
 
 
 class _NearStage(Stage):
@@ -55,12 +59,22 @@ class Spill(_NearStage):
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Gather a partition's competing documents."""
-        number = unit["partition"]
-        if is_done(self.documents[number]) and is_done(self.bands[number]):
+        if self.is_done(plan, unit):
             return
+        number = unit["partition"]
         found = competing(plan["sources"], partition_range(number, plan["key_partitions"]), self.rule.bands)
         write_bands(self.bands[number], found.signatures, self.rule, plan["band_partitions"])
         publish(self.documents[number], found.columns, {"documents": len(found.bands)})
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """Documents, and their band keys."""
+        return [_part(plan["folder"], kind, unit["partition"]) for kind in ("documents", "bands")]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The partition."""
+        return f"key partition {unit['partition']}"
 
 
 class Link(_NearStage):
@@ -71,8 +85,18 @@ class Link(_NearStage):
     def do(self, plan: Plan, unit: Unit) -> None:
         """Link the documents of a partition's buckets."""
         number = unit["partition"]
-        if not is_done(self.edges[number]):
+        if not self.is_done(plan, unit):
             write_edges(self.edges[number], edges(*read_bands(self.bands, self.rule, plan["band_partitions"], number)))
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The partition's edges."""
+        return [_part(plan["folder"], "edges", unit["partition"])]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The partition."""
+        return f"band partition {unit['partition']}"
 
 
 class Candidates(_NearStage):
@@ -82,8 +106,18 @@ class Candidates(_NearStage):
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """List the documents at the ends of edges by segment."""
-        if not is_done(self.folder / "candidates"):
+        if not self.is_done(plan, unit):
             write_candidates(self.folder / "candidates", map(read_edges, self.edges), self.documents)
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The list."""
+        return [Path(plan["folder"]) / "candidates"]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """All of it."""
+        return "the documents at the ends of all edges"
 
 
 class Shingle(_NearStage):
@@ -93,13 +127,23 @@ class Shingle(_NearStage):
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Read a group's candidates again."""
-        folder = self.folder / "shingles" / unit["group"]
-        if is_done(folder):
+        if self.is_done(plan, unit):
             return
+        (folder,) = self.outputs(plan, unit)
         definition = SourceDefinition.model_validate(plan["definitions"][unit["reading"]])
         files = [InputFile(**file) for file in unit["files"]]
         writer = ShingleWriter(self.folder / "candidates", Path(unit["ledger"]), unit["segments"], self.rule)
         writer.write(folder, files, definition, planned_steps(plan["quality"][unit["reading"]]))
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """Shingle sets of the group's candidates."""
+        return [Path(plan["folder"]) / "shingles" / unit["group"]]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The input files."""
+        return named_files(unit["reading"], unit["files"])
 
 
 class Verify(_NearStage):
@@ -109,12 +153,22 @@ class Verify(_NearStage):
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Keep the edges of a partition whose documents are alike."""
-        number = unit["partition"]
-        if is_done(self.verified[number]):
+        if self.is_done(plan, unit):
             return
+        number = unit["partition"]
         found = read_edges(self.edges[number])
         sets = read_shingles([Path(folder) for folder in plan["shingles"]], found)
         write_edges(self.verified[number], verified(found, sets, self.rule))
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The edges that stay."""
+        return [_part(plan["folder"], "verified", unit["partition"])]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """The partition."""
+        return f"band partition {unit['partition']}"
 
 
 class Reduce(_NearStage):
@@ -130,6 +184,16 @@ class Reduce(_NearStage):
             write_clusters(self.folder / "clusters", found, sum(counts))
         if not is_done(self.folder / "drops"):
             write_drops(self.folder / "drops", self._drops(read_clusters(self.folder / "clusters"), counts), plan["partitions"])
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """Clusters, and who gives way."""
+        return [Path(plan["folder"]) / kind for kind in ("clusters", "drops")]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """All of it."""
+        return "all edges"
 
     def _drops(self, found: Clusters, counts: Sequence[int]) -> Drops:
         columns = list(zip(*self._of(found.documents, counts), strict=True))

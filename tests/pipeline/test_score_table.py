@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.score_table import ScoreTable
+from pipeline.records import DONE, write_record
+from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.store import Store, TermRule, TextRule
 
 TERMS, OTHER = TermRule("a" * 64, "words"), TermRule("a" * 64, "published")
@@ -21,7 +22,10 @@ TERMS, OTHER = TermRule("a" * 64, "words"), TermRule("a" * 64, "published")
 )
 def test_a_higher_threshold_is_covered_by_the_scores_of_a_lower_one_and_nothing_else_is(tmp_path, rule, missing):
     table = ScoreTable(Store(tmp_path / "store"), "c" * 64)
-    (table.folder / "one").mkdir(parents=True)
+    for number in range(SCORE_PARTITIONS):
+        folder = table.folder / "one" / partition_name(number)
+        folder.mkdir(parents=True)
+        write_record(folder / DONE, {"outputs": {}})
     table.seal(table.folder / "one", [[TERMS.folders, 2, "ledger", "10", "20"]])
     assert table.missing(rule, "ledger", (0, 64)) == missing
     assert table.missing(rule, "another ledger", (0, 64)) == [(0, 64)]
