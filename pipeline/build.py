@@ -34,6 +34,7 @@ from pipeline.description import describe
 from pipeline.eligible import Choice, Eligible, read_eligible
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
+from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs import DataFolders
 from pipeline.intake import Needs, SourceInputs
@@ -66,10 +67,14 @@ class BuildRequest:
     slice_chunks: int = SLICE_CHUNKS
 
 
-def build(request: BuildRequest) -> manifests.Manifest:
+def build(request: BuildRequest, trusted: set[Path] | None = None, chain: Path | None = None) -> manifests.Manifest:
     """Build a mix, or finish one that was begun, and return its manifest.
 
     With more than one worker, call it under `if __name__ == "__main__":`, since workers import the calling module again.
+
+    Args:
+        trusted: folders of the store that need not be hashed again, since this build wrote or verified them; it grows.
+        chain: that of which this is a part, if a cluster builds (`pipeline.executors.slurm`).
 
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
@@ -78,8 +83,9 @@ def build(request: BuildRequest) -> manifests.Manifest:
     output.refuse_foreign(request.out, request.recipe.digest, request.size.as_json())
     store = Store(request.store)
     with store.lock():
+        refuse_busy(request.store, request.out, chain)
         store.sweep()
-        return _Build(request, store).run()
+        return _Build(request, store, set() if trusted is None else trusted).run()
 
 
 class _Build:
@@ -89,7 +95,7 @@ class _Build:
     wrote or verified.
     """
 
-    def __init__(self, request: BuildRequest, store: Store) -> None:
+    def __init__(self, request: BuildRequest, store: Store, trusted: set[Path]) -> None:
         self.request, self.store = request, store
         self.recipe = request.recipe.recipe
         self.judges = Judges(store, request.recipe.filters, request.recipe.benchmarks)
@@ -99,7 +105,7 @@ class _Build:
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
         self.inputs = self._survey()
-        self.trusted: set[Path] = set()
+        self.trusted = trusted
 
     def run(self) -> manifests.Manifest:
         self._open_quality({name for name, found in self.inputs.items() if found.new_groups})

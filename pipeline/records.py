@@ -33,15 +33,20 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def temporary(path: Path, ending: str = "") -> Path:
+    """Where a task writes what will be renamed to `path`. Nodes of a cluster share process ids, so the host is in the name."""
+    return path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}{ending}")
+
+
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that either is there whole or is not there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    written = temporary(path)
+    handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    written.replace(path)
     sync(path.parent)
 
 
@@ -92,7 +97,7 @@ class FolderWriter:
 
     def __init__(self, final: Path) -> None:
         self.final = final
-        self.path = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+        self.path = temporary(final, ".tmp")
 
     def __enter__(self) -> FolderWriter:
         shutil.rmtree(self.path, ignore_errors=True)

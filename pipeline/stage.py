@@ -26,6 +26,7 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
     """Base of the stages. Subclasses do one unit of their plan, and say what it leaves."""
 
     type = "annealmix"
+    in_place = False  # whether units write parts of shared files, so that a record alone does not say that what it lists is still there
 
     def __init__(self, plan: Path, digest: str) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.eligible import Strand, read_eligible
 from pipeline.gathering import ledger_segments, token_files
-from pipeline.records import file_hash, read_record, sync, write_record
+from pipeline.records import file_hash, read_record, sync, temporary, write_record
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.stream_columns import StreamColumns
 
@@ -76,6 +76,7 @@ class Write(Stage):
     """
 
     name = "write"
+    in_place = True
 
     def prepare(self, plan: Plan) -> None:
         """Open the selection."""
@@ -245,7 +246,7 @@ class _Mix:
         hashes: dict[str, Any] = {"files": {}}
         for name, schema in TABLES.items():
             path = self.folder / f"{name}.parquet" / part_name(number)
-            written = path.with_name(f".{path.name}.{os.getpid()}")
+            written = temporary(path)
             repeated = [column for column in REPEATED if column in schema.names]
             pq.write_table(to_arrow(schema, columns), written, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=repeated)
             sync(written)

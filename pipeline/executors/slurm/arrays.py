@@ -1,0 +1,134 @@
+"""A stage's tasks as job arrays, through datatrove's SlurmPipelineExecutor.
+
+datatrove knows the options of sbatch and runs a rank with its logs and statistics. Its way of launching is replaced: it pickles the
+pipeline, lets the next stage depend on the last array alone, overwrites the list of ranks when it is launched again, and writes values
+into a script unquoted. Here options are arguments of sbatch, the script holds quoted paths, a node reads the frozen plan, and which
+units are done is in our done-records alone.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from datatrove.executor.slurm import SlurmPipelineExecutor
+
+from mixtures.errors import RecipeError
+from pipeline.executors.slurm import client
+from pipeline.executors.slurm.profile import Profile, Resources
+from pipeline.records import write_whole
+from pipeline.stage import Stage
+
+TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
+LOGS = "slurm"  # folder of the jobs' output and of how they ended, in that of the stage's plan
+
+
+class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishes no types
+    """The tasks of one stage.
+
+    Args:
+        stage: with the plan that was frozen. tasks: ranks among which its units are dealt out. folder: of the plan.
+    """
+
+    def __init__(self, stage: Stage, tasks: int, folder: Path, resources: Resources, job_name: str) -> None:
+        super().__init__(
+            pipeline=[stage],
+            tasks=tasks,
+            time=resources.time,
+            partition=resources.partition,
+            cpus_per_task=resources.cpus or 1,
+            workers=resources.parallel or -1,
+            job_name=job_name,
+            qos=resources.qos,
+            sbatch_args=options_of(resources),
+            logging_dir=str(folder / "logs"),
+            skip_completed=False,
+            slurm_logs_folder=str(folder / LOGS),
+        )
+
+    def run_rank(self, rank: int) -> None:
+        """Do a rank's share of the units, here and now."""
+        self._run_for_rank(rank)
+
+    def submit(self, script: Path) -> list[str]:
+        """Submit arrays for all ranks, as many as the cluster's MaxArraySize asks. Returns their ids.
+
+        The script is given the first rank of its array. If one array is refused, those before it are cancelled.
+
+        Raises:
+            AnnealmixError: Slurm refuses.
+        """
+        most, jobs = client.max_array_size(), []
+        try:
+            for first in range(0, self.tasks, most):
+                options = self.get_sbatch_args(min(most, self.tasks - first))
+                jobs.append(client.submit([*arguments(options), f"--chdir={Path(self.slurm_logs_folder)}"], script, str(first)))
+        except BaseException:
+            client.cancel(jobs)
+            raise
+        return jobs
+
+
+def options_of(resources: Resources) -> dict[str, str]:
+    """Options of sbatch that every job of annealmix has: logs grow when a job runs again, and one that can never run does not wait."""
+    values = {"account": resources.account, "constraint": resources.constraint, "mem": resources.memory}
+    named = {name: value for name, value in values.items() if value is not None}
+    return {**resources.options, **named, "open-mode": "append", "kill-on-invalid-dep": "yes", "export": "ALL"}
+
+
+def arguments(options: Mapping[str, object]) -> list[str]:
+    """Options as arguments; None is not said, and an empty value is an option without one."""
+    said = {name: value for name, value in options.items() if value is not None and name != "mem-per-cpu"}
+    return [f"--{name}={value}" if value != "" else f"--{name}" for name, value in said.items()]
+
+
+def write_script(path: Path, profile: Profile, words: Sequence[str]) -> Path:
+    """Write a job's script: the profile's setup, then `annealmix WORDS ...` with the arguments that sbatch gives the script."""
+    tmp = [f"export TMPDIR={shlex.quote(profile.tmp)}", 'export NUMBA_CACHE_DIR="$TMPDIR/numba-$(id -u)"'] if profile.tmp else []
+    lines = [
+        "#!/bin/bash",
+        *(line for number, setup in enumerate(profile.setup, start=1) for line in (setup, _checked(number))),
+        *tmp,
+        f'exec {shlex.join([console_script(), *words])} "$@"',
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, ("\n".join(lines) + "\n").encode(), mode=0o755)
+    return path
+
+
+def _checked(number: int) -> str:
+    return f'status=$?; [ $status -eq 0 ] || {{ echo "setup[{number - 1}] of the profile: exit code $status" >&2; exit 1; }}'
+
+
+def console_script() -> str:
+    """Absolute path of the command `annealmix` of this environment, which the nodes run.
+
+    Raises:
+        RecipeError: it is not installed.
+    """
+    beside = Path(sys.executable).parent / "annealmix"
+    script = beside if beside.is_file() else Path(sysconfig.get_path("scripts")) / "annealmix"
+    if not script.is_file():
+        raise RecipeError(f"{script}: not there; install annealmix (pip install) on a file system that the nodes share")
+    return str(script)
+
+
+def refuse_path(path: Path, what: str) -> None:
+    """Paths that Slurm would read otherwise than they are written.
+
+    Raises:
+        RecipeError: it holds a control character, `%` or a backslash.
+    """
+    if not str(path).isprintable() or "%" in str(path) or "\\" in str(path):
+        raise RecipeError(
+            f"{what} {str(path)!r}: holds a control character, '%' or a backslash, which Slurm reads its own way; choose another"
+        )
+
+
+def clear(folder: Path) -> None:
+    """Forget how tasks of an earlier submission ended; their logs stay."""
+    shutil.rmtree(folder / LOGS / "ended", ignore_errors=True)

@@ -1,0 +1,189 @@
+"""The record of a build on the cluster, in STORE/work/chain-KEY; KEY is of the output's place.
+
+    request.json   what the build was asked, frozen
+    chain.json     how far it is: stages with their jobs, and how it ended
+    trusted.json   folders of the store that this build wrote or verified
+    conduct-*.out  what the jobs printed that go on with the build
+
+Slurm itself says which jobs are waiting or running: they are found by their name, so that a submission whose record was lost is found,
+too. A chain is busy as long as one is; nobody else may then write to its store or its output, beside which `.NAME.chain` names the chain.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import AnnealmixError, ManifestError, RecipeError
+from pipeline.executors.slurm import client
+from pipeline.records import canonical_json, is_done, read_json, read_record, write_json, write_record, write_whole
+from pipeline.stage import Plan, Stage, Unit
+from pipeline.store import short_key
+
+_PREFIX = "chain-"
+FINISHED, FAILED, QUEUED = "finished", "failed", "queued"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The record of one build."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, store: Path, out: Path) -> Chain:
+        """The chain that builds a mix at `out`, whether there is one or not."""
+        return cls(store / "work" / f"{_PREFIX}{short_key(str(out))}")
+
+    @property
+    def key(self) -> str:
+        """Names the jobs."""
+        return self.folder.name.removeprefix(_PREFIX)[:8]
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """state, message, exit_code, name (of the jobs), holder, out, stages; None if there never was a chain.
+
+        Raises:
+            ManifestError: it is damaged.
+        """
+        path = self.folder / "chain.json"
+        return read_record(path) if path.exists() else None
+
+    def begin(self, request: dict[str, Any], job_name: str) -> str:
+        """Freeze a request and open the record. Returns the request's hash."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = canonical_json(request)
+        write_whole(self.folder / "request.json", content)
+        (self.folder / "trusted.json").unlink(missing_ok=True)
+        holder = f"{getpass.getuser()} on {os.uname().nodename}"
+        self._write({"state": QUEUED, "name": f"{job_name}-{self.key}-", "holder": holder, "out": request["out"], "stages": []})
+        marker = _marker(Path(request["out"]))
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(marker, str(self.folder).encode())
+        return sha256(content).hexdigest()
+
+    def request(self, digest: str) -> dict[str, Any]:
+        """The frozen request.
+
+        Raises:
+            ManifestError: it is not the one with this sha256.
+        """
+        path = self.folder / "request.json"
+        request = read_json(path)
+        if sha256(path.read_bytes()).hexdigest() != digest:
+            raise ManifestError(f"{path}: not the request that this job was given (sha256 {digest}); give the command again")
+        return dict(request)
+
+    def add(self, stage: type[Stage], folder: Path, tasks: int, units: int, jobs: list[str], conductor: str) -> None:
+        """Note a stage that was submitted."""
+        record = self._read()
+        submitted = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        record["stages"].append(
+            {
+                "stage": stage.name,
+                "folder": str(folder),
+                "tasks": tasks,
+                "units": units,
+                "jobs": jobs,
+                "conductor": conductor,
+                "submitted": submitted,
+            }
+        )
+        self._write(record)
+
+    def end(self, state: str, exit_code: int, message: str) -> None:
+        """Note how the build ended."""
+        record = self._read()
+        self._write({**record, "state": state, "exit_code": exit_code, "message": message})
+        _marker(Path(record["out"])).unlink(missing_ok=True)
+
+    def jobs(self) -> list[client.Job]:
+        """Its jobs that are waiting or running.
+
+        Raises:
+            AnnealmixError: Slurm does not answer.
+        """
+        record = self.record
+        return client.queued(record["name"]) if record else []
+
+    def trust(self, folders: set[Path]) -> None:
+        """Remember folders whose contents this chain need not hash again."""
+        write_json(self.folder / "trusted.json", sorted(map(str, folders)))
+
+    def trusted(self) -> set[Path]:
+        """Those folders, as far as they are there."""
+        path = self.folder / "trusted.json"
+        return {folder for folder in map(Path, read_json(path) if path.exists() else []) if is_done(folder)}
+
+    def refuse_repeated(self, stage: type[Stage], plan: Plan) -> None:
+        """Units that the last jobs of this chain were to do are not submitted again by the chain itself: it would go round for ever.
+
+        Raises:
+            AnnealmixError: how many they are, and where their logs lie.
+        """
+        stages = self._read()["stages"]
+        if not stages or stages[-1]["stage"] != stage.name:
+            return
+        folder = Path(stages[-1]["folder"])
+        left = _identities(plan) & _identities(read_json(folder / "plan.json"))
+        if left:
+            raise AnnealmixError(
+                f"{stage.name}: its jobs have ended, but {len(left):,} of {stages[-1]['units']:,} units are not done; "
+                f"logs are in {folder / 'slurm'}; the same command submits what is missing"
+            )
+
+    def _read(self) -> dict[str, Any]:
+        record = self.record
+        if record is None:
+            raise ManifestError(f"{self.folder}: the record of this build is gone; give the command again")
+        return {name: value for name, value in record.items() if name != "digest"}
+
+    def _write(self, record: dict[str, Any]) -> None:
+        write_record(self.folder / "chain.json", record)
+
+
+def _identities(plan: Plan) -> set[bytes]:
+    """The units of a plan, so that those of two plans of a stage can be compared."""
+    units: list[Unit] = plan["units"]
+    return {canonical_json([plan.get("folder"), unit]) for unit in units}
+
+
+def _marker(out: Path) -> Path:
+    return out.parent / f".{out.name}.chain"
+
+
+def refuse_busy(store: Path, out: Path, mine: Path | None = None) -> None:
+    """Refuse to build on a store, or at a place, that jobs of a chain may be writing to.
+
+    Args:
+        mine: folder of the chain that asks.
+
+    Raises:
+        RecipeError: who gave it to Slurm, for which mix, and how many jobs there are; or Slurm cannot be asked.
+    """
+    folders = set((store / "work").glob(f"{_PREFIX}*"))
+    if (marker := _marker(out)).is_file():
+        folders.add(Path(marker.read_text()))
+    for folder in sorted(folders - {mine}):
+        chain = Chain(folder)
+        record = chain.record
+        if record is None or record["state"] != QUEUED:
+            continue
+        try:
+            jobs = chain.jobs()
+        except AnnealmixError as error:
+            raise RecipeError(
+                f"{folder}: {record['holder']} gave {record['out']} to Slurm, which cannot be asked here whether its jobs have ended "
+                f"({error}); ask where it can be, or delete that folder if they have"
+            ) from None
+        if jobs:
+            raise RecipeError(
+                f"{folder}: {len(jobs):,} jobs that {record['holder']} submitted are building {record['out']} with this store or place; "
+                f"wait for them (--status, --wait), or cancel them: scancel {' '.join(sorted({job.job for job in jobs}))}"
+            )

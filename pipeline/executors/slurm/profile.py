@@ -1,0 +1,145 @@
+"""A cluster's profile: a YAML file of what its jobs need.
+
+```yaml
+job_name: annealmix           # jobs are called annealmix-KEY-STAGE
+partition: cpu
+account: my-project
+time: "24:00:00"              # of each job
+memory: 4G                    # of each task
+cpus: 1
+tasks: 500                    # elements of a stage's arrays, at most
+parallel: 100                 # of them running at a time; without it, as the cluster likes
+setup: [module load python/3.11, source env/bin/activate]     # shell, run by each job before annealmix
+tmp: /local/scratch           # a folder on each node for temporary files
+options: {reservation: data}  # further options of sbatch, by their long names; "" for one without a value
+stages:                       # other values for single stages: ingest, score, near, select, write, conduct
+  score: {partition: gpu, options: {gres: "gpu:1"}}
+  near: {memory: 64G}
+```
+
+Everything is optional. Values reach sbatch as arguments, never through a shell or as lines of a script, so what they may hold is
+narrow on purpose; `setup` alone is shell, the user's own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from mixtures.fields import Line, Model, Positive, Text, describe
+from mixtures.yaml_tree import load_yaml, validate
+
+STAGES = ("ingest", "score", "near", "select", "write", "conduct")
+StageName = Literal["ingest", "score", "near", "select", "write", "conduct"]
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:&|*@/+=()\[\]-]*")
+_JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_TIME = re.compile(r"\d{1,6}(:[0-5]?\d(:[0-5]?\d)?)?|\d{1,4}-\d{1,2}(:[0-5]?\d(:[0-5]?\d)?)?")
+_MEMORY = re.compile(r"[1-9]\d{0,8}[KMGT]?")
+_OPTION = re.compile(r"[a-z][a-z0-9-]*")
+# What annealmix itself decides: another value would lose tasks, logs or the order of stages. `wrap` and `export-file` bring other code.
+_OURS = frozenset(
+    [
+        *("account", "array", "begin", "bell", "chdir", "clusters", "comment", "constraint", "cpus-per-task", "dependency", "error"),
+        *("export", "export-file", "get-user-env", "help", "hold", "ignore-pbs", "input", "job-name", "kill-on-invalid-dep", "mem"),
+        *("no-kill", "no-requeue", "nodes", "ntasks", "open-mode", "output", "parsable", "partition", "qos", "quiet", "requeue"),
+        *("signal", "test-only", "time", "uid", "usage", "version", "wait", "wrap"),
+    ]
+)
+
+
+def _one_line(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError(f"{describe(value)} is not one line of visible text; leave out line breaks and control characters")
+    return value
+
+
+def _word(value: str) -> str:
+    if not _WORD.fullmatch(_one_line(value)):
+        raise ValueError(f"{describe(value)} is not a plain value of Slurm; write letters, digits and _.,:&|*@/+=()[]-")
+    return value
+
+
+def _job_name(value: str) -> str:
+    if not _JOB_NAME.fullmatch(_one_line(value)):
+        raise ValueError(
+            f"{describe(value)} is not a job name; write at most 64 letters, digits, '_', '.' and '-', a letter or digit first"
+        )
+    return value
+
+
+def _time(value: str) -> str:
+    if not _TIME.fullmatch(_one_line(value)):
+        raise ValueError(f'{describe(value)} is not a time of Slurm; write minutes, "HH:MM:SS" or "DAYS-HH:MM:SS"')
+    return value
+
+
+def _memory(value: str) -> str:
+    if not _MEMORY.fullmatch(_one_line(value)):
+        raise ValueError(f"{describe(value)} is not an amount of memory; write a number and K, M, G or T, such as 4G")
+    return value
+
+
+def _folder(value: str) -> str:
+    path = PurePosixPath(_one_line(value))
+    if not path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{describe(value)} is not an absolute path without '..'; write one, such as /local/scratch")
+    return value
+
+
+def _option_value(value: str) -> str:
+    return value and _word(value)
+
+
+def _options(value: dict[str, str]) -> dict[str, str]:
+    for name in value:
+        if not _OPTION.fullmatch(name) or name in _OURS:
+            raise ValueError(
+                f"{describe(name)} is not an option that a profile may set; the profile's own fields and annealmix set the others"
+            )
+    return value
+
+
+Word = Annotated[Text, AfterValidator(_word)]
+
+
+class Resources(Model):
+    """What one job of a stage asks of the cluster; None: what the profile says for all stages, or else the cluster."""
+
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    time: Annotated[Text, AfterValidator(_time)] | None = None
+    memory: Annotated[Text, AfterValidator(_memory)] | None = None
+    cpus: Positive | None = None
+    tasks: Positive | None = None
+    parallel: Positive | None = None
+    options: Annotated[dict[Line, Annotated[Text, AfterValidator(_option_value)]], AfterValidator(_options)] = Field(default_factory=dict)
+
+
+class Profile(Resources):
+    """A cluster's profile; see the module."""
+
+    job_name: Annotated[Text, AfterValidator(_job_name)] = "annealmix"
+    setup: tuple[Annotated[Text, AfterValidator(_one_line)], ...] = ()
+    tmp: Annotated[Text, AfterValidator(_folder)] | None = None
+    stages: dict[StageName, Resources] = Field(default_factory=dict)
+
+    def resources(self, stage: str) -> Resources:
+        """What the jobs of a stage ask: its own values before the profile's. stage: `ingest`, ..., or one of the near-duplicate search."""
+        own = self.stages.get(stage if stage in STAGES else "near", Resources())  # type: ignore[call-overload]
+        values = {name: getattr(own, name) if getattr(own, name) is not None else getattr(self, name) for name in Resources.model_fields}
+        return Resources(**{**values, "options": {**self.options, **own.options}})
+
+
+def load_profile(file: Path) -> Profile:
+    """Read a profile.
+
+    Raises:
+        RecipeError: every fault, each with file and line.
+    """
+    return validate(Profile, load_yaml(file))

@@ -1,0 +1,83 @@
+"""What a build was asked, as JSON, and back: a job that goes on with it reads the recipe again and refuses another one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pipeline
+from mixtures.errors import ManifestError
+from mixtures.quotas import Size
+from mixtures.recipe import load_recipe
+from pipeline.build import BuildRequest
+from pipeline.executors.slurm.profile import Profile
+from pipeline.inputs import DataFolders
+
+
+def package_folder() -> str:
+    """Where the code lies that runs now."""
+    return str(Path(pipeline.__file__).resolve().parent)
+
+
+def refuse_other_package(folder: str) -> None:
+    """A folder called `pipeline` that a node finds earlier than ours would do something else, or an older version of this.
+
+    Raises:
+        ManifestError: the code that runs lies elsewhere than where the build was submitted.
+    """
+    if package_folder() != folder:
+        raise ManifestError(
+            f"{package_folder()}: this is the code that the job found, {folder} submitted it; mend PATH and PYTHONPATH in the profile's "
+            "setup, and install annealmix where all nodes see it"
+        )
+
+
+def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, Any]:
+    """A request as JSON. filters: folder of filters that the user brings."""
+    data = request.data
+    return {
+        "package": package_folder(),
+        "recipe": str(request.recipe.file.absolute()),
+        "recipe_digest": request.recipe.digest,
+        "removed": request.recipe.recipe.removed if request.recipe.filters else None,
+        "filters": str(filters.absolute()) if filters else None,
+        "out": str(request.out),
+        "store": str(request.store),
+        "data": {"every": str(data.every) if data.every else None, "named": {name: str(folder) for name, folder in data.named.items()}},
+        "tokenizer": str(request.tokenizer.absolute()) if request.tokenizer else None,
+        "size": request.size.as_json(),
+        "chunk_bytes": request.chunk_bytes,
+        "slice_chunks": request.slice_chunks,
+        "profile": profile.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
+    """The request again, with the executor still to be set.
+
+    Raises:
+        ManifestError: the recipe, or what it refers to, was changed since. RecipeError: it can no longer be read.
+    """
+    refuse_other_package(value["package"])
+    recipe = load_recipe(value["recipe"], Path(value["filters"]) if value["filters"] else None)
+    if value["removed"]:
+        recipe = recipe.with_removed(value["removed"])
+    if recipe.digest != value["recipe_digest"]:
+        raise ManifestError(
+            f"{value['recipe']}: changed since the build was submitted (digest {value['recipe_digest'][:16]}, now {recipe.digest[:16]}); "
+            "give the command again to build the new one"
+        )
+    every, named = value["data"]["every"], value["data"]["named"]
+    scale, tokens = value["size"].get("scale"), value["size"].get("tokens")
+    request = BuildRequest(
+        recipe,
+        Path(value["out"]),
+        Path(value["store"]),
+        DataFolders(Path(every) if every else None, {name: Path(folder) for name, folder in named.items()}),
+        Path(value["tokenizer"]) if value["tokenizer"] else None,
+        Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
+    )
+    sized = replace(request, chunk_bytes=value["chunk_bytes"], slice_chunks=value["slice_chunks"])
+    return sized, Profile.model_validate(value["profile"])

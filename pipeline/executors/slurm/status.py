@@ -1,0 +1,186 @@
+"""How far a build on the cluster is, and following it until it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mixtures.errors import AnnealmixError, RecipeError
+from pipeline.executors.slurm import client
+from pipeline.executors.slurm.arrays import LOGS
+from pipeline.executors.slurm.chain import QUEUED, Chain
+from pipeline.records import read_json
+from pipeline.report import plural, say, size, table
+from pipeline.stages import STAGES
+
+POLL_SECONDS = 5.0
+_WAITING = frozenset(("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """How far one stage is.
+
+    units_done: by done-records. waiting, running: tasks that Slurm knows; done, failed: tasks that have ended; failed ones said why, or
+    were killed before they could. text_bytes: of input files that were read, None where the stage reads none. failure: where the log of a
+    failed task is, and what it says.
+    """
+
+    stage: str
+    units: int
+    units_done: int
+    tasks: int
+    waiting: int
+    running: int
+    done: int
+    failed: int
+    seconds: int
+    text_bytes: int | None
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a chain is. state: queued, finished, failed, or stopped: no job is left, and what is missing was not done."""
+
+    state: str
+    message: str
+    exit_code: int
+    stages: list[StageStatus]
+    jobs: int
+
+
+def status_of(chain: Chain) -> Status:
+    """Ask Slurm and the done-records.
+
+    Raises:
+        RecipeError: there is no such build. AnnealmixError: Slurm does not answer.
+    """
+    record = chain.record
+    if record is None:
+        raise RecipeError("no build of this --out was given to Slurm on this --store; leave out --status to give it")
+    jobs = chain.jobs() if record["state"] == QUEUED else []
+    if not jobs:
+        record = chain.record or record  # the last job may have ended since
+    stages = [_stage(entry, jobs, last=number == len(record["stages"]) - 1) for number, entry in enumerate(record["stages"])]
+    state, message, code = record["state"], record.get("message", ""), record.get("exit_code", 0)
+    if state == QUEUED and not jobs:
+        failures = [stage.failure for stage in stages if stage.failure]
+        missing = "its jobs have ended before the mix was whole; the same command submits what is missing"
+        state, message, code = "stopped", "\n".join([missing, *failures]), 1
+    return Status(state, message, code, stages, len(jobs))
+
+
+def _stage(entry: dict[str, Any], jobs: list[client.Job], *, last: bool) -> StageStatus:
+    """last: no stage was submitted after it; all tasks of the others ended well, or the next would not have begun."""
+    folder = Path(entry["folder"])
+    ended = {item["rank"]: item for item in map(read_json, sorted((folder / LOGS / "ended").glob("*.json")))}
+    failed = {rank: item for rank, item in ended.items() if item["exit_code"]}
+    states = [job.state for job in jobs if job.job in entry["jobs"]]
+    waiting = sum(state in _WAITING for state in states)
+    running = len(states) - waiting
+    lost = max(entry["tasks"] - len(states) - len(ended), 0) if last else 0
+    units_done, text_bytes = _units_done(entry, folder, whole=not last)
+    began = min((item["began"] for item in ended.values()), default=int(datetime.fromisoformat(entry["submitted"]).timestamp()))
+    until = max((item["began"] + item["seconds"] for item in ended.values()), default=began) if not states else int(time.time())
+    return StageStatus(
+        stage=entry["stage"],
+        units=entry["units"],
+        units_done=units_done,
+        tasks=entry["tasks"],
+        waiting=waiting,
+        running=running,
+        done=len(ended) - len(failed) if last else entry["tasks"],
+        failed=len(failed) + lost,
+        seconds=until - began,
+        text_bytes=text_bytes,
+        failure=_failure(entry, folder, failed, lost),
+    )
+
+
+def _units_done(entry: dict[str, Any], folder: Path, *, whole: bool) -> tuple[int, int | None]:
+    """Units of a stage that are done, and bytes of the files that they read. whole: all are known to be."""
+    path = folder / "plan.json"
+    if whole or not path.is_file():  # the mix is published: the plan of its slices went with its hidden folder
+        return entry["units"], None
+    plan, stage = read_json(path), STAGES[entry["stage"]]
+    done = [unit for unit in plan["units"] if stage.is_done(plan, unit)]
+    sizes = [file["size"] for unit in done for file in unit.get("files", [])]
+    return len(done), sum(sizes) if any("files" in unit for unit in plan["units"]) else None
+
+
+def _failure(entry: dict[str, Any], folder: Path, failed: dict[int, dict[str, Any]], lost: int) -> str | None:
+    if failed:
+        first = failed[min(failed)]
+        log = folder / LOGS / f"{first['job']}.out"
+        return f"{entry['stage']}: task {first['rank']} on {first['host']} failed: {first['message']}\n  its log: {log}"
+    if lost:
+        return (
+            f"{entry['stage']}: {plural(lost, 'task')} ended without a word: killed, out of memory or time, or never started; "
+            f"logs: {folder / LOGS}"
+        )
+    return None
+
+
+def show(status: Status) -> None:
+    """Print a status as a table."""
+    rows = [
+        [
+            stage.stage,
+            f"{stage.units_done:,} of {stage.units:,}",
+            *(f"{count:,}" for count in (stage.tasks, stage.waiting, stage.running, stage.done, stage.failed)),
+            _throughput(stage),
+        ]
+        for stage in status.stages
+    ]
+    columns = ["stage", "units done", "tasks", "waiting", "running", "ended well", "failed", "throughput"]
+    table(f"{status.state}: {plural(status.jobs, 'job')} waiting or running", columns, rows)
+    for line in status.message.splitlines():
+        say(line)
+
+
+def as_json(status: Status) -> dict[str, Any]:
+    """A status for machines."""
+    return asdict(status)
+
+
+def _throughput(stage: StageStatus) -> str:
+    if not stage.units_done or not stage.seconds:
+        return "-"
+    if stage.text_bytes is not None:
+        return f"{size(stage.text_bytes // stage.seconds)}/s"
+    return f"{stage.units_done * 3600 // stage.seconds:,} units/h"
+
+
+def follow(chain: Chain, sleep: Callable[[float], None] = time.sleep) -> Status:
+    """Wait until a chain ends, saying what changes. Interrupted, it leaves the jobs alone."""
+    said = ""
+    while True:
+        try:
+            status = status_of(chain)
+        except RecipeError:
+            raise
+        except AnnealmixError as error:  # a controller that restarts answers again
+            say(f"{error}")
+            sleep(POLL_SECONDS)
+            continue
+        if status.state != QUEUED:
+            return status
+        if (line := _line(status)) and line != said:
+            say(line)
+            said = line
+        sleep(POLL_SECONDS)
+
+
+def _line(status: Status) -> str:
+    if not status.stages:
+        return ""
+    stage = status.stages[-1]
+    return (
+        f"{stage.stage}: {stage.units_done:,} of {plural(stage.units, 'unit')} done; {stage.running:,} tasks running, "
+        f"{stage.waiting:,} waiting, {stage.failed:,} failed"
+    )

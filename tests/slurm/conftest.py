@@ -1,0 +1,18 @@
+"""The cluster, once for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.slurm.cluster import running, skip_where_missing
+
+
+@pytest.fixture(scope="session")
+def cluster(shared: Path) -> Iterator[Path]:
+    """A cluster of two nodes whose arrays hold four elements at most; its folder."""
+    skip_where_missing(shared)
+    with running(shared) as folder:
+        yield folder
