@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError
 from pipeline.executors.slurm import arrays, client
-from pipeline.executors.slurm.profile import Profile, load_profile
+from pipeline.executors.slurm.profile import STAGES, Profile, load_profile
+from pipeline.stages import NAMES, stage_named
 
 NASTY = ["x$(touch /tmp/p)", "`id`", "a;b", "a b", "a\nb", "-x", "", "a'b", 'a"b', "a\\b", "é", "a\x00b", "%j", "~x", "#x"]
 WORDS = ("job_name", "partition", "account", "qos", "constraint", "time", "memory")
@@ -121,3 +122,10 @@ def test_without_slurm_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RecipeError, match="squeue: not found; --executor slurm needs a machine that submits"):
         client.queued("annealmix")
+
+
+def test_every_stage_is_found_by_its_name_and_has_resources(tmp_path):
+    for name in NAMES:
+        assert stage_named(name).name == name
+        Profile().resources(name)
+    assert {name for name in STAGES if name != "conduct"} == {name.partition("-")[0] for name in NAMES}
