@@ -16,6 +16,7 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline import intake
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile
+from pipeline.store_commands import collect
 from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
 from tests.slurm.cluster import Given, kill_worker, slurm, until
 
@@ -139,6 +140,8 @@ def test_a_relaunch_while_jobs_are_queued_is_refused_and_harms_nothing(tmp_path,
         make(recipe(tmp_path), tmp_path, data, out="here")
     with pytest.raises(RecipeError, match="jobs that"):
         make(recipe(tmp_path), tmp_path, data, store="another-store")
+    with pytest.raises(RecipeError, match="jobs that"):
+        collect(build.request.store, as_json=False)
     assert (build.chain.folder / "chain.json").read_bytes() == before
     (tmp_path / "go").touch()
     assert build.follow().state == "finished"
