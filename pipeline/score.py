@@ -47,6 +47,10 @@ class Score(Stage):
         """Open the classifier once a rank, when its first document is there."""
         self._classifier: Classifier | None = None
 
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """The texts."""
+        return {Path(folder): "" for folder in plan["texts"]}
+
     def do(self, plan: Plan, unit: Unit) -> None:
         """Score one partition."""
         if self.is_done(plan, unit):

@@ -77,13 +77,14 @@ def select_plan(
     }
 
 
-def inputs_of(plan: Plan) -> list[Path]:
-    """Folders of the store that a select stage reads: ledgers, tokens, counts, scores, drops."""
+def inputs_of(plan: Plan) -> dict[Path, str]:
+    """Folders of the store that a select stage reads (ledgers, tokens, counts, scores, drops), with the digests of their records."""
     segments = [segment for source in plan["sources"] for segment in source["segments"]]
-    beside = [item[0] for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
-    scored = [folder for items in plan["scores"] for folder, _ in items]
-    near = plan["near"][:1] if plan["near"] else []
-    return [Path(folder) for folder in [*(segment["ledger"] for segment in segments), *beside, *scored, *near]]
+    ledgers = [(segment["ledger"], segment["digest"]) for segment in segments]
+    beside = [(item[0], item[3]) for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
+    scored = [(folder, digest) for items in plan["scores"] for folder, digest in items]
+    near = [plan["near"]] if plan["near"] else []
+    return {Path(folder): digest for folder, digest in (*ledgers, *beside, *scored, *near)}
 
 
 class Select(Stage):
@@ -96,6 +97,10 @@ class Select(Stage):
     """
 
     name = "select"
+
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """All that it judges by."""
+        return inputs_of(plan)
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Sort and judge one partition."""

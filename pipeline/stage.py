@@ -8,7 +8,7 @@ and how many ranks there are, is of no consequence.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from datatrove.pipeline.base import PipelineStep
 
 from mixtures.errors import ManifestError
-from pipeline.records import canonical_json, is_done, write_whole
+from pipeline.records import canonical_json, is_done, read_done, write_whole
 
 Plan = dict[str, Any]
 Unit = dict[str, Any]
@@ -37,6 +37,7 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         """Do units rank, rank + world_size, ... of the plan. Yields nothing: a stage's results are its published folders."""
         plan = self.read_plan()
         self.prepare(plan)
+        self._check(self.upstream(plan))
         for unit in plan["units"][rank::world_size]:
             with self.track_time("unit"):
                 self.do(plan, unit)
@@ -54,6 +55,23 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
 
     def prepare(self, plan: Plan) -> None:
         """Load once what every unit of a rank needs."""
+
+    def upstream(self, plan: Plan) -> Mapping[Path, str]:
+        """Folders of earlier stages that units read, with the digest of their record, or "" where the plan does not say.
+
+        It is asked after `prepare`.
+        """
+        return {}
+
+    def _check(self, folders: Mapping[Path, str]) -> None:
+        """Hold each folder against the plan, before the first unit is begun: a node may see an older disk than the one that planned.
+
+        Raises:
+            ManifestError: one is missing or truncated, or was made again since.
+        """
+        for folder, digest in folders.items():
+            if read_done(folder)["digest"] != digest and digest:
+                raise ManifestError(f"{folder}: made again since {self.name} was planned; start the build again")
 
     @abstractmethod
     def do(self, plan: Plan, unit: Unit) -> None:

@@ -24,9 +24,10 @@ from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
-from pipeline.eligible import Strand, read_eligible
+from pipeline.eligible import Strand, partition_folder, read_eligible
 from pipeline.gathering import ledger_segments, token_files
 from pipeline.records import file_hash, read_record, sync, temporary, write_record
+from pipeline.select import inputs_of
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.stream_columns import StreamColumns
 
@@ -81,6 +82,12 @@ class Write(Stage):
     def prepare(self, plan: Plan) -> None:
         """Open the selection."""
         self._mix = _Mix(plan)
+
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """What was selected, and what that was selected from."""
+        folder = Path(plan["select"]["folder"])
+        selected = {partition_folder(folder, number): "" for number in range(plan["select"]["partitions"])}
+        return {**inputs_of(plan["select"]), **selected}
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Write one slice, unless a build that was stopped has, and what it wrote is still there."""

@@ -57,6 +57,12 @@ class Spill(_NearStage):
 
     name = "near-spill"
 
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """Ledgers and band keys."""
+        segments = [segment for source in plan["sources"] for segment in source["segments"]]
+        bands = {Path(folder): digest for segment in segments for folder, _, _, digest in segment["bands"]}
+        return {**{Path(segment["ledger"]): segment["digest"] for segment in segments}, **bands}
+
     def do(self, plan: Plan, unit: Unit) -> None:
         """Gather a partition's competing documents."""
         if self.is_done(plan, unit):
@@ -82,6 +88,10 @@ class Link(_NearStage):
 
     name = "near-link"
 
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """Band keys by partition."""
+        return dict.fromkeys(self.bands, "")
+
     def do(self, plan: Plan, unit: Unit) -> None:
         """Link the documents of a partition's buckets."""
         number = unit["partition"]
@@ -104,6 +114,10 @@ class Candidates(_NearStage):
 
     name = "near-candidates"
 
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """Edges, and whom they join."""
+        return dict.fromkeys([*self.edges, *self.documents], "")
+
     def do(self, plan: Plan, unit: Unit) -> None:
         """List the documents at the ends of edges by segment."""
         if not self.is_done(plan, unit):
@@ -124,6 +138,10 @@ class Shingle(_NearStage):
     """Unit: group (its folder below shingles/), reading, ledger, files, segments [[number in the plan, number in the group]]."""
 
     name = "near-shingle"
+
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """Who must be read again."""
+        return {self.folder / "candidates": ""}
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Read a group's candidates again."""
@@ -151,6 +169,10 @@ class Verify(_NearStage):
 
     name = "near-verify"
 
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """Edges and shingle sets."""
+        return dict.fromkeys([*self.edges, *map(Path, plan["shingles"])], "")
+
     def do(self, plan: Plan, unit: Unit) -> None:
         """Keep the edges of a partition whose documents are alike."""
         if self.is_done(plan, unit):
@@ -175,6 +197,10 @@ class Reduce(_NearStage):
     """One unit. memory_bytes: what the reduction may take."""
 
     name = "near-reduce"
+
+    def upstream(self, plan: Plan) -> dict[Path, str]:
+        """Edges, and whom they join."""
+        return dict.fromkeys([*self.links, *self.documents], "")
 
     def do(self, plan: Plan, unit: Unit) -> None:
         """Join the edges, and say who gives way to whom, by partition of select."""
