@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
+from pipeline.executor_options import add_executor, executor_of
 from pipeline.executors.slurm.options import add_worker
 from pipeline.filter_options import add_filter
 from pipeline.trace_options import add_trace
@@ -108,8 +109,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
     _add_filters(build)
-    build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
-    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
+    add_executor(build, _positive)
     build.add_argument("--json", action="store_true", help="print the manifest")
     build.set_defaults(command=_build)
 
@@ -254,7 +254,6 @@ def _plan(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from pipeline import mix_report, report
     from pipeline.build import BuildRequest, build
-    from pipeline.executors.local import LocalExecutor
 
     request = BuildRequest(
         _recipe(options),
@@ -263,7 +262,7 @@ def _build(options: argparse.Namespace) -> int:
         _data(options),
         options.tokenizer,
         _size(options),
-        LocalExecutor(options.workers, options.tasks),
+        executor_of(options),
     )
     manifest = build(request)
     if options.json:
