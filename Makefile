@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray campaign bench manifests lock clean check-python
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-slurm campaign bench manifests lock clean check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
 # An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
@@ -93,7 +93,7 @@ test-models: check-python ## score with a tiny ModernBERT and with fastText, in 
 	.venv-models/bin/python $(PIP) check
 	touch $@
 
-test-ray: check-python ## build on a Ray cluster of this machine, in .venv-ray
+test-ray: check-python ## build on a Ray cluster that the tests start on this machine, in .venv-ray
 	@test -e .venv-ray/made-$(RAY_KEY) || $(MAKE) --no-print-directory .venv-ray/made-$(RAY_KEY)
 	.venv-ray/bin/python -m pytest -m ray tests/ray
 
@@ -105,6 +105,9 @@ test-ray: check-python ## build on a Ray cluster of this machine, in .venv-ray
 	.venv-ray/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
 	.venv-ray/bin/python $(PIP) check
 	touch $@
+
+test-slurm: env ## build on a Slurm cluster that the tests start on this machine (Debian: slurmctld slurmd slurm-client munge; as root)
+	.venv/bin/python -m pytest -m slurm tests/slurm
 
 campaign: env ## the slow tests: fault campaigns, many examples, scale
 	@.venv/bin/python -m pytest -m campaign -n $(WORKERS); status=$$?; \

@@ -13,12 +13,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
-from pipeline.executor_options import add_executor, executor_of
+from pipeline.executor_options import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.filter_options import add_filter
 from pipeline.trace_options import add_trace
@@ -109,8 +110,10 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
     _add_filters(build)
-    add_executor(build, _positive)
-    build.add_argument("--json", action="store_true", help="print the manifest")
+    build.add_argument("--workers", type=_positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
+    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
+    add_executor(build)
+    build.add_argument("--json", action="store_true", help="print the manifest, or the status")
     build.set_defaults(command=_build)
 
 
@@ -255,21 +258,26 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline import mix_report, report
     from pipeline.build import BuildRequest, build
 
+    refuse_mixed(options)
     request = BuildRequest(
-        _recipe(options),
-        options.out.absolute(),
-        options.store.absolute(),
-        _data(options),
-        options.tokenizer,
-        _size(options),
-        executor_of(options),
+        _recipe(options), options.out.absolute(), options.store.absolute(), _data(options), options.tokenizer, _size(options)
     )
-    manifest = build(request)
+    if options.executor != "slurm":
+        manifest, code = build(replace(request, executor=executor_of(options))), 0
+    else:
+        from pipeline.executors.slurm import commands
+
+        if options.status:
+            return commands.look(request, json=options.json)
+        given, code = commands.give(request, options.filters, options.profile, wait=options.wait)
+        if given is None:
+            return code
+        manifest = given
     if options.json:
         report.result(manifest)
     else:
         mix_report.show(manifest, options.out)
-    return 0
+    return code
 
 
 def _audit(options: argparse.Namespace) -> int:

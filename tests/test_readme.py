@@ -73,7 +73,7 @@ def test_the_demo_shows_lines_that_the_audit_prints_in_their_order(demo):
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of every command, by its name."""
+    """The parser of every command that the help lists, by its name; `worker` is given by jobs alone."""
 
     def below(parser: argparse.ArgumentParser, words: tuple[str, ...]) -> dict[str, argparse.ArgumentParser]:
         choices = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
@@ -81,7 +81,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
             return {" ".join(words): parser}
         return {name: found for given in choices for word in given for name, found in below(given[word], (*words, word)).items()}
 
-    return below(cli._parser(), ())
+    return {name: parser for name, parser in below(cli._parser(), ()).items() if not name.startswith("worker ")}
 
 
 def test_there_are_commands():

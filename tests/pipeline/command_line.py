@@ -44,7 +44,7 @@ class Ended(NamedTuple):
 
 
 def run(*arguments: str | Path) -> Ended:
-    """Give a command in this process; `build` with one worker unless it says otherwise."""
+    """Give a command in this process; `build` with one worker unless it says who builds."""
     words = _words(arguments)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -57,7 +57,7 @@ def run(*arguments: str | Path) -> Ended:
 
 def _words(arguments: Sequence[str | Path]) -> list[str]:
     words = [str(argument) for argument in arguments]
-    return [*words, "--workers", "1"] if words[:1] == ["build"] and "--workers" not in words else words
+    return [*words, "--workers", "1"] if words[:1] == ["build"] and not {"--workers", "--executor"} & set(words) else words
 
 
 def fails(code: int, *arguments: str | Path) -> str:

@@ -16,21 +16,24 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline import intake
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile
+from pipeline.store_commands import collect
 from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
 from tests.slurm.cluster import Given, kill_worker, slurm, until
 
 pytestmark = pytest.mark.slurm
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 4, "keys": [0, 0.8]}}
-FILES = 7  # groups of input files, so that the ingest needs two arrays
+FILES = 5  # groups of input files, so that the ingest needs two arrays
+
+CHUNK_BYTES = 4096  # of 12 kB of tokens: two slices
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven files; documents of `a` are among those of `b`."""
+    """Five files; documents of `a` are among those of `b`."""
     folder = tmp_path_factory.mktemp("slurm") / "data"
     texts = prose(21, 120)
-    write_files(folder, "a", sharded(texts, 2))
-    write_files(folder, "b", sharded([*prose(22, 400), *texts[:20]], FILES - 2))
+    write_files(folder, "a", sharded(texts, 1))
+    write_files(folder, "b", sharded([*prose(22, 400), *texts[:20]], FILES - 1))
     return folder
 
 
@@ -38,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def local(data: Path) -> Path:
     """The mix as one process of this machine builds it."""
     work = data.parent / "local"
-    make(recipe(work), work, data)
+    make(recipe(work), work, data, chunk_bytes=CHUNK_BYTES)
     return work / "out"
 
 
@@ -68,7 +71,7 @@ def stages(build: Given) -> list[dict[str, Any]]:
 
 
 def given(tmp_path: Path, data: Path, profile: dict[str, Any] | None = None) -> Given:
-    return Given.of(recipe(tmp_path), tmp_path, data, profile)
+    return Given.of(recipe(tmp_path), tmp_path, data, profile, chunk_bytes=CHUNK_BYTES)
 
 
 def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
@@ -137,6 +140,8 @@ def test_a_relaunch_while_jobs_are_queued_is_refused_and_harms_nothing(tmp_path,
         make(recipe(tmp_path), tmp_path, data, out="here")
     with pytest.raises(RecipeError, match="jobs that"):
         make(recipe(tmp_path), tmp_path, data, store="another-store")
+    with pytest.raises(RecipeError, match="jobs that"):
+        collect(build.request.store, as_json=False)
     assert (build.chain.folder / "chain.json").read_bytes() == before
     (tmp_path / "go").touch()
     assert build.follow().state == "finished"

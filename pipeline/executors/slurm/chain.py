@@ -158,8 +158,8 @@ def _marker(out: Path) -> Path:
     return out.parent / f".{out.name}.chain"
 
 
-def refuse_busy(store: Path, out: Path, mine: Path | None = None) -> None:
-    """Refuse to build on a store, or at a place, that jobs of a chain may be writing to.
+def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) -> None:
+    """Refuse to change a store, or to build at a place, that jobs of a chain may be writing to.
 
     Args:
         mine: folder of the chain that asks.
@@ -168,7 +168,7 @@ def refuse_busy(store: Path, out: Path, mine: Path | None = None) -> None:
         RecipeError: who gave it to Slurm, for which mix, and how many jobs there are; or Slurm cannot be asked.
     """
     folders = set((store / "work").glob(f"{_PREFIX}*"))
-    if (marker := _marker(out)).is_file():
+    if out and (marker := _marker(out)).is_file():
         folders.add(Path(marker.read_text()))
     for folder in sorted(folders - {mine}):
         chain = Chain(folder)

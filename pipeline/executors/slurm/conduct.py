@@ -15,8 +15,9 @@ from mixtures.manifest import Manifest
 from pipeline.build import BuildRequest, build
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import FAILED, FINISHED, Chain
+from pipeline.executors.slurm.package import package_folder
 from pipeline.executors.slurm.profile import Profile
-from pipeline.executors.slurm.request import freeze, package_folder, thaw
+from pipeline.executors.slurm.request import freeze, thaw
 from pipeline.report import plural, say
 from pipeline.stage import Plan, Stage
 from pipeline.stage import freeze as freeze_plan

@@ -33,7 +33,7 @@ def _task(options: argparse.Namespace) -> int:
 
 def _conduct(options: argparse.Namespace) -> int:
     from pipeline.executors.slurm.conduct import conduct
-    from pipeline.executors.slurm.request import refuse_other_package
+    from pipeline.executors.slurm.package import refuse_other_package
 
     refuse_other_package(options.package)
     conduct(options.chain, options.digest)

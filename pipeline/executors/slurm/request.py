@@ -7,31 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import pipeline
 from mixtures.errors import ManifestError
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest
+from pipeline.executors.slurm.package import package_folder, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs import DataFolders
-
-
-def package_folder() -> str:
-    """Where the code lies that runs now."""
-    return str(Path(pipeline.__file__).resolve().parent)
-
-
-def refuse_other_package(folder: str) -> None:
-    """A folder called `pipeline` that a node finds earlier than ours would do something else, or an older version of this.
-
-    Raises:
-        ManifestError: the code that runs lies elsewhere than where the build was submitted.
-    """
-    if package_folder() != folder:
-        raise ManifestError(
-            f"{package_folder()}: this is the code that the job found, {folder} submitted it; mend PATH and PYTHONPATH in the profile's "
-            "setup, and install annealmix where all nodes see it"
-        )
 
 
 def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, Any]:

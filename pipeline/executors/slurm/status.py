@@ -15,7 +15,7 @@ from pipeline.executors.slurm.arrays import LOGS
 from pipeline.executors.slurm.chain import QUEUED, Chain
 from pipeline.records import read_json
 from pipeline.report import plural, say, size, table
-from pipeline.stages import STAGES
+from pipeline.stages import stage_named
 
 POLL_SECONDS = 5.0
 _WAITING = frozenset(("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
@@ -107,7 +107,7 @@ def _units_done(entry: dict[str, Any], folder: Path, *, whole: bool) -> tuple[in
     path = folder / "plan.json"
     if whole or not path.is_file():  # the mix is published: the plan of its slices went with its hidden folder
         return entry["units"], None
-    plan, stage = read_json(path), STAGES[entry["stage"]]
+    plan, stage = read_json(path), stage_named(entry["stage"])
     done = [unit for unit in plan["units"] if stage.is_done(plan, unit)]
     sizes = [file["size"] for unit in done for file in unit.get("files", [])]
     return len(done), sum(sizes) if any("files" in unit for unit in plan["units"]) else None

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.slurm.arrays import LOGS, Arrays
+from pipeline.executors.slurm.package import refuse_other_package
 from pipeline.executors.slurm.profile import Resources
-from pipeline.executors.slurm.request import refuse_other_package
 from pipeline.records import write_json
-from pipeline.stages import STAGES
+from pipeline.stages import stage_named
 
 
 def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first: int) -> None:
@@ -33,7 +33,7 @@ def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first
     code, message = 0, ""
     try:
         refuse_other_package(package)
-        Arrays(STAGES[stage](plan, digest), tasks, plan.parent, Resources(), stage).run_rank(rank)
+        Arrays(stage_named(stage)(plan, digest), tasks, plan.parent, Resources(), stage).run_rank(rank)
     except BaseException as error:
         code, message = (error.exit_code if isinstance(error, AnnealmixError) else 1), str(error) or type(error).__name__
         raise

@@ -1,0 +1,56 @@
+"""`annealmix build --executor slurm`: give a build to the cluster, look at it, follow it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mixtures import manifest as manifests
+from mixtures.manifest import Manifest
+from pipeline.build import BuildRequest
+from pipeline.executors.slurm.chain import FINISHED, Chain
+from pipeline.executors.slurm.conduct import launch
+from pipeline.executors.slurm.profile import Profile, load_profile
+from pipeline.executors.slurm.status import Status, as_json, follow, show, status_of
+from pipeline.report import result, say
+
+
+def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, wait: bool) -> tuple[Manifest | None, int]:
+    """Submit what of a build is missing, and with `wait` follow it. Returns the manifest, if the mix is finished, and the exit code.
+
+    Args:
+        filters: folder of filters that the user brings. profile: file; without one the cluster's defaults.
+
+    Raises:
+        RecipeError: the profile, or jobs of a build are queued on this store already and are not to be waited for. AnnealmixError: see
+            `launch`.
+    """
+    settings = load_profile(profile) if profile else Profile()
+    chain = Chain.of(request.store, request.out)
+    if not (wait and chain.jobs()):
+        manifest = launch(request, filters, settings)
+        if manifest is not None or not wait:
+            return manifest, 0
+    status = follow(chain)
+    if status.state == FINISHED:
+        return manifests.load(request.out), 0
+    _complain(status)
+    return None, status.exit_code
+
+
+def look(request: BuildRequest, *, json: bool) -> int:
+    """Print how far a build is; exit code 0 while it goes on and when it is finished, otherwise that of what stopped it.
+
+    Raises:
+        RecipeError: it was never given to Slurm.
+    """
+    status = status_of(Chain.of(request.store, request.out))
+    if json:
+        result(as_json(status))
+    else:
+        show(status)
+    return status.exit_code
+
+
+def _complain(status: Status) -> None:
+    for line in status.message.splitlines():
+        say(f"annealmix: {line}")
