@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from pipeline.records import read_json, write_json
 from pipeline.report import size
 from pipeline.stage import Plan, Stage, Unit, freeze, in_hand
 
+CONNECT_SECONDS = 10
 NAMED_UNITS = 3  # in a message; a stage may have thousands
 
 
@@ -118,8 +120,9 @@ def _connect(address: str | None, stage: type[Stage]) -> int:
     ray = open_ray()
     if not ray.is_initialized():
         try:
+            _reach(address or "auto")
             ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
             where, reason = address or "auto", str(error).partition("\n")[0]
             raise RecipeError(f"--ray-address {where}: no Ray cluster there ({reason}); start one with `ray start --head`") from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -130,6 +133,17 @@ def _connect(address: str | None, stage: type[Stage]) -> int:
             f"(the largest offers {size(most)}); start a node with more (`ray start --memory`)"
         )
     return int(sum(node.get("CPU", 0) for node in nodes))
+
+
+def _reach(address: str) -> None:
+    """Knock at HOST:PORT, since Ray tries for minutes.
+
+    Raises:
+        OSError: nobody answers.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "://" not in address:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
 
 
 def open_ray() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from mixtures import manifest as manifests
 from mixtures.errors import AnnealmixError, InputError, RecipeError
 from pipeline.executors.ray import RayExecutor, open_ray
 from pipeline.stage import in_hand
-from tests.pipeline.command_line import Process
+from tests.pipeline.command_line import Process, passes
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.pipeline.test_pool import Touch, plan_of
 
@@ -76,13 +77,10 @@ def test_a_build_on_ray_has_the_identity_and_the_bytes_of_a_local_one(cluster, d
     assert not list((data / "store-ray").rglob("*.tmp"))
 
 
-def test_the_command_builds_on_ray(cluster, data):
-    work = data / "command"
-    words = ["build", str(data / "recipes" / "mix.yaml"), "--data", str(data / "data"), "--store", str(work / "store"), "--out"]
-    ended = Process(work, *words, str(work / "out"), "--executor", "ray", "--ray-address", cluster, "--tasks", "2").end()
-    assert ended.code == 0, ended.err
-    assert "Traceback" not in ended.err
-    assert ended.mix == manifests.load(work / "out")["identity"]
+def test_the_command_builds_the_sample_on_ray(cluster, tmp_path):
+    places = ["--out", tmp_path / "out", "--store", tmp_path / "store"]
+    ended = passes("build", "sample", *places, "--executor", "ray", "--ray-address", cluster, "--tasks", "1")
+    assert ended.mix == json.loads((ROOT / "manifests" / "sample.json").read_text())["identity"]
 
 
 def test_a_failed_task_ends_the_build_with_its_message_kind_and_the_units_that_are_missing(cluster, tmp_path):
