@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -45,7 +46,11 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a chain is. state: queued, finished, failed, or stopped: no job is left, and what is missing was not done."""
+    """How far a chain is.
+
+    state: queued, finished, failed, or stopped: no job is left, and what is missing was not done. message: what jobs wait for, in Slurm's
+    words, the identity of a finished mix, or why it ended.
+    """
 
     state: str
     message: str
@@ -72,6 +77,9 @@ def status_of(chain: Chain) -> Status:
         failures = [stage.failure for stage in stages if stage.failure]
         missing = "its jobs have ended before the mix was whole; the same command submits what is missing"
         state, message, code = "stopped", "\n".join([missing, *failures]), 1
+    elif jobs:
+        reasons = Counter(job.reason for job in jobs if job.state in _WAITING)
+        message = "\n".join(f"{plural(count, 'job')} waiting: {reason}" for reason, count in reasons.most_common())
     return Status(state, message, code, stages, len(jobs))
 
 
