@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-slurm campaign bench manifests lock clean check-python
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-slurm campaign bench manifests lock clean check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
 # An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
@@ -26,6 +26,7 @@ KEY_OF = $(shell $(PYTHON) -c 'import hashlib, os, sys; \
 KEY = $(call KEY_OF,pyproject.toml requirements.lock)
 READERS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-readers.lock Makefile)
 MODELS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-models.lock Makefile)
+RAY_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-ray.lock)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -92,6 +93,19 @@ test-models: check-python ## score with a tiny ModernBERT and with fastText, in 
 	.venv-models/bin/python $(PIP) check
 	touch $@
 
+test-ray: check-python ## build on a Ray cluster that the tests start on this machine, in .venv-ray
+	@test -e .venv-ray/made-$(RAY_KEY) || $(MAKE) --no-print-directory .venv-ray/made-$(RAY_KEY)
+	.venv-ray/bin/python -m pytest -m ray tests/ray
+
+.venv-ray/made-%:
+	rm -rf .venv-ray
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python $(PIP) install --quiet --require-hashes -r requirements.lock
+	.venv-ray/bin/python $(PIP) install --quiet --require-hashes --no-deps -r requirements-ray.lock
+	.venv-ray/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	.venv-ray/bin/python $(PIP) check
+	touch $@
+
 test-slurm: env ## build on a Slurm cluster that the tests start on this machine (Debian: slurmctld slurmd slurm-client munge; as root)
 	.venv/bin/python -m pytest -m slurm tests/slurm
 
@@ -119,6 +133,8 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
 	printf '%s\n' 'transformers>=5.0' safetensors fasttext-community==0.11.9 fasteners ftfy pyahocorasick regex 'spacy>=3.8' 'tldextract>=5.1,<6' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/models.in
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-models.lock .venv-lock/models.in
+	printf '%s\n' 'ray>=2.40' > .venv-lock/ray.in
+	$(COMPILE) $(UPGRADE) --constraint requirements.lock -o requirements-ray.lock .venv-lock/ray.in
 	@set -e; head_of() { printf '# %s\n' "$$@" > .venv-lock/head; cat .venv-lock/head "$$file" > .venv-lock/whole; cp .venv-lock/whole "$$file"; }; \
 	file=requirements.lock; head_of \
 	  'Every dependency of annealmix (runtime and tests), pinned with hashes, for Python 3.10 and newer on every platform. Made by `make lock`.' \
@@ -126,10 +142,12 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	file=requirements-readers.lock; head_of \
 	  'What `make test-readers` adds to requirements.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
+	file=requirements-ray.lock; head_of \
+	  'What `make test-ray` adds to requirements.lock: Ray, and what it needs. Made by `make lock`.'; \
 	file=requirements-models.lock; head_of \
 	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, the extra quality, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'
 
 clean: ## remove what make made
-	rm -rf .venv .venv-readers .venv-models .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-readers .venv-models .venv-ray .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -110,7 +110,7 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
     _add_filters(build)
-    build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
+    build.add_argument("--workers", type=_positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
     build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
     add_executor(build)
     build.add_argument("--json", action="store_true", help="print the manifest, or the status")

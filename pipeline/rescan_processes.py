@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -16,6 +13,7 @@ import numpy as np
 from mixtures.audit.stream import cores
 from mixtures.errors import AnnealmixError
 from mixtures.indexed import IndexedTokens
+from pipeline.executors.pool import end_with_caller
 from pipeline.filters import Filter
 from pipeline.rescan import COUNTS, Found, Rescan, ShareJudge
 from pipeline.rescan_documents import SHARE_TOKENS, Share
@@ -87,17 +85,8 @@ _judges: list[ShareJudge] = []
 
 def _begin(plan: Rescan) -> None:
     """Start a process. Files are opened at its first share, whose errors come back as what they are."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process is interrupted and ends the others
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_caller()
     _plans.append(plan)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _judge(share: Share) -> list[Found]:

@@ -42,6 +42,7 @@ class Score(Stage):
     """
 
     name = "score"
+    task_bytes = 2_000_000_000  # a small model and its library; LOAD_BYTES of text, which are held twice
 
     def prepare(self, plan: Plan) -> None:
         """Open the classifier once a rank, when its first document is there."""

@@ -11,11 +11,11 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from datatrove.pipeline.base import PipelineStep
 
-from mixtures.errors import ManifestError
+from mixtures.errors import AnnealmixError, ManifestError
 from pipeline.records import canonical_json, is_done, read_done, write_whole
 
 Plan = dict[str, Any]
@@ -27,6 +27,8 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
 
     type = "annealmix"
     in_place = False  # whether units write parts of shared files, so that a record alone does not say that what it lists is still there
+    task_bytes: ClassVar[int] = 1_000_000_000
+    """Memory that a task may need, at the sizes in which its stage shares out work; 0.4 GB of it are what it imports."""
 
     def __init__(self, plan: Path, digest: str) -> None:
         super().__init__()
@@ -38,10 +40,28 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         plan = self.read_plan()
         self.prepare(plan)
         self._check(self.upstream(plan))
+        note = in_hand(self.plan_path.parent, rank)
+        note.parent.mkdir(exist_ok=True)
         for unit in plan["units"][rank::world_size]:
+            note.write_text(self.describe(unit), "utf-8")
             with self.track_time("unit"):
-                self.do(plan, unit)
+                self._do(plan, unit)
+        note.unlink(missing_ok=True)
         yield from ()
+
+    def _do(self, plan: Plan, unit: Unit) -> None:
+        """Do a unit, and name it in errors that do not say where they happened."""
+        try:
+            self.do(plan, unit)
+        except (AnnealmixError, OSError):
+            raise
+        except MemoryError:
+            raise AnnealmixError(
+                f"{self.name}: {self.describe(unit)}: out of memory; start the same command again (what is done stays done), "
+                "with fewer --workers"
+            ) from None
+        except Exception as error:
+            raise RuntimeError(f"{self.name} failed at {self.describe(unit)}") from error
 
     def read_plan(self) -> Plan:
         """Read the plan, refusing one that is not the one that was frozen."""
@@ -104,3 +124,8 @@ def freeze(folder: Path, plan: Plan) -> tuple[Path, str]:
     content = canonical_json(plan)
     write_whole(folder / "plan.json", content)
     return folder / "plan.json", sha256(content).hexdigest()
+
+
+def in_hand(folder: Path, rank: int) -> Path:
+    """File beside a plan that says in words which unit a task is doing; it stays when the task fails or is killed."""
+    return folder / "in-hand" / f"{rank:05d}"

@@ -1,7 +1,6 @@
-"""Tasks as processes of this machine, through datatrove's LocalPipelineExecutor.
+"""Tasks as processes of this machine (pipeline.executors.pool), each through datatrove's LocalPipelineExecutor, which keeps logs and stats.
 
-datatrove decides which rank runs where and keeps the logs; what is complete is decided by our done-records alone, so its own
-completion marks are not asked (`skip_completed=False`).
+What is complete is decided by our done-records alone, so datatrove's own completion marks are not asked (`skip_completed=False`).
 """
 
 from __future__ import annotations
@@ -9,103 +8,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
-import multiprocess  # type: ignore[import-untyped]  # datatrove's own; it publishes no types
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
 
 from mixtures.errors import AnnealmixError
-from pipeline.stage import Plan, Stage, freeze
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
+from pipeline.executors.pool import run_tasks
+from pipeline.memory import available_memory
+from pipeline.report import plural, say, size
+from pipeline.stage import Plan, Stage, freeze, in_hand
 
 _NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
-
-
-class _QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc]  # datatrove publishes no types
-    """datatrove's executor, with its log lines in the log files only: the terminal belongs to the build's progress."""
-
-    def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> Any:
-        if multiprocess.parent_process() is not None:
-            _end_with_parent()
-        with redirect_stderr(_NOWHERE):
-            return super()._run_for_rank(rank, local_rank, node_rank)
-
-
-_watching: set[int] = set()  # processes that end with their parent, by id, since a fork inherits this set
-
-
-def _end_with_parent() -> None:
-    """End this process when the build is killed: nobody would read its result, and it holds no lock on the store that it writes to."""
-    if os.getpid() in _watching:
-        return
-    _watching.add(os.getpid())
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-_executing = threading.Event()
-# the manager that datatrove starts is such a fork, and would outlive a build that is killed
-os.register_at_fork(after_in_child=lambda: _end_with_parent() if _executing.is_set() else None)
-
-
-def _interrupt_main() -> None:
-    """Raise KeyboardInterrupt in the main thread: by a signal, since one that waits for the pool's lock hears nothing else.
-
-    SIGINT is ignored in a command that a script started in the background; the command line handles SIGTERM alike.
-    """
-    handled = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is signal.default_int_handler]
-    signal.pthread_kill(threading.main_thread().ident or 0, handled[0] if handled else signal.SIGINT)
-
-
-@contextmanager
-def _watched_workers(name: str) -> Iterator[None]:
-    """Interrupt the body if a worker process is killed: the pool would replace it and wait for its lost task for ever.
-
-    Raises:
-        AnnealmixError: says which signal ended a worker.
-    """
-    killed: list[int] = []
-    ended = threading.Event()
-
-    def watch() -> None:
-        seen: dict[int, Any] = {}  # kept here, since the pool forgets a worker that has ended
-        while not ended.wait(0.2):
-            seen |= {id(process): process for process in multiprocess.active_children()}
-            codes = [process.exitcode or 0 for process in seen.values()]
-            killed.extend(-code for code in codes if code < 0 and code != -signal.SIGTERM)  # SIGTERM is how a pool ends its own
-            if killed:
-                _interrupt_main()
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    except KeyboardInterrupt:
-        if not killed:
-            raise
-        raise AnnealmixError(
-            f"{name}: a worker process was ended by signal {killed[0]}, most likely for want of memory; start the same command again "
-            "(what is done stays done), with fewer --workers if it was memory"
-        ) from None
-    finally:
-        ended.set()
-        watcher.join()
+TASKS_A_WORKER = 8  # a task costs little to begin with, a long last task costs idle workers, of which a single worker has none
 
 
 def cores() -> int:
@@ -113,14 +30,34 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-TASKS_A_WORKER = 8  # a task costs a start, a long last task costs idle workers, of which a single worker has none
+@dataclass(frozen=True)
+class LocalTask:
+    """A rank's share of a frozen plan."""
+
+    stage: type[Stage]
+    plan: Path
+    digest: str
+    world_size: int
+
+    def __call__(self, rank: int) -> None:
+        """Do it, with datatrove's log lines in the log files only: the terminal belongs to the build's progress."""
+        logger.remove()
+        executor = LocalPipelineExecutor(
+            pipeline=[self.stage(self.plan, self.digest)],
+            tasks=self.world_size,
+            logging_dir=str(self.plan.parent / "logs"),
+            skip_completed=False,
+        )
+        with redirect_stderr(_NOWHERE):
+            executor._run_for_rank(rank)
 
 
 @dataclass(frozen=True)
 class LocalExecutor:
     """Runs stages on this machine.
 
-    workers: processes at a time (default: cores). tasks: shares of the units (default: a few a worker; one for a single worker).
+    workers: processes at a time (default: the cores, as far as memory allows). tasks: shares of the units (default: a few a worker; one for
+    a single worker).
     """
 
     workers: int | None = None
@@ -130,27 +67,57 @@ class LocalExecutor:
         """Freeze a plan in `folder` and do all of its units; one after another if the plan says `in_order`.
 
         Raises:
-            AnnealmixError: of the first task that failed; the units that were done stay done.
+            AnnealmixError: of the first task that failed, or twice lost its worker; the units that were done stay done.
         """
         units = len(plan["units"])
         if units == 0:
             return
+        for left in (folder / "logs", in_hand(folder, 0).parent):
+            shutil.rmtree(left, ignore_errors=True)
         path, digest = freeze(folder, plan)
-        shutil.rmtree(folder / "logs", ignore_errors=True)
-        workers = self.workers or cores()
+        workers = self.workers or workers_that_fit(stage, min(cores(), units))
         shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)
         tasks = 1 if plan.get("in_order") else min(shares, units)
-        logger.remove()  # datatrove's summary goes to stats.json
-        executor = _QuietExecutor(
-            pipeline=[stage(path, digest)],
-            tasks=tasks,
-            workers=min(workers, tasks),
-            logging_dir=str(folder / "logs"),
-            skip_completed=False,
-        )
-        _executing.set()
-        try:
-            with _watched_workers(stage.name):
-                executor.run()
-        finally:
-            _executing.clear()
+        task = LocalTask(stage, path, digest, tasks)
+        if min(workers, tasks) == 1:
+            for rank in range(tasks):
+                task(rank)
+        else:
+            _run(task, min(workers, tasks))
+
+
+def workers_that_fit(stage: type[Stage], wanted: int) -> int:
+    """Workers for which there is memory, at least one; says so if they are fewer than wanted."""
+    available = available_memory()
+    fit = max(min(wanted, available // stage.task_bytes), 1)
+    if fit < wanted:
+        need = f"a task may need {size(stage.task_bytes)} of memory, {size(available)} are available"
+        say(f"{stage.name}: {plural(fit, 'worker')} instead of {wanted}: {need}; --workers sets another number")
+    return fit
+
+
+def _run(task: LocalTask, workers: int) -> None:
+    """Do all ranks; those whose worker is killed once more, one at a time, since memory may have been short for several.
+
+    Raises:
+        AnnealmixError: a worker was killed over the same rank again.
+    """
+    lost = run_tasks(task, range(task.world_size), workers)
+    for rank, code in sorted(lost.items()):
+        say(f"{_lost(task, rank, code)}; doing it once more, alone")
+    again = run_tasks(task, sorted(lost), 1) if lost else {}
+    if again:
+        rank, code = min(again.items())
+        advice = "memory is short for a single task" if code == -signal.SIGKILL else f"the log is {task.plan.parent / 'logs'}"
+        raise AnnealmixError(f"{_lost(task, rank, code)}, again; {advice}; the same command goes on from what is done")
+
+
+def _lost(task: LocalTask, rank: int, code: int) -> str:
+    """What happened to a worker, at which unit."""
+    note = in_hand(task.plan.parent, rank)
+    what = note.read_text("utf-8") if note.is_file() else "its first unit"
+    if code == -signal.SIGKILL:
+        ended = "was ended by signal 9, most likely for want of memory"
+    else:
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return f"{task.stage.name}: the worker of task {rank} of {task.world_size}, at {what}, {ended}"

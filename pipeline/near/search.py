@@ -6,7 +6,6 @@ ceilings, quotas, filters and sizes share a search, and every folder is made onc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mixtures.quality import canonical_quality
 from pipeline.build_sources import BuildSource
 from pipeline.executors import Executor, execute
 from pipeline.intake import SourceInputs
+from pipeline.memory import machine_memory
 from pipeline.near.clusters import check_memory
 from pipeline.near.competing import ledger_documents
 from pipeline.near.edges import num_partitions
@@ -93,11 +93,6 @@ def _decisive(planned: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         }
         for source in planned
     ]
-
-
-def machine_memory() -> int:
-    """Bytes of memory that this machine has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class NearSearch:

@@ -42,6 +42,8 @@ def _part(folder: str | Path, kind: str, number: int) -> Path:
 class _NearStage(Stage):
     """Plan: folder, rule, sources, key_partitions, band_partitions, partitions (of select), memory_bytes, definitions, quality, units."""
 
+    task_bytes = 2_000_000_000  # 1.2 GB are the band keys of 2M documents while they are spilled, 14 a document; of the largest preset 20
+
     def prepare(self, plan: Plan) -> None:
         """Read the rule once a rank."""
         self.folder, self.rule = Path(plan["folder"]), NearRule.model_validate(plan["rule"])

@@ -89,9 +89,9 @@ def write_recipe(
 
 
 def make(recipe: Path, work: Path, data: Path, out: str = "out", store: str = "store", **more: Any) -> Manifest:
-    """Build a recipe below `work`. more: fields of BuildRequest, workers, tasks; a scale or tokens becomes its size; filters: folder."""
+    """Build a recipe below `work`. more: fields of BuildRequest, workers, tasks; scale or tokens become its size; filters: folder."""
     loaded = load_recipe(str(recipe), more.pop("filters", None))
-    executor = LocalExecutor(more.pop("workers", 1), more.pop("tasks", None))
+    executor = more.pop("executor", None) or LocalExecutor(more.pop("workers", 1), more.pop("tasks", None))
     size = Size(more.pop("scale", None), more.pop("tokens", None))
     request = BuildRequest(loaded, work / out, work / store, DataFolders(data), size=size, executor=executor, **{**LAYOUT, **more})
     return build(request)

@@ -49,6 +49,5 @@ def test_both_mixes_are_those_of_a_local_build(cluster, shared, tmp_path):
         *("--out", tmp_path / "cluster" / "pretraining", "--store", tmp_path / "cluster" / "store"),
     ).answer
     assert shown["state"] == "finished"
-    stages = {stage["stage"]: stage for stage in shown["stages"]}
-    assert stages["ingest"]["tasks"] > MAX_ARRAY_SIZE  # several arrays
-    assert set(stages) == {"ingest", "near-spill", "near-link", "near-reduce", "select", "write"}
+    assert shown["stages"][0]["tasks"] > MAX_ARRAY_SIZE  # several arrays
+    assert {stage["stage"] for stage in shown["stages"]} == {"ingest", "near-spill", "near-link", "near-reduce", "select", "write"}
