@@ -21,7 +21,7 @@ from mixtures.errors import RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile, Resources
 from pipeline.records import write_whole
-from pipeline.stage import Stage
+from pipeline.stage import Stage, in_hand
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
 LOGS = "slurm"  # folder of the jobs' output and of how they ended, in that of the stage's plan
@@ -130,5 +130,6 @@ def refuse_path(path: Path, what: str) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Forget how tasks of an earlier submission ended; their logs stay."""
-    shutil.rmtree(folder / LOGS / "ended", ignore_errors=True)
+    """Forget how tasks of an earlier submission ended, and at which units; their logs stay."""
+    for left in (folder / LOGS / "ended", in_hand(folder, 0).parent):
+        shutil.rmtree(left, ignore_errors=True)

@@ -16,6 +16,7 @@ from pipeline.executors.slurm.arrays import LOGS
 from pipeline.executors.slurm.chain import QUEUED, Chain
 from pipeline.records import read_json
 from pipeline.report import plural, say, size, table
+from pipeline.stage import in_hand
 from pipeline.stages import stage_named
 
 POLL_SECONDS = 5.0
@@ -127,8 +128,10 @@ def _failure(entry: dict[str, Any], folder: Path, failed: dict[int, dict[str, An
         log = folder / LOGS / f"{first['job']}.out"
         return f"{entry['stage']}: task {first['rank']} on {first['host']} failed: {first['message']}\n  its log: {log}"
     if lost:
+        notes = [note for rank in range(entry["tasks"]) if (note := in_hand(folder, rank)).is_file()]
+        where = f", one of them at {notes[0].read_text('utf-8')}" if notes else ""
         return (
-            f"{entry['stage']}: {plural(lost, 'task')} ended without a word: killed, out of memory or time, or never started; "
+            f"{entry['stage']}: {plural(lost, 'task')} ended without a word: killed, out of memory or time, or never started{where}; "
             f"logs: {folder / LOGS}"
         )
     return None
