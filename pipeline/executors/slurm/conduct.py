@@ -54,6 +54,8 @@ class SlurmExecutor:
         arrays.clear(folder)
         path, digest = freeze_plan(folder, plan)
         resources = self._profile.resources(stage.name)
+        if resources.memory is None:
+            resources = resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
         tasks = 1 if plan.get("in_order") else min(len(units), resources.tasks or arrays.TASKS)
         name = f"{self._profile.job_name}-{self._chain.key}-"
         words = ["worker", "task", str(path), digest, stage.name, str(tasks), package_folder()]

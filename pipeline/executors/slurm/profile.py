@@ -5,7 +5,7 @@ job_name: annealmix           # jobs are called annealmix-KEY-STAGE
 partition: cpu
 account: my-project
 time: "24:00:00"              # of each job
-memory: 4G                    # of each task
+memory: 4G                    # of each task; without it, what annealmix thinks that a task of the stage needs
 cpus: 1
 tasks: 500                    # elements of a stage's arrays, at most
 parallel: 100                 # of them running at a time; without it, as the cluster likes
