@@ -57,8 +57,8 @@ class Rates:
 
 
 DEFAULT_RATES = Rates(
-    read=80_000_000,
-    tokenize=52_000_000,
+    read=75_000_000,
+    tokenize=45_000_000,
     blocklist=70_000_000,
     words=95_000_000 * 112,
     characters=28_000_000 * 260,

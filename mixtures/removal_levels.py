@@ -21,9 +21,9 @@ ByLevel = Mapping[str, Mapping[str, Removal]]
 def published_levels(recipe: LoadedRecipe) -> dict[str, dict[str, Removal]]:
     """What is published of a recipe's sources by level: of the shipped recipes that take the same definitions, with one published filter.
 
-    Recipes with other filters have none, since a filter's removal says nothing of another's.
+    Recipes with other filters have none, since a filter's removal says nothing of another's; nor have those with data of their own.
     """
-    if any(item.name not in NOT_PUBLISHED for item in recipe.filters):
+    if recipe.data or any(item.name not in NOT_PUBLISHED for item in recipe.filters):
         return {}
     definitions, found = _definitions(recipe), {}
     for other, level in _published():

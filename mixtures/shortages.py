@@ -139,11 +139,10 @@ def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
             yield remedy
     missing = before.get(name, 0)
     if missing < KEY_SPACE:
-        size = int(missing * TEXT_BYTES_A_TOKEN) // 10**6 + 1
-        epochs = question.recipe.recipe.sources[name].max_epochs
-        share = Fraction(question.recipe.recipe.sources[name].keys[1] - question.recipe.recipe.sources[name].keys[0])
-        more = int(missing / epochs / share)
-        yield Remedy("data", str(more), f"add files with {more:,} tokens, about {int(size / epochs / share) + 1:,} MB of text")
+        request = question.recipe.recipe.sources[name]
+        more = int(missing / request.max_epochs / Fraction(request.keys[1] - request.keys[0])) + 1
+        size = int(more * TEXT_BYTES_A_TOKEN) // 10**6 + 1
+        yield Remedy("data", str(more), f"add files with {more:,} tokens, about {size:,} MB of text")
 
 
 def _candidates(question: Question, name: str, quota: int, missing: int) -> Iterator[tuple[Remedy, Question]]:
@@ -220,7 +219,7 @@ def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, 
     available = question.available(name, "possible")
     if supply is None or not available or high - low == 1:
         return
-    width = _rounded_up((high - low) * Decimal(quota) / Decimal(available))
+    width = _rounded_up((high - low) * Decimal(quota + 1) / Decimal(available))  # keys are whole numbers: a token may lie at the edge
     floor, top = _free(question.recipe, name)
     new_high = min(low + width, top)
     new_low = max(new_high - width, floor)

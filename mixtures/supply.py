@@ -25,7 +25,7 @@ from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.loaded_recipe import LoadedRecipe
 
 NORMAL = 1.959964  # 97.5% of a normal distribution lies below
-_STUDENT = (12.7062, 4.3027, 3.1824, 2.7764, 2.5706)  # likewise of Student's t, with 1 to 5 degrees of freedom
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306)  # likewise of Student's t, with 1 to 8 degrees of freedom
 
 Floats = npt.NDArray[np.float64]
 
@@ -117,14 +117,12 @@ class TokenizedSample:
     """Documents that were tokenized, drawn with equal chances from the parts. All arrays [num_docs].
 
     chars, num_bytes: of the text; num_tokens: EOD included; weights: documents of the files that each document stands for.
-    all: whether they are all documents that were read.
     """
 
     chars: Floats
     num_bytes: Floats
     num_tokens: Floats
     weights: Floats
-    all: bool
 
 
 def estimate_supply(parts: Sequence[FilePart], num_files: int, total_bytes: int, sample: TokenizedSample, basis: str) -> SupplyEstimate:
@@ -174,15 +172,15 @@ def _between_files(parts: Sequence[FilePart], num_files: int, scale: float, a_ch
 
 
 def _between_documents(sample: TokenizedSample, a_char: float, text: float) -> tuple[float, int]:
-    """Variance of the tokens because not all documents were tokenized, and its degrees of freedom."""
-    count = len(sample.chars)
-    if sample.all:
+    """Variance of the tokens because not all documents of the source were tokenized, and its degrees of freedom."""
+    count, missing = len(sample.chars), 1 - float(sample.chars.sum()) / text
+    if missing <= 0:
         return 0.0, 0
     if count < 2:
         return math.inf, 1
     errors = sample.weights * (sample.num_tokens - a_char * sample.chars)
     spread = count / (count - 1) * float((errors**2).sum())
-    return (text / float((sample.weights * sample.chars).sum())) ** 2 * spread, count - 1
+    return (text / float((sample.weights * sample.chars).sum())) ** 2 * missing * spread, count - 1
 
 
 def half_width(variances: Sequence[tuple[float, int]]) -> float:

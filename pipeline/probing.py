@@ -87,7 +87,7 @@ class Sample:
         _, lengths = tokenizer.encode(texts)
         chars, sizes = (np.array(values, np.float64) for values in ([*map(len, texts)], [len(text.encode()) for text in texts]))
         weights = np.array([item.weight for item in self.kept], np.float64)
-        tokenized = TokenizedSample(chars, sizes, lengths.astype(np.float64), weights, self.all)
+        tokenized = TokenizedSample(chars, sizes, lengths.astype(np.float64), weights)
         return estimate_supply(self.parts, self.num_files, self.total_bytes, tokenized, self.basis)
 
 
