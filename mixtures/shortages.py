@@ -100,8 +100,8 @@ class Shortage:
         interval = f" ({low:,} to {high:,})" if low < high else ""
         how = {"certain": "is short", "probable": "is probably short", "possible": "may be short"}[self.certainty]
         mend = "; or ".join(remedy.says for remedy in self.remedies)
-        asks = f"it asks {self.asked_tokens:,} tokens, about {estimate:,}{interval} are available"
-        return f"{recipe}: sources.{self.source} {how}: {asks}; {mend}"
+        asks = f"sources.{self.source} asks {self.asked_tokens:,} tokens, about {estimate:,}{interval} are available"
+        return f"{recipe}: {asks}, so it {how}; {mend}"
 
 
 def shortages(question: Question, asked: Quotas) -> list[Shortage]:
@@ -229,9 +229,10 @@ def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, 
     share = Fraction(wider.key_range[1] - wider.key_range[0], request.key_range[1] - request.key_range[0])
     ends = [None if bound is None else int(bound * share) for bound in (supply.low, supply.high)]
     filling = {**question.filling, name: replace(supply, tokens=int(supply.tokens * share), low=ends[0], high=ends[1])}
-    says = f"widen its keys from [{low}, {high}) to [{new_low}, {new_high})"
+    wider_keys = f"{plain_decimal(new_low)}, {plain_decimal(new_high)}"
+    says = f"widen its keys from [{low}, {high}) to [{wider_keys})"
     changed = replace(question.changed(name, keys=(new_low, new_high)), filling=filling)
-    yield Remedy("keys", f"[{new_low}, {new_high}]", says), changed
+    yield Remedy("keys", f"[{wider_keys}]", says), changed
 
 
 def _rounded_up(value: Decimal) -> Decimal:

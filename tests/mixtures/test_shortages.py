@@ -29,8 +29,8 @@ def supply(tokens: int, error: int = 0) -> SupplyEstimate:
     return SupplyEstimate(tokens // 100, tokens, "probe", tokens - error, tokens + error)
 
 
-def planned(given: LoadedRecipe, size: Size = Size(), **supplies: SupplyEstimate) -> dict[str, Any]:  # noqa: B008
-    return make_plan(given, size, supplies)
+def planned(given: LoadedRecipe, **supplies: SupplyEstimate) -> dict[str, Any]:
+    return make_plan(given, Size(), supplies)
 
 
 TWO = "  a: {use: a.yaml, weight: 1}\n  b: {use: b.yaml, weight: 1}"
@@ -59,13 +59,14 @@ def remedies(plan: dict[str, Any]) -> dict[str, str]:
 def taken(given: LoadedRecipe, change: str, value: str) -> LoadedRecipe:
     """The recipe after one remedy."""
     request = given.recipe.sources["a"]
-    update: dict[str, Any] = {
+    readings: dict[str, Any] = {
         "repeat": lambda: {"shortfall": Shortfall(repeat=int(value))},
         "refill": lambda: {"shortfall": Shortfall(refill=value)},
         "tokens": lambda: {"tokens": int(value)},
         "weight": lambda: {"weight": Decimal(value)},
         "keys": lambda: {"keys": tuple(map(Decimal, value.strip("[]").split(", ")))},
-    }[change]()
+    }
+    update = readings[change]()
     sources = {**given.recipe.sources, "a": request.model_copy(update=update)}
     return replace(given, recipe=given.recipe.model_copy(update={"sources": sources}))
 
@@ -90,7 +91,7 @@ def test_every_remedy_works_when_it_is_taken(tmp_path, asks, changes):
             more = tokens + int(value)
             after = planned(given, **{**supplies, "a": supply(more, 10_000)})
         elif change == "budget":
-            after = planned(given, Size(tokens=int(value)), **supplies)
+            after = make_plan(given, Size(tokens=int(value)), supplies)
         else:
             after = planned(taken(given, change, value), **supplies)
         assert not after["shortfalls"], (change, value)

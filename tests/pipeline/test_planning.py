@@ -47,7 +47,7 @@ def test_a_certain_shortage_is_exit_5_with_what_would_mend_it(cache, small, tmp_
     status, found, err = run(capsys, small(10**6), "--data", tmp_path / "data")
     assert status == 5
     assert found["shortfalls"][0]["certainty"] == "certain"
-    assert "sources.a is short" in err
+    assert "sources.a asks 1,000,000 tokens" in err
     assert "shortfall: {repeat: " in err
 
 
@@ -102,7 +102,7 @@ def test_a_disk_that_certainly_cannot_hold_the_mix_is_refused_and_a_tight_one_wa
     words = ["annealing-50b", "--out", tmp_path / "mix", "--store", tmp_path / "store"]
     free = {"certain": 10**9, "tight": 210 * 10**9, "plenty": 10**12}
     for case, num_bytes in free.items():
-        monkeypatch.setattr(plan_disk.shutil, "disk_usage", lambda _, free=num_bytes: type("Usage", (), {"free": free}))
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=num_bytes: type("Usage", (), {"free": free}))
         status, found, err = run(capsys, *words)
         assert status == (2 if case == "certain" else 0)
         assert bool(found["refusals"]) == (case == "certain")
