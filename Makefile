@@ -119,8 +119,8 @@ bench: env ## the side-by-side measurements of tests/benchmarks, one after anoth
 	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
 
 manifests: env ## write manifests/ again: the plan of every recipe at full scale, and the sample's reference manifest
-	for recipe in $(filter-out sample%,$(basename $(notdir $(wildcard recipes/*.yaml)))); do \
-	  .venv/bin/annealmix plan $$recipe --json > manifests/$$recipe.plan.json || exit 1; done
+	export ANNEALMIX_CACHE=$$(mktemp -d); for recipe in $(filter-out sample%,$(basename $(notdir $(wildcard recipes/*.yaml)))); do \
+	  .venv/bin/annealmix plan $$recipe --json > manifests/$$recipe.plan.json || exit 1; done; rmdir $$ANNEALMIX_CACHE
 	made=$$(mktemp -d) && .venv/bin/annealmix build sample --out $$made/sample --store $$made/store && \
 	  cp $$made/sample/manifest.json manifests/sample.json && rm -rf $$made
 

@@ -1,4 +1,4 @@
-"""What a search for near-duplicates will take: disk, memory and core time, estimated before anything is read.
+"""What a search for near-duplicates will take: disk and memory, estimated before anything is read.
 
 Disk of a document and band: the key in the store, and the key with its document among the spilled ones. 14 bands: 129 GB for 410M
 documents (69 GB of it spilled), 194 GB for 615M; the reduction takes at most 5.3 and 8.0 GB of memory, in one process.
@@ -14,8 +14,6 @@ from mixtures.loaded_recipe import LoadedRecipe
 BAND_BYTES = 8 + 12
 COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4  # exempt; order_key, digest, source, segment, ledger_row
 REDUCTION_BYTES_A_DOCUMENT = 13
-# Text that becomes band keys in a second, times the hashes that each shingle goes through: one core of a 2-core x86-64 machine, 2026-11-22.
-HASHED_BYTES_A_SECOND = {"words": 80_000_000 * 112, "characters": 26_000_000 * 260}
 
 
 def near_notes(recipe: LoadedRecipe) -> list[str]:
@@ -25,11 +23,11 @@ def near_notes(recipe: LoadedRecipe) -> list[str]:
     return ["near: to verify, groups of files that hold candidates are read again; each word or character of these takes 8 bytes of disk"]
 
 
-def near_resources(recipe: LoadedRecipe, within: Mapping[str, int], text_bytes: int) -> dict[str, int]:
-    """Bytes and seconds; nothing if the recipe asks for no search.
+def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> dict[str, int]:
+    """Documents and bytes; nothing if the recipe asks for no search.
 
     Args:
-        within: estimated documents of each source in its key range. text_bytes: of all sources.
+        within: estimated documents of each source in its key range.
     """
     near = recipe.recipe.near
     if near is None:
@@ -41,7 +39,6 @@ def near_resources(recipe: LoadedRecipe, within: Mapping[str, int], text_bytes: 
         "near_documents": documents,
         "near_store_bytes": documents * (rule.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT),
         "near_reduction_bytes": documents * REDUCTION_BYTES_A_DOCUMENT,
-        "core_seconds_near": text_bytes * rule.hashes // HASHED_BYTES_A_SECOND[rule.unit],
     }
 
 

@@ -161,9 +161,24 @@ def resolve_quotas(
     Raises:
         SupplyError: names every source that is short with no rule that helps: asked, available, what to do.
     """
+    quotas, short = fitted_quotas(recipe, size, supplies, inserted)
+    if short:
+        lines = [_shortage(name, recipe.sources[name], quota, supplies[name].tokens) for name, quota in short.items()]
+        raise SupplyError("\n".join(f"{where or recipe.name}: {line}" for line in lines))
+    return quotas
+
+
+def fitted_quotas(
+    recipe: Recipe, size: Size, supplies: Mapping[str, Supply], inserted: Mapping[str, int] | None = None
+) -> tuple[Quotas, dict[str, int]]:
+    """As `resolve_quotas`, but sources that are short are returned beside the quotas, with the quota of each, which stands.
+
+    Raises:
+        RecipeError, SupplyError: as `asked_quotas`.
+    """
     inserts = dict(inserted or {})
     asked = asked_quotas(recipe, size, supplies, sum(tokens for name, tokens in inserts.items() if not recipe.insert[name].on_top))
-    resolved, refilled, wanted, short = dict(asked), {}, {}, []
+    resolved, refilled, wanted, short = dict(asked), {}, {}, {}
     for name in refill_order(recipe.sources):
         request, supply, quota = recipe.sources[name], supplies[name], resolved[name]
         if quota == 0 or quota < supply.tokens or (quota == supply.tokens and supply.complete):
@@ -175,10 +190,8 @@ def resolve_quotas(
             resolved[target] += quota - supply.tokens
             refilled[name] = {target: quota - supply.tokens}
         elif quota > request.max_epochs * supply.tokens:
-            short.append(_shortage(name, request, quota, supply.tokens))
-    if short:
-        raise SupplyError("\n".join(f"{where or recipe.name}: {line}" for line in short))
-    return Quotas(asked, resolved, refilled, wanted, inserts)
+            short[name] = quota
+    return Quotas(asked, resolved, refilled, wanted, inserts), short
 
 
 def _shortage(name: str, request: SourceRequest, quota: int, available: int) -> str:

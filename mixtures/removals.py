@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from mixtures.filter_request import NOT_PUBLISHED
 from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.supply import SupplyEstimate
 from mixtures.trainers import TrainerFit
 
 
@@ -17,17 +19,30 @@ from mixtures.trainers import TrainerFit
 class Removal:
     """Shares of a source's documents (and, roughly, of its tokens). removed: by filters; copied: a second time in the mix.
 
-    basis: where the figures are from.
+    basis: where the figures are from. bounds: ends of a 95% interval of `removed`; None: nothing tells how far off it is.
     """
 
     removed: Fraction
     copied: Fraction
     basis: str
+    bounds: tuple[Fraction, Fraction] | None = None
 
     @property
     def filled(self) -> Fraction:
         """Tokens of a quota that one token of the source fills."""
         return 1 - self.removed + self.copied
+
+    def filling(self, supply: SupplyEstimate) -> SupplyEstimate:
+        """What a supply is worth where removed documents are refilled: tokens of the quota that it fills."""
+        low, high = supply.bounds
+        least, most = self.bounds or (self.removed, self.removed)
+        uncertain = self.bounds is not None or supply.low is not None
+        return replace(
+            supply,
+            tokens=int(supply.tokens * self.filled),
+            low=int(low * (1 - most + self.copied)) if uncertain else None,
+            high=math.ceil(high * (1 - least + self.copied)) if uncertain else None,
+        )
 
 
 def published_removals(recipe: LoadedRecipe) -> dict[str, Removal]:
@@ -58,6 +73,7 @@ def removal_row(recipe: LoadedRecipe, quota: int, removal: Removal | None) -> di
     left = int(quota * removal.filled) if removal and recipe.recipe.shrinks else quota
     return {
         "removed_share_estimated": f"{float(removal.removed):.4f}" if removal else None,
+        "removed_share_interval": [f"{float(bound):.4f}" for bound in removal.bounds] if removal and removal.bounds else None,
         "copied_share_estimated": f"{float(removal.copied):.4f}" if removal else None,
         "removal_basis": removal.basis if removal else "unknown" if recipe.filters else None,
         "left_tokens_estimated": left,

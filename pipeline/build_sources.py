@@ -22,7 +22,7 @@ from mixtures.removals import published_removals
 from mixtures.source import SourceDefinition
 from pipeline.inputs import DataFolders
 from pipeline.intake import SourceInputs
-from pipeline.probing import take_sample
+from pipeline.probing import ONE_FILE, take_sample
 from pipeline.records import read_done
 from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
@@ -156,7 +156,7 @@ def set_first_ceilings(
         if source.complete:
             estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
         elif source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
-            whole = take_sample(source.definition, source.quality, found.files).supply(tokenizer()).tokens
+            whole = take_sample(source.definition, source.quality, found.files, ONE_FILE).supply(tokenizer()).tokens
             tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:

@@ -18,10 +18,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixtures.errors import AnnealmixError, RecipeError, SupplyError
+from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executor_options import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.filter_options import add_filter
+from pipeline.plan_options import add_plan_options
+from pipeline.plan_options import run as run_plan
 from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:
@@ -93,7 +95,7 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_size(plan)
     _add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
     plan.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
-    plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
+    add_plan_options(plan, _path, _positive)
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_filters(plan)
     plan.set_defaults(command=_plan)
@@ -236,22 +238,7 @@ def _recipe(options: argparse.Namespace) -> LoadedRecipe:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from pipeline import planning, report
-
-    if options.schema:
-        report.result(planning.recipe_schema())
-        return 0
-    if options.recipe is None:
-        planning.show_recipes(as_json=options.json)
-        return 0
-    plan = planning.plan(_recipe(options), _size(options), _data(options), options.tokenizer)
-    if options.json:
-        report.result(plan)
-    else:
-        planning.show(plan)
-    for line in plan["shortages"]:
-        _complain(line)
-    return SupplyError.exit_code if plan["shortages"] else 0
+    return run_plan(options, lambda: (_recipe(options), _size(options), _data(options)))
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
-from mixtures.plan import INGEST_WORKER_BYTES
+from mixtures.plan_resources import WORKER_BYTES_OF_TEXT
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_annotators
@@ -46,7 +46,7 @@ class Ingest(Stage):
     """
 
     name = "ingest"
-    task_bytes = INGEST_WORKER_BYTES
+    task_bytes = WORKER_BYTES_OF_TEXT
 
     def prepare(self, plan: Plan) -> None:
         """Load the tokenizer and open the annotators once a rank."""

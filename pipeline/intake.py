@@ -49,7 +49,7 @@ def survey(store: Store, definition: SourceDefinition, quality: Quality, folder:
     """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
     files = list_files(definition if folder else store.frozen(definition), folder)
     groups, rest = _cover(store.groups(definition, quality), files)
-    return SourceInputs(definition, quality, files, groups, _grouped(rest, sum(file.size for file in files)))
+    return SourceInputs(definition, quality, files, groups, grouped(rest, sum(file.size for file in files)))
 
 
 def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
@@ -99,9 +99,14 @@ def _same(known: dict[str, object], file: InputFile) -> bool:
     return known["sha256"] == digest.hexdigest()
 
 
-def _grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFile]]:
+def group_target(source_bytes: int) -> int:
+    """Bytes of input files from which on a group of a source is full."""
+    return min(max(source_bytes // GROUPS, GROUP_BYTES[0]), GROUP_BYTES[1])
+
+
+def grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFile]]:
     """Group neighbouring files to a size that grows with the source."""
-    target = min(max(source_bytes // GROUPS, GROUP_BYTES[0]), GROUP_BYTES[1])
+    target = group_target(source_bytes)
     groups: list[list[InputFile]] = []
     size = target
     for file in files:

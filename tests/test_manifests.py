@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.plan import make_plan, published_supplies
-from mixtures.quotas import Size
 from mixtures.recipe import list_recipes, load_recipe
+from pipeline import planning
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
 
@@ -19,8 +18,7 @@ PREVIEWS = {"sample", "sample-pretraining"}
 
 @pytest.mark.parametrize("name", sorted(set(list_recipes()) - PREVIEWS))
 def test_the_plan_of_every_full_scale_recipe_is_up_to_date(name):
-    recipe = load_recipe(name)
-    plan = json.loads(json.dumps(make_plan(recipe, Size(), published_supplies(recipe))))
+    plan = json.loads(json.dumps(planning.plan(planning.PlanRequest(load_recipe(name)))))
     assert json.loads((MANIFESTS / f"{name}.plan.json").read_text()) == plan, "run `make manifests`"
 
 
@@ -29,6 +27,7 @@ def test_plans_say_which_figures_are_estimates():
         for source in json.loads(path.read_text())["sources"].values():
             assert {key for key in source if key.startswith("supply_")} == {
                 "supply_tokens_estimated",
+                "supply_tokens_interval",
                 "supply_documents_estimated",
                 "supply_basis",
             }

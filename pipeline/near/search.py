@@ -95,6 +95,14 @@ def _decisive(planned: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def key_partitions(documents: int) -> int:
+    """Units in which so many competing documents are spilled, a power of two. It changes no result."""
+    count = 1
+    while count < MAX_PARTITIONS and documents > count * PARTITION_DOCUMENTS:
+        count *= 2
+    return count
+
+
 class NearSearch:
     """One search.
 
@@ -124,14 +132,11 @@ class NearSearch:
         self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
         documents, memory = ledger_documents(planned), machine_memory()
         check_memory(documents, memory)
-        key_partitions = 1
-        while key_partitions < MAX_PARTITIONS and documents > key_partitions * PARTITION_DOCUMENTS:
-            key_partitions *= 2
         self._plan: Plan = {
             "folder": str(self.folder),
             "rule": self._rule.model_dump(mode="json", exclude_none=True),
             "sources": planned,
-            "key_partitions": key_partitions,
+            "key_partitions": key_partitions(documents),
             "band_partitions": num_partitions(documents, self._rule, SORT_BYTES),
             "partitions": partitions,
             "memory_bytes": memory,

@@ -14,6 +14,7 @@ from pipeline.readers.rows import Quarantined, ReadLimits, Rows
 
 if TYPE_CHECKING:
     from pipeline.quality import QualitySteps
+    from pipeline.readers.raw import RawFile
 
 _DEFAULT_LIMITS = ReadLimits()
 
@@ -63,6 +64,12 @@ class DocumentReader:
         self.size = 0
         self._columns_of_first_bad_row: list[str] | None = None
         self._started = False
+        self._raw: RawFile | None = None
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the file that have been read so far: all of them from the first row on where the layout is one that seeks."""
+        return self._raw.size if self._raw else self.size
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         if self._started:
@@ -78,6 +85,7 @@ class DocumentReader:
         from pipeline.readers.raw import RawFile
 
         with RawFile(self.file) as raw:
+            self._raw = raw
             yield from self._documents(self._file_rows(raw))
         self.sha256, self.size = raw.sha256, raw.size
 

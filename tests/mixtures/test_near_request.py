@@ -105,14 +105,14 @@ def test_a_plan_estimates_what_the_search_takes(tmp_path):
     other = {"name": "other", "tokenizer": "gpt-neox-20b", "sources": {"a": {"use": "a.yaml", "all": "true", "keys": [0, 0.5]}}}
     (tmp_path / "other.yaml").write_text(json.dumps(other))
     within = {"a": 400_000_000, "b": 10_000_000}
-    assert near_resources(load(tmp_path), within, 10**12) == {}
+    assert near_resources(load(tmp_path), within) == {}
     assert near_notes(load(tmp_path, "words")) == []
-    whole = near_resources(load(tmp_path, "words"), within, 10**12)
+    whole = near_resources(load(tmp_path, "words"), within)
     assert whole["near_documents"] == 410_000_000
     assert whole["near_reduction_bytes"] == reduction_bytes(410_000_000) == 410_000_000 * REDUCTION_BYTES_A_DOCUMENT
     assert whole["near_store_bytes"] > spilled_bytes(410_000_000, PRESETS["words"]) + 410_000_000 * 14 * 8
     assert whole["near_store_bytes"] // 10**9 == 129
     assert whole["near_store_bytes"] > BAND_BYTES * 14 * 410_000_000
-    part = near_resources(load(tmp_path, {"rule": "words", "sources": ["b"], "excluded": "true"}, exclude=["other.yaml"]), within, 10**12)
+    part = near_resources(load(tmp_path, {"rule": "words", "sources": ["b"], "excluded": "true"}, exclude=["other.yaml"]), within)
     assert part["near_documents"] == 10_500_000
     assert near_notes(load(tmp_path, {"rule": "words", "verify": "0.8"}))

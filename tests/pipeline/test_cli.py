@@ -70,8 +70,8 @@ def commands(sample: Sample) -> dict[str, tuple[list[Any], str]]:
         "plan RECIPE": (["plan", "annealing-50b"], "supply estimates: published"),
         "plan --tokens": (["plan", "annealing-50b", "--tokens", "1_000_000"], "supply estimates: published"),
         "plan --scale": (["plan", "pretraining-500b", "--scale", "1/1000"], "estimated cost"),
-        "plan of a recipe with data": (["plan", "sample"], "probe of biology.zip"),
-        "plan --data": (["plan", "sample", "--data", recipe_data], "probe of biology.zip"),
+        "plan of a recipe with data": (["plan", "sample"], "supply estimates: probe;"),
+        "plan --data": (["plan", "sample", "--data", recipe_data], "supply estimates: probe;"),
         "audit": (["audit", sample.mix], "audit passed"),
         "audit --full": (["audit", sample.mix, "--full"], "audit passed"),
         "audit --against": (["audit", sample.mix, "--against", sample.other], "shared documents with sample-pretraining"),
@@ -121,7 +121,7 @@ def test_plan_reads_the_data_folder_that_it_is_given(tmp_path):
     recipe = write_recipe(tmp_path / "recipes", {"a": {"tokens": 100}})
     plan = passes("plan", recipe, "--data", tmp_path / "data", "--json").answer
     assert plan["sources"]["a"]["supply_documents_estimated"] >= 25
-    assert plan["sources"]["a"]["supply_basis"].startswith("probe of part-00")
+    assert plan["sources"]["a"]["supply_basis"].startswith("probe of 2 of 2 files")
 
 
 def test_the_schema_is_that_of_a_recipe_and_lists_every_field():

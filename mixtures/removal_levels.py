@@ -1,0 +1,68 @@
+"""What filters are thought to remove at each of the published levels, whichever of them a recipe asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, get_args
+
+from mixtures.filter_request import NOT_PUBLISHED, Level
+from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe import list_recipes, load_recipe
+from mixtures.removals import Removal, published_removals
+from mixtures.shipped import SHIPPED
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+ByLevel = Mapping[str, Mapping[str, Removal]]
+"""{level: {source: what is removed of it}}; a source that nothing is known of is left out."""
+
+
+def published_levels(recipe: LoadedRecipe) -> dict[str, dict[str, Removal]]:
+    """What is published of a recipe's sources by level: of the shipped recipes that take the same definitions, with one published filter.
+
+    Recipes with other filters have none, since a filter's removal says nothing of another's; nor have those with data of their own.
+    """
+    if recipe.data or any(item.name not in NOT_PUBLISHED for item in recipe.filters):
+        return {}
+    definitions, found = _definitions(recipe), {}
+    for other, level in _published():
+        if level not in found and _definitions(other) == definitions and (removals := published_removals(other)):
+            found[level] = removals
+    return found
+
+
+def _definitions(recipe: LoadedRecipe) -> dict[str, str]:
+    return {name: recipe.definitions[name].name for name in recipe.recipe.sources}
+
+
+@cache
+def _published() -> tuple[tuple[LoadedRecipe, str], ...]:
+    """Shipped recipes that use one published filter, whole, at a level."""
+    return tuple(_with_one_filter())
+
+
+def _with_one_filter() -> Iterator[tuple[LoadedRecipe, str]]:
+    for name in list_recipes():
+        if "\nfilters:" not in (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"):  # most have none, and take their time to read
+            continue
+        other = load_recipe(name)
+        requests = [item.request for item in other.filters]
+        if len(requests) == 1 and requests[0].use in NOT_PUBLISHED and requests[0].level and requests[0].fraction == 1:
+            yield other, requests[0].level
+
+
+def levels_json(levels: ByLevel) -> dict[str, dict[str, Any]]:
+    """Removals by level and source, as shares of the text."""
+    return {
+        level: {
+            name: {
+                "removed_share_estimated": f"{float(removal.removed):.4f}",
+                "removed_share_interval": [f"{float(bound):.4f}" for bound in removal.bounds] if removal.bounds else None,
+                "basis": removal.basis,
+            }
+            for name, removal in levels[level].items()
+        }
+        for level in LEVELS
+        if levels.get(level)
+    }

@@ -1,0 +1,54 @@
+"""What `annealmix plan` does. Nothing heavy is imported before the command runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixtures.errors import RecipeError, SupplyError
+
+if TYPE_CHECKING:
+    from mixtures.loaded_recipe import LoadedRecipe
+    from mixtures.quotas import Size
+    from pipeline.inputs import DataFolders
+
+
+def add_plan_options(plan: argparse.ArgumentParser, path: Callable[[str], Path], number: Callable[[str], int]) -> None:
+    """Add the options that only `plan` has. path, number: read a folder and a whole number above 0."""
+    plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
+    plan.add_argument("--calibrate", action="store_true", help="time this machine for some seconds, for this plan and later ones")
+    plan.add_argument("--workers", type=number, metavar="N", help="tasks at a time on a cluster (64)")
+    plan.add_argument("--store", type=path, metavar="DIR", help="the build's store: is there room on its disk?")
+    plan.add_argument("--out", type=path, metavar="DIR", help="the mix's folder: is there room on its disk?")
+
+
+def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Size, DataFolders]]) -> int:
+    """Do what the command line asks. given: the recipe and what else `build` reads in the same way."""
+    from pipeline import planning, report
+    from pipeline.calibration import calibrate, load_rates
+
+    if options.schema:
+        report.result(planning.recipe_schema())
+        return 0
+    rates = calibrate() if options.calibrate else None
+    if options.recipe is None:
+        if rates:
+            planning.show_rates(rates, as_json=options.json)
+        else:
+            planning.show_recipes(as_json=options.json)
+        return 0
+    recipe, size, data = given()
+    more = {"workers": options.workers} if options.workers else {}
+    request = planning.PlanRequest(recipe, size, data, options.tokenizer, options.store, options.out, rates=rates or load_rates(), **more)
+    plan = planning.plan(request)
+    if options.json:
+        report.result(plan)
+    else:
+        from pipeline import plan_report
+
+        plan_report.show(plan)
+    for line in [*plan["shortages"], *plan["refusals"]]:
+        report.say(f"annealmix: {line}")
+    return SupplyError.exit_code if plan["shortages"] else RecipeError.exit_code if plan["refusals"] else 0

@@ -1,0 +1,93 @@
+"""What filters that are at hand remove of a probe's sample: at the recipe's level and at each of the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.errors import RecipeError
+from mixtures.filter_request import Level, RecipeFilter, at_level
+from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.removal_levels import LEVELS
+from mixtures.removals import Removal
+from mixtures.supply import share_interval
+from pipeline.filters import Filter, Judgement
+from pipeline.probing import Sample
+
+
+@dataclass(frozen=True)
+class ProbeFilter:
+    """A recipe's filter, opened with its classifier, if it has one that can be opened here."""
+
+    item: RecipeFilter
+    opened: Filter
+
+    def flagged(self, found: Judgement, level: Level | None) -> npt.NDArray[np.bool_] | None:
+        """bool [num_docs]: what it flags at a level; None: that takes a classifier, and there is none."""
+        try:
+            pin = at_level(self.item.brought, level).classifier
+        except RecipeError:
+            return None
+        if pin is None:
+            return found.escalated
+        return found.scores > pin.threshold_millionths if self.opened.classifier else None
+
+
+def open_filters(recipe: LoadedRecipe) -> list[ProbeFilter]:
+    """The recipe's filters, if the user has brought all of them; else none, since a part of them says little.
+
+    Raises: as `Filter.open`.
+    """
+    if any(item.bundle is None for item in recipe.filters):
+        return []
+    return [ProbeFilter(item, _opened(item)) for item in recipe.filters]
+
+
+def _opened(item: RecipeFilter) -> Filter:
+    bundle = item.brought
+    try:
+        return Filter.open(bundle.definition, bundle.folder, bundle.where)
+    except RecipeError:  # the classifier's extra is not installed, and the recipe's level may not need it
+        if item.definition.classifier:
+            raise
+        return Filter.open(item.definition, bundle.folder, bundle.where)
+
+
+def probed_removals(recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample: Sample) -> dict[Level | None, Removal]:
+    """What is removed of a source by level; None: as the recipe says. Levels that take a classifier which is not there are left out.
+
+    A dose removes each flagged document with its fraction as the chance, a placebo any document with the chance of a flagged one. Shares
+    are of the text, since tokens are what quotas count.
+    """
+    if not filters or not sample.weights.sum():
+        return {}
+    texts = sample.texts
+    judged = [(item, item.opened.judge(texts)) for item in filters]
+    found: dict[Level | None, Removal] = {}
+    for level in (None, *LEVELS):
+        flags = [item.flagged(judgement, level or item.item.request.level) for item, judgement in judged]
+        if all(flag is not None for flag in flags):
+            chances = [(item, judgement, flag) for (item, judgement), flag in zip(judged, flags, strict=True) if flag is not None]
+            found[level] = _removal(sample, chances, copies=level is None and recipe.recipe.copies == "approved")
+    return found
+
+
+def _removal(sample: Sample, judged: Sequence[tuple[ProbeFilter, Judgement, npt.NDArray[np.bool_]]], *, copies: bool) -> Removal:
+    shares = sample.weights / sample.weights.sum()
+    kept, escalated = np.ones(len(shares)), np.zeros(len(shares), np.bool_)
+    for item, judgement, flagged in judged:
+        request, placebo = item.item.request, item.item.placebo
+        chance = np.full(len(shares), float(flagged.mean())) if placebo else flagged.astype(np.float64)
+        kept *= 1 - float(request.fraction) * chance
+        escalated |= judgement.escalated & (not placebo)
+    removed, copied = (float((shares * part).sum()) for part in (1 - kept, kept * escalated * copies))
+    bounds = (removed, removed) if sample.whole else share_interval(removed, 1 / float((shares**2).sum()))
+    return Removal(_rounded(removed), _rounded(copied), "probe", (_rounded(bounds[0]), _rounded(bounds[1])))
+
+
+def _rounded(share: float) -> Fraction:
+    return Fraction(round(share * 10_000), 10_000)

@@ -1,0 +1,128 @@
+"""Sources that are short: how sure that is, and remedies that work when they are taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from mixtures.plan import SupplyEstimate, make_plan
+from mixtures.quotas import Size
+from mixtures.recipe import LoadedRecipe, Shortfall, load_recipe
+from mixtures.removals import Removal
+
+HEAD = "name: mix\ntokenizer: sample\n"
+
+
+def recipe(folder: Any, sources: str, more: str = "budget: {tokens: 1_000_000}") -> LoadedRecipe:
+    for name in "ab":
+        (folder / f"{name}.yaml").write_text(f"name: {name}\nformat: jsonl\nadapter: text\nlicence: CC0\n")
+    path = folder / "mix.yaml"
+    path.write_text(f"{HEAD}{more}\nsources:\n{sources}\n")
+    return load_recipe(str(path))
+
+
+def supply(tokens: int, error: int = 0) -> SupplyEstimate:
+    return SupplyEstimate(tokens // 100, tokens, "probe", tokens - error, tokens + error)
+
+
+def planned(given: LoadedRecipe, **supplies: SupplyEstimate) -> dict[str, Any]:
+    return make_plan(given, Size(), supplies)
+
+
+TWO = "  a: {use: a.yaml, weight: 1}\n  b: {use: b.yaml, weight: 1}"
+
+
+@pytest.mark.parametrize(("tokens", "certainty"), [(300_000, "certain"), (470_000, "probable"), (530_000, "possible"), (700_000, None)])
+def test_how_sure_a_shortage_is_depends_on_where_the_quota_lies_in_the_interval(tmp_path, tokens, certainty):
+    plan = planned(recipe(tmp_path, TWO), a=supply(tokens, 60_000), b=supply(10**6))
+    assert [item["certainty"] for item in plan["shortfalls"]] == ([certainty] if certainty else [])
+    assert bool(plan["shortages"]) == (certainty == "certain")
+    assert bool(plan["warnings"]) == (certainty in ("probable", "possible"))
+
+
+def test_a_source_that_another_refills_is_not_short_but_its_giver_may_be(tmp_path):
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1, shortfall: {refill: b}}\n  b: {use: b.yaml, weight: 1}")
+    assert not planned(given, a=supply(100_000), b=supply(10**6))["shortfalls"]
+    (short,) = planned(given, a=supply(100_000), b=supply(800_000, 50_000))["shortfalls"]
+    assert (short["source"], short["asked_tokens"], short["certainty"]) == ("b", 900_000, "certain")
+
+
+def remedies(plan: dict[str, Any]) -> dict[str, str]:
+    (short,) = plan["shortfalls"]
+    return {item["change"]: item["value"] for item in short["remedies"]}
+
+
+def taken(given: LoadedRecipe, change: str, value: str) -> LoadedRecipe:
+    """The recipe after one remedy."""
+    request = given.recipe.sources["a"]
+    readings: dict[str, Any] = {
+        "repeat": lambda: {"shortfall": Shortfall(repeat=int(value))},
+        "refill": lambda: {"shortfall": Shortfall(refill=value)},
+        "tokens": lambda: {"tokens": int(value)},
+        "weight": lambda: {"weight": Decimal(value)},
+        "keys": lambda: {"keys": tuple(map(Decimal, value.strip("[]").split(", ")))},
+    }
+    update = readings[change]()
+    sources = {**given.recipe.sources, "a": request.model_copy(update=update)}
+    return replace(given, recipe=given.recipe.model_copy(update={"sources": sources}))
+
+
+@pytest.mark.parametrize(
+    ("asks", "changes"),
+    [
+        ("weight: 1", {"repeat", "refill", "weight", "budget", "data"}),
+        ("tokens: 500_000", {"repeat", "refill", "tokens", "budget", "data"}),
+        ("weight: 1, keys: [0.5, 0.75]", {"repeat", "refill", "weight", "budget", "keys", "data"}),
+        ("weight: 1, shortfall: {repeat: 2}", {"repeat", "refill", "weight", "budget", "data"}),
+    ],
+)
+def test_every_remedy_works_when_it_is_taken(tmp_path, asks, changes):
+    given = recipe(tmp_path, f"  a: {{use: a.yaml, {asks}}}\n  b: {{use: b.yaml, weight: 1}}")
+    tokens = 1_000_000 if "keys" in asks else 150_000
+    supplies = {"a": supply(tokens, 10_000), "b": supply(4 * 10**6)}
+    found = remedies(planned(given, **supplies))
+    assert set(found) == changes
+    for change, value in found.items():
+        if change == "data":
+            more = tokens + int(value)
+            after = planned(given, **{**supplies, "a": supply(more, 10_000)})
+        elif change == "budget":
+            after = make_plan(given, Size(tokens=int(value)), supplies)
+        else:
+            after = planned(taken(given, change, value), **supplies)
+        assert not after["shortfalls"], (change, value)
+
+
+def test_what_would_make_another_source_short_is_no_remedy(tmp_path):
+    found = remedies(planned(recipe(tmp_path, TWO), a=supply(100_000), b=supply(520_000)))
+    assert "refill" not in found
+    assert "weight" not in found
+    assert {"repeat", "budget", "data"} <= set(found)
+
+
+def test_keys_are_not_widened_into_what_an_excluded_recipe_takes(tmp_path):
+    (tmp_path / "other.yaml").write_text(f"{HEAD}sources:\n  x: {{use: a.yaml, all: true, keys: [0, 0.5]}}\n")
+    sources = "  a: {use: a.yaml, weight: 1, keys: [0.5, 0.6]}\n  b: {use: b.yaml, weight: 1}"
+    (tmp_path / "a.yaml").write_text("name: a\nformat: jsonl\nadapter: text\nlicence: CC0\n")
+    given = recipe(tmp_path, sources, "budget: {tokens: 1_000_000}\nexclude: [other.yaml]")
+    assert remedies(planned(given, a=supply(2_000_000), b=supply(10**7)))["keys"] == "[0.5, 0.751]"
+    assert "keys" not in remedies(planned(given, a=supply(900_000), b=supply(10**7)))
+
+
+def test_leaving_gaps_is_a_remedy_where_filters_make_the_source_short(tmp_path):
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1}", "budget: {tokens: 900_000}\nfilters: [control-lists]")
+    removal = {"a": Removal(Fraction(1, 5), Fraction(0), "probe", (Fraction(1, 10), Fraction(3, 10)))}
+    plan = make_plan(given, Size(), {"a": supply(1_000_000)}, removal)
+    assert remedies(plan)["removed"] == "shrink"
+    assert plan["shortfalls"][0]["certainty"] == "probable"
+    assert plan["shortfalls"][0]["available_tokens_interval"] == [700_000, 900_000]
+
+
+def test_published_figures_are_taken_at_their_word(tmp_path):
+    given = recipe(tmp_path, TWO)
+    exact = {"a": SupplyEstimate(100, 499_999, "published"), "b": SupplyEstimate(100, 600_000, "published")}
+    assert [item["certainty"] for item in planned(given, **exact)["shortfalls"]] == ["certain"]

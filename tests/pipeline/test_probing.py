@@ -1,0 +1,78 @@
+"""A probe reads parts of some files, the same ones everywhere, and the truth lies in its interval."""
+
+from __future__ import annotations
+
+import pytest
+
+from mixtures.recipe import load_recipe
+from pipeline.inputs import list_files
+from pipeline.probing import ProbeSize, Sample, take_sample
+from pipeline.readers import DocumentReader
+from pipeline.tokenizing import Tokenizer, find_tokenizer
+from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
+
+TEXTS = prose(1, 3_000, (1, 40))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Files of a source in 20 shards, their definition, and a tokenizer."""
+    folder = tmp_path_factory.mktemp("probe")
+    write_files(folder / "data", "a", sharded(TEXTS, 20))
+    loaded = load_recipe(str(write_recipe(folder, {"a": {"tokens": 10}})))
+    tokenizer = Tokenizer(find_tokenizer(loaded.tokenizer), loaded.tokenizer)
+    return loaded.definitions["a"], list_files(loaded.definitions["a"], folder / "data" / "a"), tokenizer
+
+
+def drawn(sample: Sample) -> tuple[list[str], int]:
+    return sorted(sample.texts), len(sample.parts)
+
+
+def test_what_is_read_whole_is_counted(source):
+    definition, files, tokenizer = source
+    found = take_sample(definition, (), files, ProbeSize(files=(99, 99))).supply(tokenizer)
+    true = len(tokenizer.encode(TEXTS)[0])
+    assert (found.documents, found.low, found.tokens, found.high) == (len(TEXTS), true, true, true)
+    assert found.text_bytes == sum(len(text.encode()) for text in TEXTS)
+
+
+def test_the_true_supply_lies_in_the_interval_of_a_small_sample(source):
+    definition, files, tokenizer = source
+    sample = take_sample(definition, (), files, ProbeSize(files=(6, 6), sample=20_000))
+    found = sample.supply(tokenizer)
+    low, high = found.bounds
+    assert len(sample.parts) == 6
+    assert len(sample.kept) < len(TEXTS) / 4
+    assert low < len(tokenizer.encode(TEXTS)[0]) < high < 1.5 * low
+
+
+def test_the_order_of_the_files_does_not_matter(source):
+    definition, files, tokenizer = source
+    size = ProbeSize(files=(5, 5), sample=8_000)
+    one, other = (take_sample(definition, (), order, size) for order in (files, files[::-1]))
+    assert drawn(one) == drawn(other)
+    assert one.supply(tokenizer) == other.supply(tokenizer)
+
+
+def test_a_large_file_is_read_in_part_and_what_lags_behind_its_bytes_makes_no_error(tmp_path):
+    texts = prose(2, 60_000, (20, 60))
+    write_files(tmp_path / "data", "a", {"large": texts}, "jsonl")
+    definition = load_recipe(str(write_recipe(tmp_path, {"a": {"tokens": 10}}, {"a": "jsonl"}))).definitions["a"]
+    files = list_files(definition, tmp_path / "data" / "a")
+    (part,) = take_sample(definition, (), files, ProbeSize(part=3 << 20)).parts
+    assert 0 < part.share < 0.5
+    assert part.text == pytest.approx(sum(map(len, texts)), rel=0.01)
+
+
+CAMPAIGN = [pytest.param(name, marks=pytest.mark.campaign) for name in ("camel-physics", "dolmino-flan", "dolmino-wiki", "dclm-dedup")]
+
+
+@pytest.mark.parametrize("name", ["dolmino-pes2o", *CAMPAIGN])
+def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, name):
+    recipe = load_recipe("annealing-50b")
+    definition = next(item for item in recipe.definitions.values() if item.name == name)
+    tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, shared / "tokenizers" / "gpt-neox-20b.json"), recipe.tokenizer)
+    files = list_files(definition, shared / "data" / name)
+    low, high = take_sample(definition, (), files, ProbeSize(files=(2, 2), sample=1 << 17)).supply(tokenizer).bounds
+    true = len(tokenizer.encode([text for file in files for _, text in DocumentReader(file, definition)])[0])
+    assert low <= true <= high
