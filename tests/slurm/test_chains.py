@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from mixtures import manifest as manifests
-from mixtures.errors import AnnealmixError, RecipeError
+from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline import intake
 from pipeline.executors.slurm import client
+from pipeline.executors.slurm.commands import give
 from pipeline.executors.slurm.profile import Profile
 from pipeline.store_commands import collect
 from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
@@ -220,6 +221,14 @@ def test_a_supply_that_is_short_ends_the_chain_with_its_exit_code(tmp_path, data
     status = build.follow()
     assert (status.state, status.exit_code) == ("failed", 5)
     assert not build.request.out.exists()
+
+
+def test_a_build_that_cannot_work_is_refused_before_a_job_is_submitted(tmp_path, data):
+    path = write_recipe(tmp_path / "recipes", SOURCES, budget={"tokens": 60_000_001})
+    build = Given.of(path, tmp_path, data)
+    with pytest.raises(SupplyError):
+        give(build.request, None, None, wait=True)
+    assert build.chain.record is None
 
 
 def test_a_launch_from_inside_a_job_is_no_other(tmp_path, data, local, monkeypatch):

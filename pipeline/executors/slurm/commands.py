@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixtures import manifest as manifests
+from mixtures.errors import RecipeError, SupplyError
 from mixtures.manifest import Manifest
+from pipeline import planning
 from pipeline.build import BuildRequest
 from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.conduct import launch
@@ -21,12 +23,14 @@ def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, w
         filters: folder of filters that the user brings. profile: file; without one the cluster's defaults.
 
     Raises:
-        RecipeError: the profile, or jobs of a build are queued on this store already and are not to be waited for. AnnealmixError: see
-            `launch`.
+        RecipeError: the profile, or jobs of a build are queued on this store already and are not to be waited for. SupplyError: the plan
+            says that it cannot work. AnnealmixError: see `launch`.
     """
     settings = load_profile(profile) if profile else Profile()
     chain = Chain.of(request.store, request.out)
     if not (wait and chain.jobs()):
+        if chain.record is None:
+            _refuse_hopeless(request)
         manifest = launch(request, filters, settings)
         if manifest is not None or not wait:
             return manifest, 0
@@ -35,6 +39,21 @@ def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, w
         return manifests.load(request.out), 0
     _complain(status)
     return None, status.exit_code
+
+
+def _refuse_hopeless(request: BuildRequest) -> None:
+    """Ask the plan before the first job is submitted.
+
+    Raises:
+        SupplyError: a source is certainly short. RecipeError: a disk certainly has too little room.
+    """
+    plan = planning.plan(planning.PlanRequest(request.recipe, request.size, request.data, request.tokenizer, request.store, request.out))
+    if plan["shortages"]:
+        raise SupplyError("\n".join(plan["shortages"]))
+    if plan["refusals"]:
+        raise RecipeError("\n".join(plan["refusals"]))
+    for line in plan["warnings"]:
+        say(f"warning: {line}")
 
 
 def look(request: BuildRequest, *, json: bool) -> int:
