@@ -27,7 +27,7 @@ BLOCK_DOCUMENTS = 8_000_000
 
 KEY = ["high", "low"]
 """The halves of a digest: `mixtures.keys.digest_columns`."""
-COLUMNS = ("position", "num_tokens", "digest", "copy", "cut")
+COLUMNS = ("num_tokens", "digest", "copy", "cut")
 
 Progress = Callable[[int, int], None]
 Marks = npt.NDArray[np.bool_]
@@ -54,6 +54,9 @@ def open_documents(mix: MixDocuments) -> MixDocuments:
         raise ManifestError(f"{mix.folder}: has a manifest but no documents; name the folder of a finished mix")
     if mix.fault:
         raise ManifestError(f"{mix.fault}; `annealmix audit {mix.folder}` says what else is off")
+    if mix.num_rows != mix.claims.total_documents:
+        said = f"{mix.num_rows:,} documents in its table, the manifest says {mix.claims.total_documents:,}"
+        raise ManifestError(f"{mix.folder}: {said}; `annealmix audit {mix.folder}` says what else is off")
     return mix
 
 
@@ -102,12 +105,13 @@ class Comparison:
 
     def _places(self, mix: MixDocuments, number: int) -> pl.DataFrame:
         """The places of the documents of a partition in a mix, in stream order."""
-        frames = []
+        frames, first = [], 0
         for columns in mix.coded_parts(*COLUMNS):
             digest = digest_columns(np.ascontiguousarray(columns.pop("digest")))
-            mine = digest[:, 0] >> np.uint64(64 - self.bits) == number if self.bits else np.ones(len(digest), np.bool_)
+            mine = np.flatnonzero(digest[:, 0] >> np.uint64(64 - self.bits) == number) if self.bits else np.arange(len(digest))
             chosen = {name: values[mine] for name, values in columns.items()}
-            frames.append(pl.DataFrame({"high": digest[mine, 0], "low": digest[mine, 1], **chosen}))
+            frames.append(pl.DataFrame({"high": digest[mine, 0], "low": digest[mine, 1], "position": mine + first, **chosen}))
+            first += len(digest)
         return pl.concat(frames)
 
     def _stream(self, mix: MixDocuments, marks: Marks) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]]:

@@ -52,25 +52,32 @@ class MixDocuments:
         """Digest of the last document of each strand's first epoch, by its code; of a table without fault."""
         return self._verified[1]
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of a table without fault."""
+        return self._verified[2]
+
     @cached_property
-    def _verified(self) -> tuple[str, dict[int, bytes]]:
+    def _verified(self) -> tuple[str, dict[int, bytes], int]:
         if self.bare:
-            return f"{self.folder} has a manifest but no documents; key ranges prove nothing of copies in other sources", {}
+            return f"{self.folder} has a manifest but no documents; key ranges prove nothing of copies in other sources", {}, 0
         hashes: list[str] = []
         last: dict[int, bytes] = {}
+        num_rows = 0
         try:
             for number in range(self.num_parts):
                 columns = read_part(self.part(number), DOCUMENTS, self.max_rows)
                 hashes.append(part_hash(DOCUMENTS, columns))
+                num_rows += len(columns["position"])
                 source = self.source_codes(columns)
                 for code in np.unique(source[columns["epoch"] == 0]).tolist():
                     row = np.flatnonzero((source == code) & (columns["epoch"] == 0))[-1]
                     last[code] = columns["digest"][row].tobytes()
         except UNREADABLE as error:
-            return f"{self.part(len(hashes))}: {type(error).__name__}: {error}", {}
+            return f"{self.part(len(hashes))}: {type(error).__name__}: {error}", {}, 0
         if root_hash(hashes) != self.claims.hashes.documents:
-            return f"{self.folder}: its documents are not those of its manifest", {}
-        return "", last
+            return f"{self.folder}: its documents are not those of its manifest", {}, 0
+        return "", last, num_rows
 
     @property
     def num_parts(self) -> int:

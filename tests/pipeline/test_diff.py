@@ -21,7 +21,7 @@ from mixtures.errors import ManifestError, RecipeError
 from pipeline.diffing import diff
 from pipeline.fates import Fates
 from pipeline.mix_store import MixStore
-from tests.mixtures.forged_mix import ForgedMix, forge, take_apart
+from tests.mixtures.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters
@@ -257,6 +257,9 @@ def test_an_edited_table_and_a_bare_manifest_prove_nothing(arms, tmp_path):
     with pytest.raises(ManifestError, match="not those of its manifest"):
         diff(arms / "whole", mix, listing=listing)
     assert not listing.exists()
+    forge_manifest(other, lambda manifest: manifest.update(total_documents=manifest["total_documents"] - 1))
+    with pytest.raises(ManifestError, match="documents in its table"):
+        diff(arms / "whole", other)
     shutil.rmtree(mix / "documents.parquet")
     with pytest.raises(ManifestError, match="no documents"):
         diff(mix, arms / "whole")
