@@ -9,10 +9,11 @@ from pathlib import Path
 from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
 from mixtures.errors import AuditFailed, RecipeError
 from pipeline import audit_report, report
+from pipeline.audit_depth import Depth, deeper_checks
 from pipeline.filter_audit import FilterAudit, FilterOptions, audit_filters
 
 
-def run(mix: Path, others: Sequence[Path], *, full: bool, as_json: bool, options: FilterOptions) -> int:
+def run(mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions) -> int:
     """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
 
     Returns:
@@ -20,19 +21,34 @@ def run(mix: Path, others: Sequence[Path], *, full: bool, as_json: bool, options
 
     Raises:
         RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the manifest is not what its digest says.
-        Else as `audit_filters`.
+        Else as `audit_filters` and `deeper_checks`.
     """
-    if not options.filters:
-        options.require_filters()
-    audit = _audit(mix, others, full)
+    _refuse_idle(mix, depth, options)
+    audit = _audit(mix, others, depth.full)
+    deeper, missing = deeper_checks(mix, depth) if mix.is_dir() else ([], [])
     judged = audit_filters(mix if mix.is_dir() else _prefix(mix), options) if options.filters else FilterAudit()
-    audit = replace(audit, checks=(*audit.checks, *judged.checks))
+    audit = replace(audit, checks=(*audit.checks, *deeper, *judged.checks))
     more = audit_against(mix, list(others)) if others else []
     if as_json:
-        report.result({**audit.as_json(), "against": [asdict(check) for check in more], "filters": judged.filters})
+        more_json = {"against": [asdict(check) for check in more], "filters": judged.filters, "not_checked": missing}
+        report.result({**audit.as_json(), **more_json})
     else:
         audit_report.show(audit, more, judged.filters)
+        for line in missing:
+            report.say(f"not checked: {line}")
     return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
+
+
+def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
+    """Refuse options that would do nothing."""
+    depth.refuse_idle()
+    used = ["--store"] if mix.is_dir() else []
+    used += ["--tokenizer"] if depth.num_documents else []
+    options.refuse_idle(used)
+    if not mix.is_dir():
+        depth.refuse_bare(mix)
+        if options.store is not None and options.rescore is None:
+            raise RecipeError("--store: of a bare .bin/.idx only scores can be looked up there; add --rescore N, or leave it out")
 
 
 def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:

@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError
+from pipeline.audit_options import add_audit
+from pipeline.diff_options import add_diff
 from pipeline.executor_options import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.filter_options import add_filter
+from pipeline.option_types import add_data, data_folders, positive, utf8_path
 from pipeline.plan_options import add_plan_options
 from pipeline.plan_options import run as run_plan
 from pipeline.trace_options import add_trace
@@ -29,7 +32,6 @@ from pipeline.trace_options import add_trace
 if TYPE_CHECKING:
     from mixtures.loaded_recipe import LoadedRecipe
     from mixtures.quotas import Size
-    from pipeline.inputs import DataFolders
 
 DEFAULT_STORE = "annealmix-store"
 
@@ -81,10 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_plan(commands)
     _add_build(commands)
-    _add_audit(commands)
+    add_audit(commands)
     _add_store(commands)
     add_filter(commands)
     add_trace(commands, DEFAULT_STORE)
+    add_diff(commands)
     add_worker(commands)
     return parser
 
@@ -93,9 +96,9 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan = commands.add_parser("plan", help="what a recipe will take and cost, before anything is built; without RECIPE, list the recipes")
     plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     _add_size(plan)
-    _add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
-    plan.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
-    add_plan_options(plan, _path, _positive)
+    add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
+    plan.add_argument("--tokenizer", type=utf8_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    add_plan_options(plan)
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_filters(plan)
     plan.set_defaults(command=_plan)
@@ -104,38 +107,19 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    build.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
-    _add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
+    build.add_argument("--out", type=utf8_path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
+    add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
     _add_size(build)
     build.add_argument(
-        "--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
+        "--store", type=utf8_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
     )
-    build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
+    build.add_argument("--tokenizer", type=utf8_path, metavar="FILE", help="the recipe's tokenizer.json")
     _add_filters(build)
-    build.add_argument("--workers", type=_positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
-    build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
+    build.add_argument("--workers", type=positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
+    build.add_argument("--tasks", type=positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
     add_executor(build)
     build.add_argument("--json", action="store_true", help="print the manifest, or the status")
     build.set_defaults(command=_build)
-
-
-def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
-    audit.add_argument("mix", type=_path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
-    audit.add_argument(
-        "--against", type=_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
-    )
-    audit.add_argument("--full", action="store_true", help="compare repeated documents token by token as well")
-    audit.add_argument(
-        "--filter", action="append", default=[], metavar="F", help="judge every document again; fails if any is flagged (may be repeated)"
-    )
-    audit.add_argument("--level", choices=("extra-weak", "weak", "strong"), help="published level at which the filters judge")
-    audit.add_argument("--rescore", type=_positive, metavar="N", help="score N documents again, alone and in reversed order")
-    audit.add_argument("--store", type=_path, metavar="DIR", help="hold their scores against those that decided, in this store")
-    audit.add_argument("--tokenizer", type=_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter)")
-    audit.add_argument("--workers", type=_positive, metavar="N", help="processes that judge at a time (the cores)")
-    audit.add_argument("--json", action="store_true", help="print the report as JSON")
-    audit.set_defaults(command=_audit)
 
 
 def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -143,25 +127,14 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     store.add_argument(
         "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
     )
-    store.add_argument("--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
+    store.add_argument("--store", type=utf8_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
 
 
-def _add_data(command: argparse.ArgumentParser, what: str) -> None:
-    command.add_argument(
-        "--data",
-        type=_data_folder,
-        action="append",
-        default=[],
-        metavar="DIR|SOURCE=DIR",
-        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone",
-    )
-
-
 def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--filters", type=_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+        "--filters", type=utf8_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     command.add_argument(
         "--removed",
@@ -173,32 +146,7 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
 def _add_size(command: argparse.ArgumentParser) -> None:
     size = command.add_mutually_exclusive_group()
     size.add_argument("--scale", type=_share, metavar="F", help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1")
-    size.add_argument("--tokens", type=_positive, metavar="N", help="a preview of N tokens, in the same proportions")
-
-
-def _path(text: str) -> Path:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
-    return Path(text)
-
-
-def _data_folder(text: str) -> tuple[str | None, Path]:
-    """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
-    name, equals, folder = text.partition("=")
-    if equals and re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
-        if not folder:
-            raise argparse.ArgumentTypeError(f"{text!r} names no folder; write {name}=DIR")
-        return name, _path(folder)
-    return None, _path(text)
-
-
-def _positive(text: str) -> int:
-    digits = text.replace("_", "")
-    if not digits.isascii() or not digits.isdigit() or int(digits) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(digits)
+    size.add_argument("--tokens", type=positive, metavar="N", help="a preview of N tokens, in the same proportions")
 
 
 def _share(text: str) -> Fraction:
@@ -219,17 +167,6 @@ def _size(options: argparse.Namespace) -> Size:
     return Size(options.scale, options.tokens)
 
 
-def _data(options: argparse.Namespace) -> DataFolders:
-    from pipeline.inputs import DataFolders
-
-    folders: dict[str | None, Path] = {}
-    for name, folder in options.data:
-        if name in folders:
-            raise RecipeError(f"--data {f'{name}=' if name else ''}...: given twice; keep one folder")
-        folders[name] = folder.absolute()
-    return DataFolders(folders.get(None), {name: folder for name, folder in folders.items() if name is not None})
-
-
 def _recipe(options: argparse.Namespace) -> LoadedRecipe:
     from mixtures.recipe import load_recipe
 
@@ -238,7 +175,7 @@ def _recipe(options: argparse.Namespace) -> LoadedRecipe:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    return run_plan(options, lambda: (_recipe(options), _size(options), _data(options)))
+    return run_plan(options, lambda: (_recipe(options), _size(options), data_folders(options)))
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -247,7 +184,7 @@ def _build(options: argparse.Namespace) -> int:
 
     refuse_mixed(options)
     request = BuildRequest(
-        _recipe(options), options.out.absolute(), options.store.absolute(), _data(options), options.tokenizer, _size(options)
+        _recipe(options), options.out.absolute(), options.store.absolute(), data_folders(options), options.tokenizer, _size(options)
     )
     if options.executor != "slurm":
         manifest, code = build(replace(request, executor=executor_of(options))), 0
@@ -265,14 +202,6 @@ def _build(options: argparse.Namespace) -> int:
     else:
         mix_report.show(manifest, options.out)
     return code
-
-
-def _audit(options: argparse.Namespace) -> int:
-    from pipeline import auditing
-    from pipeline.filter_audit import FilterOptions
-
-    chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
-    return auditing.run(options.mix, options.against, full=options.full, as_json=options.json, options=chosen)
 
 
 def _store(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def describe(
         "total_tokens": sum(strand.tokens for strand in strands),
         "total_documents": sum(strand.documents for strand in strands),
         "sources": [_strand(recipe, strand, quotas) for strand in strands],
-        "removed": {name: _waterfall(inputs[recipe.reading(name)], choice, figures[name]) for name, choice in choices.items()},
+        "removed": {name: waterfall(inputs[recipe.reading(name)], choice, figures[name]) for name, choice in choices.items()},
         "contamination": contamination,
         "filters": [_filter(recipe, number, choices, figures) for number in range(len(recipe.filters))],
         "near": _near(recipe, near, choices) if near else None,
@@ -106,8 +106,15 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str
     }
 
 
-def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[RemovalFigures]) -> dict[str, int]:
-    """Rows of a source by what became of them; `rows` = the sum of all the others. A document that is repeated counts once as kept."""
+def waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[RemovalFigures]) -> dict[str, int]:
+    """Rows of a source by what became of them; `rows` = the sum of all the others. A document that is repeated counts once as kept.
+
+    Args:
+        figures: of the choice's reasons (`removal_figures`).
+
+    Raises:
+        AnnealmixError: the rows do not balance.
+    """
     counts: dict[str, int] = {"rows": 0, "where": 0, "empty": 0, "quarantined": 0}
     dropped: Counter[str] = Counter()
     documents, eligible = 0, choice.eligible
@@ -118,7 +125,7 @@ def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[RemovalFi
         documents += sum(group.segment_rows)
     kept = sum(run.documents for run in choice.first_epoch)
     removed = {reason: figure.first[0] for reason, figure in zip(eligible.reasons, figures, strict=True)}
-    waterfall = {
+    found = {
         **counts,
         **dict(sorted(dropped.items())),
         "out of key range": documents - eligible.in_range,
@@ -127,9 +134,9 @@ def _waterfall(inputs: SourceInputs, choice: Choice, figures: Sequence[RemovalFi
         "beyond quota": eligible.documents - sum(removed.values()) - kept,
         "kept": kept,
     }
-    if waterfall["rows"] != sum(count for name, count in waterfall.items() if name != "rows") or waterfall["beyond quota"] < 0:
-        raise AnnealmixError(f"{eligible.name}: rows do not balance: {waterfall}")
-    return waterfall
+    if found["rows"] != sum(count for name, count in found.items() if name != "rows") or found["beyond quota"] < 0:
+        raise AnnealmixError(f"{eligible.name}: rows do not balance: {found}")
+    return found
 
 
 def _filter(
@@ -141,12 +148,7 @@ def _filter(
     """What a filter is, what it removed of each source within its quota, and the scores that it decided by."""
     item = recipe.filters[number]
     pin, classifier, model = item.definition.blocklist, item.definition.classifier, None
-    judged = {name: choice for name, choice in choices.items() if choice.eligible.filters}
-    mine = {name: figures[name][len(figures[name]) - choice.eligible.filters + number] for name, choice in judged.items()}
-    scores = None
     if classifier:
-        documents, digest = score_digest(judged.values(), number)
-        scores = {"documents": documents, "blake3": digest}
         model = {"kind": classifier.kind, "digest": classifier.digest, "threshold": f"{classifier.threshold:f}"}
     return {
         "label": item.label,
@@ -155,29 +157,41 @@ def _filter(
         "fraction": f"{item.request.fraction.normalize():f}",
         "blocklist": {"sha256": pin.sha256, "mode": pin.mode, "threshold": pin.threshold},
         "classifier": model,
-        "scores": scores,
-        "removed": {
-            name: {
-                "documents": figure.removed[0],
-                "tokens": figure.removed[1],
-                "first_documents": figure.first[0],
-                "first_tokens": figure.first[1],
-            }
-            for name, figure in mine.items()
-        },
+        **filter_figures(number, choices, figures, scored=classifier is not None),
     }
+
+
+def filter_figures(
+    number: int, choices: Mapping[str, Choice], figures: Mapping[str, Sequence[RemovalFigures]], *, scored: bool
+) -> dict[str, Any]:
+    """What a filter removed of each source within its quota, and the scores that it decided by: None if it is not `scored`."""
+    judged = {name: choice for name, choice in choices.items() if choice.eligible.filters}
+    mine = {name: figures[name][len(figures[name]) - choice.eligible.filters + number] for name, choice in judged.items()}
+    scores = dict(zip(("documents", "blake3"), score_digest(judged.values(), number), strict=True)) if scored else None
+    removed = {
+        name: {
+            "documents": figure.removed[0],
+            "tokens": figure.removed[1],
+            "first_documents": figure.first[0],
+            "first_tokens": figure.first[1],
+        }
+        for name, figure in mine.items()
+    }
+    return {"scores": scores, "removed": removed}
 
 
 def _near(recipe: LoadedRecipe, found: Found, choices: Mapping[str, Choice]) -> dict[str, Any]:
     """The rule, the clusters over whole key ranges, and what gave way in each source."""
     assert recipe.recipe.near is not None
+    return {**recipe.recipe.near.canonical(recipe.recipe.sources), **near_figures(found, choices, recipe.recipe.sources)}
+
+
+def near_figures(found: Found, choices: Mapping[str, Choice], sources: Iterable[str]) -> dict[str, Any]:
+    """The clusters over whole key ranges, and what gave way in each source, inserts not among them."""
     dropped = {
-        name: sum(count for reason, count in choice.eligible.duplicates.items() if reason.startswith(NEAR))
-        for name, choice in choices.items()
-        if name in recipe.recipe.sources
+        name: sum(count for reason, count in choices[name].eligible.duplicates.items() if reason.startswith(NEAR)) for name in sources
     }
-    figures = {name: found.clusters[name] for name in ("documents", "clusters", "clustered", "sizes", "largest")}
-    return {**recipe.recipe.near.canonical(recipe.recipe.sources), **figures, "dropped": dropped}
+    return {**{name: found.clusters[name] for name in ("documents", "clusters", "clustered", "sizes", "largest")}, "dropped": dropped}
 
 
 def _inputs(found: SourceInputs) -> list[dict[str, Any]]:

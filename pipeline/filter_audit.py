@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,17 @@ class FilterOptions:
     level: Level | None = None
     store: Path | None = None
 
-    def require_filters(self) -> None:
-        """Refuse options that would do nothing.
+    def refuse_idle(self, used: Collection[str]) -> None:
+        """Refuse options that would do nothing without a filter. used: those that something else of the audit uses.
 
         Raises:
             RecipeError: names them.
         """
+        if self.filters:
+            return
         given: dict[str, object] = {"--tokenizer": self.tokenizer, "--rescore": self.rescore, "--workers": self.workers}
         given |= {"--level": self.level, "--store": self.store}
-        if idle := [name for name, value in given.items() if value is not None]:
+        if idle := [name for name, value in given.items() if value is not None and name not in used]:
             raise RecipeError(f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or leave this out")
 
 
@@ -102,8 +104,6 @@ def _opened(options: FilterOptions) -> list[Filter]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise RecipeError(f"--filter: {', '.join(twice)} is given twice, so its checks could not be told apart; give each name once")
     for one in filters:
-        if options.store is not None and options.rescore is None:
-            raise RecipeError("--store: without --rescore no score is looked up; add --rescore N, or leave it out")
         if options.rescore is not None and one.definition.classifier is None:
             raise RecipeError(f"filter {one.definition.name}: has no classifier, so there is nothing to score again; leave --rescore out")
     return filters

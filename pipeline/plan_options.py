@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError, SupplyError
+from pipeline.option_types import positive, utf8_path
 
 if TYPE_CHECKING:
     from mixtures.loaded_recipe import LoadedRecipe
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from pipeline.inputs import DataFolders
 
 
-def add_plan_options(plan: argparse.ArgumentParser, path: Callable[[str], Path], number: Callable[[str], int]) -> None:
-    """Add the options that only `plan` has. path, number: read a folder and a whole number above 0."""
+def add_plan_options(plan: argparse.ArgumentParser) -> None:
+    """Add the options that only `plan` has."""
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument("--calibrate", action="store_true", help="time this machine for some seconds, for this plan and later ones")
-    plan.add_argument("--workers", type=number, metavar="N", help="tasks at a time on a cluster (64)")
-    plan.add_argument("--store", type=path, metavar="DIR", help="the build's store: is there room on its disk?")
-    plan.add_argument("--out", type=path, metavar="DIR", help="the mix's folder: is there room on its disk?")
+    plan.add_argument("--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)")
+    plan.add_argument("--store", type=utf8_path, metavar="DIR", help="the build's store: is there room on its disk?")
+    plan.add_argument("--out", type=utf8_path, metavar="DIR", help="the mix's folder: is there room on its disk?")
 
 
 def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Size, DataFolders]]) -> int:

@@ -1,8 +1,8 @@
-"""One row of a source read again, to say why it is no document: the ledger holds documents, and counts of the rest."""
+"""Rows of a source read again: to say why one is no document (the ledger holds documents, and counts of the rest), or for their texts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,22 @@ from pipeline.readers.document import RowLayout
 from pipeline.store import Group
 
 _EMPTY = "empty"  # known by its identity: a text may say the same
+
+
+def texts_of_rows(
+    file: InputFile, definition: SourceDefinition, quality: QualitySteps | None, rows: Collection[int]
+) -> tuple[dict[int, str], str]:
+    """Training texts of some rows of a file, and the SHA-256 of its content; rows that are no documents have none.
+
+    The whole file is read, since only its end shows that it is whole.
+
+    Raises:
+        InputError: it is damaged, or in another layout than the definition says.
+    """
+    reader = DocumentReader(file, definition, quality=quality)
+    wanted = frozenset(rows)
+    texts = {row: text for row, text in reader if row in wanted}
+    return texts, reader.sha256
 
 
 class _Marks(QualitySteps):

@@ -6,7 +6,8 @@
 
     report    what an audit returns        claims    what a manifest says, with types
     files     the folder's files           stream    one pass over the .bin; `stream_checks` judges it; `index` the .idx
-    parts     the tables, part by part     columns   one pass over the tables, given to the rules of the modules below
+    parts     the tables, part by part     mix_documents  of a whole mix, held against its manifest
+    columns   one pass over the tables, given to the rules of the modules below
     sequence  a source's keys, epochs, cut
     placement .idx, quotas, stream order, the prefix bound
     copies    documents that occur twice   repeats   the tokens of repeated documents (`full`)

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, read_claims
-from mixtures.audit.files import max_rows, part_path
-from mixtures.audit.parts import UNREADABLE, read_part
+from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.report import Check, judge, plural, unread
 from mixtures.keys import KeyRange, digest_columns
-from mixtures.tables import DOCUMENTS, part_hash, root_hash
 
 BLOCK_DOCUMENTS = 16_000_000
 
@@ -54,7 +49,7 @@ def audit_against(folder: Path, others: list[Path]) -> list[Check]:
     Raises:
         ManifestError: a manifest is missing, damaged or edited.
     """
-    mine, mixes = _Mix(folder), [_Mix(other) for other in others]
+    mine, mixes = MixDocuments(folder), [MixDocuments(other) for other in others]
     names = [mix.claims.name for mix in (mine, *mixes)]
     checks = []
     for mix in mixes:
@@ -63,50 +58,7 @@ def audit_against(folder: Path, others: list[Path]) -> list[Check]:
     return checks
 
 
-class _Mix:
-    """A mix with its documents table, if it has one."""
-
-    def __init__(self, path: Path) -> None:
-        self.folder = path.parent if path.name == manifests.MANIFEST else path
-        self.claims: Claims = read_claims(manifests.load(self.folder), str(self.folder / manifests.MANIFEST))
-        self.bare = not (self.folder / "documents.parquet").is_dir()
-        self.names = [*(source.label for source in self.claims.sources), "a source that is not listed"]  # the last for code -1
-
-    @property
-    def max_rows(self) -> int:
-        """Rows that its tables can have at most."""
-        size = max_rows(self.folder, self.claims.layout.dtype.itemsize)
-        return size or self.claims.total_documents
-
-    @cached_property
-    def fault(self) -> str:
-        """Why nothing can be proven by its documents: it has none, or not those of its manifest. Empty if all is well."""
-        if self.bare:
-            return f"{self.folder} has a manifest but no documents; key ranges prove nothing of copies in other sources"
-        hashes: list[str] = []
-        try:
-            for number in range(len(self.claims.hashes.documents_parts)):
-                hashes.append(part_hash(DOCUMENTS, read_part(self._part(number), DOCUMENTS, self.max_rows)))
-        except UNREADABLE as error:
-            return f"{self._part(len(hashes))}: {type(error).__name__}: {error}"
-        if root_hash(hashes) != self.claims.hashes.documents:
-            return f"{self.folder}: its documents are not those of its manifest"
-        return ""
-
-    def _part(self, number: int) -> Path:
-        return part_path(self.folder, "documents", number)
-
-    def parts(self) -> Iterator[Documents]:
-        """The documents, part by part."""
-        codes = {(source.name, source.copy_number): code for code, source in enumerate(self.claims.sources)}
-        for number in range(len(self.claims.hashes.documents_parts)):
-            columns = read_part(self._part(number), DOCUMENTS, self.max_rows, ["source", "copy", "digest"])
-            strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
-            source = np.array([codes.get(strand, -1) for strand in strands], np.int32)
-            yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), source)
-
-
-def _compare(mine: _Mix, other: _Mix, label: str) -> list[Check]:
+def _compare(mine: MixDocuments, other: MixDocuments, label: str) -> list[Check]:
     name = f"shared documents with {label}"
     why_not = mine.fault or other.fault
     if why_not:
@@ -120,13 +72,18 @@ def _compare(mine: _Mix, other: _Mix, label: str) -> list[Check]:
     return [judge(name, f"{plural(total, 'document')} shared, {compared} over {sources}", faults), _key_ranges(mine, other, total, label)]
 
 
-def _shared(mine: _Mix, other: _Mix) -> SharedCounts:
+def _shared(mine: MixDocuments, other: MixDocuments) -> SharedCounts:
     """Different documents that two mixes share, by (source of mine, source of the other)."""
     if mine.claims.total_documents <= other.claims.total_documents:
-        counts = shared_documents(mine.parts(), other.parts)
+        counts = shared_documents(_parts(mine), lambda: _parts(other))
         return {(mine.names[here], other.names[there]): count for (here, there), count in counts.items()}
-    counts = shared_documents(other.parts(), mine.parts)
+    counts = shared_documents(_parts(other), lambda: _parts(mine))
     return {(mine.names[there], other.names[here]): count for (here, there), count in counts.items()}
+
+
+def _parts(mix: MixDocuments) -> Iterator[Documents]:
+    for columns in mix.parts("source", "copy", "digest"):
+        yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), mix.source_codes(columns))
 
 
 def shared_documents(
@@ -185,7 +142,7 @@ def _matches(block: Documents, part: Documents) -> Iterator[tuple[tuple[int, int
         yield (int(block.source[mine[0]]), int(np.int64(pair).astype(np.int32))), block.digest[mine]
 
 
-def _key_ranges(mine: _Mix, other: _Mix, shared: int | None, label: str) -> Check:
+def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, label: str) -> Check:
     """Whether the mixes are disjoint by construction: for each definition that both use, their key ranges do not meet.
 
     Ranges that meet are a fault only where the documents do not prove the mixes disjoint (shared is 0; None where they were not compared).
@@ -213,7 +170,7 @@ def _overlap(one: KeyRange, two: KeyRange) -> KeyRange | None:
     return (low, high) if low < high else None
 
 
-def _excluded(mix: _Mix, definition: str, keys: KeyRange) -> bool:
+def _excluded(mix: MixDocuments, definition: str, keys: KeyRange) -> bool:
     """Whether a mix takes nothing that the definition has in these keys, from whatever source."""
     ranges = [item.key_range for item in mix.claims.excluded if item.definition == definition]
     return any(low <= keys[0] and keys[1] <= high for low, high in ranges)

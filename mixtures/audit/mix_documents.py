@@ -1,0 +1,111 @@
+"""The documents table of a mix, held against its manifest before anything is concluded from it: for comparisons of whole mixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixtures import manifest as manifests
+from mixtures.audit.claims import Claims, read_claims
+from mixtures.audit.files import max_rows, part_path
+from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.tables import DOCUMENTS, from_arrow, part_hash, root_hash
+
+
+class MixDocuments:
+    """A mix with its documents table, if it has one.
+
+    Args:
+        path: of the folder, or of its manifest.json.
+
+    Raises:
+        ManifestError: the manifest is missing, damaged or edited.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.folder = path.parent if path.name == manifests.MANIFEST else path
+        self.manifest = manifests.load(self.folder)
+        self.claims: Claims = read_claims(self.manifest, str(self.folder / manifests.MANIFEST))
+        self.bare = not (self.folder / "documents.parquet").is_dir()
+        self.names = [*(source.label for source in self.claims.sources), "a source that is not listed"]  # the last for code -1
+        self.codes = {(source.name, source.copy_number): code for code, source in enumerate(self.claims.sources)}
+
+    @property
+    def max_rows(self) -> int:
+        """Rows that its tables can have at most."""
+        size = max_rows(self.folder, self.claims.layout.dtype.itemsize)
+        return size or self.claims.total_documents
+
+    @property
+    def fault(self) -> str:
+        """Why nothing can be proven by its documents: it has none, or not those of its manifest. Empty if all is well."""
+        return self._verified[0]
+
+    @property
+    def last(self) -> dict[int, bytes]:
+        """Digest of the last document of each strand's first epoch, by its code; of a table without fault."""
+        return self._verified[1]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of a table without fault."""
+        return self._verified[2]
+
+    @cached_property
+    def _verified(self) -> tuple[str, dict[int, bytes], int]:
+        if self.bare:
+            return f"{self.folder} has a manifest but no documents; key ranges prove nothing of copies in other sources", {}, 0
+        hashes: list[str] = []
+        last: dict[int, bytes] = {}
+        num_rows = 0
+        try:
+            for number in range(self.num_parts):
+                columns = read_part(self.part(number), DOCUMENTS, self.max_rows)
+                hashes.append(part_hash(DOCUMENTS, columns))
+                num_rows += len(columns["position"])
+                source = self.source_codes(columns)
+                for code in np.unique(source[columns["epoch"] == 0]).tolist():
+                    row = np.flatnonzero((source == code) & (columns["epoch"] == 0))[-1]
+                    last[code] = columns["digest"][row].tobytes()
+        except UNREADABLE as error:
+            return f"{self.part(len(hashes))}: {type(error).__name__}: {error}", {}, 0
+        if root_hash(hashes) != self.claims.hashes.documents:
+            return f"{self.folder}: its documents are not those of its manifest", {}, 0
+        return "", last, num_rows
+
+    @property
+    def num_parts(self) -> int:
+        """Parts of the table, as the manifest lists them."""
+        return len(self.claims.hashes.documents_parts)
+
+    def part(self, number: int) -> Path:
+        """File of a part."""
+        return part_path(self.folder, "documents", number)
+
+    def parts(self, *columns: str) -> Iterator[Columns]:
+        """Some columns of the table, part by part."""
+        for number in range(self.num_parts):
+            yield read_part(self.part(number), DOCUMENTS, self.max_rows, list(columns))
+
+    def coded_parts(self, *columns: str) -> Iterator[Columns]:
+        """Some columns of a table without fault, part by part, and `source` as `source_codes` gives it: without a Python object a row."""
+        wanted = pa.schema([DOCUMENTS.field(name) for name in dict.fromkeys(("copy", *columns))])
+        for number in range(self.num_parts):
+            with pq.ParquetFile(self.part(number), read_dictionary=["source"], memory_map=False) as file:
+                table = file.read(columns=[*wanted.names, "source"])
+            found = from_arrow(wanted, table.select(wanted.names))
+            names = table.column("source").combine_chunks()
+            codes = [[self.codes.get((name, copy), -1) for copy in (0, 1)] + [-1] for name in names.dictionary.to_pylist()]
+            found["source"] = np.array(codes, np.int32).reshape(-1, 3)[names.indices.to_numpy(), np.minimum(found["copy"], 2)]
+            yield found
+
+    def source_codes(self, columns: Columns) -> npt.NDArray[np.int32]:
+        """Index into the manifest's sources of each document, -1 for one that it does not list. columns: with source and copy."""
+        strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
+        return np.array([self.codes.get(strand, -1) for strand in strands], np.int32)

@@ -1,0 +1,135 @@
+"""The figures of a comparison: documents, places and tokens by source and reason, and whether one mix is the other minus documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.report import plural
+from mixtures.diff import OrderFound
+
+SIDES = ("a", "b")
+OTHERWISE = ("source", "cut", "repeated", "copied", "inserted", "length")
+"""In what a document that both mixes have can differ: the source that gives it, its cut, how often it stands, its tokens if whole."""
+FIGURES = ("documents", "places", "tokens")
+
+Reasons = npt.NDArray[np.object_]
+
+
+@dataclass
+class DiffFigures:
+    """What was found. names: of the strands of each mix, by code; same_tokenizer: else lengths are not compared.
+
+    shared: {source of A: [documents, places in A, tokens in A, places in B, tokens in B]}. only: of each side {(source, reason):
+    [documents, places, tokens]}. otherwise: documents of both by OTHERWISE. order: None until it was compared.
+    """
+
+    names: tuple[list[str], list[str]]
+    same_tokenizer: bool
+    shared: dict[str, list[int]] = field(default_factory=dict)
+    only: dict[str, dict[tuple[str, str], list[int]]] = field(default_factory=lambda: {side: {} for side in SIDES})
+    otherwise: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OTHERWISE, 0))
+    differing: int = 0
+    order: OrderFound | None = None
+
+    @classmethod
+    def of(cls, one: MixDocuments, two: MixDocuments) -> DiffFigures:
+        """Nothing found yet."""
+        same = one.claims.tokenizer.digest == two.claims.tokenizer.digest
+        return cls((one.names, two.names), same)
+
+    def name(self, side: str, code: int) -> str:
+        """Source of a code. Codes that the manifest does not list are -1, and the last name."""
+        return self.names[SIDES.index(side)][code]
+
+    def add_only(self, side: str, documents: pl.DataFrame, reasons: Reasons) -> None:
+        """Add documents of one mix alone. documents: columns source, places, tokens; reasons: object [num_docs]."""
+        explained = documents.with_columns(pl.Series("reason", reasons, pl.String))
+        counted = explained.group_by("source", "reason").agg(*_sums("places", "tokens"))
+        for code, reason, *figures in counted.iter_rows():
+            _add(self.only[side], (self.name(side, code), reason), figures)
+
+    def add_shared(self, documents: pl.DataFrame) -> pl.DataFrame:
+        """Add documents of both mixes. Returns those that stand otherwise, with a bool column for each of OTHERWISE."""
+        columns = ("places_a", "tokens_a", "places_b", "tokens_b")
+        for code, *figures in documents.group_by("source_a").agg(*_sums(*columns)).iter_rows():
+            _add(self.shared, self.name("a", code), figures)
+        judged = documents.with_columns(**self._differences(documents))
+        judged = judged.filter(pl.any_horizontal(*OTHERWISE))
+        for name in OTHERWISE:
+            self.otherwise[name] += int(judged[name].sum())
+        self.differing += len(judged)
+        return judged
+
+    def _differences(self, documents: pl.DataFrame) -> dict[str, pl.Series]:
+        a, b = ({name: documents[f"{name}_{side}"] for name in _COMPARED} for side in SIDES)
+        known = sorted({name for names in self.names for name in names})
+        numbers = [np.array([known.index(name) for name in names]) for names in self.names]
+        sources = [number[side["source"].to_numpy()] for number, side in zip(numbers, (a, b), strict=True)]
+        again_a, again_b = (side["places"] - side["copies"] - side["inserted"] for side in (a, b))
+        repeated = again_a != again_b
+        other_cut = (a["cut"] != b["cut"]) | ((a["cut"] > 0) & (a["places"] == b["places"]) & (a["tokens"] != b["tokens"]))
+        length = (a["cut"] == 0) & (b["cut"] == 0) & (a["longest"] != b["longest"])
+        found = {"source": pl.Series(sources[0] != sources[1]), "repeated": repeated, "copied": a["copies"] != b["copies"]}
+        found |= {"inserted": a["inserted"] != b["inserted"], "length": length, "cut": other_cut}
+        if not self.same_tokenizer:  # other ids, other lengths: no two documents can be cut alike
+            found |= {"length": length & False, "cut": (a["cut"] > 0) != (b["cut"] > 0)}
+        return found
+
+    def documents(self, side: str) -> int:
+        """Documents of one mix alone."""
+        return sum(figures[0] for figures in self.only[side].values())
+
+    @property
+    def claim(self) -> tuple[bool, str]:
+        """Whether one mix is the other minus documents, in the same order; and a sentence that says so, or what stands against it."""
+        assert self.order is not None
+        only = {side: self.documents(side) for side in SIDES}
+        against = [f"{plural(self.differing, 'shared document')} stand otherwise"] if self.differing else []
+        if self.order.differs is not None:
+            against.append("the shared documents stand in another order")
+        more, less = ("a", "b") if only["b"] <= only["a"] else ("b", "a")
+        if only[less]:
+            against.insert(0, f"{plural(only[less], 'document')} are only in {less.upper()}")
+        name = f"{less.upper()} = {more.upper()}"
+        minus = f"{name} minus {plural(only[more], 'document')}" if only[more] else name
+        if against:
+            return False, f"not so: {minus}, in the same order; {', '.join(against)}"
+        return True, f"{minus}, in the same order"
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        holds, said = self.claim
+        order = self.order
+        assert order is not None
+        differs = dict(zip(SIDES, order.differs, strict=True)) if order.differs else None
+        return {
+            "shared": {name: dict(zip(_SHARED, figures, strict=True)) for name, figures in sorted(self.shared.items())},
+            **{f"only_{side}": self._only(side) for side in SIDES},
+            "shared_otherwise": {**self.otherwise, "documents": self.differing},
+            "order": {"same": order.differs is None, "places": order.places, "first_difference": differs},
+            "claim": {"holds": holds, "said": said},
+        }
+
+    def _only(self, side: str) -> dict[str, dict[str, dict[str, int]]]:
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for (source, reason), figures in sorted(self.only[side].items()):
+            found.setdefault(source, {})[reason] = dict(zip(FIGURES, figures, strict=True))
+        return found
+
+
+_COMPARED = ("source", "places", "tokens", "longest", "copies", "inserted", "cut")
+_SHARED = ("documents", "places_a", "tokens_a", "places_b", "tokens_b")
+
+
+def _sums(*names: str) -> list[pl.Expr]:
+    return [pl.len().alias("documents"), *(pl.col(name).cast(pl.UInt64).sum() for name in names)]
+
+
+def _add(counts: dict[Any, list[int]], key: Any, figures: list[int]) -> None:
+    counts[key] = [before + more for before, more in zip(counts.get(key, [0] * len(figures)), figures, strict=True)]

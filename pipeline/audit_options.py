@@ -1,0 +1,46 @@
+"""The options of `annealmix audit`. Nothing heavy is imported before the command runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.option_types import add_data, data_folders, positive, utf8_path
+
+
+def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `audit`."""
+    audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
+    audit.add_argument("mix", type=utf8_path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
+    audit.add_argument(
+        "--against", type=utf8_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
+    )
+    audit.add_argument("--full", action="store_true", help="every check that the other options allow; says what is missing for the others")
+    audit.add_argument(
+        "--filter", action="append", default=[], metavar="F", help="judge every document again; fails if any is flagged (may be repeated)"
+    )
+    audit.add_argument("--level", choices=("extra-weak", "weak", "strong"), help="published level at which the filters judge")
+    audit.add_argument("--rescore", type=positive, metavar="N", help="score N documents again, alone and in reversed order")
+    audit.add_argument(
+        "--source-check",
+        type=positive,
+        metavar="N",
+        help="read N documents again in their sources and encode them with the reference library",
+    )
+    add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
+    audit.add_argument("--store", type=utf8_path, metavar="DIR", help="hold removals and scores against this store, the mix's own")
+    audit.add_argument(
+        "--tokenizer", type=utf8_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter and --source-check)"
+    )
+    audit.add_argument("--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)")
+    audit.add_argument("--json", action="store_true", help="print the report as JSON")
+    audit.set_defaults(command=_audit)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from pipeline import auditing
+    from pipeline.audit_depth import Depth
+    from pipeline.filter_audit import FilterOptions
+
+    chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
+    depth = Depth(options.full, options.source_check, data_folders(options), options.tokenizer, options.store, bool(options.filter))
+    return auditing.run(options.mix, options.against, depth=depth, as_json=options.json, options=chosen)

@@ -1,0 +1,29 @@
+"""The options of `annealmix diff`. Nothing heavy is imported before the command runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `diff`."""
+    diff = commands.add_parser("diff", help="what two mixes share, and what only one of them has and why")
+    diff.add_argument("one", type=Path, metavar="A", help="folder of a mix")
+    diff.add_argument("two", type=Path, metavar="B", help="folder of another")
+    diff.add_argument("--store", type=Path, metavar="DIR", help="the store of both: says why where the manifests leave several reasons")
+    diff.add_argument("--list", type=Path, metavar="FILE", help="write the documents in which they differ to a new parquet file, mode 0600")
+    diff.add_argument("--json", action="store_true", help="print the answer as JSON")
+    diff.set_defaults(command=_diff)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from pipeline import diff_report, report
+    from pipeline.diffing import diff
+
+    found = diff(options.one, options.two, options.store, options.list)
+    if options.json:
+        report.result(found)
+    else:
+        diff_report.show(found)
+    return 0

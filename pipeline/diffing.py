@@ -1,0 +1,101 @@
+"""`annealmix diff A B`: what two mixes share, what only one of them has and why, and what differs in what they were asked to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from mixtures.audit.mix_documents import MixDocuments
+from mixtures.diff import KEY, Comparison, open_documents
+from mixtures.diff_figures import OTHERWISE, SIDES, DiffFigures, Reasons
+from mixtures.diff_reasons import WhyNot
+from mixtures.diff_settings import differing_settings
+from pipeline import report
+from pipeline.diff_list import DocumentList
+
+if TYPE_CHECKING:
+    from pipeline.store_reasons import StoreReasons
+
+
+def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None = None) -> dict[str, Any]:
+    """Compare two mix folders.
+
+    Args:
+        store: of both mixes; says why where their manifests leave several reasons. listing: file to write the differing documents to.
+
+    Raises:
+        ManifestError: a mix is damaged or edited, or the store is not the one that they were made from.
+        RecipeError: there is no store, or the list's file exists.
+    """
+    with DocumentList(listing) if listing else nullcontext() as documents:
+        mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
+        found = _Diff(*mixes, store, documents).run()
+    a, b = (mix.manifest for mix in mixes)
+    said = {side: _said(mix) for side, mix in zip(SIDES, mixes, strict=True)}
+    return {**said, "identical": a["identity"] == b["identity"], "settings": differing_settings(a, b), **found}
+
+
+def _said(mix: MixDocuments) -> dict[str, Any]:
+    claims = mix.claims
+    totals = {"documents_and_repeats": claims.total_documents, "tokens": claims.total_tokens}
+    return {"path": str(mix.folder), "name": claims.name, "identity": claims.identity, **totals}
+
+
+class _Diff:
+    """One comparison while it is made."""
+
+    def __init__(self, one: MixDocuments, two: MixDocuments, store: Path | None, documents: DocumentList | None) -> None:
+        self.comparison, self.documents = Comparison(one, two), documents
+        self.figures = DiffFigures.of(one, two)
+        self.why = {"a": WhyNot(one, two), "b": WhyNot(two, one)}
+        self.stored = {side: _stored(why, store) for side, why in self.why.items()} if store else {}
+
+    def run(self) -> dict[str, Any]:
+        with _counted("compare documents", 1 << self.comparison.bits) as done:
+            for documents in self.comparison.partitions(done):
+                for side, other in (("a", "b"), ("b", "a")):
+                    self._add_only(side, documents.filter(pl.col(f"places_{other}").is_null()))
+                shared = documents.filter(pl.col("places_a").is_not_null() & pl.col("places_b").is_not_null())
+                otherwise = self.figures.add_shared(shared)
+                if self.documents:
+                    self._list_shared(self.documents, otherwise)
+        self.figures.order = self.comparison.order()
+        return self.figures.as_json()
+
+    def _add_only(self, side: str, documents: pl.DataFrame) -> None:
+        mine = documents.select(*KEY, *(pl.col(f"{name}_{side}").alias(name) for name in ("source", "places", "tokens")))
+        source, digest = mine["source"].to_numpy(), mine.select(KEY).to_numpy()
+        reasons: Reasons = self.why[side].reasons(source, digest)
+        if self.stored:
+            reasons = self.stored[side].exact(source, digest, reasons)
+        self.figures.add_only(side, mine, reasons)
+        if self.documents:
+            self.documents.add(digest, self._names(side, source), side, reasons, mine["tokens"].to_numpy())
+
+    def _list_shared(self, documents: DocumentList, otherwise: pl.DataFrame) -> None:
+        differs = otherwise.select(OTHERWISE).to_numpy()
+        reasons = np.array([", ".join(np.array(OTHERWISE)[row]) for row in differs], object)
+        digest = otherwise.select(KEY).to_numpy()
+        documents.add(digest, self._names("a", otherwise["source_a"].to_numpy()), "both", reasons, otherwise["tokens_a"].to_numpy())
+
+    def _names(self, side: str, source: Any) -> Reasons:
+        return np.array([self.figures.name(side, code) for code in source.tolist()], object)
+
+
+def _stored(why: WhyNot, store: Path) -> StoreReasons:
+    from pipeline.store_reasons import StoreReasons
+
+    return StoreReasons(why, store)
+
+
+@contextmanager
+def _counted(what: str, total: int) -> Iterator[Any]:
+    """Progress that is told (done, total)."""
+    done = [0]
+    with report.progress(what, total, lambda: done[0]):
+        yield lambda count, _: done.__setitem__(0, count)

@@ -1,0 +1,68 @@
+"""Types of arguments, and options, that several commands have. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mixtures.errors import RecipeError
+
+if TYPE_CHECKING:
+    from pipeline.inputs import DataFolders
+
+
+def utf8_path(text: str) -> Path:
+    """A path that plans and manifests can name."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
+    return Path(text)
+
+
+def data_folder(text: str) -> tuple[str | None, Path]:
+    """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
+    name, equals, folder = text.partition("=")
+    if equals and re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        if not folder:
+            raise argparse.ArgumentTypeError(f"{text!r} names no folder; write {name}=DIR")
+        return name, utf8_path(folder)
+    return None, utf8_path(text)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0; digits may be grouped by underscores."""
+    digits = text.replace("_", "")
+    if not digits.isascii() or not digits.isdigit() or int(digits) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(digits)
+
+
+def add_data(command: argparse.ArgumentParser, what: str) -> None:
+    """Add `--data`, read by `data_folders`. what: it does."""
+    command.add_argument(
+        "--data",
+        type=data_folder,
+        action="append",
+        default=[],
+        metavar="DIR|SOURCE=DIR",
+        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone",
+    )
+
+
+def data_folders(options: argparse.Namespace) -> DataFolders:
+    """The folders of `--data`.
+
+    Raises:
+        RecipeError: one is given twice.
+    """
+    from pipeline.inputs import DataFolders
+
+    folders: dict[str | None, Path] = {}
+    for name, folder in options.data:
+        if name in folders:
+            raise RecipeError(f"--data {f'{name}=' if name else ''}...: given twice; keep one folder")
+        folders[name] = folder.absolute()
+    return DataFolders(folders.get(None), {name: folder for name, folder in folders.items() if name is not None})

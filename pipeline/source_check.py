@@ -1,0 +1,225 @@
+"""`annealmix audit --source-check N`: documents of a mix read again from their sources and encoded again, which ties tokens to digests.
+
+| check | fails if |
+|---|---|
+| `source files` | a file is not there, damaged, or not the one that the manifest names |
+| `source text` | the row of a document is none, or has another digest or an order key outside of the source's key range |
+| `source tokens` | the reference library (Hugging Face tokenizers) makes other ids of a text than the .bin holds |
+
+The documents are those with the N smallest digests, at all their places: any subset of the sources is met in proportion, whoever asks meets
+the same, and no larger N leaves out what a smaller one looked at. The rule is public, so only N = all documents holds against somebody who
+knows it. Of a cut document the tokens that are left are compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixtures.audit.files import INDEX, TOKENS, part_path
+from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.parts import UNREADABLE, read_part
+from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.errors import InputError
+from mixtures.indexed import IndexedTokens
+from mixtures.keys import digest_columns, order_key, text_digest
+from mixtures.tables import DOCUMENTS, PROVENANCE
+from pipeline import report
+from pipeline.inputs import DataFolders, InputFile, list_files
+from pipeline.mix_store import definitions, read_quality
+from pipeline.quality import open_steps
+from pipeline.rescan_documents import mix_pile
+from pipeline.row_reading import texts_of_rows
+from pipeline.tokenizer_engines import Engine, open_engine
+
+NAMES = ("source files", "source text", "source tokens")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A place of a chosen document. source: code of its strand; row: of the file."""
+
+    position: int
+    first_token: int
+    num_tokens: int
+    source: int
+    digest: bytes
+    cut: bool
+    file: str
+    row: int
+
+
+@dataclass
+class _Found:
+    """What was looked at, and what is wrong, by check."""
+
+    files: int = 0
+    places: int = 0
+    cut: int = 0
+    tokens: int = 0
+    faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in NAMES})
+
+
+def check_sources(folder: Path, number: int, data: DataFolders, tokenizer: Path | None) -> list[Check]:
+    """Read `number` documents of a mix again.
+
+    Args:
+        data: folders of the sources; what is not there is read from the hub, at the commit that the manifest names.
+        tokenizer: the file; None finds the one that the manifest names.
+
+    Returns:
+        The checks of NAMES.
+
+    Raises:
+        ManifestError: the manifest is damaged, or the tokenizer is another one. RecipeError: no tokenizer of that name is known, or a
+        source is published nowhere. InputError: the tokenizer or a source's folder is not there.
+    """
+    mix, pile = MixDocuments(folder), mix_pile(folder, tokenizer)
+    pair, faults = try_open(folder / TOKENS, folder / INDEX)
+    if pair is None or (faults := pointer_faults(pair)):
+        return [unread(name, f"the .bin and .idx cannot be read: {faults[0]}") for name in NAMES]
+    try:
+        chosen = chosen_places(mix, number)
+    except UNREADABLE as error:
+        return [unread(name, f"the tables cannot be read: {type(error).__name__}: {error}") for name in NAMES]
+    engine = open_engine("tokenizers", pile.tokenizer.read_bytes().decode("utf-8"))
+    return _SourceCheck(mix, pair, engine).run(chosen, data)
+
+
+def chosen_places(mix: MixDocuments, number: int) -> list[Chosen]:
+    """All places of the documents with the `number` smallest digests, in stream order.
+
+    Raises:
+        Any of UNREADABLE: a part of a table cannot be read.
+    """
+    smallest = np.empty((0, 2), np.uint64)
+    for columns in mix.parts("digest"):
+        digest = digest_columns(np.ascontiguousarray(columns["digest"]))
+        if len(smallest) == number:
+            digest = digest[digest[:, 0] <= smallest[-1, 0]]
+        smallest = np.unique(np.concatenate([smallest, digest]), axis=0)[:number]
+    last = tuple(smallest[-1].tolist()) if len(smallest) else (0, 0)
+    return [place for part in range(mix.num_parts) for place in _places(mix, part, last)]
+
+
+def _places(mix: MixDocuments, part: int, last: tuple[int, ...]) -> Iterator[Chosen]:
+    """Places of a part with digests up to the last one."""
+    columns = read_part(mix.part(part), DOCUMENTS, mix.max_rows)
+    origins = read_part(part_path(mix.folder, "provenance", part), PROVENANCE, mix.max_rows)
+    if len(origins["row"]) != len(columns["position"]):
+        raise ValueError(f"part {part} has {len(columns['position']):,} documents and {len(origins['row']):,} rows of provenance")
+    digest, source = digest_columns(np.ascontiguousarray(columns["digest"])), mix.source_codes(columns)
+    mine = (digest[:, 0] < last[0]) | ((digest[:, 0] == last[0]) & (digest[:, 1] <= last[1]))
+    for row in np.flatnonzero(mine).tolist():
+        position, first_token, num_tokens = (int(columns[name][row]) for name in ("position", "first_token", "num_tokens"))
+        raw, cut, origin = (
+            columns["digest"][row].tobytes(),
+            bool(columns["cut"][row]),
+            (str(origins["file"][row]), int(origins["row"][row])),
+        )
+        yield Chosen(position, first_token, num_tokens, int(source[row]), raw, cut, *origin)
+
+
+class _SourceCheck:
+    """The check of some places. Source files are read one after the other, each once for all of its places."""
+
+    def __init__(self, mix: MixDocuments, pair: IndexedTokens, engine: Engine) -> None:
+        self.mix, self.pair, self.engine, self.found = mix, pair, engine, _Found()
+        self._definitions = definitions(mix.manifest)
+        recipe = mix.manifest["recipe"]
+        self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}
+
+    def run(self, chosen: Sequence[Chosen], data: DataFolders) -> list[Check]:
+        by_file: dict[tuple[int, str], list[Chosen]] = {}
+        for place in chosen:
+            by_file.setdefault((place.source, place.file), []).append(place)
+        listed: dict[str, dict[str, InputFile]] = {}
+        done = [0]
+        with report.progress("read sources again", len(by_file), lambda: done[0]):
+            for (code, path), places in sorted(by_file.items()):
+                self._check_file(code, path, places, listed, data)
+                done[0] += 1
+        return self._checks()
+
+    def _check_file(self, code: int, path: str, places: list[Chosen], listed: dict[str, dict[str, InputFile]], data: DataFolders) -> None:
+        if code < 0:
+            self._fault("source files", f"{path}: its documents are of a source that the manifest does not list")
+            return
+        name = self.mix.claims.sources[code].definition
+        if name not in listed:
+            listed[name] = {file.path: file for file in self._files(name, data)}
+        pins = {file["path"]: file["sha256"] for file in self.mix.manifest["inputs"].get(name, [])}
+        file = listed[name].get(path)
+        if file is None or path not in pins:
+            self._fault("source files", f"{name}: {path} is not {'there' if path in pins else 'an input of the mix'}")
+            return
+        quality = self._quality.get(self.mix.claims.sources[code].name, ())
+        steps = open_steps(quality) if quality else None
+        try:
+            texts, sha256 = texts_of_rows(file, self._definitions[name], steps, {place.row for place in places})
+        except InputError as error:
+            self._fault("source files", str(error))
+            return
+        self.found.files += 1
+        if sha256 != pins[path]:
+            self._fault("source files", f"{file.url}: has sha256 {sha256}, the mix was made from {pins[path]}")
+            return
+        self._check_places(places, texts)
+
+    def _files(self, name: str, data: DataFolders) -> list[InputFile]:
+        """The files of a definition: in the user's folder, or on the hub at the mix's commit."""
+        definition, origin = self._definitions[name], self.mix.manifest["revisions"].get(name)
+        if origin is not None:
+            definition = definition.model_copy(update={"revision": origin.rpartition("@")[2]})
+        return list_files(definition, data.folder(name))
+
+    def _check_places(self, places: list[Chosen], texts: dict[int, str]) -> None:
+        known = sorted(texts)
+        ids, lengths = self.engine.encode([texts[row] for row in known], self.mix.claims.tokenizer.special_tokens == "parse")
+        encoded = dict(zip(known, np.split(ids, np.cumsum(lengths)[:-1]), strict=True)) if known else {}
+        for place in places:
+            self.found.places += 1
+            where = f"document {place.position:,} ({place.file}, row {place.row:,})"
+            if place.row not in texts:
+                self._fault("source text", f"{where}: the row is no document")
+                continue
+            digest, keys = text_digest(texts[place.row].encode("utf-8")), self.mix.claims.sources[place.source].key_range
+            if digest != place.digest or not keys[0] <= order_key(digest) < keys[1]:
+                self._fault("source text", f"{where}: its text has another digest, or its key is not the source's")
+            self._check_tokens(place, encoded[place.row], where)
+
+    def _check_tokens(self, place: Chosen, ids: Any, where: str) -> None:
+        """Hold the tokens of a document against those that the reference library makes of its text."""
+        eod, count = self.mix.claims.tokenizer.eod_id, place.num_tokens
+        held = np.asarray(self.pair.tokens[place.first_token : place.first_token + count])
+        whole = len(ids) + 1
+        self.found.tokens += len(held)
+        self.found.cut += place.cut
+        fits = len(held) == count and (count <= whole if place.cut else count == whole)
+        if not fits:
+            self._fault("source tokens", f"{where}: has {count:,} tokens{' after its cut' if place.cut else ''}, its text has {whole:,}")
+        elif not np.array_equal(held, np.append(ids[: count - 1], eod)):
+            self._fault("source tokens", f"{where}: its tokens are not those of its text")
+        cut = self.mix.claims.sources[place.source].cut
+        if place.cut and cut is not None and cut.num_tokens != whole:
+            self._fault("source tokens", f"{where}: the manifest says it was cut from {cut.num_tokens:,} tokens, its text has {whole:,}")
+
+    def _fault(self, name: str, what: str) -> None:
+        self.found.faults[name].append(what)
+
+    def _checks(self) -> list[Check]:
+        found = self.found
+        cut = f", {found.cut:,} of them cut" if found.cut else ""
+        places = plural(found.places, "place")
+        figures = [
+            f"{plural(found.files, 'file')} read again, each the one that the mix was made from",
+            f"{places} of the documents with the smallest digests: digest and order key are those of the row",
+            f"{plural(found.tokens, 'token')} of {places}{cut} equal those of tokenizers {version('tokenizers')}",
+        ]
+        return [judge(name, figure, found.faults[name]) for name, figure in zip(NAMES, figures, strict=True)]

@@ -1,0 +1,124 @@
+"""`annealmix audit MIX --store DIR`: what a manifest says of removals and scores, held against the store that the mix was made from.
+
+| check | fails if |
+|---|---|
+| `store documents` | the store's selection does not hold the documents of each source in the order of the mix |
+| `store removals` | rows of a source became something else than the manifest counts |
+| `store filters` | a filter removed other documents or tokens, or decided by other scores (their hash) |
+| `store near-duplicates` | clusters and drops are others |
+
+Counts that are moved from one reason to another, with every hash made anew, agree with all that a mix itself holds: only this sees them.
+Selections that the store no longer has are made again from its ledgers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.parts import UNREADABLE
+from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.errors import ManifestError
+from pipeline.description import filter_figures, near_figures, waterfall
+from pipeline.eligible import Choice, removal_figures
+from pipeline.mix_store import MixStore
+
+NAMES = ("store documents", "store removals", "store filters", "store near-duplicates")
+
+
+def check_store(folder: Path, store: Path) -> list[Check]:
+    """Hold a mix against its store.
+
+    Returns:
+        The checks of NAMES that the mix has something for.
+
+    Raises:
+        RecipeError: there is no store. ManifestError: the mix's manifest is damaged.
+    """
+    mix = MixDocuments(folder)
+    made = {"store filters": mix.manifest["filters"], "store near-duplicates": mix.manifest["near"]}
+    names = [name for name in NAMES if made.get(name, True)]
+    try:
+        held = _Held(mix, MixStore(mix.manifest, store))
+    except ManifestError as error:
+        return [unread(name, str(error)) for name in names]
+    checks = {"store documents": held.documents, "store removals": held.removals}
+    checks |= {"store filters": held.filters, "store near-duplicates": held.near}
+    return [checks[name]() for name in names]
+
+
+class _Held:
+    """A mix, and what its store holds of it."""
+
+    def __init__(self, mix: MixDocuments, store: MixStore) -> None:
+        self.mix, self.store, self.choices = mix, store, store.choices
+        self.figures = {name: removal_figures(choice) for name, choice in self.choices.items()}
+
+    def documents(self) -> Check:
+        """Digests of each strand, in the order of its sequence."""
+        strands = [_sequence(choice, copy) for choice in self.choices.values() for copy in range(len(choice.strands))]
+        pending = [np.empty((0, 2), np.uint64) for _ in strands]
+        compared, faults = 0, []
+        try:
+            for columns in self.mix.parts("source", "copy", "digest"):
+                source = self.mix.source_codes(columns)
+                for code, strand in enumerate(strands):
+                    mine = np.ascontiguousarray(columns["digest"][source == code]).view(">u8").astype(np.uint64)
+                    while len(pending[code]) < len(mine) and (piece := next(strand, None)) is not None:
+                        pending[code] = np.concatenate([pending[code], piece])
+                    here, pending[code] = pending[code][: len(mine)], pending[code][len(mine) :]
+                    compared += len(here)
+                    if not np.array_equal(here, mine):
+                        faults.append(f"{self.mix.names[code]}: the mix has other documents than the store's selection, or another order")
+        except UNREADABLE as error:
+            return unread("store documents", f"the documents cannot be read: {type(error).__name__}: {error}")
+        return judge("store documents", f"{plural(compared, 'document')} are those of the store's selection", list(dict.fromkeys(faults)))
+
+    def removals(self) -> Check:
+        """What became of the rows of each source."""
+        readings = {source.name: source.reading for source in self.store.sources if not source.excluded}
+        faults, rows = [], 0
+        for name, choice in self.choices.items():
+            found = waterfall(self.store.inputs[readings[name]], choice, self.figures[name])
+            rows += found["rows"]
+            faults += _different(name, found, self.mix.manifest["removed"].get(name, {}))
+        return judge("store removals", f"{rows:,} rows of {plural(len(self.choices), 'source')} counted again", faults)
+
+    def filters(self) -> Check:
+        """What each filter removed, and the scores that it decided by."""
+        faults, scores = [], 0
+        for number, said in enumerate(self.mix.manifest["filters"]):
+            found = filter_figures(number, self.choices, self.figures, scored=said["classifier"] is not None)
+            scores += found["scores"]["documents"] if found["scores"] else 0
+            for name in ("scores", "removed"):
+                faults += _different(f"filter {said['label']}: {name}", found[name] or {}, said[name] or {})
+        count = len(self.mix.manifest["filters"])
+        return judge("store filters", f"removals and {plural(scores, 'score')} of {plural(count, 'filter')} counted again", faults)
+
+    def near(self) -> Check:
+        """Clusters of near-duplicates and what gave way in each source."""
+        assert self.store.near is not None
+        sources = [item["name"] for item in self.mix.manifest["recipe"]["sources"]]
+        found = json.loads(json.dumps(near_figures(self.store.near, self.choices, sources)))
+        said = {name: self.mix.manifest["near"].get(name) for name in found}
+        return judge("store near-duplicates", f"{plural(found['clusters'], 'cluster')} in the store", _different("near", found, said))
+
+
+def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:
+    """Digests of a strand, epoch after epoch, a partition at a time."""
+    column = partial(choice.eligible.strand(copy).column, "digest")
+    for run in choice.strands[copy].runs:
+        yield np.asarray(column(run.partition))[: run.documents].astype(np.uint64)
+
+
+def _different(where: str, found: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+    """Items of a record of which the manifest says something else."""
+    names = [name for name in sorted(found.keys() | said.keys()) if found.get(name) != said.get(name)]
+    return [f"{where}: {name} is {found.get(name)}, the manifest says {said.get(name)}" for name in names]

@@ -1,0 +1,279 @@
+"""A comparison of two mixes is what sets of their documents give, its reasons are those of every single row, and its claims are proven."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mixtures import manifest as manifests
+from mixtures.audit.mix_documents import MixDocuments
+from mixtures.diff import Comparison, open_documents
+from mixtures.diff_figures import DiffFigures
+from mixtures.errors import ManifestError, RecipeError
+from pipeline.diffing import diff
+from pipeline.fates import Fates
+from pipeline.mix_store import MixStore
+from tests.mixtures.forged_mix import ForgedMix, forge, forge_manifest, take_apart
+from tests.pipeline.command_line import fails, passes
+from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
+from tests.pipeline.planted import planted, write_filters
+from tests.pipeline.test_trace import built, work  # noqa: F401
+
+PAIRS = [
+    ("unfiltered", "list shrink"),
+    ("list", "toy shrink copies"),
+    ("toy copies", "insert"),
+    ("reported", "contaminated"),
+    ("quality", "unfiltered"),
+    ("near", "dose and another"),
+]
+
+
+def by_digest(mix: Path) -> dict[bytes, list[Any]]:
+    """Places of each document."""
+    found = defaultdict(list)
+    for document in take_apart(mix).documents:
+        found[document.digest].append(document)
+    return found
+
+
+def truth(fates: Fates, source: str, digest: bytes) -> str:
+    """The reason of the first row of a source that holds a document, as every single row is traced."""
+    if source not in {strand["name"] for strand in fates.mix.manifest["sources"]}:
+        return "source not in its recipe"
+    return next((fate.reason for fate in fates.of_digest(digest) if fate.source == source), "not among the documents that it reads")
+
+
+def documents_by(found: dict[str, Any], side: str) -> dict[tuple[str, str], int]:
+    """Documents of one mix alone, by source and reason."""
+    reasons = ((name, reason, figures) for name, counts in found[f"only_{side}"].items() for reason, figures in counts.items())
+    return {(name, reason): figures["documents"] for name, reason, figures in reasons}
+
+
+def tokens_of(found: dict[str, Any], side: str) -> int:
+    """Tokens of all documents of one mix."""
+    alone = sum(figures["tokens"] for reasons in found[f"only_{side}"].values() for figures in reasons.values())
+    return int(alone + sum(figures[f"tokens_{side}"] for figures in found["shared"].values()))
+
+
+@pytest.mark.parametrize(("one", "two"), PAIRS)
+def test_reasons_are_those_of_every_row_and_figures_those_of_sets(work, tmp_path, one, two):  # noqa: F811
+    mixes = {"a": built(work, one), "b": built(work, two)}
+    documents = {side: by_digest(mix) for side, mix in mixes.items()}
+    fates = {side: Fates(MixStore(manifests.load(mix), work / "store")) for side, mix in mixes.items()}
+    for store in (None, work / "store"):
+        listing = tmp_path / f"{store is None}.parquet"
+        found = diff(mixes["a"], mixes["b"], store, listing)
+        rows = pl.read_parquet(listing).to_dicts()
+        for side, other in (("a", "b"), ("b", "a")):
+            mine = [row for row in rows if row["side"] == side]
+            assert sorted(row["digest"] for row in mine) == sorted(documents[side].keys() - documents[other].keys())
+            for row in mine:
+                places = documents[side][row["digest"]]
+                assert row["source"] in {place.source for place in places}
+                assert row["tokens"] == sum(len(place.tokens) for place in places)
+                known = truth(fates[other], row["source"], row["digest"])
+                assert known == row["reason"] if store else known in row["reason"].split(" or ")
+            assert documents_by(found, side) == Counter((row["source"], row["reason"]) for row in mine)
+            assert tokens_of(found, side) == found[side]["tokens"]
+        assert sum(figures["documents"] for figures in found["shared"].values()) == len(documents["a"].keys() & documents["b"].keys())
+        assert found["shared_otherwise"]["documents"] == sum(row["side"] == "both" for row in rows)
+
+
+def test_the_pairs_have_every_kind_of_reason_and_some_that_only_the_store_knows(work):  # noqa: F811
+    """Without this the test above could pass on pairs that hardly differ."""
+    reasons: set[str] = set()
+    for one, two in PAIRS:
+        found = diff(built(work, one), built(work, two))
+        reasons |= {reason for side in "ab" for counts in found[f"only_{side}"].values() for reason in counts}
+    assert reasons >= {"filter list", "beyond quota", "source not in its recipe"}
+    assert any(" or " in reason for reason in reasons)
+
+
+# ---- claims
+
+
+@pytest.fixture(scope="module")
+def arms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An unfiltered mix and its shrunk arm: a source in several epochs and one with a quota."""
+    folder = tmp_path_factory.mktemp("arms")
+    write_filters(folder / "filters")
+    for name, texts in {"a": planted(1, 30), "b": planted(2, 200), "c": prose(3, 60)}.items():
+        write_files(folder / "data", name, sharded(texts, 2))
+    sources: dict[str, dict[str, Any]] = {"a": {"tokens": 1500, "shortfall": {"repeat": 4}}, "b": {"tokens": 3000}}
+    sources["c"] = {"tokens": 900, "keys": [0, 0.7]}
+    shrunk: dict[str, Any] = {"filters": ["list"], "removed": "shrink"}
+    for name, more in {"whole": {}, "shrunk": shrunk}.items():
+        make(write_recipe(folder / "recipes", sources, name=name, **more), folder, folder / "data", name, filters=folder / "filters")
+    return folder
+
+
+def test_a_shrunk_arm_is_the_whole_minus_what_the_filter_removed_in_the_same_order(arms):
+    found = diff(arms / "whole", arms / "shrunk")
+    documents = {name: by_digest(arms / name) for name in ("whole", "shrunk")}
+    gone = len(documents["whole"].keys() - documents["shrunk"].keys())
+    assert gone > 3
+    assert found["claim"] == {"holds": True, "said": f"B = A minus {gone} documents, in the same order"}
+    assert {reason for reasons in found["only_a"].values() for reason in reasons} == {"filter list"}
+    assert found["order"] == {"same": True, "places": manifests.load(arms / "shrunk")["total_documents"], "first_difference": None}
+    assert diff(arms / "shrunk", arms / "whole")["claim"]["said"] == f"A = B minus {gone} documents, in the same order"
+
+
+def test_two_documents_that_changed_places_refute_it_and_are_named(arms, tmp_path):
+    mix = Path(shutil.copytree(arms / "shrunk", tmp_path / "mix"))
+    at = manifests.load(mix)["total_documents"] // 2
+
+    def change(whole: ForgedMix) -> None:
+        whole.swap(whole.documents[at], whole.documents[at + 1])
+
+    forge(mix, change)
+    found = diff(arms / "whole", mix)
+    assert not found["claim"]["holds"]
+    assert "another order" in found["claim"]["said"]
+    assert found["order"]["first_difference"]["b"] == at
+
+
+def test_a_document_of_its_own_or_a_repeat_refutes_it(arms, tmp_path):
+    def own(whole: ForgedMix) -> None:
+        whole.documents[5].digest = bytes(16)
+
+    def again(whole: ForgedMix) -> None:
+        document = whole.of("c")[3]
+        whole.documents.append(document)
+        whole.manifest["total_documents"] += 1
+
+    for number, (change, word) in enumerate([(own, "only in B"), (again, "stand otherwise")]):
+        mix = Path(shutil.copytree(arms / "shrunk", tmp_path / str(number)))
+        forge(mix, change)
+        found = diff(arms / "whole", mix)
+        assert not found["claim"]["holds"]
+        assert word in found["claim"]["said"]
+
+
+def relabel(mix: ForgedMix) -> None:
+    mix.of("c")[2].source = "b"
+
+
+def repeat_once_less(mix: ForgedMix) -> None:
+    mix.documents.remove(next(item for item in mix.of("a") if item.epoch))
+    mix.manifest["total_documents"] -= 1
+
+
+def mark_copy(mix: ForgedMix) -> None:
+    mix.of("c")[2].copy = 1
+
+
+def mark_cut(mix: ForgedMix) -> None:
+    mix.of("c")[2].cut = True
+
+
+def shorten(mix: ForgedMix) -> None:
+    mix.of("c")[2].tokens = mix.of("c")[2].tokens[1:]
+
+
+def make_insert(mix: ForgedMix) -> None:
+    mix.source("c")["insert"] = True
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    {
+        "source": relabel,
+        "cut": mark_cut,
+        "repeated": repeat_once_less,
+        "copied": mark_copy,
+        "inserted": make_insert,
+        "length": shorten,
+    }.items(),
+)
+def test_a_shared_document_that_stands_otherwise_is_counted_by_what_differs(arms, tmp_path, kind, change):
+    mix = Path(shutil.copytree(arms / "whole", tmp_path / "mix"))
+    forge(mix, change)
+    found = diff(arms / "whole", mix)
+    expected = len({item.digest for item in take_apart(mix).of("c")}) if kind == "inserted" else 1
+    assert (found["shared_otherwise"][kind], found["shared_otherwise"]["documents"]) == (expected, expected)
+    assert not found["claim"]["holds"]
+
+
+def test_equal_mixes_are_identical(arms):
+    found = diff(arms / "whole", arms / "whole")
+    assert (found["identical"], found["settings"], found["only_a"], found["only_b"]) == (True, [], {}, {})
+    assert found["claim"] == {"holds": True, "said": "B = A, in the same order"}
+    assert "identical: the same tokens" in passes("diff", arms / "whole", arms / "whole").err
+
+
+def test_partitions_change_no_figure(arms):
+    one, two = (open_documents(MixDocuments(arms / name)) for name in ("whole", "shrunk"))
+    found = []
+    for block in (10**6, 40):
+        comparison = Comparison(one, two, block)
+        found.append((pl.concat(comparison.partitions()).to_dicts(), comparison.order()))
+        assert (comparison.bits > 2) == (block == 40)
+    assert found[0] == found[1]
+
+
+def test_what_was_asked_otherwise_is_listed(arms):
+    settings = {item["setting"]: (item["a"], item["b"]) for item in diff(arms / "whole", arms / "shrunk")["settings"]}
+    assert settings["recipe.removed"] == (None, "shrink")
+    assert settings["recipe.filters.list.fraction"] == (None, "1")
+    assert "sources.c.asked_tokens" not in settings
+
+
+# ---- the command
+
+
+def test_no_digest_is_printed_and_a_list_is_private_and_never_overwritten(arms, tmp_path):
+    listing = tmp_path / "list.parquet"
+    before = os.umask(0)
+    try:
+        ended = [passes("diff", arms / "whole", arms / "shrunk", "--list", listing)]
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(listing.stat().st_mode) == 0o600
+    ended.append(passes("diff", arms / "whole", arms / "shrunk", "--json"))
+    digests = [row["digest"].hex() for row in pl.read_parquet(listing).to_dicts()]
+    assert digests == sorted(digests)
+    assert not [digest for digest in digests for one in ended if digest[:8] in one.out + one.err]
+    content = listing.read_bytes()
+    assert "never written over" in fails(2, "diff", arms / "whole", arms / "shrunk", "--list", listing)
+    assert listing.read_bytes() == content
+    assert ended[1].answer["claim"]["holds"] is True
+
+
+def test_an_edited_table_and_a_bare_manifest_prove_nothing(arms, tmp_path):
+    mix = Path(shutil.copytree(arms / "shrunk", tmp_path / "mix"))
+    other = Path(shutil.copytree(arms / "whole", tmp_path / "other"))
+    for part in sorted((mix / "documents.parquet").iterdir()):
+        shutil.copy(other / "documents.parquet" / part.name, part)
+    listing = tmp_path / "list.parquet"
+    with pytest.raises(ManifestError, match="not those of its manifest"):
+        diff(arms / "whole", mix, listing=listing)
+    assert not listing.exists()
+    forge_manifest(other, lambda manifest: manifest.update(total_documents=manifest["total_documents"] - 1))
+    with pytest.raises(ManifestError, match="documents in its table"):
+        diff(arms / "whole", other)
+    shutil.rmtree(mix / "documents.parquet")
+    with pytest.raises(ManifestError, match="no documents"):
+        diff(mix, arms / "whole")
+    with pytest.raises(RecipeError, match="no store"):
+        diff(arms / "whole", arms / "shrunk", tmp_path)
+
+
+def test_lengths_are_not_compared_between_tokenizers(arms):
+    mix = open_documents(MixDocuments(arms / "whole"))
+    documents = next(Comparison(mix, mix).partitions())
+    longer = documents.with_columns(pl.col("longest_b") + 1, pl.col("tokens_b") + pl.col("places_b"))
+    same, other = DiffFigures.of(mix, mix), DiffFigures.of(mix, mix)
+    other.same_tokenizer = False
+    same.add_shared(longer)
+    other.add_shared(longer)
+    assert same.otherwise["length"] == int(np.sum(documents["cut_a"].to_numpy() == 0))
+    assert other.differing == 0
