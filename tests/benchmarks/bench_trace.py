@@ -90,6 +90,7 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
             "eod_tokens": documents,
             "sources": [{**source, **figures, "name": name, "refilled": {}, "deviation": {}} for name in SOURCES],
             "filters": [],
+            "near": None,
             "excluded": [],
             "inputs": {"d": files},
             "hashes": hashes,
