@@ -164,25 +164,27 @@ class TracedMix:
         found = self._search("provenance", ["file", "row"], is_of_row)
         return [place for place in self.documents([position for position, _ in found]) if place.source == source]
 
-    def strands_and_epochs(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """What each document of the stream belongs to: number of its strand in the manifest's `sources`, and epoch; int64 [num_docs] each.
+    def strands_and_epochs(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
+        """What each document belongs to: number of its strand in the manifest's `sources`, and epoch; int32 and uint16 [num_docs].
 
         Raises:
-            ManifestError: it is of a strand that the manifest does not list.
+            ManifestError: it is of a strand that the manifest does not list, or the tables lack documents.
         """
         numbers = {(strand["name"], strand["copy"]): number for number, strand in enumerate(self.manifest["sources"])}
 
         def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
-            source, copy = batch.column("source"), _numbers(batch.column("copy"), "<u2").astype(np.int64)
-            names = source.dictionary.to_pylist()
-            known = np.array([[numbers.get((name, number), -1) for number in (0, 1)] for name in names])
-            strands = known[_numbers(source.indices, "<i4"), copy]
+            source, copy = batch.column("source"), np.minimum(_numbers(batch.column("copy"), "<u2"), 2)
+            known = [[numbers.get((name, copy), -1) for copy in (0, 1, 2)] for name in source.dictionary.to_pylist()]
+            strands = np.array(known, np.int32)[_numbers(source.indices, "<i4"), copy]
             if (strands < 0).any():
                 raise ManifestError(f"{self.folder}: its tables name a source that the manifest does not list; build the mix again")
-            return [(0, (strands, _numbers(batch.column("epoch"), "<u2").astype(np.int64)))]
+            return [(0, (strands, _numbers(batch.column("epoch"), "<u2")))]
 
         pieces = [piece for _, piece in self._search("documents", ["source", "copy", "epoch"], read)]
-        return np.concatenate([strands for strands, _ in pieces]), np.concatenate([epochs for _, epochs in pieces])
+        strands, epochs = (np.concatenate(column) for column in zip(*pieces, strict=True))
+        if len(strands) != self.total_documents:
+            raise ManifestError(f"{self.folder}: its tables hold {len(strands):,} documents, the manifest says {self.total_documents:,}")
+        return strands, epochs
 
     def tokens(self, place: Place, first: int = 0, last: int | None = None) -> list[int]:
         """Tokens first .. last - 1 of a document, without its EOD."""
@@ -272,7 +274,9 @@ def _rows(path: Path, rows: list[int]) -> list[dict[str, Any]]:
             last = first + file.metadata.row_group(group).num_rows
             if wanted := rows[bisect_left(rows, first) : bisect_left(rows, last)]:
                 table = file.read_row_group(group)
-                found += [table.slice(row - first, 1).to_pylist()[0] for row in wanted]
+                # taking rows imports pyarrow.compute, which costs more than a whole question about one document
+                some = table.slice(wanted[0] - first, 1) if len(wanted) == 1 else table.take(pa.array([row - first for row in wanted]))
+                found += some.to_pylist()
             first = last
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None

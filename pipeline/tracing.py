@@ -8,7 +8,7 @@ What a trainer read in a step is asked of `pipeline.step_tracing`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def trace(question: Question) -> Answer:
 def described(mix: TracedMix, place: Place) -> Answer:
     """What a mix says of one of its documents: its columns, order key, and what holds of all documents of its source."""
     strand = mix.strand(place)
-    said: Answer = {**asdict(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
+    said: Answer = {**vars(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
     said |= {name: strand[name] for name in ("definition", "licence", "non_commercial", "insert")}
     return said | ({"whole_tokens": strand["cut"]["num_tokens"]} if place.cut else {})
 

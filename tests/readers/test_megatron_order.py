@@ -96,7 +96,7 @@ def test_every_sample_of_any_documents_is_what_megatron_core_reads(sizes: list[i
     assert texts(order, tokens, np.cumsum(num_tokens) - num_tokens) == wanted
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(20, 1), (60, 2), (115, 3)])
+@pytest.mark.parametrize(("steps", "epochs"), [(20, 1), (60, 2), (90, 2), (115, 3)])
 def test_every_step_and_sample_of_a_mix_is_what_megatron_core_reads(mix: Path, steps: int, epochs: int) -> None:
     batch, sequence, tokens = 16, 256, np.fromfile(mix / "tokens.bin", "<u2")
     read = megatron_dataset(mix / "tokens", sequence, steps * batch, 1234)
