@@ -4,7 +4,8 @@
     position -> part, row  a part of the tables holds the documents that start in a slice of the stream (`manifest.layout`)
     digest, file and row   one column of every part, compared as numbers: neither is sorted in the stream; parts side by side on all cores
 
-Nothing holds more than a column of a part on each core. What a trainer reads in a step comes here as positions (`mixtures.trainer_order`).
+Nothing holds more than a column of a part on each core, but for `strands_and_epochs`: 6 bytes a document. What a trainer reads in a step
+comes here as positions (`mixtures.trainer_order`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.errors import RecipeError
+from mixtures.errors import ManifestError, RecipeError
 from mixtures.plan import budget_fit
 from mixtures.trace import TracedMix
 from mixtures.trainer_order import Int64s, OrderName, Schedule, TrainerOrder
@@ -77,8 +77,13 @@ class _StepTrace:
         self.question = question
         self.mix = TracedMix(question.mix)
         self.batch, schedule = _schedule(self.mix, question.training)
+        sizes = self.mix.index.sizes
+        if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != self.mix.total_tokens:
+            raise ManifestError(
+                f"{question.mix}: the sizes in tokens.idx are not those of its {self.mix.total_tokens:,} tokens; build it again"
+            )
         try:
-            self.order = TrainerOrder(schedule, self.mix.index.sizes)
+            self.order = TrainerOrder(schedule, sizes)
         except ValueError as error:
             raise RecipeError(f"{question.mix}: {error}; ask for fewer samples") from None
         self.steps = min(self.order.samples, schedule.samples) // self.batch

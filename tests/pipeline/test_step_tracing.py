@@ -183,8 +183,27 @@ def test_tables_that_disagree_with_the_manifest_are_noticed(mix, tmp_path):
         assert str(folder) in command_line.fails(6, *trace(folder, "--step", 0, "--trainer", "file-order"))
 
 
+def test_sizes_that_do_not_make_up_the_tokens_are_noticed(mix, tmp_path):
+    for number, size in enumerate((1, 0)):
+        folder = tmp_path / str(number)
+        shutil.copytree(mix, folder)
+        with (folder / "tokens.idx").open("r+b") as file:
+            file.seek(34)
+            file.write(size.to_bytes(4, "little"))
+        assert "sizes in tokens.idx" in command_line.fails(6, *trace(folder, "--step", 0, "--trainer", "neox"))
+
+
+def test_a_mix_is_read_at_the_steps_that_its_recipe_budgets(mix):
+    work, budget = mix.parent, {"steps": 5, "batch": BATCH, "sequence": SEQUENCE}
+    sources = {"a": {"weight": 1}, "b": {"weight": 9}}
+    make(write_recipe(work, sources, name="budgeted", budget=budget), work, work / "data", out="budgeted")
+    for trainer, steps in (("megatron", 5), ("neox", 4)):  # GPT-NeoX's loader has no batch for the last one
+        answer = command_line.passes("trace", work / "budgeted", "--checkpoint", "4", "--trainer", trainer, "--json").answer["training"]
+        assert (answer["steps"], answer["batch"], answer["sequence"], answer["samples_asked"]) == (steps, BATCH, SEQUENCE, 5 * BATCH)
+
+
 def test_the_last_step_of_neox_is_missing_where_the_mix_holds_it_exactly(mix):
     """Its loader serves a sequence fewer than it builds (gpt-neox issue 972): 1,500 tokens are 93 sequences, of which 92 are served."""
     for trainer, steps in (("neox", 30), ("megatron", 31)):
-        answer = trace_steps(StepQuestion(mix, Training(trainer, SEED, BATCH, SEQUENCE, 31), 0, 1))
+        answer = trace_steps(StepQuestion(mix, training(trainer, 31), 0, 1))
         assert (answer["training"]["steps"], answer["training"]["epochs"]) == (steps, 1)
