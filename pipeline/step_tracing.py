@@ -108,8 +108,6 @@ class _StepTrace:
 
     def answer(self) -> Answer:
         asked, read = self.question, self.order.tokens_read(self.first, self.last)
-        if asked.listing is not None:
-            self._list(asked.listing, read)
         said: Answer = {
             "mix": self.mix.manifest["identity"],
             "training": self._training(),
@@ -124,6 +122,8 @@ class _StepTrace:
         if asked.sample is not None:
             position, offset = self.order.label(self.first)
             said["label"] = {"position": position, "offset": offset, "token": self.mix.document(position).first_token + offset}
+        if asked.listing is not None:
+            self._list(asked.listing, read)
         return said
 
     def _training(self) -> Answer:
@@ -175,11 +175,15 @@ class _StepTrace:
         except FileExistsError:
             raise RecipeError(f"{file}: exists; name another file for --list") from None
         positions = np.flatnonzero(read)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
-            for low in range(0, len(positions), LIST_BATCH):
-                for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
-                    said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
-                    lines.write(json.dumps(said, sort_keys=True) + "\n")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
+                for low in range(0, len(positions), LIST_BATCH):
+                    for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
+                        said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
+                        lines.write(json.dumps(said, sort_keys=True) + "\n")
+        except BaseException:
+            file.unlink()  # no list but a whole one
+            raise
 
 
 def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:

@@ -110,10 +110,9 @@ def _check(options: argparse.Namespace) -> None:
         return
     if options.trainer is None:
         raise RecipeError(f"trace: --step and --checkpoint need --trainer, one of {', '.join(TRAINERS)}")
-    refused = [("step", "interval"), ("checkpoint", "sample"), ("checkpoint", "show_text"), ("step", "store"), ("checkpoint", "store")]
-    refused += [("step", "data"), ("checkpoint", "data")]
-    for what, name in refused:
-        if getattr(options, what) is not None and getattr(options, name) not in (None, False):
+    what, useless = ("step", ["interval"]) if options.step is not None else ("checkpoint", ["sample", "show_text"])
+    for name in ["store", "data", *useless]:
+        if getattr(options, name) not in (None, False):
             raise RecipeError(f"trace: --{name.replace('_', '-')} says nothing with --{what}; leave it out")
     if options.trainer == "file-order" and (told := [name for name in said if name in ("--seed", "--steps", "--samples")]):
         raise RecipeError(f"trace: {', '.join(told)}: the order of the file does not depend on it; leave it out")

@@ -183,6 +183,15 @@ def test_tables_that_disagree_with_the_manifest_are_noticed(mix, tmp_path):
         assert str(folder) in command_line.fails(6, *trace(folder, "--step", 0, "--trainer", "file-order"))
 
 
+def test_a_list_that_cannot_be_finished_is_no_file(mix, tmp_path):
+    folder = shutil.copytree(mix, tmp_path / "damaged")
+    part = folder / "provenance.parquet" / "part-00000.parquet"
+    pq.write_table(pq.read_table(part).slice(0, 1), part)
+    words = ("--checkpoint", 5, "--trainer", "file-order", "--list", tmp_path / "list")
+    assert str(part) in command_line.fails(6, *trace(folder, *words))
+    assert not (tmp_path / "list").exists()
+
+
 def test_sizes_that_do_not_make_up_the_tokens_are_noticed(mix, tmp_path):
     for number, size in enumerate((1, 0)):
         folder = tmp_path / str(number)
