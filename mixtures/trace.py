@@ -2,21 +2,25 @@
 
     token -> position      bisection of the pointers of tokens.idx, memory-mapped: some thirty pages
     position -> part, row  a part of the tables holds the documents that start in a slice of the stream (`manifest.layout`)
-    digest, file and row   one column of every part, compared as numbers: neither is sorted in the stream
+    digest, file and row   one column of every part, compared as numbers: neither is sorted in the stream; parts side by side on all cores
 
-Nothing holds more than a column of one part. A trainer's step becomes tokens or positions before it comes here (`mixtures.trainers`).
+Nothing holds more than a column of a part on each core, but for `strands_and_epochs`: 6 bytes a document. What a trainer reads in a step
+comes here as positions (`mixtures.trainer_order`).
 """
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -27,6 +31,9 @@ from mixtures.indexed import IndexedTokens, open_indexed
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
 BATCH_ROWS = 1 << 16  # documents whose columns are compared at a time
+REPEATED = ["source", "file"]  # columns whose texts are read as numbers
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -92,21 +99,39 @@ class TracedMix:
         """
         if not 0 <= position < self.total_documents:
             raise RecipeError(f"{self.folder}: has no document {position:,}; its documents are 0 to {self.total_documents - 1:,}")
-        first_token, num_tokens = int(self.index.pointers[position]) // self._token_bytes, int(self.index.sizes[position])
-        part = first_token // self._slice_tokens
-        row = position - self._first_position(part * self._slice_tokens)
-        said = _row(self._part("documents", part), row) | _row(self._part("provenance", part), row)
-        found = {"position": position, "first_token": first_token, "num_tokens": num_tokens}
-        if wrong := [name for name, value in found.items() if said.get(name) != value]:
-            raise ManifestError(
-                f"{self._part('documents', part)}: row {row} says {wrong[0]} {said.get(wrong[0])}, tokens.idx {found[wrong[0]]}; "
-                f"`annealmix audit {self.folder}` says what else is off"
-            )
-        return Place(**{**said, "digest": said["digest"].hex()})
+        return self.documents([position])[0]
+
+    def documents(self, positions: Sequence[int]) -> list[Place]:
+        """The documents at some positions of the stream, given in ascending order.
+
+        Raises:
+            ManifestError: its tables disagree with its tokens.idx.
+        """
+        by_part: dict[int, list[int]] = {}
+        for position in positions:
+            by_part.setdefault(self._first_token(position) // self._slice_tokens, []).append(position)
+        return [place for places in _side_by_side(lambda item: self._read(*item), [*by_part.items()]) for place in places]
+
+    def _read(self, part: int, positions: list[int]) -> list[Place]:
+        """Documents that start in a part."""
+        first = self._first_position(part * self._slice_tokens)
+        rows = [position - first for position in positions]
+        documents, provenance = (_rows(self._part(table, part), rows) for table in ("documents", "provenance"))
+        places = []
+        for position, row, one, other in zip(positions, rows, documents, provenance, strict=True):
+            found = {"position": position, "first_token": self._first_token(position), "num_tokens": int(self.index.sizes[position])}
+            said = one | other
+            if wrong := [name for name, value in found.items() if said.get(name) != value]:
+                raise ManifestError(
+                    f"{self._part('documents', part)}: row {row} says {wrong[0]} {said.get(wrong[0])}, tokens.idx {found[wrong[0]]}; "
+                    f"`annealmix audit {self.folder}` says what else is off"
+                )
+            places.append(Place(**{**said, "digest": said["digest"].hex()}))
+        return places
 
     def places_of(self, prefix: str) -> list[Place]:
         """Every place of a document, in stream order; as `positions_of`."""
-        return [self.document(position) for position in self.positions_of(prefix)]
+        return self.documents(self.positions_of(prefix))
 
     def positions_of(self, prefix: str) -> list[int]:
         """Positions of the one document whose digest begins with `prefix`, ascending; none if it is not in the mix.
@@ -117,35 +142,55 @@ class TracedMix:
             RecipeError: several documents begin so.
         """
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
-        positions, digests = [], set()
-        for part, position in self._parts():
-            for batch in _batches(self._part("documents", part), ["digest"]):
-                column = batch.column(0)
-                raw = np.frombuffer(column.buffers()[1], "<u4")[4 * column.offset : 4 * (column.offset + len(column))]
-                for row in np.flatnonzero(raw[::4] == head).tolist():
-                    if (digest := raw[4 * row : 4 * row + 4].tobytes().hex()).startswith(prefix):
-                        positions.append(position + row)
-                        digests.add(digest)
-                position += len(column)
+
+        def begins(batch: pa.RecordBatch) -> list[tuple[int, str]]:
+            raw = _numbers(batch.column("digest"), "<u4", 4)
+            found = ((row, raw[4 * row : 4 * row + 4].tobytes().hex()) for row in np.flatnonzero(raw[::4] == head).tolist())
+            return [(row, digest) for row, digest in found if digest.startswith(prefix)]
+
+        found = self._search("documents", ["digest"], begins)
+        digests = {digest for _, digest in found}
         if len(digests) > 1:
             some = ", ".join(sorted(digests)[:3])
             raise RecipeError(f"{self.folder}: {len(digests)} documents have digests that begin with {prefix}: {some}; give more digits")
-        return positions
+        return [position for position, _ in found]
 
     def places_from(self, source: str, file: str, row: int) -> list[Place]:
         """Every place of the document that a source took from a row of a file."""
-        positions = []
-        for part, position in self._parts():
-            for batch in _batches(self._part("provenance", part), ["file", "row"]):
-                files, rows = batch.column("file"), batch.column("row")  # from buffers: pyarrow's own conversion would import pandas
-                found = np.frombuffer(rows.buffers()[1], "<u8")[rows.offset : rows.offset + len(rows)]
-                positions += [position + at for at in np.flatnonzero(found == row).tolist() if files[at].as_py() == file]
-                position += len(batch)
-        return [place for place in map(self.document, positions) if place.source == source]
 
-    def tokens(self, place: Place) -> list[int]:
-        """The tokens of a document, without its EOD."""
-        return [int(token) for token in self.index.tokens[place.first_token : place.first_token + place.num_tokens - 1]]
+        def is_of_row(batch: pa.RecordBatch) -> list[tuple[int, None]]:
+            files, rows = batch.column("file"), _numbers(batch.column("row"), "<u8")
+            return [(at, None) for at in np.flatnonzero(rows == row).tolist() if files[at].as_py() == file]
+
+        found = self._search("provenance", ["file", "row"], is_of_row)
+        return [place for place in self.documents([position for position, _ in found]) if place.source == source]
+
+    def strands_and_epochs(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
+        """What each document belongs to: number of its strand in the manifest's `sources`, and epoch; int32 and uint16 [num_docs].
+
+        Raises:
+            ManifestError: it is of a strand that the manifest does not list, or the tables lack documents.
+        """
+        numbers = {(strand["name"], strand["copy"]): number for number, strand in enumerate(self.manifest["sources"])}
+
+        def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
+            source, copy = batch.column("source"), np.minimum(_numbers(batch.column("copy"), "<u2"), 2)
+            known = [[numbers.get((name, copy), -1) for copy in (0, 1, 2)] for name in source.dictionary.to_pylist()]
+            strands = np.array(known, np.int32)[_numbers(source.indices, "<i4"), copy]
+            if (strands < 0).any():
+                raise ManifestError(f"{self.folder}: its tables name a source that the manifest does not list; build the mix again")
+            return [(0, (strands, _numbers(batch.column("epoch"), "<u2")))]
+
+        pieces = [piece for _, piece in self._search("documents", ["source", "copy", "epoch"], read)]
+        strands, epochs = (np.concatenate(column) for column in zip(*pieces, strict=True))
+        if len(strands) != self.total_documents:
+            raise ManifestError(f"{self.folder}: its tables hold {len(strands):,} documents, the manifest says {self.total_documents:,}")
+        return strands, epochs
+
+    def tokens(self, place: Place, first: int = 0, last: int | None = None) -> list[int]:
+        """Tokens first .. last - 1 of a document, without its EOD."""
+        last = place.num_tokens - 1 if last is None else min(last, place.num_tokens - 1)
+        return [int(token) for token in self.index.tokens[place.first_token + first : place.first_token + last]]
 
     def strand(self, place: Place) -> dict[str, Any]:
         """What the manifest says of the source, copies or insert that a document belongs to.
@@ -174,37 +219,71 @@ class TracedMix:
         pointers = self.index.pointers
         return bisect_left(range(len(pointers)), token * self._token_bytes, key=lambda position: int(pointers[position]))
 
-    def _parts(self) -> Iterator[tuple[int, int]]:
-        """Every part of the tables, and the position of its first document."""
-        for part in range(-(-self.total_tokens // self._slice_tokens)):
-            yield part, self._first_position(part * self._slice_tokens)
+    def _first_token(self, position: int) -> int:
+        return int(self.index.pointers[position]) // self._token_bytes
+
+    def _search(
+        self, table: str, columns: list[str], find: Callable[[pa.RecordBatch], list[tuple[int, _Found]]]
+    ) -> list[tuple[int, _Found]]:
+        """What `find` finds in the rows of every part, in stream order: (position, found) for each (row of the batch, found)."""
+
+        def search(part: int) -> list[tuple[int, _Found]]:
+            position, found = self._first_position(part * self._slice_tokens), []
+            for batch in _batches(self._part(table, part), columns):
+                found += [(position + row, one) for row, one in find(batch)]
+                position += len(batch)
+            return found
+
+        parts = range(-(-self.total_tokens // self._slice_tokens))
+        return [one for found in _side_by_side(search, parts) for one in found]
 
     def _part(self, table: str, number: int) -> Path:
         return self.folder / f"{table}.parquet" / f"part-{number:05d}.parquet"
 
 
+_Item = TypeVar("_Item")
+
+
+def _side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> list[_Found]:
+    """The work on each item, in their order, on all cores: pyarrow lets go of the interpreter while it decodes."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(work, items))
+
+
+def _numbers(array: pa.Array, dtype: str, width: int = 1) -> npt.NDArray[Any]:
+    """The buffer of a column without nulls, `width` numbers a row: pyarrow's own conversion would import pandas."""
+    return np.frombuffer(array.buffers()[1], dtype)[width * array.offset : width * (array.offset + len(array))]
+
+
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of a part, in its order; texts are not spelled out."""
     try:
-        file = pq.ParquetFile(path, memory_map=True, read_dictionary=["file"] if "file" in columns else None)
-        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns)
+        file = pq.ParquetFile(path, memory_map=True, read_dictionary=[name for name in REPEATED if name in columns])
+        yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise _damaged(path, error) from None
 
 
-def _row(path: Path, row: int) -> dict[str, Any]:
-    """One row of a part; of the file, only its row group is read."""
+def _rows(path: Path, rows: list[int]) -> list[dict[str, Any]]:
+    """Some rows of a part, given in ascending order; of the file, only their row groups are read."""
+    found: list[dict[str, Any]] = []
     try:
-        file = pq.ParquetFile(path, memory_map=True)
-        left = row
+        file, first = pq.ParquetFile(path, memory_map=True), 0
         for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if left < rows:
-                return dict(file.read_row_group(group).slice(left, 1).to_pylist()[0])
-            left -= rows
+            last = first + file.metadata.row_group(group).num_rows
+            if wanted := rows[bisect_left(rows, first) : bisect_left(rows, last)]:
+                table = file.read_row_group(group)
+                # taking rows imports pyarrow.compute, which costs more than a whole question about one document
+                some = table.slice(wanted[0] - first, 1) if len(wanted) == 1 else table.take(pa.array([row - first for row in wanted]))
+                found += some.to_pylist()
+            first = last
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
-    raise ManifestError(f"{path}: ends before row {row}, where tokens.idx has another document; build the mix again")
+    if len(found) < len(rows):
+        raise ManifestError(f"{path}: ends before row {rows[len(found)]}, where tokens.idx has another document; build the mix again")
+    return found
 
 
 def _damaged(path: Path, error: Exception) -> ManifestError:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
+from typing import Any
 
 from mixtures.errors import RecipeError
 
 MAX_NUMBER = 1 << 63
+TRAINERS = ("neox", "megatron", "file-order")  # mixtures.trainer_order.ORDERS, which would import numpy
+STEP_OPTIONS = ("sample", "interval", "trainer", "seed", "batch", "sequence", "steps", "samples", "list")
 
 
 def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], store: str) -> None:
@@ -20,6 +24,8 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
     what.add_argument("--position", type=_number, metavar="N", help="document N of the stream, from 0")
     what.add_argument("--digest", type=_digest, metavar="HEX", help="every place of a document: 32 hex digits, or the first 8 or more")
     what.add_argument("--source", metavar="S", help="with --file and --row: the document of that row, or why it is not in the mix")
+    what.add_argument("--step", type=_number, metavar="N", help="what a trainer read in step N of a training, from 0")
+    what.add_argument("--checkpoint", type=_positive, metavar="K", help="what it read up to the save after K steps")
     trace.add_argument("--file", metavar="F", help="path below the source's folder or repository")
     trace.add_argument("--row", type=_number, metavar="R", help="row of the file, from 0")
     trace.add_argument("--store", type=Path, metavar="DIR", help=f"the store of the mix: says why, and what filters found ({store})")
@@ -28,13 +34,44 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
     trace.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json, to decode the text")
     trace.add_argument("--filters", type=Path, metavar="DIR", help="with --show-text: folder of filters, whose terms in the text are named")
     trace.add_argument("--json", action="store_true", help="print the answer as JSON")
+    _add_training(trace)
     trace.set_defaults(command=lambda options: _trace(options, Path(store)))
+
+
+def _add_training(trace: argparse.ArgumentParser) -> None:
+    training = trace.add_argument_group("the training, with --step or --checkpoint", "its training split is the whole mix")
+    training.add_argument("--trainer", choices=TRAINERS, help="whose order: GPT-NeoX, megatron-core, or the mix as it lies")
+    training.add_argument("--seed", type=_seed, metavar="S", help="the trainer's seed (1234)")
+    training.add_argument("--batch", type=_positive, metavar="B", help="sequences of a step over all devices (as the recipe says, or 2048)")
+    training.add_argument("--sequence", type=_positive, metavar="L", help="tokens of a sequence (as the recipe says, or 2048)")
+    asked = training.add_mutually_exclusive_group()
+    asked.add_argument("--steps", type=_positive, metavar="N", help="steps of the training (as the recipe says, or nearest to the mix)")
+    asked.add_argument("--samples", type=_positive, metavar="N", help="sequences that the trainer was asked for, where not steps x batch")
+    training.add_argument("--sample", type=_number, metavar="I", help="with --step: one sequence of its batch, from 0")
+    training.add_argument(
+        "--interval", type=_positive, metavar="I", help="with --checkpoint: since the save before, of saves I steps apart"
+    )
+    training.add_argument("--list", type=Path, metavar="FILE", help="write the documents that were read to FILE, a line of JSON each")
 
 
 def _number(text: str) -> int:
     if not re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII) or int(text.replace("_", "")) >= MAX_NUMBER:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 on")
     return int(text.replace("_", ""))
+
+
+def _positive(text: str) -> int:
+    number = _number(text)
+    if not number:
+        raise argparse.ArgumentTypeError("0 is not above 0")
+    return number
+
+
+def _seed(text: str) -> int:
+    number = _number(text)
+    if number >> 32:
+        raise argparse.ArgumentTypeError(f"{number} is not below 2^32, which no trainer's generator takes")
+    return number
 
 
 def _digest(text: str) -> str:
@@ -44,14 +81,46 @@ def _digest(text: str) -> str:
 
 
 def _trace(options: argparse.Namespace, default_store: Path) -> int:
-    from pipeline import report, trace_report
-    from pipeline.tracing import Question, trace
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that no question needs
+    _check(options)
+    from pipeline import report, step_report, trace_report
 
+    steps = options.step is not None or options.checkpoint is not None
+    answer = _step_answer(options) if steps else _document_answer(options, default_store)
+    if options.json:
+        report.result(answer)
+    elif steps:
+        step_report.show(answer)
+    else:
+        trace_report.show(answer)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that do not belong together."""
     given = [options.source is not None, options.file is not None, options.row is not None]
     if any(given) and not all(given):
         raise RecipeError("trace: --source, --file and --row belong together; give all three")
     if options.filters and not options.show_text:
         raise RecipeError("trace: --filters names the terms in a text, so it needs --show-text")
+    said = [f"--{name}" for name in STEP_OPTIONS if getattr(options, name) is not None]
+    if options.step is None and options.checkpoint is None:
+        if said:
+            raise RecipeError(f"trace: {', '.join(said)}: only with --step or --checkpoint")
+        return
+    if options.trainer is None:
+        raise RecipeError(f"trace: --step and --checkpoint need --trainer, one of {', '.join(TRAINERS)}")
+    what, useless = ("step", ["interval"]) if options.step is not None else ("checkpoint", ["sample", "show_text"])
+    for name in ["store", "data", *useless]:
+        if getattr(options, name) not in (None, False):
+            raise RecipeError(f"trace: --{name.replace('_', '-')} says nothing with --{what}; leave it out")
+    if options.trainer == "file-order" and (told := [name for name in said if name in ("--seed", "--steps", "--samples")]):
+        raise RecipeError(f"trace: {', '.join(told)}: the order of the file does not depend on it; leave it out")
+
+
+def _document_answer(options: argparse.Namespace, default_store: Path) -> dict[str, Any]:
+    from pipeline.tracing import Question, trace
+
     question = Question(
         options.mix,
         options.token,
@@ -65,9 +134,28 @@ def _trace(options: argparse.Namespace, default_store: Path) -> int:
         options.filters,
         options.show_text,
     )
-    answer = trace(question)
-    if options.json:
-        report.result(answer)
+    return trace(question)
+
+
+def _step_answer(options: argparse.Namespace) -> dict[str, Any]:
+    from pipeline.step_tracing import StepQuestion, Training, trace_steps
+
+    seed = 1234 if options.seed is None else options.seed
+    training = Training(options.trainer, seed, options.batch, options.sequence, options.steps, options.samples)
+    if options.step is not None:
+        first, last = options.step, options.step + 1
     else:
-        trace_report.show(answer)
-    return 0
+        first, last = (options.checkpoint - 1) // options.interval * options.interval if options.interval else 0, options.checkpoint
+    question = StepQuestion(
+        options.mix,
+        training,
+        first,
+        last,
+        options.sample,
+        options.step is not None,
+        options.list,
+        options.tokenizer,
+        options.filters,
+        options.show_text,
+    )
+    return trace_steps(question)

@@ -3,12 +3,12 @@
     --token, --position, --digest, --source --file --row -> places in the mix (mixtures.trace, from its files alone)
     not there, or a store is named                        -> what became of its rows (pipeline.fates, from the store)
 
-A trainer's step is a list of tokens or documents of the stream once its order is known; it is to enter as another `Question`.
+What a trainer read in a step is asked of `pipeline.step_tracing`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,14 @@ def trace(question: Question) -> Answer:
         InputError: a file that must be read again is damaged or another.
     """
     return _Trace(question).answer()
+
+
+def described(mix: TracedMix, place: Place) -> Answer:
+    """What a mix says of one of its documents: its columns, order key, and what holds of all documents of its source."""
+    strand = mix.strand(place)
+    said: Answer = {**vars(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
+    said |= {name: strand[name] for name in ("definition", "licence", "non_commercial", "insert")}
+    return said | ({"whole_tokens": strand["cut"]["num_tokens"]} if place.cut else {})
 
 
 class _Trace:
@@ -113,11 +121,7 @@ class _Trace:
         return fates.of_digest(bytes.fromhex(asked.digest))
 
     def _place(self, place: Place) -> Answer:
-        strand = self.mix.strand(place)
-        said: Answer = {**asdict(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
-        said |= {name: strand[name] for name in ("definition", "licence", "non_commercial", "insert")}
-        if place.cut:
-            said["whole_tokens"] = strand["cut"]["num_tokens"]
+        said = described(self.mix, place)
         if self.question.token is not None:
             said["token"], said["place_in_document"] = self.question.token, self.question.token - place.first_token
         return said | self._text(self.mix.tokens(place) if self.texts else None)

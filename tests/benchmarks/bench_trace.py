@@ -90,6 +90,7 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
             "eod_tokens": documents,
             "sources": [{**source, **figures, "name": name, "refilled": {}, "deviation": {}} for name in SOURCES],
             "filters": [],
+            "near": None,
             "excluded": [],
             "inputs": {"d": files},
             "hashes": hashes,
@@ -121,13 +122,16 @@ def main() -> None:
         "position": ("--position", str(documents // 3)),
         "digest": ("--digest", place["digest"]),
         "file and row": ("--source", place["source"], "--file", place["file"], "--row", str(place["row"])),
+        "sample of a step": ("--step", "700", "--sample", "5", "--trainer", "neox"),
+        "step": ("--step", "700", "--trainer", "neox"),
+        "500 steps": ("--checkpoint", "1000", "--interval", "500", "--trainer", "neox"),
     }
     for name, words in questions.items():
         before = _cpu_seconds()
         answer, seconds = ask(folder, *words)
         cpu = (_cpu_seconds() - before) / TIMES
-        found = f"{len(answer['places'])} places of {documents:,} documents"
-        print(f"{name:14s} {min(seconds):.3f} {statistics.median(seconds):.3f} s, CPU {cpu:.3f} s, {found}")
+        found = f"{answer['documents'] if 'documents' in answer else len(answer['places']):,} of {documents:,} documents"
+        print(f"{name:16s} {min(seconds):.3f} {statistics.median(seconds):.3f} s, CPU {cpu:.3f} s, {found}")
 
 
 def _cpu_seconds() -> float:

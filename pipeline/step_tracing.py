@@ -1,0 +1,213 @@
+"""`annealmix trace --step` and `--checkpoint`: what a trainer read of a mix in some of its steps.
+
+    .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order (mixtures.trainer_order)
+    steps -> samples of the training                      -> tokens read of each document -> figures by source, exact
+    one step                                           -> also every stretch of a document that it read (spans)
+
+Steps are counted from 0 and step N reads samples N * batch to (N + 1) * batch - 1 of the training, whatever the number of devices: their
+loaders share out a global batch of consecutive samples. Tokens are those fed to the model; the last label of a sample is told apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.plan import budget_fit
+from mixtures.trace import TracedMix
+from mixtures.trainer_order import Int64s, OrderName, Schedule, TrainerOrder
+from mixtures.trainers import TrainerFit, trainer_fit
+from pipeline.trace_text import Texts
+from pipeline.tracing import Answer, described
+
+LIST_BATCH = 1 << 14  # documents of a list that are looked up at a time
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training as the user tells it; None: as the recipe budgets it, or the whole number of steps nearest to the mix.
+
+    samples: what the trainer was asked for, where it is not steps * batch.
+    """
+
+    trainer: OrderName
+    seed: int = 1234
+    batch: int | None = None
+    sequence: int | None = None
+    steps: int | None = None
+    samples: int | None = None
+
+
+@dataclass(frozen=True)
+class StepQuestion:
+    """What is asked: steps first_step .. last_step - 1 of a training, or of one step one sample of its batch.
+
+    spans: every stretch is asked for. listing: file that the documents are to be listed in.
+    """
+
+    mix: Path
+    training: Training
+    first_step: int
+    last_step: int
+    sample: int | None = None
+    spans: bool = False
+    listing: Path | None = None
+    tokenizer: Path | None = None
+    filters: Path | None = None
+    show_text: bool = False
+
+
+def trace_steps(question: StepQuestion) -> Answer:
+    """Answer a question: {training, steps, samples, documents, tokens, sources: [figures of each], spans: [of a step], label: of a sample}.
+
+    Raises:
+        RecipeError: the training has no such step or sample, or the list's file exists. ManifestError: the mix is damaged.
+    """
+    return _StepTrace(question).answer()
+
+
+class _StepTrace:
+    def __init__(self, question: StepQuestion) -> None:
+        self.question = question
+        self.mix = TracedMix(question.mix)
+        self.batch, schedule = _schedule(self.mix, question.training)
+        sizes = self.mix.index.sizes
+        if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != self.mix.total_tokens:
+            raise ManifestError(
+                f"{question.mix}: the sizes in tokens.idx are not those of its {self.mix.total_tokens:,} tokens; build it again"
+            )
+        try:
+            self.order = TrainerOrder(schedule, sizes)
+        except ValueError as error:
+            raise RecipeError(f"{question.mix}: {error}; ask for fewer samples") from None
+        self.steps = min(self.order.samples, schedule.samples) // self.batch
+        self.first, self.last = self._samples()
+        self.texts = Texts(self.mix.manifest, question.tokenizer, question.filters) if question.show_text else None
+
+    def _samples(self) -> tuple[int, int]:
+        """The samples of the training that are asked for, first and one past the last."""
+        asked = self.question
+        if asked.last_step > self.steps:
+            there = f"0 to {self.steps - 1:,}" if self.steps else "none"
+            raise RecipeError(
+                f"{self.mix.folder}: {asked.training.trainer} makes {self.steps:,} steps of {self.batch:,} x "
+                f"{self.order.schedule.sequence:,} tokens; there is no step {asked.last_step - 1:,}, only {there}"
+            )
+        first, last = asked.first_step * self.batch, asked.last_step * self.batch
+        if asked.sample is None:
+            return first, last
+        if asked.sample >= self.batch:
+            raise RecipeError(f"a step has samples 0 to {self.batch - 1:,}, not {asked.sample:,}")
+        return first + asked.sample, first + asked.sample + 1
+
+    def answer(self) -> Answer:
+        asked, read = self.question, self.order.tokens_read(self.first, self.last)
+        said: Answer = {
+            "mix": self.mix.manifest["identity"],
+            "training": self._training(),
+            "steps": [asked.first_step, asked.last_step - 1],
+            "samples": [self.first, self.last - 1],
+            "documents": int(np.count_nonzero(read)),
+            "tokens": int(read.sum()),
+            "sources": self._by_source(read),
+        }
+        if asked.spans:
+            said["spans"] = self._spans()
+        if asked.sample is not None:
+            position, offset = self.order.label(self.first)
+            said["label"] = {"position": position, "offset": offset, "token": self.mix.document(position).first_token + offset}
+        if asked.listing is not None:
+            self._list(asked.listing, read)
+        return said
+
+    def _training(self) -> Answer:
+        schedule, training = self.order.schedule, self.question.training
+        said = {"trainer": schedule.trainer, "batch": self.batch, "sequence": schedule.sequence, "steps": self.steps}
+        if schedule.trainer == "file-order":
+            return said
+        asked = {"seed": schedule.seed, "samples_asked": schedule.samples, "inferred": training.steps is None and training.samples is None}
+        return {**said, **asked, "epochs": self.order.epochs}
+
+    def _by_source(self, read: Int64s) -> list[Answer]:
+        """Figures of each strand of the mix: distinct documents, tokens, share of the tokens, and tokens of each epoch of the source."""
+        strands, epochs = self.mix.strands_and_epochs()
+        total, figures = int(read.sum()), []
+        for number, strand in enumerate(self.mix.manifest["sources"]):
+            mine = (strands == number) & (read > 0)
+            tokens, epoch = read[mine], epochs[mine]
+            figures.append(
+                {name: strand[name] for name in ("name", "copy", "insert", "licence", "non_commercial")}
+                | {
+                    "documents": len(tokens),
+                    "tokens": int(tokens.sum()),
+                    "share": f"{tokens.sum() / total:.6f}",
+                    "epochs": {str(one): int(tokens[epoch == one].sum()) for one in np.unique(epoch).tolist()},
+                }
+            )
+        return figures
+
+    def _spans(self) -> list[Answer]:
+        """Every stretch that the samples read, in their order: its document, and first_token and num_tokens of the stretch in it."""
+        spans = self.order.spans(self.first, self.last)
+        positions = np.unique(spans.positions).tolist()
+        places = dict(zip(positions, self.mix.documents(positions), strict=True))
+        documents = {position: described(self.mix, place) for position, place in places.items()}
+        said = []
+        columns = (spans.reads - self.question.first_step * self.batch, spans.positions, spans.offsets, spans.num_tokens)
+        for sample, position, offset, count in zip(*(column.tolist() for column in columns), strict=True):
+            place = places[position]
+            one = {"sample": sample, "offset": offset, "num_tokens": count, "token": place.first_token + offset}
+            if self.texts:
+                one |= self.texts.shown(self.mix.tokens(place, offset, offset + count))
+            said.append({**one, "document": documents[position]})
+        return said
+
+    def _list(self, file: Path, read: Int64s) -> None:
+        """Write the documents that were read, a line of JSON each: what the mix says of it, and tokens_read. Only its owner can read it."""
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise RecipeError(f"{file}: exists; name another file for --list") from None
+        positions = np.flatnonzero(read)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
+                for low in range(0, len(positions), LIST_BATCH):
+                    for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
+                        said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
+                        lines.write(json.dumps(said, sort_keys=True) + "\n")
+        except BaseException:
+            file.unlink()  # no list but a whole one
+            raise
+
+
+def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:
+    """Sequences of a step, and what the trainer was told."""
+    fit = _fit(mix)
+    batch, sequence = training.batch or fit.batch, training.sequence or fit.sequence
+    if (batch, sequence) != (fit.batch, fit.sequence):
+        fit = trainer_fit(mix.total_tokens, sequence, batch)
+    steps = training.steps or fit.steps or 0
+    if training.trainer == "file-order":
+        return batch, Schedule(training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0)
+    if not (steps or training.samples):
+        raise RecipeError(
+            f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x {sequence:,}; say with --steps how many "
+            "the trainer was asked for, or another --batch"
+        )
+    return batch, Schedule(training.trainer, sequence, training.samples or steps * batch, training.seed)
+
+
+def _fit(mix: TracedMix) -> TrainerFit:
+    """Batch, sequence and steps that the mix was meant for: those that build and audit print."""
+    manifest = mix.manifest
+    if not mix.total_tokens:
+        raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any")
+    quotas = sum(strand["resolved_tokens"] for strand in manifest["sources"] if not strand["copy"] and not strand["insert"])
+    meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
+    return budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)
