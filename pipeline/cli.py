@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline.executors.slurm.options import add_worker
 from pipeline.filter_options import add_filter
+from pipeline.place_options import add_cache, local_mix, local_path, readable, written
 from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:
     from mixtures.loaded_recipe import LoadedRecipe
     from mixtures.quotas import Size
     from pipeline.inputs import DataFolders
+    from pipeline.places import Place
 
 DEFAULT_STORE = "annealmix-store"
 
@@ -90,7 +92,7 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     _add_size(plan)
     _add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
-    plan.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    plan.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_filters(plan)
@@ -100,13 +102,14 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    build.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
+    build.add_argument("--out", type=written, required=True, metavar="DIR", help="folder or URL of the mix; it appears when it is whole")
     _add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
     _add_size(build)
     build.add_argument(
-        "--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
+        "--store", type=written, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
     )
-    build.add_argument("--tokenizer", type=_path, metavar="FILE", help="the recipe's tokenizer.json")
+    add_cache(build)
+    build.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json")
     _add_filters(build)
     build.add_argument("--workers", type=_positive, metavar="N", help="processes at a time (the cores)")
     build.add_argument("--tasks", type=_positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
@@ -116,9 +119,10 @@ def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
-    audit.add_argument("mix", type=_path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
+    audit.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix, or the prefix of a bare .bin/.idx pair")
+    add_cache(audit)
     audit.add_argument(
-        "--against", type=_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
+        "--against", type=local_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
     )
     audit.add_argument("--full", action="store_true", help="compare repeated documents token by token as well")
     audit.add_argument(
@@ -126,8 +130,8 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     audit.add_argument("--level", choices=("extra-weak", "weak", "strong"), help="published level at which the filters judge")
     audit.add_argument("--rescore", type=_positive, metavar="N", help="score N documents again, alone and in reversed order")
-    audit.add_argument("--store", type=_path, metavar="DIR", help="hold their scores against those that decided, in this store")
-    audit.add_argument("--tokenizer", type=_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter)")
+    audit.add_argument("--store", type=local_path, metavar="DIR", help="hold their scores against those that decided, in this store")
+    audit.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter)")
     audit.add_argument("--workers", type=_positive, metavar="N", help="processes that judge at a time (the cores)")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     audit.set_defaults(command=_audit)
@@ -138,7 +142,7 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     store.add_argument(
         "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
     )
-    store.add_argument("--store", type=_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
+    store.add_argument("--store", type=local_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
 
@@ -150,13 +154,13 @@ def _add_data(command: argparse.ArgumentParser, what: str) -> None:
         action="append",
         default=[],
         metavar="DIR|SOURCE=DIR",
-        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone",
+        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone; DIR may be a URL",
     )
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--filters", type=_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+        "--filters", type=local_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     command.add_argument(
         "--removed",
@@ -171,22 +175,14 @@ def _add_size(command: argparse.ArgumentParser) -> None:
     size.add_argument("--tokens", type=_positive, metavar="N", help="a preview of N tokens, in the same proportions")
 
 
-def _path(text: str) -> Path:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
-    return Path(text)
-
-
-def _data_folder(text: str) -> tuple[str | None, Path]:
+def _data_folder(text: str) -> tuple[str | None, Place]:
     """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
     name, equals, folder = text.partition("=")
     if equals and re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         if not folder:
             raise argparse.ArgumentTypeError(f"{text!r} names no folder; write {name}=DIR")
-        return name, _path(folder)
-    return None, _path(text)
+        return name, readable(folder)
+    return None, readable(text)
 
 
 def _positive(text: str) -> int:
@@ -217,7 +213,7 @@ def _size(options: argparse.Namespace) -> Size:
 def _data(options: argparse.Namespace) -> DataFolders:
     from pipeline.inputs import DataFolders
 
-    folders: dict[str | None, Path] = {}
+    folders: dict[str | None, Place] = {}
     for name, folder in options.data:
         if name in folders:
             raise RecipeError(f"--data {f'{name}=' if name else ''}...: given twice; keep one folder")
@@ -255,15 +251,18 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline import mix_report, report
     from pipeline.build import BuildRequest, build
     from pipeline.executors.local import LocalExecutor
+    from pipeline.remote_build import working_places
 
+    out, store, remote = working_places(options.out, options.store, options.cache)
     request = BuildRequest(
         _recipe(options),
-        options.out.absolute(),
-        options.store.absolute(),
+        out,
+        store,
         _data(options),
         options.tokenizer,
         _size(options),
         LocalExecutor(options.workers, options.tasks),
+        remote=remote,
     )
     manifest = build(request)
     if options.json:
@@ -278,7 +277,8 @@ def _audit(options: argparse.Namespace) -> int:
     from pipeline.filter_audit import FilterOptions
 
     chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
-    return auditing.run(options.mix, options.against, full=options.full, as_json=options.json, options=chosen)
+    with local_mix(options.mix, options.cache) as mix:
+        return auditing.run(mix, options.against, full=options.full, as_json=options.json, options=chosen)
 
 
 def _store(options: argparse.Namespace) -> int:

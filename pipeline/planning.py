@@ -13,6 +13,7 @@ from mixtures.recipe import LoadedRecipe, Recipe, list_recipes, load_recipe
 from mixtures.removals import Removal, published_removals
 from pipeline import report
 from pipeline.inputs import DataFolders, list_files
+from pipeline.places import Place
 
 if TYPE_CHECKING:
     from pipeline.filters import Filter
@@ -51,7 +52,7 @@ def plan(recipe: LoadedRecipe, size: Size, data: DataFolders, tokenizer: Path | 
     return make_plan(recipe, size, supplies, removals)
 
 
-def _probed(recipe: LoadedRecipe, folders: Mapping[str, Path], file: Path | None) -> dict[str, tuple[SupplyEstimate, Removal]]:
+def _probed(recipe: LoadedRecipe, folders: Mapping[str, Place], file: Path | None) -> dict[str, tuple[SupplyEstimate, Removal]]:
     """What the files of sources and inserts are thought to hold, and what the filters that are there would remove of it; by name."""
     from pipeline.probing import take_sample
     from pipeline.tokenizing import Tokenizer, find_tokenizer

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from mixtures.errors import RecipeError
+from pipeline.place_options import add_cache, local_mix, readable, written
 
 MAX_NUMBER = 1 << 63
 
@@ -14,7 +15,8 @@ MAX_NUMBER = 1 << 63
 def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], store: str) -> None:
     """Add the command `trace`. store: folder that a build takes when none is named."""
     trace = commands.add_parser("trace", help="what happened to one document or token of a mix, and why a row is not in it")
-    trace.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix")
+    trace.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix")
+    add_cache(trace)
     what = trace.add_mutually_exclusive_group(required=True)
     what.add_argument("--token", type=_number, metavar="N", help="the document of token N of the stream, from 0")
     what.add_argument("--position", type=_number, metavar="N", help="document N of the stream, from 0")
@@ -23,7 +25,7 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
     trace.add_argument("--file", metavar="F", help="path below the source's folder or repository")
     trace.add_argument("--row", type=_number, metavar="R", help="row of the file, from 0")
     trace.add_argument("--store", type=Path, metavar="DIR", help=f"the store of the mix: says why, and what filters found ({store})")
-    trace.add_argument("--data", type=Path, metavar="DIR", help="DIR/SOURCE, to read again a row that is no document")
+    trace.add_argument("--data", type=readable, metavar="DIR", help="DIR/SOURCE, to read again a row that is no document")
     trace.add_argument("--show-text", action="store_true", help="print the text, of removed documents too")
     trace.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json, to decode the text")
     trace.add_argument("--filters", type=Path, metavar="DIR", help="with --show-text: folder of filters, whose terms in the text are named")
@@ -52,20 +54,21 @@ def _trace(options: argparse.Namespace, default_store: Path) -> int:
         raise RecipeError("trace: --source, --file and --row belong together; give all three")
     if options.filters and not options.show_text:
         raise RecipeError("trace: --filters names the terms in a text, so it needs --show-text")
-    question = Question(
-        options.mix,
-        options.token,
-        options.position,
-        options.digest,
-        (options.source, options.file, options.row) if options.source is not None else None,
-        options.store,
-        default_store,
-        options.data,
-        options.tokenizer,
-        options.filters,
-        options.show_text,
-    )
-    answer = trace(question)
+    with local_mix(options.mix, options.cache) as mix:
+        question = Question(
+            mix,
+            options.token,
+            options.position,
+            options.digest,
+            (options.source, options.file, options.row) if options.source is not None else None,
+            options.store,
+            default_store,
+            options.data,
+            options.tokenizer,
+            options.filters,
+            options.show_text,
+        )
+        answer = trace(question)
     if options.json:
         report.result(answer)
     else:
