@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-slurm campaign bench manifests lock clean check-python
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm campaign bench manifests lock clean check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
 # An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
@@ -25,6 +25,7 @@ KEY_OF = $(shell $(PYTHON) -c 'import hashlib, os, sys; \
   print(hashlib.sha256(b"".join(parts)).hexdigest()[:16])' $(1) 2>/dev/null)
 KEY = $(call KEY_OF,pyproject.toml requirements.lock)
 READERS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-readers.lock Makefile)
+S3_KEY = $(call KEY_OF,pyproject.toml requirements-s3.lock requirements-moto.lock Makefile)
 MODELS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-models.lock Makefile)
 RAY_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-ray.lock)
 
@@ -106,6 +107,21 @@ test-ray: check-python ## build on a Ray cluster that the tests start on this ma
 	.venv-ray/bin/python $(PIP) check
 	touch $@
 
+test-s3: check-python ## sources, stores and mixes on an S3 server on loopback (moto), in .venv-s3 and .venv-moto
+	@test -e .venv-s3/made-$(S3_KEY) || $(MAKE) --no-print-directory .venv-s3/made-$(S3_KEY)
+	.venv-s3/bin/python -m pytest -m s3 tests/s3
+
+# requirements-s3.lock is whole, not an addition: s3fs holds python-dateutil to an older release than requirements.lock has.
+.venv-s3/made-%:
+	rm -rf .venv-s3 .venv-moto
+	$(PYTHON) -m venv .venv-moto
+	.venv-moto/bin/python $(PIP) install --quiet --require-hashes -r requirements-moto.lock
+	$(PYTHON) -m venv .venv-s3
+	.venv-s3/bin/python $(PIP) install --quiet --require-hashes -r requirements-s3.lock
+	.venv-s3/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	.venv-s3/bin/python $(PIP) check
+	touch $@
+
 test-slurm: env ## build on a Slurm cluster that the tests start on this machine (Debian: slurmctld slurmd slurm-client munge; as root)
 	.venv/bin/python -m pytest -m slurm tests/slurm
 
@@ -135,6 +151,10 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-models.lock .venv-lock/models.in
 	printf '%s\n' 'ray>=2.40' > .venv-lock/ray.in
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock -o requirements-ray.lock .venv-lock/ray.in
+	awk '/^[^ ]/ {drop = /^python-dateutil==/} !drop' requirements.lock > .venv-lock/s3.txt
+	$(COMPILE) $(UPGRADE) --extra test --extra s3 --constraint .venv-lock/s3.txt -o requirements-s3.lock pyproject.toml
+	printf '%s\n' 'moto[server]>=5.1' > .venv-lock/moto.in
+	$(COMPILE) $(UPGRADE) -o requirements-moto.lock .venv-lock/moto.in
 	@set -e; head_of() { printf '# %s\n' "$$@" > .venv-lock/head; cat .venv-lock/head "$$file" > .venv-lock/whole; cp .venv-lock/whole "$$file"; }; \
 	file=requirements.lock; head_of \
 	  'Every dependency of annealmix (runtime and tests), pinned with hashes, for Python 3.10 and newer on every platform. Made by `make lock`.' \
@@ -146,8 +166,10 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	  'What `make test-ray` adds to requirements.lock: Ray, and what it needs. Made by `make lock`.'; \
 	file=requirements-models.lock; head_of \
 	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, the extra quality, and what torch needs but for CUDA. Made by `make lock`.' \
-	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'
+	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
+	file=requirements-s3.lock; head_of 'Everything that `make test-s3` installs in .venv-s3: requirements.lock (but for python-dateutil) and s3fs. Made by `make lock`.'; \
+	file=requirements-moto.lock; head_of 'The S3 server of `make test-s3`, in .venv-moto. Made by `make lock`.'
 
 clean: ## remove what make made
-	rm -rf .venv .venv-readers .venv-models .venv-ray .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-readers .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

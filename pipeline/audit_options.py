@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.option_types import add_data, data_folders, positive, utf8_path
+from pipeline.option_types import add_data, data_folders, positive
+from pipeline.place_options import add_cache, local_mix, local_path, written
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `audit`."""
     audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
-    audit.add_argument("mix", type=utf8_path, metavar="MIX", help="folder of a mix, or the prefix of a bare .bin/.idx pair")
+    audit.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix, or the prefix of a bare .bin/.idx pair")
+    add_cache(audit)
     audit.add_argument(
-        "--against", type=utf8_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
+        "--against", type=local_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
     )
     audit.add_argument("--full", action="store_true", help="every check that the other options allow; says what is missing for the others")
     audit.add_argument(
@@ -27,9 +29,9 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="read N documents again in their sources and encode them with the reference library",
     )
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
-    audit.add_argument("--store", type=utf8_path, metavar="DIR", help="hold removals and scores against this store, the mix's own")
+    audit.add_argument("--store", type=local_path, metavar="DIR", help="hold removals and scores against this store, the mix's own")
     audit.add_argument(
-        "--tokenizer", type=utf8_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter and --source-check)"
+        "--tokenizer", type=local_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter and --source-check)"
     )
     audit.add_argument("--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)")
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -43,4 +45,5 @@ def _audit(options: argparse.Namespace) -> int:
 
     chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
     depth = Depth(options.full, options.source_check, data_folders(options), options.tokenizer, options.store, bool(options.filter))
-    return auditing.run(options.mix, options.against, depth=depth, as_json=options.json, options=chosen)
+    with local_mix(options.mix, options.cache) as mix:
+        return auditing.run(mix, options.against, depth=depth, as_json=options.json, options=chosen)

@@ -42,6 +42,7 @@ from pipeline.judges import Judges
 from pipeline.near.search import Found, NearSearch, Trust, band_rule, competes
 from pipeline.quality import open_steps
 from pipeline.records import check_outputs, is_done
+from pipeline.remote_build import RemotePlaces
 from pipeline.report import plural, progress, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
@@ -54,7 +55,8 @@ from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Writ
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What a build is asked to do. data: folders to read instead of the hub; chunk_bytes and slice_chunks: see `Layout`."""
+    """What a build is asked to do. data: folders to read instead of the hub; chunk_bytes and slice_chunks: see `Layout`; remote: where out
+    and store are working copies."""
 
     recipe: LoadedRecipe
     out: Path
@@ -65,6 +67,7 @@ class BuildRequest:
     executor: Executor = field(default_factory=LocalExecutor)
     chunk_bytes: int = CHUNK_BYTES
     slice_chunks: int = SLICE_CHUNKS
+    remote: RemotePlaces = field(default_factory=RemotePlaces)
 
 
 def build(request: BuildRequest, trusted: set[Path] | None = None, chain: Path | None = None) -> manifests.Manifest:
@@ -81,11 +84,14 @@ def build(request: BuildRequest, trusted: set[Path] | None = None, chain: Path |
     """
     output.refuse_nested(request.out, request.store)
     output.refuse_foreign(request.out, request.recipe.digest, request.size.as_json())
+    request.remote.begin(request.recipe.digest, request.size.as_json())
     store = Store(request.store)
     with store.lock():
         refuse_busy(request.store, request.out, chain)
         store.sweep()
-        return _Build(request, store, set() if trusted is None else trusted).run()
+        manifest = _Build(request, store, set() if trusted is None else trusted).run()
+    request.remote.end(manifest)
+    return manifest
 
 
 class _Build:
@@ -104,6 +110,7 @@ class _Build:
         self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
+        self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
         self.inputs = self._survey()
         self.trusted = trusted
 
@@ -112,8 +119,10 @@ class _Build:
         set_first_ceilings(self.request.recipe, self.request.size, self.mine, self.inputs, self.rule, self._tokenizer)
         while True:
             self._ingest()
+            self.request.remote.push()
             self._score()
             near = self._near()
+            self.request.remote.push()
             plan, eligible = self._select(near)
             quotas = self._quotas(eligible)
             if not quotas.wanted:
@@ -208,7 +217,9 @@ class _Build:
         if self.recipe.near is None:
             return None
         trust, partitions = Trust(self._verify, self.trusted), num_partitions(self._documents)
-        return NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, trust).run()
+        search = NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, trust)
+        self.request.remote.pull([search.folder])
+        return search.run()
 
     def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:
         sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]

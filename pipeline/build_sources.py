@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from mixtures.errors import RecipeError, SupplyError
@@ -22,6 +21,7 @@ from mixtures.removals import published_removals
 from mixtures.source import SourceDefinition
 from pipeline.inputs import DataFolders
 from pipeline.intake import SourceInputs
+from pipeline.places import Place
 from pipeline.probing import ONE_FILE, take_sample
 from pipeline.records import read_done
 from pipeline.store import Group, TokenRule, hex_range
@@ -48,7 +48,7 @@ class BuildSource:
     quality: Quality
     keys: KeyRange
     excluded: bool
-    data: Path | None
+    data: Place | None
     ceiling: int
     insert: bool = False
 

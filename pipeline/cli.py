@@ -24,7 +24,8 @@ from pipeline.diff_options import add_diff
 from pipeline.executor_options import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.filter_options import add_filter
-from pipeline.option_types import add_data, data_folders, positive, utf8_path
+from pipeline.option_types import add_data, data_folders, positive
+from pipeline.place_options import add_cache, local_path, written
 from pipeline.plan_options import add_plan_options
 from pipeline.plan_options import run as run_plan
 from pipeline.trace_options import add_trace
@@ -97,7 +98,7 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     _add_size(plan)
     add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
-    plan.add_argument("--tokenizer", type=utf8_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    plan.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
     add_plan_options(plan)
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     _add_filters(plan)
@@ -107,13 +108,14 @@ def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    build.add_argument("--out", type=utf8_path, required=True, metavar="DIR", help="folder of the mix; it appears when the mix is whole")
+    build.add_argument("--out", type=written, required=True, metavar="DIR", help="folder or URL of the mix; it appears when it is whole")
     add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
     _add_size(build)
     build.add_argument(
-        "--store", type=utf8_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
+        "--store", type=written, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
     )
-    build.add_argument("--tokenizer", type=utf8_path, metavar="FILE", help="the recipe's tokenizer.json")
+    add_cache(build)
+    build.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json")
     _add_filters(build)
     build.add_argument("--workers", type=positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
     build.add_argument("--tasks", type=positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
@@ -127,14 +129,14 @@ def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     store.add_argument(
         "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
     )
-    store.add_argument("--store", type=utf8_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
+    store.add_argument("--store", type=local_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--filters", type=utf8_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+        "--filters", type=local_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     command.add_argument(
         "--removed",
@@ -181,11 +183,11 @@ def _plan(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from pipeline import mix_report, report
     from pipeline.build import BuildRequest, build
+    from pipeline.remote_build import working_places
 
     refuse_mixed(options)
-    request = BuildRequest(
-        _recipe(options), options.out.absolute(), options.store.absolute(), data_folders(options), options.tokenizer, _size(options)
-    )
+    out, store, remote = working_places(options.out, options.store, options.cache)
+    request = BuildRequest(_recipe(options), out, store, data_folders(options), options.tokenizer, _size(options), remote=remote)
     if options.executor != "slurm":
         manifest, code = build(replace(request, executor=executor_of(options))), 0
     else:

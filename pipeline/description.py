@@ -200,6 +200,8 @@ def _inputs(found: SourceInputs) -> list[dict[str, Any]]:
 
 
 def _revision(found: SourceInputs) -> str | None:
-    """REPO@COMMIT of a source that was read from the hub."""
-    url = found.files[0].url
-    return None if found.files[0].local else url.split("://", 1)[1].removeprefix("datasets/").removesuffix(found.files[0].path).rstrip("/")
+    """REPO@COMMIT of a source that was read from the hub; other places are not named, since they say nothing of the content."""
+    url, path = found.files[0].url, found.files[0].path
+    if not url.startswith(("hf://", "datasets://")) or url.startswith("datasets:///"):
+        return None
+    return url.split("://", 1)[1].removeprefix("datasets/").removesuffix(path).rstrip("/")

@@ -27,6 +27,7 @@ from pipeline.eligible import read_kept
 from pipeline.ingest import QUARANTINE
 from pipeline.mix_store import MixFilter, MixStore
 from pipeline.near.clusters import drop_rows, read_drops
+from pipeline.places import Place
 from pipeline.records import read_done
 from pipeline.row_reading import fate_when_read
 from pipeline.score_table import look_up, read_scores
@@ -76,7 +77,7 @@ class Fates:
     def __init__(self, mix: MixStore) -> None:
         self.mix = mix
 
-    def of_row(self, name: str, file: str, row: int, data: Path | None = None) -> Fate:
+    def of_row(self, name: str, file: str, row: int, data: Place | None = None) -> Fate:
         """What became of a row.
 
         Args:

@@ -7,13 +7,15 @@ plan and the last task cannot mix two versions. The hub's hash of a large file (
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from mixtures.errors import InputError
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile
+from pipeline.remote import retried
 
+T = TypeVar("T")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -27,8 +29,7 @@ def resolve_commit(definition: SourceDefinition) -> str:
         return revision
     from huggingface_hub import HfApi
 
-    with _hub_errors(definition):
-        commit = HfApi().dataset_info(repo, revision=revision).sha
+    commit = _asked(definition, lambda: HfApi().dataset_info(repo, revision=revision).sha)
     if commit is None or not _COMMIT.fullmatch(commit):
         raise InputError(f"{repo}: the hub names no commit for revision {revision!r}; pin one in the source definition")
     return commit
@@ -40,24 +41,36 @@ def list_repository(definition: SourceDefinition, suffixes: tuple[str, ...]) -> 
     Raises: InputError if the hub does not answer, or a pattern matches no file with one of the suffixes; RecipeError if it is published
         nowhere.
     """
+    commit = resolve_commit(definition)
+    files = list_tree(definition, commit)
+    return [files[path] for path in match_patterns(definition, files, suffixes)]
+
+
+def list_tree(definition: SourceDefinition, commit: str, folder: str = "") -> dict[str, InputFile]:
+    """Every file of a repository at a commit, or of one folder of it, by its path in the repository.
+
+    Raises: InputError if the hub does not answer, or knows no such folder.
+    """
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    repo, commit = definition.repository[0], resolve_commit(definition)
-    with _hub_errors(definition):
-        entries = HfApi().list_repo_tree(repo, recursive=True, revision=commit, repo_type="dataset")
-        files = {entry.path: entry for entry in entries if isinstance(entry, RepoFile)}
-    chosen = match_patterns(definition, files, suffixes)
-    return [
-        InputFile(
-            path=path,
-            url=f"hf://datasets/{repo}@{commit}/{path}",
-            size=files[path].size,
-            etag=files[path].blob_id,
-            sha256=_content_hash(files[path]),
+    repo = definition.repository[0]
+
+    def entries() -> list[object]:
+        api = HfApi()
+        return list(api.list_repo_tree(repo, folder or None, recursive=True, revision=commit, repo_type="dataset"))
+
+    return {
+        entry.path: InputFile(
+            path=entry.path,
+            url=f"hf://datasets/{repo}@{commit}/{entry.path}",
+            size=entry.size,
+            etag=entry.blob_id,
+            sha256=_content_hash(entry),
         )
-        for path in chosen
-    ]
+        for entry in _asked(definition, entries)
+        if isinstance(entry, RepoFile)
+    }
 
 
 def match_patterns(definition: SourceDefinition, names: Iterable[str], suffixes: tuple[str, ...]) -> list[str]:
@@ -99,16 +112,10 @@ def _content_hash(entry: object) -> str | None:
     return str(lfs.sha256) if lfs is not None else None
 
 
-@contextmanager
-def _hub_errors(definition: SourceDefinition) -> Iterator[None]:
-    """Every failure of the hub's client (network, token, unknown repository) as one named error."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(
-            f"{definition.repo}@{definition.revision}: the hub could not be read ({type(error).__name__}: {first});"
-            f" check the network and the access token, or give local files with --data"
-        ) from error
+def _asked(definition: SourceDefinition, question: Callable[[], T]) -> T:
+    """Ask the hub. Every failure of its client (network, token, unknown repository) is one named error, at once if it will not pass."""
+    return retried(
+        f"{definition.repo}@{definition.revision}: the hub could not be read",
+        question,
+        "check the network and the access token, or give local files with --data",
+    )

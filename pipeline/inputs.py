@@ -2,7 +2,8 @@
 
 A local source is every file of the published format below its folder, in any depth: `DATA/NAME/`, or one of its own. A `SHA256SUMS`
 file in it (the format of `sha256sum`: 64 hex digits, a space, a space or `*`, the path) pins the contents; it must list every file.
-A source of the hub is what its definition's patterns match at one commit (`pipeline.hub`).
+A source of the hub is what its definition's patterns match at one commit (`pipeline.hub`). A folder of an object store or of a
+repository of the hub is listed as a local one is (`pipeline.remote_inputs`).
 
 Listing is strict, because a file that is silently not there is a mix that is silently another one: a pattern without a match, an
 empty file, a link that leads out of the folder, the same file under two names and a file unknown to `SHA256SUMS` are errors.
@@ -12,16 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.source import SourceDefinition
 from mixtures.yaml_tree import suggest
+from pipeline.checksums import CHECKSUMS, read_checksums, with_checksums
+from pipeline.places import WRITABLE, Place, RemoteFolder
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "jsonl": (".jsonl",),
@@ -30,9 +32,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "zip": (".zip",),
 }
-CHECKSUMS = "SHA256SUMS"
 _LOCAL_DATASET = "datasets://"  # and the absolute path of a folder
-_CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class InputFile:
     """One file of a source.
 
     path: below the source's folder or repository, with forward slashes: what provenance shows.
-    url: absolute local path; `hf://datasets/REPO@COMMIT/PATH`; or `datasets://REPO@COMMIT` and `datasets:///FOLDER`.
+    url: absolute local path; `s3://` or `gs://` and the path; `hf://datasets/REPO@COMMIT/PATH`; or `datasets://REPO@COMMIT` and
+        `datasets:///FOLDER`.
     size: bytes (0 for `datasets`, whose rows have no file).
     mtime_ns, inode: of a local file; etag: of a remote one, and of a local folder that `datasets` loads.
     sha256: pinned hash of the content, where one is known: a line of `SHA256SUMS`, or the hub's.
@@ -73,10 +74,10 @@ def named_files(source: str, files: Sequence[Mapping[str, Any]]) -> str:
 class DataFolders:
     """Where the user keeps sources. every: holds a folder of each definition's name; named: folders of single definitions, before that."""
 
-    every: Path | None = None
-    named: Mapping[str, Path] = field(default_factory=dict)
+    every: Place | None = None
+    named: Mapping[str, Place] = field(default_factory=dict)
 
-    def folder(self, definition: str, own: Path | None = None) -> Path | None:
+    def folder(self, definition: str, own: Path | None = None) -> Place | None:
         """The folder with the files of a definition; None: they are read from the hub.
 
         Args:
@@ -97,12 +98,12 @@ class DataFolders:
                 raise RecipeError(f"--data {name}=...: no source definition of the recipe is called so; {suggest(name, known)}")
 
 
-def list_inputs(definition: SourceDefinition, data: Path | None) -> list[InputFile]:
+def list_inputs(definition: SourceDefinition, data: Place | None) -> list[InputFile]:
     """`list_files` of the folder with the definition's name in a data folder; None reads from the hub."""
-    return list_files(definition, None if data is None else Path(data) / definition.name)
+    return list_files(definition, None if data is None else data / definition.name)
 
 
-def list_files(definition: SourceDefinition, folder: Path | None) -> list[InputFile]:
+def list_files(definition: SourceDefinition, folder: Place | None) -> list[InputFile]:
     """The files of a source, sorted by path (bytes of UTF-8).
 
     Args:
@@ -111,7 +112,11 @@ def list_files(definition: SourceDefinition, folder: Path | None) -> list[InputF
     Raises:
         InputError: there is no file, or one that must not be there. RecipeError: no folder, and it is published nowhere.
     """
-    if definition.format == "datasets":
+    if isinstance(folder, RemoteFolder):
+        from pipeline.remote_inputs import list_remote
+
+        files = list_remote(definition, folder)
+    elif definition.format == "datasets":
         files = [_dataset_input(definition, folder)]
     elif folder is None:
         from pipeline.hub import list_repository
@@ -126,13 +131,17 @@ def list_files(definition: SourceDefinition, folder: Path | None) -> list[InputF
 
 
 def content_unchanged(file: InputFile) -> bool:
-    """True if a local file has the size, time of change and inode that it was listed with.
+    """True if a local file has the size, time of change and inode that it was listed with; an object of an object store size and etag.
 
-    Of a local folder that `datasets` loads, this holds for all its files. Remote files are named by commit and cannot change.
+    Of a local folder that `datasets` loads, this holds for all its files. Files of the hub are named by commit and cannot change.
     """
     if file.url.startswith(_LOCAL_DATASET + "/"):
         folder = Path(file.url.removeprefix(_LOCAL_DATASET))
         return folder.is_dir() and _folder_state(folder) == file.etag
+    if file.url.startswith(tuple(f"{scheme}://" for scheme in WRITABLE)):
+        from pipeline.remote_inputs import object_unchanged
+
+        return object_unchanged(file)
     if not file.local:
         return True
     try:
@@ -154,10 +163,18 @@ def list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
     everything = sorted(_walk(root, root))
     files = [_local_input(root, path) for path in everything if path.endswith(suffixes)]
     if not files:
-        pattern = ", ".join(f"**/*{suffix}" for suffix in suffixes)
-        raise InputError(f"{folder}: no file matches {pattern} (format {definition.format}); found {_some(everything)}")
+        raise nothing_matches(definition, folder, everything)
     _refuse_same_file_twice(root, files)
-    return _with_checksums(root, files)
+    listing = root / CHECKSUMS
+    if not listing.exists():
+        return files
+    return with_checksums(str(listing), read_checksums(listing), files, lambda path: (root / path).is_file())
+
+
+def nothing_matches(definition: SourceDefinition, folder: Place, found: list[str]) -> InputError:
+    """The error of a folder that holds no file of the definition's format. found: paths of those that it holds."""
+    pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
+    return InputError(f"{folder}: no file matches {pattern} (format {definition.format}); found {_some(found)}")
 
 
 def _walk(root: Path, folder: Path) -> Iterator[str]:
@@ -208,46 +225,6 @@ def _refuse_same_file_twice(root: Path, files: list[InputFile]) -> None:
         first = seen.setdefault((found.st_dev, found.st_ino), file.path)
         if first != file.path:
             raise InputError(f"{root}: {first} and {file.path} are links to one file, which would be read twice; remove one")
-
-
-def _with_checksums(root: Path, files: list[InputFile]) -> list[InputFile]:
-    listing = root / CHECKSUMS
-    if not listing.exists():
-        return files
-    sums = read_checksums(listing)
-    for path in sums:
-        if not (root / path).is_file():
-            raise InputError(f"{listing}: lists {path}, which is missing; fetch it, or take it out of the list")
-    for file in files:
-        if file.path not in sums:
-            raise InputError(f"{listing}: does not list {file.path}, which is in the folder; add it to the list, or remove the file")
-    return [replace(file, sha256=sums[file.path]) for file in files]
-
-
-def read_checksums(listing: Path) -> dict[str, str]:
-    """Path -> sha256 (lower-case hex) of a file in the format of `sha256sum`.
-
-    Raises: InputError for a line of another form, a path out of the folder, and a path listed with two hashes.
-    """
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{listing}: cannot be read: {error}") from None
-    sums: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        match = _CHECKSUM_LINE.fullmatch(line)
-        if match is None:
-            raise InputError(
-                f"{listing}:{number}: is not 64 hex digits, two spaces and a path, as sha256sum writes them; make the list again"
-            )
-        path = PurePosixPath(match[2])
-        if path.is_absolute() or ".." in path.parts:
-            raise InputError(f"{listing}:{number}: {match[2]} leads out of the folder; list only files below it")
-        if sums.setdefault(path.as_posix(), match[1].lower()) != match[1].lower():
-            raise InputError(f"{listing}:{number}: {path} is listed before with another hash; make the list again")
-    return sums
 
 
 def _elsewhere(definition: SourceDefinition) -> str:

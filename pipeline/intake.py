@@ -19,6 +19,7 @@ from mixtures.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_files
 from pipeline.judges import Judges, merged
+from pipeline.places import Place
 from pipeline.stage import Unit
 from pipeline.store import BandRule, Group, Store, TokenRule, group_name, hex_range
 
@@ -45,7 +46,7 @@ class SourceInputs:
         return reading_name(self.definition.name, self.quality)
 
 
-def survey(store: Store, definition: SourceDefinition, quality: Quality, folder: Path | None) -> SourceInputs:
+def survey(store: Store, definition: SourceDefinition, quality: Quality, folder: Place | None) -> SourceInputs:
     """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
     files = list_files(definition if folder else store.frozen(definition), folder)
     groups, rest = _cover(store.groups(definition, quality), files)
@@ -89,7 +90,7 @@ def _same(known: dict[str, object], file: InputFile) -> bool:
     if known["size"] != file.size and "://" not in file.url:
         return False
     if not file.local:
-        return known["etag"] == file.etag and known["url"] == file.url
+        return (known["etag"], known["url"]) == (file.etag, file.url) and file.sha256 in (None, known["sha256"])
     if (known["mtime_ns"], known["inode"]) == (file.mtime_ns, file.inode):
         return file.sha256 in (None, known["sha256"])
     with open(file.url, "rb") as stream:

@@ -80,6 +80,11 @@ class Judges:
             self._scorers[classifier.digest] = _Scorer(scorer.bundle, scorer.table, tuple(dict.fromkeys((*scorer.wants, *wanted))))
 
     @property
+    def score_folders(self) -> list[Path]:
+        """Where the scores of the filters' classifiers lie."""
+        return [scorer.table.folder for scorer in self._scorers.values()]
+
+    @property
     def blocklists(self) -> list[dict[str, Any]]:
         """The lists as an ingest plan holds them."""
         return [

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from mixtures.audit.report import percent_text
 from mixtures.plan import budget_fit, fit_json
 from pipeline import report
+from pipeline.places import Place
 
 FILTER_TITLE = "removed by filters"
 COLUMNS = ("source", "asked", "realised", "share", "documents", "epochs", "last document cut to")
 
 
-def show(manifest: Mapping[str, Any], folder: Path) -> None:
+def show(manifest: Mapping[str, Any], folder: Place) -> None:
     """Print what a finished mix holds."""
     total = manifest["total_tokens"]
     rows = [

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import argparse
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError
+from pipeline.place_options import readable
 
 if TYPE_CHECKING:
     from pipeline.inputs import DataFolders
+    from pipeline.places import Place
 
 
-def utf8_path(text: str) -> Path:
-    """A path that plans and manifests can name."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
-    return Path(text)
-
-
-def data_folder(text: str) -> tuple[str | None, Path]:
+def data_folder(text: str) -> tuple[str | None, Place]:
     """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
     name, equals, folder = text.partition("=")
     if equals and re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         if not folder:
             raise argparse.ArgumentTypeError(f"{text!r} names no folder; write {name}=DIR")
-        return name, utf8_path(folder)
-    return None, utf8_path(text)
+        return name, readable(folder)
+    return None, readable(text)
 
 
 def positive(text: str) -> int:
@@ -48,7 +40,7 @@ def add_data(command: argparse.ArgumentParser, what: str) -> None:
         action="append",
         default=[],
         metavar="DIR|SOURCE=DIR",
-        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone",
+        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone; DIR may be a URL",
     )
 
 
@@ -60,7 +52,7 @@ def data_folders(options: argparse.Namespace) -> DataFolders:
     """
     from pipeline.inputs import DataFolders
 
-    folders: dict[str | None, Path] = {}
+    folders: dict[str | None, Place] = {}
     for name, folder in options.data:
         if name in folders:
             raise RecipeError(f"--data {f'{name}=' if name else ''}...: given twice; keep one folder")

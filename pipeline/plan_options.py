@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError, SupplyError
-from pipeline.option_types import positive, utf8_path
+from pipeline.option_types import positive
+from pipeline.place_options import local_path
 
 if TYPE_CHECKING:
     from mixtures.loaded_recipe import LoadedRecipe
@@ -20,8 +21,8 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument("--calibrate", action="store_true", help="time this machine for some seconds, for this plan and later ones")
     plan.add_argument("--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)")
-    plan.add_argument("--store", type=utf8_path, metavar="DIR", help="the build's store: is there room on its disk?")
-    plan.add_argument("--out", type=utf8_path, metavar="DIR", help="the mix's folder: is there room on its disk?")
+    plan.add_argument("--store", type=local_path, metavar="DIR", help="the build's store: is there room on its disk?")
+    plan.add_argument("--out", type=local_path, metavar="DIR", help="the mix's folder: is there room on its disk?")
 
 
 def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Size, DataFolders]]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
@@ -12,6 +11,7 @@ from mixtures.source import SourceDefinition
 from pipeline.adapters import adapter_columns, make_adapter
 from pipeline.inputs import InputFile, content_unchanged, list_inputs
 from pipeline.intake import SourceInputs
+from pipeline.places import Place
 from pipeline.quality import Dropped, QualitySteps, open_steps
 from pipeline.readers import DocumentReader
 from pipeline.readers.document import RowLayout
@@ -50,7 +50,7 @@ class _Marks(QualitySteps):
         return outcome.reason if isinstance(outcome, Dropped) else "document"
 
 
-def fate_when_read(group: Group, source: SourceInputs, path: str, row: int, data: Path | None) -> tuple[str, dict[str, Any]]:
+def fate_when_read(group: Group, source: SourceInputs, path: str, row: int, data: Place | None) -> tuple[str, dict[str, Any]]:
     """Whether a row that is neither a document nor quarantined was empty, dropped by a quality step, or not selected by `where`.
 
     The whole file is read again, from `data` or from where the store found it, since only its end shows that it is the same. A file that is
@@ -85,7 +85,7 @@ def fate_when_read(group: Group, source: SourceInputs, path: str, row: int, data
     return "where", {"where": {column: list(values) for column, values in definition.where.items()}}
 
 
-def _at_hand(known: Mapping[str, Any], definition: SourceDefinition, data: Path | None) -> InputFile | None:
+def _at_hand(known: Mapping[str, Any], definition: SourceDefinition, data: Place | None) -> InputFile | None:
     """The file as it can be read now; None if it is not where the store found it."""
     if data is not None:
         return next((file for file in list_inputs(definition, data) if file.path == known["path"]), None)

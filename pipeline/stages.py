@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from types import ModuleType
 
 from pipeline.stage import Stage
 
-_CLASSES = {
-    "ingest": "pipeline.ingest.Ingest",
-    "score": "pipeline.score.Score",
-    "near-spill": "pipeline.near.stages.Spill",
-    "near-link": "pipeline.near.stages.Link",
-    "near-candidates": "pipeline.near.stages.Candidates",
-    "near-shingle": "pipeline.near.stages.Shingle",
-    "near-verify": "pipeline.near.stages.Verify",
-    "near-reduce": "pipeline.near.stages.Reduce",
-    "select": "pipeline.select.Select",
-    "write": "pipeline.write.Write",
-}
-NAMES = tuple(_CLASSES)
+NAMES = (
+    *("ingest", "score"),
+    *("near-spill", "near-link", "near-candidates", "near-shingle", "near-verify", "near-reduce"),
+    *("select", "write"),
+)
 
 
 def stage_named(name: str) -> type[Stage]:
     """A stage's class. Only its own module is imported: a task starts in half the time."""
-    module, _, name_of_class = _CLASSES[name].rpartition(".")
-    stage: type[Stage] = getattr(import_module(module), name_of_class)
-    return stage
+    found = vars(_module(name)).values()
+    return next(item for item in found if isinstance(item, type) and issubclass(item, Stage) and item.name == name)
+
+
+def _module(name: str) -> ModuleType:
+    if name.startswith("near-"):
+        from pipeline.near import stages
+
+        return stages
+    if name == "ingest":
+        from pipeline import ingest
+
+        return ingest
+    if name == "score":
+        from pipeline import score
+
+        return score
+    if name == "select":
+        from pipeline import select
+
+        return select
+    from pipeline import write
+
+    return write

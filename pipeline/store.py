@@ -192,7 +192,8 @@ def folder_name(folders: str, keys: KeyRange) -> str:
 
 def group_name(files: Sequence[InputFile]) -> str:
     """A name that depends on which files are read together, and on their state."""
-    return short_key([[file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files])
+    states = [[file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files]
+    return short_key([state if file.local else [*state, file.url] for state, file in zip(states, files, strict=True)])
 
 
 class Store:

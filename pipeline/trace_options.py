@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import RecipeError
+from pipeline.place_options import add_cache, local_mix, readable, written
 
 MAX_NUMBER = 1 << 63
 TRAINERS = ("neox", "megatron", "file-order")  # mixtures.trainer_order.ORDERS, which would import numpy
@@ -18,7 +19,8 @@ STEP_OPTIONS = ("sample", "interval", "trainer", "seed", "batch", "sequence", "s
 def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], store: str) -> None:
     """Add the command `trace`. store: folder that a build takes when none is named."""
     trace = commands.add_parser("trace", help="what happened to one document or token of a mix, and why a row is not in it")
-    trace.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix")
+    trace.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix")
+    add_cache(trace)
     what = trace.add_mutually_exclusive_group(required=True)
     what.add_argument("--token", type=_number, metavar="N", help="the document of token N of the stream, from 0")
     what.add_argument("--position", type=_number, metavar="N", help="document N of the stream, from 0")
@@ -29,7 +31,7 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
     trace.add_argument("--file", metavar="F", help="path below the source's folder or repository")
     trace.add_argument("--row", type=_number, metavar="R", help="row of the file, from 0")
     trace.add_argument("--store", type=Path, metavar="DIR", help=f"the store of the mix: says why, and what filters found ({store})")
-    trace.add_argument("--data", type=Path, metavar="DIR", help="DIR/SOURCE, to read again a row that is no document")
+    trace.add_argument("--data", type=readable, metavar="DIR", help="DIR/SOURCE, to read again a row that is no document")
     trace.add_argument("--show-text", action="store_true", help="print the text, of removed documents too")
     trace.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json, to decode the text")
     trace.add_argument("--filters", type=Path, metavar="DIR", help="with --show-text: folder of filters, whose terms in the text are named")
@@ -86,7 +88,8 @@ def _trace(options: argparse.Namespace, default_store: Path) -> int:
     from pipeline import report, step_report, trace_report
 
     steps = options.step is not None or options.checkpoint is not None
-    answer = _step_answer(options) if steps else _document_answer(options, default_store)
+    with local_mix(options.mix, options.cache) as mix:
+        answer = _step_answer(options, mix) if steps else _document_answer(options, mix, default_store)
     if options.json:
         report.result(answer)
     elif steps:
@@ -118,11 +121,11 @@ def _check(options: argparse.Namespace) -> None:
         raise RecipeError(f"trace: {', '.join(told)}: the order of the file does not depend on it; leave it out")
 
 
-def _document_answer(options: argparse.Namespace, default_store: Path) -> dict[str, Any]:
+def _document_answer(options: argparse.Namespace, mix: Path, default_store: Path) -> dict[str, Any]:
     from pipeline.tracing import Question, trace
 
     question = Question(
-        options.mix,
+        mix,
         options.token,
         options.position,
         options.digest,
@@ -137,7 +140,7 @@ def _document_answer(options: argparse.Namespace, default_store: Path) -> dict[s
     return trace(question)
 
 
-def _step_answer(options: argparse.Namespace) -> dict[str, Any]:
+def _step_answer(options: argparse.Namespace, mix: Path) -> dict[str, Any]:
     from pipeline.step_tracing import StepQuestion, Training, trace_steps
 
     seed = 1234 if options.seed is None else options.seed
@@ -147,7 +150,7 @@ def _step_answer(options: argparse.Namespace) -> dict[str, Any]:
     else:
         first, last = (options.checkpoint - 1) // options.interval * options.interval if options.interval else 0, options.checkpoint
     question = StepQuestion(
-        options.mix,
+        mix,
         training,
         first,
         last,

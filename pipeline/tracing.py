@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mixtures.errors import RecipeError
 from mixtures.keys import order_key
 from mixtures.trace import DIGEST_DIGITS, Place, TracedMix
+from pipeline.places import RemoteFolder
 
 if TYPE_CHECKING:
     from pipeline.fates import Fate, Fates
@@ -38,7 +39,7 @@ class Question:
     origin: tuple[str, str, int] | None = None
     store: Path | None = None
     default_store: Path = Path("annealmix-store")
-    data: Path | None = None
+    data: Path | RemoteFolder | None = None
     tokenizer: Path | None = None
     filters: Path | None = None
     show_text: bool = False

@@ -12,9 +12,8 @@ from typing import IO, Any
 
 from mixtures.errors import InputError
 from pipeline.inputs import InputFile, content_unchanged
+from pipeline.places import SCHEMES
 from pipeline.readers.rows import MEBIBYTE
-
-REMOTE_SCHEMES = ("hf",)
 
 
 class RawFile:
@@ -75,7 +74,7 @@ class RawFile:
         self.check_content()
         if not content_unchanged(self.file):
             raise InputError(
-                f"{self.file.url}: the file changed while it was read (size, time or inode); run again when nothing writes to it"
+                f"{self.file.url}: the file changed while it was read (size, time, inode or etag); run again when nothing writes to it"
             )
 
     def check_content(self) -> None:
@@ -122,8 +121,8 @@ def _open_local(file: InputFile) -> IO[bytes]:
 
 def _open_remote(file: InputFile) -> Any:
     scheme = file.url.split("://", 1)[0]
-    if scheme not in REMOTE_SCHEMES:
-        raise InputError(f"{file.url}: the scheme {scheme!r} is not allowed; allowed are local files and {', '.join(REMOTE_SCHEMES)}")
-    from pipeline.readers.remote import RetryingStream, open_hub_file
+    if scheme not in SCHEMES:
+        raise InputError(f"{file.url}: the scheme {scheme!r} is not allowed; allowed are local files and {', '.join(SCHEMES)}")
+    from pipeline.readers.remote import open_remote
 
-    return RetryingStream(file.url, lambda offset: open_hub_file(file.url, offset))
+    return open_remote(file)

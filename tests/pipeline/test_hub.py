@@ -29,15 +29,20 @@ TEXTS = texts(300)
 READ_ALL = """
 import json, sys
 from mixtures.errors import InputError
-from pipeline.inputs import list_inputs
+from pathlib import Path
+from pipeline import remote
+from pipeline.inputs import list_files
+from pipeline.places import parse_url
 from pipeline.readers import DocumentReader
-from mixtures.errors import InputError
-from pipeline.readers.remote import RetryingStream
+from pipeline.store import Store
 from tests.pipeline.input_files import definition
-packing, revision, pattern = sys.argv[1:]
-source = definition(packing, revision=revision, paths=(pattern,))
+remote.FIRST_WAIT_SECONDS = 0.01
+packing, revision, pattern, store = sys.argv[1:]
+source = definition(packing, revision=revision, paths=("*",) if "://" in pattern else (pattern,))
 try:
-    for file in list_inputs(source, None):
+    if store:
+        source = Store(Path(store)).frozen(source)
+    for file in list_files(source, parse_url(pattern) if pattern.startswith("hf://") else None):
         reader = DocumentReader(file, source)
         texts = [text for _, text in reader]
         print(json.dumps([file.path, file.url, file.size, file.etag, file.sha256, reader.sha256, texts]))
@@ -56,6 +61,9 @@ class Hub(ThreadingHTTPServer):
         self.files = files
         self.listed = dict(files)  # what the listing speaks of, which need not be what is served
         self.cut: set[str] = set()  # paths whose next download breaks off in the middle
+        self.main = COMMIT  # what the branch means
+        self.throttled = 0  # answers that are still to be 429
+        self.answered = 0
 
     def entry(self, path: str) -> dict[str, Any]:
         data = self.listed[path]
@@ -95,9 +103,16 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        if path.startswith(f"/api/datasets/owner/name/tree/{COMMIT}"):
-            self.answer([self.server.entry(name) for name in self.server.files])
-        elif path in ("/api/datasets/owner/name/revision/main", f"/api/datasets/owner/name/revision/{COMMIT}", "/api/datasets/owner/name"):
+        self.server.answered += 1
+        if self.server.throttled:
+            self.server.throttled -= 1
+            self.answer({"error": "slow down"}, 429)
+        elif path.startswith(f"/api/datasets/owner/name/tree/{COMMIT}"):
+            below = path.split(f"/tree/{COMMIT}", 1)[1].strip("/")
+            self.answer([self.server.entry(name) for name in self.server.listed if f"{name}/".startswith(f"{below}/" if below else "")])
+        elif path in ("/api/datasets/owner/name/revision/main", "/api/datasets/owner/name"):
+            self.answer({"id": "owner/name", "sha": self.server.main})
+        elif path == f"/api/datasets/owner/name/revision/{COMMIT}":
             self.answer({"id": "owner/name", "sha": COMMIT})
         elif path.startswith(f"/datasets/owner/name/resolve/{COMMIT}/"):
             self.download(path.split(f"/{COMMIT}/", 1)[1])
@@ -105,6 +120,9 @@ class Answer(BaseHTTPRequestHandler):
             self.answer({"error": "not found"}, 404)
 
     def download(self, name: str) -> None:
+        if name not in self.server.files:
+            self.answer({"error": "gone"}, 404)
+            return
         data = self.server.files[name]
         start, stop = 0, len(data)
         if wanted := self.headers.get("Range"):
@@ -143,13 +161,19 @@ def hub() -> Iterator[Hub]:
     thread.join()
 
 
-def read_all(hub: Hub, home: Path, packing: str, pattern: str = "data/**", revision: str = "main") -> list[Any]:
-    """List and read in a process of its own, since the hub's client takes its address from the environment once."""
+def read_all(
+    hub: Hub, home: Path, packing: str, pattern: str = "data/**", revision: str = "main", store: Path | str = "", **more: str
+) -> list[Any]:
+    """List and read in a process of its own, since the hub's client takes its address from the environment once.
+
+    Args:
+        pattern: of the definition, or a URL of hf:// to read instead. store: freezes the revision. more: of the environment.
+    """
     kept = {key: value for key, value in os.environ.items() if not (key.lower().endswith("_proxy") or key.startswith("HF_"))}
     address = f"http://127.0.0.1:{hub.server_address[1]}"
     environment = {**kept, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", READ_ALL, packing, revision, pattern]
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, "-c", READ_ALL, packing, revision, pattern, str(store)]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment | more, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -177,6 +201,35 @@ def test_a_download_that_breaks_off_is_taken_up_again(hub, tmp_path):
     ((*_, found),) = read_all(hub, tmp_path, "jsonl.gz")
     assert found == TEXTS
     assert not hub.cut
+
+
+def test_throttling_is_waited_out(hub, tmp_path):
+    hub.throttled = 4
+    ((*_, found),) = read_all(hub, tmp_path, "jsonl.gz")
+    assert found == TEXTS
+    assert hub.throttled == 0
+
+
+def test_a_branch_that_moves_is_still_read_at_the_commit_that_the_store_froze(hub, tmp_path):
+    before = read_all(hub, tmp_path, "jsonl.gz", store=tmp_path / "store")
+    hub.main = "dead" * 10
+    assert read_all(hub, tmp_path, "jsonl.gz", store=tmp_path / "store") == before
+    (message,) = read_all(hub, tmp_path, "jsonl.gz", store=tmp_path / "new")
+    assert "the hub could not be read" in message, "the new commit has no files here"
+
+
+def test_a_file_that_vanishes_after_it_was_listed_fails_at_once_and_names_no_token(hub, tmp_path):
+    del hub.files["data/b.json.gz"]
+    (message,) = read_all(hub, tmp_path, "jsonl.gz", HF_TOKEN="hf_s3cr3tOfNobody")
+    assert message.startswith(f"hf://datasets/owner/name@{COMMIT}/data/b.json.gz: cannot be read at byte 0")
+    assert " tries" not in message
+    assert "s3cr3t" not in message
+    assert hub.answered < 12
+
+
+def test_a_folder_of_the_hub_is_read_at_its_commit_as_a_source_of_the_published_layout(hub, tmp_path):
+    ((path, url, *_, found),) = read_all(hub, tmp_path, "parquet", pattern="hf://datasets/owner/name@main/data")
+    assert (path, url, found) == ("a/x.parquet", f"hf://datasets/owner/name@{COMMIT}/data/a/x.parquet", TEXTS)
 
 
 def test_case_19_a_pattern_that_matches_nothing_there_fails(hub, tmp_path):

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError
+from pipeline.checksums import read_checksums
 from pipeline.hub import glob_expression, match_patterns
-from pipeline.inputs import content_unchanged, list_inputs, read_checksums
+from pipeline.inputs import content_unchanged, list_inputs
 from tests.pipeline.input_files import datasets_definition, definition, pin, rows_of, texts, write
 
 CHECKOUT = Path(__file__).resolve().parents[2]

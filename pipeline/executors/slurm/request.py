@@ -14,6 +14,10 @@ from pipeline.build import BuildRequest
 from pipeline.executors.slurm.package import package_folder, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs import DataFolders
+from pipeline.places import parse_url, read_place
+from pipeline.remote_build import RemotePlaces
+from pipeline.remote_output import RemoteOutput
+from pipeline.remote_store import RemoteStore
 
 
 def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, Any]:
@@ -32,6 +36,7 @@ def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dic
         "size": request.size.as_json(),
         "chunk_bytes": request.chunk_bytes,
         "slice_chunks": request.slice_chunks,
+        "remote": {name: str(found.url) if found else None for name, found in vars(request.remote).items()},
         "profile": profile.model_dump(mode="json", exclude_none=True),
     }
 
@@ -57,9 +62,13 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
         recipe,
         Path(value["out"]),
         Path(value["store"]),
-        DataFolders(Path(every) if every else None, {name: Path(folder) for name, folder in named.items()}),
+        DataFolders(read_place(every) if every else None, {name: read_place(folder) for name, folder in named.items()}),
         Path(value["tokenizer"]) if value["tokenizer"] else None,
         Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
     )
-    sized = replace(request, chunk_bytes=value["chunk_bytes"], slice_chunks=value["slice_chunks"])
+    store, out = value["remote"]["store"], value["remote"]["out"]
+    remote = RemotePlaces(
+        RemoteStore(parse_url(store), request.store) if store else None, RemoteOutput(parse_url(out), request.out) if out else None
+    )
+    sized = replace(request, chunk_bytes=value["chunk_bytes"], slice_chunks=value["slice_chunks"], remote=remote)
     return sized, Profile.model_validate(value["profile"])

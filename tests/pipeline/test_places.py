@@ -1,0 +1,114 @@
+"""URLs: what is allowed, and that nothing of a refused one is repeated; and which failures are tried again."""
+
+from __future__ import annotations
+
+import pytest
+
+from mixtures.errors import InputError, RecipeError
+from pipeline import cli
+from pipeline.places import RemoteFolder, parse_url
+from pipeline.remote import is_permanent, retried, told
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket", "s3://bucket/a/b", "gs://bucket/x", "hf://datasets/owner/name", "hf://datasets/owner/name@main/a/b"]
+)
+def test_an_allowed_url_is_taken_as_it_is_without_a_slash_at_its_end(url):
+    assert parse_url(f"{url}/") == RemoteFolder(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host/hunter2",
+        "file:///hunter2",
+        "github://hunter2",
+        "s3://user:hunter2@bucket/x",
+        "s3://bucket/x?token=hunter2",
+        "s3://bucket/../hunter2",
+        "s3://bucket//hunter2",
+        "s3://bucket/hunter2\nx",
+        "s3://",
+        "hf://hunter2/name",
+        "hf://datasets/hunter2",
+        "s3::hunter2://bucket",
+    ],
+)
+def test_another_url_is_refused_and_not_repeated(url):
+    with pytest.raises(RecipeError) as caught:
+        parse_url(url)
+    assert "hunter2" not in str(caught.value)
+    assert "allowed" in str(caught.value) or "refused" in str(caught.value) or "has the form" in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["--data", "--store", "--out"])
+def test_the_command_line_refuses_a_url_with_a_password_without_repeating_it(option, capsys):
+    words = ["build", "sample", "--out", "out", option, "s3://user:hunter2@bucket/x"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert "hunter2" not in printed.out + printed.err
+    assert "environment" in printed.err
+
+
+@pytest.mark.parametrize("option", ["--store", "--out"])
+def test_nothing_is_written_to_the_hub(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["build", "sample", "--out", "out", option, "hf://datasets/owner/name"])
+    assert ended.value.code == 2
+    assert "s3://, gs://" in capsys.readouterr().err
+
+
+class ClientError(Exception):
+    """As botocore's."""
+
+    def __init__(self, status: int, code: str = "") -> None:
+        super().__init__(f"status {status}")
+        self.response = {"ResponseMetadata": {"HTTPStatusCode": status}, "Error": {"Code": code}}
+
+
+class NoCredentialsError(Exception):
+    """As botocore's."""
+
+
+def caused(outer: Exception, inner: Exception) -> Exception:
+    """An exception raised from another."""
+    outer.__cause__ = inner
+    return outer
+
+
+PASSING = [ClientError(429), ClientError(500), ClientError(503), ClientError(400, "RequestTimeout"), ConnectionResetError(), TimeoutError()]
+LASTING = [ClientError(404), ClientError(403), ClientError(400), FileNotFoundError(), PermissionError(), NoCredentialsError()]
+
+
+@pytest.mark.parametrize("error", [*PASSING, caused(OSError(), ClientError(503))])
+def test_what_may_pass_is_tried_again(error):
+    left = [error, error]
+
+    def action() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    assert not is_permanent(error)
+    assert retried("s3://x: cannot be read", action, first_wait_seconds=0) == "done"
+
+
+@pytest.mark.parametrize("error", [*LASTING, caused(OSError(), ClientError(404))])
+def test_what_cannot_pass_fails_at_the_first_try(error):
+    tries = []
+
+    def action() -> None:
+        tries.append(1)
+        raise error
+
+    with pytest.raises(InputError, match=r"s3://x: cannot be read \("):
+        retried("s3://x: cannot be read", action, first_wait_seconds=0)
+    assert len(tries) == 1
+
+
+def test_an_error_is_told_without_queries_and_without_secrets_of_the_environment(monkeypatch):
+    monkeypatch.setenv("SOME_SECRET_KEY", "hunter2hunter2")
+    said = told(OSError("GET https://host/file?X-Amz-Signature=abc failed for hunter2hunter2"))
+    assert said == "OSError: GET https://host/file?... failed for ..."
