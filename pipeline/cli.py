@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
+from pipeline.export_options import add_export
 from pipeline.filter_options import add_filter
 from pipeline.trace_options import add_trace
 
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_store(commands)
     add_filter(commands)
     add_trace(commands, DEFAULT_STORE)
+    add_export(commands)
     return parser
 
 

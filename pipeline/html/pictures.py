@@ -1,0 +1,46 @@
+"""The charts of a mix: figures into pictures. Imports what the extra `report` brings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from mixtures.audit.claims import Claims
+from mixtures.portrait import Portrait
+from pipeline.html import charts, curves, figures
+from pipeline.html.samples import Scores
+
+
+def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
+    """Each chart as an element of the page, by its name in the template."""
+    steps, bars = figures.fates(claims)
+    longest = max((int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1)
+    longest = int(curves.length_edges(longest)[-1])
+    return {
+        "shares_chart": Markup(charts.shares(figures.shares(claims))),
+        "waterfall_chart": Markup(charts.waterfall(steps)),
+        "fates_chart": Markup(charts.stacked(bars, "fates", "What became of the rows of each source, in percent")),
+        "composition_chart": Markup(charts.composition(curves.composition(portrait))),
+        "stray_charts": [Markup(_stray(claims, portrait, number)) for number in range(len(claims.sources))],
+        "length_charts": [Markup(_lengths(portrait, longest, number)) for number in range(len(claims.sources))],
+        "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
+        "clusters_chart": Markup(charts.clusters(figures.cluster_rows(claims))) if claims.near and claims.near.clusters else None,
+    }
+
+
+def _stray(claims: Claims, portrait: Portrait, number: int) -> str:
+    bound = claims.sources[number].deviation.bound_tokens
+    rows = curves.strays(portrait, number)
+    return charts.stray(rows, f"var(--{figures.hue(number)})", bound, f"stray{number}", "Distance from its share, in tokens")
+
+
+def _lengths(portrait: Portrait, longest: int, number: int) -> str:
+    rows = curves.length_rows(portrait, number)
+    return charts.lengths(rows, longest, f"var(--{figures.hue(number)})", f"lengths{number}", "Documents and tokens by length")
+
+
+def _scores(found: Scores, number: int) -> str:
+    rows = curves.score_rows(found.edges, found.removed, found.kept)
+    return charts.scores(rows, curves.logit(found.above), f"scores{number}", "Scores of escalated documents and the threshold")
