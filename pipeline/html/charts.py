@@ -29,7 +29,7 @@ def shares(rows: Sequence[Row]) -> str:
     Args:
         rows: {name, colour, realised, asked, published} in percent; the last two may be None.
     """
-    chart = _chart(rows)
+    chart = alt.Chart()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     axis = alt.X("realised:Q", title=None, axis=alt.Axis(tickCount=6, labelExpr=_PERCENT))
     bars = chart.mark_bar(height={"band": 0.6}).encode(y=name, x=axis, color=_colour())
@@ -39,6 +39,7 @@ def shares(rows: Sequence[Row]) -> str:
     )
     return _draw(
         (bars + asked + published.encode(y=name, x="published:Q")).properties(width=_WIDE, height=alt.Step(30)),
+        rows,
         "shares",
         "Share of the mix's tokens of each source: realised, asked and published",
     )
@@ -46,19 +47,19 @@ def shares(rows: Sequence[Row]) -> str:
 
 def waterfall(rows: Sequence[Row]) -> str:
     """Bars that hang where the one above ended: what is taken away, step by step. rows: {name, colour, begin, end, label}, in order."""
-    chart = _chart(rows)
+    chart = alt.Chart()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     axis = alt.Axis(tickCount=5, tickMinStep=1, labelExpr=_COUNT)
     bars = chart.mark_bar(height={"band": 0.66}).encode(y=name, x=alt.X("begin:Q", title=None, axis=axis), x2="end:Q", color=_colour())
     text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(y=name, x="top:Q", text="label:N")
     chart = bars + text.transform_calculate(top="max(datum.begin, datum.end)")
-    return _draw(chart.properties(width=_WIDE - 60, height=alt.Step(27)), "waterfall", "What became of the rows, step by step")
+    return _draw(chart.properties(width=_WIDE - 60, height=alt.Step(27)), rows, "waterfall", "What became of the rows, step by step")
 
 
 def stacked(rows: Sequence[Row], name: str, title: str) -> str:
     """Bars of parts that add up to 100 percent. rows: {name, colour, share, order}; share in percent."""
     bars = (
-        _chart(rows)
+        alt.Chart()
         .mark_bar(height={"band": 0.66})
         .encode(
             y=alt.Y("name:N", sort=None, title=None, axis=_names()),
@@ -69,13 +70,13 @@ def stacked(rows: Sequence[Row], name: str, title: str) -> str:
             color=_colour(),
         )
     )
-    return _draw(bars.properties(width=_WIDE, height=alt.Step(27)), name, title)
+    return _draw(bars.properties(width=_WIDE, height=alt.Step(27)), rows, name, title)
 
 
 def composition(rows: Sequence[Row]) -> str:
     """What each prefix of the stream is made of. rows: {tokens, share, order, colour}; share in percent."""
     area = (
-        _chart(rows)
+        alt.Chart()
         .mark_area()
         .encode(
             x=_tokens("tokens:Q", "first tokens of the stream"),
@@ -86,6 +87,7 @@ def composition(rows: Sequence[Row]) -> str:
     )
     return _draw(
         area.properties(width=_WIDE + _LABELS - _FIGURES, height=190),
+        rows,
         "composition",
         "Share of each source in the first tokens of the stream",
     )
@@ -99,17 +101,17 @@ def stray(rows: Sequence[Row], colour: str, bound: int | None, name: str, title:
     """
     most = max([1.0, *([bound] if bound else []), *(max(-row["lowest"], row["highest"]) for row in rows)])
     y = alt.Y("lowest:Q", title=None, scale=alt.Scale(domain=[-1.08 * most, 1.08 * most], nice=False), axis=_figures(5, _COUNT))
-    chart = _chart(rows)
+    chart = alt.Chart()
     area = chart.mark_area(color=colour, stroke=colour, strokeWidth=1, interpolate="step-after").encode(
         x=_tokens("tokens:Q", None), y=y, y2="highest:Q"
     )
     layers = [area, _rule(0, "var(--ink)", [])]
     layers += [_rule(side, "var(--warn)", [5, 3]) for side in (-bound, bound)] if bound else []
-    return _draw(alt.layer(*layers).properties(width=_NARROW, height=110), name, title)
+    return _draw(alt.layer(*layers).properties(width=_NARROW, height=110), rows, name, title)
 
 
 def _rule(at: int, colour: str, dash: list[int]) -> alt.Chart:
-    return _chart([{"at": at}]).mark_rule(color=colour, strokeDash=dash, strokeWidth=1).encode(y="at:Q")
+    return alt.Chart(alt.Data(values=[{"at": at}])).mark_rule(color=colour, strokeDash=dash, strokeWidth=1).encode(y="at:Q")
 
 
 def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: str) -> str:
@@ -119,10 +121,10 @@ def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: st
         "low:Q", title=None, scale=alt.Scale(type="log", domain=[1, longest], nice=False), axis=alt.Axis(values=ticks, labelExpr=_COUNT)
     )
     y = alt.Y("documents:Q", title=None, axis=_figures(4, _PERCENT))
-    chart = _chart(rows)
+    chart = alt.Chart()
     bars = chart.mark_bar(color=colour, binSpacing=0).encode(x=x, x2="high:Q", y=y, y2=alt.datum(0))
     line = chart.mark_line(color="var(--ink)", strokeWidth=1.5, interpolate="step-after").encode(x=x, y="tokens:Q")
-    return _draw((bars + line).properties(width=_NARROW, height=110), name, title)
+    return _draw((bars + line).properties(width=_NARROW, height=110), rows, name, title)
 
 
 def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
@@ -133,27 +135,25 @@ def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
         "low:Q", title="score", axis=alt.Axis(values=list(labels), labelExpr=expression), scale=alt.Scale(domain=[-9.3, 9.3], nice=False)
     )
     bars = (
-        _chart(rows)
+        alt.Chart()
         .mark_bar(binSpacing=0.5)
         .encode(x=x, x2="high:Q", y=alt.Y("begin:Q", title=None, axis=_figures(5, _COUNT)), y2="end:Q", color=_colour())
     )
-    rule = _chart([{"at": threshold}]).mark_rule(color="var(--ink)", strokeDash=[5, 3], strokeWidth=1.5).encode(x="at:Q")
-    return _draw((bars + rule).properties(width=_WIDE + _LABELS - _FIGURES, height=200), name, title)
+    rule = (
+        alt.Chart(alt.Data(values=[{"at": threshold}])).mark_rule(color="var(--ink)", strokeDash=[5, 3], strokeWidth=1.5).encode(x="at:Q")
+    )
+    return _draw((bars + rule).properties(width=_WIDE + _LABELS - _FIGURES, height=200), rows, name, title)
 
 
 def clusters(rows: Sequence[Row]) -> str:
     """Clusters by size. rows: {name, count, label}."""
-    chart = _chart(rows)
+    chart = alt.Chart()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     bars = chart.mark_bar(height={"band": 0.66}, color="var(--near)").encode(
         y=name, x=alt.X("count:Q", title=None, axis=alt.Axis(tickCount=5, tickMinStep=1, labelExpr=_COUNT))
     )
     text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(y=name, x="count:Q", text="label:N")
-    return _draw((bars + text).properties(width=_WIDE - 60, height=alt.Step(27)), "clusters", "Clusters of near-duplicates by size")
-
-
-def _chart(rows: Sequence[Row]) -> alt.Chart:
-    return alt.Chart(alt.Data(values=list(rows)))
+    return _draw((bars + text).properties(width=_WIDE - 60, height=alt.Step(27)), rows, "clusters", "Clusters of near-duplicates by size")
 
 
 def _names() -> alt.Axis:
@@ -173,7 +173,8 @@ def _colour() -> alt.Color:
     return alt.Color("colour:N", scale=None)
 
 
-def _draw(chart: alt.Chart | alt.LayerChart, name: str, title: str) -> str:
+def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, title: str) -> str:
+    """Draw a chart of some rows, which its layers share unless they have data of their own."""
     axis = {
         "labelColor": "var(--soft)",
         "titleColor": "var(--soft)",
@@ -198,5 +199,10 @@ def _draw(chart: alt.Chart | alt.LayerChart, name: str, title: str) -> str:
         "text": {"fontSize": 12, "font": _FONT},
         "aria": False,
     }
-    spec = {**chart.to_dict(), "config": config, "padding": {"left": 0, "top": 4, "right": 18, "bottom": 4}}
+    spec = {
+        **chart.to_dict(validate=False),
+        "data": {"values": list(rows)},
+        "config": config,
+        "padding": {"left": 0, "top": 4, "right": 18, "bottom": 4},
+    }
     return inline(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]), name, title)

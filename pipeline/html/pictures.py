@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from mixtures.audit.claims import Claims
@@ -15,6 +16,11 @@ from pipeline.html.samples import Scores
 
 def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
     """Each chart as an element of the page, by its name in the template."""
+    with debug_mode(False):  # altair would hold each step against the schema of all charts, which is most of the time that a page takes
+        return _pictures(claims, portrait, scores)
+
+
+def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
     steps, bars = figures.fates(claims)
     longest = max((int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1)
     longest = int(curves.length_edges(longest)[-1])
