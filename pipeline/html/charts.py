@@ -29,7 +29,7 @@ def shares(rows: Sequence[Row]) -> str:
     Args:
         rows: {name, colour, realised, asked, published} in percent; the last two may be None.
     """
-    chart = alt.Chart()
+    chart = _over_rows()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     axis = alt.X("realised:Q", title=None, axis=alt.Axis(tickCount=6, labelExpr=_PERCENT))
     bars = chart.mark_bar(height={"band": 0.6}).encode(y=name, x=axis, color=_colour())
@@ -47,7 +47,7 @@ def shares(rows: Sequence[Row]) -> str:
 
 def waterfall(rows: Sequence[Row]) -> str:
     """Bars that hang where the one above ended: what is taken away, step by step. rows: {name, colour, begin, end, label}, in order."""
-    chart = alt.Chart()
+    chart = _over_rows()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     axis = alt.Axis(tickCount=5, tickMinStep=1, labelExpr=_COUNT)
     bars = chart.mark_bar(height={"band": 0.66}).encode(y=name, x=alt.X("begin:Q", title=None, axis=axis), x2="end:Q", color=_colour())
@@ -59,7 +59,7 @@ def waterfall(rows: Sequence[Row]) -> str:
 def stacked(rows: Sequence[Row], name: str, title: str) -> str:
     """Bars of parts that add up to 100 percent. rows: {name, colour, share, order}; share in percent."""
     bars = (
-        alt.Chart()
+        _over_rows()
         .mark_bar(height={"band": 0.66})
         .encode(
             y=alt.Y("name:N", sort=None, title=None, axis=_names()),
@@ -76,7 +76,7 @@ def stacked(rows: Sequence[Row], name: str, title: str) -> str:
 def composition(rows: Sequence[Row]) -> str:
     """What each prefix of the stream is made of. rows: {tokens, share, order, colour}; share in percent."""
     area = (
-        alt.Chart()
+        _over_rows()
         .mark_area()
         .encode(
             x=_tokens("tokens:Q", "first tokens of the stream"),
@@ -101,7 +101,7 @@ def stray(rows: Sequence[Row], colour: str, bound: int | None, name: str, title:
     """
     most = max([1.0, *([bound] if bound else []), *(max(-row["lowest"], row["highest"]) for row in rows)])
     y = alt.Y("lowest:Q", title=None, scale=alt.Scale(domain=[-1.08 * most, 1.08 * most], nice=False), axis=_figures(5, _COUNT))
-    chart = alt.Chart()
+    chart = _over_rows()
     area = chart.mark_area(color=colour, stroke=colour, strokeWidth=1, interpolate="step-after").encode(
         x=_tokens("tokens:Q", None), y=y, y2="highest:Q"
     )
@@ -121,7 +121,7 @@ def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: st
         "low:Q", title=None, scale=alt.Scale(type="log", domain=[1, longest], nice=False), axis=alt.Axis(values=ticks, labelExpr=_COUNT)
     )
     y = alt.Y("documents:Q", title=None, axis=_figures(4, _PERCENT))
-    chart = alt.Chart()
+    chart = _over_rows()
     bars = chart.mark_bar(color=colour, binSpacing=0).encode(x=x, x2="high:Q", y=y, y2=alt.datum(0))
     line = chart.mark_line(color="var(--ink)", strokeWidth=1.5, interpolate="step-after").encode(x=x, y="tokens:Q")
     return _draw((bars + line).properties(width=_NARROW, height=110), rows, name, title)
@@ -135,7 +135,7 @@ def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
         "low:Q", title="score", axis=alt.Axis(values=list(labels), labelExpr=expression), scale=alt.Scale(domain=[-9.3, 9.3], nice=False)
     )
     bars = (
-        alt.Chart()
+        _over_rows()
         .mark_bar(binSpacing=0.5)
         .encode(x=x, x2="high:Q", y=alt.Y("begin:Q", title=None, axis=_figures(5, _COUNT)), y2="end:Q", color=_colour())
     )
@@ -147,13 +147,18 @@ def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
 
 def clusters(rows: Sequence[Row]) -> str:
     """Clusters by size. rows: {name, count, label}."""
-    chart = alt.Chart()
+    chart = _over_rows()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     bars = chart.mark_bar(height={"band": 0.66}, color="var(--near)").encode(
         y=name, x=alt.X("count:Q", title=None, axis=alt.Axis(tickCount=5, tickMinStep=1, labelExpr=_COUNT))
     )
     text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(y=name, x="count:Q", text="label:N")
     return _draw((bars + text).properties(width=_WIDE - 60, height=alt.Step(27)), rows, "clusters", "Clusters of near-duplicates by size")
+
+
+def _over_rows() -> alt.Chart:
+    """A layer over the rows that `_draw` is given; altair would copy them at every step."""
+    return alt.Chart(alt.NamedData("rows"))
 
 
 def _names() -> alt.Axis:
@@ -174,7 +179,7 @@ def _colour() -> alt.Color:
 
 
 def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, title: str) -> str:
-    """Draw a chart of some rows, which its layers share unless they have data of their own."""
+    """Draw a chart of some rows, which all its layers share but for rules, which have data of their own."""
     axis = {
         "labelColor": "var(--soft)",
         "titleColor": "var(--soft)",
@@ -199,10 +204,7 @@ def _draw(chart: alt.Chart | alt.LayerChart, rows: Sequence[Row], name: str, tit
         "text": {"fontSize": 12, "font": _FONT},
         "aria": False,
     }
-    spec = {
-        **chart.to_dict(validate=False),
-        "data": {"values": list(rows)},
-        "config": config,
-        "padding": {"left": 0, "top": 4, "right": 18, "bottom": 4},
-    }
+    drawn = chart.to_dict(validate=False)
+    data = {**drawn.get("datasets", {}), "rows": list(rows)}
+    spec = {**drawn, "datasets": data, "config": config, "padding": {"left": 0, "top": 4, "right": 18, "bottom": 4}}
     return inline(vl_convert.vegalite_to_svg(spec, allowed_base_urls=[]), name, title)

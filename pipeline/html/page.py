@@ -153,6 +153,6 @@ def _samples(mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path
     documents = iter(sampled(mix, positions, tokenizer))
     shown = []
     for number, (source, name, found) in enumerate(zip(claims.sources, figures.names(claims), portrait.samples, strict=True)):
-        strand = {"name": name, "source": source.name, "copy": source.copy_number, "hue": figures.hue(number)}
+        strand = {"name": name, "source": source.name, "copies": source.copy_number, "hue": figures.hue(number)}
         shown.append({**strand, "documents": [next(documents) for _ in found]})
     return shown

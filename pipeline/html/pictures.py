@@ -12,6 +12,7 @@ from mixtures.audit.claims import Claims
 from mixtures.portrait import Portrait
 from pipeline.html import charts, curves, figures
 from pipeline.html.samples import Scores
+from pipeline.report import printable
 
 
 def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
@@ -30,23 +31,25 @@ def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> d
         "fates_chart": Markup(charts.stacked(bars, "fates", "What became of the rows of each source, in percent")),
         "composition_chart": Markup(charts.composition(curves.composition(portrait))),
         "stray_charts": [Markup(_stray(claims, portrait, number)) for number in range(len(claims.sources))],
-        "length_charts": [Markup(_lengths(portrait, longest, number)) for number in range(len(claims.sources))],
+        "length_charts": [Markup(_lengths(claims, portrait, longest, number)) for number in range(len(claims.sources))],
         "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
         "clusters_chart": Markup(charts.clusters(figures.cluster_rows(claims))) if claims.near and claims.near.clusters else None,
     }
 
 
 def _stray(claims: Claims, portrait: Portrait, number: int) -> str:
+    title = f"Distance of {figures.names(claims)[number]} from its share, in tokens"
     bound = claims.sources[number].deviation.bound_tokens
-    rows = curves.strays(portrait, number)
-    return charts.stray(rows, f"var(--{figures.hue(number)})", bound, f"stray{number}", "Distance from its share, in tokens")
+    return charts.stray(curves.strays(portrait, number), f"var(--{figures.hue(number)})", bound, f"stray{number}", title)
 
 
-def _lengths(portrait: Portrait, longest: int, number: int) -> str:
-    rows = curves.length_rows(portrait, number)
-    return charts.lengths(rows, longest, f"var(--{figures.hue(number)})", f"lengths{number}", "Documents and tokens by length")
+def _lengths(claims: Claims, portrait: Portrait, longest: int, number: int) -> str:
+    title = f"Documents and tokens of {figures.names(claims)[number]} by length"
+    return charts.lengths(curves.length_rows(portrait, number), longest, f"var(--{figures.hue(number)})", f"lengths{number}", title)
 
 
 def _scores(found: Scores, number: int) -> str:
     rows = curves.score_rows(found.edges, found.removed, found.kept)
-    return charts.scores(rows, curves.logit(found.above), f"scores{number}", "Scores of escalated documents and the threshold")
+    return charts.scores(
+        rows, curves.logit(found.above), f"scores{number}", f"Scores that {printable(found.label)} gave, and its threshold"
+    )

@@ -36,7 +36,7 @@ TOKENIZER = Path(recipes.__file__).parent / "sample" / "tokenizer.json"
 A = [f"{EVIL} {text}" for text in planted(1, 40)]
 B = [*planted(2, 120), *(f"{text} and more" for text in planted(2, 120)[:40:4])]
 SOURCES: dict[str, dict[str, Any]] = {"a": {"tokens": 900, "shortfall": {"repeat": 9}}, "b": {"tokens": 1800}}
-NEAR = {"rule": {"unit": "words", "shingle": 3, "bands": 6, "rows": 2}}
+NEAR = {"sources": ["b"], "rule": {"unit": "words", "shingle": 3, "bands": 6, "rows": 2}}
 ELEMENTS = {
     *(
         "html",
@@ -262,6 +262,19 @@ def test_the_waterfall_ends_at_the_documents_of_the_mix(work):
         assert sum(bar["share"] for bar in bars if bar["name"] == name) == pytest.approx(100, abs=0.01)
     total = figures.fate_table(claims).rows[-1]
     assert int(total[1].replace(",", "")) == sum(int(cell.replace(",", "")) for cell in total[2:])
+
+
+def test_every_chart_draws_its_rows(shown):
+    """A chart whose data got lost is a frame with axes, and nothing else would notice."""
+    pictures = dict(re.findall(r'<svg[^>]*aria-label="([^"]*)"[^>]*>(.*?)</svg>', shown, re.DOTALL))
+    painted = {
+        title: set(re.findall(r'(?:fill|stroke)="var\(--([a-z0-9]+)\)"', picture)) - {"soft", "line", "ink", "paper", "warn"}
+        for title, picture in pictures.items()
+    }
+    assert len(painted) == 14  # two for each of four strands, and six of the whole mix
+    assert all(painted.values()), painted
+    assert painted["Scores that toy gave, and its threshold"] == {"kept", "filter"}
+    assert painted["What became of the rows, step by step"] == {"read", "near", "filter", "quota", "kept"}
 
 
 def test_what_is_published_and_what_is_forbidden_is_said(shown):
