@@ -19,7 +19,7 @@ Row = dict[str, Any]
 _FONT = "Liberation Sans"
 _WIDE, _NARROW = 630, 350  # pixels of the plot, without axes
 _LABELS, _FIGURES = 180, 40  # pixels left of the plot for names, and for figures
-_COUNT = "datum.value == 0 ? '0' : format(datum.value, '~s')"
+_COUNT = "datum.value == 0 ? '0' : datum.value % 1 ? '' : format(datum.value, '~s')"  # what is counted is whole
 _PERCENT = "datum.value + '%'"
 
 
@@ -49,7 +49,7 @@ def waterfall(rows: Sequence[Row]) -> str:
     """Bars that hang where the one above ended: what is taken away, step by step. rows: {name, colour, begin, end, label}, in order."""
     chart = _over_rows()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
-    axis = alt.Axis(tickCount=5, tickMinStep=1, labelExpr=_COUNT)
+    axis = alt.Axis(tickCount=5, labelExpr=_COUNT)
     bars = chart.mark_bar(height={"band": 0.66}).encode(y=name, x=alt.X("begin:Q", title=None, axis=axis), x2="end:Q", color=_colour())
     text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(y=name, x="top:Q", text="label:N")
     chart = bars + text.transform_calculate(top="max(datum.begin, datum.end)")
@@ -150,7 +150,7 @@ def clusters(rows: Sequence[Row]) -> str:
     chart = _over_rows()
     name = alt.Y("name:N", sort=None, title=None, axis=_names())
     bars = chart.mark_bar(height={"band": 0.66}, color="var(--near)").encode(
-        y=name, x=alt.X("count:Q", title=None, axis=alt.Axis(tickCount=5, tickMinStep=1, labelExpr=_COUNT))
+        y=name, x=alt.X("count:Q", title=None, axis=alt.Axis(tickCount=5, labelExpr=_COUNT))
     )
     text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(y=name, x="count:Q", text="label:N")
     return _draw((bars + text).properties(width=_WIDE - 60, height=alt.Step(27)), rows, "clusters", "Clusters of near-duplicates by size")
@@ -166,8 +166,8 @@ def _names() -> alt.Axis:
 
 
 def _figures(ticks: int, words: str) -> alt.Axis:
-    """An axis at the left of a plot; tickMinStep: what is counted is whole."""
-    return alt.Axis(tickCount=ticks, tickMinStep=1, labelExpr=words, minExtent=_FIGURES, maxExtent=_FIGURES)
+    """An axis at the left of a plot."""
+    return alt.Axis(tickCount=ticks, labelExpr=words, minExtent=_FIGURES, maxExtent=_FIGURES)
 
 
 def _tokens(field: str, title: str | None) -> alt.X:

@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, read_claims
+from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
 from mixtures.audit.mix import fit_of
 from mixtures.errors import RecipeError
 from mixtures.plan import fit_json
@@ -20,11 +20,9 @@ from pipeline.html import curves, figures
 from pipeline.html.figures import Table
 from pipeline.html.samples import removed, sampled, scores
 from pipeline.mix_report import FILTER_TITLE, filter_removal_table, published_removals
+from pipeline.mix_store import MixStore
 from pipeline.records import write_whole
 from pipeline.report import printable
-
-if TYPE_CHECKING:
-    from pipeline.mix_store import MixStore
 
 FOLDER = Path(__file__).parent
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -57,7 +55,7 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     traced = TracedMix(mix)
     claims = read_claims(traced.manifest, str(mix / manifests.MANIFEST))
     portrait = portray(mix, claims, samples)
-    beside = _store(traced, store)
+    beside = MixStore(traced.manifest, store) if store else None
     found_scores = scores(beside) if beside else []
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -88,14 +86,6 @@ def visible(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _store(mix: TracedMix, folder: Path | None) -> MixStore | None:
-    if folder is None:
-        return None
-    from pipeline.mix_store import MixStore
-
-    return MixStore(mix.manifest, folder)
-
-
 def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
     fit = fit_of(claims, claims.total_tokens)
@@ -115,6 +105,7 @@ def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, A
         "fate_table": figures.fate_table(claims),
         "fates": figures.used_fates(claims),
         "filter_table": _filter_table(claims),
+        "contamination": claims.contamination if isinstance(claims.contamination, ContaminationClaim) else None,
         "stray_table": curves.stray_table(claims),
         "length_table": curves.length_table(claims, portrait),
         "epoch_table": figures.epoch_table(claims, portrait),

@@ -184,6 +184,9 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
         manifest["removed"][EVIL] = {**manifest["removed"].pop("a"), f"quality {EVIL}": 1}
         manifest["inputs"] = {EVIL: [{"path": EVIL, "size": EVIL, "sha256": EVIL}, {"path": EVIL}]}
         manifest["excluded"] = [{"recipe": EVIL, "source": EVIL, "definition": EVIL, "keys": ["0", "1"]}]
+        benchmark = {"name": EVIL, "identity": "0" * 64, "items": 71, "not_indexed": 13, "ngrams": 5, "hits": []}
+        manifest["contamination"] = {"action": "report", "sets": [benchmark], "documents": {}}
+        manifest["recipe"]["budget"], manifest["size"] = {"steps": 3, "batch": 9, "sequence": 64}, {}
         for document in mix.documents:
             document.source = EVIL if document.source == "a" else document.source
 
@@ -192,6 +195,8 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
     elements = check_harmless(page(tmp_path / "mix", None, TOKENIZER, 1))
     assert elements.text.count(EVIL) >= 10
     assert "\x1b" not in elements.text
+    assert f"{EVIL}: 0 of 71 items were found; 13 are too short" in elements.text
+    assert all(trainer in elements.text for trainer in ("gpt-neox", "megatron-core", "olmo-core", "batches of 9 sequences of 64 tokens"))
 
 
 def test_the_policy_of_the_page_allows_its_own_style_and_nothing_else(shown):
