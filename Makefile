@@ -14,7 +14,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm campaign bench manifests lock clean check-python
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser campaign bench manifests lock clean \
+  check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
 # An environment is named by what it was made from: Python, place, locks, and what pyproject.toml says before its tool sections.
@@ -125,6 +126,10 @@ test-s3: check-python ## sources, stores and mixes on an S3 server on loopback (
 test-slurm: env ## build on a Slurm cluster that the tests start on this machine (Debian: slurmctld slurmd slurm-client munge; as root)
 	.venv/bin/python -m pytest -m slurm tests/slurm
 
+test-browser: env ## open the page of a mix in Chromium (Debian: apt-get install chromium)
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then .venv/bin/python -m pytest -m browser tests/browser; \
+	  else echo "make test-browser cannot run: there is no chromium on this machine (Debian: apt-get install chromium)"; fi
+
 campaign: env ## the slow tests: fault campaigns, many examples, scale
 	@.venv/bin/python -m pytest -m campaign -n $(WORKERS); status=$$?; \
 	  if [ $$status -eq 5 ]; then echo "no test is marked campaign yet"; else exit $$status; fi
@@ -143,7 +148,7 @@ manifests: env ## write manifests/ again: the plan of every recipe at full scale
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE=--upgrade also takes newer releases
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --quiet uv; }
-	$(COMPILE) $(UPGRADE) --extra test -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra test --extra report -o requirements.lock pyproject.toml
 	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in

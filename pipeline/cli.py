@@ -23,6 +23,7 @@ from pipeline.audit_options import add_audit
 from pipeline.diff_options import add_diff
 from pipeline.executor_options import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
+from pipeline.export_options import add_export
 from pipeline.filter_options import add_filter
 from pipeline.option_types import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_path, written
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add_filter(commands)
     add_trace(commands, DEFAULT_STORE)
     add_diff(commands)
+    add_export(commands)
     add_worker(commands)
     return parser
 

@@ -1,0 +1,182 @@
+"""What a finished mix looks like along its stream: lengths of its documents, epochs, and how each strand strays from its share.
+
+    documents.parquet, part by part -> Portrait
+
+Everything is counted from the tables and held against the manifest. Memory: four columns of one part, and one count for each different
+length that occurs, of which there are fewer than the square root of twice the tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.audit.claims import Claims
+from mixtures.audit.files import max_rows, part_path
+from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.errors import ManifestError
+from mixtures.order import deviation
+from mixtures.tables import DOCUMENTS
+
+POINTS = 400  # stretches of equal length into which the stream is cut for the strays
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass
+class Lengths:
+    """How often each length occurs. values: int64, tokens of a document, ascending; counts: int64, of the same shape."""
+
+    values: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+    counts: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def add(self, num_tokens: Int64s) -> None:
+        """Count the lengths of some documents: int64 [num_docs]."""
+        values, counts = np.unique(num_tokens, return_counts=True)
+        joined, where = np.unique(np.concatenate([self.values, values]), return_inverse=True)
+        sums = np.zeros(len(joined), np.int64)
+        np.add.at(sums, where, np.concatenate([self.counts, counts]))
+        self.values, self.counts = joined, sums
+
+    @property
+    def documents(self) -> int:
+        """How many there are."""
+        return int(self.counts.sum())
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all of them."""
+        return int((self.values * self.counts).sum())
+
+    @property
+    def median(self) -> int:
+        """The length that half of the documents do not exceed, the lower of two; 0 without documents."""
+        if not len(self.values):
+            return 0
+        return int(self.values[np.searchsorted(np.cumsum(self.counts), (self.documents + 1) // 2)])
+
+    def histogram(self, edges: Int64s) -> tuple[Int64s, Int64s]:
+        """Documents, and their tokens, of lengths edges[i] <= length < edges[i + 1]: int64 [len(edges) - 1] each."""
+        at = np.searchsorted(self.values, edges)
+        before = (np.append(0, np.cumsum(column)) for column in (self.counts, self.counts * self.values))
+        documents, tokens = (np.diff(sums[at]) for sums in before)
+        return documents, tokens
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """Figures of each strand, in the manifest's order.
+
+    first_documents: those of the first epoch. samples: positions of the first documents, which have the lowest order keys.
+    edges: int64 [POINTS + 1], tokens before each stretch of the stream, and all.
+    placed: int64 [num_strands, POINTS + 1], tokens of the strand before each edge.
+    lowest, highest: float64 [num_strands, POINTS], how far the strand is below and above its share at any prefix that ends in a stretch.
+    measured: the largest distance from its share at the end of a document, in tokens, rounded up.
+    """
+
+    lengths: list[Lengths]
+    first_documents: list[int]
+    samples: list[list[int]]
+    edges: Int64s
+    placed: Int64s
+    lowest: Float64s
+    highest: Float64s
+    measured: list[int]
+
+
+def portray(folder: Path, claims: Claims, samples: int = 0) -> Portrait:
+    """Read the documents of a mix once.
+
+    Args:
+        samples: how many positions of documents to note of each strand.
+
+    Raises:
+        ManifestError: the table cannot be read, or is not what the manifest says.
+    """
+    pass_over = _Pass(claims, samples)
+    limit = max_rows(folder, claims.layout.dtype.itemsize)
+    for number in range(len(claims.hashes.documents_parts)):
+        path = part_path(folder, "documents", number)
+        try:
+            pass_over.add(read_part(path, DOCUMENTS, limit, ["num_tokens", "source", "epoch", "copy"]))
+        except UNREADABLE as error:
+            raise ManifestError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again") from None
+    found = pass_over.portrait()
+    for claim, lengths, measured in zip(claims.sources, found.lengths, found.measured, strict=True):
+        said = (claim.documents, claim.realised_tokens, claim.deviation.measured_tokens)
+        if said != (lengths.documents, lengths.tokens, measured):
+            raise ManifestError(
+                f"{folder}: its tables hold {lengths.documents:,} documents and {lengths.tokens:,} tokens of {claim.label}, at most "
+                f"{measured:,} tokens from its share; the manifest says {said[0]:,}, {said[1]:,} and {said[2]:,}; `annealmix audit` says "
+                "what is off"
+            )
+    return found
+
+
+class _Pass:
+    """What has been counted so far. `_before`: int64 [num_strands], tokens of each strand."""
+
+    def __init__(self, claims: Claims, samples: int) -> None:
+        self._codes = {(source.name, source.copy_number): number for number, source in enumerate(claims.sources)}
+        self._shares, self._samples = claims.shares, samples
+        self._total = sum(self._shares)
+        count = len(self._codes)
+        self._edges = np.array([at * self._total // POINTS for at in range(POINTS + 1)], np.int64)
+        self._documents, self._before = 0, np.zeros(count, np.int64)
+        self._lengths, self._first = [Lengths() for _ in range(count)], [0] * count
+        self._positions: list[list[int]] = [[] for _ in range(count)]
+        self._placed = np.zeros((count, POINTS + 1), np.int64)
+        self._lowest, self._highest = np.full((count, POINTS), np.inf), np.full((count, POINTS), -np.inf)
+        self._measured = [0] * count
+
+    def add(self, columns: Columns) -> None:
+        """Count the next documents of the stream.
+
+        Raises:
+            ValueError: a strand that the manifest does not list.
+        """
+        strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
+        source = np.array([self._codes.get(strand, -1) for strand in strands], np.int64)
+        num_tokens = columns["num_tokens"].astype(np.int64)
+        if (source < 0).any():
+            raise ValueError("documents of a source that the manifest does not list")
+        here = deviation(self._before, source, num_tokens, self._shares)
+        self._measured = [max(pair) for pair in zip(self._measured, here, strict=True)]
+        ends = int(self._before.sum()) + np.cumsum(num_tokens)
+        edges = np.flatnonzero((self._edges > self._before.sum()) & (self._edges <= (ends[-1] if len(ends) else 0)))
+        reached = np.searchsorted(ends, self._edges[edges])  # the document that each edge lies in, or ends
+        stretch = np.minimum(np.searchsorted(self._edges, ends) - 1, POINTS - 1)
+        for number in range(len(self._codes)):
+            mine = source == number
+            placed = self._before[number] + np.cumsum(np.where(mine, num_tokens, 0))
+            missing = np.where(mine[reached], ends[reached] - self._edges[edges], 0)
+            self._placed[number, edges] = placed[reached] - missing
+            off = placed - ends * self._share(number)
+            np.minimum.at(self._lowest[number], stretch, off)
+            np.maximum.at(self._highest[number], stretch, off)
+            self._add_lengths(number, np.flatnonzero(mine), num_tokens, columns)
+            self._before[number] += int(num_tokens[mine].sum())
+        self._documents += len(source)
+
+    def _add_lengths(self, number: int, mine: npt.NDArray[np.intp], num_tokens: Int64s, columns: Columns) -> None:
+        self._lengths[number].add(num_tokens[mine])
+        self._first[number] += int((columns["epoch"][mine] == 0).sum())
+        wanted = self._samples - len(self._positions[number])
+        self._positions[number] += (self._documents + mine[:wanted]).tolist()
+
+    def _share(self, number: int) -> float:
+        return self._shares[number] / max(self._total, 1)
+
+    def portrait(self) -> Portrait:
+        """What all documents came to. Between two ends of documents a stray is a straight line, so its edges and ends bound it."""
+        shares = np.array([self._share(number) for number in range(len(self._codes))])
+        off = self._placed - shares[:, None] * self._edges
+        lowest, highest = (
+            choose(found, choose(off[:, :-1], off[:, 1:])) for choose, found in ((np.minimum, self._lowest), (np.maximum, self._highest))
+        )
+        measured = [-(-value // max(self._total, 1)) for value in self._measured]
+        return Portrait(self._lengths, self._first, self._positions, self._edges, self._placed, lowest, highest, measured)

@@ -1,0 +1,99 @@
+"""The figures of the page that lie along an axis: the stream, lengths of documents, scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mixtures.audit.claims import Claims
+from mixtures.portrait import Int64s, Portrait
+from pipeline.html.figures import Table, hue, names, number, percent, share
+from pipeline.mix_report import cut_text
+
+COMPOSITION_POINTS = 100
+
+
+def composition(portrait: Portrait) -> list[dict[str, Any]]:
+    """Rows of the chart of prefixes: each strand's share of the first tokens, in percent."""
+    edges = portrait.edges
+    chosen = range(4, len(edges), max(1, (len(edges) - 1) // COMPOSITION_POINTS))
+    return [
+        {"tokens": int(edges[at]), "share": percent(int(placed[at]), int(edges[at])), "order": order, "colour": f"var(--{hue(order)})"}
+        for order, placed in enumerate(portrait.placed)
+        for at in chosen
+    ]
+
+
+def strays(portrait: Portrait, number: int) -> list[dict[str, Any]]:
+    """Rows of a strand's chart: how far it is from its share at least and at most within each stretch of the stream."""
+    lowest, highest = (np.append(found[number], found[number, -1]) for found in (portrait.lowest, portrait.highest))
+    return [
+        {"tokens": int(begin), "lowest": round(float(low), 1), "highest": round(float(high), 1)}
+        for begin, low, high in zip(portrait.edges, lowest, highest, strict=True)
+    ]
+
+
+def stray_table(claims: Claims) -> Table:
+    """Measured distance of each strand from its share, and the proven bound."""
+    rows = []
+    for source, name in zip(claims.sources, names(claims), strict=True):
+        measured, bound = source.deviation.measured_tokens, source.deviation.bound_tokens
+        used = share(measured, bound) if bound else "-"
+        rows.append([name, f"{measured:,}", number(bound), used, f"{source.longest_tokens:,}"])
+    return Table(["source", "strays at most, tokens", "proven bound, tokens", "of the bound", "longest document, tokens"], rows)
+
+
+def length_rows(portrait: Portrait, number: int) -> list[dict[str, Any]]:
+    """Rows of a strand's histogram: percent of its documents, and of its tokens, by length; two bars for each doubling."""
+    lengths = portrait.lengths[number]
+    edges = length_edges(int(lengths.values[-1]) if len(lengths.values) else 1)
+    documents, tokens = (counts.tolist() for counts in lengths.histogram(edges))
+    rows = [
+        {"low": low, "high": high, "documents": percent(some, lengths.documents), "tokens": percent(many, lengths.tokens)}
+        for low, high, some, many in zip(edges.tolist(), edges[1:].tolist(), documents, tokens, strict=False)
+    ]
+    return [*rows, {"low": int(edges[-1]), "high": int(edges[-1]), "documents": 0, "tokens": 0}]  # where the line comes down
+
+
+def length_edges(longest: int) -> Int64s:
+    """1, 2, 3, 4, 6, 8, 12, ... up to above a length: int64."""
+    edges = {1 << power for power in range(longest.bit_length() + 1)} | {3 << power for power in range(longest.bit_length() - 1)}
+    return np.array(sorted(edges), np.int64)
+
+
+def length_table(claims: Claims, portrait: Portrait) -> Table:
+    """Median, mean and longest length of each strand, and its cut document."""
+    rows = []
+    for source, name, lengths in zip(claims.sources, names(claims), portrait.lengths, strict=True):
+        mean = f"{lengths.tokens / lengths.documents:,.1f}" if lengths.documents else "-"
+        longest = f"{int(lengths.values[-1]):,}" if lengths.documents else "-"
+        rows.append(
+            [
+                name,
+                f"{lengths.documents:,}",
+                f"{lengths.median:,}",
+                mean,
+                longest,
+                cut_text(source.cut.model_dump() if source.cut else None),
+            ]
+        )
+    return Table(["source", "documents", "median, tokens", "mean, tokens", "longest, tokens", "last document cut to"], rows)
+
+
+def score_rows(edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of the chart of scores. edges: millionths; removed, kept: documents between two edges."""
+    rows = []
+    for low, high, gone, stays in zip(edges, edges[1:], removed, kept, strict=False):
+        span = {"low": logit(low), "high": logit(high)}
+        rows += [{**span, "begin": 0, "end": stays, "colour": "var(--kept)"}] if stays else []
+        rows += [{**span, "begin": stays, "end": stays + gone, "colour": "var(--filter)"}] if gone else []
+    return rows
+
+
+def logit(millionths: int) -> float:
+    """Where a score stands on a logit axis; 0 and 1 stand at its ends."""
+    share = min(max(millionths, 100), 999_900) / 1_000_000
+    return math.log(share / (1 - share))

@@ -1,0 +1,219 @@
+"""The figures of the page, as plain tables and rows, from what the manifest claims and what was counted in the tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mixtures.audit.claims import Claims, SourceClaim
+from mixtures.audit.report import percent_text
+from mixtures.portrait import Portrait
+from pipeline.html.fates import FATES, fate_of, in_order, joined
+from pipeline.report import plural, printable, size
+
+HUES = 10  # colours for strands in the style sheet
+SHOWN_FILES = 12
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. texts: how many columns at the left hold text; total: whether the last row is a sum."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: int = 1
+    total: bool = False
+
+
+def hue(number: int) -> str:
+    """Name of the colour of a strand."""
+    return f"hue{number % HUES}"
+
+
+def names(claims: Claims) -> list[str]:
+    """Each strand's name, as it can be printed."""
+    return [printable(source.label) for source in claims.sources]
+
+
+def shares(claims: Claims) -> list[dict[str, Any]]:
+    """Rows of the chart of shares."""
+    asked = _asked(claims)
+    rows = []
+    for number, (source, name) in enumerate(zip(claims.sources, names(claims), strict=True)):
+        said = _published(claims, source).get("percent", "")
+        row = {
+            "name": name,
+            "colour": f"var(--{hue(number)})",
+            "realised": percent(source.realised_tokens, claims.total_tokens),
+            "asked": percent(source.asked_tokens, asked) if _asks(source) else None,
+            "published": float(said) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", said, re.ASCII) else None,
+        }
+        rows.append(row)
+    return rows
+
+
+def source_table(claims: Claims) -> Table:
+    """Tokens and documents of each strand: asked, realised, published."""
+    published = claims.published
+    columns = ["source", "asked tokens", "realised tokens", "realised share", "documents"]
+    columns += ["published share", "published tokens", "published documents"] if published.sources else []
+    rows = []
+    for source, name in zip(claims.sources, names(claims), strict=True):
+        row = [name, number(source.asked_tokens if _asks(source) else None), f"{source.realised_tokens:,}"]
+        row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
+        if published.sources:
+            said = _published(claims, source)
+            row += [f"{said['percent']}%" if said.get("percent") else "-", number(said.get("tokens")), number(said.get("documents"))]
+        rows.append(row)
+    total = ["total", f"{_asked(claims):,}", f"{claims.total_tokens:,}", "100.00%", f"{claims.total_documents:,}"]
+    total += ["", number(published.tokens), number(published.documents)] if published.sources else []
+    return Table(columns, [*rows, total], total=True)
+
+
+def _asks(source: SourceClaim) -> bool:
+    return not (source.copy_number or source.insert)
+
+
+def _asked(claims: Claims) -> int:
+    return sum(source.asked_tokens for source in claims.sources if _asks(source))
+
+
+def _published(claims: Claims, source: SourceClaim) -> dict[str, Any]:
+    said = claims.published.sources.get(source.name) if _asks(source) else None
+    return said.model_dump(exclude_none=True) if said else {}
+
+
+def short_notes(claims: Claims) -> list[str]:
+    """Who was short of its quota and who gave what was missing, and which documents end a quota."""
+    notes = []
+    for source, name in zip(claims.sources, names(claims), strict=True):
+        for giver, tokens in source.refilled.items():
+            notes.append(f"{name} was {tokens:,} tokens short; {printable(giver)} gave what was missing.")
+        if source.realised_tokens == 0:
+            notes.append(f"{name} has a quota of 0 tokens at this size and is not in the mix.")
+    return notes
+
+
+def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of the waterfall over all sources, and of the stacked bars, one for each source."""
+    sums = dict.fromkeys(FATES, 0)
+    bars = []
+    for name, reasons in _waterfalls(claims):
+        total = reasons.get("rows", 0)
+        counts = dict.fromkeys(FATES, 0)
+        for reason, count in reasons.items():
+            if reason != "rows":
+                counts[fate_of(reason)] += count
+                sums[fate_of(reason)] += count
+        for order, (fate, count) in enumerate(counts.items()):
+            if count:
+                bars.append({"name": name, "colour": f"var(--{fate})", "share": percent(count, total), "order": order})
+    rows = sum(sums.values())
+    steps, left = [{"name": "rows read", "colour": "var(--read)", "begin": 0, "end": rows, "label": f"{rows:,}"}], rows
+    for fate, count in sums.items():
+        if fate == "kept":
+            steps.append({"name": FATES[fate], "colour": "var(--kept)", "begin": 0, "end": left, "label": f"{left:,}"})
+        elif count:
+            steps.append(
+                {"name": FATES[fate], "colour": f"var(--{fate})", "begin": left - count, "end": left, "label": f"\N{MINUS SIGN}{count:,}"}
+            )
+            left -= count
+    return steps, bars
+
+
+def fate_table(claims: Claims) -> Table:
+    """Rows of each source by what became of them; what occurs nowhere is left out."""
+    waterfalls = _waterfalls(claims)
+    found = {reason for _, reasons in waterfalls for reason, count in reasons.items() if count}
+    reasons = in_order(found - {"rows"})
+    rows = [[name, *(f"{counts.get(reason, 0):,}" for reason in ("rows", *reasons))] for name, counts in waterfalls]
+    total = ["total", *(f"{sum(counts.get(reason, 0) for _, counts in waterfalls):,}" for reason in ("rows", *reasons))]
+    return Table(["source", "rows", *map(printable, reasons)], [*rows, total], total=True)
+
+
+def used_fates(claims: Claims) -> dict[str, str]:
+    """Fates that occur, with their labels: a legend."""
+    found = {fate_of(reason) for _, reasons in _waterfalls(claims) for reason, count in reasons.items() if count and reason != "rows"}
+    return {fate: label for fate, label in FATES.items() if fate in found}
+
+
+def _waterfalls(claims: Claims) -> list[tuple[str, Mapping[str, int]]]:
+    """(name, rows by reason) of each source, exact and near copies added up over the sources that keep the other one."""
+    found: list[tuple[str, Mapping[str, int]]] = []
+    for source in claims.sources:
+        if source.copy_number:
+            continue
+        counts: dict[str, int] = {}
+        for reason, count in claims.removed.get(source.name, {}).items():
+            shown = joined(reason)
+            counts[shown] = counts.get(shown, 0) + count
+        found.append((printable(source.name), counts))
+    return found
+
+
+def epoch_table(claims: Claims, portrait: Portrait) -> Table:
+    """How often documents of each strand are in the mix."""
+    rows = []
+    for source, name, first in zip(claims.sources, names(claims), portrait.first_documents, strict=True):
+        kind = "insert" if source.insert else "second copies" if source.copy_number else "source"
+        again = source.documents - first
+        rows.append([name, kind, f"{source.epochs:,}", f"{first:,}", f"{again:,}", f"{source.realised_tokens:,}"])
+    return Table(["source", "kind", "epochs", "documents, first time", "documents, again", "tokens"], rows, texts=2)
+
+
+def cluster_rows(claims: Claims) -> list[dict[str, Any]]:
+    """Rows of the chart of cluster sizes."""
+    sizes = sorted((int(low), count) for low, count in claims.near.sizes.items()) if claims.near else []
+    return [
+        {"name": f"{low:,}" + (f" to {2 * low - 1:,}" if low > 1 else "") + " documents", "count": count, "label": f"{count:,}"}
+        for low, count in sizes
+    ]
+
+
+def licence_table(claims: Claims) -> Table:
+    """The licence of each source, as its definition says."""
+    rows = []
+    for source, name in zip(claims.sources, names(claims), strict=True):
+        if not source.copy_number:
+            use = "forbidden" if source.non_commercial else "not forbidden"
+            rows.append([name, printable(source.definition), printable(source.licence), use, f"{source.realised_tokens:,}"])
+    return Table(["source", "data set", "licence", "commercial use", "tokens in the mix"], rows, texts=4)
+
+
+def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Table]]:
+    """(definition, sentence, files) of each definition that was read.
+
+    Args:
+        inputs: of a manifest.
+    """
+    found = []
+    for name, files in inputs.items():
+        listed = list(files)
+        whole = size(sum(map(_bytes, listed)))
+        more = f"; the first {SHOWN_FILES} are listed, manifest.json has each" if len(listed) > SHOWN_FILES else ""
+        rows = [
+            [printable(file["path"]), size(_bytes(file)), f"{printable(str(file.get('sha256')))[:16]}…"] for file in listed[:SHOWN_FILES]
+        ]
+        found.append((printable(name), f"{plural(len(listed), 'file')}, {whole}{more}", Table(["file", "size", "sha256"], rows)))
+    return found
+
+
+def _bytes(file: Mapping[str, Any]) -> int:
+    """Size of an input; of a manifest's inputs the claims check the path alone."""
+    found = file.get("size")
+    return found if isinstance(found, int) else 0
+
+
+def percent(part: int, whole: int) -> float:
+    """For a chart, where a rounded figure suffices."""
+    return round(100 * part / whole, 5) if whole else 0.0
+
+
+def share(part: int, whole: int) -> str:
+    return f"{percent_text(part, whole, 2)}%" if whole else "-"
+
+
+def number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

@@ -1,0 +1,149 @@
+"""The page: what its sections show, put into the template."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mixtures import manifest as manifests
+from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
+from mixtures.audit.mix import fit_of
+from mixtures.errors import RecipeError
+from mixtures.plan import fit_json
+from mixtures.portrait import Portrait, portray
+from mixtures.trace import TracedMix
+from pipeline.html import curves, figures
+from pipeline.html.figures import Table
+from pipeline.html.samples import removed, sampled, scores
+from pipeline.mix_report import FILTER_TITLE, filter_removal_table, published_removals
+from pipeline.mix_store import MixStore
+from pipeline.records import write_whole
+from pipeline.report import printable
+
+FOLDER = Path(__file__).parent
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def write_page(mix: Path, file: Path, store: Path | None, tokenizer: Path | None, samples: int) -> None:
+    """Write the page of a finished mix.
+
+    Args:
+        store: the mix was built from it; None leaves out what only it knows. tokenizer: decodes the samples; None shows no text.
+        samples: documents of each source.
+
+    Raises:
+        RecipeError: a package of the extra is missing, or `file` lies inside the mix. ManifestError: mix, store or tokenizer is damaged or
+        another.
+    """
+    if mix.resolve() in file.resolve().parents:
+        raise RecipeError(f"{file}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
+    write_whole(file, page(mix, store, tokenizer, samples).encode())
+
+
+def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) -> str:
+    """The page as text; as `write_page`."""
+    try:
+        import jinja2
+
+        from pipeline.html.pictures import pictures
+    except ImportError as error:
+        raise RecipeError(f"the page needs altair, vl-convert and jinja2 ({error}): pip install 'annealmix[report]'") from None
+    traced = TracedMix(mix)
+    claims = read_claims(traced.manifest, str(mix / manifests.MANIFEST))
+    portrait = portray(mix, claims, samples)
+    beside = MixStore(traced.manifest, store) if store else None
+    found_scores = scores(beside) if beside else []
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"printable": printable, "visible": visible}
+    style = (FOLDER / "page.css").read_text(encoding="utf-8")
+    text: str = environment.get_template("page.html.j2").render(
+        **_sections(traced, claims, portrait),
+        **pictures(claims, portrait, found_scores),
+        style=style,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        samples=_samples(traced, claims, portrait, tokenizer),
+        removed=removed(beside, samples) if beside else {},
+        scores=found_scores,
+        has_store=beside is not None,
+        has_texts=tokenizer is not None,
+    )
+    return text
+
+
+def visible(text: str) -> str:
+    """A text with U+FFFD for control characters, which a page cannot hold; lines and tabs stay."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
+    """Everything that is shown as text or tables."""
+    fit = fit_of(claims, claims.total_tokens)
+    return {
+        "claims": claims,
+        "name": printable(claims.name),
+        "strands": [{"name": name, "hue": figures.hue(number)} for number, name in enumerate(figures.names(claims))],
+        "built": _built(mix.folder),
+        "size": claims.size,
+        "non_commercial": [name for name, source in zip(figures.names(claims), claims.sources, strict=True) if source.non_commercial],
+        "non_commercial_share": figures.share(
+            sum(source.realised_tokens for source in claims.sources if source.non_commercial), claims.total_tokens
+        ),
+        "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
+        "source_table": figures.source_table(claims),
+        "short_notes": figures.short_notes(claims),
+        "fate_table": figures.fate_table(claims),
+        "fates": figures.used_fates(claims),
+        "filter_table": _filter_table(claims),
+        "contamination": claims.contamination if isinstance(claims.contamination, ContaminationClaim) else None,
+        "stray_table": curves.stray_table(claims),
+        "length_table": curves.length_table(claims, portrait),
+        "epoch_table": figures.epoch_table(claims, portrait),
+        "fit": fit_json(fit) if fit else None,
+        "licence_table": figures.licence_table(claims),
+        "inputs": figures.input_tables(mix.manifest["inputs"]),
+        "excluded": [f"{printable(item.source)} of {printable(item.recipe)}" for item in claims.excluded],
+    }
+
+
+def _built(folder: Path) -> dict[str, str]:
+    """When and with which version the mix was built, as far as `build.json` says so; it is hashed nowhere, so nothing of it is trusted."""
+    try:
+        said = json.loads((folder / "build.json").read_bytes())
+        date, version = str(said["finished"]), str(said["packages"]["annealmix"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {"date": "not recorded", "version": ""}
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z", date, re.ASCII):
+        return {"date": "not recorded", "version": ""}
+    return {"date": date[:10], "version": printable(version)[:40]}
+
+
+def _filter_table(claims: Claims) -> tuple[str, Table] | None:
+    """What filters removed of each source."""
+    if not claims.filters:
+        return None
+    said = claims.published.model_dump(exclude_none=True)
+    published = published_removals(said, {source.name: said["sources"].get(source.name, {}) for source in claims.sources})
+    columns, rows = filter_removal_table([item.model_dump() for item in claims.filters], claims.removed, published)
+    return FILTER_TITLE, Table(columns, [[printable(cell) for cell in row] for row in rows], total=True)
+
+
+def _samples(mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path | None) -> list[dict[str, Any]]:
+    """The sampled documents of each strand that has any."""
+    positions = [at for found in portrait.samples for at in found]
+    documents = iter(sampled(mix, positions, tokenizer))
+    shown = []
+    for number, (source, name, found) in enumerate(zip(claims.sources, figures.names(claims), portrait.samples, strict=True)):
+        strand = {"name": name, "source": source.name, "copies": source.copy_number, "hue": figures.hue(number)}
+        shown.append({**strand, "documents": [next(documents) for _ in found]})
+    return shown

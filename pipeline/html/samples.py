@@ -1,0 +1,144 @@
+"""A few documents of each strand, and what only the store knows: documents that were removed, and scores around the threshold.
+
+Documents of a strand are sampled by their order key, a hash of their text: the lowest keys, so the choice is arbitrary, and the same
+everywhere. What was removed is never shown: eight digits of its digest, its length and the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixtures.filters import MILLION
+from mixtures.near_request import NEAR
+from mixtures.trace import Place, TracedMix
+from pipeline.eligible import Choice, read_kept, score_column
+from pipeline.fates import Fates
+from pipeline.mix_store import MixFilter, MixStore
+from pipeline.near.clusters import read_drops
+from pipeline.trace_text import Texts
+
+SHOWN_CHARS = 600
+DIGEST_DIGITS = 8
+NEAR_LOOKED_AT = 40  # near-copies that are looked up for the sample, over all sources
+_DECODED_TOKENS = 4 * SHOWN_CHARS + 4  # a token spells at least one byte, a character has at most four
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A document of the mix. text: its beginning; None without a tokenizer. more: whether it goes on."""
+
+    place: Place
+    text: str | None
+    more: bool
+
+
+def sampled(mix: TracedMix, positions: Sequence[int], tokenizer: Path | None) -> list[Sample]:
+    """Documents at some positions of the stream.
+
+    Raises:
+        ManifestError: the tokenizer is not that of the mix, or the tables are damaged.
+    """
+    texts = Texts(mix.manifest, tokenizer, None) if tokenizer and positions else None
+    return [_sample(mix.document(position), mix, texts) for position in positions]
+
+
+def _sample(place: Place, mix: TracedMix, texts: Texts | None) -> Sample:
+    if texts is None:
+        return Sample(place, None, False)
+    end = place.first_token + min(place.num_tokens - 1, _DECODED_TOKENS)
+    text = texts.shown(mix.index.tokens[place.first_token : end].tolist())["text"]
+    return Sample(place, text[:SHOWN_CHARS], len(text) > SHOWN_CHARS or end < place.first_token + place.num_tokens - 1)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A document that is not in the mix. digest: its first digits; num_tokens: None where the store has none of it."""
+
+    digest: str
+    num_tokens: int | None
+    reason: str
+
+
+def removed(mix: MixStore, samples: int) -> dict[str, list[Removed]]:
+    """Of each source, those with the lowest order keys that are contaminated or that filters remove, then near-copies."""
+    found = {name: list(_removed_of(choice, samples)) for name, choice in mix.choices.items()}
+    for source, document in _near_copies(mix):
+        mine = found.setdefault(source, [])
+        if sum(item.reason.startswith(NEAR) for item in mine) < samples:
+            mine.append(document)
+    return {name: documents for name, documents in found.items() if documents}
+
+
+def _removed_of(choice: Choice, samples: int) -> Iterator[Removed]:
+    reasons, left = choice.eligible.reasons, samples
+    for partition, count in enumerate(choice.removed()):
+        take = min(count, left)
+        if take:
+            columns = (choice.eligible.removed_column(name, partition)[:take] for name in ("digest", "num_tokens", "verdicts"))
+            for digest, num_tokens, verdicts in zip(*columns, strict=True):
+                why = [reason for bit, reason in enumerate(reasons) if int(verdicts) >> bit & 1]
+                yield Removed(_digits(digest), int(num_tokens), ", ".join(why))
+            left -= take
+
+
+def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
+    """(source, near-copy) of the first that give way, by order key."""
+    if mix.near is None:
+        return
+    fates, left = Fates(mix), NEAR_LOOKED_AT
+    for partition in range(mix.plan["partitions"]):
+        for digest in read_drops(mix.near.drops, mix.plan["partitions"], partition).digest[:left]:
+            left -= 1
+            for fate in fates.of_digest(np.ascontiguousarray(digest).astype(">u8").tobytes()):
+                if fate.reason.startswith(NEAR):
+                    yield fate.source, Removed(_digits(digest), fate.more["num_tokens"], fate.reason)
+
+
+def _digits(digest: Any) -> str:
+    return str(np.ascontiguousarray(digest).astype(">u8").tobytes().hex())[:DIGEST_DIGITS]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of the documents that a filter escalated. edges: millionths; kept, removed: documents between two edges.
+
+    above: the threshold, in millionths.
+    """
+
+    label: str
+    above: int
+    edges: list[int]
+    kept: list[int]
+    removed: list[int]
+
+
+def scores(mix: MixStore) -> list[Scores]:
+    """The scores that decided, of each filter with a classifier."""
+    return [_scores(mix, number, item) for number, item in enumerate(mix.filters) if item.table is not None and item.rule.above is not None]
+
+
+def _scores(mix: MixStore, number: int, item: MixFilter) -> Scores:
+    assert item.rule.above is not None
+    edges = np.array([0, *(round(MILLION / (1 + math.exp(-at / 4))) for at in range(-36, 37)), MILLION + 1], np.int64)
+    kept, gone = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
+    prefix = score_column(number)
+    for choice in mix.choices.values():
+        if number >= choice.eligible.filters:  # an insert
+            continue
+        for run in choice.first_epoch:
+            kept += _counts(read_kept(choice.eligible, "score", run.partition, prefix)[: run.documents], edges)
+        for partition, count in enumerate(choice.removed()):
+            if count:
+                gone += _counts(choice.eligible.removed_column("score", partition, prefix)[:count], edges)
+    return Scores(item.rule.label, item.rule.above, edges.tolist(), kept.tolist(), gone.tolist())
+
+
+def _counts(values: Any, edges: Any) -> Any:
+    """Scores between two edges; -1, of documents that were not escalated, lies below all."""
+    return np.histogram(np.asarray(values, np.int64), edges)[0]

@@ -1,0 +1,129 @@
+"""The page of the real annealing mix in Chromium: nothing to complain about, nothing asked of the network, and it fits a phone."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import recipes
+from tests.browser.chromium import Browser, browser, find
+from tests.pipeline.command_line import passes
+
+pytestmark = pytest.mark.browser
+FILTERED = "filters: [control-lists]\nnear: words\n"
+
+
+@pytest.fixture(scope="module")
+def page(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a preview of the annealing recipe, with a filter and a search for near-duplicates, from the real data."""
+    folder = tmp_path_factory.mktemp("page")
+    tokenizer = shared / "tokenizers" / "gpt-neox-20b.json"
+    recipe = (Path(recipes.__file__).parent / "annealing-50b.yaml").read_text(encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe + FILTERED, encoding="utf-8")
+    source, place = ("--data", shared / "data", "--tokenizer", tokenizer), ("--out", folder / "mix", "--store", folder / "store")
+    passes("build", folder / "recipe.yaml", *source, "--tokens", "1_000_000", *place)
+    passes("export", folder / "mix", "--html", folder / "page.html", "--store", folder / "store", "--tokenizer", tokenizer)
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = find()
+    if program is None:
+        pytest.skip("needs chromium (Debian: apt-get install chromium)")
+    with browser(program, tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+class _Asked(http.server.SimpleHTTPRequestHandler):
+    """Serves the page, and notes every path that is asked for."""
+
+    server: Loopback
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+class Loopback(http.server.ThreadingHTTPServer):
+    """A server on this machine alone."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), lambda *given: _Asked(*given, directory=str(folder)))
+        self.asked: list[str] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@pytest.fixture(scope="module")
+def server(page: Path) -> Iterator[Loopback]:
+    served = Loopback(page.parent)
+    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    yield served
+    served.shutdown()
+    served.server_close()
+    thread.join()
+
+
+def test_the_page_is_below_two_megabytes(page):
+    assert 100_000 < page.stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_a_file_complains_of_nothing_and_asks_for_nothing(page, chromium, scheme):
+    chromium.dress(scheme, 1280)
+    visit = chromium.visit(page.as_uri())
+    assert visit.complaints == []
+    assert visit.requests == [page.as_uri()]
+    assert chromium.value("document.querySelectorAll('main section').length") == 11
+    assert chromium.value("document.querySelectorAll('svg').length") >= 20
+
+
+def test_the_page_of_a_server_makes_one_request(server, chromium):
+    visit = chromium.visit(f"{server.address}/page.html")
+    assert visit.complaints == []
+    assert visit.requests == [f"{server.address}/page.html"]
+    assert server.asked == ["/page.html"]
+
+
+def test_light_and_dark_are_two_looks_and_the_style_is_let_in(page, chromium):
+    looks = []
+    for scheme in ("light", "dark"):
+        chromium.dress(scheme, 1280)
+        chromium.visit(page.as_uri())
+        bar = "getComputedStyle(document.querySelector('svg path[fill^=var]')).fill"
+        looks.append((chromium.value("getComputedStyle(document.body).backgroundColor"), chromium.value(bar)))
+    assert looks[0] == ("rgb(252, 252, 250)", looks[0][1])
+    assert looks[0][0] != looks[1][0]
+    assert looks[0][1] != looks[1][1]
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_but_tables_and_charts_in_their_frames_is_wider_than_the_window(page, chromium, width):
+    chromium.dress("light", width)
+    chromium.visit(page.as_uri())
+    assert chromium.value("document.documentElement.scrollWidth") <= width
+
+
+def test_the_browser_would_see_a_request_and_a_complaint(server, chromium, page):
+    """Without this the tests above could pass on anything."""
+    bad = f"<!DOCTYPE html><script>console.error('no')</script><img src='{server.address}/x.png'><script>throw Error('x')</script>"
+    (page.parent / "bad.html").write_text(bad)
+    visit = chromium.visit((page.parent / "bad.html").as_uri())
+    assert f"{server.address}/x.png" in visit.requests
+    assert len(visit.complaints) >= 2  # of the console, and of the script that failed
+    policy = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'\">"
+    (page.parent / "held.html").write_text(bad.replace("<script>", f"{policy}<script>", 1))
+    asked = len(server.asked)
+    assert chromium.visit((page.parent / "held.html").as_uri()).complaints
+    assert len(server.asked) == asked
