@@ -108,7 +108,7 @@ class _Mix:
 
 def _compare(mine: _Mix, other: _Mix, label: str) -> list[Check]:
     name = f"shared documents with {label}"
-    why_not = mine.fault or other.fault
+    why_not = mine.fault or other.fault or _salt_fault(mine.claims, other.claims)
     if why_not:
         return [unread(name, why_not), _key_ranges(mine, other, None, label)]
     shared = _shared(mine, other)
@@ -118,6 +118,13 @@ def _compare(mine: _Mix, other: _Mix, label: str) -> list[Check]:
     compared = f"{mine.claims.total_documents:,} x {other.claims.total_documents:,} compared"
     sources = f"{len(mine.claims.sources):,} x {plural(len(other.claims.sources), 'source')}"
     return [judge(name, f"{plural(total, 'document')} shared, {compared} over {sources}", faults), _key_ranges(mine, other, total, label)]
+
+
+def _salt_fault(mine: Claims, other: Claims) -> str:
+    """Why digests of two mixes cannot be compared: of a document they are not the same. Empty if they can."""
+    if (mine.public and mine.public.salt) == (other.public and other.public.salt):
+        return ""
+    return "digests of a public mix are salted; compare the mixes that they were made of, or make both public with one salt"
 
 
 def _shared(mine: _Mix, other: _Mix) -> SharedCounts:
