@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline.executor_options import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
+from pipeline.export_options import add_export
 from pipeline.filter_options import add_filter
 from pipeline.trace_options import add_trace
 
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add_filter(commands)
     add_trace(commands, DEFAULT_STORE)
     add_worker(commands)
+    add_export(commands)
     return parser
 
 
