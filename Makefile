@@ -27,6 +27,7 @@ KEY_OF = $(shell $(PYTHON) -c 'import hashlib, os, sys; \
 KEY = $(call KEY_OF,pyproject.toml requirements.lock)
 READERS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-readers.lock Makefile)
 S3_KEY = $(call KEY_OF,pyproject.toml requirements-s3.lock requirements-moto.lock Makefile)
+OLMO_KEY = $(call KEY_OF,requirements-olmo.lock Makefile)
 MODELS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-models.lock Makefile)
 RAY_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-ray.lock)
 
@@ -65,9 +66,10 @@ types: env ## mypy, strict
 format: env ## ruff's formatter, on files that you name: make format FILES="a.py b.py"
 	.venv/bin/ruff format $(FILES)
 
-test-readers: check-python ## read a mix back with megatron-core and datatrove, in .venv-readers (CPU torch)
+test-readers: check-python ## read a mix back with megatron-core and datatrove in .venv-readers, with OLMo-core in .venv-olmo (CPU torch)
 	@test -e .venv-readers/made-$(READERS_KEY) || $(MAKE) --no-print-directory .venv-readers/made-$(READERS_KEY)
-	.venv-readers/bin/python -m pytest -m readers tests/readers
+	@test -e .venv-olmo/made-$(OLMO_KEY) || $(MAKE) --no-print-directory .venv-olmo/made-$(OLMO_KEY)
+	ANNEALMIX_OLMO_PYTHON=.venv-olmo/bin/python .venv-readers/bin/python -m pytest -m readers tests/readers
 
 .venv-readers/made-%:
 	rm -rf .venv-readers
@@ -78,6 +80,16 @@ test-readers: check-python ## read a mix back with megatron-core and datatrove, 
 	.venv-readers/bin/python $(PIP) install --quiet --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	.venv-readers/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
 	.venv-readers/bin/python $(PIP) check
+	touch $@
+
+# OLMo-core wants an older filelock than annealmix is locked to, so it has an environment without annealmix; a script reads there.
+.venv-olmo/made-%:
+	rm -rf .venv-olmo
+	$(PYTHON) -m venv .venv-olmo
+	.venv-olmo/bin/python tests/readers/refuse_cuda.py $(TORCH) $(TORCH_INDEX)
+	.venv-olmo/bin/python $(PIP) install --quiet --require-hashes --no-deps -r requirements-olmo.lock
+	.venv-olmo/bin/python $(PIP) install --quiet --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
+	.venv-olmo/bin/python $(PIP) check
 	touch $@
 
 test-models: check-python ## score with a tiny ModernBERT and with fastText, in .venv-models (CPU torch)
@@ -152,6 +164,8 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
+	printf '%s\n' ai2-olmo-core==3.0.0 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/olmo.in
+	$(COMPILE) $(UPGRADE) --override .venv-lock/without-torch.txt -o requirements-olmo.lock .venv-lock/olmo.in
 	printf '%s\n' 'transformers>=5.0' safetensors fasttext-community==0.11.9 fasteners ftfy pyahocorasick regex 'spacy>=3.8' 'tldextract>=5.1,<6' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/models.in
 	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-models.lock .venv-lock/models.in
 	printf '%s\n' 'ray>=2.40' > .venv-lock/ray.in
@@ -169,6 +183,9 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
 	file=requirements-ray.lock; head_of \
 	  'What `make test-ray` adds to requirements.lock: Ray, and what it needs. Made by `make lock`.'; \
+	file=requirements-olmo.lock; head_of \
+	  'What `make test-readers` reads with OLMo-core: OLMo-core and all that it needs, without annealmix and without torch. Made by `make lock`.' \
+	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
 	file=requirements-models.lock; head_of \
 	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, the extra quality, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
@@ -176,5 +193,6 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	file=requirements-moto.lock; head_of 'The S3 server of `make test-s3`, in .venv-moto. Made by `make lock`.'
 
 clean: ## remove what make made
-	rm -rf .venv .venv-readers .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-readers .venv-olmo .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock
+	rm -rf demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

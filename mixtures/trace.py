@@ -57,11 +57,14 @@ class TracedMix:
 
     Raises:
         ManifestError: the manifest or a file is missing, damaged, or not what the others say.
+        RecipeError: the mix is public, so it does not say where its documents came from.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = manifests.load(folder)
+        if self.manifest.get("public"):
+            raise RecipeError(f"{folder}: a public mix, without files and rows; trace the mix that it was made of")
         self.total_documents: int = self.manifest["total_documents"]
         self.total_tokens: int = self.manifest["total_tokens"]
 

@@ -59,7 +59,7 @@ def _number(value: int | None) -> str:
 
 def check_rows(checks: Sequence[Check]) -> list[list[str]]:
     """One row a check: its name, whether it holds, what was measured."""
-    return [[check.name, "ok" if check.ok else "FAILED", check.figure] for check in checks]
+    return [[check.name, ("ok" if check.ok else "FAILED") if check.possible else "not possible", check.figure] for check in checks]
 
 
 _BEFORE, _AFTER = ("where", "empty", "quarantined", "out of key range"), ("excluded", "beyond quota")
@@ -71,7 +71,12 @@ def removal_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
 
     Duplicates and near-duplicates are added up over the sources that keep them (the report has each).
     """
-    counts = {source.name: _joined(audit.removed.get(source.name, {})) for source in audit.sources if not source.copy}
+    return waterfall_table({source.name: audit.removed.get(source.name, {}) for source in audit.sources if not source.copy})
+
+
+def waterfall_table(removed: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[str]]]:
+    """As `removal_table`. removed: rows of each source by what became of them."""
+    counts = {name: _joined(reasons) for name, reasons in removed.items()}
     found = {reason for reasons in counts.values() for reason, count in reasons.items() if count}
     others = sorted(found - {"rows", "kept", *_COPIES, *_BEFORE, *_AFTER})
     columns = ["rows", *(reason for reason in (*_BEFORE, *_COPIES, *others, *_AFTER) if reason in found), "kept"]
@@ -101,11 +106,14 @@ def note_lines(audit: AuditReport) -> list[str]:
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """The last line: how many checks hold, and the names of those that do not."""
+    """The last line: how many checks hold, and the names of those that do not, or cannot be made."""
     failed = [check.name for check in checks if not check.ok]
+    impossible = [check.name for check in checks if not check.possible]
+    lacking = f"; not possible in a public mix: {', '.join(impossible)}" if impossible else ""
+    made = plural(len(checks) - len(impossible), "check")
     if not failed:
-        return f"audit passed: {plural(len(checks), 'check')}"
-    return f"audit FAILED: {len(failed):,} of {plural(len(checks), 'check')}: {', '.join(failed)}"
+        return f"audit passed: {made}{lacking}"
+    return f"audit FAILED: {len(failed):,} of {made}: {', '.join(failed)}{lacking}"
 
 
 def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

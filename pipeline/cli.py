@@ -92,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add_diff(commands)
     add_export(commands)
     add_worker(commands)
+    add_export(commands)
     return parser
 
 

@@ -15,6 +15,7 @@ from mixtures.diff import KEY, Comparison, open_documents
 from mixtures.diff_figures import OTHERWISE, SIDES, DiffFigures, Reasons
 from mixtures.diff_reasons import WhyNot
 from mixtures.diff_settings import differing_settings
+from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.diff_list import DocumentList
 
@@ -30,10 +31,12 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
 
     Raises:
         ManifestError: a mix is damaged or edited, or the store is not the one that they were made from.
-        RecipeError: there is no store, or the list's file exists.
+        RecipeError: there is no store, the list's file exists, or digests of a public mix mean nothing to the other.
     """
     with DocumentList(listing) if listing else nullcontext() as documents:
         mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
+        if why_not := mixes[0].incomparable(mixes[1]):
+            raise RecipeError(f"diff: {why_not}")
         found = _Diff(*mixes, store, documents).run()
     a, b = (mix.manifest for mix in mixes)
     said = {side: _said(mix) for side, mix in zip(SIDES, mixes, strict=True)}

@@ -6,17 +6,44 @@ import argparse
 import re
 from pathlib import Path
 
+from mixtures.errors import RecipeError
+from pipeline.option_types import positive
+
+TRAINERS = ("neox", "megatron", "olmo-core", "nanotron")  # mixtures.trainer_config.TRAINERS, which would import numpy
+SAMPLES = 3  # documents of each source that a page shows
+# Options that belong to some of the forms alone.
+_OPTIONS = {
+    "tokenizer": ("html", "text", "trainer"),
+    "store": ("html",),
+    "samples": ("html",),
+    "workers": ("text",),
+    "out": ("trainer",),
+    "sequence": ("trainer",),
+    "batch": ("trainer",),
+    "steps": ("trainer",),
+    "salt": ("public",),
+}
+
 
 def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `export`."""
-    export = commands.add_parser("export", help="show a mix to others: one page that says what is in it")
+    export = commands.add_parser("export", help="a mix in another form: a page, text, a dataset card, for a trainer, to be published")
     export.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix")
-    export.add_argument(
-        "--html", type=Path, required=True, metavar="FILE", help="write a page here that needs no network and has no scripts"
-    )
-    export.add_argument("--store", type=Path, metavar="DIR", help="the store of the mix: scores, and which documents were removed")
-    export.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json: shows the texts of the sampled documents")
-    export.add_argument("--samples", type=_samples, default=3, metavar="N", help="documents of each source that are shown, 0 to 100 (3)")
+    form = export.add_mutually_exclusive_group(required=True)
+    form.add_argument("--html", type=Path, metavar="FILE", help="a page that says what is in the mix; no network, no scripts")
+    form.add_argument("--text", type=Path, metavar="DIR", help="parquet shards of the documents' texts, for datasets.load_dataset(DIR)")
+    form.add_argument("--card", type=Path, metavar="FILE", help="dataset card (README.md of the hub); - prints it")
+    form.add_argument("--trainer", choices=TRAINERS, help="data configuration of a trainer, printed or written to --out")
+    form.add_argument("--public", type=Path, metavar="DIR", help="a copy without file and row, with salted digests")
+    export.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json (for --text, --trainer, --html's texts)")
+    export.add_argument("--store", type=Path, metavar="DIR", help="the mix's store (for --html: scores, and what was removed)")
+    export.add_argument("--samples", type=_samples, metavar="N", help="documents of each source that are shown, 0 to 100 (for --html; 3)")
+    export.add_argument("--workers", type=positive, metavar="N", help="processes at a time (for --text; the cores)")
+    export.add_argument("--out", type=Path, metavar="FILE", help="where the configuration is written (for --trainer)")
+    export.add_argument("--sequence", type=positive, metavar="N", help="tokens of a sequence (for --trainer; the recipe's, or 2048)")
+    export.add_argument("--batch", type=positive, metavar="N", help="sequences of a step (for --trainer; the recipe's, or 2048)")
+    export.add_argument("--steps", type=positive, metavar="N", help="steps (for --trainer; the recipe's, or all that see no token twice)")
+    export.add_argument("--salt", type=Path, metavar="FILE", help="salt of the digests, made if missing (for --public; kept nowhere)")
     export.set_defaults(command=_export)
 
 
@@ -27,9 +54,30 @@ def _samples(text: str) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from pipeline.html.page import write_page
-    from pipeline.report import say, size
+    for name, forms in _OPTIONS.items():
+        if getattr(options, name) is not None and all(getattr(options, form) is None for form in forms):
+            raise RecipeError(f"export: --{name} is for {' and '.join(f'--{form}' for form in forms)}; leave it out")
+    if options.html is not None:
+        from pipeline.html.page import write_page
+        from pipeline.report import say, size
 
-    write_page(options.mix, options.html, options.store, options.tokenizer, options.samples)
-    say(f"{options.html}: {size(options.html.stat().st_size)}")
+        write_page(options.mix, options.html, options.store, options.tokenizer, SAMPLES if options.samples is None else options.samples)
+        say(f"{options.html}: {size(options.html.stat().st_size)}")
+    elif options.text is not None:
+        from pipeline.text_export import export_text
+
+        export_text(options.mix, options.text, options.tokenizer, options.workers)
+    elif options.card is not None:
+        from pipeline.dataset_card import export_card
+
+        export_card(options.mix, None if str(options.card) == "-" else options.card)
+    elif options.public is not None:
+        from pipeline.public_export import export_public
+        from pipeline.report import say
+
+        say(f"{options.public}: identity {export_public(options.mix, options.public, options.salt)['identity']}")
+    else:
+        from pipeline.trainer_export import Wish, export_trainer
+
+        export_trainer(options.mix, options.trainer, options.out, options.tokenizer, Wish(options.sequence, options.batch, options.steps))
     return 0

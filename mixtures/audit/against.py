@@ -60,7 +60,7 @@ def audit_against(folder: Path, others: list[Path]) -> list[Check]:
 
 def _compare(mine: MixDocuments, other: MixDocuments, label: str) -> list[Check]:
     name = f"shared documents with {label}"
-    why_not = mine.fault or other.fault
+    why_not = mine.fault or other.fault or mine.incomparable(other)
     if why_not:
         return [unread(name, why_not), _key_ranges(mine, other, None, label)]
     shared = _shared(mine, other)

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from mixtures.audit.claim_types import MAX_COUNT, Claim, Count, Hash, Key
 from mixtures.audit.near_claim import NearClaim
+from mixtures.audit.public_claim import PublicClaim
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.manifest import Manifest
@@ -253,6 +254,7 @@ class Claims(Claim):
     inputs: dict[str, list[InputClaim]]
     hashes: HashClaims
     identity: Hash
+    public: PublicClaim | None = None
 
     @property
     def shares(self) -> list[int]:

@@ -10,8 +10,12 @@ from mixtures.audit.report import Check, judge, plural
 from mixtures.manifest import MANIFEST
 
 TOKENS, INDEX = "tokens.bin", "tokens.idx"
-TABLES = ("documents", "provenance")
 OPTIONAL = ("build.json",)  # how the mix was built; says nothing of what it is
+
+
+def tables_of(claims: Claims) -> tuple[str, ...]:
+    """The tables that a mix has."""
+    return ("documents",) if claims.public else ("documents", "provenance")
 
 
 def part_path(folder: Path, table: str, number: int) -> Path:
@@ -27,11 +31,11 @@ def max_rows(folder: Path, token_bytes: int) -> int:
 
 def check_files(folder: Path, claims: Claims) -> Check:
     """Nothing is missing, and nothing is there that the manifest does not know."""
-    parts = {"documents": len(claims.hashes.documents_parts), "provenance": len(claims.hashes.provenance_parts)}
+    parts = {table: len(getattr(claims.hashes, f"{table}_parts")) for table in tables_of(claims)}
     paths = [folder / MANIFEST, folder / TOKENS, folder / INDEX]
-    paths += [part_path(folder, table, number) for table in TABLES for number in range(parts[table])]
+    paths += [part_path(folder, table, number) for table in tables_of(claims) for number in range(parts[table])]
     expected = {path.relative_to(folder).as_posix() for path in paths}
-    found = _files_below(folder)
+    found = _files_below(folder, {f"{table}.parquet" for table in tables_of(claims)})
     faults = [f"{folder / name}: missing" for name in sorted(expected - found)]
     strange = sorted(found - expected - set(OPTIONAL))
     faults += [f"{folder / name}: belongs to no mix; remove it, or find out who wrote it" for name in strange]
@@ -43,13 +47,13 @@ def check_files(folder: Path, claims: Claims) -> Check:
     return judge("files", f"{len(found & expected):,} of {plural(len(expected), 'file')}", faults)
 
 
-def _files_below(folder: Path) -> set[str]:
-    """Paths of all files below a folder, and of folders that should not be there; links to folders are not followed."""
+def _files_below(folder: Path, tables: set[str]) -> set[str]:
+    """Paths of all files below a folder, and of folders that are none of these tables; links to folders are not followed."""
     found: set[str] = set()
     for parent, folders, names in os.walk(folder):
         here = Path(parent).relative_to(folder)
         found |= {(here / name).as_posix() for name in names}
-        known = {f"{table}.parquet" for table in TABLES} if here == Path() else set()
+        known = tables if here == Path() else set()
         found |= {f"{(here / name).as_posix()}/" for name in folders if name not in known}
         folders[:] = [name for name in folders if name in known]
     return found

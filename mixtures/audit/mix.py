@@ -14,7 +14,7 @@ from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
 from mixtures.audit.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
-from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path
+from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path, tables_of
 from mixtures.audit.filters import check_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.near import check_near, has_near
@@ -22,12 +22,13 @@ from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
-from mixtures.audit.report import AuditReport, Check, SourceFigures, judge, percent_text, plural, unread
+from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, percent_text, plural, unread
 from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
 from mixtures.plan import budget_fit
+from mixtures.public import LACKS
 from mixtures.tables import DOCUMENTS, root_hash
 from mixtures.trainers import TrainerFit
 
@@ -71,8 +72,10 @@ class _MixAudit:
         rules += [Distinct(self.claims, self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
         if self.full:
             rules.append(Repeats(self.claims, self.pair if not self.pointer_faults else None))
-        of_documents = walk(reader, self.claims, rules)
-        checks += [reader.check_tables(), reader.check_hashes("documents"), reader.check_hashes("provenance"), *of_documents]
+        lacks = LACKS if self.claims.public else {}
+        of_documents = walk(reader, self.claims, [rule for rule in rules if rule.name not in lacks])
+        checks += [reader.check_tables(), *(reader.check_hashes(table) for table in tables_of(self.claims)), *of_documents]
+        checks += [impossible(name, why) for name, why in lacks.items()]
         whole = not reader.faults
         checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
         checks += [check_filters(self.claims)] if self.claims.filters else []

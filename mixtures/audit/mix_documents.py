@@ -47,6 +47,13 @@ class MixDocuments:
         """Why nothing can be proven by its documents: it has none, or not those of its manifest. Empty if all is well."""
         return self._verified[0]
 
+    def incomparable(self, other: MixDocuments) -> str:
+        """Why digests of two mixes cannot be compared: of a document they are not the same. Empty if they can."""
+        one, two = self.claims.public, other.claims.public
+        if (one and one.salt) == (two and two.salt):
+            return ""
+        return "digests of a public mix are salted; compare the mixes that they were made of, or make both public with one salt"
+
     @property
     def last(self) -> dict[int, bytes]:
         """Digest of the last document of each strand's first epoch, by its code; of a table without fault."""

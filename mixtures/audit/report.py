@@ -11,12 +11,16 @@ from mixtures.trainers import TrainerFit
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tested. name: stable; figure: what was measured; detail: what is wrong, empty when all is well."""
+    """One thing that was tested. name: stable; figure: what was measured; detail: what is wrong, empty when all is well.
+
+    possible: False for what cannot be tested in a mix of this kind; then `figure` says why, and `ok` that it is no failure.
+    """
 
     name: str
     ok: bool
     figure: str
     detail: str = ""
+    possible: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ def judge(name: str, figure: str, faults: Sequence[str]) -> Check:
 def unread(name: str, why: str) -> Check:
     """A check that could not run is not passed."""
     return Check(name, False, "not checked", why)
+
+
+def impossible(name: str, why: str) -> Check:
+    """A check that a mix of this kind cannot have is named, not left out."""
+    return Check(name, True, why, possible=False)
 
 
 def percent_text(part: int, whole: int, decimals: int) -> str:

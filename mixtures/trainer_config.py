@@ -1,0 +1,194 @@
+"""The data part of a trainer's configuration for a mix: paths, vocabulary, dtype, sequence, batch and steps. Pure; no trainer is imported.
+
+| trainer | what is written | checked against |
+|---|---|---|
+| neox | YAML of its keys, one more file beside the model's | EleutherAI/gpt-neox 007d6d0 neox_arguments/neox_args.py, data/data_utils.py |
+| megatron | a bash array of arguments of pretrain_gpt.py | megatron-core 0.16.1 (`GPTDatasetConfig`), Megatron-LM 000ab9d pretrain_gpt.py |
+| olmo-core | YAML of a dataset, a data loader and a duration | ai2-olmo-core 3.0.0 (`from_dict` of each) |
+| nanotron | YAML of `data_stages` and `tokens` | huggingface/nanotron 00708b8 src/nanotron/config/config.py, data/nanoset.py |
+
+All read one .bin from its first byte. The dtype of a token stands in the .idx, which GPT-NeoX and megatron-core read; the other two are
+told it. No validation split is cut off, so that every document can be trained on.
+
+nanotron cuts windows of sequence + 1 tokens that share none, num_tokens // (sequence + 1) in an epoch, and goes through further epochs in
+the order of the first (`Nanoset.build_nanoset_index`). It finds its data by the name: a folder with a file that ends in .ds.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from mixtures.trainers import TrainerName, neox_served_steps, olmo_steps, trainer_fit
+
+Trainer = Literal["neox", "megatron", "olmo-core", "nanotron"]
+TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
+_RULES: dict[Trainer, TrainerName] = {"neox": "gpt-neox", "megatron": "megatron-core", "olmo-core": "olmo-core"}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps of `batch` sequences, over all devices, of `sequence` tokens."""
+
+    sequence: int
+    batch: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class TrainedMix:
+    """What a trainer must know of a mix.
+
+    tokens: path of the .bin without `.bin`. folder: of a link to the .bin, which nanotron reads. tokenizer_file: a tokenizer.json;
+    tokenizer: its repository on the hub, or a folder.
+    """
+
+    name: str
+    identity: str
+    tokens: str
+    folder: str
+    num_tokens: int
+    num_documents: int
+    token_bytes: int
+    vocab_size: int
+    eod_id: int
+    tokenizer_file: str
+    tokenizer: str
+
+
+def most_steps(trainer: Trainer, num_tokens: int, sequence: int, batch: int) -> int:
+    """The most steps that a trainer makes without seeing a token twice; 0 if the mix is smaller than one step."""
+    if trainer == "neox":
+        return neox_served_steps(num_tokens, sequence, batch)
+    if trainer == "megatron":
+        return (num_tokens - 1) // sequence // batch
+    if trainer == "olmo-core":
+        return olmo_steps(num_tokens, sequence, batch)
+    return num_tokens // (sequence + 1) // batch
+
+
+def warnings(trainer: Trainer, num_tokens: int, schedule: Schedule) -> list[str]:
+    """What a schedule does to a mix that is too small for it, a sentence each."""
+    sequence, batch, steps = schedule.sequence, schedule.batch, schedule.steps
+    if trainer != "nanotron":
+        readings = trainer_fit(num_tokens, sequence, batch, steps).readings
+        return [warning for reading in readings if reading.trainer == _RULES[trainer] for warning in reading.warnings]
+    windows = num_tokens // (sequence + 1)
+    if steps * batch <= windows:
+        return []
+    epochs = f"goes on into epoch {-(-steps * batch // windows):,}" if windows else "finds no sequence"
+    return [f"{windows:,} sequences are fewer than {steps:,} x {batch:,}: nanotron {epochs}, in the order of the first"]
+
+
+def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
+    """The text of the configuration. Its first lines are comments: what the mix is, what else must be set, and all warnings."""
+    notes = [
+        f"Data of {trainer} for the mix {mix.name}, identity {mix.identity}",
+        f"{mix.num_tokens:,} tokens in {mix.num_documents:,} documents; {mix.token_bytes} bytes a token, ids below {mix.vocab_size:,}, "
+        f"every document ends in id {mix.eod_id}",
+        _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
+        *(f"warning: {warning}" for warning in warnings(trainer, mix.num_tokens, schedule)),
+    ]
+    comments = "".join(f"# {_one_line(note)}\n" for note in notes)
+    return comments + _TEXTS[trainer](mix, schedule)
+
+
+_NOTES: dict[Trainer, str] = {
+    "neox": "a key may stand in one configuration file alone: take these out of the others",
+    "megatron": 'source this file, then: torchrun ... pretrain_gpt.py "${{DATA_ARGS[@]}}" ...',
+    "olmo-core": "work_dir holds OLMo-core's indices: any folder but the mix",
+    "nanotron": "micro_batch_size x batch_accumulation_per_replica x data parallel replicas must stay {batch}",
+}
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _neox(mix: TrainedMix, schedule: Schedule) -> str:
+    return _yaml(
+        {
+            "data_path": mix.tokens,
+            "data_impl": "mmap",
+            "split": "100,0,0",
+            "tokenizer_type": "HFTokenizer",
+            "vocab_file": mix.tokenizer_file,
+            "seq_length": schedule.sequence,
+            "train_batch_size": schedule.batch,
+            "train_iters": schedule.steps,
+            "eval_iters": 0,
+        }
+    )
+
+
+def _megatron(mix: TrainedMix, schedule: Schedule) -> str:
+    arguments = {
+        "--data-path": mix.tokens,
+        "--split": "100,0,0",
+        "--tokenizer-type": "HuggingFaceTokenizer",
+        "--tokenizer-model": mix.tokenizer,
+        "--seq-length": schedule.sequence,
+        "--global-batch-size": schedule.batch,
+        "--train-iters": schedule.steps,
+        "--eval-iters": 0,
+    }
+    lines = "".join(f"  {name} {shlex.quote(str(value))}\n" for name, value in arguments.items())
+    return f"DATA_ARGS=(\n{lines})\n"
+
+
+def _olmo(mix: TrainedMix, schedule: Schedule) -> str:
+    tokenizer = {
+        "_CLASS_": "olmo_core.data.tokenizer.TokenizerConfig",
+        "vocab_size": mix.vocab_size,
+        "eos_token_id": mix.eod_id,
+        "pad_token_id": mix.eod_id,  # nothing is padded: windows are full
+        "identifier": mix.tokenizer,
+    }
+    dataset = {
+        "_CLASS_": "olmo_core.data.numpy_dataset.NumpyFSLDatasetConfig",
+        "paths": [f"{mix.tokens}.bin"],
+        "dtype": "uint16" if mix.token_bytes == 2 else "uint32",
+        "sequence_length": schedule.sequence,
+        "tokenizer": tokenizer,
+        "work_dir": "dataset-cache",
+    }
+    loader = {
+        "_CLASS_": "olmo_core.data.data_loader.NumpyDataLoaderConfig",
+        "global_batch_size": schedule.batch * schedule.sequence,
+        "seed": 0,
+    }
+    duration = {"_CLASS_": "olmo_core.train.common.Duration", "value": schedule.steps, "unit": "steps"}
+    return _yaml({"dataset": dataset, "data_loader": loader, "trainer": {"max_duration": duration}})
+
+
+def _nanotron(mix: TrainedMix, schedule: Schedule) -> str:
+    dataset = {
+        "dataset_folder": mix.folder,
+        "tokenizer_name": mix.tokenizer,
+        "vocab_size": mix.vocab_size,
+        "token_size_in_bytes": mix.token_bytes,
+    }
+    stage = {"name": "mix", "start_training_step": 1, "data": {"dataset": dataset, "seed": 0}}
+    tokens = {
+        "sequence_length": schedule.sequence,
+        "train_steps": schedule.steps,
+        "micro_batch_size": 1,
+        "batch_accumulation_per_replica": schedule.batch,
+    }
+    return _yaml({"data_stages": [stage], "tokens": tokens})
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    """JSON, which YAML is a superset of where strings are printable: nothing in a path can become a key."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+_TEXTS: dict[Trainer, Callable[[TrainedMix, Schedule], str]] = {
+    "neox": _neox,
+    "megatron": _megatron,
+    "olmo-core": _olmo,
+    "nanotron": _nanotron,
+}

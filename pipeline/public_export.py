@@ -1,0 +1,99 @@
+"""`annealmix export MIX --public DIR`: a copy of a mix that can be published (`mixtures.public` says what it hides, and what not)."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from mixtures import manifest as manifests
+from mixtures.audit import audit_mix
+from mixtures.audit.claims import read_claims
+from mixtures.audit.files import INDEX, TOKENS, max_rows, part_path
+from mixtures.audit.parts import UNREADABLE, read_part
+from mixtures.errors import AuditFailed, InputError, RecipeError
+from mixtures.public import SALT_BYTES, public_manifest, salted
+from mixtures.tables import DOCUMENTS, part_hash, to_arrow
+from pipeline.export_place import appearing
+from pipeline.records import write_whole
+from pipeline.report import say
+from pipeline.write import ROW_GROUP
+
+NEW_SALT_BYTES = 32
+
+
+def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Manifest:
+    """Make the public form of a mix at `out`, and audit it before it appears.
+
+    Args:
+        salt_file: the salt, made there (mode 0600) if it is missing. None: a salt that is kept nowhere, so that nobody, its maker
+            included, can link the digests to anything again.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        RecipeError: `out` exists, the mix is public already, or the salt is too short.
+        InputError: others may read the salt.
+        AuditFailed: the mix is not what its manifest says.
+    """
+    manifest = manifests.load(mix)
+    claims = read_claims(manifest, str(mix / manifests.MANIFEST))
+    if claims.public:
+        raise RecipeError(f"{mix}: is public already; name the mix that it was made of, identity {claims.public.of}")
+    with appearing(out) as folder:
+        salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
+        limit, parts = max_rows(mix, claims.layout.dtype.itemsize), []
+        part_path(folder, "documents", 0).parent.mkdir()
+        for number, expected in enumerate(claims.hashes.documents_parts):
+            parts.append(_salt_part(part_path(mix, "documents", number), part_path(folder, "documents", number), expected, limit, salt))
+        for name in (TOKENS, INDEX):
+            shutil.copyfile(mix / name, folder / name)
+        public = public_manifest(manifest, salt, parts)
+        write_whole(folder / manifests.MANIFEST, manifests.dump(public))
+        audit = audit_mix(folder)
+        if audit.failures:
+            told = "; ".join(f"{check.name}: {check.detail}" for check in audit.failures[:3])
+            raise AuditFailed(f"{mix}: its public form does not pass its audit: {told}; `annealmix audit {mix}` says what is off")
+    return public
+
+
+def _salt_part(source: Path, target: Path, expected: str, limit: int, salt: bytes) -> str:
+    """Write the public form of a part of the documents table. Returns the hash of what it says."""
+    try:
+        columns = read_part(source, DOCUMENTS, limit)
+    except UNREADABLE as error:
+        raise AuditFailed(f"{source}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
+    if (found := part_hash(DOCUMENTS, columns)) != expected:
+        raise AuditFailed(f"{source}: says {found}, the manifest lists {expected}; audit the mix")
+    columns["digest"] = salted(columns["digest"], salt)
+    pq.write_table(to_arrow(DOCUMENTS, columns), target, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=["source"])
+    return part_hash(DOCUMENTS, columns)
+
+
+def read_salt(file: Path) -> bytes:
+    """Read a salt, or make one where there is none.
+
+    Raises:
+        InputError: others than the owner may read it. RecipeError: it has not 16 to 64 bytes.
+    """
+    try:
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if (mode := stat.S_IMODE(file.stat().st_mode)) & 0o077:
+            raise InputError(f"{file}: others may read the salt (mode {mode:03o}); chmod 600, or make another if it was seen") from None
+        salt = file.read_bytes()
+        if not SALT_BYTES[0] <= len(salt) <= SALT_BYTES[1]:
+            raise RecipeError(f"{file}: {len(salt):,} bytes; a salt has {SALT_BYTES[0]} to {SALT_BYTES[1]} random bytes") from None
+        return salt
+    salt = secrets.token_bytes(NEW_SALT_BYTES)
+    with os.fdopen(handle, "wb") as opened:
+        opened.write(salt)
+        opened.flush()
+        os.fsync(handle)
+    say(f"{file}: a new salt; keep it to make other mixes public with the same, and publish it never")
+    return salt

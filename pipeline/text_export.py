@@ -1,0 +1,167 @@
+"""`annealmix export MIX --text DIR`: the documents as parquet shards, in stream order, for `datasets.load_dataset(DIR)`.
+
+    DIR/train-00000-of-00004.parquet, ...: columns
+      id        digest in hex; later epochs end in -eN, copies in -cN
+      source    name in the recipe
+      text      what the ids spell, without the EOD that ends the document
+      tokens    their number, that EOD included
+      position  in the stream, from 0
+      cut       shortened to end its source's quota
+
+The text is read back from the ids: it has the form that the tokenizer's normaliser gave it (GPT-NeoX-20B: NFC), a special id inside a
+document is its string, and a document that was cut ends where it was cut, with U+FFFD if that is inside a character.
+
+A shard is a fixed stretch of the stream, whoever writes it: the bytes do not depend on the number of workers. Memory: a share of about
+4 MB of text and the table of one slice for each worker.
+"""
+
+from __future__ import annotations
+
+import shutil
+from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixtures import manifest as manifests
+from mixtures.audit.claims import Claims, read_claims
+from mixtures.audit.files import max_rows, part_path
+from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.errors import AuditFailed
+from mixtures.indexed import IndexedTokens
+from mixtures.tables import DOCUMENTS, part_hash
+from pipeline.executors.local import LocalExecutor
+from pipeline.export_place import appearing
+from pipeline.report import plural, progress, say
+from pipeline.rescan_documents import SHARE_TOKENS, mix_pile
+from pipeline.stage import Plan, Stage, Unit
+
+SHARD_TOKENS = 1 << 26  # about 270 MB of text
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("text", pa.string()),
+        ("tokens", pa.int64()),
+        ("position", pa.int64()),
+        ("cut", pa.bool_()),
+    ]
+)
+
+
+def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | None = None, shard_tokens: int = SHARD_TOKENS) -> None:
+    """Write the shards.
+
+    Args:
+        tokenizer: the file; None finds the one that the manifest names. workers: processes (default: the cores).
+
+    Raises:
+        RecipeError: `out` exists, or the tokenizer's ids do not spell texts.
+        AuditFailed: the mix is not what its manifest says.
+        ManifestError, InputError: as `mix_pile`.
+    """
+    pile = mix_pile(mix, tokenizer)
+    claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
+    shards = list(_shards(claims, pile.open(), shard_tokens))
+    with appearing(out) as folder:
+        names = [f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))]
+        units = [{**shard, "file": str(folder / name)} for shard, name in zip(shards, names, strict=True)]
+        plan = {"mix": str(mix.absolute()), "tokenizer": str(pile.tokenizer.absolute()), "units": units}
+        with progress("shards of text", len(units), lambda: TextShards.num_done(plan)):
+            LocalExecutor(workers).execute(TextShards, plan, folder / "work")
+        shutil.rmtree(folder / "work")
+    say(f"{out}: {plural(claims.total_documents, 'document')} in {plural(len(shards), 'shard')}")
+
+
+def _shards(claims: Claims, pair: IndexedTokens, shard_tokens: int) -> Iterator[dict[str, int]]:
+    """Stretches of documents, none over the border of a slice, since that is where parts of the tables end."""
+    itemsize, slice_tokens, total = pair.tokens.dtype.itemsize, claims.layout.slice_tokens, len(pair.pointers)
+
+    def first_from(token: int) -> int:
+        return bisect_left(range(total), token * itemsize, key=lambda at: int(pair.pointers[at]))  # numpy would copy all pointers
+
+    for part in range(claims.num_slices):
+        begin, stop = part * slice_tokens, min((part + 1) * slice_tokens, claims.total_tokens)
+        first = first_from(begin)
+        for token in range(begin, stop, shard_tokens):
+            low, high = first_from(token), first_from(min(token + shard_tokens, stop))
+            if high > low:
+                yield {"part": part, "row": low - first, "position": low, "documents": high - low}
+
+
+class TextShards(Stage):
+    """Plan: mix, tokenizer, units. Unit: part of the tables, row of the first document in it, its position, documents, file."""
+
+    name = "text"
+
+    def prepare(self, plan: Plan) -> None:
+        """Open the mix and the tokenizer."""
+        self._mix = Path(plan["mix"])
+        self._pile = mix_pile(self._mix, Path(plan["tokenizer"]))
+        self._pair, self._decoder = self._pile.open(), self._pile.decoder()
+        self._claims = read_claims(manifests.load(self._mix), str(self._mix / manifests.MANIFEST))
+
+    @staticmethod
+    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+        """The shard."""
+        return [Path(unit["file"])]
+
+    @staticmethod
+    def describe(unit: Unit) -> str:
+        """Its documents."""
+        return f"documents {unit['position']:,} to {unit['position'] + unit['documents'] - 1:,}"
+
+    @classmethod
+    def is_done(cls, plan: Plan, unit: Unit) -> bool:
+        """Whether the shard has its name, which it gets when it is whole. An export that stops is made anew, so nothing is recorded."""
+        return Path(unit["file"]).is_file()
+
+    def do(self, plan: Plan, unit: Unit) -> None:
+        """Write one shard, a row group for each share."""
+        columns, starts, ends = self._documents(unit)
+        texts_end = ends - np.isin(self._pair.tokens[ends - 1], self._pile.end_ids)
+        written = Path(unit["file"]).with_name(f".{Path(unit['file']).name}")
+        with pq.ParquetWriter(written, SCHEMA, compression="zstd", use_dictionary=["source"]) as writer:
+            at = 0
+            while at < len(starts):
+                stop = max(at + 1, int(np.searchsorted(ends, starts[at] + SHARE_TOKENS, "right")))
+                low, here = int(starts[at]), slice(at, stop)
+                tokens = np.asarray(self._pair.tokens[low : int(ends[stop - 1])])
+                texts = self._decoder.texts(tokens, starts[here] - low, texts_end[here] - low, low)
+                writer.write_table(_table({name: values[here] for name, values in columns.items()}, texts))
+                at = stop
+        written.rename(unit["file"])
+
+    def _documents(self, unit: Unit) -> tuple[Columns, Any, Any]:
+        """Columns of a shard's documents, and where each starts and ends in the stream, as table and .idx say alike."""
+        path, size = part_path(self._mix, "documents", unit["part"]), self._pair.tokens.dtype.itemsize
+        try:
+            columns = read_part(path, DOCUMENTS, max_rows(self._mix, size))
+        except UNREADABLE as error:
+            raise AuditFailed(f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
+        if part_hash(DOCUMENTS, columns) != self._claims.hashes.documents_parts[unit["part"]]:
+            raise AuditFailed(f"{path}: is not what the manifest says; audit the mix")
+        columns = {name: values[unit["row"] : unit["row"] + unit["documents"]] for name, values in columns.items()}
+        starts, lengths = columns["first_token"].astype(np.int64), columns["num_tokens"].astype(np.int64)
+        here = slice(unit["position"], unit["position"] + unit["documents"])
+        if not (np.array_equal(starts * size, self._pair.pointers[here]) and np.array_equal(lengths, self._pair.sizes[here])):
+            raise AuditFailed(f"{path}: does not agree with the .idx on where documents begin and end; audit the mix")
+        return columns, starts, starts + lengths
+
+
+def _table(columns: Columns, texts: list[str]) -> pa.Table:
+    marks = zip(columns["digest"], columns["epoch"].tolist(), columns["copy"].tolist(), strict=True)
+    names = [f"{digest.tobytes().hex()}{f'-e{epoch}' if epoch else ''}{f'-c{copy}' if copy else ''}" for digest, epoch, copy in marks]
+    values = {
+        "id": names,
+        "source": columns["source"].tolist(),
+        "text": texts,
+        "tokens": columns["num_tokens"].tolist(),
+        "position": columns["position"].tolist(),
+        "cut": columns["cut"].tolist(),
+    }
+    return pa.table({name: pa.array(value, SCHEMA.field(name).type) for name, value in values.items()}, schema=SCHEMA)

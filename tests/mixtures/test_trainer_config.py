@@ -1,0 +1,109 @@
+"""Configurations hold the mix's own figures and as many steps as it has tokens for, and survive any path."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from mixtures.trainer_config import TRAINERS, Schedule, TrainedMix, configuration, most_steps, warnings
+
+MIX = TrainedMix(
+    name="mix",
+    identity="0" * 64,
+    tokens="/data/mix/tokens",
+    folder="/data/mix.ds",
+    num_tokens=1_000_000,
+    num_documents=2_133,
+    token_bytes=2,
+    vocab_size=50_277,
+    eod_id=0,
+    tokenizer_file="/data/tokenizer.json",
+    tokenizer="EleutherAI/gpt-neox-20b",
+)
+# Keys of GPT-NeoX 007d6d0 (NeoXArgsTraining, NeoXArgsTokenizer, NeoXArgsModel, NeoXArgsDeepspeedConfig) and the type of each.
+NEOX_KEYS = {
+    "data_path": str,
+    "data_impl": str,
+    "split": str,
+    "tokenizer_type": str,
+    "vocab_file": str,
+    "seq_length": int,
+    "train_batch_size": int,
+    "train_iters": int,
+    "eval_iters": int,
+}
+PATHS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1).filter(str.isprintable)
+
+
+def read(trainer, mix=MIX, schedule=Schedule(2048, 16, 30)):  # noqa: B008  # frozen
+    text = configuration(trainer, mix, schedule)
+    if trainer != "megatron":
+        return YAML(typ="safe").load(text)
+    body = text[text.index("DATA_ARGS=(") + len("DATA_ARGS=(") : text.rindex(")")]
+    words = shlex.split(body, comments=False)
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def test_neox_gets_keys_that_it_has_with_values_of_their_types():
+    config = read("neox")
+    assert {name: type(value) for name, value in config.items()} == NEOX_KEYS
+    assert config["data_path"] == "/data/mix/tokens"
+    assert (config["seq_length"], config["train_batch_size"], config["train_iters"]) == (2048, 16, 30)
+
+
+def test_neox_trains_on_every_document_of_that_split():
+    """`get_train_valid_test_split_` of GPT-NeoX 007d6d0, for sizes at which rounding could move a document."""
+    shares = [float(share) for share in read("neox")["split"].split(",")]
+    for documents in (1, 3, 2_133, 88_961_637):
+        assert [round(share / sum(shares) * documents) for share in shares] == [documents, 0, 0]
+
+
+def test_tokens_of_four_bytes_are_told_to_those_that_read_no_index():
+    wide = replace(MIX, token_bytes=4)
+    assert read("olmo-core", wide)["dataset"]["dtype"] == "uint32"
+    assert read("olmo-core")["dataset"]["dtype"] == "uint16"
+    sizes = [read("nanotron", mix)["data_stages"][0]["data"]["dataset"]["token_size_in_bytes"] for mix in (MIX, wide)]
+    assert sizes == [2, 4]
+
+
+def test_olmo_core_counts_a_batch_in_tokens():
+    assert read("olmo-core")["data_loader"]["global_batch_size"] == 16 * 2048
+
+
+@given(PATHS, st.sampled_from(TRAINERS))
+def test_any_printable_path_arrives_as_it_is(path: str, trainer):
+    config = read(trainer, replace(MIX, tokens=path, folder=path))
+    place = {
+        "neox": lambda: config["data_path"],
+        "megatron": lambda: config["--data-path"],
+        "olmo-core": lambda: config["dataset"]["paths"][0].removesuffix(".bin"),
+        "nanotron": lambda: config["data_stages"][0]["data"]["dataset"]["dataset_folder"],
+    }[trainer]()
+    assert place == path
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_a_name_cannot_leave_its_comment(trainer):
+    hostile = replace(MIX, name="x\nrm -rf ~\r\x85\u2028y: 1")
+    assert read(trainer, hostile) == read(trainer)
+    assert "\nrm" not in configuration(trainer, hostile, Schedule(2048, 16, 30))
+
+
+@given(st.integers(1, 10**7), st.integers(1, 4096), st.integers(1, 64), st.sampled_from(TRAINERS))
+def test_the_most_steps_need_no_warning_and_one_more_does(tokens: int, sequence: int, batch: int, trainer):
+    steps = most_steps(trainer, tokens, sequence, batch)
+    if steps:
+        assert warnings(trainer, tokens, Schedule(sequence, batch, steps)) == []
+    assert warnings(trainer, tokens, Schedule(sequence, batch, steps + 1))
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_warnings_stand_in_the_configuration(trainer):
+    text = configuration(trainer, MIX, Schedule(2048, 16, 1000))
+    told = [line for line in text.splitlines() if line.startswith("# warning: ")]
+    assert told == [f"# warning: {warning}" for warning in warnings(trainer, MIX.num_tokens, Schedule(2048, 16, 1000))] != []

@@ -1,0 +1,12 @@
+"""The sample mix, built once for all readers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.readers.sample_mix import Mix, build_sample
+
+
+@pytest.fixture(scope="session")
+def mix(tmp_path_factory: pytest.TempPathFactory) -> Mix:
+    return build_sample(tmp_path_factory.mktemp("sample"))

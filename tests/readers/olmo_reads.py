@@ -1,0 +1,45 @@
+"""Read a mix with OLMo-core as a configuration of `annealmix export --trainer olmo-core` says. Runs in OLMo-core's own environment.
+
+    python olmo_reads.py CONFIG OUT
+
+CONFIG is JSON, OUT an .npz: windows uint32 [num_windows, sequence], bounds int64 [num_docs, 2] of documents as OLMo-core finds them by the
+EOD id, batches and steps: of the data loader's first epoch, and of the duration; seen: int64 [.], windows that the epoch's batches hold.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from olmo_core.data.data_loader import NumpyDataLoaderConfig
+from olmo_core.data.numpy_dataset import NumpyFSLDatasetConfig
+from olmo_core.data.utils import iter_document_indices
+from olmo_core.train.common import Duration
+
+
+def main(config_file: str, out: str) -> None:
+    """Open what the configuration names, and write down what was read."""
+    config = json.loads(Path(config_file).read_text(encoding="utf-8"))
+    dataset = NumpyFSLDatasetConfig.from_dict(config["dataset"]).build()
+    dataset.prepare()
+    windows = np.array([dataset[index]["input_ids"].numpy() for index in range(len(dataset))], np.uint32)
+    loader = NumpyDataLoaderConfig.from_dict(config["data_loader"]).build(dataset)
+    loader.reshuffle(epoch=1)
+    seen = np.concatenate([batch["index"].numpy() for batch in loader])
+    fields = {name: value for name, value in config["trainer"]["max_duration"].items() if name != "_CLASS_"}
+    tokenizer, dtype = config["dataset"]["tokenizer"], np.dtype(config["dataset"]["dtype"]).type
+    bounds = list(iter_document_indices(config["dataset"]["paths"][0], eos_token_id=tokenizer["eos_token_id"], dtype=dtype))
+    np.savez(
+        out,
+        windows=windows,
+        bounds=np.array(bounds, np.int64),
+        batches=np.array(loader.total_batches),
+        steps=np.array(Duration(**fields).value),
+        seen=seen,
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
