@@ -21,6 +21,7 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
 
 from mixtures.errors import AnnealmixError
+from pipeline.records import named
 from pipeline.stage import Plan, Stage, freeze
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class LocalExecutor:
         )
         _executing.set()
         try:
-            with _watched_workers(stage.name):
+            with named(folder), _watched_workers(stage.name):
                 executor.run()
         finally:
             _executing.clear()

@@ -22,7 +22,7 @@ def write_inputs(folder: Path) -> None:
     long = prose(5, 20, (50, 70))
     texts = {"a": planted(1, 50), "b": [*planted(2, 120), *long], "c": [*planted(3, 30), *(text + " more" for text in long), f"Ask: {ITEM}?"]}
     for name, mine in texts.items():
-        write_files(folder / "data", name, sharded(mine, 3))
+        write_files(folder / "data", name, sharded(mine, 2))
     (folder / "filters").mkdir()
     train(folder / "filters", "toy", TERMS, HARMFUL)
     write_set(folder / "recipes", [ITEM])

@@ -1,7 +1,7 @@
 """Builds in processes that are warm and few: a parent that has imported everything, and runs nothing, forks one for each command.
 
     python -m tests.faults.warm       reads commands from stdin, one JSON object a line, and answers on stdout:
-    pid 123 / stage ingest / stage write / stage seal / ended 9
+    pid 123 / stage ingest / says "text" / stage write / stage seal / ended 9
 
 A command is a list of words for `annealmix`. The child gives it to the command line as a user would, in a process group of its own; it
 only tells, in addition, which stage begins. What a stage may be told to meet is in `Trouble`.
@@ -9,6 +9,7 @@ only tells, in addition, which stage begins. What a stage may be told to meet is
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import select
@@ -16,28 +17,39 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.pipeline.command_line import CHECKOUT, PATIENCE_SECONDS
+from tests.pipeline.corpus import LAYOUT
 
-SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 60, "CHUNK_BYTES": 1024, "SLICE_CHUNKS": 2, "SORT_BYTES": 8_000}
-"""So small that a tiny corpus has groups, segments, partitions and slices; workers of a pool of their own have only the plan's sizes."""
+SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 60, "SORT_BYTES": 8_000}
+"""So small that a tiny corpus has groups, segments and partitions; workers of a pool of their own have only the plan's sizes."""
 
 
-def _shrink() -> None:
-    from pipeline import build, intake, select, write
+def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
+    """Make what this process builds small."""
+    from pipeline import build, intake, select
     from pipeline.near import search
 
-    for module in (build, intake, select, write, search):
-        for name, value in SMALL.items():
-            if hasattr(module, name):
-                setattr(module, name, value)
+    for module in (intake, select, search):
+        for name in SMALL.keys() & vars(module).keys():
+            set_attribute(module, name, SMALL[name])
+    set_attribute(build, "BuildRequest", partial(build.BuildRequest, **LAYOUT))
 
 
 def _tell(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
+
+
+class _Told(io.TextIOBase):
+    """What a command prints, told line by line: a log file would meet the same trouble as the build."""
+
+    def write(self, text: str) -> int:
+        _tell("says", json.dumps(text))
+        return len(text)
 
 
 class Trouble:
@@ -48,8 +60,7 @@ class Trouble:
         self.fill, self.limit = command.get("fill"), command.get("limit")
 
     def meet(self, stage: str) -> None:
-        """Tell that a stage begins, and make the trouble that waits for it."""
-        _tell("stage", stage)
+        """Make the trouble that waits for a stage."""
         if stage != self.stage:
             return
         if self.limit is not None:
@@ -66,30 +77,50 @@ class Trouble:
 def _child(command: Mapping[str, Any]) -> int:
     """In the forked process: tell the stages, and give the command."""
     from pipeline import cli, seal
-    from pipeline.executors import local
+    from pipeline.executors.local import LocalExecutor
+    from pipeline.stage import Stage
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    trouble, execute, sealing = Trouble(command), local.LocalExecutor.execute, seal.seal
+    trouble, execute, read_plan, sealing = Trouble(command), LocalExecutor.execute, Stage.read_plan, seal.seal
 
     def told(self: Any, stage: Any, plan: Any, folder: Any) -> None:
         if plan["units"]:
-            trouble.meet(stage.name)
+            _tell("stage", stage.name)
         execute(self, stage, plan, folder)
 
+    def met(self: Any) -> Any:
+        plan = read_plan(self)
+        trouble.meet(self.name)
+        return plan
+
     def sealed(*arguments: Any) -> Any:
+        _tell("stage", "seal")
         trouble.meet("seal")
         return sealing(*arguments)
 
-    local.LocalExecutor.execute, seal.seal = told, sealed  # type: ignore[assignment, method-assign]
+    LocalExecutor.execute, Stage.read_plan, seal.seal = told, met, sealed  # type: ignore[method-assign]
     return cli.main(command["words"])
+
+
+def _warm_up() -> None:
+    """Import what a build imports, and make what every build makes alike; nothing here may start a thread, which a fork would lose."""
+    import fastokens  # noqa: F401
+    import multiprocess.managers  # type: ignore[import-untyped]  # noqa: F401
+    import pandas  # noqa: F401
+    import polars  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+
+    from mixtures.near import NearRule
+    from pipeline import annotators, build, contamination, judges, mix_report, score  # noqa: F401
+    from pipeline.near.signatures import signatures
+
+    signatures(["a text of some words"], NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}))
 
 
 def main() -> None:
     """Answer commands until stdin ends."""
-    from pipeline import annotators, auditing, build, contamination, judges, score  # noqa: F401  # what a build imports, once for all
-    from pipeline.near import kernels  # noqa: F401
-
-    _shrink()
+    _warm_up()
+    shrink()
     _tell("ready")
     for line in sys.stdin:
         command = json.loads(line)
@@ -97,12 +128,8 @@ def main() -> None:
         if child == 0:
             os.setpgid(0, 0)
             _tell("pid", os.getpid())
-            log = os.open(command["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            os.dup2(log, 2)
-            sys.stdout = sys.stderr
-            code = _child(command)
-            sys.stderr.flush()
-            os._exit(code)
+            sys.stdout = sys.stderr = _Told()
+            os._exit(_child(command))
         _tell("ended", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
@@ -114,7 +141,7 @@ class Warm:
         command = [sys.executable, "-m", "tests.faults.warm"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdin=pipe, stdout=pipe, bufsize=0)
-        self._buffer = b""
+        self._buffer, self.said = b"", ""
         assert self.line(PATIENCE_SECONDS) == "ready"
 
     def line(self, seconds: float) -> str | None:
@@ -130,31 +157,39 @@ class Warm:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
 
-    def start(self, words: Sequence[object], log: Path, **trouble: Any) -> int:
+    def start(self, words: Sequence[object], **trouble: Any) -> int:
         """Begin a command. Returns the id of its process and of its group."""
-        command = {"words": [str(word) for word in words], "log": str(log), **trouble}
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
-        told = self.line(PATIENCE_SECONDS)
-        assert told is not None
-        return int(told.removeprefix("pid "))
+        self.said = ""
+        self.process.stdin.write(json.dumps({"words": [str(word) for word in words], **trouble}).encode() + b"\n")
+        kind, value = self.told(PATIENCE_SECONDS)
+        assert kind == "pid"
+        return int(value)
 
-    def rest(self, seconds: float = PATIENCE_SECONDS) -> tuple[list[str], int]:
+    def told(self, seconds: float) -> tuple[str, str]:
+        """The next that is told of the command, ("", "") if there is nothing for so long; what it prints is added to `said`."""
+        limit = time.monotonic() + seconds
+        while (line := self.line(limit - time.monotonic())) is not None:
+            kind, _, value = line.partition(" ")
+            if kind != "says":
+                return kind, value
+            self.said += json.loads(value)
+        return "", ""
+
+    def rest(self) -> tuple[list[str], int]:
         """Wait for the command's end: the stages that were told until then, and its exit code, negative for a signal."""
         stages: list[str] = []
         while True:
-            told = self.line(seconds)
-            assert told is not None, "the command does not end"
-            kind, _, value = told.partition(" ")
+            kind, value = self.told(PATIENCE_SECONDS)
+            assert kind, "the command does not end"
             if kind == "ended":
                 return stages, int(value)
             stages.append(value)
 
-    def run(self, words: Sequence[object], log: Path, **trouble: Any) -> tuple[list[str], int, str]:
+    def run(self, words: Sequence[object], **trouble: Any) -> tuple[list[str], int, str]:
         """Give a command and wait. Returns the stages, the exit code and what was printed."""
-        self.start(words, log, **trouble)
-        stages, code = self.rest()
-        return stages, code, log.read_text(errors="replace")
+        self.start(words, **trouble)
+        return *self.rest(), self.said
 
     def close(self) -> None:
         """End the parent."""
