@@ -68,7 +68,7 @@ def another_task_count(folder: Path) -> Ending:
 def killed(folder: Path) -> Ending:
     builds = whole(folder)
     builds.build("reference", store="reference-store")
-    words = ["build", builds.recipe(), "--data", folder / "data", "--store", folder / "store", "--out", folder / "out"]
+    words: list[str | Path] = ["build", builds.recipe(), "--data", folder / "data", "--store", folder / "store", "--out", folder / "out"]
     process = Process(folder / "log", *words)
     until(lambda: any(folder.glob("store/sources/*/*/.ledger*")) or process.process.poll() is not None)
     process.kill()
@@ -138,9 +138,9 @@ def second_builder(folder: Path) -> Ending:
     ended = builds.build()
     holder.wait()
     named = f"waiting for the output {folder / 'out'}, held by process {holder.pid} on here" in ended.err
-    return replace(builds.same(ended, folder / "reference"), message="waiting for the output out, held by process ...") if named else Ending(
-        "?", ended.code, None, ended.err[:100]
-    )
+    if not named:
+        return Ending("?", ended.code, None, first_line(ended, folder))
+    return replace(builds.same(ended, folder / "reference"), message="waiting for the output out, held by process ...")
 
 
 def large_vocabulary(folder: Path) -> Ending:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-HOSTILE = (0, -1, 1 << 31, 1 << 62, 1 << 64, "", "../x", "0" * 64, [], {}, None, True, 1.5)
+HOSTILE: tuple[Any, ...] = (0, -1, 1 << 31, 1 << 62, 1 << 64, "", "../x", "0" * 64, [], {}, None, True, 1.5)
 """What a value of JSON is replaced by: of another type, out of range, or a path that leads elsewhere."""
 
 

@@ -1,4 +1,4 @@
-"""How a fault ended: failed with a named error (F), quarantined (Q), the same bytes (S), handled (H), or none of them: silent damage (?)."""
+"""How a fault ended: failed with a named error (F), quarantined (Q), the same bytes (S), handled (H), or none of it: silent damage (?)."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class Builds:
         """Write the recipe."""
         return write_recipe(self.folder / "recipes", self.sources, dict.fromkeys(self.sources, self.packing), **{**self.more, **more})
 
-    def build(self, out: str = "out", *options: Any, store: str = "store", **more: Any) -> Ended:
+    def build(self, out: str = "out", *options: str | Path, store: str = "store", **more: Any) -> Ended:
         """Build it. more: keys of the recipe."""
         folder = self.folder
-        words = ["--data", folder / "data", "--store", folder / store, "--out", folder / out]
+        words: list[str | Path] = ["--data", folder / "data", "--store", folder / store, "--out", folder / out]
         return run("build", self.recipe(**more), *words, *options)
 
     def failed(self, ended: Ended, out: str = "out", codes: tuple[int, ...] = NAMED) -> Ending:

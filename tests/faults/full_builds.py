@@ -9,9 +9,8 @@ from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
 from tests.pipeline.test_decontaminated_mixes import write_set
 
-STAGES = (
-    "ingest", "score", "near-spill", "near-link", "near-candidates", "near-shingle", "near-verify", "near-reduce", "select", "write", "seal",
-)  # fmt: skip
+NEAR = tuple(f"near-{stage}" for stage in ("spill", "link", "candidates", "shingle", "verify", "reduce"))
+STAGES = ("ingest", "score", *NEAR, "select", "write", "seal")
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 3, "keys": [0, 0.9]}, "c": {"all": "true"}}
 RULE = {"unit": "words", "shingle": 2, "bands": 3, "rows": 2}
 ITEM = "Which of the red stones was laid down first when the grey bridge was built across the wide river"
@@ -20,7 +19,8 @@ ITEM = "Which of the red stones was laid down first when the grey bridge was bui
 def write_inputs(folder: Path) -> None:
     """The data, the filter and the evaluation set below a folder."""
     long = prose(5, 20, (50, 70))
-    texts = {"a": planted(1, 50), "b": [*planted(2, 120), *long], "c": [*planted(3, 30), *(text + " more" for text in long), f"Ask: {ITEM}?"]}
+    longer = [f"{text} more" for text in long]
+    texts = {"a": planted(1, 50), "b": [*planted(2, 120), *long], "c": [*planted(3, 30), *longer, f"Ask: {ITEM}?"]}
     for name, mine in texts.items():
         write_files(folder / "data", name, sharded(mine, 2))
     (folder / "filters").mkdir()

@@ -1,4 +1,4 @@
-"""A disk that is full, or files that may not grow, in every stage: exit 1 with a file and what to do, nothing published, then the same bytes."""
+"""A disk that is full, or files that may not grow, in every stage: exit 1 and a name, nothing published, and then the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds that are killed again and again, in every stage: nothing partial is ever visible, and the same command ends with the same bytes."""
+"""Builds that are killed again and again, in every stage: nothing partial is visible, and the same command ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Victim:
         work.mkdir()
 
     def kill(self, stage: int, seconds: float) -> str | None:
-        """Start it and kill it so long after that stage, or a later one, has begun. Returns the stage that was hit, None: it ended before."""
+        """Start it and kill it so long after that stage, or a later one, has begun. Returns the stage that was hit, None: none."""
         process = self.warm.start(self.words)
         begun, stages = None, []
         while begun is None or time.monotonic() < begun + seconds:

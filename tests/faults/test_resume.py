@@ -37,9 +37,10 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, recipe: Path, folder: Path, stag
         if what.name == stage:
             raise AnnealmixError("stopped")
 
-    with monkeypatch.context() as patched, pytest.raises(AnnealmixError, match="stopped"):
+    with monkeypatch.context() as patched:
         patched.setattr(LocalExecutor, "execute", stopping)
-        make(recipe, folder, folder / "data", tasks=2)
+        with pytest.raises(AnnealmixError, match="stopped"):
+            make(recipe, folder, folder / "data", tasks=2)
     assert not (folder / "out").exists()
 
 

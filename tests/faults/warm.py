@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.pipeline.command_line import CHECKOUT, PATIENCE_SECONDS
 from tests.pipeline.corpus import LAYOUT
@@ -37,7 +37,7 @@ def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> No
     for module in (intake, select, search):
         for name in SMALL.keys() & vars(module).keys():
             set_attribute(module, name, SMALL[name])
-    set_attribute(build, "BuildRequest", partial(build.BuildRequest, **LAYOUT))
+    set_attribute(build, "BuildRequest", partial(build.BuildRequest, **cast("dict[str, Any]", LAYOUT)))
 
 
 def _tell(*words: object) -> None:
@@ -98,7 +98,7 @@ def _child(command: Mapping[str, Any]) -> int:
         trouble.meet("seal")
         return sealing(*arguments)
 
-    LocalExecutor.execute, Stage.read_plan, seal.seal = told, met, sealed  # type: ignore[method-assign]
+    LocalExecutor.execute, Stage.read_plan, seal.seal = told, met, sealed  # type: ignore[method-assign, assignment]
     return cli.main(command["words"])
 
 
@@ -106,7 +106,7 @@ def _warm_up() -> None:
     """Import what a build imports, and make what every build makes alike; nothing here may start a thread, which a fork would lose."""
     import fastokens  # noqa: F401
     import multiprocess.managers  # type: ignore[import-untyped]  # noqa: F401
-    import pandas  # noqa: F401
+    import pandas  # type: ignore[import-untyped]  # noqa: F401
     import polars  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
