@@ -74,10 +74,11 @@ def kill_often(
     number = 0
     while hit.total() < kills:
         victim = Victim(warm, full, folder / f"{number}", options)
-        for _ in range(min(each, kills - hit.total())):
+        rare = min(range(len(STAGES)), key=lambda place: hit[STAGES[place]])
+        for turn in range(min(each, kills - hit.total())):
             left = range(victim.at, len(STAGES))
-            rare = min(left, key=lambda place: (hit[STAGES[place]], place))
-            stage = victim.kill(draw.choice([*left, *[rare] * len(left)]), draw.uniform(0, LONGEST_SECONDS))
+            # the first kill of a build falls early in the stage that was hit least, so that a short one is hit too
+            stage = victim.kill(draw.choice(left) if turn else rare, draw.uniform(0, LONGEST_SECONDS if turn else LONGEST_SECONDS / 30))
             if stage is None:
                 break
             hit[stage] += 1
@@ -105,7 +106,7 @@ KILLS = 52  # of each seed: with four seeds more than 200
 def test_builds_that_are_killed_in_every_stage_end_with_the_same_bytes(warm, full, scratch, seed, record_property):
     folder = scratch / f"seed-{seed}"
     folder.mkdir()
-    hit = kill_often(warm, full, folder, random.Random(seed), KILLS, 9)
+    hit = kill_often(warm, full, folder, random.Random(seed), KILLS, 4)
     record_property("kills", hit.total())
     print(f"{hit.total()} kills: {dict(hit)}")
     assert hit.total() >= KILLS
