@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser campaign bench manifests lock clean \
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser campaign faults bench manifests lock clean \
   check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
@@ -145,6 +145,9 @@ test-browser: env ## open the page of a mix in Chromium (Debian: apt-get install
 campaign: env ## the slow tests: fault campaigns, many examples, scale
 	@.venv/bin/python -m pytest -m campaign -n $(WORKERS); status=$$?; \
 	  if [ $$status -eq 5 ]; then echo "no test is marked campaign yet"; else exit $$status; fi
+
+faults: env ## write tests/faults/RESULTS.md again: how each numbered fault ends, here and in datatrove
+	.venv/bin/python -m tests.faults.table
 
 bench: env ## the side-by-side measurements of tests/benchmarks, one after another
 	@for script in tests/benchmarks/bench_*.py; do \

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.records import named
+
 DTYPES: dict[str, str] = {
     "order_key": "<u8",
     "digest": ">u8",  # two big-endian halves a document: the file holds the digests' bytes as they are
@@ -53,7 +55,8 @@ PAIRS = ("digest", "survivor")  # columns of 16 bytes a document, two numbers
 
 def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str = "") -> None:
     """Write a column; digests are [n, 2], the others [n]."""
-    with (folder / f"{prefix}{name}").open("wb") as file:
+    path = folder / f"{prefix}{name}"
+    with named(path), path.open("wb") as file:
         for at in range(0, len(values), STRETCH):
             file.write(np.ascontiguousarray(values[at : at + STRETCH]).astype(DTYPES[name]).tobytes())
 

@@ -6,10 +6,14 @@ that lists its outputs with their sizes and hashes. Only the record counts as do
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from blake3 import blake3
@@ -22,6 +26,21 @@ DONE = "done.json"
 def canonical_json(value: Any) -> bytes:
     """Sorted keys, no spaces, UTF-8: the form that is hashed."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Name what is written in the body: the system says of a full disk or a quota that there is no space, not for which file.
+
+    Raises:
+        OSError: of the body, with a file name.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
 
 
 def sync(path: Path) -> None:
@@ -42,7 +61,7 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that either is there whole or is not there."""
     written = temporary(path)
     handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(handle, "wb") as file:
+    with named(path), os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -121,8 +140,11 @@ class FolderWriter:
         self.path.rename(self.final)
         sync(self.final.parent)
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+        if isinstance(error, OSError):
+            with named(self.final):
+                raise error
 
 
 def file_hash(path: Path, threads: int = 1) -> str:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from mixtures.errors import InputError
 from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_digest
 from pipeline.columns import read_column, write_column
+from pipeline.records import named
 
 if TYPE_CHECKING:
     from pipeline.annotations import SegmentAnnotations
@@ -156,7 +157,8 @@ class Segment:
         num_tokens, starts = self.num_tokens[first:last], self.starts[first:last]
         write_column(folder, "num_tokens", num_tokens, prefix(segment))
         write_column(folder, "offset", np.cumsum(num_tokens) - num_tokens, prefix(segment))
-        with (folder / f"{prefix(segment)}tokens").open("wb") as file:
+        path = folder / f"{prefix(segment)}tokens"
+        with named(path), path.open("wb") as file:
             for at in range(0, last - first, 8192):
                 stretch = zip(starts[at : at + 8192].tolist(), num_tokens[at : at + 8192].tolist(), strict=True)
                 file.write(np.concatenate([self.tokens[start : start + count] for start, count in stretch]).tobytes())

@@ -26,7 +26,7 @@ from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.eligible import Strand, partition_folder, read_eligible
 from pipeline.gathering import ledger_segments, token_files
-from pipeline.records import file_hash, read_record, sync, temporary, write_record
+from pipeline.records import file_hash, named, read_record, sync, temporary, write_record
 from pipeline.select import inputs_of
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.stream_columns import StreamColumns
@@ -93,7 +93,8 @@ class Write(Stage):
         """Write one slice, unless a build that was stopped has, and what it wrote is still there."""
         record = slice_record(self._mix.folder, unit["slice"])
         if not self._mix.holds(unit["slice"], record):
-            write_record(record, self._mix.write_slice(unit["slice"]))
+            with named(self._mix.folder):
+                write_record(record, self._mix.write_slice(unit["slice"]))
 
     @staticmethod
     def outputs(plan: Plan, unit: Unit) -> list[Path]:

@@ -7,6 +7,7 @@ the profiles below (default: `ci` where CI is set, else `default`).
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 # Before anything imports a tokenizer: one thread a process, as in production, where every core has its own process.
@@ -39,3 +40,15 @@ def shared() -> Path:
 def sample_data() -> Path:
     """The shipped sample, one folder a source definition, as `--data` reads it."""
     return CHECKOUT / "recipes" / "sample" / "data"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many faults the tests injected: each test records its own (`faults`, `kills`), and passes only if none did silent damage."""
+    reports = [report for ended in ("passed", "failed") for report in terminalreporter.stats.get(ended, [])]
+    counts: Counter[str] = Counter()
+    for report in reports:
+        counts.update({name: number for name, number in report.user_properties if name in ("faults", "kills") and report.when == "call"})
+    silent = sum("tests/faults/" in report.nodeid for report in terminalreporter.stats.get("failed", []))
+    if counts.total():
+        line = f"{counts.total():,} faults injected, {counts['kills']:,} of them kills: {silent} silent damage"
+        terminalreporter.write_line(line if not silent else f"{line} or other failures, see above")

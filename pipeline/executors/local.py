@@ -18,6 +18,7 @@ from datatrove.utils.logging import logger
 from mixtures.errors import AnnealmixError
 from pipeline.executors.pool import run_tasks
 from pipeline.memory import available_memory
+from pipeline.records import named
 from pipeline.report import plural, say, size
 from pipeline.stage import Plan, Stage, freeze, in_hand
 
@@ -79,11 +80,12 @@ class LocalExecutor:
         shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)
         tasks = 1 if plan.get("in_order") else min(shares, units)
         task = LocalTask(stage, path, digest, tasks)
-        if min(workers, tasks) == 1:
-            for rank in range(tasks):
-                task(rank)
-        else:
-            _run(task, min(workers, tasks))
+        with named(folder):
+            if min(workers, tasks) == 1:
+                for rank in range(tasks):
+                    task(rank)
+            else:
+                _run(task, min(workers, tasks))
 
 
 def workers_that_fit(stage: type[Stage], wanted: int) -> int:
