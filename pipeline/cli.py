@@ -90,7 +90,6 @@ def _parser() -> argparse.ArgumentParser:
     add_filter(commands)
     add_trace(commands, DEFAULT_STORE)
     add_diff(commands)
-    add_export(commands)
     add_worker(commands)
     add_export(commands)
     return parser
