@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
-from mixtures.plan import fit_json
+from mixtures.mix_fit import fit_json
 from pipeline import report
 from pipeline.mix_report import FILTER_TITLE, cut_text, filter_removal_table, notes, published_removals
 

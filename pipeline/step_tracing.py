@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.plan import budget_fit
+from mixtures.mix_fit import mix_fit
 from mixtures.trace import TracedMix
 from mixtures.trainer_order import Int64s, OrderName, Schedule, TrainerOrder
 from mixtures.trainers import TrainerFit, trainer_fit
@@ -205,9 +205,7 @@ def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:
 
 def _fit(mix: TracedMix) -> TrainerFit:
     """Batch, sequence and steps that the mix was meant for: those that build and audit print."""
-    manifest = mix.manifest
-    if not mix.total_tokens:
-        raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any")
-    quotas = sum(strand["resolved_tokens"] for strand in manifest["sources"] if not strand["copy"] and not strand["insert"])
-    meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
-    return budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)
+    fit = mix_fit(mix.manifest, mix.total_tokens)
+    if fit is None:
+        raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some")
+    return fit

@@ -10,7 +10,7 @@ from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
 from mixtures.audit.files import TOKENS
 from mixtures.errors import RecipeError
-from mixtures.plan import budget_fit
+from mixtures.mix_fit import budget_fit
 from mixtures.recipe import load_tokenizer_definition
 from mixtures.trainer_config import Schedule, TrainedMix, Trainer, configuration, most_steps, warnings
 from pipeline.records import sync, write_whole
@@ -88,9 +88,8 @@ def _published(name: str, digest: str) -> str | None:
 
 
 def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
-    budget = claims.recipe.get("budget")
     whole = not (claims.size.scale or claims.size.tokens)
-    fit = budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=claims.total_tokens)
+    fit = budget_fit(claims.recipe.get("budget"), whole=whole, num_tokens=claims.total_tokens)
     sequence, batch = wish.sequence or fit.sequence, wish.batch or fit.batch
     meant = None if fit.inferred or wish.sequence or wish.batch else fit.steps
     steps = wish.steps or meant or most_steps(trainer, claims.total_tokens, sequence, batch)

@@ -11,9 +11,8 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
-from mixtures.audit.mix import fit_of
 from mixtures.errors import RecipeError
-from mixtures.plan import fit_json
+from mixtures.mix_fit import fit_json, mix_fit
 from mixtures.portrait import Portrait, portray
 from mixtures.trace import TracedMix
 from pipeline.html import curves, figures
@@ -88,7 +87,7 @@ def visible(text: str) -> str:
 
 def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
-    fit = fit_of(claims, claims.total_tokens)
+    fit = mix_fit(mix.manifest, claims.total_tokens)
     return {
         "claims": claims,
         "name": printable(claims.name),
