@@ -21,7 +21,8 @@ import numpy as np
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix_fit import mix_fit
 from mixtures.trace import TracedMix
-from mixtures.trainer_order import Int64s, OrderName, Schedule, TrainerOrder
+from mixtures.trainer_names import OrderName
+from mixtures.trainer_order import Int64s, OrderRequest, TrainerOrder
 from mixtures.trainers import TrainerFit, trainer_fit
 from pipeline.trace_text import Texts
 from pipeline.tracing import Answer, described
@@ -76,17 +77,17 @@ class _StepTrace:
     def __init__(self, question: StepQuestion) -> None:
         self.question = question
         self.mix = TracedMix(question.mix)
-        self.batch, schedule = _schedule(self.mix, question.training)
+        self.batch, request = _request(self.mix, question.training)
         sizes = self.mix.index.sizes
         if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != self.mix.total_tokens:
             raise ManifestError(
                 f"{question.mix}: the sizes in tokens.idx are not those of its {self.mix.total_tokens:,} tokens; build it again"
             )
         try:
-            self.order = TrainerOrder(schedule, sizes)
+            self.order = TrainerOrder(request, sizes)
         except ValueError as error:
             raise RecipeError(f"{question.mix}: {error}; ask for fewer samples") from None
-        self.steps = min(self.order.samples, schedule.samples) // self.batch
+        self.steps = min(self.order.samples, request.samples) // self.batch
         self.first, self.last = self._samples()
         self.texts = Texts(self.mix.manifest, question.tokenizer, question.filters) if question.show_text else None
 
@@ -97,7 +98,7 @@ class _StepTrace:
             there = f"0 to {self.steps - 1:,}" if self.steps else "none"
             raise RecipeError(
                 f"{self.mix.folder}: {asked.training.trainer} makes {self.steps:,} steps of {self.batch:,} x "
-                f"{self.order.schedule.sequence:,} tokens; there is no step {asked.last_step - 1:,}, only {there}"
+                f"{self.order.request.sequence:,} tokens; there is no step {asked.last_step - 1:,}, only {there}"
             )
         first, last = asked.first_step * self.batch, asked.last_step * self.batch
         if asked.sample is None:
@@ -127,11 +128,11 @@ class _StepTrace:
         return said
 
     def _training(self) -> Answer:
-        schedule, training = self.order.schedule, self.question.training
-        said = {"trainer": schedule.trainer, "batch": self.batch, "sequence": schedule.sequence, "steps": self.steps}
-        if schedule.trainer == "file-order":
+        request, training = self.order.request, self.question.training
+        said = {"trainer": request.trainer, "batch": self.batch, "sequence": request.sequence, "steps": self.steps}
+        if request.trainer == "file-order":
             return said
-        asked = {"seed": schedule.seed, "samples_asked": schedule.samples, "inferred": training.steps is None and training.samples is None}
+        asked = {"seed": request.seed, "samples_asked": request.samples, "inferred": training.steps is None and training.samples is None}
         return {**said, **asked, "epochs": self.order.epochs}
 
     def _by_source(self, read: Int64s) -> list[Answer]:
@@ -186,7 +187,7 @@ class _StepTrace:
             raise
 
 
-def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:
+def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
     """Sequences of a step, and what the trainer was told."""
     fit = _fit(mix)
     batch, sequence = training.batch or fit.batch, training.sequence or fit.sequence
@@ -194,13 +195,13 @@ def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:
         fit = trainer_fit(mix.total_tokens, sequence, batch)
     steps = training.steps or fit.steps or 0
     if training.trainer == "file-order":
-        return batch, Schedule(training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0)
+        return batch, OrderRequest(training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0)
     if not (steps or training.samples):
         raise RecipeError(
             f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x {sequence:,}; say with --steps how many "
             "the trainer was asked for, or another --batch"
         )
-    return batch, Schedule(training.trainer, sequence, training.samples or steps * batch, training.seed)
+    return batch, OrderRequest(training.trainer, sequence, training.samples or steps * batch, training.seed)
 
 
 def _fit(mix: TracedMix) -> TrainerFit:

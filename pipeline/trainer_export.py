@@ -12,7 +12,8 @@ from mixtures.audit.files import TOKENS
 from mixtures.errors import RecipeError
 from mixtures.mix_fit import budget_fit
 from mixtures.recipe import load_tokenizer_definition
-from mixtures.trainer_config import Schedule, TrainedMix, Trainer, configuration, most_steps, warnings
+from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings
+from mixtures.trainer_names import Trainer
 from pipeline.records import sync, write_whole
 from pipeline.report import say
 from pipeline.rescan_documents import mix_pile
