@@ -10,6 +10,7 @@ from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_tex
 from mixtures.mix_fit import fit_json
 from pipeline import report
 from pipeline.mix_report import FILTER_TITLE, cut_text, filter_removal_table, notes, published_removals
+from pipeline.waterfall import waterfall_table
 
 CHECK_COLUMNS = ("check", "", "figure")
 
@@ -62,36 +63,6 @@ def check_rows(checks: Sequence[Check]) -> list[list[str]]:
     return [[check.name, ("ok" if check.ok else "FAILED") if check.possible else "not possible", check.figure] for check in checks]
 
 
-_BEFORE, _AFTER = ("where", "empty", "quarantined", "out of key range"), ("excluded", "beyond quota")
-_COPIES = ("duplicates", "near-duplicates")
-
-
-def removal_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what became of each source's rows, in the order in which it is decided; what occurs nowhere is left out.
-
-    Duplicates and near-duplicates are added up over the sources that keep them (the report has each).
-    """
-    return waterfall_table({source.name: audit.removed.get(source.name, {}) for source in audit.sources if not source.copy})
-
-
-def waterfall_table(removed: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[str]]]:
-    """As `removal_table`. removed: rows of each source by what became of them."""
-    counts = {name: _joined(reasons) for name, reasons in removed.items()}
-    found = {reason for reasons in counts.values() for reason, count in reasons.items() if count}
-    others = sorted(found - {"rows", "kept", *_COPIES, *_BEFORE, *_AFTER})
-    columns = ["rows", *(reason for reason in (*_BEFORE, *_COPIES, *others, *_AFTER) if reason in found), "kept"]
-    return ["source", *columns], [[name, *(f"{reasons.get(column, 0):,}" for column in columns)] for name, reasons in counts.items()]
-
-
-def _joined(counts: Mapping[str, int]) -> dict[str, int]:
-    joined: dict[str, int] = {}
-    for reason, count in counts.items():
-        copies = [column for column in _COPIES if reason.startswith(f"{column[:-1]} of ")]
-        column = copies[0] if copies else reason
-        joined[column] = joined.get(column, 0) + count
-    return joined
-
-
 def failure_lines(checks: Sequence[Check]) -> list[str]:
     """What is wrong, one sentence a failed check."""
     return [f"FAILED {check.name}: {check.detail}" for check in checks if not check.ok]
@@ -134,7 +105,8 @@ def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mappi
     checks = [*audit.checks, *more]
     if audit.sources:
         report.table(f"{audit.name}: {audit.path}", *source_table(audit))
-        report.table("rows of each source, by what became of them", *removal_table(audit))
+        rows = {source.name: audit.removed.get(source.name, {}) for source in audit.sources if not source.copy}
+        report.table("rows of each source, by what became of them", *waterfall_table(rows))
     if audit.filters:
         published = published_removals(audit.published, {source.name: source.published for source in audit.sources if not source.copy})
         report.table(FILTER_TITLE, *filter_removal_table(audit.filters, audit.removed, published))

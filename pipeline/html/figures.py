@@ -10,8 +10,8 @@ from typing import Any
 from mixtures.audit.claims import Claims, SourceClaim
 from mixtures.audit.report import percent_text
 from mixtures.portrait import Portrait
-from pipeline.html.fates import FATES, fate_of, in_order, joined
 from pipeline.report import plural, printable, size
+from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
 
 HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12
@@ -100,7 +100,7 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of the waterfall over all sources, and of the stacked bars, one for each source."""
     sums = dict.fromkeys(FATES, 0)
     bars = []
-    for name, reasons in _waterfalls(claims):
+    for name, reasons in _waterfalls(claims).items():
         total = reasons.get("rows", 0)
         counts = dict.fromkeys(FATES, 0)
         for reason, count in reasons.items():
@@ -125,32 +125,20 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def fate_table(claims: Claims) -> Table:
     """Rows of each source by what became of them; what occurs nowhere is left out."""
-    waterfalls = _waterfalls(claims)
-    found = {reason for _, reasons in waterfalls for reason, count in reasons.items() if count}
-    reasons = in_order(found - {"rows"})
-    rows = [[name, *(f"{counts.get(reason, 0):,}" for reason in ("rows", *reasons))] for name, counts in waterfalls]
-    total = ["total", *(f"{sum(counts.get(reason, 0) for _, counts in waterfalls):,}" for reason in ("rows", *reasons))]
-    return Table(["source", "rows", *map(printable, reasons)], [*rows, total], total=True)
+    columns, rows = waterfall_table(_waterfalls(claims))
+    return Table([printable(column) for column in columns], rows, total=True)
 
 
 def used_fates(claims: Claims) -> dict[str, str]:
     """Fates that occur, with their labels: a legend."""
-    found = {fate_of(reason) for _, reasons in _waterfalls(claims) for reason, count in reasons.items() if count and reason != "rows"}
+    found = {fate_of(reason) for counts in _waterfalls(claims).values() for reason, count in counts.items() if count and reason != "rows"}
     return {fate: label for fate, label in FATES.items() if fate in found}
 
 
-def _waterfalls(claims: Claims) -> list[tuple[str, Mapping[str, int]]]:
-    """(name, rows by reason) of each source, exact and near copies added up over the sources that keep the other one."""
-    found: list[tuple[str, Mapping[str, int]]] = []
-    for source in claims.sources:
-        if source.copy_number:
-            continue
-        counts: dict[str, int] = {}
-        for reason, count in claims.removed.get(source.name, {}).items():
-            shown = joined(reason)
-            counts[shown] = counts.get(shown, 0) + count
-        found.append((printable(source.name), counts))
-    return found
+def _waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
+    """Rows by reason of each source, by its name as it can be printed."""
+    sources = [source.name for source in claims.sources if not source.copy_number]
+    return {printable(name): joined(claims.removed.get(name, {})) for name in sources}
 
 
 def epoch_table(claims: Claims, portrait: Portrait) -> Table:
