@@ -17,10 +17,10 @@ from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, SourceClaim, read_claims
 from mixtures.audit.report import percent_text, plural
 from mixtures.errors import AnnealmixError
-from pipeline.audit_report import waterfall_table
-from pipeline.export_place import refuse_taken
+from pipeline.export_place import refuse_place
 from pipeline.markdown import code, plain, table
 from pipeline.records import write_whole
+from pipeline.waterfall import waterfall_table
 
 LICENCES = {
     "apache-2.0": "apache-2.0",
@@ -45,10 +45,10 @@ def export_card(mix: Path, out: Path | None) -> None:
     """Write the card of a mix to `out`, or print it to stdout.
 
     Raises:
-        RecipeError: `out` exists. ManifestError: the manifest is damaged or was edited.
+        RecipeError: as `refuse_place`. ManifestError: the manifest is damaged or was edited.
     """
     if out is not None:
-        refuse_taken(out)
+        refuse_place(out, mix)
     card = dataset_card(manifests.load(mix), str(mix / manifests.MANIFEST))
     if out is None:
         sys.stdout.write(card)
@@ -141,7 +141,7 @@ def _sources(claims: Claims, manifest: manifests.Manifest) -> str:
 def _removed(claims: Claims) -> str:
     names = [source.name for source in claims.sources if not source.copy_number]
     columns, rows = waterfall_table({name: claims.removed.get(name, {}) for name in names})
-    shown = table([plain(column) for column in columns], [[code(row[0]), *row[1:]] for row in rows])
+    shown = table([plain(column) for column in columns], [*([code(row[0]), *row[1:]] for row in rows[:-1]), rows[-1]])
     near = ""
     if claims.near:
         near = "\nOf each cluster of near-duplicates one document was kept; the manifest has the rule and the sizes of the clusters.\n"

@@ -37,7 +37,7 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         The manifest.
 
     Raises:
-        RecipeError: `out` exists, the mix is public already, or the salt is too short.
+        RecipeError: as `refuse_place`, the mix is public already, or the salt is too short.
         InputError: others may read the salt.
         AuditFailed: the mix is not what its manifest says.
     """
@@ -45,7 +45,7 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
     claims = read_claims(manifest, str(mix / manifests.MANIFEST))
     if claims.public:
         raise RecipeError(f"{mix}: is public already; name the mix that it was made of, identity {claims.public.of}")
-    with appearing(out) as folder:
+    with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
         limit, parts = max_rows(mix, claims.layout.dtype.itemsize), []
         part_path(folder, "documents", 0).parent.mkdir()

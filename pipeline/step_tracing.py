@@ -11,7 +11,6 @@ loaders share out a global batch of consecutive samples. Tokens are those fed to
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from mixtures.trace import TracedMix
 from mixtures.trainer_names import OrderName
 from mixtures.trainer_order import Int64s, OrderRequest, TrainerOrder
 from mixtures.trainers import TrainerFit, trainer_fit
+from pipeline.export_place import private_file
 from pipeline.trace_text import Texts
 from pipeline.tracing import Answer, described
 
@@ -68,7 +68,7 @@ def trace_steps(question: StepQuestion) -> Answer:
     """Answer a question: {training, steps, samples, documents, tokens, sources: [figures of each], spans: [of a step], label: of a sample}.
 
     Raises:
-        RecipeError: the training has no such step or sample, or the list's file exists. ManifestError: the mix is damaged.
+        RecipeError: the training has no such step or sample, or the list cannot be made. ManifestError: the mix is damaged.
     """
     return _StepTrace(question).answer()
 
@@ -170,21 +170,13 @@ class _StepTrace:
         return said
 
     def _list(self, file: Path, read: Int64s) -> None:
-        """Write the documents that were read, a line of JSON each: what the mix says of it, and tokens_read. Only its owner can read it."""
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise RecipeError(f"{file}: exists; name another file for --list") from None
+        """Write the documents that were read, a line of JSON each: what the mix says of it, and tokens_read. As `private_file`."""
         positions = np.flatnonzero(read)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
-                for low in range(0, len(positions), LIST_BATCH):
-                    for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
-                        said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
-                        lines.write(json.dumps(said, sort_keys=True) + "\n")
-        except BaseException:
-            file.unlink()  # no list but a whole one
-            raise
+        with private_file(file) as lines:
+            for low in range(0, len(positions), LIST_BATCH):
+                for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
+                    said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
+                    lines.write(json.dumps(said, sort_keys=True).encode() + b"\n")
 
 
 def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:

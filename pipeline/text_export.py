@@ -60,14 +60,14 @@ def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | Non
         tokenizer: the file; None finds the one that the manifest names. workers: processes (default: the cores).
 
     Raises:
-        RecipeError: `out` exists, or the tokenizer's ids do not spell texts.
+        RecipeError: as `refuse_place`, or the tokenizer's ids do not spell texts.
         AuditFailed: the mix is not what its manifest says.
         ManifestError, InputError: as `mix_pile`.
     """
     pile = mix_pile(mix, tokenizer)
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
     shards = list(_shards(claims, pile.open(), shard_tokens))
-    with appearing(out) as folder:
+    with appearing(out, mix) as folder:
         names = [f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))]
         units = [{**shard, "file": str(folder / name)} for shard, name in zip(shards, names, strict=True)]
         plan = {"mix": str(mix.absolute()), "tokenizer": str(pile.tokenizer.absolute()), "units": units}

@@ -14,6 +14,7 @@ from mixtures.mix_fit import budget_fit
 from mixtures.recipe import load_tokenizer_definition
 from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainer_names import Trainer
+from pipeline.export_place import refuse_place, refuse_taken
 from pipeline.records import sync, write_whole
 from pipeline.report import say
 from pipeline.rescan_documents import mix_pile
@@ -35,16 +36,17 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
     twice. For nanotron, which reads a folder of .ds files, a folder OUT.ds with a link to the .bin is made beside `out`.
 
     Raises:
-        RecipeError: `out` exists or is needed, the mix is smaller than a step, or a path cannot stand in a configuration.
+        RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path cannot stand in a configuration.
         ManifestError, InputError: as `mix_pile`.
     """
     link = None
-    if out is not None and out.exists():
-        raise RecipeError(f"{out}: exists; delete it, or name another place")
+    if out is not None:
+        refuse_place(out, mix)
     if trainer == "nanotron":
         if out is None:
             raise RecipeError("export: nanotron reads a folder with a file that ends in .ds, which is made beside --out FILE; name one")
         link = out.with_name(f"{out.name}.ds").absolute()
+        refuse_taken(link)
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
     trained = _trained(mix.absolute(), claims, mix_pile(mix, tokenizer).tokenizer.absolute(), link)
     schedule = _schedule(trainer, claims, wish)
@@ -103,9 +105,6 @@ def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
 
 
 def _link(folder: Path, tokens: Path) -> None:
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        raise RecipeError(f"{folder}: exists; delete it, or name another --out") from None
+    folder.mkdir()
     (folder / "tokens.ds").symlink_to(tokens)
     sync(folder)

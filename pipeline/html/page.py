@@ -15,6 +15,7 @@ from mixtures.errors import RecipeError
 from mixtures.mix_fit import fit_json, mix_fit
 from mixtures.portrait import Portrait, portray
 from mixtures.trace import TracedMix
+from pipeline.export_place import refuse_place
 from pipeline.html import curves, figures
 from pipeline.html.figures import Table
 from pipeline.html.samples import removed, sampled, scores
@@ -35,11 +36,10 @@ def write_page(mix: Path, file: Path, store: Path | None, tokenizer: Path | None
         samples: documents of each source.
 
     Raises:
-        RecipeError: a package of the extra is missing, or `file` lies inside the mix. ManifestError: mix, store or tokenizer is damaged or
+        RecipeError: a package of the extra is missing, or as `refuse_place`. ManifestError: mix, store or tokenizer is damaged or
         another.
     """
-    if mix.resolve() in file.resolve().parents:
-        raise RecipeError(f"{file}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
+    refuse_place(file, mix)
     write_whole(file, page(mix, store, tokenizer, samples).encode())
 
 
