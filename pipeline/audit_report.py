@@ -36,7 +36,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
     if published:
         columns += ["published share", "published documents"]
         for row, figures in zip(rows, [*(source.published for source in audit.sources), audit.published], strict=True):
-            row += [f"{figures['percent']}%" if "percent" in figures else "-", _number(figures.get("documents"))]
+            row += [f"{figures['percent']}%" if "percent" in figures else "-", report.or_dash(figures.get("documents"))]
     return columns, rows
 
 
@@ -50,12 +50,8 @@ def _source_row(source: SourceFigures, total: int) -> list[str]:
         f"{source.epochs:,}",
         cut_text(source.cut),
         f"{source.measured_tokens:,} tokens",
-        _number(source.bound_tokens),
+        report.or_dash(source.bound_tokens),
     ]
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
 
 
 def check_rows(checks: Sequence[Check]) -> list[list[str]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +58,8 @@ class _Diff:
         self.stored = {side: _stored(why, store) for side, why in self.why.items()} if store else {}
 
     def run(self) -> dict[str, Any]:
-        with _counted("compare documents", 1 << self.comparison.bits) as done:
-            for documents in self.comparison.partitions(done):
+        with report.counted("compare documents") as told:
+            for documents in self.comparison.partitions(told):
                 for side, other in (("a", "b"), ("b", "a")):
                     self._add_only(side, documents.filter(pl.col(f"places_{other}").is_null()))
                 shared = documents.filter(pl.col("places_a").is_not_null() & pl.col("places_b").is_not_null())
@@ -94,11 +93,3 @@ def _stored(why: WhyNot, store: Path) -> StoreReasons:
     from pipeline.store_reasons import StoreReasons
 
     return StoreReasons(why, store)
-
-
-@contextmanager
-def _counted(what: str, total: int) -> Iterator[Any]:
-    """Progress that is told (done, total)."""
-    done = [0]
-    with report.progress(what, total, lambda: done[0]):
-        yield lambda count, _: done.__setitem__(0, count)

@@ -71,9 +71,26 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
             bar.update(task, completed=done())
 
 
+@contextmanager
+def counted(what: str, seconds: float = 0.5) -> Iterator[Callable[[int, int], None]]:
+    """As `progress`, in percent, of work that tells by itself: the body is given what it calls with (done, of how many)."""
+    percent = [0]
+
+    def told(done: int, total: int) -> None:
+        percent[0] = 100 * done // total if total else 100
+
+    with progress(what, 100, lambda: percent[0], seconds):
+        yield told
+
+
 def plural(count: int, noun: str) -> str:
     """`1 group`, `1,234 groups`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def or_dash(value: int | None) -> str:
+    """`1,234`; `-` for what is not known."""
+    return "-" if value is None else f"{value:,}"
 
 
 def size(num_bytes: int) -> str:

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.files import INDEX, TOKENS, part_path
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE, read_part
@@ -29,6 +28,7 @@ from mixtures.audit.report import Check, judge, plural, unread
 from mixtures.errors import InputError
 from mixtures.indexed import IndexedTokens
 from mixtures.keys import digest_columns, order_key, text_digest
+from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.tables import DOCUMENTS, PROVENANCE
 from pipeline import report
 from pipeline.inputs import DataFolders, InputFile, list_files

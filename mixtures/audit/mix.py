@@ -14,7 +14,7 @@ from mixtures.audit.claims import ContaminationClaim, read_claims
 from mixtures.audit.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
-from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path, tables_of
+from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
 from mixtures.audit.filters import check_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.near import check_near, has_near
@@ -27,6 +27,7 @@ from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
+from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.mix_fit import mix_fit
 from mixtures.public import LACKS
 from mixtures.tables import DOCUMENTS, root_hash

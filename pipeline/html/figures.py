@@ -10,7 +10,7 @@ from typing import Any
 from mixtures.audit.claims import Claims, SourceClaim
 from mixtures.audit.report import percent_text
 from mixtures.portrait import Portrait
-from pipeline.report import plural, printable, size
+from pipeline.report import or_dash, plural, printable, size
 from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
 
 HUES = 10  # colours for strands in the style sheet
@@ -61,14 +61,14 @@ def source_table(claims: Claims) -> Table:
     columns += ["published share", "published tokens", "published documents"] if published.sources else []
     rows = []
     for source, name in zip(claims.sources, names(claims), strict=True):
-        row = [name, number(source.asked_tokens if _asks(source) else None), f"{source.realised_tokens:,}"]
+        row = [name, or_dash(source.asked_tokens if _asks(source) else None), f"{source.realised_tokens:,}"]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
             said = _published(claims, source)
-            row += [f"{said['percent']}%" if said.get("percent") else "-", number(said.get("tokens")), number(said.get("documents"))]
+            row += [f"{said['percent']}%" if said.get("percent") else "-", or_dash(said.get("tokens")), or_dash(said.get("documents"))]
         rows.append(row)
     total = ["total", f"{_asked(claims):,}", f"{claims.total_tokens:,}", "100.00%", f"{claims.total_documents:,}"]
-    total += ["", number(published.tokens), number(published.documents)] if published.sources else []
+    total += ["", or_dash(published.tokens), or_dash(published.documents)] if published.sources else []
     return Table(columns, [*rows, total], total=True)
 
 
@@ -201,7 +201,3 @@ def percent(part: int, whole: int) -> float:
 
 def share(part: int, whole: int) -> str:
     return f"{percent_text(part, whole, 2)}%" if whole else "-"
-
-
-def number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
