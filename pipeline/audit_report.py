@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
+from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text
 from mixtures.mix_fit import fit_json
+from mixtures.words import plural, strand_label
 from pipeline import report
 from pipeline.mix_report import FILTER_TITLE, cut_text, filter_removal_table, notes, published_removals
 from pipeline.waterfall import waterfall_table
@@ -42,7 +43,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
 
 def _source_row(source: SourceFigures, total: int) -> list[str]:
     return [
-        f"{source.name} (copies)" if source.copy else source.name,
+        strand_label(source.name, source.copy),
         f"{source.asked_tokens:,}",
         f"{source.realised_tokens:,}",
         f"{percent_text(source.realised_tokens, total, 4)}%",

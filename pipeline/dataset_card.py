@@ -15,8 +15,9 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, SourceClaim, read_claims
-from mixtures.audit.report import percent_text, plural
+from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
+from mixtures.words import plural
 from pipeline.export_place import refuse_place
 from pipeline.markdown import code, plain, table
 from pipeline.records import write_whole

@@ -7,6 +7,7 @@ from typing import Any
 
 from mixtures.audit.report import percent_text
 from mixtures.mix_fit import fit_json, mix_fit
+from mixtures.words import strand_label
 from pipeline import report
 from pipeline.places import Place
 
@@ -19,7 +20,7 @@ def show(manifest: Mapping[str, Any], folder: Place) -> None:
     total = manifest["total_tokens"]
     rows = [
         [
-            f"{source['name']} (copies)" if source["copy"] else source["name"],
+            strand_label(source["name"], source["copy"]),
             f"{source['asked_tokens']:,}",
             f"{source['realised_tokens']:,}",
             f"{100 * source['realised_tokens'] / total:.4f}%",

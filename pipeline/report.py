@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mixtures.words import plural
+
+__all__ = ["counted", "fit_table", "or_dash", "plural", "printable", "progress", "result", "say", "size", "table"]
+
 
 def say(message: str) -> None:
     """Print one line to stderr. Text from data or recipes is printed as it is, without markup or control characters."""
@@ -81,11 +85,6 @@ def counted(what: str, seconds: float = 0.5) -> Iterator[Callable[[int, int], No
 
     with progress(what, 100, lambda: percent[0], seconds):
         yield told
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 group`, `1,234 groups`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def or_dash(value: int | None) -> str:

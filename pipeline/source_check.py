@@ -24,12 +24,13 @@ import numpy as np
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE, read_part
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import InputError
 from mixtures.indexed import IndexedTokens
 from mixtures.keys import digest_columns, order_key, text_digest
 from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.tables import DOCUMENTS, PROVENANCE
+from mixtures.words import plural
 from pipeline import report
 from pipeline.inputs import DataFolders, InputFile, list_files
 from pipeline.mix_store import definitions, read_quality

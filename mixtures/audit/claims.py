@@ -19,6 +19,7 @@ from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.manifest import Manifest
 from mixtures.quotas import Size
+from mixtures.words import strand_label
 
 
 class Layout(Claim):
@@ -92,7 +93,7 @@ class SourceClaim(KeysClaim):
     @property
     def label(self) -> str:
         """Names the strand in tables and messages."""
-        return f"{self.name} (copies)" if self.copy_number else self.name
+        return strand_label(self.name, self.copy_number)
 
     @property
     def dropped_tokens(self) -> int:

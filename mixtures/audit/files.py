@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.report import Check, judge, plural
+from mixtures.audit.report import Check, judge
 from mixtures.manifest import MANIFEST
 from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.words import plural
 
 OPTIONAL = ("build.json",)  # how the mix was built; says nothing of what it is
 

@@ -22,7 +22,7 @@ from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
-from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, percent_text, plural, unread
+from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, percent_text, unread
 from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
@@ -31,6 +31,7 @@ from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.mix_fit import mix_fit
 from mixtures.public import LACKS
 from mixtures.tables import DOCUMENTS, root_hash
+from mixtures.words import plural
 
 
 def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None) -> AuditReport:

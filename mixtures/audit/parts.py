@@ -18,10 +18,11 @@ import pyarrow.parquet as pq
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.files import max_rows, tables_of
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed
 from mixtures.mix_files import part_path
 from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
+from mixtures.words import plural
 
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 MAX_TEXT_BYTES = 4096  # of a source's name or a path
