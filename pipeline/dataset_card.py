@@ -142,7 +142,7 @@ def _sources(claims: Claims, manifest: manifests.Manifest) -> str:
 def _removed(claims: Claims) -> str:
     names = [source.name for source in claims.sources if not source.copy_number]
     columns, rows = waterfall_table({name: claims.removed.get(name, {}) for name in names})
-    shown = table([plain(column) for column in columns], [*([code(row[0]), *row[1:]] for row in rows[:-1]), rows[-1]])
+    shown = table([plain(column) for column in columns], [[code(row[0]), *row[1:]] for row in rows])
     near = ""
     if claims.near:
         near = "\nOf each cluster of near-duplicates one document was kept; the manifest has the rule and the sizes of the clusters.\n"

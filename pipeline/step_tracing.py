@@ -104,7 +104,7 @@ class _StepTrace:
         if asked.sample is None:
             return first, last
         if asked.sample >= self.batch:
-            raise RecipeError(f"a step has samples 0 to {self.batch - 1:,}, not {asked.sample:,}")
+            raise RecipeError(f"{self.mix.folder}: a step has samples 0 to {self.batch - 1:,}; there is no --sample {asked.sample:,}")
         return first + asked.sample, first + asked.sample + 1
 
     def answer(self) -> Answer:

@@ -27,8 +27,8 @@ _KINDS = {
     "empty": "early",
     "quarantined": "early",
     "out of key range": "range",
-    "excluded": "exact",
     "duplicates": "exact",
+    "excluded": "exact",
     "near-duplicates": "near",
     CONTAMINATED: "contaminated",
     "beyond quota": "quota",
@@ -50,18 +50,18 @@ def fate_of(reason: str) -> str:
     return _KINDS.get(reason, "filter" if reason.startswith("filter ") else "early")
 
 
-def waterfall_table(removed: Mapping[str, Counts]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: one row a source, and the total; the reasons in the order in which they are decided, those that occur.
+def waterfall_table(removed: Mapping[str, Counts], *, total: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: one row a source; the reasons in the order in which they are decided, those that occur.
 
     Args:
-        removed: by source.
+        removed: by source. total: whether the last row is the sum of the others.
     """
     counts = {name: joined(reasons) for name, reasons in removed.items()}
     columns = ["rows", *_in_order({reason for found in counts.values() for reason, count in found.items() if count} - {"rows"})]
-    figures = [[found.get(column, 0) for column in columns] for found in counts.values()]
-    figures.append([sum(column) for column in zip(*figures, strict=True)])
-    rows = [[name, *(f"{figure:,}" for figure in row)] for name, row in zip([*counts, "total"], figures, strict=True)]
-    return ["source", *columns], rows
+    figures = [(name, [found.get(column, 0) for column in columns]) for name, found in counts.items()]
+    if total:
+        figures.append(("total", [sum(column) for column in zip(*(row for _, row in figures), strict=True)]))
+    return ["source", *columns], [[name, *(f"{figure:,}" for figure in row)] for name, row in figures]
 
 
 def _in_order(reasons: set[str]) -> list[str]:
