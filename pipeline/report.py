@@ -76,14 +76,14 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
 
 
 @contextmanager
-def counted(what: str, seconds: float = 0.5) -> Iterator[Callable[[int, int], None]]:
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """As `progress`, in percent, of work that tells by itself: the body is given what it calls with (done, of how many)."""
     percent = [0]
 
     def told(done: int, total: int) -> None:
         percent[0] = 100 * done // total if total else 100
 
-    with progress(what, 100, lambda: percent[0], seconds):
+    with progress(what, 100, lambda: percent[0]):
         yield told
 
 
