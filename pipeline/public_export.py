@@ -21,7 +21,7 @@ from mixtures.tables import DOCUMENTS, part_hash, to_arrow
 from pipeline.export_place import appearing
 from pipeline.records import write_whole
 from pipeline.report import say
-from pipeline.write import parquet_form
+from pipeline.write import ROW_GROUP
 
 NEW_SALT_BYTES = 32
 
@@ -64,7 +64,7 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
 def _salted_part(columns: Columns, target: Path, salt: bytes) -> str:
     """Write the public form of a part of the documents table. Returns the hash of what it says."""
     columns = {**columns, "digest": salted(columns["digest"], salt)}
-    pq.write_table(to_arrow(DOCUMENTS, columns), target, **parquet_form(DOCUMENTS.names))
+    pq.write_table(to_arrow(DOCUMENTS, columns), target, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=["source"])
     return part_hash(DOCUMENTS, columns)
 
 
