@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 
-IMPORTED = ["pipeline.executors.local", "pipeline.stages"]
+from pipeline.stages import MODULES
+
+IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 
 Task = Callable[[int], None]
