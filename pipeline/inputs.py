@@ -56,9 +56,14 @@ class InputFile:
     sha256: str | None = None
 
     @property
+    def scheme(self) -> str:
+        """What its URL begins with; empty for a file of this machine's file systems."""
+        return self.url.partition("://")[0] if "://" in self.url else ""
+
+    @property
     def local(self) -> bool:
         """True for a file of this machine's file systems."""
-        return "://" not in self.url
+        return not self.scheme
 
 
 NAMED_FILES = 3  # of a group in a message; it may have hundreds
@@ -138,7 +143,7 @@ def content_unchanged(file: InputFile) -> bool:
     if file.url.startswith(_LOCAL_DATASET + "/"):
         folder = Path(file.url.removeprefix(_LOCAL_DATASET))
         return folder.is_dir() and _folder_state(folder) == file.etag
-    if file.url.startswith(tuple(f"{scheme}://" for scheme in WRITABLE)):
+    if file.scheme in WRITABLE:
         from pipeline.remote_inputs import object_unchanged
 
         return object_unchanged(file)
