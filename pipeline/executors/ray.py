@@ -9,7 +9,6 @@ killed.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -27,7 +26,7 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.records import read_json, write_json
 from pipeline.report import size
-from pipeline.stage import Plan, Stage, Unit, freeze, in_hand
+from pipeline.stage import Plan, Stage, Unit, forget, freeze
 
 CONNECT_SECONDS = 10
 NAMED_UNITS = 3  # in a message; a stage may have thousands
@@ -56,8 +55,7 @@ class RayExecutor:
         if units == 0:
             return
         cores = _connect(self.address, stage)
-        for left in (folder / "logs", folder / "failed", in_hand(folder, 0).parent):
-            shutil.rmtree(left, ignore_errors=True)
+        forget(folder, "logs", "failed")
         path, digest = freeze(folder, plan)
         workers = self.workers or cores
         tasks = 1 if plan.get("in_order") else min(self.tasks or TASKS_A_WORKER * workers, units)
