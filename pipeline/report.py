@@ -15,6 +15,12 @@ def say(message: str) -> None:
     print(printable(message), file=sys.stderr, flush=True)
 
 
+def complain(message: str) -> None:
+    """Print what went wrong to stderr, each line under the command's name."""
+    for line in message.splitlines():
+        say(f"annealmix: {line}")
+
+
 def printable(text: str) -> str:
     """The text with a space for each control character."""
     return "".join(char if char.isprintable() else " " for char in text)
