@@ -21,7 +21,7 @@ from pipeline.records import named
 from pipeline.report import plural, say, size
 from pipeline.stage import Plan, Stage, forget, freeze, in_hand
 
-_NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
+NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
 TASKS_A_WORKER = 8  # a task costs little to begin with, a long last task costs idle workers, of which a single worker has none
 
 
@@ -48,7 +48,7 @@ class LocalTask:
             logging_dir=str(self.plan.parent / "logs"),
             skip_completed=False,
         )
-        with redirect_stderr(_NOWHERE):
+        with redirect_stderr(NOWHERE):
             executor._run_for_rank(rank)
 
 
