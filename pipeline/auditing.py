@@ -33,9 +33,9 @@ def run(mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, optio
         more_json = {"against": [asdict(check) for check in more], "filters": judged.filters, "not_checked": missing}
         report.result({**audit.as_json(), **more_json})
     else:
-        audit_report.show(audit, more, judged.filters)
         for line in missing:
             report.say(f"not checked: {line}")
+        audit_report.show(audit, more, judged.filters)
     return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
 
 

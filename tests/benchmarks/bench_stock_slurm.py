@@ -32,8 +32,8 @@ from tests.slurm.cluster import MAX_ARRAY_SIZE, Given, missing, running, slurm
 DOCUMENTS, FILES = 120, 7
 
 
-def stock(work: Path, tasks: int = FILES, setup: str = "", *, parallel: bool = False) -> SlurmPipelineExecutor:
-    """Two stages, the second after the first. setup: shell that the first stage's jobs run before they work."""
+def stock(work: Path, tasks: int = FILES, setup: str = "", *, parallel: bool = False, begin: str = "now") -> SlurmPipelineExecutor:
+    """Two stages, the second after the first. setup: shell that the first stage's jobs run before they work; begin: when they may."""
     common = {"time": "10", "partition": "main", "mem_per_cpu_gb": 0, "max_array_size": MAX_ARRAY_SIZE, "qos": "", "with_srun": False}
     command = f"export PATH={Path(sys.executable).parent}:$PATH"
     options = {**common, "sbatch_args": {"mem-per-cpu": "100M"}}
@@ -44,7 +44,7 @@ def stock(work: Path, tasks: int = FILES, setup: str = "", *, parallel: bool = F
         logging_dir=str(work / "logs-1"),
         max_array_launch_parallel=parallel,
         env_command=f"{command}\n{setup}",
-        **options,
+        **{**options, "sbatch_args": {"mem-per-cpu": "100M", "begin": begin}},
     )
     return SlurmPipelineExecutor(
         [JsonlReader(str(work / "middle")), JsonlWriter(str(work / "out"))],
@@ -94,11 +94,11 @@ def killed(work: Path, *, parallel: bool) -> None:
 
 
 def relaunched(work: Path) -> None:
-    """The same command while jobs of the first are queued."""
+    """The same command while jobs of the first are queued; the cluster is busy, so those of the second begin later."""
     wait = f"test $SLURM_ARRAY_TASK_ID = 0 || while test ! -e {work}/go; do sleep 0.2; done"
     give(stock(work, setup=wait))
     time.sleep(8)  # the first rank is complete, the others wait
-    give(stock(work, setup=wait))
+    give(stock(work, begin="now+40"))
     (work / "go").touch()
     settle()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,7 @@ def test_more_unreadable_rows_than_allowed_end_with_4_and_the_mended_build_goes_
 
 def test_checksums_that_do_not_fit_end_with_4(corpus):
     (corpus.data / "a" / "SHA256SUMS").write_text("".join(f"{'0' * 64}  part-{number:03d}.json.gz\n" for number in range(2)))
-    assert "part-000.json.gz" in corpus.refused(4)
+    assert re.search(r"part-00[01]\.json\.gz: expected sha256 0+", corpus.refused(4))  # whichever is read first
 
 
 def test_a_tokenizer_file_that_is_not_there_ends_with_4(corpus):
