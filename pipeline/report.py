@@ -19,6 +19,17 @@ def say(message: str) -> None:
     print(printable(message), file=sys.stderr, flush=True)
 
 
+def complain(message: str) -> None:
+    """Print what went wrong to stderr, each line under the command's name."""
+    for line in message.splitlines():
+        say(f"annealmix: {line}")
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first names in a row: `a, b and 1,234 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
 def printable(text: str) -> str:
     """The text with a space for each control character."""
     return "".join(char if char.isprintable() else " " for char in text)

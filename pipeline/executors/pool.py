@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from mixtures.errors import AnnealmixError, AuditFailed, InputError, ManifestError, RecipeError, SupplyError
+from pipeline.stages import MODULES
 
-IMPORTED = ["pipeline.executors.local", "pipeline.stages"]
+IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 
 Task = Callable[[int], None]
