@@ -11,7 +11,7 @@ from typing import Any
 
 from mixtures.words import plural
 
-__all__ = ["counted", "fit_table", "or_dash", "plural", "printable", "progress", "result", "say", "size", "table"]
+__all__ = ["complain", "counted", "fit_table", "or_dash", "plural", "printable", "progress", "result", "say", "size", "some", "table"]
 
 
 def say(message: str) -> None:
