@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from types import ModuleType
 
 from pipeline.stage import Stage
 
@@ -18,5 +18,27 @@ MODULES = {
 
 def stage_named(name: str) -> type[Stage]:
     """A stage's class. Only its own module is imported: a task starts in half the time."""
-    found = vars(import_module(MODULES[name.partition("-")[0]])).values()
+    found = vars(_module(name.partition("-")[0])).values()
     return next(item for item in found if isinstance(item, type) and issubclass(item, Stage) and item.name == name)
+
+
+def _module(kind: str) -> ModuleType:
+    if kind == "ingest":
+        from pipeline import ingest
+
+        return ingest
+    if kind == "score":
+        from pipeline import score
+
+        return score
+    if kind == "near":
+        from pipeline.near import stages
+
+        return stages
+    if kind == "select":
+        from pipeline import select
+
+        return select
+    from pipeline import write
+
+    return write
