@@ -9,8 +9,18 @@ from mixtures.decontamination import CONTAMINATED
 NAME = "contamination"
 
 
-def check_contamination(claims: Claims, found: ContaminationClaim) -> Check:
+def has_contamination(claims: Claims) -> bool:
+    """Whether anything in a manifest speaks of evaluation sets: a report that is left out is missed."""
+    return bool(
+        claims.contamination or claims.recipe.get("decontaminate") or any(CONTAMINATED in counts for counts in claims.removed.values())
+    )
+
+
+def check_contamination(claims: Claims) -> Check:
     """Every contaminated document is accounted for, and the sets are the recipe's."""
+    found = claims.contamination
+    if not isinstance(found, ContaminationClaim):
+        return judge(NAME, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
     asked, faults = claims.recipe.get("decontaminate", {}), []
     sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
     if (asked.get("sets"), asked.get("action")) != (sets, found.action):
