@@ -15,10 +15,11 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, SourceClaim, read_claims
+from mixtures.audit.files import CARD
 from mixtures.audit.report import percent_text, plural
 from mixtures.errors import AnnealmixError
 from pipeline.audit_report import waterfall_table
-from pipeline.export_place import refuse_taken
+from pipeline.export_place import refuse_inside, refuse_taken
 from pipeline.markdown import code, plain, table
 from pipeline.records import write_whole
 
@@ -45,10 +46,12 @@ def export_card(mix: Path, out: Path | None) -> None:
     """Write the card of a mix to `out`, or print it to stdout.
 
     Raises:
-        RecipeError: `out` exists. ManifestError: the manifest is damaged or was edited.
+        RecipeError: `out` exists, or lies inside the mix and is not its README.md. ManifestError: the manifest is damaged or was edited.
     """
     if out is not None:
         refuse_taken(out)
+        if out.resolve() != (mix / CARD).resolve():
+            refuse_inside(mix, out)
     card = dataset_card(manifests.load(mix), str(mix / manifests.MANIFEST))
     if out is None:
         sys.stdout.write(card)

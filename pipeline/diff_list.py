@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.errors import RecipeError
+from pipeline.records import named
 
 SCHEMA = pa.schema(
     [
@@ -62,7 +63,11 @@ class DocumentList:
         self._writer.write_table(pa.table([digests, texts[0], sides, texts[1], pa.array(tokens.tolist(), pa.uint64())], schema=SCHEMA))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._writer.close()
-        self._file.close()
+        try:
+            with named(self.path), self._file:
+                self._writer.close()
+        except OSError:
+            self.path.unlink(missing_ok=True)
+            raise
         if error is not None:
             self.path.unlink(missing_ok=True)

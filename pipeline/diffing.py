@@ -18,6 +18,7 @@ from mixtures.diff_settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.diff_list import DocumentList
+from pipeline.export_place import refuse_inside
 
 if TYPE_CHECKING:
     from pipeline.store_reasons import StoreReasons
@@ -31,8 +32,11 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
 
     Raises:
         ManifestError: a mix is damaged or edited, or the store is not the one that they were made from.
-        RecipeError: there is no store, the list's file exists, or digests of a public mix mean nothing to the other.
+        RecipeError: there is no store, the list's file exists or lies inside a mix, or digests of a public mix mean nothing to the other.
     """
+    for mix in (one, two):
+        if listing:
+            refuse_inside(mix, listing)
     with DocumentList(listing) if listing else nullcontext() as documents:
         mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
         if why_not := mixes[0].incomparable(mixes[1]):

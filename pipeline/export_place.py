@@ -35,6 +35,16 @@ def appearing(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def refuse_inside(mix: Path, file: Path) -> None:
+    """Nothing is written among a mix's files.
+
+    Raises:
+        RecipeError: `file` lies in the folder of the mix.
+    """
+    if mix.resolve() in [file.resolve(), *file.resolve().parents]:
+        raise RecipeError(f"{file}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
+
+
 def refuse_taken(out: Path) -> None:
     """Nothing that exists is written over.
 

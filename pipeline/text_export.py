@@ -35,7 +35,7 @@ from mixtures.errors import AuditFailed
 from mixtures.indexed import IndexedTokens
 from mixtures.tables import DOCUMENTS, part_hash
 from pipeline.executors.local import LocalExecutor
-from pipeline.export_place import appearing
+from pipeline.export_place import appearing, refuse_inside
 from pipeline.report import plural, progress, say
 from pipeline.rescan_documents import SHARE_TOKENS, mix_pile
 from pipeline.stage import Plan, Stage, Unit
@@ -60,10 +60,11 @@ def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | Non
         tokenizer: the file; None finds the one that the manifest names. workers: processes (default: the cores).
 
     Raises:
-        RecipeError: `out` exists, or the tokenizer's ids do not spell texts.
+        RecipeError: `out` exists or lies inside the mix, or the tokenizer's ids do not spell texts.
         AuditFailed: the mix is not what its manifest says.
         ManifestError, InputError: as `mix_pile`.
     """
+    refuse_inside(mix, out)
     pile = mix_pile(mix, tokenizer)
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
     shards = list(_shards(claims, pile.open(), shard_tokens))

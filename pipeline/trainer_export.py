@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from mixtures.errors import RecipeError
 from mixtures.plan import budget_fit
 from mixtures.recipe import load_tokenizer_definition
 from mixtures.trainer_config import Schedule, TrainedMix, Trainer, configuration, most_steps, warnings
+from pipeline.export_place import refuse_inside, refuse_taken
 from pipeline.records import sync, write_whole
 from pipeline.report import say
 from pipeline.rescan_documents import mix_pile
@@ -34,12 +38,14 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
     twice. For nanotron, which reads a folder of .ds files, a folder OUT.ds with a link to the .bin is made beside `out`.
 
     Raises:
-        RecipeError: `out` exists or is needed, the mix is smaller than a step, or a path cannot stand in a configuration.
+        RecipeError: `out` exists, lies inside the mix, or is needed; the mix is smaller than a step, or a path cannot stand in a
+        configuration.
         ManifestError, InputError: as `mix_pile`.
     """
     link = None
-    if out is not None and out.exists():
-        raise RecipeError(f"{out}: exists; delete it, or name another place")
+    if out is not None:
+        refuse_inside(mix, out)
+        refuse_taken(out)
     if trainer == "nanotron":
         if out is None:
             raise RecipeError("export: nanotron reads a folder with a file that ends in .ds, which is made beside --out FILE; name one")
@@ -53,9 +59,11 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
     if out is None:
         sys.stdout.write(text)
         return
-    if link is not None:
-        _link(link, mix.absolute() / TOKENS)
-    write_whole(out, text.encode())
+    if link is None:
+        write_whole(out, text.encode())
+        return
+    with _linked(link, mix.absolute() / TOKENS):
+        write_whole(out, text.encode())
 
 
 def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> TrainedMix:
@@ -102,10 +110,17 @@ def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
     return Schedule(sequence, batch, steps)
 
 
-def _link(folder: Path, tokens: Path) -> None:
+@contextmanager
+def _linked(folder: Path, tokens: Path) -> Iterator[None]:
+    """A folder with a link to the .bin, which vanishes if the body does not end well."""
     try:
         folder.mkdir()
     except FileExistsError:
         raise RecipeError(f"{folder}: exists; delete it, or name another --out") from None
-    (folder / "tokens.ds").symlink_to(tokens)
-    sync(folder)
+    try:
+        (folder / "tokens.ds").symlink_to(tokens)
+        yield
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise

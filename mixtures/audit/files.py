@@ -10,7 +10,8 @@ from mixtures.audit.report import Check, judge, plural
 from mixtures.manifest import MANIFEST
 
 TOKENS, INDEX = "tokens.bin", "tokens.idx"
-OPTIONAL = ("build.json",)  # how the mix was built; says nothing of what it is
+CARD = "README.md"  # the dataset card of a mix that is published
+OPTIONAL = ("build.json", CARD, ".gitattributes")  # how the mix was built, and what a hub adds: they say nothing of what it is
 
 
 def tables_of(claims: Claims) -> tuple[str, ...]:

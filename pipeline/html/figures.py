@@ -91,8 +91,11 @@ def short_notes(claims: Claims) -> list[str]:
     for source, name in zip(claims.sources, names(claims), strict=True):
         for giver, tokens in source.refilled.items():
             notes.append(f"{name} was {tokens:,} tokens short; {printable(giver)} gave what was missing.")
-        if source.realised_tokens == 0:
-            notes.append(f"{name} has a quota of 0 tokens at this size and is not in the mix.")
+        if source.realised_tokens == 0 and not source.copy_number:
+            why = (
+                "has no document within its quota that is not removed" if source.resolved_tokens else "has a quota of 0 tokens at this size"
+            )
+            notes.append(f"{name} {why} and is not in the mix.")
     return notes
 
 

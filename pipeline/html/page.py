@@ -16,6 +16,7 @@ from mixtures.errors import RecipeError
 from mixtures.plan import fit_json
 from mixtures.portrait import Portrait, portray
 from mixtures.trace import TracedMix
+from pipeline.export_place import refuse_inside, refuse_taken
 from pipeline.html import curves, figures
 from pipeline.html.figures import Table
 from pipeline.html.samples import removed, sampled, scores
@@ -36,11 +37,11 @@ def write_page(mix: Path, file: Path, store: Path | None, tokenizer: Path | None
         samples: documents of each source.
 
     Raises:
-        RecipeError: a package of the extra is missing, or `file` lies inside the mix. ManifestError: mix, store or tokenizer is damaged or
-        another.
+        RecipeError: a package of the extra is missing, or `file` exists or lies inside the mix. ManifestError: mix, store or tokenizer is
+        damaged or another.
     """
-    if mix.resolve() in file.resolve().parents:
-        raise RecipeError(f"{file}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
+    refuse_inside(mix, file)
+    refuse_taken(file)
     write_whole(file, page(mix, store, tokenizer, samples).encode())
 
 
@@ -88,17 +89,16 @@ def visible(text: str) -> str:
 
 def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
-    fit = fit_of(claims, claims.total_tokens)
+    fit, named = fit_of(claims, claims.total_tokens), zip(figures.names(claims), claims.sources, strict=True)
+    bound = [(name, source) for name, source in named if source.non_commercial and source.realised_tokens]
     return {
         "claims": claims,
         "name": printable(claims.name),
         "strands": [{"name": name, "hue": figures.hue(number)} for number, name in enumerate(figures.names(claims))],
         "built": _built(mix.folder),
         "size": claims.size,
-        "non_commercial": [name for name, source in zip(figures.names(claims), claims.sources, strict=True) if source.non_commercial],
-        "non_commercial_share": figures.share(
-            sum(source.realised_tokens for source in claims.sources if source.non_commercial), claims.total_tokens
-        ),
+        "non_commercial": [name for name, source in bound if not source.copy_number],
+        "non_commercial_share": figures.share(sum(source.realised_tokens for _, source in bound), claims.total_tokens),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
         "source_table": figures.source_table(claims),
         "short_notes": figures.short_notes(claims),
