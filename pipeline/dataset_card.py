@@ -16,6 +16,7 @@ from typing import Any
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, SourceClaim, read_claims
 from mixtures.audit.files import CARD
+from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import percent_text, plural
 from mixtures.errors import AnnealmixError
 from pipeline.audit_report import waterfall_table
@@ -71,6 +72,7 @@ def dataset_card(manifest: manifests.Manifest, where: str) -> str:
     from huggingface_hub import DatasetCard
 
     claims = read_claims(manifest, where)
+    require_recipe(claims, where)
     parts = [_head(claims), _sources(claims, manifest), _removed(claims), _filters(claims), _format(claims), _rebuild(claims)]
     return str(DatasetCard(f"---\n{_metadata(claims, manifest)}\n---\n\n" + "\n".join(part for part in parts if part))) + "\n"
 

@@ -210,4 +210,5 @@ def _fit(mix: TracedMix) -> TrainerFit:
         raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any")
     quotas = sum(strand["resolved_tokens"] for strand in manifest["sources"] if not strand["copy"] and not strand["insert"])
     meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
-    return budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)
+    budget = manifest["recipe"].get("budget")
+    return budget_fit(budget if isinstance(budget, dict) else None, whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)

@@ -21,7 +21,8 @@ def check_contamination(claims: Claims) -> Check:
     found = claims.contamination
     if not isinstance(found, ContaminationClaim):
         return judge(NAME, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
-    asked, faults = claims.recipe.get("decontaminate", {}), []
+    given, faults = claims.recipe.get("decontaminate"), []
+    asked = given if isinstance(given, dict) else {}
     sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
     if (asked.get("sets"), asked.get("action")) != (sets, found.action):
         faults.append(f"the recipe asks for {asked}, the manifest says {found.action} of {sets}")

@@ -21,7 +21,8 @@ def check_filters(claims: Claims) -> Check:
     """Every filter is one of the recipe and decides by what it says; counts of removals agree with each other, source by source."""
     faults = []
     given = claims.recipe.get("filters", [])
-    asked = [(item.get("name"), item.get("identity"), item.get("fraction"), item.get("placebo") == "true") for item in given]
+    records = [item if isinstance(item, dict) else {} for item in given] if isinstance(given, list) else []
+    asked = [(item.get("name"), item.get("identity"), item.get("fraction"), item.get("placebo") == "true") for item in records]
     listed = [(item.label, item.identity, item.fraction, item.placebo) for item in claims.filters]
     if asked != listed:
         faults.append(f"the recipe has filters {asked}, the manifest lists {listed}")

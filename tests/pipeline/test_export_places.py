@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import recipes
 from mixtures.audit import audit_mix
-from pipeline import diff_list, records
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 
@@ -84,15 +84,15 @@ def test_a_published_mix_with_its_card_passes_its_audit(mix):
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No file can be flushed, and no parquet file ended."""
-    close = diff_list.pq.ParquetWriter.close
+    close = pq.ParquetWriter.close
 
     def refuse(writer: Any) -> None:
         if not isinstance(writer, int):
             close(writer)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(records.os, "fsync", refuse)
-    monkeypatch.setattr(diff_list.pq.ParquetWriter, "close", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(pq.ParquetWriter, "close", refuse)
     yield
     monkeypatch.undo()
     gc.collect()
