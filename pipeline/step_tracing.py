@@ -211,4 +211,5 @@ def _fit(mix: TracedMix) -> TrainerFit:
     quotas = sum(strand["resolved_tokens"] for strand in manifest["sources"] if not strand["copy"] and not strand["insert"])
     meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
     budget = manifest["recipe"].get("budget")
-    return budget_fit(budget if isinstance(budget, dict) else None, whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)
+    budget = budget if isinstance(budget, dict) else None
+    return budget_fit(budget, whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)

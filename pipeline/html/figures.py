@@ -194,19 +194,11 @@ def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Ta
     found = []
     for name, files in inputs.items():
         listed = list(files)
-        whole = size(sum(map(_bytes, listed)))
+        whole = size(sum(file["size"] for file in listed))
         more = f"; the first {SHOWN_FILES} are listed, manifest.json has each" if len(listed) > SHOWN_FILES else ""
-        rows = [
-            [printable(file["path"]), size(_bytes(file)), f"{printable(str(file.get('sha256')))[:16]}…"] for file in listed[:SHOWN_FILES]
-        ]
+        rows = [[printable(file["path"]), size(file["size"]), f"{file['sha256'][:16]}…"] for file in listed[:SHOWN_FILES]]
         found.append((printable(name), f"{plural(len(listed), 'file')}, {whole}{more}", Table(["file", "size", "sha256"], rows)))
     return found
-
-
-def _bytes(file: Mapping[str, Any]) -> int:
-    """Size of an input; of a manifest's inputs the claims check the path alone."""
-    found = file.get("size")
-    return found if isinstance(found, int) else 0
 
 
 def percent(part: int, whole: int) -> float:

@@ -184,7 +184,7 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             source["definition"] = EVIL
             source["refilled"] = {EVIL: 3}
         manifest["removed"][EVIL] = {**manifest["removed"].pop("a"), f"quality {EVIL}": 1}
-        manifest["inputs"] = {EVIL: [{"path": EVIL, "size": EVIL, "sha256": EVIL}, {"path": EVIL}]}
+        manifest["inputs"] = {EVIL: [{"path": EVIL, "size": 0, "sha256": "0" * 64}]}
         manifest["excluded"] = [{"recipe": EVIL, "source": EVIL, "definition": EVIL, "keys": ["0", "1"]}]
         benchmark = {"name": EVIL, "identity": "0" * 64, "items": 71, "not_indexed": 13, "ngrams": 5, "hits": []}
         manifest["contamination"] = {"action": "report", "sets": [benchmark], "documents": {}}
