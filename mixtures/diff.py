@@ -20,8 +20,10 @@ import numpy.typing as npt
 import polars as pl
 
 from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.recipe import require_recipe
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
+from mixtures.manifest import MANIFEST
 
 BLOCK_DOCUMENTS = 8_000_000
 
@@ -52,6 +54,7 @@ def open_documents(mix: MixDocuments) -> MixDocuments:
     """
     if mix.bare:
         raise ManifestError(f"{mix.folder}: has a manifest but no documents; name the folder of a finished mix")
+    require_recipe(mix.claims, str(mix.folder / MANIFEST))
     if mix.fault:
         raise ManifestError(f"{mix.fault}; `annealmix audit {mix.folder}` says what else is off")
     if mix.num_rows != mix.claims.total_documents:

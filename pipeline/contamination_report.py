@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,13 @@ import numpy.typing as npt
 from mixtures.decontamination import CONTAMINATED
 from mixtures.recipe import LoadedRecipe
 from pipeline.columns import read_column
-from pipeline.contamination import ContaminationIndex
 from pipeline.eligible import Choice, read_kept
 from pipeline.gathering import ledger_segments, row_range
 from pipeline.segments import prefix
 from pipeline.stage import Plan
+
+if TYPE_CHECKING:
+    from pipeline.contamination import ContaminationIndex
 
 
 def contamination_report(
@@ -40,10 +42,9 @@ def contamination_report(
     asked = recipe.recipe.decontaminate
     if asked is None or index is None:
         return {}
-    hits = _Hits(plan)
-    documents = {name: hits.add(choices[name], asked.action) for name in recipe.recipe.sources}
+    documents, hits = contaminated(plan, {name: choices[name] for name in recipe.recipe.sources}, asked.action)
     by_set: dict[str, dict[str, list[int]]] = {}
-    for item, (count, found) in sorted(hits.items.items()):
+    for item, (count, found) in sorted(hits.items()):
         match = index.match(item, found)
         by_set.setdefault(match.set, {})[match.item] = [count, match.found, match.total]
     sets = [
@@ -61,6 +62,21 @@ def contamination_report(
         for benchmark, coverage in zip(recipe.benchmarks, index.coverage, strict=True)
     ]
     return {"action": asked.action, "sets": sets, "documents": documents}
+
+
+def contaminated(plan: Plan, choices: Mapping[str, Choice], action: str) -> tuple[dict[str, int], dict[int, tuple[int, int]]]:
+    """What the store holds of evaluation sets in a mix.
+
+    Args:
+        plan: of the select stage. choices: of the sources. action: what the recipe does with contaminated documents.
+
+    Returns:
+        Contaminated documents by source; and by number of an item over all sets, documents that hold it, and the most of its n-grams that
+        one of them holds.
+    """
+    hits = _Hits(plan)
+    documents = {name: hits.add(choice, action) for name, choice in choices.items()}
+    return documents, {item: (count, found) for item, (count, found) in hits.items.items()}
 
 
 class _Hits:

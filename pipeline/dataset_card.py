@@ -15,10 +15,12 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, SourceClaim, read_claims
+from mixtures.audit.files import CARD
+from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
 from mixtures.words import plural
-from pipeline.export_place import refuse_place
+from pipeline.export_place import refuse_inside, refuse_taken
 from pipeline.markdown import code, plain, table
 from pipeline.records import write_whole
 from pipeline.waterfall import waterfall_table
@@ -46,10 +48,12 @@ def export_card(mix: Path, out: Path | None) -> None:
     """Write the card of a mix to `out`, or print it to stdout.
 
     Raises:
-        RecipeError: as `refuse_place`. ManifestError: the manifest is damaged or was edited.
+        RecipeError: `out` exists, or lies inside the mix and is not its README.md. ManifestError: the manifest is damaged or was edited.
     """
     if out is not None:
-        refuse_place(out, mix)
+        refuse_taken(out)
+        if out.resolve() != (mix / CARD).resolve():
+            refuse_inside(out, mix)
     card = dataset_card(manifests.load(mix), str(mix / manifests.MANIFEST))
     if out is None:
         sys.stdout.write(card)
@@ -69,6 +73,7 @@ def dataset_card(manifest: manifests.Manifest, where: str) -> str:
     from huggingface_hub import DatasetCard
 
     claims = read_claims(manifest, where)
+    require_recipe(claims, where)
     parts = [_head(claims), _sources(claims, manifest), _removed(claims), _filters(claims), _format(claims), _rebuild(claims)]
     return str(DatasetCard(f"---\n{_metadata(claims, manifest)}\n---\n\n" + "\n".join(part for part in parts if part))) + "\n"
 

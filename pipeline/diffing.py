@@ -17,6 +17,7 @@ from mixtures.diff_settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.diff_list import DocumentList, document_list
+from pipeline.export_place import refuse_place
 
 if TYPE_CHECKING:
     from pipeline.store_reasons import StoreReasons
@@ -30,8 +31,11 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
 
     Raises:
         ManifestError: a mix is damaged or edited, or the store is not the one that they were made from.
-        RecipeError: there is no store, the list cannot be made, or digests of a public mix mean nothing to the other.
+        RecipeError: there is no store, the list cannot be made there, or digests of a public mix mean nothing to the other.
     """
+    for mix in (one, two):
+        if listing:
+            refuse_place(listing, mix)
     with document_list(listing) if listing else nullcontext() as documents:
         mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
         if why_not := mixes[0].incomparable(mixes[1]):

@@ -44,7 +44,16 @@ def refuse_place(out: Path, mix: Path) -> None:
         RecipeError: something is at that place, or it lies inside the mix.
     """
     refuse_taken(out)
-    if mix.resolve() in out.resolve().parents:
+    refuse_inside(out, mix)
+
+
+def refuse_inside(out: Path, mix: Path) -> None:
+    """Nothing is written among a mix's files.
+
+    Raises:
+        RecipeError: `out` is the folder of the mix, or lies in it.
+    """
+    if mix.resolve() in [out.resolve(), *out.resolve().parents]:
         raise RecipeError(f"{out}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
 
 

@@ -98,7 +98,8 @@ def notes(sources: Iterable[Mapping[str, Any]]) -> list[str]:
         if source["epochs"] > 1 and not source["insert"]:
             lines.append(f"{name} was short of its quota; its documents are used up to {source['epochs']} times")
         if source["realised_tokens"] == 0:
-            lines.append(f"{name}: its quota is 0 tokens at this size; it is not in the mix")
+            why = "every document within its quota is removed" if source["resolved_tokens"] else "its quota is 0 tokens at this size"
+            lines.append(f"{name}: {why}; it is not in the mix")
         elif source["non_commercial"]:
             lines.append(f"{name}: licence {source['licence']} forbids commercial use")
     return lines

@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from mixtures.audit.claims import read_claims
+from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
-from mixtures.manifest import Manifest
+from mixtures.manifest import MANIFEST, Manifest
 from mixtures.near_request import read_near
 from mixtures.quality import Quality
 from mixtures.source import SourceDefinition
@@ -67,6 +69,7 @@ class MixStore:
     def __init__(self, manifest: Manifest, folder: Path) -> None:
         if not (folder / "store.json").is_file():
             raise RecipeError(f"{folder}: no store there; name the one that the mix was built from with --store DIR")
+        require_recipe(read_claims(manifest, MANIFEST), MANIFEST)
         self.manifest, self.store = manifest, Store(folder.absolute())
         tokenizer, token_bytes = manifest["tokenizer"], np.dtype(manifest["layout"]["token_dtype"]).itemsize
         self.rule = TokenRule(tokenizer["digest"], tokenizer["special_tokens"], token_bytes)
@@ -191,7 +194,8 @@ class MixStore:
         left, groups = dict(files), []
         for group in self.store.groups(definition, quality):
             members = [left.get(known["path"]) for known in group.inputs]
-            if all(file and file.sha256 == known["sha256"] for file, known in zip(members, group.inputs, strict=True)):
+            pairs = zip(members, group.inputs, strict=True)
+            if all(file and (file.size, file.sha256) == (known["size"], known["sha256"]) for file, known in pairs):
                 groups.append((group, [left.pop(known["path"]) for known in group.inputs]))
         if left:
             raise ManifestError(
@@ -249,8 +253,7 @@ def definitions(manifest: Manifest) -> dict[str, SourceDefinition]:
     asked: Sequence[Mapping[str, Any]] = [*recipe["sources"], *recipe["exclude"], *recipe.get("insert", [])]
     found = {}
     for item in asked:
-        said = {name: value for name, value in item["definition"].items() if value not in ([], {})}
-        found[said["name"]] = SourceDefinition.model_validate({**said, "licence": "as published"})
+        found[item["definition"]["name"]] = read_definition(item["definition"])
     return found
 
 

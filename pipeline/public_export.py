@@ -18,7 +18,7 @@ from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.public import SALT_BYTES, public_manifest, salted
 from mixtures.tables import DOCUMENTS, part_hash, to_arrow
-from pipeline.export_place import appearing
+from pipeline.export_place import appearing, refuse_inside
 from pipeline.records import write_whole
 from pipeline.report import say
 from pipeline.write import ROW_GROUP
@@ -37,10 +37,12 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         The manifest.
 
     Raises:
-        RecipeError: as `refuse_place`, the mix is public already, or the salt is too short.
+        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already, or the salt is too short.
         InputError: others may read the salt.
         AuditFailed: the mix is not what its manifest says.
     """
+    for place in (out, *([salt_file] if salt_file else [])):
+        refuse_inside(place, mix)
     manifest = manifests.load(mix)
     claims = read_claims(manifest, str(mix / manifests.MANIFEST))
     if claims.public:

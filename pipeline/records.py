@@ -61,10 +61,14 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that either is there whole or is not there."""
     written = temporary(path)
     handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with named(path), os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with named(path), os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
     written.replace(path)
     sync(path.parent)
 

@@ -24,10 +24,12 @@ import numpy as np
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE, read_part
+from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread
-from mixtures.errors import InputError
+from mixtures.errors import InputError, ManifestError
 from mixtures.indexed import IndexedTokens
 from mixtures.keys import digest_columns, order_key, text_digest
+from mixtures.manifest import MANIFEST
 from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
@@ -82,6 +84,10 @@ def check_sources(folder: Path, number: int, data: DataFolders, tokenizer: Path 
         source is published nowhere. InputError: the tokenizer or a source's folder is not there.
     """
     mix, pile = MixDocuments(folder), mix_pile(folder, tokenizer)
+    try:
+        require_recipe(mix.claims, MANIFEST)
+    except ManifestError as error:
+        return [unread(name, str(error)) for name in NAMES]
     pair, faults = try_open(folder / TOKENS, folder / INDEX)
     if pair is None or (faults := pointer_faults(pair)):
         return [unread(name, f"the .bin and .idx cannot be read: {faults[0]}") for name in NAMES]

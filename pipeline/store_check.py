@@ -6,6 +6,7 @@
 | `store removals` | rows of a source became something else than the manifest counts |
 | `store filters` | a filter removed other documents or tokens, or decided by other scores (their hash) |
 | `store near-duplicates` | clusters and drops are others |
+| `store contamination` | the evaluation sets found other documents, or other items in them |
 
 Counts that are moved from one reason to another, with every hash made anew, agree with all that a mix itself holds: only this sees them.
 Selections that the store no longer has are made again from its ledgers.
@@ -22,16 +23,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.audit.claims import ContaminationClaim
 from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
 from mixtures.words import plural
+from pipeline.contamination_report import contaminated
 from pipeline.description import filter_figures, near_figures, waterfall
 from pipeline.eligible import Choice, removal_figures
 from pipeline.mix_store import MixStore
 
-NAMES = ("store documents", "store removals", "store filters", "store near-duplicates")
+NAMES = ("store documents", "store removals", "store filters", "store near-duplicates", "store contamination")
 
 
 def check_store(folder: Path, store: Path) -> list[Check]:
@@ -45,13 +48,14 @@ def check_store(folder: Path, store: Path) -> list[Check]:
     """
     mix = MixDocuments(folder)
     made = {"store filters": mix.manifest["filters"], "store near-duplicates": mix.manifest["near"]}
+    made["store contamination"] = mix.manifest["recipe"].get("decontaminate")
     names = [name for name in NAMES if made.get(name, True)]
     try:
         held = _Held(mix, MixStore(mix.manifest, store))
     except ManifestError as error:
         return [unread(name, str(error)) for name in names]
     checks = {"store documents": held.documents, "store removals": held.removals}
-    checks |= {"store filters": held.filters, "store near-duplicates": held.near}
+    checks |= {"store filters": held.filters, "store near-duplicates": held.near, "store contamination": held.contamination}
     return [checks[name]() for name in names]
 
 
@@ -110,6 +114,20 @@ class _Held:
         found = json.loads(json.dumps(near_figures(self.store.near, self.choices, sources)))
         said = {name: self.mix.manifest["near"].get(name) for name in found}
         return judge("store near-duplicates", f"{plural(found['clusters'], 'cluster')} in the store", _different("near", found, said))
+
+    def contamination(self) -> Check:
+        """Documents that hold items of evaluation sets, by source; and of each item that was found, in how many and how much of it."""
+        said = self.mix.claims.contamination
+        if not isinstance(said, ContaminationClaim):
+            return unread("store contamination", "the manifest says nothing of what its evaluation sets found")
+        names = [item["name"] for item in self.mix.manifest["recipe"]["sources"]]
+        documents, items = contaminated(self.store.plan, {name: self.choices[name] for name in names}, said.action)
+        hits = sorted((hit.documents, hit.found) for item in said.sets for hit in item.hits)
+        faults = _different("contaminated documents", documents, said.documents)
+        if sorted(items.values()) != hits:
+            faults.append(f"{plural(len(items), 'item')} in the store with other counts than the {len(hits):,} of the manifest")
+        found = f"{plural(sum(documents.values()), 'document')} with {plural(len(items), 'item')}"
+        return judge("store contamination", f"{found} of evaluation sets in the store", faults)
 
 
 def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:

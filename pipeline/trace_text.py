@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mixtures.audit.claims import read_claims
 from mixtures.blocklist import matches_naive
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import LoadedFilter, list_filters, load_filter, load_terms, read_filter
-from mixtures.manifest import Manifest
+from mixtures.manifest import MANIFEST, Manifest
 from mixtures.recipe import load_tokenizer_definition
 from pipeline.decoding import Decoder
 from pipeline.tokenizing import find_tokenizer
@@ -28,10 +29,10 @@ class Texts:
     """
 
     def __init__(self, manifest: Manifest, file: Path | None, filters: Path | None) -> None:
-        said = manifest["tokenizer"]
-        definition = load_tokenizer_definition(said["name"])
-        if definition.digest != said["digest"]:
-            raise ManifestError(f"tokenizer {said['name']}: the mix was made with {said['digest']}, this version knows {definition.digest}")
+        said = read_claims(manifest, MANIFEST).tokenizer
+        definition = load_tokenizer_definition(said.name)
+        if definition.digest != said.digest:
+            raise ManifestError(f"tokenizer {said.name}: the mix was made with {said.digest}, this version knows {definition.digest}")
         path = find_tokenizer(definition, file)
         self._decoder = Decoder(path.read_bytes(), str(path))
         self._lists = {} if filters is None else {item["label"]: _terms(item, filters) for item in manifest["filters"]}

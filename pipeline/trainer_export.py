@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +59,11 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
     if out is None:
         sys.stdout.write(text)
         return
-    if link is not None:
-        _link(link, mix.absolute() / TOKENS)
-    write_whole(out, text.encode())
+    if link is None:
+        write_whole(out, text.encode())
+        return
+    with _linked(link, mix.absolute() / TOKENS):
+        write_whole(out, text.encode())
 
 
 def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> TrainedMix:
@@ -104,7 +109,17 @@ def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
     return Schedule(sequence, batch, steps)
 
 
-def _link(folder: Path, tokens: Path) -> None:
-    folder.mkdir()
-    (folder / "tokens.ds").symlink_to(tokens)
-    sync(folder)
+@contextmanager
+def _linked(folder: Path, tokens: Path) -> Iterator[None]:
+    """A folder with a link to the .bin, which vanishes if the body does not end well."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise RecipeError(f"{folder}: exists; delete it, or name another --out") from None
+    try:
+        (folder / "tokens.ds").symlink_to(tokens)
+        yield
+        sync(folder)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise

@@ -141,6 +141,8 @@ class InputClaim(Claim):
     """A file that was read."""
 
     path: str
+    size: Count
+    sha256: Hash
 
 
 class HashClaims(Claim):
@@ -207,6 +209,7 @@ class Claims(Claim):
     near: NearClaim | None
     excluded: list[ExcludedClaim]
     published: PublishedClaims
+    revisions: dict[str, str]
     inputs: dict[str, list[InputClaim]]
     hashes: HashClaims
     identity: Hash

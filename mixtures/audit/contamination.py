@@ -10,9 +10,20 @@ from mixtures.words import plural
 NAME = "contamination"
 
 
-def check_contamination(claims: Claims, found: ContaminationClaim) -> Check:
+def has_contamination(claims: Claims) -> bool:
+    """Whether anything in a manifest speaks of evaluation sets: a report that is left out is missed."""
+    return bool(
+        claims.contamination or claims.recipe.get("decontaminate") or any(CONTAMINATED in counts for counts in claims.removed.values())
+    )
+
+
+def check_contamination(claims: Claims) -> Check:
     """Every contaminated document is accounted for, and the sets are the recipe's."""
-    asked, faults = claims.recipe.get("decontaminate", {}), []
+    found = claims.contamination
+    if not isinstance(found, ContaminationClaim):
+        return judge(NAME, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
+    given, faults = claims.recipe.get("decontaminate"), []
+    asked = given if isinstance(given, dict) else {}
     sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
     if (asked.get("sets"), asked.get("action")) != (sets, found.action):
         faults.append(f"the recipe asks for {asked}, the manifest says {found.action} of {sets}")

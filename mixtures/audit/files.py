@@ -11,7 +11,8 @@ from mixtures.manifest import MANIFEST
 from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.words import plural
 
-OPTIONAL = ("build.json",)  # how the mix was built; says nothing of what it is
+CARD = "README.md"  # the dataset card of a mix that is published
+OPTIONAL = ("build.json", CARD, ".gitattributes")  # how the mix was built, and what a hub adds: they say nothing of what it is
 
 
 def tables_of(claims: Claims) -> tuple[str, ...]:

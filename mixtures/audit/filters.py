@@ -14,11 +14,17 @@ from mixtures.words import plural
 NAME = "filters"
 
 
+def has_filters(claims: Claims) -> bool:
+    """Whether anything in a manifest speaks of filters: one that is left out of `filters` alone is missed."""
+    return bool(claims.filters or claims.recipe.get("filters") or any(_strange(claims, source.name) for source in claims.sources))
+
+
 def check_filters(claims: Claims) -> Check:
     """Every filter is one of the recipe and decides by what it says; counts of removals agree with each other, source by source."""
     faults = []
     given = claims.recipe.get("filters", [])
-    asked = [(item.get("name"), item.get("identity"), item.get("fraction"), item.get("placebo") == "true") for item in given]
+    records = [item if isinstance(item, dict) else {} for item in given] if isinstance(given, list) else []
+    asked = [(item.get("name"), item.get("identity"), item.get("fraction"), item.get("placebo") == "true") for item in records]
     listed = [(item.label, item.identity, item.fraction, item.placebo) for item in claims.filters]
     if asked != listed:
         faults.append(f"the recipe has filters {asked}, the manifest lists {listed}")
@@ -39,6 +45,11 @@ def check_filters(claims: Claims) -> Check:
 
 def _reasons(claims: Claims) -> list[str]:
     return [f"filter {item.label}" for item in claims.filters]
+
+
+def _strange(claims: Claims, name: str) -> list[str]:
+    """Reasons of a source that are filters which the mix does not list."""
+    return [reason for reason in claims.removed.get(name, {}) if reason.startswith("filter ") and reason not in _reasons(claims)]
 
 
 def _rule_faults(item: FilterClaim) -> list[str]:
@@ -66,7 +77,7 @@ def _rule_faults(item: FilterClaim) -> list[str]:
 
 def _source_faults(claims: Claims, name: str) -> list[str]:
     counts, faults = claims.removed.get(name, {}), []
-    if strange := [reason for reason in counts if reason.startswith("filter ") and reason not in _reasons(claims)]:
+    if strange := _strange(claims, name):
         faults.append(f"{name}: removed by {strange}, which no filter of the mix is")
     before = (0, 0)  # what filters removed that no filter before them did: no later one can have removed others
     for item in claims.filters:

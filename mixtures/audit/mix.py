@@ -10,12 +10,12 @@ import numpy as np
 from blake3 import blake3
 
 from mixtures import manifest as manifests
-from mixtures.audit.claims import ContaminationClaim, read_claims
+from mixtures.audit.claims import read_claims
 from mixtures.audit.columns import Rule, walk
-from mixtures.audit.contamination import check_contamination
+from mixtures.audit.contamination import check_contamination, has_contamination
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
-from mixtures.audit.filters import check_filters
+from mixtures.audit.filters import check_filters, has_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.near import check_near, has_near
 from mixtures.audit.parts import PartReader, read_part
@@ -79,9 +79,8 @@ class _MixAudit:
         checks += [impossible(name, why) for name, why in lacks.items()]
         whole = not reader.faults
         checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
-        checks += [check_filters(self.claims)] if self.claims.filters else []
-        if isinstance(self.claims.contamination, ContaminationClaim):
-            checks.append(check_contamination(self.claims, self.claims.contamination))
+        checks += [check_filters(self.claims)] if has_filters(self.claims) else []
+        checks += [check_contamination(self.claims)] if has_contamination(self.claims) else []
         checks += [check_near(self.claims)] if has_near(self.claims) else []
         return AuditReport(
             path=str(self.folder),

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from mixtures.audit.claims import Claims, SourceClaim
+from mixtures.audit.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.audit.report import Check, judge, unread
-from mixtures.errors import AnnealmixError
+from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.near_request import read_near
 from mixtures.quotas import Supply, asked_quotas
+from mixtures.recipe import load_tokenizer_definition
 from mixtures.recipe_model import Recipe, SourceRequest
+from mixtures.source import SourceDefinition
 from mixtures.words import plural
 
 _ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")
@@ -52,6 +54,43 @@ def read_recipe(claims: Claims) -> Recipe:
         given["near"] = read_near(near).model_dump(exclude_none=True, mode="json")
         given["exclude"] = ["any"] if canonical["exclude"] else []
     return Recipe.model_validate(given)
+
+
+def require_recipe(claims: Claims, where: str) -> None:
+    """Refuse a manifest whose recipe cannot say how its sources are read. What else is wrong with a recipe, `RecipeChecks` says.
+
+    Raises:
+        ManifestError: it was not written by annealmix.
+    """
+    canonical = claims.recipe
+    try:
+        read_recipe(claims)
+        asked = {item["name"]: item["definition"]["name"] for item in [*canonical["sources"], *canonical.get("insert", [])]}
+        for item in [*canonical["sources"], *canonical["exclude"], *canonical.get("insert", [])]:
+            read_definition(item["definition"])
+        if sets := canonical.get("decontaminate", {}):
+            [(item["name"], item["identity"]) for item in sets["sets"]]
+        faults = [*_unlike(claims, asked), *RecipeChecks(claims, None).excluded_faults()]
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
+        faults = [_reason(error)]
+    if faults:
+        raise ManifestError(f"{where}: the recipe cannot be read: {faults[0]}; it was not written by annealmix, or edited")
+
+
+def read_definition(canonical: Mapping[str, Any]) -> SourceDefinition:
+    """A source definition of a canonical recipe: what decided its texts.
+
+    Raises:
+        ValueError, AttributeError: it is none (a ValidationError is a ValueError).
+    """
+    said = {name: value for name, value in canonical.items() if value not in ([], {})}
+    return SourceDefinition.model_validate({**said, "licence": "as published"})
+
+
+def _unlike(claims: Claims, asked: Mapping[str, str]) -> list[str]:
+    """Sources of a manifest that its recipe does not have."""
+    strange = [item for item in claims.sources if asked.get(item.name) != item.definition]
+    return [f"it has no source {item.name} that reads {item.definition}" for item in strange]
 
 
 def _filter_request(item: dict[str, Any]) -> dict[str, Any]:
@@ -102,10 +141,11 @@ class RecipeChecks:
             if source.insert:
                 faults += _insert_faults(source, recipe)
             faults += _place_faults(source, recipe.sources.get(source.name))
-        faults += self._excluded_faults()
+        faults += _tokenizer_faults(claims.tokenizer)
+        faults += self.excluded_faults()
         return judge("recipe", f"{plural(len(recipe.sources), 'source')}, digest {found[:16]}", faults)
 
-    def _excluded_faults(self) -> list[str]:
+    def excluded_faults(self) -> list[str]:
         """The key ranges that were excluded are those of the recipe."""
         try:
             listed = {
@@ -196,6 +236,18 @@ class RecipeChecks:
         if self.first_documents is None:
             return unread("removals", "; ".join(["the documents cannot be read", *faults]))
         return judge("removals", f"{rows:,} rows, each kept or removed for one reason", faults)
+
+
+def _tokenizer_faults(said: TokenizerClaim) -> list[str]:
+    """A tokenizer that annealmix knows has the end of documents and the vocabulary that are known of it."""
+    try:
+        known = load_tokenizer_definition(said.name)
+    except RecipeError:
+        return []
+    if known.digest != said.digest or (known.eod_id, known.vocab_size) == (said.eod_id, said.vocab_size):
+        return []
+    told = f"EOD {said.eod_id:,} and {said.vocab_size:,} ids, it has EOD {known.eod_id:,} and {known.vocab_size:,}"
+    return [f"tokenizer {said.name} is said to have {told}"]
 
 
 def _on_top(recipe: Recipe, name: str) -> bool:

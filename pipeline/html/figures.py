@@ -91,8 +91,11 @@ def short_notes(claims: Claims) -> list[str]:
     for source, name in zip(claims.sources, names(claims), strict=True):
         for giver, tokens in source.refilled.items():
             notes.append(f"{name} was {tokens:,} tokens short; {printable(giver)} gave what was missing.")
-        if source.realised_tokens == 0:
-            notes.append(f"{name} has a quota of 0 tokens at this size and is not in the mix.")
+        if source.realised_tokens == 0 and not source.copy_number:
+            why = (
+                "has no document within its quota that is not removed" if source.resolved_tokens else "has a quota of 0 tokens at this size"
+            )
+            notes.append(f"{name} {why} and is not in the mix.")
     return notes
 
 
@@ -179,19 +182,11 @@ def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Ta
     found = []
     for name, files in inputs.items():
         listed = list(files)
-        whole = size(sum(map(_bytes, listed)))
+        whole = size(sum(file["size"] for file in listed))
         more = f"; the first {SHOWN_FILES} are listed, manifest.json has each" if len(listed) > SHOWN_FILES else ""
-        rows = [
-            [printable(file["path"]), size(_bytes(file)), f"{printable(str(file.get('sha256')))[:16]}…"] for file in listed[:SHOWN_FILES]
-        ]
+        rows = [[printable(file["path"]), size(file["size"]), f"{file['sha256'][:16]}…"] for file in listed[:SHOWN_FILES]]
         found.append((printable(name), f"{plural(len(listed), 'file')}, {whole}{more}", Table(["file", "size", "sha256"], rows)))
     return found
-
-
-def _bytes(file: Mapping[str, Any]) -> int:
-    """Size of an input; of a manifest's inputs the claims check the path alone."""
-    found = file.get("size")
-    return found if isinstance(found, int) else 0
 
 
 def percent(part: int, whole: int) -> float:

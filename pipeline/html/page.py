@@ -87,17 +87,16 @@ def visible(text: str) -> str:
 
 def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
-    fit = mix_fit(mix.manifest, claims.total_tokens)
+    fit, named = mix_fit(mix.manifest, claims.total_tokens), zip(figures.names(claims), claims.sources, strict=True)
+    bound = [(name, source) for name, source in named if source.non_commercial and source.realised_tokens]
     return {
         "claims": claims,
         "name": printable(claims.name),
         "strands": [{"name": name, "hue": figures.hue(number)} for number, name in enumerate(figures.names(claims))],
         "built": _built(mix.folder),
         "size": claims.size,
-        "non_commercial": [name for name, source in zip(figures.names(claims), claims.sources, strict=True) if source.non_commercial],
-        "non_commercial_share": figures.share(
-            sum(source.realised_tokens for source in claims.sources if source.non_commercial), claims.total_tokens
-        ),
+        "non_commercial": [name for name, source in bound if not source.copy_number],
+        "non_commercial_share": figures.share(sum(source.realised_tokens for _, source in bound), claims.total_tokens),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
         "source_table": figures.source_table(claims),
         "short_notes": figures.short_notes(claims),

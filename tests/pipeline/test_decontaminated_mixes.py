@@ -14,6 +14,8 @@ from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError, InputError, ManifestError, RecipeError
 from mixtures.recipe import load_recipe
 from pipeline.removed_documents import removed_digests
+from pipeline.store_check import check_store
+from tests.mixtures.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 
 ITEMS = [f"Which of the {name} stones was laid down first when the {name} bridge was built across the wide river" for name in
@@ -171,3 +173,31 @@ def test_what_evaluation_sets_removed_is_not_taken_for_what_filters_removed(work
         removed_digests(work / "unfiltered")
     manifest = built(work, "both", "both", decontaminate={"sets": ["bench.yaml"]}, filters=["towns.yaml"], store="filtered")
     assert len(removed_digests(work / "filtered")) == sum(counts["filter towns"] for counts in manifest["removed"].values()) == 12
+
+
+def no_report(manifest: dict[str, Any]) -> None:
+    manifest["contamination"] = {}
+
+
+def fewer_hits(manifest: dict[str, Any]) -> None:
+    del manifest["contamination"]["sets"][0]["hits"][0]
+
+
+def fewer_documents(manifest: dict[str, Any]) -> None:
+    manifest["contamination"]["documents"]["a"] = 0
+
+
+@pytest.mark.parametrize(("change", "in_mix"), [(no_report, {"contamination"}), (fewer_hits, set()), (fewer_documents, set())])
+def test_a_report_that_says_too_little_with_every_hash_made_anew_is_noticed(work, change, in_mix):
+    built(work, "report", "report", decontaminate={"sets": ["bench.yaml"], "action": "report"})
+    assert {check.name: check.ok for check in check_store(work / "report", work / "store")}["store contamination"]
+    forge_manifest(work / "report", change)
+    assert {check.name for check in audit_mix(work / "report").failures} == in_mix
+    assert {check.name for check in check_store(work / "report", work / "store") if not check.ok} == {"store contamination"}
+
+
+def test_items_of_dropped_documents_are_those_of_the_store(work):
+    built(work, "clean", "clean", decontaminate={"sets": ["bench.yaml"]})
+    assert all(check.ok for check in check_store(work / "clean", work / "store"))
+    forge_manifest(work / "clean", fewer_hits)
+    assert {check.name for check in check_store(work / "clean", work / "store") if not check.ok} == {"store contamination"}

@@ -110,6 +110,22 @@ def test_a_filter_that_is_not_what_the_manifest_says_is_noticed(mixes, tmp_path,
     assert "filters" in failures(mixes, removed, tmp_path / "mix", FORGERIES[forgery])
 
 
+@pytest.mark.parametrize("removed", ["refill", "shrink"])
+def test_filters_that_the_manifest_leaves_out_are_missed(mixes, tmp_path, removed):
+    """With the recipe's, too: then the removals speak of filters that nobody asked for."""
+
+    def leave_out(manifest: Manifest) -> None:
+        manifest["filters"] = []
+
+    def ask_for_none(manifest: Manifest) -> None:
+        leave_out(manifest)
+        manifest["recipe"] = {key: value for key, value in manifest["recipe"].items() if key not in ("filters", "removed")}
+        manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
+
+    assert "filters" in failures(mixes, removed, tmp_path / "left out", leave_out)
+    assert "filters" in failures(mixes, removed, tmp_path / "not asked", ask_for_none)
+
+
 def test_gaps_that_removed_documents_must_have_left_are_missed(mixes, tmp_path):
     def claim_shrink(manifest: Manifest) -> None:
         manifest["recipe"]["removed"] = "shrink"

@@ -21,14 +21,16 @@ import recipes
 from mixtures import manifest as manifests
 from mixtures.audit.claims import read_claims
 from mixtures.keys import order_key
+from pipeline.dataset_card import dataset_card
 from pipeline.html import figures
 from pipeline.html.page import page
 from pipeline.html.svg import inline
+from pipeline.mix_report import notes
 from pipeline.waterfall import FATES
 from tests.mixtures.forged_mix import ForgedMix, forge
 from tests.pipeline.command_line import CHECKOUT, fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
-from tests.pipeline.planted import planted, write_filters
+from tests.pipeline.planted import TERMS, planted, write_filters
 
 EVIL = "<script>alert(1)</script><img src=http://127.0.0.1/x onerror=alert(2)>]]></style></title><!-- \"'><svg onload=alert(3)>&lt;b&gt;"
 EVIL_FILE = "<img src=x onerror=alert(4)>'\""
@@ -182,7 +184,7 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             source["definition"] = EVIL
             source["refilled"] = {EVIL: 3}
         manifest["removed"][EVIL] = {**manifest["removed"].pop("a"), f"quality {EVIL}": 1}
-        manifest["inputs"] = {EVIL: [{"path": EVIL, "size": EVIL, "sha256": EVIL}, {"path": EVIL}]}
+        manifest["inputs"] = {EVIL: [{"path": EVIL, "size": 0, "sha256": "0" * 64}]}
         manifest["excluded"] = [{"recipe": EVIL, "source": EVIL, "definition": EVIL, "keys": ["0", "1"]}]
         benchmark = {"name": EVIL, "identity": "0" * 64, "items": 71, "not_indexed": 13, "ngrams": 5, "hits": []}
         manifest["contamination"] = {"action": "report", "sets": [benchmark], "documents": {}}
@@ -309,6 +311,25 @@ def test_nonsense_is_refused_and_nothing_is_written(work, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert "pip install 'annealmix[report]'" in fails(2, "export", out, "--html", tmp_path / "b.html")
     assert not (tmp_path / "b.html").exists()
+
+
+def test_a_source_of_which_nothing_is_left_has_no_quota_of_0_and_binds_nobody(tmp_path):
+    """Nor have copies that nothing was copied into. The page, the card and the tables say the same."""
+    write_filters(tmp_path / "filters")
+    for name, texts in {"a": prose(1, 30), "b": [f"{' and '.join(TERMS)} {number}" for number in range(5)]}.items():
+        write_files(tmp_path / "data", name, {"part": texts})
+    more: dict[str, Any] = {"filters": ["list", "toy"], "removed": "shrink", "copies": "approved"}
+    recipe = write_recipe(tmp_path, {"a": {"tokens": 300}, "b": {"all": "true"}}, **more)
+    file = tmp_path / "b.yaml"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "non_commercial": True}))
+    manifest = make(recipe, tmp_path, tmp_path / "data", filters=tmp_path / "filters")
+    assert [item["realised_tokens"] for item in manifest["sources"] if item["name"] == "b"] == [0, 0]
+    shown = Elements(page(tmp_path / "out", None, None, 1)).text
+    assert "b has no document within its quota that is not removed and is not in the mix." in shown
+    assert "quota of 0" not in shown
+    assert "Not for commercial use" not in shown
+    assert "No commercial use" not in dataset_card(manifest, "m")
+    assert "sources.b: every document within its quota is removed; it is not in the mix" in notes(manifest["sources"])
 
 
 def test_a_mix_of_one_document_has_a_page(tmp_path):
