@@ -104,6 +104,24 @@ class Shortage:
         return f"{recipe}: {asks}, so it {how}; {mend}"
 
 
+def fitted_whole(question: Question) -> tuple[Quotas, list[str]]:
+    """Quotas at the estimates, and a warning if sources that are used whole may hold more than the budget; if they probably do, quotas at
+    the lower ends.
+
+    Raises:
+        SupplyError: they certainly do.
+    """
+    try:
+        quotas, _ = question.fitted("probable")
+    except SupplyError as error:
+        return question.fitted("possible")[0], [f"{error}; that is estimated: they may hold less, and fit"]
+    try:
+        question.fitted("certain")
+    except SupplyError as error:
+        return quotas, [f"{error}; that is the upper end of an estimate, which itself fits"]
+    return quotas, []
+
+
 def shortages(question: Question, asked: Quotas) -> list[Shortage]:
     """Every source that is short, or may be. asked: the quotas at the estimates."""
     found: dict[str, Certainty] = {}
@@ -213,7 +231,7 @@ def _rounded_down(value: Fraction) -> Decimal:
 
 
 def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, Question]]:
-    """A wider key range, up to what an excluded recipe takes of the same definition."""
+    """A wider key range, up to what others take of the same definition."""
     request, supply = question.recipe.recipe.sources[name], question.filling[name]
     low, high = request.keys
     available = question.available(name, "possible")
@@ -241,12 +259,12 @@ def _rounded_up(value: Decimal) -> Decimal:
 
 
 def _free(recipe: LoadedRecipe, name: str) -> tuple[Decimal, Decimal]:
-    """The keys around a source's range that no excluded recipe takes of its definition."""
+    """The keys around a source's range that no other source and no excluded recipe takes of its definition."""
     low, high = recipe.recipe.sources[name].keys
     floor, top = Decimal(0), Decimal(1)
-    for other in recipe.excluded:
+    for other in (recipe, *recipe.excluded):
         for taken, request in other.recipe.sources.items():
-            if other.definitions[taken].name != recipe.definitions[name].name:
+            if (other is recipe and taken == name) or other.definitions[taken].name != recipe.definitions[name].name:
                 continue
             if key_bound(request.keys[1]) <= key_bound(low):
                 floor = max(floor, request.keys[1])
