@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import cli, remote_output
+from pipeline import remote_output
 from pipeline.readers.raw import RawFile
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
-from tests.s3.conftest import SECRETS, Bucket
+from tests.s3.conftest import SECRETS
+from tests.s3.places import build, fetched
 
 pytestmark = pytest.mark.s3
 
@@ -27,34 +26,6 @@ def corpus(tmp_path: Path) -> tuple[Path, Path]:
     write_files(data, "b", sharded(prose(2, 80), 2), "parquet")
     recipe = write_recipe(tmp_path, {"a": {"weight": 3}, "b": {"weight": 1}}, {"b": "parquet"}, budget={"tokens": 2000})
     return recipe, data
-
-
-@pytest.fixture
-def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Run a command with its own cache: exit code and all that it printed."""
-
-    def command(*words: Any, cache: str = "cache") -> tuple[int, str]:
-        capfd.readouterr()
-        more = ["--workers", "1"] if words[0] == "build" else []
-        status = cli.main([*map(str, words), *more, "--cache", str(tmp_path / cache)])
-        printed = capfd.readouterr()
-        return status, printed.out + printed.err
-
-    return command
-
-
-def build(recipe: Path, data: Any, out: Any, store: Any) -> list[Any]:
-    """The words of a build."""
-    return ["build", recipe, "--data", data, "--out", out, "--store", store]
-
-
-def fetched(bucket: Bucket, prefix: str, folder: Path) -> Path:
-    """The objects below a prefix, read with nothing of annealmix."""
-    for key in bucket.names(prefix):
-        path = folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bucket.system.cat_file(f"{bucket.url}/{prefix}/{key}"))
-    return folder
 
 
 def locally(corpus, run, tmp_path: Path) -> Path:
@@ -263,20 +234,3 @@ def test_escalated_texts_and_selections_are_never_sent(bucket, corpus, run, tmp_
     keys = bucket.names("store")
     assert any("/ledger/done.json" in key for key in keys)
     assert not [key for key in keys if "texts-" in key or key.startswith(("select", "work"))]
-
-
-def test_the_annealing_mix_from_s3_is_that_of_a_local_build(bucket, run, shared, tmp_path):
-    """Real data in all its formats; the audit recounts the copy that lies on S3."""
-    more = ["--tokens", "200_000", "--tokenizer", shared / "tokenizers" / "gpt-neox-20b.json"]
-    status, printed = run(*build(Path("annealing-50b"), shared / "data", tmp_path / "local", tmp_path / "local-store"), *more)
-    assert status == 0, printed
-    manifest = json.loads((tmp_path / "local" / "manifest.json").read_bytes())
-    for name in manifest["inputs"]:
-        bucket.upload(shared / "data" / name, f"data/{name}")
-    words = build(Path("annealing-50b"), f"{bucket.url}/data", f"{bucket.url}/mix", f"{bucket.url}/store")
-    status, printed = run(*words, *more)
-    assert status == 0, printed
-    there = fetched(bucket, "mix", tmp_path / "there")
-    assert contents(there) == contents(tmp_path / "local")
-    assert json.loads((there / "manifest.json").read_bytes())["identity"] == manifest["identity"]
-    assert run("audit", f"{bucket.url}/mix")[0] == 0
