@@ -151,16 +151,26 @@ def _short(question: Question, certainty: Certainty) -> dict[str, int]:
 def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
     """Remedies that work, and at last the one that always does."""
     before = question.lacking("possible")
-    for remedy, tried in _candidates(question, name, asked.resolved[name], before.get(name, 0)):
+    missing = before.get(name, 0)
+    quotas = question.fitted("possible")[0] if missing < KEY_SPACE else asked  # it may be asked more there, for others that are short
+    for remedy, tried in _candidates(question, name, quotas.resolved[name], missing):
         after = tried.lacking("possible")
         if name not in after and all(missing <= before.get(other, 0) for other, missing in after.items()):
             yield remedy
-    missing = before.get(name, 0)
     if missing < KEY_SPACE:
         request = question.recipe.recipe.sources[name]
-        more = int(missing / request.max_epochs / Fraction(request.keys[1] - request.keys[0])) + 1
+        more = int((missing + 1) / request.max_epochs / Fraction(request.keys[1] - request.keys[0]) / _left(question, name)) + 1
         size = int(more * TEXT_BYTES_A_TOKEN) // 10**6 + 1
         yield Remedy("data", str(more), f"add files with {more:,} tokens, about {size:,} MB of text")
+
+
+def _left(question: Question, name: str) -> Fraction:
+    """Share of a source that filters leave at the lower ends; at the estimates, if that may be nothing."""
+    within, filling = question.within[name], question.filling[name]
+    for end in (_ENDS["possible"], _ENDS["probable"]):
+        if within and filling and end(within) and end(filling):
+            return Fraction(end(filling), end(within))
+    return Fraction(1)
 
 
 def _candidates(question: Question, name: str, quota: int, missing: int) -> Iterator[tuple[Remedy, Question]]:
@@ -170,7 +180,7 @@ def _candidates(question: Question, name: str, quota: int, missing: int) -> Iter
     if low:
         times = -(-quota // low)
         rule = f"shortfall: {{repeat: {times}}}"
-        changed = question.changed(name, shortfall=Shortfall(repeat=times)) if times <= 65_535 else None
+        changed = question.changed(name, shortfall=Shortfall(repeat=times)) if 2 <= times <= 65_535 else None
         if changed:
             yield Remedy("repeat", str(times), f"allow {times} epochs of it ({rule})"), changed
     yield from _refills(question, name, missing)

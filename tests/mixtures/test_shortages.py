@@ -98,6 +98,21 @@ def test_every_remedy_works_when_it_is_taken(tmp_path, asks, changes):
         assert not after["shortfalls"], (change, value)
 
 
+def test_files_to_add_make_up_for_what_filters_remove_of_them(tmp_path):
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1}", "budget: {tokens: 900_000}\nfilters: [control-lists]")
+    removal = {"a": Removal(Fraction(1, 2), Fraction(0), "probe", (Fraction(2, 5), Fraction(3, 5)))}
+    more = int(remedies(make_plan(given, Size(), {"a": supply(1_000_000)}, removal))["data"])
+    assert 1_250_000 <= more < 1_260_000
+    assert not make_plan(given, Size(), {"a": supply(1_000_000 + more)}, removal)["shortfalls"]
+
+
+def test_a_giver_that_is_short_only_where_others_are_shorter_has_remedies_too(tmp_path):
+    """At the estimates it is asked less than it has in one epoch, so that its epochs would be counted as one."""
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1, shortfall: {refill: b}}\n  b: {use: b.yaml, weight: 1}")
+    supplies = {"a": supply(400_000, 300_000), "b": supply(700_000)}
+    assert remedies(planned(given, **supplies))["repeat"] == "2"
+
+
 def test_what_would_make_another_source_short_is_no_remedy(tmp_path):
     found = remedies(planned(recipe(tmp_path, TWO), a=supply(100_000), b=supply(520_000)))
     assert "refill" not in found
