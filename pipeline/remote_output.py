@@ -120,7 +120,8 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
     """A copy of a remote mix, as it is now, deleted afterwards.
 
     Raises:
-        RecipeError: there is no mix. ManifestError: a shard is missing, or an object has a name that no mix has.
+        RecipeError: there is no mix. ManifestError: a shard is missing, or an object has a name that no mix has. AnnealmixError: of the
+            body, naming the remote mix in place of the copy.
     """
     there = listed(url, AnnealmixError)
     if manifests.MANIFEST not in there:
@@ -133,7 +134,10 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
             with (folder / name).open("wb") as file:
                 for entry in entries:
                     file.write(_object(url, entry, there[entry]["size"]))
-        yield folder
+        try:
+            yield folder
+        except AnnealmixError as error:  # its paths are gone in a moment
+            raise type(error)(str(error).replace(str(folder), url.url)) from None
 
 
 def _files(url: RemoteFolder, there: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

@@ -91,7 +91,7 @@ def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tupl
 
     def command(*words: Any, cache: str = "cache") -> tuple[int, str]:
         capfd.readouterr()
-        more = ["--workers", "1"] if words[0] == "build" else []
+        more = ["--workers", "1"] if words[0] == "build" and "--workers" not in words else []
         status = cli.main([*map(str, words), *more, "--cache", str(tmp_path / cache)])
         printed = capfd.readouterr()
         return status, printed.out + printed.err

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from blake3 import blake3
 
 from pipeline import remote_output
 from pipeline.readers.raw import RawFile
+from pipeline.records import canonical_json
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
+from tests.pipeline.planted import HARMFUL, TERMS, planted, train
 from tests.s3.conftest import SECRETS
 from tests.s3.places import build, fetched
 
@@ -122,6 +128,12 @@ def test_an_audit_reads_what_is_there_now(bucket, corpus, run, tmp_path):
     assert run("audit", f"{bucket.url}/mix")[0] == 3
 
 
+def test_an_error_of_an_audit_names_the_mix_and_not_the_copy_that_is_gone(bucket, run):
+    bucket.system.pipe_file(f"{bucket.url}/mix/manifest.json", b"{")
+    status, printed = run("audit", f"{bucket.url}/mix")
+    assert (status, f"annealmix: {bucket.url}/mix/manifest.json: damaged" in printed) == (6, True), printed
+
+
 def test_something_else_at_the_place_of_mix_or_store_is_refused(bucket, corpus, run, tmp_path):
     recipe, data = corpus
     bucket.system.pipe_file(f"{bucket.url}/taken/thesis.txt", b"x")
@@ -201,6 +213,17 @@ def test_no_secret_of_the_environment_is_written_or_printed(bucket, corpus, run,
         assert not any(secret.encode() in data for data in written)
 
 
+def test_a_refusal_that_repeats_the_credentials_is_told_without_them_by_worker_processes_too(bucket, corpus, run, tmp_path):
+    recipe, data = corpus
+    source = bucket.upload(data, "data")
+    said = [*SECRETS.values(), *(quote(secret, safe="") for secret in SECRETS.values())]
+    bucket.network.refused = ("part-001", f"no such key: {' '.join(said)}")
+    status, printed = run(*build(recipe, source, tmp_path / "out", f"{bucket.url}/store"), "--workers", "2", "--tasks", "4")
+    assert (status, "part-001" in printed, "no such key: ..." in printed) == (4, True, True), printed
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [secret for secret in said if secret in printed or any(secret.encode() in data for data in written)]
+
+
 def test_a_damaged_object_of_the_store_fails_the_next_machine(bucket, corpus, run, tmp_path):
     recipe, data = corpus
     assert run(*build(recipe, data, tmp_path / "one", f"{bucket.url}/store"))[0] == 0
@@ -209,6 +232,19 @@ def test_a_damaged_object_of_the_store_fails_the_next_machine(bucket, corpus, ru
     bucket.system.pipe_file(where, b"\1" + bucket.system.cat_file(where)[1:])
     status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
     assert (status, f"{where}: not the" in printed) == (6, True), printed
+
+
+@pytest.mark.parametrize("output", [3, {"blake3": "0" * 64}, {"bytes": "1", "blake3": "0" * 64}, {"bytes": 1, "blake3": None}])
+def test_a_record_of_the_store_that_nobody_wrote_is_refused(bucket, corpus, run, tmp_path, output):
+    recipe, data = corpus
+    assert run(*build(recipe, data, tmp_path / "one", f"{bucket.url}/store"))[0] == 0
+    where = next(f"{bucket.url}/store/{key}" for key in bucket.names("store") if key.endswith("ledger/done.json"))
+    record = {**json.loads(bucket.system.cat_file(where)), "outputs": {"digest": output}}
+    del record["digest"]
+    record["digest"] = blake3(canonical_json(record)).hexdigest()
+    bucket.system.pipe_file(where, json.dumps(record).encode())
+    status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
+    assert (status, f"{where}: not what its own digest says" in printed) == (6, True), printed
 
 
 def test_a_folder_without_its_record_counts_for_nothing(bucket, corpus, run, tmp_path):
@@ -221,6 +257,36 @@ def test_a_folder_without_its_record_counts_for_nothing(bucket, corpus, run, tmp
     status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
     assert status == 0, printed
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.fixture
+def scored(tmp_path: Path) -> Callable[[str, str], list[Any]]:
+    """The words of a build with a classifier, whose documents all wait for it."""
+    filters = tmp_path / "filters"
+    filters.mkdir()
+    train(filters, "toy", TERMS, HARMFUL)
+    write_files(tmp_path / "data", "a", sharded(planted(1, 200), 2))
+    recipe = write_recipe(tmp_path, {"a": {"weight": 1}}, budget={"tokens": 2000}, filters=[{"use": "toy", "level": "weak"}])
+    return lambda out, store: [*build(recipe, tmp_path / "data", tmp_path / out, store), "--filters", filters]
+
+
+def test_scores_that_were_lost_are_made_again_and_a_part_of_them_is_refused_until_it_is_deleted(bucket, run, scored, tmp_path):
+    store = f"{bucket.url}/store"
+    assert run(*scored("one", store))[0] == 0
+    keys = [key for key in bucket.names("store") if key.startswith("scores/")]
+    lost = next(key for key in keys if key.endswith("p00/done.json"))
+    bucket.system.rm_file(f"{store}/{lost}")
+    status, printed = run(*scored("two", store), cache="other")
+    increment = f"{store}/{lost.removesuffix('/p00/done.json')}"
+    assert (status, f"{increment}: its scored.json is there, partitions of it are not" in printed) == (6, True), printed
+    for key in bucket.names("store"):
+        if f"{store}/{key}".startswith(increment):
+            bucket.system.rm_file(f"{store}/{key}")
+    for out, cache in (("two", "other"), ("three", "third")):
+        status, printed = run(*scored(out, store), cache=cache)
+        assert status == 0, printed
+        assert contents(tmp_path / out) == contents(tmp_path / "one")
+        assert set(keys) <= set(bucket.names("store"))
 
 
 def test_escalated_texts_and_selections_are_never_sent(bucket, corpus, run, tmp_path):
