@@ -217,9 +217,10 @@ def test_a_refusal_that_repeats_the_credentials_is_told_without_them_by_worker_p
     recipe, data = corpus
     source = bucket.upload(data, "data")
     said = [*SECRETS.values(), *(quote(secret, safe="") for secret in SECRETS.values())]
-    bucket.network.refused = ("part-001", f"no such key: {' '.join(said)}")
+    bucket.network.refused = ("part-000.json.gz", f"no such key: {' '.join(said)}")
     status, printed = run(*build(recipe, source, tmp_path / "out", f"{bucket.url}/store"), "--workers", "2", "--tasks", "4")
-    assert (status, "part-001" in printed, "no such key: ..." in printed) == (4, True, True), printed
+    assert (status, "part-000" in printed, "no such key: ..." in printed) == (4, True, True), printed
+    assert list(tmp_path.glob("cache/stores/*/work/ingest-*/logs/*/*.log")), "no worker process has met it"
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not [secret for secret in said if secret in printed or any(secret.encode() in data for data in written)]
 
