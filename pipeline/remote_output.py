@@ -26,6 +26,7 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places import RemoteFolder
 from pipeline.remote import content, listed, put, remove
 from pipeline.report import plural, progress, say
+from pipeline.store import locked
 
 SHARD_BYTES = 64 << 20
 UPLOADING = "uploading.json"
@@ -60,15 +61,17 @@ class RemoteOutput:
         Raises:
             RecipeError: another mix is there. AnnealmixError: the store does not take it; the same command goes on.
         """
-        there = listed(self.url, AnnealmixError)
-        if manifests.MANIFEST in there:
-            with self._manifest() as found:
-                if found["digest"] != manifest["digest"]:
-                    raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
-            say(f"{self.url}: built already, identity {manifest['identity']}")
-        else:
-            self._send_all(manifest, there)
-        shutil.rmtree(self.folder)
+        with locked(self.folder.parent / "sending.lock", f"working copy of {self.url}"):  # of a builder with another store, perhaps
+            there = listed(self.url, AnnealmixError)
+            if manifests.MANIFEST in there:
+                with self._manifest() as found:
+                    if found["digest"] != manifest["digest"]:
+                        raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
+                say(f"{self.url}: built already, identity {manifest['identity']}")
+            else:
+                self._send_all(manifest, there)
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
 
     def _send_all(self, manifest: manifests.Manifest, there: dict[str, dict[str, Any]]) -> None:
         marker = {name: manifest[name] for name in ("recipe_digest", "size")}

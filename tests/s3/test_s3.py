@@ -13,10 +13,13 @@ from urllib.parse import quote
 import pytest
 from blake3 import blake3
 
-from pipeline import remote_output
+from mixtures import manifest as manifests
+from pipeline import cli, remote_output
+from pipeline.places import parse_url
 from pipeline.readers.raw import RawFile
 from pipeline.records import canonical_json
-from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
+from pipeline.remote_output import RemoteOutput
+from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
 from tests.s3.conftest import SECRETS
 from tests.s3.places import build, fetched
@@ -115,6 +118,28 @@ def test_an_upload_that_was_interrupted_leaves_no_manifest_and_goes_on(bucket, c
     bucket.system.rm_file(f"{bucket.url}/mix/{shards[1]}")
     status, printed = run("audit", f"{bucket.url}/mix")
     assert (status, "3 shards there, not all" in printed) == (6, True), printed
+
+
+def test_of_two_builders_of_one_mix_the_second_finds_it_sent(bucket, corpus, tmp_path):
+    recipe, data = corpus
+    make(recipe, tmp_path, data, out="copy")
+    manifest = manifests.load(tmp_path / "copy")
+    for _ in range(2):
+        RemoteOutput(parse_url(f"{bucket.url}/mix"), tmp_path / "copy").send(manifest)
+    assert not (tmp_path / "copy").exists()
+    assert bucket.network.puts()[-1].endswith("/mix/manifest.json")
+    assert "uploading.json" not in bucket.names("mix")
+
+
+def test_a_plan_of_sources_on_s3_is_that_of_local_ones(bucket, corpus, capfd):
+    recipe, data = corpus
+    found = {}
+    for where in (str(data), bucket.upload(data, "data")):
+        assert cli.main(["plan", str(recipe), "--data", where, "--json"]) == 0
+        found[where] = capfd.readouterr().out
+    local, there = found.values()
+    assert json.loads(there) == json.loads(local)
+    assert json.loads(there)["sources"]["a"]["supply_basis"].startswith("probe of 3 of 3 files")
 
 
 def test_an_audit_reads_what_is_there_now(bucket, corpus, run, tmp_path):
