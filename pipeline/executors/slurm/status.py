@@ -12,7 +12,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.slurm import client
-from pipeline.executors.slurm.arrays import LOGS
+from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import QUEUED, Chain
 from pipeline.records import read_json
 from pipeline.report import plural, say, size, table
@@ -87,7 +87,7 @@ def status_of(chain: Chain) -> Status:
 def _stage(entry: dict[str, Any], jobs: list[client.Job], *, last: bool) -> StageStatus:
     """last: no stage was submitted after it; all tasks of the others ended well, or the next would not have begun."""
     folder = Path(entry["folder"])
-    ended = {item["rank"]: item for item in map(read_json, sorted((folder / LOGS / "ended").glob("*.json")))}
+    ended = {item["rank"]: item for item in map(read_json, sorted((folder / ENDED).glob("*.json")))}
     failed = {rank: item for rank, item in ended.items() if item["exit_code"]}
     states = [job.state for job in jobs if job.job in entry["jobs"]]
     waiting = sum(state in _WAITING for state in states)
