@@ -18,7 +18,7 @@ from mixtures.plan_resources import DEFAULT_RATES, Rates, resources, score_notes
 from mixtures.quotas import Quotas, Size, scale_of
 from mixtures.removal_levels import ByLevel, levels_json, published_levels
 from mixtures.removals import Removal, filter_notes, published_removals, removal_row, shrink_notes
-from mixtures.shortages import Question, shortage_json, shortages
+from mixtures.shortages import Question, fitted_whole, shortage_json, shortages
 from mixtures.supply import SupplyEstimate, supplies_within
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
@@ -45,7 +45,7 @@ def make_plan(
         what a mix that shrinks is thought to hold.
 
     Raises:
-        SupplyError: sources that are used whole, or inserts, hold more than the budget.
+        SupplyError: sources that are used whole, or inserts, certainly hold more than the budget.
     """
     asked, shrinks = recipe.recipe.sources, recipe.recipe.shrinks
     removals = published_removals(recipe) if removals is None else removals
@@ -54,7 +54,7 @@ def make_plan(
     filling = within if shrinks else {name: _filling(found, removals.get(name)) for name, found in within.items()}
     inserts = _inserts(recipe, size, supplies)
     question = Question(recipe, size, within, filling, {name: row["tokens_estimated"] or 0 for name, row in inserts.items()})
-    quotas, _ = question.fitted("probable")
+    quotas, tight = fitted_whole(question)
     short = shortages(question, quotas)
     rows = {
         name: _source(recipe, name, quotas, within[name], filling[name]) | removal_row(recipe, quotas.resolved[name], removals.get(name))
@@ -77,7 +77,7 @@ def make_plan(
         "removal_by_level": levels_json(levels),
         "shortfalls": [shortage_json(item) for item in short],
         "shortages": [item.line(recipe.recipe.name) for item in short if item.certainty == "certain"],
-        "warnings": [item.line(recipe.recipe.name) for item in short if item.certainty != "certain"],
+        "warnings": [*tight, *(item.line(recipe.recipe.name) for item in short if item.certainty != "certain")],
         "notes": [
             *_notes(rows),
             *_quality_notes(recipe, supplies),

@@ -20,12 +20,14 @@ class Removal:
     """Shares of a source's documents (and, roughly, of its tokens). removed: by filters; copied: a second time in the mix.
 
     basis: where the figures are from. bounds: ends of a 95% interval of `removed`; None: nothing tells how far off it is.
+    most_copied: upper end of one of `copied`.
     """
 
     removed: Fraction
     copied: Fraction
     basis: str
     bounds: tuple[Fraction, Fraction] | None = None
+    most_copied: Fraction = Fraction(0)
 
     @property
     def filled(self) -> Fraction:
@@ -33,15 +35,17 @@ class Removal:
         return 1 - self.removed + self.copied
 
     def filling(self, supply: SupplyEstimate) -> SupplyEstimate:
-        """What a supply is worth where removed documents are refilled: tokens of the quota that it fills."""
+        """What a supply is worth where removed documents are refilled: tokens of the quota that it fills.
+
+        A published removal is that of other documents, so that less of these, or nothing, may be removed.
+        """
         low, high = supply.bounds
-        least, most = self.bounds or (self.removed, self.removed)
-        uncertain = self.bounds is not None or supply.low is not None
+        least, most = self.bounds or (Fraction(0), self.removed)
         return replace(
             supply,
             tokens=int(supply.tokens * self.filled),
-            low=int(low * (1 - most + self.copied)) if uncertain else None,
-            high=math.ceil(high * (1 - least + self.copied)) if uncertain else None,
+            low=int(low * (1 - most + self.copied)),
+            high=math.ceil(high * (1 - least + max(self.copied, self.most_copied))),
         )
 
 

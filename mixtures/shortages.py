@@ -106,6 +106,24 @@ class Shortage:
         return f"{recipe}: {asks}, so it {how}; {mend}"
 
 
+def fitted_whole(question: Question) -> tuple[Quotas, list[str]]:
+    """Quotas at the estimates, and a warning if sources that are used whole may hold more than the budget; if they probably do, quotas at
+    the lower ends.
+
+    Raises:
+        SupplyError: they certainly do.
+    """
+    try:
+        quotas, _ = question.fitted("probable")
+    except SupplyError as error:
+        return question.fitted("possible")[0], [f"{error}; that is estimated: they may hold less, and fit"]
+    try:
+        question.fitted("certain")
+    except SupplyError as error:
+        return quotas, [f"{error}; that is the upper end of an estimate, which itself fits"]
+    return quotas, []
+
+
 def shortages(question: Question, asked: Quotas) -> list[Shortage]:
     """Every source that is short, or may be. asked: the quotas at the estimates."""
     found: dict[str, Certainty] = {}
@@ -135,16 +153,26 @@ def _short(question: Question, certainty: Certainty) -> dict[str, int]:
 def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
     """Remedies that work, and at last the one that always does."""
     before = question.lacking("possible")
-    for remedy, tried in _candidates(question, name, asked.resolved[name], before.get(name, 0)):
+    missing = before.get(name, 0)
+    quotas = question.fitted("possible")[0] if missing < EVERYTHING else asked  # it may be asked more there, for others that are short
+    for remedy, tried in _candidates(question, name, quotas.resolved[name], missing):
         after = tried.lacking("possible")
         if name not in after and all(missing <= before.get(other, 0) for other, missing in after.items()):
             yield remedy
-    missing = before.get(name, 0)
     if missing < EVERYTHING:
         request = question.recipe.recipe.sources[name]
-        more = int(missing / request.max_epochs / Fraction(request.keys[1] - request.keys[0])) + 1
+        more = int((missing + 1) / request.max_epochs / Fraction(request.keys[1] - request.keys[0]) / _left(question, name)) + 1
         size = int(more * TEXT_BYTES_A_TOKEN) // 10**6 + 1
         yield Remedy("data", str(more), f"add files with {more:,} tokens, about {size:,} MB of text")
+
+
+def _left(question: Question, name: str) -> Fraction:
+    """Share of a source that filters leave at the lower ends; at the estimates, if that may be nothing."""
+    within, filling = question.within[name], question.filling[name]
+    for end in (_ENDS["possible"], _ENDS["probable"]):
+        if within and filling and end(within) and end(filling):
+            return Fraction(end(filling), end(within))
+    return Fraction(1)
 
 
 def _candidates(question: Question, name: str, quota: int, missing: int) -> Iterator[tuple[Remedy, Question]]:
@@ -154,7 +182,7 @@ def _candidates(question: Question, name: str, quota: int, missing: int) -> Iter
     if low:
         times = -(-quota // low)
         rule = f"shortfall: {{repeat: {times}}}"
-        changed = question.changed(name, shortfall=Shortfall(repeat=times)) if times <= 65_535 else None
+        changed = question.changed(name, shortfall=Shortfall(repeat=times)) if 2 <= times <= 65_535 else None
         if changed:
             yield Remedy("repeat", str(times), f"allow {times} epochs of it ({rule})"), changed
     yield from _refills(question, name, missing)
@@ -215,7 +243,7 @@ def _rounded_down(value: Fraction) -> Decimal:
 
 
 def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, Question]]:
-    """A wider key range, up to what an excluded recipe takes of the same definition."""
+    """A wider key range, up to what others take of the same definition."""
     request, supply = question.recipe.recipe.sources[name], question.filling[name]
     low, high = request.keys
     available = question.available(name, "possible")
@@ -243,12 +271,12 @@ def _rounded_up(value: Decimal) -> Decimal:
 
 
 def _free(recipe: LoadedRecipe, name: str) -> tuple[Decimal, Decimal]:
-    """The keys around a source's range that no excluded recipe takes of its definition."""
+    """The keys around a source's range that no other source and no excluded recipe takes of its definition."""
     low, high = recipe.recipe.sources[name].keys
     floor, top = Decimal(0), Decimal(1)
-    for other in recipe.excluded:
+    for other in (recipe, *recipe.excluded):
         for taken, request in other.recipe.sources.items():
-            if other.definitions[taken].name != recipe.definitions[name].name:
+            if (other is recipe and taken == name) or other.definitions[taken].name != recipe.definitions[name].name:
                 continue
             if key_bound(request.keys[1]) <= key_bound(low):
                 floor = max(floor, request.keys[1])

@@ -136,7 +136,7 @@ def estimate_supply(parts: Sequence[FilePart], num_files: int, total_bytes: int,
     text = scale * sum(part.text for part in parts)
     weighted = float((sample.weights * sample.chars).sum())
     if not weighted:
-        return SupplyEstimate(0, 0, basis, 0, 0, 0)
+        return SupplyEstimate(0, 0, basis, 0, _most_unseen(parts, num_files, total_bytes), 0)
     a_char = float((sample.weights * sample.num_tokens).sum()) / weighted
     variances = [
         _between_files(parts, num_files, scale, a_char),
@@ -156,6 +156,13 @@ def estimate_supply(parts: Sequence[FilePart], num_files: int, total_bytes: int,
         round(text * float((sample.weights * sample.num_bytes).sum()) / weighted),
         round(squares),
     )
+
+
+def _most_unseen(parts: Sequence[FilePart], num_files: int, total_bytes: int) -> int:
+    """Tokens that files may hold of which those that were drawn hold none: a token a byte of as many files as may differ from these."""
+    if len(parts) == num_files and all(part.share == 1 for part in parts):
+        return 0
+    return math.ceil(share_interval(0, len(parts))[1] * total_bytes)
 
 
 def _between_files(parts: Sequence[FilePart], num_files: int, scale: float, a_char: float) -> tuple[float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +18,8 @@ from mixtures.removals import Removal
 from mixtures.supply import share_interval
 from pipeline.filters import Filter, Judgement
 from pipeline.probing import Sample
+
+SHARES = 10_000  # shares are told in such parts, their ends rounded outwards
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,13 @@ def _removal(sample: Sample, judged: Sequence[tuple[ProbeFilter, Judgement, npt.
         kept *= 1 - float(request.fraction) * chance
         escalated |= judgement.escalated & (not placebo)
     removed, copied = (float((shares * part).sum()) for part in (1 - kept, kept * escalated * copies))
-    bounds = (removed, removed) if sample.whole else share_interval(removed, 1 / float((shares**2).sum()))
-    return Removal(_rounded(removed), _rounded(copied), "probe", (_rounded(bounds[0]), _rounded(bounds[1])))
+    bounds, most_copied = (removed, removed), copied
+    if not sample.whole or any(item.item.placebo or item.item.request.fraction < 1 for item, _, _ in judged):  # chance decides, too
+        effective = 1 / float((shares**2).sum())
+        bounds, most_copied = share_interval(removed, effective), share_interval(copied, effective)[1] * copies
+    ends = Fraction(math.floor(bounds[0] * SHARES), SHARES), Fraction(math.ceil(bounds[1] * SHARES), SHARES)
+    return Removal(_rounded(removed), _rounded(copied), "probe", ends, Fraction(math.ceil(most_copied * SHARES), SHARES))
 
 
 def _rounded(share: float) -> Fraction:
-    return Fraction(round(share * 10_000), 10_000)
+    return Fraction(round(share * SHARES), SHARES)

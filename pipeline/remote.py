@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from mixtures.errors import AnnealmixError, InputError, RecipeError
 from pipeline.places import RemoteFolder
@@ -129,7 +130,7 @@ def told(error: BaseException) -> str:
     text = re.sub(r"\?[^\s'\">]*", "?...", text)
     for name, value in os.environ.items():
         if len(value) >= 6 and _SECRET_NAMES.search(name):
-            text = text.replace(value, "...")
+            text = text.replace(value, "...").replace(quote(value, safe=""), "...")
     return f"{type(error).__name__}: {text}"[:500]
 
 

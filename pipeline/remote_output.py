@@ -26,6 +26,7 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places import RemoteFolder
 from pipeline.remote import content, listed, put, remove
 from pipeline.report import plural, progress, say
+from pipeline.store import locked
 
 SHARD_BYTES = 64 << 20
 UPLOADING = "uploading.json"
@@ -59,14 +60,16 @@ class RemoteOutput:
         Raises:
             RecipeError: another mix is there. AnnealmixError: the store does not take it; the same command goes on.
         """
-        there = listed(self.url, AnnealmixError)
-        if manifests.MANIFEST in there:
-            if self._manifest()["digest"] != manifest["digest"]:
-                raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
-            say(f"{self.url}: built already, identity {manifest['identity']}")
-        else:
-            self._send_all(manifest, there)
-        shutil.rmtree(self.folder)
+        with locked(self.folder.parent / "sending.lock", f"working copy of {self.url}"):  # of a builder with another store, perhaps
+            there = listed(self.url, AnnealmixError)
+            if manifests.MANIFEST in there:
+                if self._manifest()["digest"] != manifest["digest"]:
+                    raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
+                say(f"{self.url}: built already, identity {manifest['identity']}")
+            else:
+                self._send_all(manifest, there)
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
 
     def _send_all(self, manifest: manifests.Manifest, there: dict[str, dict[str, Any]]) -> None:
         marker = {name: manifest[name] for name in ("recipe_digest", "size")}
@@ -117,7 +120,8 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
     """A copy of a remote mix, as it is now, deleted afterwards.
 
     Raises:
-        RecipeError: there is no mix. ManifestError: a shard is missing, or an object has a name that no mix has.
+        RecipeError: there is no mix. ManifestError: a shard is missing, or an object has a name that no mix has. AnnealmixError: of the
+            body, naming the remote mix in place of the copy.
     """
     there = listed(url, AnnealmixError)
     if manifests.MANIFEST not in there:
@@ -130,7 +134,10 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
             with (folder / name).open("wb") as file:
                 for entry in entries:
                     file.write(_object(url, entry, there[entry]["size"]))
-        yield folder
+        try:
+            yield folder
+        except AnnealmixError as error:  # its paths are gone in a moment
+            raise type(error)(str(error).replace(str(folder), url.url)) from None
 
 
 def _files(url: RemoteFolder, there: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

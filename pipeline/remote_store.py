@@ -24,7 +24,7 @@ from pipeline.places import RemoteFolder
 from pipeline.records import DONE, FolderWriter, checked_record, file_hash, is_done, read_record, write_whole
 from pipeline.remote import content, file_system, listed, put, retried
 from pipeline.report import plural, say
-from pipeline.score_table import SCORED
+from pipeline.score_table import SCORE_PARTITIONS, SCORED, partition_name
 
 STORE = "store.json"
 REVISION = "revision.json"
@@ -73,6 +73,10 @@ class RemoteStore:
                 last = parent.rsplit("/", 1)[1]
                 if name == DONE and last.startswith(tuple(kinds)) and not last.startswith(PRIVATE):
                     fetched += self._fetch(parent)
+                elif name == SCORED and not self._has_partitions(parent):
+                    raise ManifestError(
+                        f"{self.url}/{parent}: its {SCORED} is there, partitions of it are not; delete that folder there and build again"
+                    )
                 elif name in (SCORED, REVISION):
                     self._fetch_record(parent, name)
         if fetched:
@@ -144,6 +148,10 @@ class RemoteStore:
             local.parent.mkdir(parents=True, exist_ok=True)
             write_whole(local, found)
 
+    def _has_partitions(self, parent: str) -> bool:
+        """Whether all partitions of an increment of scores are here, which come before their record."""
+        return all(is_done(self.folder / parent / partition_name(number)) for number in range(SCORE_PARTITIONS))
+
     def _check_name(self, inside: str, path: str) -> None:
         """Keys become paths of this machine."""
         if not all(_NAME.fullmatch(part) for part in path.split("/")):
@@ -161,6 +169,12 @@ def _parsed(where: str, found: bytes) -> dict[str, Any]:
         record = checked_record(where, json.loads(found))
     except (ValueError, RecursionError):
         raise ManifestError(f"{where}: damaged; delete its folder there and build again") from None
-    if not isinstance(record.get("outputs"), dict):
+    outputs = record.get("outputs")
+    if not isinstance(outputs, dict) or not all(map(_is_output, outputs.values())):
         raise ManifestError(f"{where}: lists no outputs; delete its folder there and build again")
     return record
+
+
+def _is_output(value: Any) -> bool:
+    """Whether a record's entry of an output is one."""
+    return isinstance(value, dict) and type(value.get("bytes")) is int and isinstance(value.get("blake3"), str)

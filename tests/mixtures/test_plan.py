@@ -110,7 +110,8 @@ def test_a_supply_that_covers_the_quota_may_not_cover_it_after_filters(tmp_path)
     recipe = load_recipe(small(tmp_path, "control-lists"))
     supplies = {"a": SupplyEstimate(1_000, 1_000_000, "probe")}
     for removed, copied, short in ((0, 0, False), (Fraction(1, 5), 0, True), (Fraction(1, 5), Fraction(1, 5), False), (1, 0, True)):
-        plan = make_plan(recipe, Size(), supplies, {"a": Removal(Fraction(removed), Fraction(copied), "probe")})
+        removal = Removal(Fraction(removed), Fraction(copied), "probe", (Fraction(removed), Fraction(removed)))
+        plan = make_plan(recipe, Size(), supplies, {"a": removal})
         assert bool(plan["shortages"]) == short, (removed, copied)
         shrunk = make_plan(recipe.with_removed("shrink"), Size(), supplies, {"a": Removal(Fraction(removed), Fraction(copied), "probe")})
         assert not shrunk["shortages"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mixtures.errors import SupplyError
 from mixtures.plan import make_plan
 from mixtures.quotas import Size
 from mixtures.recipe import LoadedRecipe, Shortfall, load_recipe
@@ -98,6 +99,21 @@ def test_every_remedy_works_when_it_is_taken(tmp_path, asks, changes):
         assert not after["shortfalls"], (change, value)
 
 
+def test_files_to_add_make_up_for_what_filters_remove_of_them(tmp_path):
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1}", "budget: {tokens: 900_000}\nfilters: [control-lists]")
+    removal = {"a": Removal(Fraction(1, 2), Fraction(0), "probe", (Fraction(2, 5), Fraction(3, 5)))}
+    more = int(remedies(make_plan(given, Size(), {"a": supply(1_000_000)}, removal))["data"])
+    assert 1_250_000 <= more < 1_260_000
+    assert not make_plan(given, Size(), {"a": supply(1_000_000 + more)}, removal)["shortfalls"]
+
+
+def test_a_giver_that_is_short_only_where_others_are_shorter_has_remedies_too(tmp_path):
+    """At the estimates it is asked less than it has in one epoch, so that its epochs would be counted as one."""
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1, shortfall: {refill: b}}\n  b: {use: b.yaml, weight: 1}")
+    supplies = {"a": supply(400_000, 300_000), "b": supply(700_000)}
+    assert remedies(planned(given, **supplies))["repeat"] == "2"
+
+
 def test_what_would_make_another_source_short_is_no_remedy(tmp_path):
     found = remedies(planned(recipe(tmp_path, TWO), a=supply(100_000), b=supply(520_000)))
     assert "refill" not in found
@@ -112,6 +128,39 @@ def test_keys_are_not_widened_into_what_an_excluded_recipe_takes(tmp_path):
     given = recipe(tmp_path, sources, "budget: {tokens: 1_000_000}\nexclude: [other.yaml]")
     assert remedies(planned(given, a=supply(2_000_000), b=supply(10**7)))["keys"] == "[0.5, 0.751]"
     assert "keys" not in remedies(planned(given, a=supply(900_000), b=supply(10**7)))
+
+
+def test_keys_are_not_widened_into_those_of_another_source_of_the_recipe(tmp_path):
+    """The recipe would be refused, since both would take the same documents."""
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1, keys: [0, 0.5]}\n  b: {use: a.yaml, weight: 1, keys: [0.5, 1]}")
+    assert "keys" not in remedies(planned(given, a=supply(800_000), b=supply(4 * 10**6)))
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1, keys: [0, 0.5]}\n  b: {use: a.yaml, weight: 1, keys: [0.8, 1]}")
+    assert remedies(planned(given, a=supply(800_000), b=supply(4 * 10**6)))["keys"] == "[0, 0.626]"
+
+
+@pytest.mark.parametrize(("tokens", "warned"), [(1_050_000, True), (950_000, True), (700_000, False)])
+def test_sources_that_are_used_whole_exceed_the_budget_for_certain_only_at_the_lower_end(tmp_path, tokens, warned):
+    given = recipe(tmp_path, "  a: {use: a.yaml, all: true}\n  b: {use: b.yaml, weight: 1}")
+    plan = planned(given, a=supply(tokens, 200_000), b=supply(4 * 10**6))
+    assert any("used whole" in line for line in plan["warnings"]) == warned
+    assert not plan["shortages"]
+    assert plan["sources"]["a"]["resolved_tokens"] == (850_000 if tokens > 1_000_000 else tokens)
+    with pytest.raises(SupplyError, match="used whole hold 1,050,000"):
+        planned(given, a=supply(1_250_000, 200_000), b=supply(4 * 10**6))
+
+
+@pytest.mark.parametrize(("quota", "certainty"), [(1_000_000, "probable"), (1_000_002, "certain")])
+def test_a_published_removal_alone_makes_no_shortage_certain(tmp_path, quota, certainty):
+    """It is that of other documents; of these, nothing at all may be removed."""
+    given = recipe(tmp_path, "  a: {use: a.yaml, weight: 1}", f"budget: {{tokens: {quota}}}\nfilters: [control-lists]")
+    plan = make_plan(given, Size(), {"a": supply(1_000_001)}, {"a": Removal(Fraction(1, 5), Fraction(0), "published of the whole mix")})
+    assert [item["certainty"] for item in plan["shortfalls"]] == [certainty]
+
+
+def test_copies_count_at_the_upper_end_before_a_shortage_is_certain():
+    removal = Removal(Fraction(1, 10), Fraction(1, 20), "probe", (Fraction(0), Fraction(1, 5)), Fraction(1, 8))
+    found = removal.filling(supply(1_000_000))
+    assert (found.low, found.tokens, found.high) == (850_000, 950_000, 1_125_000)
 
 
 def test_leaving_gaps_is_a_remedy_where_filters_make_the_source_short(tmp_path):

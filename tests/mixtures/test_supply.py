@@ -79,6 +79,14 @@ def test_an_empty_source_holds_nothing():
     assert (found.documents, found.tokens, found.bounds) == (0, 0, (0, 0))
 
 
+def test_files_that_were_not_read_may_hold_what_those_that_were_do_not():
+    empty, part = TokenizedSample(*(np.empty(0) for _ in range(4))), FilePart(10, np.array([[10.0, 0.0, 0.0]]))
+    found = estimate_supply([part] * 6, 1_000, 10**6, empty, "probe")
+    assert (found.tokens, found.low) == (0, 0)
+    assert found.bounds[1] > 10**5
+    assert estimate_supply([part] * 6, 6, 60, empty, "probe").bounds == (0, 0)
+
+
 def test_which_documents_fall_into_a_key_range_is_chance_and_widens_the_interval():
     draw, hits = np.random.default_rng(5), 0
     lengths = draw.lognormal(6, 1.2, 3_000).astype(int)

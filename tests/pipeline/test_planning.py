@@ -61,6 +61,15 @@ def test_filters_at_hand_are_tried_at_every_level_that_they_have(cache, small, t
     assert strong["basis"] == "probe"
 
 
+@pytest.mark.parametrize(("fraction", "exact"), [("1", True), ("0.5", False)])
+def test_what_a_dose_removes_is_chance_even_where_every_document_was_judged(cache, small, tmp_path, capsys, fraction, exact):
+    recipe = small(1_000, filters=[{"use": "control-lists", "fraction": fraction}])
+    _, found, _ = run(capsys, recipe, "--data", tmp_path / "data")
+    low, high = map(float, found["sources"]["a"]["removed_share_interval"])
+    assert low <= float(found["sources"]["a"]["removed_share_estimated"]) <= high
+    assert (high - low < 0.001) == exact
+
+
 def test_published_removals_are_shown_of_every_level_also_of_an_unfiltered_recipe():
     for name in ("annealing-50b", "annealing-50b-strong"):
         found = published_levels(load_recipe(name))

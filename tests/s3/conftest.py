@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import remote
+from pipeline import cli, remote
 from tests.pipeline.command_line import CHECKOUT
 from tests.s3.server import Network, moto_server
 
@@ -83,3 +83,17 @@ def bucket(moto: int, request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     network.shutdown()
     network.server_close()
     thread.join()
+
+
+@pytest.fixture
+def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run a command with its own cache: exit code and all that it printed."""
+
+    def command(*words: Any, cache: str = "cache") -> tuple[int, str]:
+        capfd.readouterr()
+        more = ["--workers", "1"] if words[0] == "build" and "--workers" not in words else []
+        status = cli.main([*map(str, words), *more, "--cache", str(tmp_path / cache)])
+        printed = capfd.readouterr()
+        return status, printed.out + printed.err
+
+    return command

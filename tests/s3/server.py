@@ -44,8 +44,8 @@ class Network(ThreadingHTTPServer):
     """Forwards to the server.
 
     throttled: requests that are still to be answered with 503 SlowDown, 429 in turn. cut: downloads that are still to break off in the
-    middle. refuse_after: uploads that still pass before all others are answered with 403; None: all pass. seen: (method, path) of what
-    was forwarded.
+    middle. refuse_after: uploads that still pass before all others are answered with 403; None: all pass. refused: a part of
+    the paths whose downloads are answered with 403, and what is said. seen: (method, path) of what was forwarded.
     """
 
     daemon_threads = True
@@ -55,6 +55,7 @@ class Network(ThreadingHTTPServer):
         self.port = port
         self.throttled = self.cut = 0
         self.refuse_after: int | None = None
+        self.refused: tuple[str, str] | None = None
         self.seen: list[tuple[str, str]] = []
         self.lock = threading.Lock()
 
@@ -87,6 +88,9 @@ class _Forward(BaseHTTPRequestHandler):
                     self.refuse(403, "AccessDenied")
                     return
                 network.refuse_after -= 1
+            if self.command == "GET" and network.refused and network.refused[0] in self.path.partition("?")[0]:
+                self.refuse(403, "AccessDenied", network.refused[1])
+                return
             network.seen.append((self.command, self.path))
         upstream = http.client.HTTPConnection("127.0.0.1", network.port, timeout=60)
         upstream.request(self.command, self.path, body, dict(self.headers))
@@ -110,8 +114,8 @@ class _Forward(BaseHTTPRequestHandler):
         self.wfile.write(data[: len(data) // 2] if broken else data)
         self.close_connection = broken or self.close_connection
 
-    def refuse(self, status: int, code: str) -> None:
-        data = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    def refuse(self, status: int, code: str, message: str = "no") -> None:
+        data = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(data)))

@@ -8,13 +8,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from blake3 import blake3
 
+from mixtures import manifest as manifests
 from pipeline import cli, remote_output
+from pipeline.places import parse_url
 from pipeline.readers.raw import RawFile
-from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
-from tests.s3.conftest import SECRETS, Bucket
+from pipeline.records import canonical_json
+from pipeline.remote_output import RemoteOutput
+from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
+from tests.pipeline.planted import HARMFUL, TERMS, planted, train
+from tests.s3.conftest import SECRETS
+from tests.s3.places import build, fetched
 
 pytestmark = pytest.mark.s3
 
@@ -27,34 +35,6 @@ def corpus(tmp_path: Path) -> tuple[Path, Path]:
     write_files(data, "b", sharded(prose(2, 80), 2), "parquet")
     recipe = write_recipe(tmp_path, {"a": {"weight": 3}, "b": {"weight": 1}}, {"b": "parquet"}, budget={"tokens": 2000})
     return recipe, data
-
-
-@pytest.fixture
-def run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Run a command with its own cache: exit code and all that it printed."""
-
-    def command(*words: Any, cache: str = "cache") -> tuple[int, str]:
-        capfd.readouterr()
-        more = ["--workers", "1"] if words[0] == "build" else []
-        status = cli.main([*map(str, words), *more, "--cache", str(tmp_path / cache)])
-        printed = capfd.readouterr()
-        return status, printed.out + printed.err
-
-    return command
-
-
-def build(recipe: Path, data: Any, out: Any, store: Any) -> list[Any]:
-    """The words of a build."""
-    return ["build", recipe, "--data", data, "--out", out, "--store", store]
-
-
-def fetched(bucket: Bucket, prefix: str, folder: Path) -> Path:
-    """The objects below a prefix, read with nothing of annealmix."""
-    for key in bucket.names(prefix):
-        path = folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bucket.system.cat_file(f"{bucket.url}/{prefix}/{key}"))
-    return folder
 
 
 def locally(corpus, run, tmp_path: Path) -> Path:
@@ -140,6 +120,28 @@ def test_an_upload_that_was_interrupted_leaves_no_manifest_and_goes_on(bucket, c
     assert (status, "3 shards there, not all" in printed) == (6, True), printed
 
 
+def test_of_two_builders_of_one_mix_the_second_finds_it_sent(bucket, corpus, tmp_path):
+    recipe, data = corpus
+    make(recipe, tmp_path, data, out="copy")
+    manifest = manifests.load(tmp_path / "copy")
+    for _ in range(2):
+        RemoteOutput(parse_url(f"{bucket.url}/mix"), tmp_path / "copy").send(manifest)
+    assert not (tmp_path / "copy").exists()
+    assert bucket.network.puts()[-1].endswith("/mix/manifest.json")
+    assert "uploading.json" not in bucket.names("mix")
+
+
+def test_a_plan_of_sources_on_s3_is_that_of_local_ones(bucket, corpus, capfd):
+    recipe, data = corpus
+    found = {}
+    for where in (str(data), bucket.upload(data, "data")):
+        assert cli.main(["plan", str(recipe), "--data", where, "--json"]) == 0
+        found[where] = capfd.readouterr().out
+    local, there = found.values()
+    assert json.loads(there) == json.loads(local)
+    assert json.loads(there)["sources"]["a"]["supply_basis"].startswith("probe of 3 of 3 files")
+
+
 def test_an_audit_reads_what_is_there_now(bucket, corpus, run, tmp_path):
     recipe, data = corpus
     assert run(*build(recipe, data, f"{bucket.url}/mix", tmp_path / "store"))[0] == 0
@@ -149,6 +151,12 @@ def test_an_audit_reads_what_is_there_now(bucket, corpus, run, tmp_path):
     tokens[100] ^= 1
     bucket.system.pipe_file(where, bytes(tokens))
     assert run("audit", f"{bucket.url}/mix")[0] == 3
+
+
+def test_an_error_of_an_audit_names_the_mix_and_not_the_copy_that_is_gone(bucket, run):
+    bucket.system.pipe_file(f"{bucket.url}/mix/manifest.json", b"{")
+    status, printed = run("audit", f"{bucket.url}/mix")
+    assert (status, f"annealmix: {bucket.url}/mix/manifest.json: damaged" in printed) == (6, True), printed
 
 
 def test_something_else_at_the_place_of_mix_or_store_is_refused(bucket, corpus, run, tmp_path):
@@ -230,6 +238,18 @@ def test_no_secret_of_the_environment_is_written_or_printed(bucket, corpus, run,
         assert not any(secret.encode() in data for data in written)
 
 
+def test_a_refusal_that_repeats_the_credentials_is_told_without_them_by_worker_processes_too(bucket, corpus, run, tmp_path):
+    recipe, data = corpus
+    source = bucket.upload(data, "data")
+    said = [*SECRETS.values(), *(quote(secret, safe="") for secret in SECRETS.values())]
+    bucket.network.refused = ("part-000.json.gz", f"no such key: {' '.join(said)}")
+    status, printed = run(*build(recipe, source, tmp_path / "out", f"{bucket.url}/store"), "--workers", "2", "--tasks", "4")
+    assert (status, "part-000" in printed, "no such key: ..." in printed) == (4, True, True), printed
+    assert list(tmp_path.glob("cache/stores/*/work/ingest-*/logs/*/*.log")), "no worker process has met it"
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [secret for secret in said if secret in printed or any(secret.encode() in data for data in written)]
+
+
 def test_a_damaged_object_of_the_store_fails_the_next_machine(bucket, corpus, run, tmp_path):
     recipe, data = corpus
     assert run(*build(recipe, data, tmp_path / "one", f"{bucket.url}/store"))[0] == 0
@@ -238,6 +258,19 @@ def test_a_damaged_object_of_the_store_fails_the_next_machine(bucket, corpus, ru
     bucket.system.pipe_file(where, b"\1" + bucket.system.cat_file(where)[1:])
     status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
     assert (status, f"{where}: not the" in printed) == (6, True), printed
+
+
+@pytest.mark.parametrize("output", [3, {"blake3": "0" * 64}, {"bytes": "1", "blake3": "0" * 64}, {"bytes": 1, "blake3": None}])
+def test_a_record_of_the_store_that_nobody_wrote_is_refused(bucket, corpus, run, tmp_path, output):
+    recipe, data = corpus
+    assert run(*build(recipe, data, tmp_path / "one", f"{bucket.url}/store"))[0] == 0
+    where = next(f"{bucket.url}/store/{key}" for key in bucket.names("store") if key.endswith("ledger/done.json"))
+    record = {**json.loads(bucket.system.cat_file(where)), "outputs": {"digest": output}}
+    del record["digest"]
+    record["digest"] = blake3(canonical_json(record)).hexdigest()
+    bucket.system.pipe_file(where, json.dumps(record).encode())
+    status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
+    assert (status, f"{where}: lists no outputs" in printed) == (6, True), printed
 
 
 def test_a_folder_without_its_record_counts_for_nothing(bucket, corpus, run, tmp_path):
@@ -252,6 +285,36 @@ def test_a_folder_without_its_record_counts_for_nothing(bucket, corpus, run, tmp
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
+@pytest.fixture
+def scored(tmp_path: Path) -> Callable[[str, str], list[Any]]:
+    """The words of a build with a classifier, whose documents all wait for it."""
+    filters = tmp_path / "filters"
+    filters.mkdir()
+    train(filters, "toy", TERMS, HARMFUL)
+    write_files(tmp_path / "data", "a", sharded(planted(1, 200), 2))
+    recipe = write_recipe(tmp_path, {"a": {"weight": 1}}, budget={"tokens": 2000}, filters=[{"use": "toy", "level": "weak"}])
+    return lambda out, store: [*build(recipe, tmp_path / "data", tmp_path / out, store), "--filters", filters]
+
+
+def test_scores_that_were_lost_are_made_again_and_a_part_of_them_is_refused_until_it_is_deleted(bucket, run, scored, tmp_path):
+    store = f"{bucket.url}/store"
+    assert run(*scored("one", store))[0] == 0
+    keys = [key for key in bucket.names("store") if key.startswith("scores/")]
+    lost = next(key for key in keys if key.endswith("p00/done.json"))
+    bucket.system.rm_file(f"{store}/{lost}")
+    status, printed = run(*scored("two", store), cache="other")
+    increment = f"{store}/{lost.removesuffix('/p00/done.json')}"
+    assert (status, f"{increment}: its scored.json is there, partitions of it are not" in printed) == (6, True), printed
+    for key in bucket.names("store"):
+        if f"{store}/{key}".startswith(increment):
+            bucket.system.rm_file(f"{store}/{key}")
+    for out, cache in (("two", "other"), ("three", "third")):
+        status, printed = run(*scored(out, store), cache=cache)
+        assert status == 0, printed
+        assert contents(tmp_path / out) == contents(tmp_path / "one")
+        assert set(keys) <= set(bucket.names("store"))
+
+
 def test_escalated_texts_and_selections_are_never_sent(bucket, corpus, run, tmp_path):
     recipe, data = corpus
     words = build(recipe, data, tmp_path / "one", f"{bucket.url}/store")
@@ -263,20 +326,3 @@ def test_escalated_texts_and_selections_are_never_sent(bucket, corpus, run, tmp_
     keys = bucket.names("store")
     assert any("/ledger/done.json" in key for key in keys)
     assert not [key for key in keys if "texts-" in key or key.startswith(("select", "work"))]
-
-
-def test_the_annealing_mix_from_s3_is_that_of_a_local_build(bucket, run, shared, tmp_path):
-    """Real data in all its formats; the audit recounts the copy that lies on S3."""
-    more = ["--tokens", "200_000", "--tokenizer", shared / "tokenizers" / "gpt-neox-20b.json"]
-    status, printed = run(*build(Path("annealing-50b"), shared / "data", tmp_path / "local", tmp_path / "local-store"), *more)
-    assert status == 0, printed
-    manifest = json.loads((tmp_path / "local" / "manifest.json").read_bytes())
-    for name in manifest["inputs"]:
-        bucket.upload(shared / "data" / name, f"data/{name}")
-    words = build(Path("annealing-50b"), f"{bucket.url}/data", f"{bucket.url}/mix", f"{bucket.url}/store")
-    status, printed = run(*words, *more)
-    assert status == 0, printed
-    there = fetched(bucket, "mix", tmp_path / "there")
-    assert contents(there) == contents(tmp_path / "local")
-    assert json.loads((there / "manifest.json").read_bytes())["identity"] == manifest["identity"]
-    assert run("audit", f"{bucket.url}/mix")[0] == 0
