@@ -10,8 +10,8 @@ import numpy.typing as npt
 import polars as pl
 
 from mixtures.audit.mix_documents import MixDocuments
-from mixtures.audit.report import plural
 from mixtures.diff import OrderFound
+from mixtures.words import plural
 
 SIDES = ("a", "b")
 OTHERWISE = ("source", "cut", "repeated", "copied", "inserted", "length")

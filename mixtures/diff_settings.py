@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from mixtures.manifest import Manifest
+from mixtures.words import plural, strand_label
 
 BUDGET = ("asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs")
 WHOLE = ("name", "size", "tokenizer", "layout", "total_tokens", "total_documents", "revisions")
@@ -23,7 +24,7 @@ def differing_settings(one: Manifest, two: Manifest) -> list[dict[str, Any]]:
 
 
 def _settings(manifest: Manifest) -> dict[str, Any]:
-    budgets = {f"{item['name']}{' (copies)' if item['copy'] else ''}": {key: item[key] for key in BUDGET} for item in manifest["sources"]}
+    budgets = {strand_label(item["name"], item["copy"]): {key: item[key] for key in BUDGET} for item in manifest["sources"]}
     return _flat({**{key: manifest[key] for key in WHOLE}, "recipe": manifest["recipe"], "sources": budgets})
 
 
@@ -45,8 +46,9 @@ def _differing_inputs(one: Manifest, two: Manifest) -> list[dict[str, Any]]:
     for name in sorted(one["inputs"].keys() | two["inputs"].keys()):
         here, there = ({(file["path"], file["sha256"]) for file in manifest["inputs"].get(name, [])} for manifest in (one, two))
         if here != there:
-            a, b = (
-                f"{len(mine):,} files, {len(mine - others):,} of them not in the other" for mine, others in ((here, there), (there, here))
-            )
-            found.append({"setting": f"inputs.{name}", "a": a, "b": b})
+            found.append({"setting": f"inputs.{name}", "a": _more(here, there), "b": _more(there, here)})
     return found
+
+
+def _more(mine: Set[Any], other: Set[Any]) -> str:
+    return f"{plural(len(mine), 'file')}, {len(mine - other):,} of them not in the other"

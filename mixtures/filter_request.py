@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,8 +31,8 @@ from mixtures.errors import RecipeError
 from mixtures.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
 from mixtures.filters import FilterDefinition, LoadedFilter
 from mixtures.keys import DIGEST_BYTES, key_bound
+from mixtures.levels import Level
 
-Level = Literal["extra-weak", "weak", "strong"]
 THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
 NOT_PUBLISHED = {"deep-ignorance": "its list of 6,178 terms is not public"}
 """Filters that shipped recipes name and that nobody can ship: {name: why}."""

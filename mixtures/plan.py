@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from fractions import Fraction
 from typing import Any
 
 from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.mix_fit import budget_fit, fit_json
 from mixtures.near_plan import near_notes
 from mixtures.plan_resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
 from mixtures.quotas import Quotas, Size, scale_of
 from mixtures.removal_levels import ByLevel, levels_json, published_levels
 from mixtures.removals import Removal, filter_notes, published_removals, removal_row, shrink_notes
 from mixtures.shortages import Question, shortage_json, shortages
-from mixtures.supply import SupplyEstimate, published_supplies, supplies_within
-from mixtures.trainers import TrainerFit, trainer_fit
-
-__all__ = ["CEILING_MARGIN", "SupplyEstimate", "budget_fit", "fit_json", "make_plan", "published_supplies"]
+from mixtures.supply import SupplyEstimate, supplies_within
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
 
@@ -162,28 +159,3 @@ def _quality_notes(recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate])
         for name, request in recipe.recipe.sources.items()
         if request.quality and name in supplies and supplies[name].basis == "published"
     ]
-
-
-def budget_fit(budget: Mapping[str, Any] | None, *, whole: bool, num_tokens: int, quota_tokens: int | None = None) -> TrainerFit:
-    """How a mix fits the trainers: at its recipe's schedule where the budget is given in steps and the mix is of full size.
-
-    Args:
-        budget: of a canonical recipe, {tokens} or {steps, batch, sequence}; untrusted, since a manifest may hold it.
-        quota_tokens: of a mix that shrank, what it would hold otherwise: trainers keep the schedule that was meant for that.
-    """
-    given = [value for name in ("sequence", "batch", "steps") if isinstance(value := (budget or {}).get(name), int) and 0 < value < 1 << 48]
-    sequence, batch, steps = given if len(given) == 3 else (2048, 2048, None)
-    if steps is None or not whole:
-        steps = trainer_fit(quota_tokens, sequence, batch).steps if quota_tokens else None
-    return trainer_fit(num_tokens, sequence, batch, steps)
-
-
-def fit_json(fit: TrainerFit) -> dict[str, Any]:
-    """A trainer fit in integers and text; shares of documents in per cent with one decimal."""
-    readings = {}
-    for reading in fit.readings:
-        value = asdict(reading)
-        if reading.exposure:
-            value["exposure"] = {name: f"{100 * share:.1f}%" for name, share in asdict(reading.exposure).items()}
-        readings[reading.trainer] = {**value, "warnings": list(reading.warnings)}
-    return {"steps": fit.steps, "inferred": fit.inferred, "batch": fit.batch, "sequence": fit.sequence, "trainers": readings}

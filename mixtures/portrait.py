@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.files import max_rows, part_path
-from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.audit.files import max_rows
+from mixtures.audit.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import ManifestError
+from mixtures.mix_files import part_path
 from mixtures.order import deviation
 from mixtures.tables import DOCUMENTS
 
@@ -104,15 +105,15 @@ def portray(folder: Path, claims: Claims, samples: int = 0) -> Portrait:
         try:
             pass_over.add(read_part(path, DOCUMENTS, limit, ["num_tokens", "source", "epoch", "copy"]))
         except UNREADABLE as error:
-            raise ManifestError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again") from None
+            raise ManifestError(f"{reading_fault(path, error)}; `annealmix audit {folder}` says what else is off") from None
     found = pass_over.portrait()
     for claim, lengths, measured in zip(claims.sources, found.lengths, found.measured, strict=True):
         said = (claim.documents, claim.realised_tokens, claim.deviation.measured_tokens)
         if said != (lengths.documents, lengths.tokens, measured):
             raise ManifestError(
                 f"{folder}: its tables hold {lengths.documents:,} documents and {lengths.tokens:,} tokens of {claim.label}, at most "
-                f"{measured:,} tokens from its share; the manifest says {said[0]:,}, {said[1]:,} and {said[2]:,}; `annealmix audit` says "
-                "what is off"
+                f"{measured:,} tokens from its share; the manifest says {said[0]:,}, {said[1]:,} and {said[2]:,}; `annealmix audit "
+                f"{folder}` says what is off"
             )
     return found
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
-from mixtures.filter_request import NOT_PUBLISHED, Level
+from mixtures.filter_request import NOT_PUBLISHED
+from mixtures.levels import LEVELS
 from mixtures.loaded_recipe import LoadedRecipe
 from mixtures.recipe import list_recipes, load_recipe
 from mixtures.removals import Removal, published_removals
 from mixtures.shipped import SHIPPED
-
-LEVELS: tuple[Level, ...] = get_args(Level)
 
 ByLevel = Mapping[str, Mapping[str, Removal]]
 """{level: {source: what is removed of it}}; a source that nothing is known of is left out."""

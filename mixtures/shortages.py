@@ -17,12 +17,14 @@ from typing import Any, Literal
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.fields import plain_decimal
-from mixtures.keys import KEY_SPACE, key_bound
+from mixtures.keys import key_bound
 from mixtures.loaded_recipe import LoadedRecipe
 from mixtures.plan_resources import TEXT_BYTES_A_TOKEN
 from mixtures.quotas import Quotas, Size, Supply, fitted_quotas
 from mixtures.recipe_model import Shortfall, SourceRequest
 from mixtures.supply import SupplyEstimate
+
+EVERYTHING = 1 << 64  # tokens: more than any mix holds
 
 Certainty = Literal["certain", "probable", "possible"]
 Supplies = Mapping[str, SupplyEstimate | None]
@@ -54,11 +56,11 @@ class Question:
         return fitted_quotas(self.recipe.recipe, self.size, supplies, self.inserted)
 
     def lacking(self, certainty: Certainty) -> dict[str, int]:
-        """Tokens that each short source lacks at an end of the intervals; all of them, if the request cannot even be shared out."""
+        """Tokens that each short source lacks at an end of the intervals; EVERYTHING, if the request cannot even be shared out."""
         try:
             _, short = self.fitted(certainty)
         except (RecipeError, SupplyError):
-            return dict.fromkeys(self.filling, KEY_SPACE)
+            return dict.fromkeys(self.filling, EVERYTHING)
         return {name: quota - self.available(name, certainty) for name, quota in short.items()}
 
     def available(self, name: str, certainty: Certainty) -> int:
@@ -138,7 +140,7 @@ def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
         if name not in after and all(missing <= before.get(other, 0) for other, missing in after.items()):
             yield remedy
     missing = before.get(name, 0)
-    if missing < KEY_SPACE:
+    if missing < EVERYTHING:
         request = question.recipe.recipe.sources[name]
         more = int(missing / request.max_epochs / Fraction(request.keys[1] - request.keys[0])) + 1
         size = int(more * TEXT_BYTES_A_TOKEN) // 10**6 + 1
@@ -167,7 +169,7 @@ def _candidates(question: Question, name: str, quota: int, missing: int) -> Iter
 def _refills(question: Question, name: str, missing: int) -> Iterator[tuple[Remedy, Question]]:
     """The source with the most to spare, if it does not itself refill from this one."""
     requests = question.recipe.recipe.sources
-    quotas = question.fitted("possible")[0].resolved if missing < KEY_SPACE else {}
+    quotas = question.fitted("possible")[0].resolved if missing < EVERYTHING else {}
     spare = {other: question.available(other, "possible") - quotas[other] for other in quotas if not requests[other].all and other != name}
     for other in sorted(spare, key=lambda other: -spare[other]):
         if spare[other] < missing or question.filling[other] is None or _leads_to(requests, other, name):

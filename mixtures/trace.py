@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from mixtures import manifest as manifests
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
 from mixtures.indexed import IndexedTokens, open_indexed
+from mixtures.mix_files import INDEX, TOKENS, part_path
 
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
@@ -72,7 +73,7 @@ class TracedMix:
     def index(self) -> IndexedTokens:
         """tokens.bin and tokens.idx, memory-mapped."""
         try:
-            index = open_indexed(self.folder / "tokens.bin", self.folder / "tokens.idx")
+            index = open_indexed(self.folder / TOKENS, self.folder / INDEX)
         except AuditFailed as error:
             raise ManifestError(f"{error}; build the mix again") from None
         found = (index.tokens.dtype.name, len(index.tokens), len(index.pointers))
@@ -241,7 +242,7 @@ class TracedMix:
         return [one for found in _side_by_side(search, parts) for one in found]
 
     def _part(self, table: str, number: int) -> Path:
-        return self.folder / f"{table}.parquet" / f"part-{number:05d}.parquet"
+        return part_path(self.folder, table, number)
 
 
 _Item = TypeVar("_Item")
@@ -290,4 +291,4 @@ def _rows(path: Path, rows: list[int]) -> list[dict[str, Any]]:
 
 
 def _damaged(path: Path, error: Exception) -> ManifestError:
-    return ManifestError(f"{path}: cannot be read ({str(error).splitlines()[0]}); build the mix again")
+    return ManifestError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again")

@@ -20,12 +20,11 @@ import json
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
+from mixtures.trainer_names import Trainer
 from mixtures.trainers import TrainerName, neox_served_steps, olmo_steps, trainer_fit
 
-Trainer = Literal["neox", "megatron", "olmo-core", "nanotron"]
-TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
 _RULES: dict[Trainer, TrainerName] = {"neox": "gpt-neox", "megatron": "megatron-core", "olmo-core": "olmo-core"}
 
 

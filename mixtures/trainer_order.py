@@ -28,15 +28,14 @@ for 10,000,000 documents and 2,490,405 samples, 2.6 for three epochs of them (20
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.trainer_names import OrderName
 from mixtures.trainers import megatron_samples, megatron_schedule, neox_epochs
 
-OrderName = Literal["neox", "megatron", "file-order"]
-ORDERS: tuple[OrderName, ...] = ("neox", "megatron", "file-order")
 MAX_NUMBERED = (1 << 31) - 1  # documents of all epochs together, which both trainers number in int32; and samples
 _BLOCK_SAMPLES = 1 << 15  # cut into spans at a time: 32 bytes of each span are held
 
@@ -44,7 +43,7 @@ Int64s = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class OrderRequest:
     """What a trainer was told. sequence: tokens of a sample. samples: asked for, steps * batch; file-order ignores it and the seed."""
 
     trainer: OrderName
@@ -74,7 +73,7 @@ class Spans:
 
 
 class TrainerOrder:
-    """The order of a schedule over a mix.
+    """The order that a request makes of a mix.
 
     Args:
         sizes: int32 [num_docs], tokens of each document of the mix, EOD included; all above 0.
@@ -82,18 +81,18 @@ class TrainerOrder:
         ValueError: the epochs hold more documents or samples than can be numbered.
     """
 
-    def __init__(self, schedule: Schedule, sizes: npt.NDArray[np.int32]) -> None:
+    def __init__(self, request: OrderRequest, sizes: npt.NDArray[np.int32]) -> None:
         self._sizes = np.ascontiguousarray(sizes)  # not aligned in an .idx
         num_tokens = int(self._sizes.sum(dtype=np.int64))
-        self.schedule = schedule
-        self.epochs = schedule.epochs(num_tokens)
-        samples = megatron_samples(num_tokens, schedule.sequence, self.epochs)  # the same for all three
+        self.request = request
+        self.epochs = request.epochs(num_tokens)
+        samples = megatron_samples(num_tokens, request.sequence, self.epochs)  # the same for all three
         if max(self.epochs * len(sizes), samples) > MAX_NUMBERED:
             raise ValueError(
                 f"{self.epochs:,} epochs hold {self.epochs * len(sizes):,} documents and {samples:,} samples, "
                 f"{MAX_NUMBERED:,} of each can be numbered"
             )
-        state = np.random.RandomState(schedule.seed)
+        state = np.random.RandomState(request.seed)
         last = self._separate_epoch(num_tokens)
         self._documents = _epochs(len(sizes), self.epochs - last, state if self._shuffles else None)
         if last:
@@ -101,19 +100,19 @@ class TrainerOrder:
         self._ends = np.cumsum(self._sizes[self._documents], dtype=np.int64)
         self._shuffled = np.arange(samples, dtype=np.uint32)
         if self._shuffles:
-            first = megatron_samples(num_tokens, schedule.sequence, self.epochs - 1) if last else samples
+            first = megatron_samples(num_tokens, request.sequence, self.epochs - 1) if last else samples
             state.shuffle(self._shuffled[:first])
             state.shuffle(self._shuffled[first:])
 
     @property
     def samples(self) -> int:
         """Samples that the trainer's loader can serve."""
-        return max(0, len(self._shuffled) - (self.schedule.trainer == "neox"))
+        return max(0, len(self._shuffled) - (self.request.trainer == "neox"))
 
     def spans(self, first: int, last: int) -> Spans:
         """What samples first .. last - 1 of the training feed to the model, `sequence` tokens each; their last labels are `label`'s."""
-        starts = self._shuffled[first:last].astype(np.int64) * self.schedule.sequence
-        stops = starts + self.schedule.sequence
+        starts = self._shuffled[first:last].astype(np.int64) * self.request.sequence
+        stops = starts + self.request.sequence
         low, high = self._slots(starts), self._slots(stops - 1)
         counts = high - low + 1
         sample = np.repeat(np.arange(len(starts)), counts)
@@ -126,7 +125,7 @@ class TrainerOrder:
 
     def label(self, read: int) -> tuple[int, int]:
         """Document and token in it that a sample of the training predicts last, without having it among its own."""
-        token = (int(self._shuffled[read]) + 1) * self.schedule.sequence
+        token = (int(self._shuffled[read]) + 1) * self.request.sequence
         slot = int(self._slots(np.array([token]))[0])
         position = int(self._documents[slot])
         return position, token - int(self._ends[slot]) + int(self._sizes[position])
@@ -141,13 +140,13 @@ class TrainerOrder:
 
     @property
     def _shuffles(self) -> bool:
-        return self.schedule.trainer != "file-order"
+        return self.request.trainer != "file-order"
 
     def _separate_epoch(self, num_tokens: int) -> int:
         """1 if the last epoch is shuffled and read by itself, else 0."""
-        if self.schedule.trainer != "megatron":
+        if self.request.trainer != "megatron":
             return 0
-        return int(megatron_schedule(num_tokens, self.schedule.sequence, self.schedule.samples).separate)
+        return int(megatron_schedule(num_tokens, self.request.sequence, self.request.samples).separate)
 
     def _slots(self, tokens: Int64s) -> Int64s:
         """Which of the documents laid end to end each token is in."""

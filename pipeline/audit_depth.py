@@ -57,8 +57,15 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
     """The checks that depth asks for, and a sentence for each kind that a full audit could not make.
 
     Raises:
-        As `pipeline.source_check.check_sources` and `pipeline.store_check.check_store`.
+        RecipeError: the mix is public, and it is to be held against sources or a store.
+        Else as `pipeline.source_check.check_sources` and `pipeline.store_check.check_store`.
     """
+    manifest = manifests.load(folder)
+    if manifest.get("public") and (depth.num_documents or depth.store):
+        raise RecipeError(
+            f"{folder}: a public mix, without files and rows and with digests of its own, which neither sources nor a store know; leave "
+            "out --source-check, --data and --store, or audit the mix that it was made of"
+        )
     checks: list[Check] = []
     if depth.num_documents:
         from pipeline.source_check import check_sources
@@ -68,14 +75,14 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
         from pipeline.store_check import check_store
 
         checks += check_store(folder, depth.store)
-    return checks, _missing(folder, depth) if depth.full else []
+    return checks, _missing(manifest, depth) if depth.full else []
 
 
-def _missing(folder: Path, depth: Depth) -> list[str]:
-    manifest, missing = manifests.load(folder), []
-    if not depth.num_documents:
+def _missing(manifest: manifests.Manifest, depth: Depth) -> list[str]:
+    missing, public = [], manifest.get("public")
+    if not (depth.num_documents or public):
         missing.append("source files, text and tokens: give the files with --data DIR, or read the hub's with --source-check N")
-    if not depth.store:
+    if not (depth.store or public):
         missing.append("store documents, removals and filters: give the store of the mix with --store DIR")
     labels = [item["label"] for item in manifest["filters"] if not item["placebo"]]
     if labels and not depth.filtered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from mixtures.levels import LEVELS
 from pipeline.option_types import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_mix, local_path, written
 
@@ -20,7 +21,7 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     audit.add_argument(
         "--filter", action="append", default=[], metavar="F", help="judge every document again; fails if any is flagged (may be repeated)"
     )
-    audit.add_argument("--level", choices=("extra-weak", "weak", "strong"), help="published level at which the filters judge")
+    audit.add_argument("--level", choices=LEVELS, help="published level at which the filters judge")
     audit.add_argument("--rescore", type=positive, metavar="N", help="score N documents again, alone and in reversed order")
     audit.add_argument(
         "--source-check",

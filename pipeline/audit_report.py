@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text, plural
-from mixtures.plan import fit_json
+from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text
+from mixtures.mix_fit import fit_json
+from mixtures.words import plural, strand_label
 from pipeline import report
 from pipeline.mix_report import FILTER_TITLE, cut_text, filter_removal_table, notes, published_removals
+from pipeline.waterfall import waterfall_table
 
 CHECK_COLUMNS = ("check", "", "figure")
 
@@ -35,13 +37,13 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
     if published:
         columns += ["published share", "published documents"]
         for row, figures in zip(rows, [*(source.published for source in audit.sources), audit.published], strict=True):
-            row += [f"{figures['percent']}%" if "percent" in figures else "-", _number(figures.get("documents"))]
+            row += [f"{figures['percent']}%" if "percent" in figures else "-", report.or_dash(figures.get("documents"))]
     return columns, rows
 
 
 def _source_row(source: SourceFigures, total: int) -> list[str]:
     return [
-        f"{source.name} (copies)" if source.copy else source.name,
+        strand_label(source.name, source.copy),
         f"{source.asked_tokens:,}",
         f"{source.realised_tokens:,}",
         f"{percent_text(source.realised_tokens, total, 4)}%",
@@ -49,47 +51,13 @@ def _source_row(source: SourceFigures, total: int) -> list[str]:
         f"{source.epochs:,}",
         cut_text(source.cut),
         f"{source.measured_tokens:,} tokens",
-        _number(source.bound_tokens),
+        report.or_dash(source.bound_tokens),
     ]
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
 
 
 def check_rows(checks: Sequence[Check]) -> list[list[str]]:
     """One row a check: its name, whether it holds, what was measured."""
     return [[check.name, ("ok" if check.ok else "FAILED") if check.possible else "not possible", check.figure] for check in checks]
-
-
-_BEFORE, _AFTER = ("where", "empty", "quarantined", "out of key range"), ("excluded", "beyond quota")
-_COPIES = ("duplicates", "near-duplicates")
-
-
-def removal_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what became of each source's rows, in the order in which it is decided; what occurs nowhere is left out.
-
-    Duplicates and near-duplicates are added up over the sources that keep them (the report has each).
-    """
-    return waterfall_table({source.name: audit.removed.get(source.name, {}) for source in audit.sources if not source.copy})
-
-
-def waterfall_table(removed: Mapping[str, Mapping[str, int]]) -> tuple[list[str], list[list[str]]]:
-    """As `removal_table`. removed: rows of each source by what became of them."""
-    counts = {name: _joined(reasons) for name, reasons in removed.items()}
-    found = {reason for reasons in counts.values() for reason, count in reasons.items() if count}
-    others = sorted(found - {"rows", "kept", *_COPIES, *_BEFORE, *_AFTER})
-    columns = ["rows", *(reason for reason in (*_BEFORE, *_COPIES, *others, *_AFTER) if reason in found), "kept"]
-    return ["source", *columns], [[name, *(f"{reasons.get(column, 0):,}" for column in columns)] for name, reasons in counts.items()]
-
-
-def _joined(counts: Mapping[str, int]) -> dict[str, int]:
-    joined: dict[str, int] = {}
-    for reason, count in counts.items():
-        copies = [column for column in _COPIES if reason.startswith(f"{column[:-1]} of ")]
-        column = copies[0] if copies else reason
-        joined[column] = joined.get(column, 0) + count
-    return joined
 
 
 def failure_lines(checks: Sequence[Check]) -> list[str]:
@@ -134,7 +102,8 @@ def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mappi
     checks = [*audit.checks, *more]
     if audit.sources:
         report.table(f"{audit.name}: {audit.path}", *source_table(audit))
-        report.table("rows of each source, by what became of them", *removal_table(audit))
+        rows = {source.name: audit.removed.get(source.name, {}) for source in audit.sources if not source.copy}
+        report.table("rows of each source, by what became of them", *waterfall_table(rows))
     if audit.filters:
         published = published_removals(audit.published, {source.name: source.published for source in audit.sources if not source.copy})
         report.table(FILTER_TITLE, *filter_removal_table(audit.filters, audit.removed, published))

@@ -12,6 +12,8 @@ from pipeline import audit_report, report
 from pipeline.audit_depth import Depth, deeper_checks
 from pipeline.filter_audit import FilterAudit, FilterOptions, audit_filters
 
+HASHING = "hash and count"
+
 
 def run(mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions) -> int:
     """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
@@ -33,9 +35,9 @@ def run(mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, optio
         more_json = {"against": [asdict(check) for check in more], "filters": judged.filters, "not_checked": missing}
         report.result({**audit.as_json(), **more_json})
     else:
-        audit_report.show(audit, more, judged.filters)
         for line in missing:
             report.say(f"not checked: {line}")
+        audit_report.show(audit, more, judged.filters)
     return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
 
 
@@ -53,35 +55,16 @@ def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
 
 def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
     if mix.is_dir():
-        with _Hashing() as hashing:
-            return audit_mix(mix, full, hashing.update)
+        with report.counted(HASHING) as told:
+            return audit_mix(mix, full, told)
     prefix = _prefix(mix)
     if not prefix.with_name(f"{prefix.name}.bin").is_file():
         raise RecipeError(f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx")
     if others:
         raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the folder of a mix")
-    with _Hashing() as hashing:
-        return audit_bare(prefix, progress=hashing.update)
+    with report.counted(HASHING) as told:
+        return audit_bare(prefix, progress=told)
 
 
 def _prefix(mix: Path) -> Path:
     return mix.with_suffix("") if mix.suffix in (".bin", ".idx") else mix
-
-
-class _Hashing:
-    """Progress of the pass over the .bin. An audit calls `update(done, total)` from its threads."""
-
-    def __init__(self) -> None:
-        self._done = 0
-        self._progress = report.progress("hash and count", 100, lambda: self._done)
-
-    def __enter__(self) -> _Hashing:
-        self._progress.__enter__()
-        return self
-
-    def update(self, done: int, total: int) -> None:
-        """Note that `done` of `total` bytes are counted."""
-        self._done = 100 * done // total if total else 100
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.__exit__(None, None, None)

@@ -4,7 +4,7 @@
              and notes what filters must know (pipeline.judges, pipeline.annotations)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.near.search)
-    select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.records)
+    select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.trust)
     quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
     seal     manifest, flush, rename into place (pipeline.description, pipeline.seal, pipeline.output)
@@ -16,7 +16,6 @@ command: every unit that was done stays done.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -39,17 +38,18 @@ from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs import DataFolders
 from pipeline.intake import Needs, SourceInputs
 from pipeline.judges import Judges
-from pipeline.near.search import Found, NearSearch, Trust, band_rule, competes
+from pipeline.near.search import Found, NearSearch, band_rule, competes
 from pipeline.quality import open_steps
-from pipeline.records import check_outputs, is_done
+from pipeline.records import is_done
 from pipeline.remote_build import RemotePlaces
-from pipeline.report import plural, progress, say
+from pipeline.report import plural, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
+from pipeline.trust import Trust
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json
 
 
@@ -89,7 +89,7 @@ def build(request: BuildRequest, trusted: set[Path] | None = None, chain: Path |
     with store.lock():
         refuse_busy(request.store, request.out, chain)
         store.sweep()
-        manifest = _Build(request, store, set() if trusted is None else trusted).run()
+        manifest = _Build(request, store, Trust() if trusted is None else Trust(trusted)).run()
     request.remote.end(manifest)
     return manifest
 
@@ -97,12 +97,11 @@ def build(request: BuildRequest, trusted: set[Path] | None = None, chain: Path |
 class _Build:
     """The state of one build.
 
-    inputs: what the files of each reading (a definition under its quality steps) are now; trusted: store folders that this build
-    wrote or verified.
+    inputs: what the files of each reading (a definition under its quality steps) are now.
     """
 
-    def __init__(self, request: BuildRequest, store: Store, trusted: set[Path]) -> None:
-        self.request, self.store = request, store
+    def __init__(self, request: BuildRequest, store: Store, trust: Trust) -> None:
+        self.request, self.store, self.trust = request, store, trust
         self.recipe = request.recipe.recipe
         self.judges = Judges(store, request.recipe.filters, request.recipe.benchmarks)
         tokenizer = request.recipe.tokenizer
@@ -112,7 +111,6 @@ class _Build:
         self.mine = [source for source in self.sources if not source.excluded]
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
         self.inputs = self._survey()
-        self.trusted = trusted
 
     def run(self) -> manifests.Manifest:
         self._open_quality({name for name, found in self.inputs.items() if found.new_groups})
@@ -171,7 +169,7 @@ class _Build:
             fresh = [folder for unit in units for folder in Ingest.outputs(plan, unit) if not is_done(folder)]
             say(f"ingest: {plural(len(units), 'group')} of input files to read")
             execute(self.request.executor, Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
-            self.trusted.update(fresh)
+            self.trust.add(fresh)
             self.inputs = self._survey()
         intake.refuse_unread(self.inputs)
         intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
@@ -200,7 +198,7 @@ class _Build:
         """
         groups = [(group, self._needs(name).judged) for name, found in self.inputs.items() for group, _ in found.groups]
         for job in self.judges.scoring(groups):
-            self._verify(job.texts)
+            self.trust.verify(job.texts)
             plan = job.plan()
             say(f"score: {report_size(plan['text_bytes'])} of escalated text for {job.bundle.definition.name}")
             execute(self.request.executor, Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
@@ -216,8 +214,8 @@ class _Build:
         """Search for near-duplicates, or find the search done."""
         if self.recipe.near is None:
             return None
-        trust, partitions = Trust(self._verify, self.trusted), num_partitions(self._documents)
-        search = NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, trust)
+        partitions = num_partitions(self._documents)
+        search = NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, self.trust)
         self.request.remote.pull([search.folder])
         return search.run()
 
@@ -234,28 +232,16 @@ class _Build:
             shrink=self.recipe.shrinks,
             copies=self.recipe.copies == "approved",
         )
-        self._verify(inputs_of(plan))
+        self.trust.verify(inputs_of(plan))
         folder = self.store.folder / "select" / short_key(plan)
         plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
         folder.mkdir(parents=True, exist_ok=True)
         partitions = [partition for unit in plan["units"] for partition in Select.outputs(plan, unit)]
-        self._verify(filter(is_done, partitions))
+        self.trust.verify(filter(is_done, partitions))
         todo = [unit for unit in plan["units"] if not Select.is_done(plan, unit)]
         execute(self.request.executor, Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
-        self.trusted.update(partitions)
+        self.trust.add(partitions)
         return plan, read_eligible(folder, plan, [*self.recipe.sources, *self.recipe.insert])
-
-    def _verify(self, folders: Iterable[Path]) -> None:
-        """Hash what an earlier build left in the store, each folder once a build.
-
-        A disk that returns other bytes than were written would otherwise put wrong tokens into a mix whose own hashes agree.
-        """
-        todo = sorted(set(folders) - self.trusted)
-        before = len(self.trusted)
-        with progress("verify", len(todo), lambda: len(self.trusted) - before):
-            for folder in todo:
-                check_outputs(folder)
-                self.trusted.add(folder)
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
         supplies = {name: Supply(eligible[name].tokens, eligible[name].complete) for name in self.recipe.sources}

@@ -3,7 +3,7 @@
 Each kernel does a few seconds' share of a stage on text that is made up. That is not the text of a mix, so what counts is how a kernel
 compares with itself on the machine of the default rates: those, which were measured on real text, are scaled by that.
 
-    $ANNEALMIX_CACHE, else $XDG_CACHE_HOME/annealmix, else ~/.cache/annealmix
+    $ANNEALMIX_CACHE, else ~/.cache/annealmix
       calibration.json    {CPU model, cores, version of annealmix: {date, kernels: {kernel: work in a CPU second of one core}}}
 """
 
@@ -26,6 +26,7 @@ import numpy as np
 
 from mixtures.errors import InputError
 from mixtures.plan_resources import DEFAULT_RATES, Rates
+from pipeline.places import default_cache
 
 # Work in a CPU second of the machine of DEFAULT_RATES: bytes, but of `sort` keys.
 REFERENCE = {
@@ -44,9 +45,7 @@ ROUNDS = 3  # the best counts: other work of the machine only ever adds
 
 def calibration_file() -> Path:
     """Where calibrations are kept."""
-    own, cache = os.environ.get("ANNEALMIX_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    folder = Path(own) if own else Path(cache) / "annealmix" if cache else Path("~/.cache/annealmix")
-    return folder.expanduser() / "calibration.json"
+    return default_cache() / "calibration.json"
 
 
 def load_rates() -> Rates:

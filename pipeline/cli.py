@@ -50,8 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except AnnealmixError as error:
-        for line in str(error).splitlines():
-            _complain(line)
+        _complain(str(error))
         return error.exit_code
     except BrokenPipeError:  # whoever read the answer has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -69,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _complain(line: str) -> None:
-    from pipeline.report import say
+def _complain(message: str) -> None:
+    from pipeline.report import complain
 
-    say(f"annealmix: {line}")
+    complain(message)
 
 
 def _parser() -> argparse.ArgumentParser:

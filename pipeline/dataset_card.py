@@ -15,12 +15,13 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, SourceClaim, read_claims
-from mixtures.audit.report import percent_text, plural
+from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
-from pipeline.audit_report import waterfall_table
-from pipeline.export_place import refuse_taken
+from mixtures.words import plural
+from pipeline.export_place import refuse_place
 from pipeline.markdown import code, plain, table
 from pipeline.records import write_whole
+from pipeline.waterfall import waterfall_table
 
 LICENCES = {
     "apache-2.0": "apache-2.0",
@@ -45,10 +46,10 @@ def export_card(mix: Path, out: Path | None) -> None:
     """Write the card of a mix to `out`, or print it to stdout.
 
     Raises:
-        RecipeError: `out` exists. ManifestError: the manifest is damaged or was edited.
+        RecipeError: as `refuse_place`. ManifestError: the manifest is damaged or was edited.
     """
     if out is not None:
-        refuse_taken(out)
+        refuse_place(out, mix)
     card = dataset_card(manifests.load(mix), str(mix / manifests.MANIFEST))
     if out is None:
         sys.stdout.write(card)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.errors import RecipeError
+from pipeline.export_place import private_file
 
 SCHEMA = pa.schema(
     [
@@ -25,24 +25,10 @@ SCHEMA = pa.schema(
 
 
 class DocumentList:
-    """Writes the list, by digest. As a context manager; what is left by an error is removed.
+    """Writes the list, by digest."""
 
-    Raises:
-        RecipeError: the file exists already, or cannot be made.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-        except FileExistsError:
-            raise RecipeError(f"--list {path}: exists; a list is never written over another file, name a new one") from None
-        except OSError as error:
-            raise RecipeError(f"--list {path}: cannot be made ({error.strerror}); name a file in a folder that exists") from None
-        self._writer = pq.ParquetWriter(self._file, SCHEMA, compression="zstd")
-
-    def __enter__(self) -> DocumentList:
-        return self
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
 
     def add(
         self,
@@ -61,8 +47,13 @@ class DocumentList:
         sides = pa.array([side] * len(digest), pa.string())
         self._writer.write_table(pa.table([digests, texts[0], sides, texts[1], pa.array(tokens.tolist(), pa.uint64())], schema=SCHEMA))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._writer.close()
-        self._file.close()
-        if error is not None:
-            self.path.unlink(missing_ok=True)
+
+@contextmanager
+def document_list(path: Path) -> Iterator[DocumentList]:
+    """The list at `path`, to be filled.
+
+    Raises:
+        RecipeError: as `private_file`.
+    """
+    with private_file(path) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        yield DocumentList(writer)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixtures.audit.report import plural
 from mixtures.diff_figures import OTHERWISE, SIDES
+from mixtures.words import plural
 from pipeline import report
 
 Found = Mapping[str, Any]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from mixtures.diff_reasons import WhyNot
 from mixtures.diff_settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
-from pipeline.diff_list import DocumentList
+from pipeline.diff_list import DocumentList, document_list
 
 if TYPE_CHECKING:
     from pipeline.store_reasons import StoreReasons
@@ -31,9 +30,9 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
 
     Raises:
         ManifestError: a mix is damaged or edited, or the store is not the one that they were made from.
-        RecipeError: there is no store, the list's file exists, or digests of a public mix mean nothing to the other.
+        RecipeError: there is no store, the list cannot be made, or digests of a public mix mean nothing to the other.
     """
-    with DocumentList(listing) if listing else nullcontext() as documents:
+    with document_list(listing) if listing else nullcontext() as documents:
         mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
         if why_not := mixes[0].incomparable(mixes[1]):
             raise RecipeError(f"diff: {why_not}")
@@ -59,8 +58,8 @@ class _Diff:
         self.stored = {side: _stored(why, store) for side, why in self.why.items()} if store else {}
 
     def run(self) -> dict[str, Any]:
-        with _counted("compare documents", 1 << self.comparison.bits) as done:
-            for documents in self.comparison.partitions(done):
+        with report.counted("compare documents") as told:
+            for documents in self.comparison.partitions(told):
                 for side, other in (("a", "b"), ("b", "a")):
                     self._add_only(side, documents.filter(pl.col(f"places_{other}").is_null()))
                 shared = documents.filter(pl.col("places_a").is_not_null() & pl.col("places_b").is_not_null())
@@ -94,11 +93,3 @@ def _stored(why: WhyNot, store: Path) -> StoreReasons:
     from pipeline.store_reasons import StoreReasons
 
     return StoreReasons(why, store)
-
-
-@contextmanager
-def _counted(what: str, total: int) -> Iterator[Any]:
-    """Progress that is told (done, total)."""
-    done = [0]
-    with report.progress(what, total, lambda: done[0]):
-        yield lambda count, _: done.__setitem__(0, count)

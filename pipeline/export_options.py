@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
-from pathlib import Path
 
 from mixtures.errors import RecipeError
-from pipeline.option_types import positive
+from mixtures.trainer_names import TRAINERS
+from pipeline.option_types import positive, whole_number
+from pipeline.place_options import local_path
 
-TRAINERS = ("neox", "megatron", "olmo-core", "nanotron")  # mixtures.trainer_config.TRAINERS, which would import numpy
-SAMPLES = 3  # documents of each source that a page shows
+SAMPLES, MOST_SAMPLES = 3, 100  # documents of each source that a page shows
 # Options that belong to some of the forms alone.
 _OPTIONS = {
     "tokenizer": ("html", "text", "trainer"),
@@ -28,29 +27,34 @@ _OPTIONS = {
 def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `export`."""
     export = commands.add_parser("export", help="a mix in another form: a page, text, a dataset card, for a trainer, to be published")
-    export.add_argument("mix", type=Path, metavar="MIX", help="folder of a mix")
+    export.add_argument("mix", type=local_path, metavar="MIX", help="folder of a mix")
     form = export.add_mutually_exclusive_group(required=True)
-    form.add_argument("--html", type=Path, metavar="FILE", help="a page that says what is in the mix; no network, no scripts")
-    form.add_argument("--text", type=Path, metavar="DIR", help="parquet shards of the documents' texts, for datasets.load_dataset(DIR)")
-    form.add_argument("--card", type=Path, metavar="FILE", help="dataset card (README.md of the hub); - prints it")
+    form.add_argument("--html", type=local_path, metavar="FILE", help="a page that says what is in the mix; no network, no scripts")
+    form.add_argument(
+        "--text", type=local_path, metavar="DIR", help="parquet shards of the documents' texts, for datasets.load_dataset(DIR)"
+    )
+    form.add_argument("--card", type=local_path, metavar="FILE", help="dataset card (README.md of the hub); - prints it")
     form.add_argument("--trainer", choices=TRAINERS, help="data configuration of a trainer, printed or written to --out")
-    form.add_argument("--public", type=Path, metavar="DIR", help="a copy without file and row, with salted digests")
-    export.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json (for --text, --trainer, --html's texts)")
-    export.add_argument("--store", type=Path, metavar="DIR", help="the mix's store (for --html: scores, and what was removed)")
+    form.add_argument("--public", type=local_path, metavar="DIR", help="a copy without file and row, with salted digests")
+    export.add_argument(
+        "--tokenizer", type=local_path, metavar="FILE", help="the mix's tokenizer.json (for --text, --trainer, texts of --html)"
+    )
+    export.add_argument("--store", type=local_path, metavar="DIR", help="the mix's store (for --html: scores, and what was removed)")
     export.add_argument("--samples", type=_samples, metavar="N", help="documents of each source that are shown, 0 to 100 (for --html; 3)")
     export.add_argument("--workers", type=positive, metavar="N", help="processes at a time (for --text; the cores)")
-    export.add_argument("--out", type=Path, metavar="FILE", help="where the configuration is written (for --trainer)")
+    export.add_argument("--out", type=local_path, metavar="FILE", help="where the configuration is written (for --trainer)")
     export.add_argument("--sequence", type=positive, metavar="N", help="tokens of a sequence (for --trainer; the recipe's, or 2048)")
     export.add_argument("--batch", type=positive, metavar="N", help="sequences of a step (for --trainer; the recipe's, or 2048)")
     export.add_argument("--steps", type=positive, metavar="N", help="steps (for --trainer; the recipe's, or all that see no token twice)")
-    export.add_argument("--salt", type=Path, metavar="FILE", help="salt of the digests, made if missing (for --public; kept nowhere)")
+    export.add_argument("--salt", type=local_path, metavar="FILE", help="salt of the digests, made if missing (for --public; kept nowhere)")
     export.set_defaults(command=_export)
 
 
 def _samples(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII) or int(text) > 100:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 to 100")
-    return int(text)
+    number = whole_number(text)
+    if number > MOST_SAMPLES:
+        raise argparse.ArgumentTypeError(f"{number} is not a whole number from 0 to {MOST_SAMPLES}")
+    return number
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed, RecipeError
-from mixtures.filter_request import Level
 from mixtures.indexed import IndexedTokens
+from mixtures.levels import Level
+from mixtures.words import plural
 from pipeline import report
 from pipeline.filters import Filter
 from pipeline.rescan import COUNTS, NEAR_MILLIONTHS, Found, Place, Rescan, Scored, ShareJudge

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import AuditFailed, InputError
-from mixtures.filter_request import Level
 from mixtures.keys import DigestSet, digest_columns, text_digest
+from mixtures.levels import Level
 from pipeline import report
 from pipeline.filter_inputs import Dataset, find_dataset
 from pipeline.filters import Filter, Judgement

@@ -8,6 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+from mixtures.levels import LEVELS
+
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `filter` with its actions."""
@@ -23,7 +25,7 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "dataset", metavar="DATASET", help="file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub"
     )
     check.add_argument("--filter", required=True, metavar="F", help="name of a shipped filter, or a YAML file")
-    check.add_argument("--level", choices=("extra-weak", "weak", "strong"), help="published level at which it judges")
+    check.add_argument("--level", choices=LEVELS, help="published level at which it judges")
     check.add_argument(
         "--limit", type=_limit, default=Fraction(0), metavar="SHARE", help="share of the documents that may be flagged or unreadable (0)"
     )

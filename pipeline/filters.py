@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.filter_request import Level, at_level
+from mixtures.filter_request import at_level
 from mixtures.filters import ClassifierPin, FilterDefinition, LoadedFilter, load_filter, load_terms
+from mixtures.levels import Level
 from pipeline.blocklist import Blocklist
 from pipeline.classifiers import Classifier, open_classifier
 

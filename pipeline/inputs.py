@@ -24,6 +24,7 @@ from mixtures.source import SourceDefinition
 from mixtures.yaml_tree import suggest
 from pipeline.checksums import CHECKSUMS, read_checksums, with_checksums
 from pipeline.places import WRITABLE, Place, RemoteFolder
+from pipeline.report import some
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
     "jsonl": (".jsonl",),
@@ -56,18 +57,22 @@ class InputFile:
     sha256: str | None = None
 
     @property
+    def scheme(self) -> str:
+        """What its URL begins with; empty for a file of this machine's file systems."""
+        return self.url.partition("://")[0] if "://" in self.url else ""
+
+    @property
     def local(self) -> bool:
         """True for a file of this machine's file systems."""
-        return "://" not in self.url
+        return not self.scheme
 
 
-NAMED_FILES = 3  # of a group in a message; it may have hundreds
+NAMED_FILES = 5  # in a message; a group or folder may have hundreds
 
 
 def named_files(source: str, files: Sequence[Mapping[str, Any]]) -> str:
     """A group's files in words. files: as a plan holds them."""
-    more = f" and {len(files) - NAMED_FILES:,} more" if len(files) > NAMED_FILES else ""
-    return f"input files {', '.join(file['path'] for file in files[:NAMED_FILES])}{more} of {source}"
+    return f"input files {some([file['path'] for file in files], NAMED_FILES)} of {source}"
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def content_unchanged(file: InputFile) -> bool:
     if file.url.startswith(_LOCAL_DATASET + "/"):
         folder = Path(file.url.removeprefix(_LOCAL_DATASET))
         return folder.is_dir() and _folder_state(folder) == file.etag
-    if file.url.startswith(tuple(f"{scheme}://" for scheme in WRITABLE)):
+    if file.scheme in WRITABLE:
         from pipeline.remote_inputs import object_unchanged
 
         return object_unchanged(file)
@@ -154,7 +159,7 @@ def content_unchanged(file: InputFile) -> bool:
 def list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
     """The files of the definition's format below a folder.
 
-    Raises: InputError as `list_inputs`.
+    Raises: InputError as `list_files`.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; put the files of source {definition.name} there, or {_elsewhere(definition)}")
@@ -174,7 +179,7 @@ def list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
 def nothing_matches(definition: SourceDefinition, folder: Place, found: list[str]) -> InputError:
     """The error of a folder that holds no file of the definition's format. found: paths of those that it holds."""
     pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
-    return InputError(f"{folder}: no file matches {pattern} (format {definition.format}); found {_some(found)}")
+    return InputError(f"{folder}: no file matches {pattern} (format {definition.format}); found {some(found, NAMED_FILES) or 'nothing'}")
 
 
 def _walk(root: Path, folder: Path) -> Iterator[str]:
@@ -254,9 +259,3 @@ def _folder_state(folder: Path) -> str:
         found = (folder / path).stat()
         state.update(repr((path, found.st_size, found.st_mtime_ns, found.st_ino)).encode("utf-8"))
     return state.hexdigest()
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    if not names:
-        return "nothing"
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixtures.audit.report import percent_text
-from mixtures.plan import budget_fit, fit_json
+from mixtures.mix_fit import fit_json, mix_fit
+from mixtures.words import strand_label
 from pipeline import report
 from pipeline.places import Place
 
@@ -19,7 +20,7 @@ def show(manifest: Mapping[str, Any], folder: Place) -> None:
     total = manifest["total_tokens"]
     rows = [
         [
-            f"{source['name']} (copies)" if source["copy"] else source["name"],
+            strand_label(source["name"], source["copy"]),
             f"{source['asked_tokens']:,}",
             f"{source['realised_tokens']:,}",
             f"{100 * source['realised_tokens'] / total:.4f}%",
@@ -38,10 +39,8 @@ def show(manifest: Mapping[str, Any], folder: Place) -> None:
         report.table(FILTER_TITLE, *filter_removal_table(manifest["filters"], manifest["removed"], shares))
     for line in notes(manifest["sources"]):
         report.say(line)
-    quotas = sum(source["resolved_tokens"] for source in manifest["sources"] if not source["copy"] and not source["insert"])
-    meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
-    fit = budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=total, quota_tokens=meant)
-    report.fit_table(fit_json(fit))
+    if fit := mix_fit(manifest, total):
+        report.fit_table(fit_json(fit))
     report.say(f"identity {manifest['identity']}")
 
 

@@ -9,7 +9,7 @@ comes from another store than the mix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -32,13 +32,13 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import InputFile
 from pipeline.intake import SourceInputs
 from pipeline.judges import counted_folders
-from pipeline.near.search import Found, NearSearch, Trust
-from pipeline.records import check_outputs
+from pipeline.near.search import Found, NearSearch
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.stage import Plan, freeze
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
+from pipeline.trust import Trust
 from pipeline.verdicts import FilterRule
 
 
@@ -125,8 +125,8 @@ class MixStore:
         asked = self.manifest["recipe"].get("near")
         if asked is None:
             return None
-        request, trust, partitions = read_near(asked), Trust(_check, set()), num_partitions(self._documents)
-        search = NearSearch(self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), trust)
+        request, partitions = read_near(asked), num_partitions(self._documents)
+        search = NearSearch(self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), Trust())
         if search.done:
             return search.found()
         if request.effective.verify is not None:
@@ -235,8 +235,7 @@ class MixStore:
             return
         say(f"{self.store.folder}: the selection of this mix is not there; making it again")
         with self.store.lock():
-            for verified in sorted(set(inputs_of(self.plan))):
-                check_outputs(verified)
+            Trust().verify(inputs_of(self.plan))
             folder.mkdir(parents=True, exist_ok=True)
             plan = {**self.plan, "units": units}
             path, digest = freeze(self.store.work_folder() / f"select-{folder.name}", plan)
@@ -261,11 +260,6 @@ def read_quality(item: Mapping[str, Any]) -> Quality:
 
 
 _QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
-
-
-def _check(folders: Iterable[Path]) -> None:
-    for folder in sorted(set(folders)):
-        check_outputs(folder)
 
 
 def _keys(item: Mapping[str, Any]) -> KeyRange:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipeline.inputs import DataFolders
     from pipeline.places import Place
 
+MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
+
 
 def data_folder(text: str) -> tuple[str | None, Place]:
     """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
@@ -24,12 +26,22 @@ def data_folder(text: str) -> tuple[str | None, Place]:
     return None, readable(text)
 
 
+def whole_number(text: str) -> int:
+    """A whole number from 0 on; digits may be grouped by underscores."""
+    if not re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII) or int(text.replace("_", "")) >= MAX_NUMBER:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 to below 2^63")
+    return int(text.replace("_", ""))
+
+
 def positive(text: str) -> int:
-    """A whole number above 0; digits may be grouped by underscores."""
-    digits = text.replace("_", "")
-    if not digits.isascii() or not digits.isdigit() or int(digits) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(digits)
+    """As `whole_number`, above 0."""
+    try:
+        number = whole_number(text)
+    except argparse.ArgumentTypeError:
+        number = 0
+    if not number:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0 and below 2^63")
+    return number
 
 
 def add_data(command: argparse.ArgumentParser, what: str) -> None:

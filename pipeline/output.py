@@ -17,10 +17,11 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.errors import RecipeError
+from mixtures.mix_files import TOKENS
 from pipeline.records import sync
 from pipeline.report import say
 from pipeline.store import locked
-from pipeline.write import TOKENS, Layout
+from pipeline.write import Layout
 
 
 def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:

@@ -88,7 +88,7 @@ def read_place(text: str, allowed: tuple[str, ...] = SCHEMES) -> Place:
 
 
 def default_cache() -> Path:
-    """Where the working copies of remote stores and mixes lie, if nobody says otherwise."""
+    """What is kept between commands: tokenizers, models, the calibration and, if nobody says otherwise, copies of remote folders."""
     return Path(os.environ.get("ANNEALMIX_CACHE") or "~/.cache/annealmix").expanduser()
 
 

@@ -22,7 +22,9 @@ PACKED = 3  # bytes of text in a byte of a compressed input file
 _NEAR_PARTS = {"near-spill": 50, "near-link": 35, "near-reduce": 15}  # per cent of the search's time, of a build of 180,000 documents
 
 
-def arrays(recipe: LoadedRecipe, plan: Mapping[str, Any], groups: Mapping[str, int], text_bytes: Mapping[str, int], workers: int) -> Any:
+def arrays(
+    recipe: LoadedRecipe, plan: Mapping[str, Any], groups: Mapping[str, int], text_bytes: Mapping[str, int], workers: int
+) -> list[dict[str, Any]]:
     """One entry a stage of a build that begins with an empty store, in order.
 
     Args:

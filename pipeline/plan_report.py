@@ -56,10 +56,9 @@ def percent(share: float) -> str:
 def _show_sources(plan: Mapping[str, Any]) -> None:
     total = plan["total_tokens"]
     rows = [_source_row(name, row, total) for name, row in plan["sources"].items()]
-    rows += [
-        [f"{name} (insert)", "-", _number(row["tokens_estimated"]), "-", _number(row["tokens_estimated"]), "-", "-", f"{row['times']:,}"]
-        for name, row in plan["inserts"].items()
-    ]
+    for name, row in plan["inserts"].items():
+        tokens = report.or_dash(row["tokens_estimated"])
+        rows.append([f"{name} (insert)", "-", tokens, "-", tokens, "-", "-", f"{row['times']:,}"])
     rows.append(["total", f"{sum(row['asked_tokens'] for row in plan['sources'].values()):,}", f"{total:,}", "", "", "", "", ""])
     licences = [row["licence"] for kind in ("sources", "inserts") for row in plan[kind].values()]
     rows = [[*row, licence] for row, licence in zip(rows, [*licences, ""], strict=True)]
@@ -80,10 +79,6 @@ def _source_row(name: str, row: Mapping[str, Any], total: int) -> list[str]:
         row["key_ceiling_estimated"],
         str(row["epochs"]),
     ]
-
-
-def _number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
 
 
 def _show_removals(plan: Mapping[str, Any]) -> None:

@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixtures.filter_request import Level
+from mixtures.levels import LEVELS, Level
 from mixtures.plan import make_plan
 from mixtures.plan_resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.quotas import Size
 from mixtures.recipe import LoadedRecipe, Recipe, list_recipes, load_recipe
-from mixtures.removal_levels import LEVELS, published_levels
+from mixtures.removal_levels import published_levels
 from mixtures.removals import Removal, published_removals
 from mixtures.supply import SupplyEstimate, published_supplies
 from pipeline import report

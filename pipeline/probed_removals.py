@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import RecipeError
-from mixtures.filter_request import Level, RecipeFilter, at_level
+from mixtures.filter_request import RecipeFilter, at_level
+from mixtures.levels import LEVELS, Level
 from mixtures.loaded_recipe import LoadedRecipe
-from mixtures.removal_levels import LEVELS
 from mixtures.removals import Removal
 from mixtures.supply import share_interval
 from pipeline.filters import Filter, Judgement

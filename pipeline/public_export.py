@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from mixtures import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.audit.claims import read_claims
-from mixtures.audit.files import INDEX, TOKENS, max_rows, part_path
-from mixtures.audit.parts import UNREADABLE, read_part
+from mixtures.audit.parts import Columns, proven_part
 from mixtures.errors import AuditFailed, InputError, RecipeError
+from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.public import SALT_BYTES, public_manifest, salted
 from mixtures.tables import DOCUMENTS, part_hash, to_arrow
 from pipeline.export_place import appearing
@@ -37,7 +37,7 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         The manifest.
 
     Raises:
-        RecipeError: `out` exists, the mix is public already, or the salt is too short.
+        RecipeError: as `refuse_place`, the mix is public already, or the salt is too short.
         InputError: others may read the salt.
         AuditFailed: the mix is not what its manifest says.
     """
@@ -45,12 +45,11 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
     claims = read_claims(manifest, str(mix / manifests.MANIFEST))
     if claims.public:
         raise RecipeError(f"{mix}: is public already; name the mix that it was made of, identity {claims.public.of}")
-    with appearing(out) as folder:
+    with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
-        limit, parts = max_rows(mix, claims.layout.dtype.itemsize), []
         part_path(folder, "documents", 0).parent.mkdir()
-        for number, expected in enumerate(claims.hashes.documents_parts):
-            parts.append(_salt_part(part_path(mix, "documents", number), part_path(folder, "documents", number), expected, limit, salt))
+        count = len(claims.hashes.documents_parts)
+        parts = [_salted_part(proven_part(mix, claims, number), part_path(folder, "documents", number), salt) for number in range(count)]
         for name in (TOKENS, INDEX):
             shutil.copyfile(mix / name, folder / name)
         public = public_manifest(manifest, salt, parts)
@@ -62,15 +61,9 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
     return public
 
 
-def _salt_part(source: Path, target: Path, expected: str, limit: int, salt: bytes) -> str:
+def _salted_part(columns: Columns, target: Path, salt: bytes) -> str:
     """Write the public form of a part of the documents table. Returns the hash of what it says."""
-    try:
-        columns = read_part(source, DOCUMENTS, limit)
-    except UNREADABLE as error:
-        raise AuditFailed(f"{source}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
-    if (found := part_hash(DOCUMENTS, columns)) != expected:
-        raise AuditFailed(f"{source}: says {found}, the manifest lists {expected}; audit the mix")
-    columns["digest"] = salted(columns["digest"], salt)
+    columns = {**columns, "digest": salted(columns["digest"], salt)}
     pq.write_table(to_arrow(DOCUMENTS, columns), target, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=["source"])
     return part_hash(DOCUMENTS, columns)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.quality_arguments import LanguageQuality, UrlQuality
 from pipeline.adapters import BadRecord
 from pipeline.classifiers.scores import file_sha256
+from pipeline.places import default_cache
 from pipeline.quality_rule import Dropped, Rule, argument_values, require_hash
 
 URL_LISTS = "url_filterblacklistsv0_3_0.tar.gz"
@@ -42,7 +42,7 @@ def _language_model(sha256: str) -> Path:
     from datatrove.io import cached_asset_path_or_download
     from datatrove.utils.lid import FT176LID
 
-    path = Path(os.environ.get("ANNEALMIX_CACHE") or "~/.cache/annealmix").expanduser() / "models" / "lid.176.bin"
+    path = default_cache() / "models" / "lid.176.bin"
     if not path.is_file():
         try:
             downloaded = cached_asset_path_or_download(FT176LID.MODEL_URL, namespace="lid", subfolder="ft176", desc="lid.176.bin")

@@ -99,12 +99,20 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         ManifestError: it is missing, damaged, or not what its digest says.
     """
-    record = read_json(path)
+    return checked_record(str(path), read_json(path))
+
+
+def checked_record(where: str, record: Any) -> dict[str, Any]:
+    """The JSON of a record, held against its own digest.
+
+    Raises:
+        ManifestError: it is no record, or not what its digest says.
+    """
     if not isinstance(record, dict) or not isinstance(record.get("digest"), str):
-        raise ManifestError(f"{path}: no record of this version; delete its folder and build again")
+        raise ManifestError(f"{where}: no record of this version; delete its folder and build again")
     found = blake3(canonical_json({name: value for name, value in record.items() if name != "digest"})).hexdigest()
     if found != record["digest"]:
-        raise ManifestError(f"{path}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its folder and build again")
+        raise ManifestError(f"{where}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its folder and build again")
     return record
 
 

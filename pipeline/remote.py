@@ -61,8 +61,6 @@ def retried(
     *,
     failure: type[AnnealmixError] = InputError,
     reset: Callable[[], None] = lambda: None,
-    attempts: int | None = None,
-    first_wait_seconds: float | None = None,
 ) -> T:
     """Do something remote, again if it fails for a reason that may pass.
 
@@ -72,9 +70,7 @@ def retried(
     Raises:
         AnnealmixError: of the kind `failure`.
     """
-    tries = attempts or ATTEMPTS
-    wait = FIRST_WAIT_SECONDS if first_wait_seconds is None else first_wait_seconds
-    for attempt in range(1, tries + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
         except AnnealmixError:
@@ -83,9 +79,9 @@ def retried(
             reset()
             if is_permanent(error):
                 raise failure(f"{where} ({told(error)}); {mend}") from None
-            if attempt == tries:
+            if attempt == ATTEMPTS:
                 raise failure(f"{where} after {attempt} tries ({told(error)}); {mend}") from None
-            time.sleep(min(wait * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.0))
+            time.sleep(min(FIRST_WAIT_SECONDS * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.0))
     raise AssertionError("unreachable: the last try returns or raises")
 
 

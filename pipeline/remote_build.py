@@ -64,10 +64,8 @@ class RemotePlaces:
 
 def working_places(out: Place, store: Place, cache: Path) -> tuple[Path, Path, RemotePlaces]:
     """Local folders for the mix and the store of a build, and what of them is remote."""
-    remote_out = RemoteOutput(out, cache_folder(cache, "mixes", out) / "mix") if isinstance(out, RemoteFolder) else None
-    remote_store = RemoteStore(store, cache_folder(cache, "stores", store)) if isinstance(store, RemoteFolder) else None
-    local_out = remote_out.folder if remote_out else out.absolute()
-    local_store = remote_store.folder if remote_store else store.absolute()
-    assert isinstance(local_out, Path)
-    assert isinstance(local_store, Path)
+    local_out = cache_folder(cache, "mixes", out) / "mix" if isinstance(out, RemoteFolder) else out.absolute()
+    local_store = cache_folder(cache, "stores", store) if isinstance(store, RemoteFolder) else store.absolute()
+    remote_out = RemoteOutput(out, local_out) if isinstance(out, RemoteFolder) else None
+    remote_store = RemoteStore(store, local_store) if isinstance(store, RemoteFolder) else None
     return local_out, local_store, RemotePlaces(remote_store, remote_out)

@@ -56,7 +56,6 @@ def object_unchanged(file: InputFile) -> bool:
     Raises:
         InputError: the store does not answer, or it is gone.
     """
-    system = file_system(file.url.split("://", 1)[0])
+    system = file_system(file.scheme)
     entry = retried(f"{file.url}: cannot be looked up again", lambda: system.info(file.url))
-    found = int(entry["size"]), etag_of(entry)
-    return found == (file.size, file.etag)
+    return (int(entry["size"]), etag_of(entry)) == (file.size, file.etag)

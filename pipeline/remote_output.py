@@ -46,9 +46,8 @@ class RemoteOutput:
         """
         there = listed(self.url, AnnealmixError)
         if manifests.MANIFEST in there:
-            with self._manifest() as found:
-                same = (found["recipe_digest"], found["size"]) == (recipe_digest, size)
-            if not same:
+            found = self._manifest()
+            if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
                 raise RecipeError(f"{self.url}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
         elif there and self._uploading(there) != {"recipe_digest": recipe_digest, "size": size}:
             what = "an unfinished upload of another mix" if UPLOADING in there else f"no mix (no {manifests.MANIFEST})"
@@ -62,9 +61,8 @@ class RemoteOutput:
         """
         there = listed(self.url, AnnealmixError)
         if manifests.MANIFEST in there:
-            with self._manifest() as found:
-                if found["digest"] != manifest["digest"]:
-                    raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
+            if self._manifest()["digest"] != manifest["digest"]:
+                raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
             say(f"{self.url}: built already, identity {manifest['identity']}")
         else:
             self._send_all(manifest, there)
@@ -90,13 +88,12 @@ class RemoteOutput:
         remove(self.url, UPLOADING)
         say(f"{self.url}: {plural(sent + 1, 'object')} sent, {len(todo) - sent:,} were there already")
 
-    @contextmanager
-    def _manifest(self) -> Iterator[manifests.Manifest]:
+    def _manifest(self) -> manifests.Manifest:
         """The manifest there, checked as a local one is."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, manifests.MANIFEST).write_bytes(content(self.url, manifests.MANIFEST, AnnealmixError))
             try:
-                yield manifests.load(Path(folder))
+                return manifests.load(Path(folder))
             except ManifestError as error:
                 raise ManifestError(str(error).replace(folder, self.url.url)) from None
 

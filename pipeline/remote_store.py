@@ -19,11 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from blake3 import blake3
-
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places import RemoteFolder
-from pipeline.records import DONE, FolderWriter, canonical_json, file_hash, is_done, read_record, write_whole
+from pipeline.records import DONE, FolderWriter, checked_record, file_hash, is_done, read_record, write_whole
 from pipeline.remote import content, file_system, listed, put, retried
 from pipeline.report import plural, say
 from pipeline.score_table import SCORED
@@ -114,7 +112,7 @@ class RemoteStore:
 
     def _fetch(self, inside: str) -> int:
         """Fetch a published folder, or hold its record against the one that is here. Returns how many were fetched."""
-        record = _parsed(self.url / f"{inside}/{DONE}", content(self.url, f"{inside}/{DONE}", AnnealmixError))
+        record = _parsed(f"{self.url}/{inside}/{DONE}", content(self.url, f"{inside}/{DONE}", AnnealmixError))
         local = self.folder / inside
         if is_done(local):
             if (found := read_record(local / DONE)["digest"]) != record["digest"]:
@@ -157,14 +155,12 @@ def _records_last(path: str) -> tuple[int, str]:
     return ((DONE, SCORED).index(name) + 1 if (name := path.rsplit("/", 1)[-1]) in (DONE, SCORED) else 0), path
 
 
-def _parsed(where: RemoteFolder, found: bytes) -> dict[str, Any]:
-    """A record as `pipeline.records.read_record` reads it."""
+def _parsed(where: str, found: bytes) -> dict[str, Any]:
+    """The done-record of a published folder, as `pipeline.records.read_record` reads a local one."""
     try:
-        record = json.loads(found)
-        said, outputs = record["digest"], record["outputs"]
-        digest = blake3(canonical_json({name: value for name, value in record.items() if name != "digest"})).hexdigest()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        record = checked_record(where, json.loads(found))
+    except (ValueError, RecursionError):
         raise ManifestError(f"{where}: damaged; delete its folder there and build again") from None
-    if digest != said or not isinstance(outputs, dict):
-        raise ManifestError(f"{where}: not what its own digest says; delete its folder there and build again")
-    return dict(record)
+    if not isinstance(record.get("outputs"), dict):
+        raise ManifestError(f"{where}: lists no outputs; delete its folder there and build again")
+    return record

@@ -9,10 +9,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from mixtures.words import plural
+
+__all__ = ["complain", "counted", "fit_table", "or_dash", "plural", "printable", "progress", "result", "say", "size", "some", "table"]
+
 
 def say(message: str) -> None:
     """Print one line to stderr. Text from data or recipes is printed as it is, without markup or control characters."""
     print(printable(message), file=sys.stderr, flush=True)
+
+
+def complain(message: str) -> None:
+    """Print what went wrong to stderr, each line under the command's name."""
+    for line in message.splitlines():
+        say(f"annealmix: {line}")
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """The first names in a row: `a, b and 1,234 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def printable(text: str) -> str:
@@ -71,9 +86,21 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
             bar.update(task, completed=done())
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 group`, `1,234 groups`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+@contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int], None]]:
+    """As `progress`, in percent, of work that tells by itself: the body is given what it calls with (done, of how many)."""
+    percent = [0]
+
+    def told(done: int, total: int) -> None:
+        percent[0] = 100 * done // total if total else 100
+
+    with progress(what, 100, lambda: percent[0]):
+        yield told
+
+
+def or_dash(value: int | None) -> str:
+    """`1,234`; `-` for what is not known."""
+    return "-" if value is None else f"{value:,}"
 
 
 def size(num_bytes: int) -> str:

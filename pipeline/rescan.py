@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.filter_request import Level
 from mixtures.indexed import IndexedTokens
 from mixtures.keys import order_key, text_digest
+from mixtures.levels import Level
 from pipeline.filters import NOT_SCORED, Filter, Judgement
 from pipeline.rescan_documents import Pile, Share
 

@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import read_claims
-from mixtures.audit.files import INDEX, TOKENS, max_rows, part_path
+from mixtures.audit.files import max_rows
 from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.audit.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
 from mixtures.indexed import IndexedTokens
+from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.recipe import load_tokenizer_definition
 from mixtures.tables import DOCUMENTS
 from mixtures.tokenizer import canonical_digest
@@ -142,7 +143,7 @@ class Pile:
                 columns = read_part(path, DOCUMENTS, limit, ["source", "digest", "cut"])
                 columns["source"] = np.array([codes[name] for name in columns["source"].tolist()], np.int16)
             except UNREADABLE as error:
-                raise AuditFailed(f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
+                raise AuditFailed(reading_fault(path, error)) from None
             yield columns
 
 

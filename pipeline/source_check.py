@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.files import INDEX, TOKENS, part_path
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE, read_part
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import InputError
 from mixtures.indexed import IndexedTokens
 from mixtures.keys import digest_columns, order_key, text_digest
+from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.tables import DOCUMENTS, PROVENANCE
+from mixtures.words import plural
 from pipeline import report
 from pipeline.inputs import DataFolders, InputFile, list_files
 from pipeline.mix_store import definitions, read_quality
@@ -136,22 +137,24 @@ class _SourceCheck:
         self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}
 
     def run(self, chosen: Sequence[Chosen], data: DataFolders) -> list[Check]:
-        by_file: dict[tuple[int, str], list[Chosen]] = {}
+        by_file: dict[tuple[str, str], list[Chosen]] = {}  # a source and the copies of its documents are read together
         for place in chosen:
-            by_file.setdefault((place.source, place.file), []).append(place)
+            name = self.mix.claims.sources[place.source].name if place.source >= 0 else ""
+            by_file.setdefault((name, place.file), []).append(place)
         listed: dict[str, dict[str, InputFile]] = {}
         done = [0]
         with report.progress("read sources again", len(by_file), lambda: done[0]):
-            for (code, path), places in sorted(by_file.items()):
-                self._check_file(code, path, places, listed, data)
+            for name, path in sorted(by_file):
+                self._check_file(path, by_file[name, path], listed, data)
                 done[0] += 1
         return self._checks()
 
-    def _check_file(self, code: int, path: str, places: list[Chosen], listed: dict[str, dict[str, InputFile]], data: DataFolders) -> None:
-        if code < 0:
+    def _check_file(self, path: str, places: list[Chosen], listed: dict[str, dict[str, InputFile]], data: DataFolders) -> None:
+        if places[0].source < 0:
             self._fault("source files", f"{path}: its documents are of a source that the manifest does not list")
             return
-        name = self.mix.claims.sources[code].definition
+        source = self.mix.claims.sources[places[0].source]
+        name = source.definition
         if name not in listed:
             listed[name] = {file.path: file for file in self._files(name, data)}
         pins = {file["path"]: file["sha256"] for file in self.mix.manifest["inputs"].get(name, [])}
@@ -159,7 +162,7 @@ class _SourceCheck:
         if file is None or path not in pins:
             self._fault("source files", f"{name}: {path} is not {'there' if path in pins else 'an input of the mix'}")
             return
-        quality = self._quality.get(self.mix.claims.sources[code].name, ())
+        quality = self._quality.get(source.name, ())
         steps = open_steps(quality) if quality else None
         try:
             texts, sha256 = texts_of_rows(file, self._definitions[name], steps, {place.row for place in places})

@@ -7,6 +7,8 @@ and how many ranks there are, is of no consequence.
 
 from __future__ import annotations
 
+import json
+import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -20,6 +22,7 @@ from pipeline.records import canonical_json, is_done, read_done, write_whole
 
 Plan = dict[str, Any]
 Unit = dict[str, Any]
+_IN_HAND = "in-hand"
 
 
 class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
@@ -65,8 +68,6 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
 
     def read_plan(self) -> Plan:
         """Read the plan, refusing one that is not the one that was frozen."""
-        import json
-
         content = self.plan_path.read_bytes()
         if sha256(content).hexdigest() != self.digest:
             raise ManifestError(f"{self.plan_path}: not the plan that this task was given (sha256 {self.digest}); start the build again")
@@ -128,4 +129,10 @@ def freeze(folder: Path, plan: Plan) -> tuple[Path, str]:
 
 def in_hand(folder: Path, rank: int) -> Path:
     """File beside a plan that says in words which unit a task is doing; it stays when the task fails or is killed."""
-    return folder / "in-hand" / f"{rank:05d}"
+    return folder / _IN_HAND / f"{rank:05d}"
+
+
+def forget(folder: Path, *names: str) -> None:
+    """Delete what earlier tasks left beside a plan: at which units they were, and folders of these names."""
+    for name in (_IN_HAND, *names):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -6,33 +6,36 @@ from types import ModuleType
 
 from pipeline.stage import Stage
 
-NAMES = (
-    *("ingest", "score"),
-    *("near-spill", "near-link", "near-candidates", "near-shingle", "near-verify", "near-reduce"),
-    *("select", "write"),
-)
+MODULES = {
+    "ingest": "pipeline.ingest",
+    "score": "pipeline.score",
+    "near": "pipeline.near.stages",
+    "select": "pipeline.select",
+    "write": "pipeline.write",
+}
+"""Where stages are, by what their names begin with."""
 
 
 def stage_named(name: str) -> type[Stage]:
     """A stage's class. Only its own module is imported: a task starts in half the time."""
-    found = vars(_module(name)).values()
+    found = vars(_module(name.partition("-")[0])).values()
     return next(item for item in found if isinstance(item, type) and issubclass(item, Stage) and item.name == name)
 
 
-def _module(name: str) -> ModuleType:
-    if name.startswith("near-"):
-        from pipeline.near import stages
-
-        return stages
-    if name == "ingest":
+def _module(kind: str) -> ModuleType:
+    if kind == "ingest":
         from pipeline import ingest
 
         return ingest
-    if name == "score":
+    if kind == "score":
         from pipeline import score
 
         return score
-    if name == "select":
+    if kind == "near":
+        from pipeline.near import stages
+
+        return stages
+    if kind == "select":
         from pipeline import select
 
         return select

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.report import plural, say, table
+from mixtures.words import plural, strand_label
+from pipeline.report import say, table
 
 COLUMNS = ("source", "documents", "tokens", "share", "tokens of each epoch of the source")
 
@@ -39,7 +40,7 @@ def _show_training(training: dict[str, Any]) -> None:
 
 
 def _row(source: dict[str, Any]) -> list[str]:
-    name = f"{source['name']} (copies)" if source["copy"] else source["name"]
+    name = strand_label(source["name"], source["copy"])
     epochs = ", ".join(f"{epoch}: {tokens:,}" for epoch, tokens in source["epochs"].items())
     return [name, f"{source['documents']:,}", f"{source['tokens']:,}", f"{100 * float(source['share']):.2f}%", epochs]
 

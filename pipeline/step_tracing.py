@@ -11,7 +11,6 @@ loaders share out a global batch of consecutive samples. Tokens are those fed to
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.plan import budget_fit
+from mixtures.mix_fit import mix_fit
 from mixtures.trace import TracedMix
-from mixtures.trainer_order import Int64s, OrderName, Schedule, TrainerOrder
+from mixtures.trainer_names import OrderName
+from mixtures.trainer_order import Int64s, OrderRequest, TrainerOrder
 from mixtures.trainers import TrainerFit, trainer_fit
+from pipeline.export_place import private_file
 from pipeline.trace_text import Texts
 from pipeline.tracing import Answer, described
 
@@ -67,7 +68,7 @@ def trace_steps(question: StepQuestion) -> Answer:
     """Answer a question: {training, steps, samples, documents, tokens, sources: [figures of each], spans: [of a step], label: of a sample}.
 
     Raises:
-        RecipeError: the training has no such step or sample, or the list's file exists. ManifestError: the mix is damaged.
+        RecipeError: the training has no such step or sample, or the list cannot be made. ManifestError: the mix is damaged.
     """
     return _StepTrace(question).answer()
 
@@ -76,17 +77,17 @@ class _StepTrace:
     def __init__(self, question: StepQuestion) -> None:
         self.question = question
         self.mix = TracedMix(question.mix)
-        self.batch, schedule = _schedule(self.mix, question.training)
+        self.batch, request = _request(self.mix, question.training)
         sizes = self.mix.index.sizes
         if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != self.mix.total_tokens:
             raise ManifestError(
                 f"{question.mix}: the sizes in tokens.idx are not those of its {self.mix.total_tokens:,} tokens; build it again"
             )
         try:
-            self.order = TrainerOrder(schedule, sizes)
+            self.order = TrainerOrder(request, sizes)
         except ValueError as error:
             raise RecipeError(f"{question.mix}: {error}; ask for fewer samples") from None
-        self.steps = min(self.order.samples, schedule.samples) // self.batch
+        self.steps = min(self.order.samples, request.samples) // self.batch
         self.first, self.last = self._samples()
         self.texts = Texts(self.mix.manifest, question.tokenizer, question.filters) if question.show_text else None
 
@@ -97,13 +98,13 @@ class _StepTrace:
             there = f"0 to {self.steps - 1:,}" if self.steps else "none"
             raise RecipeError(
                 f"{self.mix.folder}: {asked.training.trainer} makes {self.steps:,} steps of {self.batch:,} x "
-                f"{self.order.schedule.sequence:,} tokens; there is no step {asked.last_step - 1:,}, only {there}"
+                f"{self.order.request.sequence:,} tokens; there is no step {asked.last_step - 1:,}, only {there}"
             )
         first, last = asked.first_step * self.batch, asked.last_step * self.batch
         if asked.sample is None:
             return first, last
         if asked.sample >= self.batch:
-            raise RecipeError(f"a step has samples 0 to {self.batch - 1:,}, not {asked.sample:,}")
+            raise RecipeError(f"{self.mix.folder}: a step has samples 0 to {self.batch - 1:,}; there is no --sample {asked.sample:,}")
         return first + asked.sample, first + asked.sample + 1
 
     def answer(self) -> Answer:
@@ -127,11 +128,11 @@ class _StepTrace:
         return said
 
     def _training(self) -> Answer:
-        schedule, training = self.order.schedule, self.question.training
-        said = {"trainer": schedule.trainer, "batch": self.batch, "sequence": schedule.sequence, "steps": self.steps}
-        if schedule.trainer == "file-order":
+        request, training = self.order.request, self.question.training
+        said = {"trainer": request.trainer, "batch": self.batch, "sequence": request.sequence, "steps": self.steps}
+        if request.trainer == "file-order":
             return said
-        asked = {"seed": schedule.seed, "samples_asked": schedule.samples, "inferred": training.steps is None and training.samples is None}
+        asked = {"seed": request.seed, "samples_asked": request.samples, "inferred": training.steps is None and training.samples is None}
         return {**said, **asked, "epochs": self.order.epochs}
 
     def _by_source(self, read: Int64s) -> list[Answer]:
@@ -169,24 +170,16 @@ class _StepTrace:
         return said
 
     def _list(self, file: Path, read: Int64s) -> None:
-        """Write the documents that were read, a line of JSON each: what the mix says of it, and tokens_read. Only its owner can read it."""
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise RecipeError(f"{file}: exists; name another file for --list") from None
+        """Write the documents that were read, a line of JSON each: what the mix says of it, and tokens_read. As `private_file`."""
         positions = np.flatnonzero(read)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as lines:
-                for low in range(0, len(positions), LIST_BATCH):
-                    for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
-                        said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
-                        lines.write(json.dumps(said, sort_keys=True) + "\n")
-        except BaseException:
-            file.unlink()  # no list but a whole one
-            raise
+        with private_file(file) as lines:
+            for low in range(0, len(positions), LIST_BATCH):
+                for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
+                    said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
+                    lines.write(json.dumps(said, sort_keys=True).encode() + b"\n")
 
 
-def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:
+def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
     """Sequences of a step, and what the trainer was told."""
     fit = _fit(mix)
     batch, sequence = training.batch or fit.batch, training.sequence or fit.sequence
@@ -194,20 +187,18 @@ def _schedule(mix: TracedMix, training: Training) -> tuple[int, Schedule]:
         fit = trainer_fit(mix.total_tokens, sequence, batch)
     steps = training.steps or fit.steps or 0
     if training.trainer == "file-order":
-        return batch, Schedule(training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0)
+        return batch, OrderRequest(training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0)
     if not (steps or training.samples):
         raise RecipeError(
             f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x {sequence:,}; say with --steps how many "
             "the trainer was asked for, or another --batch"
         )
-    return batch, Schedule(training.trainer, sequence, training.samples or steps * batch, training.seed)
+    return batch, OrderRequest(training.trainer, sequence, training.samples or steps * batch, training.seed)
 
 
 def _fit(mix: TracedMix) -> TrainerFit:
     """Batch, sequence and steps that the mix was meant for: those that build and audit print."""
-    manifest = mix.manifest
-    if not mix.total_tokens:
-        raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any")
-    quotas = sum(strand["resolved_tokens"] for strand in manifest["sources"] if not strand["copy"] and not strand["insert"])
-    meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
-    return budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=mix.total_tokens, quota_tokens=meant)
+    fit = mix_fit(mix.manifest, mix.total_tokens)
+    if fit is None:
+        raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some")
+    return fit

@@ -24,8 +24,9 @@ import numpy.typing as npt
 
 from mixtures.audit.mix_documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
+from mixtures.words import plural
 from pipeline.description import filter_figures, near_figures, waterfall
 from pipeline.eligible import Choice, removal_figures
 from pipeline.mix_store import MixStore

@@ -90,4 +90,4 @@ class StoreReasons:
 
 def _frame(digest: npt.NDArray[np.uint64], reason: npt.NDArray[np.int64]) -> pl.DataFrame:
     halves = digest.astype(np.uint64)
-    return pl.DataFrame({"high": halves[:, 0], "low": halves[:, 1], "reason": reason.astype(np.int64)})
+    return pl.DataFrame({KEY[0]: halves[:, 0], KEY[1]: halves[:, 1], "reason": reason.astype(np.int64)})

@@ -29,11 +29,10 @@ import pyarrow.parquet as pq
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
-from mixtures.audit.files import max_rows, part_path
-from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.audit.parts import Columns, proven_part
 from mixtures.errors import AuditFailed
 from mixtures.indexed import IndexedTokens
-from mixtures.tables import DOCUMENTS, part_hash
+from mixtures.mix_files import part_path
 from pipeline.executors.local import LocalExecutor
 from pipeline.export_place import appearing
 from pipeline.report import plural, progress, say
@@ -60,14 +59,14 @@ def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | Non
         tokenizer: the file; None finds the one that the manifest names. workers: processes (default: the cores).
 
     Raises:
-        RecipeError: `out` exists, or the tokenizer's ids do not spell texts.
+        RecipeError: as `refuse_place`, or the tokenizer's ids do not spell texts.
         AuditFailed: the mix is not what its manifest says.
         ManifestError, InputError: as `mix_pile`.
     """
     pile = mix_pile(mix, tokenizer)
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
     shards = list(_shards(claims, pile.open(), shard_tokens))
-    with appearing(out) as folder:
+    with appearing(out, mix) as folder:
         names = [f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))]
         units = [{**shard, "file": str(folder / name)} for shard, name in zip(shards, names, strict=True)]
         plan = {"mix": str(mix.absolute()), "tokenizer": str(pile.tokenizer.absolute()), "units": units}
@@ -139,17 +138,13 @@ class TextShards(Stage):
     def _documents(self, unit: Unit) -> tuple[Columns, Any, Any]:
         """Columns of a shard's documents, and where each starts and ends in the stream, as table and .idx say alike."""
         path, size = part_path(self._mix, "documents", unit["part"]), self._pair.tokens.dtype.itemsize
-        try:
-            columns = read_part(path, DOCUMENTS, max_rows(self._mix, size))
-        except UNREADABLE as error:
-            raise AuditFailed(f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from None
-        if part_hash(DOCUMENTS, columns) != self._claims.hashes.documents_parts[unit["part"]]:
-            raise AuditFailed(f"{path}: is not what the manifest says; audit the mix")
-        columns = {name: values[unit["row"] : unit["row"] + unit["documents"]] for name, values in columns.items()}
+        rows = slice(unit["row"], unit["row"] + unit["documents"])
+        columns = {name: values[rows] for name, values in proven_part(self._mix, self._claims, unit["part"]).items()}
         starts, lengths = columns["first_token"].astype(np.int64), columns["num_tokens"].astype(np.int64)
         here = slice(unit["position"], unit["position"] + unit["documents"])
         if not (np.array_equal(starts * size, self._pair.pointers[here]) and np.array_equal(lengths, self._pair.sizes[here])):
-            raise AuditFailed(f"{path}: does not agree with the .idx on where documents begin and end; audit the mix")
+            told = "does not agree with the .idx on where documents begin and end"
+            raise AuditFailed(f"{path}: {told}; `annealmix audit {self._mix}` says what else is off")
         return columns, starts, starts + lengths
 
 

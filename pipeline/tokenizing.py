@@ -16,7 +16,6 @@ Cost on one core: fastokens 28-30 MB of text a second, tokenizers 1.0. One proce
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.tokenizer import TokenizerDefinition, canonical_digest, canonical_form, form_digest
+from pipeline.places import default_cache
 from pipeline.tokenizer_engines import ENGINES, Engine, EngineName, Ids, Lengths, open_engine
 
 SpecialTokens = Literal["text", "parse"]
@@ -74,8 +74,7 @@ def _local_places(definition: TokenizerDefinition) -> Iterator[Path]:
         import recipes
 
         yield Path(str(recipes.__file__)).parent / definition.file
-    cache = Path(os.environ.get("ANNEALMIX_CACHE") or "~/.cache/annealmix").expanduser()
-    yield cache / "tokenizers" / f"{definition.name}.json"
+    yield default_cache() / "tokenizers" / f"{definition.name}.json"
 
 
 def _download(definition: TokenizerDefinition) -> Path:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import RecipeError
-from pipeline.place_options import add_cache, local_mix, readable, written
+from mixtures.trainer_names import ORDERS
+from pipeline.option_types import positive, whole_number
+from pipeline.place_options import add_cache, local_mix, local_path, readable, written
 
-MAX_NUMBER = 1 << 63
-TRAINERS = ("neox", "megatron", "file-order")  # mixtures.trainer_order.ORDERS, which would import numpy
 STEP_OPTIONS = ("sample", "interval", "trainer", "seed", "batch", "sequence", "steps", "samples", "list")
 
 
@@ -22,19 +22,19 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
     trace.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix")
     add_cache(trace)
     what = trace.add_mutually_exclusive_group(required=True)
-    what.add_argument("--token", type=_number, metavar="N", help="the document of token N of the stream, from 0")
-    what.add_argument("--position", type=_number, metavar="N", help="document N of the stream, from 0")
+    what.add_argument("--token", type=whole_number, metavar="N", help="the document of token N of the stream, from 0")
+    what.add_argument("--position", type=whole_number, metavar="N", help="document N of the stream, from 0")
     what.add_argument("--digest", type=_digest, metavar="HEX", help="every place of a document: 32 hex digits, or the first 8 or more")
     what.add_argument("--source", metavar="S", help="with --file and --row: the document of that row, or why it is not in the mix")
-    what.add_argument("--step", type=_number, metavar="N", help="what a trainer read in step N of a training, from 0")
-    what.add_argument("--checkpoint", type=_positive, metavar="K", help="what it read up to the save after K steps")
+    what.add_argument("--step", type=whole_number, metavar="N", help="what a trainer read in step N of a training, from 0")
+    what.add_argument("--checkpoint", type=positive, metavar="K", help="what it read up to the save after K steps")
     trace.add_argument("--file", metavar="F", help="path below the source's folder or repository")
-    trace.add_argument("--row", type=_number, metavar="R", help="row of the file, from 0")
-    trace.add_argument("--store", type=Path, metavar="DIR", help=f"the store of the mix: says why, and what filters found ({store})")
+    trace.add_argument("--row", type=whole_number, metavar="R", help="row of the file, from 0")
+    trace.add_argument("--store", type=local_path, metavar="DIR", help=f"the store of the mix: says why, and what filters found ({store})")
     trace.add_argument("--data", type=readable, metavar="DIR", help="DIR/SOURCE, to read again a row that is no document")
     trace.add_argument("--show-text", action="store_true", help="print the text, of removed documents too")
-    trace.add_argument("--tokenizer", type=Path, metavar="FILE", help="the mix's tokenizer.json, to decode the text")
-    trace.add_argument("--filters", type=Path, metavar="DIR", help="with --show-text: folder of filters, whose terms in the text are named")
+    trace.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the mix's tokenizer.json, to decode the text")
+    trace.add_argument("--filters", type=local_path, metavar="DIR", help="folder of filters: with --show-text, names their terms in it")
     trace.add_argument("--json", action="store_true", help="print the answer as JSON")
     _add_training(trace)
     trace.set_defaults(command=lambda options: _trace(options, Path(store)))
@@ -42,35 +42,20 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
 
 def _add_training(trace: argparse.ArgumentParser) -> None:
     training = trace.add_argument_group("the training, with --step or --checkpoint", "its training split is the whole mix")
-    training.add_argument("--trainer", choices=TRAINERS, help="whose order: GPT-NeoX, megatron-core, or the mix as it lies")
+    training.add_argument("--trainer", choices=ORDERS, help="whose order: GPT-NeoX, megatron-core, or the mix as it lies")
     training.add_argument("--seed", type=_seed, metavar="S", help="the trainer's seed (1234)")
-    training.add_argument("--batch", type=_positive, metavar="B", help="sequences of a step over all devices (as the recipe says, or 2048)")
-    training.add_argument("--sequence", type=_positive, metavar="L", help="tokens of a sequence (as the recipe says, or 2048)")
+    training.add_argument("--batch", type=positive, metavar="B", help="sequences of a step over all devices (as the recipe says, or 2048)")
+    training.add_argument("--sequence", type=positive, metavar="L", help="tokens of a sequence (as the recipe says, or 2048)")
     asked = training.add_mutually_exclusive_group()
-    asked.add_argument("--steps", type=_positive, metavar="N", help="steps of the training (as the recipe says, or nearest to the mix)")
-    asked.add_argument("--samples", type=_positive, metavar="N", help="sequences that the trainer was asked for, where not steps x batch")
-    training.add_argument("--sample", type=_number, metavar="I", help="with --step: one sequence of its batch, from 0")
-    training.add_argument(
-        "--interval", type=_positive, metavar="I", help="with --checkpoint: since the save before, of saves I steps apart"
-    )
-    training.add_argument("--list", type=Path, metavar="FILE", help="write the documents that were read to FILE, a line of JSON each")
-
-
-def _number(text: str) -> int:
-    if not re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII) or int(text.replace("_", "")) >= MAX_NUMBER:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 on")
-    return int(text.replace("_", ""))
-
-
-def _positive(text: str) -> int:
-    number = _number(text)
-    if not number:
-        raise argparse.ArgumentTypeError("0 is not above 0")
-    return number
+    asked.add_argument("--steps", type=positive, metavar="N", help="steps of the training (as the recipe says, or nearest to the mix)")
+    asked.add_argument("--samples", type=positive, metavar="N", help="sequences that the trainer was asked for, where not steps x batch")
+    training.add_argument("--sample", type=whole_number, metavar="I", help="with --step: one sequence of its batch, from 0")
+    training.add_argument("--interval", type=positive, metavar="I", help="with --checkpoint: since the save before, of saves I steps apart")
+    training.add_argument("--list", type=local_path, metavar="FILE", help="write the documents that were read to FILE, a line of JSON each")
 
 
 def _seed(text: str) -> int:
-    number = _number(text)
+    number = whole_number(text)
     if number >> 32:
         raise argparse.ArgumentTypeError(f"{number} is not below 2^32, which no trainer's generator takes")
     return number
@@ -112,7 +97,7 @@ def _check(options: argparse.Namespace) -> None:
             raise RecipeError(f"trace: {', '.join(said)}: only with --step or --checkpoint")
         return
     if options.trainer is None:
-        raise RecipeError(f"trace: --step and --checkpoint need --trainer, one of {', '.join(TRAINERS)}")
+        raise RecipeError(f"trace: --step and --checkpoint need --trainer, one of {', '.join(ORDERS)}")
     what, useless = ("step", ["interval"]) if options.step is not None else ("checkpoint", ["sample", "show_text"])
     for name in ["store", "data", *useless]:
         if getattr(options, name) not in (None, False):

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
-from mixtures.audit.files import TOKENS
 from mixtures.errors import RecipeError
-from mixtures.plan import budget_fit
+from mixtures.mix_files import TOKENS
+from mixtures.mix_fit import budget_fit
 from mixtures.recipe import load_tokenizer_definition
-from mixtures.trainer_config import Schedule, TrainedMix, Trainer, configuration, most_steps, warnings
+from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings
+from mixtures.trainer_names import Trainer
+from pipeline.export_place import refuse_place, refuse_taken
 from pipeline.records import sync, write_whole
 from pipeline.report import say
 from pipeline.rescan_documents import mix_pile
@@ -34,16 +36,17 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
     twice. For nanotron, which reads a folder of .ds files, a folder OUT.ds with a link to the .bin is made beside `out`.
 
     Raises:
-        RecipeError: `out` exists or is needed, the mix is smaller than a step, or a path cannot stand in a configuration.
+        RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path cannot stand in a configuration.
         ManifestError, InputError: as `mix_pile`.
     """
     link = None
-    if out is not None and out.exists():
-        raise RecipeError(f"{out}: exists; delete it, or name another place")
+    if out is not None:
+        refuse_place(out, mix)
     if trainer == "nanotron":
         if out is None:
             raise RecipeError("export: nanotron reads a folder with a file that ends in .ds, which is made beside --out FILE; name one")
         link = out.with_name(f"{out.name}.ds").absolute()
+        refuse_taken(link)
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
     trained = _trained(mix.absolute(), claims, mix_pile(mix, tokenizer).tokenizer.absolute(), link)
     schedule = _schedule(trainer, claims, wish)
@@ -88,9 +91,8 @@ def _published(name: str, digest: str) -> str | None:
 
 
 def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
-    budget = claims.recipe.get("budget")
     whole = not (claims.size.scale or claims.size.tokens)
-    fit = budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=claims.total_tokens)
+    fit = budget_fit(claims.recipe.get("budget"), whole=whole, num_tokens=claims.total_tokens)
     sequence, batch = wish.sequence or fit.sequence, wish.batch or fit.batch
     meant = None if fit.inferred or wish.sequence or wish.batch else fit.steps
     steps = wish.steps or meant or most_steps(trainer, claims.total_tokens, sequence, batch)
@@ -103,9 +105,6 @@ def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
 
 
 def _link(folder: Path, tokens: Path) -> None:
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        raise RecipeError(f"{folder}: exists; delete it, or name another --out") from None
+    folder.mkdir()
     (folder / "tokens.ds").symlink_to(tokens)
     sync(folder)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from blake3 import blake3
 
 from mixtures import indexed
 from mixtures.errors import AnnealmixError, ManifestError
+from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
@@ -34,10 +36,10 @@ from pipeline.stream_columns import StreamColumns
 WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
-TOKENS, INDEX = "tokens.bin", "tokens.idx"
 TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 ROW_GROUP = 1 << 16  # rows of a part that are read together: one document is found in milliseconds (mixtures.trace)
-REPEATED = ["source", "file"]  # columns whose values repeat; a dictionary of the others is larger than they are
+REPEATED = ("source", "file")  # columns whose values repeat; a dictionary of the others is larger than they are
+NUMBERS = ("position", "first_token", "num_tokens", "row")  # smaller as differences, and read in half the time
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,14 @@ def slice_record(folder: Path, number: int) -> Path:
     return folder / "slices" / f"{number:05d}.json"
 
 
-def part_name(number: int) -> str:
-    """File name of a slice's part of a table."""
-    return f"part-{number:05d}.parquet"
+def parquet_form(columns: Sequence[str]) -> dict[str, Any]:
+    """How a table of these columns is written: of what it says, it decides nothing."""
+    return {
+        "compression": "zstd",
+        "row_group_size": ROW_GROUP,
+        "use_dictionary": [name for name in REPEATED if name in columns],
+        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in NUMBERS if name in columns},
+    }
 
 
 class Write(Stage):
@@ -156,7 +163,7 @@ class _Mix:
         """Whether a slice is recorded, and its bytes, index entries and table parts are those of the record."""
         try:
             record = read_record(path)
-            parts = {name: file_hash(self.folder / f"{name}.parquet" / part_name(number)) for name in TABLES}
+            parts = {name: file_hash(part_path(self.folder, name, number)) for name in TABLES}
         except (ManifestError, OSError):
             return False
         chunk_bytes = self.layout.chunk_tokens * self.layout.token_bytes
@@ -253,10 +260,9 @@ class _Mix:
         columns = self.columns.table(starting)
         hashes: dict[str, Any] = {"files": {}}
         for name, schema in TABLES.items():
-            path = self.folder / f"{name}.parquet" / part_name(number)
+            path = part_path(self.folder, name, number)
             written = temporary(path)
-            repeated = [column for column in REPEATED if column in schema.names]
-            pq.write_table(to_arrow(schema, columns), written, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=repeated)
+            pq.write_table(to_arrow(schema, columns), written, **parquet_form(schema.names))
             sync(written)
             written.replace(path)
             sync(path.parent)

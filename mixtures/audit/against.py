@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.mix_documents import MixDocuments
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.keys import KeyRange, digest_columns
+from mixtures.words import plural
 
 BLOCK_DOCUMENTS = 16_000_000
 
@@ -82,8 +83,8 @@ def _shared(mine: MixDocuments, other: MixDocuments) -> SharedCounts:
 
 
 def _parts(mix: MixDocuments) -> Iterator[Documents]:
-    for columns in mix.parts("source", "copy", "digest"):
-        yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), mix.source_codes(columns))
+    for columns in mix.coded_parts("digest"):
+        yield Documents(digest_columns(np.ascontiguousarray(columns["digest"])), columns["source"])
 
 
 def shared_documents(

@@ -12,12 +12,14 @@ import numpy as np
 from pydantic import Field, ValidationError
 
 from mixtures.audit.claim_types import MAX_COUNT, Claim, Count, Hash, Key
+from mixtures.audit.filter_claim import FilterClaim
 from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.public_claim import PublicClaim
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.manifest import Manifest
 from mixtures.quotas import Size
+from mixtures.words import strand_label
 
 
 class Layout(Claim):
@@ -58,7 +60,18 @@ class DeviationClaim(Claim):
     measured_tokens: Count
 
 
-class SourceClaim(Claim):
+class KeysClaim(Claim):
+    """What has a key range, in hex."""
+
+    keys: Annotated[list[Key], Field(min_length=2, max_length=2)]
+
+    @property
+    def key_range(self) -> KeyRange:
+        """Half-open range of order keys."""
+        return min(int(self.keys[0], 16), KEY_SPACE), min(int(self.keys[1], 16), KEY_SPACE)
+
+
+class SourceClaim(KeysClaim):
     """One strand of the mix: a source, the copies of some of its documents (copy 1), or an insert."""
 
     name: str
@@ -67,7 +80,6 @@ class SourceClaim(Claim):
     definition: str
     licence: str
     non_commercial: bool
-    keys: Annotated[list[Key], Field(min_length=2, max_length=2)]
     asked_tokens: Count
     resolved_tokens: Count
     realised_tokens: Count
@@ -79,64 +91,14 @@ class SourceClaim(Claim):
     deviation: DeviationClaim
 
     @property
-    def key_range(self) -> KeyRange:
-        """Half-open range of order keys."""
-        return min(int(self.keys[0], 16), KEY_SPACE), min(int(self.keys[1], 16), KEY_SPACE)
-
-    @property
     def label(self) -> str:
         """Names the strand in tables and messages."""
-        return f"{self.name} (copies)" if self.copy_number else self.name
+        return strand_label(self.name, self.copy_number)
 
     @property
     def dropped_tokens(self) -> int:
         """Tokens of the quota that removed documents left empty, if the mix shrinks. Negative in an edited manifest alone."""
         return self.resolved_tokens - self.realised_tokens
-
-
-class RemovedClaim(Claim):
-    """What a filter removed of a source within its quota; first_*: of that, what no earlier filter removes."""
-
-    documents: Count
-    tokens: Count
-    first_documents: Count
-    first_tokens: Count
-
-
-class BlocklistClaim(Claim):
-    """The list of a filter."""
-
-    sha256: Hash
-    mode: str
-    threshold: Count
-
-
-class ClassifierClaim(Claim):
-    """The classifier of a filter. threshold: a decimal, as text."""
-
-    kind: str
-    digest: Hash
-    threshold: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,18})?$")]
-
-
-class ScoresClaim(Claim):
-    """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.eligible.score_digest`)."""
-
-    documents: Count
-    blake3: Hash
-
-
-class FilterClaim(Claim):
-    """A filter of the mix. removed: by source."""
-
-    label: str
-    identity: Hash
-    placebo: bool
-    fraction: str
-    blocklist: BlocklistClaim
-    classifier: ClassifierClaim | None
-    scores: ScoresClaim | None
-    removed: dict[str, RemovedClaim]
 
 
 class HitClaim(Claim):
@@ -167,18 +129,12 @@ class ContaminationClaim(Claim):
     documents: dict[str, Count]
 
 
-class ExcludedClaim(Claim):
+class ExcludedClaim(KeysClaim):
     """A source of another recipe whose documents were not taken."""
 
     recipe: str
     source: str
     definition: str
-    keys: Annotated[list[Key], Field(min_length=2, max_length=2)]
-
-    @property
-    def key_range(self) -> KeyRange:
-        """Half-open range of order keys."""
-        return min(int(self.keys[0], 16), KEY_SPACE), min(int(self.keys[1], 16), KEY_SPACE)
 
 
 class InputClaim(Claim):

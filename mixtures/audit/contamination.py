@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mixtures.audit.claims import Claims, ContaminationClaim
-from mixtures.audit.report import Check, judge, plural
+from mixtures.audit.report import Check, judge
 from mixtures.decontamination import CONTAMINATED
+from mixtures.words import plural
 
 NAME = "contamination"
 

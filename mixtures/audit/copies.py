@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.columns import Rows, Uint64s
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
+from mixtures.words import plural
 
 
 class Distinct:

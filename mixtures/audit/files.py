@@ -6,21 +6,17 @@ import os
 from pathlib import Path
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.report import Check, judge, plural
+from mixtures.audit.report import Check, judge
 from mixtures.manifest import MANIFEST
+from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.words import plural
 
-TOKENS, INDEX = "tokens.bin", "tokens.idx"
 OPTIONAL = ("build.json",)  # how the mix was built; says nothing of what it is
 
 
 def tables_of(claims: Claims) -> tuple[str, ...]:
     """The tables that a mix has."""
     return ("documents",) if claims.public else ("documents", "provenance")
-
-
-def part_path(folder: Path, table: str, number: int) -> Path:
-    """File of one part of a table."""
-    return folder / f"{table}.parquet" / f"part-{number:05d}.parquet"
 
 
 def max_rows(folder: Path, token_bytes: int) -> int:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from mixtures.audit.claims import Claims, FilterClaim
-from mixtures.audit.report import Check, judge, plural
+from mixtures.audit.claims import Claims
+from mixtures.audit.filter_claim import FilterClaim
+from mixtures.audit.report import Check, judge
 from mixtures.filter_request import THRESHOLDS
 from mixtures.filters import MILLION, filter_identity
+from mixtures.words import plural
 
 NAME = "filters"
 

@@ -10,11 +10,11 @@ import numpy as np
 from blake3 import blake3
 
 from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
+from mixtures.audit.claims import ContaminationClaim, read_claims
 from mixtures.audit.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
-from mixtures.audit.files import INDEX, TOKENS, check_bin_size, check_files, max_rows, part_path, tables_of
+from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
 from mixtures.audit.filters import check_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.near import check_near, has_near
@@ -22,15 +22,16 @@ from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
-from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, percent_text, plural, unread
+from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, percent_text, unread
 from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
-from mixtures.plan import budget_fit
+from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.mix_fit import mix_fit
 from mixtures.public import LACKS
 from mixtures.tables import DOCUMENTS, root_hash
-from mixtures.trainers import TrainerFit
+from mixtures.words import plural
 
 
 def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None) -> AuditReport:
@@ -95,7 +96,7 @@ class _MixAudit:
             filters=tuple(item.model_dump() for item in self.claims.filters),
             near=self.claims.near.model_dump() if self.claims.near and self.full else {},
             published=self.claims.published.model_dump(exclude={"sources"}, exclude_none=True),
-            fit=fit_of(self.claims, quotas.total_tokens),
+            fit=mix_fit(self.manifest, quotas.total_tokens),
         )
 
     def _manifest(self) -> Check:
@@ -165,14 +166,3 @@ class _MixAudit:
                 refilled=dict(source.refilled),
                 published=figures.model_dump(exclude_none=True) if figures else {},
             )
-
-
-def fit_of(claims: Claims, num_tokens: int) -> TrainerFit | None:
-    """How the mix fits the trainers, at the recipe's schedule if its budget is in steps and the mix is of full size."""
-    if num_tokens < 1:
-        return None
-    budget = claims.recipe.get("budget")
-    whole = not (claims.size.scale or claims.size.tokens)
-    meant = sum(source.resolved_tokens for source in claims.sources if not source.insert and not source.copy_number)
-    quota_tokens = meant if claims.gaps else None
-    return budget_fit(budget if isinstance(budget, dict) else None, whole=whole, num_tokens=num_tokens, quota_tokens=quota_tokens)

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
-from mixtures.audit.files import max_rows, part_path
-from mixtures.audit.parts import UNREADABLE, Columns, read_part
+from mixtures.audit.files import max_rows
+from mixtures.audit.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.mix_files import part_path
 from mixtures.tables import DOCUMENTS, from_arrow, part_hash, root_hash
 
 
@@ -81,7 +82,7 @@ class MixDocuments:
                     row = np.flatnonzero((source == code) & (columns["epoch"] == 0))[-1]
                     last[code] = columns["digest"][row].tobytes()
         except UNREADABLE as error:
-            return f"{self.part(len(hashes))}: {type(error).__name__}: {error}", {}, 0
+            return reading_fault(self.part(len(hashes)), error), {}, 0
         if root_hash(hashes) != self.claims.hashes.documents:
             return f"{self.folder}: its documents are not those of its manifest", {}, 0
         return "", last, num_rows

@@ -10,9 +10,10 @@ from typing import Any
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.near_claim import NearClaim
-from mixtures.audit.report import Check, judge, plural
+from mixtures.audit.report import Check, judge
 from mixtures.near import NearRule
 from mixtures.near_request import EXCLUDED, NEAR
+from mixtures.words import plural
 
 NAME = "near-duplicates"
 

@@ -17,9 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.files import part_path, tables_of
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.files import max_rows, tables_of
+from mixtures.audit.report import Check, judge, unread
+from mixtures.errors import AuditFailed
+from mixtures.mix_files import part_path
 from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
+from mixtures.words import plural
 
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 MAX_TEXT_BYTES = 4096  # of a source's name or a path
@@ -61,6 +64,27 @@ def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
+def reading_fault(path: Path, error: Exception) -> str:
+    """Why a part could not be read, in a line. error: one of UNREADABLE."""
+    return f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def proven_part(folder: Path, claims: Claims, number: int) -> Columns:
+    """The columns of a part of the documents table, which are those that the manifest's hash stands for.
+
+    Raises:
+        AuditFailed: they are not, or cannot be read.
+    """
+    path, expected = part_path(folder, "documents", number), claims.hashes.documents_parts[number]
+    try:
+        columns = read_part(path, DOCUMENTS, max_rows(folder, claims.layout.dtype.itemsize))
+    except UNREADABLE as error:
+        raise AuditFailed(reading_fault(path, error)) from None
+    if (found := part_hash(DOCUMENTS, columns)) != expected:
+        raise AuditFailed(f"{path}: says {found}, the manifest lists {expected}; `annealmix audit {folder}` says what else is off")
+    return columns
+
+
 @dataclass(frozen=True)
 class Part:
     """One slice's documents and where they came from. documents, provenance: columns; None if that part cannot be read."""
@@ -95,7 +119,7 @@ class PartReader:
             self.hashes[table].append(part_hash(schema, columns))
         except UNREADABLE as error:
             self.hashes[table].append(None)
-            self.faults.append(f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+            self.faults.append(reading_fault(path, error))
             return None
         self.rows[table] += len(columns["position"])
         return columns

@@ -7,9 +7,10 @@ import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.columns import Rows
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.indexed import IndexedTokens
 from mixtures.order import deviation, deviation_bound, positions
+from mixtures.words import plural
 
 
 class TableIndex:

@@ -14,11 +14,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from mixtures.audit.claims import Claims, SourceClaim
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError
 from mixtures.near_request import read_near
 from mixtures.quotas import Supply, asked_quotas
 from mixtures.recipe_model import Recipe, SourceRequest
+from mixtures.words import plural
 
 _ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")
 

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.columns import Rows
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.indexed import IndexedTokens
+from mixtures.words import plural
 
 
 class Repeats:

@@ -111,9 +111,3 @@ def percent_text(part: int, whole: int, decimals: int) -> str:
         return "-"
     scaled = (2 * 100 * 10**decimals * part + whole) // (2 * whole)
     return f"{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 document`, `2,101 documents`."""
-    plurals = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:] != "ey" else f"{noun}s"
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plurals}"

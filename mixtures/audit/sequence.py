@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.columns import Int64s, Rows, Uint64s
-from mixtures.audit.report import Check, judge, plural
+from mixtures.audit.report import Check, judge
 from mixtures.keys import KEY_SPACE
+from mixtures.words import plural
 
 
 class KeyRanges:

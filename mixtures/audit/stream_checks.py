@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.report import Check, judge, plural, unread
+from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
 from mixtures.tables import root_hash
+from mixtures.words import plural
 
 NAMES = ("chunk hashes", "document ends", "EOD count", "token ids")
 

@@ -6,7 +6,6 @@ What is complete is decided by our done-records alone, so datatrove's own comple
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from pipeline.executors.pool import run_tasks
 from pipeline.memory import available_memory
 from pipeline.records import named
 from pipeline.report import plural, say, size
-from pipeline.stage import Plan, Stage, freeze, in_hand
+from pipeline.stage import Plan, Stage, forget, freeze, in_hand
 
-_NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
+NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
 TASKS_A_WORKER = 8  # a task costs little to begin with, a long last task costs idle workers, of which a single worker has none
 
 
@@ -49,7 +48,7 @@ class LocalTask:
             logging_dir=str(self.plan.parent / "logs"),
             skip_completed=False,
         )
-        with redirect_stderr(_NOWHERE):
+        with redirect_stderr(NOWHERE):
             executor._run_for_rank(rank)
 
 
@@ -73,8 +72,7 @@ class LocalExecutor:
         units = len(plan["units"])
         if units == 0:
             return
-        for left in (folder / "logs", in_hand(folder, 0).parent):
-            shutil.rmtree(left, ignore_errors=True)
+        forget(folder, "logs")
         path, digest = freeze(folder, plan)
         workers = self.workers or workers_that_fit(stage, min(cores(), units))
         shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)

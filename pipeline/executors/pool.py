@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-IMPORTED = ["pipeline.executors.local", "pipeline.stages"]
+from mixtures.errors import AnnealmixError, AuditFailed, InputError, ManifestError, RecipeError, SupplyError
+from pipeline.stages import MODULES
+
+IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 LISTEN_SECONDS = 1  # Python obeys a signal that comes just before it waits, or to another thread, only when it has waited
 
@@ -48,13 +51,13 @@ def run_tasks(task: Task, ranks: Iterable[int], workers: int) -> dict[int, int]:
                 rank, worker.rank = worker.rank, None
                 assert rank is not None
                 try:
-                    error = worker.pipe.recv()
+                    failure = worker.pipe.recv()
                 except (EOFError, OSError):
                     crew.remove(worker)
                     lost[rank] = worker.end()
                     continue
-                if error is not None:
-                    raise error
+                if failure is not None:
+                    raise failure.error()
                 if waiting:
                     worker.give(waiting.popleft())
     finally:
@@ -101,7 +104,7 @@ def _work(task: Task, pipe: Connection) -> None:
         try:
             task(rank)
         except Exception as error:
-            pipe.send(_Failure(error))
+            pipe.send(_Failure.of(error))
         else:
             pipe.send(None)
 
@@ -128,22 +131,37 @@ class _RemoteTraceback(Exception):  # noqa: N818  # it is no error: it is printe
         return f"\n{self.args[0]}"
 
 
+@dataclass(frozen=True)
 class _Failure:
-    """An exception that becomes itself when it is unpickled, with its traceback as text."""
+    """What a worker says of an exception: plain text and numbers, since not every exception survives the trip.
 
-    def __init__(self, error: Exception) -> None:
-        self._error, self._traceback = error, "".join(traceback.format_exception(error))
+    kind: exit code of an AnnealmixError; None: another. arguments: its message, or those of an OSError.
+    """
 
-    def __reduce__(self) -> tuple[Callable[[bytes, str], Exception], tuple[bytes, str]]:
-        try:
-            pickle.loads(pickled := pickle.dumps(self._error))
-        except Exception:
-            pickled = pickle.dumps(RuntimeError(f"{type(self._error).__name__}: {self._error}"))
-        return _failed, (pickled, self._traceback)
+    kind: int | None
+    arguments: tuple[str | int | None, ...]
+    traceback: str
 
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        text = "".join(traceback.format_exception(error))
+        if isinstance(error, AnnealmixError):
+            return cls(error.exit_code, (str(error),), text)
+        if isinstance(error, OSError):
+            name = None if error.filename is None else str(error.filename)
+            return cls(None, (error.errno, error.strerror or str(error), name), text)
+        said = str(error) if isinstance(error, RuntimeError) else f"{type(error).__name__}: {error}"
+        return cls(None, (said,), text)
 
-def _failed(pickled: bytes, text: str) -> Exception:
-    error = pickle.loads(pickled)
-    assert isinstance(error, Exception)
-    error.__cause__ = _RemoteTraceback(text)
-    return error
+    def error(self) -> Exception:
+        """The exception again: of the same kind where the command line tells kinds apart, else a RuntimeError."""
+        error: Exception
+        if self.kind is not None:
+            kinds = (RecipeError, AuditFailed, InputError, SupplyError, ManifestError)
+            error = next((kind for kind in kinds if kind.exit_code == self.kind), AnnealmixError)(*self.arguments)
+        elif len(self.arguments) > 1:
+            error = OSError(*self.arguments)
+        else:
+            error = RuntimeError(*self.arguments)
+        error.__cause__ = _RemoteTraceback(self.traceback)
+        return error

@@ -9,7 +9,6 @@ killed.
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -24,10 +23,10 @@ from datatrove.utils.logging import logger
 from datatrove.utils.stats import PipelineStats
 
 from mixtures.errors import AnnealmixError, RecipeError
-from pipeline.executors.local import TASKS_A_WORKER
+from pipeline.executors.local import NOWHERE, TASKS_A_WORKER
 from pipeline.records import read_json, write_json
-from pipeline.report import size
-from pipeline.stage import Plan, Stage, Unit, freeze, in_hand
+from pipeline.report import size, some
+from pipeline.stage import Plan, Stage, Unit, forget, freeze
 
 CONNECT_SECONDS = 10
 NAMED_UNITS = 3  # in a message; a stage may have thousands
@@ -56,8 +55,7 @@ class RayExecutor:
         if units == 0:
             return
         cores = _connect(self.address, stage)
-        for left in (folder / "logs", folder / "failed", in_hand(folder, 0).parent):
-            shutil.rmtree(left, ignore_errors=True)
+        forget(folder, "logs", "failed")
         path, digest = freeze(folder, plan)
         workers = self.workers or cores
         tasks = 1 if plan.get("in_order") else min(self.tasks or TASKS_A_WORKER * workers, units)
@@ -70,7 +68,7 @@ class RayExecutor:
             skip_completed=False,
             mem_per_cpu_gb=stage.task_bytes / (1 << 30),
         )
-        with _actors(), redirect_stderr(open(os.devnull, "w")):
+        with _actors(), redirect_stderr(NOWHERE):
             executor.run()
         _refuse_undone(stage, plan, folder, tasks)
 
@@ -172,13 +170,12 @@ def _refuse_undone(stage: type[Stage], plan: Plan, folder: Path, tasks: int) -> 
     undone = [unit for number, unit in enumerate(plan["units"]) if not _is_done(stage, plan, folder, number % tasks, unit)]
     if not undone:
         return
-    names = ", ".join(map(stage.describe, undone[:NAMED_UNITS]))
-    more = f" and {len(undone) - NAMED_UNITS:,} more" if len(undone) > NAMED_UNITS else ""
     failed = sorted((folder / "failed").glob("*.json"))
     failure = read_json(failed[0]) if failed else {"exit_code": 1, "message": "the processes or nodes that did them were lost"}
     kind = next((kind for kind in AnnealmixError.__subclasses__() if kind.exit_code == failure["exit_code"]), AnnealmixError)
+    names = some(list(map(stage.describe, undone)), NAMED_UNITS)
     raise kind(
-        f"{failure['message']}\n{stage.name}: {len(undone):,} of {len(plan['units']):,} units were not done: {names}{more}; logs are in "
+        f"{failure['message']}\n{stage.name}: {len(undone):,} of {len(plan['units']):,} units were not done: {names}; logs are in "
         f"{folder / 'logs'}; the same command goes on from what is done"
     )
 

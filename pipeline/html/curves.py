@@ -10,8 +10,9 @@ import numpy as np
 
 from mixtures.audit.claims import Claims
 from mixtures.portrait import Int64s, Portrait
-from pipeline.html.figures import Table, hue, names, number, percent, share
+from pipeline.html.figures import Table, hue, names, percent, share
 from pipeline.mix_report import cut_text
+from pipeline.report import or_dash
 
 COMPOSITION_POINTS = 100
 
@@ -42,7 +43,7 @@ def stray_table(claims: Claims) -> Table:
     for source, name in zip(claims.sources, names(claims), strict=True):
         measured, bound = source.deviation.measured_tokens, source.deviation.bound_tokens
         used = share(measured, bound) if bound else "-"
-        rows.append([name, f"{measured:,}", number(bound), used, f"{source.longest_tokens:,}"])
+        rows.append([name, f"{measured:,}", or_dash(bound), used, f"{source.longest_tokens:,}"])
     return Table(["source", "strays at most, tokens", "proven bound, tokens", "of the bound", "longest document, tokens"], rows)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from mixtures.audit.claims import Claims, SourceClaim
 from mixtures.audit.report import percent_text
 from mixtures.portrait import Portrait
-from pipeline.html.fates import FATES, fate_of, in_order, joined
-from pipeline.report import plural, printable, size
+from pipeline.report import or_dash, plural, printable, size
+from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
 
 HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12
@@ -61,14 +61,14 @@ def source_table(claims: Claims) -> Table:
     columns += ["published share", "published tokens", "published documents"] if published.sources else []
     rows = []
     for source, name in zip(claims.sources, names(claims), strict=True):
-        row = [name, number(source.asked_tokens if _asks(source) else None), f"{source.realised_tokens:,}"]
+        row = [name, or_dash(source.asked_tokens if _asks(source) else None), f"{source.realised_tokens:,}"]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
             said = _published(claims, source)
-            row += [f"{said['percent']}%" if said.get("percent") else "-", number(said.get("tokens")), number(said.get("documents"))]
+            row += [f"{said['percent']}%" if said.get("percent") else "-", or_dash(said.get("tokens")), or_dash(said.get("documents"))]
         rows.append(row)
     total = ["total", f"{_asked(claims):,}", f"{claims.total_tokens:,}", "100.00%", f"{claims.total_documents:,}"]
-    total += ["", number(published.tokens), number(published.documents)] if published.sources else []
+    total += ["", or_dash(published.tokens), or_dash(published.documents)] if published.sources else []
     return Table(columns, [*rows, total], total=True)
 
 
@@ -100,7 +100,7 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of the waterfall over all sources, and of the stacked bars, one for each source."""
     sums = dict.fromkeys(FATES, 0)
     bars = []
-    for name, reasons in _waterfalls(claims):
+    for name, reasons in _waterfalls(claims).items():
         total = reasons.get("rows", 0)
         counts = dict.fromkeys(FATES, 0)
         for reason, count in reasons.items():
@@ -125,32 +125,20 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def fate_table(claims: Claims) -> Table:
     """Rows of each source by what became of them; what occurs nowhere is left out."""
-    waterfalls = _waterfalls(claims)
-    found = {reason for _, reasons in waterfalls for reason, count in reasons.items() if count}
-    reasons = in_order(found - {"rows"})
-    rows = [[name, *(f"{counts.get(reason, 0):,}" for reason in ("rows", *reasons))] for name, counts in waterfalls]
-    total = ["total", *(f"{sum(counts.get(reason, 0) for _, counts in waterfalls):,}" for reason in ("rows", *reasons))]
-    return Table(["source", "rows", *map(printable, reasons)], [*rows, total], total=True)
+    columns, rows = waterfall_table(_waterfalls(claims), total=True)
+    return Table([printable(column) for column in columns], rows, total=True)
 
 
 def used_fates(claims: Claims) -> dict[str, str]:
     """Fates that occur, with their labels: a legend."""
-    found = {fate_of(reason) for _, reasons in _waterfalls(claims) for reason, count in reasons.items() if count and reason != "rows"}
+    found = {fate_of(reason) for counts in _waterfalls(claims).values() for reason, count in counts.items() if count and reason != "rows"}
     return {fate: label for fate, label in FATES.items() if fate in found}
 
 
-def _waterfalls(claims: Claims) -> list[tuple[str, Mapping[str, int]]]:
-    """(name, rows by reason) of each source, exact and near copies added up over the sources that keep the other one."""
-    found: list[tuple[str, Mapping[str, int]]] = []
-    for source in claims.sources:
-        if source.copy_number:
-            continue
-        counts: dict[str, int] = {}
-        for reason, count in claims.removed.get(source.name, {}).items():
-            shown = joined(reason)
-            counts[shown] = counts.get(shown, 0) + count
-        found.append((printable(source.name), counts))
-    return found
+def _waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
+    """Rows by reason of each source, by its name as it can be printed."""
+    sources = [source.name for source in claims.sources if not source.copy_number]
+    return {printable(name): joined(claims.removed.get(name, {})) for name in sources}
 
 
 def epoch_table(claims: Claims, portrait: Portrait) -> Table:
@@ -213,7 +201,3 @@ def percent(part: int, whole: int) -> float:
 
 def share(part: int, whole: int) -> str:
     return f"{percent_text(part, whole, 2)}%" if whole else "-"
-
-
-def number(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"

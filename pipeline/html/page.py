@@ -11,11 +11,11 @@ from typing import Any
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
-from mixtures.audit.mix import fit_of
 from mixtures.errors import RecipeError
-from mixtures.plan import fit_json
+from mixtures.mix_fit import fit_json, mix_fit
 from mixtures.portrait import Portrait, portray
 from mixtures.trace import TracedMix
+from pipeline.export_place import refuse_place
 from pipeline.html import curves, figures
 from pipeline.html.figures import Table
 from pipeline.html.samples import removed, sampled, scores
@@ -36,11 +36,10 @@ def write_page(mix: Path, file: Path, store: Path | None, tokenizer: Path | None
         samples: documents of each source.
 
     Raises:
-        RecipeError: a package of the extra is missing, or `file` lies inside the mix. ManifestError: mix, store or tokenizer is damaged or
+        RecipeError: a package of the extra is missing, or as `refuse_place`. ManifestError: mix, store or tokenizer is damaged or
         another.
     """
-    if mix.resolve() in file.resolve().parents:
-        raise RecipeError(f"{file}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
+    refuse_place(file, mix)
     write_whole(file, page(mix, store, tokenizer, samples).encode())
 
 
@@ -88,7 +87,7 @@ def visible(text: str) -> str:
 
 def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
-    fit = fit_of(claims, claims.total_tokens)
+    fit = mix_fit(mix.manifest, claims.total_tokens)
     return {
         "claims": claims,
         "name": printable(claims.name),

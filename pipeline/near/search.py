@@ -6,7 +6,7 @@ ceilings, quotas, filters and sizes share a search, and every folder is made onc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pipeline.records import is_done, read_done
 from pipeline.report import plural, say
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.store import BandRule, Store, hex_range, short_key
+from pipeline.trust import Trust
 
 NEAR_FORMAT = 1
 PARTITION_DOCUMENTS = 2_000_000  # competing documents of a unit, whose band keys are in memory some times over while they are spilled
@@ -39,14 +40,6 @@ class Found:
     drops: Path
     digest: str
     clusters: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Trust:
-    """What a build thinks of folders. verify: hashes those that an earlier build left; done: those that need no hashing any more."""
-
-    verify: Callable[[Iterable[Path]], None]
-    done: set[Path]
 
 
 def band_rule(near: NearRequest) -> BandRule:
@@ -182,7 +175,7 @@ class NearSearch:
         if stage is Shingle and todo:
             say(f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for verification")
         execute(self._executor, stage, {**self._plan, "units": todo}, self._work / f"{stage.name}-{self._key}")
-        self._trust.done.update(folders)
+        self._trust.add(folders)
 
     def _shingle_units(self) -> list[Unit]:
         """Units of the groups that hold candidates."""

@@ -120,9 +120,9 @@ def _open_local(file: InputFile) -> IO[bytes]:
 
 
 def _open_remote(file: InputFile) -> Any:
-    scheme = file.url.split("://", 1)[0]
-    if scheme not in SCHEMES:
-        raise InputError(f"{file.url}: the scheme {scheme!r} is not allowed; allowed are local files and {', '.join(SCHEMES)}")
+    if file.scheme not in SCHEMES:
+        allowed = f"local files, {', '.join(SCHEMES)}"
+        raise InputError(f"{file.url}: the scheme {file.scheme!r} is not allowed; allowed are {allowed}; copy the file to such a place")
     from pipeline.readers.remote import open_remote
 
     return open_remote(file)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mixtures.errors import InputError
 from pipeline.inputs import InputFile
-from pipeline.remote import ATTEMPTS, BLOCK_BYTES, FIRST_WAIT_SECONDS, etag_of, file_system, retried
+from pipeline.remote import BLOCK_BYTES, etag_of, file_system, retried
 
 
 class RetryingStream:
@@ -21,17 +21,11 @@ class RetryingStream:
     Args:
         name: for messages.
         open_at: opens the file and returns a handle at the given offset, bytes.
-        attempts: reads tried at one offset before giving up.
-        first_wait_seconds: wait before the second try; doubled for each further one.
     """
 
-    def __init__(
-        self, name: str, open_at: Callable[[int], Any], attempts: int = ATTEMPTS, first_wait_seconds: float = FIRST_WAIT_SECONDS
-    ) -> None:
+    def __init__(self, name: str, open_at: Callable[[int], Any]) -> None:
         self._name = name
         self._open_at = open_at
-        self._attempts = attempts
-        self._first_wait_seconds = first_wait_seconds
         self._handle: Any = None
         self._offset = 0
 
@@ -51,8 +45,6 @@ class RetryingStream:
             read,
             "check the network and the access token, or give local files with --data",
             reset=self.close,
-            attempts=self._attempts,
-            first_wait_seconds=self._first_wait_seconds,
         )
         self._offset += len(block)
         return block
@@ -72,10 +64,8 @@ def open_remote(file: InputFile) -> RetryingStream:
 
 def _open_at(file: InputFile, offset: int) -> Any:
     """A handle at an offset, bytes, on the object that was listed; of the hub a commit is named, which cannot change."""
-    scheme = file.url.split("://", 1)[0]
-    system = file_system(scheme)
-    handle = system.open(file.url, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
-    if scheme != "hf" and (handle.size, etag_of(handle.details)) != (file.size, file.etag):
+    handle = file_system(file.scheme).open(file.url, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
+    if file.scheme != "hf" and (handle.size, etag_of(handle.details)) != (file.size, file.etag):
         handle.close()
         raise InputError(
             f"{file.url}: the object changed since it was listed: expected {file.size:,} bytes and etag {file.etag},"

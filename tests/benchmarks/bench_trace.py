@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 
 from mixtures import indexed
 from mixtures import manifest as manifests
+from mixtures.mix_files import part_path
 from mixtures.tables import to_arrow
-from pipeline.write import REPEATED, ROW_GROUP, TABLES, part_name
+from pipeline.write import TABLES, parquet_form
 
 _EMPTY = ("recipe", "size", "tokenizer", "removed", "contamination", "published", "revisions")
 DOCUMENTS, SLICE_TOKENS, TIMES = 10_000_000, 8 * (64 << 20) // 2, 5
@@ -65,9 +66,8 @@ def make(folder: Path, documents: int) -> None:
             "row": draw.integers(0, ROWS, count).astype(np.uint64),
         }
         for name, schema in TABLES.items():
-            repeated = [column for column in REPEATED if column in schema.names]
-            path = folder / f"{name}.parquet" / part_name(part)
-            pq.write_table(to_arrow(schema, columns), path, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=repeated)
+            path = part_path(folder, name, part)
+            pq.write_table(to_arrow(schema, columns), path, **parquet_form(schema.names))
     (folder / manifests.MANIFEST).write_bytes(manifests.dump(_manifest(documents, total)))
 
 

@@ -56,7 +56,7 @@ def first_line(ended: Ended, folder: Path) -> str:
     """What the command complained of first, without paths and hashes, which are other ones in every run."""
     told = next((line for line in ended.err.splitlines() if line.startswith("annealmix: ")), "").removeprefix("annealmix: ")
     told = re.sub(r"(/[^\s/:,;]+)+/(?=[^\s/])", "", told.replace(str(folder), ""))
-    return re.sub(r"[0-9a-f]{32,}", "...", told).strip("/ ")[:150]
+    return re.sub(r"[0-9a-f]{16,}", "...", told).strip("/ ")[:150]
 
 
 @dataclass

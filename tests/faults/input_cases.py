@@ -72,14 +72,15 @@ def flipped_silently(folder: Path, name: str, content: bytes) -> None:
     """Pin the file, then change a bit of a text that the format itself does not check."""
     (folder / name).write_bytes(content)
     pin(folder)
-    flip_bit(folder / name, content.index(b"Zq7#vX2p"))
+    flip_bit(folder / name, content.index(MARK.encode()))
 
 
-MARKED = [*TEXTS[1:], "Zq7#vX2p"]
+MARK = "Zq7#vX2p"  # that no compressor or encoding takes apart
+MARKED = [*TEXTS[1:], MARK]
 
 
 def flipped_zst(folder: Path) -> None:
-    flipped_silently(folder, "x.jsonl.zst", pack("jsonl.zst", json_lines(rows_of(["Zq7#vX2p"]))) + pack("jsonl.zst", json_lines(ROWS[1:])))
+    flipped_silently(folder, "x.jsonl.zst", pack("jsonl.zst", json_lines(rows_of([MARK]))) + pack("jsonl.zst", json_lines(ROWS[1:])))
 
 
 def flipped_jsonl(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.cases import CASES, ELSEWHERE, NUMBERS
-from tests.faults.endings import Case, Ending
+from tests.faults.endings import COUNT, Case, Ending
 from tests.faults.stock import STOCK_BUILDS, StockEnding, stock_ending
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -73,7 +73,7 @@ def stock_of(case: Case) -> StockEnding | None:
 
 def loses(case: Case, stock: StockEnding) -> bool:
     """Whether datatrove ended well although what it wrote is not what is there, or is damaged."""
-    whole = case.expected in ("H", "S") and stock.documents == (case.input.good if case.input else 1000)
+    whole = case.expected in ("H", "S") and stock.documents == (case.input.good if case.input else COUNT)
     return stock.code == 0 and not whole
 
 

@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 
 from mixtures import manifest as manifests
 from mixtures.audit import AuditReport, audit_bare, audit_mix
-from mixtures.audit.claims import SizeClaim, read_claims
 from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.mix import fit_of
 from mixtures.audit.parts import read_part
 from mixtures.audit.recipe import recipe_digest
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
 from mixtures.errors import ManifestError, RecipeError
+from mixtures.mix_fit import mix_fit
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash
@@ -566,16 +565,23 @@ def test_mix_with_a_source_used_whole_passes_and_its_quotas_are_held(clean: Path
 
 
 def test_trainer_fit_follows_a_budget_in_steps_of_a_mix_of_full_size(clean: Path) -> None:
-    claims = read_claims(manifests.load(clean), "manifest")
-    steps = claims.model_copy(update={"recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}}})
-    fit = fit_of(steps, 50_000_000_000)
+    manifest = manifests.load(clean)
+    steps = {**manifest, "size": {}, "recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}}}
+    fit = mix_fit(steps, 50_000_000_000)
     assert fit is not None
     assert (fit.steps, fit.inferred) == (11_921, False)
     assert any("297,985 short" in warning for warning in fit.warnings)
-    preview = fit_of(steps.model_copy(update={"size": SizeClaim(tokens="1000000")}), 1_000_000)
+    preview = mix_fit({**steps, "size": {"tokens": "1000000"}}, 1_000_000)
     assert preview is not None
     assert preview.inferred
-    assert fit_of(claims, 0) is None
+    assert mix_fit(manifest, 0) is None
+
+
+def test_trainer_fit_takes_nothing_of_a_budget_that_is_no_budget(clean: Path) -> None:
+    for budget in (["steps"], "steps", {"steps": "11921", "batch": 2048, "sequence": 2048}, {"steps": 0, "batch": 0, "sequence": 0}):
+        fit = mix_fit({**manifests.load(clean), "recipe": {"budget": budget}}, 50_000_000_000)
+        assert fit is not None
+        assert (fit.batch, fit.sequence, fit.inferred) == (2048, 2048, True)
 
 
 # ---- the pass over the bytes

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from mixtures.plan import SupplyEstimate, make_plan
+from mixtures.plan import make_plan
 from mixtures.quotas import Size
 from mixtures.recipe import LoadedRecipe, Shortfall, load_recipe
 from mixtures.removals import Removal
+from mixtures.supply import SupplyEstimate
 
 HEAD = "name: mix\ntokenizer: sample\n"
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures import trainer_order
-from mixtures.trainer_order import ORDERS, OrderName, Schedule, TrainerOrder
+from mixtures.trainer_names import ORDERS, OrderName
+from mixtures.trainer_order import OrderRequest, TrainerOrder
 from tests.mixtures import original_order
 from tests.mixtures.original_order import Token
 
@@ -20,7 +21,7 @@ SMALL = st.integers(1, 9)
 
 
 def order(trainer: OrderName, sizes: list[int], sequence: int, asked: int, seed: int) -> TrainerOrder:
-    return TrainerOrder(Schedule(trainer, sequence, asked, seed), np.array(sizes, np.int32))
+    return TrainerOrder(OrderRequest(trainer, sequence, asked, seed), np.array(sizes, np.int32))
 
 
 def texts(found: TrainerOrder) -> list[list[Token]]:
@@ -80,7 +81,7 @@ def test_an_epoch_reads_no_token_twice(sizes, sequence, seed):
 def test_the_published_steps_open_two_epochs_of_the_annealing_mix_and_one_of_pretraining():
     for tokens, steps, epochs in ((50_000_000_000, 11_921, 2), (500_000_000_000, 119_209, 1)):
         exact = steps * 2048 * 2048 + 1 <= tokens
-        assert Schedule("neox", 2048, steps * 2048, 1234).epochs(tokens) == epochs == (1 if exact else 2)
+        assert OrderRequest("neox", 2048, steps * 2048, 1234).epochs(tokens) == epochs == (1 if exact else 2)
 
 
 def test_more_documents_than_can_be_numbered_are_refused_before_anything_is_allocated():

@@ -59,6 +59,8 @@ def test_a_full_audit_makes_the_checks_that_its_inputs_allow_and_names_the_other
     found, ended = audit(work / "mix", "--full", "--data", work / "data", "--store", work / "store")
     assert (ended.code, all(found.values())) == (0, True)
     assert found.keys() >= {"source files", "source text", "source tokens"}
+    (files,) = (check["figure"] for check in ended.answer["checks"] if check["name"] == "source files")
+    assert files.startswith("9 files "), "each once, though documents of b are in the mix twice"
     assert found.keys() >= {"store documents", "store removals", "store filters", "store near-duplicates"}
     assert [line for line in ended.answer["not_checked"] if "--filter" not in line] == []
     assert "not checked: " in passes("audit", work / "mix", "--full").err

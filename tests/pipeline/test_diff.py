@@ -243,7 +243,7 @@ def test_no_digest_is_printed_and_a_list_is_private_and_never_overwritten(arms, 
     assert digests == sorted(digests)
     assert not [digest for digest in digests for one in ended if digest[:8] in one.out + one.err]
     content = listing.read_bytes()
-    assert "never written over" in fails(2, "diff", arms / "whole", arms / "shrunk", "--list", listing)
+    assert "exists; delete it" in fails(2, "diff", arms / "whole", arms / "shrunk", "--list", listing)
     assert listing.read_bytes() == content
     assert ended[1].answer["claim"]["holds"] is True
 

@@ -17,6 +17,7 @@ from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.public import LACKS
 from pipeline import cli
 from pipeline.public_export import export_public
+from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
 
 SALT = bytes(range(32))
@@ -100,6 +101,12 @@ def test_a_damaged_public_mix_does_not_pass(public: Path, tmp_path: Path, name: 
     content[len(content) // 2] ^= 1
     (tmp_path / "mix" / name).write_bytes(content)
     assert not audit_mix(tmp_path / "mix").passed
+
+
+def test_a_public_mix_is_not_held_against_what_it_hides(public: Path, tmp_path: Path):
+    for option in (("--source-check", 3), ("--store", tmp_path), ("--full", "--data", tmp_path)):
+        assert "a public mix" in fails(2, "audit", public, *option)
+    assert passes("audit", public, "--full", "--json").answer["not_checked"] == []
 
 
 def test_a_private_mix_cannot_call_itself_public_to_escape_its_checks(mix: Path, public: Path, tmp_path: Path):

@@ -15,6 +15,7 @@ import recipes
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
 from pipeline import cli
 from pipeline.text_export import export_text
+from tests.pipeline.command_line import fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
 
 HARD = ["", "cafe\u0301 A\u030a", "a<|endoftext|>b", "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001d54f", " a  b\n\n", "x" * 4000]
@@ -86,6 +87,14 @@ def test_what_exists_is_not_written_over(mix: Path, tmp_path: Path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_no_export_is_written_into_the_mix(mix: Path):
+    before = sorted(mix.rglob("*"))
+    for form in ("html", "text", "card", "public"):
+        assert "inside the mix" in fails(2, "export", mix, f"--{form}", mix / "README.md")
+    assert "inside the mix" in fails(2, "export", mix, "--trainer", "neox", "--out", mix / "README.md")
+    assert sorted(mix.rglob("*")) == before
+
+
 def test_another_tokenizer_is_refused(mix: Path, tmp_path: Path):
     content = (Path(recipes.__file__).parent / "sample" / "tokenizer.json").read_text(encoding="utf-8")
     changed = re.sub(r'"(\w+)": ?(\d{3})\b', lambda found: f'"{found[1]}zz": {found[2]}', content, count=1)
@@ -103,7 +112,7 @@ def test_a_changed_table_ends_the_export_and_leaves_nothing(mix: Path, tmp_path:
     source = table.schema.get_field_index("source")
     relabelled = table.set_column(source, "source", pa.array(["many"] * table.num_rows))
     pq.write_table(relabelled, part)
-    with pytest.raises(AuditFailed, match="not what the manifest says"):
+    with pytest.raises(AuditFailed, match="the manifest lists"):
         export_text(tmp_path / "mix", tmp_path / "out", None, workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mix"]
 

@@ -22,9 +22,9 @@ from mixtures import manifest as manifests
 from mixtures.audit.claims import read_claims
 from mixtures.keys import order_key
 from pipeline.html import figures
-from pipeline.html.fates import FATES
 from pipeline.html.page import page
 from pipeline.html.svg import inline
+from pipeline.waterfall import FATES
 from tests.mixtures.forged_mix import ForgedMix, forge
 from tests.pipeline.command_line import CHECKOUT, fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
@@ -299,6 +299,9 @@ def test_nonsense_is_refused_and_nothing_is_written(work, tmp_path, monkeypatch)
     out = work / "out"
     assert "inside the mix" in fails(2, "export", out, "--html", out / "page.html")
     assert not (out / "page.html").exists()
+    (tmp_path / "mine.html").write_text("mine")
+    assert "exists" in fails(2, "export", out, "--html", tmp_path / "mine.html")
+    assert (tmp_path / "mine.html").read_text() == "mine"
     assert "no store" in fails(2, "export", out, "--html", tmp_path / "b.html", "--store", tmp_path)
     fails(2, "export", out, "--html", tmp_path / "b.html", "--samples", "101")
     fails(6, "export", work, "--html", tmp_path / "b.html")

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError
+from pipeline import remote
 from pipeline.readers.remote import RetryingStream
 from tests.pipeline.input_files import json_lines, pack, rows_of, texts
 
@@ -261,16 +262,18 @@ class FlakyFile:
         raise ConnectionResetError("gone")
 
 
-def test_a_remote_stream_goes_on_where_its_connection_broke():
+def test_a_remote_stream_goes_on_where_its_connection_broke(monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0)
     data, breaks = bytes(range(100)), {0, 30, 90, 100}
-    stream = RetryingStream("hf://x", lambda offset: FlakyFile(data, offset, breaks), first_wait_seconds=0)
+    stream = RetryingStream("hf://x", lambda offset: FlakyFile(data, offset, breaks))
     assert b"".join(iter(lambda: stream.read(10), b"")) == data
     assert not breaks
     stream.close()
 
 
-def test_a_remote_stream_that_stays_broken_fails_by_name_and_offset():
-    stream = RetryingStream("hf://x/y", lambda offset: FlakyFile(b"a" * 20, offset, {10}), attempts=3, first_wait_seconds=0)
+def test_a_remote_stream_that_stays_broken_fails_by_name_and_offset(monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0)
+    stream = RetryingStream("hf://x/y", lambda offset: FlakyFile(b"a" * 20, offset, {10}))
     assert stream.read(10) == b"a" * 10
-    with pytest.raises(InputError, match=r"hf://x/y: cannot be read at byte 10 after 3 tries .*--data"):
+    with pytest.raises(InputError, match=r"hf://x/y: cannot be read at byte 10 after 8 tries .*--data"):
         stream.read(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mixtures.errors import InputError, RecipeError
-from pipeline import cli
+from pipeline import cli, remote
 from pipeline.places import RemoteFolder, parse_url
 from pipeline.remote import is_permanent, retried, told
 
@@ -83,7 +83,8 @@ LASTING = [ClientError(404), ClientError(403), ClientError(400), FileNotFoundErr
 
 
 @pytest.mark.parametrize("error", [*PASSING, caused(OSError(), ClientError(503))])
-def test_what_may_pass_is_tried_again(error):
+def test_what_may_pass_is_tried_again(error, monkeypatch):
+    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0)
     left = [error, error]
 
     def action() -> str:
@@ -92,7 +93,7 @@ def test_what_may_pass_is_tried_again(error):
         return "done"
 
     assert not is_permanent(error)
-    assert retried("s3://x: cannot be read", action, first_wait_seconds=0) == "done"
+    assert retried("s3://x: cannot be read", action) == "done"
 
 
 @pytest.mark.parametrize("error", [*LASTING, caused(OSError(), ClientError(404))])
@@ -104,7 +105,7 @@ def test_what_cannot_pass_fails_at_the_first_try(error):
         raise error
 
     with pytest.raises(InputError, match=r"s3://x: cannot be read \("):
-        retried("s3://x: cannot be read", action, first_wait_seconds=0)
+        retried("s3://x: cannot be read", action)
     assert len(tries) == 1
 
 

@@ -251,7 +251,7 @@ def test_a_pipe_in_the_place_of_a_listed_file_fails_without_waiting(tmp_path):
         list(DocumentReader(file, definition("jsonl")))
 
 
-@pytest.mark.parametrize("url", ["https://example.org/a.jsonl", "file:///etc/passwd", "s3://a/b.jsonl", "ssh://a/b"])
+@pytest.mark.parametrize("url", ["https://example.org/a.jsonl", "file:///etc/passwd", "ftp://a/b.jsonl", "ssh://a/b"])
 def test_a_url_scheme_that_is_not_allowed_fails(url):
-    with pytest.raises(InputError, match=r"scheme .* is not allowed; allowed are local files and hf"):
+    with pytest.raises(InputError, match=r"scheme .* is not allowed; allowed are local files, s3, gs, hf"):
         list(DocumentReader(InputFile("a.jsonl", url, 1), definition("jsonl")))

@@ -6,17 +6,21 @@ import json
 import os
 import shlex
 import subprocess
+from importlib import import_module
+from inspect import isabstract
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
+from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
-from pipeline.executors.slurm.profile import STAGES, Profile, load_profile
-from pipeline.stages import NAMES, stage_named
+from pipeline.executors.slurm.profile import Profile, StageName, load_profile
+from pipeline.stage import Stage
+from pipeline.stages import MODULES, stage_named
 
 NASTY = ["x$(touch /tmp/p)", "`id`", "a;b", "a b", "a\nb", "-x", "", "a'b", 'a"b', "a\\b", "é", "a\x00b", "%j", "~x", "#x"]
 WORDS = ("job_name", "partition", "account", "qos", "constraint", "time", "memory")
@@ -167,8 +171,14 @@ def test_without_slurm_it_is_said(tmp_path, monkeypatch):
         client.queued("annealmix")
 
 
-def test_every_stage_is_found_by_its_name_and_has_resources(tmp_path):
-    for name in NAMES:
-        assert stage_named(name).name == name
-        Profile().resources(name)
-    assert {name for name in STAGES if name != "conduct"} == {name.partition("-")[0] for name in NAMES}
+def test_every_stage_is_found_by_its_name_and_may_have_resources_of_its_own():
+    found = [item for module in MODULES.values() for item in vars(import_module(module)).values()]
+    stages = {item for item in found if isinstance(item, type) and issubclass(item, Stage) and not isabstract(item)}
+    assert len(stages) == 10
+    for stage in stages:
+        assert stage_named(stage.name) is stage
+    assert set(get_args(StageName)) == {*MODULES, "conduct"}
+
+
+def test_the_server_that_workers_are_forked_from_imports_the_stages():
+    assert set(MODULES.values()) <= set(IMPORTED)

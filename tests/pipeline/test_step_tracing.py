@@ -156,6 +156,7 @@ def test_nonsense_is_refused_with_what_there_is(mix, tmp_path):
         ("--checkpoint", 4, "--sample", 1, *neox): "--sample",
         ("--checkpoint", 4, "--show-text", *neox): "--show-text",
         ("--checkpoint", 4, "--list", kept, *neox): "exists",
+        ("--checkpoint", 4, "--list", tmp_path / "nowhere" / "list", *neox): "cannot be made",
         ("--step", 4, "--store", tmp_path, *neox): "--store",
         ("--step", 4, "--trainer", "file-order", "--seed", 1): "--seed",
         ("--step", 4, "--seed", 1 << 32, *neox): "2^32",

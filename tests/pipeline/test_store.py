@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -135,7 +136,7 @@ def workers_of(build: int) -> set[int]:
 
 
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps finds the workers")
-def test_a_worker_that_is_killed_ends_the_build_with_1_and_the_next_command_finishes(tmp_path, hub):
+def test_the_task_of_a_worker_that_is_killed_is_named_and_done_once_more(tmp_path, hub):
     environment = hub.environment(tmp_path / "home")
     hub.hold(when=lambda: any(tmp_path.glob("store/sources/*/*/.ledger.*")))  # both workers hang, once they have begun to read
     process = Process(tmp_path / "run", *hub_words(tmp_path), "--workers", "2", environment=environment)
@@ -144,19 +145,14 @@ def test_a_worker_that_is_killed_ends_the_build_with_1_and_the_next_command_fini
         workers = workers_of(process.process.pid)
         assert len(workers) == 2
         os.kill(min(workers), signal.SIGKILL)
-        ended = process.end()  # although the other worker hangs still
-    finally:
         hub.release()
+        ended = process.end()
+    finally:
         process.kill()
-    assert ended.code == 1
-    assert "a worker process was ended by signal 9" in ended.err.splitlines()[-1]
-    assert "--workers" in ended.err
-    assert "Traceback" not in ended.err
-    assert not (tmp_path / "mixes").exists()
-    until(lambda: not workers_of(process.process.pid))
-    again = Process(tmp_path / "again", *hub_words(tmp_path), environment=environment).end()
-    assert again.code == 0, again.err
+    assert ended.code == 0, ended.err
+    assert re.search(r"input files [ab]\.jsonl\.(gz|zst) of [ab], was ended by signal 9, .*; doing it once more, alone", ended.err)
     assert "audit passed" in passes("audit", tmp_path / "mixes" / "out").err
+    until(lambda: not workers_of(process.process.pid))
 
 
 # two builders

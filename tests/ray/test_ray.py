@@ -16,13 +16,12 @@ from mixtures import manifest as manifests
 from mixtures.errors import AnnealmixError, InputError, RecipeError
 from pipeline.executors.ray import RayExecutor, open_ray
 from pipeline.stage import in_hand
-from tests.pipeline.command_line import Process, passes
+from tests.pipeline.command_line import CHECKOUT, Process, passes
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.pipeline.test_pool import Touch, plan_of
 
 pytestmark = pytest.mark.ray
 
-ROOT = Path(__file__).resolve().parents[2]
 MEMORY = 6_000_000_000  # that the node offers; nothing is taken of it before it is needed
 
 
@@ -34,7 +33,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     place = ["--port=0", "--node-ip-address=127.0.0.1", f"--temp-dir={folder}", "--include-dashboard=false", "--disable-usage-stats"]
     started = subprocess.Popen(
         [sys.executable, Path(sys.executable).with_name("ray"), "start", "--head", "--block", *offers, *place],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -80,7 +79,7 @@ def test_a_build_on_ray_has_the_identity_and_the_bytes_of_a_local_one(cluster, d
 def test_the_command_builds_the_sample_on_ray(cluster, tmp_path):
     places = ["--out", tmp_path / "out", "--store", tmp_path / "store"]
     ended = passes("build", "sample", *places, "--executor", "ray", "--ray-address", cluster, "--tasks", "1")
-    assert ended.mix == json.loads((ROOT / "manifests" / "sample.json").read_text())["identity"]
+    assert ended.mix == json.loads((CHECKOUT / "manifests" / "sample.json").read_text())["identity"]
 
 
 def test_a_failed_task_ends_the_build_with_its_message_kind_and_the_units_that_are_missing(cluster, tmp_path):

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures import indexed
-from mixtures.trainer_order import Schedule, TrainerOrder
+from mixtures.trainer_order import OrderRequest, TrainerOrder
 from pipeline.step_tracing import StepQuestion, Training, trace_steps
 
 pytestmark = pytest.mark.readers
@@ -90,7 +90,7 @@ def test_every_sample_of_any_documents_is_what_megatron_core_reads(sizes: list[i
                 file.seek(offset)
                 file.write(content)
         read = megatron_dataset(prefix, sequence, asked, seed)
-        order = TrainerOrder(Schedule("megatron", sequence, asked, seed), num_tokens.astype(np.int32))
+        order = TrainerOrder(OrderRequest("megatron", sequence, asked, seed), num_tokens.astype(np.int32))
         wanted = [read._query_document_sample_shuffle_indices(sample)[0].tolist() for sample in range(len(read))]
     assert order.samples == len(read)
     assert texts(order, tokens, np.cumsum(num_tokens) - num_tokens) == wanted

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pipeline import remote
+from tests.pipeline.command_line import CHECKOUT
 from tests.s3.server import Network, moto_server
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 SECRETS = {
     "AWS_ACCESS_KEY_ID": "AKIA5ECRETKEYID01",
     "AWS_SECRET_ACCESS_KEY": "s3cr3t/value+that=nobody",

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest
 from pipeline.executors.slurm.chain import Chain
@@ -131,14 +129,8 @@ def until(happened: Callable[[], Any]) -> Any:
 
 
 def kill_worker(words: str) -> bool:
-    """kill -9 one process whose command line holds these words, and its children; False if there is none."""
+    """kill -9 one process whose command line holds these words; False if there is none."""
     found = subprocess.run(["pgrep", "-f", words], capture_output=True, text=True).stdout.split()
     for process in found[:1]:
         os.kill(int(process), signal.SIGKILL)
     return bool(found)
-
-
-def skip_where_missing(shared: Path) -> None:
-    """Skip the test that asks, with the reason."""
-    if reason := missing(shared):
-        pytest.skip(reason)

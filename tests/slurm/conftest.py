@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import running, skip_where_missing
+from tests.slurm.cluster import missing, running
 
 
 @pytest.fixture(scope="session")
 def cluster(shared: Path) -> Iterator[Path]:
     """A cluster of two nodes whose arrays hold four elements at most; its folder."""
-    skip_where_missing(shared)
+    if reason := missing(shared):
+        pytest.skip(reason)
     with running(shared) as folder:
         yield folder

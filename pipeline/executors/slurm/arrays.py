@@ -9,7 +9,6 @@ units are done is in our done-records alone.
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from mixtures.errors import RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile, Resources
 from pipeline.records import write_whole
-from pipeline.stage import Stage, in_hand
+from pipeline.stage import Stage
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
 # Others may write to a node's scratch, too, and a cache of compiled code that they put there would be run.
@@ -30,7 +29,8 @@ _OWN_CACHE = (
     'mkdir -p -m 700 "$NUMBA_CACHE_DIR" && [ -O "$NUMBA_CACHE_DIR" ] || '
     '{ echo "$NUMBA_CACHE_DIR (tmp of the profile): cannot be made, or is somebody else\'s" >&2; exit 1; }',
 )
-LOGS = "slurm"  # folder of the jobs' output and of how they ended, in that of the stage's plan
+LOGS = "slurm"  # folder of the jobs' output, in that of the stage's plan
+ENDED = f"{LOGS}/ended"  # and of how tasks ended
 
 
 class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishes no types
@@ -129,9 +129,3 @@ def refuse_path(path: Path, what: str) -> None:
         raise RecipeError(
             f"{what} {str(path)!r}: holds a control character, '%' or a backslash, which Slurm reads its own way; choose another"
         )
-
-
-def clear(folder: Path) -> None:
-    """Forget how tasks of an earlier submission ended, and at which units; their logs stay."""
-    for left in (folder / LOGS / "ended", in_hand(folder, 0).parent):
-        shutil.rmtree(left, ignore_errors=True)

@@ -13,8 +13,8 @@ from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, load_profile
 from pipeline.executors.slurm.request import freeze
-from pipeline.executors.slurm.status import Status, as_json, follow, show, status_of
-from pipeline.report import result, say
+from pipeline.executors.slurm.status import as_json, follow, show, status_of
+from pipeline.report import complain, result, say
 
 
 def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, wait: bool) -> tuple[Manifest | None, int]:
@@ -40,7 +40,7 @@ def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, w
     status = follow(chain)
     if status.state == FINISHED:
         return manifests.load(request.out), 0
-    _complain(status)
+    complain(status.message)
     return None, status.exit_code
 
 
@@ -71,8 +71,3 @@ def look(request: BuildRequest, *, json: bool) -> int:
     else:
         show(status)
     return status.exit_code
-
-
-def _complain(status: Status) -> None:
-    for line in status.message.splitlines():
-        say(f"annealmix: {line}")

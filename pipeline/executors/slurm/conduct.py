@@ -19,7 +19,7 @@ from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.executors.slurm.request import freeze, thaw
 from pipeline.report import plural, say
-from pipeline.stage import Plan, Stage
+from pipeline.stage import Plan, Stage, forget
 from pipeline.stage import freeze as freeze_plan
 
 
@@ -51,7 +51,7 @@ class SlurmExecutor:
         plan = {**plan, "units": units}
         if self._follows:
             self._chain.refuse_repeated(stage, plan)
-        arrays.clear(folder)
+        forget(folder, arrays.ENDED)
         path, digest = freeze_plan(folder, plan)
         resources = self._profile.resources(stage.name)
         if resources.memory is None:

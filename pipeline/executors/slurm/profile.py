@@ -32,7 +32,6 @@ from pydantic import AfterValidator, Field
 from mixtures.fields import Line, Model, Positive, Text, describe
 from mixtures.yaml_tree import load_yaml, validate
 
-STAGES = ("ingest", "score", "near", "select", "write", "conduct")
 StageName = Literal["ingest", "score", "near", "select", "write", "conduct"]
 
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:&|*@/+=()\[\]-]*")
@@ -133,7 +132,7 @@ class Profile(Resources):
 
     def resources(self, stage: str) -> Resources:
         """What the jobs of a stage ask: its own values before the profile's. stage: `ingest`, ..., or one of the near-duplicate search."""
-        own = self.stages.get(stage if stage in STAGES else "near", Resources())  # type: ignore[call-overload]
+        own = self.stages.get(stage.partition("-")[0], Resources())  # type: ignore[call-overload]
         values = {name: getattr(own, name) if getattr(own, name) is not None else getattr(self, name) for name in Resources.model_fields}
         return Resources(**{**values, "options": {**self.options, **own.options}})
 

@@ -67,8 +67,7 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
         Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
     )
     store, out = value["remote"]["store"], value["remote"]["out"]
-    remote = RemotePlaces(
-        RemoteStore(parse_url(store), request.store) if store else None, RemoteOutput(parse_url(out), request.out) if out else None
-    )
+    remote_store = RemoteStore(parse_url(store), request.store) if store else None
+    remote = RemotePlaces(remote_store, RemoteOutput(parse_url(out), request.out) if out else None)
     sized = replace(request, chunk_bytes=value["chunk_bytes"], slice_chunks=value["slice_chunks"], remote=remote)
     return sized, Profile.model_validate(value["profile"])

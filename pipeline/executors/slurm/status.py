@@ -14,7 +14,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
-from pipeline.executors.slurm.arrays import LOGS
+from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
 from pipeline.records import read_json
 from pipeline.report import plural, say, size, table
@@ -141,7 +141,7 @@ def _units_done(entry: dict[str, Any], folder: Path, *, whole: bool) -> tuple[in
 
 def _ended(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Rank and note of each task that has ended. A note goes when its task begins again."""
-    for path in sorted((folder / LOGS / "ended").glob("*.json")):
+    for path in sorted((folder / ENDED).glob("*.json")):
         with suppress(FileNotFoundError):
             item = json.loads(path.read_bytes())
             yield item["rank"], item

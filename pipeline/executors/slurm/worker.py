@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from mixtures.errors import AnnealmixError, RecipeError
-from pipeline.executors.slurm.arrays import LOGS, Arrays
+from pipeline.executors.slurm.arrays import ENDED, Arrays
 from pipeline.executors.slurm.package import refuse_other_package
 from pipeline.executors.slurm.profile import Resources
 from pipeline.records import write_json
@@ -27,7 +27,7 @@ def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first
     if not element.isdigit():
         raise RecipeError("annealmix worker: is run by jobs that `annealmix build --executor slurm` submits, as elements of an array")
     rank, began = first + int(element), int(time.time())
-    ended = plan.parent / LOGS / "ended" / f"{rank:06d}.json"
+    ended = plan.parent / ENDED / f"{rank:06d}.json"
     ended.parent.mkdir(parents=True, exist_ok=True)
     ended.unlink(missing_ok=True)  # of a run that was requeued
     code, message = 0, ""

@@ -1,0 +1,13 @@
+"""What trainers and their orders are called, apart from what is known of them: the command line starts without numpy."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Trainer = Literal["neox", "megatron", "olmo-core", "nanotron"]
+TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
+"""Those that a configuration is written for (`mixtures.trainer_config`)."""
+
+OrderName = Literal["neox", "megatron", "file-order"]
+ORDERS: tuple[OrderName, ...] = get_args(OrderName)
+"""Orders in which a mix is read (`mixtures.trainer_order`)."""

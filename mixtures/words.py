@@ -1,0 +1,14 @@
+"""Words that messages and reports share."""
+
+from __future__ import annotations
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 document`, `2,101 documents`, `2 copies`."""
+    plurals = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:] != "ey" else f"{noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plurals}"
+
+
+def strand_label(source: str, copy: int) -> str:
+    """Names a strand: a source, or the copies of some of its documents."""
+    return f"{source} (copies)" if copy else source

@@ -1,0 +1,30 @@
+"""The table of what became of the rows of each source."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
+
+A = {"rows": 40, "empty": 1, "where": 0, "quality c4-quality": 2, "duplicate of a": 3, "duplicate of b": 4, "filter toy": 5, "kept": 25}
+B = {"rows": 9, "quarantined": 1, "excluded": 2, "near-duplicate of a": 3, "out of key range": 1, "contaminated": 1, "beyond quota": 1}
+REASONS = st.sampled_from([*A, *B, "a reason of the future"])
+
+
+def test_reasons_stand_in_the_order_in_which_they_are_decided_and_copies_are_added_up():
+    columns, rows = waterfall_table({"a": A, "b": B}, total=True)
+    assert waterfall_table({"a": A, "b": B}) == (columns, rows[:-1])
+    assert columns == [
+        *("source", "rows", "empty", "quarantined", "quality c4-quality", "out of key range", "duplicates", "excluded", "near-duplicates"),
+        *("contaminated", "filter toy", "beyond quota", "kept"),
+    ]
+    assert rows[0] == ["a", "40", "1", "0", "2", "0", "7", "0", "0", "0", "5", "0", "25"]
+    assert rows[-1] == ["total", "49", "1", "1", "2", "1", "7", "2", "3", "1", "5", "1", "25"]
+
+
+@given(st.dictionaries(REASONS, st.integers(0, 9)))
+def test_no_row_is_lost_and_every_reason_has_a_kind(counts: dict[str, int]):
+    assert sum(joined(counts).values()) == sum(counts.values())
+    assert joined(joined(counts)) == joined(counts)
+    assert {fate_of(reason) for reason in joined(counts)} <= set(FATES)
