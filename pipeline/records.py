@@ -145,11 +145,14 @@ class FolderWriter:
             sync(file)
             outputs[file.name] = {"bytes": file.stat().st_size, "blake3": file_hash(file)}
         write_record(self.path / DONE, {**record, "outputs": outputs})
-        if is_done(self.final):
-            return
-        if self.final.exists():
-            shutil.rmtree(self.final)
-        self.path.rename(self.final)
+        try:
+            self.path.rename(self.final)
+        except OSError:  # something is there: a rename replaces no folder that holds anything
+            if is_done(self.final):
+                return
+            if self.final.exists():
+                shutil.rmtree(self.final)
+            self.path.rename(self.final)
         sync(self.final.parent)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -23,6 +23,7 @@ from pipeline.stages import MODULES
 
 IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
+LISTEN_SECONDS = 1  # Python obeys a signal that comes just before it waits, or to another thread, only when it has waited
 
 Task = Callable[[int], None]
 
@@ -45,7 +46,7 @@ def run_tasks(task: Task, ranks: Iterable[int], workers: int) -> dict[int, int]:
             while waiting and len(crew) < workers:
                 crew.append(_Worker(task))
                 crew[-1].give(waiting.popleft())
-            ready = wait([worker.pipe for worker in crew if worker.rank is not None])
+            ready = wait([worker.pipe for worker in crew if worker.rank is not None], LISTEN_SECONDS)
             for worker in [worker for worker in crew if worker.pipe in ready]:
                 rank, worker.rank = worker.rank, None
                 assert rank is not None

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,25 @@ def test_an_exception_that_cannot_be_pickled_is_told_in_words():
     with pytest.raises(RuntimeError, match="TwoArgumentsError: rank 0") as caught:
         run_tasks(_unpicklable, [0], 1)
     assert "_unpicklable" in str(caught.value.__cause__)
+
+
+def _slow(folder: Path, rank: int) -> None:
+    time.sleep(30)
+    (folder / str(rank)).touch()
+
+
+def test_a_signal_that_does_not_wake_the_caller_is_obeyed_before_the_tasks_have_ended(tmp_path):
+    """One that comes between Python's last look and the system call, or to another thread, as here."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    sends = threading.Timer(3, signal.raise_signal, [signal.SIGTERM])
+    sends.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_tasks(partial(_slow, tmp_path), range(2), 2)
+    finally:
+        sends.join()
+        signal.signal(signal.SIGTERM, previous)
+    assert not list(tmp_path.iterdir())
 
 
 def test_fewer_workers_than_cores_are_begun_where_memory_is_short(monkeypatch, capsys):

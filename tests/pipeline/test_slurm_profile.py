@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 from importlib import import_module
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.errors import RecipeError
+from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
@@ -49,7 +50,8 @@ def test_values_of_further_options_are_refused_alike(tmp_path, value):
 
 
 @pytest.mark.parametrize(
-    "option", ["array", "output", "dependency", "wrap", "export", "open-mode", "job-name", "--gres", "a=b", "A", "x y"]
+    "option",
+    ["array", "arr", "output", "dependency", "dep", "no-req", "wrap", "export", "open-mode", "job-name", "mem-per-cpu", "--gres", "a=b"],
 )
 def test_options_that_annealmix_decides_are_refused(tmp_path, option):
     with pytest.raises(RecipeError, match="profile may set"):
@@ -73,10 +75,10 @@ def test_every_fault_is_named_with_its_line(tmp_path):
 
 def test_a_stage_takes_its_own_values_before_those_of_the_profile(tmp_path):
     profile = loaded(
-        tmp_path, {"memory": "4G", "options": {"a": "1", "b": "2"}, "stages": {"near": {"memory": "64G", "options": {"b": "3"}}}}
+        tmp_path, {"memory": "4G", "options": {"gres": "1", "nice": "2"}, "stages": {"near": {"memory": "64G", "options": {"nice": "3"}}}}
     )
     near = profile.resources("near-link")
-    assert (near.memory, near.options) == ("64G", {"a": "1", "b": "3"})
+    assert (near.memory, near.options) == ("64G", {"gres": "1", "nice": "3"})
     assert profile.resources("select").memory == "4G"
     assert Profile.model_validate(profile.model_dump(mode="json", exclude_none=True)) == profile
 
@@ -108,12 +110,53 @@ def test_a_setup_line_that_fails_ends_the_job_before_it_works(tmp_path):
     assert not (tmp_path / "reached").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")
+def test_a_cache_of_compiled_code_that_another_user_put_into_scratch_is_not_used(tmp_path):
+    scratch = tmp_path / "a scratch"
+    script = arrays.write_script(tmp_path / "job.sh", Profile(tmp=str(scratch)), ["--help"])
+    assert subprocess.run(["bash", script], capture_output=True).returncode == 0
+    cache = scratch / "numba-0"
+    assert cache.stat().st_mode & 0o777 == 0o700
+    os.chown(cache, 65534, 65534)
+    ended = subprocess.run(["bash", script], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "somebody else's" in ended.stderr
+
+
 def test_slurms_commands_see_nothing_of_a_surrounding_job(monkeypatch):
-    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SBATCH_PARTITION", "SALLOC_ACCOUNT", "SLURMD_NODENAME"):
+    shell = ("SQUEUE_STATES", "SCANCEL_INTERACTIVE", "SCONTROL_ALL")
+    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_TASK_ID", "SBATCH_PARTITION", "SALLOC_ACCOUNT", "SLURMD_NODENAME", *shell):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
-    left = [name for name in client.environment() if name.startswith(("SLURM", "SBATCH", "SALLOC"))]
+    left = [name for name in client.environment() if name.startswith(("SLURM", "SBATCH", "SALLOC", "SQUEUE", "SCANCEL", "SCONTROL"))]
     assert left == ["SLURM_CONF"]
+
+
+def answering(folder: Path, monkeypatch: pytest.MonkeyPatch, **commands: bytes) -> None:
+    """Put commands first in PATH that print something and note their arguments in NAME.asked."""
+    for name, printed in commands.items():
+        (folder / f"{name}.out").write_bytes(printed)
+        (folder / name).write_text(f'#!/bin/sh\necho "$@" > "{folder}/{name}.asked"\ncat "{folder}/{name}.out"\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_names_of_other_jobs_may_be_any_bytes(tmp_path, monkeypatch):
+    lines = b"1|N/A|PENDING|None|caf\xe9\n2|N/A|PENDING|None|a\nb\n3|7|RUNNING|None|annealmix-k-ingest\n4|N/A|PENDING|None|a|b\n"
+    answering(tmp_path, monkeypatch, squeue=lines)
+    assert client.queued("annealmix-k-") == [client.Job("3", "7", "annealmix-k-ingest", "RUNNING", "None")]
+    assert "--all" in (tmp_path / "squeue.asked").read_text().split()  # without it jobs of hidden partitions do not exist
+
+
+@pytest.mark.parametrize(("private", "known"), [("none", True), ("jobs", False), ("cloud,jobs", False), ("usage", True)])
+def test_jobs_of_another_user_that_the_cluster_hides_are_not_taken_for_none(tmp_path, monkeypatch, private, known):
+    answering(tmp_path, monkeypatch, squeue=b"", scontrol=f"Plugins = x\nPrivateData             = {private}\n".encode())
+    assert client.queued("annealmix") == []
+    if known:
+        assert client.queued("annealmix", os.geteuid() + 1) == []
+        return
+    with pytest.raises(AnnealmixError, match="PrivateData"):
+        client.queued("annealmix", os.geteuid() + 1)
 
 
 @pytest.mark.parametrize("path", ["/a%j", "/a\nb", "/a\\b"])

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from mixtures import manifest as manifests
+from pipeline import records
+from pipeline.records import FolderWriter, is_done
 from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 from tests.pipeline.test_hub import COMMIT
@@ -197,3 +199,24 @@ def test_two_builders_with_two_recipes_make_two_mixes_of_one_store(tmp_path):
     ended = [process.end() for process in (Process(tmp_path / "run1", *first), Process(tmp_path / "run2", *second))]
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
     assert [manifests.load(tmp_path / "mixes" / name)["total_tokens"] for name in ("first", "second")] == [301, 200]
+
+
+def test_a_folder_that_a_twin_has_published_is_not_replaced(tmp_path, monkeypatch):
+    """Somebody may be reading it: tasks of a node that was given up may still be running."""
+    final, twin = tmp_path / "unit", FolderWriter(tmp_path / "unit")
+    twin.path = tmp_path / ".twin.tmp"
+    with FolderWriter(final) as writer, twin:
+        asked, published = is_done, list[int]()
+
+        def publishes_meanwhile(folder):
+            found = asked(folder)
+            if not published:
+                published.append(0)
+                twin.publish({})
+                published[0] = final.stat().st_ino
+            return found
+
+        monkeypatch.setattr(records, "is_done", publishes_meanwhile)
+        writer.publish({})
+        assert published in ([], [final.stat().st_ino])
+        assert asked(final)

@@ -23,6 +23,12 @@ from pipeline.records import write_whole
 from pipeline.stage import Stage
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
+# Others may write to a node's scratch, too, and a cache of compiled code that they put there would be run.
+_OWN_CACHE = (
+    'export NUMBA_CACHE_DIR="$TMPDIR/numba-$(id -u)"',
+    'mkdir -p -m 700 "$NUMBA_CACHE_DIR" && [ -O "$NUMBA_CACHE_DIR" ] || '
+    '{ echo "$NUMBA_CACHE_DIR (tmp of the profile): cannot be made, or is somebody else\'s" >&2; exit 1; }',
+)
 LOGS = "slurm"  # folder of the jobs' output, in that of the stage's plan
 ENDED = f"{LOGS}/ended"  # and of how tasks ended
 
@@ -57,19 +63,15 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
     def submit(self, script: Path) -> list[str]:
         """Submit arrays for all ranks, as many as the cluster's MaxArraySize asks. Returns their ids.
 
-        The script is given the first rank of its array. If one array is refused, those before it are cancelled.
+        The script is given the first rank of its array.
 
         Raises:
-            AnnealmixError: Slurm refuses.
+            AnnealmixError: Slurm refuses; arrays before may have been submitted.
         """
         most, jobs = client.max_array_size(), []
-        try:
-            for first in range(0, self.tasks, most):
-                options = self.get_sbatch_args(min(most, self.tasks - first))
-                jobs.append(client.submit([*arguments(options), f"--chdir={Path(self.slurm_logs_folder)}"], script, str(first)))
-        except BaseException:
-            client.cancel(jobs)
-            raise
+        for first in range(0, self.tasks, most):
+            options = self.get_sbatch_args(min(most, self.tasks - first))
+            jobs.append(client.submit([*arguments(options), f"--chdir={Path(self.slurm_logs_folder)}"], script, str(first)))
         return jobs
 
 
@@ -88,7 +90,7 @@ def arguments(options: Mapping[str, object]) -> list[str]:
 
 def write_script(path: Path, profile: Profile, words: Sequence[str]) -> Path:
     """Write a job's script: the profile's setup, then `annealmix WORDS ...` with the arguments that sbatch gives the script."""
-    tmp = [f"export TMPDIR={shlex.quote(profile.tmp)}", 'export NUMBA_CACHE_DIR="$TMPDIR/numba-$(id -u)"'] if profile.tmp else []
+    tmp = [f"export TMPDIR={shlex.quote(profile.tmp)}", *_OWN_CACHE] if profile.tmp else []
     lines = [
         "#!/bin/bash",
         *(line for number, setup in enumerate(profile.setup, start=1) for line in (setup, _checked(number))),

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -26,6 +28,8 @@ from pipeline.stage import Plan, Stage, Unit
 from pipeline.store import short_key
 
 _PREFIX = "chain-"
+CONDUCT = "conduct"  # how the names of jobs end that go on with a build
+_END_SECONDS = 300  # cancelled jobs that Slurm still lists after that do not end
 FINISHED, FAILED, QUEUED = "finished", "failed", "queued"
 
 
@@ -47,7 +51,7 @@ class Chain:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """state, message, exit_code, name (of the jobs), holder, out, stages; None if there never was a chain.
+        """state, message, exit_code, name (of the jobs), holder, uid, out, stages; None if there never was a chain.
 
         Raises:
             ManifestError: it is damaged.
@@ -62,7 +66,8 @@ class Chain:
         write_whole(self.folder / "request.json", content)
         (self.folder / "trusted.json").unlink(missing_ok=True)
         holder = f"{getpass.getuser()} on {os.uname().nodename}"
-        self._write({"state": QUEUED, "name": f"{job_name}-{self.key}-", "holder": holder, "out": request["out"], "stages": []})
+        who = {"holder": holder, "uid": os.geteuid()}
+        self._write({"state": QUEUED, "name": f"{job_name}-{self.key}-", **who, "out": request["out"], "stages": []})
         marker = _marker(Path(request["out"]))
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_whole(marker, str(self.folder).encode())
@@ -80,6 +85,21 @@ class Chain:
             raise ManifestError(f"{path}: not the request that this job was given (sha256 {digest}); give the command again")
         return dict(request)
 
+    def refuse_other(self, request: dict[str, Any]) -> None:
+        """Refuse to take the build that jobs are doing for the one that is asked, if they differ in more than the profile.
+
+        Raises:
+            RecipeError: in what.
+        """
+        found = read_json(self.folder / "request.json")
+        different = sorted(name for name, value in request.items() if name != "profile" and found.get(name) != value)
+        if different:
+            raise RecipeError(
+                f"{request['out']}: jobs build something else there ({', '.join(different)} differ from this command); wait for them "
+                "with the command that submitted them, or cancel them: scancel "
+                f"{' '.join(sorted({job.job for job in self.jobs()}))}"
+            )
+
     def add(self, stage: type[Stage], folder: Path, tasks: int, units: int, jobs: list[str], conductor: str) -> None:
         """Note a stage that was submitted."""
         record = self._read()
@@ -95,7 +115,7 @@ class Chain:
                 "submitted": submitted,
             }
         )
-        self._write(record)
+        self._write({**record, "state": QUEUED})
 
     def end(self, state: str, exit_code: int, message: str) -> None:
         """Note how the build ended."""
@@ -110,7 +130,35 @@ class Chain:
             AnnealmixError: Slurm does not answer.
         """
         record = self.record
-        return client.queued(record["name"]) if record else []
+        return client.queued(record["name"], record["uid"]) if record else []
+
+    def cancel(self) -> None:
+        """Cancel its jobs but the one that asks. They are found by their name: the answer to a submission may have been lost.
+
+        Raises:
+            AnnealmixError: Slurm does not answer.
+        """
+        client.cancel(sorted({job.job for job in self.jobs()} - {os.environ.get("SLURM_JOB_ID")}))
+
+    def younger(self, sleep: Callable[[float], None] = time.sleep) -> str | None:
+        """In a job that goes on with the build: the job that was submitted after it to do so, if there is one.
+
+        A job that was requeued when it had submitted a stage must neither submit it again nor sweep the store below its tasks. Tasks
+        that nobody waits for, since it was killed between two submissions, are cancelled, and their end is waited for.
+
+        Raises:
+            AnnealmixError: Slurm does not answer, or they do not end.
+        """
+        mine = int(os.environ["SLURM_JOB_ID"])
+        for waited in range(_END_SECONDS):
+            others = [job for job in self.jobs() if int(job.job) > mine]
+            found = [job.job for job in others if job.name.endswith(f"-{CONDUCT}")]
+            if found or not others:
+                return max(found, key=int, default=None)
+            if waited == 0:
+                self.cancel()
+            sleep(1)
+        raise AnnealmixError(f"jobs {', '.join(sorted({job.job for job in others}))}: cancelled, and have not ended; see `squeue --me`")
 
     def trust(self, folders: set[Path]) -> None:
         """Remember folders whose contents this chain need not hash again."""
@@ -173,11 +221,14 @@ def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) 
     for folder in sorted(folders - {mine}):
         chain = Chain(folder)
         record = chain.record
-        if record is None or record["state"] != QUEUED:
+        if record is None or record["state"] == FINISHED:
             continue
-        try:
-            jobs = chain.jobs()
+        failed = record["state"] == FAILED
+        try:  # jobs of a failed build are cancelled, and are ending; the one that says so ends, too
+            jobs = [job for job in chain.jobs() if not (failed and job.name.endswith(f"-{CONDUCT}"))]
         except AnnealmixError as error:
+            if failed:
+                continue
             raise RecipeError(
                 f"{folder}: {record['holder']} gave {record['out']} to Slurm, which cannot be asked here whether its jobs have ended "
                 f"({error}); ask where it can be, or delete that folder if they have"

@@ -29,9 +29,12 @@ class Job:
 
 
 def environment() -> dict[str, str]:
-    """The environment of Slurm's commands: without what a surrounding job or the user's shell would make of our options."""
-    ours = ("SLURM", "SBATCH_", "SALLOC_")
-    return {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or not name.startswith(ours)}
+    """The environment of Slurm's commands: without what a surrounding job or the user's shell would make of our options.
+
+    `SQUEUE_STATES=RUNNING` in a shell's profile would hide jobs that wait.
+    """
+    theirs = ("SLURM", "SBATCH_", "SALLOC_", "SQUEUE_", "SCANCEL_", "SCONTROL_")
+    return {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or not name.startswith(theirs)}
 
 
 def submit(options: Sequence[str], script: Path, *arguments: str) -> str:
@@ -53,32 +56,52 @@ def cancel(jobs: Iterable[str]) -> None:
         _call("scancel", "--quiet", *known)
 
 
-def queued(name: str) -> list[Job]:
-    """Jobs of this user whose name begins with `name` and that have not ended, elements of arrays one by one.
+def queued(name: str, user: int | None = None) -> list[Job]:
+    """Jobs of a user whose name begins with `name` and that have not ended, elements of arrays one by one.
+
+    Args:
+        user: id of the user (default: this one).
 
     Raises:
-        AnnealmixError: Slurm does not answer; nothing may then be concluded.
+        AnnealmixError: Slurm does not answer, or does not show other users' jobs; nothing may then be concluded.
     """
+    mine = os.geteuid()
+    user = mine if user is None else user
     found = []
-    for line in _call("squeue", "--noheader", "--array", f"--user={os.geteuid()}", "--format=%F|%K|%T|%r|%j").splitlines():
-        job, element, state, reason, called = line.strip().split("|", 4)
-        if called.startswith(name):
+    for line in _call("squeue", "--noheader", "--all", "--array", f"--user={user}", "--format=%F|%K|%T|%r|%j").splitlines():
+        fields = line.strip().split("|", 4)
+        if len(fields) == 5 and fields[4].startswith(name):  # a name of somebody else's job may hold a line break
+            job, element, state, reason, called = fields
             found.append(Job(job, element, called, state, reason))
+    if not found and user != mine and "jobs" in (_configured("PrivateData") or "").split(","):
+        raise AnnealmixError(f"squeue: this cluster shows nobody the jobs of others (PrivateData), and those asked for are of user {user}")
     return found
 
 
 def max_array_size() -> int:
     """Elements that an array of this cluster may have: indices lie below Slurm's MaxArraySize."""
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _call("scontrol", "show", "config"), re.MULTILINE)
-    if match is None or int(match[1]) < 2:
+    found = _configured("MaxArraySize")
+    if found is None or not found.isdigit() or int(found) < 2:
         raise AnnealmixError("scontrol show config: names no MaxArraySize above 1; arrays of jobs are switched off on this cluster")
-    return int(match[1])
+    return int(found)
+
+
+def _configured(name: str) -> str | None:
+    """A value of the cluster's configuration."""
+    match = re.search(rf"^{name}\s*=\s*(\S+)", _call("scontrol", "show", "config"), re.MULTILINE)
+    return match[1] if match else None
 
 
 def _call(command: str, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            [command, *arguments], capture_output=True, text=True, env=environment(), timeout=_TIMEOUT_SECONDS, stdin=subprocess.DEVNULL
+            [command, *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",  # names of other jobs are any bytes
+            env=environment(),
+            timeout=_TIMEOUT_SECONDS,
+            stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
         raise RecipeError(f"{command}: not found; --executor slurm needs a machine that submits to a Slurm cluster") from None

@@ -12,6 +12,7 @@ from pipeline.build import BuildRequest
 from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, load_profile
+from pipeline.executors.slurm.request import freeze
 from pipeline.executors.slurm.status import as_json, follow, show, status_of
 from pipeline.report import complain, result, say
 
@@ -23,12 +24,14 @@ def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, w
         filters: folder of filters that the user brings. profile: file; without one the cluster's defaults.
 
     Raises:
-        RecipeError: the profile, or jobs of a build are queued on this store already and are not to be waited for. SupplyError: the plan
-            says that it cannot work. AnnealmixError: see `launch`.
+        RecipeError: the profile, or jobs of a build are queued on this store already and are not to be waited for, or build something
+            else. SupplyError: the plan says that it cannot work. AnnealmixError: see `launch`.
     """
     settings = load_profile(profile) if profile else Profile()
     chain = Chain.of(request.store, request.out)
-    if not (wait and chain.jobs()):
+    if wait and chain.jobs():
+        chain.refuse_other(freeze(request, filters, settings))
+    else:
         if chain.record is None:
             _refuse_hopeless(request)
         manifest = launch(request, filters, settings)

@@ -14,8 +14,8 @@ from mixtures.errors import AnnealmixError
 from mixtures.manifest import Manifest
 from pipeline.build import BuildRequest, build
 from pipeline.executors.slurm import arrays, client
-from pipeline.executors.slurm.chain import FAILED, FINISHED, Chain
-from pipeline.executors.slurm.package import package_folder
+from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain
+from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.executors.slurm.request import freeze, thaw
 from pipeline.report import plural, say
@@ -57,24 +57,32 @@ class SlurmExecutor:
         if resources.memory is None:
             resources = resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
         tasks = 1 if plan.get("in_order") else min(len(units), resources.tasks or arrays.TASKS)
+        if resources.parallel:  # Slurm limits the elements of one array that run at a time
+            tasks = min(tasks, client.max_array_size())
         name = f"{self._profile.job_name}-{self._chain.key}-"
-        words = ["worker", "task", str(path), digest, stage.name, str(tasks), package_folder()]
+        words = ["worker", "task", str(path), digest, stage.name, str(tasks), package()]
         script = arrays.write_script(folder / arrays.LOGS / "job.sh", self._profile, words)
-        jobs = arrays.Arrays(stage(path, digest), tasks, folder, resources, name + stage.name).submit(script)
         try:
+            jobs = arrays.Arrays(stage(path, digest), tasks, folder, resources, name + stage.name).submit(script)
             conductor = self._submit_conductor(name, jobs)
             self._chain.trust(self._trusted | {folder for unit in units for folder in stage.outputs(plan, unit)})
             self._chain.add(stage, folder, tasks, len(units), jobs, conductor)
         except BaseException:
-            client.cancel(jobs)
+            self._cancel()
             raise
         raise Submitted(f"{stage.name}: {plural(len(units), 'unit')} in {plural(tasks, 'task')}, jobs {', '.join(jobs)}")
+
+    def _cancel(self) -> None:
+        try:
+            self._chain.cancel()
+        except AnnealmixError as error:  # what was first is the reason; jobs that are left keep others from this store and place
+            say(f"jobs that were submitted are not cancelled: {error}")
 
     def _submit_conductor(self, name: str, jobs: list[str]) -> str:
         resources = self._profile.resources("conduct")
         log = str(self._chain.folder / "conduct-%j.out")
         options = {
-            "job-name": f"{name}conduct",
+            "job-name": f"{name}{CONDUCT}",
             "partition": resources.partition,
             "qos": resources.qos,
             "time": resources.time,
@@ -88,7 +96,7 @@ class SlurmExecutor:
             **arrays.options_of(resources),
             "dependency": f"afterok:{':'.join(jobs)}",
         }
-        words = ["worker", "conduct", str(self._chain.folder), self._digest, package_folder()]
+        words = ["worker", "conduct", str(self._chain.folder), self._digest, package()]
         return client.submit(arrays.arguments(options), arrays.write_script(self._chain.folder / "conduct.sh", self._profile, words))
 
     def _is_done(self, stage: type[Stage], plan: Plan, unit: dict[str, Any]) -> bool:
@@ -135,8 +143,12 @@ def conduct(folder: Path, digest: str) -> None:
         AnnealmixError: as `build`; it is noted in the chain's record, too.
     """
     chain = Chain(folder)
+    frozen = chain.request(digest)  # if there is another by now, that build's record is not ours to end
+    if (younger := chain.younger()) is not None:
+        say(f"job {younger} goes on with this build")
+        return
     try:
-        request, profile = thaw(chain.request(digest))
+        request, profile = thaw(frozen)
         trusted = chain.trusted()
         executor = SlurmExecutor(chain, digest, profile, trusted, follows=True)
         manifest = build(replace(request, executor=executor), trusted, chain=folder)

@@ -8,7 +8,7 @@ time: "24:00:00"              # of each job
 memory: 4G                    # of each task; without it, what annealmix thinks that a task of the stage needs
 cpus: 1
 tasks: 500                    # elements of a stage's arrays, at most
-parallel: 100                 # of them running at a time; without it, as the cluster likes
+parallel: 100                 # of them running at a time (a stage is then one array); without it, as the cluster likes
 setup: [module load python/3.11, source env/bin/activate]     # shell, run by each job before annealmix
 tmp: /local/scratch           # a folder on each node for temporary files
 options: {reservation: data}  # further options of sbatch, by their long names; "" for one without a value
@@ -40,10 +40,12 @@ _TIME = re.compile(r"\d{1,6}(:[0-5]?\d(:[0-5]?\d)?)?|\d{1,4}-\d{1,2}(:[0-5]?\d(:
 _MEMORY = re.compile(r"[1-9]\d{0,8}[KMGT]?")
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
 # What annealmix itself decides: another value would lose tasks, logs or the order of stages. `wrap` and `export-file` bring other code.
+# `mem-per-*` excludes `mem`, which every job has.
 _OURS = frozenset(
     [
         *("account", "array", "begin", "bell", "chdir", "clusters", "comment", "constraint", "cpus-per-task", "dependency", "error"),
         *("export", "export-file", "get-user-env", "help", "hold", "ignore-pbs", "input", "job-name", "kill-on-invalid-dep", "mem"),
+        *("mem-per-cpu", "mem-per-gpu"),
         *("no-kill", "no-requeue", "nodes", "ntasks", "open-mode", "output", "parsable", "partition", "qos", "quiet", "requeue"),
         *("signal", "test-only", "time", "uid", "usage", "version", "wait", "wrap"),
     ]
@@ -95,7 +97,7 @@ def _option_value(value: str) -> str:
 
 def _options(value: dict[str, str]) -> dict[str, str]:
     for name in value:
-        if not _OPTION.fullmatch(name) or name in _OURS:
+        if not _OPTION.fullmatch(name) or any(ours.startswith(name) for ours in _OURS):  # sbatch takes `arr` for `array`
             raise ValueError(
                 f"{describe(name)} is not an option that a profile may set; the profile's own fields and annealmix set the others"
             )

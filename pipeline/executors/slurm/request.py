@@ -11,7 +11,7 @@ from mixtures.errors import ManifestError
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest
-from pipeline.executors.slurm.package import package_folder, refuse_other_package
+from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs import DataFolders
 from pipeline.places import parse_url, read_place
@@ -24,7 +24,7 @@ def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dic
     """A request as JSON. filters: folder of filters that the user brings."""
     data = request.data
     return {
-        "package": package_folder(),
+        "package": package(),
         "recipe": str(request.recipe.file.absolute()),
         "recipe_digest": request.recipe.digest,
         "removed": request.recipe.recipe.removed if request.recipe.filters else None,

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mixtures.errors import AnnealmixError, RecipeError
+from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
-from pipeline.executors.slurm.chain import QUEUED, Chain
+from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
 from pipeline.records import read_json
 from pipeline.report import plural, say, size, table
 from pipeline.stage import in_hand
@@ -72,28 +74,41 @@ def status_of(chain: Chain) -> Status:
     jobs = chain.jobs() if record["state"] == QUEUED else []
     if not jobs:
         record = chain.record or record  # the last job may have ended since
-    stages = [_stage(entry, jobs, last=number == len(record["stages"]) - 1) for number, entry in enumerate(record["stages"])]
+    latest = len(record["stages"]) - 1
+    stages = [
+        _stage(entry, jobs, last=number == latest, whole=number < latest or record["state"] == FINISHED)
+        for number, entry in enumerate(record["stages"])
+    ]
     state, message, code = record["state"], record.get("message", ""), record.get("exit_code", 0)
     if state == QUEUED and not jobs:
         failures = [stage.failure for stage in stages if stage.failure]
         missing = "its jobs have ended before the mix was whole; the same command submits what is missing"
-        state, message, code = "stopped", "\n".join([missing, *failures]), 1
+        state, message, code = "stopped", "\n".join([missing, *(failures or _last_word(chain, record))]), 1
     elif jobs:
         reasons = Counter(job.reason for job in jobs if job.state in _WAITING)
         message = "\n".join(f"{plural(count, 'job')} waiting: {reason}" for reason, count in reasons.most_common())
     return Status(state, message, code, stages, len(jobs))
 
 
-def _stage(entry: dict[str, Any], jobs: list[client.Job], *, last: bool) -> StageStatus:
-    """last: no stage was submitted after it; all tasks of the others ended well, or the next would not have begun."""
+def _last_word(chain: Chain, record: dict[str, Any]) -> list[str]:
+    """Where the job wrote that was to go on after the last stage, if it came so far."""
+    log = chain.folder / f"conduct-{record['stages'][-1]['conductor']}.out" if record["stages"] else None
+    return [f"the job that was to go on was killed, or out of memory or time; its log: {log}"] if log and log.is_file() else []
+
+
+def _stage(entry: dict[str, Any], jobs: list[client.Job], *, last: bool, whole: bool) -> StageStatus:
+    """last: no stage was submitted after it; all tasks of the others ended well, or the next would not have begun. whole: all units are
+    known to be done."""
     folder = Path(entry["folder"])
-    ended = {item["rank"]: item for item in map(read_json, sorted((folder / ENDED).glob("*.json")))}
+    alive = [job for job in jobs if job.job in entry["jobs"]]
+    elements = {f"{job.job}_{job.element}" for job in alive}
+    ended = {rank: item for rank, item in _ended(folder) if item["job"] not in elements}  # a requeued one is to begin again
     failed = {rank: item for rank, item in ended.items() if item["exit_code"]}
-    states = [job.state for job in jobs if job.job in entry["jobs"]]
+    states = [job.state for job in alive]
     waiting = sum(state in _WAITING for state in states)
     running = len(states) - waiting
     lost = max(entry["tasks"] - len(states) - len(ended), 0) if last else 0
-    units_done, text_bytes = _units_done(entry, folder, whole=not last)
+    units_done, text_bytes = _units_done(entry, folder, whole=whole)
     began = min((item["began"] for item in ended.values()), default=int(datetime.fromisoformat(entry["submitted"]).timestamp()))
     until = max((item["began"] + item["seconds"] for item in ended.values()), default=began) if not states else int(time.time())
     return StageStatus(
@@ -105,21 +120,31 @@ def _stage(entry: dict[str, Any], jobs: list[client.Job], *, last: bool) -> Stag
         running=running,
         done=len(ended) - len(failed) if last else entry["tasks"],
         failed=len(failed) + lost,
-        seconds=until - began,
+        seconds=max(until - began, 0),  # a node's clock may be ahead of ours
         text_bytes=text_bytes,
         failure=_failure(entry, folder, failed, lost),
     )
 
 
 def _units_done(entry: dict[str, Any], folder: Path, *, whole: bool) -> tuple[int, int | None]:
-    """Units of a stage that are done, and bytes of the files that they read. whole: all are known to be."""
+    """Units of a stage that are done, and bytes of the files that they read."""
     path = folder / "plan.json"
-    if whole or not path.is_file():  # the mix is published: the plan of its slices went with its hidden folder
+    if whole:  # and the plan of the slices went with their hidden folder when the mix was published
         return entry["units"], None
+    if not path.is_file():  # somebody deleted the folder
+        return 0, None
     plan, stage = read_json(path), stage_named(entry["stage"])
     done = [unit for unit in plan["units"] if stage.is_done(plan, unit)]
     sizes = [file["size"] for unit in done for file in unit.get("files", [])]
     return len(done), sum(sizes) if any("files" in unit for unit in plan["units"]) else None
+
+
+def _ended(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rank and note of each task that has ended. A note goes when its task begins again."""
+    for path in sorted((folder / ENDED).glob("*.json")):
+        with suppress(FileNotFoundError):
+            item = json.loads(path.read_bytes())
+            yield item["rank"], item
 
 
 def _failure(entry: dict[str, Any], folder: Path, failed: dict[int, dict[str, Any]], lost: int) -> str | None:
@@ -173,7 +198,7 @@ def follow(chain: Chain, sleep: Callable[[float], None] = time.sleep) -> Status:
     while True:
         try:
             status = status_of(chain)
-        except RecipeError:
+        except (RecipeError, ManifestError):
             raise
         except AnnealmixError as error:  # a controller that restarts answers again
             say(f"{error}")

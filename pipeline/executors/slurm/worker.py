@@ -36,6 +36,8 @@ def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first
         Arrays(stage_named(stage)(plan, digest), tasks, plan.parent, Resources(), stage).run_rank(rank)
     except BaseException as error:
         code, message = (error.exit_code if isinstance(error, AnnealmixError) else 1), str(error) or type(error).__name__
+        if isinstance(error, KeyboardInterrupt):
+            message = "was told to end, by scancel, for a job that goes before it, or because its time was over"
         raise
     finally:
         job, host = f"{os.environ.get('SLURM_ARRAY_JOB_ID', '')}_{element}", os.uname().nodename
