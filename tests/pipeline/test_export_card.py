@@ -109,8 +109,6 @@ def _with_strings(manifest: dict[str, Any], text: str) -> dict[str, Any]:
     changed |= {"name": text, "recipe_digest": text, "revisions": {"one": f"{text}@{text}"}}
     changed["tokenizer"]["name"] = text
     changed["recipe"] |= {"name": text, text: [text]}
-    changed["recipe"]["sources"][1]["definition"]["repo"] = text
-    changed["recipe"]["sources"][0]["definition"]["repo"] = text
     changed["removed"] = {"one": {**manifest["removed"]["one"], f"filter {text}": 3}, text: manifest["removed"]["two"]}
     changed["sources"][1] |= {"name": text, "licence": text, "non_commercial": True}
     blocklist = {"sha256": "0" * 64, "mode": text, "threshold": 2}
