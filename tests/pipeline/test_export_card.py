@@ -109,8 +109,8 @@ def _with_strings(manifest: dict[str, Any], text: str) -> dict[str, Any]:
     changed |= {"name": text, "recipe_digest": text, "revisions": {"one": f"{text}@{text}"}}
     changed["tokenizer"]["name"] = text
     changed["recipe"] |= {"name": text, text: [text]}
-    changed["removed"] = {"one": {**manifest["removed"]["one"], f"filter {text}": 3}, text: manifest["removed"]["two"]}
-    changed["sources"][1] |= {"name": text, "licence": text, "non_commercial": True}
+    changed["removed"]["one"] |= {f"filter {text}": 3}
+    changed["sources"][1] |= {"licence": text, "non_commercial": True}
     blocklist = {"sha256": "0" * 64, "mode": text, "threshold": 2}
     removed = {"one": dict.fromkeys(("documents", "tokens", "first_documents", "first_tokens"), 1)}
     item = {"label": text, "identity": "1" * 64, "placebo": False, "fraction": "1", "blocklist": blocklist, "removed": removed}
