@@ -108,7 +108,7 @@ def _with_strings(manifest: dict[str, Any], text: str) -> dict[str, Any]:
     changed = deepcopy(manifest)
     changed |= {"name": text, "recipe_digest": text, "revisions": {"one": f"{text}@{text}"}}
     changed["tokenizer"]["name"] = text
-    changed["recipe"] |= {"name": text, text: [text]}
+    changed["recipe"] |= {text: [text]}
     changed["removed"]["one"] |= {f"filter {text}": 3}
     changed["sources"][1] |= {"licence": text, "non_commercial": True}
     blocklist = {"sha256": "0" * 64, "mode": text, "threshold": 2}
