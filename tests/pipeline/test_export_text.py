@@ -15,7 +15,6 @@ import recipes
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
 from pipeline import cli
 from pipeline.text_export import export_text
-from tests.pipeline.command_line import fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
 
 HARD = ["", "cafe\u0301 A\u030a", "a<|endoftext|>b", "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001d54f", " a  b\n\n", "x" * 4000]
@@ -85,14 +84,6 @@ def test_what_exists_is_not_written_over(mix: Path, tmp_path: Path):
     with pytest.raises(RecipeError, match="exists"):
         export_text(mix, tmp_path / "out", None, workers=1)
     assert list((tmp_path / "out").iterdir()) == []
-
-
-def test_no_export_is_written_into_the_mix(mix: Path):
-    before = sorted(mix.rglob("*"))
-    for form in ("html", "text", "card", "public"):
-        assert "inside the mix" in fails(2, "export", mix, f"--{form}", mix / "README.md")
-    assert "inside the mix" in fails(2, "export", mix, "--trainer", "neox", "--out", mix / "README.md")
-    assert sorted(mix.rglob("*")) == before
 
 
 def test_another_tokenizer_is_refused(mix: Path, tmp_path: Path):
