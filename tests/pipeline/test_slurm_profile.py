@@ -16,11 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
+from mixtures.recipe import load_recipe
+from pipeline.build import BuildRequest, build
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
+from pipeline.executors.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
+from pipeline.inputs import DataFolders
 from pipeline.stage import Stage
 from pipeline.stages import MODULES, stage_named
+from tests.pipeline.corpus import write_files, write_recipe
 
 NASTY = ["x$(touch /tmp/p)", "`id`", "a;b", "a b", "a\nb", "-x", "", "a'b", 'a"b', "a\\b", "é", "a\x00b", "%j", "~x", "#x"]
 WORDS = ("job_name", "partition", "account", "qos", "constraint", "time", "memory")
@@ -182,3 +187,14 @@ def test_every_stage_is_found_by_its_name_and_may_have_resources_of_its_own():
 
 def test_the_server_that_workers_are_forked_from_imports_the_stages():
     assert set(MODULES.values()) <= set(IMPORTED)
+
+
+def test_a_launch_without_slurm_leaves_nothing_that_keeps_others_away(tmp_path, monkeypatch):
+    recipe = write_recipe(tmp_path / "recipes", {"a": {"all": True}})
+    write_files(tmp_path / "data", "a", {"one": ["some words"]})
+    request = BuildRequest(load_recipe(str(recipe)), tmp_path / "out", tmp_path / "store", DataFolders(tmp_path / "data"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RecipeError, match="scontrol: not found"):
+        launch(request, None, Profile())
+    assert not (tmp_path / ".out.chain").exists()
+    build(request)

@@ -112,6 +112,7 @@ def launch(request: BuildRequest, filters: Path | None, profile: Profile) -> Man
     """
     for path, what in ((request.out, "--out"), (request.store, "--store")):
         arrays.refuse_path(path, what)
+    client.max_array_size()  # Slurm answers: a chain that was begun, and that nobody can ask about, keeps others from its store
     chain, trusted = Chain.of(request.store, request.out), set[Path]()
     executor = _Launch(chain, freeze(request, filters, profile), profile, trusted)
     try:
