@@ -189,7 +189,9 @@ class MixStore:
 
     def _inputs(self, definition: SourceDefinition, quality: Quality) -> SourceInputs:
         """The groups of the store that hold exactly the files of the manifest, as they were."""
-        name, said = definition.name, self.manifest["inputs"][definition.name]
+        name, said = definition.name, self.manifest["inputs"].get(definition.name)
+        if said is None:
+            raise ManifestError(f"{MANIFEST}: lists no inputs of {name}; it was not written by annealmix, or edited")
         files = {file["path"]: InputFile(file["path"], "", file["size"], sha256=file["sha256"]) for file in said}
         left, groups = dict(files), []
         for group in self.store.groups(definition, quality):
