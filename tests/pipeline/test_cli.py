@@ -261,7 +261,7 @@ def test_an_interrupted_build_says_so_shows_nothing_and_goes_on(tmp_path, hub, n
     finally:
         hub.release()
         process.kill()
-    assert ended.code == 1
+    assert ended.code in (1, -signal.SIGINT)  # the latter if the interrupt met code that CPython runs from a string
     assert ended.err.splitlines()[-1] == "annealmix: interrupted; the same command goes on from here"
     assert "Traceback" not in ended.err
     assert not (tmp_path / "mixes").exists()
