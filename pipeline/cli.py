@@ -38,13 +38,26 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "annealmix-store"
 
 
+class _InterruptedError(KeyboardInterrupt):
+    """A stop by Ctrl-C or a batch system.
+
+    A class of its own: CPython ends by SIGINT, whatever `main` returns, where KeyboardInterrupt itself met code that is run from a string.
+    """
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise _InterruptedError
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C: workers end, nothing is lost
+        signal.signal(signal.SIGTERM, _interrupt)  # a batch system's stop is a Ctrl-C: workers end, nothing is lost
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started the command ignores it
+            signal.signal(signal.SIGINT, _interrupt)
     try:
         status = int(options.command(options))
         sys.stdout.flush()

@@ -78,7 +78,7 @@ def passes(*arguments: str | Path) -> Ended:
     return ended
 
 
-def _obey_interrupts() -> None:
+def obey_interrupts() -> None:
     """Tests that were started in the background ignore SIGINT, and so would all that they start."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -101,7 +101,7 @@ class Process:
                 stdout=out if stdout is None else stdout,
                 stderr=err,
                 start_new_session=True,
-                preexec_fn=_obey_interrupts,
+                preexec_fn=obey_interrupts,
             )
 
     @property
