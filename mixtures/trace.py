@@ -120,7 +120,14 @@ class TracedMix:
         """Documents that start in a part."""
         first = self._first_position(part * self._slice_tokens)
         rows = [position - first for position in positions]
-        documents, provenance = (_rows(self._part(table, part), rows) for table in ("documents", "provenance"))
+        (documents, num_documents), (provenance, num_origins) = (
+            _rows(self._part(table, part), rows) for table in ("documents", "provenance")
+        )
+        if num_documents != num_origins:
+            raise ManifestError(
+                f"{self._part('provenance', part)}: {num_origins:,} rows, the documents of that part are {num_documents:,}; it is of "
+                f"another mix, or damaged: `annealmix audit {self.folder}` says what else is off"
+            )
         places = []
         for position, row, one, other in zip(positions, rows, documents, provenance, strict=True):
             found = {"position": position, "first_token": self._first_token(position), "num_tokens": int(self.index.sizes[position])}
@@ -270,8 +277,8 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise _damaged(path, error) from None
 
 
-def _rows(path: Path, rows: list[int]) -> list[dict[str, Any]]:
-    """Some rows of a part, given in ascending order; of the file, only their row groups are read."""
+def _rows(path: Path, rows: list[int]) -> tuple[list[dict[str, Any]], int]:
+    """Some rows of a part, given in ascending order; of the file, only their row groups are read. Returns how many rows it has, too."""
     found: list[dict[str, Any]] = []
     try:
         file, first = pq.ParquetFile(path, memory_map=True), 0
@@ -287,7 +294,7 @@ def _rows(path: Path, rows: list[int]) -> list[dict[str, Any]]:
         raise _damaged(path, error) from None
     if len(found) < len(rows):
         raise ManifestError(f"{path}: ends before row {rows[len(found)]}, where tokens.idx has another document; build the mix again")
-    return found
+    return found, first
 
 
 def _damaged(path: Path, error: Exception) -> ManifestError:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mixtures import manifest as manifests
@@ -303,6 +305,14 @@ def test_a_table_that_disagrees_with_the_index_is_named(work, tmp_path):
     parts = sorted((tmp_path / "mix" / "documents.parquet").iterdir())
     shutil.copy(parts[1], parts[0])
     assert "audit" in fails(6, "trace", tmp_path / "mix", "--position", 0)
+
+
+def test_a_provenance_of_another_length_is_named(work, tmp_path):
+    shutil.copytree(built(work, "unfiltered"), tmp_path / "mix")
+    path = tmp_path / "mix" / "provenance.parquet" / "part-00000.parquet"
+    table = pq.read_table(path)
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)  # as a part of a longer mix; the rows that are asked for agree
+    assert "rows, the documents of that part are" in fails(6, "trace", tmp_path / "mix", "--position", 0)
 
 
 def test_another_store_is_refused(work, tmp_path):
