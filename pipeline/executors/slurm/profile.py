@@ -24,6 +24,7 @@ narrow on purpose; `setup` alone is shell, the user's own.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
@@ -58,30 +59,21 @@ def _one_line(value: str) -> str:
     return value
 
 
-def _word(value: str) -> str:
-    if not _WORD.fullmatch(_one_line(value)):
-        raise ValueError(f"{describe(value)} is not a plain value of Slurm; write letters, digits and _.,:&|*@/+=()[]-")
-    return value
+def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
+    """A check that a value is of a form. what: it is not, and what to write instead."""
+
+    def check(value: str) -> str:
+        if not pattern.fullmatch(_one_line(value)):
+            raise ValueError(f"{describe(value)} is not {what}")
+        return value
+
+    return check
 
 
-def _job_name(value: str) -> str:
-    if not _JOB_NAME.fullmatch(_one_line(value)):
-        raise ValueError(
-            f"{describe(value)} is not a job name; write at most 64 letters, digits, '_', '.' and '-', a letter or digit first"
-        )
-    return value
-
-
-def _time(value: str) -> str:
-    if not _TIME.fullmatch(_one_line(value)):
-        raise ValueError(f'{describe(value)} is not a time of Slurm; write minutes, "HH:MM:SS" or "DAYS-HH:MM:SS"')
-    return value
-
-
-def _memory(value: str) -> str:
-    if not _MEMORY.fullmatch(_one_line(value)):
-        raise ValueError(f"{describe(value)} is not an amount of memory; write a number and K, M, G or T, such as 4G")
-    return value
+_word = _matching(_WORD, "a plain value of Slurm; write letters, digits and _.,:&|*@/+=()[]-")
+_job_name = _matching(_JOB_NAME, "a job name; write at most 64 letters, digits, '_', '.' and '-', a letter or digit first")
+_time = _matching(_TIME, 'a time of Slurm; write minutes, "HH:MM:SS" or "DAYS-HH:MM:SS"')
+_memory = _matching(_MEMORY, "an amount of memory; write a number and K, M, G or T, such as 4G")
 
 
 def _folder(value: str) -> str:
