@@ -40,7 +40,18 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
-from mixtures.fields import Checked, Exact, Line, LocalPath, Location, Model, Name, Positive, Text, describe
+from mixtures.fields import (
+    Checked,
+    Exact,
+    Line,
+    LocalPath,
+    Location,
+    Model,
+    Name,
+    Positive,
+    Text,
+    describe,
+)
 from mixtures.filters import Sha256
 from mixtures.word_characters import fold_words
 from mixtures.yaml_tree import load_yaml, suggest, validate

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.audit.recipe import require_recipe
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns

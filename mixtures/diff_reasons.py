@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import SourceClaim
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.decontamination import CONTAMINATED
 from mixtures.keys import KEY_SPACE, KeyRange, order_key, order_keys
 from mixtures.manifest import Manifest

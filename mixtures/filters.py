@@ -42,7 +42,20 @@ from pydantic import AfterValidator, Field
 
 from mixtures.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.fields import Checked, Exact, Flag, Integer, Line, LocalPath, Location, Model, Name, Positive, Text, describe
+from mixtures.fields import (
+    Checked,
+    Exact,
+    Flag,
+    Integer,
+    Line,
+    LocalPath,
+    Location,
+    Model,
+    Name,
+    Positive,
+    Text,
+    describe,
+)
 from mixtures.shipped import SHIPPED, names_in, shown
 from mixtures.yaml_tree import load_yaml, suggest, validate
 

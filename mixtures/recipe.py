@@ -20,11 +20,29 @@ from mixtures.fields import LocalPath, Location, Name, Reference, is_file_refere
 from mixtures.filter_request import NOT_PUBLISHED, FilterRequest, RecipeFilter
 from mixtures.filters import LoadedFilter, read_filter
 from mixtures.loaded_recipe import LoadedRecipe
-from mixtures.recipe_model import Budget, Published, PublishedFigures, Recipe, Shortfall, SourceRequest
+from mixtures.recipe_model import (
+    Budget,
+    Published,
+    PublishedFigures,
+    Recipe,
+    Shortfall,
+    SourceRequest,
+)
 from mixtures.shipped import SHIPPED, names_in, shown
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
-from mixtures.yaml_tree import Fault, YamlTree, check, fault_at, load_yaml, read_text, refuse, scan_yaml, suggest, validate
+from mixtures.yaml_tree import (
+    Fault,
+    YamlTree,
+    check,
+    fault_at,
+    load_yaml,
+    read_text,
+    refuse,
+    scan_yaml,
+    suggest,
+    validate,
+)
 
 __all__ = [
     "Budget",

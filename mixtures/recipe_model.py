@@ -13,7 +13,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
 from mixtures.decontamination import Decontamination
-from mixtures.fields import Checked, Exact, Flag, Integer, LocalPath, Location, Model, Name, Positive, Reference, Text, describe
+from mixtures.fields import (
+    Checked,
+    Exact,
+    Flag,
+    Integer,
+    LocalPath,
+    Location,
+    Model,
+    Name,
+    Positive,
+    Reference,
+    Text,
+    describe,
+)
 from mixtures.filter_request import FilterRequests, Insert
 from mixtures.keys import key_bound
 from mixtures.near_request import NearField, near_faults

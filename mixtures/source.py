@@ -13,7 +13,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mixtures.errors import RecipeError
-from mixtures.fields import Checked, Flag, Line, LocalPath, Location, Model, Name, Positive, Text, describe
+from mixtures.fields import (
+    Checked,
+    Flag,
+    Line,
+    LocalPath,
+    Location,
+    Model,
+    Name,
+    Positive,
+    Text,
+    describe,
+)
 
 Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "zip", "datasets"]
 Adapter = Literal["text", "flan", "title-text", "title-abstract", "question-answer", "camel"]

@@ -10,7 +10,13 @@ from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_tex
 from mixtures.mix_fit import fit_json
 from mixtures.words import plural, strand_label
 from pipeline import report
-from pipeline.mix_report import FILTER_TITLE, cut_text, filter_removal_table, notes, published_removals
+from pipeline.mix_report import (
+    FILTER_TITLE,
+    cut_text,
+    filter_removal_table,
+    notes,
+    published_removals,
+)
 from pipeline.waterfall import waterfall_table
 
 CHECK_COLUMNS = ("check", "", "figure")

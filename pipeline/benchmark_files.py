@@ -10,7 +10,15 @@ from typing import Any
 
 import orjson
 
-from mixtures.contamination import Benchmark, BenchmarkFile, EvaluationSet, Item, LoadedBenchmark, item_texts, load_benchmark
+from mixtures.contamination import (
+    Benchmark,
+    BenchmarkFile,
+    EvaluationSet,
+    Item,
+    LoadedBenchmark,
+    item_texts,
+    load_benchmark,
+)
 from mixtures.errors import InputError, ManifestError
 
 Rows = Iterable[tuple[str, Mapping[str, Any]]]

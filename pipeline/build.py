@@ -50,7 +50,15 @@ from pipeline.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.trust import Trust
-from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS, WRITE_FORMAT, Layout, Write, prepare_folder, selection_json
+from pipeline.write import (
+    CHUNK_BYTES,
+    SLICE_CHUNKS,
+    WRITE_FORMAT,
+    Layout,
+    Write,
+    prepare_folder,
+    selection_json,
+)
 
 
 @dataclass(frozen=True)

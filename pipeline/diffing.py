@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.diff import KEY, Comparison, open_documents
 from mixtures.diff_figures import OTHERWISE, SIDES, DiffFigures, Reasons
 from mixtures.diff_reasons import WhyNot

@@ -32,7 +32,14 @@ from mixtures.filters import BlocklistPin, FilterDefinition, load_filter, load_t
 from pipeline import report
 from pipeline.classifiers import MILLION, Classifier, open_classifier
 from pipeline.classifiers.labelled import LabelColumns
-from pipeline.classifiers.training import PICTURE, REPORT, WEIGHTS, Goal, TrainedFilter, train_filter
+from pipeline.classifiers.training import (
+    PICTURE,
+    REPORT,
+    WEIGHTS,
+    Goal,
+    TrainedFilter,
+    train_filter,
+)
 from pipeline.filters import Filter
 from pipeline.records import write_whole
 

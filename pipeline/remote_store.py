@@ -21,7 +21,15 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places import RemoteFolder
-from pipeline.records import DONE, FolderWriter, checked_record, file_hash, is_done, read_record, write_whole
+from pipeline.records import (
+    DONE,
+    FolderWriter,
+    checked_record,
+    file_hash,
+    is_done,
+    read_record,
+    write_whole,
+)
 from pipeline.remote import content, file_system, listed, put, retried
 from pipeline.report import plural, say
 from pipeline.score_table import SCORE_PARTITIONS, SCORED, partition_name

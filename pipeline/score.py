@@ -26,7 +26,14 @@ from pipeline.classifiers import Classifier
 from pipeline.columns import write_column
 from pipeline.filters import open_pinned
 from pipeline.records import DONE, FolderWriter, read_done
-from pipeline.score_table import SCORE_PARTITIONS, Scored, look_up, partition_keys, partition_name, read_scores
+from pipeline.score_table import (
+    SCORE_PARTITIONS,
+    Scored,
+    look_up,
+    partition_keys,
+    partition_name,
+    read_scores,
+)
 from pipeline.segments import prefix
 from pipeline.stage import Plan, Stage, Unit
 

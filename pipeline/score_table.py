@@ -18,7 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, missing_ranges, order_keys, sort_order
+from mixtures.keys import (
+    KEY_SPACE,
+    KeyRange,
+    digest_columns,
+    missing_ranges,
+    order_keys,
+    sort_order,
+)
 from pipeline.columns import read_column
 from pipeline.records import is_done, read_done, read_record, write_record
 from pipeline.store import Store, TextRule, short_key

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE, read_part
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import ContaminationClaim
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.audit.parts import UNREADABLE
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError

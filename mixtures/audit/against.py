@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
 from mixtures.keys import KeyRange, digest_columns
 from mixtures.words import plural

@@ -15,14 +15,22 @@ from mixtures.audit.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination, has_contamination
 from mixtures.audit.copies import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
-from mixtures.audit.filters import check_filters, has_filters
+from mixtures.audit.judged import check_filters, has_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.near import check_near, has_near
 from mixtures.audit.parts import PartReader, read_part
 from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
-from mixtures.audit.report import AuditReport, Check, SourceFigures, impossible, judge, percent_text, unread
+from mixtures.audit.report import (
+    AuditReport,
+    Check,
+    SourceFigures,
+    impossible,
+    judge,
+    percent_text,
+    unread,
+)
 from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream

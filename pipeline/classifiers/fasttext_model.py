@@ -19,7 +19,13 @@ import numpy as np
 
 from mixtures.errors import InputError, RecipeError
 from pipeline.classifiers.fasttext_file import check_fasttext_file
-from pipeline.classifiers.scores import Scores, classifier_digest, file_sha256, quantised, require_words
+from pipeline.classifiers.scores import (
+    Scores,
+    classifier_digest,
+    file_sha256,
+    quantised,
+    require_words,
+)
 
 RULES = 1
 POSITIVE = "__label__1"

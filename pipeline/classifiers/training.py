@@ -27,7 +27,13 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound
 from pipeline.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point
 from pipeline.classifiers.curve_picture import curve_svg
-from pipeline.classifiers.labelled import LabelColumns, Labelled, LabelledSet, held_out, read_labelled
+from pipeline.classifiers.labelled import (
+    LabelColumns,
+    Labelled,
+    LabelledSet,
+    held_out,
+    read_labelled,
+)
 from pipeline.classifiers.linear import LinearClassifier
 from pipeline.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.classifiers.tensor_file import write_whole

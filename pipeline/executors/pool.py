@@ -18,7 +18,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from mixtures.errors import AnnealmixError, AuditFailed, InputError, ManifestError, RecipeError, SupplyError
+from mixtures.errors import (
+    AnnealmixError,
+    AuditFailed,
+    InputError,
+    ManifestError,
+    RecipeError,
+    SupplyError,
+)
 from pipeline.stages import MODULES
 
 IMPORTED = ["pipeline.executors.local", *MODULES.values()]

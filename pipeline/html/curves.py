@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.audit.claims import Claims
-from mixtures.portrait import Int64s, Portrait
+from mixtures.audit.portrait import Int64s, Portrait
 from pipeline.html.figures import Table, hue, names, percent, share
 from pipeline.mix_report import cut_text
 from pipeline.report import or_dash

@@ -9,7 +9,7 @@ from typing import Any
 
 from mixtures.audit.claims import Claims, SourceClaim
 from mixtures.audit.report import percent_text
-from mixtures.portrait import Portrait
+from mixtures.audit.portrait import Portrait
 from pipeline.report import or_dash, plural, printable, size
 from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
 

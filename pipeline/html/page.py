@@ -13,7 +13,7 @@ from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
 from mixtures.errors import RecipeError
 from mixtures.mix_fit import fit_json, mix_fit
-from mixtures.portrait import Portrait, portray
+from mixtures.audit.portrait import Portrait, portray
 from mixtures.trace import TracedMix
 from pipeline.export_place import refuse_place
 from pipeline.html import curves, figures

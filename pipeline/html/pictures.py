@@ -9,7 +9,7 @@ from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from mixtures.audit.claims import Claims
-from mixtures.portrait import Portrait
+from mixtures.audit.portrait import Portrait
 from pipeline.html import charts, curves, figures
 from pipeline.html.samples import Scores
 from pipeline.report import printable

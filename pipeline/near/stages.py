@@ -20,7 +20,15 @@ import numpy.typing as npt
 from mixtures.near import NearRule
 from mixtures.source import SourceDefinition
 from pipeline.inputs import InputFile, named_files
-from pipeline.near.clusters import Clusters, Drops, clusters, drops, read_clusters, write_clusters, write_drops
+from pipeline.near.clusters import (
+    Clusters,
+    Drops,
+    clusters,
+    drops,
+    read_clusters,
+    write_clusters,
+    write_drops,
+)
 from pipeline.near.competing import competing, partition_range
 from pipeline.near.edges import edges, read_bands, read_edges, verified, write_bands, write_edges
 from pipeline.near.shingles import ShingleWriter, read_shingles, write_candidates

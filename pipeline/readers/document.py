@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.source import SourceDefinition
-from pipeline.adapters import AdaptRow, BadRecord, adapter_columns, make_adapter, make_selector, needed_columns, repair_surrogates
+from pipeline.adapters import (
+    AdaptRow,
+    BadRecord,
+    adapter_columns,
+    make_adapter,
+    make_selector,
+    needed_columns,
+    repair_surrogates,
+)
 from pipeline.inputs import InputFile
 from pipeline.readers.rows import Quarantined, ReadLimits, Rows
 

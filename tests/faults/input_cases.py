@@ -14,7 +14,9 @@ import zstandard
 from tests.faults.endings import COUNT, Builds, Case, Ending, Input, ending_of, input_case
 from tests.pipeline.corpus import prose, read_mix
 from tests.pipeline.input_files import flip_bit, json_lines, pack, rows_of
-from tests.pipeline.test_reader_limits import test_case_38_a_string_column_over_two_gibibytes_is_read
+from tests.pipeline.test_reader_limits import (
+    test_case_38_a_string_column_over_two_gibibytes_is_read,
+)
 
 TEXTS = prose(77, COUNT, (1, 8))
 ROWS = rows_of(TEXTS)

@@ -15,7 +15,15 @@ from mixtures.errors import AnnealmixError, ManifestError
 from pipeline import select, store, write
 from pipeline.executors.local import LocalExecutor
 from tests.pipeline.command_line import until
-from tests.pipeline.corpus import contents, each_once, make, prose, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    contents,
+    each_once,
+    make,
+    prose,
+    sharded,
+    write_files,
+    write_recipe,
+)
 
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 2}}
 STAGES = ("ingest", "select", "write")

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.blocklist import BlocklistRule, content_hash, count_distinct_naive, matches_naive, normalise, parse_blocklist
+from mixtures.blocklist import (
+    BlocklistRule,
+    content_hash,
+    count_distinct_naive,
+    matches_naive,
+    normalise,
+    parse_blocklist,
+)
 from mixtures.errors import RecipeError
 from mixtures.word_characters import fold_words, leads_with_combining, separators
 

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.filters import MILLION, BlocklistPin, ClassifierPin, FilterDefinition, list_filters, load_filter, load_terms
+from mixtures.filters import (
+    MILLION,
+    BlocklistPin,
+    ClassifierPin,
+    FilterDefinition,
+    list_filters,
+    load_filter,
+    load_terms,
+)
 
 TERMS = b"Abrin\nRicin\nLassa virus\n"
 SHA256 = hashlib.sha256(TERMS).hexdigest()

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.near import PRESETS, NearRule, survivors
-from mixtures.near_text import band_keys_naive, fold, fold_point, permutation, shingle_hashes_naive, shingle_texts
+from mixtures.near_text import (
+    band_keys_naive,
+    fold,
+    fold_point,
+    permutation,
+    shingle_hashes_naive,
+    shingle_texts,
+)
 
 WORDS = PRESETS["words"]
 GOLDEN_SHINGLE = 0xD73B2D4FD7FA51E0

@@ -11,7 +11,15 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.quotas import Quotas, Size, Supply, asked_quotas, refill_order, resolve_quotas, webster
+from mixtures.quotas import (
+    Quotas,
+    Size,
+    Supply,
+    asked_quotas,
+    refill_order,
+    resolve_quotas,
+    webster,
+)
 from mixtures.recipe import Recipe, load_recipe
 
 WEIGHTS = st.lists(st.fractions(0, 50, max_denominator=40), min_size=1, max_size=7).filter(any)

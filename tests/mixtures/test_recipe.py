@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.errors import RecipeError
-from mixtures.recipe import Budget, LoadedRecipe, Recipe, SourceRequest, load_recipe, load_source_definition, load_tokenizer_definition
+from mixtures.recipe import (
+    Budget,
+    LoadedRecipe,
+    Recipe,
+    SourceRequest,
+    load_recipe,
+    load_source_definition,
+    load_tokenizer_definition,
+)
 from mixtures.source import SourceDefinition
 from mixtures.yaml_tree import parse_yaml, validate
 

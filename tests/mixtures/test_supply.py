@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.keys import KEY_SPACE
-from mixtures.supply import FilePart, SupplyEstimate, TokenizedSample, estimate_supply, half_width, share_interval, student
+from mixtures.supply import (
+    FilePart,
+    SupplyEstimate,
+    TokenizedSample,
+    estimate_supply,
+    half_width,
+    share_interval,
+    student,
+)
 
 TRIALS = 120
 

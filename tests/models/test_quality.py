@@ -20,7 +20,15 @@ from pipeline.classifiers.scores import file_sha256
 from pipeline.inputs import list_inputs
 from pipeline.quality import GOLDEN, open_steps
 from pipeline.readers import DocumentReader
-from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    contents,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 from tests.pipeline.input_files import json_lines
 
 pytestmark = pytest.mark.models

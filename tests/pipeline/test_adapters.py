@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.source import SourceDefinition
-from pipeline.adapters import REASONS, BadRecord, make_adapter, make_selector, needed_columns, repair_surrogates
+from pipeline.adapters import (
+    REASONS,
+    BadRecord,
+    make_adapter,
+    make_selector,
+    needed_columns,
+    repair_surrogates,
+)
 
 
 def source(adapter: str, **more: object) -> SourceDefinition:

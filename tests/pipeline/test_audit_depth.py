@@ -12,12 +12,12 @@ import pytest
 
 from mixtures import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.manifest import Manifest
 from pipeline.inputs import DataFolders
 from pipeline.source_check import check_sources, chosen_places
 from pipeline.store_check import check_store
-from tests.mixtures.forged_mix import ForgedMix, forge, forge_manifest, take_apart
+from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 from tests.pipeline.command_line import Ended, fails, passes, run
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters

@@ -19,7 +19,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
-from mixtures.blocklist import MODES, count_distinct_naive, matches_naive, normalise, parse_blocklist
+from mixtures.blocklist import (
+    MODES,
+    count_distinct_naive,
+    matches_naive,
+    normalise,
+    parse_blocklist,
+)
 from mixtures.errors import RecipeError
 from pipeline import word_folding
 from pipeline.blocklist import Blocklist

@@ -16,7 +16,18 @@ import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError, SupplyError
 from mixtures.keys import key_bound, order_key
-from tests.pipeline.corpus import Document, contents, make, nfc, prose, read_mix, sharded, tokenizer, write_files, write_recipe
+from tests.pipeline.corpus import (
+    Document,
+    contents,
+    make,
+    nfc,
+    prose,
+    read_mix,
+    sharded,
+    tokenizer,
+    write_files,
+    write_recipe,
+)
 
 A, B, C = prose(1, 60), prose(2, 120), prose(3, 50)
 TEXTS = {

@@ -22,7 +22,18 @@ from mixtures import manifest as manifests
 from mixtures.recipe import list_recipes
 from pipeline import report
 from pipeline.store import Store
-from tests.pipeline.command_line import CHECKOUT, HUB_PACKINGS, Ended, MovingHub, Process, moving_hub, obey_interrupts, passes, run, until
+from tests.pipeline.command_line import (
+    CHECKOUT,
+    HUB_PACKINGS,
+    Ended,
+    MovingHub,
+    Process,
+    moving_hub,
+    obey_interrupts,
+    passes,
+    run,
+    until,
+)
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 
 

@@ -17,7 +17,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.contamination import Benchmark, EvaluationSet, Item, LoadedBenchmark, Match, item_ngrams, matches_naive
+from mixtures.contamination import (
+    Benchmark,
+    EvaluationSet,
+    Item,
+    LoadedBenchmark,
+    Match,
+    item_ngrams,
+    matches_naive,
+)
 from mixtures.errors import InputError, RecipeError
 from mixtures.word_characters import fold_words
 from pipeline import word_folding

@@ -17,7 +17,7 @@ from mixtures.audit import audit_mix
 from mixtures.audit.recipe import recipe_digest
 from mixtures.manifest import Manifest
 from tests.faults.damage import swap_values
-from tests.mixtures.forged_mix import forge_manifest, seal
+from tests.mixtures.audit.forged_mix import forge_manifest, seal
 from tests.pipeline.command_line import run
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import TERMS, planted, write_list_filter

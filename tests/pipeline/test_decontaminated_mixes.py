@@ -15,7 +15,7 @@ from mixtures.errors import AnnealmixError, InputError, ManifestError, RecipeErr
 from mixtures.recipe import load_recipe
 from pipeline.removed_documents import removed_digests
 from pipeline.store_check import check_store
-from tests.mixtures.forged_mix import forge_manifest
+from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 
 ITEMS = [f"Which of the {name} stones was laid down first when the {name} bridge was built across the wide river" for name in

@@ -14,14 +14,14 @@ import polars as pl
 import pytest
 
 from mixtures import manifest as manifests
-from mixtures.audit.mix_documents import MixDocuments
+from mixtures.audit.documents import MixDocuments
 from mixtures.diff import Comparison, open_documents
 from mixtures.diff_figures import DiffFigures
 from mixtures.errors import ManifestError, RecipeError
 from pipeline.diffing import diff
 from pipeline.fates import Fates
 from pipeline.mix_store import MixStore
-from tests.mixtures.forged_mix import ForgedMix, forge, forge_manifest, take_apart
+from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters

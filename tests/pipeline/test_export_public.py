@@ -18,7 +18,15 @@ from mixtures.public import LACKS
 from pipeline import cli
 from pipeline.public_export import export_public
 from tests.pipeline.command_line import fails, passes
-from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    contents,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 
 SALT = bytes(range(32))
 

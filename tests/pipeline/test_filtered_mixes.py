@@ -19,7 +19,16 @@ from pipeline import select
 from pipeline.fates import Fates
 from pipeline.filter_audit import FilterOptions, audit_filters
 from pipeline.mix_store import MixStore
-from tests.pipeline.corpus import Document, make, nfc, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    Document,
+    make,
+    nfc,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 from tests.pipeline.planted import (
     HARMLESS,
     TERMS,

@@ -12,7 +12,7 @@ import pytest
 from mixtures.audit import audit_mix
 from mixtures.audit.recipe import recipe_digest
 from mixtures.manifest import Manifest
-from tests.mixtures.forged_mix import forge_manifest
+from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters
 

@@ -27,7 +27,7 @@ from pipeline.html.page import page
 from pipeline.html.svg import inline
 from pipeline.mix_report import notes
 from pipeline.waterfall import FATES
-from tests.mixtures.forged_mix import ForgedMix, forge
+from tests.mixtures.audit.forged_mix import ForgedMix, forge
 from tests.pipeline.command_line import CHECKOUT, fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
 from tests.pipeline.planted import TERMS, planted, write_filters

@@ -18,9 +18,34 @@ from hypothesis import strategies as st
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.near import PRESETS, NearRule
-from mixtures.near_text import band_keys_naive, fold, fold_point, shingle_hashes_naive, shingle_texts
-from pipeline.near.clusters import Drops, check_memory, clusters, drop_rows, drops, read_clusters, read_drops, write_clusters, write_drops
-from pipeline.near.edges import edges, num_partitions, read_bands, read_edges, spilled_bytes, verified, write_bands, write_edges
+from mixtures.near_text import (
+    band_keys_naive,
+    fold,
+    fold_point,
+    shingle_hashes_naive,
+    shingle_texts,
+)
+from pipeline.near.clusters import (
+    Drops,
+    check_memory,
+    clusters,
+    drop_rows,
+    drops,
+    read_clusters,
+    read_drops,
+    write_clusters,
+    write_drops,
+)
+from pipeline.near.edges import (
+    edges,
+    num_partitions,
+    read_bands,
+    read_edges,
+    spilled_bytes,
+    verified,
+    write_bands,
+    write_edges,
+)
 from pipeline.near.signatures import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]

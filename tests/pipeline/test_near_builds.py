@@ -32,7 +32,16 @@ from mixtures.near_text import band_keys_naive, shingle_texts
 from pipeline import build_sources, intake, select, store_commands
 from pipeline.near import search
 from pipeline.records import read_done
-from tests.pipeline.corpus import contents, each_once, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    contents,
+    each_once,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 RULE = {"unit": "words", "shingle": 2, "bands": 3, "rows": 2}

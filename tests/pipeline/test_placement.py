@@ -22,7 +22,17 @@ from hypothesis import strategies as st
 
 from mixtures.manifest import Manifest
 from pipeline import intake, select
-from tests.pipeline.corpus import LAYOUT, SUFFIXES, contents, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    LAYOUT,
+    SUFFIXES,
+    contents,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 
 A, B, C = prose(11, 90), prose(12, 160), prose(13, 40)
 TEXTS = {

@@ -25,7 +25,15 @@ from pipeline import quality_steps
 from pipeline.adapters import BadRecord
 from pipeline.quality import open_steps
 from pipeline.quality_rule import Dropped, Rule
-from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    contents,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 
 A, B = [*prose(1, 60), "", "mill", "mill"], prose(2, 80)
 STEPS: list[Any] = [

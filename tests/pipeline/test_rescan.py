@@ -23,9 +23,18 @@ from pipeline.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.filters import Filter
 from pipeline.rescan import Scored, smallest
 from pipeline.rescoring import agreement
-from tests.mixtures.forged_mix import forge, part
+from tests.mixtures.audit.forged_mix import forge, part
 from tests.pipeline.command_line import Ended, fails, run
-from tests.pipeline.corpus import Document, make, nfc, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    Document,
+    make,
+    nfc,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 from tests.pipeline.test_tokenizing import published_texts
 
 TERMS = ("Abrin", "Ricin", "Lassa virus", "caf\u00e9")

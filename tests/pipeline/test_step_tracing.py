@@ -17,7 +17,16 @@ from pipeline.step_tracing import StepQuestion, Training, trace_steps
 from tests.mixtures import original_order
 from tests.mixtures.original_order import Token
 from tests.pipeline import command_line
-from tests.pipeline.corpus import Document, make, prose, read_mix, sharded, tokenizer, write_files, write_recipe
+from tests.pipeline.corpus import (
+    Document,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    tokenizer,
+    write_files,
+    write_recipe,
+)
 
 BATCH, SEQUENCE, SEED = 3, 16, 1234
 SOURCES: dict[str, dict[str, Any]] = {"a": {"tokens": 300, "shortfall": {"repeat": 9}}, "b": {"tokens": 1200}}

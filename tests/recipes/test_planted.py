@@ -13,7 +13,17 @@ import pytest
 
 from mixtures.keys import order_key, text_digest
 from mixtures.recipe import load_recipe
-from tests.recipes.sample_files import BAD_KINDS, PLANTED, RECIPES, data_files, documents, parsed, planted, raw_rows, text_at
+from tests.recipes.sample_files import (
+    BAD_KINDS,
+    PLANTED,
+    RECIPES,
+    data_files,
+    documents,
+    parsed,
+    planted,
+    raw_rows,
+    text_at,
+)
 
 
 def test_every_row_that_does_not_read_is_planted_and_no_other() -> None:

@@ -19,7 +19,16 @@ from mixtures.keys import key_bound, order_key, text_digest
 from mixtures.recipe import load_recipe
 from recipes.sample import make_sample
 from recipes.sample.packing import versions
-from tests.recipes.sample_files import BAD_KINDS, DATA, RECIPES, data_files, documents, parsed, planted, raw_rows
+from tests.recipes.sample_files import (
+    BAD_KINDS,
+    DATA,
+    RECIPES,
+    data_files,
+    documents,
+    parsed,
+    planted,
+    raw_rows,
+)
 
 CHECKOUT = RECIPES.parent
 

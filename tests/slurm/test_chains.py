@@ -20,7 +20,15 @@ from pipeline.executors.slurm import client
 from pipeline.executors.slurm.commands import give
 from pipeline.executors.slurm.profile import Profile
 from pipeline.store_commands import collect
-from tests.pipeline.corpus import contents, make, prose, read_mix, sharded, write_files, write_recipe
+from tests.pipeline.corpus import (
+    contents,
+    make,
+    prose,
+    read_mix,
+    sharded,
+    write_files,
+    write_recipe,
+)
 from tests.slurm.cluster import Given, kill_worker, slurm, until
 
 pytestmark = pytest.mark.slurm

@@ -23,7 +23,15 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
-from pipeline.records import canonical_json, is_done, read_json, read_record, write_json, write_record, write_whole
+from pipeline.records import (
+    canonical_json,
+    is_done,
+    read_json,
+    read_record,
+    write_json,
+    write_record,
+    write_whole,
+)
 from pipeline.stage import Plan, Stage, Unit
 from pipeline.store import short_key
 

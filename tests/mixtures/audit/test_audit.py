@@ -33,7 +33,14 @@ from pipeline import audit_report
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
-from tests.mixtures.forged_mix import Document, ForgedMix, forge, forge_manifest, part, take_apart
+from tests.mixtures.audit.forged_mix import (
+    Document,
+    ForgedMix,
+    forge,
+    forge_manifest,
+    part,
+    take_apart,
+)
 
 CHUNK_BYTES, SLICE_CHUNKS = 16_384, 3  # 25 chunks and 9 slices: every boundary of the layout lies somewhere inside the sample
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from mixtures import manifest as manifests
 from mixtures.audit.claims import read_claims
 from mixtures.errors import ManifestError
-from mixtures.portrait import POINTS, Lengths, Portrait, portray
-from tests.mixtures.forged_mix import forge, forge_manifest
+from mixtures.audit.portrait import POINTS, Lengths, Portrait, portray
+from tests.mixtures.audit.forged_mix import forge, forge_manifest
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 
 

@@ -18,7 +18,7 @@ from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
-from tests.mixtures.forged_mix import ForgedMix, forge, forge_manifest, part, take_apart
+from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, part, take_apart
 
 # few values, so that halves and whole digests often coincide
 HALVES = st.sampled_from([0, 1, 2, 1 << 63, (1 << 64) - 1])

@@ -21,7 +21,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
 from pipeline.source_check import check_sources
 from pipeline.store_check import check_store
-from tests.mixtures.forged_mix import ForgedMix, forge, forge_manifest, take_apart
+from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 
 ALL = 100_000  # documents to read again: more than there are
 
