@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mixtures import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.audit.claims import read_claims
-from mixtures.audit.parts import Columns, proven_part
+from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix_files import INDEX, TOKENS, part_path
 from mixtures.public import SALT_BYTES, public_manifest, salted

@@ -19,7 +19,7 @@ from mixtures import manifest as manifests
 from mixtures.audit.claims import read_claims
 from mixtures.audit.files import max_rows
 from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
 from mixtures.indexed import IndexedTokens
 from mixtures.mix_files import INDEX, TOKENS, part_path

@@ -23,7 +23,7 @@ import numpy as np
 
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.documents import MixDocuments
-from mixtures.audit.parts import UNREADABLE, read_part
+from mixtures.audit.tables.parts import UNREADABLE, read_part
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import InputError, ManifestError

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from mixtures.audit.claims import ContaminationClaim
 from mixtures.audit.documents import MixDocuments
-from mixtures.audit.parts import UNREADABLE
+from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
 from mixtures.words import plural

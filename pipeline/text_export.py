@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
-from mixtures.audit.parts import Columns, proven_part
+from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed
 from mixtures.indexed import IndexedTokens
 from mixtures.mix_files import part_path

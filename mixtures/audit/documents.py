@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mixtures import manifest as manifests
 from mixtures.audit.claims import Claims, read_claims
 from mixtures.audit.files import max_rows
-from mixtures.audit.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.mix_files import part_path
 from mixtures.tables import DOCUMENTS, from_arrow, part_hash, root_hash
 

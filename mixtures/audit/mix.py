@@ -11,15 +11,15 @@ from blake3 import blake3
 
 from mixtures import manifest as manifests
 from mixtures.audit.claims import read_claims
-from mixtures.audit.columns import Rule, walk
+from mixtures.audit.tables.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination, has_contamination
-from mixtures.audit.copies import Distinct, Origins, digests_with_keys
+from mixtures.audit.tables.repeats import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
 from mixtures.audit.judged import check_filters, has_filters
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.near import check_near, has_near
-from mixtures.audit.parts import PartReader, read_part
-from mixtures.audit.placement import PrefixBound, Quotas, StreamOrder, TableIndex
+from mixtures.audit.tables.parts import PartReader, read_part
+from mixtures.audit.tables.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
 from mixtures.audit.report import (
@@ -31,7 +31,7 @@ from mixtures.audit.report import (
     percent_text,
     unread,
 )
-from mixtures.audit.sequence import Cuts, Epochs, KeyOrder, KeyRanges
+from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys

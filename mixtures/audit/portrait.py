@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
 from mixtures.audit.files import max_rows
-from mixtures.audit.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import ManifestError
 from mixtures.mix_files import part_path
 from mixtures.order import deviation

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.columns import Rows
+from mixtures.audit.tables.columns import Rows
 from mixtures.audit.report import Check, judge, unread
 from mixtures.indexed import IndexedTokens
 from mixtures.words import plural

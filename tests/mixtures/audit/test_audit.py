@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mixtures import manifest as manifests
 from mixtures.audit import AuditReport, audit_bare, audit_mix
 from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.parts import read_part
+from mixtures.audit.tables.parts import read_part
 from mixtures.audit.recipe import recipe_digest
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.columns import Int64s, Rows, Uint64s
+from mixtures.audit.tables.columns import Int64s, Rows, Uint64s
 from mixtures.audit.report import Check, judge
 from mixtures.keys import KEY_SPACE
 from mixtures.words import plural

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.columns import Rows, Uint64s
+from mixtures.audit.tables.columns import Rows, Uint64s
 from mixtures.audit.report import Check, judge, unread
 from mixtures.words import plural
 

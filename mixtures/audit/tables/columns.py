@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.claims import Claims
-from mixtures.audit.parts import Columns, PartReader
+from mixtures.audit.tables.parts import Columns, PartReader
 from mixtures.audit.report import Check, unread
 from mixtures.keys import digest_columns, order_keys
 

@@ -1,0 +1,1 @@
+"""The audit of a mix's tables: their columns, order, placement and repeats."""
