@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixtures.diff_figures import OTHERWISE, SIDES
+from mixtures.diff.figures import OTHERWISE, SIDES
 from mixtures.words import plural
 from pipeline import report
 

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.diff import KEY, Comparison, open_documents
-from mixtures.diff_figures import OTHERWISE, SIDES, DiffFigures, Reasons
-from mixtures.diff_reasons import WhyNot
-from mixtures.diff_settings import differing_settings
+from mixtures.diff.compare import KEY, Comparison, open_documents
+from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, Reasons
+from mixtures.diff.reasons import WhyNot
+from mixtures.diff.settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.diff_list import DocumentList, document_list

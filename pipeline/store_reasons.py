@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from mixtures.diff import KEY
-from mixtures.diff_figures import Reasons
-from mixtures.diff_reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
+from mixtures.diff.compare import KEY
+from mixtures.diff.figures import Reasons
+from mixtures.diff.reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
 from mixtures.keys import KEY_SPACE, order_keys
 from pipeline.eligible import Choice, read_kept
 from pipeline.fates import Fates

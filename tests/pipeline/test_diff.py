@@ -15,8 +15,8 @@ import pytest
 
 from mixtures import manifest as manifests
 from mixtures.audit.documents import MixDocuments
-from mixtures.diff import Comparison, open_documents
-from mixtures.diff_figures import DiffFigures
+from mixtures.diff.compare import Comparison, open_documents
+from mixtures.diff.figures import DiffFigures
 from mixtures.errors import ManifestError, RecipeError
 from pipeline.diffing import diff
 from pipeline.fates import Fates

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.diff import OrderFound
+from mixtures.diff.compare import OrderFound
 from mixtures.words import plural
 
 SIDES = ("a", "b")

@@ -1,0 +1,1 @@
+"""Two mixes compared: what differs, by how much, and why."""
