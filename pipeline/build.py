@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
 from mixtures.quality import canonical_quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of

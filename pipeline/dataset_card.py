@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, SourceClaim, read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.audit.files import CARD
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import percent_text

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError
 from mixtures.keys import KEY_SPACE
 from mixtures.near_request import NEAR

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from mixtures.audit.claims import read_claims
+from mixtures.mix.claims import read_claims
 from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
-from mixtures.manifest import MANIFEST, Manifest
+from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.near_request import read_near
 from mixtures.quality import Quality
 from mixtures.source import SourceDefinition

@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
-from mixtures.mix_files import TOKENS
+from mixtures.mix.files import TOKENS
 from pipeline.records import sync
 from pipeline.report import say
 from pipeline.store import locked

@@ -1,4 +1,4 @@
-"""`annealmix export MIX --public DIR`: a copy of a mix that can be published (`mixtures.public` says what it hides, and what not)."""
+"""`annealmix export MIX --public DIR`: a copy of a mix that can be published (`mixtures.mix.public` says what it hides, and what not)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.audit.claims import read_claims
+from mixtures.mix.claims import read_claims
 from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed, InputError, RecipeError
-from mixtures.mix_files import INDEX, TOKENS, part_path
-from mixtures.public import SALT_BYTES, public_manifest, salted
-from mixtures.tables import DOCUMENTS, part_hash, to_arrow
+from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.public import SALT_BYTES, public_manifest, salted
+from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
 from pipeline.export_place import appearing, refuse_inside
 from pipeline.records import write_whole
 from pipeline.report import say

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from pipeline.build_sources import BuildSource
 from pipeline.places import Place, RemoteFolder, cache_folder
 from pipeline.remote_output import RemoteOutput

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places import RemoteFolder
 from pipeline.remote import content, listed, put, remove

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.indexed import IndexedTokens
+from mixtures.mix.indexed import IndexedTokens
 from mixtures.keys import order_key, text_digest
 from mixtures.levels import Level
 from pipeline.filters import NOT_SCORED, Filter, Judgement

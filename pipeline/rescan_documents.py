@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.audit.files import max_rows
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
-from mixtures.indexed import IndexedTokens
-from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.recipe import load_tokenizer_definition
-from mixtures.tables import DOCUMENTS
+from mixtures.mix.tables import DOCUMENTS
 from mixtures.tokenizer import canonical_digest
 from pipeline.decoding import Decoder
 from pipeline.tokenizing import find_tokenizer

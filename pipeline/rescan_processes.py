@@ -12,7 +12,7 @@ import numpy as np
 
 from mixtures.audit.stream import cores
 from mixtures.errors import AnnealmixError
-from mixtures.indexed import IndexedTokens
+from mixtures.mix.indexed import IndexedTokens
 from pipeline.executors.pool import end_with_caller
 from pipeline.filters import Filter
 from pipeline.rescan import COUNTS, Found, Rescan, ShareJudge

@@ -27,11 +27,11 @@ from mixtures.audit.tables.parts import UNREADABLE, read_part
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import InputError, ManifestError
-from mixtures.indexed import IndexedTokens
+from mixtures.mix.indexed import IndexedTokens
 from mixtures.keys import digest_columns, order_key, text_digest
-from mixtures.manifest import MANIFEST
-from mixtures.mix_files import INDEX, TOKENS, part_path
-from mixtures.tables import DOCUMENTS, PROVENANCE
+from mixtures.mix.manifest import MANIFEST
+from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
 from pipeline import report
 from pipeline.inputs import DataFolders, InputFile, list_files

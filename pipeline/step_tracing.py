@@ -19,7 +19,7 @@ import numpy as np
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix_fit import mix_fit
-from mixtures.trace import TracedMix
+from mixtures.mix.trace import TracedMix
 from mixtures.trainer_names import OrderName
 from mixtures.trainer_order import Int64s, OrderRequest, TrainerOrder
 from mixtures.trainers import TrainerFit, trainer_fit

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.claims import ContaminationClaim
+from mixtures.mix.claims import ContaminationClaim
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.audit.report import Check, judge, unread

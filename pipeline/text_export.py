@@ -27,12 +27,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed
-from mixtures.indexed import IndexedTokens
-from mixtures.mix_files import part_path
+from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix.files import part_path
 from pipeline.executors.local import LocalExecutor
 from pipeline.export_place import appearing
 from pipeline.report import plural, progress, say

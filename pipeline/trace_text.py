@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.claims import read_claims
+from mixtures.mix.claims import read_claims
 from mixtures.blocklist import matches_naive
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import LoadedFilter, list_filters, load_filter, load_terms, read_filter
-from mixtures.manifest import MANIFEST, Manifest
+from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe import load_tokenizer_definition
 from pipeline.decoding import Decoder
 from pipeline.tokenizing import find_tokenizer

@@ -1,6 +1,6 @@
 """`annealmix trace`: what happened to one document or token, and why.
 
-    --token, --position, --digest, --source --file --row -> places in the mix (mixtures.trace, from its files alone)
+    --token, --position, --digest, --source --file --row -> places in the mix (mixtures.mix.trace, from its files alone)
     not there, or a store is named                        -> what became of its rows (pipeline.fates, from the store)
 
 What a trainer read in a step is asked of `pipeline.step_tracing`.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.keys import order_key
-from mixtures.trace import DIGEST_DIGITS, Place, TracedMix
+from mixtures.mix.trace import DIGEST_DIGITS, Place, TracedMix
 from pipeline.places import RemoteFolder
 
 if TYPE_CHECKING:

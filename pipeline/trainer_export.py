@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.errors import RecipeError
-from mixtures.mix_files import TOKENS
+from mixtures.mix.files import TOKENS
 from mixtures.mix_fit import budget_fit
 from mixtures.recipe import load_tokenizer_definition
 from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings

@@ -20,12 +20,12 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from blake3 import blake3
 
-from mixtures import indexed
+from mixtures.mix import indexed
 from mixtures.errors import AnnealmixError, ManifestError
-from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.selection import Cut, Run, Selection
-from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.eligible import Strand, partition_folder, read_eligible
 from pipeline.gathering import ledger_segments, token_files
 from pipeline.records import file_hash, named, read_record, sync, temporary, write_record
@@ -37,7 +37,7 @@ WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
-ROW_GROUP = 1 << 16  # rows of a part that are read together: one document is found in milliseconds (mixtures.trace)
+ROW_GROUP = 1 << 16  # rows of a part that are read together: one document is found in milliseconds (mixtures.mix.trace)
 REPEATED = ("source", "file")  # columns whose values repeat; a dictionary of the others is larger than they are
 NUMBERS = ("position", "first_token", "num_tokens", "row")  # smaller as differences, and read in half the time
 

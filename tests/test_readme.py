@@ -135,7 +135,7 @@ def test_every_file_of_a_mix_folder_is_in_its_table_and_no_other(demo):
 
 
 def test_the_columns_of_the_documents_are_named(demo):
-    from mixtures.tables import DOCUMENTS, PROVENANCE
+    from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 
     rows = {quoted(row[0])[0].rstrip("/"): row[1] for row in table(section("A mix folder"))}
     for name, schema in (("documents.parquet", DOCUMENTS), ("provenance.parquet", PROVENANCE)):

@@ -1,4 +1,4 @@
-"""The types of which claims are made (`mixtures.audit.claims`)."""
+"""The types of which claims are made (`mixtures.mix.claims`)."""
 
 from __future__ import annotations
 

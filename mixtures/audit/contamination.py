@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mixtures.audit.claims import Claims, ContaminationClaim
+from mixtures.mix.claims import Claims, ContaminationClaim
 from mixtures.audit.report import Check, judge
 from mixtures.decontamination import CONTAMINATED
 from mixtures.words import plural

@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
-from mixtures.mix_files import part_path
-from mixtures.tables import DOCUMENTS, from_arrow, part_hash, root_hash
+from mixtures.mix.files import part_path
+from mixtures.mix.tables import DOCUMENTS, from_arrow, part_hash, root_hash
 
 
 class MixDocuments:

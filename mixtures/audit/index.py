@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mixtures.errors import AuditFailed
-from mixtures.indexed import IndexedTokens, open_indexed
+from mixtures.mix.indexed import IndexedTokens, open_indexed
 
 BLOCK_DOCUMENTS = 1 << 20
 

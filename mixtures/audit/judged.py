@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.filter_claim import FilterClaim
 from mixtures.audit.report import Check, judge
 from mixtures.filter_request import THRESHOLDS

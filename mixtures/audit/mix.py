@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.audit.tables.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination, has_contamination
 from mixtures.audit.tables.repeats import Distinct, Origins, digests_with_keys
@@ -35,10 +35,10 @@ from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
-from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix_fit import mix_fit
-from mixtures.public import LACKS
-from mixtures.tables import DOCUMENTS, root_hash
+from mixtures.mix.public import LACKS
+from mixtures.mix.tables import DOCUMENTS, root_hash
 from mixtures.words import plural
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.report import Check, judge
 from mixtures.near import NearRule

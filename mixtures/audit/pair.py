@@ -10,7 +10,7 @@ from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.report import AuditReport, Check, judge, percent_text, unread
 from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
 from mixtures.errors import RecipeError
-from mixtures.indexed import IndexedTokens
+from mixtures.mix.indexed import IndexedTokens
 from mixtures.trainers import trainer_fit
 from mixtures.words import plural
 

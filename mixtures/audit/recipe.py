@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mixtures.audit.claims import Claims, SourceClaim, TokenizerClaim
+from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.near_request import read_near

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.tables.columns import Rows
 from mixtures.audit.report import Check, judge, unread
-from mixtures.indexed import IndexedTokens
+from mixtures.mix.indexed import IndexedTokens
 from mixtures.words import plural
 
 

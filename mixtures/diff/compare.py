@@ -23,7 +23,7 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.audit.recipe import require_recipe
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
-from mixtures.manifest import MANIFEST
+from mixtures.mix.manifest import MANIFEST
 
 BLOCK_DOCUMENTS = 8_000_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from mixtures.words import plural, strand_label
 
 BUDGET = ("asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.portrait import Int64s, Portrait
 from pipeline.html.figures import Table, hue, names, percent, share
 from pipeline.mix_report import cut_text

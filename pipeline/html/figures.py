@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.audit.claims import Claims, SourceClaim
+from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.audit.report import percent_text
 from mixtures.audit.portrait import Portrait
 from pipeline.report import or_dash, plural, printable, size

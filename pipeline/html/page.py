@@ -9,12 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import Claims, ContaminationClaim, read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, ContaminationClaim, read_claims
 from mixtures.errors import RecipeError
 from mixtures.mix_fit import fit_json, mix_fit
 from mixtures.audit.portrait import Portrait, portray
-from mixtures.trace import TracedMix
+from mixtures.mix.trace import TracedMix
 from pipeline.export_place import refuse_place
 from pipeline.html import curves, figures
 from pipeline.html.figures import Table

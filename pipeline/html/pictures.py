@@ -8,7 +8,7 @@ from typing import Any
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.portrait import Portrait
 from pipeline.html import charts, curves, figures
 from pipeline.html.samples import Scores

@@ -16,7 +16,7 @@ import numpy as np
 
 from mixtures.filters import MILLION
 from mixtures.near_request import NEAR
-from mixtures.trace import Place, TracedMix
+from mixtures.mix.trace import Place, TracedMix
 from pipeline.eligible import Choice, read_kept, score_column
 from pipeline.fates import Fates
 from pipeline.mix_store import MixFilter, MixStore

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from mixtures import indexed
-from mixtures import manifest as manifests
-from mixtures.mix_files import part_path
-from mixtures.tables import to_arrow
+from mixtures.mix import indexed
+from mixtures.mix import manifest as manifests
+from mixtures.mix.files import part_path
+from mixtures.mix.tables import to_arrow
 from pipeline.write import TABLES, parquet_form
 
 _EMPTY = ("recipe", "size", "tokenizer", "removed", "contamination", "published", "revisions")

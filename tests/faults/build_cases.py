@@ -17,7 +17,8 @@ from unittest import mock
 import numpy as np
 
 import recipes
-from mixtures import indexed, tokenizer
+from mixtures.mix import indexed
+from mixtures import tokenizer
 from mixtures.errors import AnnealmixError
 from mixtures.recipe import load_recipe
 from pipeline import build as building

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from tests.faults.full_builds import words_of, write_inputs
 from tests.faults.warm import Warm
 from tests.pipeline.corpus import contents

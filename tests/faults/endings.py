@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from tests.pipeline.command_line import Ended, run
 from tests.pipeline.corpus import contents, write_recipe
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError
 from pipeline import select, store, write
 from pipeline.executors.local import LocalExecutor

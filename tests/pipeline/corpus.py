@@ -21,7 +21,7 @@ import pytest
 import tokenizers
 
 import recipes
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest, build

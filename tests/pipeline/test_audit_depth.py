@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.audit.documents import MixDocuments
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from pipeline.inputs import DataFolders
 from pipeline.source_check import check_sources, chosen_places
 from pipeline.store_check import check_store

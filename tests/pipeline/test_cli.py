@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.recipe import list_recipes
 from pipeline import report
 from pipeline.store import Store

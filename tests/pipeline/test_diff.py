@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import DiffFigures

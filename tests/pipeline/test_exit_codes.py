@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from tests.pipeline.command_line import CHECKOUT, fails, passes, run
 from tests.pipeline.corpus import prose, read_mix, sharded, tokenizer, write_files, write_recipe
 from tests.pipeline.input_files import flip_bit

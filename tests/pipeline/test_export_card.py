@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import ManifestError
 from pipeline import cli
 from pipeline.dataset_card import dataset_card

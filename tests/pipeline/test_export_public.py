@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_against, audit_mix
 from mixtures.errors import AuditFailed, InputError, RecipeError
-from mixtures.public import LACKS
+from mixtures.mix.public import LACKS
 from pipeline import cli
 from pipeline.public_export import export_public
 from tests.pipeline.command_line import fails, passes

@@ -11,7 +11,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.audit.recipe import recipe_digest
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters

@@ -18,7 +18,7 @@ import pytest
 from blake3 import blake3
 
 from mixtures.blocklist import content_hash
-from mixtures.manifest import MANIFEST_FORMAT, Manifest
+from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
 from pipeline.annotators import TEXTS as ESCALATED
 from pipeline.columns import DTYPES
@@ -68,7 +68,7 @@ RAISE = {
     "scores": "SCORES_FORMAT of pipeline/score_table.py",
     "select": "SELECT_FORMAT of pipeline/select.py",
     "write": "WRITE_FORMAT of pipeline/write.py",
-    "manifest": "MANIFEST_FORMAT of mixtures/manifest.py",
+    "manifest": "MANIFEST_FORMAT of mixtures/mix/manifest.py",
 }
 TEXTS = {
     "a": ["The old mill stood by the river.", "x", "", "The bridge was measured in spring.", "x", "Water <|endoftext|> and stone."],

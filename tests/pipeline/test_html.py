@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import recipes
-from mixtures import manifest as manifests
-from mixtures.audit.claims import read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.keys import order_key
 from pipeline.dataset_card import dataset_card
 from pipeline.html import figures

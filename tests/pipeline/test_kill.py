@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 
 ROOT = Path(__file__).resolve().parents[2]

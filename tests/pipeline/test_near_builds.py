@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.audit.claims import Claims, read_claims
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.audit.near import check_near
 from mixtures.audit.near_claim import NearClaim
 from mixtures.errors import InputError, ManifestError, RecipeError

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from pipeline import intake, select
 from tests.pipeline.corpus import (
     LAYOUT,

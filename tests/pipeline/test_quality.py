@@ -87,7 +87,7 @@ def test_what_passes_is_the_mix_and_every_drop_is_counted_under_its_reason(tmp_p
 
 
 def test_the_audit_passes_and_sees_a_changed_drop(tmp_path, data):
-    from mixtures import manifest as manifests
+    from mixtures.mix import manifest as manifests
 
     make(write_recipe(tmp_path, SOURCES), tmp_path, data)
     report = audit_mix(tmp_path / "out", full=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from pipeline import records
 from pipeline.records import FolderWriter, is_done
 from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until

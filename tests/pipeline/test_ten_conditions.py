@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.audit import audit_mix
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
 from pipeline.build import BuildRequest, build

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.keys import order_key
 from mixtures.recipe import load_recipe
-from mixtures.trace import TracedMix
+from mixtures.mix.trace import TracedMix
 from pipeline.build import BuildRequest, build
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, InputError, RecipeError
 from pipeline.executors.ray import RayExecutor, open_ray
 from pipeline.stage import in_hand

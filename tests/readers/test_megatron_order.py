@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import indexed
+from mixtures.mix import indexed
 from mixtures.trainer_order import OrderRequest, TrainerOrder
 from pipeline.step_tracing import StepQuestion, Training, trace_steps
 

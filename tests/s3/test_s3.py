@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 from blake3 import blake3
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from pipeline import cli, remote_output
 from pipeline.places import parse_url
 from pipeline.readers.raw import RawFile

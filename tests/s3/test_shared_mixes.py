@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.shipped import SHIPPED
 from tests.pipeline.corpus import contents
 from tests.pipeline.planted import HARMFUL, train

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline import intake
 from pipeline.executors.slurm import client

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.tables.parts import Columns, PartReader
 from mixtures.audit.report import Check, unread
 from mixtures.keys import digest_columns, order_keys

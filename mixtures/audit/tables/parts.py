@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.files import max_rows, tables_of
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed
-from mixtures.mix_files import part_path
-from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
+from mixtures.mix.files import part_path
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
 from mixtures.words import plural
 
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
@@ -34,7 +34,7 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 def read_part(path: Path, schema: pa.Schema, max_rows: int, only: list[str] | None = None) -> Columns:
-    """Columns of a part, as `mixtures.tables` has them. only: names of the columns to read.
+    """Columns of a part, as `mixtures.mix.tables` has them. only: names of the columns to read.
 
     Raises:
         Any of UNREADABLE: it is not a part of this table, or claims more than `max_rows` rows.

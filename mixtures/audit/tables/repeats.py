@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.claims import Claims
+from mixtures.mix.claims import Claims
 from mixtures.audit.tables.columns import Rows, Uint64s
 from mixtures.audit.report import Check, judge, unread
 from mixtures.words import plural

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from pipeline import planning
 from pipeline.build import BuildRequest
 from pipeline.executors.slurm.chain import FINISHED, Chain

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from pipeline.build import BuildRequest, build
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain

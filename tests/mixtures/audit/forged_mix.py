@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 from blake3 import blake3
 
-from mixtures import indexed
-from mixtures import manifest as manifests
-from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash, to_arrow
+from mixtures.mix import indexed
+from mixtures.mix import manifest as manifests
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash, to_arrow
 
 
 @dataclass

@@ -17,7 +17,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit import AuditReport, audit_bare, audit_mix
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.tables.parts import read_part
@@ -28,7 +28,7 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix_fit import mix_fit
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
-from mixtures.tables import DOCUMENTS, PROVENANCE, part_hash
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from pipeline import audit_report
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor

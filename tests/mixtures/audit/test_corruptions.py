@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe

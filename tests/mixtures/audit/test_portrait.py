@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures import manifest as manifests
-from mixtures.audit.claims import read_claims
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.errors import ManifestError
 from mixtures.audit.portrait import POINTS, Lengths, Portrait, portray
 from tests.mixtures.audit.forged_mix import forge, forge_manifest

@@ -12,7 +12,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash, to_arrow
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash, to_arrow
 
 U64, U32, U16 = (st.integers(0, 2**bits - 1) for bits in (64, 32, 16))
 ROWS = st.lists(

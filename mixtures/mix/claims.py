@@ -1,6 +1,6 @@
 """What a manifest says, with types: a crafted manifest is refused here, so that no check has to guard against one.
 
-`mixtures.manifest.load` checks the outer fields and the digest; these models check everything below that the audit reads.
+`mixtures.mix.manifest.load` checks the outer fields and the digest; these models check everything below that the audit reads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.public_claim import PublicClaim
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.manifest import Manifest
+from mixtures.mix.manifest import Manifest
 from mixtures.quotas import Size
 from mixtures.words import strand_label
 

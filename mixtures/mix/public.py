@@ -19,10 +19,10 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.keys import DIGEST_BYTES
-from mixtures.manifest import Manifest
-from mixtures.tables import root_hash
+from mixtures.mix.manifest import Manifest
+from mixtures.mix.tables import root_hash
 
 SALT_BYTES = (16, 64)  # fewer could be guessed, more is no key of BLAKE2b
 _DIGEST, _SALT = b"annealmix public", b"annealmix salt"  # uses of one key that cannot be taken for each other

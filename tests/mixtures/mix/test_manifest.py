@@ -13,7 +13,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import ManifestError
 
 HASHES = {

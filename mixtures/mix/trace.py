@@ -24,10 +24,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures import manifest as manifests
+from mixtures.mix import manifest as manifests
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
-from mixtures.indexed import IndexedTokens, open_indexed
-from mixtures.mix_files import INDEX, TOKENS, part_path
+from mixtures.mix.indexed import IndexedTokens, open_indexed
+from mixtures.mix.files import INDEX, TOKENS, part_path
 
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
@@ -39,7 +39,7 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Place:
-    """A document where it stands in a mix: the columns of its tables (`mixtures.tables`), digest in hex."""
+    """A document where it stands in a mix: the columns of its tables (`mixtures.mix.tables`), digest in hex."""
 
     position: int
     first_token: int

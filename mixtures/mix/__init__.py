@@ -1,0 +1,1 @@
+"""The formats of a mix: the index, the tables, the manifest and what it claims."""
