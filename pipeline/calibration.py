@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import InputError
-from mixtures.plan_resources import DEFAULT_RATES, Rates
+from mixtures.plan.resources import DEFAULT_RATES, Rates
 from pipeline.places import default_cache
 
 # Work in a CPU second of the machine of DEFAULT_RATES: bytes, but of `sort` keys.

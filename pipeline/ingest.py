@@ -20,7 +20,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
-from mixtures.plan_resources import WORKER_BYTES_OF_TEXT
+from mixtures.plan.resources import WORKER_BYTES_OF_TEXT
 from mixtures.source import SourceDefinition
 from mixtures.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_annotators

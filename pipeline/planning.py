@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.levels import LEVELS, Level
-from mixtures.plan import make_plan
-from mixtures.plan_resources import DEFAULT_RATES, Rates, text_bytes
+from mixtures.plan.plan import make_plan
+from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.quotas import Size
 from mixtures.recipe import LoadedRecipe, Recipe, list_recipes, load_recipe
-from mixtures.removal_levels import published_levels
-from mixtures.removals import Removal, published_removals
-from mixtures.supply import SupplyEstimate, published_supplies
+from mixtures.plan.levels import published_levels
+from mixtures.plan.removals import Removal, published_removals
+from mixtures.plan.supply import SupplyEstimate, published_supplies
 from pipeline import report
 from pipeline.inputs import DataFolders, list_files
 

@@ -14,8 +14,8 @@ from mixtures.errors import RecipeError
 from mixtures.filter_request import RecipeFilter, at_level
 from mixtures.levels import LEVELS, Level
 from mixtures.loaded_recipe import LoadedRecipe
-from mixtures.removals import Removal
-from mixtures.supply import share_interval
+from mixtures.plan.removals import Removal
+from mixtures.plan.supply import share_interval
 from pipeline.filters import Filter, Judgement
 from pipeline.probing import Sample
 

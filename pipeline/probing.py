@@ -1,7 +1,7 @@
 """A probe: some files of a source, read in part, from which a plan or a first ceiling estimates what the whole source holds.
 
 Which files are drawn, and which of their documents are tokenized and judged, is decided by hashes of path and row: the same files give
-the same answer everywhere. How the estimate and its error are made is in `mixtures.supply`. JSON lines are read from their beginning
+the same answer everywhere. How the estimate and its error are made is in `mixtures.plan.supply`. JSON lines are read from their beginning
 until there is enough; parquet and zip files are read whole.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from mixtures.keys import KEY_SPACE
 from mixtures.quality import Quality
 from mixtures.source import SourceDefinition
-from mixtures.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
+from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from pipeline.inputs import InputFile
 from pipeline.quality import QualitySteps, open_steps
 from pipeline.readers import DocumentReader

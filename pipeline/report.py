@@ -114,7 +114,7 @@ def size(num_bytes: int) -> str:
 
 
 def fit_table(fit: Mapping[str, Any]) -> None:
-    """Print how a mix fits the trainers (`mixtures.plan.fit_json`), and every warning."""
+    """Print how a mix fits the trainers (`mixtures.plan.plan.fit_json`), and every warning."""
     if not fit:
         return
     rows = [

@@ -15,11 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from mixtures.audit.recipe import recipe_digest
 from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal
-from mixtures.plan import make_plan
+from mixtures.plan.plan import make_plan
 from mixtures.quality import STEP_NAMES, Quality, canonical_quality, reading_name
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
-from mixtures.supply import SupplyEstimate
+from mixtures.plan.supply import SupplyEstimate
 from tests.mixtures.test_schema import SCHEMA, fits
 from tests.pipeline.corpus import write_recipe
 

@@ -10,9 +10,9 @@ import pytest
 
 from mixtures.errors import InputError
 from mixtures.levels import LEVELS
-from mixtures.plan_resources import DEFAULT_RATES
+from mixtures.plan.resources import DEFAULT_RATES
 from mixtures.recipe import load_recipe
-from mixtures.removal_levels import published_levels
+from mixtures.plan.levels import published_levels
 from pipeline import calibration, cli, plan_disk, plan_report
 from pipeline.inputs import list_files
 from pipeline.intake import grouped

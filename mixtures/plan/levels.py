@@ -10,7 +10,7 @@ from mixtures.filter_request import NOT_PUBLISHED
 from mixtures.levels import LEVELS
 from mixtures.loaded_recipe import LoadedRecipe
 from mixtures.recipe import list_recipes, load_recipe
-from mixtures.removals import Removal, published_removals
+from mixtures.plan.removals import Removal, published_removals
 from mixtures.shipped import SHIPPED
 
 ByLevel = Mapping[str, Mapping[str, Removal]]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from mixtures.errors import RecipeError
-from mixtures.plan import make_plan
+from mixtures.plan.plan import make_plan
 from mixtures.quotas import Size
 from mixtures.recipe import load_recipe
-from mixtures.removals import Removal, published_removals
-from mixtures.supply import SupplyEstimate, published_supplies
+from mixtures.plan.removals import Removal, published_removals
+from mixtures.plan.supply import SupplyEstimate, published_supplies
 
 NEVER, TWICE = "20.6%", "29.8%"  # deep-ignorance.md section 2, of a mix that lost 8.4%
 

@@ -14,7 +14,7 @@ from typing import Any
 from mixtures.loaded_recipe import LoadedRecipe
 from mixtures.near_plan import near_resources
 from mixtures.quality import Quality
-from mixtures.supply import SupplyEstimate
+from mixtures.plan.supply import SupplyEstimate
 
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)  # where no probe has counted
 LEDGER_BYTES_A_DOCUMENT = 32

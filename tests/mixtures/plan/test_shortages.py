@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from mixtures.errors import SupplyError
-from mixtures.plan import make_plan
+from mixtures.plan.plan import make_plan
 from mixtures.quotas import Size
 from mixtures.recipe import LoadedRecipe, Shortfall, load_recipe
-from mixtures.removals import Removal
-from mixtures.supply import SupplyEstimate
+from mixtures.plan.removals import Removal
+from mixtures.plan.supply import SupplyEstimate
 
 HEAD = "name: mix\ntokenizer: sample\n"
 

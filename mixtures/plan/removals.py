@@ -11,7 +11,7 @@ from typing import Any
 
 from mixtures.filter_request import NOT_PUBLISHED
 from mixtures.loaded_recipe import LoadedRecipe
-from mixtures.supply import SupplyEstimate
+from mixtures.plan.supply import SupplyEstimate
 from mixtures.trainers import TrainerFit
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.keys import KEY_SPACE
-from mixtures.supply import (
+from mixtures.plan.supply import (
     FilePart,
     SupplyEstimate,
     TokenizedSample,

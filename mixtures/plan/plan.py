@@ -14,12 +14,18 @@ from typing import Any
 from mixtures.loaded_recipe import LoadedRecipe
 from mixtures.mix_fit import budget_fit, fit_json
 from mixtures.near_plan import near_notes
-from mixtures.plan_resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
+from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
 from mixtures.quotas import Quotas, Size, scale_of
-from mixtures.removal_levels import ByLevel, levels_json, published_levels
-from mixtures.removals import Removal, filter_notes, published_removals, removal_row, shrink_notes
-from mixtures.shortages import Question, fitted_whole, shortage_json, shortages
-from mixtures.supply import SupplyEstimate, supplies_within
+from mixtures.plan.levels import ByLevel, levels_json, published_levels
+from mixtures.plan.removals import (
+    Removal,
+    filter_notes,
+    published_removals,
+    removal_row,
+    shrink_notes,
+)
+from mixtures.plan.shortages import Question, fitted_whole, shortage_json, shortages
+from mixtures.plan.supply import SupplyEstimate, supplies_within
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
 
