@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mixtures.keys import KEY_SPACE
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 
 BAND_BYTES = 8 + 12
 COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4  # exempt; order_key, digest, source, segment, ledger_row

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mixtures.errors import RecipeError, SupplyError
 
 if TYPE_CHECKING:
-    from mixtures.recipe import Recipe, SourceRequest
+    from mixtures.recipe.load import Recipe, SourceRequest
 
 
 def webster(shares: Sequence[Fraction], seats: int) -> list[int]:

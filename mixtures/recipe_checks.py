@@ -16,7 +16,7 @@ from mixtures.keys import key_bound
 from mixtures.yaml_tree import suggest
 
 if TYPE_CHECKING:
-    from mixtures.recipe_model import Budget, SourceRequest
+    from mixtures.recipe.model import Budget, SourceRequest
 
 MAX_TOKENS = 1 << 52  # the merge compares 2 * position + length in float64, which is exact below 2^53
 

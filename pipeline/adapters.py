@@ -41,7 +41,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixtures.errors import RecipeError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 
 AdaptRow = Callable[[Mapping[str, Any]], str]
 SelectRow = Callable[[Mapping[str, Any]], bool]

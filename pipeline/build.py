@@ -22,9 +22,9 @@ from pathlib import Path
 
 from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
-from mixtures.quality import canonical_quality
+from mixtures.recipe.quality import canonical_quality
 from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
-from mixtures.recipe import LoadedRecipe
+from mixtures.recipe.load import LoadedRecipe
 from mixtures.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of

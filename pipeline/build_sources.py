@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan.plan import CEILING_MARGIN
-from mixtures.quality import Quality, reading_name
+from mixtures.recipe.quality import Quality, reading_name
 from mixtures.quotas import Quotas, Size, Supply, asked_quotas
-from mixtures.recipe import LoadedRecipe
+from mixtures.recipe.load import LoadedRecipe
 from mixtures.plan.removals import published_removals
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import DataFolders
 from pipeline.intake import SourceInputs
 from pipeline.places import Place

@@ -127,7 +127,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     from mixtures.filters import load_filter, load_terms
     from mixtures.keys import sort_order
     from mixtures.near import PRESETS
-    from mixtures.recipe import load_tokenizer_definition
+    from mixtures.recipe.load import load_tokenizer_definition
     from pipeline.blocklist import Blocklist
     from pipeline.near.signatures import signatures
     from pipeline.tokenizing import Tokenizer, find_tokenizer
@@ -158,7 +158,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
 def _read(folder: Path) -> None:
     """Read the file as an ingest does that tokenizes nothing."""
-    from mixtures.source import SourceDefinition
+    from mixtures.recipe.source import SourceDefinition
     from pipeline.annotations import SegmentAnnotations
     from pipeline.inputs import list_folder
     from pipeline.readers import DocumentReader

@@ -32,7 +32,7 @@ from pipeline.plan_options import run as run_plan
 from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:
-    from mixtures.loaded_recipe import LoadedRecipe
+    from mixtures.recipe.loaded import LoadedRecipe
     from mixtures.quotas import Size
 
 DEFAULT_STORE = "annealmix-store"
@@ -184,7 +184,7 @@ def _size(options: argparse.Namespace) -> Size:
 
 
 def _recipe(options: argparse.Namespace) -> LoadedRecipe:
-    from mixtures.recipe import load_recipe
+    from mixtures.recipe.load import load_recipe
 
     recipe = load_recipe(options.recipe, options.filters)
     return recipe.with_removed(options.removed) if options.removed else recipe

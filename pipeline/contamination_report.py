@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.decontamination import CONTAMINATED
-from mixtures.recipe import LoadedRecipe
+from mixtures.recipe.decontaminate import CONTAMINATED
+from mixtures.recipe.load import LoadedRecipe
 from pipeline.columns import read_column
 from pipeline.eligible import Choice, read_kept
 from pipeline.gathering import ledger_segments, row_range

@@ -189,7 +189,7 @@ def _rebuild(claims: Claims) -> str:
 
 def _shipped(claims: Claims) -> Iterator[str]:
     """The name of the shipped recipe that made the mix, if one did."""
-    from mixtures.recipe import list_recipes, load_recipe
+    from mixtures.recipe.load import list_recipes, load_recipe
 
     if claims.name in list_recipes():
         try:

@@ -11,9 +11,9 @@ import numpy as np
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError
 from mixtures.keys import KEY_SPACE
-from mixtures.near_request import NEAR
+from mixtures.recipe.near import NEAR
 from mixtures.quotas import Quotas, Size
-from mixtures.recipe import LoadedRecipe
+from mixtures.recipe.load import LoadedRecipe
 from mixtures.selection import Selection
 from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.intake import SourceInputs

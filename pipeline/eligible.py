@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from mixtures.decontamination import CONTAMINATED
-from mixtures.near_request import EXCLUDED, NEAR
+from mixtures.recipe.decontaminate import CONTAMINATED
+from mixtures.recipe.near import EXCLUDED, NEAR
 from mixtures.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.columns import read_column
 from pipeline.records import read_done

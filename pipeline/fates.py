@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import RecipeError
-from mixtures.filter_request import dose_keys
+from mixtures.recipe.filters import dose_keys
 from mixtures.keys import KEY_SPACE, digest_columns, order_key
-from mixtures.near_request import EXCLUDED, NEAR
+from mixtures.recipe.near import EXCLUDED, NEAR
 from pipeline.build_sources import BuildSource
 from pipeline.columns import read_column
 from pipeline.eligible import read_kept

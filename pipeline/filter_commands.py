@@ -166,7 +166,7 @@ def run_check(
     Args:
         level: of the published ones, at which the filter judges. store: documents that filters removed there are looked for.
     """
-    from mixtures.recipe import load_source_definition
+    from mixtures.recipe.load import load_source_definition
     from pipeline.removed_documents import removed_digests
 
     judge = Filter.load(filter_name, level)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.adapters import BadRecord
 from pipeline.inputs import SUFFIXES, InputFile, list_folder, list_inputs
 from pipeline.readers.document import DocumentReader, RowLayout

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.filter_request import at_level
+from mixtures.recipe.filters import at_level
 from mixtures.filters import ClassifierPin, FilterDefinition, LoadedFilter, load_filter, load_terms
 from mixtures.levels import Level
 from pipeline.blocklist import Blocklist

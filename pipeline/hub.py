@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from mixtures.errors import InputError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.remote import retried
 

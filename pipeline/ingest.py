@@ -21,8 +21,8 @@ from typing import Any
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
 from mixtures.plan.resources import WORKER_BYTES_OF_TEXT
-from mixtures.source import SourceDefinition
-from mixtures.tokenizer import TokenizerDefinition
+from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_annotators
 from pipeline.inputs import InputFile, named_files
 from pipeline.quality import QualitySteps, planned_steps

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from mixtures.yaml_tree import suggest
 from pipeline.checksums import CHECKSUMS, read_checksums, with_checksums
 from pipeline.places import WRITABLE, Place, RemoteFolder

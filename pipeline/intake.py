@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import KeyRange
-from mixtures.quality import Quality, reading_name
-from mixtures.source import SourceDefinition
+from mixtures.recipe.quality import Quality, reading_name
+from mixtures.recipe.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_files
 from pipeline.judges import Judges, merged

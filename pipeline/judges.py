@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixtures.contamination import LoadedBenchmark
 from mixtures.errors import ManifestError
-from mixtures.filter_request import RecipeFilter
+from mixtures.recipe.filters import RecipeFilter
 from mixtures.filters import LoadedFilter
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
 from pipeline.filters import Filter

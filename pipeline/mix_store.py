@@ -25,9 +25,9 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
 from mixtures.mix.manifest import MANIFEST, Manifest
-from mixtures.near_request import read_near
-from mixtures.quality import Quality
-from mixtures.source import SourceDefinition
+from mixtures.recipe.near import read_near
+from mixtures.recipe.quality import Quality
+from mixtures.recipe.source import SourceDefinition
 from pipeline.build_sources import BuildSource
 from pipeline.eligible import Choice, read_eligible
 from pipeline.executors.local import LocalExecutor

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from pipeline import intake
 from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.near.edges import num_partitions as band_partitions

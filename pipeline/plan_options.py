@@ -11,7 +11,7 @@ from pipeline.option_types import positive
 from pipeline.place_options import local_path
 
 if TYPE_CHECKING:
-    from mixtures.loaded_recipe import LoadedRecipe
+    from mixtures.recipe.loaded import LoadedRecipe
     from mixtures.quotas import Size
     from pipeline.inputs import DataFolders
 

@@ -10,7 +10,7 @@ from mixtures.levels import LEVELS, Level
 from mixtures.plan.plan import make_plan
 from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.quotas import Size
-from mixtures.recipe import LoadedRecipe, Recipe, list_recipes, load_recipe
+from mixtures.recipe.load import LoadedRecipe, Recipe, list_recipes, load_recipe
 from mixtures.plan.levels import published_levels
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import SupplyEstimate, published_supplies

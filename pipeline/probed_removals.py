@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import RecipeError
-from mixtures.filter_request import RecipeFilter, at_level
+from mixtures.recipe.filters import RecipeFilter, at_level
 from mixtures.levels import LEVELS, Level
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import share_interval
 from pipeline.filters import Filter, Judgement

@@ -15,8 +15,8 @@ from hashlib import blake2b
 import numpy as np
 
 from mixtures.keys import KEY_SPACE
-from mixtures.quality import Quality
-from mixtures.source import SourceDefinition
+from mixtures.recipe.quality import Quality
+from mixtures.recipe.source import SourceDefinition
 from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from pipeline.inputs import InputFile
 from pipeline.quality import QualitySteps, open_steps

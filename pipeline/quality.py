@@ -1,4 +1,4 @@
-"""The quality steps of a source, opened and proven: text and row in, text or a reason out (`mixtures.quality` says what a recipe may ask).
+"""The quality steps of a source, opened and proven: text and row in, text or a reason out (`mixtures.recipe.quality` says what a recipe may ask).
 
     open_steps(source.quality).apply(text) -> the text as the steps leave it, or Dropped("quality gopher-repetition: dup_line_frac")
 
@@ -20,8 +20,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from mixtures.quality import OneStep, Quality, canonical_quality
-from mixtures.quality_arguments import UrlQuality
+from mixtures.recipe.quality import OneStep, Quality, canonical_quality
+from mixtures.recipe.quality_arguments import UrlQuality
 from pipeline.adapters import BadRecord
 from pipeline.quality_rule import Dropped, Rule
 from pipeline.quality_steps import open_rule

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.quality_arguments import LanguageQuality, UrlQuality
+from mixtures.recipe.quality_arguments import LanguageQuality, UrlQuality
 from pipeline.adapters import BadRecord
 from pipeline.classifiers.scores import file_sha256
 from pipeline.places import default_cache

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixtures.errors import RecipeError
-from mixtures.quality import OneStep
-from mixtures.quality_arguments import (
+from mixtures.recipe.quality import OneStep
+from mixtures.recipe.quality_arguments import (
     C4Quality,
     FineWebQuality,
     Ftfy,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from mixtures.errors import RecipeError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.checksums import CHECKSUMS, parse_checksums, with_checksums
 from pipeline.hub import list_tree, resolve_commit
 from pipeline.inputs import SUFFIXES, InputFile, nothing_matches

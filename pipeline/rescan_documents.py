@@ -23,9 +23,9 @@ from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.recipe import load_tokenizer_definition
+from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.mix.tables import DOCUMENTS
-from mixtures.tokenizer import canonical_digest
+from mixtures.recipe.tokenizer import canonical_digest
 from pipeline.decoding import Decoder
 from pipeline.tokenizing import find_tokenizer
 

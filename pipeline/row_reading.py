@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.adapters import adapter_columns, make_adapter
 from pipeline.inputs import InputFile, content_unchanged, list_inputs
 from pipeline.intake import SourceInputs

@@ -35,8 +35,8 @@ from mixtures.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.near import NearRule
-from mixtures.quality import QUALITY_FORMAT, Quality, canonical_quality
-from mixtures.source import SourceDefinition
+from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
+from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import InputFile
 from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
 from pipeline.report import say

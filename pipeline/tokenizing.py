@@ -2,7 +2,7 @@
 
     definition -> find_tokenizer -> Tokenizer(path, definition).encode(texts) -> flat tokens with EOD, lengths
 
-The identity of a tokenizer is the canonical digest of its contents (`mixtures.tokenizer`): whatever file is found must have it.
+The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer`): whatever file is found must have it.
 Three things hold the ids to those of the reference library: golden vectors are encoded whenever a tokenizer is loaded; `verify`
 re-encodes a document with the reference (the ingest stage samples 1 in 1,000, about 3% of its time); and a test campaign
 compares every document of the published samples.
@@ -25,7 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.tokenizer import TokenizerDefinition, canonical_digest, canonical_form, form_digest
+from mixtures.recipe.tokenizer import (
+    TokenizerDefinition,
+    canonical_digest,
+    canonical_form,
+    form_digest,
+)
 from pipeline.places import default_cache
 from pipeline.tokenizer_engines import ENGINES, Engine, EngineName, Ids, Lengths, open_engine
 

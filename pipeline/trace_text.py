@@ -13,7 +13,7 @@ from mixtures.blocklist import matches_naive
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.filters import LoadedFilter, list_filters, load_filter, load_terms, read_filter
 from mixtures.mix.manifest import MANIFEST, Manifest
-from mixtures.recipe import load_tokenizer_definition
+from mixtures.recipe.load import load_tokenizer_definition
 from pipeline.decoding import Decoder
 from pipeline.tokenizing import find_tokenizer
 

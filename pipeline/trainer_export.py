@@ -14,7 +14,7 @@ from mixtures.mix.claims import Claims, read_claims
 from mixtures.errors import RecipeError
 from mixtures.mix.files import TOKENS
 from mixtures.mix_fit import budget_fit
-from mixtures.recipe import load_tokenizer_definition
+from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainer_names import Trainer
 from pipeline.export_place import refuse_place, refuse_taken

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.filter_request import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
+from mixtures.recipe.filters import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
 from mixtures.keys import KEY_SPACE
 from pipeline.score_table import Scored, look_up
 
 Debts = dict[int, npt.NDArray[np.int64]]
-"""Of each placebo filter, by its number: what it still owes in each class of length (`mixtures.filter_request.placebo`)."""
+"""Of each placebo filter, by its number: what it still owes in each class of length (`mixtures.recipe.filters.placebo`)."""
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mixtures.decontamination import CONTAMINATED
-from mixtures.near_request import NEAR
+from mixtures.recipe.decontaminate import CONTAMINATED
+from mixtures.recipe.near import NEAR
 
 Counts = Mapping[str, int]
 """Rows of a source by reason, and `rows`, the sum; as in a manifest's `removed`."""

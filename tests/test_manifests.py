@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.recipe import list_recipes, load_recipe
+from mixtures.recipe.load import list_recipes, load_recipe
 from pipeline import planning
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mixtures import errors
-from mixtures.recipe import list_recipes, load_recipe
+from mixtures.recipe.load import list_recipes, load_recipe
 from pipeline import cli
 
 CHECKOUT = Path(__file__).resolve().parent.parent

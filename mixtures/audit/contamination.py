@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mixtures.mix.claims import Claims, ContaminationClaim
 from mixtures.audit.report import Check, judge
-from mixtures.decontamination import CONTAMINATED
+from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.words import plural
 
 NAME = "contamination"

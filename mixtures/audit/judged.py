@@ -7,7 +7,7 @@ from decimal import Decimal
 from mixtures.mix.claims import Claims
 from mixtures.audit.filter_claim import FilterClaim
 from mixtures.audit.report import Check, judge
-from mixtures.filter_request import THRESHOLDS
+from mixtures.recipe.filters import THRESHOLDS
 from mixtures.filters import MILLION, filter_identity
 from mixtures.words import plural
 

@@ -12,7 +12,7 @@ from mixtures.mix.claims import Claims
 from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.report import Check, judge
 from mixtures.near import NearRule
-from mixtures.near_request import EXCLUDED, NEAR
+from mixtures.recipe.near import EXCLUDED, NEAR
 from mixtures.words import plural
 
 NAME = "near-duplicates"

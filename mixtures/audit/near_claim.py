@@ -39,6 +39,6 @@ class NearClaim(Claim):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What the recipe must ask (`mixtures.near_request.NearRequest.canonical`)."""
+        """What the recipe must ask (`mixtures.recipe.near.NearRequest.canonical`)."""
         asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
         return asked if self.verify is None else {**asked, "verify": self.verify}

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from mixtures.near_request import read_near
+from mixtures.recipe.near import read_near
 from mixtures.quotas import Supply, asked_quotas
-from mixtures.recipe import load_tokenizer_definition
-from mixtures.recipe_model import Recipe, SourceRequest
-from mixtures.source import SourceDefinition
+from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.recipe.model import Recipe, SourceRequest
+from mixtures.recipe.source import SourceDefinition
 from mixtures.words import plural
 
 _ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")

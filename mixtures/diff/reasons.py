@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from mixtures.mix.claims import SourceClaim
 from mixtures.audit.documents import MixDocuments
-from mixtures.decontamination import CONTAMINATED
+from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.keys import KEY_SPACE, KeyRange, order_key, order_keys
 from mixtures.mix.manifest import Manifest
-from mixtures.near_request import NEAR
+from mixtures.recipe.near import NEAR
 
 NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = "source not in its recipe", "out of key range", "excluded", "beyond quota"
 NOT_READ = "not among the documents that it reads"

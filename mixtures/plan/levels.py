@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from mixtures.filter_request import NOT_PUBLISHED
+from mixtures.recipe.filters import NOT_PUBLISHED
 from mixtures.levels import LEVELS
-from mixtures.loaded_recipe import LoadedRecipe
-from mixtures.recipe import list_recipes, load_recipe
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.shipped import SHIPPED
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.mix_fit import budget_fit, fit_json
 from mixtures.near_plan import near_notes
 from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of

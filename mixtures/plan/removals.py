@@ -9,8 +9,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from mixtures.filter_request import NOT_PUBLISHED
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.filters import NOT_PUBLISHED
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.trainers import TrainerFit
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.near_plan import near_resources
-from mixtures.quality import Quality
+from mixtures.recipe.quality import Quality
 from mixtures.plan.supply import SupplyEstimate
 
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)  # where no probe has counted

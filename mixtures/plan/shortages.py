@@ -18,10 +18,10 @@ from typing import Any, Literal
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.fields import plain_decimal
 from mixtures.keys import key_bound
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.resources import TEXT_BYTES_A_TOKEN
 from mixtures.quotas import Quotas, Size, Supply, fitted_quotas
-from mixtures.recipe_model import Shortfall, SourceRequest
+from mixtures.recipe.model import Shortfall, SourceRequest
 from mixtures.plan.supply import SupplyEstimate
 
 EVERYTHING = 1 << 64  # tokens: more than any mix holds

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.loaded_recipe import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 
 NORMAL = 1.959964  # 97.5% of a normal distribution lies below
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306)  # likewise of Student's t, with 1 to 8 degrees of freedom

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.filters import MILLION
-from mixtures.near_request import NEAR
+from mixtures.recipe.near import NEAR
 from mixtures.mix.trace import Place, TracedMix
 from pipeline.eligible import Choice, read_kept, score_column
 from pipeline.fates import Fates

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtures.near_request import NearRequest
-from mixtures.quality import canonical_quality
+from mixtures.recipe.near import NearRequest
+from mixtures.recipe.quality import canonical_quality
 from pipeline.build_sources import BuildSource
 from pipeline.executors import Executor, execute
 from pipeline.intake import SourceInputs

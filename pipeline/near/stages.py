@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.near import NearRule
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import InputFile, named_files
 from pipeline.near.clusters import (
     Clusters,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import InputFile, content_unchanged
 from pipeline.readers.rows import Rows
 

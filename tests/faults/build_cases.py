@@ -18,9 +18,9 @@ import numpy as np
 
 import recipes
 from mixtures.mix import indexed
-from mixtures import tokenizer
+from mixtures.recipe import tokenizer
 from mixtures.errors import AnnealmixError
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline import build as building
 from pipeline import seal
 from pipeline.executors.local import LocalExecutor

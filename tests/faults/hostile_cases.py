@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from mixtures.errors import InputError
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.inputs import InputFile
 from pipeline.readers import DocumentReader
 from tests.faults.build_cases import whole, worst

@@ -20,7 +20,7 @@ from mixtures.quotas import (
     resolve_quotas,
     webster,
 )
-from mixtures.recipe import Recipe, load_recipe
+from mixtures.recipe.load import Recipe, load_recipe
 
 WEIGHTS = st.lists(st.fractions(0, 50, max_denominator=40), min_size=1, max_size=7).filter(any)
 SCALES = st.fractions(0, 1, max_denominator=1000)

@@ -12,10 +12,10 @@ import pytest
 from datatrove.data import Document
 from pydantic import TypeAdapter
 
-from mixtures import quality, quality_arguments
+from mixtures.recipe import quality, quality_arguments
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe import load_source_definition
+from mixtures.recipe.load import load_source_definition
 from pipeline.classifiers.scores import file_sha256
 from pipeline.inputs import list_inputs
 from pipeline.quality import GOLDEN, open_steps

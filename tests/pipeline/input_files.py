@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from mixtures.errors import InputError
-from mixtures.source import DatasetsSplit, SourceDefinition
+from mixtures.recipe.source import DatasetsSplit, SourceDefinition
 from pipeline.inputs import list_inputs
 from pipeline.readers import DocumentReader, ReadLimits
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import RecipeError
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from tests.pipeline.command_line import Ended, fails, passes
 from tests.pipeline.corpus import prose, read_mix, sharded, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_list_filter

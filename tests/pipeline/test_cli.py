@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix import manifest as manifests
-from mixtures.recipe import list_recipes
+from mixtures.recipe.load import list_recipes
 from pipeline import report
 from pipeline.store import Store
 from tests.pipeline.command_line import (

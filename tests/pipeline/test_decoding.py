@@ -105,7 +105,7 @@ def test_a_tokenizer_whose_ids_do_not_spell_its_texts_is_refused(change: Callabl
 
 
 def test_real_documents_are_read_back_in_nfc_as_the_reference_library_reads_them(shared):
-    from mixtures.recipe import load_tokenizer_definition
+    from mixtures.recipe.load import load_tokenizer_definition
 
     definition = load_tokenizer_definition("gpt-neox-20b")
     path = find_tokenizer(definition, shared / "tokenizers" / "gpt-neox-20b.json")

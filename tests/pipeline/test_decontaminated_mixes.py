@@ -12,7 +12,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError, InputError, ManifestError, RecipeError
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.removed_documents import removed_digests
 from pipeline.store_check import check_store
 from tests.mixtures.audit.forged_mix import forge_manifest

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.filters import FilterDefinition
-from mixtures.recipe import load_source_definition
+from mixtures.recipe.load import load_source_definition
 from pipeline.blocklist import Blocklist
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights

@@ -11,7 +11,7 @@ import pytest
 from mixtures.errors import InputError
 from mixtures.levels import LEVELS
 from mixtures.plan.resources import DEFAULT_RATES
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from mixtures.plan.levels import published_levels
 from pipeline import calibration, cli, plan_disk, plan_report
 from pipeline.inputs import list_files

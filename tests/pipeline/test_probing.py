@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.inputs import list_files
 from pipeline.probing import ProbeSize, Sample, take_sample
 from pipeline.readers import DocumentReader

@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.quality import Quality
-from mixtures.quality_arguments import LengthQuality, RegexQuality
+from mixtures.recipe.quality import Quality
+from mixtures.recipe.quality_arguments import LengthQuality, RegexQuality
 from pipeline import quality_steps
 from pipeline.adapters import BadRecord
 from pipeline.quality import open_steps

@@ -261,7 +261,7 @@ def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packi
     write(tmp_path, packing, rows_of(texts(3)))
     code = (
         "import sys, pathlib\n"
-        "from mixtures.source import SourceDefinition\n"
+        "from mixtures.recipe.source import SourceDefinition\n"
         "from pipeline.inputs import list_inputs\n"
         "from pipeline.readers import DocumentReader\n"
         f"fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x', adapter='text', format={packing!r})\n"

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client

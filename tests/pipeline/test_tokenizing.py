@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 import pipeline.tokenizing
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe import load_tokenizer_definition
-from mixtures.tokenizer import TokenizerDefinition, canonical_digest
+from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.recipe.tokenizer import TokenizerDefinition, canonical_digest
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 
 EOD = "<|endoftext|>"
@@ -214,7 +214,7 @@ def test_loading_makes_no_threads_and_imports_no_tokenizer_before_it_is_needed(t
     program = """
 import os, pathlib, sys
 import pipeline.tokenizing
-from mixtures.tokenizer import TokenizerDefinition
+from mixtures.recipe.tokenizer import TokenizerDefinition
 assert not {"fastokens", "tokenizers", "huggingface_hub"} & sys.modules.keys()
 definition = TokenizerDefinition.model_validate_json(pathlib.Path(sys.argv[2]).read_text())
 tokenizer = pipeline.tokenizing.Tokenizer(pathlib.Path(sys.argv[1]), definition)

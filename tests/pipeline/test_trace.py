@@ -16,7 +16,7 @@ import pytest
 
 from mixtures.mix import manifest as manifests
 from mixtures.keys import order_key
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from mixtures.mix.trace import TracedMix
 from pipeline.build import BuildRequest, build
 from pipeline.classifiers import open_classifier

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mixtures.keys import order_key, text_digest
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from tests.recipes.sample_files import (
     BAD_KINDS,
     PLANTED,

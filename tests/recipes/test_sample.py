@@ -16,7 +16,7 @@ import pytest
 import zstandard
 
 from mixtures.keys import key_bound, order_key, text_digest
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from recipes.sample import make_sample
 from recipes.sample.packing import versions
 from tests.recipes.sample_files import (

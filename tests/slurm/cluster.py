@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest
 from pipeline.executors.slurm.chain import Chain
 from pipeline.executors.slurm.conduct import launch

@@ -9,7 +9,7 @@ from typing import Any
 
 from mixtures.errors import ManifestError
 from mixtures.quotas import Size
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest
 from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile

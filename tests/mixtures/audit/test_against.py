@@ -15,7 +15,7 @@ from mixtures.audit import Check, audit_against, audit_mix
 from mixtures.audit.against import Documents, shared_documents
 from mixtures.errors import ManifestError
 from mixtures.quotas import Size
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, part, take_apart

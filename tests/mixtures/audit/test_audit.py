@@ -27,7 +27,7 @@ from mixtures.audit.stream import Stream, count_stream
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix_fit import mix_fit
 from mixtures.quotas import Size
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from pipeline import audit_report
 from pipeline.build import BuildRequest, build

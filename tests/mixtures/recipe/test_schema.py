@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mixtures.recipe import Recipe, list_recipes
+from mixtures.recipe.load import Recipe, list_recipes
 from mixtures.shipped import SHIPPED
 from mixtures.yaml_tree import load_yaml
 

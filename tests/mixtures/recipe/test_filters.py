@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.filter_request import LENGTH_CLASSES, dose_keys, length_class, placebo
+from mixtures.recipe.filters import LENGTH_CLASSES, dose_keys, length_class, placebo
 from mixtures.keys import digest_columns, order_key
 
 Documents = list[tuple[bool, int]]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
-from mixtures.decontamination import Decontamination
+from mixtures.recipe.decontaminate import Decontamination
 from mixtures.fields import (
     Checked,
     Exact,
@@ -27,10 +27,10 @@ from mixtures.fields import (
     Text,
     describe,
 )
-from mixtures.filter_request import FilterRequests, Insert
+from mixtures.recipe.filters import FilterRequests, Insert
 from mixtures.keys import key_bound
-from mixtures.near_request import NearField, near_faults
-from mixtures.quality import Quality
+from mixtures.recipe.near import NearField, near_faults
+from mixtures.recipe.quality import Quality
 
 
 class Budget(Checked):
@@ -108,7 +108,7 @@ class SourceRequest(Checked):
     use: the source definition, by shipped name or by file (relative to the recipe).
     tokens, weight, all: exactly one: a fixed quota; a share of what fixed quotas leave; everything.
     keys: the half-open share of the key space that is taken, as exact decimals.
-    quality: filters and formatters that each document goes through when it is read, in order (`mixtures.quality`).
+    quality: filters and formatters that each document goes through when it is read, in order (`mixtures.recipe.quality`).
     """
 
     use: Reference

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mixtures.contamination import LoadedBenchmark
-from mixtures.decontamination import canonical_decontamination
+from mixtures.recipe.decontaminate import canonical_decontamination
 from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal as _plain_decimal
-from mixtures.filter_request import RecipeFilter
-from mixtures.quality import canonical_quality, reading_name
-from mixtures.recipe_model import Recipe
-from mixtures.source import SourceDefinition
-from mixtures.tokenizer import TokenizerDefinition
+from mixtures.recipe.filters import RecipeFilter
+from mixtures.recipe.quality import canonical_quality, reading_name
+from mixtures.recipe.model import Recipe
+from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.tokenizer import TokenizerDefinition
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from mixtures.audit.recipe import read_recipe
 from mixtures.errors import RecipeError
 from mixtures.near import PRESETS, NearRule
 from mixtures.near_plan import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_notes, near_resources
-from mixtures.near_request import NearRequest, read_near
-from mixtures.recipe import LoadedRecipe, load_recipe
+from mixtures.recipe.near import NearRequest, read_near
+from mixtures.recipe.load import LoadedRecipe, load_recipe
 from pipeline.near.clusters import reduction_bytes
 from pipeline.near.edges import spilled_bytes
 

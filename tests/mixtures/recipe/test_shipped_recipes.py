@@ -12,7 +12,7 @@ import pytest
 import recipes
 from mixtures.keys import key_bound
 from mixtures.quotas import Size, asked_quotas
-from mixtures.recipe import (
+from mixtures.recipe.load import (
     list_recipes,
     list_source_definitions,
     list_tokenizer_definitions,

@@ -1,4 +1,4 @@
-"""The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults (`mixtures.quality`)."""
+"""The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults (`mixtures.recipe.quality`)."""
 
 from __future__ import annotations
 

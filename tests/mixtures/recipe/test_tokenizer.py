@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.errors import ManifestError
-from mixtures.recipe import load_tokenizer_definition
-from mixtures.tokenizer import TokenizerDefinition, canonical_digest, token_dtype
+from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.recipe.tokenizer import TokenizerDefinition, canonical_digest, token_dtype
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 

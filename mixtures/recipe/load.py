@@ -17,10 +17,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mixtures.contamination import LoadedBenchmark, load_benchmark
 from mixtures.errors import RecipeError
 from mixtures.fields import LocalPath, Location, Name, Reference, is_file_reference
-from mixtures.filter_request import NOT_PUBLISHED, FilterRequest, RecipeFilter
+from mixtures.recipe.filters import NOT_PUBLISHED, FilterRequest, RecipeFilter
 from mixtures.filters import LoadedFilter, read_filter
-from mixtures.loaded_recipe import LoadedRecipe
-from mixtures.recipe_model import (
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.model import (
     Budget,
     Published,
     PublishedFigures,
@@ -29,8 +29,8 @@ from mixtures.recipe_model import (
     SourceRequest,
 )
 from mixtures.shipped import SHIPPED, names_in, shown
-from mixtures.source import SourceDefinition
-from mixtures.tokenizer import TokenizerDefinition
+from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.tokenizer import TokenizerDefinition
 from mixtures.yaml_tree import (
     Fault,
     YamlTree,

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict
 
 from mixtures.fields import Checked, Location, Model, describe, plain_decimal
-from mixtures.quality_arguments import (
+from mixtures.recipe.quality_arguments import (
     C4Quality,
     FineWebQuality,
     Ftfy,

@@ -16,11 +16,11 @@ from mixtures.audit.recipe import recipe_digest
 from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal
 from mixtures.plan.plan import make_plan
-from mixtures.quality import STEP_NAMES, Quality, canonical_quality, reading_name
+from mixtures.recipe.quality import STEP_NAMES, Quality, canonical_quality, reading_name
 from mixtures.quotas import Size
-from mixtures.recipe import load_recipe
+from mixtures.recipe.load import load_recipe
 from mixtures.plan.supply import SupplyEstimate
-from tests.mixtures.test_schema import SCHEMA, fits
+from tests.mixtures.recipe.test_schema import SCHEMA, fits
 from tests.pipeline.corpus import write_recipe
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(Quality)

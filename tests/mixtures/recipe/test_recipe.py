@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.errors import RecipeError
-from mixtures.recipe import (
+from mixtures.recipe.load import (
     Budget,
     LoadedRecipe,
     Recipe,
@@ -23,7 +23,7 @@ from mixtures.recipe import (
     load_source_definition,
     load_tokenizer_definition,
 )
-from mixtures.source import SourceDefinition
+from mixtures.recipe.source import SourceDefinition
 from mixtures.yaml_tree import parse_yaml, validate
 
 HEAD = "name: mine\ntokenizer: gpt-neox-20b\n"

@@ -1,0 +1,1 @@
+"""What a user asks for: recipes, sources, tokenizers, quality steps, filters."""
