@@ -20,9 +20,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.filters import BlocklistPin, load_terms
+from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.near import NearRule
+from mixtures.rules.near import NearRule
 from pipeline.annotators import BandAnnotator, Counted, GramAnnotator, TermAnnotator
 from pipeline.records import FolderWriter, is_done
 from pipeline.stage import Plan, Unit

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from mixtures.contamination import (
+from mixtures.rules.contamination import (
     Benchmark,
     BenchmarkFile,
     EvaluationSet,

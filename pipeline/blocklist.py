@@ -1,4 +1,4 @@
-"""The blocklist annotator: how many distinct terms each document holds, exactly as `mixtures.blocklist` says, and fast.
+"""The blocklist annotator: how many distinct terms each document holds, exactly as `mixtures.rules.blocklist` says, and fast.
 
     texts -> batches of about 256 KB -> normalised bytes, one mark a document -> spans (`pipeline.blocklist_prefilter`)
           -> Aho-Corasick automaton over the spans -> distinct (document, term) pairs -> counts
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-from mixtures.blocklist import BlocklistRule, Mode
+from mixtures.rules.blocklist import BlocklistRule, Mode
 from pipeline.blocklist_prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
 from pipeline.word_folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
 
@@ -43,7 +43,7 @@ class Blocklist:
     """A blocklist that is ready to search.
 
     Args:
-        terms: as given, in their order; mode: see `mixtures.blocklist`.
+        terms: as given, in their order; mode: see `mixtures.rules.blocklist`.
 
     Raises:
         RecipeError: as `BlocklistRule`.

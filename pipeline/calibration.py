@@ -124,9 +124,9 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     """Name, amount of work and body of each kernel."""
     from blake3 import blake3
 
-    from mixtures.filters import load_filter, load_terms
+    from mixtures.rules.filter import load_filter, load_terms
     from mixtures.keys import sort_order
-    from mixtures.near import PRESETS
+    from mixtures.rules.near import PRESETS
     from mixtures.recipe.load import load_tokenizer_definition
     from pipeline.blocklist import Blocklist
     from pipeline.near.signatures import signatures

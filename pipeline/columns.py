@@ -36,7 +36,7 @@ DTYPES: dict[str, str] = {
     "of": "<u4",  # index among the partition's documents of the one that a copy is of
     "bands": "<u8",  # band keys of a document, as many as the rule has bands, one document behind the other
     "exempt": "|u1",  # 1: the document is shorter than a shingle
-    "band_key": "<u8",  # of a document that is long enough (mixtures.near)
+    "band_key": "<u8",  # of a document that is long enough (mixtures.rules.near)
     "band_row": "<u4",  # the document's row in what its keys were made of
     "source": "<u2",  # index into the plan's list of sources
     "document": "<u8",  # counted over all documents among which near-duplicates are searched

@@ -1,4 +1,4 @@
-"""The decontamination annotator: which items of evaluation sets each document holds, exactly as `mixtures.contamination` says, and fast.
+"""The decontamination annotator: which items of evaluation sets each document holds, exactly as `mixtures.rules.contamination` says, and fast.
 
     texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams, compared word by word
           -> distinct (document, n-gram) pairs -> items with enough of theirs -> counts and matches
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.contamination import EvaluationSet, Match
+from mixtures.rules.contamination import EvaluationSet, Match
 from pipeline.contamination_table import BASE, FOLDS, I64, Coverage, NgramTable, WordReader, Words
 from pipeline.word_folding import batches
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.contamination import MAX_NGRAM, EvaluationSet, needed
+from mixtures.rules.contamination import MAX_NGRAM, EvaluationSet, needed
 from mixtures.errors import InputError, RecipeError
-from mixtures.word_characters import fold_words
+from mixtures.rules.word_characters import fold_words
 from pipeline.word_folding import SPACED, FoldedRuns, settled_kinds, to_utf8
 
 U64 = npt.NDArray[np.uint64]

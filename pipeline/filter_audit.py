@@ -19,7 +19,7 @@ import numpy as np
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed, RecipeError
 from mixtures.mix.indexed import IndexedTokens
-from mixtures.levels import Level
+from mixtures.rules.levels import Level
 from mixtures.words import plural
 from pipeline import report
 from pipeline.filters import Filter

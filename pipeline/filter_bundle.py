@@ -25,10 +25,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mixtures.blocklist import Mode, content_hash, parse_blocklist
+from mixtures.rules.blocklist import Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, RecipeError
 from mixtures.fields import Name
-from mixtures.filters import BlocklistPin, FilterDefinition, load_filter, load_terms
+from mixtures.rules.filter import BlocklistPin, FilterDefinition, load_filter, load_terms
 from pipeline import report
 from pipeline.classifiers import MILLION, Classifier, open_classifier
 from pipeline.classifiers.labelled import LabelColumns

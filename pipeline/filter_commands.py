@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from mixtures.errors import AuditFailed, InputError
 from mixtures.keys import DigestSet, digest_columns, text_digest
-from mixtures.levels import Level
+from mixtures.rules.levels import Level
 from pipeline import report
 from pipeline.filter_inputs import Dataset, find_dataset
 from pipeline.filters import Filter, Judgement

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-from mixtures.levels import LEVELS
+from mixtures.rules.levels import LEVELS
 
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,6 +1,6 @@
 """A filter that is open and proven: its files have their pinned hashes, and its golden decisions have come out as its file says.
 
-    load_filter (mixtures.filters) -> Filter.open -> judge(texts) -> terms, escalated, scores, flagged
+    load_filter (mixtures.rules.filter) -> Filter.open -> judge(texts) -> terms, escalated, scores, flagged
 
 The decision on a document depends on its text and on `identity` alone, not on the texts beside it. (One exception, said by
 `pipeline.classifiers.sequence`: with `rows` above 1 the last digit of a score may know its place in a batch.) Only escalated
@@ -18,8 +18,14 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.filters import at_level
-from mixtures.filters import ClassifierPin, FilterDefinition, LoadedFilter, load_filter, load_terms
-from mixtures.levels import Level
+from mixtures.rules.filter import (
+    ClassifierPin,
+    FilterDefinition,
+    LoadedFilter,
+    load_filter,
+    load_terms,
+)
+from mixtures.rules.levels import Level
 from pipeline.blocklist import Blocklist
 from pipeline.classifiers import Classifier, open_classifier
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixtures.contamination import LoadedBenchmark
+from mixtures.rules.contamination import LoadedBenchmark
 from mixtures.errors import ManifestError
 from mixtures.recipe.filters import RecipeFilter
-from mixtures.filters import LoadedFilter
+from mixtures.rules.filter import LoadedFilter
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
 from pipeline.filters import Filter
 from pipeline.records import read_done

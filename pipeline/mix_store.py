@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from mixtures.mix.claims import read_claims
 from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.filters import MILLION
+from mixtures.rules.filter import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
 from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe.near import read_near

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixtures.levels import LEVELS, Level
+from mixtures.rules.levels import LEVELS, Level
 from mixtures.plan.plan import make_plan
 from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.quotas import Size

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.filters import RecipeFilter, at_level
-from mixtures.levels import LEVELS, Level
+from mixtures.rules.levels import LEVELS, Level
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import share_interval

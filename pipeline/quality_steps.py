@@ -9,7 +9,7 @@
 | regex, length | ours | the Rust regex engine, as polars has it, whose time is linear in the text |
 
 What is left out: C4BadWordsFilter (draws random numbers), UnigramLogProbFilter (an unpinned download), SamplerFilter (random),
-LambdaFilter and FastTextClassifierFilter (code and models of any kind; see `mixtures.filters`).
+LambdaFilter and FastTextClassifierFilter (code and models of any kind; see `mixtures.rules.filter`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.keys import order_key, text_digest
-from mixtures.levels import Level
+from mixtures.rules.levels import Level
 from pipeline.filters import NOT_SCORED, Filter, Judgement
 from pipeline.rescan_documents import Pile, Share
 

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mixtures.errors import InputError, ManifestError
-from mixtures.filters import ClassifierPin
+from mixtures.rules.filter import ClassifierPin
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
 from pipeline.annotators import TEXTS
 from pipeline.classifiers import Classifier

@@ -31,10 +31,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from mixtures.blocklist import RULES as BLOCKLIST_RULES
+from mixtures.rules.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
-from mixtures.near import NearRule
+from mixtures.rules.near import NearRule
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import InputFile

@@ -1,4 +1,4 @@
-"""The folded words of a batch of texts (`mixtures.word_characters.fold_words`), without looking at a character that needs no look.
+"""The folded words of a batch of texts (`mixtures.rules.word_characters.fold_words`), without looking at a character that needs no look.
 
 ASCII is folded byte by byte, by the table SPACED. Each run of other characters is folded by the reference, once for all its places,
 since few runs make most of a text's. A batch is one buffer in which every text stands between spaces.
@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.word_characters import fold_words, leads_with_combining
+from mixtures.rules.word_characters import fold_words, leads_with_combining
 
 # Columns of keys of one batch stay in a core's cache. A text above it is a batch of its own.
 BATCH_CHARS = 1 << 18

@@ -8,7 +8,7 @@ from mixtures.mix.claims import Claims
 from mixtures.audit.filter_claim import FilterClaim
 from mixtures.audit.report import Check, judge
 from mixtures.recipe.filters import THRESHOLDS
-from mixtures.filters import MILLION, filter_identity
+from mixtures.rules.filter import MILLION, filter_identity
 from mixtures.words import plural
 
 NAME = "filters"

@@ -11,7 +11,7 @@ from typing import Any
 from mixtures.mix.claims import Claims
 from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.report import Check, judge
-from mixtures.near import NearRule
+from mixtures.rules.near import NearRule
 from mixtures.recipe.near import EXCLUDED, NEAR
 from mixtures.words import plural
 

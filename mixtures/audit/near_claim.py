@@ -10,7 +10,7 @@ from mixtures.audit.claim_types import Claim, Count, Hash
 
 
 class NearRuleClaim(Claim):
-    """What decides band keys (`mixtures.near.NearRule`)."""
+    """What decides band keys (`mixtures.rules.near.NearRule`)."""
 
     unit: Literal["words", "characters"]
     shingle: Count

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from mixtures.recipe.filters import NOT_PUBLISHED
-from mixtures.levels import LEVELS
+from mixtures.rules.levels import LEVELS
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.plan.removals import Removal, published_removals

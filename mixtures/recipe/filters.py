@@ -29,9 +29,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import RecipeError
 from mixtures.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
-from mixtures.filters import FilterDefinition, LoadedFilter
+from mixtures.rules.filter import FilterDefinition, LoadedFilter
 from mixtures.keys import DIGEST_BYTES, key_bound
-from mixtures.levels import Level
+from mixtures.rules.levels import Level
 
 THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
 NOT_PUBLISHED = {"deep-ignorance": "its list of 6,178 terms is not public"}

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mixtures.contamination import LoadedBenchmark, load_benchmark
+from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
 from mixtures.errors import RecipeError
 from mixtures.fields import LocalPath, Location, Name, Reference, is_file_reference
 from mixtures.recipe.filters import NOT_PUBLISHED, FilterRequest, RecipeFilter
-from mixtures.filters import LoadedFilter, read_filter
+from mixtures.rules.filter import LoadedFilter, read_filter
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import (
     Budget,

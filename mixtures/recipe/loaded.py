@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from mixtures.contamination import LoadedBenchmark
+from mixtures.rules.contamination import LoadedBenchmark
 from mixtures.recipe.decontaminate import canonical_decontamination
 from mixtures.errors import RecipeError
 from mixtures.fields import plain_decimal as _plain_decimal

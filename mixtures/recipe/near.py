@@ -1,6 +1,6 @@
 """How a recipe asks for near-duplicates to be removed: by which rule, in which sources, against which other recipes.
 
-    near: words                                              # a preset of mixtures.near
+    near: words                                              # a preset of mixtures.rules.near
     near: {rule: words, verify: 0.8, sources: [dclm, pes2o], excluded: true}
     near: {rule: {unit: characters, shingle: 24, bands: 20, rows: 13}}
 
@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from mixtures.fields import Checked, Exact, Flag, Location, Name, plain_decimal
-from mixtures.near import PRESETS, NearRule, threshold_faults
+from mixtures.rules.near import PRESETS, NearRule, threshold_faults
 from mixtures.yaml_tree import suggest
 
 NEAR = "near-duplicate of "

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.filters import MILLION
+from mixtures.rules.filter import MILLION
 from mixtures.recipe.near import NEAR
 from mixtures.mix.trace import Place, TracedMix
 from pipeline.eligible import Choice, read_kept, score_column

@@ -1,1 +1,1 @@
-"""Near-duplicates at scale: band keys, edges between documents that share one, clusters, and what is dropped. Rule: `mixtures.near`."""
+"""Near-duplicates at scale: band keys, edges between documents that share one, clusters, and what is dropped. Rule: `mixtures.rules.near`."""

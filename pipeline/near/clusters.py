@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import sort_order
-from mixtures.near import survivors
+from mixtures.rules.near import survivors
 from pipeline.near.edges import Edges
 from pipeline.near.spill import part, publish, publish_partitions, read_published
 
@@ -123,7 +123,7 @@ class Drops:
 
 
 def drops(found: Clusters, sources: npt.NDArray[np.unsignedinteger], order_key: U64, digest: U64) -> Drops:
-    """Who gives way to whom (`mixtures.near.survivors`).
+    """Who gives way to whom (`mixtures.rules.near.survivors`).
 
     A text that stays in one place is dropped nowhere else: copies of the survivor are exact deduplication's business. Memory: about 60
     bytes a clustered document beside the arguments; components may be given in several shares, since they do not touch.

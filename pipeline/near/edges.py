@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.near import NearRule
+from mixtures.rules.near import NearRule
 from pipeline.near.signatures import Signatures
 from pipeline.near.spill import part, publish, publish_partitions, read_published
 

@@ -1,4 +1,4 @@
-"""Compiled loops over bytes and 64-bit numbers. They do what `mixtures.near_text` says, and nothing else imports numba.
+"""Compiled loops over bytes and 64-bit numbers. They do what `mixtures.rules.near_text` says, and nothing else imports numba.
 
 Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the interpreter's lock. All arithmetic is
 on unsigned numbers and wraps. numba makes a float of a sum of int64 and uint64, hence the constants; unsigned places also spare it
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from mixtures.near_text import BASE, FNV_OFFSET, FNV_PRIME, MIX_FIRST, MIX_SECOND
+from mixtures.rules.near_text import BASE, FNV_OFFSET, FNV_PRIME, MIX_FIRST, MIX_SECOND
 
 Bytes = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError
 from mixtures.keys import text_digest
-from mixtures.near import NearRule
+from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
 from pipeline.columns import DTYPES, read_column, write_column
 from pipeline.inputs import InputFile

@@ -1,4 +1,4 @@
-"""Band keys of texts, and their shingle sets for verification; the fast form of `mixtures.near_text`.
+"""Band keys of texts, and their shingle sets for verification; the fast form of `mixtures.rules.near_text`.
 
     texts -> UTF-8, one behind the other -> folded code points -> word hashes -> shingle hashes -> minima -> band keys
 
@@ -16,8 +16,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.near import NearRule
-from mixtures.near_text import fold_point, permutation, word_points
+from mixtures.rules.near import NearRule
+from mixtures.rules.near_text import fold_point, permutation, word_points
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
@@ -87,7 +87,7 @@ def permutations(count: int) -> tuple[U32, U32]:
 @cache
 def fold_table() -> tuple[U32, U32]:
     """`fold_point` of all code points: table uint32 [0x110000] and forms uint32, as `pipeline.near.kernels` says. Takes about a second."""
-    from mixtures.near_text import ignored_points
+    from mixtures.rules.near_text import ignored_points
     from pipeline.near.kernels import MANY, SEPARATES, VANISHES
 
     table, forms = np.full(_CODE_POINTS, SEPARATES, np.uint32), [0]  # place 0 would look like no place

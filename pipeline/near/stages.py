@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.near import NearRule
+from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import InputFile, named_files
 from pipeline.near.clusters import (

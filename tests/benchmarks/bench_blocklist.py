@@ -12,7 +12,7 @@ of them phrases that do stand in a text; then more such phrases; then, as the wo
     published   Blocklist(terms, "published").count
     lowered     lower-case, the same automaton, no checks: the answer of `published`
     polars      Series.str.contains_any, ASCII case folded: only whether a text holds a term at all
-    naive       mixtures.blocklist, mode words, on few documents
+    naive       mixtures.rules.blocklist, mode words, on few documents
 
 The best round of each counts: the machine's other work only ever adds. Nothing is asserted; trust the ratios.
 """
@@ -34,8 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import ahocorasick_rs
 import polars as pl
 
-from mixtures.blocklist import count_distinct_naive
-from mixtures.word_characters import fold_words
+from mixtures.rules.blocklist import count_distinct_naive
+from mixtures.rules.word_characters import fold_words
 from pipeline.blocklist import Blocklist
 from tests.benchmarks.bench_ingest import shared_texts
 

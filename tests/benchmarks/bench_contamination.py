@@ -9,7 +9,7 @@ document. Sets: the shared samples of five evaluation sets, 13-grams. In turn:
     datatrove   NGramsDecontFilter.filter, n-grams of 13 of its own words (spaCy), queries too; on few documents. Its indexer wants
                 lighteval for whatever is indexed, so its index is written by its own hashing of the same texts. Left out where spaCy
                 is not installed
-    naive       mixtures.contamination.matches_naive, on few documents
+    naive       mixtures.rules.contamination.matches_naive, on few documents
 
 The best round of each counts: the machine's other work only ever adds. Nothing is asserted; trust the ratios.
 """
@@ -32,7 +32,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mixtures.contamination import Benchmark, EvaluationSet, LoadedBenchmark, matches_naive
+from mixtures.rules.contamination import Benchmark, EvaluationSet, LoadedBenchmark, matches_naive
 from pipeline.benchmark_files import read_benchmark
 from pipeline.contamination import ContaminationIndex
 from tests.benchmarks.bench_ingest import shared_texts

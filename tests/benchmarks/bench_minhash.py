@@ -98,7 +98,7 @@ def altered(text: str, kind: str, draw: random.Random, vocabulary: Sequence[str]
 
 def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, int, int]]]:
     """Texts, and (kind, original, copy) of what was planted, by place in the texts. Originals are no near-copies of one another."""
-    from mixtures.near import PRESETS
+    from mixtures.rules.near import PRESETS
     from pipeline.near.clusters import clusters
     from pipeline.near.edges import edges
     from pipeline.near.signatures import signatures
@@ -142,7 +142,7 @@ def recall(labels: dict[int, int], plants: Sequence[tuple[str, int, int]]) -> di
 
 def spilled(bands: Any, folder: Path) -> None:
     """Publish band keys, as the signature stage ends on both sides."""
-    from mixtures.near import PRESETS
+    from mixtures.rules.near import PRESETS
     from pipeline.near.edges import write_bands
     from pipeline.near.signatures import Signatures
 
@@ -152,7 +152,7 @@ def spilled(bands: Any, folder: Path) -> None:
 
 def decided(bands: Path, digests: Any, keys: Any, folder: Path) -> dict[int, int]:
     """From published band keys to drops, through files. Returns the cluster of each document that is not alone."""
-    from mixtures.near import PRESETS
+    from mixtures.rules.near import PRESETS
     from pipeline.near.clusters import clusters, drops, read_clusters, write_clusters, write_drops
     from pipeline.near.edges import edges, read_bands, read_edges, write_edges
 
@@ -171,7 +171,7 @@ def decided(bands: Path, digests: Any, keys: Any, folder: Path) -> dict[int, int
 def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
     """Our side of the real documents."""
     from mixtures.keys import digest_columns, order_keys, text_digest
-    from mixtures.near import PRESETS
+    from mixtures.rules.near import PRESETS
     from pipeline.near.signatures import signatures
 
     digests = digest_columns(b"".join(text_digest(text.encode()) for text in texts))
@@ -216,7 +216,7 @@ def synthetic(documents: int, rounds: int, python: str, folder: Path) -> tuple[f
 
 def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[str, float]:
     """Recall of each kind by the formula of banding, from the copies' own Jaccard similarities."""
-    from mixtures.near import PRESETS
+    from mixtures.rules.near import PRESETS
     from pipeline.near.edges import jaccard
     from pipeline.near.signatures import shingle_sets
 
@@ -230,8 +230,8 @@ def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[s
 
 def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     """Verified pairs, those of them whose shingles as text have the similarity that is asked, and all candidates."""
-    from mixtures.near import PRESETS
-    from mixtures.near_text import shingle_texts
+    from mixtures.rules.near import PRESETS
+    from mixtures.rules.near_text import shingle_texts
     from pipeline.near.edges import edges, verified
     from pipeline.near.signatures import shingle_sets
 

@@ -110,7 +110,7 @@ def _warm_up() -> None:
     import polars  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
-    from mixtures.near import NearRule
+    from mixtures.rules.near import NearRule
     from pipeline import annotators, build, contamination, judges, mix_report, score  # noqa: F401
     from pipeline.near.signatures import signatures
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import InputError, ManifestError
-from mixtures.filters import FilterDefinition
+from mixtures.rules.filter import FilterDefinition
 from pipeline.classifiers import open_classifier
 from pipeline.filters import NOT_SCORED, Filter
 

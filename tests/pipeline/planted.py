@@ -18,7 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mixtures.filters import read_filter
+from mixtures.rules.filter import read_filter
 from mixtures.keys import order_key
 from pipeline.classifiers import open_classifier
 from pipeline.filter_bundle import GoldenTexts, ListChoice, make_bundle

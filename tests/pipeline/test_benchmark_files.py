@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixtures.contamination import EvaluationSet, Item
+from mixtures.rules.contamination import EvaluationSet, Item
 from mixtures.errors import InputError, ManifestError, RecipeError
 from pipeline.benchmark_files import open_benchmark
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
-from mixtures.blocklist import (
+from mixtures.rules.blocklist import (
     MODES,
     count_distinct_naive,
     matches_naive,

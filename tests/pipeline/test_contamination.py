@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.contamination import (
+from mixtures.rules.contamination import (
     Benchmark,
     EvaluationSet,
     Item,
@@ -27,7 +27,7 @@ from mixtures.contamination import (
     matches_naive,
 )
 from mixtures.errors import InputError, RecipeError
-from mixtures.word_characters import fold_words
+from mixtures.rules.word_characters import fold_words
 from pipeline import word_folding
 from pipeline.benchmark_files import read_benchmark
 from pipeline.contamination import ContaminationIndex

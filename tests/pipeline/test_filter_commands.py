@@ -22,9 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
-from mixtures.blocklist import content_hash
+from mixtures.rules.blocklist import content_hash
 from mixtures.errors import RecipeError
-from mixtures.filters import load_filter
+from mixtures.rules.filter import load_filter
 from mixtures.keys import digest_columns, text_digest
 from mixtures.yaml_tree import parse_yaml
 from pipeline.cli import main

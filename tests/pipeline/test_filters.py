@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.filters import FilterDefinition
+from mixtures.rules.filter import FilterDefinition
 from mixtures.recipe.load import load_source_definition
 from pipeline.blocklist import Blocklist
 from pipeline.classifiers import open_classifier

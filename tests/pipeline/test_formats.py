@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from mixtures.blocklist import content_hash
+from mixtures.rules.blocklist import content_hash
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
 from pipeline import output
 from pipeline.annotators import TEXTS as ESCALATED

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_keys, text_digest
-from mixtures.near import PRESETS, NearRule
-from mixtures.near_text import (
+from mixtures.rules.near import PRESETS, NearRule
+from mixtures.rules.near_text import (
     band_keys_naive,
     fold,
     fold_point,
@@ -116,7 +116,7 @@ def test_a_signature_does_not_depend_on_its_batch():
 
 def test_nothing_but_the_kernels_imports_numba():
     script = (
-        "import sys, pipeline.near.signatures, pipeline.near.edges, pipeline.near.clusters, pipeline.near.spill, mixtures.near;"
+        "import sys, pipeline.near.signatures, pipeline.near.edges, pipeline.near.clusters, pipeline.near.spill, mixtures.rules.near;"
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])})

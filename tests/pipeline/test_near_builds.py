@@ -27,8 +27,8 @@ from mixtures.audit.near import check_near
 from mixtures.audit.near_claim import NearClaim
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
-from mixtures.near import NearRule
-from mixtures.near_text import band_keys_naive, shingle_texts
+from mixtures.rules.near import NearRule
+from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline import build_sources, intake, select, store_commands
 from pipeline.near import search
 from pipeline.records import read_done

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import InputError
-from mixtures.levels import LEVELS
+from mixtures.rules.levels import LEVELS
 from mixtures.plan.resources import DEFAULT_RATES
 from mixtures.recipe.load import load_recipe
 from mixtures.plan.levels import published_levels

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
-from mixtures.blocklist import count_distinct_naive
+from mixtures.rules.blocklist import count_distinct_naive
 from mixtures.keys import order_key
 from pipeline import rescan_documents, rescoring
 from pipeline.classifiers import open_classifier

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mixtures.word_characters import fold_words
+from mixtures.rules.word_characters import fold_words
 from pipeline.contamination_table import BASE, FOLDS, WordReader
 from pipeline.word_folding import BLANK, KEPT, SPACED, FoldedRuns, settled_kinds, to_utf8
 

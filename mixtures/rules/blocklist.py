@@ -6,7 +6,7 @@ on, as published) is the filter's business. Two rules:
 - `published`: a document holds a term if the lower-cased term is a substring of the lower-cased document (`str.lower`), wherever
   it stands: "ricin" is in "pricing". Nothing else is normalised. The rule of the published filter (arXiv 2508.06601).
 - `words`: it holds a term if the term's words stand in it side by side, as whole words, in folded form
-  (`mixtures.word_characters`). Case, compatibility forms, soft hyphens and zero-width characters make no difference, and every run
+  (`mixtures.rules.word_characters`). Case, compatibility forms, soft hyphens and zero-width characters make no difference, and every run
   of non-word characters counts as one space, so no-break spaces, line wraps and hyphens cannot hide a term.
 
 In both, nested terms count separately: a text with "lassa fever virus" holds "lassa fever", too, where both are listed.
@@ -27,7 +27,7 @@ from hashlib import sha256
 from typing import Literal, get_args
 
 from mixtures.errors import RecipeError
-from mixtures.word_characters import fold_words
+from mixtures.rules.word_characters import fold_words
 
 Mode = Literal["published", "words"]
 MODES: tuple[Mode, ...] = get_args(Mode)

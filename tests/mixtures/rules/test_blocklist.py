@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.blocklist import (
+from mixtures.rules.blocklist import (
     BlocklistRule,
     content_hash,
     count_distinct_naive,
@@ -18,7 +18,7 @@ from mixtures.blocklist import (
     parse_blocklist,
 )
 from mixtures.errors import RecipeError
-from mixtures.word_characters import fold_words, leads_with_combining, separators
+from mixtures.rules.word_characters import fold_words, leads_with_combining, separators
 
 
 @pytest.mark.parametrize(

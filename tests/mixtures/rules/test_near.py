@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mixtures.near import PRESETS, NearRule, survivors
-from mixtures.near_text import (
+from mixtures.rules.near import PRESETS, NearRule, survivors
+from mixtures.rules.near_text import (
     band_keys_naive,
     fold,
     fold_point,

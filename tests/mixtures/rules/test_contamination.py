@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.contamination import (
+from mixtures.rules.contamination import (
     PRESETS,
     Benchmark,
     EvaluationSet,

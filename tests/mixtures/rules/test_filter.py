@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.filters import (
+from mixtures.rules.filter import (
     MILLION,
     BlocklistPin,
     ClassifierPin,

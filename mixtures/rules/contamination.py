@@ -52,8 +52,8 @@ from mixtures.fields import (
     Text,
     describe,
 )
-from mixtures.filters import Sha256
-from mixtures.word_characters import fold_words
+from mixtures.rules.filter import Sha256
+from mixtures.rules.word_characters import fold_words
 from mixtures.yaml_tree import load_yaml, suggest, validate
 
 RULES = 1

@@ -6,7 +6,7 @@ description: what it is meant to find
 blocklist:
   file: terms.txt             # beside this file; one term a line
   sha256: 5d7b...             # of the file's bytes
-  mode: published             # or words (mixtures.blocklist)
+  mode: published             # or words (mixtures.rules.blocklist)
   threshold: 2                # escalate from so many distinct terms on
 classifier:                   # none: every escalated document is flagged
   kind: sequence              # linear, fasttext or sequence (pipeline.classifiers)
@@ -40,7 +40,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mixtures.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
+from mixtures.rules.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.fields import (
     Checked,
@@ -90,7 +90,7 @@ Sha256 = Annotated[Line, AfterValidator(_sha256)]
 
 
 class BlocklistPin(Model):
-    """The list, its rule of matching (`mixtures.blocklist`), and from how many distinct terms on a document is escalated."""
+    """The list, its rule of matching (`mixtures.rules.blocklist`), and from how many distinct terms on a document is escalated."""
 
     file: LocalPath
     sha256: Sha256

@@ -1,6 +1,6 @@
 """Near-duplicates: what decides whether two documents are one, and which one of a cluster stays.
 
-A document is the set of its shingles: n words (or characters) that stand side by side in folded text (`mixtures.near_text`). Two
+A document is the set of its shingles: n words (or characters) that stand side by side in folded text (`mixtures.rules.near_text`). Two
 documents are candidates if one of their band keys is equal; a band key is a hash of `rows` minima of the shingles under as many
 permutations. With Jaccard similarity J that happens with probability 1 - (1 - J^rows)^bands. Candidates are linked, and what is
 linked, directly or through others, is one cluster. Of a cluster one document stays: that of the first source in the recipe's order,
@@ -26,7 +26,7 @@ from mixtures.fields import Checked, Exact, Location, Positive, describe
 from mixtures.keys import sort_order
 
 RULE_FORMAT = 1
-"""Number of the rule in this module and `mixtures.near_text`; a change that can change any cluster raises it."""
+"""Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any cluster raises it."""
 
 MAX_HASHES = 16_384
 MAX_SHINGLE = 1_024

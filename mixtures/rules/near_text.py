@@ -1,7 +1,7 @@
 """The text, shingles and band keys of near-duplicate search, as a rule and as the naive code that the kernel must equal.
 
 1. Fold each code point by itself, so that no rule looks at a neighbour. Ignored characters vanish. What is no word character
-   (`mixtures.word_characters`, Unicode 13.0: U+00A0, all of Zs, Zl and Zp, punctuation, symbols, controls) and superscript digits
+   (`mixtures.rules.word_characters`, Unicode 13.0: U+00A0, all of Zs, Zl and Zp, punctuation, symbols, controls) and superscript digits
    separate words. All else becomes NFKD of its case folding, without characters of a canonical combining class (accents); what of
    that is no word character separates. In a word each run of ASCII digits becomes one "0". Runs of separators are one space, and
    none stands at either end. datatrove's `simplify_text` is the model: lower case, numbers "0", punctuation a space, accents gone.
@@ -24,8 +24,8 @@ import unicodedata
 from functools import cache
 from hashlib import blake2b
 
-from mixtures.near import NearRule, Unit
-from mixtures.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
+from mixtures.rules.near import NearRule, Unit
+from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
 
 MASK = (1 << 64) - 1
 FNV_OFFSET = 0xCBF29CE484222325
@@ -45,7 +45,7 @@ def mix(value: int) -> int:
 
 
 def code_points(table: str) -> frozenset[int]:
-    """The code points of a table of `mixtures.word_characters`."""
+    """The code points of a table of `mixtures.rules.word_characters`."""
     ends = (entry.split("-") for entry in table.split())
     return frozenset(point for pair in ends for point in range(int(pair[0], 16), int(pair[-1], 16) + 1))
 
