@@ -5,7 +5,7 @@
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.near.search)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.trust)
-    quotas   fits the recipe to the supply (mixtures.quotas); a source that needs more tokens raises its ceiling and the stages go on
+    quotas   fits the recipe to the supply (mixtures.stream.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
     seal     manifest, flush, rename into place (pipeline.description, pipeline.seal, pipeline.output)
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
 from mixtures.recipe.quality import canonical_quality
-from mixtures.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
+from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.shipped import shown
 from pipeline import intake, output, seal

@@ -15,7 +15,7 @@ from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan.plan import CEILING_MARGIN
 from mixtures.recipe.quality import Quality, reading_name
-from mixtures.quotas import Quotas, Size, Supply, asked_quotas
+from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.plan.removals import published_removals
 from mixtures.recipe.source import SourceDefinition

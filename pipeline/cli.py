@@ -33,7 +33,7 @@ from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
-    from mixtures.quotas import Size
+    from mixtures.stream.quotas import Size
 
 DEFAULT_STORE = "annealmix-store"
 
@@ -178,7 +178,7 @@ def _share(text: str) -> Fraction:
 
 
 def _size(options: argparse.Namespace) -> Size:
-    from mixtures.quotas import Size
+    from mixtures.stream.quotas import Size
 
     return Size(options.scale, options.tokens)
 

@@ -12,9 +12,9 @@ from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError
 from mixtures.keys import KEY_SPACE
 from mixtures.recipe.near import NEAR
-from mixtures.quotas import Quotas, Size
+from mixtures.stream.quotas import Quotas, Size
 from mixtures.recipe.load import LoadedRecipe
-from mixtures.selection import Selection
+from mixtures.stream.selection import Selection
 from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.intake import SourceInputs
 from pipeline.near.search import Found

@@ -22,7 +22,7 @@ from blake3 import blake3
 
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import EXCLUDED, NEAR
-from mixtures.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
+from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.columns import read_column
 from pipeline.records import read_done
 

@@ -12,7 +12,7 @@ from pipeline.place_options import local_path
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
-    from mixtures.quotas import Size
+    from mixtures.stream.quotas import Size
     from pipeline.inputs import DataFolders
 
 

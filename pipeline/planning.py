@@ -9,7 +9,7 @@ from typing import Any
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.plan.plan import make_plan
 from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import LoadedRecipe, Recipe, list_recipes, load_recipe
 from mixtures.plan.levels import published_levels
 from mixtures.plan.removals import Removal, published_removals

@@ -19,8 +19,8 @@ from blake3 import blake3
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError
 from mixtures.mix.files import INDEX, TOKENS
-from mixtures.order import deviation_bound
-from mixtures.selection import Cut, Selection
+from mixtures.stream.order import deviation_bound
+from mixtures.stream.selection import Cut, Selection
 from mixtures.mix.tables import root_hash
 from pipeline.records import file_hash, sync, write_json, write_whole
 from pipeline.write import TABLES, read_slices

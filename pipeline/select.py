@@ -8,7 +8,7 @@ sort before all sources and take their copies with them. Of the survivors, those
 Filters judge the survivors (pipeline.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
 
 Nothing here looks at a quota: the result serves every size of every mix with the same sources and filters. What a quota takes is a prefix
-in key order (`mixtures.selection`); `pipeline.eligible` says what is written and reads it.
+in key order (`mixtures.stream.selection`); `pipeline.eligible` says what is written and reads it.
 """
 
 from __future__ import annotations

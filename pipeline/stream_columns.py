@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.order import Placed
-from mixtures.selection import Selection
+from mixtures.stream.order import Placed
+from mixtures.stream.selection import Selection
 from pipeline.columns import read_column
 from pipeline.eligible import Strand
 from pipeline.records import DONE, read_json

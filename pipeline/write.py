@@ -23,8 +23,8 @@ from blake3 import blake3
 from mixtures.mix import indexed
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.order import Int64s, Placed, SourceOrder, deviation, place
-from mixtures.selection import Cut, Run, Selection
+from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
+from mixtures.stream.selection import Cut, Run, Selection
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.eligible import Strand, partition_folder, read_eligible
 from pipeline.gathering import ledger_segments, token_files

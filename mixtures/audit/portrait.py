@@ -19,7 +19,7 @@ from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import ManifestError
 from mixtures.mix.files import part_path
-from mixtures.order import deviation
+from mixtures.stream.order import deviation
 from mixtures.mix.tables import DOCUMENTS
 
 POINTS = 400  # stretches of equal length into which the stream is cut for the strays

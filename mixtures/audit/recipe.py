@@ -17,7 +17,7 @@ from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.near import read_near
-from mixtures.quotas import Supply, asked_quotas
+from mixtures.stream.quotas import Supply, asked_quotas
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.model import Recipe, SourceRequest
 from mixtures.recipe.source import SourceDefinition

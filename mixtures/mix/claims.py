@@ -18,7 +18,7 @@ from mixtures.audit.public_claim import PublicClaim
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.mix.manifest import Manifest
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.words import strand_label
 
 

@@ -15,7 +15,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.mix_fit import budget_fit, fit_json
 from mixtures.near_plan import near_notes
 from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
-from mixtures.quotas import Quotas, Size, scale_of
+from mixtures.stream.quotas import Quotas, Size, scale_of
 from mixtures.plan.levels import ByLevel, levels_json, published_levels
 from mixtures.plan.removals import (
     Removal,

@@ -20,7 +20,7 @@ from mixtures.fields import plain_decimal
 from mixtures.keys import key_bound
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.resources import TEXT_BYTES_A_TOKEN
-from mixtures.quotas import Quotas, Size, Supply, fitted_quotas
+from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
 from mixtures.recipe.model import Shortfall, SourceRequest
 from mixtures.plan.supply import SupplyEstimate
 

@@ -22,7 +22,7 @@ import tokenizers
 
 import recipes
 from mixtures.mix.manifest import Manifest
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor

@@ -18,7 +18,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.mix.manifest import Manifest
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor

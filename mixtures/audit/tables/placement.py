@@ -9,7 +9,7 @@ from mixtures.mix.claims import Claims
 from mixtures.audit.tables.columns import Rows
 from mixtures.audit.report import Check, judge, unread
 from mixtures.mix.indexed import IndexedTokens
-from mixtures.order import deviation, deviation_bound, positions
+from mixtures.stream.order import deviation, deviation_bound, positions
 from mixtures.words import plural
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import ManifestError
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest
 from pipeline.executors.slurm.package import package, refuse_other_package

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mixtures.audit import Check, audit_against, audit_mix
 from mixtures.audit.against import Documents, shared_documents
 from mixtures.errors import ManifestError
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from pipeline.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor

@@ -10,7 +10,7 @@ import pytest
 
 from mixtures.errors import RecipeError
 from mixtures.plan.plan import make_plan
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import SupplyEstimate, published_supplies

@@ -11,7 +11,7 @@ import pytest
 
 from mixtures.errors import SupplyError
 from mixtures.plan.plan import make_plan
-from mixtures.quotas import Size
+from mixtures.stream.quotas import Size
 from mixtures.recipe.load import LoadedRecipe, Shortfall, load_recipe
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import SupplyEstimate

@@ -11,7 +11,7 @@ import pytest
 
 import recipes
 from mixtures.keys import key_bound
-from mixtures.quotas import Size, asked_quotas
+from mixtures.stream.quotas import Size, asked_quotas
 from mixtures.recipe.load import (
     list_recipes,
     list_source_definitions,

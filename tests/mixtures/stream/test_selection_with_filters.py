@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.selection import Copies, End, Lengths, PartitionTable, Selection, select
+from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Selection, select
 
 
 class Judged(NamedTuple):

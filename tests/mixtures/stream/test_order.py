@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.order import SourceOrder, deviation, deviation_bound, place, positions
-from mixtures.selection import Lengths, PartitionTable, select
+from mixtures.stream.order import SourceOrder, deviation, deviation_bound, place, positions
+from mixtures.stream.selection import Lengths, PartitionTable, select
 
 Document = tuple[int, int, int]
 """(source, index in its sequence, tokens)"""

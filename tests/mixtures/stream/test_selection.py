@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.selection import Lengths, PartitionTable, Selection, select
+from mixtures.stream.selection import Lengths, PartitionTable, Selection, select
 
 PARTITIONS = st.lists(st.lists(st.integers(1, 12), max_size=6), min_size=1, max_size=5)
 

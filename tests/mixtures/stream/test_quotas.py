@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.quotas import (
+from mixtures.stream.quotas import (
     Quotas,
     Size,
     Supply,

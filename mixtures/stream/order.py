@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.selection import Lengths, Run, Selection
+from mixtures.stream.selection import Lengths, Run, Selection
 
 Int64s = npt.NDArray[np.int64]
 

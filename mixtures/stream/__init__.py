@@ -1,0 +1,1 @@
+"""Which documents a quota takes, and in which order they stand."""
