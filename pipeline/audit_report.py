@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text
-from mixtures.mix_fit import fit_json
+from mixtures.trainers.schedule import fit_json
 from mixtures.words import plural, strand_label
 from pipeline import report
 from pipeline.mix_report import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mixtures.errors import RecipeError
-from mixtures.trainer_names import TRAINERS
+from mixtures.trainers.names import TRAINERS
 from pipeline.option_types import positive, whole_number
 from pipeline.place_options import local_path
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mixtures.audit.report import percent_text
-from mixtures.mix_fit import fit_json, mix_fit
+from mixtures.trainers.schedule import fit_json, mix_fit
 from mixtures.words import strand_label
 from pipeline import report
 from pipeline.places import Place

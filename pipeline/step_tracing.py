@@ -1,6 +1,6 @@
 """`annealmix trace --step` and `--checkpoint`: what a trainer read of a mix in some of its steps.
 
-    .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order (mixtures.trainer_order)
+    .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order (mixtures.trainers.order)
     steps -> samples of the training                      -> tokens read of each document -> figures by source, exact
     one step                                           -> also every stretch of a document that it read (spans)
 
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.mix_fit import mix_fit
+from mixtures.trainers.schedule import mix_fit
 from mixtures.mix.trace import TracedMix
-from mixtures.trainer_names import OrderName
-from mixtures.trainer_order import Int64s, OrderRequest, TrainerOrder
-from mixtures.trainers import TrainerFit, trainer_fit
+from mixtures.trainers.names import OrderName
+from mixtures.trainers.order import Int64s, OrderRequest, TrainerOrder
+from mixtures.trainers.fit import TrainerFit, trainer_fit
 from pipeline.export_place import private_file
 from pipeline.trace_text import Texts
 from pipeline.tracing import Answer, described

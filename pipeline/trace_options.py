@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import RecipeError
-from mixtures.trainer_names import ORDERS
+from mixtures.trainers.names import ORDERS
 from pipeline.option_types import positive, whole_number
 from pipeline.place_options import add_cache, local_mix, local_path, readable, written
 

@@ -13,10 +13,10 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.errors import RecipeError
 from mixtures.mix.files import TOKENS
-from mixtures.mix_fit import budget_fit
+from mixtures.trainers.schedule import budget_fit
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings
-from mixtures.trainer_names import Trainer
+from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
+from mixtures.trainers.names import Trainer
 from pipeline.export_place import refuse_place, refuse_taken
 from pipeline.records import sync, write_whole
 from pipeline.report import say

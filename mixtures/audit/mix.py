@@ -36,7 +36,7 @@ from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.mix_fit import mix_fit
+from mixtures.trainers.schedule import mix_fit
 from mixtures.mix.public import LACKS
 from mixtures.mix.tables import DOCUMENTS, root_hash
 from mixtures.words import plural

@@ -11,7 +11,7 @@ from mixtures.audit.report import AuditReport, Check, judge, percent_text, unrea
 from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
 from mixtures.errors import RecipeError
 from mixtures.mix.indexed import IndexedTokens
-from mixtures.trainers import trainer_fit
+from mixtures.trainers.fit import trainer_fit
 from mixtures.words import plural
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mixtures.trainers import TrainerFit
+from mixtures.trainers.fit import TrainerFit
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
     digest, file and row   one column of every part, compared as numbers: neither is sorted in the stream; parts side by side on all cores
 
 Nothing holds more than a column of a part on each core, but for `strands_and_epochs`: 6 bytes a document. What a trainer reads in a step
-comes here as positions (`mixtures.trainer_order`).
+comes here as positions (`mixtures.trainers.order`).
 """
 
 from __future__ import annotations

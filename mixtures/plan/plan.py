@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.mix_fit import budget_fit, fit_json
+from mixtures.trainers.schedule import budget_fit, fit_json
 from mixtures.near_plan import near_notes
 from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
 from mixtures.stream.quotas import Quotas, Size, scale_of

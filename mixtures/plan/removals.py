@@ -12,7 +12,7 @@ from typing import Any
 from mixtures.recipe.filters import NOT_PUBLISHED
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.supply import SupplyEstimate
-from mixtures.trainers import TrainerFit
+from mixtures.trainers.fit import TrainerFit
 
 
 @dataclass(frozen=True)

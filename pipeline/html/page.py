@@ -12,7 +12,7 @@ from typing import Any
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, ContaminationClaim, read_claims
 from mixtures.errors import RecipeError
-from mixtures.mix_fit import fit_json, mix_fit
+from mixtures.trainers.schedule import fit_json, mix_fit
 from mixtures.audit.portrait import Portrait, portray
 from mixtures.mix.trace import TracedMix
 from pipeline.export_place import refuse_place

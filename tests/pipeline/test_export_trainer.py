@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from mixtures.errors import RecipeError
-from mixtures.trainer_names import TRAINERS
+from mixtures.trainers.names import TRAINERS
 from pipeline import cli
 from pipeline.trainer_export import Wish, export_trainer
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe

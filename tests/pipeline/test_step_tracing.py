@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.step_tracing import StepQuestion, Training, trace_steps
-from tests.mixtures import original_order
-from tests.mixtures.original_order import Token
+from tests.mixtures.trainers import original_order
+from tests.mixtures.trainers.original_order import Token
 from tests.pipeline import command_line
 from tests.pipeline.corpus import (
     Document,

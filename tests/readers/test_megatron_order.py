@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix import indexed
-from mixtures.trainer_order import OrderRequest, TrainerOrder
+from mixtures.trainers.order import OrderRequest, TrainerOrder
 from pipeline.step_tracing import StepQuestion, Training, trace_steps
 
 pytestmark = pytest.mark.readers

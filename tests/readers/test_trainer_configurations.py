@@ -3,7 +3,7 @@
 megatron-core and datatrove have the environment of `make test-readers`; OLMo-core, whose pins clash with annealmix's, has its own, which
 ANNEALMIX_OLMO_PYTHON names. nanotron on the package index (0.4) is older than its reader of .bin files, which is datatrove's
 `DatatroveFolderDataset` with what `Nanoset` gives it (huggingface/nanotron 00708b8), by the names of datatrove 0.10. GPT-NeoX is no
-package: its index format is megatron-core's, its keys are held in tests/mixtures/test_trainer_config.py.
+package: its index format is megatron-core's, its keys are held in tests/mixtures/trainers/test_config.py.
 """
 
 from __future__ import annotations

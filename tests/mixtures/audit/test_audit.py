@@ -25,7 +25,7 @@ from mixtures.audit.recipe import recipe_digest
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.mix_fit import mix_fit
+from mixtures.trainers.schedule import mix_fit
 from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash

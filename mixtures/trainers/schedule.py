@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mixtures.trainers import TrainerFit, trainer_fit
+from mixtures.trainers.fit import TrainerFit, trainer_fit
 
 
 def budget_fit(budget: Any, *, whole: bool, num_tokens: int, quota_tokens: int | None = None) -> TrainerFit:

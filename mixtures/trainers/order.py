@@ -13,7 +13,7 @@ Both lay whole epochs of documents end to end, cut that stream into samples of L
 | file-order | as in the mix, once | not shuffled |
 
 So an order is a pure function of the documents' sizes, the seed, L and the number of samples asked for, which decides the epochs
-(`mixtures.trainers`). Taken for granted: the whole mix is the training split (`split: "1"` or a training data path of its own), as one
+(`mixtures.trainers.fit`). Taken for granted: the whole mix is the training split (`split: "1"` or a training data path of its own), as one
 data path without weights, packed (NeoX `pack_impl`), whole sequences only and an extra token (megatron-core's defaults in training).
 
 Sources: EleutherAI/gpt-neox megatron/data/gpt2_dataset.py at 0321b40e37ee (`_build_index_mappings`; equal for "packed" to b2f1101da0e5,
@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.trainer_names import OrderName
-from mixtures.trainers import megatron_samples, megatron_schedule, neox_epochs
+from mixtures.trainers.names import OrderName
+from mixtures.trainers.fit import megatron_samples, megatron_schedule, neox_epochs
 
 MAX_NUMBERED = (1 << 31) - 1  # documents of all epochs together, which both trainers number in int32; and samples
 _BLOCK_SAMPLES = 1 << 15  # cut into spans at a time: 32 bytes of each span are held

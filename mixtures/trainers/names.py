@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 Trainer = Literal["neox", "megatron", "olmo-core", "nanotron"]
 TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
-"""Those that a configuration is written for (`mixtures.trainer_config`)."""
+"""Those that a configuration is written for (`mixtures.trainers.config`)."""
 
 OrderName = Literal["neox", "megatron", "file-order"]
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)
-"""Orders in which a mix is read (`mixtures.trainer_order`)."""
+"""Orders in which a mix is read (`mixtures.trainers.order`)."""

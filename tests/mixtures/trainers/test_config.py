@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from mixtures.trainer_config import Schedule, TrainedMix, configuration, most_steps, warnings
-from mixtures.trainer_names import TRAINERS
+from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
+from mixtures.trainers.names import TRAINERS
 
 MIX = TrainedMix(
     name="mix",

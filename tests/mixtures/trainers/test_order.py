@@ -1,4 +1,4 @@
-"""The orders of trainers against their own loops, transcribed (tests.mixtures.original_order); tests/readers asks megatron-core itself."""
+"""The orders of trainers against their own loops, transcribed (tests.mixtures.trainers.original_order); tests/readers asks megatron-core itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures import trainer_order
-from mixtures.trainer_names import ORDERS, OrderName
-from mixtures.trainer_order import OrderRequest, TrainerOrder
-from tests.mixtures import original_order
-from tests.mixtures.original_order import Token
+from mixtures.trainers import order as trainer_order
+from mixtures.trainers.names import ORDERS, OrderName
+from mixtures.trainers.order import OrderRequest, TrainerOrder
+from tests.mixtures.trainers import original_order
+from tests.mixtures.trainers.original_order import Token
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=12).filter(lambda sizes: sum(sizes) > 1)
 SEEDS = st.sampled_from([0, 1, 1234, (1 << 32) - 1])

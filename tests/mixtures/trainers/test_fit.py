@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.trainers import (
+from mixtures.trainers.fit import (
     Exposure,
     megatron_epochs,
     megatron_exposure,

@@ -1,0 +1,1 @@
+"""What trainers make of a mix: schedules, orders, configurations."""
