@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mixtures.fields import Location
+from mixtures.yaml.fields import Location
 from mixtures.keys import key_bound
-from mixtures.yaml_tree import suggest
+from mixtures.yaml.tree import suggest
 
 if TYPE_CHECKING:
     from mixtures.recipe.model import Budget, SourceRequest

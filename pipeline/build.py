@@ -25,7 +25,7 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.quality import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe.load import LoadedRecipe
-from mixtures.shipped import shown
+from mixtures.yaml.shipped import shown
 from pipeline import intake, output, seal
 from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.contamination_report import contamination_report

@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mixtures.rules.blocklist import Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, RecipeError
-from mixtures.fields import Name
+from mixtures.yaml.fields import Name
 from mixtures.rules.filter import BlocklistPin, FilterDefinition, load_filter, load_terms
 from pipeline import report
 from pipeline.classifiers import MILLION, Classifier, open_classifier

@@ -21,7 +21,7 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
-from mixtures.yaml_tree import suggest
+from mixtures.yaml.tree import suggest
 from pipeline.checksums import CHECKSUMS, read_checksums, with_checksums
 from pipeline.places import WRITABLE, Place, RemoteFolder
 from pipeline.report import some

@@ -11,7 +11,7 @@ from mixtures.rules.levels import LEVELS
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.plan.removals import Removal, published_removals
-from mixtures.shipped import SHIPPED
+from mixtures.yaml.shipped import SHIPPED
 
 ByLevel = Mapping[str, Mapping[str, Removal]]
 """{level: {source: what is removed of it}}; a source that nothing is known of is left out."""

@@ -16,7 +16,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.fields import plain_decimal
+from mixtures.yaml.fields import plain_decimal
 from mixtures.keys import key_bound
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.resources import TEXT_BYTES_A_TOKEN

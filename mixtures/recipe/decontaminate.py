@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mixtures.rules.contamination import LoadedBenchmark
-from mixtures.fields import LocalPath, Model, describe, is_file_reference
+from mixtures.yaml.fields import LocalPath, Model, describe, is_file_reference
 
 CONTAMINATED = "contaminated"
 """The reason in waterfalls."""

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import RecipeError
-from mixtures.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
+from mixtures.yaml.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
 from mixtures.rules.filter import FilterDefinition, LoadedFilter
 from mixtures.keys import DIGEST_BYTES, key_bound
 from mixtures.rules.levels import Level

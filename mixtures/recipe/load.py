@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
 from mixtures.errors import RecipeError
-from mixtures.fields import LocalPath, Location, Name, Reference, is_file_reference
+from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
 from mixtures.recipe.filters import NOT_PUBLISHED, FilterRequest, RecipeFilter
 from mixtures.rules.filter import LoadedFilter, read_filter
 from mixtures.recipe.loaded import LoadedRecipe
@@ -28,10 +28,10 @@ from mixtures.recipe.model import (
     Shortfall,
     SourceRequest,
 )
-from mixtures.shipped import SHIPPED, names_in, shown
+from mixtures.yaml.shipped import SHIPPED, names_in, shown
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
-from mixtures.yaml_tree import (
+from mixtures.yaml.tree import (
     Fault,
     YamlTree,
     check,

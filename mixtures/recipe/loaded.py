@@ -12,7 +12,7 @@ from typing import Any, Literal
 from mixtures.rules.contamination import LoadedBenchmark
 from mixtures.recipe.decontaminate import canonical_decontamination
 from mixtures.errors import RecipeError
-from mixtures.fields import plain_decimal as _plain_decimal
+from mixtures.yaml.fields import plain_decimal as _plain_decimal
 from mixtures.recipe.filters import RecipeFilter
 from mixtures.recipe.quality import canonical_quality, reading_name
 from mixtures.recipe.model import Recipe

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
 from mixtures.recipe.decontaminate import Decontamination
-from mixtures.fields import (
+from mixtures.yaml.fields import (
     Checked,
     Exact,
     Flag,

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from mixtures.fields import Checked, Exact, Flag, Location, Name, plain_decimal
+from mixtures.yaml.fields import Checked, Exact, Flag, Location, Name, plain_decimal
 from mixtures.rules.near import PRESETS, NearRule, threshold_faults
-from mixtures.yaml_tree import suggest
+from mixtures.yaml.tree import suggest
 
 NEAR = "near-duplicate of "
 """What the reason of a dropped document begins with; the source of what stays follows, or EXCLUDED."""

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict
 
-from mixtures.fields import Checked, Location, Model, describe, plain_decimal
+from mixtures.yaml.fields import Checked, Location, Model, describe, plain_decimal
 from mixtures.recipe.quality_arguments import (
     C4Quality,
     FineWebQuality,
@@ -34,7 +34,7 @@ from mixtures.recipe.quality_arguments import (
     SymbolLinesRemover,
     UrlQuality,
 )
-from mixtures.yaml_tree import suggest
+from mixtures.yaml.tree import suggest
 
 QUALITY_FORMAT = 1  # what the steps themselves do; raise it when the same arguments give other results
 

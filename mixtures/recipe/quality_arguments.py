@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mixtures.fields import Checked, Exact, Flag, Integer, Line, Location, Model, Text, describe
+from mixtures.yaml.fields import (
+    Checked,
+    Exact,
+    Flag,
+    Integer,
+    Line,
+    Location,
+    Model,
+    Text,
+    describe,
+)
 
 LID_176_SHA256 = "7e69ec5451bc261cc7844e49e4792a85d7f09c06789ec800fc4a44aec362764e"
 MAX_PATTERN = 1000  # characters of a regular expression

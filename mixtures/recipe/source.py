@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mixtures.errors import RecipeError
-from mixtures.fields import (
+from mixtures.yaml.fields import (
     Checked,
     Flag,
     Line,

@@ -30,7 +30,17 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from mixtures.errors import ManifestError
-from mixtures.fields import Checked, Integer, Line, LocalPath, Location, Model, Name, Positive, Text
+from mixtures.yaml.fields import (
+    Checked,
+    Integer,
+    Line,
+    LocalPath,
+    Location,
+    Model,
+    Name,
+    Positive,
+    Text,
+)
 
 CANONICAL_FORMAT = "annealmix-tokenizer-1"
 

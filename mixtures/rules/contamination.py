@@ -40,7 +40,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
-from mixtures.fields import (
+from mixtures.yaml.fields import (
     Checked,
     Exact,
     Line,
@@ -54,7 +54,7 @@ from mixtures.fields import (
 )
 from mixtures.rules.filter import Sha256
 from mixtures.rules.word_characters import fold_words
-from mixtures.yaml_tree import load_yaml, suggest, validate
+from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1
 """Number of the rule above; a change that can change what any document holds raises it, and with it every identity."""

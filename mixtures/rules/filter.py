@@ -42,7 +42,7 @@ from pydantic import AfterValidator, Field
 
 from mixtures.rules.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.fields import (
+from mixtures.yaml.fields import (
     Checked,
     Exact,
     Flag,
@@ -56,8 +56,8 @@ from mixtures.fields import (
     Text,
     describe,
 )
-from mixtures.shipped import SHIPPED, names_in, shown
-from mixtures.yaml_tree import load_yaml, suggest, validate
+from mixtures.yaml.shipped import SHIPPED, names_in, shown
+from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1
 """Number of the decision rule above; a change that can change any decision raises it, and with it every identity."""

@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.fields import Checked, Exact, Location, Positive, describe
+from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe
 from mixtures.keys import sort_order
 
 RULE_FORMAT = 1

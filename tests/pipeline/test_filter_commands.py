@@ -26,7 +26,7 @@ from mixtures.rules.blocklist import content_hash
 from mixtures.errors import RecipeError
 from mixtures.rules.filter import load_filter
 from mixtures.keys import digest_columns, text_digest
-from mixtures.yaml_tree import parse_yaml
+from mixtures.yaml.tree import parse_yaml
 from pipeline.cli import main
 from pipeline.filter_bundle import _quoted
 from pipeline.filter_commands import CheckResult, run_check

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
-from mixtures.shipped import SHIPPED
+from mixtures.yaml.shipped import SHIPPED
 from pipeline import select
 from pipeline.fates import Fates
 from pipeline.filter_audit import FilterOptions, audit_filters

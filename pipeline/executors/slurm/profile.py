@@ -30,8 +30,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from mixtures.fields import Line, Model, Positive, Text, describe
-from mixtures.yaml_tree import load_yaml, validate
+from mixtures.yaml.fields import Line, Model, Positive, Text, describe
+from mixtures.yaml.tree import load_yaml, validate
 
 StageName = Literal["ingest", "score", "near", "select", "write", "conduct"]
 

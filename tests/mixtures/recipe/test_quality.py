@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mixtures.audit.recipe import recipe_digest
 from mixtures.errors import RecipeError
-from mixtures.fields import plain_decimal
+from mixtures.yaml.fields import plain_decimal
 from mixtures.plan.plan import make_plan
 from mixtures.recipe.quality import STEP_NAMES, Quality, canonical_quality, reading_name
 from mixtures.stream.quotas import Size

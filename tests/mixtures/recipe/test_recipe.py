@@ -24,7 +24,7 @@ from mixtures.recipe.load import (
     load_tokenizer_definition,
 )
 from mixtures.recipe.source import SourceDefinition
-from mixtures.yaml_tree import parse_yaml, validate
+from mixtures.yaml.tree import parse_yaml, validate
 
 HEAD = "name: mine\ntokenizer: gpt-neox-20b\n"
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mixtures.recipe.load import Recipe, list_recipes
-from mixtures.shipped import SHIPPED
-from mixtures.yaml_tree import load_yaml
+from mixtures.yaml.shipped import SHIPPED
+from mixtures.yaml.tree import load_yaml
 
 SCHEMA = Recipe.model_json_schema()
 

@@ -20,7 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentStartEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, SequenceEndEvent
 
 from mixtures.errors import RecipeError
-from mixtures.fields import Location, describe
+from mixtures.yaml.fields import Location, describe
 
 MAX_BYTES = 256 << 10
 MAX_DEPTH = 20

@@ -1,6 +1,6 @@
 """Field types of recipe and definition files: read from text exactly as written, or refused.
 
-The YAML reader (`mixtures.yaml_tree`) leaves every scalar as the text that stands in the file, so that `1.10`, `017`, `no` and
+The YAML reader (`mixtures.yaml.tree`) leaves every scalar as the text that stands in the file, so that `1.10`, `017`, `no` and
 `12:30:45` mean what they look like. These types turn that text into values, and refuse what could be read in two ways.
 """
 

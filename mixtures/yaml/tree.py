@@ -1,7 +1,7 @@
 """Strict YAML, second half: from a file to a model, or to one error with every fault in it.
 
 Every fault is a line `file:line: path.to.key: what was found; what is allowed`. What a file may contain at all is in
-`mixtures.yaml_events`; what its values may be is in the models.
+`mixtures.yaml.events`; what its values may be is in the models.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from mixtures.errors import RecipeError
-from mixtures.fields import CROSS_FAULT, Location, describe
-from mixtures.yaml_events import MAX_BYTES, TOO_LARGE, Fault, YamlTree, dotted, refuse, scan_yaml
+from mixtures.yaml.fields import CROSS_FAULT, Location, describe
+from mixtures.yaml.events import MAX_BYTES, TOO_LARGE, Fault, YamlTree, dotted, refuse, scan_yaml
 
 __all__ = ["Fault", "YamlTree", "check", "fault_at", "load_yaml", "parse_yaml", "read_text", "refuse", "scan_yaml", "suggest", "validate"]
 
@@ -32,7 +32,7 @@ def parse_yaml(text: str, where: str) -> YamlTree:
         where: the file's name for messages.
 
     Raises:
-        RecipeError: `where:line: ...` for everything that is refused (see `mixtures.yaml_events`).
+        RecipeError: `where:line: ...` for everything that is refused (see `mixtures.yaml.events`).
     """
     tree = scan_yaml(text, where)
     if tree.faults:

@@ -1,0 +1,1 @@
+"""YAML read strictly: fields, events, trees, and the shipped files."""
