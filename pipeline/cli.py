@@ -196,8 +196,9 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     from pipeline import mix_report, report
-    from pipeline.build import BuildRequest, build
-    from pipeline.remote_build import working_places
+    from pipeline.build.build import BuildRequest
+    from pipeline.build import build
+    from pipeline.build.remote import working_places
 
     refuse_mixed(options)
     out, store, remote = working_places(options.out, options.store, options.cache)

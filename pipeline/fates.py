@@ -21,7 +21,7 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.filters import dose_keys
 from mixtures.keys import KEY_SPACE, digest_columns, order_key
 from mixtures.recipe.near import EXCLUDED, NEAR
-from pipeline.build_sources import BuildSource
+from pipeline.build.sources import BuildSource
 from pipeline.columns import read_column
 from pipeline.eligible import read_kept
 from pipeline.ingest import QUARANTINE

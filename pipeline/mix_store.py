@@ -28,13 +28,13 @@ from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe.near import read_near
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
-from pipeline.build_sources import BuildSource
+from pipeline.build.sources import BuildSource
 from pipeline.eligible import Choice, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import InputFile
-from pipeline.intake import SourceInputs
+from pipeline.build.needs import SourceInputs
 from pipeline.judges import counted_folders
-from pipeline.near.search import Found, NearSearch
+from pipeline.build.near import Found, NearSearch
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
@@ -207,7 +207,7 @@ class MixStore:
         return SourceInputs(definition, quality, list(files.values()), groups, [])
 
     def _sources(self) -> list[BuildSource]:
-        """The sources as `pipeline.build_sources.sources_of` lists them."""
+        """The sources as `pipeline.build.sources.sources_of` lists them."""
         found, taken = [], list(self._taken)
         for other in self.manifest["excluded"]:
             name, keys = other["definition"], (int(other["keys"][0], 16), int(other["keys"][1], 16))

@@ -53,7 +53,7 @@ def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
     if not isinstance(mix, RemoteFolder):
         yield mix
         return
-    from pipeline.remote_output import fetched
+    from pipeline.build.remote_output import fetched
 
     with fetched(mix, cache) as folder:
         yield folder

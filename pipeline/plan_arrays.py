@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixtures.recipe.loaded import LoadedRecipe
-from pipeline import intake
+from pipeline.build import needs as intake
 from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.near.edges import num_partitions as band_partitions
-from pipeline.near.search import SORT_BYTES, key_partitions
+from pipeline.build.near import SORT_BYTES, key_partitions
 from pipeline.score_table import SCORE_PARTITIONS
 from pipeline.select import num_partitions
 from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS

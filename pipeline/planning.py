@@ -107,7 +107,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     folders = {name: folder for name, uses in recipe.definitions.items() if (folder := data.folder(uses.name, recipe.data))}
     if not folders:
         return {}
-    from pipeline.intake import grouped
+    from pipeline.build.needs import grouped
     from pipeline.probed_removals import open_filters, probed_removals
     from pipeline.probing import take_sample
     from pipeline.tokenizing import Tokenizer, find_tokenizer

@@ -10,7 +10,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.adapters import adapter_columns, make_adapter
 from pipeline.inputs import InputFile, content_unchanged, list_inputs
-from pipeline.intake import SourceInputs
+from pipeline.build.needs import SourceInputs
 from pipeline.places import Place
 from pipeline.quality import Dropped, QualitySteps, open_steps
 from pipeline.readers import DocumentReader

@@ -3,7 +3,7 @@
 Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same partition: one sort by (key,
 digest, source in recipe order, file, row) puts the survivor first and each further copy behind it. Documents of excluded recipes
 sort before all sources and take their copies with them. Of the survivors, those that a search for near-duplicates drops give way
-(pipeline.near.search). What a recipe inserts stands outside: it competes with nothing but itself.
+(pipeline.build.near). What a recipe inserts stands outside: it competes with nothing but itself.
 
 Filters judge the survivors (pipeline.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
 

@@ -8,7 +8,7 @@
     STORE/sources/NAME-KEY/GROUP/bands-RK-LO-HI/    the band keys of each of them, for near-duplicates
     STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
     STORE/scores/CK/                                scores of a classifier, by digest (pipeline.score_table)
-    STORE/near/KEY/                                 near-duplicates among some sources: edges, clusters, drops (pipeline.near.search)
+    STORE/near/KEY/                                 near-duplicates among some sources: edges, clusters, drops (pipeline.build.near)
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 

@@ -29,8 +29,8 @@ from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
 from mixtures.words import plural
-from pipeline.contamination_report import contaminated
-from pipeline.description import filter_figures, near_figures, waterfall
+from pipeline.build.contamination import contaminated
+from pipeline.build.description import filter_figures, near_figures, waterfall
 from pipeline.eligible import Choice, removal_figures
 from pipeline.mix_store import MixStore
 

@@ -9,7 +9,8 @@ import pytest
 
 from mixtures.recipe.load import list_recipes, load_recipe
 from pipeline import planning
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"

@@ -59,7 +59,7 @@ def competing(sources: list[dict[str, Any]], partition: KeyRange, num_bands: int
     """Gather those of a key partition.
 
     Args:
-        sources: of a plan, in order of priority (`pipeline.near.search.plan_sources`).
+        sources: of a plan, in order of priority (`pipeline.build.near.plan_sources`).
 
     Raises:
         ManifestError: the band keys of a part of the key range are missing.

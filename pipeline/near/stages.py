@@ -1,4 +1,4 @@
-"""The stages of a search, in order; each unit leaves folders of its own in STORE/near/KEY (`pipeline.near.search` runs them).
+"""The stages of a search, in order; each unit leaves folders of its own in STORE/near/KEY (`pipeline.build.near` runs them).
 
     Spill      by key partition    documents/pNNNN, bands/pNNNN    who competes, and their band keys by band partition
     Link       by band partition   edges/pNNNN                     documents that share a band key

@@ -25,7 +25,7 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
-from pipeline import intake
+from pipeline.build import needs as intake
 from tests.pipeline.corpus import prose, read_mix, sharded, write_files, write_recipe
 from tests.slurm.cluster import MAX_ARRAY_SIZE, Given, missing, running, slurm
 

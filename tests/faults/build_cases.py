@@ -21,8 +21,8 @@ from mixtures.mix import indexed
 from mixtures.recipe import tokenizer
 from mixtures.errors import AnnealmixError
 from mixtures.recipe.load import load_recipe
-from pipeline import build as building
-from pipeline import seal
+from pipeline.build import build as building
+from pipeline.build import seal
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
 from pipeline.segments import SegmentBuilder

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
-from tests.pipeline.test_decontaminated_mixes import write_set
+from tests.pipeline.build.test_decontaminated_mixes import write_set
 
 NEAR = tuple(f"near-{stage}" for stage in ("spill", "link", "candidates", "shingle", "verify", "reduce"))
 STAGES = ("ingest", "score", *NEAR, "select", "write", "seal")

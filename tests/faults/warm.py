@@ -31,8 +31,9 @@ SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 
 
 def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
     """Make what this process builds small."""
-    from pipeline import build, intake, select
-    from pipeline.near import search
+    from pipeline.build import build, needs as intake
+    from pipeline import select
+    from pipeline.build import near as search
 
     for module in (intake, select, search):
         for name in SMALL.keys() & vars(module).keys():
@@ -76,7 +77,8 @@ class Trouble:
 
 def _child(command: Mapping[str, Any]) -> int:
     """In the forked process: tell the stages, and give the command."""
-    from pipeline import cli, seal
+    from pipeline import cli
+    from pipeline.build import seal
     from pipeline.executors.local import LocalExecutor
     from pipeline.stage import Stage
 
@@ -111,7 +113,8 @@ def _warm_up() -> None:
     import pyarrow.parquet  # noqa: F401
 
     from mixtures.rules.near import NearRule
-    from pipeline import annotators, build, contamination, judges, mix_report, score  # noqa: F401
+    from pipeline import annotators, contamination, judges, mix_report, score  # noqa: F401
+    from pipeline.build import build  # noqa: F401
     from pipeline.near.signatures import signatures
 
     signatures(["a text of some words"], NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}))

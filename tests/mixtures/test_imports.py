@@ -46,11 +46,11 @@ def test_no_package_imports_one_that_stands_above_it(package):
 @pytest.mark.parametrize(
     "source",
     [
-        "import pipeline.build",
+        "import pipeline.build.build",
         "def f():\n    from datatrove.data import Document",
         "if TYPE_CHECKING:\n    import datasets as d",
         "import os, pipeline",
-        "importlib.import_module('pipeline.build')",
+        "importlib.import_module('pipeline.build.build')",
     ],
 )
 def test_the_walk_sees_imports_of_every_form(source):

@@ -24,7 +24,8 @@ import recipes
 from mixtures.mix.manifest import Manifest
 from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
 from tests.pipeline.input_files import json_lines, pack

@@ -19,10 +19,10 @@ from blake3 import blake3
 
 from mixtures.rules.blocklist import content_hash
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
-from pipeline import output
+from pipeline.build import output
 from pipeline.annotators import TEXTS as ESCALATED
 from pipeline.columns import DTYPES
-from pipeline.near.search import NEAR_FORMAT
+from pipeline.build.near import NEAR_FORMAT
 from pipeline.score import CELLS
 from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.select import SELECT_FORMAT
@@ -64,7 +64,7 @@ RAISE = {
     "texts": "TEXTS_FORMAT of pipeline/store.py",
     "grams": "GRAMS_FORMAT of pipeline/store.py",
     "bands": "BANDS_FORMAT of pipeline/store.py",
-    "near": "NEAR_FORMAT of pipeline/near/search.py",
+    "near": "NEAR_FORMAT of pipeline/build/near.py",
     "scores": "SCORES_FORMAT of pipeline/score_table.py",
     "select": "SELECT_FORMAT of pipeline/select.py",
     "write": "WRITE_FORMAT of pipeline/write.py",

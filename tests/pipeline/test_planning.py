@@ -15,7 +15,7 @@ from mixtures.recipe.load import load_recipe
 from mixtures.plan.levels import published_levels
 from pipeline import calibration, cli, plan_disk, plan_report
 from pipeline.inputs import list_files
-from pipeline.intake import grouped
+from pipeline.build.needs import grouped
 from pipeline.planning import PlanRequest, plan
 from tests.pipeline.corpus import prose, write_files, write_recipe
 
@@ -80,7 +80,7 @@ def test_published_removals_are_shown_of_every_level_also_of_an_unfiltered_recip
 
 
 def test_units_of_the_ingest_are_the_groups_of_the_files(cache, small, tmp_path, monkeypatch):
-    from pipeline import intake
+    from pipeline.build import needs as intake
 
     monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
     recipe = load_recipe(str(small(1_000)))

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
 from mixtures.recipe.load import load_recipe
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.conduct import launch

@@ -18,7 +18,8 @@ from mixtures.mix import manifest as manifests
 from mixtures.keys import order_key
 from mixtures.recipe.load import load_recipe
 from mixtures.mix.trace import TracedMix
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights
 from pipeline.executors.local import LocalExecutor

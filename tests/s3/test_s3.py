@@ -14,11 +14,12 @@ import pytest
 from blake3 import blake3
 
 from mixtures.mix import manifest as manifests
-from pipeline import cli, remote_output
+from pipeline import cli
+from pipeline.build import remote_output
 from pipeline.places import parse_url
 from pipeline.readers.raw import RawFile
 from pipeline.records import canonical_json
-from pipeline.remote_output import RemoteOutput
+from pipeline.build.remote_output import RemoteOutput
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
 from tests.s3.conftest import SECRETS

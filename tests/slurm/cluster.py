@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
-from pipeline.build import BuildRequest
+from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.chain import Chain
 from pipeline.executors.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile

@@ -15,7 +15,7 @@ import pytest
 
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
-from pipeline import intake
+from pipeline.build import needs as intake
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.commands import give
 from pipeline.executors.slurm.profile import Profile

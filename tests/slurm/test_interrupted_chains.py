@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline import intake
+from pipeline.build import needs as intake
 from pipeline.build import build as build_here
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.chain import FAILED

@@ -8,7 +8,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from pipeline import planning
-from pipeline.build import BuildRequest
+from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, load_profile

@@ -12,7 +12,8 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix.manifest import Manifest
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain
 from pipeline.executors.slurm.package import package

@@ -10,13 +10,13 @@ from typing import Any
 from mixtures.errors import ManifestError
 from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
-from pipeline.build import BuildRequest
+from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs import DataFolders
 from pipeline.places import parse_url, read_place
-from pipeline.remote_build import RemotePlaces
-from pipeline.remote_output import RemoteOutput
+from pipeline.build.remote import RemotePlaces
+from pipeline.build.remote_output import RemoteOutput
 from pipeline.remote_store import RemoteStore
 
 

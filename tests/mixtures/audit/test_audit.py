@@ -30,7 +30,8 @@ from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from pipeline import audit_report
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
 from tests.mixtures.audit.forged_mix import (

@@ -16,7 +16,8 @@ from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
 from pipeline.source_check import check_sources

@@ -29,8 +29,9 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
-from pipeline import build_sources, intake, select, store_commands
-from pipeline.near import search
+from pipeline.build import sources as build_sources, needs as intake
+from pipeline import select, store_commands
+from pipeline.build import near as search
 from pipeline.records import read_done
 from tests.pipeline.corpus import (
     contents,
@@ -43,7 +44,7 @@ from tests.pipeline.corpus import (
     write_recipe,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RULE = {"unit": "words", "shingle": 2, "bands": 3, "rows": 2}
 SHORT = NearRule.model_validate(RULE)
 ALL: dict[str, dict[str, Any]] = {name: {"all": "true"} for name in ("a", "b", "c")}

@@ -13,9 +13,9 @@ from typing import Any
 
 from mixtures.recipe.near import NearRequest
 from mixtures.recipe.quality import canonical_quality
-from pipeline.build_sources import BuildSource
+from pipeline.build.sources import BuildSource
 from pipeline.executors import Executor, execute
-from pipeline.intake import SourceInputs
+from pipeline.build.needs import SourceInputs
 from pipeline.memory import machine_memory
 from pipeline.near.clusters import check_memory
 from pipeline.near.competing import ledger_documents

@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix.manifest import Manifest
-from pipeline import intake, select
+from pipeline.build import needs as intake
+from pipeline import select
 from tests.pipeline.corpus import (
     LAYOUT,
     SUFFIXES,
@@ -184,7 +185,7 @@ def test_hash_seed_time_zone_and_locale_decide_nothing(tmp_path, reference):
         "one": {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C"},
         "two": {"PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"},
     }.items():
-        root = Path(__file__).resolve().parents[2]
+        root = Path(__file__).resolve().parents[3]
         environment = {**os.environ, **surroundings, "PYTHONPATH": str(root)}
         command = [sys.executable, "-c", SCRIPT, str(tmp_path), out]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)

@@ -20,7 +20,7 @@ from mixtures.recipe.load import LoadedRecipe
 from mixtures.plan.removals import published_removals
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs import DataFolders
-from pipeline.intake import SourceInputs
+from pipeline.build.needs import SourceInputs
 from pipeline.places import Place
 from pipeline.probing import ONE_FILE, take_sample
 from pipeline.records import read_done

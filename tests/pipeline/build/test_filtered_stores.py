@@ -19,14 +19,15 @@ import pytest
 
 from mixtures.errors import AnnealmixError
 from pipeline import annotations as noting
-from pipeline import annotators, build, build_sources, ingest, intake, score, select
+from pipeline import annotators, ingest, score, select
+from pipeline.build import build, sources as build_sources, needs as intake
 from pipeline.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_filters
-from tests.pipeline.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data
+from tests.pipeline.build.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WEAK = {"use": TOY, "level": "weak"}
 RICH: Case = {
     "quotas": QUOTAS,
@@ -288,7 +289,7 @@ BUILD = """
 import sys, time
 from pathlib import Path
 from pipeline import score
-from tests.pipeline.test_filtered_stores import RICH, built
+from tests.pipeline.build.test_filtered_stores import RICH, built
 whole = score.Score.do
 def slowly(self, plan, unit):
     whole(self, plan, unit)

@@ -16,7 +16,7 @@ import pytest
 from mixtures.mix import manifest as manifests
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 4, "keys": [0, 0.8]}}
 BUILD = """
 import sys

@@ -1,13 +1,13 @@
 """A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
-    ingest   reads what the store lacks (pipeline.intake, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build_sources),
+    ingest   reads what the store lacks (pipeline.build.needs, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build.sources),
              and notes what filters must know (pipeline.judges, pipeline.annotations)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
-    near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.near.search)
+    near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.build.near)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.trust)
     quotas   fits the recipe to the supply (mixtures.stream.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.write)
-    seal     manifest, flush, rename into place (pipeline.description, pipeline.seal, pipeline.output)
+    seal     manifest, flush, rename into place (pipeline.build.description, pipeline.build.seal, pipeline.build.output)
 
 The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
 command: every unit that was done stays done.
@@ -26,22 +26,22 @@ from mixtures.recipe.quality import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.yaml.shipped import shown
-from pipeline import intake, output, seal
-from pipeline.build_sources import raise_ceilings, set_first_ceilings, sources_of
-from pipeline.contamination_report import contamination_report
-from pipeline.description import describe
+from pipeline.build import needs as intake, output, seal
+from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.build.contamination import contamination_report
+from pipeline.build.description import describe
 from pipeline.eligible import Choice, Eligible, read_eligible
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs import DataFolders
-from pipeline.intake import Needs, SourceInputs
+from pipeline.build.needs import Needs, SourceInputs
 from pipeline.judges import Judges
-from pipeline.near.search import Found, NearSearch, band_rule, competes
+from pipeline.build.near import Found, NearSearch, band_rule, competes
 from pipeline.quality import open_steps
 from pipeline.records import is_done
-from pipeline.remote_build import RemotePlaces
+from pipeline.build.remote import RemotePlaces
 from pipeline.report import plural, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts

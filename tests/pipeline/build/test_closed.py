@@ -15,7 +15,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline import seal
+from pipeline.build import seal
 from tests.pipeline.corpus import contents, make, prose, read_mix, write_files, write_recipe
 
 TEXTS = prose(7, 60)

@@ -16,8 +16,8 @@ from mixtures.stream.quotas import Quotas, Size
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.stream.selection import Selection
 from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
-from pipeline.intake import SourceInputs
-from pipeline.near.search import Found
+from pipeline.build.needs import SourceInputs
+from pipeline.build.near import Found
 from pipeline.quality import PREFIX
 from pipeline.write import Layout
 
@@ -36,7 +36,7 @@ def describe(
 
     Args:
         choices: of each source and insert, in their order.
-        contamination: what the evaluation sets found (`pipeline.contamination_report`).
+        contamination: what the evaluation sets found (`pipeline.build.contamination`).
         near: the search for near-duplicates, if the recipe asks for one.
     """
     strands = [strand for choice in choices.values() for strand in choice.strands]

@@ -20,7 +20,8 @@ from mixtures.audit import audit_mix
 from mixtures.mix.manifest import Manifest
 from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
-from pipeline.build import BuildRequest, build
+from pipeline.build.build import BuildRequest
+from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
 from tests.pipeline.corpus import Document, read_mix

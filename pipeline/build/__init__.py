@@ -1,0 +1,1 @@
+"""A build, stage by stage, until the mix is sealed."""
