@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mixtures.rules.levels import LEVELS
-from pipeline.option_types import add_data, data_folders, positive
+from pipeline.commands.options import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_mix, local_path, written
 
 

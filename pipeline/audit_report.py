@@ -10,7 +10,7 @@ from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_tex
 from mixtures.trainers.schedule import fit_json
 from mixtures.words import plural, strand_label
 from pipeline import report
-from pipeline.mix_report import (
+from pipeline.commands.tables import (
     FILTER_TITLE,
     cut_text,
     filter_removal_table,

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.audit_options import add_audit
 from pipeline.diff_options import add_diff
-from pipeline.executor_options import add_executor, executor_of, refuse_mixed
+from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.export_options import add_export
 from pipeline.filter_options import add_filter
-from pipeline.option_types import add_data, data_folders, positive
+from pipeline.commands.options import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_path, written
 from pipeline.plan_options import add_plan_options
 from pipeline.plan_options import run as run_plan
@@ -195,7 +195,8 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from pipeline import mix_report, report
+    from pipeline.commands import tables as mix_report
+    from pipeline import report
     from pipeline.build.build import BuildRequest
     from pipeline.build import build
     from pipeline.build.remote import working_places
@@ -222,7 +223,7 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _store(options: argparse.Namespace) -> int:
-    from pipeline import store_commands
+    from pipeline.commands import store as store_commands
 
     if not (options.store / "store.json").is_file():
         raise RecipeError(f"{options.store}: no store there; name one with --store DIR")

@@ -20,7 +20,7 @@ from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
 from mixtures.words import plural
-from pipeline.export_place import refuse_inside, refuse_taken
+from pipeline.commands.destination import refuse_inside, refuse_taken
 from pipeline.markdown import code, plain, table
 from pipeline.records import write_whole
 from pipeline.waterfall import waterfall_table

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.export_place import private_file
+from pipeline.commands.destination import private_file
 
 SCHEMA = pa.schema(
     [

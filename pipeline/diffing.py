@@ -17,7 +17,7 @@ from mixtures.diff.settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.diff_list import DocumentList, document_list
-from pipeline.export_place import refuse_place
+from pipeline.commands.destination import refuse_place
 
 if TYPE_CHECKING:
     from pipeline.store_reasons import StoreReasons

@@ -6,7 +6,7 @@ import argparse
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
-from pipeline.option_types import positive, whole_number
+from pipeline.commands.options import positive, whole_number
 from pipeline.place_options import local_path
 
 SAMPLES, MOST_SAMPLES = 3, 100  # documents of each source that a page shows

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError, SupplyError
-from pipeline.option_types import positive
+from pipeline.commands.options import positive
 from pipeline.place_options import local_path
 
 if TYPE_CHECKING:

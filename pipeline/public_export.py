@@ -18,7 +18,7 @@ from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
 from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
-from pipeline.export_place import appearing, refuse_inside
+from pipeline.commands.destination import appearing, refuse_inside
 from pipeline.records import write_whole
 from pipeline.report import say
 from pipeline.write import ROW_GROUP

@@ -23,7 +23,7 @@ from mixtures.mix.trace import TracedMix
 from mixtures.trainers.names import OrderName
 from mixtures.trainers.order import Int64s, OrderRequest, TrainerOrder
 from mixtures.trainers.fit import TrainerFit, trainer_fit
-from pipeline.export_place import private_file
+from pipeline.commands.destination import private_file
 from pipeline.trace_text import Texts
 from pipeline.tracing import Answer, described
 

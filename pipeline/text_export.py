@@ -34,7 +34,7 @@ from mixtures.errors import AuditFailed
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.files import part_path
 from pipeline.executors.local import LocalExecutor
-from pipeline.export_place import appearing
+from pipeline.commands.destination import appearing
 from pipeline.report import plural, progress, say
 from pipeline.rescan_documents import SHARE_TOKENS, mix_pile
 from pipeline.stage import Plan, Stage, Unit

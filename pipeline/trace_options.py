@@ -10,7 +10,7 @@ from typing import Any
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import ORDERS
-from pipeline.option_types import positive, whole_number
+from pipeline.commands.options import positive, whole_number
 from pipeline.place_options import add_cache, local_mix, local_path, readable, written
 
 STEP_OPTIONS = ("sample", "interval", "trainer", "seed", "batch", "sequence", "steps", "samples", "list")

@@ -11,7 +11,7 @@ import numpy as np
 from mixtures.mix.claims import Claims
 from mixtures.audit.portrait import Int64s, Portrait
 from pipeline.html.figures import Table, hue, names, percent, share
-from pipeline.mix_report import cut_text
+from pipeline.commands.tables import cut_text
 from pipeline.report import or_dash
 
 COMPOSITION_POINTS = 100

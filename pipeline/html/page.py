@@ -15,11 +15,11 @@ from mixtures.errors import RecipeError
 from mixtures.trainers.schedule import fit_json, mix_fit
 from mixtures.audit.portrait import Portrait, portray
 from mixtures.mix.trace import TracedMix
-from pipeline.export_place import refuse_place
+from pipeline.commands.destination import refuse_place
 from pipeline.html import curves, figures
 from pipeline.html.figures import Table
 from pipeline.html.samples import removed, sampled, scores
-from pipeline.mix_report import FILTER_TITLE, filter_removal_table, published_removals
+from pipeline.commands.tables import FILTER_TITLE, filter_removal_table, published_removals
 from pipeline.mix_store import MixStore
 from pipeline.records import write_whole
 from pipeline.report import printable

@@ -25,7 +25,7 @@ from pipeline.dataset_card import dataset_card
 from pipeline.html import figures
 from pipeline.html.page import page
 from pipeline.html.svg import inline
-from pipeline.mix_report import notes
+from pipeline.commands.tables import notes
 from pipeline.waterfall import FATES
 from tests.mixtures.audit.forged_mix import ForgedMix, forge
 from tests.pipeline.command_line import CHECKOUT, fails

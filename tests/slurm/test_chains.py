@@ -19,7 +19,7 @@ from pipeline.build import needs as intake
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.commands import give
 from pipeline.executors.slurm.profile import Profile
-from pipeline.store_commands import collect
+from pipeline.commands.store import collect
 from tests.pipeline.corpus import (
     contents,
     make,

@@ -30,7 +30,8 @@ from mixtures.keys import order_key, text_digest
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline.build import sources as build_sources, needs as intake
-from pipeline import select, store_commands
+from pipeline import select
+from pipeline.commands import store as store_commands
 from pipeline.build import near as search
 from pipeline.records import read_done
 from tests.pipeline.corpus import (

@@ -1,0 +1,1 @@
+"""The commands: their options, the work, its report."""
