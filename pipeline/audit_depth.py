@@ -58,7 +58,7 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
 
     Raises:
         RecipeError: the mix is public, and it is to be held against sources or a store.
-        Else as `pipeline.source_check.check_sources` and `pipeline.store_check.check_store`.
+        Else as `pipeline.commands.audit.sources.check_sources` and `pipeline.commands.audit.store.check_store`.
     """
     manifest = manifests.load(folder)
     if manifest.get("public") and (depth.num_documents or depth.store):
@@ -68,11 +68,11 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
         )
     checks: list[Check] = []
     if depth.num_documents:
-        from pipeline.source_check import check_sources
+        from pipeline.commands.audit.sources import check_sources
 
         checks += check_sources(folder, depth.num_documents, depth.data, depth.tokenizer)
     if depth.store:
-        from pipeline.store_check import check_store
+        from pipeline.commands.audit.store import check_store
 
         checks += check_store(folder, depth.store)
     return checks, _missing(manifest, depth) if depth.full else []

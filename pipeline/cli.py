@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError
-from pipeline.audit_options import add_audit
+from pipeline.commands.audit.options import add_audit
 from pipeline.diff_options import add_diff
 from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker

@@ -4,7 +4,7 @@
     rescore(scored, classifier, read)                  the second scores: each document alone, and all in reversed order
 
 A score that knew the documents beside it, the place in a batch or the state of a library would come out otherwise here. What a score
-is held against must be a score of the same text: a mix spells the normalised form of what a store has scored (`pipeline.rescan`), so
+is held against must be a score of the same text: a mix spells the normalised form of what a store has scored (`pipeline.commands.audit.rescan`), so
 a document that is not in that form may differ from its stored score, and is no fault of either.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.classifiers import Classifier
-from pipeline.rescan import Scored
+from pipeline.commands.audit.rescan import Scored
 
 
 @dataclass(frozen=True)

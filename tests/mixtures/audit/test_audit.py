@@ -29,7 +29,7 @@ from mixtures.trainers.schedule import mix_fit
 from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
-from pipeline import audit_report
+from pipeline.commands.audit import report as audit_report
 from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.local import LocalExecutor

@@ -20,8 +20,8 @@ from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs import DataFolders
-from pipeline.source_check import check_sources
-from pipeline.store_check import check_store
+from pipeline.commands.audit.sources import check_sources
+from pipeline.commands.audit.store import check_store
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 
 ALL = 100_000  # documents to read again: more than there are

@@ -17,7 +17,7 @@ from mixtures.mix.manifest import Manifest
 from mixtures.yaml.shipped import SHIPPED
 from pipeline import select
 from pipeline.fates import Fates
-from pipeline.filter_audit import FilterOptions, audit_filters
+from pipeline.commands.audit.filters import FilterOptions, audit_filters
 from pipeline.mix_store import MixStore
 from tests.pipeline.corpus import (
     Document,

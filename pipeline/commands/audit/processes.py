@@ -1,4 +1,4 @@
-"""The pass of `pipeline.rescan` on all cores: processes, since reading texts back and judging them is Python's work for a good part."""
+"""The pass of `pipeline.commands.audit.rescan` on all cores: processes, since reading texts back and judging them is Python's work for a good part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mixtures.errors import AnnealmixError
 from mixtures.mix.indexed import IndexedTokens
 from pipeline.executors.pool import end_with_caller
 from pipeline.filters import Filter
-from pipeline.rescan import COUNTS, Found, Rescan, ShareJudge
+from pipeline.commands.audit.rescan import COUNTS, Found, Rescan, ShareJudge
 from pipeline.rescan_documents import SHARE_TOKENS, Share
 
 WAITING = 3  # shares a process that are handed out ahead

@@ -23,9 +23,17 @@ from mixtures.rules.levels import Level
 from mixtures.words import plural
 from pipeline import report
 from pipeline.filters import Filter
-from pipeline.rescan import COUNTS, NEAR_MILLIONTHS, Found, Place, Rescan, Scored, ShareJudge
+from pipeline.commands.audit.rescan import (
+    COUNTS,
+    NEAR_MILLIONTHS,
+    Found,
+    Place,
+    Rescan,
+    Scored,
+    ShareJudge,
+)
 from pipeline.rescan_documents import Pile, bare_pile, mix_pile
-from pipeline.rescan_processes import rescan
+from pipeline.commands.audit.processes import rescan
 from pipeline.rescoring import Agreement, agreement, rescore
 from pipeline.score_table import stored_scores
 from pipeline.tokenizer_engines import open_engine

@@ -91,7 +91,7 @@ def verdict(checks: Sequence[Check]) -> str:
 
 
 def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what a filter says of each source. figures: of `pipeline.filter_audit.FilterAudit`."""
+    """Columns and rows of what a filter says of each source. figures: of `pipeline.commands.audit.filters.FilterAudit`."""
     names = ("documents", "one_below", "escalated", "approved", "flagged", "flagged_tokens")
     columns = ["source", "documents", "one term below", "escalated", "of these approved", "flagged", "flagged tokens"]
     return columns, [[source, *(f"{counts[name]:,}" for name in names)] for source, counts in figures["sources"].items()]

@@ -40,9 +40,9 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pipeline import auditing
+    from pipeline.commands.audit import audit as auditing
     from pipeline.audit_depth import Depth
-    from pipeline.filter_audit import FilterOptions
+    from pipeline.commands.audit.filters import FilterOptions
 
     chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
     depth = Depth(options.full, options.source_check, data_folders(options), options.tokenizer, options.store, bool(options.filter))

@@ -21,7 +21,7 @@ from pipeline import rescan_documents, rescoring
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.filters import Filter
-from pipeline.rescan import Scored, smallest
+from pipeline.commands.audit.rescan import Scored, smallest
 from pipeline.rescoring import agreement
 from tests.mixtures.audit.forged_mix import forge, part
 from tests.pipeline.command_line import Ended, fails, run
@@ -339,7 +339,7 @@ def test_where_the_normal_form_is_decided_otherwise_it_is_as_the_docstring_says(
 
 
 def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_original(shared, tmp_path, monkeypatch):
-    from pipeline.rescan import Rescan, ShareJudge
+    from pipeline.commands.audit.rescan import Rescan, ShareJudge
     from pipeline.rescan_documents import mix_pile
 
     texts = [text for _, text in published_texts(shared / "data")][::60]
