@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.commands.audit.options import add_audit
-from pipeline.diff_options import add_diff
+from pipeline.commands.diff.options import add_diff
 from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.export_options import add_export

@@ -18,7 +18,7 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import DiffFigures
 from mixtures.errors import ManifestError, RecipeError
-from pipeline.diffing import diff
+from pipeline.commands.diff.diff import diff
 from pipeline.fates import Fates
 from pipeline.mix_store import MixStore
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart

@@ -16,7 +16,7 @@ from mixtures.diff.reasons import WhyNot
 from mixtures.diff.settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
-from pipeline.diff_list import DocumentList, document_list
+from pipeline.commands.diff.listing import DocumentList, document_list
 from pipeline.commands.destination import refuse_place
 
 if TYPE_CHECKING:
