@@ -23,7 +23,7 @@ from pipeline.commands.audit.options import add_audit
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
-from pipeline.export_options import add_export
+from pipeline.commands.export.options import add_export
 from pipeline.filter_options import add_filter
 from pipeline.commands.options import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_path, written

@@ -21,7 +21,7 @@ import recipes
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.keys import order_key
-from pipeline.dataset_card import dataset_card
+from pipeline.commands.export.card import dataset_card
 from pipeline.html import figures
 from pipeline.html.page import page
 from pipeline.html.svg import inline

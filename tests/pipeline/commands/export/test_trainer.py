@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
 from pipeline import cli
-from pipeline.trainer_export import Wish, export_trainer
+from pipeline.commands.export.trainer import Wish, export_trainer
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 
 

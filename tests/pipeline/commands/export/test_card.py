@@ -16,9 +16,9 @@ from markdown_it import MarkdownIt
 from mixtures.mix import manifest as manifests
 from mixtures.errors import ManifestError
 from pipeline import cli
-from pipeline.dataset_card import dataset_card
+from pipeline.commands.export.card import dataset_card
 from pipeline.markdown import code, plain, table
-from pipeline.public_export import export_public
+from pipeline.commands.export.public import export_public
 from pipeline.report import printable
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 

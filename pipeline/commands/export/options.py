@@ -68,20 +68,20 @@ def _export(options: argparse.Namespace) -> int:
         write_page(options.mix, options.html, options.store, options.tokenizer, SAMPLES if options.samples is None else options.samples)
         say(f"{options.html}: {size(options.html.stat().st_size)}")
     elif options.text is not None:
-        from pipeline.text_export import export_text
+        from pipeline.commands.export.text import export_text
 
         export_text(options.mix, options.text, options.tokenizer, options.workers)
     elif options.card is not None:
-        from pipeline.dataset_card import export_card
+        from pipeline.commands.export.card import export_card
 
         export_card(options.mix, None if str(options.card) == "-" else options.card)
     elif options.public is not None:
-        from pipeline.public_export import export_public
+        from pipeline.commands.export.public import export_public
         from pipeline.report import say
 
         say(f"{options.public}: identity {export_public(options.mix, options.public, options.salt)['identity']}")
     else:
-        from pipeline.trainer_export import Wish, export_trainer
+        from pipeline.commands.export.trainer import Wish, export_trainer
 
         export_trainer(options.mix, options.trainer, options.out, options.tokenizer, Wish(options.sequence, options.batch, options.steps))
     return 0

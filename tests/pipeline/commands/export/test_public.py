@@ -16,7 +16,7 @@ from mixtures.audit import audit_against, audit_mix
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.public import LACKS
 from pipeline import cli
-from pipeline.public_export import export_public
+from pipeline.commands.export.public import export_public
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import (
     contents,

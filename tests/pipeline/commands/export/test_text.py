@@ -14,7 +14,7 @@ import pytest
 import recipes
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
 from pipeline import cli
-from pipeline.text_export import export_text
+from pipeline.commands.export.text import export_text
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
 
 HARD = ["", "cafe\u0301 A\u030a", "a<|endoftext|>b", "\U0001f468\u200d\U0001f469\u200d\U0001f467 \U0001d54f", " a  b\n\n", "x" * 4000]
