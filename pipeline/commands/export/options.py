@@ -62,7 +62,7 @@ def _export(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None and all(getattr(options, form) is None for form in forms):
             raise RecipeError(f"export: --{name} is for {' and '.join(f'--{form}' for form in forms)}; leave it out")
     if options.html is not None:
-        from pipeline.html.page import write_page
+        from pipeline.commands.export.html.page import write_page
         from pipeline.report import say, size
 
         write_page(options.mix, options.html, options.store, options.tokenizer, SAMPLES if options.samples is None else options.samples)

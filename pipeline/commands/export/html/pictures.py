@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from mixtures.mix.claims import Claims
 from mixtures.audit.portrait import Portrait
-from pipeline.html import charts, curves, figures
-from pipeline.html.samples import Scores
+from pipeline.commands.export.html import charts, curves, figures
+from pipeline.commands.export.html.samples import Scores
 from pipeline.report import printable
 
 

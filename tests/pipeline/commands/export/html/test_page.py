@@ -22,9 +22,9 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.keys import order_key
 from pipeline.commands.export.card import dataset_card
-from pipeline.html import figures
-from pipeline.html.page import page
-from pipeline.html.svg import inline
+from pipeline.commands.export.html import figures
+from pipeline.commands.export.html.page import page
+from pipeline.commands.export.html.svg import inline
 from pipeline.commands.tables import notes
 from pipeline.waterfall import FATES
 from tests.mixtures.audit.forged_mix import ForgedMix, forge

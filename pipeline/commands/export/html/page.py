@@ -16,9 +16,9 @@ from mixtures.trainers.schedule import fit_json, mix_fit
 from mixtures.audit.portrait import Portrait, portray
 from mixtures.mix.trace import TracedMix
 from pipeline.commands.destination import refuse_place
-from pipeline.html import curves, figures
-from pipeline.html.figures import Table
-from pipeline.html.samples import removed, sampled, scores
+from pipeline.commands.export.html import curves, figures
+from pipeline.commands.export.html.figures import Table
+from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.tables import FILTER_TITLE, filter_removal_table, published_removals
 from pipeline.mix_store import MixStore
 from pipeline.records import write_whole
@@ -48,7 +48,7 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     try:
         import jinja2
 
-        from pipeline.html.pictures import pictures
+        from pipeline.commands.export.html.pictures import pictures
     except ImportError as error:
         raise RecipeError(f"the page needs altair, vl-convert and jinja2 ({error}): pip install 'annealmix[report]'") from None
     traced = TracedMix(mix)

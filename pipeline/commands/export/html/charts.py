@@ -13,7 +13,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from pipeline.html.svg import inline
+from pipeline.commands.export.html.svg import inline
 
 Row = dict[str, Any]
 _FONT = "Liberation Sans"
