@@ -24,7 +24,7 @@ from pipeline.commands.diff.options import add_diff
 from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.executors.slurm.options import add_worker
 from pipeline.commands.export.options import add_export
-from pipeline.filter_options import add_filter
+from pipeline.commands.filter.options import add_filter
 from pipeline.commands.options import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_path, written
 from pipeline.plan_options import add_plan_options

@@ -21,7 +21,7 @@ from typing import Any
 from mixtures.rules.filter import read_filter
 from mixtures.keys import order_key
 from pipeline.classifiers import open_classifier
-from pipeline.filter_bundle import GoldenTexts, ListChoice, make_bundle
+from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle
 from tests.pipeline.corpus import WORDS, tokenizer
 
 TERMS = ("zorvex", "quillam", "brontide", "maxtil", "ferrule moss", "ondrake")

@@ -28,10 +28,10 @@ from mixtures.rules.filter import load_filter
 from mixtures.keys import digest_columns, text_digest
 from mixtures.yaml.tree import parse_yaml
 from pipeline.cli import main
-from pipeline.filter_bundle import _quoted
-from pipeline.filter_commands import CheckResult, run_check
-from pipeline.filter_commands import check as run_library_check
-from pipeline.filter_inputs import find_dataset
+from pipeline.commands.filter.train import _quoted
+from pipeline.commands.filter.check import CheckResult, run_check
+from pipeline.commands.filter.check import check as run_library_check
+from pipeline.commands.filter.inputs import find_dataset
 from pipeline.filters import Filter
 from tests.pipeline.corpus import make, prose, write_files, write_recipe
 
@@ -363,7 +363,7 @@ def reappeared(path: Path, removed: np.ndarray | None, limit: str = "0") -> Chec
     result = run_library_check(find_dataset(str(path)), Filter.load("control-lists"), removed=removed)
     if removed is not None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pipeline.removed_documents.removed_digests", lambda store: removed)
+            patch.setattr("pipeline.commands.filter.removed.removed_digests", lambda store: removed)
             code = run_check(str(path), "control-lists", limit=Fraction(limit), store=Path("store"))
         assert code == (0 if result.passes(Fraction(limit)) else 3)
     return result

@@ -74,7 +74,7 @@ def _decimal(text: str) -> Decimal:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pipeline.filter_commands import run_check
+    from pipeline.commands.filter.check import run_check
 
     return run_check(
         options.dataset,
@@ -93,7 +93,7 @@ def _check(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from pipeline.classifiers.labelled import LabelColumns
     from pipeline.classifiers.training import Goal
-    from pipeline.filter_bundle import GoldenTexts, ListChoice, make_bundle, show
+    from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle, show
 
     bundle = make_bundle(
         options.labelled,

@@ -23,7 +23,7 @@ from mixtures.errors import AuditFailed, InputError
 from mixtures.keys import DigestSet, digest_columns, text_digest
 from mixtures.rules.levels import Level
 from pipeline import report
-from pipeline.filter_inputs import Dataset, find_dataset
+from pipeline.commands.filter.inputs import Dataset, find_dataset
 from pipeline.filters import Filter, Judgement
 
 WHAT = "a check against accidents, not against an adversary: text that was reworded, encoded or translated passes it"
@@ -167,7 +167,7 @@ def run_check(
         level: of the published ones, at which the filter judges. store: documents that filters removed there are looked for.
     """
     from mixtures.recipe.load import load_source_definition
-    from pipeline.removed_documents import removed_digests
+    from pipeline.commands.filter.removed import removed_digests
 
     judge = Filter.load(filter_name, level)
     removed = removed_digests(store) if store else None
