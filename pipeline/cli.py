@@ -27,8 +27,8 @@ from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
 from pipeline.commands.options import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_path, written
-from pipeline.plan_options import add_plan_options
-from pipeline.plan_options import run as run_plan
+from pipeline.commands.plan.options import add_plan_options
+from pipeline.commands.plan.options import run as run_plan
 from pipeline.trace_options import add_trace
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What a build will take, stage by stage: core time, memory and disk, estimated before anything is read.
 
 Time is work over rate. The rates were measured on real text, on one core of the machine that they name; a calibration of the machine at
-hand (`pipeline.calibration`) scales each by how much faster or slower that machine does a kernel like it.
+hand (`pipeline.commands.plan.calibration`) scales each by how much faster or slower that machine does a kernel like it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
-from pipeline import planning
+from pipeline.commands.plan import plan as planning
 from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.conduct import launch

@@ -13,10 +13,11 @@ from mixtures.rules.levels import LEVELS
 from mixtures.plan.resources import DEFAULT_RATES
 from mixtures.recipe.load import load_recipe
 from mixtures.plan.levels import published_levels
-from pipeline import calibration, cli, plan_disk, plan_report
+from pipeline.commands.plan import calibration, disk as plan_disk, report as plan_report
+from pipeline import cli
 from pipeline.inputs import list_files
 from pipeline.build.needs import grouped
-from pipeline.planning import PlanRequest, plan
+from pipeline.commands.plan.plan import PlanRequest, plan
 from tests.pipeline.corpus import prose, write_files, write_recipe
 
 KERNELS = {name: 2 * value for name, value in calibration.REFERENCE.items()}

@@ -27,8 +27,9 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Size, DataFolders]]) -> int:
     """Do what the command line asks. given: the recipe and what else `build` reads in the same way."""
-    from pipeline import planning, report
-    from pipeline.calibration import calibrate, load_rates
+    from pipeline.commands.plan import plan as planning
+    from pipeline import report
+    from pipeline.commands.plan.calibration import calibrate, load_rates
 
     if options.schema:
         report.result(planning.recipe_schema())
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Siz
     if options.json:
         report.result(plan)
     else:
-        from pipeline import plan_report
+        from pipeline.commands.plan import report as plan_report
 
         plan_report.show(plan)
     for line in [*plan["shortages"], *plan["refusals"]]:

@@ -65,11 +65,11 @@ def plan(request: PlanRequest) -> dict[str, Any]:
     if all of them are there; of the others the published figures are taken.
 
     Returns:
-        As `make_plan`, with arrays (`pipeline.plan_arrays`) and, where folders are given, disks. `refusals`: why it cannot work, beside a
+        As `make_plan`, with arrays (`pipeline.commands.plan.arrays`) and, where folders are given, disks. `refusals`: why it cannot work, beside a
         short supply.
     """
-    from pipeline.plan_arrays import arrays
-    from pipeline.plan_disk import disks
+    from pipeline.commands.plan.arrays import arrays
+    from pipeline.commands.plan.disk import disks
 
     recipe = request.recipe
     probed = _probed(request)
@@ -108,7 +108,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     if not folders:
         return {}
     from pipeline.build.needs import grouped
-    from pipeline.probed_removals import open_filters, probed_removals
+    from pipeline.commands.plan.removals import open_filters, probed_removals
     from pipeline.probing import take_sample
     from pipeline.tokenizing import Tokenizer, find_tokenizer
 
