@@ -22,7 +22,7 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.commands.audit.options import add_audit
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.build import add_executor, executor_of, refuse_mixed
-from pipeline.executors.slurm.options import add_worker
+from pipeline.commands.slurm.options import add_worker
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
 from pipeline.commands.options import add_data, data_folders, positive
@@ -207,7 +207,7 @@ def _build(options: argparse.Namespace) -> int:
     if options.executor != "slurm":
         manifest, code = build(replace(request, executor=executor_of(options))), 0
     else:
-        from pipeline.executors.slurm import commands
+        from pipeline.commands.slurm import commands
 
         if options.status:
             return commands.look(request, json=options.json)

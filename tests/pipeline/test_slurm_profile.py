@@ -21,7 +21,7 @@ from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
-from pipeline.executors.slurm.conduct import launch
+from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
 from pipeline.inputs import DataFolders
 from pipeline.stage import Stage

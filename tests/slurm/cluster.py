@@ -22,9 +22,9 @@ from typing import Any
 from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.chain import Chain
-from pipeline.executors.slurm.conduct import launch
+from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile
-from pipeline.executors.slurm.status import Status, follow, status_of
+from pipeline.commands.slurm.status import Status, follow, status_of
 from pipeline.inputs import DataFolders
 from tests.pipeline.corpus import LAYOUT
 

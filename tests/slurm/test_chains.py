@@ -17,7 +17,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from pipeline.build import needs as intake
 from pipeline.executors.slurm import client
-from pipeline.executors.slurm.commands import give
+from pipeline.commands.slurm.commands import give
 from pipeline.executors.slurm.profile import Profile
 from pipeline.commands.store import collect
 from tests.pipeline.corpus import (

@@ -15,8 +15,8 @@ from pipeline.build import needs as intake
 from pipeline.build import build as build_here
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.chain import FAILED
-from pipeline.executors.slurm.commands import give
-from pipeline.executors.slurm.conduct import SlurmExecutor
+from pipeline.commands.slurm.commands import give
+from pipeline.commands.slurm.conduct import SlurmExecutor
 from pipeline.executors.slurm.profile import Profile
 from pipeline.records import read_record, write_record
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe

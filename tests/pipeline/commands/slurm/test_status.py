@@ -11,7 +11,7 @@ import pytest
 from mixtures.errors import ManifestError
 from pipeline.executors.slurm import client, package
 from pipeline.executors.slurm.chain import Chain
-from pipeline.executors.slurm.status import Status, follow, status_of
+from pipeline.commands.slurm.status import Status, follow, status_of
 from pipeline.records import write_json
 from pipeline.stages import stage_named
 

@@ -18,7 +18,7 @@ from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain
 from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
-from pipeline.executors.slurm.request import freeze, thaw
+from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.report import plural, say
 from pipeline.stage import Plan, Stage, forget
 from pipeline.stage import freeze as freeze_plan

@@ -25,14 +25,14 @@ def add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _task(options: argparse.Namespace) -> int:
-    from pipeline.executors.slurm.worker import do_task
+    from pipeline.commands.slurm.worker import do_task
 
     do_task(options.plan, options.digest, options.stage, options.tasks, options.package, options.first)
     return 0
 
 
 def _conduct(options: argparse.Namespace) -> int:
-    from pipeline.executors.slurm.conduct import conduct
+    from pipeline.commands.slurm.conduct import conduct
     from pipeline.executors.slurm.package import refuse_other_package
 
     refuse_other_package(options.package)

@@ -10,10 +10,10 @@ from mixtures.mix.manifest import Manifest
 from pipeline.commands.plan import plan as planning
 from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.chain import FINISHED, Chain
-from pipeline.executors.slurm.conduct import launch
+from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, load_profile
-from pipeline.executors.slurm.request import freeze
-from pipeline.executors.slurm.status import as_json, follow, show, status_of
+from pipeline.commands.slurm.request import freeze
+from pipeline.commands.slurm.status import as_json, follow, show, status_of
 from pipeline.report import complain, result, say
 
 
