@@ -29,7 +29,7 @@ from pipeline.commands.options import add_data, data_folders, positive
 from pipeline.place_options import add_cache, local_path, written
 from pipeline.commands.plan.options import add_plan_options
 from pipeline.commands.plan.options import run as run_plan
-from pipeline.trace_options import add_trace
+from pipeline.commands.trace.options import add_trace
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe

@@ -11,7 +11,7 @@ COLUMNS = ("source", "documents", "tokens", "share", "tokens of each epoch of th
 
 
 def show(answer: dict[str, Any]) -> None:
-    """Print an answer of `pipeline.step_tracing.trace_steps`."""
+    """Print an answer of `pipeline.commands.trace.steps.trace_steps`."""
     _show_training(answer["training"])
     (first, last), (low, high) = answer["steps"], answer["samples"]
     steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"

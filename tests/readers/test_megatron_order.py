@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from mixtures.mix import indexed
 from mixtures.trainers.order import OrderRequest, TrainerOrder
-from pipeline.step_tracing import StepQuestion, Training, trace_steps
+from pipeline.commands.trace.steps import StepQuestion, Training, trace_steps
 
 pytestmark = pytest.mark.readers
 

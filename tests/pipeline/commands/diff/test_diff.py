@@ -25,7 +25,7 @@ from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, ta
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters
-from tests.pipeline.test_trace import built, work  # noqa: F401
+from tests.pipeline.commands.trace.test_trace import built, work  # noqa: F401
 
 PAIRS = [
     ("unfiltered", "list shrink"),

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.step_tracing import StepQuestion, Training, trace_steps
+from pipeline.commands.trace.steps import StepQuestion, Training, trace_steps
 from tests.mixtures.trainers import original_order
 from tests.mixtures.trainers.original_order import Token
 from tests.pipeline import command_line

@@ -3,7 +3,7 @@
     --token, --position, --digest, --source --file --row -> places in the mix (mixtures.mix.trace, from its files alone)
     not there, or a store is named                        -> what became of its rows (pipeline.fates, from the store)
 
-What a trainer read in a step is asked of `pipeline.step_tracing`.
+What a trainer read in a step is asked of `pipeline.commands.trace.steps`.
 """
 
 from __future__ import annotations

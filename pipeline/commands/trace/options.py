@@ -70,7 +70,8 @@ def _digest(text: str) -> str:
 def _trace(options: argparse.Namespace, default_store: Path) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that no question needs
     _check(options)
-    from pipeline import report, step_report, trace_report
+    from pipeline import report, step_report
+    from pipeline.commands.trace import report as trace_report
 
     steps = options.step is not None or options.checkpoint is not None
     with local_mix(options.mix, options.cache) as mix:
@@ -107,7 +108,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _document_answer(options: argparse.Namespace, mix: Path, default_store: Path) -> dict[str, Any]:
-    from pipeline.tracing import Question, trace
+    from pipeline.commands.trace.trace import Question, trace
 
     question = Question(
         mix,
@@ -126,7 +127,7 @@ def _document_answer(options: argparse.Namespace, mix: Path, default_store: Path
 
 
 def _step_answer(options: argparse.Namespace, mix: Path) -> dict[str, Any]:
-    from pipeline.step_tracing import StepQuestion, Training, trace_steps
+    from pipeline.commands.trace.steps import StepQuestion, Training, trace_steps
 
     seed = 1234 if options.seed is None else options.seed
     training = Training(options.trainer, seed, options.batch, options.sequence, options.steps, options.samples)

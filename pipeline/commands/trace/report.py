@@ -8,7 +8,7 @@ from pipeline.report import plural, say
 
 
 def show(answer: dict[str, Any]) -> None:
-    """Print an answer of `pipeline.tracing.trace`."""
+    """Print an answer of `pipeline.commands.trace.trace.trace`."""
     for place in answer["places"]:
         _show_place(place)
     if not answer["places"]:
