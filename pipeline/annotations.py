@@ -25,7 +25,7 @@ from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.rules.near import NearRule
 from pipeline.annotators import BandAnnotator, Counted, GramAnnotator, TermAnnotator
 from pipeline.records import FolderWriter, is_done
-from pipeline.stage import Plan, Unit
+from pipeline.executors.stage import Plan, Unit
 from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call

@@ -29,7 +29,7 @@ from pipeline.quality import QualitySteps, planned_steps
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store import folder_name
 from pipeline.tokenizing import SpecialTokens, Tokenizer
 

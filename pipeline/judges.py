@@ -20,7 +20,7 @@ from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
 from pipeline.filters import Filter
 from pipeline.records import read_done
 from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.stage import Plan
+from pipeline.executors.stage import Plan
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, short_key
 from pipeline.verdicts import FilterRule
 

@@ -38,7 +38,7 @@ from pipeline.build.near import Found, NearSearch
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
-from pipeline.stage import Plan, freeze
+from pipeline.executors.stage import Plan, freeze
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
 from pipeline.trust import Trust
 from pipeline.verdicts import FilterRule

@@ -35,7 +35,7 @@ from pipeline.score_table import (
     read_scores,
 )
 from pipeline.segments import prefix
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 
 CELLS = 1 << 14  # documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000
 LOAD_BYTES = 256 << 20  # escalated text that a task holds

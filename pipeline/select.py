@@ -28,7 +28,7 @@ from pipeline.gathering import Arrays, gathered
 from pipeline.near.clusters import drop_rows, read_drops
 from pipeline.records import FolderWriter, read_done
 from pipeline.score_table import Scored, partition_name, partitions_of, read_scores
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.verdicts import Documents, FilterRule, Verdicts, judge
 
 SELECT_FORMAT = 4

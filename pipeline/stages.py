@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from pipeline.stage import Stage
+from pipeline.executors.stage import Stage
 
 MODULES = {
     "ingest": "pipeline.ingest",

@@ -30,7 +30,7 @@ from pipeline.eligible import Strand, partition_folder, read_eligible
 from pipeline.gathering import ledger_segments, token_files
 from pipeline.records import file_hash, named, read_record, sync, temporary, write_record
 from pipeline.select import inputs_of
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stream_columns import StreamColumns
 
 WRITE_FORMAT = 2

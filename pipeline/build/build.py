@@ -46,7 +46,7 @@ from pipeline.report import plural, say
 from pipeline.report import size as report_size
 from pipeline.score import Score, delete_texts
 from pipeline.select import Select, inputs_of, num_partitions, select_plan
-from pipeline.stage import Plan, Unit
+from pipeline.executors.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.trust import Trust

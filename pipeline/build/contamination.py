@@ -18,7 +18,7 @@ from pipeline.columns import read_column
 from pipeline.eligible import Choice, read_kept
 from pipeline.gathering import ledger_segments, row_range
 from pipeline.segments import prefix
-from pipeline.stage import Plan
+from pipeline.executors.stage import Plan
 
 if TYPE_CHECKING:
     from pipeline.contamination import ContaminationIndex

@@ -16,14 +16,14 @@ from mixtures.recipe.quality import canonical_quality
 from pipeline.build.sources import BuildSource
 from pipeline.executors import Executor, execute
 from pipeline.build.needs import SourceInputs
-from pipeline.memory import machine_memory
+from pipeline.executors.memory import machine_memory
 from pipeline.near.clusters import check_memory
 from pipeline.near.competing import ledger_documents
 from pipeline.near.edges import num_partitions
 from pipeline.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
 from pipeline.records import is_done, read_done
 from pipeline.report import plural, say
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store import BandRule, Store, hex_range, short_key
 from pipeline.trust import Trust
 

@@ -20,7 +20,7 @@ from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs import InputFile, list_files
 from pipeline.judges import Judges, merged
 from pipeline.places import Place
-from pipeline.stage import Unit
+from pipeline.executors.stage import Unit
 from pipeline.store import BandRule, Group, Store, TokenRule, group_name, hex_range
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files

@@ -14,7 +14,7 @@ from pipeline.report import progress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.stage import Plan, Stage
+    from pipeline.executors.stage import Plan, Stage
 
 
 class Executor(Protocol):

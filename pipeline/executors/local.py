@@ -16,10 +16,10 @@ from datatrove.utils.logging import logger
 
 from mixtures.errors import AnnealmixError
 from pipeline.executors.pool import run_tasks
-from pipeline.memory import available_memory
+from pipeline.executors.memory import available_memory
 from pipeline.records import named
 from pipeline.report import plural, say, size
-from pipeline.stage import Plan, Stage, forget, freeze, in_hand
+from pipeline.executors.stage import Plan, Stage, forget, freeze, in_hand
 
 NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
 TASKS_A_WORKER = 8  # a task costs little to begin with, a long last task costs idle workers, of which a single worker has none

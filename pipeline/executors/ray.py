@@ -26,7 +26,7 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.local import NOWHERE, TASKS_A_WORKER
 from pipeline.records import read_json, write_json
 from pipeline.report import size, some
-from pipeline.stage import Plan, Stage, Unit, forget, freeze
+from pipeline.executors.stage import Plan, Stage, Unit, forget, freeze
 
 CONNECT_SECONDS = 10
 NAMED_UNITS = 3  # in a message; a stage may have thousands

@@ -35,7 +35,7 @@ from pipeline.near.shingles import ShingleWriter, read_shingles, write_candidate
 from pipeline.near.spill import publish, read_published
 from pipeline.quality import planned_steps
 from pipeline.records import is_done, read_done
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 
 
 def parts(folder: Path, kind: str, count: int) -> list[Path]:

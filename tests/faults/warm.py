@@ -80,7 +80,7 @@ def _child(command: Mapping[str, Any]) -> int:
     from pipeline import cli
     from pipeline.build import seal
     from pipeline.executors.local import LocalExecutor
-    from pipeline.stage import Stage
+    from pipeline.executors.stage import Stage
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     trouble, execute, read_plan, sealing = Trouble(command), LocalExecutor.execute, Stage.read_plan, seal.seal

@@ -15,10 +15,10 @@ import pytest
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, InputError, RecipeError
 from pipeline.executors.ray import RayExecutor, open_ray
-from pipeline.stage import in_hand
+from pipeline.executors.stage import in_hand
 from tests.pipeline.command_line import CHECKOUT, Process, passes
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
-from tests.pipeline.test_pool import Touch, plan_of
+from tests.pipeline.executors.test_pool import Touch, plan_of
 
 pytestmark = pytest.mark.ray
 

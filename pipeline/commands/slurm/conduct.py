@@ -20,8 +20,8 @@ from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.report import plural, say
-from pipeline.stage import Plan, Stage, forget
-from pipeline.stage import freeze as freeze_plan
+from pipeline.executors.stage import Plan, Stage, forget
+from pipeline.executors.stage import freeze as freeze_plan
 
 
 class Submitted(Exception):  # noqa: N818  # no error: what remains is for the cluster to do

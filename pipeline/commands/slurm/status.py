@@ -18,7 +18,7 @@ from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
 from pipeline.records import read_json
 from pipeline.report import plural, say, size, table
-from pipeline.stage import in_hand
+from pipeline.executors.stage import in_hand
 from pipeline.stages import stage_named
 
 POLL_SECONDS = 5.0

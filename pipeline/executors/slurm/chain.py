@@ -32,7 +32,7 @@ from pipeline.records import (
     write_record,
     write_whole,
 )
-from pipeline.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store import short_key
 
 _PREFIX = "chain-"

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError, InputError
-from pipeline import memory
+from pipeline.executors import memory
 from pipeline.executors import local
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.pool import run_tasks
-from pipeline.stage import Plan, Stage, Unit, in_hand
+from pipeline.executors.stage import Plan, Stage, Unit, in_hand
 from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until
 from tests.pipeline.corpus import write_recipe
 
