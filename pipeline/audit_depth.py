@@ -8,7 +8,7 @@ from pathlib import Path
 from mixtures.mix import manifest as manifests
 from mixtures.audit.report import Check
 from mixtures.errors import RecipeError
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 
 FULL_DOCUMENTS = 1000  # that a full audit reads again; some 1 MB of text a second is encoded by the reference library
 

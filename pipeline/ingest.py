@@ -24,7 +24,7 @@ from mixtures.plan.resources import WORKER_BYTES_OF_TEXT
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_annotators
-from pipeline.inputs import InputFile, named_files
+from pipeline.inputs.listing import InputFile, named_files
 from pipeline.quality import QualitySteps, planned_steps
 from pipeline.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done

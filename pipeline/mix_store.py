@@ -31,7 +31,7 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.build.sources import BuildSource
 from pipeline.eligible import Choice, read_eligible
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.build.needs import SourceInputs
 from pipeline.judges import counted_folders
 from pipeline.build.near import Found, NearSearch

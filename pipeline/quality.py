@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.quality import OneStep, Quality, canonical_quality
 from mixtures.recipe.quality_arguments import UrlQuality
-from pipeline.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord
 from pipeline.quality_rule import Dropped, Rule
 from pipeline.quality_steps import open_rule
 

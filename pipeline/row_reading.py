@@ -8,8 +8,8 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.adapters import adapter_columns, make_adapter
-from pipeline.inputs import InputFile, content_unchanged, list_inputs
+from pipeline.inputs.adapters import adapter_columns, make_adapter
+from pipeline.inputs.listing import InputFile, content_unchanged, list_inputs
 from pipeline.build.needs import SourceInputs
 from pipeline.places import Place
 from pipeline.quality import Dropped, QualitySteps, open_steps

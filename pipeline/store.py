@@ -37,7 +37,7 @@ from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.rules.near import NearRule
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
 from pipeline.report import say
 
@@ -233,7 +233,7 @@ class Store:
         Raises:
             RecipeError: the definition is published nowhere. InputError: the hub does not answer.
         """
-        from pipeline.hub import resolve_commit
+        from pipeline.inputs.hub import resolve_commit
 
         record = self.source_folder(definition) / "revision.json"
         repo, revision = definition.repository

@@ -35,7 +35,7 @@ from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.ingest import Ingest, loaded_tokenizer
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import Needs, SourceInputs
 from pipeline.judges import Judges
 from pipeline.build.near import Found, NearSearch, band_rule, competes

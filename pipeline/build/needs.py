@@ -17,7 +17,7 @@ from mixtures.keys import KeyRange
 from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
-from pipeline.inputs import InputFile, list_files
+from pipeline.inputs.listing import InputFile, list_files
 from pipeline.judges import Judges, merged
 from pipeline.places import Place
 from pipeline.executors.stage import Unit

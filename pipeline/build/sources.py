@@ -19,10 +19,10 @@ from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.plan.removals import published_removals
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import SourceInputs
 from pipeline.places import Place
-from pipeline.probing import ONE_FILE, take_sample
+from pipeline.inputs.sample import ONE_FILE, take_sample
 from pipeline.records import read_done
 from pipeline.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer

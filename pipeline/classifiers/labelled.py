@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import text_digest
-from pipeline.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord
 from pipeline.classifiers.scores import unreadable
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.readers.json_lines import json_line_rows
 from pipeline.readers.parquet import parquet_rows
 from pipeline.readers.raw import RawFile

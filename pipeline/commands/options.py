@@ -10,7 +10,7 @@ from mixtures.errors import RecipeError
 from pipeline.place_options import readable
 
 if TYPE_CHECKING:
-    from pipeline.inputs import DataFolders
+    from pipeline.inputs.listing import DataFolders
     from pipeline.places import Place
 
 MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
@@ -62,7 +62,7 @@ def data_folders(options: argparse.Namespace) -> DataFolders:
     Raises:
         RecipeError: one is given twice.
     """
-    from pipeline.inputs import DataFolders
+    from pipeline.inputs.listing import DataFolders
 
     folders: dict[str | None, Place] = {}
     for name, folder in options.data:

@@ -21,7 +21,7 @@ from mixtures.keys import text_digest
 from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
 from pipeline.columns import DTYPES, read_column, write_column
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.near.competing import U64
 from pipeline.near.edges import Edges
 from pipeline.near.signatures import shingle_sets

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs import InputFile, named_files
+from pipeline.inputs.listing import InputFile, named_files
 from pipeline.near.clusters import (
     Clusters,
     Drops,

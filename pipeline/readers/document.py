@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.adapters import (
+from pipeline.inputs.adapters import (
     AdaptRow,
     BadRecord,
     adapter_columns,
@@ -17,7 +17,7 @@ from pipeline.adapters import (
     needed_columns,
     repair_surrogates,
 )
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.readers.rows import Quarantined, ReadLimits, Rows
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from json import JSONDecodeError
 
 from orjson import loads
 
-from pipeline.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord
 from pipeline.readers.compression import unpacked_blocks
 from pipeline.readers.raw import RawFile
 from pipeline.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json

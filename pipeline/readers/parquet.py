@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mixtures.errors import InputError
-from pipeline.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord
 from pipeline.readers.compression import unpacks_too_far
 from pipeline.readers.raw import RawFile
 from pipeline.readers.rows import MEBIBYTE, ReadLimits, Rows

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mixtures.errors import InputError
-from pipeline.inputs import InputFile, content_unchanged
+from pipeline.inputs.listing import InputFile, content_unchanged
 from pipeline.places import SCHEMES
 from pipeline.readers.rows import MEBIBYTE
 

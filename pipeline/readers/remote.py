@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from mixtures.errors import InputError
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.remote import BLOCK_BYTES, etag_of, file_system, retried
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from orjson import loads as strict_loads
 
-from pipeline.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord
 
 MEBIBYTE = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

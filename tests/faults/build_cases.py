@@ -24,7 +24,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build import build as building
 from pipeline.build import seal
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.segments import SegmentBuilder
 from tests.faults.endings import Builds, Case, Ending, first_line
 from tests.pipeline.command_line import Process, run, until

@@ -17,7 +17,7 @@ from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_source_definition
 from pipeline.classifiers.scores import file_sha256
-from pipeline.inputs import list_inputs
+from pipeline.inputs.listing import list_inputs
 from pipeline.quality import GOLDEN, open_steps
 from pipeline.readers import DocumentReader
 from tests.pipeline.corpus import (
@@ -96,7 +96,7 @@ def judged(filter_: Any, text: str) -> Any:
 
 
 def ours(opened: Any, label: str, text: str, row: Any = None) -> Any:
-    from pipeline.adapters import BadRecord
+    from pipeline.inputs.adapters import BadRecord
 
     try:
         outcome = opened.apply(text, row)

@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from pipeline import cli
 from tests.pipeline.corpus import prose
 from tests.pipeline.input_files import json_lines, pack, rows_of
-from tests.pipeline.test_hub import COMMIT, Answer, Hub
+from tests.pipeline.inputs.test_hub import COMMIT, Answer, Hub
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60  # how long a test waits for another process before it fails; no test measures time

@@ -27,7 +27,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from tests.pipeline.input_files import json_lines, pack
 
 SUFFIXES = {"jsonl": "jsonl", "jsonl.gz": "json.gz", "jsonl.zst": "jsonl.zst", "parquet": "parquet"}

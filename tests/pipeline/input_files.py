@@ -16,7 +16,7 @@ import zstandard
 
 from mixtures.errors import InputError
 from mixtures.recipe.source import DatasetsSplit, SourceDefinition
-from pipeline.inputs import list_inputs
+from pipeline.inputs.listing import list_inputs
 from pipeline.readers import DocumentReader, ReadLimits
 
 NAMES = {"jsonl": "a.jsonl", "jsonl.gz": "a.json.gz", "jsonl.zst": "a.jsonl.zst", "parquet": "a.parquet", "zip": "a.zip"}

@@ -19,7 +19,7 @@ from pipeline.blocklist import Blocklist
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights
 from pipeline.filters import NOT_SCORED, Filter
-from pipeline.inputs import list_inputs
+from pipeline.inputs.listing import list_inputs
 from pipeline.readers import DocumentReader
 
 TERMS = ["Abrin", "Ricin", "Lassa virus", "Lassa fever virus"]

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError
-from pipeline.inputs import InputFile, list_inputs
+from pipeline.inputs.listing import InputFile, list_inputs
 from pipeline.readers import DocumentReader
 from tests.pipeline.input_files import (
     COUNT,

@@ -19,7 +19,7 @@ import pytest
 import zstandard
 
 from mixtures.errors import InputError
-from pipeline.inputs import list_inputs
+from pipeline.inputs.listing import list_inputs
 from pipeline.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import (
     FORMATS,

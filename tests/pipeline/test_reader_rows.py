@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError
-from pipeline.inputs import list_inputs
+from pipeline.inputs.listing import list_inputs
 from pipeline.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import (
     COUNT,

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, InputError
-from pipeline.inputs import list_inputs
+from pipeline.inputs.listing import list_inputs
 from pipeline.readers import DocumentReader, ReadLimits
 from pipeline.readers.compression import unpacked_blocks
 from pipeline.readers.json_lines import split_lines
@@ -262,7 +262,7 @@ def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packi
     code = (
         "import sys, pathlib\n"
         "from mixtures.recipe.source import SourceDefinition\n"
-        "from pipeline.inputs import list_inputs\n"
+        "from pipeline.inputs.listing import list_inputs\n"
         "from pipeline.readers import DocumentReader\n"
         f"fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x', adapter='text', format={packing!r})\n"
         "source = SourceDefinition(**fields)\n"

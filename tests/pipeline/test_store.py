@@ -19,7 +19,7 @@ from pipeline import records
 from pipeline.records import FolderWriter, is_done
 from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
-from tests.pipeline.test_hub import COMMIT
+from tests.pipeline.inputs.test_hub import COMMIT
 
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 3}}
 BUDGET = {"tokens": 301}

@@ -25,7 +25,7 @@ from pipeline.executors.slurm.chain import Chain
 from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile
 from pipeline.commands.slurm.status import Status, follow, status_of
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import LAYOUT
 
 MAX_ARRAY_SIZE = 4  # so small that most stages need several arrays

@@ -34,7 +34,7 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
 from pipeline import report
-from pipeline.inputs import DataFolders, InputFile, list_files
+from pipeline.inputs.listing import DataFolders, InputFile, list_files
 from pipeline.mix_store import definitions, read_quality
 from pipeline.quality import open_steps
 from pipeline.rescan_documents import mix_pile

@@ -21,8 +21,8 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.adapters import BadRecord
-from pipeline.inputs import SUFFIXES, InputFile, list_folder, list_inputs
+from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.listing import SUFFIXES, InputFile, list_folder, list_inputs
 from pipeline.readers.document import DocumentReader, RowLayout
 
 TEXT, MESSAGES = "text", "messages"
@@ -64,7 +64,7 @@ def find_dataset(dataset: str, *, column: str | None = None, source: SourceDefin
         split: of a data set of the hub.
     Raises:
         RecipeError: a file of a format that is not read, or options that exclude each other.
-        InputError: there is nothing of that name, or a file must not be there (`pipeline.inputs`).
+        InputError: there is nothing of that name, or a file must not be there (`pipeline.inputs.listing`).
     """
     if column is not None and source is not None:
         raise RecipeError("--text-column and --source are both given; a published layout says its own columns: leave one out")

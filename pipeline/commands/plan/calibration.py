@@ -160,7 +160,7 @@ def _read(folder: Path) -> None:
     """Read the file as an ingest does that tokenizes nothing."""
     from mixtures.recipe.source import SourceDefinition
     from pipeline.annotations import SegmentAnnotations
-    from pipeline.inputs import list_folder
+    from pipeline.inputs.listing import list_folder
     from pipeline.readers import DocumentReader
     from pipeline.segments import SegmentBuilder
 

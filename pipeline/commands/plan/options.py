@@ -13,7 +13,7 @@ from pipeline.place_options import local_path
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
     from mixtures.stream.quotas import Size
-    from pipeline.inputs import DataFolders
+    from pipeline.inputs.listing import DataFolders
 
 
 def add_plan_options(plan: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from mixtures.plan.levels import published_levels
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import SupplyEstimate, published_supplies
 from pipeline import report
-from pipeline.inputs import DataFolders, list_files
+from pipeline.inputs.listing import DataFolders, list_files
 
 CLUSTER_WORKERS = 64  # tasks at a time, where nobody says how many there will be
 
@@ -109,7 +109,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
         return {}
     from pipeline.build.needs import grouped
     from pipeline.commands.plan.removals import open_filters, probed_removals
-    from pipeline.probing import take_sample
+    from pipeline.inputs.sample import take_sample
     from pipeline.tokenizing import Tokenizer, find_tokenizer
 
     tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, request.tokenizer), recipe.tokenizer, recipe.recipe.special_tokens)

@@ -13,7 +13,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.places import parse_url, read_place
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.remote_output import RemoteOutput

@@ -33,7 +33,7 @@ from pipeline.commands.audit import report as audit_report
 from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from tests.mixtures.audit.forged_mix import (
     Document,
     ForgedMix,

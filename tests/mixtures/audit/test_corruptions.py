@@ -19,7 +19,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.commands.audit.sources import check_sources
 from pipeline.commands.audit.store import check_store
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart

@@ -23,7 +23,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest
 from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import Document, read_mix
 from tests.pipeline.planted import HARMFUL, HARMLESS, train
 

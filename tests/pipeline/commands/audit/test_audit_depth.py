@@ -14,7 +14,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.audit.documents import MixDocuments
 from mixtures.mix.manifest import Manifest
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.commands.audit.sources import check_sources, chosen_places
 from pipeline.commands.audit.store import check_store
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart

@@ -15,7 +15,7 @@ from mixtures.recipe.load import load_recipe
 from mixtures.plan.levels import published_levels
 from pipeline.commands.plan import calibration, disk as plan_disk, report as plan_report
 from pipeline import cli
-from pipeline.inputs import list_files
+from pipeline.inputs.listing import list_files
 from pipeline.build.needs import grouped
 from pipeline.commands.plan.plan import PlanRequest, plan
 from tests.pipeline.corpus import prose, write_files, write_recipe
@@ -86,7 +86,7 @@ def test_units_of_the_ingest_are_the_groups_of_the_files(cache, small, tmp_path,
     monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
     recipe = load_recipe(str(small(1_000)))
     files = list_files(recipe.definitions["a"], tmp_path / "data" / "a")
-    from pipeline.inputs import DataFolders
+    from pipeline.inputs.listing import DataFolders
 
     found = plan(PlanRequest(recipe, data=DataFolders(tmp_path / "data")))["arrays"]["stages"]
     assert found[0]["units"] == len(grouped(files, sum(file.size for file in files))) == 2

@@ -24,7 +24,7 @@ from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights
 from pipeline.executors.local import LocalExecutor
 from pipeline.fates import Fates
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.mix_store import MixStore
 from tests.pipeline import command_line
 from tests.pipeline.corpus import LAYOUT, nfc, prose, tokenizer, write_recipe

@@ -23,7 +23,7 @@ from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
 from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
-from pipeline.inputs import DataFolders
+from pipeline.inputs.listing import DataFolders
 from pipeline.executors.stage import Stage
 from pipeline.stages import MODULES, stage_named
 from tests.pipeline.corpus import write_files, write_recipe

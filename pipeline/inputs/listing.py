@@ -2,8 +2,8 @@
 
 A local source is every file of the published format below its folder, in any depth: `DATA/NAME/`, or one of its own. A `SHA256SUMS`
 file in it (the format of `sha256sum`: 64 hex digits, a space, a space or `*`, the path) pins the contents; it must list every file.
-A source of the hub is what its definition's patterns match at one commit (`pipeline.hub`). A folder of an object store or of a
-repository of the hub is listed as a local one is (`pipeline.remote_inputs`).
+A source of the hub is what its definition's patterns match at one commit (`pipeline.inputs.hub`). A folder of an object store or of a
+repository of the hub is listed as a local one is (`pipeline.inputs.remote`).
 
 Listing is strict, because a file that is silently not there is a mix that is silently another one: a pattern without a match, an
 empty file, a link that leads out of the folder, the same file under two names and a file unknown to `SHA256SUMS` are errors.
@@ -22,7 +22,7 @@ from typing import Any
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from mixtures.yaml.tree import suggest
-from pipeline.checksums import CHECKSUMS, read_checksums, with_checksums
+from pipeline.inputs.checksums import CHECKSUMS, read_checksums, with_checksums
 from pipeline.places import WRITABLE, Place, RemoteFolder
 from pipeline.report import some
 
@@ -118,13 +118,13 @@ def list_files(definition: SourceDefinition, folder: Place | None) -> list[Input
         InputError: there is no file, or one that must not be there. RecipeError: no folder, and it is published nowhere.
     """
     if isinstance(folder, RemoteFolder):
-        from pipeline.remote_inputs import list_remote
+        from pipeline.inputs.remote import list_remote
 
         files = list_remote(definition, folder)
     elif definition.format == "datasets":
         files = [_dataset_input(definition, folder)]
     elif folder is None:
-        from pipeline.hub import list_repository
+        from pipeline.inputs.hub import list_repository
 
         files = list_repository(definition, SUFFIXES[definition.format])
     else:
@@ -144,7 +144,7 @@ def content_unchanged(file: InputFile) -> bool:
         folder = Path(file.url.removeprefix(_LOCAL_DATASET))
         return folder.is_dir() and _folder_state(folder) == file.etag
     if file.scheme in WRITABLE:
-        from pipeline.remote_inputs import object_unchanged
+        from pipeline.inputs.remote import object_unchanged
 
         return object_unchanged(file)
     if not file.local:
@@ -244,7 +244,7 @@ def _dataset_input(definition: SourceDefinition, folder: Path | None) -> InputFi
     split = definition.datasets.split if definition.datasets else "train"
     path = f"{definition.repo}{':' + config if config else ''}/{split}"
     if folder is None:
-        from pipeline.hub import resolve_commit
+        from pipeline.inputs.hub import resolve_commit
 
         return InputFile(path, f"datasets://{definition.repo}@{resolve_commit(definition)}", 0)
     if not folder.is_dir():

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError
-from pipeline.checksums import read_checksums
-from pipeline.hub import glob_expression, match_patterns
-from pipeline.inputs import content_unchanged, list_inputs
+from pipeline.inputs.checksums import read_checksums
+from pipeline.inputs.hub import glob_expression, match_patterns
+from pipeline.inputs.listing import content_unchanged, list_inputs
 from tests.pipeline.input_files import datasets_definition, definition, pin, rows_of, texts, write
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def fails(folder, packing="jsonl"):
@@ -232,7 +232,7 @@ def test_a_hub_that_cannot_be_reached_fails_and_says_what_to_do(revision):
     code = (
         "from tests.pipeline.input_files import definition\n"
         "from mixtures.errors import InputError\n"
-        "from pipeline.inputs import list_inputs\n"
+        "from pipeline.inputs.listing import list_inputs\n"
         "try:\n"
         f"    list_inputs(definition('parquet', revision={revision!r}), None)\n"
         "except InputError as error:\n"

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.checksums import CHECKSUMS, parse_checksums, with_checksums
-from pipeline.hub import list_tree, resolve_commit
-from pipeline.inputs import SUFFIXES, InputFile, nothing_matches
+from pipeline.inputs.checksums import CHECKSUMS, parse_checksums, with_checksums
+from pipeline.inputs.hub import list_tree, resolve_commit
+from pipeline.inputs.listing import SUFFIXES, InputFile, nothing_matches
 from pipeline.places import RemoteFolder
 from pipeline.remote import content, etag_of, file_system, listed, retried
 

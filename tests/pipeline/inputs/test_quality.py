@@ -22,7 +22,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.quality_arguments import LengthQuality, RegexQuality
 from pipeline import quality_steps
-from pipeline.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord
 from pipeline.quality import open_steps
 from pipeline.quality_rule import Dropped, Rule
 from tests.pipeline.corpus import (

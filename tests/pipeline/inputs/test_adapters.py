@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.recipe.source import SourceDefinition
-from pipeline.adapters import (
+from pipeline.inputs.adapters import (
     REASONS,
     BadRecord,
     make_adapter,

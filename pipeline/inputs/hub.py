@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mixtures.errors import InputError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs import InputFile
+from pipeline.inputs.listing import InputFile
 from pipeline.remote import retried
 
 T = TypeVar("T")

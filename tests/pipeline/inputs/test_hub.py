@@ -23,7 +23,7 @@ from pipeline import remote
 from pipeline.readers.remote import RetryingStream
 from tests.pipeline.input_files import json_lines, pack, rows_of, texts
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 COMMIT = "c0ffee" * 6 + "c0ff"
 TEXTS = texts(300)
 
@@ -32,7 +32,7 @@ import json, sys
 from mixtures.errors import InputError
 from pathlib import Path
 from pipeline import remote
-from pipeline.inputs import list_files
+from pipeline.inputs.listing import list_files
 from pipeline.places import parse_url
 from pipeline.readers import DocumentReader
 from pipeline.store import Store

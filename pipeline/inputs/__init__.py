@@ -1,0 +1,1 @@
+"""Which files a source consists of, and reading them into documents."""
