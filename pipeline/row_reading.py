@@ -12,7 +12,7 @@ from pipeline.inputs.adapters import adapter_columns, make_adapter
 from pipeline.inputs.listing import InputFile, content_unchanged, list_inputs
 from pipeline.build.needs import SourceInputs
 from pipeline.places import Place
-from pipeline.quality import Dropped, QualitySteps, open_steps
+from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
 from pipeline.readers import DocumentReader
 from pipeline.readers.document import RowLayout
 from pipeline.store import Group

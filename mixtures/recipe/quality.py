@@ -7,7 +7,7 @@
 
 A step is a pure function of one document: it drops the text, changes it or lets it pass. The defaults are those of datatrove 0.10,
 written out here so that another release cannot change them unseen; every one is part of the recipe's digest and of the store's key.
-What a step needs to run, and what it does, is in `pipeline.quality`.
+What a step needs to run, and what it does, is in `pipeline.inputs.quality.quality`.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import Needs, SourceInputs
 from pipeline.judges import Judges
 from pipeline.build.near import Found, NearSearch, band_rule, competes
-from pipeline.quality import open_steps
+from pipeline.inputs.quality.quality import open_steps
 from pipeline.records import is_done
 from pipeline.build.remote import RemotePlaces
 from pipeline.report import plural, say

@@ -18,7 +18,7 @@ from mixtures.stream.selection import Selection
 from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.build.needs import SourceInputs
 from pipeline.build.near import Found
-from pipeline.quality import PREFIX
+from pipeline.inputs.quality.quality import PREFIX
 from pipeline.write import Layout
 
 

@@ -27,7 +27,7 @@ A row that cannot become a text raises `BadRecord` with one of these reasons (th
 | utf8 | is not UTF-8 |
 | not-an-object | is JSON, but no object |
 | too-large | is larger than `ReadLimits` allows |
-| quality | has a text that a quality step of the recipe cannot judge (`pipeline.quality`) |
+| quality | has a text that a quality step of the recipe cannot judge (`pipeline.inputs.quality.quality`) |
 
 Sources: the layouts and joints that facts of the published mixes state (arXiv 2508.06601 and its scripts; the cards of the corpora).
 """

@@ -19,7 +19,7 @@ from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
 from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from pipeline.inputs.listing import InputFile
-from pipeline.quality import QualitySteps, open_steps
+from pipeline.inputs.quality.quality import QualitySteps, open_steps
 from pipeline.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 

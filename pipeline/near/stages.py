@@ -33,7 +33,7 @@ from pipeline.near.competing import competing, partition_range
 from pipeline.near.edges import edges, read_bands, read_edges, verified, write_bands, write_edges
 from pipeline.near.shingles import ShingleWriter, read_shingles, write_candidates
 from pipeline.near.spill import publish, read_published
-from pipeline.quality import planned_steps
+from pipeline.inputs.quality.quality import planned_steps
 from pipeline.records import is_done, read_done
 from pipeline.executors.stage import Plan, Stage, Unit
 

@@ -21,7 +21,7 @@ from pipeline.inputs.listing import InputFile
 from pipeline.readers.rows import Quarantined, ReadLimits, Rows
 
 if TYPE_CHECKING:
-    from pipeline.quality import QualitySteps
+    from pipeline.inputs.quality.quality import QualitySteps
     from pipeline.readers.raw import RawFile
 
 _DEFAULT_LIMITS = ReadLimits()

@@ -18,7 +18,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_source_definition
 from pipeline.classifiers.scores import file_sha256
 from pipeline.inputs.listing import list_inputs
-from pipeline.quality import GOLDEN, open_steps
+from pipeline.inputs.quality.quality import GOLDEN, open_steps
 from pipeline.readers import DocumentReader
 from tests.pipeline.corpus import (
     contents,
@@ -313,7 +313,7 @@ def test_url_gives_what_datatrove_gives_with_the_packaged_suffix_list():
 @pytest.mark.campaign
 def test_the_integrated_lists_are_the_ones_that_datatrove_unpacks(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ASSETS_CACHE", str(tmp_path))
-    from pipeline.quality_assets import _add_lists
+    from pipeline.inputs.quality.assets import _add_lists
 
     loaded, reference = filters.URLFilter(), filters.URLFilter()
     _add_lists(loaded)

@@ -36,7 +36,7 @@ from mixtures.words import plural
 from pipeline import report
 from pipeline.inputs.listing import DataFolders, InputFile, list_files
 from pipeline.mix_store import definitions, read_quality
-from pipeline.quality import open_steps
+from pipeline.inputs.quality.quality import open_steps
 from pipeline.rescan_documents import mix_pile
 from pipeline.row_reading import texts_of_rows
 from pipeline.tokenizer_engines import Engine, open_engine

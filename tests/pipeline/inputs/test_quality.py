@@ -21,10 +21,10 @@ from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.quality_arguments import LengthQuality, RegexQuality
-from pipeline import quality_steps
+from pipeline.inputs.quality import steps as quality_steps
 from pipeline.inputs.adapters import BadRecord
-from pipeline.quality import open_steps
-from pipeline.quality_rule import Dropped, Rule
+from pipeline.inputs.quality.quality import open_steps
+from pipeline.inputs.quality.rule import Dropped, Rule
 from tests.pipeline.corpus import (
     contents,
     make,

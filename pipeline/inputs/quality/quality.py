@@ -23,8 +23,8 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.quality import OneStep, Quality, canonical_quality
 from mixtures.recipe.quality_arguments import UrlQuality
 from pipeline.inputs.adapters import BadRecord
-from pipeline.quality_rule import Dropped, Rule
-from pipeline.quality_steps import open_rule
+from pipeline.inputs.quality.rule import Dropped, Rule
+from pipeline.inputs.quality.steps import open_rule
 
 __all__ = ["PREFIX", "Dropped", "QualitySteps", "open_steps", "planned_steps"]
 

@@ -32,8 +32,8 @@ from mixtures.recipe.quality_arguments import (
     SymbolLinesRemover,
     UrlQuality,
 )
-from pipeline.quality_assets import language_rule, url_rule
-from pipeline.quality_rule import Dropped, Rule, argument_values, require_table
+from pipeline.inputs.quality.assets import language_rule, url_rule
+from pipeline.inputs.quality.rule import Dropped, Rule, argument_values, require_table
 
 NEEDS_MORE_THAN_RULES = ("ja", "vi", "zh")  # spaCy hands these to packages that bring dictionaries or write caches
 

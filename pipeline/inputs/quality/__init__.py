@@ -1,0 +1,1 @@
+"""Quality steps of a recipe, done with datatrove's filters."""
