@@ -26,7 +26,7 @@ from mixtures.recipe.tokenizer import TokenizerDefinition
 from pipeline.annotations import GroupAnnotations, due, open_annotators
 from pipeline.inputs.listing import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
-from pipeline.readers import DocumentReader, Quarantined
+from pipeline.inputs.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.segments import MAX_ROWS, SegmentBuilder
 from pipeline.executors.stage import Plan, Stage, Unit

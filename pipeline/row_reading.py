@@ -13,8 +13,8 @@ from pipeline.inputs.listing import InputFile, content_unchanged, list_inputs
 from pipeline.build.needs import SourceInputs
 from pipeline.places import Place
 from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
-from pipeline.readers import DocumentReader
-from pipeline.readers.document import RowLayout
+from pipeline.inputs.readers import DocumentReader
+from pipeline.inputs.readers.document import RowLayout
 from pipeline.store import Group
 
 _EMPTY = "empty"  # known by its identity: a text may say the same

@@ -20,7 +20,7 @@ from mixtures.recipe.source import SourceDefinition
 from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from pipeline.inputs.listing import InputFile
 from pipeline.inputs.quality.quality import QualitySteps, open_steps
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 
 

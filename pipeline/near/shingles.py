@@ -27,7 +27,7 @@ from pipeline.near.edges import Edges
 from pipeline.near.signatures import shingle_sets
 from pipeline.near.spill import read_published
 from pipeline.inputs.quality.quality import QualitySteps
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from pipeline.records import FolderWriter, read_done
 from pipeline.segments import prefix
 

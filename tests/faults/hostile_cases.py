@@ -8,7 +8,7 @@ from pathlib import Path
 from mixtures.errors import InputError
 from mixtures.recipe.load import load_recipe
 from pipeline.inputs.listing import InputFile
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from tests.faults.build_cases import whole, worst
 from tests.faults.endings import Builds, Case, Ending, first_line
 from tests.pipeline.command_line import CHECKOUT, run

@@ -14,7 +14,7 @@ import zstandard
 from tests.faults.endings import COUNT, Builds, Case, Ending, Input, ending_of, input_case
 from tests.pipeline.corpus import prose, read_mix
 from tests.pipeline.input_files import flip_bit, json_lines, pack, rows_of
-from tests.pipeline.test_reader_limits import (
+from tests.pipeline.inputs.readers.test_limits import (
     test_case_38_a_string_column_over_two_gibibytes_is_read,
 )
 

@@ -19,7 +19,7 @@ from mixtures.recipe.load import load_source_definition
 from pipeline.classifiers.scores import file_sha256
 from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.quality.quality import GOLDEN, open_steps
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from tests.pipeline.corpus import (
     contents,
     make,

@@ -17,7 +17,7 @@ import zstandard
 from mixtures.errors import InputError
 from mixtures.recipe.source import DatasetsSplit, SourceDefinition
 from pipeline.inputs.listing import list_inputs
-from pipeline.readers import DocumentReader, ReadLimits
+from pipeline.inputs.readers import DocumentReader, ReadLimits
 
 NAMES = {"jsonl": "a.jsonl", "jsonl.gz": "a.json.gz", "jsonl.zst": "a.jsonl.zst", "parquet": "a.parquet", "zip": "a.zip"}
 STREAMS = ("jsonl", "jsonl.gz", "jsonl.zst")

@@ -20,7 +20,7 @@ from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights
 from pipeline.filters import NOT_SCORED, Filter
 from pipeline.inputs.listing import list_inputs
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 
 TERMS = ["Abrin", "Ricin", "Lassa virus", "Lassa fever virus"]
 WORDS = ["tea", "pricing", "river", "abrin", "RICIN", "Lassa\u00a0virus", "lassa fever\nvirus", "Abrin"]

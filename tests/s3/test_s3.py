@@ -17,7 +17,7 @@ from mixtures.mix import manifest as manifests
 from pipeline import cli
 from pipeline.build import remote_output
 from pipeline.places import parse_url
-from pipeline.readers.raw import RawFile
+from pipeline.inputs.readers.raw import RawFile
 from pipeline.records import canonical_json
 from pipeline.build.remote_output import RemoteOutput
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe

@@ -23,7 +23,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.listing import SUFFIXES, InputFile, list_folder, list_inputs
-from pipeline.readers.document import DocumentReader, RowLayout
+from pipeline.inputs.readers.document import DocumentReader, RowLayout
 
 TEXT, MESSAGES = "text", "messages"
 _FORMATS = tuple(name for name in SUFFIXES if name != "zip")
@@ -121,7 +121,7 @@ def _text_column(columns: tuple[str, ...], where: str) -> str:
 
 def _columns(file: InputFile, definition: SourceDefinition) -> tuple[str, ...]:
     if definition.format == "datasets":
-        from pipeline.readers.dataset_rows import DatasetRows
+        from pipeline.inputs.readers.dataset_rows import DatasetRows
 
         return tuple(DatasetRows(file, definition, ()).column_names())
     import pyarrow as pa

@@ -161,7 +161,7 @@ def _read(folder: Path) -> None:
     from mixtures.recipe.source import SourceDefinition
     from pipeline.annotations import SegmentAnnotations
     from pipeline.inputs.listing import list_folder
-    from pipeline.readers import DocumentReader
+    from pipeline.inputs.readers import DocumentReader
     from pipeline.segments import SegmentBuilder
 
     given = {"name": "calibration", "format": "jsonl.gz", "adapter": "text", "licence": "none"}

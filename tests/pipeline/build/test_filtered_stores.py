@@ -21,7 +21,7 @@ from mixtures.errors import AnnealmixError
 from pipeline import annotations as noting
 from pipeline import annotators, ingest, score, select
 from pipeline.build import build, sources as build_sources, needs as intake
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer
 from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_filters

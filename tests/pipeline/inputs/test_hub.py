@@ -20,7 +20,7 @@ import pytest
 
 from mixtures.errors import InputError
 from pipeline import remote
-from pipeline.readers.remote import RetryingStream
+from pipeline.inputs.readers.remote import RetryingStream
 from tests.pipeline.input_files import json_lines, pack, rows_of, texts
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -34,7 +34,7 @@ from pathlib import Path
 from pipeline import remote
 from pipeline.inputs.listing import list_files
 from pipeline.places import parse_url
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from pipeline.store import Store
 from tests.pipeline.input_files import definition
 remote.FIRST_WAIT_SECONDS = 0.01

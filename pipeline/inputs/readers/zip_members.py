@@ -16,9 +16,9 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from mixtures.errors import InputError
-from pipeline.readers.compression import unpacks_too_far
-from pipeline.readers.raw import RawFile
-from pipeline.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
+from pipeline.inputs.readers.compression import unpacks_too_far
+from pipeline.inputs.readers.raw import RawFile
+from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
 
 _ENCRYPTED = 0x1
 _UNIX = 3

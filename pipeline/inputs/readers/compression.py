@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterator
 
 from mixtures.errors import InputError
-from pipeline.readers.raw import RawFile
-from pipeline.readers.rows import MEBIBYTE, ReadLimits
+from pipeline.inputs.readers.raw import RawFile
+from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 
 # A run-length block of zstd makes 128 KiB of 4 bytes: a slice bounds what one call may return to 128 MiB, whatever the file holds.
 _ZSTD_SLICE_BYTES = 4096

@@ -13,7 +13,7 @@ from typing import IO, Any
 from mixtures.errors import InputError
 from pipeline.inputs.listing import InputFile, content_unchanged
 from pipeline.places import SCHEMES
-from pipeline.readers.rows import MEBIBYTE
+from pipeline.inputs.readers.rows import MEBIBYTE
 
 
 class RawFile:
@@ -123,6 +123,6 @@ def _open_remote(file: InputFile) -> Any:
     if file.scheme not in SCHEMES:
         allowed = f"local files, {', '.join(SCHEMES)}"
         raise InputError(f"{file.url}: the scheme {file.scheme!r} is not allowed; allowed are {allowed}; copy the file to such a place")
-    from pipeline.readers.remote import open_remote
+    from pipeline.inputs.readers.remote import open_remote
 
     return open_remote(file)

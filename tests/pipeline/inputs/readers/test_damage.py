@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError
 from pipeline.inputs.listing import InputFile, list_inputs
-from pipeline.readers import DocumentReader
+from pipeline.inputs.readers import DocumentReader
 from tests.pipeline.input_files import (
     COUNT,
     FORMATS,

@@ -18,11 +18,11 @@ from pipeline.inputs.adapters import (
     repair_surrogates,
 )
 from pipeline.inputs.listing import InputFile
-from pipeline.readers.rows import Quarantined, ReadLimits, Rows
+from pipeline.inputs.readers.rows import Quarantined, ReadLimits, Rows
 
 if TYPE_CHECKING:
     from pipeline.inputs.quality.quality import QualitySteps
-    from pipeline.readers.raw import RawFile
+    from pipeline.inputs.readers.raw import RawFile
 
 _DEFAULT_LIMITS = ReadLimits()
 
@@ -90,7 +90,7 @@ class DocumentReader:
         self._check_end()
 
     def _file_documents(self) -> Iterator[tuple[int, str]]:
-        from pipeline.readers.raw import RawFile
+        from pipeline.inputs.readers.raw import RawFile
 
         with RawFile(self.file) as raw:
             self._raw = raw
@@ -99,19 +99,19 @@ class DocumentReader:
 
     def _file_rows(self, raw: Any) -> Rows:
         if self.definition.format == "parquet":
-            from pipeline.readers.parquet import parquet_rows
+            from pipeline.inputs.readers.parquet import parquet_rows
 
             return parquet_rows(raw, self._layout.columns, self._needed_columns(), self.limits, messages=self._any_messages)
         if self.definition.format == "zip":
-            from pipeline.readers.zip_members import zip_rows
+            from pipeline.inputs.readers.zip_members import zip_rows
 
             return zip_rows(raw, self.limits, self.counts)
-        from pipeline.readers.json_lines import json_line_rows
+        from pipeline.inputs.readers.json_lines import json_line_rows
 
         return json_line_rows(raw, self.definition.format, self.limits, self.counts)
 
     def _dataset_documents(self) -> Iterator[tuple[int, str]]:
-        from pipeline.readers.dataset_rows import DatasetRows
+        from pipeline.inputs.readers.dataset_rows import DatasetRows
 
         content = DatasetRows(self.file, self.definition, self._needed_columns())
         yield from self._documents(content.rows())

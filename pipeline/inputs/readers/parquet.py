@@ -15,9 +15,9 @@ from typing import Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.adapters import BadRecord
-from pipeline.readers.compression import unpacks_too_far
-from pipeline.readers.raw import RawFile
-from pipeline.readers.rows import MEBIBYTE, ReadLimits, Rows
+from pipeline.inputs.readers.compression import unpacks_too_far
+from pipeline.inputs.readers.raw import RawFile
+from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits, Rows
 
 _BATCH_BYTES = 16 * MEBIBYTE
 _BATCH_ROWS = 4096

@@ -15,7 +15,7 @@ from typing import Any
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.listing import InputFile, content_unchanged
-from pipeline.readers.rows import Rows
+from pipeline.inputs.readers.rows import Rows
 
 
 class DatasetRows:

@@ -4,7 +4,7 @@ Reading order: `document` (what a caller uses), `rows` (what passes between the 
 `json_lines`, `parquet`, `zip_members`, `dataset_rows` (one published layout each), `remote` (files of the hub).
 """
 
-from pipeline.readers.document import DocumentReader
-from pipeline.readers.rows import Quarantined, ReadLimits
+from pipeline.inputs.readers.document import DocumentReader
+from pipeline.inputs.readers.rows import Quarantined, ReadLimits
 
 __all__ = ["DocumentReader", "Quarantined", "ReadLimits"]

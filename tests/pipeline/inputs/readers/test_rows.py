@@ -14,7 +14,7 @@ import pytest
 
 from mixtures.errors import InputError
 from pipeline.inputs.listing import list_inputs
-from pipeline.readers import DocumentReader, ReadLimits
+from pipeline.inputs.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import (
     COUNT,
     FORMATS,

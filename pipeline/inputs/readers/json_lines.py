@@ -16,9 +16,9 @@ from json import JSONDecodeError
 from orjson import loads
 
 from pipeline.inputs.adapters import BadRecord
-from pipeline.readers.compression import unpacked_blocks
-from pipeline.readers.raw import RawFile
-from pipeline.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
+from pipeline.inputs.readers.compression import unpacked_blocks
+from pipeline.inputs.readers.raw import RawFile
+from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
 
 
 class _Oversized(bytes):

@@ -20,7 +20,7 @@ import zstandard
 
 from mixtures.errors import InputError
 from pipeline.inputs.listing import list_inputs
-from pipeline.readers import DocumentReader, ReadLimits
+from pipeline.inputs.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import (
     FORMATS,
     STREAMS,

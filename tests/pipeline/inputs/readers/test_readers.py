@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, InputError
 from pipeline.inputs.listing import list_inputs
-from pipeline.readers import DocumentReader, ReadLimits
-from pipeline.readers.compression import unpacked_blocks
-from pipeline.readers.json_lines import split_lines
-from pipeline.readers.raw import RawFile
+from pipeline.inputs.readers import DocumentReader, ReadLimits
+from pipeline.inputs.readers.compression import unpacked_blocks
+from pipeline.inputs.readers.json_lines import split_lines
+from pipeline.inputs.readers.raw import RawFile
 from tests.pipeline.input_files import (
     FORMATS,
     STREAMS,
@@ -40,7 +40,7 @@ from tests.pipeline.input_files import (
     write_zip,
 )
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[4]
 ANY_TEXT = st.text(st.characters(codec="utf-8"))
 
 
@@ -263,7 +263,7 @@ def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packi
         "import sys, pathlib\n"
         "from mixtures.recipe.source import SourceDefinition\n"
         "from pipeline.inputs.listing import list_inputs\n"
-        "from pipeline.readers import DocumentReader\n"
+        "from pipeline.inputs.readers import DocumentReader\n"
         f"fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x', adapter='text', format={packing!r})\n"
         "source = SourceDefinition(**fields)\n"
         f"(file,) = list_inputs(source, pathlib.Path({str(tmp_path)!r}))\n"
