@@ -33,7 +33,7 @@ from pipeline.eligible import Choice, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import InputFile
 from pipeline.build.needs import SourceInputs
-from pipeline.judges import counted_folders
+from pipeline.judges.judges import counted_folders
 from pipeline.build.near import Found, NearSearch
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
@@ -41,7 +41,7 @@ from pipeline.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.executors.stage import Plan, freeze
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
 from pipeline.trust import Trust
-from pipeline.verdicts import FilterRule
+from pipeline.judges.verdicts import FilterRule
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class MixStore:
             source.ceiling = self._ceiling(source)
 
     def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts, as `pipeline.judges.Judges.counted`."""
+        """Folders of counts, as `pipeline.judges.judges.Judges.counted`."""
         return counted_folders(self._counting, group, keys)
 
     @property

@@ -24,7 +24,7 @@ from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
 from pipeline.annotators import TEXTS
 from pipeline.classifiers import Classifier
 from pipeline.columns import write_column
-from pipeline.filters import open_pinned
+from pipeline.judges.filter import open_pinned
 from pipeline.records import DONE, FolderWriter, read_done
 from pipeline.score_table import (
     SCORE_PARTITIONS,

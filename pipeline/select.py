@@ -5,7 +5,7 @@ digest, source in recipe order, file, row) puts the survivor first and each furt
 sort before all sources and take their copies with them. Of the survivors, those that a search for near-duplicates drops give way
 (pipeline.build.near). What a recipe inserts stands outside: it competes with nothing but itself.
 
-Filters judge the survivors (pipeline.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
+Filters judge the survivors (pipeline.judges.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
 
 Nothing here looks at a quota: the result serves every size of every mix with the same sources and filters. What a quota takes is a prefix
 in key order (`mixtures.stream.selection`); `pipeline.eligible` says what is written and reads it.
@@ -29,7 +29,7 @@ from pipeline.near.clusters import drop_rows, read_drops
 from pipeline.records import FolderWriter, read_done
 from pipeline.score_table import Scored, partition_name, partitions_of, read_scores
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.verdicts import Documents, FilterRule, Verdicts, judge
+from pipeline.judges.verdicts import Documents, FilterRule, Verdicts, judge
 
 SELECT_FORMAT = 4
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB

@@ -1,7 +1,7 @@
 """A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
     ingest   reads what the store lacks (pipeline.build.needs, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build.sources),
-             and notes what filters must know (pipeline.judges, pipeline.annotations)
+             and notes what filters must know (pipeline.judges.judges, pipeline.annotations)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.build.near)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.trust)
@@ -37,7 +37,7 @@ from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import Needs, SourceInputs
-from pipeline.judges import Judges
+from pipeline.judges.judges import Judges
 from pipeline.build.near import Found, NearSearch, band_rule, competes
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.records import is_done

@@ -29,7 +29,7 @@ from pipeline.tokenizing import Tokenizer
 
 
 class Counted(Protocol):
-    """Whoever knows where the counts of annotators lie (`pipeline.judges.Judges`)."""
+    """Whoever knows where the counts of annotators lie (`pipeline.judges.judges.Judges`)."""
 
     def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
         """Folders of counts that touch a key range: for each column [folder, low, high, digest]."""

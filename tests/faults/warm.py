@@ -113,7 +113,8 @@ def _warm_up() -> None:
     import pyarrow.parquet  # noqa: F401
 
     from mixtures.rules.near import NearRule
-    from pipeline import annotators, contamination, judges, score  # noqa: F401
+    from pipeline import annotators, contamination, score  # noqa: F401
+    from pipeline.judges import judges  # noqa: F401
     from pipeline.commands import tables as mix_report  # noqa: F401
     from pipeline.build import build  # noqa: F401
     from pipeline.near.signatures import signatures

@@ -22,7 +22,7 @@ from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
 from mixtures.words import plural
 from pipeline import report
-from pipeline.filters import Filter
+from pipeline.judges.filter import Filter
 from pipeline.commands.audit.rescan import (
     COUNTS,
     NEAR_MILLIONTHS,

@@ -14,7 +14,7 @@ from mixtures.audit.stream import cores
 from mixtures.errors import AnnealmixError
 from mixtures.mix.indexed import IndexedTokens
 from pipeline.executors.pool import end_with_caller
-from pipeline.filters import Filter
+from pipeline.judges.filter import Filter
 from pipeline.commands.audit.rescan import COUNTS, Found, Rescan, ShareJudge
 from pipeline.rescan_documents import SHARE_TOKENS, Share
 

@@ -27,7 +27,7 @@ from mixtures.errors import ManifestError
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.keys import order_key, text_digest
 from mixtures.rules.levels import Level
-from pipeline.filters import NOT_SCORED, Filter, Judgement
+from pipeline.judges.filter import NOT_SCORED, Filter, Judgement
 from pipeline.rescan_documents import Pile, Share
 
 PLACES = 1000  # flagged documents that are named

@@ -24,7 +24,7 @@ from mixtures.keys import DigestSet, digest_columns, text_digest
 from mixtures.rules.levels import Level
 from pipeline import report
 from pipeline.commands.filter.inputs import Dataset, find_dataset
-from pipeline.filters import Filter, Judgement
+from pipeline.judges.filter import Filter, Judgement
 
 WHAT = "a check against accidents, not against an adversary: text that was reworded, encoded or translated passes it"
 PLACES = 1000  # flagged rows that are named in the answer

@@ -40,7 +40,7 @@ from pipeline.classifiers.training import (
     TrainedFilter,
     train_filter,
 )
-from pipeline.filters import Filter
+from pipeline.judges.filter import Filter
 from pipeline.records import write_whole
 
 FILTER, BLOCKLIST = "filter.yaml", "blocklist.txt"

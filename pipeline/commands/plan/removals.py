@@ -16,7 +16,7 @@ from mixtures.rules.levels import LEVELS, Level
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import share_interval
-from pipeline.filters import Filter, Judgement
+from pipeline.judges.filter import Filter, Judgement
 from pipeline.inputs.sample import Sample
 
 SHARES = 10_000  # shares are told in such parts, their ends rounded outwards

@@ -20,7 +20,7 @@ from mixtures.keys import order_key
 from pipeline import rescan_documents, rescoring
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearClassifier, LinearWeights
-from pipeline.filters import Filter
+from pipeline.judges.filter import Filter
 from pipeline.commands.audit.rescan import Scored, smallest
 from pipeline.rescoring import agreement
 from tests.mixtures.audit.forged_mix import forge, part

@@ -32,7 +32,7 @@ from pipeline.commands.filter.train import _quoted
 from pipeline.commands.filter.check import CheckResult, run_check
 from pipeline.commands.filter.check import check as run_library_check
 from pipeline.commands.filter.inputs import find_dataset
-from pipeline.filters import Filter
+from pipeline.judges.filter import Filter
 from tests.pipeline.corpus import make, prose, write_files, write_recipe
 
 SECRET = "zanzibarian"  # a word of every text; no output may hold it

@@ -18,7 +18,7 @@ from mixtures.recipe.load import load_source_definition
 from pipeline.blocklist import Blocklist
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights
-from pipeline.filters import NOT_SCORED, Filter
+from pipeline.judges.filter import NOT_SCORED, Filter
 from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader
 

@@ -17,12 +17,12 @@ from mixtures.errors import ManifestError
 from mixtures.recipe.filters import RecipeFilter
 from mixtures.rules.filter import LoadedFilter
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
-from pipeline.filters import Filter
+from pipeline.judges.filter import Filter
 from pipeline.records import read_done
 from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.executors.stage import Plan
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, short_key
-from pipeline.verdicts import FilterRule
+from pipeline.judges.verdicts import FilterRule
 
 if TYPE_CHECKING:
     from pipeline.contamination import ContaminationIndex

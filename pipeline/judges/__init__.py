@@ -1,0 +1,1 @@
+"""What filters and evaluation sets must know of every document."""
