@@ -1,7 +1,7 @@
 """Ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
 
 A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the
-key ranges of the plan, and likewise what filters must know (pipeline.annotations). A group that is read again for more must give the same
+key ranges of the plan, and likewise what filters must know (pipeline.judges.annotators.reading). A group that is read again for more must give the same
 documents, or the build fails.
 
 Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, quarantined, or
@@ -23,7 +23,7 @@ from mixtures.keys import KeyRange
 from mixtures.plan.resources import WORKER_BYTES_OF_TEXT
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
-from pipeline.annotations import GroupAnnotations, due, open_annotators
+from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annotators
 from pipeline.inputs.listing import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from mixtures.errors import InputError, ManifestError
 from mixtures.rules.filter import ClassifierPin
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
-from pipeline.annotators import TEXTS
+from pipeline.judges.annotators.annotator import TEXTS
 from pipeline.classifiers import Classifier
 from pipeline.columns import write_column
 from pipeline.judges.filter import open_pinned

@@ -21,7 +21,7 @@ from pipeline.columns import read_column, write_column
 from pipeline.records import named
 
 if TYPE_CHECKING:
-    from pipeline.annotations import SegmentAnnotations
+    from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.tokenizing import Tokenizer
 
 ENCODE_BYTES = 4 << 20  # text that is tokenized in one call: enough to keep the engine busy, little to hold

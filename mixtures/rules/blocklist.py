@@ -113,7 +113,7 @@ def matches_naive(text: str, terms: Sequence[str], mode: Mode) -> list[str]:
 
 
 def count_distinct_naive(text: str, terms: Iterable[str], mode: Mode) -> int:
-    """The number of distinct terms that a document holds: the oracle of `pipeline.blocklist.Blocklist.count`."""
+    """The number of distinct terms that a document holds: the oracle of `pipeline.judges.annotators.blocklist.Blocklist.count`."""
     return len(matches_naive(text, tuple(terms), mode))
 
 

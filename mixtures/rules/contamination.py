@@ -175,7 +175,7 @@ class LoadedBenchmark:
 
 
 def load_benchmark(file: Path) -> LoadedBenchmark:
-    """Read a definition, not yet the files that it names (`pipeline.benchmark_files`).
+    """Read a definition, not yet the files that it names (`pipeline.judges.annotators.evaluation_sets`).
 
     Raises:
         RecipeError: it cannot be read or is malformed: every fault with file and line.
@@ -277,7 +277,7 @@ def item_ngrams(item: Item, definition: Benchmark) -> set[str]:
 
 
 def matches_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[Match]]:
-    """What a document holds, by the rule as it is written: the oracle of `pipeline.contamination`. Slow.
+    """What a document holds, by the rule as it is written: the oracle of `pipeline.judges.annotators.contamination`. Slow.
 
     Returns: the number of distinct n-grams of all items that contaminate it, and these items in their order.
     """

@@ -1,7 +1,7 @@
 """A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
     ingest   reads what the store lacks (pipeline.build.needs, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build.sources),
-             and notes what filters must know (pipeline.judges.judges, pipeline.annotations)
+             and notes what filters must know (pipeline.judges.judges, pipeline.judges.annotators.reading)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.build.near)
     select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.trust)

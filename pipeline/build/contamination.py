@@ -21,7 +21,7 @@ from pipeline.segments import prefix
 from pipeline.executors.stage import Plan
 
 if TYPE_CHECKING:
-    from pipeline.contamination import ContaminationIndex
+    from pipeline.judges.annotators.contamination import ContaminationIndex
 
 
 def contamination_report(

@@ -26,7 +26,7 @@ from mixtures.rules.filter import (
     load_terms,
 )
 from mixtures.rules.levels import Level
-from pipeline.blocklist import Blocklist
+from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.classifiers import Classifier, open_classifier
 
 NOT_SCORED = -1

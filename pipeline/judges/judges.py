@@ -1,7 +1,7 @@
 """The judges of a build, filters and evaluation sets: opened and proven, and what the store must hold before they can judge.
 
 A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a judge is not there. Then, by group: counts
-of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.annotations) and
+of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.judges.annotators.reading) and
 scored after (pipeline.score).
 """
 
@@ -25,7 +25,7 @@ from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex
 from pipeline.judges.verdicts import FilterRule
 
 if TYPE_CHECKING:
-    from pipeline.contamination import ContaminationIndex
+    from pipeline.judges.annotators.contamination import ContaminationIndex
 
 
 @dataclass(frozen=True)
@@ -191,8 +191,8 @@ class Judges:
 
 
 def _opened_index(benchmarks: Sequence[LoadedBenchmark]) -> ContaminationIndex:
-    from pipeline.benchmark_files import read_benchmark
-    from pipeline.contamination import ContaminationIndex
+    from pipeline.judges.annotators.evaluation_sets import read_benchmark
+    from pipeline.judges.annotators.contamination import ContaminationIndex
 
     return ContaminationIndex([read_benchmark(item) for item in benchmarks])
 

@@ -70,7 +70,7 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
     Raises:
         RecipeError: see `check_memory`. ManifestError: an edge leads to a document that there is not.
     """
-    from pipeline.near import kernels
+    from pipeline.judges.annotators import band_kernels as kernels
 
     check_memory(documents, memory_bytes)
     parents: npt.NDArray[Any] = np.arange(documents, dtype=np.uint32 if documents <= 1 << 32 else np.uint64)

@@ -18,7 +18,7 @@ from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges, sort_order
 from pipeline.columns import read_column
 from pipeline.gathering import common_rows, row_range
-from pipeline.near.signatures import Signatures
+from pipeline.judges.annotators.bands import Signatures
 from pipeline.segments import prefix
 
 U64 = npt.NDArray[np.uint64]

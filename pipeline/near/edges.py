@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.rules.near import NearRule
-from pipeline.near.signatures import Signatures
+from pipeline.judges.annotators.bands import Signatures
 from pipeline.near.spill import part, publish, publish_partitions, read_published
 
 U64 = npt.NDArray[np.uint64]
@@ -122,7 +122,7 @@ def _distinct(documents: U64, linked: U64) -> Edges:
 
 def jaccard(left: U64, right: U64) -> tuple[int, int]:
     """How many shingles two documents share and have together, of their ascending, distinct hashes (`shingle_sets`)."""
-    from pipeline.near import kernels
+    from pipeline.judges.annotators import band_kernels as kernels
 
     shared = kernels.shared_count(left, right)
     return shared, len(left) + len(right) - shared
@@ -134,7 +134,7 @@ def verified(found: Edges, shingles: Mapping[int, U64], rule: NearRule) -> Edges
     Shingles are compared by 64-bit hashes: of two documents of 100,000 shingles each, one pair differs unseen with a chance of 10^-9.
 
     Args:
-        shingles: of each document at an end of an edge, as `pipeline.near.signatures.shingle_sets` gives them.
+        shingles: of each document at an end of an edge, as `pipeline.judges.annotators.bands.shingle_sets` gives them.
     """
     pairs = zip(found[0].tolist(), found[1].tolist(), strict=True)
     kept = np.array([rule.accepts(*jaccard(shingles[one], shingles[other])) for one, other in pairs], np.bool_)

@@ -24,7 +24,7 @@ from pipeline.columns import DTYPES, read_column, write_column
 from pipeline.inputs.listing import InputFile
 from pipeline.near.competing import U64
 from pipeline.near.edges import Edges
-from pipeline.near.signatures import shingle_sets
+from pipeline.judges.annotators.bands import shingle_sets
 from pipeline.near.spill import read_published
 from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.inputs.readers import DocumentReader

@@ -5,7 +5,7 @@
 Text: every text of the shared sample data, repeated. Terms: two to four words each, drawn from the vocabulary of these texts, a few
 of them phrases that do stand in a text; then more such phrases; then, as the worst case, common phrases only. In turn:
 
-    words       pipeline.blocklist.Blocklist(terms, "words").count
+    words       pipeline.judges.annotators.blocklist.Blocklist(terms, "words").count
     plain       lower-case, table-driven Aho-Corasick over the whole text, a check of both boundaries of each match; nothing folded, so
                 it misses what stands across a line wrap or no-break space: less work than `words`, and another answer
     folded      the same on text that was folded first, by one translate and split: the answer of `words` on ASCII text
@@ -36,7 +36,7 @@ import polars as pl
 
 from mixtures.rules.blocklist import count_distinct_naive
 from mixtures.rules.word_characters import fold_words
-from pipeline.blocklist import Blocklist
+from pipeline.judges.annotators.blocklist import Blocklist
 from tests.benchmarks.bench_ingest import shared_texts
 
 NAIVE_DOCUMENTS = 3

@@ -5,7 +5,7 @@
 Text: every text of the shared sample data, repeated; as it is, then with an item planted into every hundredth document, then into every
 document. Sets: the shared samples of five evaluation sets, 13-grams. In turn:
 
-    ours        pipeline.contamination.ContaminationIndex(sets).annotate: counts and items
+    ours        pipeline.judges.annotators.contamination.ContaminationIndex(sets).annotate: counts and items
     datatrove   NGramsDecontFilter.filter, n-grams of 13 of its own words (spaCy), queries too; on few documents. Its indexer wants
                 lighteval for whatever is indexed, so its index is written by its own hashing of the same texts. Left out where spaCy
                 is not installed
@@ -33,8 +33,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mixtures.rules.contamination import Benchmark, EvaluationSet, LoadedBenchmark, matches_naive
-from pipeline.benchmark_files import read_benchmark
-from pipeline.contamination import ContaminationIndex
+from pipeline.judges.annotators.evaluation_sets import read_benchmark
+from pipeline.judges.annotators.contamination import ContaminationIndex
 from tests.benchmarks.bench_ingest import shared_texts
 
 SETS = {

@@ -101,7 +101,7 @@ def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, in
     from mixtures.rules.near import PRESETS
     from pipeline.near.clusters import clusters
     from pipeline.near.edges import edges
-    from pipeline.near.signatures import signatures
+    from pipeline.judges.annotators.bands import signatures
     from tests.benchmarks.bench_ingest import shared_texts
 
     draw = random.Random(11)
@@ -144,7 +144,7 @@ def spilled(bands: Any, folder: Path) -> None:
     """Publish band keys, as the signature stage ends on both sides."""
     from mixtures.rules.near import PRESETS
     from pipeline.near.edges import write_bands
-    from pipeline.near.signatures import Signatures
+    from pipeline.judges.annotators.bands import Signatures
 
     shutil.rmtree(folder, ignore_errors=True)
     write_bands(folder, Signatures(bands, np.zeros(len(bands), np.bool_)), PRESETS["words"], 2)
@@ -172,7 +172,7 @@ def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
     """Our side of the real documents."""
     from mixtures.keys import digest_columns, order_keys, text_digest
     from mixtures.rules.near import PRESETS
-    from pipeline.near.signatures import signatures
+    from pipeline.judges.annotators.bands import signatures
 
     digests = digest_columns(b"".join(text_digest(text.encode()) for text in texts))
     keys = order_keys(digests)
@@ -218,7 +218,7 @@ def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[s
     """Recall of each kind by the formula of banding, from the copies' own Jaccard similarities."""
     from mixtures.rules.near import PRESETS
     from pipeline.near.edges import jaccard
-    from pipeline.near.signatures import shingle_sets
+    from pipeline.judges.annotators.bands import shingle_sets
 
     rule, odds = PRESETS["words"], dict[str, list[float]]()
     sets = shingle_sets(texts, rule)
@@ -233,7 +233,7 @@ def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     from mixtures.rules.near import PRESETS
     from mixtures.rules.near_text import shingle_texts
     from pipeline.near.edges import edges, verified
-    from pipeline.near.signatures import shingle_sets
+    from pipeline.judges.annotators.bands import shingle_sets
 
     rule = PRESETS["words"].model_copy(update={"verify": VERIFY})
     candidates = edges(bands.ravel(), np.repeat(np.arange(len(texts), dtype=np.uint32), bands.shape[1]))

@@ -113,11 +113,12 @@ def _warm_up() -> None:
     import pyarrow.parquet  # noqa: F401
 
     from mixtures.rules.near import NearRule
-    from pipeline import annotators, contamination, score  # noqa: F401
+    from pipeline.judges.annotators import annotator as annotators, contamination  # noqa: F401
+    from pipeline import score  # noqa: F401
     from pipeline.judges import judges  # noqa: F401
     from pipeline.commands import tables as mix_report  # noqa: F401
     from pipeline.build import build  # noqa: F401
-    from pipeline.near.signatures import signatures
+    from pipeline.judges.annotators.bands import signatures
 
     signatures(["a text of some words"], NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}))
 

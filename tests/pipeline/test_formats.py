@@ -20,7 +20,7 @@ from blake3 import blake3
 from mixtures.rules.blocklist import content_hash
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
 from pipeline.build import output
-from pipeline.annotators import TEXTS as ESCALATED
+from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
 from pipeline.columns import DTYPES
 from pipeline.build.near import NEAR_FORMAT
 from pipeline.score import CELLS

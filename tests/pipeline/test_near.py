@@ -46,7 +46,7 @@ from pipeline.near.edges import (
     write_bands,
     write_edges,
 )
-from pipeline.near.signatures import POINTS_A_BYTE, fold_table, shingle_sets, signatures
+from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]
 SHORT = NearRule(unit="words", shingle=2, bands=3, rows=2)
@@ -61,7 +61,7 @@ TEXT = st.text(
 
 
 def kernel_fold(text: str) -> str:
-    from pipeline.near import kernels
+    from pipeline.judges.annotators import band_kernels as kernels
 
     content = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     points = np.empty(POINTS_A_BYTE * len(content) + 1, np.uint32)
@@ -116,7 +116,7 @@ def test_a_signature_does_not_depend_on_its_batch():
 
 def test_nothing_but_the_kernels_imports_numba():
     script = (
-        "import sys, pipeline.near.signatures, pipeline.near.edges, pipeline.near.clusters, pipeline.near.spill, mixtures.rules.near;"
+        "import sys, pipeline.judges.annotators.bands, pipeline.near.edges, pipeline.near.clusters, pipeline.near.spill, mixtures.rules.near;"
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])})

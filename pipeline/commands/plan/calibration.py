@@ -128,8 +128,8 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     from mixtures.keys import sort_order
     from mixtures.rules.near import PRESETS
     from mixtures.recipe.load import load_tokenizer_definition
-    from pipeline.blocklist import Blocklist
-    from pipeline.near.signatures import signatures
+    from pipeline.judges.annotators.blocklist import Blocklist
+    from pipeline.judges.annotators.bands import signatures
     from pipeline.tokenizing import Tokenizer, find_tokenizer
 
     texts = made_texts(TEXT_BYTES)
@@ -159,7 +159,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 def _read(folder: Path) -> None:
     """Read the file as an ingest does that tokenizes nothing."""
     from mixtures.recipe.source import SourceDefinition
-    from pipeline.annotations import SegmentAnnotations
+    from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.inputs.listing import list_folder
     from pipeline.inputs.readers import DocumentReader
     from pipeline.segments import SegmentBuilder

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.rules.filter import FilterDefinition
 from mixtures.recipe.load import load_source_definition
-from pipeline.blocklist import Blocklist
+from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.classifiers import open_classifier
 from pipeline.classifiers.linear import LinearWeights
 from pipeline.judges.filter import NOT_SCORED, Filter

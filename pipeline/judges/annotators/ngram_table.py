@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mixtures.rules.contamination import MAX_NGRAM, EvaluationSet, needed
 from mixtures.errors import InputError, RecipeError
 from mixtures.rules.word_characters import fold_words
-from pipeline.word_folding import SPACED, FoldedRuns, settled_kinds, to_utf8
+from pipeline.judges.annotators.folding import SPACED, FoldedRuns, settled_kinds, to_utf8
 
 U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a buffer, marks included. starts: their first bytes; sums: see `pipeline.contamination_kernels`. count: of words."""
+    """The words of a buffer, marks included. starts: their first bytes; sums: see `pipeline.judges.annotators.ngram_kernels`. count: of words."""
 
     buffer: Bytes
     starts: npt.NDArray[Any]
@@ -48,7 +48,7 @@ class WordReader:
 
     def read(self, texts: Sequence[str]) -> Words:
         """The words of all texts, a mark behind each text."""
-        from pipeline.contamination_kernels import find_words
+        from pipeline.judges.annotators.ngram_kernels import find_words
 
         content = b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
         if not all(text.isascii() for text in texts):
@@ -61,7 +61,7 @@ class WordReader:
 
     def _folded(self, content: bytes) -> bytes:
         """Fold what is not ASCII: most of it in the kernel, the rest by the reference."""
-        from pipeline.contamination_kernels import settle_runs
+        from pipeline.judges.annotators.ngram_kernels import settle_runs
 
         buffer = np.frombuffer(bytearray(content), np.uint8)
         starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
@@ -73,7 +73,7 @@ class Bitmap:
     """Says of a 64-bit hash that it is unknown, or that it may be known."""
 
     def __init__(self, hashes: U64) -> None:
-        from pipeline.contamination_kernels import add_to_bitmap
+        from pipeline.judges.annotators.ngram_kernels import add_to_bitmap
 
         bits = min(max((BITS_A_KEY * len(hashes)).bit_length(), 12), 32)
         self.bits: Bytes = np.zeros(1 << (bits - 3), np.uint8)
@@ -106,7 +106,7 @@ class NgramTable:
     """
 
     def __init__(self, sets: Sequence[EvaluationSet], reader: WordReader) -> None:
-        from pipeline.contamination_kernels import run_hashes
+        from pipeline.judges.annotators.ngram_kernels import run_hashes
 
         _refuse_names(sets)
         owners, texts = _texts(sets)

@@ -23,7 +23,12 @@ import numpy.typing as npt
 from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.rules.near import NearRule
-from pipeline.annotators import BandAnnotator, Counted, GramAnnotator, TermAnnotator
+from pipeline.judges.annotators.annotator import (
+    BandAnnotator,
+    Counted,
+    GramAnnotator,
+    TermAnnotator,
+)
 from pipeline.records import FolderWriter, is_done
 from pipeline.executors.stage import Plan, Unit
 from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
@@ -50,15 +55,15 @@ def open_annotators(plan: Plan) -> list[Annotator]:
     """
     opened: list[Annotator] = []
     for given in plan["blocklists"]:
-        from pipeline.blocklist import Blocklist
+        from pipeline.judges.annotators.blocklist import Blocklist
 
         pin = BlocklistPin.model_validate(given["pin"])
         terms = TermRule(pin.sha256, pin.mode)
         texts = tuple(TextRule(terms, threshold) for threshold in given["thresholds"])
         opened.append(TermAnnotator(Blocklist(load_terms(pin, Path(given["folder"])), pin.mode), terms, texts))
     if plan["benchmarks"]:
-        from pipeline.benchmark_files import open_benchmark
-        from pipeline.contamination import ContaminationIndex
+        from pipeline.judges.annotators.evaluation_sets import open_benchmark
+        from pipeline.judges.annotators.contamination import ContaminationIndex
 
         sets = [open_benchmark(Path(file)) for file in plan["benchmarks"]]
         opened.append(GramAnnotator(ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))))

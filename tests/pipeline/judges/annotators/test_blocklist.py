@@ -27,9 +27,9 @@ from mixtures.rules.blocklist import (
     parse_blocklist,
 )
 from mixtures.errors import RecipeError
-from pipeline import word_folding
-from pipeline.blocklist import Blocklist
-from pipeline.blocklist_prefilter import KeyTable
+from pipeline.judges.annotators import folding as word_folding
+from pipeline.judges.annotators.blocklist import Blocklist
+from pipeline.judges.annotators.prefilter import KeyTable
 
 CONTROL_LISTS = Path(str(recipes.__file__)).parent / "filters" / "control-lists.txt"
 

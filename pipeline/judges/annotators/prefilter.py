@@ -2,7 +2,7 @@
 
 A batch is one buffer of normalised bytes in which every document ends in a mark, a byte that no document holds. A prefilter looks
 at whole columns of 64-bit keys made from the buffer and returns spans, byte ranges inside one document each, such that every
-occurrence of every term lies inside a span. The automaton (`pipeline.blocklist`) then reads the spans alone. A span too many costs
+occurrence of every term lies inside a span. The automaton (`pipeline.judges.annotators.blocklist`) then reads the spans alone. A span too many costs
 time, never truth; so hashes may collide here.
 
 `WordPairs` (mode words): a key a word, from its length and first 8 bytes; a term is looked for by the rarest pair of neighbouring

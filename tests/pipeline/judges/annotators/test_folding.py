@@ -8,8 +8,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mixtures.rules.word_characters import fold_words
-from pipeline.contamination_table import BASE, FOLDS, WordReader
-from pipeline.word_folding import BLANK, KEPT, SPACED, FoldedRuns, settled_kinds, to_utf8
+from pipeline.judges.annotators.ngram_table import BASE, FOLDS, WordReader
+from pipeline.judges.annotators.folding import (
+    BLANK,
+    KEPT,
+    SPACED,
+    FoldedRuns,
+    settled_kinds,
+    to_utf8,
+)
 
 DELICATE = "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"
 

@@ -3,7 +3,7 @@
     texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams, compared word by word
           -> distinct (document, n-gram) pairs -> items with enough of theirs -> counts and matches
 
-All work on bytes is done by compiled kernels (`pipeline.contamination_kernels`) and, for rare characters, `pipeline.word_folding`. Hashes
+All work on bytes is done by compiled kernels (`pipeline.judges.annotators.ngram_kernels`) and, for rare characters, `pipeline.judges.annotators.folding`. Hashes
 and bitmaps only turn words away; what they let through is compared with the words of the n-gram, so a document that holds no
 n-gram of an item has no match, whatever collides.
 
@@ -20,8 +20,16 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.rules.contamination import EvaluationSet, Match
-from pipeline.contamination_table import BASE, FOLDS, I64, Coverage, NgramTable, WordReader, Words
-from pipeline.word_folding import batches
+from pipeline.judges.annotators.ngram_table import (
+    BASE,
+    FOLDS,
+    I64,
+    Coverage,
+    NgramTable,
+    WordReader,
+    Words,
+)
+from pipeline.judges.annotators.folding import batches
 
 
 class Annotation(NamedTuple):
@@ -91,7 +99,7 @@ class ContaminationIndex:
 
     def _held(self, words: Words) -> tuple[I64, I64]:
         """Distinct pairs of a document of the batch and an n-gram in it, sorted."""
-        from pipeline.contamination_kernels import find_ngrams
+        from pipeline.judges.annotators.ngram_kernels import find_ngrams
 
         table = self._table
         room = words.count  # more only if n-grams of several sizes begin at most words

@@ -1,10 +1,10 @@
 """The blocklist annotator: how many distinct terms each document holds, exactly as `mixtures.rules.blocklist` says, and fast.
 
-    texts -> batches of about 256 KB -> normalised bytes, one mark a document -> spans (`pipeline.blocklist_prefilter`)
+    texts -> batches of about 256 KB -> normalised bytes, one mark a document -> spans (`pipeline.judges.annotators.prefilter`)
           -> Aho-Corasick automaton over the spans -> distinct (document, term) pairs -> counts
 
 Normalising looks at no character that it need not look at. ASCII is folded by one `bytes.translate`; in mode `words` each run of
-other characters is then folded by the reference, once for all its places (`pipeline.word_folding`);
+other characters is then folded by the reference, once for all its places (`pipeline.judges.annotators.folding`);
 in mode `published` a document goes through `str.lower` only if that changes one of its characters outside ASCII.
 
 The automaton is ahocorasick-rs, a wrapper of the `aho-corasick` crate (overlapping search over bytes). In mode `words` terms and
@@ -24,8 +24,8 @@ import numpy.typing as npt
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from mixtures.rules.blocklist import BlocklistRule, Mode
-from pipeline.blocklist_prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
-from pipeline.word_folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
+from pipeline.judges.annotators.prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
+from pipeline.judges.annotators.folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
 
 Hits = tuple[I64, I64]
 

@@ -12,7 +12,7 @@ import pytest
 
 from mixtures.rules.contamination import EvaluationSet, Item
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.benchmark_files import open_benchmark
+from pipeline.judges.annotators.evaluation_sets import open_benchmark
 
 ROWS = [
     {"question": "Which one?", "choices": ["this", "that"], "answer": 1},

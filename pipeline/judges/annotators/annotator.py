@@ -1,4 +1,4 @@
-"""The annotators: what is looked for in each text, and the columns that hold what was found (`pipeline.annotations` says which)."""
+"""The annotators: what is looked for in each text, and the columns that hold what was found (`pipeline.judges.annotators.reading` says which)."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.columns import write_column
-from pipeline.near.signatures import signatures
+from pipeline.judges.annotators.bands import signatures
 from pipeline.segments import prefix
 from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule
 
 if TYPE_CHECKING:
-    from pipeline.blocklist import Blocklist
-    from pipeline.contamination import ContaminationIndex
+    from pipeline.judges.annotators.blocklist import Blocklist
+    from pipeline.judges.annotators.contamination import ContaminationIndex
 
 ROW_GROUP = 1024  # texts of a row group, so that a key range is found without reading all
 TEXTS = pa.schema([("order_key", pa.uint64()), ("digest", pa.binary(16)), ("text", pa.large_string())])

@@ -28,10 +28,10 @@ from mixtures.rules.contamination import (
 )
 from mixtures.errors import InputError, RecipeError
 from mixtures.rules.word_characters import fold_words
-from pipeline import word_folding
-from pipeline.benchmark_files import read_benchmark
-from pipeline.contamination import ContaminationIndex
-from pipeline.contamination_table import BASE, Coverage
+from pipeline.judges.annotators import folding as word_folding
+from pipeline.judges.annotators.evaluation_sets import read_benchmark
+from pipeline.judges.annotators.contamination import ContaminationIndex
+from pipeline.judges.annotators.ngram_table import BASE, Coverage
 
 COLLIDING = 0  # as base: the hash of a run of words is that of its last word
 
@@ -143,7 +143,7 @@ def test_nothing_to_annotate_is_annotated():
 
 
 def test_importing_the_annotator_does_not_import_the_compiler():
-    code = "import sys, pipeline.contamination, pipeline.benchmark_files; sys.exit('numba' in sys.modules)"
+    code = "import sys, pipeline.judges.annotators.contamination, pipeline.judges.annotators.evaluation_sets; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

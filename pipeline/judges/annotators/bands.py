@@ -37,7 +37,7 @@ class Signatures:
 
 def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
     """The band keys of each text. Memory: the texts' UTF-8, and 12 to 72 bytes for each byte of the longest one."""
-    from pipeline.near import kernels
+    from pipeline.judges.annotators import band_kernels as kernels
 
     content, ends = _packed(texts)
     table, forms = fold_table()
@@ -51,7 +51,7 @@ def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
 
 def shingle_sets(texts: Sequence[str], rule: NearRule) -> list[U64]:
     """The distinct shingle hashes of each text, ascending."""
-    from pipeline.near import kernels
+    from pipeline.judges.annotators import band_kernels as kernels
 
     content, ends = _packed(texts)
     table, forms = fold_table()
@@ -86,9 +86,9 @@ def permutations(count: int) -> tuple[U32, U32]:
 
 @cache
 def fold_table() -> tuple[U32, U32]:
-    """`fold_point` of all code points: table uint32 [0x110000] and forms uint32, as `pipeline.near.kernels` says. Takes about a second."""
+    """`fold_point` of all code points: table uint32 [0x110000] and forms uint32, as `pipeline.judges.annotators.band_kernels` says. Takes about a second."""
     from mixtures.rules.near_text import ignored_points
-    from pipeline.near.kernels import MANY, SEPARATES, VANISHES
+    from pipeline.judges.annotators.band_kernels import MANY, SEPARATES, VANISHES
 
     table, forms = np.full(_CODE_POINTS, SEPARATES, np.uint32), [0]  # place 0 would look like no place
     for point in word_points() | ignored_points():

@@ -1,6 +1,6 @@
 """Compiled kernels of decontamination: words of a buffer, their hashes, and the places of n-grams. Import it late: it brings numba.
 
-A buffer is what `pipeline.contamination_table` makes of a batch: UTF-8 in which what is not ASCII is folded, all words between
+A buffer is what `pipeline.judges.annotators.ngram_table` makes of a batch: UTF-8 in which what is not ASCII is folded, all words between
 separators, a mark behind each text. A table folds a byte to itself, another letter, or SEPARATOR. A mark is a NUL between separators, a
 word like any other, and no n-gram holds one.
 
@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numba
 import numpy as np
 
-from pipeline.word_folding import BLANK, OPEN
+from pipeline.judges.annotators.folding import BLANK, OPEN
 
 F = TypeVar("F", bound=Callable[..., Any])
 

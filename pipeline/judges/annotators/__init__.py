@@ -1,0 +1,1 @@
+"""Annotators: what is noted of every text in the reading that ingests it."""
