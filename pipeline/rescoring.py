@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.classifiers import Classifier
+from pipeline.judges.classifiers import Classifier
 from pipeline.commands.audit.rescan import Scored
 
 

@@ -1,7 +1,7 @@
 """Score: a classifier's scores of the documents that a blocklist escalated, one key partition at a time.
 
 Partitions and cells are fixed shares of the key space, and a cell's documents are scored together in key order, each text once. So what a
-score may owe to the texts beside it (`rows` above 1 in `pipeline.classifiers.sequence`) does not depend on files, groups, tasks or workers.
+score may owe to the texts beside it (`rows` above 1 in `pipeline.judges.classifiers.sequence`) does not depend on files, groups, tasks or workers.
 
 Runs where the classifier's library and device are, which need not be where text is read: an escalated text waits in the store, readable
 by its owner alone, and is deleted when it is scored.
@@ -22,7 +22,7 @@ from mixtures.errors import InputError, ManifestError
 from mixtures.rules.filter import ClassifierPin
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
 from pipeline.judges.annotators.annotator import TEXTS
-from pipeline.classifiers import Classifier
+from pipeline.judges.classifiers import Classifier
 from pipeline.columns import write_column
 from pipeline.judges.filter import open_pinned
 from pipeline.records import DONE, FolderWriter, read_done

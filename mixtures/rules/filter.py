@@ -9,7 +9,7 @@ blocklist:
   mode: published             # or words (mixtures.rules.blocklist)
   threshold: 2                # escalate from so many distinct terms on
 classifier:                   # none: every escalated document is flagged
-  kind: sequence              # linear, fasttext or sequence (pipeline.classifiers)
+  kind: sequence              # linear, fasttext or sequence (pipeline.judges.classifiers)
   path: modernbert            # file or folder, beside this file
   digest: 08ab...             # of weights and rules, as `annealmix filter train` prints it
   threshold: 0.0105           # flag if the score is GREATER; an exact decimal
@@ -99,7 +99,7 @@ class BlocklistPin(Model):
 
 
 class ClassifierParameters(Model):
-    """What an engine is told (`pipeline.classifiers.open_classifier`); each kind takes some of them. label: of the positive class.
+    """What an engine is told (`pipeline.judges.classifiers.open_classifier`); each kind takes some of them. label: of the positive class.
 
     context: tokens of a window; rows: windows of a forward pass; threads: of torch. All of the kind sequence but for label.
     """
@@ -172,7 +172,7 @@ class FilterDefinition(Checked):
         """sha256 (hex) of what decides: the rule, the list, its mode and threshold, the classifier's digest and threshold.
 
         Two filters of one identity flag the same documents. Name, description, golden decisions, paths and the spelling of numbers
-        are no part of it; nor are device and threads (see `pipeline.classifiers.sequence`).
+        are no part of it; nor are device and threads (see `pipeline.judges.classifiers.sequence`).
         """
         blocklist, pin = self.blocklist, self.classifier
         classifier = None if pin is None else (pin.kind, pin.digest, pin.threshold_millionths)

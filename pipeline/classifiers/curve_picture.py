@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import log
 
-from pipeline.classifiers.curve import Point
-from pipeline.classifiers.scores import MILLION
+from pipeline.judges.classifiers.curve import Point
+from pipeline.judges.classifiers.scores import MILLION
 
 _WIDTH, _HEIGHT = 720, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 700, 44, 372

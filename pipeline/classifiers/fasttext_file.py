@@ -22,7 +22,7 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from mixtures.errors import InputError
-from pipeline.classifiers.scores import unreadable
+from pipeline.judges.classifiers.scores import unreadable
 
 MAGIC, VERSION = 793712314, 12
 SUPERVISED = 3

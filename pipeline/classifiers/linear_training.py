@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import text_digest
-from pipeline.classifiers.hashed_ngrams import Features, features
-from pipeline.classifiers.linear import BITS, MAX_BIAS, MAX_WEIGHT, LinearWeights, batches
-from pipeline.classifiers.logistic import ONE, quantised_logistic
-from pipeline.classifiers.scores import MILLION, encoded
+from pipeline.judges.classifiers.hashed_ngrams import Features, features
+from pipeline.judges.classifiers.linear import BITS, MAX_BIAS, MAX_WEIGHT, LinearWeights, batches
+from pipeline.judges.classifiers.logistic import ONE, quantised_logistic
+from pipeline.judges.classifiers.scores import MILLION, encoded
 
 _ERROR_SCALE = 1 << 12  # the error of a window is divided among its n-grams: keep digits
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixtures.errors import InputError
-from pipeline.classifiers.scores import unreadable
+from pipeline.judges.classifiers.scores import unreadable
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -3,7 +3,7 @@
     load_filter (mixtures.rules.filter) -> Filter.open -> judge(texts) -> terms, escalated, scores, flagged
 
 The decision on a document depends on its text and on `identity` alone, not on the texts beside it. (One exception, said by
-`pipeline.classifiers.sequence`: with `rows` above 1 the last digit of a score may know its place in a batch.) Only escalated
+`pipeline.judges.classifiers.sequence`: with `rows` above 1 the last digit of a score may know its place in a batch.) Only escalated
 documents are scored. What cannot be scored raises: nothing passes because its judge was absent.
 """
 
@@ -27,7 +27,7 @@ from mixtures.rules.filter import (
 )
 from mixtures.rules.levels import Level
 from pipeline.judges.annotators.blocklist import Blocklist
-from pipeline.classifiers import Classifier, open_classifier
+from pipeline.judges.classifiers import Classifier, open_classifier
 
 NOT_SCORED = -1
 

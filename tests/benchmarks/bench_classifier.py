@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pipeline.classifiers.hashed_ngrams import features
-from pipeline.classifiers.linear import LinearClassifier, LinearWeights, batches
+from pipeline.judges.classifiers.hashed_ngrams import features
+from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights, batches
 from tests.benchmarks.bench_ingest import shared_texts
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.classifiers import open_classifier
+from pipeline.judges.classifiers import open_classifier
 from pipeline.classifiers.fasttext_file import check_fasttext_file
-from pipeline.classifiers.fasttext_model import FastTextClassifier
+from pipeline.judges.classifiers.fasttext import FastTextClassifier
 
 pytestmark = pytest.mark.models
 

@@ -11,7 +11,7 @@ import pytest
 
 from mixtures.errors import InputError, ManifestError
 from mixtures.rules.filter import FilterDefinition
-from pipeline.classifiers import open_classifier
+from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.filter import NOT_SCORED, Filter
 
 pytestmark = pytest.mark.models

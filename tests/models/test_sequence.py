@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.classifiers import open_classifier
-from pipeline.classifiers.sequence import SequenceClassifier, SequenceSettings
+from pipeline.judges.classifiers import open_classifier
+from pipeline.judges.classifiers.sequence import SequenceClassifier, SequenceSettings
 
 pytestmark = pytest.mark.models
 

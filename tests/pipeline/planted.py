@@ -20,7 +20,7 @@ from typing import Any
 
 from mixtures.rules.filter import read_filter
 from mixtures.keys import order_key
-from pipeline.classifiers import open_classifier
+from pipeline.judges.classifiers import open_classifier
 from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle
 from tests.pipeline.corpus import WORDS, tokenizer
 

@@ -91,8 +91,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from pipeline.classifiers.labelled import LabelColumns
-    from pipeline.classifiers.training import Goal
+    from pipeline.judges.classifiers.labelled import LabelColumns
+    from pipeline.judges.classifiers.training import Goal
     from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle, show
 
     bundle = make_bundle(

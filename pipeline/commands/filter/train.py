@@ -1,6 +1,6 @@
 """`annealmix filter train`: a trained classifier and a blocklist, pinned together as a filter that is ready to use.
 
-    DIR/weights.safetensors, report.json, curve.svg     as `pipeline.classifiers.training` writes them
+    DIR/weights.safetensors, report.json, curve.svg     as `pipeline.judges.classifiers.training` writes them
     DIR/blocklist.txt                                   a copy of the list
     DIR/filter.yaml                                     the filter: hashes, thresholds and golden decisions
 
@@ -30,9 +30,9 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.yaml.fields import Name
 from mixtures.rules.filter import BlocklistPin, FilterDefinition, load_filter, load_terms
 from pipeline import report
-from pipeline.classifiers import MILLION, Classifier, open_classifier
-from pipeline.classifiers.labelled import LabelColumns
-from pipeline.classifiers.training import (
+from pipeline.judges.classifiers import MILLION, Classifier, open_classifier
+from pipeline.judges.classifiers.labelled import LabelColumns
+from pipeline.judges.classifiers.training import (
     PICTURE,
     REPORT,
     WEIGHTS,

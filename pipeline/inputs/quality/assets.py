@@ -10,7 +10,7 @@ from typing import Any
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality_arguments import LanguageQuality, UrlQuality
 from pipeline.inputs.adapters import BadRecord
-from pipeline.classifiers.scores import file_sha256
+from pipeline.judges.classifiers.scores import file_sha256
 from pipeline.places import default_cache
 from pipeline.inputs.quality.rule import Dropped, Rule, argument_values, require_hash
 

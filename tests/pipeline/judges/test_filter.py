@@ -16,8 +16,8 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.rules.filter import FilterDefinition
 from mixtures.recipe.load import load_source_definition
 from pipeline.judges.annotators.blocklist import Blocklist
-from pipeline.classifiers import open_classifier
-from pipeline.classifiers.linear import LinearWeights
+from pipeline.judges.classifiers import open_classifier
+from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.judges.filter import NOT_SCORED, Filter
 from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader

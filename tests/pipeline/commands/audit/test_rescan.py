@@ -18,8 +18,8 @@ import recipes
 from mixtures.rules.blocklist import count_distinct_naive
 from mixtures.keys import order_key
 from pipeline import rescan_documents, rescoring
-from pipeline.classifiers import open_classifier
-from pipeline.classifiers.linear import LinearClassifier, LinearWeights
+from pipeline.judges.classifiers import open_classifier
+from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.judges.filter import Filter
 from pipeline.commands.audit.rescan import Scored, smallest
 from pipeline.rescoring import agreement

@@ -20,8 +20,8 @@ from mixtures.recipe.load import load_recipe
 from mixtures.mix.trace import TracedMix
 from pipeline.build.build import BuildRequest
 from pipeline.build import build
-from pipeline.classifiers import open_classifier
-from pipeline.classifiers.linear import LinearWeights
+from pipeline.judges.classifiers import open_classifier
+from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.executors.local import LocalExecutor
 from pipeline.fates import Fates
 from pipeline.inputs.listing import DataFolders

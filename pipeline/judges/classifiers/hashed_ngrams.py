@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError
-from pipeline.classifiers.scores import encoded
+from pipeline.judges.classifiers.scores import encoded
 
 A = np.uint64(0x9E3779B97F4A7C15)  # odd, 2^64 / golden ratio (Knuth, TAOCP 3, 6.4)
 B = np.uint64(0xD6E8FEB86659FD93)  # odd, tells (x, y) from (y, x)

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
-from pipeline.classifiers.scores import Scores, classifier_digest, quantised, require_words
+from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
 from pipeline.classifiers.sequence_files import SequenceFiles, read_sequence_files
 
 RULES = 1

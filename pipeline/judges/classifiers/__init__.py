@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from mixtures.errors import ManifestError, RecipeError
-from pipeline.classifiers.scores import MILLION, Scores
+from pipeline.judges.classifiers.scores import MILLION, Scores
 
 Kind = Literal["linear", "fasttext", "sequence"]
 Parameters = Mapping[str, int | str]
@@ -51,19 +51,19 @@ class Classifier(Protocol):
 
 
 def _linear(path: Path, parameters: Parameters) -> Classifier:
-    from pipeline.classifiers.linear import LinearClassifier
+    from pipeline.judges.classifiers.linear import LinearClassifier
 
     return LinearClassifier.open(path, **_named(parameters, {}))
 
 
 def _fasttext(path: Path, parameters: Parameters) -> Classifier:
-    from pipeline.classifiers.fasttext_model import FastTextClassifier
+    from pipeline.judges.classifiers.fasttext import FastTextClassifier
 
     return FastTextClassifier.open(path, **_named(parameters, {"label": str}))
 
 
 def _sequence(path: Path, parameters: Parameters) -> Classifier:
-    from pipeline.classifiers.sequence import SequenceClassifier, SequenceSettings
+    from pipeline.judges.classifiers.sequence import SequenceClassifier, SequenceSettings
 
     known: dict[str, type] = {"label": str, "context": int, "rows": int, "dtype": str, "device": str, "threads": int}
     return SequenceClassifier.open(path, SequenceSettings(**_named(parameters, known)))

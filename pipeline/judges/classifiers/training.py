@@ -25,18 +25,18 @@ import numpy as np
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound
-from pipeline.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point
+from pipeline.judges.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point
 from pipeline.classifiers.curve_picture import curve_svg
-from pipeline.classifiers.labelled import (
+from pipeline.judges.classifiers.labelled import (
     LabelColumns,
     Labelled,
     LabelledSet,
     held_out,
     read_labelled,
 )
-from pipeline.classifiers.linear import LinearClassifier
+from pipeline.judges.classifiers.linear import LinearClassifier
 from pipeline.classifiers.linear_training import LinearSettings, train_linear
-from pipeline.classifiers.tensor_file import write_whole
+from pipeline.judges.classifiers.tensor_file import write_whole
 
 WEIGHTS, REPORT, PICTURE = "weights.safetensors", "report.json", "curve.svg"
 

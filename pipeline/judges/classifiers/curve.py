@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
-from pipeline.classifiers.scores import MILLION
+from pipeline.judges.classifiers.scores import MILLION
 
 DEFAULT_THRESHOLD = MILLION // 2
 MAX_POINTS = 256

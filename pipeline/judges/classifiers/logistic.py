@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.classifiers.scores import MILLION, Scores
+from pipeline.judges.classifiers.scores import MILLION, Scores
 
 FRACTION_BITS = 16
 ONE = 1 << FRACTION_BITS

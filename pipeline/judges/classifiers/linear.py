@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError
-from pipeline.classifiers.hashed_ngrams import Features, features
-from pipeline.classifiers.logistic import quantised_logistic
-from pipeline.classifiers.scores import Scores, classifier_digest
-from pipeline.classifiers.tensor_file import read_tensors, write_tensors
+from pipeline.judges.classifiers.hashed_ngrams import Features, features
+from pipeline.judges.classifiers.logistic import quantised_logistic
+from pipeline.judges.classifiers.scores import Scores, classifier_digest
+from pipeline.judges.classifiers.tensor_file import read_tensors, write_tensors
 
 RULES = 1
 FORMAT = "annealmix-linear-1"

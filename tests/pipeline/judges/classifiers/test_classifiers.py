@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.classifiers import open_classifier
+from pipeline.judges.classifiers import open_classifier
 from pipeline.classifiers.fasttext_file import MAGIC, check_fasttext_file
-from pipeline.classifiers.hashed_ngrams import INVISIBLE, LOWER, SEPARATORS, features
-from pipeline.classifiers.linear import MAX_WEIGHT, LinearClassifier, LinearWeights
+from pipeline.judges.classifiers.hashed_ngrams import INVISIBLE, LOWER, SEPARATORS, features
+from pipeline.judges.classifiers.linear import MAX_WEIGHT, LinearClassifier, LinearWeights
 from pipeline.classifiers.linear_training import LinearSettings, train_linear
-from pipeline.classifiers.logistic import LIMIT, quantised_logistic
-from pipeline.classifiers.scores import quantised
-from pipeline.classifiers.tensor_file import read_tensors, write_tensors
+from pipeline.judges.classifiers.logistic import LIMIT, quantised_logistic
+from pipeline.judges.classifiers.scores import quantised
+from pipeline.judges.classifiers.tensor_file import read_tensors, write_tensors
 
 A, B, WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, (1 << 64) - 1
 BITS = 12
@@ -296,12 +296,12 @@ def test_training_and_scores_do_not_depend_on_the_hash_seed(tmp_path: Path) -> N
     script = (
         "import json, sys; from pathlib import Path; from pipeline.classifiers.linear_training import *;"
         "rows = json.load(sys.stdin); weights = train_linear(*zip(*rows), LinearSettings(bits=10, epochs=3));"
-        "from pipeline.classifiers.linear import *; linear = LinearClassifier(weights, '', 'test');"
+        "from pipeline.judges.classifiers.linear import *; linear = LinearClassifier(weights, '', 'test');"
         "print(weights.bias, weights.weights.tolist(), linear.score([text for text, _ in rows]).tolist())"
     )
     found = set()
     for seed in ("0", "1", "4242"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).resolve().parents[4])}
         command = [sys.executable, "-c", script]
         done = subprocess.run(command, input=json.dumps(TRAIN), env=environment, capture_output=True, text=True, check=True)
         found.add(done.stdout)

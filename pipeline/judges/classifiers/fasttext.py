@@ -19,7 +19,7 @@ import numpy as np
 
 from mixtures.errors import InputError, RecipeError
 from pipeline.classifiers.fasttext_file import check_fasttext_file
-from pipeline.classifiers.scores import (
+from pipeline.judges.classifiers.scores import (
     Scores,
     classifier_digest,
     file_sha256,
