@@ -27,7 +27,7 @@ from pipeline.eligible import read_kept
 from pipeline.ingest import QUARANTINE
 from pipeline.mix_store import MixFilter, MixStore
 from pipeline.near.clusters import drop_rows, read_drops
-from pipeline.places import Place
+from pipeline.places.places import Place
 from pipeline.records import read_done
 from pipeline.row_reading import fate_when_read
 from pipeline.score_table import look_up, read_scores

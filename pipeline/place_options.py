@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from pipeline.places import SCHEMES, WRITABLE, Place, RemoteFolder, default_cache, is_url, parse_url
+from pipeline.places.places import (
+    SCHEMES,
+    WRITABLE,
+    Place,
+    RemoteFolder,
+    default_cache,
+    is_url,
+    parse_url,
+)
 
 
 def local_path(text: str) -> Path:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline.places import RemoteFolder
+from pipeline.places.places import RemoteFolder
 from pipeline.records import (
     DONE,
     FolderWriter,
@@ -30,7 +30,7 @@ from pipeline.records import (
     read_record,
     write_whole,
 )
-from pipeline.remote import content, file_system, listed, put, retried
+from pipeline.places.files import content, file_system, listed, put, retried
 from pipeline.report import plural, say
 from pipeline.score_table import SCORE_PARTITIONS, SCORED, partition_name
 

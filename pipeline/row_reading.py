@@ -11,7 +11,7 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.adapters import adapter_columns, make_adapter
 from pipeline.inputs.listing import InputFile, content_unchanged, list_inputs
 from pipeline.build.needs import SourceInputs
-from pipeline.places import Place
+from pipeline.places.places import Place
 from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout

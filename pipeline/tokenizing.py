@@ -31,7 +31,7 @@ from mixtures.recipe.tokenizer import (
     canonical_form,
     form_digest,
 )
-from pipeline.places import default_cache
+from pipeline.places.places import default_cache
 from pipeline.tokenizer_engines import ENGINES, Engine, EngineName, Ids, Lengths, open_engine
 
 SpecialTokens = Literal["text", "parse"]

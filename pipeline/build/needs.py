@@ -19,7 +19,7 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.ingest import SEGMENT_BYTES
 from pipeline.inputs.listing import InputFile, list_files
 from pipeline.judges.judges import Judges, merged
-from pipeline.places import Place
+from pipeline.places.places import Place
 from pipeline.executors.stage import Unit
 from pipeline.store import BandRule, Group, Store, TokenRule, group_name, hex_range
 

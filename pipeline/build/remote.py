@@ -9,7 +9,7 @@ from pathlib import Path
 from mixtures.errors import RecipeError
 from mixtures.mix.manifest import Manifest
 from pipeline.build.sources import BuildSource
-from pipeline.places import Place, RemoteFolder, cache_folder
+from pipeline.places.places import Place, RemoteFolder, cache_folder
 from pipeline.build.remote_output import RemoteOutput
 from pipeline.remote_store import RemoteStore
 from pipeline.store import Store, TokenRule

@@ -23,8 +23,8 @@ from typing import Any
 
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline.places import RemoteFolder
-from pipeline.remote import content, listed, put, remove
+from pipeline.places.places import RemoteFolder
+from pipeline.places.files import content, listed, put, remove
 from pipeline.report import plural, progress, say
 from pipeline.store import locked
 

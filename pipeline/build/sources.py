@@ -21,7 +21,7 @@ from mixtures.plan.removals import published_removals
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import SourceInputs
-from pipeline.places import Place
+from pipeline.places.places import Place
 from pipeline.inputs.sample import ONE_FILE, take_sample
 from pipeline.records import read_done
 from pipeline.store import Group, TokenRule, hex_range

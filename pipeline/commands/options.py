@@ -11,7 +11,7 @@ from pipeline.place_options import readable
 
 if TYPE_CHECKING:
     from pipeline.inputs.listing import DataFolders
-    from pipeline.places import Place
+    from pipeline.places.places import Place
 
 MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
 

@@ -9,7 +9,7 @@ from mixtures.audit.report import percent_text
 from mixtures.trainers.schedule import fit_json, mix_fit
 from mixtures.words import strand_label
 from pipeline import report
-from pipeline.places import Place
+from pipeline.places.places import Place
 
 FILTER_TITLE = "removed by filters"
 COLUMNS = ("source", "asked", "realised", "share", "documents", "epochs", "last document cut to")

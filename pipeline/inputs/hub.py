@@ -13,7 +13,7 @@ from typing import TypeVar
 from mixtures.errors import InputError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.listing import InputFile
-from pipeline.remote import retried
+from pipeline.places.files import retried
 
 T = TypeVar("T")
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -23,7 +23,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.checksums import CHECKSUMS, read_checksums, with_checksums
-from pipeline.places import WRITABLE, Place, RemoteFolder
+from pipeline.places.places import WRITABLE, Place, RemoteFolder
 from pipeline.report import some
 
 SUFFIXES: dict[str, tuple[str, ...]] = {

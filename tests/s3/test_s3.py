@@ -16,7 +16,7 @@ from blake3 import blake3
 from mixtures.mix import manifest as manifests
 from pipeline import cli
 from pipeline.build import remote_output
-from pipeline.places import parse_url
+from pipeline.places.places import parse_url
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.records import canonical_json
 from pipeline.build.remote_output import RemoteOutput

@@ -26,7 +26,7 @@ import numpy as np
 
 from mixtures.errors import InputError
 from mixtures.plan.resources import DEFAULT_RATES, Rates
-from pipeline.places import default_cache
+from pipeline.places.places import default_cache
 
 # Work in a CPU second of the machine of DEFAULT_RATES: bytes, but of `sort` keys.
 REFERENCE = {

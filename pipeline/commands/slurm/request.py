@@ -14,7 +14,7 @@ from pipeline.build.build import BuildRequest
 from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.listing import DataFolders
-from pipeline.places import parse_url, read_place
+from pipeline.places.places import parse_url, read_place
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.remote_output import RemoteOutput
 from pipeline.remote_store import RemoteStore

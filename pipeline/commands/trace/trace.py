@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mixtures.errors import RecipeError
 from mixtures.keys import order_key
 from mixtures.mix.trace import DIGEST_DIGITS, Place, TracedMix
-from pipeline.places import RemoteFolder
+from pipeline.places.places import RemoteFolder
 
 if TYPE_CHECKING:
     from pipeline.fates import Fate, Fates

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.listing import InputFile, content_unchanged
-from pipeline.places import SCHEMES
+from pipeline.places.places import SCHEMES
 from pipeline.inputs.readers.rows import MEBIBYTE
 
 

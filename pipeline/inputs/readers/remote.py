@@ -12,7 +12,7 @@ from typing import Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.listing import InputFile
-from pipeline.remote import BLOCK_BYTES, etag_of, file_system, retried
+from pipeline.places.files import BLOCK_BYTES, etag_of, file_system, retried
 
 
 class RetryingStream:
@@ -32,7 +32,7 @@ class RetryingStream:
     def read(self, num_bytes: int) -> bytes:
         """Up to `num_bytes` at the current offset; b"" at the end.
 
-        Raises: InputError when every try failed, or one for a reason that does not pass (`pipeline.remote.is_permanent`).
+        Raises: InputError when every try failed, or one for a reason that does not pass (`pipeline.places.files.is_permanent`).
         """
 
         def read() -> bytes:

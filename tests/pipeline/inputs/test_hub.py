@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError
-from pipeline import remote
+from pipeline.places import files as remote
 from pipeline.inputs.readers.remote import RetryingStream
 from tests.pipeline.input_files import json_lines, pack, rows_of, texts
 
@@ -33,7 +33,7 @@ from mixtures.errors import InputError
 from pathlib import Path
 from pipeline import remote
 from pipeline.inputs.listing import list_files
-from pipeline.places import parse_url
+from pipeline.places.places import parse_url
 from pipeline.inputs.readers import DocumentReader
 from pipeline.store import Store
 from tests.pipeline.input_files import definition

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from mixtures.errors import AnnealmixError, InputError, RecipeError
-from pipeline.places import RemoteFolder
+from pipeline.places.places import RemoteFolder
 
 T = TypeVar("T")
 ATTEMPTS = 8
@@ -31,7 +31,7 @@ _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
 def file_system(scheme: str) -> Any:
-    """The fsspec file system of a scheme of `pipeline.places`, without listings that it remembers.
+    """The fsspec file system of a scheme of `pipeline.places.places`, without listings that it remembers.
 
     Raises:
         RecipeError: its package is not installed.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from mixtures.errors import InputError, RecipeError
-from pipeline import cli, remote
-from pipeline.places import RemoteFolder, parse_url
-from pipeline.remote import is_permanent, retried, told
+from pipeline import cli
+from pipeline.places import files as remote
+from pipeline.places.places import RemoteFolder, parse_url
+from pipeline.places.files import is_permanent, retried, told
 
 
 @pytest.mark.parametrize(
