@@ -32,7 +32,7 @@ from pipeline.commands.audit.rescan import (
     Scored,
     ShareJudge,
 )
-from pipeline.rescan_documents import Pile, bare_pile, mix_pile
+from pipeline.lookup.documents import Pile, bare_pile, mix_pile
 from pipeline.commands.audit.processes import rescan
 from pipeline.rescoring import Agreement, agreement, rescore
 from pipeline.score_table import stored_scores

@@ -16,7 +16,7 @@ from mixtures.mix.indexed import IndexedTokens
 from pipeline.executors.pool import end_with_caller
 from pipeline.judges.filter import Filter
 from pipeline.commands.audit.rescan import COUNTS, Found, Rescan, ShareJudge
-from pipeline.rescan_documents import SHARE_TOKENS, Share
+from pipeline.lookup.documents import SHARE_TOKENS, Share
 
 WAITING = 3  # shares a process that are handed out ahead
 

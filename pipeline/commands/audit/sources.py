@@ -35,10 +35,10 @@ from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
 from pipeline import report
 from pipeline.inputs.listing import DataFolders, InputFile, list_files
-from pipeline.mix_store import definitions, read_quality
+from pipeline.lookup.selection import definitions, read_quality
 from pipeline.inputs.quality.quality import open_steps
-from pipeline.rescan_documents import mix_pile
-from pipeline.row_reading import texts_of_rows
+from pipeline.lookup.documents import mix_pile
+from pipeline.lookup.rows import texts_of_rows
 from pipeline.tokenizer_engines import Engine, open_engine
 
 NAMES = ("source files", "source text", "source tokens")

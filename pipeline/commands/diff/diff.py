@@ -20,7 +20,7 @@ from pipeline.commands.diff.listing import DocumentList, document_list
 from pipeline.commands.destination import refuse_place
 
 if TYPE_CHECKING:
-    from pipeline.store_reasons import StoreReasons
+    from pipeline.lookup.reasons import StoreReasons
 
 
 def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None = None) -> dict[str, Any]:
@@ -94,6 +94,6 @@ class _Diff:
 
 
 def _stored(why: WhyNot, store: Path) -> StoreReasons:
-    from pipeline.store_reasons import StoreReasons
+    from pipeline.lookup.reasons import StoreReasons
 
     return StoreReasons(why, store)

@@ -36,7 +36,7 @@ from mixtures.mix.files import part_path
 from pipeline.executors.local import LocalExecutor
 from pipeline.commands.destination import appearing
 from pipeline.report import plural, progress, say
-from pipeline.rescan_documents import SHARE_TOKENS, mix_pile
+from pipeline.lookup.documents import SHARE_TOKENS, mix_pile
 from pipeline.executors.stage import Plan, Stage, Unit
 
 SHARD_TOKENS = 1 << 26  # about 270 MB of text

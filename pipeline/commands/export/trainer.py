@@ -20,7 +20,7 @@ from mixtures.trainers.names import Trainer
 from pipeline.commands.destination import refuse_place, refuse_taken
 from pipeline.records import sync, write_whole
 from pipeline.report import say
-from pipeline.rescan_documents import mix_pile
+from pipeline.lookup.documents import mix_pile
 
 
 @dataclass(frozen=True)

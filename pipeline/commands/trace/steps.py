@@ -24,7 +24,7 @@ from mixtures.trainers.names import OrderName
 from mixtures.trainers.order import Int64s, OrderRequest, TrainerOrder
 from mixtures.trainers.fit import TrainerFit, trainer_fit
 from pipeline.commands.destination import private_file
-from pipeline.trace_text import Texts
+from pipeline.lookup.text import Texts
 from pipeline.commands.trace.trace import Answer, described
 
 LIST_BATCH = 1 << 14  # documents of a list that are looked up at a time

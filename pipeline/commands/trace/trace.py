@@ -1,7 +1,7 @@
 """`annealmix trace`: what happened to one document or token, and why.
 
     --token, --position, --digest, --source --file --row -> places in the mix (mixtures.mix.trace, from its files alone)
-    not there, or a store is named                        -> what became of its rows (pipeline.fates, from the store)
+    not there, or a store is named                        -> what became of its rows (pipeline.lookup.fates, from the store)
 
 What a trainer read in a step is asked of `pipeline.commands.trace.steps`.
 """
@@ -18,8 +18,8 @@ from mixtures.mix.trace import DIGEST_DIGITS, Place, TracedMix
 from pipeline.places.places import RemoteFolder
 
 if TYPE_CHECKING:
-    from pipeline.fates import Fate, Fates
-    from pipeline.trace_text import Texts
+    from pipeline.lookup.fates import Fate, Fates
+    from pipeline.lookup.text import Texts
 
 Answer = dict[str, Any]
 
@@ -104,8 +104,8 @@ class _Trace:
         folder = asked.store or (asked.default_store if asked.origin is not None and not in_mix else None)
         if folder is None:
             return None
-        from pipeline.fates import Fates
-        from pipeline.mix_store import MixStore
+        from pipeline.lookup.fates import Fates
+        from pipeline.lookup.selection import MixStore
 
         return Fates(MixStore(self.mix.manifest, folder))
 
@@ -141,6 +141,6 @@ class _Trace:
         return self.texts.shown(tokens)
 
     def _texts(self) -> Texts:
-        from pipeline.trace_text import Texts
+        from pipeline.lookup.text import Texts
 
         return Texts(self.mix.manifest, self.question.tokenizer, self.question.filters)

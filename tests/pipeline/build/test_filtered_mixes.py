@@ -16,9 +16,9 @@ from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from mixtures.yaml.shipped import SHIPPED
 from pipeline import select
-from pipeline.fates import Fates
+from pipeline.lookup.fates import Fates
 from pipeline.commands.audit.filters import FilterOptions, audit_filters
-from pipeline.mix_store import MixStore
+from pipeline.lookup.selection import MixStore
 from tests.pipeline.corpus import (
     Document,
     make,

@@ -20,7 +20,7 @@ from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.tables import FILTER_TITLE, filter_removal_table, published_removals
-from pipeline.mix_store import MixStore
+from pipeline.lookup.selection import MixStore
 from pipeline.records import write_whole
 from pipeline.report import printable
 

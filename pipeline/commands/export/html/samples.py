@@ -18,10 +18,10 @@ from mixtures.rules.filter import MILLION
 from mixtures.recipe.near import NEAR
 from mixtures.mix.trace import Place, TracedMix
 from pipeline.eligible import Choice, read_kept, score_column
-from pipeline.fates import Fates
-from pipeline.mix_store import MixFilter, MixStore
+from pipeline.lookup.fates import Fates
+from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.near.clusters import read_drops
-from pipeline.trace_text import Texts
+from pipeline.lookup.text import Texts
 
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8

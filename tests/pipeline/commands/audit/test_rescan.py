@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import recipes
 from mixtures.rules.blocklist import count_distinct_naive
 from mixtures.keys import order_key
-from pipeline import rescan_documents, rescoring
+from pipeline.lookup import documents as rescan_documents
+from pipeline import rescoring
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.judges.filter import Filter
@@ -340,7 +341,7 @@ def test_where_the_normal_form_is_decided_otherwise_it_is_as_the_docstring_says(
 
 def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_original(shared, tmp_path, monkeypatch):
     from pipeline.commands.audit.rescan import Rescan, ShareJudge
-    from pipeline.rescan_documents import mix_pile
+    from pipeline.lookup.documents import mix_pile
 
     texts = [text for _, text in published_texts(shared / "data")][::60]
     write_files(tmp_path / "data", "real", sharded(texts, 3))

@@ -19,8 +19,8 @@ from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import DiffFigures
 from mixtures.errors import ManifestError, RecipeError
 from pipeline.commands.diff.diff import diff
-from pipeline.fates import Fates
-from pipeline.mix_store import MixStore
+from pipeline.lookup.fates import Fates
+from pipeline.lookup.selection import MixStore
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe

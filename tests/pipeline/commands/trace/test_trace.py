@@ -23,9 +23,9 @@ from pipeline.build import build
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.executors.local import LocalExecutor
-from pipeline.fates import Fates
+from pipeline.lookup.fates import Fates
 from pipeline.inputs.listing import DataFolders
-from pipeline.mix_store import MixStore
+from pipeline.lookup.selection import MixStore
 from tests.pipeline import command_line
 from tests.pipeline.corpus import LAYOUT, nfc, prose, tokenizer, write_recipe
 from tests.pipeline.input_files import json_lines

@@ -1,7 +1,7 @@
 """Why documents are not in a mix, as its store says: asked where two manifests leave more than one reason.
 
 Most are found in the columns of the selection: what a filter or an evaluation set removed, and what stands behind the end of a quota. The
-others (duplicates, near-duplicates, excluded ones, rows that are no document) are traced one by one (`pipeline.fates`).
+others (duplicates, near-duplicates, excluded ones, rows that are no document) are traced one by one (`pipeline.lookup.fates`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mixtures.diff.figures import Reasons
 from mixtures.diff.reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
 from mixtures.keys import KEY_SPACE, order_keys
 from pipeline.eligible import Choice, read_kept
-from pipeline.fates import Fates
-from pipeline.mix_store import MixStore
+from pipeline.lookup.fates import Fates
+from pipeline.lookup.selection import MixStore
 
 
 class StoreReasons:

@@ -1,0 +1,1 @@
+"""A finished mix or its store, asked about one document."""
