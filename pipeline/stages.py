@@ -7,11 +7,11 @@ from types import ModuleType
 from pipeline.executors.stage import Stage
 
 MODULES = {
-    "ingest": "pipeline.ingest",
-    "score": "pipeline.score",
+    "ingest": "pipeline.stages.ingest",
+    "score": "pipeline.stages.score",
     "near": "pipeline.near.stages",
-    "select": "pipeline.select",
-    "write": "pipeline.write",
+    "select": "pipeline.stages.select",
+    "write": "pipeline.stages.write",
 }
 """Where stages are, by what their names begin with."""
 
@@ -24,11 +24,9 @@ def stage_named(name: str) -> type[Stage]:
 
 def _module(kind: str) -> ModuleType:
     if kind == "ingest":
-        from pipeline import ingest
 
         return ingest
     if kind == "score":
-        from pipeline import score
 
         return score
     if kind == "near":
@@ -36,9 +34,7 @@ def _module(kind: str) -> ModuleType:
 
         return stages
     if kind == "select":
-        from pipeline import select
 
         return select
-    from pipeline import write
 
     return write

@@ -35,7 +35,7 @@ class ClassifierClaim(Claim):
 
 
 class ScoresClaim(Claim):
-    """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.eligible.score_digest`)."""
+    """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.stages.eligible.score_digest`)."""
 
     documents: Count
     blake3: Hash

@@ -1,12 +1,12 @@
 """A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
-    ingest   reads what the store lacks (pipeline.build.needs, pipeline.ingest), tokenizing below each source's ceiling (pipeline.build.sources),
+    ingest   reads what the store lacks (pipeline.build.needs, pipeline.stages.ingest), tokenizing below each source's ceiling (pipeline.build.sources),
              and notes what filters must know (pipeline.judges.judges, pipeline.judges.annotators.reading)
-    score    what a blocklist escalated, where a filter has a classifier (pipeline.score)
+    score    what a blocklist escalated, where a filter has a classifier (pipeline.stages.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.build.near)
-    select   sorts and deduplicates by key partition (pipeline.select), after what earlier builds left is verified (pipeline.trust)
+    select   sorts and deduplicates by key partition (pipeline.stages.select), after what earlier builds left is verified (pipeline.trust)
     quotas   fits the recipe to the supply (mixtures.stream.quotas); a source that needs more tokens raises its ceiling and the stages go on
-    write    the stream, slice by slice (pipeline.write)
+    write    the stream, slice by slice (pipeline.stages.write)
     seal     manifest, flush, rename into place (pipeline.build.description, pipeline.build.seal, pipeline.build.output)
 
 The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
@@ -30,11 +30,11 @@ from pipeline.build import needs as intake, output, seal
 from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import describe
-from pipeline.eligible import Choice, Eligible, read_eligible
+from pipeline.stages.eligible import Choice, Eligible, read_eligible
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
-from pipeline.ingest import Ingest, loaded_tokenizer
+from pipeline.stages.ingest import Ingest, loaded_tokenizer
 from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import Needs, SourceInputs
 from pipeline.judges.judges import Judges
@@ -44,13 +44,13 @@ from pipeline.records import is_done
 from pipeline.build.remote import RemotePlaces
 from pipeline.report import plural, say
 from pipeline.report import size as report_size
-from pipeline.score import Score, delete_texts
-from pipeline.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.stages.score import Score, delete_texts
+from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.executors.stage import Plan, Unit
 from pipeline.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
 from pipeline.trust import Trust
-from pipeline.write import (
+from pipeline.stages.write import (
     CHUNK_BYTES,
     SLICE_CHUNKS,
     WRITE_FORMAT,

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.load import LoadedRecipe
 from pipeline.columns import read_column
-from pipeline.eligible import Choice, read_kept
-from pipeline.gathering import ledger_segments, row_range
-from pipeline.segments import prefix
+from pipeline.stages.eligible import Choice, read_kept
+from pipeline.stages.gathering import ledger_segments, row_range
+from pipeline.stages.segments import prefix
 from pipeline.executors.stage import Plan
 
 if TYPE_CHECKING:

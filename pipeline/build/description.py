@@ -15,11 +15,11 @@ from mixtures.recipe.near import NEAR
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.stream.selection import Selection
-from pipeline.eligible import Choice, RemovalFigures, removal_figures, score_digest
+from pipeline.stages.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.build.needs import SourceInputs
 from pipeline.build.near import Found
 from pipeline.inputs.quality.quality import PREFIX
-from pipeline.write import Layout
+from pipeline.stages.write import Layout
 
 
 def describe(

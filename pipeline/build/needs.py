@@ -16,7 +16,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.keys import KeyRange
 from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
-from pipeline.ingest import SEGMENT_BYTES
+from pipeline.stages.ingest import SEGMENT_BYTES
 from pipeline.inputs.listing import InputFile, list_files
 from pipeline.judges.judges import Judges, merged
 from pipeline.places.places import Place

@@ -21,7 +21,7 @@ from mixtures.mix.files import TOKENS
 from pipeline.records import sync
 from pipeline.report import say
 from pipeline.store import locked
-from pipeline.write import Layout
+from pipeline.stages.write import Layout
 
 
 def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:

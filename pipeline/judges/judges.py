@@ -2,7 +2,7 @@
 
 A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a judge is not there. Then, by group: counts
 of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.judges.annotators.reading) and
-scored after (pipeline.score).
+scored after (pipeline.stages.score).
 """
 
 from __future__ import annotations

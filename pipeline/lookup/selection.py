@@ -29,7 +29,7 @@ from mixtures.recipe.near import read_near
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
 from pipeline.build.sources import BuildSource
-from pipeline.eligible import Choice, read_eligible
+from pipeline.stages.eligible import Choice, read_eligible
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import InputFile
 from pipeline.build.needs import SourceInputs
@@ -37,7 +37,7 @@ from pipeline.judges.judges import counted_folders
 from pipeline.build.near import Found, NearSearch
 from pipeline.report import say
 from pipeline.score_table import ScoreTable
-from pipeline.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.executors.stage import Plan, freeze
 from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
 from pipeline.trust import Trust

@@ -29,7 +29,7 @@ from pipeline.near.spill import read_published
 from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.records import FolderWriter, read_done
-from pipeline.segments import prefix
+from pipeline.stages.segments import prefix
 
 BATCH_CHARS = 4 << 20
 

@@ -25,7 +25,7 @@ from mixtures.mix import indexed
 from mixtures.mix import manifest as manifests
 from mixtures.mix.files import part_path
 from mixtures.mix.tables import to_arrow
-from pipeline.write import TABLES, parquet_form
+from pipeline.stages.write import TABLES, parquet_form
 
 _EMPTY = ("recipe", "size", "tokenizer", "removed", "contamination", "published", "revisions")
 DOCUMENTS, SLICE_TOKENS, TIMES = 10_000_000, 8 * (64 << 20) // 2, 5

@@ -25,7 +25,7 @@ from pipeline.build import build as building
 from pipeline.build import seal
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
-from pipeline.segments import SegmentBuilder
+from pipeline.stages.segments import SegmentBuilder
 from tests.faults.endings import Builds, Case, Ending, first_line
 from tests.pipeline.command_line import Process, run, until
 from tests.pipeline.corpus import make, prose, sharded, write_files

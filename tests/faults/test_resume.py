@@ -12,7 +12,8 @@ import pytest
 
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError
-from pipeline import select, store, write
+from pipeline.stages import select, write
+from pipeline import store
 from pipeline.executors.local import LocalExecutor
 from tests.pipeline.command_line import until
 from tests.pipeline.corpus import (

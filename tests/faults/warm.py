@@ -32,7 +32,7 @@ SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 
 def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
     """Make what this process builds small."""
     from pipeline.build import build, needs as intake
-    from pipeline import select
+    from pipeline.stages import select
     from pipeline.build import near as search
 
     for module in (intake, select, search):
@@ -114,7 +114,7 @@ def _warm_up() -> None:
 
     from mixtures.rules.near import NearRule
     from pipeline.judges.annotators import annotator as annotators, contamination  # noqa: F401
-    from pipeline import score  # noqa: F401
+    from pipeline.stages import score  # noqa: F401
     from pipeline.judges import judges  # noqa: F401
     from pipeline.commands import tables as mix_report  # noqa: F401
     from pipeline.build import build  # noqa: F401

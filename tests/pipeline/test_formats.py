@@ -23,9 +23,9 @@ from pipeline.build import output
 from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
 from pipeline.columns import DTYPES
 from pipeline.build.near import NEAR_FORMAT
-from pipeline.score import CELLS
+from pipeline.stages.score import CELLS
 from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
-from pipeline.select import SELECT_FORMAT
+from pipeline.stages.select import SELECT_FORMAT
 from pipeline.store import (
     BANDS_FORMAT,
     GRAMS_FORMAT,
@@ -39,7 +39,7 @@ from pipeline.store import (
     TermRule,
     TextRule,
 )
-from pipeline.write import WRITE_FORMAT
+from pipeline.stages.write import WRITE_FORMAT
 from tests.pipeline.corpus import make, write_files, write_recipe
 
 FORMATS = (
@@ -66,8 +66,8 @@ RAISE = {
     "bands": "BANDS_FORMAT of pipeline/store.py",
     "near": "NEAR_FORMAT of pipeline/build/near.py",
     "scores": "SCORES_FORMAT of pipeline/score_table.py",
-    "select": "SELECT_FORMAT of pipeline/select.py",
-    "write": "WRITE_FORMAT of pipeline/write.py",
+    "select": "SELECT_FORMAT of pipeline/stages/select.py",
+    "write": "WRITE_FORMAT of pipeline/stages/write.py",
     "manifest": "MANIFEST_FORMAT of mixtures/mix/manifest.py",
 }
 TEXTS = {

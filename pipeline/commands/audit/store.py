@@ -31,7 +31,7 @@ from mixtures.errors import ManifestError
 from mixtures.words import plural
 from pipeline.build.contamination import contaminated
 from pipeline.build.description import filter_figures, near_figures, waterfall
-from pipeline.eligible import Choice, removal_figures
+from pipeline.stages.eligible import Choice, removal_figures
 from pipeline.lookup.selection import MixStore
 
 NAMES = ("store documents", "store removals", "store filters", "store near-duplicates", "store contamination")

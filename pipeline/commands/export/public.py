@@ -21,7 +21,7 @@ from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
 from pipeline.commands.destination import appearing, refuse_inside
 from pipeline.records import write_whole
 from pipeline.report import say
-from pipeline.write import ROW_GROUP
+from pipeline.stages.write import ROW_GROUP
 
 NEW_SALT_BYTES = 32
 

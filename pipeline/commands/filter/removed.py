@@ -1,6 +1,6 @@
 """The documents that filters removed in a store: what `annealmix filter check --store` looks for in later data.
 
-Every selection in the store keeps the digests of what its recipe's filters removed (pipeline.eligible), whichever they were, placebos and
+Every selection in the store keeps the digests of what its recipe's filters removed (pipeline.stages.eligible), whichever they were, placebos and
 doses included. So a document that one filter removed is known again when data are checked with another one.
 """
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from mixtures.errors import RecipeError
 from pipeline.columns import read_column
-from pipeline.eligible import REMOVED
+from pipeline.stages.eligible import REMOVED
 from pipeline.records import is_done, read_done
 
 

@@ -15,8 +15,8 @@ from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.near.edges import num_partitions as band_partitions
 from pipeline.build.near import SORT_BYTES, key_partitions
 from pipeline.score_table import SCORE_PARTITIONS
-from pipeline.select import num_partitions
-from pipeline.write import CHUNK_BYTES, SLICE_CHUNKS
+from pipeline.stages.select import num_partitions
+from pipeline.stages.write import CHUNK_BYTES, SLICE_CHUNKS
 
 PACKED = 3  # bytes of text in a byte of a compressed input file
 _NEAR_PARTS = {"near-spill": 50, "near-link": 35, "near-reduce": 15}  # per cent of the search's time, of a build of 180,000 documents

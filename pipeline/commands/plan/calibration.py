@@ -162,7 +162,7 @@ def _read(folder: Path) -> None:
     from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.inputs.listing import list_folder
     from pipeline.inputs.readers import DocumentReader
-    from pipeline.segments import SegmentBuilder
+    from pipeline.stages.segments import SegmentBuilder
 
     given = {"name": "calibration", "format": "jsonl.gz", "adapter": "text", "licence": "none"}
     definition = SourceDefinition.model_validate(given)

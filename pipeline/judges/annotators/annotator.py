@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline.columns import write_column
 from pipeline.judges.annotators.bands import signatures
-from pipeline.segments import prefix
+from pipeline.stages.segments import prefix
 from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule
 
 if TYPE_CHECKING:

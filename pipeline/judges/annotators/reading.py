@@ -2,7 +2,7 @@
 
     terms   of each document of a key range, how many distinct terms of a blocklist it holds (column `terms`, in ledger order)
     texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text; readable by the owner alone), for a
-            classifier that scores them in a stage of its own (pipeline.score); deleted when they are scored
+            classifier that scores them in a stage of its own (pipeline.stages.score); deleted when they are scored
     bands   the band keys of each document (columns `bands` and `exempt`), for near-duplicates
     grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which items (columns `hit_*`)
 

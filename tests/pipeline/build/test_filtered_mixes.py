@@ -15,7 +15,7 @@ from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from mixtures.yaml.shipped import SHIPPED
-from pipeline import select
+from pipeline.stages import select
 from pipeline.lookup.fates import Fates
 from pipeline.commands.audit.filters import FilterOptions, audit_filters
 from pipeline.lookup.selection import MixStore

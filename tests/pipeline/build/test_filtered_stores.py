@@ -20,7 +20,7 @@ import pytest
 from mixtures.errors import AnnealmixError
 from pipeline.judges.annotators import reading as noting
 from pipeline.judges.annotators import annotator as annotators
-from pipeline import ingest, score, select
+from pipeline.stages import ingest, score, select
 from pipeline.build import build, sources as build_sources, needs as intake
 from pipeline.inputs.readers import DocumentReader
 from pipeline.tokenizing import Tokenizer

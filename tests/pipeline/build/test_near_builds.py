@@ -30,7 +30,7 @@ from mixtures.keys import order_key, text_digest
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline.build import sources as build_sources, needs as intake
-from pipeline import select
+from pipeline.stages import select
 from pipeline.commands import store as store_commands
 from pipeline.build import near as search
 from pipeline.records import read_done
@@ -328,7 +328,7 @@ def test_builds_with_and_without_near_share_a_store(tmp_path, monkeypatch):
     first = make(plain, tmp_path, tmp_path / "data", "plain")
     tokens = tokens_of(tmp_path / "store")
     with monkeypatch.context() as patch:  # a later near reads texts again, and tokenizes nothing
-        patch.setattr("pipeline.ingest.loaded_tokenizer", lambda *_: pytest.fail("something is tokenized"))
+        patch.setattr("pipeline.stages.ingest.loaded_tokenizer", lambda *_: pytest.fail("something is tokenized"))
         found = make(near, tmp_path, tmp_path / "data", "near")
         assert make(plain, tmp_path, tmp_path / "data", "again")["identity"] == first["identity"]
     assert tokens_of(tmp_path / "store") == tokens

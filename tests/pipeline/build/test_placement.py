@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from mixtures.mix.manifest import Manifest
 from pipeline.build import needs as intake
-from pipeline import select
+from pipeline.stages import select
 from tests.pipeline.corpus import (
     LAYOUT,
     SUFFIXES,

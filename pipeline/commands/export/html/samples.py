@@ -17,7 +17,7 @@ import numpy as np
 from mixtures.rules.filter import MILLION
 from mixtures.recipe.near import NEAR
 from mixtures.mix.trace import Place, TracedMix
-from pipeline.eligible import Choice, read_kept, score_column
+from pipeline.stages.eligible import Choice, read_kept, score_column
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.near.clusters import read_drops

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from mixtures.stream.order import Placed
 from mixtures.stream.selection import Selection
 from pipeline.columns import read_column
-from pipeline.eligible import Strand
+from pipeline.stages.eligible import Strand
 from pipeline.records import DONE, read_json
-from pipeline.segments import prefix
+from pipeline.stages.segments import prefix
 
 
 class StreamColumns:

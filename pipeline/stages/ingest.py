@@ -28,7 +28,7 @@ from pipeline.inputs.listing import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined
 from pipeline.records import FolderWriter, canonical_json, is_done, read_done
-from pipeline.segments import MAX_ROWS, SegmentBuilder
+from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store import folder_name
 from pipeline.tokenizing import SpecialTokens, Tokenizer

@@ -26,12 +26,12 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
-from pipeline.eligible import Strand, partition_folder, read_eligible
-from pipeline.gathering import ledger_segments, token_files
+from pipeline.stages.eligible import Strand, partition_folder, read_eligible
+from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.records import file_hash, named, read_record, sync, temporary, write_record
-from pipeline.select import inputs_of
+from pipeline.stages.select import inputs_of
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.stream_columns import StreamColumns
+from pipeline.stages.stream_columns import StreamColumns
 
 WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20

@@ -8,7 +8,7 @@ sort before all sources and take their copies with them. Of the survivors, those
 Filters judge the survivors (pipeline.judges.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
 
 Nothing here looks at a quota: the result serves every size of every mix with the same sources and filters. What a quota takes is a prefix
-in key order (`mixtures.stream.selection`); `pipeline.eligible` says what is written and reads it.
+in key order (`mixtures.stream.selection`); `pipeline.stages.eligible` says what is written and reads it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import numpy.typing as npt
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, sort_order
 from pipeline.columns import write_column
-from pipeline.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
-from pipeline.gathering import Arrays, gathered
+from pipeline.stages.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
+from pipeline.stages.gathering import Arrays, gathered
 from pipeline.near.clusters import drop_rows, read_drops
 from pipeline.records import FolderWriter, read_done
 from pipeline.score_table import Scored, partition_name, partitions_of, read_scores

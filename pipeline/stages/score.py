@@ -34,7 +34,7 @@ from pipeline.score_table import (
     partition_name,
     read_scores,
 )
-from pipeline.segments import prefix
+from pipeline.stages.segments import prefix
 from pipeline.executors.stage import Plan, Stage, Unit
 
 CELLS = 1 << 14  # documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000

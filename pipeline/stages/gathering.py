@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
 from pipeline.columns import read_column
-from pipeline.segments import prefix
+from pipeline.stages.segments import prefix
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -1,0 +1,1 @@
+"""The stages: ingest, score, near, select, write."""
