@@ -9,7 +9,7 @@ from pipeline.executors.stage import Stage
 MODULES = {
     "ingest": "pipeline.stages.ingest",
     "score": "pipeline.stages.score",
-    "near": "pipeline.near.stages",
+    "near": "pipeline.stages.near.stages",
     "select": "pipeline.stages.select",
     "write": "pipeline.stages.write",
 }
@@ -30,7 +30,7 @@ def _module(kind: str) -> ModuleType:
 
         return score
     if kind == "near":
-        from pipeline.near import stages
+        from pipeline.stages.near import stages
 
         return stages
     if kind == "select":

@@ -17,10 +17,10 @@ from pipeline.build.sources import BuildSource
 from pipeline.executors import Executor, execute
 from pipeline.build.needs import SourceInputs
 from pipeline.executors.memory import machine_memory
-from pipeline.near.clusters import check_memory
-from pipeline.near.competing import ledger_documents
-from pipeline.near.edges import num_partitions
-from pipeline.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
+from pipeline.stages.near.clusters import check_memory
+from pipeline.stages.near.competing import ledger_documents
+from pipeline.stages.near.edges import num_partitions
+from pipeline.stages.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
 from pipeline.records import is_done, read_done
 from pipeline.report import plural, say
 from pipeline.executors.stage import Plan, Stage, Unit

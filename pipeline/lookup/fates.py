@@ -26,7 +26,7 @@ from pipeline.columns import read_column
 from pipeline.stages.eligible import read_kept
 from pipeline.stages.ingest import QUARANTINE
 from pipeline.lookup.selection import MixFilter, MixStore
-from pipeline.near.clusters import drop_rows, read_drops
+from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.places.places import Place
 from pipeline.records import read_done
 from pipeline.lookup.rows import fate_when_read

@@ -25,7 +25,7 @@ from mixtures.keys import KEY_SPACE, KeyRange, sort_order
 from pipeline.columns import write_column
 from pipeline.stages.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
 from pipeline.stages.gathering import Arrays, gathered
-from pipeline.near.clusters import drop_rows, read_drops
+from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.records import FolderWriter, read_done
 from pipeline.score_table import Scored, partition_name, partitions_of, read_scores
 from pipeline.executors.stage import Plan, Stage, Unit

@@ -99,8 +99,8 @@ def altered(text: str, kind: str, draw: random.Random, vocabulary: Sequence[str]
 def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, int, int]]]:
     """Texts, and (kind, original, copy) of what was planted, by place in the texts. Originals are no near-copies of one another."""
     from mixtures.rules.near import PRESETS
-    from pipeline.near.clusters import clusters
-    from pipeline.near.edges import edges
+    from pipeline.stages.near.clusters import clusters
+    from pipeline.stages.near.edges import edges
     from pipeline.judges.annotators.bands import signatures
     from tests.benchmarks.bench_ingest import shared_texts
 
@@ -143,7 +143,7 @@ def recall(labels: dict[int, int], plants: Sequence[tuple[str, int, int]]) -> di
 def spilled(bands: Any, folder: Path) -> None:
     """Publish band keys, as the signature stage ends on both sides."""
     from mixtures.rules.near import PRESETS
-    from pipeline.near.edges import write_bands
+    from pipeline.stages.near.edges import write_bands
     from pipeline.judges.annotators.bands import Signatures
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -153,8 +153,14 @@ def spilled(bands: Any, folder: Path) -> None:
 def decided(bands: Path, digests: Any, keys: Any, folder: Path) -> dict[int, int]:
     """From published band keys to drops, through files. Returns the cluster of each document that is not alone."""
     from mixtures.rules.near import PRESETS
-    from pipeline.near.clusters import clusters, drops, read_clusters, write_clusters, write_drops
-    from pipeline.near.edges import edges, read_bands, read_edges, write_edges
+    from pipeline.stages.near.clusters import (
+        clusters,
+        drops,
+        read_clusters,
+        write_clusters,
+        write_drops,
+    )
+    from pipeline.stages.near.edges import edges, read_bands, read_edges, write_edges
 
     with tempfile.TemporaryDirectory(dir=folder) as place:
         here = Path(place)
@@ -217,7 +223,7 @@ def synthetic(documents: int, rounds: int, python: str, folder: Path) -> tuple[f
 def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[str, float]:
     """Recall of each kind by the formula of banding, from the copies' own Jaccard similarities."""
     from mixtures.rules.near import PRESETS
-    from pipeline.near.edges import jaccard
+    from pipeline.stages.near.edges import jaccard
     from pipeline.judges.annotators.bands import shingle_sets
 
     rule, odds = PRESETS["words"], dict[str, list[float]]()
@@ -232,7 +238,7 @@ def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     """Verified pairs, those of them whose shingles as text have the similarity that is asked, and all candidates."""
     from mixtures.rules.near import PRESETS
     from mixtures.rules.near_text import shingle_texts
-    from pipeline.near.edges import edges, verified
+    from pipeline.stages.near.edges import edges, verified
     from pipeline.judges.annotators.bands import shingle_sets
 
     rule = PRESETS["words"].model_copy(update={"verify": VERIFY})

@@ -12,7 +12,7 @@ from typing import Any
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.build import needs as intake
 from pipeline.executors.local import TASKS_A_WORKER
-from pipeline.near.edges import num_partitions as band_partitions
+from pipeline.stages.near.edges import num_partitions as band_partitions
 from pipeline.build.near import SORT_BYTES, key_partitions
 from pipeline.score_table import SCORE_PARTITIONS
 from pipeline.stages.select import num_partitions

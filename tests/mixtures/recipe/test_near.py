@@ -14,8 +14,8 @@ from mixtures.rules.near import PRESETS, NearRule
 from mixtures.near_plan import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_notes, near_resources
 from mixtures.recipe.near import NearRequest, read_near
 from mixtures.recipe.load import LoadedRecipe, load_recipe
-from pipeline.near.clusters import reduction_bytes
-from pipeline.near.edges import spilled_bytes
+from pipeline.stages.near.clusters import reduction_bytes
+from pipeline.stages.near.edges import spilled_bytes
 
 SOURCES = {"a": {"use": "a.yaml", "weight": 1}, "b": {"use": "b.yaml", "weight": 1}}
 WORDS = {"unit": "words", "shingle": 5, "bands": 14, "rows": 8}

@@ -1,4 +1,4 @@
-"""The rule of near-duplicates, by literal examples, and who stays of a cluster. `pipeline.near` is held to it elsewhere."""
+"""The rule of near-duplicates, by literal examples, and who stays of a cluster. `pipeline.stages.near` is held to it elsewhere."""
 
 from __future__ import annotations
 

@@ -484,7 +484,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from pipeline import intake, select
-from pipeline.near import search
+from pipeline.stages.near import search
 from tests.pipeline.corpus import each_once, make
 if __name__ == "__main__":
     intake.GROUP_BYTES, select.PARTITION_DOCUMENTS, search.PARTITION_DOCUMENTS, search.SORT_BYTES = (1, 1), 40, 10, 500

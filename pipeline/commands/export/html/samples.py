@@ -20,7 +20,7 @@ from mixtures.mix.trace import Place, TracedMix
 from pipeline.stages.eligible import Choice, read_kept, score_column
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixFilter, MixStore
-from pipeline.near.clusters import read_drops
+from pipeline.stages.near.clusters import read_drops
 from pipeline.lookup.text import Texts
 
 SHOWN_CHARS = 600

@@ -19,8 +19,8 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import sort_order
 from mixtures.rules.near import survivors
-from pipeline.near.edges import Edges
-from pipeline.near.spill import part, publish, publish_partitions, read_published
+from pipeline.stages.near.edges import Edges
+from pipeline.stages.near.spill import part, publish, publish_partitions, read_published
 
 U64 = npt.NDArray[np.uint64]
 BYTES_A_DOCUMENT = 13  # a parent 4, a mark 1, and in the result, if it is not alone, 8

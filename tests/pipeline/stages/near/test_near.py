@@ -25,7 +25,7 @@ from mixtures.rules.near_text import (
     shingle_hashes_naive,
     shingle_texts,
 )
-from pipeline.near.clusters import (
+from pipeline.stages.near.clusters import (
     Drops,
     check_memory,
     clusters,
@@ -36,7 +36,7 @@ from pipeline.near.clusters import (
     write_clusters,
     write_drops,
 )
-from pipeline.near.edges import (
+from pipeline.stages.near.edges import (
     edges,
     num_partitions,
     read_bands,
@@ -116,10 +116,10 @@ def test_a_signature_does_not_depend_on_its_batch():
 
 def test_nothing_but_the_kernels_imports_numba():
     script = (
-        "import sys, pipeline.judges.annotators.bands, pipeline.near.edges, pipeline.near.clusters, pipeline.near.spill, mixtures.rules.near;"
+        "import sys, pipeline.judges.annotators.bands, pipeline.stages.near.edges, pipeline.stages.near.clusters, pipeline.stages.near.spill, mixtures.rules.near;"
         "assert 'numba' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])})
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])})
 
 
 KEYS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 25)), max_size=60)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.bands import Signatures
-from pipeline.near.spill import part, publish, publish_partitions, read_published
+from pipeline.stages.near.spill import part, publish, publish_partitions, read_published
 
 U64 = npt.NDArray[np.uint64]
 BYTES_A_KEY = 12  # on disk: key 8, row 4. 14 bands: 69 GB for 410M documents, 103 GB for 615M

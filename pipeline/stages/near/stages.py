@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.listing import InputFile, named_files
-from pipeline.near.clusters import (
+from pipeline.stages.near.clusters import (
     Clusters,
     Drops,
     clusters,
@@ -29,10 +29,17 @@ from pipeline.near.clusters import (
     write_clusters,
     write_drops,
 )
-from pipeline.near.competing import competing, partition_range
-from pipeline.near.edges import edges, read_bands, read_edges, verified, write_bands, write_edges
-from pipeline.near.shingles import ShingleWriter, read_shingles, write_candidates
-from pipeline.near.spill import publish, read_published
+from pipeline.stages.near.competing import competing, partition_range
+from pipeline.stages.near.edges import (
+    edges,
+    read_bands,
+    read_edges,
+    verified,
+    write_bands,
+    write_edges,
+)
+from pipeline.stages.near.shingles import ShingleWriter, read_shingles, write_candidates
+from pipeline.stages.near.spill import publish, read_published
 from pipeline.inputs.quality.quality import planned_steps
 from pipeline.records import is_done, read_done
 from pipeline.executors.stage import Plan, Stage, Unit

@@ -22,10 +22,10 @@ from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
 from pipeline.columns import DTYPES, read_column, write_column
 from pipeline.inputs.listing import InputFile
-from pipeline.near.competing import U64
-from pipeline.near.edges import Edges
+from pipeline.stages.near.competing import U64
+from pipeline.stages.near.edges import Edges
 from pipeline.judges.annotators.bands import shingle_sets
-from pipeline.near.spill import read_published
+from pipeline.stages.near.spill import read_published
 from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.records import FolderWriter, read_done
