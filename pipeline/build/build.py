@@ -4,7 +4,7 @@
              and notes what filters must know (pipeline.judges.judges, pipeline.judges.annotators.reading)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.stages.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.build.near)
-    select   sorts and deduplicates by key partition (pipeline.stages.select), after what earlier builds left is verified (pipeline.trust)
+    select   sorts and deduplicates by key partition (pipeline.stages.select), after what earlier builds left is verified (pipeline.store.trust)
     quotas   fits the recipe to the supply (mixtures.stream.quotas); a source that needs more tokens raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.stages.write)
     seal     manifest, flush, rename into place (pipeline.build.description, pipeline.build.seal, pipeline.build.output)
@@ -40,16 +40,16 @@ from pipeline.build.needs import Needs, SourceInputs
 from pipeline.judges.judges import Judges
 from pipeline.build.near import Found, NearSearch, band_rule, competes
 from pipeline.inputs.quality.quality import open_steps
-from pipeline.records import is_done
+from pipeline.store.records import is_done
 from pipeline.build.remote import RemotePlaces
 from pipeline.report import plural, say
 from pipeline.report import size as report_size
 from pipeline.stages.score import Score, delete_texts
 from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.executors.stage import Plan, Unit
-from pipeline.store import Store, TokenRule, short_key
+from pipeline.store.store import Store, TokenRule, short_key
 from pipeline.tokenizing import Tokenizer, find_tokenizer
-from pipeline.trust import Trust
+from pipeline.store.trust import Trust
 from pipeline.stages.write import (
     CHUNK_BYTES,
     SLICE_CHUNKS,

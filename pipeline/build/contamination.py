@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.load import LoadedRecipe
-from pipeline.columns import read_column
+from pipeline.store.columns import read_column
 from pipeline.stages.eligible import Choice, read_kept
 from pipeline.stages.gathering import ledger_segments, row_range
 from pipeline.stages.segments import prefix

@@ -21,11 +21,11 @@ from pipeline.stages.near.clusters import check_memory
 from pipeline.stages.near.competing import ledger_documents
 from pipeline.stages.near.edges import num_partitions
 from pipeline.stages.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
-from pipeline.records import is_done, read_done
+from pipeline.store.records import is_done, read_done
 from pipeline.report import plural, say
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.store import BandRule, Store, hex_range, short_key
-from pipeline.trust import Trust
+from pipeline.store.store import BandRule, Store, hex_range, short_key
+from pipeline.store.trust import Trust
 
 NEAR_FORMAT = 1
 PARTITION_DOCUMENTS = 2_000_000  # competing documents of a unit, whose band keys are in memory some times over while they are spilled

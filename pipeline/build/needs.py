@@ -21,7 +21,7 @@ from pipeline.inputs.listing import InputFile, list_files
 from pipeline.judges.judges import Judges, merged
 from pipeline.places.places import Place
 from pipeline.executors.stage import Unit
-from pipeline.store import BandRule, Group, Store, TokenRule, group_name, hex_range
+from pipeline.store.store import BandRule, Group, Store, TokenRule, group_name, hex_range
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those

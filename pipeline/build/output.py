@@ -18,9 +18,9 @@ from typing import Any
 from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
 from mixtures.mix.files import TOKENS
-from pipeline.records import sync
+from pipeline.store.records import sync
 from pipeline.report import say
-from pipeline.store import locked
+from pipeline.store.store import locked
 from pipeline.stages.write import Layout
 
 

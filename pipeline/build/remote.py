@@ -11,8 +11,8 @@ from mixtures.mix.manifest import Manifest
 from pipeline.build.sources import BuildSource
 from pipeline.places.places import Place, RemoteFolder, cache_folder
 from pipeline.build.remote_output import RemoteOutput
-from pipeline.remote_store import RemoteStore
-from pipeline.store import Store, TokenRule
+from pipeline.store.remote import RemoteStore
+from pipeline.store.store import Store, TokenRule
 
 
 @dataclass(frozen=True)

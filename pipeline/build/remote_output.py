@@ -26,7 +26,7 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places.places import RemoteFolder
 from pipeline.places.files import content, listed, put, remove
 from pipeline.report import plural, progress, say
-from pipeline.store import locked
+from pipeline.store.store import locked
 
 SHARD_BYTES = 64 << 20
 UPLOADING = "uploading.json"

@@ -22,7 +22,7 @@ from mixtures.mix.files import INDEX, TOKENS
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Cut, Selection
 from mixtures.mix.tables import root_hash
-from pipeline.records import file_hash, sync, write_json, write_whole
+from pipeline.store.records import file_hash, sync, write_json, write_whole
 from pipeline.stages.write import TABLES, read_slices
 
 PACKAGES = ("annealmix", "datatrove", "fastokens", "tokenizers", "numpy", "pyarrow", "blake3", "zstandard", "orjson")

@@ -23,8 +23,8 @@ from pipeline.inputs.listing import DataFolders
 from pipeline.build.needs import SourceInputs
 from pipeline.places.places import Place
 from pipeline.inputs.sample import ONE_FILE, take_sample
-from pipeline.records import read_done
-from pipeline.store import Group, TokenRule, hex_range
+from pipeline.store.records import read_done
+from pipeline.store.store import Group, TokenRule, hex_range
 from pipeline.tokenizing import Tokenizer
 
 

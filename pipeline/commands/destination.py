@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mixtures.errors import RecipeError
-from pipeline.records import named, sync, temporary
+from pipeline.store.records import named, sync, temporary
 
 
 @contextmanager

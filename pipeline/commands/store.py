@@ -8,8 +8,8 @@ from typing import Any
 
 from pipeline import report
 from pipeline.executors.slurm.chain import refuse_busy
-from pipeline.records import DONE, is_done, read_done
-from pipeline.store import Store
+from pipeline.store.records import DONE, is_done, read_done
+from pipeline.store.store import Store
 
 COUNTS = ("groups", "files", "documents", "tokens", "documents_with_eod_text")
 

@@ -17,7 +17,7 @@ from datatrove.utils.logging import logger
 from mixtures.errors import AnnealmixError
 from pipeline.executors.pool import run_tasks
 from pipeline.executors.memory import available_memory
-from pipeline.records import named
+from pipeline.store.records import named
 from pipeline.report import plural, say, size
 from pipeline.executors.stage import Plan, Stage, forget, freeze, in_hand
 

@@ -24,7 +24,7 @@ from datatrove.utils.stats import PipelineStats
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.local import NOWHERE, TASKS_A_WORKER
-from pipeline.records import read_json, write_json
+from pipeline.store.records import read_json, write_json
 from pipeline.report import size, some
 from pipeline.executors.stage import Plan, Stage, Unit, forget, freeze
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from datatrove.pipeline.base import PipelineStep
 
 from mixtures.errors import AnnealmixError, ManifestError
-from pipeline.records import canonical_json, is_done, read_done, write_whole
+from pipeline.store.records import canonical_json, is_done, read_done, write_whole
 
 Plan = dict[str, Any]
 Unit = dict[str, Any]

@@ -18,10 +18,19 @@ from mixtures.recipe.filters import RecipeFilter
 from mixtures.rules.filter import LoadedFilter
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
 from pipeline.judges.filter import Filter
-from pipeline.records import read_done
-from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
+from pipeline.store.records import read_done
+from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.executors.stage import Plan
-from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, hex_range, short_key
+from pipeline.store.store import (
+    GramRule,
+    Group,
+    Rule,
+    Store,
+    TermRule,
+    TextRule,
+    hex_range,
+    short_key,
+)
 from pipeline.judges.verdicts import FilterRule
 
 if TYPE_CHECKING:

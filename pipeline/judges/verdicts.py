@@ -17,7 +17,7 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError
 from mixtures.recipe.filters import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
 from mixtures.keys import KEY_SPACE
-from pipeline.score_table import Scored, look_up
+from pipeline.store.scores import Scored, look_up
 
 Debts = dict[int, npt.NDArray[np.int64]]
 """Of each placebo filter, by its number: what it still owes in each class of length (`mixtures.recipe.filters.placebo`)."""

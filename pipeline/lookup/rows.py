@@ -15,7 +15,7 @@ from pipeline.places.places import Place
 from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
-from pipeline.store import Group
+from pipeline.store.store import Group
 
 _EMPTY = "empty"  # known by its identity: a text may say the same
 

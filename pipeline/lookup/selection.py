@@ -36,11 +36,20 @@ from pipeline.build.needs import SourceInputs
 from pipeline.judges.judges import counted_folders
 from pipeline.build.near import Found, NearSearch
 from pipeline.report import say
-from pipeline.score_table import ScoreTable
+from pipeline.store.scores import ScoreTable
 from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.executors.stage import Plan, freeze
-from pipeline.store import GramRule, Group, Rule, Store, TermRule, TextRule, TokenRule, short_key
-from pipeline.trust import Trust
+from pipeline.store.store import (
+    GramRule,
+    Group,
+    Rule,
+    Store,
+    TermRule,
+    TextRule,
+    TokenRule,
+    short_key,
+)
+from pipeline.store.trust import Trust
 from pipeline.judges.verdicts import FilterRule
 
 

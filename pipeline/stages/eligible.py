@@ -23,8 +23,8 @@ from blake3 import blake3
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import EXCLUDED, NEAR
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
-from pipeline.columns import read_column
-from pipeline.records import read_done
+from pipeline.store.columns import read_column
+from pipeline.store.records import read_done
 
 KEPT, COPIES, REMOVED = "", "+copies", "+removed"
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
-from pipeline.columns import read_column
+from pipeline.store.columns import read_column
 from pipeline.stages.segments import prefix
 
 Arrays = dict[str, npt.NDArray[Any]]

@@ -27,10 +27,10 @@ from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annot
 from pipeline.inputs.listing import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined
-from pipeline.records import FolderWriter, canonical_json, is_done, read_done
+from pipeline.store.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.store import folder_name
+from pipeline.store.store import folder_name
 from pipeline.tokenizing import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted

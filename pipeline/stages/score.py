@@ -23,10 +23,10 @@ from mixtures.rules.filter import ClassifierPin
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
 from pipeline.judges.annotators.annotator import TEXTS
 from pipeline.judges.classifiers import Classifier
-from pipeline.columns import write_column
+from pipeline.store.columns import write_column
 from pipeline.judges.filter import open_pinned
-from pipeline.records import DONE, FolderWriter, read_done
-from pipeline.score_table import (
+from pipeline.store.records import DONE, FolderWriter, read_done
+from pipeline.store.scores import (
     SCORE_PARTITIONS,
     Scored,
     look_up,

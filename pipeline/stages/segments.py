@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError
 from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_digest
-from pipeline.columns import read_column, write_column
-from pipeline.records import named
+from pipeline.store.columns import read_column, write_column
+from pipeline.store.records import named
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.reading import SegmentAnnotations

@@ -22,12 +22,12 @@ import numpy.typing as npt
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, sort_order
-from pipeline.columns import write_column
+from pipeline.store.columns import write_column
 from pipeline.stages.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
 from pipeline.stages.gathering import Arrays, gathered
 from pipeline.stages.near.clusters import drop_rows, read_drops
-from pipeline.records import FolderWriter, read_done
-from pipeline.score_table import Scored, partition_name, partitions_of, read_scores
+from pipeline.store.records import FolderWriter, read_done
+from pipeline.store.scores import Scored, partition_name, partitions_of, read_scores
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.judges.verdicts import Documents, FilterRule, Verdicts, judge
 

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from mixtures.stream.order import Placed
 from mixtures.stream.selection import Selection
-from pipeline.columns import read_column
+from pipeline.store.columns import read_column
 from pipeline.stages.eligible import Strand
-from pipeline.records import DONE, read_json
+from pipeline.store.records import DONE, read_json
 from pipeline.stages.segments import prefix
 
 

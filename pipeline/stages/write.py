@@ -28,7 +28,7 @@ from mixtures.stream.selection import Cut, Run, Selection
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from pipeline.stages.eligible import Strand, partition_folder, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
-from pipeline.records import file_hash, named, read_record, sync, temporary, write_record
+from pipeline.store.records import file_hash, named, read_record, sync, temporary, write_record
 from pipeline.stages.select import inputs_of
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.stream_columns import StreamColumns

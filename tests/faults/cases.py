@@ -11,7 +11,7 @@ ELSEWHERE = {
     "30": ("array > MaxArraySize, dependency never satisfied", "FH", "tests/slurm"),
     "41": ("shell metacharacters or newlines in Slurm fields", "F", "tests/slurm"),
     "stream": ("a remote error in mid-stream", "F", "tests/pipeline/inputs/test_hub.py"),
-    "revision": ("a moved upstream revision", "FS", "tests/pipeline/test_store.py"),
+    "revision": ("a moved upstream revision", "FS", "tests/pipeline/store/test_store.py"),
 }
 """Faults that need a cluster or a hub: title, expected endings, and the tests that are there for them."""
 

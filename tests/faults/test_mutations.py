@@ -12,7 +12,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.errors import AuditFailed, ManifestError
-from pipeline.records import canonical_json, read_json
+from pipeline.store.records import canonical_json, read_json
 from tests.faults.conftest import Full
 from tests.faults.damage import bounded_memory, damaged, renew
 from tests.faults.full_builds import words_of

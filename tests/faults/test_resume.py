@@ -13,7 +13,7 @@ import pytest
 from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError
 from pipeline.stages import select, write
-from pipeline import store
+from pipeline.store import store
 from pipeline.executors.local import LocalExecutor
 from tests.pipeline.command_line import until
 from tests.pipeline.corpus import (

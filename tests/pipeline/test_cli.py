@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import list_recipes
 from pipeline import report
-from pipeline.store import Store
+from pipeline.store.store import Store
 from tests.pipeline.command_line import (
     CHECKOUT,
     HUB_PACKINGS,

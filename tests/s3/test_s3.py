@@ -18,7 +18,7 @@ from pipeline import cli
 from pipeline.build import remote_output
 from pipeline.places.places import parse_url
 from pipeline.inputs.readers.raw import RawFile
-from pipeline.records import canonical_json
+from pipeline.store.records import canonical_json
 from pipeline.build.remote_output import RemoteOutput
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train

@@ -18,7 +18,7 @@ from pipeline.executors.slurm.chain import FAILED
 from pipeline.commands.slurm.commands import give
 from pipeline.commands.slurm.conduct import SlurmExecutor
 from pipeline.executors.slurm.profile import Profile
-from pipeline.records import read_record, write_record
+from pipeline.store.records import read_record, write_record
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.slurm.cluster import MAX_ARRAY_SIZE, Given, slurm, until
 from tests.slurm.test_chains import _hurried

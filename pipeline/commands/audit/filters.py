@@ -35,7 +35,7 @@ from pipeline.commands.audit.rescan import (
 from pipeline.lookup.documents import Pile, bare_pile, mix_pile
 from pipeline.commands.audit.processes import rescan
 from pipeline.rescoring import Agreement, agreement, rescore
-from pipeline.score_table import stored_scores
+from pipeline.store.scores import stored_scores
 from pipeline.tokenizer_engines import open_engine
 
 NUM_ENCODED = 64  # documents that are encoded again

@@ -22,7 +22,7 @@ from mixtures.errors import AnnealmixError
 from mixtures.words import plural
 from pipeline.commands.destination import refuse_inside, refuse_taken
 from pipeline.markdown import code, plain, table
-from pipeline.records import write_whole
+from pipeline.store.records import write_whole
 from pipeline.waterfall import waterfall_table
 
 LICENCES = {

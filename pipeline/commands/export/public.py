@@ -19,7 +19,7 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
 from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
 from pipeline.commands.destination import appearing, refuse_inside
-from pipeline.records import write_whole
+from pipeline.store.records import write_whole
 from pipeline.report import say
 from pipeline.stages.write import ROW_GROUP
 

@@ -18,7 +18,7 @@ from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainers.names import Trainer
 from pipeline.commands.destination import refuse_place, refuse_taken
-from pipeline.records import sync, write_whole
+from pipeline.store.records import sync, write_whole
 from pipeline.report import say
 from pipeline.lookup.documents import mix_pile
 

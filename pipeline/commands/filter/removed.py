@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import RecipeError
-from pipeline.columns import read_column
+from pipeline.store.columns import read_column
 from pipeline.stages.eligible import REMOVED
-from pipeline.records import is_done, read_done
+from pipeline.store.records import is_done, read_done
 
 
 def removed_digests(store: Path) -> npt.NDArray[np.uint64]:

@@ -41,7 +41,7 @@ from pipeline.judges.classifiers.training import (
     train_filter,
 )
 from pipeline.judges.filter import Filter
-from pipeline.records import write_whole
+from pipeline.store.records import write_whole
 
 FILTER, BLOCKLIST = "filter.yaml", "blocklist.txt"
 HARMLESS = "The weather was fine."

@@ -14,7 +14,7 @@ from pipeline.build import needs as intake
 from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.stages.near.edges import num_partitions as band_partitions
 from pipeline.build.near import SORT_BYTES, key_partitions
-from pipeline.score_table import SCORE_PARTITIONS
+from pipeline.store.scores import SCORE_PARTITIONS
 from pipeline.stages.select import num_partitions
 from pipeline.stages.write import CHUNK_BYTES, SLICE_CHUNKS
 

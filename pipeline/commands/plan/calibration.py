@@ -60,7 +60,7 @@ def load_rates() -> Rates:
 
 def calibrate() -> Rates:
     """Time the kernels, and keep the result. Takes some seconds; the first time on a machine some more, for compiling."""
-    from pipeline.records import write_whole
+    from pipeline.store.records import write_whole
 
     with tempfile.TemporaryDirectory(prefix="annealmix-calibration-") as folder:
         kernels = {name: _best(amount, kernel) for name, amount, kernel in _kernels(Path(folder))}

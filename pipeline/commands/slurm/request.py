@@ -17,7 +17,7 @@ from pipeline.inputs.listing import DataFolders
 from pipeline.places.places import parse_url, read_place
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.remote_output import RemoteOutput
-from pipeline.remote_store import RemoteStore
+from pipeline.store.remote import RemoteStore
 
 
 def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
-from pipeline.records import read_json
+from pipeline.store.records import read_json
 from pipeline.report import plural, say, size, table
 from pipeline.executors.stage import in_hand
 from pipeline.stages import stage_named

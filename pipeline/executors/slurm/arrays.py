@@ -19,7 +19,7 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 from mixtures.errors import RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile, Resources
-from pipeline.records import write_whole
+from pipeline.store.records import write_whole
 from pipeline.executors.stage import Stage
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say

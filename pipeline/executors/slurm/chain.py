@@ -23,7 +23,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
-from pipeline.records import (
+from pipeline.store.records import (
     canonical_json,
     is_done,
     read_json,
@@ -33,7 +33,7 @@ from pipeline.records import (
     write_whole,
 )
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.store import short_key
+from pipeline.store.store import short_key
 
 _PREFIX = "chain-"
 CONDUCT = "conduct"  # how the names of jobs end that go on with a build

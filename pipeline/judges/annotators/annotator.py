@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.columns import write_column
+from pipeline.store.columns import write_column
 from pipeline.judges.annotators.bands import signatures
 from pipeline.stages.segments import prefix
-from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule
+from pipeline.store.store import BandRule, GramRule, Rule, TermRule, TextRule
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.blocklist import Blocklist

@@ -29,9 +29,9 @@ from pipeline.judges.annotators.annotator import (
     GramAnnotator,
     TermAnnotator,
 )
-from pipeline.records import FolderWriter, is_done
+from pipeline.store.records import FolderWriter, is_done
 from pipeline.executors.stage import Plan, Unit
-from pipeline.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
+from pipeline.store.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
 

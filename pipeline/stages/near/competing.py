@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges, sort_order
-from pipeline.columns import read_column
+from pipeline.store.columns import read_column
 from pipeline.stages.gathering import common_rows, row_range
 from pipeline.judges.annotators.bands import Signatures
 from pipeline.stages.segments import prefix

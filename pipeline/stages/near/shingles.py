@@ -20,7 +20,7 @@ from mixtures.errors import InputError, ManifestError
 from mixtures.keys import text_digest
 from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
-from pipeline.columns import DTYPES, read_column, write_column
+from pipeline.store.columns import DTYPES, read_column, write_column
 from pipeline.inputs.listing import InputFile
 from pipeline.stages.near.competing import U64
 from pipeline.stages.near.edges import Edges
@@ -28,7 +28,7 @@ from pipeline.judges.annotators.bands import shingle_sets
 from pipeline.stages.near.spill import read_published
 from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.inputs.readers import DocumentReader
-from pipeline.records import FolderWriter, read_done
+from pipeline.store.records import FolderWriter, read_done
 from pipeline.stages.segments import prefix
 
 BATCH_CHARS = 4 << 20

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from pipeline.columns import read_column, write_column
-from pipeline.records import FolderWriter, file_hash, is_done, read_done
+from pipeline.store.columns import read_column, write_column
+from pipeline.store.records import FolderWriter, file_hash, is_done, read_done
 
 Columns = Mapping[str, npt.NDArray[Any]]
 

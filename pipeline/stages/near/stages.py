@@ -41,7 +41,7 @@ from pipeline.stages.near.edges import (
 from pipeline.stages.near.shingles import ShingleWriter, read_shingles, write_candidates
 from pipeline.stages.near.spill import publish, read_published
 from pipeline.inputs.quality.quality import planned_steps
-from pipeline.records import is_done, read_done
+from pipeline.store.records import is_done, read_done
 from pipeline.executors.stage import Plan, Stage, Unit
 
 

@@ -33,7 +33,7 @@ from pipeline.build import sources as build_sources, needs as intake
 from pipeline.stages import select
 from pipeline.commands import store as store_commands
 from pipeline.build import near as search
-from pipeline.records import read_done
+from pipeline.store.records import read_done
 from tests.pipeline.corpus import (
     contents,
     each_once,

@@ -35,7 +35,7 @@ from pipeline import remote
 from pipeline.inputs.listing import list_files
 from pipeline.places.places import parse_url
 from pipeline.inputs.readers import DocumentReader
-from pipeline.store import Store
+from pipeline.store.store import Store
 from tests.pipeline.input_files import definition
 remote.FIRST_WAIT_SECONDS = 0.01
 packing, revision, pattern, store = sys.argv[1:]

@@ -21,7 +21,7 @@ from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.tables import FILTER_TITLE, filter_removal_table, published_removals
 from pipeline.lookup.selection import MixStore
-from pipeline.records import write_whole
+from pipeline.store.records import write_whole
 from pipeline.report import printable
 
 FOLDER = Path(__file__).parent

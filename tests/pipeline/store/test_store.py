@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from mixtures.mix import manifest as manifests
-from pipeline import records
-from pipeline.records import FolderWriter, is_done
+from pipeline.store import records
+from pipeline.store.records import FolderWriter, is_done
 from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 from tests.pipeline.inputs.test_hub import COMMIT

@@ -7,7 +7,7 @@
     STORE/sources/NAME-KEY/GROUP/grams-GK-LO-HI/    how many n-grams of evaluation sets each of them holds, and of which items
     STORE/sources/NAME-KEY/GROUP/bands-RK-LO-HI/    the band keys of each of them, for near-duplicates
     STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
-    STORE/scores/CK/                                scores of a classifier, by digest (pipeline.score_table)
+    STORE/scores/CK/                                scores of a classifier, by digest (pipeline.store.scores)
     STORE/near/KEY/                                 near-duplicates among some sources: edges, clusters, drops (pipeline.build.near)
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
@@ -38,7 +38,7 @@ from mixtures.rules.near import NearRule
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.listing import InputFile
-from pipeline.records import canonical_json, is_done, read_done, read_json, write_json
+from pipeline.store.records import canonical_json, is_done, read_done, read_json, write_json
 from pipeline.report import say
 
 STORE_FORMAT = 1

@@ -21,7 +21,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places.places import RemoteFolder
-from pipeline.records import (
+from pipeline.store.records import (
     DONE,
     FolderWriter,
     checked_record,
@@ -32,7 +32,7 @@ from pipeline.records import (
 )
 from pipeline.places.files import content, file_system, listed, put, retried
 from pipeline.report import plural, say
-from pipeline.score_table import SCORE_PARTITIONS, SCORED, partition_name
+from pipeline.store.scores import SCORE_PARTITIONS, SCORED, partition_name
 
 STORE = "store.json"
 REVISION = "revision.json"
@@ -172,7 +172,7 @@ def _records_last(path: str) -> tuple[int, str]:
 
 
 def _parsed(where: str, found: bytes) -> dict[str, Any]:
-    """The done-record of a published folder, as `pipeline.records.read_record` reads a local one."""
+    """The done-record of a published folder, as `pipeline.store.records.read_record` reads a local one."""
     try:
         record = checked_record(where, json.loads(found))
     except (ValueError, RecursionError):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.records import check_outputs
+from pipeline.store.records import check_outputs
 from pipeline.report import progress
 
 

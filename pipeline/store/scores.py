@@ -26,9 +26,9 @@ from mixtures.keys import (
     order_keys,
     sort_order,
 )
-from pipeline.columns import read_column
-from pipeline.records import is_done, read_done, read_record, write_record
-from pipeline.store import Store, TextRule, short_key
+from pipeline.store.columns import read_column
+from pipeline.store.records import is_done, read_done, read_record, write_record
+from pipeline.store.store import Store, TextRule, short_key
 
 SCORES_FORMAT = 1
 SCORE_PARTITIONS = 64

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.records import DONE, write_record
-from pipeline.score_table import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.store import Store, TermRule, TextRule
+from pipeline.store.records import DONE, write_record
+from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
+from pipeline.store.store import Store, TermRule, TextRule
 
 TERMS, OTHER = TermRule("a" * 64, "words"), TermRule("a" * 64, "published")
 

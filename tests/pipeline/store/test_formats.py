@@ -1,7 +1,7 @@
 """annealmix writes these bytes. Whoever changes them must raise the FORMAT of what was changed, or old stores and mixes are misread.
 
 A tiny fixed corpus is built; the hashes of every column, record and table are compared with the literals of today's FORMAT numbers.
-After an intended change: raise the number, run `python -m tests.pipeline.test_formats`, and put what it prints in place of GOLDEN.
+After an intended change: raise the number, run `python -m tests.pipeline.store.test_formats`, and put what it prints in place of GOLDEN.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from mixtures.rules.blocklist import content_hash
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
 from pipeline.build import output
 from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
-from pipeline.columns import DTYPES
+from pipeline.store.columns import DTYPES
 from pipeline.build.near import NEAR_FORMAT
 from pipeline.stages.score import CELLS
-from pipeline.score_table import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
+from pipeline.store.scores import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.stages.select import SELECT_FORMAT
-from pipeline.store import (
+from pipeline.store.store import (
     BANDS_FORMAT,
     GRAMS_FORMAT,
     LEDGER_FORMAT,
@@ -57,15 +57,15 @@ FORMATS = (
     MANIFEST_FORMAT,
 )
 RAISE = {
-    "store": "STORE_FORMAT of pipeline/store.py",
-    "ledger": "LEDGER_FORMAT of pipeline/store.py",
-    "tokens": "TOKENS_FORMAT of pipeline/store.py",
-    "terms": "TERMS_FORMAT of pipeline/store.py",
-    "texts": "TEXTS_FORMAT of pipeline/store.py",
-    "grams": "GRAMS_FORMAT of pipeline/store.py",
-    "bands": "BANDS_FORMAT of pipeline/store.py",
+    "store": "STORE_FORMAT of pipeline/store/store.py",
+    "ledger": "LEDGER_FORMAT of pipeline/store/store.py",
+    "tokens": "TOKENS_FORMAT of pipeline/store/store.py",
+    "terms": "TERMS_FORMAT of pipeline/store/store.py",
+    "texts": "TEXTS_FORMAT of pipeline/store/store.py",
+    "grams": "GRAMS_FORMAT of pipeline/store/store.py",
+    "bands": "BANDS_FORMAT of pipeline/store/store.py",
     "near": "NEAR_FORMAT of pipeline/build/near.py",
-    "scores": "SCORES_FORMAT of pipeline/score_table.py",
+    "scores": "SCORES_FORMAT of pipeline/store/scores.py",
     "select": "SELECT_FORMAT of pipeline/stages/select.py",
     "write": "WRITE_FORMAT of pipeline/stages/write.py",
     "manifest": "MANIFEST_FORMAT of mixtures/mix/manifest.py",
@@ -400,7 +400,7 @@ def found() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, str]:
-    assert set(GOLDEN) == {FORMATS}, "a FORMAT was raised: run `python -m tests.pipeline.test_formats` and replace GOLDEN by what it prints"
+    assert set(GOLDEN) == {FORMATS}, "a FORMAT was raised: run `python -m tests.pipeline.store.test_formats` and replace GOLDEN by what it prints"
     return GOLDEN[FORMATS]
 
 
@@ -411,7 +411,7 @@ def test_what_is_written_is_what_its_format_number_stands_for(found, golden, are
     told = "\n".join(f"  {name}: was {literals.get(name)}, is {mine.get(name)}" for name in changed)
     assert not changed, (
         f"these bytes changed:\n{told}\nOld stores or mixes hold the old ones. If it is meant, raise {RAISE[area]}, run "
-        "`python -m tests.pipeline.test_formats`, and replace GOLDEN by what it prints; if not, it is a defect"
+        "`python -m tests.pipeline.store.test_formats`, and replace GOLDEN by what it prints; if not, it is a defect"
     )
 
 

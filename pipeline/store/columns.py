@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.records import named
+from pipeline.store.records import named
 
 DTYPES: dict[str, str] = {
     "order_key": "<u8",

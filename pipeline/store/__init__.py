@@ -1,0 +1,1 @@
+"""The token store: folders, records, columns, locks."""
