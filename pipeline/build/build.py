@@ -48,7 +48,7 @@ from pipeline.stages.score import Score, delete_texts
 from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
 from pipeline.executors.stage import Plan, Unit
 from pipeline.store.store import Store, TokenRule, short_key
-from pipeline.tokenizing import Tokenizer, find_tokenizer
+from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 from pipeline.store.trust import Trust
 from pipeline.stages.write import (
     CHUNK_BYTES,

@@ -25,7 +25,7 @@ from pipeline.places.places import Place
 from pipeline.inputs.sample import ONE_FILE, take_sample
 from pipeline.store.records import read_done
 from pipeline.store.store import Group, TokenRule, hex_range
-from pipeline.tokenizing import Tokenizer
+from pipeline.tokens.tokenizer import Tokenizer
 
 
 class Counted(Protocol):

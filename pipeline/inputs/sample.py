@@ -21,7 +21,7 @@ from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSamp
 from pipeline.inputs.listing import InputFile
 from pipeline.inputs.quality.quality import QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
-from pipeline.tokenizing import Tokenizer
+from pipeline.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.mix.tables import DOCUMENTS
 from mixtures.recipe.tokenizer import canonical_digest
-from pipeline.decoding import Decoder
-from pipeline.tokenizing import find_tokenizer
+from pipeline.tokens.decoder import Decoder
+from pipeline.tokens.tokenizer import find_tokenizer
 
 SHARE_TOKENS = 1 << 20
 BLOCK_DOCUMENTS = 1 << 20
@@ -160,7 +160,7 @@ def mix_pile(folder: Path, tokenizer: Path | None) -> Pile:
     """The documents of a mix folder.
 
     Args:
-        tokenizer: the file; None finds the one that the manifest names (`pipeline.tokenizing.find_tokenizer`).
+        tokenizer: the file; None finds the one that the manifest names (`pipeline.tokens.tokenizer.find_tokenizer`).
 
     Raises:
         ManifestError: the manifest is damaged, or the tokenizer is not the one that it names.

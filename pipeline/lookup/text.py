@@ -14,8 +14,8 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.rules.filter import LoadedFilter, list_filters, load_filter, load_terms, read_filter
 from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe.load import load_tokenizer_definition
-from pipeline.decoding import Decoder
-from pipeline.tokenizing import find_tokenizer
+from pipeline.tokens.decoder import Decoder
+from pipeline.tokens.tokenizer import find_tokenizer
 
 
 class Texts:

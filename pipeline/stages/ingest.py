@@ -31,7 +31,7 @@ from pipeline.store.records import FolderWriter, canonical_json, is_done, read_d
 from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.store import folder_name
-from pipeline.tokenizing import SpecialTokens, Tokenizer
+from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted
 QUARANTINE = "quarantine.jsonl"

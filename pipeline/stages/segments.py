@@ -22,7 +22,7 @@ from pipeline.store.records import named
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.reading import SegmentAnnotations
-    from pipeline.tokenizing import Tokenizer
+    from pipeline.tokens.tokenizer import Tokenizer
 
 ENCODE_BYTES = 4 << 20  # text that is tokenized in one call: enough to keep the engine busy, little to hold
 VERIFY_EVERY = 1000  # one document in so many, by order key, is tokenized again with the reference

@@ -36,7 +36,7 @@ from pipeline.lookup.documents import Pile, bare_pile, mix_pile
 from pipeline.commands.audit.processes import rescan
 from pipeline.rescoring import Agreement, agreement, rescore
 from pipeline.store.scores import stored_scores
-from pipeline.tokenizer_engines import open_engine
+from pipeline.tokens.engines import open_engine
 
 NUM_ENCODED = 64  # documents that are encoded again
 MAX_ENCODED_TOKENS = 1 << 18  # of one of these: the reference library takes seconds for more

@@ -1,6 +1,6 @@
 """Every document of a finished mix, read back from its bytes and judged again by a filter: none flagged is the proof of a filtered mix.
 
-    shares of documents (`pipeline.lookup.documents`) -> text (`pipeline.decoding`) -> `Filter.judge` -> counts by source, places
+    shares of documents (`pipeline.lookup.documents`) -> text (`pipeline.tokens.decoder`) -> `Filter.judge` -> counts by source, places
 
 What is judged is what the mix's ids spell, cut documents as they were cut. That is the text that a model reads, in the normaliser's
 form. A tokenizer with NFC gives NFC(text) where the build judged the text itself, and a decision may differ for a text that is not in

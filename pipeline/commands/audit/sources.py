@@ -39,7 +39,7 @@ from pipeline.lookup.selection import definitions, read_quality
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.lookup.documents import mix_pile
 from pipeline.lookup.rows import texts_of_rows
-from pipeline.tokenizer_engines import Engine, open_engine
+from pipeline.tokens.engines import Engine, open_engine
 
 NAMES = ("source files", "source text", "source tokens")
 

@@ -138,7 +138,7 @@ def token_counter(file: Path) -> CountTokens:
     Raises:
         InputError: the file is missing or no tokenizer.
     """
-    from pipeline.tokenizer_engines import open_engine
+    from pipeline.tokens.engines import open_engine
 
     try:
         engine = open_engine("tokenizers", file.read_text(encoding="utf-8"))

@@ -130,7 +130,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     from mixtures.recipe.load import load_tokenizer_definition
     from pipeline.judges.annotators.blocklist import Blocklist
     from pipeline.judges.annotators.bands import signatures
-    from pipeline.tokenizing import Tokenizer, find_tokenizer
+    from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
     texts = made_texts(TEXT_BYTES)
     file = folder / "texts.jsonl.gz"

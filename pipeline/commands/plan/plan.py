@@ -110,7 +110,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     from pipeline.build.needs import grouped
     from pipeline.commands.plan.removals import open_filters, probed_removals
     from pipeline.inputs.sample import take_sample
-    from pipeline.tokenizing import Tokenizer, find_tokenizer
+    from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
     tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, request.tokenizer), recipe.tokenizer, recipe.recipe.special_tokens)
     filters, readings = open_filters(recipe), dict[str, _Probed]()

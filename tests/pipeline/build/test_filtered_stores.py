@@ -23,7 +23,7 @@ from pipeline.judges.annotators import annotator as annotators
 from pipeline.stages import ingest, score, select
 from pipeline.build import build, sources as build_sources, needs as intake
 from pipeline.inputs.readers import DocumentReader
-from pipeline.tokenizing import Tokenizer
+from pipeline.tokens.tokenizer import Tokenizer
 from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_filters
 from tests.pipeline.build.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data

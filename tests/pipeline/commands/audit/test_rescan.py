@@ -36,7 +36,7 @@ from tests.pipeline.corpus import (
     write_files,
     write_recipe,
 )
-from tests.pipeline.test_tokenizing import published_texts
+from tests.pipeline.tokens.test_tokenizer import published_texts
 
 TERMS = ("Abrin", "Ricin", "Lassa virus", "caf\u00e9")
 SECRET = "zanzibarian"  # a word of the documents that name terms; no output may hold it

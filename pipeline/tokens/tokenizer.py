@@ -32,7 +32,7 @@ from mixtures.recipe.tokenizer import (
     form_digest,
 )
 from pipeline.places.places import default_cache
-from pipeline.tokenizer_engines import ENGINES, Engine, EngineName, Ids, Lengths, open_engine
+from pipeline.tokens.engines import ENGINES, Engine, EngineName, Ids, Lengths, open_engine
 
 SpecialTokens = Literal["text", "parse"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]

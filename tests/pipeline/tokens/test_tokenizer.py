@@ -24,11 +24,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pipeline.tokenizing
+import pipeline.tokens.tokenizer
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.tokenizer import TokenizerDefinition, canonical_digest
-from pipeline.tokenizing import Tokenizer, find_tokenizer
+from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
 EOD = "<|endoftext|>"
 GOLDEN = ["the cat  sat", f"a{EOD}b", "cafe\u0301", ""]
@@ -146,17 +146,17 @@ def test_batch_limits_do_not_change_a_token(loaded, texts):
     tokenizer = loaded["fastokens", "text"]
     whole = tokenizer.encode(texts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline.tokenizing, "BATCH_CHARS", 7)
-        patch.setattr(pipeline.tokenizing, "BATCH_TEXTS", 3)
+        patch.setattr(pipeline.tokens.tokenizer, "BATCH_CHARS", 7)
+        patch.setattr(pipeline.tokens.tokenizer, "BATCH_TEXTS", 3)
         pieces = tokenizer.encode(texts)
     assert all(np.array_equal(one, other) for one, other in zip(whole, pieces, strict=True))
 
 
 def test_a_batch_holds_at_most_its_limits_or_one_text(monkeypatch):
-    monkeypatch.setattr(pipeline.tokenizing, "BATCH_CHARS", 10)
-    monkeypatch.setattr(pipeline.tokenizing, "BATCH_TEXTS", 3)
+    monkeypatch.setattr(pipeline.tokens.tokenizer, "BATCH_CHARS", 10)
+    monkeypatch.setattr(pipeline.tokens.tokenizer, "BATCH_TEXTS", 3)
     texts = ["x" * 4, "x" * 6, "x", "x" * 50, "", "", "", ""]
-    assert list(pipeline.tokenizing._batches(texts)) == [texts[:2], texts[2:3], texts[3:4], texts[4:7], texts[7:]]
+    assert list(pipeline.tokens.tokenizer._batches(texts)) == [texts[:2], texts[2:3], texts[3:4], texts[4:7], texts[7:]]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -186,7 +186,7 @@ def test_a_large_vocabulary_has_32_bit_tokens(tiny):
     wide = define(TINY, padded_vocab_size=70_000)
     object.__setattr__(wide, "vocab_size", 70_000)  # the model is frozen; only the token type is looked at here
     ids, num_ids = np.array([69_999], np.uint32), np.array([1])
-    tokens, lengths = pipeline.tokenizing._with_eod(ids, num_ids, wide)
+    tokens, lengths = pipeline.tokens.tokenizer._with_eod(ids, num_ids, wide)
     assert (tokens.dtype, tokens.tolist(), lengths.tolist()) == (np.dtype("<u4"), [69_999, 0], [2])
 
 
@@ -213,11 +213,11 @@ def test_loading_makes_no_threads_and_imports_no_tokenizer_before_it_is_needed(t
     (tmp_path / "definition.json").write_text(define(TINY).model_dump_json(), encoding="utf-8")
     program = """
 import os, pathlib, sys
-import pipeline.tokenizing
+import pipeline.tokens.tokenizer
 from mixtures.recipe.tokenizer import TokenizerDefinition
 assert not {"fastokens", "tokenizers", "huggingface_hub"} & sys.modules.keys()
 definition = TokenizerDefinition.model_validate_json(pathlib.Path(sys.argv[2]).read_text())
-tokenizer = pipeline.tokenizing.Tokenizer(pathlib.Path(sys.argv[1]), definition)
+tokenizer = pipeline.tokens.tokenizer.Tokenizer(pathlib.Path(sys.argv[1]), definition)
 assert (os.environ["RAYON_NUM_THREADS"], os.environ["TOKENIZERS_PARALLELISM"]) == ("1", "false")
 assert "tokenizers" not in sys.modules, "the reference is loaded for verify only"
 print(tokenizer.engine)

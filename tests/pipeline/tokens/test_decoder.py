@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 import recipes
 from mixtures.errors import AuditFailed, RecipeError
-from pipeline.decoding import BLOCK_TOKENS, Decoder, byte_letters
-from pipeline.tokenizing import Tokenizer, find_tokenizer
+from pipeline.tokens.decoder import BLOCK_TOKENS, Decoder, byte_letters
+from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 from tests.pipeline.corpus import nfc, tokenizer
-from tests.pipeline.test_tokenizing import TEXTS, published_texts
+from tests.pipeline.tokens.test_tokenizer import TEXTS, published_texts
 
 SAMPLE = (Path(recipes.__file__).parent / "sample" / "tokenizer.json").read_bytes()
 REFERENCE, DECODER = tokenizer(), Decoder(SAMPLE, "sample")

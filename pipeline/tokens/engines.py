@@ -19,7 +19,7 @@ Lengths = npt.NDArray[np.int64]
 
 
 class Engine(Protocol):
-    """What `pipeline.tokenizing.Tokenizer` needs of a library."""
+    """What `pipeline.tokens.tokenizer.Tokenizer` needs of a library."""
 
     name: EngineName
 
