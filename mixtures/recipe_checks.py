@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mixtures.yaml.fields import Location
 from mixtures.keys import key_bound
+from mixtures.yaml.fields import Location
 from mixtures.yaml.tree import suggest
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit.report import Check
 from mixtures.errors import RecipeError
+from mixtures.mix import manifest as manifests
 from pipeline.inputs.listing import DataFolders
 
 FULL_DOCUMENTS = 1000  # that a full audit reads again; some 1 MB of text a second is encoded by the reference library

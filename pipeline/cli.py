@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.commands.audit.options import add_audit
-from pipeline.commands.diff.options import add_diff
 from pipeline.commands.build import add_executor, executor_of, refuse_mixed
-from pipeline.commands.slurm.options import add_worker
+from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
 from pipeline.commands.options import add_data, data_folders, positive
-from pipeline.place_options import add_cache, local_path, written
 from pipeline.commands.plan.options import add_plan_options
 from pipeline.commands.plan.options import run as run_plan
+from pipeline.commands.slurm.options import add_worker
 from pipeline.commands.trace.options import add_trace
+from pipeline.place_options import add_cache, local_path, written
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
@@ -195,11 +195,11 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
-    from pipeline.commands import tables as mix_report
     from pipeline import report
+    from pipeline.build.build import build
     from pipeline.build.build import BuildRequest
-    from pipeline.build import build
     from pipeline.build.remote import working_places
+    from pipeline.commands import tables as mix_report
 
     refuse_mixed(options)
     out, store, remote = working_places(options.out, options.store, options.cache)

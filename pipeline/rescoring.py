@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.judges.classifiers import Classifier
 from pipeline.commands.audit.rescan import Scored
+from pipeline.judges.classifiers import Classifier
 
 
 @dataclass(frozen=True)

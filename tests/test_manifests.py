@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mixtures.recipe.load import list_recipes, load_recipe
-from pipeline.commands.plan import plan as planning
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
+from pipeline.commands.plan import plan as planning
 from pipeline.executors.local import LocalExecutor
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"

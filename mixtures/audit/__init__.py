@@ -19,8 +19,8 @@ A file that cannot be read is a failed check, and the checks that do not need it
 """
 
 from mixtures.audit.against import audit_against
-from mixtures.audit.pair import audit_bare
 from mixtures.audit.mix import audit_mix
+from mixtures.audit.pair import audit_bare
 from mixtures.audit.report import AuditReport, Check, SourceFigures
 
 __all__ = ["AuditReport", "Check", "SourceFigures", "audit_against", "audit_bare", "audit_mix"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mixtures.mix.claims import Claims, ContaminationClaim
 from mixtures.audit.report import Check, judge
+from mixtures.mix.claims import Claims, ContaminationClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.words import plural
 

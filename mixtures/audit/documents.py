@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, read_claims
 from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.tables import DOCUMENTS, from_arrow, part_hash, root_hash
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.report import Check, judge
-from mixtures.mix.manifest import MANIFEST
+from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.manifest import MANIFEST
 from mixtures.words import plural
 
 CARD = "README.md"  # the dataset card of a mix that is published

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.filter_claim import FilterClaim
 from mixtures.audit.report import Check, judge
+from mixtures.mix.claims import Claims
 from mixtures.recipe.filters import THRESHOLDS
 from mixtures.rules.filter import MILLION, filter_identity
 from mixtures.words import plural

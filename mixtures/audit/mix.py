@@ -9,17 +9,11 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import read_claims
-from mixtures.audit.tables.columns import Rule, walk
 from mixtures.audit.contamination import check_contamination, has_contamination
-from mixtures.audit.tables.repeats import Distinct, Origins, digests_with_keys
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
-from mixtures.audit.judged import check_filters, has_filters
 from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.judged import check_filters, has_filters
 from mixtures.audit.near import check_near, has_near
-from mixtures.audit.tables.parts import PartReader, read_part
-from mixtures.audit.tables.placement import PrefixBound, Quotas, StreamOrder, TableIndex
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.repeats import Repeats
 from mixtures.audit.report import (
@@ -31,14 +25,20 @@ from mixtures.audit.report import (
     percent_text,
     unread,
 )
-from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.audit.stream import Progress
 from mixtures.audit.stream_checks import check_stream
+from mixtures.audit.tables.columns import Rule, walk
+from mixtures.audit.tables.parts import PartReader, read_part
+from mixtures.audit.tables.placement import PrefixBound, Quotas, StreamOrder, TableIndex
+from mixtures.audit.tables.repeats import Distinct, Origins, digests_with_keys
+from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.keys import digest_columns, order_keys
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.trainers.schedule import mix_fit
 from mixtures.mix.public import LACKS
 from mixtures.mix.tables import DOCUMENTS, root_hash
+from mixtures.trainers.schedule import mix_fit
 from mixtures.words import plural
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.near_claim import NearClaim
 from mixtures.audit.report import Check, judge
-from mixtures.rules.near import NearRule
+from mixtures.mix.claims import Claims
 from mixtures.recipe.near import EXCLUDED, NEAR
+from mixtures.rules.near import NearRule
 from mixtures.words import plural
 
 NAME = "near-duplicates"

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import ManifestError
+from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
-from mixtures.stream.order import deviation
 from mixtures.mix.tables import DOCUMENTS
+from mixtures.stream.order import deviation
 
 POINTS = 400  # stretches of equal length into which the stream is cut for the strays
 

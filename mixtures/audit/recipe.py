@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from mixtures.recipe.near import read_near
-from mixtures.stream.quotas import Supply, asked_quotas
+from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.model import Recipe, SourceRequest
+from mixtures.recipe.near import read_near
 from mixtures.recipe.source import SourceDefinition
+from mixtures.stream.quotas import Supply, asked_quotas
 from mixtures.words import plural
 
 _ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")

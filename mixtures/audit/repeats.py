@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import Claims
-from mixtures.audit.tables.columns import Rows
 from mixtures.audit.report import Check, judge, unread
+from mixtures.audit.tables.columns import Rows
+from mixtures.mix.claims import Claims
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.words import plural
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
+from mixtures.mix.claims import Claims
 from mixtures.mix.tables import root_hash
 from mixtures.words import plural
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import SourceClaim
 from mixtures.audit.documents import MixDocuments
-from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.keys import KEY_SPACE, KeyRange, order_key, order_keys
+from mixtures.mix.claims import SourceClaim
 from mixtures.mix.manifest import Manifest
+from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import NEAR
 
 NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = "source not in its recipe", "out of key range", "excluded", "beyond quota"

@@ -19,8 +19,8 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix import manifest as manifests
 from mixtures.keys import DIGEST_BYTES
+from mixtures.mix import manifest as manifests
 from mixtures.mix.manifest import Manifest
 from mixtures.mix.tables import root_hash
 

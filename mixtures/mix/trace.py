@@ -24,10 +24,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
-from mixtures.mix.indexed import IndexedTokens, open_indexed
+from mixtures.mix import manifest as manifests
 from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.indexed import IndexedTokens, open_indexed
 
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""

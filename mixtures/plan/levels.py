@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from mixtures.recipe.filters import NOT_PUBLISHED
-from mixtures.rules.levels import LEVELS
-from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.plan.removals import Removal, published_removals
+from mixtures.recipe.filters import NOT_PUBLISHED
+from mixtures.recipe.load import list_recipes, load_recipe
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.rules.levels import LEVELS
 from mixtures.yaml.shipped import SHIPPED
 
 ByLevel = Mapping[str, Mapping[str, Removal]]

@@ -11,11 +11,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.trainers.schedule import budget_fit, fit_json
 from mixtures.near_plan import near_notes
-from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
-from mixtures.stream.quotas import Quotas, Size, scale_of
 from mixtures.plan.levels import ByLevel, levels_json, published_levels
 from mixtures.plan.removals import (
     Removal,
@@ -24,8 +20,12 @@ from mixtures.plan.removals import (
     removal_row,
     shrink_notes,
 )
+from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
 from mixtures.plan.shortages import Question, fitted_whole, shortage_json, shortages
 from mixtures.plan.supply import SupplyEstimate, supplies_within
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.stream.quotas import Quotas, Size, scale_of
+from mixtures.trainers.schedule import budget_fit, fit_json
 
 CEILING_MARGIN = Fraction(115, 100)  # tokenize so much more than the estimate says: one reading too few costs more than a few tokens
 

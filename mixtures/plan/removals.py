@@ -9,9 +9,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.filters import NOT_PUBLISHED
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.plan.supply import SupplyEstimate
 from mixtures.trainers.fit import TrainerFit
 
 

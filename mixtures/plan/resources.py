@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.near_plan import near_resources
-from mixtures.recipe.quality import Quality
 from mixtures.plan.supply import SupplyEstimate
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.quality import Quality
 
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)  # where no probe has counted
 LEDGER_BYTES_A_DOCUMENT = 32

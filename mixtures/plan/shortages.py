@@ -16,13 +16,13 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.yaml.fields import plain_decimal
 from mixtures.keys import key_bound
-from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.resources import TEXT_BYTES_A_TOKEN
-from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
-from mixtures.recipe.model import Shortfall, SourceRequest
 from mixtures.plan.supply import SupplyEstimate
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.model import Shortfall, SourceRequest
+from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
+from mixtures.yaml.fields import plain_decimal
 
 EVERYTHING = 1 << 64  # tokens: more than any mix holds
 

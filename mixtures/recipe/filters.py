@@ -28,10 +28,10 @@ import numpy.typing as npt
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import RecipeError
-from mixtures.yaml.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
-from mixtures.rules.filter import FilterDefinition, LoadedFilter
 from mixtures.keys import DIGEST_BYTES, key_bound
+from mixtures.rules.filter import FilterDefinition, LoadedFilter
 from mixtures.rules.levels import Level
+from mixtures.yaml.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
 
 THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
 NOT_PUBLISHED = {"deep-ignorance": "its list of 6,178 terms is not public"}

@@ -14,11 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
 from mixtures.errors import RecipeError
-from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
 from mixtures.recipe.filters import NOT_PUBLISHED, FilterRequest, RecipeFilter
-from mixtures.rules.filter import LoadedFilter, read_filter
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import (
     Budget,
@@ -28,9 +25,12 @@ from mixtures.recipe.model import (
     Shortfall,
     SourceRequest,
 )
-from mixtures.yaml.shipped import SHIPPED, names_in, shown
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
+from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
+from mixtures.rules.filter import LoadedFilter, read_filter
+from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
+from mixtures.yaml.shipped import SHIPPED, names_in, shown
 from mixtures.yaml.tree import (
     Fault,
     YamlTree,

@@ -9,15 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from mixtures.rules.contamination import LoadedBenchmark
-from mixtures.recipe.decontaminate import canonical_decontamination
 from mixtures.errors import RecipeError
-from mixtures.yaml.fields import plain_decimal as _plain_decimal
+from mixtures.recipe.decontaminate import canonical_decontamination
 from mixtures.recipe.filters import RecipeFilter
-from mixtures.recipe.quality import canonical_quality, reading_name
 from mixtures.recipe.model import Recipe
+from mixtures.recipe.quality import canonical_quality, reading_name
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
+from mixtures.rules.contamination import LoadedBenchmark
+from mixtures.yaml.fields import plain_decimal as _plain_decimal
 
 
 @dataclass(frozen=True)

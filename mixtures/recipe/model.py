@@ -12,7 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures import recipe_checks
+from mixtures.keys import key_bound
 from mixtures.recipe.decontaminate import Decontamination
+from mixtures.recipe.filters import FilterRequests, Insert
+from mixtures.recipe.near import NearField, near_faults
+from mixtures.recipe.quality import Quality
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -27,10 +31,6 @@ from mixtures.yaml.fields import (
     Text,
     describe,
 )
-from mixtures.recipe.filters import FilterRequests, Insert
-from mixtures.keys import key_bound
-from mixtures.recipe.near import NearField, near_faults
-from mixtures.recipe.quality import Quality
 
 
 class Budget(Checked):

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from mixtures.yaml.fields import Checked, Exact, Flag, Location, Name, plain_decimal
 from mixtures.rules.near import PRESETS, NearRule, threshold_faults
+from mixtures.yaml.fields import Checked, Exact, Flag, Location, Name, plain_decimal
 from mixtures.yaml.tree import suggest
 
 NEAR = "near-duplicate of "

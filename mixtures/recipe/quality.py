@@ -20,7 +20,6 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict
 
-from mixtures.yaml.fields import Checked, Location, Model, describe, plain_decimal
 from mixtures.recipe.quality_arguments import (
     C4Quality,
     FineWebQuality,
@@ -34,6 +33,7 @@ from mixtures.recipe.quality_arguments import (
     SymbolLinesRemover,
     UrlQuality,
 )
+from mixtures.yaml.fields import Checked, Location, Model, describe, plain_decimal
 from mixtures.yaml.tree import suggest
 
 QUALITY_FORMAT = 1  # what the steps themselves do; raise it when the same arguments give other results

@@ -40,6 +40,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
+from mixtures.rules.filter import Sha256
+from mixtures.rules.word_characters import fold_words
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -52,8 +54,6 @@ from mixtures.yaml.fields import (
     Text,
     describe,
 )
-from mixtures.rules.filter import Sha256
-from mixtures.rules.word_characters import fold_words
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1

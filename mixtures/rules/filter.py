@@ -40,8 +40,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mixtures.rules.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.rules.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
 from mixtures.yaml.fields import (
     Checked,
     Exact,

@@ -22,8 +22,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe
 from mixtures.keys import sort_order
+from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe
 
 RULE_FORMAT = 1
 """Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any cluster raises it."""

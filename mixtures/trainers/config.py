@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.trainers.names import Trainer
 from mixtures.trainers.fit import TrainerName, neox_served_steps, olmo_steps, trainer_fit
+from mixtures.trainers.names import Trainer
 
 _RULES: dict[Trainer, TrainerName] = {"neox": "gpt-neox", "megatron": "megatron-core", "olmo-core": "olmo-core"}
 

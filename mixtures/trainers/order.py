@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.trainers.names import OrderName
 from mixtures.trainers.fit import megatron_samples, megatron_schedule, neox_epochs
+from mixtures.trainers.names import OrderName
 
 MAX_NUMBERED = (1 << 31) - 1  # documents of all epochs together, which both trainers number in int32; and samples
 _BLOCK_SAMPLES = 1 << 15  # cut into spans at a time: 32 bytes of each span are held

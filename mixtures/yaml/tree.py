@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from mixtures.errors import RecipeError
-from mixtures.yaml.fields import CROSS_FAULT, Location, describe
 from mixtures.yaml.events import MAX_BYTES, TOO_LARGE, Fault, YamlTree, dotted, refuse, scan_yaml
+from mixtures.yaml.fields import CROSS_FAULT, Location, describe
 
 __all__ = ["Fault", "YamlTree", "check", "fault_at", "load_yaml", "parse_yaml", "read_text", "refuse", "scan_yaml", "suggest", "validate"]
 

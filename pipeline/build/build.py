@@ -20,36 +20,33 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
+from mixtures.mix import manifest as manifests
+from mixtures.recipe.load import LoadedRecipe
 from mixtures.recipe.quality import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
-from mixtures.recipe.load import LoadedRecipe
 from mixtures.yaml.shipped import shown
-from pipeline.build import needs as intake, output, seal
-from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
+from pipeline.build import needs as intake
+from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import describe
-from pipeline.stages.eligible import Choice, Eligible, read_eligible
+from pipeline.build.near import Found, NearSearch, band_rule, competes
+from pipeline.build.needs import Needs, SourceInputs
+from pipeline.build.remote import RemotePlaces
+from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
-from pipeline.stages.ingest import Ingest, loaded_tokenizer
+from pipeline.executors.stage import Plan, Unit
 from pipeline.inputs.listing import DataFolders
-from pipeline.build.needs import Needs, SourceInputs
-from pipeline.judges.judges import Judges
-from pipeline.build.near import Found, NearSearch, band_rule, competes
 from pipeline.inputs.quality.quality import open_steps
-from pipeline.store.records import is_done
-from pipeline.build.remote import RemotePlaces
+from pipeline.judges.judges import Judges
 from pipeline.report import plural, say
 from pipeline.report import size as report_size
+from pipeline.stages.eligible import Choice, Eligible, read_eligible
+from pipeline.stages.ingest import Ingest, loaded_tokenizer
 from pipeline.stages.score import Score, delete_texts
 from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
-from pipeline.executors.stage import Plan, Unit
-from pipeline.store.store import Store, TokenRule, short_key
-from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
-from pipeline.store.trust import Trust
 from pipeline.stages.write import (
     CHUNK_BYTES,
     SLICE_CHUNKS,
@@ -59,6 +56,10 @@ from pipeline.stages.write import (
     prepare_folder,
     selection_json,
 )
+from pipeline.store.records import is_done
+from pipeline.store.store import Store, TokenRule, short_key
+from pipeline.store.trust import Trust
+from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError
 from mixtures.keys import KEY_SPACE
+from mixtures.mix import manifest as manifests
+from mixtures.recipe.load import LoadedRecipe
 from mixtures.recipe.near import NEAR
 from mixtures.stream.quotas import Quotas, Size
-from mixtures.recipe.load import LoadedRecipe
 from mixtures.stream.selection import Selection
-from pipeline.stages.eligible import Choice, RemovalFigures, removal_figures, score_digest
-from pipeline.build.needs import SourceInputs
 from pipeline.build.near import Found
+from pipeline.build.needs import SourceInputs
 from pipeline.inputs.quality.quality import PREFIX
+from pipeline.stages.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.stages.write import Layout
 
 

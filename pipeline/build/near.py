@@ -13,17 +13,17 @@ from typing import Any
 
 from mixtures.recipe.near import NearRequest
 from mixtures.recipe.quality import canonical_quality
+from pipeline.build.needs import SourceInputs
 from pipeline.build.sources import BuildSource
 from pipeline.executors import Executor, execute
-from pipeline.build.needs import SourceInputs
 from pipeline.executors.memory import machine_memory
+from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.report import plural, say
 from pipeline.stages.near.clusters import check_memory
 from pipeline.stages.near.competing import ledger_documents
 from pipeline.stages.near.edges import num_partitions
 from pipeline.stages.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
 from pipeline.store.records import is_done, read_done
-from pipeline.report import plural, say
-from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.store import BandRule, Store, hex_range, short_key
 from pipeline.store.trust import Trust
 

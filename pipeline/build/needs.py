@@ -16,11 +16,11 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.keys import KeyRange
 from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
-from pipeline.stages.ingest import SEGMENT_BYTES
+from pipeline.executors.stage import Unit
 from pipeline.inputs.listing import InputFile, list_files
 from pipeline.judges.judges import Judges, merged
 from pipeline.places.places import Place
-from pipeline.executors.stage import Unit
+from pipeline.stages.ingest import SEGMENT_BYTES
 from pipeline.store.store import BandRule, Group, Store, TokenRule, group_name, hex_range
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError
+from mixtures.mix import manifest as manifests
 from mixtures.mix.files import TOKENS
-from pipeline.store.records import sync
 from pipeline.report import say
-from pipeline.store.store import locked
 from pipeline.stages.write import Layout
+from pipeline.store.records import sync
+from pipeline.store.store import locked
 
 
 def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:

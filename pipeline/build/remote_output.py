@@ -21,10 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline.places.places import RemoteFolder
+from mixtures.mix import manifest as manifests
 from pipeline.places.files import content, listed, put, remove
+from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, progress, say
 from pipeline.store.store import locked
 

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError
+from mixtures.mix import manifest as manifests
 from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Cut, Selection
-from mixtures.mix.tables import root_hash
-from pipeline.store.records import file_hash, sync, write_json, write_whole
 from pipeline.stages.write import TABLES, read_slices
+from pipeline.store.records import file_hash, sync, write_json, write_whole
 
 PACKAGES = ("annealmix", "datatrove", "fastokens", "tokenizers", "numpy", "pyarrow", "blake3", "zstandard", "orjson")
 

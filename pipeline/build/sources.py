@@ -14,15 +14,15 @@ from typing import Any, Protocol
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan.plan import CEILING_MARGIN
-from mixtures.recipe.quality import Quality, reading_name
-from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
-from mixtures.recipe.load import LoadedRecipe
 from mixtures.plan.removals import published_removals
+from mixtures.recipe.load import LoadedRecipe
+from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs.listing import DataFolders
+from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
 from pipeline.build.needs import SourceInputs
-from pipeline.places.places import Place
+from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.sample import ONE_FILE, take_sample
+from pipeline.places.places import Place
 from pipeline.store.records import read_done
 from pipeline.store.store import Group, TokenRule, hex_range
 from pipeline.tokens.tokenizer import Tokenizer

@@ -15,11 +15,11 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
 
 from mixtures.errors import AnnealmixError
-from pipeline.executors.pool import run_tasks
 from pipeline.executors.memory import available_memory
-from pipeline.store.records import named
-from pipeline.report import plural, say, size
+from pipeline.executors.pool import run_tasks
 from pipeline.executors.stage import Plan, Stage, forget, freeze, in_hand
+from pipeline.report import plural, say, size
+from pipeline.store.records import named
 
 NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
 TASKS_A_WORKER = 8  # a task costs little to begin with, a long last task costs idle workers, of which a single worker has none

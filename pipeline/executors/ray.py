@@ -24,9 +24,9 @@ from datatrove.utils.stats import PipelineStats
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.local import NOWHERE, TASKS_A_WORKER
-from pipeline.store.records import read_json, write_json
-from pipeline.report import size, some
 from pipeline.executors.stage import Plan, Stage, Unit, forget, freeze
+from pipeline.report import size, some
+from pipeline.store.records import read_json, write_json
 
 CONNECT_SECONDS = 10
 NAMED_UNITS = 3  # in a message; a stage may have thousands

@@ -14,8 +14,8 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.checksums import CHECKSUMS, parse_checksums, with_checksums
 from pipeline.inputs.hub import list_tree, resolve_commit
 from pipeline.inputs.listing import SUFFIXES, InputFile, nothing_matches
-from pipeline.places.places import RemoteFolder
 from pipeline.places.files import content, etag_of, file_system, listed, retried
+from pipeline.places.places import RemoteFolder
 
 
 def list_remote(definition: SourceDefinition, folder: RemoteFolder) -> list[InputFile]:

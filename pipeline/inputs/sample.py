@@ -15,9 +15,9 @@ from hashlib import blake2b
 import numpy as np
 
 from mixtures.keys import KEY_SPACE
+from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
-from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from pipeline.inputs.listing import InputFile
 from pipeline.inputs.quality.quality import QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader

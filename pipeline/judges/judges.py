@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixtures.rules.contamination import LoadedBenchmark
 from mixtures.errors import ManifestError
-from mixtures.recipe.filters import RecipeFilter
-from mixtures.rules.filter import LoadedFilter
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
+from mixtures.recipe.filters import RecipeFilter
+from mixtures.rules.contamination import LoadedBenchmark
+from mixtures.rules.filter import LoadedFilter
+from pipeline.executors.stage import Plan
 from pipeline.judges.filter import Filter
+from pipeline.judges.verdicts import FilterRule
 from pipeline.store.records import read_done
 from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.executors.stage import Plan
 from pipeline.store.store import (
     GramRule,
     Group,
@@ -31,7 +32,6 @@ from pipeline.store.store import (
     hex_range,
     short_key,
 )
-from pipeline.judges.verdicts import FilterRule
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex
@@ -200,8 +200,8 @@ class Judges:
 
 
 def _opened_index(benchmarks: Sequence[LoadedBenchmark]) -> ContaminationIndex:
-    from pipeline.judges.annotators.evaluation_sets import read_benchmark
     from pipeline.judges.annotators.contamination import ContaminationIndex
+    from pipeline.judges.annotators.evaluation_sets import read_benchmark
 
     return ContaminationIndex([read_benchmark(item) for item in benchmarks])
 

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.recipe.filters import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
 from mixtures.keys import KEY_SPACE
+from mixtures.recipe.filters import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
 from pipeline.store.scores import Scored, look_up
 
 Debts = dict[int, npt.NDArray[np.int64]]

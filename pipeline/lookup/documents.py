@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import read_claims
 from mixtures.audit.files import max_rows
 from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
-from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.tables import DOCUMENTS
+from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.tokenizer import canonical_digest
 from pipeline.tokens.decoder import Decoder
 from pipeline.tokens.tokenizer import find_tokenizer

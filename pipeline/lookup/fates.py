@@ -18,20 +18,20 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.filters import dose_keys
 from mixtures.keys import KEY_SPACE, digest_columns, order_key
+from mixtures.recipe.filters import dose_keys
 from mixtures.recipe.near import EXCLUDED, NEAR
 from pipeline.build.sources import BuildSource
-from pipeline.store.columns import read_column
+from pipeline.lookup.rows import fate_when_read
+from pipeline.lookup.selection import MixFilter, MixStore
+from pipeline.places.places import Place
 from pipeline.stages.eligible import read_kept
 from pipeline.stages.ingest import QUARANTINE
-from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.stages.near.clusters import drop_rows, read_drops
-from pipeline.places.places import Place
-from pipeline.store.records import read_done
-from pipeline.lookup.rows import fate_when_read
-from pipeline.store.scores import look_up, read_scores
 from pipeline.stages.segments import prefix
+from pipeline.store.columns import read_column
+from pipeline.store.records import read_done
+from pipeline.store.scores import look_up, read_scores
 from pipeline.store.store import Group, Rule
 
 

@@ -16,9 +16,9 @@ from mixtures.diff.compare import KEY
 from mixtures.diff.figures import Reasons
 from mixtures.diff.reasons import BEYOND, NOT_READ, UNKNOWN, WhyNot
 from mixtures.keys import KEY_SPACE, order_keys
-from pipeline.stages.eligible import Choice, read_kept
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
+from pipeline.stages.eligible import Choice, read_kept
 
 
 class StoreReasons:

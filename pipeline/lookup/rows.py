@@ -8,13 +8,13 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
+from pipeline.build.needs import SourceInputs
 from pipeline.inputs.adapters import adapter_columns, make_adapter
 from pipeline.inputs.listing import InputFile, content_unchanged, list_inputs
-from pipeline.build.needs import SourceInputs
-from pipeline.places.places import Place
 from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
+from pipeline.places.places import Place
 from pipeline.store.store import Group
 
 _EMPTY = "empty"  # known by its identity: a text may say the same

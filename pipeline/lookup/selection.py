@@ -19,26 +19,27 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from mixtures.mix.claims import read_claims
 from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.rules.filter import MILLION
 from mixtures.keys import KEY_SPACE, KeyRange, key_bound
+from mixtures.mix.claims import read_claims
 from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe.near import read_near
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
-from pipeline.build.sources import BuildSource
-from pipeline.stages.eligible import Choice, read_eligible
-from pipeline.executors.local import LocalExecutor
-from pipeline.inputs.listing import InputFile
-from pipeline.build.needs import SourceInputs
-from pipeline.judges.judges import counted_folders
+from mixtures.rules.filter import MILLION
 from pipeline.build.near import Found, NearSearch
-from pipeline.report import say
-from pipeline.store.scores import ScoreTable
-from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.build.needs import SourceInputs
+from pipeline.build.sources import BuildSource
+from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import Plan, freeze
+from pipeline.inputs.listing import InputFile
+from pipeline.judges.judges import counted_folders
+from pipeline.judges.verdicts import FilterRule
+from pipeline.report import say
+from pipeline.stages.eligible import Choice, read_eligible
+from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.store.scores import ScoreTable
 from pipeline.store.store import (
     GramRule,
     Group,
@@ -50,7 +51,6 @@ from pipeline.store.store import (
     short_key,
 )
 from pipeline.store.trust import Trust
-from pipeline.judges.verdicts import FilterRule
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.mix.claims import read_claims
-from mixtures.rules.blocklist import matches_naive
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.rules.filter import LoadedFilter, list_filters, load_filter, load_terms, read_filter
+from mixtures.mix.claims import read_claims
 from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe.load import load_tokenizer_definition
+from mixtures.rules.blocklist import matches_naive
+from mixtures.rules.filter import LoadedFilter, list_filters, load_filter, load_terms, read_filter
 from pipeline.tokens.decoder import Decoder
 from pipeline.tokens.tokenizer import find_tokenizer
 

@@ -23,13 +23,13 @@ from mixtures.keys import KeyRange
 from mixtures.plan.resources import WORKER_BYTES_OF_TEXT
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
-from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annotators
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.inputs.listing import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined
-from pipeline.store.records import FolderWriter, canonical_json, is_done, read_done
+from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annotators
 from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
-from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.store.records import FolderWriter, canonical_json, is_done, read_done
 from pipeline.store.store import folder_name
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 

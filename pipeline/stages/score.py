@@ -19,12 +19,14 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mixtures.errors import InputError, ManifestError
-from mixtures.rules.filter import ClassifierPin
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
+from mixtures.rules.filter import ClassifierPin
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.judges.annotators.annotator import TEXTS
 from pipeline.judges.classifiers import Classifier
-from pipeline.store.columns import write_column
 from pipeline.judges.filter import open_pinned
+from pipeline.stages.segments import prefix
+from pipeline.store.columns import write_column
 from pipeline.store.records import DONE, FolderWriter, read_done
 from pipeline.store.scores import (
     SCORE_PARTITIONS,
@@ -34,8 +36,6 @@ from pipeline.store.scores import (
     partition_name,
     read_scores,
 )
-from pipeline.stages.segments import prefix
-from pipeline.executors.stage import Plan, Stage, Unit
 
 CELLS = 1 << 14  # documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000
 LOAD_BYTES = 256 << 20  # escalated text that a task holds

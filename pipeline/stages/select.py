@@ -22,14 +22,14 @@ import numpy.typing as npt
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, sort_order
-from pipeline.store.columns import write_column
+from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.judges.verdicts import Documents, FilterRule, Verdicts, judge
 from pipeline.stages.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
 from pipeline.stages.gathering import Arrays, gathered
 from pipeline.stages.near.clusters import drop_rows, read_drops
+from pipeline.store.columns import write_column
 from pipeline.store.records import FolderWriter, read_done
 from pipeline.store.scores import Scored, partition_name, partitions_of, read_scores
-from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.judges.verdicts import Documents, FilterRule, Verdicts, judge
 
 SELECT_FORMAT = 4
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from mixtures.stream.order import Placed
 from mixtures.stream.selection import Selection
-from pipeline.store.columns import read_column
 from pipeline.stages.eligible import Strand
-from pipeline.store.records import DONE, read_json
 from pipeline.stages.segments import prefix
+from pipeline.store.columns import read_column
+from pipeline.store.records import DONE, read_json
 
 
 class StreamColumns:

@@ -20,18 +20,18 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from blake3 import blake3
 
-from mixtures.mix import indexed
 from mixtures.errors import AnnealmixError, ManifestError
+from mixtures.mix import indexed
 from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
-from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.eligible import Strand, partition_folder, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
-from pipeline.store.records import file_hash, named, read_record, sync, temporary, write_record
 from pipeline.stages.select import inputs_of
-from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.stream_columns import StreamColumns
+from pipeline.store.records import file_hash, named, read_record, sync, temporary, write_record
 
 WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20

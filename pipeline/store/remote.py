@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
+from pipeline.places.files import content, file_system, listed, put, retried
 from pipeline.places.places import RemoteFolder
+from pipeline.report import plural, say
 from pipeline.store.records import (
     DONE,
     FolderWriter,
@@ -30,8 +32,6 @@ from pipeline.store.records import (
     read_record,
     write_whole,
 )
-from pipeline.places.files import content, file_system, listed, put, retried
-from pipeline.report import plural, say
 from pipeline.store.scores import SCORE_PARTITIONS, SCORED, partition_name
 
 STORE = "store.json"

@@ -31,15 +31,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from mixtures.rules.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
-from mixtures.rules.near import NearRule
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
+from mixtures.rules.blocklist import RULES as BLOCKLIST_RULES
+from mixtures.rules.near import NearRule
 from pipeline.inputs.listing import InputFile
-from pipeline.store.records import canonical_json, is_done, read_done, read_json, write_json
 from pipeline.report import say
+from pipeline.store.records import canonical_json, is_done, read_done, read_json, write_json
 
 STORE_FORMAT = 1
 LEDGER_FORMAT = 1

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.store.records import check_outputs
 from pipeline.report import progress
+from pipeline.store.records import check_outputs
 
 
 @dataclass(frozen=True)

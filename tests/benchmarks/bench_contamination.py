@@ -33,8 +33,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from mixtures.rules.contamination import Benchmark, EvaluationSet, LoadedBenchmark, matches_naive
-from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from pipeline.judges.annotators.contamination import ContaminationIndex
+from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from tests.benchmarks.bench_ingest import shared_texts
 
 SETS = {

@@ -99,9 +99,9 @@ def altered(text: str, kind: str, draw: random.Random, vocabulary: Sequence[str]
 def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, int, int]]]:
     """Texts, and (kind, original, copy) of what was planted, by place in the texts. Originals are no near-copies of one another."""
     from mixtures.rules.near import PRESETS
+    from pipeline.judges.annotators.bands import signatures
     from pipeline.stages.near.clusters import clusters
     from pipeline.stages.near.edges import edges
-    from pipeline.judges.annotators.bands import signatures
     from tests.benchmarks.bench_ingest import shared_texts
 
     draw = random.Random(11)
@@ -143,8 +143,8 @@ def recall(labels: dict[int, int], plants: Sequence[tuple[str, int, int]]) -> di
 def spilled(bands: Any, folder: Path) -> None:
     """Publish band keys, as the signature stage ends on both sides."""
     from mixtures.rules.near import PRESETS
-    from pipeline.stages.near.edges import write_bands
     from pipeline.judges.annotators.bands import Signatures
+    from pipeline.stages.near.edges import write_bands
 
     shutil.rmtree(folder, ignore_errors=True)
     write_bands(folder, Signatures(bands, np.zeros(len(bands), np.bool_)), PRESETS["words"], 2)
@@ -223,8 +223,8 @@ def synthetic(documents: int, rounds: int, python: str, folder: Path) -> tuple[f
 def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[str, float]:
     """Recall of each kind by the formula of banding, from the copies' own Jaccard similarities."""
     from mixtures.rules.near import PRESETS
-    from pipeline.stages.near.edges import jaccard
     from pipeline.judges.annotators.bands import shingle_sets
+    from pipeline.stages.near.edges import jaccard
 
     rule, odds = PRESETS["words"], dict[str, list[float]]()
     sets = shingle_sets(texts, rule)
@@ -238,8 +238,8 @@ def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     """Verified pairs, those of them whose shingles as text have the similarity that is asked, and all candidates."""
     from mixtures.rules.near import PRESETS
     from mixtures.rules.near_text import shingle_texts
-    from pipeline.stages.near.edges import edges, verified
     from pipeline.judges.annotators.bands import shingle_sets
+    from pipeline.stages.near.edges import edges, verified
 
     rule = PRESETS["words"].model_copy(update={"verify": VERIFY})
     candidates = edges(bands.ravel(), np.repeat(np.arange(len(texts), dtype=np.uint32), bands.shape[1]))

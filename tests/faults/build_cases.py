@@ -17,9 +17,9 @@ from unittest import mock
 import numpy as np
 
 import recipes
+from mixtures.errors import AnnealmixError
 from mixtures.mix import indexed
 from mixtures.recipe import tokenizer
-from mixtures.errors import AnnealmixError
 from mixtures.recipe.load import load_recipe
 from pipeline.build import build as building
 from pipeline.build import seal

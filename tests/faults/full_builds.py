@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.pipeline.build.test_decontaminated_mixes import write_set
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
-from tests.pipeline.build.test_decontaminated_mixes import write_set
 
 NEAR = tuple(f"near-{stage}" for stage in ("spill", "link", "candidates", "shingle", "verify", "reduce"))
 STAGES = ("ingest", "score", *NEAR, "select", "write", "seal")

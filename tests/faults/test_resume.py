@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, ManifestError
+from mixtures.mix import manifest as manifests
+from pipeline.executors.local import LocalExecutor
 from pipeline.stages import select, write
 from pipeline.store import store
-from pipeline.executors.local import LocalExecutor
 from tests.pipeline.command_line import until
 from tests.pipeline.corpus import (
     contents,

@@ -31,9 +31,10 @@ SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 
 
 def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
     """Make what this process builds small."""
-    from pipeline.build import build, needs as intake
-    from pipeline.stages import select
+    from pipeline.build import build
     from pipeline.build import near as search
+    from pipeline.build import needs as intake
+    from pipeline.stages import select
 
     for module in (intake, select, search):
         for name in SMALL.keys() & vars(module).keys():
@@ -113,12 +114,12 @@ def _warm_up() -> None:
     import pyarrow.parquet  # noqa: F401
 
     from mixtures.rules.near import NearRule
-    from pipeline.judges.annotators import annotator as annotators, contamination  # noqa: F401
-    from pipeline.stages import score  # noqa: F401
-    from pipeline.judges import judges  # noqa: F401
-    from pipeline.commands import tables as mix_report  # noqa: F401
     from pipeline.build import build  # noqa: F401
+    from pipeline.commands import tables as mix_report  # noqa: F401
+    from pipeline.judges import judges  # noqa: F401
+    from pipeline.judges.annotators import annotator as annotators  # noqa: F401
     from pipeline.judges.annotators.bands import signatures
+    from pipeline.stages import score  # noqa: F401
 
     signatures(["a text of some words"], NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}))
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.judges.classifiers import open_classifier
 from pipeline.classifiers.fasttext_file import check_fasttext_file
+from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.fasttext import FastTextClassifier
 
 pytestmark = pytest.mark.models

@@ -12,14 +12,14 @@ import pytest
 from datatrove.data import Document
 from pydantic import TypeAdapter
 
-from mixtures.recipe import quality, quality_arguments
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.recipe import quality, quality_arguments
 from mixtures.recipe.load import load_source_definition
-from pipeline.judges.classifiers.scores import file_sha256
 from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.quality.quality import GOLDEN, open_steps
 from pipeline.inputs.readers import DocumentReader
+from pipeline.judges.classifiers.scores import file_sha256
 from tests.pipeline.corpus import (
     contents,
     make,

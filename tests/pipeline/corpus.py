@@ -22,10 +22,10 @@ import tokenizers
 
 import recipes
 from mixtures.mix.manifest import Manifest
-from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
+from mixtures.stream.quotas import Size
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.input_files import json_lines, pack

@@ -18,10 +18,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from mixtures.rules.filter import read_filter
 from mixtures.keys import order_key
-from pipeline.judges.classifiers import open_classifier
+from mixtures.rules.filter import read_filter
 from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle
+from pipeline.judges.classifiers import open_classifier
 from tests.pipeline.corpus import WORDS, tokenizer
 
 TERMS = ("zorvex", "quillam", "brontide", "maxtil", "ferrule moss", "ondrake")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, InputError, RecipeError
+from mixtures.mix import manifest as manifests
 from pipeline.executors.ray import RayExecutor, open_ray
 from pipeline.executors.stage import in_hand
 from tests.pipeline.command_line import CHECKOUT, Process, passes

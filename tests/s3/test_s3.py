@@ -16,10 +16,10 @@ from blake3 import blake3
 from mixtures.mix import manifest as manifests
 from pipeline import cli
 from pipeline.build import remote_output
-from pipeline.places.places import parse_url
-from pipeline.inputs.readers.raw import RawFile
-from pipeline.store.records import canonical_json
 from pipeline.build.remote_output import RemoteOutput
+from pipeline.inputs.readers.raw import RawFile
+from pipeline.places.places import parse_url
+from pipeline.store.records import canonical_json
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
 from tests.s3.conftest import SECRETS

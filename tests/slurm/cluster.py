@@ -21,10 +21,10 @@ from typing import Any
 
 from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest
-from pipeline.executors.slurm.chain import Chain
 from pipeline.commands.slurm.conduct import launch
-from pipeline.executors.slurm.profile import Profile
 from pipeline.commands.slurm.status import Status, follow, status_of
+from pipeline.executors.slurm.chain import Chain
+from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import LAYOUT
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
+from mixtures.mix import manifest as manifests
 from pipeline.build import needs as intake
-from pipeline.executors.slurm import client
 from pipeline.commands.slurm.commands import give
-from pipeline.executors.slurm.profile import Profile
 from pipeline.commands.store import collect
+from pipeline.executors.slurm import client
+from pipeline.executors.slurm.profile import Profile
 from tests.pipeline.corpus import (
     contents,
     make,

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import Claims
-from mixtures.audit.tables.parts import Columns, PartReader
 from mixtures.audit.report import Check, unread
+from mixtures.audit.tables.parts import Columns, PartReader
 from mixtures.keys import digest_columns, order_keys
+from mixtures.mix.claims import Claims
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.files import max_rows, tables_of
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed
+from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
 from mixtures.words import plural

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import Claims
-from mixtures.audit.tables.columns import Rows, Uint64s
 from mixtures.audit.report import Check, judge, unread
+from mixtures.audit.tables.columns import Rows, Uint64s
+from mixtures.mix.claims import Claims
 from mixtures.words import plural
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import Claims
-from mixtures.audit.tables.columns import Int64s, Rows, Uint64s
 from mixtures.audit.report import Check, judge
+from mixtures.audit.tables.columns import Int64s, Rows, Uint64s
 from mixtures.keys import KEY_SPACE
+from mixtures.mix.claims import Claims
 from mixtures.words import plural
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
 from mixtures.errors import AuditFailed, RecipeError
-from pipeline.commands.audit import report as audit_report
 from pipeline import report
 from pipeline.audit_depth import Depth, deeper_checks
+from pipeline.commands.audit import report as audit_report
 from pipeline.commands.audit.filters import FilterAudit, FilterOptions, audit_filters
 
 HASHING = "hash and count"

@@ -22,7 +22,7 @@ from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
 from mixtures.words import plural
 from pipeline import report
-from pipeline.judges.filter import Filter
+from pipeline.commands.audit.processes import rescan
 from pipeline.commands.audit.rescan import (
     COUNTS,
     NEAR_MILLIONTHS,
@@ -32,8 +32,8 @@ from pipeline.commands.audit.rescan import (
     Scored,
     ShareJudge,
 )
+from pipeline.judges.filter import Filter
 from pipeline.lookup.documents import Pile, bare_pile, mix_pile
-from pipeline.commands.audit.processes import rescan
 from pipeline.rescoring import Agreement, agreement, rescore
 from pipeline.store.scores import stored_scores
 from pipeline.tokens.engines import open_engine

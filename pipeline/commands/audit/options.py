@@ -40,8 +40,8 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pipeline.commands.audit import audit as auditing
     from pipeline.audit_depth import Depth
+    from pipeline.commands.audit import audit as auditing
     from pipeline.commands.audit.filters import FilterOptions
 
     chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)

@@ -13,9 +13,9 @@ import numpy as np
 from mixtures.audit.stream import cores
 from mixtures.errors import AnnealmixError
 from mixtures.mix.indexed import IndexedTokens
+from pipeline.commands.audit.rescan import COUNTS, Found, Rescan, ShareJudge
 from pipeline.executors.pool import end_with_caller
 from pipeline.judges.filter import Filter
-from pipeline.commands.audit.rescan import COUNTS, Found, Rescan, ShareJudge
 from pipeline.lookup.documents import SHARE_TOKENS, Share
 
 WAITING = 3  # shares a process that are handed out ahead

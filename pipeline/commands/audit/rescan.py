@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.mix.indexed import IndexedTokens
 from mixtures.keys import order_key, text_digest
+from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
 from pipeline.judges.filter import NOT_SCORED, Filter, Judgement
 from pipeline.lookup.documents import Pile, Share

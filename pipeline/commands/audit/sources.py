@@ -21,24 +21,24 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.documents import MixDocuments
-from mixtures.audit.tables.parts import UNREADABLE, read_part
+from mixtures.audit.index import pointer_faults, try_open
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread
+from mixtures.audit.tables.parts import UNREADABLE, read_part
 from mixtures.errors import InputError, ManifestError
-from mixtures.mix.indexed import IndexedTokens
 from mixtures.keys import digest_columns, order_key, text_digest
-from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
 from pipeline import report
 from pipeline.inputs.listing import DataFolders, InputFile, list_files
-from pipeline.lookup.selection import definitions, read_quality
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.lookup.documents import mix_pile
 from pipeline.lookup.rows import texts_of_rows
+from pipeline.lookup.selection import definitions, read_quality
 from pipeline.tokens.engines import Engine, open_engine
 
 NAMES = ("source files", "source text", "source tokens")

@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.mix.claims import ContaminationClaim
 from mixtures.audit.documents import MixDocuments
-from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.audit.report import Check, judge, unread
+from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.errors import ManifestError
+from mixtures.mix.claims import ContaminationClaim
 from mixtures.words import plural
 from pipeline.build.contamination import contaminated
 from pipeline.build.description import filter_figures, near_figures, waterfall
-from pipeline.stages.eligible import Choice, removal_figures
 from pipeline.lookup.selection import MixStore
+from pipeline.stages.eligible import Choice, removal_figures
 
 NAMES = ("store documents", "store removals", "store filters", "store near-duplicates", "store contamination")
 

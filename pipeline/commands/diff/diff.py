@@ -16,8 +16,8 @@ from mixtures.diff.reasons import WhyNot
 from mixtures.diff.settings import differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
-from pipeline.commands.diff.listing import DocumentList, document_list
 from pipeline.commands.destination import refuse_place
+from pipeline.commands.diff.listing import DocumentList, document_list
 
 if TYPE_CHECKING:
     from pipeline.lookup.reasons import StoreReasons

@@ -23,8 +23,8 @@ def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from pipeline.commands.diff import report as diff_report
     from pipeline import report
+    from pipeline.commands.diff import report as diff_report
     from pipeline.commands.diff.diff import diff
 
     found = diff(options.one, options.two, options.store, options.list)

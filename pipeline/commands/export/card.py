@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.audit.files import CARD
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.words import plural
 from pipeline.commands.destination import refuse_inside, refuse_taken
 from pipeline.markdown import code, plain, table

@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.mix.claims import read_claims
 from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed, InputError, RecipeError
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
 from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
 from pipeline.commands.destination import appearing, refuse_inside
-from pipeline.store.records import write_whole
 from pipeline.report import say
 from pipeline.stages.write import ROW_GROUP
+from pipeline.store.records import write_whole
 
 NEW_SALT_BYTES = 32
 

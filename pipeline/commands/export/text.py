@@ -27,17 +27,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, read_claims
 from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed
-from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import part_path
-from pipeline.executors.local import LocalExecutor
+from mixtures.mix.indexed import IndexedTokens
 from pipeline.commands.destination import appearing
-from pipeline.report import plural, progress, say
-from pipeline.lookup.documents import SHARE_TOKENS, mix_pile
+from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.lookup.documents import SHARE_TOKENS, mix_pile
+from pipeline.report import plural, progress, say
 
 SHARD_TOKENS = 1 << 26  # about 270 MB of text
 SCHEMA = pa.schema(

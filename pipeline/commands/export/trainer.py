@@ -9,18 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixtures.errors import RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, read_claims
-from mixtures.errors import RecipeError
 from mixtures.mix.files import TOKENS
-from mixtures.trainers.schedule import budget_fit
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainers.names import Trainer
+from mixtures.trainers.schedule import budget_fit
 from pipeline.commands.destination import refuse_place, refuse_taken
-from pipeline.store.records import sync, write_whole
-from pipeline.report import say
 from pipeline.lookup.documents import mix_pile
+from pipeline.report import say
+from pipeline.store.records import sync, write_whole
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle, show
     from pipeline.judges.classifiers.labelled import LabelColumns
     from pipeline.judges.classifiers.training import Goal
-    from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle, show
 
     bundle = make_bundle(
         options.labelled,

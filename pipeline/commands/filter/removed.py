@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import RecipeError
-from pipeline.store.columns import read_column
 from pipeline.stages.eligible import REMOVED
+from pipeline.store.columns import read_column
 from pipeline.store.records import is_done, read_done
 
 

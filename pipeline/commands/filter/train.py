@@ -25,10 +25,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mixtures.rules.blocklist import Mode, content_hash, parse_blocklist
 from mixtures.errors import InputError, RecipeError
-from mixtures.yaml.fields import Name
+from mixtures.rules.blocklist import Mode, content_hash, parse_blocklist
 from mixtures.rules.filter import BlocklistPin, FilterDefinition, load_filter, load_terms
+from mixtures.yaml.fields import Name
 from pipeline import report
 from pipeline.judges.classifiers import MILLION, Classifier, open_classifier
 from pipeline.judges.classifiers.labelled import LabelColumns

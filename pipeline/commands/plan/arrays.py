@@ -11,12 +11,12 @@ from typing import Any
 
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.build import needs as intake
+from pipeline.build.near import SORT_BYTES, key_partitions
 from pipeline.executors.local import TASKS_A_WORKER
 from pipeline.stages.near.edges import num_partitions as band_partitions
-from pipeline.build.near import SORT_BYTES, key_partitions
-from pipeline.store.scores import SCORE_PARTITIONS
 from pipeline.stages.select import num_partitions
 from pipeline.stages.write import CHUNK_BYTES, SLICE_CHUNKS
+from pipeline.store.scores import SCORE_PARTITIONS
 
 PACKED = 3  # bytes of text in a byte of a compressed input file
 _NEAR_PARTS = {"near-spill": 50, "near-link": 35, "near-reduce": 15}  # per cent of the search's time, of a build of 180,000 documents

@@ -124,12 +124,12 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     """Name, amount of work and body of each kernel."""
     from blake3 import blake3
 
-    from mixtures.rules.filter import load_filter, load_terms
     from mixtures.keys import sort_order
-    from mixtures.rules.near import PRESETS
     from mixtures.recipe.load import load_tokenizer_definition
-    from pipeline.judges.annotators.blocklist import Blocklist
+    from mixtures.rules.filter import load_filter, load_terms
+    from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
+    from pipeline.judges.annotators.blocklist import Blocklist
     from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
     texts = made_texts(TEXT_BYTES)
@@ -159,9 +159,9 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 def _read(folder: Path) -> None:
     """Read the file as an ingest does that tokenizes nothing."""
     from mixtures.recipe.source import SourceDefinition
-    from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.inputs.listing import list_folder
     from pipeline.inputs.readers import DocumentReader
+    from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.stages.segments import SegmentBuilder
 
     given = {"name": "calibration", "format": "jsonl.gz", "adapter": "text", "licence": "none"}

@@ -27,8 +27,8 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Size, DataFolders]]) -> int:
     """Do what the command line asks. given: the recipe and what else `build` reads in the same way."""
-    from pipeline.commands.plan import plan as planning
     from pipeline import report
+    from pipeline.commands.plan import plan as planning
     from pipeline.commands.plan.calibration import calibrate, load_rates
 
     if options.schema:

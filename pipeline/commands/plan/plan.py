@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mixtures.rules.levels import LEVELS, Level
-from mixtures.plan.plan import make_plan
-from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
-from mixtures.stream.quotas import Size
-from mixtures.recipe.load import LoadedRecipe, Recipe, list_recipes, load_recipe
 from mixtures.plan.levels import published_levels
+from mixtures.plan.plan import make_plan
 from mixtures.plan.removals import Removal, published_removals
+from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.supply import SupplyEstimate, published_supplies
+from mixtures.recipe.load import LoadedRecipe, Recipe, list_recipes, load_recipe
+from mixtures.rules.levels import LEVELS, Level
+from mixtures.stream.quotas import Size
 from pipeline import report
 from pipeline.inputs.listing import DataFolders, list_files
 

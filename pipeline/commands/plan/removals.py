@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.filters import RecipeFilter, at_level
-from mixtures.rules.levels import LEVELS, Level
-from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import share_interval
-from pipeline.judges.filter import Filter, Judgement
+from mixtures.recipe.filters import RecipeFilter, at_level
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.rules.levels import LEVELS, Level
 from pipeline.inputs.sample import Sample
+from pipeline.judges.filter import Filter, Judgement
 
 SHARES = 10_000  # shares are told in such parts, their ends rounded outwards
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import RecipeError, SupplyError
+from mixtures.mix import manifest as manifests
 from mixtures.mix.manifest import Manifest
-from pipeline.commands.plan import plan as planning
 from pipeline.build.build import BuildRequest
-from pipeline.executors.slurm.chain import FINISHED, Chain
+from pipeline.commands.plan import plan as planning
 from pipeline.commands.slurm.conduct import launch
-from pipeline.executors.slurm.profile import Profile, load_profile
 from pipeline.commands.slurm.request import freeze
 from pipeline.commands.slurm.status import as_json, follow, show, status_of
+from pipeline.executors.slurm.chain import FINISHED, Chain
+from pipeline.executors.slurm.profile import Profile, load_profile
 from pipeline.report import complain, result, say
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix.manifest import Manifest
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
+from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain
 from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
-from pipeline.commands.slurm.request import freeze, thaw
-from pipeline.report import plural, say
 from pipeline.executors.stage import Plan, Stage, forget
 from pipeline.executors.stage import freeze as freeze_plan
+from pipeline.report import plural, say
 
 
 class Submitted(Exception):  # noqa: N818  # no error: what remains is for the cluster to do

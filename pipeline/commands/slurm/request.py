@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import ManifestError
-from mixtures.stream.quotas import Size
 from mixtures.recipe.load import load_recipe
+from mixtures.stream.quotas import Size
 from pipeline.build.build import BuildRequest
+from pipeline.build.remote import RemotePlaces
+from pipeline.build.remote_output import RemoteOutput
 from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.listing import DataFolders
 from pipeline.places.places import parse_url, read_place
-from pipeline.build.remote import RemotePlaces
-from pipeline.build.remote_output import RemoteOutput
 from pipeline.store.remote import RemoteStore
 
 

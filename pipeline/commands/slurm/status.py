@@ -16,10 +16,10 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
-from pipeline.store.records import read_json
-from pipeline.report import plural, say, size, table
 from pipeline.executors.stage import in_hand
+from pipeline.report import plural, say, size, table
 from pipeline.stages import stage_named
+from pipeline.store.records import read_json
 
 POLL_SECONDS = 5.0
 _WAITING = frozenset(("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))

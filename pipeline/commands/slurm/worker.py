@@ -10,8 +10,8 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.slurm.arrays import ENDED, Arrays
 from pipeline.executors.slurm.package import refuse_other_package
 from pipeline.executors.slurm.profile import Resources
-from pipeline.store.records import write_json
 from pipeline.stages import stage_named
+from pipeline.store.records import write_json
 
 
 def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first: int) -> None:

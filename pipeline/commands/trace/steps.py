@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.trainers.schedule import mix_fit
 from mixtures.mix.trace import TracedMix
+from mixtures.trainers.fit import TrainerFit, trainer_fit
 from mixtures.trainers.names import OrderName
 from mixtures.trainers.order import Int64s, OrderRequest, TrainerOrder
-from mixtures.trainers.fit import TrainerFit, trainer_fit
+from mixtures.trainers.schedule import mix_fit
 from pipeline.commands.destination import private_file
-from pipeline.lookup.text import Texts
 from pipeline.commands.trace.trace import Answer, described
+from pipeline.lookup.text import Texts
 
 LIST_BATCH = 1 << 14  # documents of a list that are looked up at a time
 

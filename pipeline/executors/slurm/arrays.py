@@ -19,8 +19,8 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 from mixtures.errors import RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile, Resources
-from pipeline.store.records import write_whole
 from pipeline.executors.stage import Stage
+from pipeline.store.records import write_whole
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
 # Others may write to a node's scratch, too, and a cache of compiled code that they put there would be run.

@@ -23,6 +23,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.records import (
     canonical_json,
     is_done,
@@ -32,7 +33,6 @@ from pipeline.store.records import (
     write_record,
     write_whole,
 )
-from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.store.store import short_key
 
 _PREFIX = "chain-"

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.listing import InputFile, content_unchanged
-from pipeline.places.places import SCHEMES
 from pipeline.inputs.readers.rows import MEBIBYTE
+from pipeline.places.places import SCHEMES
 
 
 class RawFile:

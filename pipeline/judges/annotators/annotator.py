@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.columns import write_column
 from pipeline.judges.annotators.bands import signatures
 from pipeline.stages.segments import prefix
+from pipeline.store.columns import write_column
 from pipeline.store.store import BandRule, GramRule, Rule, TermRule, TextRule
 
 if TYPE_CHECKING:

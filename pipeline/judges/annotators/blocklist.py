@@ -24,8 +24,8 @@ import numpy.typing as npt
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from mixtures.rules.blocklist import BlocklistRule, Mode
-from pipeline.judges.annotators.prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
 from pipeline.judges.annotators.folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
+from pipeline.judges.annotators.prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
 
 Hits = tuple[I64, I64]
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.rules.contamination import EvaluationSet, Match
+from pipeline.judges.annotators.folding import batches
 from pipeline.judges.annotators.ngram_table import (
     BASE,
     FOLDS,
@@ -29,7 +30,6 @@ from pipeline.judges.annotators.ngram_table import (
     WordReader,
     Words,
 )
-from pipeline.judges.annotators.folding import batches
 
 
 class Annotation(NamedTuple):

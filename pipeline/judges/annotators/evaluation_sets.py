@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from mixtures.errors import InputError, ManifestError
 from mixtures.rules.contamination import (
     Benchmark,
     BenchmarkFile,
@@ -19,7 +20,6 @@ from mixtures.rules.contamination import (
     item_texts,
     load_benchmark,
 )
-from mixtures.errors import InputError, ManifestError
 
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.rules.contamination import MAX_NGRAM, EvaluationSet, needed
 from mixtures.errors import InputError, RecipeError
+from mixtures.rules.contamination import MAX_NGRAM, EvaluationSet, needed
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.folding import SPACED, FoldedRuns, settled_kinds, to_utf8
 

@@ -20,9 +20,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.keys import KEY_SPACE, KeyRange
+from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
+from pipeline.executors.stage import Plan, Unit
 from pipeline.judges.annotators.annotator import (
     BandAnnotator,
     Counted,
@@ -30,7 +31,6 @@ from pipeline.judges.annotators.annotator import (
     TermAnnotator,
 )
 from pipeline.store.records import FolderWriter, is_done
-from pipeline.executors.stage import Plan, Unit
 from pipeline.store.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
@@ -62,8 +62,8 @@ def open_annotators(plan: Plan) -> list[Annotator]:
         texts = tuple(TextRule(terms, threshold) for threshold in given["thresholds"])
         opened.append(TermAnnotator(Blocklist(load_terms(pin, Path(given["folder"])), pin.mode), terms, texts))
     if plan["benchmarks"]:
-        from pipeline.judges.annotators.evaluation_sets import open_benchmark
         from pipeline.judges.annotators.contamination import ContaminationIndex
+        from pipeline.judges.annotators.evaluation_sets import open_benchmark
 
         sets = [open_benchmark(Path(file)) for file in plan["benchmarks"]]
         opened.append(GramAnnotator(ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))))

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import text_digest
 from pipeline.inputs.adapters import BadRecord
-from pipeline.judges.classifiers.scores import unreadable
 from pipeline.inputs.listing import InputFile
 from pipeline.inputs.readers.json_lines import json_line_rows
 from pipeline.inputs.readers.parquet import parquet_rows
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows, SurrogateRow
+from pipeline.judges.classifiers.scores import unreadable
 
 SUFFIXES = {".jsonl": "jsonl", ".jsonl.gz": "jsonl.gz", ".jsonl.zst": "jsonl.zst", ".parquet": "parquet"}
 _HOLDOUT_KEY = b"annealmix-holdout-1"

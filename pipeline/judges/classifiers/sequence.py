@@ -25,8 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
-from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
 from pipeline.classifiers.sequence_files import SequenceFiles, read_sequence_files
+from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
 
 RULES = 1
 SHORTEST = 128

@@ -25,8 +25,9 @@ import numpy as np
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound
-from pipeline.judges.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point
 from pipeline.classifiers.curve_picture import curve_svg
+from pipeline.classifiers.linear_training import LinearSettings, train_linear
+from pipeline.judges.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point
 from pipeline.judges.classifiers.labelled import (
     LabelColumns,
     Labelled,
@@ -35,7 +36,6 @@ from pipeline.judges.classifiers.labelled import (
     read_labelled,
 )
 from pipeline.judges.classifiers.linear import LinearClassifier
-from pipeline.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.judges.classifiers.tensor_file import write_whole
 
 WEIGHTS, REPORT, PICTURE = "weights.safetensors", "report.json", "curve.svg"

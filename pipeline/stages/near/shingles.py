@@ -18,18 +18,18 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError
 from mixtures.keys import text_digest
-from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
-from pipeline.store.columns import DTYPES, read_column, write_column
+from mixtures.rules.near import NearRule
 from pipeline.inputs.listing import InputFile
-from pipeline.stages.near.competing import U64
-from pipeline.stages.near.edges import Edges
-from pipeline.judges.annotators.bands import shingle_sets
-from pipeline.stages.near.spill import read_published
 from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.inputs.readers import DocumentReader
-from pipeline.store.records import FolderWriter, read_done
+from pipeline.judges.annotators.bands import shingle_sets
+from pipeline.stages.near.competing import U64
+from pipeline.stages.near.edges import Edges
+from pipeline.stages.near.spill import read_published
 from pipeline.stages.segments import prefix
+from pipeline.store.columns import DTYPES, read_column, write_column
+from pipeline.store.records import FolderWriter, read_done
 
 BATCH_CHARS = 4 << 20
 

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.rules.near import NearRule
 from mixtures.recipe.source import SourceDefinition
+from mixtures.rules.near import NearRule
+from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.inputs.listing import InputFile, named_files
+from pipeline.inputs.quality.quality import planned_steps
 from pipeline.stages.near.clusters import (
     Clusters,
     Drops,
@@ -40,9 +42,7 @@ from pipeline.stages.near.edges import (
 )
 from pipeline.stages.near.shingles import ShingleWriter, read_shingles, write_candidates
 from pipeline.stages.near.spill import publish, read_published
-from pipeline.inputs.quality.quality import planned_steps
 from pipeline.store.records import is_done, read_done
-from pipeline.executors.stage import Plan, Stage, Unit
 
 
 def parts(folder: Path, kind: str, count: int) -> list[Path]:

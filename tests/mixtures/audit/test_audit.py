@@ -17,21 +17,21 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit import AuditReport, audit_bare, audit_mix
 from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.tables.parts import read_part
 from mixtures.audit.recipe import recipe_digest
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
+from mixtures.audit.tables.parts import read_part
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.trainers.schedule import mix_fit
-from mixtures.stream.quotas import Size
-from mixtures.recipe.load import load_recipe
+from mixtures.mix import manifest as manifests
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
-from pipeline.commands.audit import report as audit_report
+from mixtures.recipe.load import load_recipe
+from mixtures.stream.quotas import Size
+from mixtures.trainers.schedule import mix_fit
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
+from pipeline.commands.audit import report as audit_report
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.mixtures.audit.forged_mix import (

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.stream.quotas import Size
+from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import load_recipe
+from mixtures.stream.quotas import Size
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
-from pipeline.executors.local import LocalExecutor
-from pipeline.inputs.listing import DataFolders
 from pipeline.commands.audit.sources import check_sources
 from pipeline.commands.audit.store import check_store
+from pipeline.executors.local import LocalExecutor
+from pipeline.inputs.listing import DataFolders
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 
 ALL = 100_000  # documents to read again: more than there are

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixtures.audit.portrait import POINTS, Lengths, Portrait, portray
+from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
-from mixtures.errors import ManifestError
-from mixtures.audit.portrait import POINTS, Lengths, Portrait, portray
 from tests.mixtures.audit.forged_mix import forge, forge_manifest
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 

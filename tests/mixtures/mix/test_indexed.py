@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.mix import indexed
 from mixtures.audit.index import pointer_faults
 from mixtures.errors import AuditFailed
+from mixtures.mix import indexed
 
 SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 

@@ -13,8 +13,8 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import ManifestError
+from mixtures.mix import manifest as manifests
 
 HASHES = {
     "chunks": ["aa"],

@@ -10,10 +10,10 @@ import pytest
 
 from mixtures.errors import RecipeError
 from mixtures.plan.plan import make_plan
-from mixtures.stream.quotas import Size
-from mixtures.recipe.load import load_recipe
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import SupplyEstimate, published_supplies
+from mixtures.recipe.load import load_recipe
+from mixtures.stream.quotas import Size
 
 NEVER, TWICE = "20.6%", "29.8%"  # deep-ignorance.md section 2, of a mix that lost 8.4%
 

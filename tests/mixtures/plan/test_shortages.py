@@ -11,10 +11,10 @@ import pytest
 
 from mixtures.errors import SupplyError
 from mixtures.plan.plan import make_plan
-from mixtures.stream.quotas import Size
-from mixtures.recipe.load import LoadedRecipe, Shortfall, load_recipe
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import SupplyEstimate
+from mixtures.recipe.load import LoadedRecipe, Shortfall, load_recipe
+from mixtures.stream.quotas import Size
 
 HEAD = "name: mix\ntokenizer: sample\n"
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.recipe.filters import LENGTH_CLASSES, dose_keys, length_class, placebo
 from mixtures.keys import digest_columns, order_key
+from mixtures.recipe.filters import LENGTH_CLASSES, dose_keys, length_class, placebo
 
 Documents = list[tuple[bool, int]]
 """(flagged, class of length) of documents in key order."""

@@ -10,10 +10,10 @@ import pytest
 
 from mixtures.audit.recipe import read_recipe
 from mixtures.errors import RecipeError
-from mixtures.rules.near import PRESETS, NearRule
 from mixtures.near_plan import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_notes, near_resources
-from mixtures.recipe.near import NearRequest, read_near
 from mixtures.recipe.load import LoadedRecipe, load_recipe
+from mixtures.recipe.near import NearRequest, read_near
+from mixtures.rules.near import PRESETS, NearRule
 from pipeline.stages.near.clusters import reduction_bytes
 from pipeline.stages.near.edges import spilled_bytes
 

@@ -14,12 +14,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from mixtures.audit.recipe import recipe_digest
 from mixtures.errors import RecipeError
-from mixtures.yaml.fields import plain_decimal
 from mixtures.plan.plan import make_plan
+from mixtures.plan.supply import SupplyEstimate
+from mixtures.recipe.load import load_recipe
 from mixtures.recipe.quality import STEP_NAMES, Quality, canonical_quality, reading_name
 from mixtures.stream.quotas import Size
-from mixtures.recipe.load import load_recipe
-from mixtures.plan.supply import SupplyEstimate
+from mixtures.yaml.fields import plain_decimal
 from tests.mixtures.recipe.test_schema import SCHEMA, fits
 from tests.pipeline.corpus import write_recipe
 

@@ -11,7 +11,6 @@ import pytest
 
 import recipes
 from mixtures.keys import key_bound
-from mixtures.stream.quotas import Size, asked_quotas
 from mixtures.recipe.load import (
     list_recipes,
     list_source_definitions,
@@ -20,6 +19,7 @@ from mixtures.recipe.load import (
     load_source_definition,
     load_tokenizer_definition,
 )
+from mixtures.stream.quotas import Size, asked_quotas
 
 FOLDER = Path(recipes.__file__).parent
 MIXES = ("pretraining-500b", "annealing-50b", "pretraining-119209-steps", "annealing-11921-steps", "holdout")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixtures.errors import RecipeError
 from mixtures.rules.blocklist import (
     BlocklistRule,
     content_hash,
@@ -17,7 +18,6 @@ from mixtures.rules.blocklist import (
     normalise,
     parse_blocklist,
 )
-from mixtures.errors import RecipeError
 from mixtures.rules.word_characters import fold_words, leads_with_combining, separators
 
 

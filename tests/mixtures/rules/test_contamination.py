@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixtures.errors import InputError, RecipeError
 from mixtures.rules.contamination import (
     PRESETS,
     Benchmark,
@@ -24,7 +25,6 @@ from mixtures.rules.contamination import (
     needed,
     text_ngrams,
 )
-from mixtures.errors import InputError, RecipeError
 
 SHA = "0" * 64
 STATED = f"""\

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError, SupplyError
+from mixtures.recipe.load import Recipe, load_recipe
 from mixtures.stream.quotas import (
     Quotas,
     Size,
@@ -20,7 +21,6 @@ from mixtures.stream.quotas import (
     resolve_quotas,
     webster,
 )
-from mixtures.recipe.load import Recipe, load_recipe
 
 WEIGHTS = st.lists(st.fractions(0, 50, max_denominator=40), min_size=1, max_size=7).filter(any)
 SCALES = st.fractions(0, 1, max_denominator=1000)

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import recipes
-from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.audit.recipe import recipe_digest
+from mixtures.mix import manifest as manifests
 from mixtures.mix.manifest import Manifest
 from tests.faults.damage import swap_values
 from tests.mixtures.audit.forged_mix import forge_manifest, seal

@@ -13,8 +13,8 @@ import pytest
 from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError, InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_recipe
-from pipeline.commands.filter.removed import removed_digests
 from pipeline.commands.audit.store import check_store
+from pipeline.commands.filter.removed import removed_digests
 from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 

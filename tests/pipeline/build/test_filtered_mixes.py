@@ -15,10 +15,10 @@ from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from mixtures.yaml.shipped import SHIPPED
-from pipeline.stages import select
-from pipeline.lookup.fates import Fates
 from pipeline.commands.audit.filters import FilterOptions, audit_filters
+from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
+from pipeline.stages import select
 from tests.pipeline.corpus import (
     Document,
     make,

@@ -18,15 +18,17 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError
-from pipeline.judges.annotators import reading as noting
-from pipeline.judges.annotators import annotator as annotators
-from pipeline.stages import ingest, score, select
-from pipeline.build import build, sources as build_sources, needs as intake
+from pipeline.build import build
+from pipeline.build import needs as intake
+from pipeline.build import sources as build_sources
 from pipeline.inputs.readers import DocumentReader
+from pipeline.judges.annotators import annotator as annotators
+from pipeline.judges.annotators import reading as noting
+from pipeline.stages import ingest, score, select
 from pipeline.tokens.tokenizer import Tokenizer
+from tests.pipeline.build.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data
 from tests.pipeline.corpus import contents, each_once, make, write_files, write_recipe
 from tests.pipeline.planted import TERMS, write_filters
-from tests.pipeline.build.test_filtered_mixes import QUOTAS, TOY, Case, built, check, write_data
 
 ROOT = Path(__file__).resolve().parents[3]
 WEAK = {"use": TOY, "level": "weak"}

@@ -20,19 +20,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
-from mixtures.mix.claims import Claims, read_claims
 from mixtures.audit.near import check_near
 from mixtures.audit.near_claim import NearClaim
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
-from pipeline.build import sources as build_sources, needs as intake
-from pipeline.stages import select
-from pipeline.commands import store as store_commands
 from pipeline.build import near as search
+from pipeline.build import needs as intake
+from pipeline.build import sources as build_sources
+from pipeline.commands import store as store_commands
+from pipeline.stages import select
 from pipeline.store.records import read_done
 from tests.pipeline.corpus import (
     contents,

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError, InputError
-from pipeline.executors import memory
-from pipeline.executors import local
+from pipeline.executors import local, memory
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.pool import run_tasks
 from pipeline.executors.stage import Plan, Stage, Unit, in_hand

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError
-from pipeline.places import files as remote
 from pipeline.inputs.readers.remote import RetryingStream
+from pipeline.places import files as remote
 from tests.pipeline.input_files import json_lines, pack, rows_of, texts
 
 CHECKOUT = Path(__file__).resolve().parents[3]

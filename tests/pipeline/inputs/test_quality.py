@@ -21,8 +21,8 @@ from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.quality_arguments import LengthQuality, RegexQuality
-from pipeline.inputs.quality import steps as quality_steps
 from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.quality import steps as quality_steps
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.inputs.quality.rule import Dropped, Rule
 from tests.pipeline.corpus import (

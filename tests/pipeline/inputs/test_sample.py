@@ -6,8 +6,8 @@ import pytest
 
 from mixtures.recipe.load import load_recipe
 from pipeline.inputs.listing import list_files
-from pipeline.inputs.sample import ProbeSize, Sample, take_sample
 from pipeline.inputs.readers import DocumentReader
+from pipeline.inputs.sample import ProbeSize, Sample, take_sample
 from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.filter import FilterDefinition
 from mixtures.recipe.load import load_source_definition
+from mixtures.rules.filter import FilterDefinition
+from pipeline.inputs.listing import list_inputs
+from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.judges.filter import NOT_SCORED, Filter
-from pipeline.inputs.listing import list_inputs
-from pipeline.inputs.readers import DocumentReader
 
 TERMS = ["Abrin", "Ricin", "Lassa virus", "Lassa fever virus"]
 WORDS = ["tea", "pricing", "river", "abrin", "RICIN", "Lassa\u00a0virus", "lassa fever\nvirus", "Abrin"]

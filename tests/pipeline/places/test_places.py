@@ -7,8 +7,8 @@ import pytest
 from mixtures.errors import InputError, RecipeError
 from pipeline import cli
 from pipeline.places import files as remote
-from pipeline.places.places import RemoteFolder, parse_url
 from pipeline.places.files import is_permanent, retried, told
+from pipeline.places.places import RemoteFolder, parse_url
 
 
 @pytest.mark.parametrize(

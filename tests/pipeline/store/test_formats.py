@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from mixtures.rules.blocklist import content_hash
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
+from mixtures.rules.blocklist import content_hash
 from pipeline.build import output
-from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
-from pipeline.store.columns import DTYPES
 from pipeline.build.near import NEAR_FORMAT
+from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
 from pipeline.stages.score import CELLS
-from pipeline.store.scores import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.stages.select import SELECT_FORMAT
+from pipeline.stages.write import WRITE_FORMAT
+from pipeline.store.columns import DTYPES
+from pipeline.store.scores import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
 from pipeline.store.store import (
     BANDS_FORMAT,
     GRAMS_FORMAT,
@@ -39,7 +40,6 @@ from pipeline.store.store import (
     TermRule,
     TextRule,
 )
-from pipeline.stages.write import WRITE_FORMAT
 from tests.pipeline.corpus import make, write_files, write_recipe
 
 FORMATS = (

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.portrait import Int64s, Portrait
+from mixtures.mix.claims import Claims
 from pipeline.commands.export.html.figures import Table, hue, names, percent, share
 from pipeline.commands.tables import cut_text
 from pipeline.report import or_dash

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.mix.claims import Claims, SourceClaim
-from mixtures.audit.report import percent_text
 from mixtures.audit.portrait import Portrait
+from mixtures.audit.report import percent_text
+from mixtures.mix.claims import Claims, SourceClaim
 from pipeline.report import or_dash, plural, printable, size
 from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
 

@@ -9,20 +9,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mixtures.audit.portrait import Portrait, portray
+from mixtures.errors import RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, ContaminationClaim, read_claims
-from mixtures.errors import RecipeError
-from mixtures.trainers.schedule import fit_json, mix_fit
-from mixtures.audit.portrait import Portrait, portray
 from mixtures.mix.trace import TracedMix
+from mixtures.trainers.schedule import fit_json, mix_fit
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.tables import FILTER_TITLE, filter_removal_table, published_removals
 from pipeline.lookup.selection import MixStore
-from pipeline.store.records import write_whole
 from pipeline.report import printable
+from pipeline.store.records import write_whole
 
 FOLDER = Path(__file__).parent
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

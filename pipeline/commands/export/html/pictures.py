@@ -8,8 +8,8 @@ from typing import Any
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
-from mixtures.mix.claims import Claims
 from mixtures.audit.portrait import Portrait
+from mixtures.mix.claims import Claims
 from pipeline.commands.export.html import charts, curves, figures
 from pipeline.commands.export.html.samples import Scores
 from pipeline.report import printable

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.rules.filter import MILLION
-from mixtures.recipe.near import NEAR
 from mixtures.mix.trace import Place, TracedMix
-from pipeline.stages.eligible import Choice, read_kept, score_column
+from mixtures.recipe.near import NEAR
+from mixtures.rules.filter import MILLION
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixFilter, MixStore
-from pipeline.stages.near.clusters import read_drops
 from pipeline.lookup.text import Texts
+from pipeline.stages.eligible import Choice, read_kept, score_column
+from pipeline.stages.near.clusters import read_drops
 
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit import audit_mix
 from mixtures.audit.documents import MixDocuments
+from mixtures.mix import manifest as manifests
 from mixtures.mix.manifest import Manifest
-from pipeline.inputs.listing import DataFolders
 from pipeline.commands.audit.sources import check_sources, chosen_places
 from pipeline.commands.audit.store import check_store
+from pipeline.inputs.listing import DataFolders
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 from tests.pipeline.command_line import Ended, fails, passes, run
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe

@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
-from mixtures.rules.blocklist import count_distinct_naive
 from mixtures.keys import order_key
-from pipeline.lookup import documents as rescan_documents
+from mixtures.rules.blocklist import count_distinct_naive
 from pipeline import rescoring
+from pipeline.commands.audit.rescan import Scored, smallest
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.judges.filter import Filter
-from pipeline.commands.audit.rescan import Scored, smallest
+from pipeline.lookup import documents as rescan_documents
 from pipeline.rescoring import agreement
 from tests.mixtures.audit.forged_mix import forge, part
 from tests.pipeline.command_line import Ended, fails, run

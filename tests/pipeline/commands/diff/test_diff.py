@@ -13,19 +13,19 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import DiffFigures
 from mixtures.errors import ManifestError, RecipeError
+from mixtures.mix import manifest as manifests
 from pipeline.commands.diff.diff import diff
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
 from tests.pipeline.command_line import fails, passes
+from tests.pipeline.commands.trace.test_trace import built, work  # noqa: F401
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters
-from tests.pipeline.commands.trace.test_trace import built, work  # noqa: F401
 
 PAIRS = [
     ("unfiltered", "list shrink"),

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from mixtures.mix import manifest as manifests
 from mixtures.errors import ManifestError
+from mixtures.mix import manifest as manifests
 from pipeline import cli
 from pipeline.commands.export.card import dataset_card
-from pipeline.markdown import code, plain, table
 from pipeline.commands.export.public import export_public
+from pipeline.markdown import code, plain, table
 from pipeline.report import printable
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 

@@ -22,16 +22,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
-from mixtures.rules.blocklist import content_hash
 from mixtures.errors import RecipeError
-from mixtures.rules.filter import load_filter
 from mixtures.keys import digest_columns, text_digest
+from mixtures.rules.blocklist import content_hash
+from mixtures.rules.filter import load_filter
 from mixtures.yaml.tree import parse_yaml
 from pipeline.cli import main
-from pipeline.commands.filter.train import _quoted
 from pipeline.commands.filter.check import CheckResult, run_check
 from pipeline.commands.filter.check import check as run_library_check
 from pipeline.commands.filter.inputs import find_dataset
+from pipeline.commands.filter.train import _quoted
 from pipeline.judges.filter import Filter
 from tests.pipeline.corpus import make, prose, write_files, write_recipe
 

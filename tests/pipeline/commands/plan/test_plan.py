@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from mixtures.errors import InputError
-from mixtures.rules.levels import LEVELS
+from mixtures.plan.levels import published_levels
 from mixtures.plan.resources import DEFAULT_RATES
 from mixtures.recipe.load import load_recipe
-from mixtures.plan.levels import published_levels
-from pipeline.commands.plan import calibration, disk as plan_disk, report as plan_report
+from mixtures.rules.levels import LEVELS
 from pipeline import cli
-from pipeline.inputs.listing import list_files
 from pipeline.build.needs import grouped
+from pipeline.commands.plan import calibration
+from pipeline.commands.plan import disk as plan_disk
+from pipeline.commands.plan import report as plan_report
 from pipeline.commands.plan.plan import PlanRequest, plan
+from pipeline.inputs.listing import list_files
 from tests.pipeline.corpus import prose, write_files, write_recipe
 
 KERNELS = {name: 2 * value for name, value in calibration.REFERENCE.items()}

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from mixtures.errors import ManifestError
+from pipeline.commands.slurm.status import Status, follow, status_of
 from pipeline.executors.slurm import client, package
 from pipeline.executors.slurm.chain import Chain
-from pipeline.commands.slurm.status import Status, follow, status_of
-from pipeline.store.records import write_json
 from pipeline.stages import stage_named
+from pipeline.store.records import write_json
 
 
 def noted(tmp_path: Path, *ended: dict[str, Any]) -> Chain:

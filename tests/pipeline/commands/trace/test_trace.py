@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixtures.mix import manifest as manifests
 from mixtures.keys import order_key
-from mixtures.recipe.load import load_recipe
+from mixtures.mix import manifest as manifests
 from mixtures.mix.trace import TracedMix
+from mixtures.recipe.load import load_recipe
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
+from pipeline.executors.local import LocalExecutor
+from pipeline.inputs.listing import DataFolders
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearWeights
-from pipeline.executors.local import LocalExecutor
 from pipeline.lookup.fates import Fates
-from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.selection import MixStore
 from tests.pipeline import command_line
 from tests.pipeline.corpus import LAYOUT, nfc, prose, tokenizer, write_recipe

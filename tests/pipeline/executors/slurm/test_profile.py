@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
 from mixtures.recipe.load import load_recipe
+from pipeline.build.build import build
 from pipeline.build.build import BuildRequest
-from pipeline.build import build
+from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
-from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
-from pipeline.inputs.listing import DataFolders
 from pipeline.executors.stage import Stage
+from pipeline.inputs.listing import DataFolders
 from pipeline.stages import MODULES, stage_named
 from tests.pipeline.corpus import write_files, write_recipe
 

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
+from mixtures.errors import RecipeError
 from mixtures.rules.blocklist import (
     MODES,
     count_distinct_naive,
@@ -26,7 +27,6 @@ from mixtures.rules.blocklist import (
     normalise,
     parse_blocklist,
 )
-from mixtures.errors import RecipeError
 from pipeline.judges.annotators import folding as word_folding
 from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.annotators.prefilter import KeyTable

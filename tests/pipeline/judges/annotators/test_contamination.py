@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixtures.errors import InputError, RecipeError
 from mixtures.rules.contamination import (
     Benchmark,
     EvaluationSet,
@@ -26,11 +27,10 @@ from mixtures.rules.contamination import (
     item_ngrams,
     matches_naive,
 )
-from mixtures.errors import InputError, RecipeError
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators import folding as word_folding
-from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from pipeline.judges.annotators.contamination import ContaminationIndex
+from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from pipeline.judges.annotators.ngram_table import BASE, Coverage
 
 COLLIDING = 0  # as base: the hash of a run of words is that of its last word

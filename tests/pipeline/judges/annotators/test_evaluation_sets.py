@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mixtures.rules.contamination import EvaluationSet, Item
 from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.rules.contamination import EvaluationSet, Item
 from pipeline.judges.annotators.evaluation_sets import open_benchmark
 
 ROWS = [

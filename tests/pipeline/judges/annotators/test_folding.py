@@ -8,7 +8,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mixtures.rules.word_characters import fold_words
-from pipeline.judges.annotators.ngram_table import BASE, FOLDS, WordReader
 from pipeline.judges.annotators.folding import (
     BLANK,
     KEPT,
@@ -17,6 +16,7 @@ from pipeline.judges.annotators.folding import (
     settled_kinds,
     to_utf8,
 )
+from pipeline.judges.annotators.ngram_table import BASE, FOLDS, WordReader
 
 DELICATE = "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"
 

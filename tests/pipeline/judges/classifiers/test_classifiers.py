@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.judges.classifiers import open_classifier
 from pipeline.classifiers.fasttext_file import MAGIC, check_fasttext_file
+from pipeline.classifiers.linear_training import LinearSettings, train_linear
+from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.hashed_ngrams import INVISIBLE, LOWER, SEPARATORS, features
 from pipeline.judges.classifiers.linear import MAX_WEIGHT, LinearClassifier, LinearWeights
-from pipeline.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.judges.classifiers.logistic import LIMIT, quantised_logistic
 from pipeline.judges.classifiers.scores import quantised
 from pipeline.judges.classifiers.tensor_file import read_tensors, write_tensors

@@ -25,6 +25,7 @@ from mixtures.rules.near_text import (
     shingle_hashes_naive,
     shingle_texts,
 )
+from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 from pipeline.stages.near.clusters import (
     Drops,
     check_memory,
@@ -46,7 +47,6 @@ from pipeline.stages.near.edges import (
     write_bands,
     write_edges,
 )
-from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]
 SHORT = NearRule(unit="words", shingle=2, bands=3, rows=2)

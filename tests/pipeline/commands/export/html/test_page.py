@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import recipes
+from mixtures.keys import order_key
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
-from mixtures.keys import order_key
 from pipeline.commands.export.card import dataset_card
 from pipeline.commands.export.html import figures
 from pipeline.commands.export.html.page import page
