@@ -196,8 +196,7 @@ def _plan(options: argparse.Namespace) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     from pipeline import report
-    from pipeline.build.build import build
-    from pipeline.build.build import BuildRequest
+    from pipeline.build.build import BuildRequest, build
     from pipeline.build.remote import working_places
     from pipeline.commands import tables as mix_report
 

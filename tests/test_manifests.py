@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from mixtures.recipe.load import list_recipes, load_recipe
-from pipeline.build.build import build
-from pipeline.build.build import BuildRequest
+from pipeline.build.build import BuildRequest, build
 from pipeline.commands.plan import plan as planning
 from pipeline.executors.local import LocalExecutor
 

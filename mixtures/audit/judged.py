@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
-from mixtures.audit.filter_claim import FilterClaim
 from mixtures.audit.report import Check, judge
-from mixtures.mix.claims import Claims
+from mixtures.mix.claims import Claims, ContaminationClaim, FilterClaim, NearClaim
+from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.filters import THRESHOLDS
+from mixtures.recipe.near import EXCLUDED, NEAR
 from mixtures.rules.filter import MILLION, filter_identity
+from mixtures.rules.near import NearRule
 from mixtures.words import plural
 
 NAME = "filters"
@@ -113,4 +116,110 @@ def _figure_faults(item: FilterClaim, name: str, reason_documents: int, before: 
         mine > theirs for mine, theirs in zip(shared, before, strict=True)
     ):
         faults.append(f"{name}: the filter {item.label} has figures that cannot be: {figures.model_dump()}")
+    return faults
+
+
+NAME = "contamination"
+
+
+def has_contamination(claims: Claims) -> bool:
+    """Whether anything in a manifest speaks of evaluation sets: a report that is left out is missed."""
+    return bool(
+        claims.contamination or claims.recipe.get("decontaminate") or any(CONTAMINATED in counts for counts in claims.removed.values())
+    )
+
+
+def check_contamination(claims: Claims) -> Check:
+    """Every contaminated document is accounted for, and the sets are the recipe's."""
+    found = claims.contamination
+    if not isinstance(found, ContaminationClaim):
+        return judge(NAME, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
+    given, faults = claims.recipe.get("decontaminate"), []
+    asked = given if isinstance(given, dict) else {}
+    sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
+    if (asked.get("sets"), asked.get("action")) != (sets, found.action):
+        faults.append(f"the recipe asks for {asked}, the manifest says {found.action} of {sets}")
+    sources = [source.name for source in claims.sources if not source.copy_number and not source.insert]
+    if sorted(found.documents) != sorted(sources):
+        faults.append(f"counts of {sorted(found.documents)}, sources are {sorted(sources)}")
+    for name in sources:
+        dropped, said = claims.removed.get(name, {}).get(CONTAMINATED, 0), found.documents.get(name, 0)
+        if dropped != (said if found.action == "drop" else 0):
+            faults.append(f"{name}: {dropped:,} rows removed as contaminated, the sets found {said:,}")
+    for item in found.sets:
+        for hit in item.hits:
+            if not (0 < hit.found <= hit.total and 0 < hit.documents <= sum(found.documents.values())):
+                faults.append(f"{item.name}: {hit.item} has counts that cannot be: {hit.model_dump()}")
+    done = "dropped" if found.action == "drop" else "reported"
+    items = sum(len(item.hits) for item in found.sets)
+    documents = plural(sum(found.documents.values()), "document")
+    return judge(NAME, f"{documents} {done}, with {plural(items, 'item')} of {plural(len(found.sets), 'set')}", faults)
+
+
+NAME = "near-duplicates"
+
+
+def has_near(claims: Claims) -> bool:
+    """Whether anything in a manifest speaks of near-duplicates."""
+    return bool(claims.near or claims.recipe.get("near") or any(_reasons(counts) for counts in claims.removed.values()))
+
+
+def check_near(claims: Claims) -> Check:
+    """The rule is the recipe's, the clusters are possible, and each dropped document is one of a cluster and has its reason."""
+    near = claims.near
+    if near is None:
+        return judge(NAME, "none", ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"])
+    faults = [] if near.asked == claims.recipe.get("near") else [f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}"]
+    faults += _rule_faults(near) + _cluster_faults(near) + _drop_faults(claims, near)
+    dropped = sum(near.dropped.values())
+    return judge(NAME, f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,} dropped", faults)
+
+
+def _reasons(counts: dict[str, int]) -> dict[str, int]:
+    """Documents by the source of what stays instead."""
+    return {reason.removeprefix(NEAR): count for reason, count in counts.items() if reason.startswith(NEAR)}
+
+
+def _rule_faults(near: NearClaim) -> list[str]:
+    given: dict[str, Any] = near.rule.model_dump()
+    try:
+        rule = NearRule.model_validate({**given, "verify": None if near.verify is None else Decimal(near.verify)})
+    except (ValueError, ArithmeticError):
+        return [f"{given} with verify {near.verify} is no rule"]
+    return [] if rule.identity() == near.identity else [f"the rule has identity {rule.identity()}, the manifest says {near.identity}"]
+
+
+def _cluster_faults(near: NearClaim) -> list[str]:
+    faults, sizes = [], {int(size): count for size, count in near.sizes.items()}
+    if any(size < 2 or size & (size - 1) for size in sizes):
+        faults.append(f"sizes {sorted(sizes)} are not powers of two from 2 on")
+    least, most = (sum(count * bound for bound, count in bounds) for bounds in _bounds(sizes))
+    if sum(sizes.values()) != near.clusters or not least <= near.clustered <= most or near.clustered > near.documents:
+        found = f"{near.clusters:,} clusters of {near.clustered:,} of {near.documents:,} documents"
+        faults.append(f"{found} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to {most:,} documents")
+    largest = near.largest
+    ordered = largest == sorted(largest, reverse=True) and all(size >= 2 for size in largest)
+    top = max(sizes, default=0)
+    whole = sum(largest) == near.clustered if len(largest) == near.clusters else sum(largest) <= near.clustered
+    if not ordered or len(largest) != min(near.clusters, 10) or not whole or (largest and not top <= largest[0] < 2 * top):
+        faults.append(f"largest clusters {largest} do not fit {near.clusters:,} clusters of {near.clustered:,} documents")
+    return faults
+
+
+def _bounds(sizes: dict[int, int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    return list(sizes.items()), [(2 * size - 1, count) for size, count in sizes.items()]
+
+
+def _drop_faults(claims: Claims, near: NearClaim) -> list[str]:
+    faults, dropped = [], sum(near.dropped.values())
+    may_keep = {*near.sources, *([EXCLUDED] if near.excluded == "true" else [])}
+    for name, counts in claims.removed.items():
+        reasons = _reasons(counts)
+        if sum(reasons.values()) != near.dropped.get(name, 0) or (reasons and name not in near.sources):
+            faults.append(f"{name}: {sum(reasons.values()):,} near-duplicates removed, the clusters say {near.dropped.get(name, 0):,}")
+        if strange := sorted(set(reasons) - may_keep):
+            faults.append(f"{name}: near-duplicates of {strange}, which takes no part")
+    gone = near.clustered - near.clusters
+    if dropped > gone or (near.excluded == "false" and dropped != gone):
+        faults.append(f"{dropped:,} documents dropped, clusters keep one document each and so drop {gone:,}")
     return faults

@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 from blake3 import blake3
 
-from mixtures.audit.contamination import check_contamination, has_contamination
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
-from mixtures.audit.index import pointer_faults, try_open
-from mixtures.audit.judged import check_filters, has_filters
-from mixtures.audit.near import check_near, has_near
+from mixtures.audit.judged import check_contamination, check_filters, check_near, has_contamination, has_filters, has_near
+from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import RecipeChecks
-from mixtures.audit.repeats import Repeats
 from mixtures.audit.report import (
     AuditReport,
     Check,
@@ -25,12 +22,11 @@ from mixtures.audit.report import (
     percent_text,
     unread,
 )
-from mixtures.audit.stream import Progress
-from mixtures.audit.stream_checks import check_stream
+from mixtures.audit.stream import Progress, check_stream
 from mixtures.audit.tables.columns import Rule, walk
 from mixtures.audit.tables.parts import PartReader, read_part
 from mixtures.audit.tables.placement import PrefixBound, Quotas, StreamOrder, TableIndex
-from mixtures.audit.tables.repeats import Distinct, Origins, digests_with_keys
+from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
 from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix import manifest as manifests

@@ -9,17 +9,115 @@ from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mixtures.audit.claim_types import MAX_COUNT, Claim, Count, Hash, Key
-from mixtures.audit.filter_claim import FilterClaim
-from mixtures.audit.near_claim import NearClaim
-from mixtures.audit.public_claim import PublicClaim
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.mix.manifest import Manifest
 from mixtures.stream.quotas import Size
 from mixtures.words import strand_label
+
+MAX_COUNT = 1 << 52  # above any token count, and below where float64 would round a midpoint
+Count = Annotated[int, Field(ge=0, lt=MAX_COUNT)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Key = Annotated[str, Field(pattern=r"^(0|[1-9a-f][0-9a-f]{0,16})$")]
+
+
+class Claim(BaseModel):
+    """Part of a manifest: strict types, and more fields than these are allowed."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+
+class RemovedClaim(Claim):
+    """What a filter removed of a source within its quota; first_*: of that, what no earlier filter removes."""
+
+    documents: Count
+    tokens: Count
+    first_documents: Count
+    first_tokens: Count
+
+
+class BlocklistClaim(Claim):
+    """The list of a filter."""
+
+    sha256: Hash
+    mode: str
+    threshold: Count
+
+
+class ClassifierClaim(Claim):
+    """The classifier of a filter. threshold: a decimal, as text."""
+
+    kind: str
+    digest: Hash
+    threshold: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,18})?$")]
+
+
+class ScoresClaim(Claim):
+    """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.stages.eligible.score_digest`)."""
+
+    documents: Count
+    blake3: Hash
+
+
+class FilterClaim(Claim):
+    """A filter of the mix. removed: by source."""
+
+    label: str
+    identity: Hash
+    placebo: bool
+    fraction: str
+    blocklist: BlocklistClaim
+    classifier: ClassifierClaim | None
+    scores: ScoresClaim | None
+    removed: dict[str, RemovedClaim]
+
+
+
+class NearRuleClaim(Claim):
+    """What decides band keys (`mixtures.rules.near.NearRule`)."""
+
+    unit: Literal["words", "characters"]
+    shingle: Count
+    bands: Count
+    rows: Count
+
+
+class NearClaim(Claim):
+    """A search for near-duplicates over the whole key ranges of its sources.
+
+    verify: a decimal, as text. documents: exact survivors that are long enough; clustered: those of them in clusters. sizes: clusters by
+    the power of two that their size reaches. largest: sizes, at most 10. dropped: by source.
+    """
+
+    identity: Hash
+    rule: NearRuleClaim
+    sources: list[str]
+    excluded: Literal["true", "false"]
+    verify: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")] | None = None
+    documents: Count
+    clusters: Count
+    clustered: Count
+    sizes: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
+    largest: Annotated[list[Count], Field(max_length=10)]
+    dropped: dict[str, Count]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the recipe must ask (`mixtures.recipe.near.NearRequest.canonical`)."""
+        asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
+        return asked if self.verify is None else {**asked, "verify": self.verify}
+
+
+
+class PublicClaim(Claim):
+    """Of a public mix (`mixtures.mix.public`). of: identity of the mix that it was made of; salt: names the salt of its digests."""
+
+    of: Hash
+    salt: Hash
+
 
 
 class Layout(Claim):

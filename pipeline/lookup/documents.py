@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.files import max_rows
-from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
 from mixtures.mix import manifest as manifests

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline.build.build import build as build_here
 from pipeline.build import needs as intake
+from pipeline.build.build import build as build_here
 from pipeline.commands.slurm.commands import give
 from pipeline.commands.slurm.conduct import SlurmExecutor
 from pipeline.executors.slurm import client

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.parts import UNREADABLE, read_part

@@ -12,8 +12,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix.manifest import Manifest
-from pipeline.build.build import build
-from pipeline.build.build import BuildRequest
+from pipeline.build.build import BuildRequest, build
 from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain

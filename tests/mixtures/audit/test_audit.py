@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.audit import AuditReport, audit_bare, audit_mix
-from mixtures.audit.index import pointer_faults, try_open
+from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import recipe_digest
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
@@ -29,8 +29,7 @@ from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
 from mixtures.trainers.schedule import mix_fit
-from pipeline.build.build import build
-from pipeline.build.build import BuildRequest
+from pipeline.build.build import BuildRequest, build
 from pipeline.commands.audit import report as audit_report
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
@@ -656,7 +655,7 @@ def test_bare_prefix_of_nothing_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_pointers_are_checked_across_blocks(clean: Path, monkeypatch: pytest.MonkeyPatch, mix: Path) -> None:
-    monkeypatch.setattr("mixtures.audit.index.BLOCK_DOCUMENTS", 7)
+    monkeypatch.setattr("mixtures.audit.pair.BLOCK_DOCUMENTS", 7)
     pair, faults = try_open(clean / "tokens.bin", clean / "tokens.idx")
     assert pair is not None
     assert (faults, pointer_faults(pair)) == ([], [])

@@ -16,8 +16,7 @@ from mixtures.audit import audit_mix
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
-from pipeline.build.build import build
-from pipeline.build.build import BuildRequest
+from pipeline.build.build import BuildRequest, build
 from pipeline.commands.audit.sources import check_sources
 from pipeline.commands.audit.store import check_store
 from pipeline.executors.local import LocalExecutor

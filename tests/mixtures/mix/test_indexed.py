@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.audit.index import pointer_faults
+from mixtures.audit.pair import pointer_faults
 from mixtures.errors import AuditFailed
 from mixtures.mix import indexed
 

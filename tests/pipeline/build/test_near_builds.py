@@ -21,12 +21,11 @@ import numpy as np
 import pytest
 
 from mixtures.audit import audit_mix
-from mixtures.audit.near import check_near
-from mixtures.audit.near_claim import NearClaim
+from mixtures.audit.judged import check_near
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, read_claims
+from mixtures.mix.claims import Claims, NearClaim, read_claims
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline.build import near as search

@@ -18,8 +18,7 @@ from mixtures.keys import order_key
 from mixtures.mix import manifest as manifests
 from mixtures.mix.trace import TracedMix
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import build
-from pipeline.build.build import BuildRequest
+from pipeline.build.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.judges.classifiers import open_classifier

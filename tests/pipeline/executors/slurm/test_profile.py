@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import build
-from pipeline.build.build import BuildRequest
+from pipeline.build.build import BuildRequest, build
 from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
