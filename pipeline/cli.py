@@ -24,12 +24,11 @@ from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
-from pipeline.commands.options import add_data, data_folders, positive
+from pipeline.commands.options import add_cache, add_data, data_folders, local_path, positive, written
 from pipeline.commands.plan.options import add_plan_options
 from pipeline.commands.plan.options import run as run_plan
 from pipeline.commands.slurm.options import add_worker
 from pipeline.commands.trace.options import add_trace
-from pipeline.place_options import add_cache, local_path, written
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe

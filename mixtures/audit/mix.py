@@ -10,7 +10,14 @@ import numpy as np
 from blake3 import blake3
 
 from mixtures.audit.files import check_bin_size, check_files, max_rows, tables_of
-from mixtures.audit.judged import check_contamination, check_filters, check_near, has_contamination, has_filters, has_near
+from mixtures.audit.judged import (
+    check_contamination,
+    check_filters,
+    check_near,
+    has_contamination,
+    has_filters,
+    has_near,
+)
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import RecipeChecks
 from mixtures.audit.report import (

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from mixtures.near_plan import near_notes
 from mixtures.plan.levels import ByLevel, levels_json, published_levels
 from mixtures.plan.removals import (
     Removal,
@@ -20,7 +19,7 @@ from mixtures.plan.removals import (
     removal_row,
     shrink_notes,
 )
-from mixtures.plan.resources import DEFAULT_RATES, Rates, resources, score_notes, work_of
+from mixtures.plan.resources import DEFAULT_RATES, Rates, near_notes, resources, score_notes, work_of
 from mixtures.plan.shortages import Question, fitted_whole, shortage_json, shortages
 from mixtures.plan.supply import SupplyEstimate, supplies_within
 from mixtures.recipe.loaded import LoadedRecipe

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from mixtures.near_plan import near_resources
+from mixtures.keys import KEY_SPACE
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality import Quality
@@ -184,3 +184,43 @@ def _quality_seconds(steps: Quality, num_bytes: int) -> int:
     words = max((Fraction(1, WORD_STEP_BYTES_A_SECOND[name]) for name in names if name in WORD_STEP_BYTES_A_SECOND), default=Fraction(0))
     others = sum((Fraction(1, STEP_BYTES_A_SECOND[name]) for name in names if name in STEP_BYTES_A_SECOND), Fraction(0))
     return int(num_bytes * (words + others))
+
+
+BAND_BYTES = 8 + 12
+COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4  # exempt; order_key, digest, source, segment, ledger_row
+REDUCTION_BYTES_A_DOCUMENT = 13
+
+
+def near_notes(recipe: LoadedRecipe) -> list[str]:
+    """What a plan says beside the figures."""
+    if recipe.recipe.near is None or recipe.recipe.near.effective.verify is None:
+        return []
+    return ["near: to verify, groups of files that hold candidates are read again; each word or character of these takes 8 bytes of disk"]
+
+
+def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> dict[str, int]:
+    """Documents and bytes; nothing if the recipe asks for no search.
+
+    Args:
+        within: estimated documents of each source in its key range.
+    """
+    near = recipe.recipe.near
+    if near is None:
+        return {}
+    rule, documents = near.effective, sum(count for name, count in within.items() if near.competes(name))
+    if near.excluded:
+        documents += sum(_excluded_documents(other) for other in recipe.excluded)
+    return {
+        "near_documents": documents,
+        "near_store_bytes": documents * (rule.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT),
+        "near_reduction_bytes": documents * REDUCTION_BYTES_A_DOCUMENT,
+    }
+
+
+def _excluded_documents(recipe: LoadedRecipe) -> int:
+    """Published documents of a recipe's key ranges."""
+    count = 0
+    for name, request in recipe.recipe.sources.items():
+        if size := recipe.definitions[name].published:
+            count += size.documents * (request.key_range[1] - request.key_range[0]) // KEY_SPACE
+    return count

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.classifiers.fasttext_file import check_fasttext_file
 from pipeline.judges.classifiers import open_classifier
-from pipeline.judges.classifiers.fasttext import FastTextClassifier
+from pipeline.judges.classifiers.fasttext import FastTextClassifier, check_fasttext_file
 
 pytestmark = pytest.mark.models
 

@@ -26,15 +26,17 @@ from pipeline.commands.audit.processes import rescan
 from pipeline.commands.audit.rescan import (
     COUNTS,
     NEAR_MILLIONTHS,
+    Agreement,
     Found,
     Place,
     Rescan,
     Scored,
     ShareJudge,
+    agreement,
+    rescore,
 )
 from pipeline.judges.filter import Filter
 from pipeline.lookup.documents import Pile, bare_pile, mix_pile
-from pipeline.rescoring import Agreement, agreement, rescore
 from pipeline.store.scores import stored_scores
 from pipeline.tokens.engines import open_engine
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mixtures.rules.levels import LEVELS
-from pipeline.commands.options import add_data, data_folders, positive
-from pipeline.place_options import add_cache, local_mix, local_path, written
+from pipeline.commands.options import add_cache, add_data, data_folders, local_mix, local_path, positive, written
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,8 +39,8 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from pipeline.audit_depth import Depth
     from pipeline.commands.audit import audit as auditing
+    from pipeline.commands.audit.audit import Depth
     from pipeline.commands.audit.filters import FilterOptions
 
     chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)

@@ -16,8 +16,8 @@ from pipeline.commands.tables import (
     filter_removal_table,
     notes,
     published_removals,
+    waterfall_table,
 )
-from pipeline.waterfall import waterfall_table
 
 CHECK_COLUMNS = ("check", "", "figure")
 

@@ -16,7 +16,7 @@ Results do not depend on the number of processes. Memory: a share of about 4 MB 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from mixtures.errors import ManifestError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
+from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import NOT_SCORED, Filter, Judgement
 from pipeline.lookup.documents import Pile, Share
 
@@ -177,3 +178,45 @@ class ShareJudge:
             digest = text_digest(texts[at].encode()) if share.digest is None else share.digest[at].tobytes()
             start, end = int(share.starts[at]), int(share.ends[at])
             yield Scored(order_key(digest), digest, share.first + at, start, end, int(judged.scores[at]))
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Scores compared. documents: that both have; missing: that the second table lacks; identical: of equal score.
+
+    largest_difference: millionths. changed: positions in the stream of documents of which the decision is another.
+    """
+
+    documents: int
+    missing: int
+    identical: int
+    largest_difference: int
+    changed: tuple[int, ...]
+
+
+def agreement(scored: Sequence[Scored], again: Mapping[bytes, int], threshold: int) -> Agreement:
+    """Compare the scores of documents with those of a second table.
+
+    Args:
+        again: {digest: score in millionths}. threshold: millionths; a document is flagged if its score is greater.
+    """
+    both = [(one, again[one.digest]) for one in scored if one.digest in again]
+    differences = [abs(one.score - score) for one, score in both]
+    changed = tuple(one.document for one, score in both if (one.score > threshold) != (score > threshold))
+    return Agreement(len(both), len(scored) - len(both), differences.count(0), max(differences, default=0), changed)
+
+
+def rescore(scored: Sequence[Scored], classifier: Classifier, read: Callable[[Scored], str]) -> dict[str, dict[bytes, int]]:
+    """Score documents again: {"alone": {digest: score}, "reversed": {digest: score}}.
+
+    Args:
+        read: gives the text of a document.
+
+    Raises:
+        InputError: a text cannot be scored.
+    """
+    texts = [read(one) for one in scored]
+    digests = [one.digest for one in scored]
+    alone = [int(classifier.score([text])[0]) for text in texts]
+    turned = classifier.score(texts[::-1]).tolist()[::-1] if texts else []
+    return {"alone": dict(zip(digests, alone, strict=True)), "reversed": dict(zip(digests, turned, strict=True))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.place_options import local_path
+from pipeline.commands.options import local_path
 
 
 def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,7 +1,7 @@
 """`annealmix export MIX --card FILE`: a dataset card, README.md with the hub's YAML, from nothing but the manifest.
 
 It says what a reader needs in order to use the mix lawfully, to doubt it, and to make it again. Every string of the manifest is shown as
-text (`pipeline.markdown`), and the YAML is written by huggingface_hub, so that no name can add a field, a link or a heading.
+text (`pipeline.commands.export.card`), and the YAML is written by huggingface_hub, so that no name can add a field, a link or a heading.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.words import plural
 from pipeline.commands.destination import refuse_inside, refuse_taken
-from pipeline.markdown import code, plain, table
+from pipeline.commands.tables import waterfall_table
+from pipeline.report import printable
 from pipeline.store.records import write_whole
-from pipeline.waterfall import waterfall_table
 
 LICENCES = {
     "apache-2.0": "apache-2.0",
@@ -198,3 +198,24 @@ def _shipped(claims: Claims) -> Iterator[str]:
             return
         if found.digest == claims.recipe_digest:
             yield claims.name
+
+
+_MARKS = re.compile(r"([!-+/:-@\[-`{-~])")  # all ASCII punctuation but , - and .
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+=-]*", re.ASCII)
+
+
+def plain(text: str) -> str:
+    """A text within a line: a backslash before every character that could mean something (CommonMark 2.4)."""
+    return _MARKS.sub(r"\\\1", " ".join(printable(text).split())).replace("www.", r"www\.")
+
+
+def code(text: str) -> str:
+    """A name or hash as code; what is no plain name is shown as `plain` shows it."""
+    return f"`{text}`" if _NAME.fullmatch(text) else plain(text)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already; columns of figures are right-aligned."""
+    marks = ["---:" if all(re.fullmatch(r"[0-9,.%]+", cell) for cell in cells) else "---" for cells in zip(*rows, strict=True)]
+    lines = [columns, marks, *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

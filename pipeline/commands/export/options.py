@@ -6,8 +6,7 @@ import argparse
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
-from pipeline.commands.options import positive, whole_number
-from pipeline.place_options import local_path
+from pipeline.commands.options import local_path, positive, whole_number
 
 SAMPLES, MOST_SAMPLES = 3, 100  # documents of each source that a page shows
 # Options that belong to some of the forms alone.

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError, SupplyError
-from pipeline.commands.options import positive
-from pipeline.place_options import local_path
+from pipeline.commands.options import local_path, positive
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe

@@ -10,8 +10,7 @@ from typing import Any
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import ORDERS
-from pipeline.commands.options import positive, whole_number
-from pipeline.place_options import add_cache, local_mix, local_path, readable, written
+from pipeline.commands.options import add_cache, local_mix, local_path, positive, readable, whole_number, written
 
 STEP_OPTIONS = ("sample", "interval", "trainer", "seed", "batch", "sequence", "steps", "samples", "list")
 
@@ -70,7 +69,8 @@ def _digest(text: str) -> str:
 def _trace(options: argparse.Namespace, default_store: Path) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that no question needs
     _check(options)
-    from pipeline import report, step_report
+    from pipeline import report
+    from pipeline.commands.trace import report as step_report
     from pipeline.commands.trace import report as trace_report
 
     steps = options.step is not None or options.checkpoint is not None

@@ -10,7 +10,12 @@ import pytest
 
 from mixtures.audit.recipe import read_recipe
 from mixtures.errors import RecipeError
-from mixtures.near_plan import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_notes, near_resources
+from mixtures.plan.resources import (
+    BAND_BYTES,
+    REDUCTION_BYTES_A_DOCUMENT,
+    near_notes,
+    near_resources,
+)
 from mixtures.recipe.load import LoadedRecipe, load_recipe
 from mixtures.recipe.near import NearRequest, read_near
 from mixtures.rules.near import PRESETS, NearRule

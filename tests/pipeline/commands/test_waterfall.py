@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
+from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
 
 A = {"rows": 40, "empty": 1, "where": 0, "quality c4-quality": 2, "duplicate of a": 3, "duplicate of b": 4, "filter toy": 5, "kept": 25}
 B = {"rows": 9, "quarantined": 1, "excluded": 2, "near-duplicate of a": 3, "out of key range": 1, "contaminated": 1, "beyond quota": 1}

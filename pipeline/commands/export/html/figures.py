@@ -10,8 +10,8 @@ from typing import Any
 from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, SourceClaim
+from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
 from pipeline.report import or_dash, plural, printable, size
-from pipeline.waterfall import FATES, fate_of, joined, waterfall_table
 
 HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12

@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 import recipes
 from mixtures.keys import order_key
 from mixtures.rules.blocklist import count_distinct_naive
-from pipeline import rescoring
-from pipeline.commands.audit.rescan import Scored, smallest
+from pipeline.commands.audit import rescan as rescoring
+from pipeline.commands.audit.rescan import Scored, agreement, smallest
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.judges.filter import Filter
 from pipeline.lookup import documents as rescan_documents
-from pipeline.rescoring import agreement
 from tests.mixtures.audit.forged_mix import forge, part
 from tests.pipeline.command_line import Ended, fails, run
 from tests.pipeline.corpus import (

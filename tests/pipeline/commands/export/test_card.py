@@ -16,9 +16,8 @@ from markdown_it import MarkdownIt
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from pipeline import cli
-from pipeline.commands.export.card import dataset_card
+from pipeline.commands.export.card import code, dataset_card, plain, table
 from pipeline.commands.export.public import export_public
-from pipeline.markdown import code, plain, table
 from pipeline.report import printable
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 

@@ -23,11 +23,10 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound, text_digest
-from pipeline.classifiers.linear_training import LinearSettings
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.curve import Curve
 from pipeline.judges.classifiers.labelled import LabelColumns, held_out, read_labelled
-from pipeline.judges.classifiers.training import Goal, TrainedFilter, train_filter
+from pipeline.judges.classifiers.training import Goal, LinearSettings, TrainedFilter, train_filter
 
 NAMES = ["Abrin", "Ricin", "Bacillus anthracis", "Nipah virus", "Hendra virus", "Lassa virus", "Conotoxin", "Variola virus"]
 SETTINGS = LinearSettings(bits=14, epochs=6)
