@@ -1,4 +1,8 @@
-"""The filters of a mix: those of its recipe, with removals that add up. `audit --filter` judges the documents themselves."""
+"""What a mix says of its filters, evaluation sets and near-duplicates: those of its recipe, with figures that agree with each other.
+
+`audit --filter` judges the documents themselves. That no two documents of the mix are near-duplicates is not recounted here, since
+the clusters were made over whole key ranges.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,8 @@ from mixtures.rules.filter import MILLION, filter_identity
 from mixtures.rules.near import NearRule
 from mixtures.words import plural
 
-NAME = "filters"
+FILTERS, CONTAMINATION, NEAR_DUPLICATES = "filters", "contamination", "near-duplicates"
+"""Names of the checks."""
 
 
 def has_filters(claims: Claims) -> bool:
@@ -33,7 +38,7 @@ def check_filters(claims: Claims) -> Check:
         faults.append(f"the recipe has filters {asked}, the manifest lists {listed}")
     judged = [source.name for source in claims.sources if not source.copy_number and not source.insert]
     for item in claims.filters:
-        faults += _rule_faults(item)
+        faults += _filter_rule_faults(item)
         if sorted(item.removed) != sorted(judged):
             faults.append(f"the filter {item.label} has removals of {sorted(item.removed)}, it judges {sorted(judged)}")
     for source in claims.sources:
@@ -41,21 +46,21 @@ def check_filters(claims: Claims) -> Check:
             faults.append(f"{source.name}: removed by {strange}, and filters do not judge inserts")
     for name in judged:
         faults += _source_faults(claims, name)
-    removed = {reason: sum(counts.get(reason, 0) for counts in claims.removed.values()) for reason in _reasons(claims)}
+    removed = {reason: sum(counts.get(reason, 0) for counts in claims.removed.values()) for reason in _filter_reasons(claims)}
     told = ", ".join(f"{plural(count, 'document')} by {reason.removeprefix('filter ')}" for reason, count in removed.items())
-    return judge(NAME, told, faults)
+    return judge(FILTERS, told, faults)
 
 
-def _reasons(claims: Claims) -> list[str]:
+def _filter_reasons(claims: Claims) -> list[str]:
     return [f"filter {item.label}" for item in claims.filters]
 
 
 def _strange(claims: Claims, name: str) -> list[str]:
     """Reasons of a source that are filters which the mix does not list."""
-    return [reason for reason in claims.removed.get(name, {}) if reason.startswith("filter ") and reason not in _reasons(claims)]
+    return [reason for reason in claims.removed.get(name, {}) if reason.startswith("filter ") and reason not in _filter_reasons(claims)]
 
 
-def _rule_faults(item: FilterClaim) -> list[str]:
+def _filter_rule_faults(item: FilterClaim) -> list[str]:
     """What a filter says that it decides by gives its identity and fits its label (`RecipeFilter.label`)."""
     blocklist, classifier, faults = item.blocklist, item.classifier, []
     threshold = Decimal(classifier.threshold) if classifier else Decimal(0)
@@ -119,9 +124,6 @@ def _figure_faults(item: FilterClaim, name: str, reason_documents: int, before: 
     return faults
 
 
-NAME = "contamination"
-
-
 def has_contamination(claims: Claims) -> bool:
     """Whether anything in a manifest speaks of evaluation sets: a report that is left out is missed."""
     return bool(
@@ -133,7 +135,7 @@ def check_contamination(claims: Claims) -> Check:
     """Every contaminated document is accounted for, and the sets are the recipe's."""
     found = claims.contamination
     if not isinstance(found, ContaminationClaim):
-        return judge(NAME, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
+        return judge(CONTAMINATION, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
     given, faults = claims.recipe.get("decontaminate"), []
     asked = given if isinstance(given, dict) else {}
     sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
@@ -153,34 +155,33 @@ def check_contamination(claims: Claims) -> Check:
     done = "dropped" if found.action == "drop" else "reported"
     items = sum(len(item.hits) for item in found.sets)
     documents = plural(sum(found.documents.values()), "document")
-    return judge(NAME, f"{documents} {done}, with {plural(items, 'item')} of {plural(len(found.sets), 'set')}", faults)
+    return judge(CONTAMINATION, f"{documents} {done}, with {plural(items, 'item')} of {plural(len(found.sets), 'set')}", faults)
 
 
-NAME = "near-duplicates"
 
 
 def has_near(claims: Claims) -> bool:
     """Whether anything in a manifest speaks of near-duplicates."""
-    return bool(claims.near or claims.recipe.get("near") or any(_reasons(counts) for counts in claims.removed.values()))
+    return bool(claims.near or claims.recipe.get("near") or any(_near_reasons(counts) for counts in claims.removed.values()))
 
 
 def check_near(claims: Claims) -> Check:
     """The rule is the recipe's, the clusters are possible, and each dropped document is one of a cluster and has its reason."""
     near = claims.near
     if near is None:
-        return judge(NAME, "none", ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"])
+        return judge(NEAR_DUPLICATES, "none", ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"])
     faults = [] if near.asked == claims.recipe.get("near") else [f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}"]
-    faults += _rule_faults(near) + _cluster_faults(near) + _drop_faults(claims, near)
+    faults += _near_rule_faults(near) + _cluster_faults(near) + _drop_faults(claims, near)
     dropped = sum(near.dropped.values())
-    return judge(NAME, f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,} dropped", faults)
+    return judge(NEAR_DUPLICATES, f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,} dropped", faults)
 
 
-def _reasons(counts: dict[str, int]) -> dict[str, int]:
+def _near_reasons(counts: dict[str, int]) -> dict[str, int]:
     """Documents by the source of what stays instead."""
     return {reason.removeprefix(NEAR): count for reason, count in counts.items() if reason.startswith(NEAR)}
 
 
-def _rule_faults(near: NearClaim) -> list[str]:
+def _near_rule_faults(near: NearClaim) -> list[str]:
     given: dict[str, Any] = near.rule.model_dump()
     try:
         rule = NearRule.model_validate({**given, "verify": None if near.verify is None else Decimal(near.verify)})
@@ -214,7 +215,7 @@ def _drop_faults(claims: Claims, near: NearClaim) -> list[str]:
     faults, dropped = [], sum(near.dropped.values())
     may_keep = {*near.sources, *([EXCLUDED] if near.excluded == "true" else [])}
     for name, counts in claims.removed.items():
-        reasons = _reasons(counts)
+        reasons = _near_reasons(counts)
         if sum(reasons.values()) != near.dropped.get(name, 0) or (reasons and name not in near.sources):
             faults.append(f"{name}: {sum(reasons.values()):,} near-duplicates removed, the clusters say {near.dropped.get(name, 0):,}")
         if strange := sorted(set(reasons) - may_keep):

@@ -1,17 +1,20 @@
 """What a recipe may say: budget, sources with their quotas, key ranges and shortfall rules, exclusions, published figures.
 
-The models read a `YamlTree`'s values. Rules inside one record are here; rules between sources are in `mixtures.recipe.model`.
+The models read a `YamlTree`'s values. Rules between sources and the budget stand at the end; every broken
+rule is reported, whatever else is wrong with the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from itertools import combinations
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
 
-from mixtures.recipe import model as recipe_checks
 from mixtures.keys import key_bound
 from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.filters import FilterRequests, Insert
@@ -31,17 +34,7 @@ from mixtures.yaml.fields import (
     Text,
     describe,
 )
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from decimal import Decimal
-from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from mixtures.keys import key_bound
-from mixtures.yaml.fields import Location
 from mixtures.yaml.tree import suggest
-if TYPE_CHECKING:
 
 
 class Budget(Checked):
@@ -230,8 +223,8 @@ class Recipe(Checked):
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """Rules between the sources, the budget and the filters, on whatever part of them is well-formed."""
-        yield from recipe_checks.cross_faults(recipe_checks.Parts.of(given, Budget, SourceRequest))
-        yield from recipe_checks.filter_faults(given)
+        yield from cross_faults(Parts.of(given, Budget, SourceRequest))
+        yield from filter_faults(given)
         yield from near_faults(given)
 
 

@@ -11,12 +11,10 @@ from mixtures.errors import RecipeError
 if TYPE_CHECKING:
     from pipeline.inputs.listing import DataFolders
     from pipeline.places.places import Place
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mixtures.errors import RecipeError
 from pipeline.places.places import (
     SCHEMES,
     WRITABLE,

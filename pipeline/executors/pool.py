@@ -26,7 +26,7 @@ from mixtures.errors import (
     RecipeError,
     SupplyError,
 )
-from pipeline.stages import MODULES
+from pipeline.executors.stage import MODULES
 
 IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed

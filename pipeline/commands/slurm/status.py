@@ -16,9 +16,8 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
-from pipeline.executors.stage import in_hand
+from pipeline.executors.stage import in_hand, stage_named
 from pipeline.report import plural, say, size, table
-from pipeline.stages import stage_named
 from pipeline.store.records import read_json
 
 POLL_SECONDS = 5.0

@@ -10,7 +10,7 @@ from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.slurm.arrays import ENDED, Arrays
 from pipeline.executors.slurm.package import refuse_other_package
 from pipeline.executors.slurm.profile import Resources
-from pipeline.stages import stage_named
+from pipeline.executors.stage import stage_named
 from pipeline.store.records import write_json
 
 

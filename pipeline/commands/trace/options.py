@@ -70,8 +70,7 @@ def _trace(options: argparse.Namespace, default_store: Path) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start threads that no question needs
     _check(options)
     from pipeline import report
-    from pipeline.commands.trace import report as step_report
-    from pipeline.commands.trace import report as trace_report
+    from pipeline.commands.trace.report import show, show_steps
 
     steps = options.step is not None or options.checkpoint is not None
     with local_mix(options.mix, options.cache) as mix:
@@ -79,9 +78,9 @@ def _trace(options: argparse.Namespace, default_store: Path) -> int:
     if options.json:
         report.result(answer)
     elif steps:
-        step_report.show(answer)
+        show_steps(answer)
     else:
-        trace_report.show(answer)
+        show(answer)
     return 0
 
 

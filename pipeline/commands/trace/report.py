@@ -109,7 +109,7 @@ def _show_text(said: dict[str, Any]) -> None:
 COLUMNS = ("source", "documents", "tokens", "share", "tokens of each epoch of the source")
 
 
-def show(answer: dict[str, Any]) -> None:
+def show_steps(answer: dict[str, Any]) -> None:
     """Print an answer of `pipeline.commands.trace.steps.trace_steps`."""
     _show_training(answer["training"])
     (first, last), (low, high) = answer["steps"], answer["samples"]

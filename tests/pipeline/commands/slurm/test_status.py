@@ -12,7 +12,7 @@ from mixtures.errors import ManifestError
 from pipeline.commands.slurm.status import Status, follow, status_of
 from pipeline.executors.slurm import client, package
 from pipeline.executors.slurm.chain import Chain
-from pipeline.stages import stage_named
+from pipeline.executors.stage import stage_named
 from pipeline.store.records import write_json
 
 

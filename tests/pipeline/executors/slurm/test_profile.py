@@ -22,9 +22,8 @@ from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.profile import Profile, StageName, load_profile
-from pipeline.executors.stage import Stage
+from pipeline.executors.stage import MODULES, Stage, stage_named
 from pipeline.inputs.listing import DataFolders
-from pipeline.stages import MODULES, stage_named
 from tests.pipeline.corpus import write_files, write_recipe
 
 NASTY = ["x$(touch /tmp/p)", "`id`", "a;b", "a b", "a\nb", "-x", "", "a'b", 'a"b', "a\\b", "é", "a\x00b", "%j", "~x", "#x"]
