@@ -24,7 +24,14 @@ from pipeline.commands.build import add_executor, executor_of, refuse_mixed
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
-from pipeline.commands.options import add_cache, add_data, data_folders, local_path, positive, written
+from pipeline.commands.options import (
+    add_cache,
+    add_data,
+    data_folders,
+    local_path,
+    positive,
+    written,
+)
 from pipeline.commands.plan.options import add_plan_options
 from pipeline.commands.plan.options import run as run_plan
 from pipeline.commands.slurm.options import add_worker

@@ -19,7 +19,14 @@ from mixtures.plan.removals import (
     removal_row,
     shrink_notes,
 )
-from mixtures.plan.resources import DEFAULT_RATES, Rates, near_notes, resources, score_notes, work_of
+from mixtures.plan.resources import (
+    DEFAULT_RATES,
+    Rates,
+    near_notes,
+    resources,
+    score_notes,
+    work_of,
+)
 from mixtures.plan.shortages import Question, fitted_whole, shortage_json, shortages
 from mixtures.plan.supply import SupplyEstimate, supplies_within
 from mixtures.recipe.loaded import LoadedRecipe

@@ -57,7 +57,8 @@ from pipeline.stages.write import (
     selection_json,
 )
 from pipeline.store.records import is_done
-from pipeline.store.store import Store, TokenRule, short_key
+from pipeline.store.rules import TokenRule, short_key
+from pipeline.store.store import Store
 from pipeline.store.trust import Trust
 from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 

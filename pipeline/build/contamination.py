@@ -17,8 +17,7 @@ from mixtures.recipe.load import LoadedRecipe
 from pipeline.executors.stage import Plan
 from pipeline.stages.eligible import Choice, read_kept
 from pipeline.stages.gathering import ledger_segments, row_range
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import read_column
+from pipeline.store.columns import prefix, read_column
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex

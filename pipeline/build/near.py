@@ -24,7 +24,8 @@ from pipeline.stages.near.competing import ledger_documents
 from pipeline.stages.near.edges import num_partitions
 from pipeline.stages.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
 from pipeline.store.records import is_done, read_done
-from pipeline.store.store import BandRule, Store, hex_range, short_key
+from pipeline.store.rules import BandRule, hex_range, short_key
+from pipeline.store.store import Store
 from pipeline.store.trust import Trust
 
 NEAR_FORMAT = 1

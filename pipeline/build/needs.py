@@ -21,7 +21,8 @@ from pipeline.inputs.listing import InputFile, list_files
 from pipeline.judges.judges import Judges, merged
 from pipeline.places.places import Place
 from pipeline.stages.ingest import SEGMENT_BYTES
-from pipeline.store.store import BandRule, Group, Store, TokenRule, group_name, hex_range
+from pipeline.store.rules import BandRule, TokenRule, hex_range
+from pipeline.store.store import Group, Store, group_name
 
 GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
 GROUPS = 512  # groups of a source that are aimed at between those

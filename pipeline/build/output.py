@@ -20,8 +20,8 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.files import TOKENS
 from pipeline.report import say
 from pipeline.stages.write import Layout
+from pipeline.store.lock import locked
 from pipeline.store.records import sync
-from pipeline.store.store import locked
 
 
 def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:

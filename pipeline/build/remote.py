@@ -12,7 +12,8 @@ from pipeline.build.remote_output import RemoteOutput
 from pipeline.build.sources import BuildSource
 from pipeline.places.places import Place, RemoteFolder, cache_folder
 from pipeline.store.remote import RemoteStore
-from pipeline.store.store import Store, TokenRule
+from pipeline.store.rules import TokenRule
+from pipeline.store.store import Store
 
 
 @dataclass(frozen=True)

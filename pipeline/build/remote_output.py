@@ -26,7 +26,7 @@ from mixtures.mix import manifest as manifests
 from pipeline.places.files import content, listed, put, remove
 from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, progress, say
-from pipeline.store.store import locked
+from pipeline.store.lock import locked
 
 SHARD_BYTES = 64 << 20
 UPLOADING = "uploading.json"

@@ -24,7 +24,8 @@ from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.sample import ONE_FILE, take_sample
 from pipeline.places.places import Place
 from pipeline.store.records import read_done
-from pipeline.store.store import Group, TokenRule, hex_range
+from pipeline.store.rules import TokenRule, hex_range
+from pipeline.store.store import Group
 from pipeline.tokens.tokenizer import Tokenizer
 
 

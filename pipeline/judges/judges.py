@@ -21,17 +21,9 @@ from pipeline.executors.stage import Plan
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
 from pipeline.store.records import read_done
+from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, hex_range, short_key
 from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.store.store import (
-    GramRule,
-    Group,
-    Rule,
-    Store,
-    TermRule,
-    TextRule,
-    hex_range,
-    short_key,
-)
+from pipeline.store.store import Group, Store
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex

@@ -28,11 +28,11 @@ from pipeline.places.places import Place
 from pipeline.stages.eligible import read_kept
 from pipeline.stages.ingest import QUARANTINE
 from pipeline.stages.near.clusters import drop_rows, read_drops
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import read_column
+from pipeline.store.columns import prefix, read_column
 from pipeline.store.records import read_done
+from pipeline.store.rules import Rule
 from pipeline.store.scores import look_up, read_scores
-from pipeline.store.store import Group, Rule
+from pipeline.store.store import Group
 
 
 @dataclass(frozen=True)

@@ -39,17 +39,9 @@ from pipeline.judges.verdicts import FilterRule
 from pipeline.report import say
 from pipeline.stages.eligible import Choice, read_eligible
 from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, TokenRule, short_key
 from pipeline.store.scores import ScoreTable
-from pipeline.store.store import (
-    GramRule,
-    Group,
-    Rule,
-    Store,
-    TermRule,
-    TextRule,
-    TokenRule,
-    short_key,
-)
+from pipeline.store.store import Group, Store
 from pipeline.store.trust import Trust
 
 

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import read_column
+from pipeline.store.columns import prefix, read_column
 
 Arrays = dict[str, npt.NDArray[Any]]
 

@@ -30,7 +30,7 @@ from pipeline.inputs.readers import DocumentReader, Quarantined
 from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annotators
 from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
 from pipeline.store.records import FolderWriter, canonical_json, is_done, read_done
-from pipeline.store.store import folder_name
+from pipeline.store.rules import folder_name
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted

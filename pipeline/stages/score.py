@@ -25,8 +25,7 @@ from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.judges.annotators.annotator import TEXTS
 from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import open_pinned
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import write_column
+from pipeline.store.columns import prefix, write_column
 from pipeline.store.records import DONE, FolderWriter, read_done
 from pipeline.store.scores import (
     SCORE_PARTITIONS,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError
 from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_digest
-from pipeline.store.columns import read_column, write_column
+from pipeline.store.columns import prefix, read_column, write_column
 from pipeline.store.records import named
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ VERIFY_EVERY = 1000  # one document in so many, by order key, is tokenized again
 MAX_ROWS = 1 << 32
 
 
-def prefix(segment: int) -> str:
-    """File name prefix of a segment."""
-    return f"{segment:04d}."
 
 
 @dataclass

@@ -13,8 +13,7 @@ import numpy.typing as npt
 from mixtures.stream.order import Placed
 from mixtures.stream.selection import Selection
 from pipeline.stages.eligible import Strand
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import read_column
+from pipeline.store.columns import prefix, read_column
 from pipeline.store.records import DONE, read_json
 
 

@@ -6,12 +6,15 @@ The dtype of each column is part of its name's meaning, here in one table, so th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.store.records import named
+
+if TYPE_CHECKING:
+    pass
 
 DTYPES: dict[str, str] = {
     "order_key": "<u8",
@@ -68,3 +71,8 @@ def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
         return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])
     column = np.asarray(np.memmap(path, DTYPES[name], "r"))  # a plain view: slicing np.memmap itself costs microseconds
     return column.reshape(-1, 2) if name in PAIRS else column
+
+
+def prefix(segment: int) -> str:
+    """File name prefix of a segment."""
+    return f"{segment:04d}."

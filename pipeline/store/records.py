@@ -7,6 +7,7 @@ that lists its outputs with their sizes and hashes. Only the record counts as do
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from mixtures.errors import ManifestError
+from mixtures.errors import InputError, ManifestError
 
 DONE = "done.json"
 
@@ -202,3 +203,23 @@ def read_done(folder: Path) -> dict[str, Any]:
         if found != size:
             raise ManifestError(f"{folder / name}: {found:,} bytes, {size:,} were written; delete {folder} and build again")
     return record
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file.
+
+    Raises:
+        InputError: it is missing or unreadable.
+    """
+    state = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                state.update(block)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return state.hexdigest()
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror}); restore the file that the filter names")

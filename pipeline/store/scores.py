@@ -28,7 +28,8 @@ from mixtures.keys import (
 )
 from pipeline.store.columns import read_column
 from pipeline.store.records import is_done, read_done, read_record, write_record
-from pipeline.store.store import Store, TextRule, short_key
+from pipeline.store.rules import TextRule, short_key
+from pipeline.store.store import Store
 
 SCORES_FORMAT = 1
 SCORE_PARTITIONS = 64

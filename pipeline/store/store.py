@@ -21,115 +21,21 @@ scored. `annealmix store gc` deletes what can be made again without tokenizing; 
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
-from mixtures.rules.blocklist import RULES as BLOCKLIST_RULES
-from mixtures.rules.near import NearRule
 from pipeline.inputs.listing import InputFile
-from pipeline.report import say
-from pipeline.store.records import canonical_json, is_done, read_done, read_json, write_json
-
-STORE_FORMAT = 1
-LEDGER_FORMAT = 1
-TOKENS_FORMAT = 1
-TERMS_FORMAT = 1
-TEXTS_FORMAT = 1
-GRAMS_FORMAT = 1
-BANDS_FORMAT = 1
-
-
-def hex_range(keys: KeyRange) -> list[str]:
-    """A key range as plans and manifests hold it: two hex numbers, the upper one may be 2^64."""
-    return [f"{keys[0]:x}", f"{keys[1]:x}"]
-
-
-def short_key(value: Any) -> str:
-    """16 hex digits of the sha256 of a JSON-able value."""
-    return sha256(canonical_json(value)).hexdigest()[:16]
-
-
-class Rule(Protocol):
-    """What decides the contents of folders that lie beside a ledger, one folder a key range."""
-
-    @property
-    def folders(self) -> str:
-        """What their names begin with: the kind, and a hash of the rule."""
-
-
-@dataclass(frozen=True)
-class TokenRule:
-    """What decides the tokens of a text."""
-
-    tokenizer_digest: str
-    special_tokens: str
-    token_bytes: int
-
-    @property
-    def folders(self) -> str:
-        """Names token folders."""
-        return f"tokens-{short_key({**asdict(self), 'format': TOKENS_FORMAT})}"
-
-
-@dataclass(frozen=True)
-class TermRule:
-    """What decides how many distinct terms a text holds."""
-
-    sha256: str
-    mode: str
-
-    @property
-    def folders(self) -> str:
-        """Names folders of term counts."""
-        return f"terms-{short_key({**asdict(self), 'rules': BLOCKLIST_RULES, 'format': TERMS_FORMAT})}"
-
-
-@dataclass(frozen=True)
-class TextRule:
-    """Which texts are escalated: those with at least `threshold` distinct terms."""
-
-    terms: TermRule
-    threshold: int
-
-    @property
-    def folders(self) -> str:
-        """Names folders of escalated texts."""
-        return f"texts-{short_key([self.terms.folders, self.threshold, TEXTS_FORMAT])}"
-
-
-@dataclass(frozen=True)
-class GramRule:
-    """What decides which items of evaluation sets a text holds: the sets' identities, in their order."""
-
-    sets: tuple[str, ...]
-
-    @property
-    def folders(self) -> str:
-        """Names folders of n-gram counts."""
-        return f"grams-{short_key([*self.sets, GRAMS_FORMAT])}"
-
-
-@dataclass(frozen=True)
-class BandRule:
-    """What decides the band keys of a text: the near-duplicate rule, its threshold aside."""
-
-    near: NearRule
-
-    @property
-    def folders(self) -> str:
-        """Names folders of band keys."""
-        return f"bands-{short_key([self.near.signature_identity(), BANDS_FORMAT])}"
+from pipeline.store.lock import locked
+from pipeline.store.records import is_done, read_done, read_json, write_json
+from pipeline.store.rules import LEDGER_FORMAT, STORE_FORMAT, Rule, short_key
 
 
 @dataclass(frozen=True)
@@ -180,14 +86,8 @@ class Group:
         return missing_ranges(wanted, [item.keys for item in self.ranges(rule)])
 
 
-def range_folder(rule: Rule, keys: KeyRange) -> str:
-    """Name of a rule's folder of a key range."""
-    return folder_name(rule.folders, keys)
 
 
-def folder_name(folders: str, keys: KeyRange) -> str:
-    """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64. folders: see `Rule`."""
-    return f"{folders}-{keys[0]:017x}-{keys[1]:017x}"
 
 
 def group_name(files: Sequence[InputFile]) -> str:
@@ -267,34 +167,5 @@ class Store:
             yield
 
 
-@contextmanager
-def locked(path: Path, what: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file, waiting for another holder, who is named."""
-    with _acquired(path, what) as file:
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()} on {os.uname().nodename}")
-        file.flush()
-        yield
 
 
-@contextmanager
-def _acquired(path: Path, what: str) -> Iterator[TextIO]:
-    """The locked file. A holder may delete it when it is done, so what was waited for may be no longer the file at the path.
-
-    The lock is the process's own (POSIX), so that no helper process that a killed builder leaves behind goes on holding it.
-    """
-    told = False
-    while True:
-        with path.open("a+") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                file.seek(0)
-                if not told:
-                    say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
-                    told = True
-                fcntl.lockf(file, fcntl.LOCK_EX)
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                yield file
-                return

@@ -19,7 +19,7 @@ from mixtures.recipe.load import load_source_definition
 from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.quality.quality import GOLDEN, open_steps
 from pipeline.inputs.readers import DocumentReader
-from pipeline.judges.classifiers.scores import file_sha256
+from pipeline.store.records import file_sha256
 from tests.pipeline.corpus import (
     contents,
     make,

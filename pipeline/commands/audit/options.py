@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 
 from mixtures.rules.levels import LEVELS
-from pipeline.commands.options import add_cache, add_data, data_folders, local_mix, local_path, positive, written
+from pipeline.commands.options import (
+    add_cache,
+    add_data,
+    data_folders,
+    local_mix,
+    local_path,
+    positive,
+    written,
+)
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

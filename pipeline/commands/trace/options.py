@@ -10,7 +10,15 @@ from typing import Any
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import ORDERS
-from pipeline.commands.options import add_cache, local_mix, local_path, positive, readable, whole_number, written
+from pipeline.commands.options import (
+    add_cache,
+    local_mix,
+    local_path,
+    positive,
+    readable,
+    whole_number,
+    written,
+)
 
 STEP_OPTIONS = ("sample", "interval", "trainer", "seed", "batch", "sequence", "steps", "samples", "list")
 

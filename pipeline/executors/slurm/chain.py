@@ -33,7 +33,7 @@ from pipeline.store.records import (
     write_record,
     write_whole,
 )
-from pipeline.store.store import short_key
+from pipeline.store.rules import short_key
 
 _PREFIX = "chain-"
 CONDUCT = "conduct"  # how the names of jobs end that go on with a build

@@ -11,8 +11,8 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality_arguments import LanguageQuality, UrlQuality
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.quality.rule import Dropped, Rule, argument_values, require_hash
-from pipeline.judges.classifiers.scores import file_sha256
 from pipeline.places.places import default_cache
+from pipeline.store.records import file_sha256
 
 URL_LISTS = "url_filterblacklistsv0_3_0.tar.gz"
 

@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.judges.annotators.bands import signatures
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import write_column
-from pipeline.store.store import BandRule, GramRule, Rule, TermRule, TextRule
+from pipeline.store.columns import prefix, write_column
+from pipeline.store.rules import BandRule, GramRule, Rule, TermRule, TextRule
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.blocklist import Blocklist

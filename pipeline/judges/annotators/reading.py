@@ -31,7 +31,7 @@ from pipeline.judges.annotators.annotator import (
     TermAnnotator,
 )
 from pipeline.store.records import FolderWriter, is_done
-from pipeline.store.store import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
+from pipeline.store.rules import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
 

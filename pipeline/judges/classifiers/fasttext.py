@@ -19,14 +19,8 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 
 from mixtures.errors import InputError, RecipeError
-from pipeline.judges.classifiers.scores import (
-    Scores,
-    classifier_digest,
-    file_sha256,
-    quantised,
-    require_words,
-    unreadable,
-)
+from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
+from pipeline.store.records import file_sha256, unreadable
 
 MAGIC, VERSION = 793712314, 12
 SUPERVISED = 3

@@ -21,7 +21,7 @@ from pipeline.inputs.readers.json_lines import json_line_rows
 from pipeline.inputs.readers.parquet import parquet_rows
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows, SurrogateRow
-from pipeline.judges.classifiers.scores import unreadable
+from pipeline.store.records import unreadable
 
 SUFFIXES = {".jsonl": "jsonl", ".jsonl.gz": "jsonl.gz", ".jsonl.zst": "jsonl.zst", ".parquet": "parquet"}
 _HOLDOUT_KEY = b"annealmix-holdout-1"

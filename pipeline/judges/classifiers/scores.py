@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -46,24 +45,8 @@ def classifier_digest(kind: str, rules: int, parameters: Mapping[str, int | str]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """sha256 (hex) of a file.
-
-    Raises:
-        InputError: it is missing or unreadable.
-    """
-    state = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                state.update(block)
-    except OSError as error:
-        raise unreadable(path, error) from None
-    return state.hexdigest()
 
 
-def unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be read ({error.strerror}); restore the file that the filter names")
 
 
 def require_words(texts: Sequence[str], where: str) -> None:

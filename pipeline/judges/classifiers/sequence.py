@@ -27,7 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
-from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words, unreadable
+from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
+from pipeline.store.records import unreadable
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError
-from pipeline.judges.classifiers.scores import unreadable
+from pipeline.store.records import unreadable
 
 Tensor = npt.NDArray[Any]
 DTYPES = {"I32": "<i4", "I64": "<i8"}

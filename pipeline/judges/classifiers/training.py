@@ -35,7 +35,14 @@ from pipeline.judges.classifiers.labelled import (
     held_out,
     read_labelled,
 )
-from pipeline.judges.classifiers.linear import BITS, MAX_BIAS, MAX_WEIGHT, LinearClassifier, LinearWeights, batches
+from pipeline.judges.classifiers.linear import (
+    BITS,
+    MAX_BIAS,
+    MAX_WEIGHT,
+    LinearClassifier,
+    LinearWeights,
+    batches,
+)
 from pipeline.judges.classifiers.logistic import ONE, quantised_logistic
 from pipeline.judges.classifiers.scores import MILLION, encoded
 from pipeline.judges.classifiers.tensor_file import write_whole

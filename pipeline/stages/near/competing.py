@@ -18,8 +18,7 @@ from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges, sort_order
 from pipeline.judges.annotators.bands import Signatures
 from pipeline.stages.gathering import common_rows, row_range
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import read_column
+from pipeline.store.columns import prefix, read_column
 
 U64 = npt.NDArray[np.uint64]
 COLUMNS = ("order_key", "digest", "source", "segment", "ledger_row")

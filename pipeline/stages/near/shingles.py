@@ -27,8 +27,7 @@ from pipeline.judges.annotators.bands import shingle_sets
 from pipeline.stages.near.competing import U64
 from pipeline.stages.near.edges import Edges
 from pipeline.stages.near.spill import read_published
-from pipeline.stages.segments import prefix
-from pipeline.store.columns import DTYPES, read_column, write_column
+from pipeline.store.columns import DTYPES, prefix, read_column, write_column
 from pipeline.store.records import FolderWriter, read_done
 
 BATCH_CHARS = 4 << 20

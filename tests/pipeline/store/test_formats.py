@@ -26,8 +26,7 @@ from pipeline.stages.score import CELLS
 from pipeline.stages.select import SELECT_FORMAT
 from pipeline.stages.write import WRITE_FORMAT
 from pipeline.store.columns import DTYPES
-from pipeline.store.scores import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
-from pipeline.store.store import (
+from pipeline.store.rules import (
     BANDS_FORMAT,
     GRAMS_FORMAT,
     LEDGER_FORMAT,
@@ -36,10 +35,11 @@ from pipeline.store.store import (
     TEXTS_FORMAT,
     TOKENS_FORMAT,
     GramRule,
-    Store,
     TermRule,
     TextRule,
 )
+from pipeline.store.scores import COLUMNS, SCORE_PARTITIONS, SCORES_FORMAT, ScoreTable
+from pipeline.store.store import Store
 from tests.pipeline.corpus import make, write_files, write_recipe
 
 FORMATS = (

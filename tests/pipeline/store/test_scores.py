@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline.store.records import DONE, write_record
+from pipeline.store.rules import TermRule, TextRule
 from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.store.store import Store, TermRule, TextRule
+from pipeline.store.store import Store
 
 TERMS, OTHER = TermRule("a" * 64, "words"), TermRule("a" * 64, "published")
 
