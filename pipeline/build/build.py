@@ -31,7 +31,7 @@ from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import describe
 from pipeline.build.near import Found, NearSearch, band_rule, competes
-from pipeline.build.needs import Needs, SourceInputs
+from pipeline.build.needs import Needs
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.executors import Executor, execute
@@ -40,6 +40,7 @@ from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.executors.stage import Plan, Unit
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.quality.quality import open_steps
+from pipeline.inputs.survey import SourceInputs
 from pipeline.judges.judges import Judges
 from pipeline.report import plural, say
 from pipeline.report import size as report_size

@@ -16,8 +16,8 @@ from mixtures.recipe.near import NEAR
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.stream.selection import Selection
 from pipeline.build.near import Found
-from pipeline.build.needs import SourceInputs
 from pipeline.inputs.quality.quality import PREFIX
+from pipeline.inputs.survey import SourceInputs
 from pipeline.stages.eligible import Choice, RemovalFigures, removal_figures, score_digest
 from pipeline.stages.write import Layout
 

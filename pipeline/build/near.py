@@ -13,11 +13,11 @@ from typing import Any
 
 from mixtures.recipe.near import NearRequest
 from mixtures.recipe.quality import canonical_quality
-from pipeline.build.needs import SourceInputs
-from pipeline.build.sources import BuildSource
 from pipeline.executors import Executor, execute
 from pipeline.executors.memory import machine_memory
 from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.inputs.build_source import BuildSource
+from pipeline.inputs.survey import SourceInputs
 from pipeline.report import plural, say
 from pipeline.stages.near.clusters import check_memory
 from pipeline.stages.near.competing import ledger_documents

@@ -6,118 +6,20 @@ of its group. How files are grouped is of no consequence for a mix; it only sets
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from hashlib import sha256
 from pathlib import Path
 
-from mixtures.errors import InputError, RecipeError
+from mixtures.errors import InputError
 from mixtures.keys import KeyRange
-from mixtures.recipe.quality import Quality, reading_name
-from mixtures.recipe.source import SourceDefinition
 from pipeline.executors.stage import Unit
-from pipeline.inputs.listing import InputFile, list_files
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.survey import SourceInputs, group_name
 from pipeline.judges.judges import Judges, merged
-from pipeline.places.places import Place
 from pipeline.stages.ingest import SEGMENT_BYTES
 from pipeline.store.rules import BandRule, TokenRule, hex_range
-from pipeline.store.store import Group, Store, group_name
-
-GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
-GROUPS = 512  # groups of a source that are aimed at between those
-
-
-@dataclass(frozen=True)
-class SourceInputs:
-    """A source's files as listed now, the groups of the store that cover some of them, and the groups that must be read anew.
-
-    groups: each with its files in the group's order.
-    """
-
-    definition: SourceDefinition
-    quality: Quality
-    files: list[InputFile]
-    groups: list[tuple[Group, list[InputFile]]]
-    new_groups: list[list[InputFile]]
-
-    @property
-    def reading(self) -> str:
-        """Names the definition and its quality steps."""
-        return reading_name(self.definition.name, self.quality)
-
-
-def survey(store: Store, definition: SourceDefinition, quality: Quality, folder: Place | None) -> SourceInputs:
-    """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
-    files = list_files(definition if folder else store.frozen(definition), folder)
-    groups, rest = _cover(store.groups(definition, quality), files)
-    return SourceInputs(definition, quality, files, groups, grouped(rest, sum(file.size for file in files)))
-
-
-def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
-    """Two definitions that read the same rows of a file are one source under two names: its quota would be asked twice.
-
-    Args:
-        surveys: by definition and quality steps.
-
-    Raises:
-        RecipeError: names the file and both definitions.
-    """
-    seen: dict[tuple[object, ...], str] = {}
-    for found in surveys.values():
-        name = found.definition.name
-        where = tuple(sorted((column, values) for column, values in found.definition.where.items()))
-        for file in found.files:
-            first = seen.setdefault((file.url, where), name)
-            if first != name:
-                raise RecipeError(f"source definitions {name} and {first} read the same rows of {file.url}; leave one of them out")
-
-
-def _cover(groups: Iterable[Group], files: Sequence[InputFile]) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
-    """Choose groups that hold exactly files of the list, no file twice. Returns them and the files that none holds."""
-    rest = {file.path: file for file in files}
-    chosen = []
-    for group in groups:
-        members = [rest.get(known["path"]) for known in group.inputs]
-        if all(file and _same(known, file) for known, file in zip(group.inputs, members, strict=True)):
-            chosen.append((group, [file for file in members if file]))
-            for known in group.inputs:
-                del rest[known["path"]]
-    return chosen, list(rest.values())
-
-
-def _same(known: dict[str, object], file: InputFile) -> bool:
-    """Whether a file still has the content that a group was read from; a file that was only touched is hashed to find out."""
-    if known["size"] != file.size and "://" not in file.url:
-        return False
-    if not file.local:
-        return (known["etag"], known["url"]) == (file.etag, file.url) and file.sha256 in (None, known["sha256"])
-    if (known["mtime_ns"], known["inode"]) == (file.mtime_ns, file.inode):
-        return file.sha256 in (None, known["sha256"])
-    with open(file.url, "rb") as stream:
-        digest = sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return known["sha256"] == digest.hexdigest()
-
-
-def group_target(source_bytes: int) -> int:
-    """Bytes of input files from which on a group of a source is full."""
-    return min(max(source_bytes // GROUPS, GROUP_BYTES[0]), GROUP_BYTES[1])
-
-
-def grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFile]]:
-    """Group neighbouring files to a size that grows with the source."""
-    target = group_target(source_bytes)
-    groups: list[list[InputFile]] = []
-    size = target
-    for file in files:
-        if size >= target:
-            groups.append([])
-            size = 0
-        groups[-1].append(file)
-        size += file.size
-    return groups
+from pipeline.store.store import Group, Store
 
 
 @dataclass(frozen=True)

@@ -8,92 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import KEY_SPACE, KeyRange
 from mixtures.plan.plan import CEILING_MARGIN
 from mixtures.plan.removals import published_removals
 from mixtures.recipe.load import LoadedRecipe
-from mixtures.recipe.quality import Quality, reading_name
-from mixtures.recipe.source import SourceDefinition
 from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
-from pipeline.build.needs import SourceInputs
+from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.sample import ONE_FILE, take_sample
-from pipeline.places.places import Place
+from pipeline.inputs.survey import SourceInputs
 from pipeline.store.records import read_done
-from pipeline.store.rules import TokenRule, hex_range
-from pipeline.store.store import Group
+from pipeline.store.rules import TokenRule
 from pipeline.tokens.tokenizer import Tokenizer
-
-
-class Counted(Protocol):
-    """Whoever knows where the counts of annotators lie (`pipeline.judges.judges.Judges`)."""
-
-    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range: for each column [folder, low, high, digest]."""
-
-
-@dataclass
-class BuildSource:
-    """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
-
-    data: the folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
-    insert: whether it is one of the recipe's inserts, which filters do not judge and which is used whole.
-    """
-
-    name: str
-    definition: SourceDefinition
-    quality: Quality
-    keys: KeyRange
-    excluded: bool
-    data: Place | None
-    ceiling: int
-    insert: bool = False
-
-    @property
-    def reading(self) -> str:
-        """Names the definition and its quality steps: what the source's inputs are known by in a build."""
-        return reading_name(self.definition.name, self.quality)
-
-    @property
-    def tokenized(self) -> KeyRange:
-        """Key range that must have tokens; empty for an excluded source."""
-        return self.keys[0], self.ceiling
-
-    @property
-    def complete(self) -> bool:
-        """Whether the whole key range is tokenized."""
-        return self.ceiling == self.keys[1]
-
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the folders of tokens and counts of its range.
-
-        The records' digests make the plan, and so its key, another one when what the folders hold is another.
-        """
-        ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
-        segments = []
-        for group, _ in inputs.groups:
-            tokens = [
-                [str(item.folder), *hex_range(item.keys), item.digest]
-                for item in group.ranges(rule)
-                if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
-            ]
-            counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
-            file_ranks = [ranks[file["path"]] for file in group.inputs]
-            for number in range(len(group.segment_rows)):
-                ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "counts": counts})
-        return {
-            "name": self.name,
-            "excluded": self.excluded,
-            "insert": self.insert,
-            "keys": hex_range(self.keys),
-            "ceiling": f"{self.ceiling:x}",
-            "segments": segments,
-        }
 
 
 def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mixtures.errors import InputError
 
 if TYPE_CHECKING:
-    from pipeline.inputs.listing import InputFile
+    from pipeline.inputs.file import InputFile
 
 CHECKSUMS = "SHA256SUMS"
 _CHECKSUM_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")

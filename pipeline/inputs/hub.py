@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from mixtures.errors import InputError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.places.files import retried
 
 T = TypeVar("T")

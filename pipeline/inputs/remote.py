@@ -12,8 +12,8 @@ from dataclasses import replace
 from mixtures.errors import RecipeError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.checksums import CHECKSUMS, parse_checksums, with_checksums
+from pipeline.inputs.file import SUFFIXES, InputFile, nothing_matches
 from pipeline.inputs.hub import list_tree, resolve_commit
-from pipeline.inputs.listing import SUFFIXES, InputFile, nothing_matches
 from pipeline.places.files import content, etag_of, file_system, listed, retried
 from pipeline.places.places import RemoteFolder
 

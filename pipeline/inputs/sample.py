@@ -18,7 +18,7 @@ from mixtures.keys import KEY_SPACE
 from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.tokens.tokenizer import Tokenizer

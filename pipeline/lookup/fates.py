@@ -21,7 +21,7 @@ from mixtures.errors import RecipeError
 from mixtures.keys import KEY_SPACE, digest_columns, order_key
 from mixtures.recipe.filters import dose_keys
 from mixtures.recipe.near import EXCLUDED, NEAR
-from pipeline.build.sources import BuildSource
+from pipeline.inputs.build_source import BuildSource
 from pipeline.lookup.rows import fate_when_read
 from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.places.places import Place

@@ -8,12 +8,13 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.build.needs import SourceInputs
 from pipeline.inputs.adapters import adapter_columns, make_adapter
-from pipeline.inputs.listing import InputFile, content_unchanged, list_inputs
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import content_unchanged, list_inputs
 from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
+from pipeline.inputs.survey import SourceInputs
 from pipeline.places.places import Place
 from pipeline.store.store import Group
 

@@ -29,11 +29,11 @@ from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
 from mixtures.rules.filter import MILLION
 from pipeline.build.near import Found, NearSearch
-from pipeline.build.needs import SourceInputs
-from pipeline.build.sources import BuildSource
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import Plan, freeze
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.build_source import BuildSource
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.survey import SourceInputs
 from pipeline.judges.judges import counted_folders
 from pipeline.judges.verdicts import FilterRule
 from pipeline.report import say

@@ -24,7 +24,7 @@ from mixtures.plan.resources import WORKER_BYTES_OF_TEXT
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.inputs.listing import InputFile, named_files
+from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined
 from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annotators

@@ -22,7 +22,7 @@ scored. `annealmix store gc` deletes what can be made again without tokenizing; 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,6 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange, missing_ranges
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs.listing import InputFile
 from pipeline.store.lock import locked
 from pipeline.store.records import is_done, read_done, read_json, write_json
 from pipeline.store.rules import LEDGER_FORMAT, STORE_FORMAT, Rule, short_key
@@ -90,10 +89,6 @@ class Group:
 
 
 
-def group_name(files: Sequence[InputFile]) -> str:
-    """A name that depends on which files are read together, and on their state."""
-    states = [[file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files]
-    return short_key([state if file.local else [*state, file.url] for state, file in zip(states, files, strict=True)])
 
 
 class Store:

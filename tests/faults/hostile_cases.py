@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mixtures.errors import InputError
 from mixtures.recipe.load import load_recipe
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.inputs.readers import DocumentReader
 from tests.faults.build_cases import whole, worst
 from tests.faults.endings import Builds, Case, Ending, first_line

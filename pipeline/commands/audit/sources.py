@@ -34,7 +34,8 @@ from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
 from pipeline import report
-from pipeline.inputs.listing import DataFolders, InputFile, list_files
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import DataFolders, list_files
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.lookup.documents import mix_pile
 from pipeline.lookup.rows import texts_of_rows

@@ -22,7 +22,8 @@ from typing import Any
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.adapters import BadRecord
-from pipeline.inputs.listing import SUFFIXES, InputFile, list_folder, list_inputs
+from pipeline.inputs.file import SUFFIXES, InputFile
+from pipeline.inputs.listing import list_folder, list_inputs
 from pipeline.inputs.readers.document import DocumentReader, RowLayout
 
 TEXT, MESSAGES = "text", "messages"

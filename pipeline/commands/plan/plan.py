@@ -107,9 +107,9 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     folders = {name: folder for name, uses in recipe.definitions.items() if (folder := data.folder(uses.name, recipe.data))}
     if not folders:
         return {}
-    from pipeline.build.needs import grouped
     from pipeline.commands.plan.removals import open_filters, probed_removals
     from pipeline.inputs.sample import take_sample
+    from pipeline.inputs.survey import grouped
     from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
     tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, request.tokenizer), recipe.tokenizer, recipe.recipe.special_tokens)

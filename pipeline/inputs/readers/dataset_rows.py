@@ -14,7 +14,8 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs.listing import InputFile, content_unchanged
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import content_unchanged
 from pipeline.inputs.readers.rows import Rows
 
 

@@ -17,7 +17,7 @@ from pipeline.inputs.adapters import (
     needed_columns,
     repair_surrogates,
 )
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.inputs.readers.rows import Quarantined, ReadLimits, Rows
 
 if TYPE_CHECKING:

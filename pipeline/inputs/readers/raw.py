@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import IO, Any
 
 from mixtures.errors import InputError
-from pipeline.inputs.listing import InputFile, content_unchanged
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import content_unchanged
 from pipeline.inputs.readers.rows import MEBIBYTE
 from pipeline.places.places import SCHEMES
 

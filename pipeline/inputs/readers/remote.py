@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from mixtures.errors import InputError
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.places.files import BLOCK_BYTES, etag_of, file_system, retried
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import text_digest
 from pipeline.inputs.adapters import BadRecord
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.inputs.readers.json_lines import json_line_rows
 from pipeline.inputs.readers.parquet import parquet_rows
 from pipeline.inputs.readers.raw import RawFile

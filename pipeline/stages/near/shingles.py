@@ -20,7 +20,7 @@ from mixtures.errors import InputError, ManifestError
 from mixtures.keys import text_digest
 from mixtures.recipe.source import SourceDefinition
 from mixtures.rules.near import NearRule
-from pipeline.inputs.listing import InputFile
+from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators.bands import shingle_sets

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mixtures.recipe.source import SourceDefinition
 from mixtures.rules.near import NearRule
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.inputs.listing import InputFile, named_files
+from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import planned_steps
 from pipeline.stages.near.clusters import (
     Clusters,

@@ -14,12 +14,12 @@ from mixtures.plan.resources import DEFAULT_RATES
 from mixtures.recipe.load import load_recipe
 from mixtures.rules.levels import LEVELS
 from pipeline import cli
-from pipeline.build.needs import grouped
 from pipeline.commands.plan import calibration
 from pipeline.commands.plan import disk as plan_disk
 from pipeline.commands.plan import report as plan_report
 from pipeline.commands.plan.plan import PlanRequest, plan
 from pipeline.inputs.listing import list_files
+from pipeline.inputs.survey import grouped
 from tests.pipeline.corpus import prose, write_files, write_recipe
 
 KERNELS = {name: 2 * value for name, value in calibration.REFERENCE.items()}

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError
-from pipeline.inputs.listing import InputFile, list_inputs
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader
 from tests.pipeline.input_files import (
     COUNT,
