@@ -11,10 +11,15 @@ from mixtures.errors import RecipeError
 if TYPE_CHECKING:
     from pipeline.inputs.listing import DataFolders
     from pipeline.places.places import Place
+import argparse
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mixtures.errors import RecipeError
 from pipeline.places.places import (
     SCHEMES,
     WRITABLE,
@@ -24,6 +29,10 @@ from pipeline.places.places import (
     is_url,
     parse_url,
 )
+
+if TYPE_CHECKING:
+    from mixtures.recipe.loaded import LoadedRecipe
+    from mixtures.stream.quotas import Size
 
 MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
 
@@ -130,3 +139,48 @@ def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
 
     with fetched(mix, cache) as folder:
         yield folder
+
+
+DEFAULT_STORE = "annealmix-store"
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--filters", type=local_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+    )
+    command.add_argument(
+        "--removed",
+        choices=("refill", "shrink"),
+        help="what follows where filters remove documents, whatever the recipe says: the next ones fill the quota, or the mix shrinks",
+    )
+
+
+def _add_size(command: argparse.ArgumentParser) -> None:
+    size = command.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=_share, metavar="F", help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1")
+    size.add_argument("--tokens", type=positive, metavar="N", help="a preview of N tokens, in the same proportions")
+
+
+def _share(text: str) -> Fraction:
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/[0-9]{1,18}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 0.01 or 1/100")
+    try:
+        share = Fraction(text)
+    except ZeroDivisionError:
+        raise argparse.ArgumentTypeError(f"{text!r} divides by 0") from None
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 1")
+    return share
+
+
+def _size(options: argparse.Namespace) -> Size:
+    from mixtures.stream.quotas import Size
+
+    return Size(options.scale, options.tokens)
+
+
+def _recipe(options: argparse.Namespace) -> LoadedRecipe:
+    from mixtures.recipe.load import load_recipe
+
+    recipe = load_recipe(options.recipe, options.filters)
+    return recipe.with_removed(options.removed) if options.removed else recipe

@@ -14,9 +14,9 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.build import needs as intake
 from pipeline.build.build import build as build_here
 from pipeline.commands.slurm.commands import give
-from pipeline.commands.slurm.conduct import SlurmExecutor
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.chain import FAILED
+from pipeline.executors.slurm.executor import SlurmExecutor
 from pipeline.executors.slurm.profile import Profile
 from pipeline.store.records import read_record, write_record
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe

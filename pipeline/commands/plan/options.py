@@ -13,6 +13,24 @@ if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
     from mixtures.stream.quotas import Size
     from pipeline.inputs.listing import DataFolders
+import argparse
+from typing import TYPE_CHECKING
+
+from mixtures.errors import RecipeError
+from pipeline.commands.options import (
+    _add_filters,
+    _add_size,
+    _recipe,
+    _size,
+    add_data,
+    data_folders,
+    local_path,
+    positive,
+)
+
+if TYPE_CHECKING:
+    from mixtures.recipe.loaded import LoadedRecipe
+    from mixtures.stream.quotas import Size
 
 
 def add_plan_options(plan: argparse.ArgumentParser) -> None:
@@ -53,3 +71,19 @@ def run(options: argparse.Namespace, given: Callable[[], tuple[LoadedRecipe, Siz
     for line in [*plan["shortages"], *plan["refusals"]]:
         report.say(f"annealmix: {line}")
     return SupplyError.exit_code if plan["shortages"] else RecipeError.exit_code if plan["refusals"] else 0
+
+
+def _add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    plan = commands.add_parser("plan", help="what a recipe will take and cost, before anything is built; without RECIPE, list the recipes")
+    plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
+    _add_size(plan)
+    add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
+    plan.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    add_plan_options(plan)
+    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    _add_filters(plan)
+    plan.set_defaults(command=_plan)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    return run_plan(options, lambda: (_recipe(options), _size(options), data_folders(options)))

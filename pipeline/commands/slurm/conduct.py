@@ -15,93 +15,11 @@ from mixtures.mix.manifest import Manifest
 from pipeline.build.build import BuildRequest, build
 from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.executors.slurm import arrays, client
-from pipeline.executors.slurm.chain import CONDUCT, FAILED, FINISHED, Chain
-from pipeline.executors.slurm.package import package
+from pipeline.executors.slurm.chain import FAILED, FINISHED, Chain
+from pipeline.executors.slurm.executor import SlurmExecutor, Submitted
 from pipeline.executors.slurm.profile import Profile
-from pipeline.executors.stage import Plan, Stage, forget
-from pipeline.executors.stage import freeze as freeze_plan
-from pipeline.report import plural, say
-
-
-class Submitted(Exception):  # noqa: N818  # no error: what remains is for the cluster to do
-    """A stage was given to Slurm; the job that follows it goes on with the build."""
-
-
-class SlurmExecutor:
-    """Submits a stage and what follows it, instead of doing it.
-
-    Args:
-        chain: of the build. digest: of its frozen request. trusted: see `pipeline.build.build`.
-        follows: whether this is a job that follows a stage of the chain, whose units are done or never will be; a user's own command
-            submits what is missing.
-    """
-
-    def __init__(self, chain: Chain, digest: str, profile: Profile, trusted: set[Path], *, follows: bool) -> None:
-        self._chain, self._digest, self._profile, self._trusted, self._follows = chain, digest, profile, trusted, follows
-
-    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
-        """Submit the units that are not done.
-
-        Raises:
-            Submitted: always, but where no unit is left. AnnealmixError: Slurm refuses, or the units were submitted before.
-        """
-        units = [unit for unit in plan["units"] if not self._is_done(stage, plan, unit)]
-        if not units:
-            return
-        plan = {**plan, "units": units}
-        if self._follows:
-            self._chain.refuse_repeated(stage, plan)
-        forget(folder, arrays.ENDED)
-        path, digest = freeze_plan(folder, plan)
-        resources = self._profile.resources(stage.name)
-        if resources.memory is None:
-            resources = resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
-        tasks = 1 if plan.get("in_order") else min(len(units), resources.tasks or arrays.TASKS)
-        if resources.parallel:  # Slurm limits the elements of one array that run at a time
-            tasks = min(tasks, client.max_array_size())
-        name = f"{self._profile.job_name}-{self._chain.key}-"
-        words = ["worker", "task", str(path), digest, stage.name, str(tasks), package()]
-        script = arrays.write_script(folder / arrays.LOGS / "job.sh", self._profile, words)
-        try:
-            jobs = arrays.Arrays(stage(path, digest), tasks, folder, resources, name + stage.name).submit(script)
-            conductor = self._submit_conductor(name, jobs)
-            self._chain.trust(self._trusted | {folder for unit in units for folder in stage.outputs(plan, unit)})
-            self._chain.add(stage, folder, tasks, len(units), jobs, conductor)
-        except BaseException:
-            self._cancel()
-            raise
-        raise Submitted(f"{stage.name}: {plural(len(units), 'unit')} in {plural(tasks, 'task')}, jobs {', '.join(jobs)}")
-
-    def _cancel(self) -> None:
-        try:
-            self._chain.cancel()
-        except AnnealmixError as error:  # what was first is the reason; jobs that are left keep others from this store and place
-            say(f"jobs that were submitted are not cancelled: {error}")
-
-    def _submit_conductor(self, name: str, jobs: list[str]) -> str:
-        resources = self._profile.resources("conduct")
-        log = str(self._chain.folder / "conduct-%j.out")
-        options = {
-            "job-name": f"{name}{CONDUCT}",
-            "partition": resources.partition,
-            "qos": resources.qos,
-            "time": resources.time,
-            "cpus-per-task": str(resources.cpus or 1),
-            "nodes": "1",
-            "ntasks": "1",
-            "output": log,
-            "error": log,
-            "requeue": "",
-            "chdir": str(self._chain.folder),
-            **arrays.options_of(resources),
-            "dependency": f"afterok:{':'.join(jobs)}",
-        }
-        words = ["worker", "conduct", str(self._chain.folder), self._digest, package()]
-        return client.submit(arrays.arguments(options), arrays.write_script(self._chain.folder / "conduct.sh", self._profile, words))
-
-    def _is_done(self, stage: type[Stage], plan: Plan, unit: dict[str, Any]) -> bool:
-        """Whether a unit need not be submitted. What a stopped build left is checked again by a task if the stage writes in place."""
-        return stage.is_done(plan, unit) and (self._follows or not stage.in_place)
+from pipeline.executors.stage import Plan, Stage
+from pipeline.report import say
 
 
 def launch(request: BuildRequest, filters: Path | None, profile: Profile) -> Manifest | None:
