@@ -12,25 +12,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from mixtures.errors import AnnealmixError
 from pipeline.commands.audit.options import add_audit
-from pipeline.commands.build import _add_build
+from pipeline.commands.build import add_build
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
-from pipeline.commands.options import (
-    DEFAULT_STORE,
-)
-from pipeline.commands.plan.options import _add_plan
+from pipeline.commands.options import DEFAULT_STORE
+from pipeline.commands.plan.options import add_plan
 from pipeline.commands.slurm.options import add_worker
-from pipeline.commands.store import _add_store
+from pipeline.commands.store.options import add_store
 from pipeline.commands.trace.options import add_trace
-
-if TYPE_CHECKING:
-    pass
-
 
 
 class _InterruptedError(KeyboardInterrupt):
@@ -90,10 +83,10 @@ def _parser() -> argparse.ArgumentParser:
         "6 manifest mismatch",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_plan(commands)
-    _add_build(commands)
+    add_plan(commands)
+    add_build(commands)
     add_audit(commands)
-    _add_store(commands)
+    add_store(commands)
     add_filter(commands)
     add_trace(commands, DEFAULT_STORE)
     add_diff(commands)

@@ -26,12 +26,11 @@ from mixtures.recipe.load import LoadedRecipe
 from mixtures.recipe.quality import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.yaml.shipped import shown
-from pipeline.build import needs as intake
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import describe
 from pipeline.build.near import Found, NearSearch, band_rule, competes
-from pipeline.build.needs import Needs
+from pipeline.build.needs import Needs, ingest_units, refuse_bad_rows, refuse_unread
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.executors import Executor, execute
@@ -40,7 +39,7 @@ from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.executors.stage import Plan, Unit
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.quality.quality import open_steps
-from pipeline.inputs.survey import SourceInputs
+from pipeline.inputs.survey import SourceInputs, refuse_shared_files, survey
 from pipeline.judges.judges import Judges
 from pipeline.report import plural, say
 from pipeline.report import size as report_size
@@ -150,8 +149,8 @@ class _Build:
     def _survey(self) -> dict[str, SourceInputs]:
         """The inputs of every definition under its quality steps, by that reading's name."""
         readings = {source.reading: source for source in self.sources}
-        found = {name: intake.survey(self.store, source.definition, source.quality, source.data) for name, source in readings.items()}
-        intake.refuse_shared_files(found)
+        found = {name: survey(self.store, source.definition, source.quality, source.data) for name, source in readings.items()}
+        refuse_shared_files(found)
         return found
 
     def _needs(self, reading: str) -> Needs:
@@ -170,7 +169,7 @@ class _Build:
     def _ingest(self) -> None:
         units = []
         for name, found in self.inputs.items():
-            units += intake.ingest_units(self.store, found, self._needs(name))
+            units += ingest_units(self.store, found, self._needs(name))
         if units:
             self._open_quality({unit["source"] for unit in units})
             tokenizes = any(unit["ranges"] for unit in units)
@@ -182,8 +181,8 @@ class _Build:
             execute(self.request.executor, Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
             self.trust.add(fresh)
             self.inputs = self._survey()
-        intake.refuse_unread(self.inputs)
-        intake.refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
+        refuse_unread(self.inputs)
+        refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
 
     def _ingest_plan(self, units: list[Unit], *, tokenizes: bool) -> Plan:
         return {

@@ -10,28 +10,22 @@ from mixtures.errors import RecipeError
 
 if TYPE_CHECKING:
     from pipeline.executors import Executor
-import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixtures.errors import RecipeError
 from pipeline.commands.options import (
     DEFAULT_STORE,
-    _add_filters,
-    _add_size,
-    _recipe,
-    _size,
     add_cache,
     add_data,
+    add_filters,
+    add_size,
     data_folders,
     local_path,
     positive,
+    recipe_of,
+    size_of,
     written,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_executor(build: argparse.ArgumentParser) -> None:
@@ -78,18 +72,18 @@ def executor_of(options: argparse.Namespace) -> Executor:
     return LocalExecutor(options.workers, options.tasks)
 
 
-def _add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
     build.add_argument("--out", type=written, required=True, metavar="DIR", help="folder or URL of the mix; it appears when it is whole")
     add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
-    _add_size(build)
+    add_size(build)
     build.add_argument(
         "--store", type=written, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
     )
     add_cache(build)
     build.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json")
-    _add_filters(build)
+    add_filters(build)
     build.add_argument("--workers", type=positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
     build.add_argument("--tasks", type=positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
     add_executor(build)
@@ -105,7 +99,7 @@ def _build(options: argparse.Namespace) -> int:
 
     refuse_mixed(options)
     out, store, remote = working_places(options.out, options.store, options.cache)
-    request = BuildRequest(_recipe(options), out, store, data_folders(options), options.tokenizer, _size(options), remote=remote)
+    request = BuildRequest(recipe_of(options), out, store, data_folders(options), options.tokenizer, size_of(options), remote=remote)
     if options.executor != "slurm":
         manifest, code = build(replace(request, executor=executor_of(options))), 0
     else:

@@ -11,15 +11,12 @@ from mixtures.errors import RecipeError
 if TYPE_CHECKING:
     from pipeline.inputs.listing import DataFolders
     from pipeline.places.places import Place
-import argparse
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixtures.errors import RecipeError
 from pipeline.places.places import (
     SCHEMES,
     WRITABLE,
@@ -144,7 +141,7 @@ def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
 DEFAULT_STORE = "annealmix-store"
 
 
-def _add_filters(command: argparse.ArgumentParser) -> None:
+def add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--filters", type=local_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
@@ -155,7 +152,7 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_size(command: argparse.ArgumentParser) -> None:
+def add_size(command: argparse.ArgumentParser) -> None:
     size = command.add_mutually_exclusive_group()
     size.add_argument("--scale", type=_share, metavar="F", help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1")
     size.add_argument("--tokens", type=positive, metavar="N", help="a preview of N tokens, in the same proportions")
@@ -173,13 +170,13 @@ def _share(text: str) -> Fraction:
     return share
 
 
-def _size(options: argparse.Namespace) -> Size:
+def size_of(options: argparse.Namespace) -> Size:
     from mixtures.stream.quotas import Size
 
     return Size(options.scale, options.tokens)
 
 
-def _recipe(options: argparse.Namespace) -> LoadedRecipe:
+def recipe_of(options: argparse.Namespace) -> LoadedRecipe:
     from mixtures.recipe.load import load_recipe
 
     recipe = load_recipe(options.recipe, options.filters)

@@ -1,4 +1,4 @@
-"""TODO."""
+"""A source of a build: its definition, key range, and how far it is tokenized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""One file of a source: what is known of it before it is read, and which names files of a format have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What of a source is there: its files as listed now, held against the groups of files that a store has read already."""
 
 from __future__ import annotations
 

@@ -6,15 +6,12 @@ The dtype of each column is part of its name's meaning, here in one table, so th
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.store.records import named
-
-if TYPE_CHECKING:
-    pass
 
 DTYPES: dict[str, str] = {
     "order_key": "<u8",

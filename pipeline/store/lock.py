@@ -1,4 +1,4 @@
-"""TODO."""
+"""Locks of a store or an output, between processes of one machine or of a shared file system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""What decides the contents of a store's folders: formats, key ranges, and one rule a kind of folder, which names it."""
 
 from __future__ import annotations
 

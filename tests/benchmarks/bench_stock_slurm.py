@@ -25,7 +25,7 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import JsonlWriter
 
-from pipeline.build import needs as intake
+from pipeline.inputs import survey
 from tests.pipeline.corpus import prose, read_mix, sharded, write_files, write_recipe
 from tests.slurm.cluster import MAX_ARRAY_SIZE, Given, missing, running, slurm
 
@@ -136,7 +136,7 @@ def main(shared: Path) -> int:
             print(f"stock, {title}: {lost} of {DOCUMENTS} lost, {doubled} doubled, {complete} of {FILES} tasks marked complete", flush=True)
             shutil.rmtree(work)
         work = Path(tempfile.mkdtemp(prefix="annealmix-ours-"))
-        intake.GROUP_BYTES = (1, 1)
+        survey.GROUP_BYTES = (1, 1)
         write_files(work / "data", "a", sharded(texts, FILES))
         recipe = write_recipe(work / "recipes", {"a": {"all": True}})
         build = Given.of(recipe, work, work / "data", {"setup": [ONCE.replace("{work}", str(work)).replace("$RUN_OFFSET", "$1")]})

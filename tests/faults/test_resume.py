@@ -14,7 +14,8 @@ from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import manifest as manifests
 from pipeline.executors.local import LocalExecutor
 from pipeline.stages import select, write
-from pipeline.store import store
+from pipeline.store import rules, store
+from pipeline.store.rules import STORE_FORMAT
 from tests.pipeline.command_line import until
 from tests.pipeline.corpus import (
     contents,
@@ -108,7 +109,7 @@ def test_what_changed_after_a_stopped_build_is_in_the_next_as_if_nothing_had_bee
 
 
 FORMATS = {
-    "tokens": (store, "TOKENS_FORMAT", "sources/*/*/ledger"),
+    "tokens": (rules, "TOKENS_FORMAT", "sources/*/*/ledger"),
     "ledger": (store, "LEDGER_FORMAT", "none"),
     "select": (select, "SELECT_FORMAT", "sources/*/*/*"),
     "write": (write, "WRITE_FORMAT", "sources/*/*/*"),
@@ -128,7 +129,7 @@ def test_a_format_that_changed_is_made_again_and_what_it_rests_on_is_reused(tmp_
 
 def test_a_store_of_another_format_is_refused(tmp_path, recipe, monkeypatch):
     stop_after(monkeypatch, recipe, tmp_path, "ingest")
-    monkeypatch.setattr(store, "STORE_FORMAT", store.STORE_FORMAT + 1)
+    monkeypatch.setattr("pipeline.store.store.STORE_FORMAT", STORE_FORMAT + 1)
     with pytest.raises(ManifestError, match="choose another --store"):
         make(recipe, tmp_path, tmp_path / "data")
 

@@ -31,12 +31,12 @@ SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 
 
 def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
     """Make what this process builds small."""
-    from pipeline.build import build
+    from pipeline.build import build, needs
     from pipeline.build import near as search
-    from pipeline.build import needs as intake
+    from pipeline.inputs import survey
     from pipeline.stages import select
 
-    for module in (intake, select, search):
+    for module in (survey, needs, select, search):
         for name in SMALL.keys() & vars(module).keys():
             set_attribute(module, name, SMALL[name])
     set_attribute(build, "BuildRequest", partial(build.BuildRequest, **cast("dict[str, Any]", LAYOUT)))

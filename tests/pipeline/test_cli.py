@@ -285,9 +285,9 @@ def test_an_interrupted_build_says_so_shows_nothing_and_goes_on(tmp_path, hub, n
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_code_that_is_run_from_a_string_ends_with_1(tmp_path, number):
     """As that of dataclasses is. CPython would end by SIGINT, whatever main returns."""
-    code = "import sys; from pipeline import cli, store_commands\n"
+    code = "import sys; from pipeline import cli; from pipeline.commands.store import store\n"
     code += "def show(*_, **__): exec('import time; print(1, flush=True); time.sleep(60)')\n"
-    code += "store_commands.show = show; sys.exit(cli.main(['store', 'ls', '--store', sys.argv[1]]))"
+    code += "store.show = show; sys.exit(cli.main(['store', 'ls', '--store', sys.argv[1]]))"
     Store(tmp_path / "store")
     (tmp_path / "command.py").write_text(code)
     command = [sys.executable, "-m", "command", str(tmp_path / "store")]  # a script ends by the code that it gives, a module may not

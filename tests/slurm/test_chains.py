@@ -15,11 +15,11 @@ import pytest
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
-from pipeline.build import needs as intake
 from pipeline.commands.slurm.commands import give
-from pipeline.commands.store import collect
+from pipeline.commands.store.store import collect
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile
+from pipeline.inputs import survey
 from tests.pipeline.corpus import (
     contents,
     make,
@@ -58,7 +58,7 @@ def local(data: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_groups(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
+    monkeypatch.setattr(survey, "GROUP_BYTES", (1, 1))
 
 
 def recipe(work: Path, **more: Any) -> Path:

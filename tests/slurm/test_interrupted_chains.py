@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline.build import needs as intake
 from pipeline.build.build import build as build_here
 from pipeline.commands.slurm.commands import give
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.chain import FAILED
 from pipeline.executors.slurm.executor import SlurmExecutor
 from pipeline.executors.slurm.profile import Profile
+from pipeline.inputs import survey
 from pipeline.store.records import read_record, write_record
 from tests.pipeline.corpus import contents, make, prose, sharded, write_files, write_recipe
 from tests.slurm.cluster import MAX_ARRAY_SIZE, Given, slurm, until
@@ -46,7 +46,7 @@ def local(data: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_groups(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
+    monkeypatch.setattr(survey, "GROUP_BYTES", (1, 1))
 
 
 def recipe(work: Path) -> Path:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mixtures.recipe.loaded import LoadedRecipe
-from pipeline.build import needs as intake
 from pipeline.build.near import SORT_BYTES, key_partitions
 from pipeline.executors.local import TASKS_A_WORKER
+from pipeline.inputs import survey
 from pipeline.stages.near.edges import num_partitions as band_partitions
 from pipeline.stages.select import num_partitions
 from pipeline.stages.write import CHUNK_BYTES, SLICE_CHUNKS
@@ -58,7 +58,7 @@ def _bands(recipe: LoadedRecipe, documents: int) -> int:
 def _groups(text_bytes: int) -> int:
     """Groups of input files that hold so much text."""
     packed = text_bytes // PACKED
-    return -(-packed // intake.group_target(packed))
+    return -(-packed // survey.group_target(packed))
 
 
 def _array(stage: str, units: int, core_seconds: int | None, workers: int) -> dict[str, Any]:

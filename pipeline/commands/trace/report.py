@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mixtures.words import plural, strand_label
+from mixtures.words import strand_label
 from pipeline.report import plural, say, table
 
 

@@ -1,4 +1,4 @@
-"""TODO."""
+"""The executor that submits a stage to Slurm, and the job that goes on after it."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError
-from pipeline.build import build
-from pipeline.build import needs as intake
+from pipeline.build import build, needs
 from pipeline.build import sources as build_sources
+from pipeline.inputs import survey
 from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators import annotator as annotators
 from pipeline.judges.annotators import reading as noting
@@ -66,8 +66,8 @@ def identities(tmp_path_factory: pytest.TempPathFactory, filters: Path) -> dict[
 def small_steps(patched: pytest.MonkeyPatch) -> None:
     """So small that one build notes, escalates and scores in many increments, groups, segments, calls and partitions."""
     patched.setattr(build_sources, "CEILING_MARGIN", Decimal("0.3"))
-    patched.setattr(intake, "GROUP_BYTES", (1, 1))
-    patched.setattr(intake, "SEGMENT_BYTES", 2000)
+    patched.setattr(survey, "GROUP_BYTES", (1, 1))
+    patched.setattr(needs, "SEGMENT_BYTES", 2000)
     patched.setattr(noting, "COUNT_BYTES", 40)
     patched.setattr(annotators, "ROW_GROUP", 2)
     patched.setattr(select, "PARTITION_DOCUMENTS", 20)
@@ -291,7 +291,7 @@ def test_no_text_is_left_in_the_store_the_mix_or_the_logs(tmp_path, filters, cap
 BUILD = """
 import sys, time
 from pathlib import Path
-from pipeline import score
+from pipeline.stages import score
 from tests.pipeline.build.test_filtered_stores import RICH, built
 whole = score.Score.do
 def slowly(self, plan, unit):

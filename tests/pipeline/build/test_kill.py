@@ -22,10 +22,12 @@ BUILD = """
 import sys
 from pathlib import Path
 from typing import Any
-from pipeline import intake, select
+from pipeline.build import needs
+from pipeline.inputs import survey
+from pipeline.stages import select
 from tests.pipeline.corpus import make
 if __name__ == "__main__":
-    intake.GROUP_BYTES, intake.SEGMENT_BYTES, select.PARTITION_DOCUMENTS = (1, 1), 20_000, 500
+    survey.GROUP_BYTES, needs.SEGMENT_BYTES, select.PARTITION_DOCUMENTS = (1, 1), 20_000, 500
     work = Path(sys.argv[1])
     make(work / "recipes" / "mix.yaml", work, work.parent / "data", workers=int(sys.argv[2]))
 """

@@ -29,9 +29,10 @@ from mixtures.mix.claims import Claims, NearClaim, read_claims
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline.build import near as search
-from pipeline.build import needs as intake
+from pipeline.build import needs
 from pipeline.build import sources as build_sources
-from pipeline.commands import store as store_commands
+from pipeline.commands.store import store as store_commands
+from pipeline.inputs import survey
 from pipeline.stages import select
 from pipeline.store.records import read_done
 from tests.pipeline.corpus import (
@@ -121,8 +122,8 @@ def mixed(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small that a search has groups, segments and partitions of every kind."""
-    monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
-    monkeypatch.setattr(intake, "SEGMENT_BYTES", 3_000)
+    monkeypatch.setattr(survey, "GROUP_BYTES", (1, 1))
+    monkeypatch.setattr(needs, "SEGMENT_BYTES", 3_000)
     monkeypatch.setattr(select, "PARTITION_DOCUMENTS", 20)
     monkeypatch.setattr(search, "PARTITION_DOCUMENTS", 20)
     monkeypatch.setattr(search, "SORT_BYTES", 2_000)
@@ -135,7 +136,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, manifests.Man
     write_sources(folder / "data")
     recipe = write_recipe(folder / "recipes", ALL, near={"rule": RULE, "verify": "0.2"})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake, "GROUP_BYTES", (1, 1))
+        patch.setattr(survey, "GROUP_BYTES", (1, 1))
         patch.setattr(search, "PARTITION_DOCUMENTS", 60)
         patch.setattr(search, "SORT_BYTES", 8_000)
         return folder, make(recipe, folder, folder / "data")
@@ -483,11 +484,13 @@ def test_near_duplicates_without_clusters_are_seen(built):
 BUILD = """
 import sys
 from pathlib import Path
-from pipeline import intake, select
-from pipeline.stages.near import search
+from pipeline.build import needs
+from pipeline.inputs import survey
+from pipeline.stages import select
+from pipeline.build import near as search
 from tests.pipeline.corpus import each_once, make
 if __name__ == "__main__":
-    intake.GROUP_BYTES, select.PARTITION_DOCUMENTS, search.PARTITION_DOCUMENTS, search.SORT_BYTES = (1, 1), 40, 10, 500
+    survey.GROUP_BYTES, select.PARTITION_DOCUMENTS, search.PARTITION_DOCUMENTS, search.SORT_BYTES = (1, 1), 40, 10, 500
     work = Path(sys.argv[1])
     make(work / "recipes" / "mix.yaml", work, work / "data", workers=1)
 """

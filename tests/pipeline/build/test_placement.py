@@ -21,7 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix.manifest import Manifest
-from pipeline.build import needs as intake
+from pipeline.build import needs
+from pipeline.inputs import survey
 from pipeline.stages import select
 from tests.pipeline.corpus import (
     LAYOUT,
@@ -82,8 +83,8 @@ def equal(built: tuple[Manifest, dict[str, bytes]], reference: tuple[str, dict[s
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every file its own group, segments of some 3,000 bytes, many key partitions. All of it reaches workers through the plans."""
-    monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
-    monkeypatch.setattr(intake, "SEGMENT_BYTES", 3000)
+    monkeypatch.setattr(survey, "GROUP_BYTES", (1, 1))
+    monkeypatch.setattr(needs, "SEGMENT_BYTES", 3000)
     monkeypatch.setattr(select, "PARTITION_DOCUMENTS", 40)
 
 
@@ -221,8 +222,8 @@ def builds(draw):
 def whole_mix(layout: tuple[dict[str, dict[str, list[str]]], str, int, int], scale: Fraction) -> tuple[str, dict[str, bytes], list[str]]:
     files, packing, tasks, segment_bytes = layout
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake, "GROUP_BYTES", (1, 1))
-        patch.setattr(intake, "SEGMENT_BYTES", segment_bytes)
+        patch.setattr(survey, "GROUP_BYTES", (1, 1))
+        patch.setattr(needs, "SEGMENT_BYTES", segment_bytes)
         patch.setattr(select, "PARTITION_DOCUMENTS", 4)
         folder = Path(name)
         for source, content in files.items():

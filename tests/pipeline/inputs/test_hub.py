@@ -31,7 +31,7 @@ READ_ALL = """
 import json, sys
 from mixtures.errors import InputError
 from pathlib import Path
-from pipeline import remote
+from pipeline.places import files as remote
 from pipeline.inputs.listing import list_files
 from pipeline.places.places import parse_url
 from pipeline.inputs.readers import DocumentReader

@@ -83,9 +83,9 @@ def test_published_removals_are_shown_of_every_level_also_of_an_unfiltered_recip
 
 
 def test_units_of_the_ingest_are_the_groups_of_the_files(cache, small, tmp_path, monkeypatch):
-    from pipeline.build import needs as intake
+    from pipeline.inputs import survey
 
-    monkeypatch.setattr(intake, "GROUP_BYTES", (1, 1))
+    monkeypatch.setattr(survey, "GROUP_BYTES", (1, 1))
     recipe = load_recipe(str(small(1_000)))
     files = list_files(recipe.definitions["a"], tmp_path / "data" / "a")
     from pipeline.inputs.listing import DataFolders

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mixtures.errors import RecipeError
 from pipeline import report
-from pipeline.commands.options import (
-    DEFAULT_STORE,
-    local_path,
-)
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.store.records import DONE, is_done, read_done
 from pipeline.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 COUNTS = ("groups", "files", "documents", "tokens", "documents_with_eod_text")
 
@@ -83,23 +74,5 @@ def _bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    store = commands.add_parser("store", help="look at a token store, or free the space of selections, logs and left-overs")
-    store.add_argument(
-        "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
-    )
-    store.add_argument("--store", type=local_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
-    store.add_argument("--json", action="store_true", help="print as JSON")
-    store.set_defaults(command=_store)
 
 
-def _store(options: argparse.Namespace) -> int:
-    from pipeline.commands import store as store_commands
-
-    if not (options.store / "store.json").is_file():
-        raise RecipeError(f"{options.store}: no store there; name one with --store DIR")
-    if options.action == "ls":
-        store_commands.show(options.store, as_json=options.json)
-    else:
-        store_commands.collect(options.store, as_json=options.json)
-    return 0
