@@ -13,7 +13,15 @@ from decimal import Decimal
 from itertools import combinations
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from mixtures.keys import key_bound
 from mixtures.recipe.decontaminate import Decontamination

@@ -28,7 +28,16 @@ GOLDEN_TEXTS = (
 
 def train_tokenizer(texts: Sequence[str]) -> str:
     """Return the tokenizer.json of a byte-level BPE trained on the texts; equal texts in equal order give equal bytes."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import (
+        AddedToken,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()

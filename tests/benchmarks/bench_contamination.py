@@ -61,7 +61,11 @@ def open_sets(folder: Path) -> list[EvaluationSet]:
 def datatrove_filter(sets: Sequence[EvaluationSet], folder: Path) -> Callable[[str], bool]:
     """Whether datatrove calls a text contaminated."""
     from datatrove.data import Document
-    from datatrove.pipeline.decont import NGramsDecontConfig, NGramsDecontFilter, NGramsDecontIndexer
+    from datatrove.pipeline.decont import (
+        NGramsDecontConfig,
+        NGramsDecontFilter,
+        NGramsDecontIndexer,
+    )
 
     peer = NGramsDecontFilter(str(folder), NGramsDecontConfig(n_grams=13, find_query_ngrams=True))
     of_bytes = peer.hash_func

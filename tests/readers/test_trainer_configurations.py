@@ -44,7 +44,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def test_megatron_core_builds_its_dataset_from_the_arguments_with_every_document(mix: Mix, tmp_path: Path) -> None:
-    from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
+    from megatron.core.datasets.blended_megatron_dataset_builder import (
+        BlendedMegatronDatasetBuilder,
+    )
     from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
     file = exported(mix, "megatron", tmp_path / "data.sh")

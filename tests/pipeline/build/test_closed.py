@@ -231,5 +231,5 @@ def test_a_build_whose_main_process_alone_is_killed_is_finished_by_the_same_comm
     first.kill()
     first.wait()
     again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    reference = json.loads((Path(__file__).parents[2] / "manifests" / "sample.json").read_text())
+    reference = json.loads((Path(__file__).parents[3] / "manifests" / "sample.json").read_text())
     assert f"identity {reference['identity']}" in again.stderr
