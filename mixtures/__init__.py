@@ -1,1 +1,3 @@
-"""What to take: pure decisions about recipes, quotas, keys, selection, order, formats, manifests and audits."""
+"""What to take: pure decisions about recipes, quotas, keys, selection, order, formats, manifests
+and audits.
+"""

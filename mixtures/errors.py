@@ -1,7 +1,7 @@
 """The errors that a user sees, and the exit code of each.
 
-Every message says where, what was found, what is allowed and what to do. Anything that is not one of these is a defect of
-annealmix and ends with exit code 1.
+Every message says where, what was found, what is allowed and what to do. Anything that is not one
+of these is a defect of annealmix and ends with exit code 1.
 
 | code | class | meaning |
 |---|---|---|
@@ -19,7 +19,8 @@ from __future__ import annotations
 class AnnealmixError(Exception):
     """Base of all errors that are reported to the user without a traceback.
 
-    Subclasses take one message string and nothing else, so that they survive the trip from a worker process.
+    Subclasses take one message string and nothing else, so that they survive the trip from a worker
+    process.
     """
 
     exit_code = 1
@@ -38,13 +39,17 @@ class AuditFailed(AnnealmixError):  # noqa: N818  # an audit that fails is an an
 
 
 class InputError(AnnealmixError):
-    """An input file is missing, damaged, changed or not in the layout that its source definition says."""
+    """An input file is missing, damaged, changed or not in the layout that its source definition
+    says.
+    """
 
     exit_code = 4
 
 
 class SupplyError(AnnealmixError):
-    """A source holds fewer eligible tokens than the recipe asks, and its shortfall rule does not help."""
+    """A source holds fewer eligible tokens than the recipe asks, and its shortfall rule does not
+    help.
+    """
 
     exit_code = 5
 

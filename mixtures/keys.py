@@ -1,10 +1,12 @@
 """A document's name and place: its content digest, and the order key that every selection follows.
 
     digest    = blake2b-128 (RFC 7693) of the training text in UTF-8
-    order_key = blake2b-64 of the digest, keyed with the store's salt, read as a little-endian integer
+    order_key = blake2b-64 of the digest, keyed with the store's salt, read as a little-endian
+    integer
 
-Order keys are uniform on [0, 2^64) and depend on nothing but the text. So a key range is a sample, two disjoint ranges are two
-disjoint samples, and equal texts share a key wherever they are published.
+Order keys are uniform on [0, 2^64) and depend on nothing but the text. So a key range is a sample,
+two disjoint ranges are two disjoint samples, and equal texts share a key wherever they are
+published.
 """
 
 from __future__ import annotations
@@ -42,12 +44,19 @@ def order_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         digests: uint64 [num_docs, 2], the two halves as `digest_columns` makes them.
     """
     raw = digests.astype(">u8").tobytes()
-    keys = b"".join(blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=SALT).digest() for at in range(0, len(raw), DIGEST_BYTES))
+    keys = b"".join(
+        blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=SALT).digest()
+        for at in range(0, len(raw), DIGEST_BYTES)
+    )
     return np.frombuffer(keys, "<u8").astype(np.uint64)
 
 
-def digest_columns(raw: bytes | bytearray | memoryview | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """View concatenated 16-byte digests as uint64 [num_docs, 2]; column order is byte order, so sorting agrees with bytes."""
+def digest_columns(
+    raw: bytes | bytearray | memoryview | npt.NDArray[np.uint8],
+) -> npt.NDArray[np.uint64]:
+    """View concatenated 16-byte digests as uint64 [num_docs, 2]; column order is byte order, so
+    sorting agrees with bytes.
+    """
     return np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 2)
 
 
@@ -65,7 +74,9 @@ class DigestSet:
         # one array a column, since a search copies what is not contiguous
         self._high, self._low = (np.ascontiguousarray(digests[:, column]) for column in (0, 1))
         rises = self._high[1:] > self._high[:-1]
-        if not (rises | ((self._high[1:] == self._high[:-1]) & (self._low[1:] >= self._low[:-1]))).all():
+        if not (
+            rises | ((self._high[1:] == self._high[:-1]) & (self._low[1:] >= self._low[:-1]))
+        ).all():
             raise ValueError(f"{len(digests)} digests that are not in ascending order")
 
     def __len__(self) -> int:
@@ -73,7 +84,9 @@ class DigestSet:
 
     def holds(self, digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which of these digests, uint64 [num_docs, 2], are in the set: bool [num_docs]."""
-        first, last = (np.searchsorted(self._high, digests[:, 0], side) for side in ("left", "right"))
+        first, last = (
+            np.searchsorted(self._high, digests[:, 0], side) for side in ("left", "right")
+        )
         found = np.zeros(len(digests), np.bool_)
         for at in np.flatnonzero(last > first).tolist():  # almost always those that are in the set
             found[at] = bool((self._low[first[at] : last[at]] == digests[at, 1]).any())
@@ -81,15 +94,20 @@ class DigestSet:
 
 
 def key_bound(share: Decimal) -> int:
-    """Turn an exact decimal share of the key space into a key: ceil(share * 2^64), so that ranges that touch never overlap."""
+    """Turn an exact decimal share of the key space into a key: ceil(share * 2^64), so that ranges
+    that touch never overlap.
+    """
     bound = Fraction(share) * KEY_SPACE
     return -((-bound.numerator) // bound.denominator)
 
 
-def sort_order(keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64], *ties: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+def sort_order(
+    keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64], *ties: npt.NDArray[np.integer]
+) -> npt.NDArray[np.intp]:
     """Return the permutation that sorts documents by (key, digest, *ties).
 
-    Keys are almost always distinct, so only the rows that share a key with another are compared further.
+    Keys are almost always distinct, so only the rows that share a key with another are compared
+    further.
 
     Args:
         keys: uint64 [num_docs].

@@ -1,4 +1,5 @@
-"""The command line. Tables and progress go to stderr, answers (`--json`) to stdout; exit codes are those of `mixtures.errors`.
+"""The command line. Tables and progress go to stderr, answers (`--json`) to stdout; exit codes are
+those of `mixtures.errors`.
 
 Imports that cost time stand inside the commands: `annealmix --help` answers at once.
 """
@@ -29,7 +30,8 @@ from pipeline.commands.trace.options import add_trace
 class _InterruptedError(KeyboardInterrupt):
     """A stop by Ctrl-C or a batch system.
 
-    A class of its own: CPython ends by SIGINT, whatever `main` returns, where KeyboardInterrupt itself met code that is run from a string.
+    A class of its own: CPython ends by SIGINT, whatever `main` returns, where KeyboardInterrupt
+    itself met code that is run from a string.
     """
 
 
@@ -43,8 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     options = _parser().parse_args(arguments)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)  # a batch system's stop is a Ctrl-C: workers end, nothing is lost
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else whoever started the command ignores it
+        signal.signal(
+            signal.SIGTERM, _interrupt
+        )  # a batch system's stop is a Ctrl-C: workers end, nothing is lost
+        if (
+            signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):  # else whoever started the command ignores it
             signal.signal(signal.SIGINT, _interrupt)
     try:
         status = int(options.command(options))
@@ -58,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         where = error.filename or "the store or the output"
-        _complain(f"{where}: {error.strerror or error}; when that is mended, the same command goes on from here")
+        _complain(
+            f"{where}: {error.strerror or error}; when that is mended, the same command goes on"
+            " from here"
+        )
         return 1
     except KeyboardInterrupt:
         _complain("interrupted; the same command goes on from here")
@@ -78,9 +87,14 @@ def _complain(message: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="annealmix",
-        description="Token mixes for language-model training: exact to the token, the same bytes everywhere.",
-        epilog="exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit failed or filter limit exceeded, 4 input corrupt, 5 supply short, "
-        "6 manifest mismatch",
+        description=(
+            "Token mixes for language-model training: exact to the token, the same bytes"
+            " everywhere."
+        ),
+        epilog=(
+            "exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit failed or filter limit"
+            " exceeded, 4 input corrupt, 5 supply short, 6 manifest mismatch"
+        ),
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add_plan(commands)
@@ -93,28 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     add_worker(commands)
     add_export(commands)
     return parser
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 if __name__ == "__main__":

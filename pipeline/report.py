@@ -11,11 +11,26 @@ from typing import Any
 
 from mixtures.words import plural
 
-__all__ = ["complain", "counted", "fit_table", "or_dash", "plural", "printable", "progress", "result", "say", "size", "some", "table"]
+__all__ = [
+    "complain",
+    "counted",
+    "fit_table",
+    "or_dash",
+    "plural",
+    "printable",
+    "progress",
+    "result",
+    "say",
+    "size",
+    "some",
+    "table",
+]
 
 
 def say(message: str) -> None:
-    """Print one line to stderr. Text from data or recipes is printed as it is, without markup or control characters."""
+    """Print one line to stderr. Text from data or recipes is printed as it is, without markup or
+    control characters.
+    """
     print(printable(message), file=sys.stderr, flush=True)
 
 
@@ -27,7 +42,9 @@ def complain(message: str) -> None:
 
 def some(names: Sequence[str], most: int) -> str:
     """The first names in a row: `a, b and 1,234 more`."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    return ", ".join(names[:most]) + (
+        f" and {len(names) - most:,} more" if len(names) > most else ""
+    )
 
 
 def printable(text: str) -> str:
@@ -40,16 +57,28 @@ def result(value: Any) -> None:
     print(json.dumps(value, indent=1, sort_keys=True))
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
-    """Print a table to stderr; where it holds numbers, all columns but the first are right-aligned."""
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True
+) -> None:
+    """Print a table to stderr; where it holds numbers, all columns but the first are
+    right-aligned.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=Text(printable(title)), box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    drawn = Table(
+        title=Text(printable(title)),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
     for number, column in enumerate(columns):
-        drawn.add_column(printable(column), justify="right" if numbers and number else "left", overflow="fold")
+        drawn.add_column(
+            printable(column), justify="right" if numbers and number else "left", overflow="fold"
+        )
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(stderr=True, highlight=False, soft_wrap=False)
@@ -59,8 +88,12 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, 
 
 
 @contextmanager
-def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.5) -> Iterator[None]:
-    """Show how many of `total` units are done while the body runs; on a terminal only. done() is polled."""
+def progress(
+    what: str, total: int, done: Callable[[], int], seconds: float = 0.5
+) -> Iterator[None]:
+    """Show how many of `total` units are done while the body runs; on a terminal only. done() is
+    polled.
+    """
     if not sys.stderr.isatty() or total == 0:
         yield
         return
@@ -74,7 +107,13 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(what, total=total)
         ended = threading.Event()
@@ -95,7 +134,9 @@ def progress(what: str, total: int, done: Callable[[], int], seconds: float = 0.
 
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
-    """As `progress`, in percent, of work that tells by itself: the body is given what it calls with (done, of how many)."""
+    """As `progress`, in percent, of work that tells by itself: the body is given what it calls with
+    (done, of how many).
+    """
     percent = [0]
 
     def told(done: int, total: int) -> None:
@@ -131,14 +172,22 @@ def fit_table(fit: Mapping[str, Any]) -> None:
             f"{reading['single_epoch_steps']:,}",
             f"{reading['leftover_tokens']:,}",
             "-" if reading["epochs"] is None else str(reading["epochs"]),
-            "-" if not reading["exposure"] else " / ".join(reading["exposure"][seen] for seen in ("never", "once", "twice")),
+            (
+                "-"
+                if not reading["exposure"]
+                else " / ".join(reading["exposure"][seen] for seen in ("never", "once", "twice"))
+            ),
         ]
         for name, reading in fit["trainers"].items()
     ]
     if all(reading["single_epoch_steps"] == 0 for reading in fit["trainers"].values()):
         say(f"trainer fit: less than one step of {fit['batch']:,} x {fit['sequence']:,} tokens")
         return
-    steps = "no whole step" if fit["steps"] is None else f"{fit['steps']:,} steps{' (the nearest)' if fit['inferred'] else ''}"
+    steps = (
+        "no whole step"
+        if fit["steps"] is None
+        else f"{fit['steps']:,} steps{' (the nearest)' if fit['inferred'] else ''}"
+    )
     title = f"trainer fit: batches of {fit['batch']:,} x {fit['sequence']:,} tokens, {steps}"
     table(
         title,

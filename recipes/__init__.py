@@ -1,1 +1,3 @@
-"""What to build: the recipes, source definitions and tokenizers that annealmix ships, as YAML files beside this one."""
+"""What to build: the recipes, source definitions and tokenizers that annealmix ships, as YAML files
+beside this one.
+"""

@@ -1,7 +1,7 @@
 """What every test may ask for: the folders of real data, hypothesis profiles, and quiet tokenizers.
 
-Environment: ANNEALMIX_SHARED names the folder of real data (default: `shared` beside the checkout); HYPOTHESIS_PROFILE one of
-the profiles below (default: `ci` where CI is set, else `default`).
+Environment: ANNEALMIX_SHARED names the folder of real data (default: `shared` beside the checkout);
+HYPOTHESIS_PROFILE one of the profiles below (default: `ci` where CI is set, else `default`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import os
 from collections import Counter
 from pathlib import Path
 
-# Before anything imports a tokenizer: one thread a process, as in production, where every core has its own process.
+# Before anything imports a tokenizer: one thread a process, as in production, where every core has
+# its own process.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
 
@@ -19,20 +20,28 @@ from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
-# No deadline and no complaint about slow generation: a shared or busy machine says nothing about the code.
+# No deadline and no complaint about slow generation: a shared or busy machine says nothing about
+# the code.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("default", _PATIENT, max_examples=60)
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
 settings.register_profile("campaign", _PATIENT, max_examples=1000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")
+)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real data and tokenizers beside the checkout; a test that asks for it is skipped where it is absent."""
+    """The folder of real data and tokenizers beside the checkout; a test that asks for it is
+    skipped where it is absent.
+    """
     folder = Path(os.environ.get("ANNEALMIX_SHARED") or CHECKOUT.parent / "shared")
     if not (folder / "data").is_dir():
-        pytest.skip(f"needs the folder of real data {folder.name!r} beside the checkout, or ANNEALMIX_SHARED to name it")
+        pytest.skip(
+            f"needs the folder of real data {folder.name!r} beside the checkout, or"
+            " ANNEALMIX_SHARED to name it"
+        )
     return folder
 
 
@@ -43,12 +52,27 @@ def sample_data() -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many faults the tests injected: each test records its own (`faults`, `kills`), and passes only if none did silent damage."""
-    reports = [report for ended in ("passed", "failed") for report in terminalreporter.stats.get(ended, [])]
+    """Say how many faults the tests injected: each test records its own (`faults`, `kills`), and
+    passes only if none did silent damage.
+    """
+    reports = [
+        report for ended in ("passed", "failed") for report in terminalreporter.stats.get(ended, [])
+    ]
     counts: Counter[str] = Counter()
     for report in reports:
-        counts.update({name: number for name, number in report.user_properties if name in ("faults", "kills") and report.when == "call"})
-    silent = sum("tests/faults/" in report.nodeid for report in terminalreporter.stats.get("failed", []))
+        counts.update(
+            {
+                name: number
+                for name, number in report.user_properties
+                if name in ("faults", "kills") and report.when == "call"
+            }
+        )
+    silent = sum(
+        "tests/faults/" in report.nodeid for report in terminalreporter.stats.get("failed", [])
+    )
     if counts.total():
-        line = f"{counts.total():,} faults injected, {counts['kills']:,} of them kills: {silent} silent damage"
+        line = (
+            f"{counts.total():,} faults injected, {counts['kills']:,} of them kills: {silent}"
+            " silent damage"
+        )
         terminalreporter.write_line(line if not silent else f"{line} or other failures, see above")

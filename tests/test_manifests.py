@@ -34,7 +34,14 @@ def test_plans_say_which_figures_are_estimates():
 
 
 def test_the_sample_builds_to_its_reference_manifest_on_any_machine(tmp_path):
-    built = build(BuildRequest(load_recipe("sample"), tmp_path / "mix", tmp_path / "store", executor=LocalExecutor(workers=1)))
+    built = build(
+        BuildRequest(
+            load_recipe("sample"),
+            tmp_path / "mix",
+            tmp_path / "store",
+            executor=LocalExecutor(workers=1),
+        )
+    )
     reference = json.loads((MANIFESTS / "sample.json").read_text())
     assert built["identity"] == reference["identity"]
     assert built == reference

@@ -15,9 +15,20 @@ PACKAGES = ("mixtures", "pipeline", "recipes")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    pytest.importorskip("hatchling", reason="hatchling builds the wheel; it is in requirements.lock")
+    pytest.importorskip(
+        "hatchling", reason="hatchling builds the wheel; it is in requirements.lock"
+    )
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder),
+    ]
     built = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     (path,) = folder.glob("annealmix-*.whl")
@@ -35,6 +46,8 @@ def test_wheel_holds_every_module_recipe_and_sample_file(wheel: zipfile.ZipFile)
 
 
 def test_wheel_installs_the_console_script_and_the_licence(wheel: zipfile.ZipFile) -> None:
-    (entry_points,) = (name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt"))
+    (entry_points,) = (
+        name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")
+    )
     assert "annealmix = pipeline.cli:main" in wheel.read(entry_points).decode()
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel.namelist())

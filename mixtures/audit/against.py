@@ -1,8 +1,9 @@
-"""Whether mixes share a document: compared by digest over all sources, never by name or key range alone.
+"""Whether mixes share a document: compared by digest over all sources, never by name or key range
+alone.
 
-The smaller mix is taken in blocks of 16M documents, each sorted; the parts of the other stream past it. Memory: some 800 MB for a full
-block, and 16 bytes for each shared document. Both tables are first held against the hashes of their own manifest, so that an edited table
-proves nothing.
+The smaller mix is taken in blocks of 16M documents, each sorted; the parts of the other stream past
+it. Memory: some 800 MB for a full block, and 16 bytes for each shared document. Both tables are
+first held against the hashes of their own manifest, so that an edited table proves nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ SharedCounts = dict[tuple[str, str], int]
 
 @dataclass(frozen=True)
 class Documents:
-    """Some documents of a mix. digest: uint64 [num_docs, 2]; source: int32 [num_docs], index into the mix's sources."""
+    """Some documents of a mix. digest: uint64 [num_docs, 2]; source: int32 [num_docs], index into
+    the mix's sources.
+    """
 
     digest: Uint64s
     source: npt.NDArray[np.int32]
@@ -40,12 +43,12 @@ def audit_against(folder: Path, others: list[Path]) -> list[Check]:
     """Prove that other mixes share no document with this one.
 
     Args:
-        others: mix folders, or their manifest.json. Where there is nothing but a manifest, key ranges are compared, and the check by
-            documents fails, since nothing proves it.
+        others: mix folders, or their manifest.json. Where there is nothing but a manifest, key
+            ranges are compared, and the check by documents fails, since nothing proves it.
 
     Returns:
-        Two checks for each other mix: `shared documents with OTHER` and `key ranges with OTHER`. OTHER is its name, or its folder where two
-        of the mixes have one name.
+        Two checks for each other mix: `shared documents with OTHER` and `key ranges with OTHER`.
+        OTHER is its name, or its folder where two of the mixes have one name.
 
     Raises:
         ManifestError: a manifest is missing, damaged or edited.
@@ -67,19 +70,28 @@ def _compare(mine: MixDocuments, other: MixDocuments, label: str) -> list[Check]
     shared = _shared(mine, other)
     total = sum(shared.values())
     most_first = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
-    faults = [f"{plural(count, 'document')} of {here} in {there}" for (here, there), count in most_first]
+    faults = [
+        f"{plural(count, 'document')} of {here} in {there}" for (here, there), count in most_first
+    ]
     compared = f"{mine.claims.total_documents:,} x {other.claims.total_documents:,} compared"
     sources = f"{len(mine.claims.sources):,} x {plural(len(other.claims.sources), 'source')}"
-    return [judge(name, f"{plural(total, 'document')} shared, {compared} over {sources}", faults), _key_ranges(mine, other, total, label)]
+    return [
+        judge(name, f"{plural(total, 'document')} shared, {compared} over {sources}", faults),
+        _key_ranges(mine, other, total, label),
+    ]
 
 
 def _shared(mine: MixDocuments, other: MixDocuments) -> SharedCounts:
     """Different documents that two mixes share, by (source of mine, source of the other)."""
     if mine.claims.total_documents <= other.claims.total_documents:
         counts = shared_documents(_parts(mine), lambda: _parts(other))
-        return {(mine.names[here], other.names[there]): count for (here, there), count in counts.items()}
+        return {
+            (mine.names[here], other.names[there]): count for (here, there), count in counts.items()
+        }
     counts = shared_documents(_parts(other), lambda: _parts(mine))
-    return {(mine.names[there], other.names[here]): count for (here, there), count in counts.items()}
+    return {
+        (mine.names[there], other.names[here]): count for (here, there), count in counts.items()
+    }
 
 
 def _parts(mix: MixDocuments) -> Iterator[Documents]:
@@ -88,12 +100,16 @@ def _parts(mix: MixDocuments) -> Iterator[Documents]:
 
 
 def shared_documents(
-    small: Iterable[Documents], large: Callable[[], Iterable[Documents]], block_documents: int = BLOCK_DOCUMENTS
+    small: Iterable[Documents],
+    large: Callable[[], Iterable[Documents]],
+    block_documents: int = BLOCK_DOCUMENTS,
 ) -> dict[tuple[int, int], int]:
-    """Count the different documents that two mixes share, by (source of the small one, source of the large one).
+    """Count the different documents that two mixes share, by (source of the small one, source of
+    the large one).
 
     Args:
-        small: parts, read once. large: reads the parts again for each block of `block_documents` documents of the small one.
+        small: parts, read once. large: reads the parts again for each block of `block_documents`
+            documents of the small one.
     """
     found: dict[tuple[int, int], list[Uint64s]] = {}
     for block in _blocks(small, block_documents):
@@ -124,29 +140,39 @@ def _blocks(parts: Iterable[Documents], size: int) -> Iterator[Documents]:
 
 
 def _joined(parts: list[Documents]) -> Documents:
-    return Documents(np.concatenate([part.digest for part in parts]), np.concatenate([part.source for part in parts]))
+    return Documents(
+        np.concatenate([part.digest for part in parts]),
+        np.concatenate([part.source for part in parts]),
+    )
 
 
 def _matches(block: Documents, part: Documents) -> Iterator[tuple[tuple[int, int], Uint64s]]:
-    """Digests that occur in both, by pair of sources. block: sorted by the first half of its digests."""
+    """Digests that occur in both, by pair of sources. block: sorted by the first half of its
+    digests.
+    """
     keys, wanted = block.digest[:, 0], part.digest[:, 0]
     first, last = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
     hits = last - first
-    # every (row of the block, row of the part) whose first halves agree; almost always these are the same documents
+    # every (row of the block, row of the part) whose first halves agree; almost always these are
+    # the same documents
     there = np.repeat(np.arange(len(part)), hits)
     here = np.arange(len(there)) - np.repeat(np.cumsum(hits) - hits, hits) + np.repeat(first, hits)
     same = block.digest[here, 1] == part.digest[there, 1]
     here, there = here[same], there[same]
-    pairs = block.source[here].astype(np.int64) << 32 | part.source[there].astype(np.int64) & 0xFFFFFFFF
+    pairs = (
+        block.source[here].astype(np.int64) << 32 | part.source[there].astype(np.int64) & 0xFFFFFFFF
+    )
     for pair in np.unique(pairs).tolist():
         mine = here[pairs == pair]
         yield (int(block.source[mine[0]]), int(np.int64(pair).astype(np.int32))), block.digest[mine]
 
 
 def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, label: str) -> Check:
-    """Whether the mixes are disjoint by construction: for each definition that both use, their key ranges do not meet.
+    """Whether the mixes are disjoint by construction: for each definition that both use, their key
+    ranges do not meet.
 
-    Ranges that meet are a fault only where the documents do not prove the mixes disjoint (shared is 0; None where they were not compared).
+    Ranges that meet are a fault only where the documents do not prove the mixes disjoint (shared is
+    0; None where they were not compared).
     """
     meet, definitions = [], set()
     for here in mine.claims.sources:
@@ -155,7 +181,11 @@ def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, lab
                 continue
             definitions.add(here.definition)
             common = _overlap(here.key_range, there.key_range)
-            if common and not _excluded(mine, here.definition, common) and not _excluded(other, here.definition, common):
+            if (
+                common
+                and not _excluded(mine, here.definition, common)
+                and not _excluded(other, here.definition, common)
+            ):
                 meet.append(f"{here.definition} [{common[0]:x}, {common[1]:x})")
     name = f"key ranges with {label}"
     if not meet:
@@ -163,7 +193,14 @@ def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, lab
     told = f"meet in {', '.join(meet[:3])}{' and others' if len(meet) > 3 else ''}"
     if shared == 0:
         return judge(name, f"{told}; disjoint at this size only, as the documents show", [])
-    return judge(name, told, ["the same keys of a definition are taken by both; give one of them another key range, or exclude the other"])
+    return judge(
+        name,
+        told,
+        [
+            "the same keys of a definition are taken by both; give one of them another key range,"
+            " or exclude the other"
+        ],
+    )
 
 
 def _overlap(one: KeyRange, two: KeyRange) -> KeyRange | None:

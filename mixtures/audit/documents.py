@@ -1,4 +1,6 @@
-"""The documents table of a mix, held against its manifest before anything is concluded from it: for comparisons of whole mixes."""
+"""The documents table of a mix, held against its manifest before anything is concluded from it: for
+comparisons of whole mixes.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,14 @@ class MixDocuments:
         self.manifest = manifests.load(self.folder)
         self.claims: Claims = read_claims(self.manifest, str(self.folder / manifests.MANIFEST))
         self.bare = not (self.folder / "documents.parquet").is_dir()
-        self.names = [*(source.label for source in self.claims.sources), "a source that is not listed"]  # the last for code -1
-        self.codes = {(source.name, source.copy_number): code for code, source in enumerate(self.claims.sources)}
+        self.names = [
+            *(source.label for source in self.claims.sources),
+            "a source that is not listed",
+        ]  # the last for code -1
+        self.codes = {
+            (source.name, source.copy_number): code
+            for code, source in enumerate(self.claims.sources)
+        }
 
     @property
     def max_rows(self) -> int:
@@ -45,19 +53,28 @@ class MixDocuments:
 
     @property
     def fault(self) -> str:
-        """Why nothing can be proven by its documents: it has none, or not those of its manifest. Empty if all is well."""
+        """Why nothing can be proven by its documents: it has none, or not those of its manifest.
+        Empty if all is well.
+        """
         return self._verified[0]
 
     def incomparable(self, other: MixDocuments) -> str:
-        """Why digests of two mixes cannot be compared: of a document they are not the same. Empty if they can."""
+        """Why digests of two mixes cannot be compared: of a document they are not the same. Empty
+        if they can.
+        """
         one, two = self.claims.public, other.claims.public
         if (one and one.salt) == (two and two.salt):
             return ""
-        return "digests of a public mix are salted; compare the mixes that they were made of, or make both public with one salt"
+        return (
+            "digests of a public mix are salted; compare the mixes that they were made of, or make"
+            " both public with one salt"
+        )
 
     @property
     def last(self) -> dict[int, bytes]:
-        """Digest of the last document of each strand's first epoch, by its code; of a table without fault."""
+        """Digest of the last document of each strand's first epoch, by its code; of a table without
+        fault.
+        """
         return self._verified[1]
 
     @property
@@ -68,7 +85,14 @@ class MixDocuments:
     @cached_property
     def _verified(self) -> tuple[str, dict[int, bytes], int]:
         if self.bare:
-            return f"{self.folder} has a manifest but no documents; key ranges prove nothing of copies in other sources", {}, 0
+            return (
+                (
+                    f"{self.folder} has a manifest but no documents; key ranges prove nothing of"
+                    " copies in other sources"
+                ),
+                {},
+                0,
+            )
         hashes: list[str] = []
         last: dict[int, bytes] = {}
         num_rows = 0
@@ -102,18 +126,29 @@ class MixDocuments:
             yield read_part(self.part(number), DOCUMENTS, self.max_rows, list(columns))
 
     def coded_parts(self, *columns: str) -> Iterator[Columns]:
-        """Some columns of a table without fault, part by part, and `source` as `source_codes` gives it: without a Python object a row."""
+        """Some columns of a table without fault, part by part, and `source` as `source_codes` gives
+        it: without a Python object a row.
+        """
         wanted = pa.schema([DOCUMENTS.field(name) for name in dict.fromkeys(("copy", *columns))])
         for number in range(self.num_parts):
-            with pq.ParquetFile(self.part(number), read_dictionary=["source"], memory_map=False) as file:
+            with pq.ParquetFile(
+                self.part(number), read_dictionary=["source"], memory_map=False
+            ) as file:
                 table = file.read(columns=[*wanted.names, "source"])
             found = from_arrow(wanted, table.select(wanted.names))
             names = table.column("source").combine_chunks()
-            codes = [[self.codes.get((name, copy), -1) for copy in (0, 1)] + [-1] for name in names.dictionary.to_pylist()]
-            found["source"] = np.array(codes, np.int32).reshape(-1, 3)[names.indices.to_numpy(), np.minimum(found["copy"], 2)]
+            codes = [
+                [self.codes.get((name, copy), -1) for copy in (0, 1)] + [-1]
+                for name in names.dictionary.to_pylist()
+            ]
+            found["source"] = np.array(codes, np.int32).reshape(-1, 3)[
+                names.indices.to_numpy(), np.minimum(found["copy"], 2)
+            ]
             yield found
 
     def source_codes(self, columns: Columns) -> npt.NDArray[np.int32]:
-        """Index into the manifest's sources of each document, -1 for one that it does not list. columns: with source and copy."""
+        """Index into the manifest's sources of each document, -1 for one that it does not list.
+        columns: with source and copy.
+        """
         strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
         return np.array([self.codes.get(strand, -1) for strand in strands], np.int32)

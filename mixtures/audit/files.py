@@ -12,7 +12,11 @@ from mixtures.mix.manifest import MANIFEST
 from mixtures.words import plural
 
 CARD = "README.md"  # the dataset card of a mix that is published
-OPTIONAL = ("build.json", CARD, ".gitattributes")  # how the mix was built, and what a hub adds: they say nothing of what it is
+OPTIONAL = (
+    "build.json",
+    CARD,
+    ".gitattributes",
+)  # how the mix was built, and what a hub adds: they say nothing of what it is
 
 
 def tables_of(claims: Claims) -> tuple[str, ...]:
@@ -21,8 +25,12 @@ def tables_of(claims: Claims) -> tuple[str, ...]:
 
 
 def max_rows(folder: Path, token_bytes: int) -> int:
-    """What bounds the rows of a table: a document has a token in the .bin and 20 bytes in the .idx. The larger: one may be damaged."""
-    sizes = [path.stat().st_size if path.is_file() else 0 for path in (folder / TOKENS, folder / INDEX)]
+    """What bounds the rows of a table: a document has a token in the .bin and 20 bytes in the .idx.
+    The larger: one may be damaged.
+    """
+    sizes = [
+        path.stat().st_size if path.is_file() else 0 for path in (folder / TOKENS, folder / INDEX)
+    ]
     return max(sizes[0] // token_bytes, sizes[1] // 20)
 
 
@@ -30,22 +38,34 @@ def check_files(folder: Path, claims: Claims) -> Check:
     """Nothing is missing, and nothing is there that the manifest does not know."""
     parts = {table: len(getattr(claims.hashes, f"{table}_parts")) for table in tables_of(claims)}
     paths = [folder / MANIFEST, folder / TOKENS, folder / INDEX]
-    paths += [part_path(folder, table, number) for table in tables_of(claims) for number in range(parts[table])]
+    paths += [
+        part_path(folder, table, number)
+        for table in tables_of(claims)
+        for number in range(parts[table])
+    ]
     expected = {path.relative_to(folder).as_posix() for path in paths}
     found = _files_below(folder, {f"{table}.parquet" for table in tables_of(claims)})
     faults = [f"{folder / name}: missing" for name in sorted(expected - found)]
     strange = sorted(found - expected - set(OPTIONAL))
-    faults += [f"{folder / name}: belongs to no mix; remove it, or find out who wrote it" for name in strange]
+    faults += [
+        f"{folder / name}: belongs to no mix; remove it, or find out who wrote it"
+        for name in strange
+    ]
     counts = {"chunks": (len(claims.hashes.chunks), claims.num_chunks)}
     counts |= {f"{table}_parts": (number, claims.num_slices) for table, number in parts.items()}
     for name, (listed, demanded) in counts.items():
         if listed != demanded:
-            faults.append(f"hashes.{name} lists {listed:,}, {claims.total_tokens:,} tokens in this layout make {demanded:,}")
+            faults.append(
+                f"hashes.{name} lists {listed:,}, {claims.total_tokens:,} tokens in this layout"
+                f" make {demanded:,}"
+            )
     return judge("files", f"{len(found & expected):,} of {plural(len(expected), 'file')}", faults)
 
 
 def _files_below(folder: Path, tables: set[str]) -> set[str]:
-    """Paths of all files below a folder, and of folders that are none of these tables; links to folders are not followed."""
+    """Paths of all files below a folder, and of folders that are none of these tables; links to
+    folders are not followed.
+    """
     found: set[str] = set()
     for parent, folders, names in os.walk(folder):
         here = Path(parent).relative_to(folder)
@@ -63,7 +83,13 @@ def check_bin_size(folder: Path, claims: Claims) -> Check:
         size = (folder / TOKENS).stat().st_size
     except OSError as error:
         return judge("bin size", "no size", [f"{folder / TOKENS}: {error.strerror}"])
-    figure = f"{size:,} bytes = {claims.total_tokens:,} tokens of {claims.layout.dtype.itemsize} bytes"
+    figure = (
+        f"{size:,} bytes = {claims.total_tokens:,} tokens of {claims.layout.dtype.itemsize} bytes"
+    )
     if size == expected:
         return judge("bin size", figure, [])
-    return judge("bin size", f"{size:,} bytes", [f"{folder / TOKENS}: {size:,} bytes, {claims.total_tokens:,} tokens take {expected:,}"])
+    return judge(
+        "bin size",
+        f"{size:,} bytes",
+        [f"{folder / TOKENS}: {size:,} bytes, {claims.total_tokens:,} tokens take {expected:,}"],
+    )

@@ -1,7 +1,8 @@
-"""What a mix says of its filters, evaluation sets and near-duplicates: those of its recipe, with figures that agree with each other.
+"""What a mix says of its filters, evaluation sets and near-duplicates: those of its recipe, with
+figures that agree with each other.
 
-`audit --filter` judges the documents themselves. That no two documents of the mix are near-duplicates is not recounted here, since
-the clusters were made over whole key ranges.
+`audit --filter` judges the documents themselves. That no two documents of the mix are
+near-duplicates is not recounted here, since the clusters were made over whole key ranges.
 """
 
 from __future__ import annotations
@@ -23,31 +24,68 @@ FILTERS, CONTAMINATION, NEAR_DUPLICATES = "filters", "contamination", "near-dupl
 
 
 def has_filters(claims: Claims) -> bool:
-    """Whether anything in a manifest speaks of filters: one that is left out of `filters` alone is missed."""
-    return bool(claims.filters or claims.recipe.get("filters") or any(_strange(claims, source.name) for source in claims.sources))
+    """Whether anything in a manifest speaks of filters: one that is left out of `filters` alone is
+    missed.
+    """
+    return bool(
+        claims.filters
+        or claims.recipe.get("filters")
+        or any(_strange(claims, source.name) for source in claims.sources)
+    )
 
 
 def check_filters(claims: Claims) -> Check:
-    """Every filter is one of the recipe and decides by what it says; counts of removals agree with each other, source by source."""
+    """Every filter is one of the recipe and decides by what it says; counts of removals agree with
+    each other, source by source.
+    """
     faults = []
     given = claims.recipe.get("filters", [])
-    records = [item if isinstance(item, dict) else {} for item in given] if isinstance(given, list) else []
-    asked = [(item.get("name"), item.get("identity"), item.get("fraction"), item.get("placebo") == "true") for item in records]
+    records = (
+        [item if isinstance(item, dict) else {} for item in given]
+        if isinstance(given, list)
+        else []
+    )
+    asked = [
+        (
+            item.get("name"),
+            item.get("identity"),
+            item.get("fraction"),
+            item.get("placebo") == "true",
+        )
+        for item in records
+    ]
     listed = [(item.label, item.identity, item.fraction, item.placebo) for item in claims.filters]
     if asked != listed:
         faults.append(f"the recipe has filters {asked}, the manifest lists {listed}")
-    judged = [source.name for source in claims.sources if not source.copy_number and not source.insert]
+    judged = [
+        source.name for source in claims.sources if not source.copy_number and not source.insert
+    ]
     for item in claims.filters:
         faults += _filter_rule_faults(item)
         if sorted(item.removed) != sorted(judged):
-            faults.append(f"the filter {item.label} has removals of {sorted(item.removed)}, it judges {sorted(judged)}")
+            faults.append(
+                f"the filter {item.label} has removals of {sorted(item.removed)}, it judges"
+                f" {sorted(judged)}"
+            )
     for source in claims.sources:
-        if source.insert and (strange := [reason for reason in claims.removed.get(source.name, {}) if reason.startswith("filter ")]):
+        if source.insert and (
+            strange := [
+                reason
+                for reason in claims.removed.get(source.name, {})
+                if reason.startswith("filter ")
+            ]
+        ):
             faults.append(f"{source.name}: removed by {strange}, and filters do not judge inserts")
     for name in judged:
         faults += _source_faults(claims, name)
-    removed = {reason: sum(counts.get(reason, 0) for counts in claims.removed.values()) for reason in _filter_reasons(claims)}
-    told = ", ".join(f"{plural(count, 'document')} by {reason.removeprefix('filter ')}" for reason, count in removed.items())
+    removed = {
+        reason: sum(counts.get(reason, 0) for counts in claims.removed.values())
+        for reason in _filter_reasons(claims)
+    }
+    told = ", ".join(
+        f"{plural(count, 'document')} by {reason.removeprefix('filter ')}"
+        for reason, count in removed.items()
+    )
     return judge(FILTERS, told, faults)
 
 
@@ -57,29 +95,51 @@ def _filter_reasons(claims: Claims) -> list[str]:
 
 def _strange(claims: Claims, name: str) -> list[str]:
     """Reasons of a source that are filters which the mix does not list."""
-    return [reason for reason in claims.removed.get(name, {}) if reason.startswith("filter ") and reason not in _filter_reasons(claims)]
+    return [
+        reason
+        for reason in claims.removed.get(name, {})
+        if reason.startswith("filter ") and reason not in _filter_reasons(claims)
+    ]
 
 
 def _filter_rule_faults(item: FilterClaim) -> list[str]:
-    """What a filter says that it decides by gives its identity and fits its label (`RecipeFilter.label`)."""
+    """What a filter says that it decides by gives its identity and fits its label
+    (`RecipeFilter.label`).
+    """
     blocklist, classifier, faults = item.blocklist, item.classifier, []
     threshold = Decimal(classifier.threshold) if classifier else Decimal(0)
     model = (classifier.kind, classifier.digest, int(threshold * MILLION)) if classifier else None
     found = filter_identity(blocklist.sha256, blocklist.mode, blocklist.threshold, model)
     if found != item.identity:
-        faults.append(f"the filter {item.label} has list and classifier of identity {found}, the manifest says {item.identity}")
+        faults.append(
+            f"the filter {item.label} has list and classifier of identity {found}, the manifest"
+            f" says {item.identity}"
+        )
     words = item.label.removeprefix("placebo of ").split(" ")
     words, dose = (words[:-2], words[-1]) if words[-2:-1] == ["x"] else (words, "1")
     level = words[1] if len(words) > 1 else None
-    decides = level is None or (classifier is None if level == "strong" else classifier is not None and threshold == THRESHOLDS.get(level))
+    decides = level is None or (
+        classifier is None
+        if level == "strong"
+        else classifier is not None and threshold == THRESHOLDS.get(level)
+    )
     if item.label.startswith("placebo of ") != item.placebo or dose != item.fraction or not decides:
-        said = f"placebo {item.placebo}, fraction {item.fraction}, classifier above {threshold}" if classifier else "it has no classifier"
+        said = (
+            f"placebo {item.placebo}, fraction {item.fraction}, classifier above {threshold}"
+            if classifier
+            else "it has no classifier"
+        )
         faults.append(f"the filter {item.label} does not do what it is called: {said}")
     if (classifier is None) != (item.scores is None):
-        faults.append(f"the filter {item.label} has either a classifier or scores, and needs both or none")
+        faults.append(
+            f"the filter {item.label} has either a classifier or scores, and needs both or none"
+        )
     removed = sum(figures.documents for figures in item.removed.values())
     if item.scores and not item.placebo and item.scores.documents < removed:
-        faults.append(f"the filter {item.label} removed {plural(removed, 'document')} by {plural(item.scores.documents, 'score')}")
+        faults.append(
+            f"the filter {item.label} removed {plural(removed, 'document')} by"
+            f" {plural(item.scores.documents, 'score')}"
+        )
     return faults
 
 
@@ -87,47 +147,73 @@ def _source_faults(claims: Claims, name: str) -> list[str]:
     counts, faults = claims.removed.get(name, {}), []
     if strange := _strange(claims, name):
         faults.append(f"{name}: removed by {strange}, which no filter of the mix is")
-    before = (0, 0)  # what filters removed that no filter before them did: no later one can have removed others
+    before = (
+        0,
+        0,
+    )  # what filters removed that no filter before them did: no later one can have removed others
     for item in claims.filters:
         faults += _figure_faults(item, name, counts.get(f"filter {item.label}", 0), before)
         if figures := item.removed.get(name):
             before = (before[0] + figures.first_documents, before[1] + figures.first_tokens)
     source = next(item for item in claims.sources if item.name == name and not item.copy_number)
     documents, tokens = before
-    if claims.shrinks and not documents <= source.dropped_tokens <= tokens * _epochs_allowed(claims, name):
+    if claims.shrinks and not documents <= source.dropped_tokens <= tokens * _epochs_allowed(
+        claims, name
+    ):
         removed = f"{plural(documents, 'document')} of {plural(tokens, 'token')}"
-        faults.append(f"{name}: {source.dropped_tokens:,} tokens are missing from its quota, filters removed {removed}")
+        faults.append(
+            f"{name}: {source.dropped_tokens:,} tokens are missing from its quota, filters removed"
+            f" {removed}"
+        )
     return faults
 
 
 def _epochs_allowed(claims: Claims, name: str) -> int:
-    """How often the recipe lets a source be used; the last epochs of a shrunk one may have had nothing but removed documents."""
+    """How often the recipe lets a source be used; the last epochs of a shrunk one may have had
+    nothing but removed documents.
+    """
     requests = claims.recipe.get("sources", [])
-    rules = [item.get("shortfall") for item in requests if isinstance(item, dict) and item.get("name") == name]
+    rules = [
+        item.get("shortfall")
+        for item in requests
+        if isinstance(item, dict) and item.get("name") == name
+    ]
     repeats = [rule.get("repeat") for rule in rules if isinstance(rule, dict)]
     return next((repeat for repeat in repeats if isinstance(repeat, int)), 1)
 
 
-def _figure_faults(item: FilterClaim, name: str, reason_documents: int, before: tuple[int, int]) -> list[str]:
+def _figure_faults(
+    item: FilterClaim, name: str, reason_documents: int, before: tuple[int, int]
+) -> list[str]:
     figures = item.removed.get(name)
     if figures is None:
         return [f"{name}: the filter {item.label} says nothing of it"]
     faults = []
     if figures.first_documents != reason_documents:
-        faults.append(f"{name}: {reason_documents:,} documents removed by {item.label}, the filter says {figures.first_documents:,}")
+        faults.append(
+            f"{name}: {reason_documents:,} documents removed by {item.label}, the filter says"
+            f" {figures.first_documents:,}"
+        )
     shared = (figures.documents - figures.first_documents, figures.tokens - figures.first_tokens)
     first = (figures.first_documents, figures.first_tokens)
-    if not all(tokens >= documents >= 0 and bool(documents) == bool(tokens) for documents, tokens in (shared, first)) or any(
-        mine > theirs for mine, theirs in zip(shared, before, strict=True)
-    ):
-        faults.append(f"{name}: the filter {item.label} has figures that cannot be: {figures.model_dump()}")
+    if not all(
+        tokens >= documents >= 0 and bool(documents) == bool(tokens)
+        for documents, tokens in (shared, first)
+    ) or any(mine > theirs for mine, theirs in zip(shared, before, strict=True)):
+        faults.append(
+            f"{name}: the filter {item.label} has figures that cannot be: {figures.model_dump()}"
+        )
     return faults
 
 
 def has_contamination(claims: Claims) -> bool:
-    """Whether anything in a manifest speaks of evaluation sets: a report that is left out is missed."""
+    """Whether anything in a manifest speaks of evaluation sets: a report that is left out is
+    missed.
+    """
     return bool(
-        claims.contamination or claims.recipe.get("decontaminate") or any(CONTAMINATED in counts for counts in claims.removed.values())
+        claims.contamination
+        or claims.recipe.get("decontaminate")
+        or any(CONTAMINATED in counts for counts in claims.removed.values())
     )
 
 
@@ -135,59 +221,108 @@ def check_contamination(claims: Claims) -> Check:
     """Every contaminated document is accounted for, and the sets are the recipe's."""
     found = claims.contamination
     if not isinstance(found, ContaminationClaim):
-        return judge(CONTAMINATION, "none", ["the recipe or the removals speak of evaluation sets, the manifest says nothing of what they found"])
+        return judge(
+            CONTAMINATION,
+            "none",
+            [
+                "the recipe or the removals speak of evaluation sets, the manifest says nothing of"
+                " what they found"
+            ],
+        )
     given, faults = claims.recipe.get("decontaminate"), []
     asked = given if isinstance(given, dict) else {}
     sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
     if (asked.get("sets"), asked.get("action")) != (sets, found.action):
         faults.append(f"the recipe asks for {asked}, the manifest says {found.action} of {sets}")
-    sources = [source.name for source in claims.sources if not source.copy_number and not source.insert]
+    sources = [
+        source.name for source in claims.sources if not source.copy_number and not source.insert
+    ]
     if sorted(found.documents) != sorted(sources):
         faults.append(f"counts of {sorted(found.documents)}, sources are {sorted(sources)}")
     for name in sources:
-        dropped, said = claims.removed.get(name, {}).get(CONTAMINATED, 0), found.documents.get(name, 0)
+        dropped, said = (
+            claims.removed.get(name, {}).get(CONTAMINATED, 0),
+            found.documents.get(name, 0),
+        )
         if dropped != (said if found.action == "drop" else 0):
-            faults.append(f"{name}: {dropped:,} rows removed as contaminated, the sets found {said:,}")
+            faults.append(
+                f"{name}: {dropped:,} rows removed as contaminated, the sets found {said:,}"
+            )
     for item in found.sets:
         for hit in item.hits:
-            if not (0 < hit.found <= hit.total and 0 < hit.documents <= sum(found.documents.values())):
-                faults.append(f"{item.name}: {hit.item} has counts that cannot be: {hit.model_dump()}")
+            if not (
+                0 < hit.found <= hit.total and 0 < hit.documents <= sum(found.documents.values())
+            ):
+                faults.append(
+                    f"{item.name}: {hit.item} has counts that cannot be: {hit.model_dump()}"
+                )
     done = "dropped" if found.action == "drop" else "reported"
     items = sum(len(item.hits) for item in found.sets)
     documents = plural(sum(found.documents.values()), "document")
-    return judge(CONTAMINATION, f"{documents} {done}, with {plural(items, 'item')} of {plural(len(found.sets), 'set')}", faults)
-
-
+    return judge(
+        CONTAMINATION,
+        f"{documents} {done}, with {plural(items, 'item')} of {plural(len(found.sets), 'set')}",
+        faults,
+    )
 
 
 def has_near(claims: Claims) -> bool:
     """Whether anything in a manifest speaks of near-duplicates."""
-    return bool(claims.near or claims.recipe.get("near") or any(_near_reasons(counts) for counts in claims.removed.values()))
+    return bool(
+        claims.near
+        or claims.recipe.get("near")
+        or any(_near_reasons(counts) for counts in claims.removed.values())
+    )
 
 
 def check_near(claims: Claims) -> Check:
-    """The rule is the recipe's, the clusters are possible, and each dropped document is one of a cluster and has its reason."""
+    """The rule is the recipe's, the clusters are possible, and each dropped document is one of a
+    cluster and has its reason.
+    """
     near = claims.near
     if near is None:
-        return judge(NEAR_DUPLICATES, "none", ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"])
-    faults = [] if near.asked == claims.recipe.get("near") else [f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}"]
+        return judge(
+            NEAR_DUPLICATES,
+            "none",
+            ["the recipe or the removals speak of near-duplicates, the manifest has no clusters"],
+        )
+    faults = (
+        []
+        if near.asked == claims.recipe.get("near")
+        else [f"the recipe asks {claims.recipe.get('near')}, the manifest {near.asked}"]
+    )
     faults += _near_rule_faults(near) + _cluster_faults(near) + _drop_faults(claims, near)
     dropped = sum(near.dropped.values())
-    return judge(NEAR_DUPLICATES, f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,} dropped", faults)
+    return judge(
+        NEAR_DUPLICATES,
+        f"{plural(near.clustered, 'document')} in {plural(near.clusters, 'cluster')}, {dropped:,}"
+        " dropped",
+        faults,
+    )
 
 
 def _near_reasons(counts: dict[str, int]) -> dict[str, int]:
     """Documents by the source of what stays instead."""
-    return {reason.removeprefix(NEAR): count for reason, count in counts.items() if reason.startswith(NEAR)}
+    return {
+        reason.removeprefix(NEAR): count
+        for reason, count in counts.items()
+        if reason.startswith(NEAR)
+    }
 
 
 def _near_rule_faults(near: NearClaim) -> list[str]:
     given: dict[str, Any] = near.rule.model_dump()
     try:
-        rule = NearRule.model_validate({**given, "verify": None if near.verify is None else Decimal(near.verify)})
+        rule = NearRule.model_validate(
+            {**given, "verify": None if near.verify is None else Decimal(near.verify)}
+        )
     except (ValueError, ArithmeticError):
         return [f"{given} with verify {near.verify} is no rule"]
-    return [] if rule.identity() == near.identity else [f"the rule has identity {rule.identity()}, the manifest says {near.identity}"]
+    return (
+        []
+        if rule.identity() == near.identity
+        else [f"the rule has identity {rule.identity()}, the manifest says {near.identity}"]
+    )
 
 
 def _cluster_faults(near: NearClaim) -> list[str]:
@@ -195,15 +330,34 @@ def _cluster_faults(near: NearClaim) -> list[str]:
     if any(size < 2 or size & (size - 1) for size in sizes):
         faults.append(f"sizes {sorted(sizes)} are not powers of two from 2 on")
     least, most = (sum(count * bound for bound, count in bounds) for bounds in _bounds(sizes))
-    if sum(sizes.values()) != near.clusters or not least <= near.clustered <= most or near.clustered > near.documents:
+    if (
+        sum(sizes.values()) != near.clusters
+        or not least <= near.clustered <= most
+        or near.clustered > near.documents
+    ):
         found = f"{near.clusters:,} clusters of {near.clustered:,} of {near.documents:,} documents"
-        faults.append(f"{found} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to {most:,} documents")
+        faults.append(
+            f"{found} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to"
+            f" {most:,} documents"
+        )
     largest = near.largest
     ordered = largest == sorted(largest, reverse=True) and all(size >= 2 for size in largest)
     top = max(sizes, default=0)
-    whole = sum(largest) == near.clustered if len(largest) == near.clusters else sum(largest) <= near.clustered
-    if not ordered or len(largest) != min(near.clusters, 10) or not whole or (largest and not top <= largest[0] < 2 * top):
-        faults.append(f"largest clusters {largest} do not fit {near.clusters:,} clusters of {near.clustered:,} documents")
+    whole = (
+        sum(largest) == near.clustered
+        if len(largest) == near.clusters
+        else sum(largest) <= near.clustered
+    )
+    if (
+        not ordered
+        or len(largest) != min(near.clusters, 10)
+        or not whole
+        or (largest and not top <= largest[0] < 2 * top)
+    ):
+        faults.append(
+            f"largest clusters {largest} do not fit {near.clusters:,} clusters of"
+            f" {near.clustered:,} documents"
+        )
     return faults
 
 
@@ -216,11 +370,18 @@ def _drop_faults(claims: Claims, near: NearClaim) -> list[str]:
     may_keep = {*near.sources, *([EXCLUDED] if near.excluded == "true" else [])}
     for name, counts in claims.removed.items():
         reasons = _near_reasons(counts)
-        if sum(reasons.values()) != near.dropped.get(name, 0) or (reasons and name not in near.sources):
-            faults.append(f"{name}: {sum(reasons.values()):,} near-duplicates removed, the clusters say {near.dropped.get(name, 0):,}")
+        if sum(reasons.values()) != near.dropped.get(name, 0) or (
+            reasons and name not in near.sources
+        ):
+            faults.append(
+                f"{name}: {sum(reasons.values()):,} near-duplicates removed, the clusters say"
+                f" {near.dropped.get(name, 0):,}"
+            )
         if strange := sorted(set(reasons) - may_keep):
             faults.append(f"{name}: near-duplicates of {strange}, which takes no part")
     gone = near.clustered - near.clusters
     if dropped > gone or (near.excluded == "false" and dropped != gone):
-        faults.append(f"{dropped:,} documents dropped, clusters keep one document each and so drop {gone:,}")
+        faults.append(
+            f"{dropped:,} documents dropped, clusters keep one document each and so drop {gone:,}"
+        )
     return faults

@@ -50,13 +50,17 @@ def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None
 
     Args:
         folder: of a finished mix.
-        full: also compare the tokens of every repeated document with those of its first epoch, and tell the clusters of near-duplicates.
-        progress: called with (bytes read, bytes of the .bin), from several threads but never from two at once.
+        full: also compare the tokens of every repeated document with those of its first epoch, and
+            tell the clusters of near-duplicates.
+        progress: called with (bytes read, bytes of the .bin), from several threads but never from
+            two at once.
 
-    Memory: 8 bytes a document, 20 more a document of sources that are repeated, one part's columns, 8 MiB a core.
+    Memory: 8 bytes a document, 20 more a document of sources that are repeated, one part's columns,
+        8 MiB a core.
 
     Raises:
-        ManifestError: the manifest is missing, damaged or not one that annealmix writes. All else is a failed check.
+        ManifestError: the manifest is missing, damaged or not one that annealmix writes. All else
+            is a failed check.
     """
     manifest = manifests.load(folder)
     return _MixAudit(folder, manifest, full).run(progress)
@@ -73,7 +77,11 @@ class _MixAudit:
         self.pointer_faults = [] if self.pair is None else pointer_faults(self.pair)
 
     def run(self, progress: Progress | None) -> AuditReport:
-        checks = [self._manifest(), check_files(self.folder, self.claims), check_bin_size(self.folder, self.claims)]
+        checks = [
+            self._manifest(),
+            check_files(self.folder, self.claims),
+            check_bin_size(self.folder, self.claims),
+        ]
         pointers = self.pair.pointers if self.pair is not None and not self.pointer_faults else None
         stream_checks, counted = check_stream(self.folder / TOKENS, self.claims, pointers, progress)
         checks += [*stream_checks, self._index_hash(), self._index()]
@@ -81,12 +89,21 @@ class _MixAudit:
         quotas, epochs, bound = Quotas(self.claims), Epochs(self.claims), PrefixBound(self.claims)
         rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims)]
         rules += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
-        rules += [Distinct(self.claims, self._digests_with_keys), StreamOrder(self.claims), bound, Origins(self.claims)]
+        rules += [
+            Distinct(self.claims, self._digests_with_keys),
+            StreamOrder(self.claims),
+            bound,
+            Origins(self.claims),
+        ]
         if self.full:
             rules.append(Repeats(self.claims, self.pair if not self.pointer_faults else None))
         lacks = LACKS if self.claims.public else {}
         of_documents = walk(reader, self.claims, [rule for rule in rules if rule.name not in lacks])
-        checks += [reader.check_tables(), *(reader.check_hashes(table) for table in tables_of(self.claims)), *of_documents]
+        checks += [
+            reader.check_tables(),
+            *(reader.check_hashes(table) for table in tables_of(self.claims)),
+            *of_documents,
+        ]
         checks += [impossible(name, why) for name, why in lacks.items()]
         whole = not reader.faults
         checks += RecipeChecks(self.claims, epochs.first_documents if whole else None).all()
@@ -111,13 +128,24 @@ class _MixAudit:
 
     def _manifest(self) -> Check:
         found = manifests.identity(self.manifest)
-        faults = [] if found == self.claims.identity else [f"its hashes give identity {found}, it says {self.claims.identity}"]
+        faults = (
+            []
+            if found == self.claims.identity
+            else [f"its hashes give identity {found}, it says {self.claims.identity}"]
+        )
         roots = {"bin": root_hash(self.claims.hashes.chunks)}
-        roots |= {table: root_hash(getattr(self.claims.hashes, f"{table}_parts")) for table in ("documents", "provenance")}
+        roots |= {
+            table: root_hash(getattr(self.claims.hashes, f"{table}_parts"))
+            for table in ("documents", "provenance")
+        }
         for name, root in roots.items():
             if root != getattr(self.claims.hashes, name):
-                faults.append(f"hashes.{name} is {getattr(self.claims.hashes, name)}, its pieces give {root}")
-        return judge("manifest", f"digest {self.manifest['digest'][:16]}, identity {found[:16]}", faults)
+                faults.append(
+                    f"hashes.{name} is {getattr(self.claims.hashes, name)}, its pieces give {root}"
+                )
+        return judge(
+            "manifest", f"digest {self.manifest['digest'][:16]}, identity {found[:16]}", faults
+        )
 
     def _index_hash(self) -> Check:
         path = self.folder / INDEX
@@ -127,7 +155,11 @@ class _MixAudit:
             found = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
         except OSError as error:
             return unread("idx hash", f"{path}: {error.strerror or error}")
-        faults = [] if found == self.claims.hashes.idx else [f"{path}: {found}, the manifest says {self.claims.hashes.idx}"]
+        faults = (
+            []
+            if found == self.claims.hashes.idx
+            else [f"{path}: {found}, the manifest says {self.claims.hashes.idx}"]
+        )
         return judge("idx hash", found[:16], faults)
 
     def _index(self) -> Check:
@@ -135,8 +167,14 @@ class _MixAudit:
             return judge("idx", "not readable", self.open_faults)
         faults, dtype = list(self.pointer_faults), self.pair.tokens.dtype
         if dtype.name != self.claims.layout.token_dtype:
-            faults.append(f"its tokens are {dtype.name}, the manifest says {self.claims.layout.token_dtype}")
-        return judge("idx", f"{plural(len(self.pair.sizes), 'document')} of {dtype.name}, pointers without gaps", faults)
+            faults.append(
+                f"its tokens are {dtype.name}, the manifest says {self.claims.layout.token_dtype}"
+            )
+        return judge(
+            "idx",
+            f"{plural(len(self.pair.sizes), 'document')} of {dtype.name}, pointers without gaps",
+            faults,
+        )
 
     def _digests_with_keys(self, keys: Any) -> Any:
         inserts = [source.name for source in self.claims.sources if source.insert]
@@ -144,16 +182,24 @@ class _MixAudit:
         def parts() -> Iterator[tuple[Any, Any, Any]]:
             for number in range(len(self.claims.hashes.documents_parts)):
                 path = part_path(self.folder, "documents", number)
-                columns = read_part(path, DOCUMENTS, self.max_rows, ["source", "digest", "epoch", "copy"])
+                columns = read_part(
+                    path, DOCUMENTS, self.max_rows, ["source", "digest", "epoch", "copy"]
+                )
                 digest = digest_columns(columns["digest"])
-                once = (columns["epoch"] == 0) & (columns["copy"] == 0) & ~np.isin(columns["source"].astype(str), inserts)
+                once = (
+                    (columns["epoch"] == 0)
+                    & (columns["copy"] == 0)
+                    & ~np.isin(columns["source"].astype(str), inserts)
+                )
                 yield digest, order_keys(digest), once
 
         return digests_with_keys(parts(), keys)
 
     def _sources(self, quotas: Quotas, bound: PrefixBound) -> Iterator[SourceFigures]:
         published = self.claims.published.sources
-        for number, (source, (bound_tokens, measured_tokens)) in enumerate(zip(self.claims.sources, bound.figures(), strict=True)):
+        for number, (source, (bound_tokens, measured_tokens)) in enumerate(
+            zip(self.claims.sources, bound.figures(), strict=True)
+        ):
             figures = published.get(source.name) if not source.copy_number else None
             yield SourceFigures(
                 name=source.name,

@@ -1,4 +1,6 @@
-"""What can be said of a .bin/.idx pair without a manifest: that it is whole, what it holds, and how trainers will read it."""
+"""What can be said of a .bin/.idx pair without a manifest: that it is whole, what it holds, and how
+trainers will read it.
+"""
 
 from __future__ import annotations
 
@@ -28,57 +30,119 @@ def audit_bare(prefix: Path, progress: Progress | None = None) -> AuditReport:
         prefix = prefix.with_suffix("")
     bin_path, idx_path = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("bin", "idx"))
     if not bin_path.exists() and not idx_path.exists():
-        raise RecipeError(f"{prefix}: neither a mix folder nor the prefix of a .bin/.idx pair; name one of the two")
+        raise RecipeError(
+            f"{prefix}: neither a mix folder nor the prefix of a .bin/.idx pair; name one of"
+            " the two"
+        )
     pair, faults = try_open(bin_path, idx_path)
     if pair is None:
-        others = (unread(name, "the pair cannot be opened") for name in ("documents", "token ids", "EOD"))
-        return AuditReport(str(prefix), prefix.name, "", (judge("idx", "not readable", faults), *others), 0, 0, 0)
+        others = (
+            unread(name, "the pair cannot be opened") for name in ("documents", "token ids", "EOD")
+        )
+        return AuditReport(
+            str(prefix), prefix.name, "", (judge("idx", "not readable", faults), *others), 0, 0, 0
+        )
     faults = pointer_faults(pair, one_sequence_each=False)
-    sequences, documents, tokens = len(pair.sizes), max(len(pair.documents) - 1, 0), len(pair.tokens)
-    figure = f"{plural(documents, 'document')} in {plural(sequences, 'sequence')}, {tokens:,} tokens of {pair.tokens.dtype.name}"
+    sequences, documents, tokens = (
+        len(pair.sizes),
+        max(len(pair.documents) - 1, 0),
+        len(pair.tokens),
+    )
+    figure = (
+        f"{plural(documents, 'document')} in {plural(sequences, 'sequence')}, {tokens:,} tokens of"
+        f" {pair.tokens.dtype.name}"
+    )
     checks_list = [judge("idx", figure, faults), _empty(pair)]
     counted, ends = _count(bin_path, pair, not faults, progress)
     checks_list += ends
     return AuditReport(
-        str(prefix), prefix.name, "", tuple(checks_list), tokens, documents, counted.eod_tokens, fit=trainer_fit(tokens) if tokens else None
+        str(prefix),
+        prefix.name,
+        "",
+        tuple(checks_list),
+        tokens,
+        documents,
+        counted.eod_tokens,
+        fit=trainer_fit(tokens) if tokens else None,
     )
 
 
 def _empty(pair: IndexedTokens) -> Check:
     empty = int((np.diff(pair.documents) == 0).sum()) + int(np.count_nonzero(pair.sizes == 0))
-    faults = [f"{plural(empty, 'document')} without a token; trainers read nothing there"] if empty or not len(pair.sizes) else []
-    return judge("documents", f"{plural(empty, 'empty document')} of {max(len(pair.documents) - 1, 0):,}", faults)
+    faults = (
+        [f"{plural(empty, 'document')} without a token; trainers read nothing there"]
+        if empty or not len(pair.sizes)
+        else []
+    )
+    return judge(
+        "documents",
+        f"{plural(empty, 'empty document')} of {max(len(pair.documents) - 1, 0):,}",
+        faults,
+    )
 
 
-def _count(path: Path, pair: IndexedTokens, trusted: bool, progress: Progress | None) -> tuple[ChunkCount, list[Check]]:
+def _count(
+    path: Path, pair: IndexedTokens, trusted: bool, progress: Progress | None
+) -> tuple[ChunkCount, list[Check]]:
     """Ids, and whether one of them ends the documents: the candidate is the .bin's last token."""
     if not len(pair.tokens):
-        return ChunkCount(), [unread("token ids", "the .bin is empty"), unread("EOD", "the .bin is empty")]
+        return ChunkCount(), [
+            unread("token ids", "the .bin is empty"),
+            unread("EOD", "the .bin is empty"),
+        ]
     dtype = pair.tokens.dtype
     unsigned = np.dtype(f"<u{dtype.itemsize}")
     candidate = int(np.asarray(pair.tokens[-1:]).view(unsigned)[0])
     pointers = None
     if trusted:
         one_each = len(pair.documents) == len(pair.sizes) + 1
-        pointers = pair.pointers if one_each else pair.pointers[np.unique(pair.documents[:-1][pair.documents[:-1] < len(pair.sizes)])]
+        pointers = (
+            pair.pointers
+            if one_each
+            else pair.pointers[
+                np.unique(pair.documents[:-1][pair.documents[:-1] < len(pair.sizes)])
+            ]
+        )
     limit = 1 << (8 * dtype.itemsize - (dtype.kind == "i"))
-    stream = Stream(path, unsigned, len(pair.tokens), CHUNK_BYTES // dtype.itemsize, candidate, limit, pointers, list_ends=True)
+    stream = Stream(
+        path,
+        unsigned,
+        len(pair.tokens),
+        CHUNK_BYTES // dtype.itemsize,
+        candidate,
+        limit,
+        pointers,
+        list_ends=True,
+    )
     try:
         counted = count_stream(stream, progress)
     except OSError as error:
         return ChunkCount(), [unread("token ids", str(error)), unread("EOD", str(error))]
     faults = [] if counted.first_bad is None else [f"token {counted.first_bad:,} is negative"]
-    return counted, [judge("token ids", f"largest id {counted.max_id:,}", faults), _candidates(counted, candidate, trusted)]
+    return counted, [
+        judge("token ids", f"largest id {counted.max_id:,}", faults),
+        _candidates(counted, candidate, trusted),
+    ]
 
 
 def _candidates(counted: ChunkCount, candidate: int, trusted: bool) -> Check:
     if not trusted:
         return unread("EOD", "the .idx does not say where documents end")
     often = sorted(counted.last_ids.items(), key=lambda item: (-item[1], item[0]))[:3]
-    told = ", ".join(f"id {token:,} ends {count:,} ({percent_text(count, counted.ends, 2)}%)" for token, count in often)
-    figure = f"of {plural(counted.ends, 'document')} {told}; id {candidate:,} occurs {plural(counted.eod_tokens, 'time')}"
+    told = ", ".join(
+        f"id {token:,} ends {count:,} ({percent_text(count, counted.ends, 2)}%)"
+        for token, count in often
+    )
+    figure = (
+        f"of {plural(counted.ends, 'document')} {told}; id {candidate:,} occurs"
+        f" {plural(counted.eod_tokens, 'time')}"
+    )
     different = len(counted.last_ids)
-    faults = [] if different == 1 else [f"documents end in {different:,} different ids, so there is no end-of-document id"]
+    faults = (
+        []
+        if different == 1
+        else [f"documents end in {different:,} different ids, so there is no end-of-document id"]
+    )
     return judge("EOD", figure, faults)
 
 
@@ -99,7 +163,8 @@ def pointer_faults(pair: IndexedTokens, one_sequence_each: bool = True) -> list[
     """What is wrong with sizes, pointers and document index, one sentence each.
 
     Args:
-        one_sequence_each: whether every document must be one sequence of at least one token, as annealmix writes them.
+        one_sequence_each: whether every document must be one sequence of at least one token, as
+            annealmix writes them.
     """
     faults, begin, token_bytes, num_sequences = [], 0, pair.tokens.dtype.itemsize, len(pair.sizes)
     for low in range(0, num_sequences, BLOCK_DOCUMENTS):
@@ -113,7 +178,10 @@ def pointer_faults(pair: IndexedTokens, one_sequence_each: bool = True) -> list[
         if wrong.any():
             at = int(np.argmax(wrong))
             place = starts[at] * token_bytes
-            faults.append(f"byte pointer of document {low + at:,} is {pair.pointers[low + at]:,}, its place is {place:,}")
+            faults.append(
+                f"byte pointer of document {low + at:,} is {pair.pointers[low + at]:,}, its place"
+                f" is {place:,}"
+            )
         if len(faults) >= 2:
             break
         begin += int(sizes.sum())
@@ -126,13 +194,21 @@ def pointer_faults(pair: IndexedTokens, one_sequence_each: bool = True) -> list[
 def _document_faults(pair: IndexedTokens, one_sequence_each: bool) -> list[str]:
     entries, num_sequences = len(pair.documents), len(pair.sizes)
     if entries == 0 or pair.documents[0] != 0 or pair.documents[-1] != num_sequences:
-        return [f"the document index of {entries:,} entries does not run from 0 to {num_sequences:,}"]
+        return [
+            f"the document index of {entries:,} entries does not run from 0 to {num_sequences:,}"
+        ]
     if one_sequence_each and entries != num_sequences + 1:
-        return [f"the document index has {entries:,} entries, {num_sequences:,} documents of one sequence each have {num_sequences + 1:,}"]
+        return [
+            f"the document index has {entries:,} entries, {num_sequences:,} documents of one"
+            f" sequence each have {num_sequences + 1:,}"
+        ]
     for low in range(0, entries - 1, BLOCK_DOCUMENTS):
         steps = np.diff(pair.documents[low : low + BLOCK_DOCUMENTS + 1])
         wrong = (steps != 1) if one_sequence_each else (steps < 0)
         if wrong.any():
             at = low + int(np.argmax(wrong))
-            return [f"the document index goes from {pair.documents[at]:,} to {pair.documents[at + 1]:,} at entry {at:,}"]
+            return [
+                f"the document index goes from {pair.documents[at]:,} to {pair.documents[at + 1]:,}"
+                f" at entry {at:,}"
+            ]
     return []

@@ -1,9 +1,11 @@
-"""What a finished mix looks like along its stream: lengths of its documents, epochs, and how each strand strays from its share.
+"""What a finished mix looks like along its stream: lengths of its documents, epochs, and how each
+strand strays from its share.
 
     documents.parquet, part by part -> Portrait
 
-Everything is counted from the tables and held against the manifest. Memory: four columns of one part, and one count for each different
-length that occurs, of which there are fewer than the square root of twice the tokens.
+Everything is counted from the tables and held against the manifest. Memory: four columns of one
+part, and one count for each different length that occurs, of which there are fewer than the square
+root of twice the tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ Float64s = npt.NDArray[np.float64]
 
 @dataclass
 class Lengths:
-    """How often each length occurs. values: int64, tokens of a document, ascending; counts: int64, of the same shape."""
+    """How often each length occurs. values: int64, tokens of a document, ascending; counts: int64,
+    of the same shape.
+    """
 
     values: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
     counts: Int64s = field(default_factory=lambda: np.empty(0, np.int64))
@@ -55,15 +59,21 @@ class Lengths:
 
     @property
     def median(self) -> int:
-        """The length that half of the documents do not exceed, the lower of two; 0 without documents."""
+        """The length that half of the documents do not exceed, the lower of two; 0 without
+        documents.
+        """
         if not len(self.values):
             return 0
         return int(self.values[np.searchsorted(np.cumsum(self.counts), (self.documents + 1) // 2)])
 
     def histogram(self, edges: Int64s) -> tuple[Int64s, Int64s]:
-        """Documents, and their tokens, of lengths edges[i] <= length < edges[i + 1]: int64 [len(edges) - 1] each."""
+        """Documents, and their tokens, of lengths edges[i] <= length < edges[i + 1]: int64
+        [len(edges) - 1] each.
+        """
         at = np.searchsorted(self.values, edges)
-        before = (np.append(0, np.cumsum(column)) for column in (self.counts, self.counts * self.values))
+        before = (
+            np.append(0, np.cumsum(column)) for column in (self.counts, self.counts * self.values)
+        )
         documents, tokens = (np.diff(sums[at]) for sums in before)
         return documents, tokens
 
@@ -72,10 +82,12 @@ class Lengths:
 class Portrait:
     """Figures of each strand, in the manifest's order.
 
-    first_documents: those of the first epoch. samples: positions of the first documents, which have the lowest order keys.
+    first_documents: those of the first epoch. samples: positions of the first documents, which have
+        the lowest order keys.
     edges: int64 [POINTS + 1], tokens before each stretch of the stream, and all.
     placed: int64 [num_strands, POINTS + 1], tokens of the strand before each edge.
-    lowest, highest: float64 [num_strands, POINTS], how far the strand is below and above its share at any prefix that ends in a stretch.
+    lowest, highest: float64 [num_strands, POINTS], how far the strand is below and above its share
+        at any prefix that ends in a stretch.
     measured: the largest distance from its share at the end of a document, in tokens, rounded up.
     """
 
@@ -103,17 +115,22 @@ def portray(folder: Path, claims: Claims, samples: int = 0) -> Portrait:
     for number in range(len(claims.hashes.documents_parts)):
         path = part_path(folder, "documents", number)
         try:
-            pass_over.add(read_part(path, DOCUMENTS, limit, ["num_tokens", "source", "epoch", "copy"]))
+            pass_over.add(
+                read_part(path, DOCUMENTS, limit, ["num_tokens", "source", "epoch", "copy"])
+            )
         except UNREADABLE as error:
-            raise ManifestError(f"{reading_fault(path, error)}; `annealmix audit {folder}` says what else is off") from None
+            raise ManifestError(
+                f"{reading_fault(path, error)}; `annealmix audit {folder}` says what else is off"
+            ) from None
     found = pass_over.portrait()
     for claim, lengths, measured in zip(claims.sources, found.lengths, found.measured, strict=True):
         said = (claim.documents, claim.realised_tokens, claim.deviation.measured_tokens)
         if said != (lengths.documents, lengths.tokens, measured):
             raise ManifestError(
-                f"{folder}: its tables hold {lengths.documents:,} documents and {lengths.tokens:,} tokens of {claim.label}, at most "
-                f"{measured:,} tokens from its share; the manifest says {said[0]:,}, {said[1]:,} and {said[2]:,}; `annealmix audit "
-                f"{folder}` says what is off"
+                f"{folder}: its tables hold {lengths.documents:,} documents and {lengths.tokens:,}"
+                f" tokens of {claim.label}, at most {measured:,} tokens from its share; the"
+                f" manifest says {said[0]:,}, {said[1]:,} and {said[2]:,}; `annealmix audit"
+                f" {folder}` says what is off"
             )
     return found
 
@@ -122,7 +139,10 @@ class _Pass:
     """What has been counted so far. `_before`: int64 [num_strands], tokens of each strand."""
 
     def __init__(self, claims: Claims, samples: int) -> None:
-        self._codes = {(source.name, source.copy_number): number for number, source in enumerate(claims.sources)}
+        self._codes = {
+            (source.name, source.copy_number): number
+            for number, source in enumerate(claims.sources)
+        }
         self._shares, self._samples = claims.shares, samples
         self._total = sum(self._shares)
         count = len(self._codes)
@@ -131,7 +151,10 @@ class _Pass:
         self._lengths, self._first = [Lengths() for _ in range(count)], [0] * count
         self._positions: list[list[int]] = [[] for _ in range(count)]
         self._placed = np.zeros((count, POINTS + 1), np.int64)
-        self._lowest, self._highest = np.full((count, POINTS), np.inf), np.full((count, POINTS), -np.inf)
+        self._lowest, self._highest = (
+            np.full((count, POINTS), np.inf),
+            np.full((count, POINTS), -np.inf),
+        )
         self._measured = [0] * count
 
     def add(self, columns: Columns) -> None:
@@ -148,8 +171,12 @@ class _Pass:
         here = deviation(self._before, source, num_tokens, self._shares)
         self._measured = [max(pair) for pair in zip(self._measured, here, strict=True)]
         ends = int(self._before.sum()) + np.cumsum(num_tokens)
-        edges = np.flatnonzero((self._edges > self._before.sum()) & (self._edges <= (ends[-1] if len(ends) else 0)))
-        reached = np.searchsorted(ends, self._edges[edges])  # the document that each edge lies in, or ends
+        edges = np.flatnonzero(
+            (self._edges > self._before.sum()) & (self._edges <= (ends[-1] if len(ends) else 0))
+        )
+        reached = np.searchsorted(
+            ends, self._edges[edges]
+        )  # the document that each edge lies in, or ends
         stretch = np.minimum(np.searchsorted(self._edges, ends) - 1, POINTS - 1)
         for number in range(len(self._codes)):
             mine = source == number
@@ -163,7 +190,9 @@ class _Pass:
             self._before[number] += int(num_tokens[mine].sum())
         self._documents += len(source)
 
-    def _add_lengths(self, number: int, mine: npt.NDArray[np.intp], num_tokens: Int64s, columns: Columns) -> None:
+    def _add_lengths(
+        self, number: int, mine: npt.NDArray[np.intp], num_tokens: Int64s, columns: Columns
+    ) -> None:
         self._lengths[number].add(num_tokens[mine])
         self._first[number] += int((columns["epoch"][mine] == 0).sum())
         wanted = self._samples - len(self._positions[number])
@@ -173,11 +202,23 @@ class _Pass:
         return self._shares[number] / max(self._total, 1)
 
     def portrait(self) -> Portrait:
-        """What all documents came to. Between two ends of documents a stray is a straight line, so its edges and ends bound it."""
+        """What all documents came to. Between two ends of documents a stray is a straight line, so
+        its edges and ends bound it.
+        """
         shares = np.array([self._share(number) for number in range(len(self._codes))])
         off = self._placed - shares[:, None] * self._edges
         lowest, highest = (
-            choose(found, choose(off[:, :-1], off[:, 1:])) for choose, found in ((np.minimum, self._lowest), (np.maximum, self._highest))
+            choose(found, choose(off[:, :-1], off[:, 1:]))
+            for choose, found in ((np.minimum, self._lowest), (np.maximum, self._highest))
         )
         measured = [-(-value // max(self._total, 1)) for value in self._measured]
-        return Portrait(self._lengths, self._first, self._positions, self._edges, self._placed, lowest, highest, measured)
+        return Portrait(
+            self._lengths,
+            self._first,
+            self._positions,
+            self._edges,
+            self._placed,
+            lowest,
+            highest,
+            measured,
+        )

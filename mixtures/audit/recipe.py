@@ -28,26 +28,45 @@ _ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")
 
 def recipe_digest(recipe: dict[str, Any]) -> str:
     """SHA-256 of a recipe's canonical JSON (`LoadedRecipe.digest`)."""
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+    return hashlib.sha256(
+        json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode("ascii")
+    ).hexdigest()
 
 
 def read_recipe(claims: Claims) -> Recipe:
-    """The recipe of a manifest, whose canonical form names definitions where a recipe file refers to them.
+    """The recipe of a manifest, whose canonical form names definitions where a recipe file refers
+    to them.
 
     Raises:
-        ValueError, KeyError, TypeError: it is no canonical recipe (a ValidationError is a ValueError).
+        ValueError, KeyError, TypeError: it is no canonical recipe (a ValidationError is a
+            ValueError).
     """
     canonical = claims.recipe
     sources = {}
     for item in canonical["sources"]:
-        sources[item["name"]] = {"use": item["definition"]["name"], **{key: item[key] for key in _ASKED if key in item}}
+        sources[item["name"]] = {
+            "use": item["definition"]["name"],
+            **{key: item[key] for key in _ASKED if key in item},
+        }
     if len(sources) != len(canonical["sources"]):
         raise ValueError("a source is listed twice")
-    given = {"name": canonical["name"], "tokenizer": canonical["tokenizer"]["name"], "sources": sources}
-    given |= {key: canonical[key] for key in ("budget", "special_tokens", "max_quarantined", "removed", "copies") if key in canonical}
+    given = {
+        "name": canonical["name"],
+        "tokenizer": canonical["tokenizer"]["name"],
+        "sources": sources,
+    }
+    given |= {
+        key: canonical[key]
+        for key in ("budget", "special_tokens", "max_quarantined", "removed", "copies")
+        if key in canonical
+    }
     given["filters"] = [_filter_request(item) for item in canonical.get("filters", [])]
     given["insert"] = {
-        item["name"]: {"use": item["definition"]["name"], "times": item["times"], "on_top": item["on_top"]}
+        item["name"]: {
+            "use": item["definition"]["name"],
+            "times": item["times"],
+            "on_top": item["on_top"],
+        }
         for item in canonical.get("insert", [])
     }
     if near := canonical.get("near"):
@@ -57,7 +76,8 @@ def read_recipe(claims: Claims) -> Recipe:
 
 
 def require_recipe(claims: Claims, where: str) -> None:
-    """Refuse a manifest whose recipe cannot say how its sources are read. What else is wrong with a recipe, `RecipeChecks` says.
+    """Refuse a manifest whose recipe cannot say how its sources are read. What else is wrong with a
+    recipe, `RecipeChecks` says.
 
     Raises:
         ManifestError: it was not written by annealmix.
@@ -65,7 +85,10 @@ def require_recipe(claims: Claims, where: str) -> None:
     canonical = claims.recipe
     try:
         read_recipe(claims)
-        asked = {item["name"]: item["definition"]["name"] for item in [*canonical["sources"], *canonical.get("insert", [])]}
+        asked = {
+            item["name"]: item["definition"]["name"]
+            for item in [*canonical["sources"], *canonical.get("insert", [])]
+        }
         for item in [*canonical["sources"], *canonical["exclude"], *canonical.get("insert", [])]:
             read_definition(item["definition"])
         if sets := canonical.get("decontaminate", {}):
@@ -74,7 +97,10 @@ def require_recipe(claims: Claims, where: str) -> None:
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         faults = [_reason(error)]
     if faults:
-        raise ManifestError(f"{where}: the recipe cannot be read: {faults[0]}; it was not written by annealmix, or edited")
+        raise ManifestError(
+            f"{where}: the recipe cannot be read: {faults[0]}; it was not written by annealmix, or"
+            " edited"
+        )
 
 
 def read_definition(canonical: Mapping[str, Any]) -> SourceDefinition:
@@ -95,14 +121,18 @@ def _unlike(claims: Claims, asked: Mapping[str, str]) -> list[str]:
 
 def _filter_request(item: dict[str, Any]) -> dict[str, Any]:
     """A canonical filter names its label, which need be no name that a recipe could use."""
-    return {"placebo_of" if item.get("placebo") == "true" else "use": "any", "fraction": item["fraction"]}
+    return {
+        "placebo_of" if item.get("placebo") == "true" else "use": "any",
+        "fraction": item["fraction"],
+    }
 
 
 @dataclass(frozen=True)
 class RecipeChecks:
     """The checks that need the recipe of a manifest and what was counted.
 
-    first_documents: documents of each source in its first epoch, as counted; None where the tables could not be read.
+    first_documents: documents of each source in its first epoch, as counted; None where the tables
+        could not be read.
     """
 
     claims: Claims
@@ -120,80 +150,146 @@ class RecipeChecks:
                 unread("shortfalls", "the manifest's recipe cannot be read"),
                 self._removals(),
             ]
-        return [self._recipe(recipe), self._asked(recipe), self._shortfalls(recipe), self._removals()]
+        return [
+            self._recipe(recipe),
+            self._asked(recipe),
+            self._shortfalls(recipe),
+            self._removals(),
+        ]
 
     def _recipe(self, recipe: Recipe) -> Check:
         claims, canonical, faults = self.claims, self.claims.recipe, []
         found = recipe_digest(canonical)
         if found != claims.recipe_digest:
-            faults.append(f"the recipe has digest {found}, the manifest says {claims.recipe_digest}")
+            faults.append(
+                f"the recipe has digest {found}, the manifest says {claims.recipe_digest}"
+            )
         due = [(name, 0) for name in recipe.sources]
         if recipe.copies == "approved":
             due = [(name, number) for name in recipe.sources for number in (0, 1)]
         due += [(name, 0) for name in recipe.insert]
         listed = [(source.name, source.copy_number) for source in claims.sources]
-        if due != listed or [source.name for source in claims.sources if source.insert] != list(recipe.insert):
+        if due != listed or [source.name for source in claims.sources if source.insert] != list(
+            recipe.insert
+        ):
             faults.append(f"the recipe makes sources and copies {due}, the manifest lists {listed}")
         tokenizer = {"name": claims.tokenizer.name, "digest": claims.tokenizer.digest}
-        stated = {"name": claims.name, "tokenizer": tokenizer, "special_tokens": claims.tokenizer.special_tokens}
-        faults += [f"{key} is {value!r}, the recipe says {canonical[key]!r}" for key, value in stated.items() if canonical[key] != value]
+        stated = {
+            "name": claims.name,
+            "tokenizer": tokenizer,
+            "special_tokens": claims.tokenizer.special_tokens,
+        }
+        faults += [
+            f"{key} is {value!r}, the recipe says {canonical[key]!r}"
+            for key, value in stated.items()
+            if canonical[key] != value
+        ]
         for source in claims.sources:
             if source.insert:
                 faults += _insert_faults(source, recipe)
             faults += _place_faults(source, recipe.sources.get(source.name))
         faults += _tokenizer_faults(claims.tokenizer)
         faults += self.excluded_faults()
-        return judge("recipe", f"{plural(len(recipe.sources), 'source')}, digest {found[:16]}", faults)
+        return judge(
+            "recipe", f"{plural(len(recipe.sources), 'source')}, digest {found[:16]}", faults
+        )
 
     def excluded_faults(self) -> list[str]:
         """The key ranges that were excluded are those of the recipe."""
         try:
             listed = {
-                (item["definition"]["name"], *SourceRequest.model_validate({"use": "any", "all": "true", "keys": item["keys"]}).key_range)
+                (
+                    item["definition"]["name"],
+                    *SourceRequest.model_validate(
+                        {"use": "any", "all": "true", "keys": item["keys"]}
+                    ).key_range,
+                )
                 for item in self.claims.recipe["exclude"]
             }
         except (ValueError, KeyError, TypeError) as error:
             return [f"the recipe's exclude cannot be read: {_reason(error)}"]
         taken = {(item.definition, *item.key_range) for item in self.claims.excluded}
-        return [f"{name} [{low:x}, {high:x}) is excluded by one of recipe and manifest alone" for name, low, high in sorted(listed ^ taken)]
+        return [
+            f"{name} [{low:x}, {high:x}) is excluded by one of recipe and manifest alone"
+            for name, low, high in sorted(listed ^ taken)
+        ]
 
     def _asked(self, recipe: Recipe) -> Check:
         """Tokens that the recipe asks of each source at the size of this mix."""
         claims, size = self.claims, self.claims.size.size
         whole = [name for name, request in recipe.sources.items() if request.all]
         by_name = {source.name: source.asked_tokens for source in self._sources}
-        inserted = sum(source.asked_tokens for source in claims.sources if source.insert and not _on_top(recipe, source.name))
+        inserted = sum(
+            source.asked_tokens
+            for source in claims.sources
+            if source.insert and not _on_top(recipe, source.name)
+        )
         if whole and size != type(size)():
-            return self._sums(f"sources used whole ({', '.join(whole)}) at another size are not recomputed; sums of")
+            return self._sums(
+                f"sources used whole ({', '.join(whole)}) at another size are not recomputed;"
+                " sums of"
+            )
         try:
-            asked = asked_quotas(recipe, size, {name: Supply(by_name[name], complete=True) for name in whole}, inserted)
+            asked = asked_quotas(
+                recipe,
+                size,
+                {name: Supply(by_name[name], complete=True) for name in whole},
+                inserted,
+            )
         except (AnnealmixError, ValueError, KeyError, ArithmeticError) as error:
-            return judge("asked quotas", "not recomputed", [f"the recipe cannot be asked for this size: {_reason(error)}"])
+            return judge(
+                "asked quotas",
+                "not recomputed",
+                [f"the recipe cannot be asked for this size: {_reason(error)}"],
+            )
         faults = [
             f"{name}: the recipe asks {tokens:,} tokens, the manifest says {by_name.get(name, 0):,}"
             for name, tokens in asked.items()
             if by_name.get(name) != tokens
         ]
         if not faults and sum(asked.values()) != self._filled:
-            faults.append(f"the recipe asks {sum(asked.values()):,} tokens in all, the mix has {self._filled:,}")
-        return judge("asked quotas", f"{plural(len(asked), 'quota')} recomputed, {sum(asked.values()):,} tokens", faults)
+            faults.append(
+                f"the recipe asks {sum(asked.values()):,} tokens in all, the mix has"
+                f" {self._filled:,}"
+            )
+        return judge(
+            "asked quotas",
+            f"{plural(len(asked), 'quota')} recomputed, {sum(asked.values()):,} tokens",
+            faults,
+        )
 
     @property
     def _sources(self) -> list[SourceClaim]:
         """The strands that have a quota of the recipe."""
-        return [source for source in self.claims.sources if not source.insert and not source.copy_number]
+        return [
+            source for source in self.claims.sources if not source.insert and not source.copy_number
+        ]
 
     @property
     def _filled(self) -> int:
-        """Tokens of the mix that fill quotas: without inserts, with the gaps that removals left; copies fill quotas unless it shrinks."""
+        """Tokens of the mix that fill quotas: without inserts, with the gaps that removals left;
+        copies fill quotas unless it shrinks.
+        """
         claims, copied = self.claims, 0
         for source in claims.sources:
-            copied += source.realised_tokens if source.insert or (source.copy_number and claims.shrinks) else 0
-        return claims.total_tokens - copied + sum(source.dropped_tokens for source in self._sources if claims.shrinks)
+            copied += (
+                source.realised_tokens
+                if source.insert or (source.copy_number and claims.shrinks)
+                else 0
+            )
+        return (
+            claims.total_tokens
+            - copied
+            + sum(source.dropped_tokens for source in self._sources if claims.shrinks)
+        )
 
     def _sums(self, what: str) -> Check:
         total = sum(source.asked_tokens for source in self._sources)
-        faults = [] if total == self._filled else [f"quotas sum to {total:,}, the mix has {self._filled:,} tokens"]
+        faults = (
+            []
+            if total == self._filled
+            else [f"quotas sum to {total:,}, the mix has {self._filled:,} tokens"]
+        )
         return judge("asked quotas", f"{what} {total:,} tokens agree", faults)
 
     def _shortfalls(self, recipe: Recipe) -> Check:
@@ -203,18 +299,36 @@ class RecipeChecks:
         for source in self._sources:
             request = recipe.sources.get(source.name)
             for giver, tokens in source.refilled.items():
-                if request is None or giver != request.refill_from or giver not in given or tokens == 0:
-                    faults.append(f"{source.name}: {giver} gave it {tokens:,} tokens; the recipe does not say so")
+                if (
+                    request is None
+                    or giver != request.refill_from
+                    or giver not in given
+                    or tokens == 0
+                ):
+                    faults.append(
+                        f"{source.name}: {giver} gave it {tokens:,} tokens; the recipe does not"
+                        " say so"
+                    )
                 given[giver] = given.get(giver, 0) + tokens
                 moved += tokens
             if request is not None and source.epochs > request.max_epochs:
-                faults.append(f"{source.name}: used {source.epochs:,} times, the recipe allows {request.max_epochs:,}")
-            if (source.refilled or source.epochs > 1) and claims.removed.get(source.name, {}).get("beyond quota", 0):
-                faults.append(f"{source.name}: called short, although documents of it are beyond its quota")
+                faults.append(
+                    f"{source.name}: used {source.epochs:,} times, the recipe allows"
+                    f" {request.max_epochs:,}"
+                )
+            if (source.refilled or source.epochs > 1) and claims.removed.get(source.name, {}).get(
+                "beyond quota", 0
+            ):
+                faults.append(
+                    f"{source.name}: called short, although documents of it are beyond its quota"
+                )
         for source in self._sources:
             resolved = source.asked_tokens - sum(source.refilled.values()) + given[source.name]
             if resolved != source.resolved_tokens:
-                faults.append(f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says {source.resolved_tokens:,}")
+                faults.append(
+                    f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says"
+                    f" {source.resolved_tokens:,}"
+                )
         return judge("shortfalls", f"{plural(moved, 'token')} given by other sources", faults)
 
     def _removals(self) -> Check:
@@ -230,23 +344,39 @@ class RecipeChecks:
             others = sum(count for reason, count in counts.items() if reason != "rows")
             rows += counts.get("rows", 0)
             if counts.get("rows") != others:
-                faults.append(f"{source.name}: {counts.get('rows', 0):,} rows, {others:,} accounted for")
-            if self.first_documents is not None and counts.get("kept") != self.first_documents[number]:
-                faults.append(f"{source.name}: {counts.get('kept', 0):,} rows kept, {self.first_documents[number]:,} documents counted")
+                faults.append(
+                    f"{source.name}: {counts.get('rows', 0):,} rows, {others:,} accounted for"
+                )
+            if (
+                self.first_documents is not None
+                and counts.get("kept") != self.first_documents[number]
+            ):
+                faults.append(
+                    f"{source.name}: {counts.get('kept', 0):,} rows kept,"
+                    f" {self.first_documents[number]:,} documents counted"
+                )
         if self.first_documents is None:
             return unread("removals", "; ".join(["the documents cannot be read", *faults]))
         return judge("removals", f"{rows:,} rows, each kept or removed for one reason", faults)
 
 
 def _tokenizer_faults(said: TokenizerClaim) -> list[str]:
-    """A tokenizer that annealmix knows has the end of documents and the vocabulary that are known of it."""
+    """A tokenizer that annealmix knows has the end of documents and the vocabulary that are known
+    of it.
+    """
     try:
         known = load_tokenizer_definition(said.name)
     except RecipeError:
         return []
-    if known.digest != said.digest or (known.eod_id, known.vocab_size) == (said.eod_id, said.vocab_size):
+    if known.digest != said.digest or (known.eod_id, known.vocab_size) == (
+        said.eod_id,
+        said.vocab_size,
+    ):
         return []
-    told = f"EOD {said.eod_id:,} and {said.vocab_size:,} ids, it has EOD {known.eod_id:,} and {known.vocab_size:,}"
+    told = (
+        f"EOD {said.eod_id:,} and {said.vocab_size:,} ids, it has EOD {known.eod_id:,} and"
+        f" {known.vocab_size:,}"
+    )
     return [f"tokenizer {said.name} is said to have {told}"]
 
 
@@ -258,7 +388,11 @@ def _insert_faults(source: SourceClaim, recipe: Recipe) -> list[str]:
     insert = recipe.insert.get(source.name)
     if insert is None:
         return []
-    faults = [] if source.definition == insert.use else [f"{source.name}: definition {source.definition}, the recipe inserts {insert.use}"]
+    faults = (
+        []
+        if source.definition == insert.use
+        else [f"{source.name}: definition {source.definition}, the recipe inserts {insert.use}"]
+    )
     if source.epochs != insert.times or source.documents % insert.times or source.cut is not None:
         found = f"{plural(source.documents, 'document')} in {plural(source.epochs, 'epoch')}"
         faults.append(f"{source.name}: {found}, the recipe inserts each {insert.times:,} times")
@@ -270,7 +404,9 @@ def _place_faults(source: SourceClaim, request: SourceRequest | None) -> list[st
         return []
     faults = []
     if source.definition != request.use:
-        faults.append(f"{source.name}: definition {source.definition}, the recipe uses {request.use}")
+        faults.append(
+            f"{source.name}: definition {source.definition}, the recipe uses {request.use}"
+        )
     if [f"{key:x}" for key in request.key_range] != source.keys:
         keys = ", ".join(f"{key:x}" for key in request.key_range)
         faults.append(f"{source.name}: keys [{', '.join(source.keys)}), the recipe says [{keys})")

@@ -1,4 +1,6 @@
-"""What an audit returns: named checks with the figures that were measured, and what each source realised."""
+"""What an audit returns: named checks with the figures that were measured, and what each source
+realised.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from mixtures.trainers.fit import TrainerFit
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was tested. name: stable; figure: what was measured; detail: what is wrong, empty when all is well.
+    """One thing that was tested. name: stable; figure: what was measured; detail: what is wrong,
+    empty when all is well.
 
-    possible: False for what cannot be tested in a mix of this kind; then `figure` says why, and `ok` that it is no failure.
+    possible: False for what cannot be tested in a mix of this kind; then `figure` says why, and
+        `ok` that it is no failure.
     """
 
     name: str
@@ -27,10 +31,13 @@ class Check:
 class SourceFigures:
     """One source: what was asked, what the tables and bytes hold, and what is published of it.
 
-    share: of the mix's tokens in percent, six decimals. published: some of percent, documents, tokens. keys: [low, high) as hex.
-    bound_tokens, measured_tokens: how far the source may (None: no bound is proven) and does stray from its share at any prefix.
+    share: of the mix's tokens in percent, six decimals. published: some of percent, documents,
+        tokens. keys: [low, high) as hex.
+    bound_tokens, measured_tokens: how far the source may (None: no bound is proven) and does stray
+        from its share at any prefix.
     copy: 1 for the copies of some of a source's documents; insert: the user's own documents.
-    cut: the claimed one document that ends the quota, {kept_tokens, num_tokens, document}. refilled: {giver: tokens}.
+    cut: the claimed one document that ends the quota, {kept_tokens, num_tokens, document}.
+        refilled: {giver: tokens}.
     """
 
     name: str
@@ -56,8 +63,10 @@ class SourceFigures:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result of an audit. identity is empty for a pair without a manifest; removed: rows of each source by what became of them;
-    filters: what each is and removed, as the manifest says; near: so, of near-duplicates, in a full audit.
+    """The result of an audit. identity is empty for a pair without a manifest; removed: rows of
+    each source by what became of them;
+    filters: what each is and removed, as the manifest says; near: so, of near-duplicates, in a full
+        audit.
     """
 
     path: str
@@ -90,7 +99,9 @@ class AuditReport:
 
 
 def judge(name: str, figure: str, faults: Sequence[str]) -> Check:
-    """Make a check of the faults that were found: it passes if there is none. Of many, the first three are told."""
+    """Make a check of the faults that were found: it passes if there is none. Of many, the first
+    three are told.
+    """
     more = f" (and {len(faults) - 3:,} more)" if len(faults) > 3 else ""
     return Check(name, not faults, figure, "; ".join(faults[:3]) + more)
 

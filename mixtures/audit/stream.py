@@ -1,7 +1,8 @@
 """One pass over the bytes of a .bin, all cores at once: chunk hashes, ids, and where documents end.
 
-Chunks (64 MiB unless the mix says otherwise) are shared out to threads, which hold one block of 8 MiB each: reading, BLAKE3 and numpy's
-counting all release the interpreter. Memory: 8 MiB and a few masks of that size for each core, whatever the size of the mix.
+Chunks (64 MiB unless the mix says otherwise) are shared out to threads, which hold one block of 8
+MiB each: reading, BLAKE3 and numpy's counting all release the interpreter. Memory: 8 MiB and a few
+masks of that size for each core, whatever the size of the mix.
 """
 
 from __future__ import annotations
@@ -35,9 +36,12 @@ Progress = Callable[[int, int], None]
 class ChunkCount:
     """What one chunk, or all of a stream, holds.
 
-    hashes: BLAKE3 of each chunk, hex. eod_tokens: tokens that are the EOD id. max_id: -1 when there is no token.
-    first_bad: index in the stream of the first id that is not below the vocabulary's size, None if there is none.
-    ends: documents that end here; eod_ends: those of them whose last token is the EOD id; first_open: token at which the first
+    hashes: BLAKE3 of each chunk, hex. eod_tokens: tokens that are the EOD id. max_id: -1 when there
+        is no token.
+    first_bad: index in the stream of the first id that is not below the vocabulary's size, None if
+        there is none.
+    ends: documents that end here; eod_ends: those of them whose last token is the EOD id;
+        first_open: token at which the first
     of the others ends. last_ids: how many documents end in each id (only where it is asked for).
     """
 
@@ -67,8 +71,10 @@ class ChunkCount:
 class Stream:
     """A .bin and how to count it.
 
-    dtype: of a token, unsigned. num_tokens: whole tokens of the file. pointers: int64 [num_docs], ascending byte offset of each
-    document, None where the .idx cannot be trusted. vocab_size: ids from there on are bad. list_ends: count documents by their last id.
+    dtype: of a token, unsigned. num_tokens: whole tokens of the file. pointers: int64 [num_docs],
+        ascending byte offset of each
+    document, None where the .idx cannot be trusted. vocab_size: ids from there on are bad.
+    list_ends: count documents by their last id.
     """
 
     path: Path
@@ -117,7 +123,9 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(handle)
 
 
-def _count_chunk(stream: Stream, handle: int, low: int, advance: Callable[[int], None]) -> ChunkCount:
+def _count_chunk(
+    stream: Stream, handle: int, low: int, advance: Callable[[int], None]
+) -> ChunkCount:
     high = min(low + stream.chunk_tokens, stream.num_tokens)
     hasher, counted = blake3(), ChunkCount()
     block = BLOCK_BYTES // stream.dtype.itemsize
@@ -162,13 +170,15 @@ def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkC
 
 
 def _last_tokens(stream: Stream, begin: int, end: int) -> npt.NDArray[np.int64]:
-    """Index of the last token of each document that ends in [begin, end): the token before each later start, and the stream's last.
+    """Index of the last token of each document that ends in [begin, end): the token before each
+    later start, and the stream's last.
 
     An empty document (only pairs that others wrote have them) ends nowhere.
     """
     pointers, size = stream.pointers, stream.dtype.itemsize
     assert pointers is not None
-    # bisect, since numpy's searchsorted would copy all pointers each time: in an .idx they are never aligned
+    # bisect, since numpy's searchsorted would copy all pointers each time: in an .idx they are
+    # never aligned
     first, last = bisect_left(pointers, (begin + 1) * size), bisect_right(pointers, end * size)
     ends = np.asarray(pointers[first:last], np.int64) // size - 1
     if end == stream.num_tokens and len(pointers):
@@ -185,24 +195,38 @@ def check_stream(
     """Read the .bin once. Returns the checks of `NAMES` and what was counted.
 
     Args:
-        pointers: int64 [num_docs], byte offset of each document; None where the .idx cannot be trusted.
+        pointers: int64 [num_docs], byte offset of each document; None where the .idx cannot be
+            trusted.
     """
-    dtype, eod_id, vocab_size = claims.layout.dtype, claims.tokenizer.eod_id, claims.tokenizer.vocab_size
+    dtype, eod_id, vocab_size = (
+        claims.layout.dtype,
+        claims.tokenizer.eod_id,
+        claims.tokenizer.vocab_size,
+    )
     if pointers is not None and len(pointers) and int(pointers[-1]) % dtype.itemsize:
         pointers = None
     if not path.is_file():
         return [unread(name, f"{path}: no such file") for name in NAMES], ChunkCount()
     try:
         num_tokens = path.stat().st_size // dtype.itemsize
-        stream = Stream(path, dtype, num_tokens, _chunk_tokens(claims, num_tokens), eod_id, vocab_size, pointers)
+        stream = Stream(
+            path, dtype, num_tokens, _chunk_tokens(claims, num_tokens), eod_id, vocab_size, pointers
+        )
         counted = count_stream(stream, progress)
     except OSError as error:
         return [unread(name, f"{path}: {error.strerror or error}") for name in NAMES], ChunkCount()
-    return [_hashes(claims, counted), _ends(claims, counted, pointers is not None), _eod(claims, counted), _ids(claims, counted)], counted
+    return [
+        _hashes(claims, counted),
+        _ends(claims, counted, pointers is not None),
+        _eod(claims, counted),
+        _ids(claims, counted),
+    ], counted
 
 
 def _chunk_tokens(claims: Claims, num_tokens: int) -> int:
-    """The manifest's chunks, unless the file has far more of them than are listed: a crafted manifest must not ask for billions."""
+    """The manifest's chunks, unless the file has far more of them than are listed: a crafted
+    manifest must not ask for billions.
+    """
     chunk_tokens = claims.layout.chunk_tokens
     if num_tokens // chunk_tokens > 2 * len(claims.hashes.chunks) + 1024:
         return CHUNK_BYTES // claims.layout.dtype.itemsize
@@ -228,8 +252,15 @@ def _ends(claims: Claims, counted: ChunkCount, trusted: bool) -> Check:
         return unread("document ends", "the .idx does not say where documents end")
     faults = []
     if counted.first_open is not None:
-        faults.append(f"the document that ends at token {counted.first_open:,} does not end in the EOD id {claims.tokenizer.eod_id}")
-    return judge("document ends", f"{counted.eod_ends:,} of {plural(counted.ends, 'document')} end in EOD", faults)
+        faults.append(
+            f"the document that ends at token {counted.first_open:,} does not end in the EOD id"
+            f" {claims.tokenizer.eod_id}"
+        )
+    return judge(
+        "document ends",
+        f"{counted.eod_ends:,} of {plural(counted.ends, 'document')} end in EOD",
+        faults,
+    )
 
 
 def _eod(claims: Claims, counted: ChunkCount) -> Check:
@@ -241,13 +272,20 @@ def _eod(claims: Claims, counted: ChunkCount) -> Check:
         faults.append(f"{found:,} EOD ids, but {plural(documents, 'document')}")
     elif found < documents:
         faults.append(f"{found:,} EOD ids are fewer than {plural(documents, 'document')}")
-    return judge("EOD count", f"{found:,} ids {claims.tokenizer.eod_id} in {plural(documents, 'document')}", faults)
+    return judge(
+        "EOD count",
+        f"{found:,} ids {claims.tokenizer.eod_id} in {plural(documents, 'document')}",
+        faults,
+    )
 
 
 def _ids(claims: Claims, counted: ChunkCount) -> Check:
     vocab_size, faults = claims.tokenizer.vocab_size, []
     if counted.first_bad is not None:
         faults.append(
-            f"token {counted.first_bad:,} is not below the vocabulary's size {vocab_size:,}; the largest id is {counted.max_id:,}"
+            f"token {counted.first_bad:,} is not below the vocabulary's size {vocab_size:,}; the"
+            f" largest id is {counted.max_id:,}"
         )
-    return judge("token ids", f"largest id {counted.max_id:,} of a vocabulary of {vocab_size:,}", faults)
+    return judge(
+        "token ids", f"largest id {counted.max_id:,} of a vocabulary of {vocab_size:,}", faults
+    )

@@ -1,13 +1,18 @@
-"""What two mixes share and what only one of them has: documents by digest, whatever their sources are called.
+"""What two mixes share and what only one of them has: documents by digest, whatever their sources
+are called.
 
-    tables of A and B -> partitions of digests, one at a time -> one row a document -> joined -> only in A, only in B, in both
-    documents in both -> marked where they stand in A and B   -> both streams walked side by side: the same order?
+    tables of A and B -> partitions of digests, one at a time -> one row a document -> joined ->
+    only in A, only in B, in both
+    documents in both -> marked where they stand in A and B   -> both streams walked side by side:
+        the same order?
 
-A document is counted once however often it stands in a mix; its tokens are those of all its places. Memory: what one partition holds (some
-280 bytes a document, BLOCK_DOCUMENTS of both mixes together) and a byte a document of each mix. Both tables are read once for each
-partition, and once before that to be held against their manifests: an edited table proves nothing.
+A document is counted once however often it stands in a mix; its tokens are those of all its places.
+Memory: what one partition holds (some 280 bytes a document, BLOCK_DOCUMENTS of both mixes together)
+and a byte a document of each mix. Both tables are read once for each partition, and once before
+that to be held against their manifests: an edited table proves nothing.
 
-Two mixes of 4 million documents took 30 s of processor time and 1.6 GB (2026-11-22, a 2-core x86-64 machine).
+Two mixes of 4 million documents took 30 s of processor time and 1.6 GB (2026-11-22, a 2-core x86-64
+machine).
 """
 
 from __future__ import annotations
@@ -37,9 +42,11 @@ Marks = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class OrderFound:
-    """Whether what both mixes have stands in the same order. places: compared, the k-th of a document in A with its k-th in B.
+    """Whether what both mixes have stands in the same order. places: compared, the k-th of a
+    document in A with its k-th in B.
 
-    differs: positions in A and in B of the first two that are not of the same document; None if the order is the same.
+    differs: positions in A and in B of the first two that are not of the same document; None if the
+        order is the same.
     """
 
     places: int
@@ -53,13 +60,20 @@ def open_documents(mix: MixDocuments) -> MixDocuments:
         ManifestError: they are not, or cannot be read.
     """
     if mix.bare:
-        raise ManifestError(f"{mix.folder}: has a manifest but no documents; name the folder of a finished mix")
+        raise ManifestError(
+            f"{mix.folder}: has a manifest but no documents; name the folder of a finished mix"
+        )
     require_recipe(mix.claims, str(mix.folder / MANIFEST))
     if mix.fault:
         raise ManifestError(f"{mix.fault}; `annealmix audit {mix.folder}` says what else is off")
     if mix.num_rows != mix.claims.total_documents:
-        said = f"{mix.num_rows:,} documents in its table, the manifest says {mix.claims.total_documents:,}"
-        raise ManifestError(f"{mix.folder}: {said}; `annealmix audit {mix.folder}` says what else is off")
+        said = (
+            f"{mix.num_rows:,} documents in its table, the manifest says"
+            f" {mix.claims.total_documents:,}"
+        )
+        raise ManifestError(
+            f"{mix.folder}: {said}; `annealmix audit {mix.folder}` says what else is off"
+        )
     return mix
 
 
@@ -67,21 +81,28 @@ class Comparison:
     """Two mixes compared.
 
     Args:
-        one, two: mixes A and B, as `open_documents` gives them. block_documents: of both together in a partition, about.
+        one, two: mixes A and B, as `open_documents` gives them. block_documents: of both together
+            in a partition, about.
     """
 
-    def __init__(self, one: MixDocuments, two: MixDocuments, block_documents: int = BLOCK_DOCUMENTS) -> None:
+    def __init__(
+        self, one: MixDocuments, two: MixDocuments, block_documents: int = BLOCK_DOCUMENTS
+    ) -> None:
         self.mixes = (one, two)
         documents = sum(mix.claims.total_documents for mix in self.mixes)
         self.bits = max(-(-documents // block_documents) - 1, 0).bit_length()
-        self._marks: tuple[Marks, Marks] = (np.zeros(one.claims.total_documents, np.bool_), np.zeros(two.claims.total_documents, np.bool_))
+        self._marks: tuple[Marks, Marks] = (
+            np.zeros(one.claims.total_documents, np.bool_),
+            np.zeros(two.claims.total_documents, np.bool_),
+        )
 
     def partitions(self, progress: Progress | None = None) -> Iterator[pl.DataFrame]:
-        """The documents of both mixes, one row each, in the order of their digests: partition by partition, to be gone through once.
+        """The documents of both mixes, one row each, in the order of their digests: partition by
+        partition, to be gone through once.
 
-        Columns: high, low (the digest), and of each mix, ending in _a and _b and null where it has no such document: source (code of the
-        first strand that has it), places, tokens (of all places), longest (tokens of a place), copies, inserted, cut (places of
-        those kinds).
+        Columns: high, low (the digest), and of each mix, ending in _a and _b and null where it has
+        no such document: source (code of the first strand that has it), places, tokens (of all
+        places), longest (tokens of a place), copies, inserted, cut (places of those kinds).
 
         Args:
             progress: called with (partitions done, of how many).
@@ -89,11 +110,15 @@ class Comparison:
         count = 1 << self.bits
         for number in range(count):
             places = [self._places(mix, number) for mix in self.mixes]
-            one, two = (_by_document(mix, found) for mix, found in zip(self.mixes, places, strict=True))
+            one, two = (
+                _by_document(mix, found) for mix, found in zip(self.mixes, places, strict=True)
+            )
             joined = one.join(two, on=KEY, how="full", coalesce=True, suffix="_b").sort(KEY)
             joined = joined.rename({name: f"{name}_a" for name in one.columns if name not in KEY})
             common = joined.select(*KEY, pl.min_horizontal("places_a", "places_b").alias("common"))
-            common = common.filter(joined["places_a"].is_not_null() & joined["places_b"].is_not_null())
+            common = common.filter(
+                joined["places_a"].is_not_null() & joined["places_b"].is_not_null()
+            )
             for found, marks in zip(places, self._marks, strict=True):
                 _mark(found, common, marks)
             yield joined
@@ -101,8 +126,12 @@ class Comparison:
                 progress(number + 1, count)
 
     def order(self) -> OrderFound:
-        """Whether the common documents stand in the same order. To be asked when all partitions were gone through."""
-        streams = [self._stream(mix, marks) for mix, marks in zip(self.mixes, self._marks, strict=True)]
+        """Whether the common documents stand in the same order. To be asked when all partitions
+        were gone through.
+        """
+        streams = [
+            self._stream(mix, marks) for mix, marks in zip(self.mixes, self._marks, strict=True)
+        ]
         places = int(self._marks[0].sum())
         return OrderFound(places, _first_difference(*streams))
 
@@ -111,13 +140,28 @@ class Comparison:
         frames, first = [], 0
         for columns in mix.coded_parts(*COLUMNS):
             digest = digest_columns(np.ascontiguousarray(columns.pop("digest")))
-            mine = np.flatnonzero(digest[:, 0] >> np.uint64(64 - self.bits) == number) if self.bits else np.arange(len(digest))
+            mine = (
+                np.flatnonzero(digest[:, 0] >> np.uint64(64 - self.bits) == number)
+                if self.bits
+                else np.arange(len(digest))
+            )
             chosen = {name: values[mine] for name, values in columns.items()}
-            frames.append(pl.DataFrame({"high": digest[mine, 0], "low": digest[mine, 1], "position": mine + first, **chosen}))
+            frames.append(
+                pl.DataFrame(
+                    {
+                        "high": digest[mine, 0],
+                        "low": digest[mine, 1],
+                        "position": mine + first,
+                        **chosen,
+                    }
+                )
+            )
             first += len(digest)
         return pl.concat(frames)
 
-    def _stream(self, mix: MixDocuments, marks: Marks) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]]:
+    def _stream(
+        self, mix: MixDocuments, marks: Marks
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]]:
         """(positions, digests) of the marked places in stream order, part by part."""
         first = 0
         for columns in mix.parts("digest"):
@@ -130,7 +174,9 @@ def _by_document(mix: MixDocuments, places: pl.DataFrame) -> pl.DataFrame:
     """One row a document of its places."""
     inserts = [code for code, source in enumerate(mix.claims.sources) if source.insert]
     return places.group_by(KEY).agg(
-        pl.col("source").min(),  # of a document and its copies the document, of a source and an insert the source
+        pl.col(
+            "source"
+        ).min(),  # of a document and its copies the document, of a source and an insert the source
         pl.len().alias("places"),
         pl.col("num_tokens").cast(pl.UInt64).sum().alias("tokens"),
         pl.col("num_tokens").max().alias("longest"),
@@ -144,12 +190,15 @@ def _mark(places: pl.DataFrame, common: pl.DataFrame, marks: Marks) -> None:
     """Mark where documents stand that both mixes have, each as often as both have it."""
     found = places.select(*KEY, "position").join(common, on=KEY, how="inner", maintain_order="left")
     if len(found) > len(common):  # some stand more than once
-        found = found.with_columns(pl.int_range(pl.len()).over(KEY).alias("turn")).filter(pl.col("turn") < pl.col("common"))
+        found = found.with_columns(pl.int_range(pl.len()).over(KEY).alias("turn")).filter(
+            pl.col("turn") < pl.col("common")
+        )
     marks[found["position"].to_numpy()] = True
 
 
 def _first_difference(
-    one: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]], two: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]]
+    one: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]],
+    two: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]],
 ) -> tuple[int, int] | None:
     """Positions of the first two documents that differ in two streams of equal length."""
     empty = np.empty(0, np.int64), np.empty((0, 2), np.uint64)

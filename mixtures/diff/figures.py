@@ -1,4 +1,6 @@
-"""The figures of a comparison: documents, places and tokens by source and reason, and whether one mix is the other minus documents."""
+"""The figures of a comparison: documents, places and tokens by source and reason, and whether one
+mix is the other minus documents.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from mixtures.words import plural
 
 SIDES = ("a", "b")
 OTHERWISE = ("source", "cut", "repeated", "copied", "inserted", "length")
-"""In what a document that both mixes have can differ: the source that gives it, its cut, how often it stands, its tokens if whole."""
+"""In what a document that both mixes have can differ: the source that gives it, its cut, how often
+it stands, its tokens if whole.
+"""
 FIGURES = ("documents", "places", "tokens")
 
 Reasons = npt.NDArray[np.object_]
@@ -23,16 +27,21 @@ Reasons = npt.NDArray[np.object_]
 
 @dataclass
 class DiffFigures:
-    """What was found. names: of the strands of each mix, by code; same_tokenizer: else lengths are not compared.
+    """What was found. names: of the strands of each mix, by code; same_tokenizer: else lengths are
+    not compared.
 
-    shared: {source of A: [documents, places in A, tokens in A, places in B, tokens in B]}. only: of each side {(source, reason):
-    [documents, places, tokens]}. otherwise: documents of both by OTHERWISE. order: None until it was compared.
+    shared: {source of A: [documents, places in A, tokens in A, places in B, tokens in B]}. only: of
+        each side {(source, reason):
+    [documents, places, tokens]}. otherwise: documents of both by OTHERWISE. order: None until it
+    was compared.
     """
 
     names: tuple[list[str], list[str]]
     same_tokenizer: bool
     shared: dict[str, list[int]] = field(default_factory=dict)
-    only: dict[str, dict[tuple[str, str], list[int]]] = field(default_factory=lambda: {side: {} for side in SIDES})
+    only: dict[str, dict[tuple[str, str], list[int]]] = field(
+        default_factory=lambda: {side: {} for side in SIDES}
+    )
     otherwise: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OTHERWISE, 0))
     differing: int = 0
     order: OrderFound | None = None
@@ -48,14 +57,18 @@ class DiffFigures:
         return self.names[SIDES.index(side)][code]
 
     def add_only(self, side: str, documents: pl.DataFrame, reasons: Reasons) -> None:
-        """Add documents of one mix alone. documents: columns source, places, tokens; reasons: object [num_docs]."""
+        """Add documents of one mix alone. documents: columns source, places, tokens; reasons:
+        object [num_docs].
+        """
         explained = documents.with_columns(pl.Series("reason", reasons, pl.String))
         counted = explained.group_by("source", "reason").agg(*_sums("places", "tokens"))
         for code, reason, *figures in counted.iter_rows():
             _add(self.only[side], (self.name(side, code), reason), figures)
 
     def add_shared(self, documents: pl.DataFrame) -> pl.DataFrame:
-        """Add documents of both mixes. Returns those that stand otherwise, with a bool column for each of OTHERWISE."""
+        """Add documents of both mixes. Returns those that stand otherwise, with a bool column for
+        each of OTHERWISE.
+        """
         columns = ("places_a", "tokens_a", "places_b", "tokens_b")
         for code, *figures in documents.group_by("source_a").agg(*_sums(*columns)).iter_rows():
             _add(self.shared, self.name("a", code), figures)
@@ -70,12 +83,20 @@ class DiffFigures:
         a, b = ({name: documents[f"{name}_{side}"] for name in _COMPARED} for side in SIDES)
         known = sorted({name for names in self.names for name in names})
         numbers = [np.array([known.index(name) for name in names]) for names in self.names]
-        sources = [number[side["source"].to_numpy()] for number, side in zip(numbers, (a, b), strict=True)]
+        sources = [
+            number[side["source"].to_numpy()] for number, side in zip(numbers, (a, b), strict=True)
+        ]
         again_a, again_b = (side["places"] - side["copies"] - side["inserted"] for side in (a, b))
         repeated = again_a != again_b
-        other_cut = (a["cut"] != b["cut"]) | ((a["cut"] > 0) & (a["places"] == b["places"]) & (a["tokens"] != b["tokens"]))
+        other_cut = (a["cut"] != b["cut"]) | (
+            (a["cut"] > 0) & (a["places"] == b["places"]) & (a["tokens"] != b["tokens"])
+        )
         length = (a["cut"] == 0) & (b["cut"] == 0) & (a["longest"] != b["longest"])
-        found = {"source": pl.Series(sources[0] != sources[1]), "repeated": repeated, "copied": a["copies"] != b["copies"]}
+        found = {
+            "source": pl.Series(sources[0] != sources[1]),
+            "repeated": repeated,
+            "copied": a["copies"] != b["copies"],
+        }
         found |= {"inserted": a["inserted"] != b["inserted"], "length": length, "cut": other_cut}
         if not self.same_tokenizer:  # other ids, other lengths: no two documents can be cut alike
             found |= {"length": length & False, "cut": (a["cut"] > 0) != (b["cut"] > 0)}
@@ -87,10 +108,16 @@ class DiffFigures:
 
     @property
     def claim(self) -> tuple[bool, str]:
-        """Whether one mix is the other minus documents, in the same order; and a sentence that says so, or what stands against it."""
+        """Whether one mix is the other minus documents, in the same order; and a sentence that says
+        so, or what stands against it.
+        """
         assert self.order is not None
         only = {side: self.documents(side) for side in SIDES}
-        against = [f"{plural(self.differing, 'shared document')} stand otherwise"] if self.differing else []
+        against = (
+            [f"{plural(self.differing, 'shared document')} stand otherwise"]
+            if self.differing
+            else []
+        )
         if self.order.differs is not None:
             against.append("the shared documents stand in another order")
         more, less = ("a", "b") if only["b"] <= only["a"] else ("b", "a")
@@ -109,10 +136,17 @@ class DiffFigures:
         assert order is not None
         differs = dict(zip(SIDES, order.differs, strict=True)) if order.differs else None
         return {
-            "shared": {name: dict(zip(_SHARED, figures, strict=True)) for name, figures in sorted(self.shared.items())},
+            "shared": {
+                name: dict(zip(_SHARED, figures, strict=True))
+                for name, figures in sorted(self.shared.items())
+            },
             **{f"only_{side}": self._only(side) for side in SIDES},
             "shared_otherwise": {**self.otherwise, "documents": self.differing},
-            "order": {"same": order.differs is None, "places": order.places, "first_difference": differs},
+            "order": {
+                "same": order.differs is None,
+                "places": order.places,
+                "first_difference": differs,
+            },
             "claim": {"holds": holds, "said": said},
         }
 
@@ -132,4 +166,7 @@ def _sums(*names: str) -> list[pl.Expr]:
 
 
 def _add(counts: dict[Any, list[int]], key: Any, figures: list[int]) -> None:
-    counts[key] = [before + more for before, more in zip(counts.get(key, [0] * len(figures)), figures, strict=True)]
+    counts[key] = [
+        before + more
+        for before, more in zip(counts.get(key, [0] * len(figures)), figures, strict=True)
+    ]

@@ -1,16 +1,20 @@
-"""Why documents of one mix are not in another, as far as the manifests of both tell: what is not known is said so, not guessed.
+"""Why documents of one mix are not in another, as far as the manifests of both tell: what is not
+known is said so, not guessed.
 
-Eligibility goes by a fixed order, and a quota takes documents in key order, so the key of a document and the key at which a source's quota
-ended leave few reasons:
+Eligibility goes by a fixed order, and a quota takes documents in key order, so the key of a
+document and the key at which a source's quota ended leave few reasons:
 
     its definition is not read                  source not in its recipe
     outside of the source's key range           out of key range
     in a key range that was excluded            excluded
-    behind the last document that was taken     beyond quota, or whatever removes documents wherever they stand
-    before it                                   what the manifest counts for the source: contaminated, a filter, a duplicate ...
+    behind the last document that was taken     beyond quota, or whatever removes documents wherever
+                                                they stand
+    before it                                   what the manifest counts for the source:
+                                                contaminated, a filter, a duplicate ...
 
-What removes documents wherever they stand (duplicates, near-duplicates, exclusion) is no reason where both mixes read and relate the same
-documents, since the document is a survivor in one of them. Where several reasons are left, all of them are named: `A or B`.
+What removes documents wherever they stand (duplicates, near-duplicates, exclusion) is no reason
+where both mixes read and relate the same documents, since the document is a survivor in one of
+them. Where several reasons are left, all of them are named: `A or B`.
 """
 
 from __future__ import annotations
@@ -28,7 +32,12 @@ from mixtures.mix.manifest import Manifest
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import NEAR
 
-NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = "source not in its recipe", "out of key range", "excluded", "beyond quota"
+NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = (
+    "source not in its recipe",
+    "out of key range",
+    "excluded",
+    "beyond quota",
+)
 NOT_READ = "not among the documents that it reads"
 UNKNOWN = "not known"
 
@@ -40,7 +49,9 @@ class WhyNot:
         self.mine, self.other = mine, other
         self._same_relations = _relations(mine.manifest) == _relations(other.manifest)
 
-    def reasons(self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.object_]:
+    def reasons(
+        self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.object_]:
         """Object [num_docs]: the reason of each document.
 
         Args:
@@ -53,8 +64,14 @@ class WhyNot:
             found[rows] = self._of_source(self.mine.claims.sources[code], keys[rows], digest[rows])
         return found
 
-    def _of_source(self, source: SourceClaim, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.object_]:
-        targets = [(code, item) for code, item in enumerate(self.other.claims.sources) if _same_use(item, source)]
+    def _of_source(
+        self, source: SourceClaim, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.object_]:
+        targets = [
+            (code, item)
+            for code, item in enumerate(self.other.claims.sources)
+            if _same_use(item, source)
+        ]
         found = np.full(len(keys), OUT_OF_RANGE if targets else NO_SOURCE, object)
         for code, target in targets:
             inside = _within(keys, target.key_range)
@@ -64,10 +81,16 @@ class WhyNot:
         if self._excludes_alike(source):
             for item in self.other.claims.excluded:
                 if item.definition == source.definition:
-                    found[_within(keys, item.key_range) & (found != OUT_OF_RANGE) & (found != NO_SOURCE)] = EXCLUDED
+                    found[
+                        _within(keys, item.key_range)
+                        & (found != OUT_OF_RANGE)
+                        & (found != NO_SOURCE)
+                    ] = EXCLUDED
         return found
 
-    def _behind(self, code: int, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    def _behind(
+        self, code: int, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.bool_]:
         """Documents that stand after the last one that the other mix took."""
         last = self.other.last.get(code)
         if last is None:
@@ -79,19 +102,30 @@ class WhyNot:
         return behind
 
     def _candidates(self, source: SourceClaim, target: SourceClaim, *, behind: bool) -> str:
-        """The reasons that are left, joined; `behind`: the document stands after the last one that was taken."""
+        """The reasons that are left, joined; `behind`: the document stands after the last one that
+        was taken.
+        """
         counts = self.other.claims.removed.get(target.name, {})
         counted = [reason for reason, count in counts.items() if count]
         found = [] if self._same_reading(source, target) else [NOT_READ]
         if not self._same_relations:
-            own = f"duplicate of {target.name}"  # says that another row of the source has the document: of that row it is no reason
-            found += [reason for reason in counted if reason == EXCLUDED or (reason.startswith(("duplicate of ", NEAR)) and reason != own)]
-        judged = [reason for reason in counted if reason == CONTAMINATED or reason.startswith("filter ")]
+            # says that another row of the source has the document: of that row it is no reason
+            own = f"duplicate of {target.name}"
+            found += [
+                reason
+                for reason in counted
+                if reason == EXCLUDED
+                or (reason.startswith(("duplicate of ", NEAR)) and reason != own)
+            ]
+        judged = [
+            reason for reason in counted if reason == CONTAMINATED or reason.startswith("filter ")
+        ]
         if not behind:
             found += judged
         else:
             found += [BEYOND] if counts.get(BEYOND) else []
-            # a quota that shrinks may end in removed documents, unless it ends in a document that it cut; one that was not met ends nowhere
+            # a quota that shrinks may end in removed documents, unless it ends in a document that
+            # it cut; one that was not met ends nowhere
             open_end = self.other.claims.shrinks and target.cut is None
             found += judged if open_end or not counts.get(BEYOND) else []
         return " or ".join(found) or UNKNOWN
@@ -102,21 +136,38 @@ class WhyNot:
         return bool(here == there)
 
     def _excludes_alike(self, source: SourceClaim) -> bool:
-        """Whether what the other mix excludes of a source's definition are the documents that the source has."""
+        """Whether what the other mix excludes of a source's definition are the documents that the
+        source has.
+        """
         request = _requests(self.mine.manifest).get(source.name, {})
-        asked = [item for item in self.other.manifest["recipe"].get("exclude", []) if item["definition"]["name"] == source.definition]
-        alike = all((item["definition"], item.get("quality")) == (request.get("definition"), request.get("quality")) for item in asked)
+        asked = [
+            item
+            for item in self.other.manifest["recipe"].get("exclude", [])
+            if item["definition"]["name"] == source.definition
+        ]
+        alike = all(
+            (item["definition"], item.get("quality"))
+            == (request.get("definition"), request.get("quality"))
+            for item in asked
+        )
         return alike and self._reads_the_same(source.definition) and not source.insert
 
     def _same_reading(self, source: SourceClaim, target: SourceClaim) -> bool:
         """Whether the documents of two sources are made of the same files in the same way."""
-        asked = [_requests(mix.manifest).get(name, {}) for mix, name in ((self.mine, source.name), (self.other, target.name))]
+        asked = [
+            _requests(mix.manifest).get(name, {})
+            for mix, name in ((self.mine, source.name), (self.other, target.name))
+        ]
         one, two = ({key: item.get(key) for key in ("definition", "quality")} for item in asked)
         return one == two and self._reads_the_same(source.definition)
 
 
 def _same_use(target: SourceClaim, source: SourceClaim) -> bool:
-    return (target.definition, target.insert, target.copy_number) == (source.definition, source.insert, 0)
+    return (target.definition, target.insert, target.copy_number) == (
+        source.definition,
+        source.insert,
+        0,
+    )
 
 
 def _within(keys: npt.NDArray[np.uint64], bounds: KeyRange) -> npt.NDArray[np.bool_]:
@@ -133,9 +184,17 @@ def _requests(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
 
 
 def _relations(manifest: Manifest) -> Any:
-    """All that decides which of equal or similar documents stays: sources in their order, what is excluded, near-duplicates, the files."""
+    """All that decides which of equal or similar documents stays: sources in their order, what is
+    excluded, near-duplicates, the files.
+    """
     recipe = manifest["recipe"]
-    places = [{key: item.get(key) for key in ("name", "definition", "quality", "keys")} for item in recipe.get("sources", [])]
-    read = {item["definition"]["name"] for item in [*recipe.get("sources", []), *recipe.get("exclude", [])]}
+    places = [
+        {key: item.get(key) for key in ("name", "definition", "quality", "keys")}
+        for item in recipe.get("sources", [])
+    ]
+    read = {
+        item["definition"]["name"]
+        for item in [*recipe.get("sources", []), *recipe.get("exclude", [])]
+    }
     inputs = {name: files for name, files in manifest["inputs"].items() if name in read}
     return [places, recipe.get("exclude"), recipe.get("near"), inputs]

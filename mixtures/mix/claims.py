@@ -1,6 +1,8 @@
-"""What a manifest says, with types: a crafted manifest is refused here, so that no check has to guard against one.
+"""What a manifest says, with types: a crafted manifest is refused here, so that no check has to
+guard against one.
 
-`mixtures.mix.manifest.load` checks the outer fields and the digest; these models check everything below that the audit reads.
+`mixtures.mix.manifest.load` checks the outer fields and the digest; these models check everything
+below that the audit reads.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ class Claim(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-
 class RemovedClaim(Claim):
-    """What a filter removed of a source within its quota; first_*: of that, what no earlier filter removes."""
+    """What a filter removed of a source within its quota; first_*: of that, what no earlier filter
+    removes.
+    """
 
     documents: Count
     tokens: Count
@@ -56,7 +59,9 @@ class ClassifierClaim(Claim):
 
 
 class ScoresClaim(Claim):
-    """The scores that decided: how many documents needed one, and BLAKE3 over them (`pipeline.stages.eligible.score_digest`)."""
+    """The scores that decided: how many documents needed one, and BLAKE3 over them
+    (`pipeline.stages.eligible.score_digest`).
+    """
 
     documents: Count
     blake3: Hash
@@ -75,7 +80,6 @@ class FilterClaim(Claim):
     removed: dict[str, RemovedClaim]
 
 
-
 class NearRuleClaim(Claim):
     """What decides band keys (`mixtures.rules.near.NearRule`)."""
 
@@ -88,7 +92,8 @@ class NearRuleClaim(Claim):
 class NearClaim(Claim):
     """A search for near-duplicates over the whole key ranges of its sources.
 
-    verify: a decimal, as text. documents: exact survivors that are long enough; clustered: those of them in clusters. sizes: clusters by
+    verify: a decimal, as text. documents: exact survivors that are long enough; clustered: those of
+        them in clusters. sizes: clusters by
     the power of two that their size reaches. largest: sizes, at most 10. dropped: by source.
     """
 
@@ -111,13 +116,13 @@ class NearClaim(Claim):
         return asked if self.verify is None else {**asked, "verify": self.verify}
 
 
-
 class PublicClaim(Claim):
-    """Of a public mix (`mixtures.mix.public`). of: identity of the mix that it was made of; salt: names the salt of its digests."""
+    """Of a public mix (`mixtures.mix.public`). of: identity of the mix that it was made of; salt:
+    names the salt of its digests.
+    """
 
     of: Hash
     salt: Hash
-
 
 
 class Layout(Claim):
@@ -144,7 +149,9 @@ class TokenizerClaim(Claim):
 
 
 class CutClaim(Claim):
-    """The document that ends a source's quota: its index in the source's sequence, tokens kept and tokens it had."""
+    """The document that ends a source's quota: its index in the source's sequence, tokens kept and
+    tokens it had.
+    """
 
     document: Count
     kept_tokens: Annotated[int, Field(ge=1, lt=MAX_COUNT)]
@@ -152,7 +159,9 @@ class CutClaim(Claim):
 
 
 class DeviationClaim(Claim):
-    """Largest distance from the source's share at a prefix: proven (not where removals left gaps) and measured, in tokens, rounded up."""
+    """Largest distance from the source's share at a prefix: proven (not where removals left gaps)
+    and measured, in tokens, rounded up.
+    """
 
     bound_tokens: Count | None
     measured_tokens: Count
@@ -170,7 +179,9 @@ class KeysClaim(Claim):
 
 
 class SourceClaim(KeysClaim):
-    """One strand of the mix: a source, the copies of some of its documents (copy 1), or an insert."""
+    """One strand of the mix: a source, the copies of some of its documents (copy 1), or an
+    insert.
+    """
 
     name: str
     copy_number: Annotated[int, Field(ge=0, le=1, alias="copy")]
@@ -195,12 +206,16 @@ class SourceClaim(KeysClaim):
 
     @property
     def dropped_tokens(self) -> int:
-        """Tokens of the quota that removed documents left empty, if the mix shrinks. Negative in an edited manifest alone."""
+        """Tokens of the quota that removed documents left empty, if the mix shrinks. Negative in an
+        edited manifest alone.
+        """
         return self.resolved_tokens - self.realised_tokens
 
 
 class HitClaim(Claim):
-    """An item of an evaluation set that documents hold: at most `found` of its `total` n-grams in one of them."""
+    """An item of an evaluation set that documents hold: at most `found` of its `total` n-grams in
+    one of them.
+    """
 
     item: str
     documents: Count
@@ -256,7 +271,9 @@ class HashClaims(Claim):
 
 
 class SizeClaim(Claim):
-    """How large the build was asked to be: nothing, a share of the recipe, or a number of tokens."""
+    """How large the build was asked to be: nothing, a share of the recipe, or a number of
+    tokens.
+    """
 
     scale: Annotated[str, Field(pattern=r"^[0-9]{1,18}(/0*[1-9][0-9]{0,17})?$")] | None = None
     tokens: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
@@ -315,12 +332,22 @@ class Claims(Claim):
 
     @property
     def shares(self) -> list[int]:
-        """Tokens that each strand must have in the stream: its quota, of which under refill the copies of some of its documents are a part;
-        under shrink what the manifest says is left of it."""
+        """Tokens that each strand must have in the stream: its quota, of which under refill the
+        copies of some of its documents are a part; under shrink what the manifest says is left of
+        it.
+        """
         if self.shrinks:
             return [source.realised_tokens for source in self.sources]
-        copied = {source.name: source.resolved_tokens for source in self.sources if source.copy_number}
-        return [max(source.resolved_tokens - (0 if source.copy_number else copied.get(source.name, 0)), 0) for source in self.sources]
+        copied = {
+            source.name: source.resolved_tokens for source in self.sources if source.copy_number
+        }
+        return [
+            max(
+                source.resolved_tokens - (0 if source.copy_number else copied.get(source.name, 0)),
+                0,
+            )
+            for source in self.sources
+        ]
 
     @property
     def shrinks(self) -> bool:
@@ -329,7 +356,9 @@ class Claims(Claim):
 
     @property
     def gaps(self) -> bool:
-        """Whether some did; then midpoints are those of the unfiltered quota, and no prefix bound is proven."""
+        """Whether some did; then midpoints are those of the unfiltered quota, and no prefix bound
+        is proven.
+        """
         return self.shrinks and any(source.dropped_tokens for source in self.sources)
 
     @property
@@ -352,9 +381,18 @@ def read_claims(manifest: Manifest, where: str) -> Claims:
     try:
         claims = Claims.model_validate(manifest)
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)]
-        raise ManifestError(f"{where}: {'; '.join(faults[:5])}; it was not written by annealmix, or edited") from None
+        faults = [
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_input=False)
+        ]
+        raise ManifestError(
+            f"{where}: {'; '.join(faults[:5])}; it was not written by annealmix, or edited"
+        ) from None
     names = [source.label for source in claims.sources]
-    if len(set(names)) != len(names) or len({(source.name, source.copy_number) for source in claims.sources}) != len(names):
-        raise ManifestError(f"{where}: sources {names} are not distinct; it was not written by annealmix, or edited")
+    if len(set(names)) != len(names) or len(
+        {(source.name, source.copy_number) for source in claims.sources}
+    ) != len(names):
+        raise ManifestError(
+            f"{where}: sources {names} are not distinct; it was not written by annealmix, or edited"
+        )
     return claims

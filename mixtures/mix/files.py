@@ -1,4 +1,6 @@
-"""The files of a mix folder, by name. What they hold: `mixtures.mix.indexed` and `mixtures.mix.tables`."""
+"""The files of a mix folder, by name. What they hold: `mixtures.mix.indexed` and
+`mixtures.mix.tables`.
+"""
 
 from __future__ import annotations
 

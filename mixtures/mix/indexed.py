@@ -1,6 +1,7 @@
 r"""The Megatron / GPT-NeoX indexed dataset: `tokens.idx` beside `tokens.bin`.
 
-Byte layout, little-endian (megatron/core/datasets/indexed_dataset.py; GPT-NeoX megatron/data/indexed_dataset.py):
+Byte layout, little-endian (megatron/core/datasets/indexed_dataset.py; GPT-NeoX
+megatron/data/indexed_dataset.py):
 
     0   9   magic  b"MMIDIDX\x00\x00"
     9   8   u64    version = 1
@@ -11,8 +12,9 @@ Byte layout, little-endian (megatron/core/datasets/indexed_dataset.py; GPT-NeoX 
             i64[N]    byte offset of each sequence in the .bin
             i64[N+1]  document index 0, 1, ..., N  (one sequence a document)
 
-Example: documents of 3 and 2 tokens -> sizes 3, 2; pointers 0, 6; document index 0, 1, 2; 34 + 8 + 16 + 24 = 82 bytes.
-Vocabularies above 65,536 are written as int32 (code 4): the format has no uint32, and ids stay far below 2^31.
+Example: documents of 3 and 2 tokens -> sizes 3, 2; pointers 0, 6; document index 0, 1, 2; 34 + 8 +
+16 + 24 = 82 bytes. Vocabularies above 65,536 are written as int32 (code 4): the format has no
+uint32, and ids stay far below 2^31.
 """
 
 from __future__ import annotations
@@ -43,17 +45,22 @@ def file_size(num_documents: int) -> int:
 
 
 def pieces(
-    num_documents: int, first_document: int, first_token: int, num_tokens: npt.NDArray[np.int64], token_bytes: int
+    num_documents: int,
+    first_document: int,
+    first_token: int,
+    num_tokens: npt.NDArray[np.int64],
+    token_bytes: int,
 ) -> list[tuple[int, bytes]]:
     """What consecutive documents add to the .idx, so that tasks can write it side by side.
 
     Args:
-        num_documents: of the whole mix. first_document, first_token: where the given ones begin in the stream.
+        num_documents: of the whole mix. first_document, first_token: where the given ones begin in
+            the stream.
         num_tokens: int64 [n], tokens of each given document. token_bytes: 2 or 4.
 
     Returns:
-        (byte offset in the file, bytes) of their sizes, pointers and document index entries. Entry N of the document index belongs
-        to the last.
+        (byte offset in the file, bytes) of their sizes, pointers and document index entries. Entry
+        N of the document index belongs to the last.
     """
     count = len(num_tokens)
     sizes_at = HEADER.size
@@ -70,7 +77,9 @@ def pieces(
 
 @dataclass(frozen=True)
 class IndexedTokens:
-    """A .bin/.idx pair, memory-mapped. tokens: [num_tokens]; sizes: int32 [N]; pointers: int64 [N]; documents: int64 [M]."""
+    """A .bin/.idx pair, memory-mapped. tokens: [num_tokens]; sizes: int32 [N]; pointers: int64 [N];
+    documents: int64 [M].
+    """
 
     tokens: npt.NDArray[np.integer]
     sizes: npt.NDArray[np.int32]
@@ -79,7 +88,8 @@ class IndexedTokens:
 
 
 def open_indexed(bin_path: Path, idx_path: Path) -> IndexedTokens:
-    """Open a pair after checking that every length adds up; nothing larger than the files is ever allocated.
+    """Open a pair after checking that every length adds up; nothing larger than the files is ever
+    allocated.
 
     Raises:
         AuditFailed: says which file, what was found and what the format demands.
@@ -91,19 +101,29 @@ def open_indexed(bin_path: Path, idx_path: Path) -> IndexedTokens:
     with idx_path.open("rb") as file:
         start = file.read(HEADER.size)
     if len(start) < HEADER.size:
-        raise AuditFailed(f"{idx_path}: {size} bytes, but the header alone takes {HEADER.size}: it is truncated or not an .idx")
+        raise AuditFailed(
+            f"{idx_path}: {size} bytes, but the header alone takes {HEADER.size}: it is truncated"
+            " or not an .idx"
+        )
     magic, version, code, sequences, documents = HEADER.unpack(start)
     if magic != MAGIC or version != 1 or code not in _DTYPES:
         raise AuditFailed(
-            f"{idx_path}: magic {magic!r}, version {version}, dtype code {code}; expected {MAGIC!r}, 1 and one of {sorted(_DTYPES)}"
+            f"{idx_path}: magic {magic!r}, version {version}, dtype code {code}; expected"
+            f" {MAGIC!r}, 1 and one of {sorted(_DTYPES)}"
         )
     expected = HEADER.size + 12 * sequences + 8 * documents
     if size != expected:
-        raise AuditFailed(f"{idx_path}: {size:,} bytes, but {sequences:,} sequences and {documents:,} document entries take {expected:,}")
+        raise AuditFailed(
+            f"{idx_path}: {size:,} bytes, but {sequences:,} sequences and {documents:,} document"
+            f" entries take {expected:,}"
+        )
     dtype = np.dtype(_DTYPES[code])
     bin_size = bin_path.stat().st_size
     if bin_size % dtype.itemsize:
-        raise AuditFailed(f"{bin_path}: {bin_size:,} bytes is no whole number of {dtype.itemsize}-byte tokens: it is truncated")
+        raise AuditFailed(
+            f"{bin_path}: {bin_size:,} bytes is no whole number of {dtype.itemsize}-byte tokens: it"
+            " is truncated"
+        )
     return IndexedTokens(
         _mapped(bin_path, dtype, 0, bin_size // dtype.itemsize),
         _mapped(idx_path, np.dtype("<i4"), HEADER.size, sequences),

@@ -1,13 +1,19 @@
-"""The manifest: what a mix is, in integers and strings, so that it reads and hashes the same everywhere.
+"""The manifest: what a mix is, in integers and strings, so that it reads and hashes the same
+everywhere.
 
-    identity   what the mix is: BLAKE3 of the canonical JSON of {layout, total_tokens, total_documents, bin, idx, documents}.
-               Two mixes with the same identity have the same tokens, documents, order, sources, epochs and cuts.
-    digest     BLAKE3 of the canonical JSON of the manifest without this field: an edited manifest is noticed before anything is recounted.
+    identity   what the mix is: BLAKE3 of the canonical JSON of {layout, total_tokens,
+               total_documents, bin, idx, documents}.
+               Two mixes with the same identity have the same tokens, documents, order, sources,
+               epochs and cuts.
+    digest     BLAKE3 of the canonical JSON of the manifest without this field: an edited manifest
+               is noticed before anything is recounted.
 
-`sources` lists the strands of the stream: each source (copy 0), the copies of some of its documents (copy 1), and the inserts.
+`sources` lists the strands of the stream: each source (copy 0), the copies of some of its documents
+(copy 1), and the inserts.
 
-Canonical JSON: sorted keys, no white space, UTF-8. 64-bit values are hex text, exact ratios are text such as `1/50000`. Provenance
-and inputs have hashes of their own, since the same mix can be made from the same documents in other files.
+Canonical JSON: sorted keys, no white space, UTF-8. 64-bit values are hex text, exact ratios are
+text such as `1/50000`. Provenance and inputs have hashes of their own, since the same mix can be
+made from the same documents in other files.
 """
 
 from __future__ import annotations
@@ -93,7 +99,9 @@ def identity(manifest: Manifest) -> str:
 
 def digest(manifest: Manifest) -> str:
     """Compute the digest of a manifest, whatever it says of its own."""
-    return blake3(canonical({key: value for key, value in manifest.items() if key != "digest"})).hexdigest()
+    return blake3(
+        canonical({key: value for key, value in manifest.items() if key != "digest"})
+    ).hexdigest()
 
 
 def sealed(manifest: Manifest) -> Manifest:
@@ -122,16 +130,24 @@ def load(folder: Path) -> Manifest:
         raise ManifestError(f"{path}: damaged: {error}") from None
     _check_fields(path, "", manifest, _FIELDS)
     if manifest["format"] != MANIFEST_FORMAT:
-        raise ManifestError(f"{path}: format {manifest['format']}, this version reads {MANIFEST_FORMAT}")
+        raise ManifestError(
+            f"{path}: format {manifest['format']}, this version reads {MANIFEST_FORMAT}"
+        )
     for number, source in enumerate(manifest["sources"]):
         _check_fields(path, f"sources[{number}].", source, _SOURCE_FIELDS)
     _check_fields(path, "hashes.", manifest["hashes"], _HASH_FIELDS)
     try:
         found = digest(manifest)
-    except (ValueError, RecursionError) as error:  # a lone surrogate, or nesting that can be read but not written
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a lone surrogate, or nesting that can be read but not written
         raise ManifestError(f"{path}: damaged: {error}") from None
     if found != manifest["digest"]:
-        raise ManifestError(f"{path}: its content has digest {found}, it says {manifest['digest']}: it was edited after it was written")
+        raise ManifestError(
+            f"{path}: its content has digest {found}, it says {manifest['digest']}: it was edited"
+            " after it was written"
+        )
     return dict(manifest)
 
 
@@ -139,11 +155,15 @@ def _no_float(text: str) -> None:
     raise ValueError(f"the number {text} is not an integer")
 
 
-def _check_fields(path: Path, where: str, value: Any, fields: dict[str, type | tuple[type, ...]]) -> None:
+def _check_fields(
+    path: Path, where: str, value: Any, fields: dict[str, type | tuple[type, ...]]
+) -> None:
     if not isinstance(value, dict):
         raise ManifestError(f"{path}: {where or 'top level'} is no object")
     for name, kind in fields.items():
         if name not in value:
             raise ManifestError(f"{path}: {where}{name} is missing")
         if not isinstance(value[name], kind) or (isinstance(value[name], bool) and kind is int):
-            raise ManifestError(f"{path}: {where}{name} is {type(value[name]).__name__}, not what the format says")
+            raise ManifestError(
+                f"{path}: {where}{name} is {type(value[name]).__name__}, not what the format says"
+            )

@@ -1,14 +1,18 @@
-"""A mix that can be published: the same stream, without where its documents came from, and with digests that name nothing elsewhere.
+"""A mix that can be published: the same stream, without where its documents came from, and with
+digests that name nothing elsewhere.
 
-A document's digest is a hash of its text, without a secret. Whoever has a text can make its digest, and with the tables of a mix, a store
-or another arm find out whether it was taken, and with the order keys that follow from digests whether it was removed. So a public mix has
-`blake2b-128(digest, key=salt)` instead, and neither file nor row. Mixes that were made public with one salt can be compared with each
-other; the salt itself is in none of them.
+A document's digest is a hash of its text, without a secret. Whoever has a text can make its digest,
+and with the tables of a mix, a store or another arm find out whether it was taken, and with the
+order keys that follow from digests whether it was removed. So a public mix has `blake2b-128(digest,
+key=salt)` instead, and neither file nor row. Mixes that were made public with one salt can be
+compared with each other; the salt itself is in none of them.
 
-What this does not hide: the tokens spell the documents, so whoever has the .bin can look for a text in it, and can compute digests of what
-it spells. It hides what is only in tables: file, row, and the link to stores, to other mixes and to lists of what was removed.
+What this does not hide: the tokens spell the documents, so whoever has the .bin can look for a text
+in it, and can compute digests of what it spells. It hides what is only in tables: file, row, and
+the link to stores, to other mixes and to lists of what was removed.
 
-Not possible in a public mix: what needs order keys or provenance (`LACKS`). The audit names these checks.
+Not possible in a public mix: what needs order keys or provenance (`LACKS`). The audit names these
+checks.
 """
 
 from __future__ import annotations
@@ -25,7 +29,10 @@ from mixtures.mix.manifest import Manifest
 from mixtures.mix.tables import root_hash
 
 SALT_BYTES = (16, 64)  # fewer could be guessed, more is no key of BLAKE2b
-_DIGEST, _SALT = b"annealmix public", b"annealmix salt"  # uses of one key that cannot be taken for each other
+_DIGEST, _SALT = (
+    b"annealmix public",
+    b"annealmix salt",
+)  # uses of one key that cannot be taken for each other
 
 _KEYS = "order keys follow from digests, which are salted in a public mix"
 _ORIGIN = "a public mix does not say where its documents came from"
@@ -37,7 +44,12 @@ def salted(digests: npt.NDArray[np.uint8], salt: bytes) -> npt.NDArray[np.uint8]
     """Public digests of documents, uint8 [num_docs, 16] both. Equal ones stay equal."""
     raw = np.ascontiguousarray(digests).tobytes()
     rows = range(0, len(raw), DIGEST_BYTES)
-    public = [blake2b(raw[at : at + DIGEST_BYTES], digest_size=DIGEST_BYTES, key=salt, person=_DIGEST).digest() for at in rows]
+    public = [
+        blake2b(
+            raw[at : at + DIGEST_BYTES], digest_size=DIGEST_BYTES, key=salt, person=_DIGEST
+        ).digest()
+        for at in rows
+    ]
     return np.frombuffer(b"".join(public), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
@@ -49,7 +61,8 @@ def salt_name(salt: bytes) -> str:
 def public_manifest(manifest: Manifest, salt: bytes, documents_parts: Sequence[str]) -> Manifest:
     """The manifest of the public form of a mix.
 
-    Input files that were read from this machine are left out; those of the hub are published anyway (`revisions` says where).
+    Input files that were read from this machine are left out; those of the hub are published anyway
+    (`revisions` says where).
 
     Args:
         documents_parts: hashes of the parts of the public documents table.
@@ -61,6 +74,9 @@ def public_manifest(manifest: Manifest, salt: bytes, documents_parts: Sequence[s
         "provenance_parts": [],
         "provenance": root_hash([]),
     }
-    inputs = {name: files if name in manifest["revisions"] else [] for name, files in manifest["inputs"].items()}
+    inputs = {
+        name: files if name in manifest["revisions"] else []
+        for name, files in manifest["inputs"].items()
+    }
     public = {"of": manifest["identity"], "salt": salt_name(salt)}
     return manifests.sealed({**manifest, "hashes": hashes, "inputs": inputs, "public": public})

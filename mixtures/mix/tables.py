@@ -1,9 +1,10 @@
 """The tables of a mix, and the hash of what they say.
 
-`documents.parquet` holds the identity columns in stream order, `provenance.parquet` where each document came from. Both are folders
-of parts, one part for each slice of the stream (`manifest.layout`), so that tasks write them side by side; readers open the folder
-as one table. Parquet's bytes change with the library's version, so a table is hashed by what it says: BLAKE3 of each column's
-little-endian values, part by part.
+`documents.parquet` holds the identity columns in stream order, `provenance.parquet` where each
+document came from. Both are folders of parts, one part for each slice of the stream
+(`manifest.layout`), so that tasks write them side by side; readers open the folder as one table.
+Parquet's bytes change with the library's version, so a table is hashed by what it says: BLAKE3 of
+each column's little-endian values, part by part.
 """
 
 from __future__ import annotations
@@ -40,18 +41,27 @@ PROVENANCE = pa.schema(
 
 
 def to_arrow(schema: pa.Schema, columns: Columns) -> pa.Table:
-    """Build a table of a part. digest is given as uint8 [n, 16], text columns as object arrays, the others as plain ones."""
-    return pa.Table.from_arrays([_array(field, columns[field.name]) for field in schema], schema=schema)
+    """Build a table of a part. digest is given as uint8 [n, 16], text columns as object arrays, the
+    others as plain ones.
+    """
+    return pa.Table.from_arrays(
+        [_array(field, columns[field.name]) for field in schema], schema=schema
+    )
 
 
 def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
-    """Build an array from buffers: pyarrow's own conversion would import pandas, which costs more than a whole part."""
+    """Build an array from buffers: pyarrow's own conversion would import pandas, which costs more
+    than a whole part.
+    """
     count = len(values)
     if pa.types.is_string(field.type):
         texts = values.tolist()
         raw = "".join(texts).encode()
         if len(raw) >= 1 << 31:
-            raise ValueError(f"column {field.name} of one part holds {len(raw):,} bytes, a part can hold {1 << 31:,}; make smaller slices")
+            raise ValueError(
+                f"column {field.name} of one part holds {len(raw):,} bytes, a part can hold"
+                f" {1 << 31:,}; make smaller slices"
+            )
         # in ASCII a character is a byte, so that nothing need be encoded one by one
         lengths = map(len, texts) if raw.isascii() else (len(text.encode()) for text in texts)
         offsets = np.zeros(count + 1, np.int32)
@@ -72,15 +82,22 @@ def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]
         ValueError: the table has other columns or types, or a null.
     """
     if table.schema.names != schema.names or table.schema.types != schema.types:
-        raise ValueError(f"columns {dict(zip(table.schema.names, map(str, table.schema.types), strict=True))}, expected {schema.names}")
+        raise ValueError(
+            f"columns {dict(zip(table.schema.names, map(str, table.schema.types), strict=True))},"
+            f" expected {schema.names}"
+        )
     columns: dict[str, npt.NDArray[Any]] = {}
     for field in schema:
         array = table.column(field.name).combine_chunks()
         if array.null_count:
             raise ValueError(f"column {field.name} has {array.null_count} nulls")
         if field.name == "digest":
-            raw = np.frombuffer(array.buffers()[1], np.uint8) if len(array) else np.empty(0, np.uint8)
-            columns[field.name] = raw[16 * array.offset : 16 * (array.offset + len(array))].reshape(-1, 16)
+            raw = (
+                np.frombuffer(array.buffers()[1], np.uint8) if len(array) else np.empty(0, np.uint8)
+            )
+            columns[field.name] = raw[16 * array.offset : 16 * (array.offset + len(array))].reshape(
+                -1, 16
+            )
         else:
             columns[field.name] = array.to_numpy(zero_copy_only=False)
     return columns
@@ -101,7 +118,8 @@ _LITTLE_ENDIAN = {
 def part_hash(schema: pa.Schema, columns: Columns) -> str:
     """BLAKE3 of a part, in hex: each column's hash in schema order, and the hash over those.
 
-    A column of numbers is hashed as its little-endian values, one of text as its UTF-8 values, each followed by a NUL byte.
+    A column of numbers is hashed as its little-endian values, one of text as its UTF-8 values, each
+    followed by a NUL byte.
     """
     whole = blake3()
     for field in schema:

@@ -1,11 +1,14 @@
-"""Documents of a finished mix, found from its files alone: by token, by position, by digest, by file and row.
+"""Documents of a finished mix, found from its files alone: by token, by position, by digest, by
+file and row.
 
     token -> position      bisection of the pointers of tokens.idx, memory-mapped: some thirty pages
-    position -> part, row  a part of the tables holds the documents that start in a slice of the stream (`manifest.layout`)
-    digest, file and row   one column of every part, compared as numbers: neither is sorted in the stream; parts side by side on all cores
+    position -> part, row  a part of the tables holds the documents that start in a slice of the
+                           stream (`manifest.layout`)
+    digest, file and row   one column of every part, compared as numbers: neither is sorted in the
+                           stream; parts side by side on all cores
 
-Nothing holds more than a column of a part on each core, but for `strands_and_epochs`: 6 bytes a document. What a trainer reads in a step
-comes here as positions (`mixtures.trainers.order`).
+Nothing holds more than a column of a part on each core, but for `strands_and_epochs`: 6 bytes a
+document. What a trainer reads in a step comes here as positions (`mixtures.trainers.order`).
 """
 
 from __future__ import annotations
@@ -39,7 +42,9 @@ _Found = TypeVar("_Found")
 
 @dataclass(frozen=True)
 class Place:
-    """A document where it stands in a mix: the columns of its tables (`mixtures.mix.tables`), digest in hex."""
+    """A document where it stands in a mix: the columns of its tables (`mixtures.mix.tables`),
+    digest in hex.
+    """
 
     position: int
     first_token: int
@@ -65,7 +70,9 @@ class TracedMix:
         self.folder = folder
         self.manifest = manifests.load(folder)
         if self.manifest.get("public"):
-            raise RecipeError(f"{folder}: a public mix, without files and rows; trace the mix that it was made of")
+            raise RecipeError(
+                f"{folder}: a public mix, without files and rows; trace the mix that it was made of"
+            )
         self.total_documents: int = self.manifest["total_documents"]
         self.total_tokens: int = self.manifest["total_tokens"]
 
@@ -80,8 +87,9 @@ class TracedMix:
         expected = (self.manifest["layout"]["token_dtype"], self.total_tokens, self.total_documents)
         if found != expected:
             raise ManifestError(
-                f"{self.folder}: tokens.bin and tokens.idx hold {found[1]:,} tokens of {found[0]} in {found[2]:,} documents, the manifest "
-                f"says {expected[1]:,} of {expected[0]} in {expected[2]:,}; build the mix again"
+                f"{self.folder}: tokens.bin and tokens.idx hold {found[1]:,} tokens of {found[0]}"
+                f" in {found[2]:,} documents, the manifest says {expected[1]:,} of {expected[0]} in"
+                f" {expected[2]:,}; build the mix again"
             )
         return index
 
@@ -92,17 +100,24 @@ class TracedMix:
             RecipeError: the mix has no such token.
         """
         if not 0 <= token < self.total_tokens:
-            raise RecipeError(f"{self.folder}: has no token {token:,}; its tokens are 0 to {self.total_tokens - 1:,}")
+            raise RecipeError(
+                f"{self.folder}: has no token {token:,}; its tokens are 0 to"
+                f" {self.total_tokens - 1:,}"
+            )
         return self._first_position(token + 1) - 1
 
     def document(self, position: int) -> Place:
         """The document at a position of the stream.
 
         Raises:
-            RecipeError: the mix has no such document. ManifestError: its tables disagree with its tokens.idx.
+            RecipeError: the mix has no such document. ManifestError: its tables disagree with its
+                tokens.idx.
         """
         if not 0 <= position < self.total_documents:
-            raise RecipeError(f"{self.folder}: has no document {position:,}; its documents are 0 to {self.total_documents - 1:,}")
+            raise RecipeError(
+                f"{self.folder}: has no document {position:,}; its documents are 0 to"
+                f" {self.total_documents - 1:,}"
+            )
         return self.documents([position])[0]
 
     def documents(self, positions: Sequence[int]) -> list[Place]:
@@ -113,8 +128,14 @@ class TracedMix:
         """
         by_part: dict[int, list[int]] = {}
         for position in positions:
-            by_part.setdefault(self._first_token(position) // self._slice_tokens, []).append(position)
-        return [place for places in _side_by_side(lambda item: self._read(*item), [*by_part.items()]) for place in places]
+            by_part.setdefault(self._first_token(position) // self._slice_tokens, []).append(
+                position
+            )
+        return [
+            place
+            for places in _side_by_side(lambda item: self._read(*item), [*by_part.items()])
+            for place in places
+        ]
 
     def _read(self, part: int, positions: list[int]) -> list[Place]:
         """Documents that start in a part."""
@@ -125,17 +146,23 @@ class TracedMix:
         )
         if num_documents != num_origins:
             raise ManifestError(
-                f"{self._part('provenance', part)}: {num_origins:,} rows, the documents of that part are {num_documents:,}; it is of "
-                f"another mix, or damaged: `annealmix audit {self.folder}` says what else is off"
+                f"{self._part('provenance', part)}: {num_origins:,} rows, the documents of that"
+                f" part are {num_documents:,}; it is of another mix, or damaged: `annealmix audit"
+                f" {self.folder}` says what else is off"
             )
         places = []
         for position, row, one, other in zip(positions, rows, documents, provenance, strict=True):
-            found = {"position": position, "first_token": self._first_token(position), "num_tokens": int(self.index.sizes[position])}
+            found = {
+                "position": position,
+                "first_token": self._first_token(position),
+                "num_tokens": int(self.index.sizes[position]),
+            }
             said = one | other
             if wrong := [name for name, value in found.items() if said.get(name) != value]:
                 raise ManifestError(
-                    f"{self._part('documents', part)}: row {row} says {wrong[0]} {said.get(wrong[0])}, tokens.idx {found[wrong[0]]}; "
-                    f"`annealmix audit {self.folder}` says what else is off"
+                    f"{self._part('documents', part)}: row {row} says {wrong[0]}"
+                    f" {said.get(wrong[0])}, tokens.idx {found[wrong[0]]}; `annealmix audit"
+                    f" {self.folder}` says what else is off"
                 )
             places.append(Place(**{**said, "digest": said["digest"].hex()}))
         return places
@@ -145,7 +172,8 @@ class TracedMix:
         return self.documents(self.positions_of(prefix))
 
     def positions_of(self, prefix: str) -> list[int]:
-        """Positions of the one document whose digest begins with `prefix`, ascending; none if it is not in the mix.
+        """Positions of the one document whose digest begins with `prefix`, ascending; none if it is
+        not in the mix.
 
         Args:
             prefix: 8 to 32 hex digits in lower case.
@@ -156,14 +184,20 @@ class TracedMix:
 
         def begins(batch: pa.RecordBatch) -> list[tuple[int, str]]:
             raw = _numbers(batch.column("digest"), "<u4", 4)
-            found = ((row, raw[4 * row : 4 * row + 4].tobytes().hex()) for row in np.flatnonzero(raw[::4] == head).tolist())
+            found = (
+                (row, raw[4 * row : 4 * row + 4].tobytes().hex())
+                for row in np.flatnonzero(raw[::4] == head).tolist()
+            )
             return [(row, digest) for row, digest in found if digest.startswith(prefix)]
 
         found = self._search("documents", ["digest"], begins)
         digests = {digest for _, digest in found}
         if len(digests) > 1:
             some = ", ".join(sorted(digests)[:3])
-            raise RecipeError(f"{self.folder}: {len(digests)} documents have digests that begin with {prefix}: {some}; give more digits")
+            raise RecipeError(
+                f"{self.folder}: {len(digests)} documents have digests that begin with {prefix}:"
+                f" {some}; give more digits"
+            )
         return [position for position, _ in found]
 
     def places_from(self, source: str, file: str, row: int) -> list[Place]:
@@ -171,37 +205,67 @@ class TracedMix:
 
         def is_of_row(batch: pa.RecordBatch) -> list[tuple[int, None]]:
             files, rows = batch.column("file"), _numbers(batch.column("row"), "<u8")
-            return [(at, None) for at in np.flatnonzero(rows == row).tolist() if files[at].as_py() == file]
+            return [
+                (at, None)
+                for at in np.flatnonzero(rows == row).tolist()
+                if files[at].as_py() == file
+            ]
 
         found = self._search("provenance", ["file", "row"], is_of_row)
-        return [place for place in self.documents([position for position, _ in found]) if place.source == source]
+        return [
+            place
+            for place in self.documents([position for position, _ in found])
+            if place.source == source
+        ]
 
     def strands_and_epochs(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
-        """What each document belongs to: number of its strand in the manifest's `sources`, and epoch; int32 and uint16 [num_docs].
+        """What each document belongs to: number of its strand in the manifest's `sources`, and
+        epoch; int32 and uint16 [num_docs].
 
         Raises:
-            ManifestError: it is of a strand that the manifest does not list, or the tables lack documents.
+            ManifestError: it is of a strand that the manifest does not list, or the tables lack
+                documents.
         """
-        numbers = {(strand["name"], strand["copy"]): number for number, strand in enumerate(self.manifest["sources"])}
+        numbers = {
+            (strand["name"], strand["copy"]): number
+            for number, strand in enumerate(self.manifest["sources"])
+        }
 
         def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
-            source, copy = batch.column("source"), np.minimum(_numbers(batch.column("copy"), "<u2"), 2)
-            known = [[numbers.get((name, copy), -1) for copy in (0, 1, 2)] for name in source.dictionary.to_pylist()]
+            source, copy = (
+                batch.column("source"),
+                np.minimum(_numbers(batch.column("copy"), "<u2"), 2),
+            )
+            known = [
+                [numbers.get((name, copy), -1) for copy in (0, 1, 2)]
+                for name in source.dictionary.to_pylist()
+            ]
             strands = np.array(known, np.int32)[_numbers(source.indices, "<i4"), copy]
             if (strands < 0).any():
-                raise ManifestError(f"{self.folder}: its tables name a source that the manifest does not list; build the mix again")
+                raise ManifestError(
+                    f"{self.folder}: its tables name a source that the manifest does not list;"
+                    " build the mix again"
+                )
             return [(0, (strands, _numbers(batch.column("epoch"), "<u2")))]
 
-        pieces = [piece for _, piece in self._search("documents", ["source", "copy", "epoch"], read)]
+        pieces = [
+            piece for _, piece in self._search("documents", ["source", "copy", "epoch"], read)
+        ]
         strands, epochs = (np.concatenate(column) for column in zip(*pieces, strict=True))
         if len(strands) != self.total_documents:
-            raise ManifestError(f"{self.folder}: its tables hold {len(strands):,} documents, the manifest says {self.total_documents:,}")
+            raise ManifestError(
+                f"{self.folder}: its tables hold {len(strands):,} documents, the manifest says"
+                f" {self.total_documents:,}"
+            )
         return strands, epochs
 
     def tokens(self, place: Place, first: int = 0, last: int | None = None) -> list[int]:
         """Tokens first .. last - 1 of a document, without its EOD."""
         last = place.num_tokens - 1 if last is None else min(last, place.num_tokens - 1)
-        return [int(token) for token in self.index.tokens[place.first_token + first : place.first_token + last]]
+        return [
+            int(token)
+            for token in self.index.tokens[place.first_token + first : place.first_token + last]
+        ]
 
     def strand(self, place: Place) -> dict[str, Any]:
         """What the manifest says of the source, copies or insert that a document belongs to.
@@ -212,7 +276,10 @@ class TracedMix:
         for strand in self.manifest["sources"]:
             if (strand["name"], strand["copy"]) == (place.source, place.copy):
                 return dict(strand)
-        raise ManifestError(f"{self.folder}: document {place.position} is of {place.source!r}, which the manifest does not list")
+        raise ManifestError(
+            f"{self.folder}: document {place.position} is of {place.source!r}, which the manifest"
+            " does not list"
+        )
 
     @property
     def _token_bytes(self) -> int:
@@ -228,15 +295,24 @@ class TracedMix:
         Not by numpy, which would copy all pointers first: they are not aligned in the file.
         """
         pointers = self.index.pointers
-        return bisect_left(range(len(pointers)), token * self._token_bytes, key=lambda position: int(pointers[position]))
+        return bisect_left(
+            range(len(pointers)),
+            token * self._token_bytes,
+            key=lambda position: int(pointers[position]),
+        )
 
     def _first_token(self, position: int) -> int:
         return int(self.index.pointers[position]) // self._token_bytes
 
     def _search(
-        self, table: str, columns: list[str], find: Callable[[pa.RecordBatch], list[tuple[int, _Found]]]
+        self,
+        table: str,
+        columns: list[str],
+        find: Callable[[pa.RecordBatch], list[tuple[int, _Found]]],
     ) -> list[tuple[int, _Found]]:
-        """What `find` finds in the rows of every part, in stream order: (position, found) for each (row of the batch, found)."""
+        """What `find` finds in the rows of every part, in stream order: (position, found) for each
+        (row of the batch, found).
+        """
 
         def search(part: int) -> list[tuple[int, _Found]]:
             position, found = self._first_position(part * self._slice_tokens), []
@@ -256,7 +332,9 @@ _Item = TypeVar("_Item")
 
 
 def _side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> list[_Found]:
-    """The work on each item, in their order, on all cores: pyarrow lets go of the interpreter while it decodes."""
+    """The work on each item, in their order, on all cores: pyarrow lets go of the interpreter while
+    it decodes.
+    """
     if len(items) < 2:
         return [work(item) for item in items]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -264,21 +342,29 @@ def _side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> li
 
 
 def _numbers(array: pa.Array, dtype: str, width: int = 1) -> npt.NDArray[Any]:
-    """The buffer of a column without nulls, `width` numbers a row: pyarrow's own conversion would import pandas."""
-    return np.frombuffer(array.buffers()[1], dtype)[width * array.offset : width * (array.offset + len(array))]
+    """The buffer of a column without nulls, `width` numbers a row: pyarrow's own conversion would
+    import pandas.
+    """
+    return np.frombuffer(array.buffers()[1], dtype)[
+        width * array.offset : width * (array.offset + len(array))
+    ]
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of a part, in its order; texts are not spelled out."""
     try:
-        file = pq.ParquetFile(path, memory_map=True, read_dictionary=[name for name in REPEATED if name in columns])
+        file = pq.ParquetFile(
+            path, memory_map=True, read_dictionary=[name for name in REPEATED if name in columns]
+        )
         yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
     except (OSError, pa.ArrowException, KeyError) as error:
         raise _damaged(path, error) from None
 
 
 def _rows(path: Path, rows: list[int]) -> tuple[list[dict[str, Any]], int]:
-    """Some rows of a part, given in ascending order; of the file, only their row groups are read. Returns how many rows it has, too."""
+    """Some rows of a part, given in ascending order; of the file, only their row groups are read.
+    Returns how many rows it has, too.
+    """
     found: list[dict[str, Any]] = []
     try:
         file, first = pq.ParquetFile(path, memory_map=True), 0
@@ -286,16 +372,26 @@ def _rows(path: Path, rows: list[int]) -> tuple[list[dict[str, Any]], int]:
             last = first + file.metadata.row_group(group).num_rows
             if wanted := rows[bisect_left(rows, first) : bisect_left(rows, last)]:
                 table = file.read_row_group(group)
-                # taking rows imports pyarrow.compute, which costs more than a whole question about one document
-                some = table.slice(wanted[0] - first, 1) if len(wanted) == 1 else table.take(pa.array([row - first for row in wanted]))
+                # taking rows imports pyarrow.compute, which costs more than a whole question about
+                # one document
+                some = (
+                    table.slice(wanted[0] - first, 1)
+                    if len(wanted) == 1
+                    else table.take(pa.array([row - first for row in wanted]))
+                )
                 found += some.to_pylist()
             first = last
     except (OSError, pa.ArrowException) as error:
         raise _damaged(path, error) from None
     if len(found) < len(rows):
-        raise ManifestError(f"{path}: ends before row {rows[len(found)]}, where tokens.idx has another document; build the mix again")
+        raise ManifestError(
+            f"{path}: ends before row {rows[len(found)]}, where tokens.idx has another document;"
+            " build the mix again"
+        )
     return found, first
 
 
 def _damaged(path: Path, error: Exception) -> ManifestError:
-    return ManifestError(f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again")
+    return ManifestError(
+        f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again"
+    )

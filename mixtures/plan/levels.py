@@ -1,4 +1,6 @@
-"""What filters are thought to remove at each of the published levels, whichever of them a recipe asks for."""
+"""What filters are thought to remove at each of the published levels, whichever of them a recipe
+asks for.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,21 @@ ByLevel = Mapping[str, Mapping[str, Removal]]
 
 
 def published_levels(recipe: LoadedRecipe) -> dict[str, dict[str, Removal]]:
-    """What is published of a recipe's sources by level: of the shipped recipes that take the same definitions, with one published filter.
+    """What is published of a recipe's sources by level: of the shipped recipes that take the same
+    definitions, with one published filter.
 
-    Recipes with other filters have none, since a filter's removal says nothing of another's; nor have those with data of their own.
+    Recipes with other filters have none, since a filter's removal says nothing of another's; nor
+    have those with data of their own.
     """
     if recipe.data or any(item.name not in NOT_PUBLISHED for item in recipe.filters):
         return {}
     definitions, found = _definitions(recipe), {}
     for other, level in _published():
-        if level not in found and _definitions(other) == definitions and (removals := published_removals(other)):
+        if (
+            level not in found
+            and _definitions(other) == definitions
+            and (removals := published_removals(other))
+        ):
             found[level] = removals
     return found
 
@@ -43,11 +51,18 @@ def _published() -> tuple[tuple[LoadedRecipe, str], ...]:
 
 def _with_one_filter() -> Iterator[tuple[LoadedRecipe, str]]:
     for name in list_recipes():
-        if "\nfilters:" not in (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"):  # most have none, and take their time to read
+        if "\nfilters:" not in (SHIPPED / f"{name}.yaml").read_text(
+            encoding="utf-8"
+        ):  # most have none, and take their time to read
             continue
         other = load_recipe(name)
         requests = [item.request for item in other.filters]
-        if len(requests) == 1 and requests[0].use in NOT_PUBLISHED and requests[0].level and requests[0].fraction == 1:
+        if (
+            len(requests) == 1
+            and requests[0].use in NOT_PUBLISHED
+            and requests[0].level
+            and requests[0].fraction == 1
+        ):
             yield other, requests[0].level
 
 
@@ -57,7 +72,9 @@ def levels_json(levels: ByLevel) -> dict[str, dict[str, Any]]:
         level: {
             name: {
                 "removed_share_estimated": f"{float(removal.removed):.4f}",
-                "removed_share_interval": [f"{float(bound):.4f}" for bound in removal.bounds] if removal.bounds else None,
+                "removed_share_interval": (
+                    [f"{float(bound):.4f}" for bound in removal.bounds] if removal.bounds else None
+                ),
                 "basis": removal.basis,
             }
             for name, removal in levels[level].items()

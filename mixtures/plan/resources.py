@@ -1,7 +1,9 @@
-"""What a build will take, stage by stage: core time, memory and disk, estimated before anything is read.
+"""What a build will take, stage by stage: core time, memory and disk, estimated before anything is
+read.
 
-Time is work over rate. The rates were measured on real text, on one core of the machine that they name; a calibration of the machine at
-hand (`pipeline.commands.plan.calibration`) scales each by how much faster or slower that machine does a kernel like it.
+Time is work over rate. The rates were measured on real text, on one core of the machine that they
+name; a calibration of the machine at hand (`pipeline.commands.plan.calibration`) scales each by how
+much faster or slower that machine does a kernel like it.
 """
 
 from __future__ import annotations
@@ -21,19 +23,33 @@ LEDGER_BYTES_A_DOCUMENT = 32
 SELECT_BYTES_A_DOCUMENT = 48
 MIX_BYTES_A_DOCUMENT = 20 + 45  # .idx, and both tables
 WORKER_BYTES = 400_000_000  # a process with its libraries
-WORKER_BYTES_OF_TEXT = 1_500_000_000  # with a segment of text, the keys of a near partition, or a slice
+WORKER_BYTES_OF_TEXT = (
+    1_500_000_000  # with a segment of text, the keys of a near partition, or a slice
+)
 SORTED_DOCUMENTS = 4_500_000  # of a partition of select, up to 64 partitions
 SORT_BYTES_A_DOCUMENT = 100
 SEAL_SECONDS = 1  # whatever the size: parts and chunks are hashed where they are written
 
-# Text that a quality step takes in a second, on the machine of DEFAULT_RATES. The first four split words, which is nearly all of their
-# time and is shared by those that see the same text. language and url are not measured: both are far faster than these.
-WORD_STEP_BYTES_A_SECOND = {"gopher-quality": 230_000, "gopher-repetition": 180_000, "c4-quality": 260_000, "fineweb-quality": 310_000}
-STEP_BYTES_A_SECOND = {"ftfy": 2_300_000, "pii": 5_000_000, "regex": 35_000_000, "symbol-lines-remover": 57_000_000}
+# Text that a quality step takes in a second, on the machine of DEFAULT_RATES. The first four split
+# words, which is nearly all of their time and is shared by those that see the same text. language
+# and url are not measured: both are far faster than these.
+WORD_STEP_BYTES_A_SECOND = {
+    "gopher-quality": 230_000,
+    "gopher-repetition": 180_000,
+    "c4-quality": 260_000,
+    "fineweb-quality": 310_000,
+}
+STEP_BYTES_A_SECOND = {
+    "ftfy": 2_300_000,
+    "pii": 5_000_000,
+    "regex": 35_000_000,
+    "symbol-lines-remover": 57_000_000,
+}
 
 GRAM_BYTES_A_SECOND = 75_000_000  # text that is searched for items of evaluation sets
 
-# Escalated text that a classifier takes in a second. A `sequence` model is not timed: that depends on the model and on the device.
+# Escalated text that a classifier takes in a second. A `sequence` model is not timed: that depends
+# on the model and on the device.
 SCORE_BYTES_A_SECOND = {"linear": 40_000_000, "fasttext": 15_000_000}
 
 
@@ -41,7 +57,8 @@ SCORE_BYTES_A_SECOND = {"linear": 40_000_000, "fasttext": 15_000_000}
 class Rates:
     """Work that one core does in a second. basis: where and when that was measured.
 
-    read, tokenize, blocklist: bytes of text; words, characters: bytes of text, times the hashes that each shingle goes through;
+    read, tokenize, blocklist: bytes of text; words, characters: bytes of text, times the hashes
+        that each shingle goes through;
     near: band keys; select: documents; write: tokens.
     """
 
@@ -71,9 +88,11 @@ DEFAULT_RATES = Rates(
 
 @dataclass(frozen=True)
 class Work:
-    """What a build has to do. text_bytes: by reading (`LoadedRecipe.reading`), with its quality steps.
+    """What a build has to do. text_bytes: by reading (`LoadedRecipe.reading`), with its quality
+    steps.
 
-    stored_documents: of all readings; documents: under the key ceilings; tokenized, total: tokens; escalated_bytes: text for classifiers.
+    stored_documents: of all readings; documents: under the key ceilings; tokenized, total: tokens;
+        escalated_bytes: text for classifiers.
     """
 
     text_bytes: Mapping[str, tuple[int, Quality]]
@@ -91,53 +110,99 @@ class Work:
 
 def text_bytes(supply: SupplyEstimate) -> int:
     """UTF-8 of a supply, as a probe counted it or from its tokens."""
-    return int(supply.tokens * TEXT_BYTES_A_TOKEN) if supply.text_bytes is None else supply.text_bytes
+    return (
+        int(supply.tokens * TEXT_BYTES_A_TOKEN) if supply.text_bytes is None else supply.text_bytes
+    )
 
 
-def work_of(recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], supplies: Mapping[str, SupplyEstimate], total: int) -> Work:
-    """The work of a build. A definition is read once under the same quality steps, however many sources use it.
+def work_of(
+    recipe: LoadedRecipe,
+    rows: Mapping[str, Mapping[str, Any]],
+    supplies: Mapping[str, SupplyEstimate],
+    total: int,
+) -> Work:
+    """The work of a build. A definition is read once under the same quality steps, however many
+    sources use it.
 
     Args:
         rows: of the plan's sources. total: tokens of the mix.
     """
-    readings = {recipe.reading(name): (supply, recipe.recipe.sources[name].quality) for name, supply in supplies.items() if name in rows}
+    readings = {
+        recipe.reading(name): (supply, recipe.recipe.sources[name].quality)
+        for name, supply in supplies.items()
+        if name in rows
+    }
     tokenized = documents = escalated = 0
     for row in rows.values():
         share = Fraction(row["tokenized_share_estimated"])
         tokens = int((row["supply_tokens_estimated"] or row["resolved_tokens"]) * share)
-        removed = Fraction(row["removed_share_estimated"] or 0) + Fraction(row["copied_share_estimated"] or 0)
+        removed = Fraction(row["removed_share_estimated"] or 0) + Fraction(
+            row["copied_share_estimated"] or 0
+        )
         tokenized += tokens
         documents += int((row["supply_documents_estimated"] or 0) * share)
         escalated += int(tokens * TEXT_BYTES_A_TOKEN * removed)
     found = {name: (text_bytes(supply), steps) for name, (supply, steps) in readings.items()}
-    return Work(found, sum(supply.documents for supply, _ in readings.values()), documents, tokenized, total, escalated)
+    return Work(
+        found,
+        sum(supply.documents for supply, _ in readings.values()),
+        documents,
+        tokenized,
+        total,
+        escalated,
+    )
 
 
-def resources(recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], work: Work, rates: Rates) -> dict[str, Any]:
+def resources(
+    recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], work: Work, rates: Rates
+) -> dict[str, Any]:
     """Estimated disk, memory and core time: bytes and seconds.
 
     Returns:
-        JSON-able. core_seconds: of all stages; core_seconds_PART: of the parts of the ingest; worker_bytes: memory of a worker, but for the
-        reduction of a search for near-duplicates, which is one process; stages: {stage: {core_seconds, worker_bytes}},
-        core_seconds None where that cannot be said.
+        JSON-able. core_seconds: of all stages; core_seconds_PART: of the parts of the ingest;
+        worker_bytes: memory of a worker, but for the reduction of a search for near-duplicates,
+        which is one process; stages: {stage: {core_seconds, worker_bytes}}, core_seconds None where
+        that cannot be said.
     """
-    near = near_resources(recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()})
+    near = near_resources(
+        recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()}
+    )
     parts = _ingest_seconds(recipe, work, rates)
     seconds: dict[str, int | None] = {"ingest": sum(parts.values())}
     if kinds := _classifiers(recipe):
         timed = all(kind in SCORE_BYTES_A_SECOND for kind in kinds)
-        seconds["score"] = sum(work.escalated_bytes // SCORE_BYTES_A_SECOND[kind] for kind in kinds) if timed else None
+        seconds["score"] = (
+            sum(work.escalated_bytes // SCORE_BYTES_A_SECOND[kind] for kind in kinds)
+            if timed
+            else None
+        )
     if recipe.recipe.near and near:
         seconds["near"] = near["near_documents"] * recipe.recipe.near.effective.bands // rates.near
-    seconds |= {"select": work.documents // rates.select, "write": work.total // rates.write, "seal": SEAL_SECONDS}
-    select_bytes = WORKER_BYTES + max(min(work.stored_documents, SORTED_DOCUMENTS), work.stored_documents // 64) * SORT_BYTES_A_DOCUMENT
+    seconds |= {
+        "select": work.documents // rates.select,
+        "write": work.total // rates.write,
+        "seal": SEAL_SECONDS,
+    }
+    select_bytes = (
+        WORKER_BYTES
+        + max(min(work.stored_documents, SORTED_DOCUMENTS), work.stored_documents // 64)
+        * SORT_BYTES_A_DOCUMENT
+    )
     memory = {"select": select_bytes, "seal": WORKER_BYTES}
-    stages = {name: {"core_seconds": value, "worker_bytes": memory.get(name, WORKER_BYTES_OF_TEXT)} for name, value in seconds.items()}
-    token_bytes, ledger = recipe.tokenizer.dtype.itemsize, work.stored_documents * LEDGER_BYTES_A_DOCUMENT
+    stages = {
+        name: {"core_seconds": value, "worker_bytes": memory.get(name, WORKER_BYTES_OF_TEXT)}
+        for name, value in seconds.items()
+    }
+    token_bytes, ledger = (
+        recipe.tokenizer.dtype.itemsize,
+        work.stored_documents * LEDGER_BYTES_A_DOCUMENT,
+    )
     return {
         **near,
         "text_bytes": work.read_bytes,
-        "store_bytes": work.tokenized * token_bytes + ledger + work.documents * (SELECT_BYTES_A_DOCUMENT + 12),
+        "store_bytes": (
+            work.tokenized * token_bytes + ledger + work.documents * (SELECT_BYTES_A_DOCUMENT + 12)
+        ),
         "mix_bytes": work.total * token_bytes + work.documents * MIX_BYTES_A_DOCUMENT,
         "worker_bytes": max(select_bytes, WORKER_BYTES_OF_TEXT),
         "core_seconds": sum(value or 0 for value in seconds.values()),
@@ -151,15 +216,19 @@ def score_notes(recipe: LoadedRecipe, work: Work) -> list[str]:
     if all(kind in SCORE_BYTES_A_SECOND for kind in _classifiers(recipe)):
         return []
     return [
-        "score: the time of the classifier is left out, since it depends on the model and the device; about "
-        f"{work.escalated_bytes / 1e9:,.1f} GB of text will be scored"
+        "score: the time of the classifier is left out, since it depends on the model and the"
+        f" device; about {work.escalated_bytes / 1e9:,.1f} GB of text will be scored"
     ]
 
 
 def _classifiers(recipe: LoadedRecipe) -> list[str]:
-    """Kinds of the classifiers that judge; `sequence` for a filter that is still to be brought, as the published ones are."""
+    """Kinds of the classifiers that judge; `sequence` for a filter that is still to be brought, as
+    the published ones are.
+    """
     brought = [item.definition.classifier for item in recipe.filters if item.bundle]
-    missing = [item for item in recipe.filters if item.bundle is None and item.request.level != "strong"]
+    missing = [
+        item for item in recipe.filters if item.bundle is None and item.request.level != "strong"
+    ]
     return [*(pin.kind for pin in brought if pin), *("sequence" for _ in missing)]
 
 
@@ -172,22 +241,40 @@ def _ingest_seconds(recipe: LoadedRecipe, work: Work, rates: Rates) -> dict[str,
     if recipe.recipe.decontaminate:
         seconds["grams"] = tokenized // GRAM_BYTES_A_SECOND
     if near := recipe.recipe.near:
-        seconds["bands"] = work.read_bytes * near.effective.hashes // (rates.words if near.effective.unit == "words" else rates.characters)
+        seconds["bands"] = (
+            work.read_bytes
+            * near.effective.hashes
+            // (rates.words if near.effective.unit == "words" else rates.characters)
+        )
     if any(steps for _, steps in work.text_bytes.values()):
-        seconds["quality"] = sum(_quality_seconds(steps, size) for size, steps in work.text_bytes.values())
+        seconds["quality"] = sum(
+            _quality_seconds(steps, size) for size, steps in work.text_bytes.values()
+        )
     return seconds
 
 
 def _quality_seconds(steps: Quality, num_bytes: int) -> int:
     """Core time of a source's quality steps."""
     names = [step.name for step in steps]
-    words = max((Fraction(1, WORD_STEP_BYTES_A_SECOND[name]) for name in names if name in WORD_STEP_BYTES_A_SECOND), default=Fraction(0))
-    others = sum((Fraction(1, STEP_BYTES_A_SECOND[name]) for name in names if name in STEP_BYTES_A_SECOND), Fraction(0))
+    words = max(
+        (
+            Fraction(1, WORD_STEP_BYTES_A_SECOND[name])
+            for name in names
+            if name in WORD_STEP_BYTES_A_SECOND
+        ),
+        default=Fraction(0),
+    )
+    others = sum(
+        (Fraction(1, STEP_BYTES_A_SECOND[name]) for name in names if name in STEP_BYTES_A_SECOND),
+        Fraction(0),
+    )
     return int(num_bytes * (words + others))
 
 
 BAND_BYTES = 8 + 12
-COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4  # exempt; order_key, digest, source, segment, ledger_row
+COMPETING_BYTES_A_DOCUMENT = (
+    1 + 8 + 16 + 2 + 4 + 4
+)  # exempt; order_key, digest, source, segment, ledger_row
 REDUCTION_BYTES_A_DOCUMENT = 13
 
 
@@ -195,7 +282,10 @@ def near_notes(recipe: LoadedRecipe) -> list[str]:
     """What a plan says beside the figures."""
     if recipe.recipe.near is None or recipe.recipe.near.effective.verify is None:
         return []
-    return ["near: to verify, groups of files that hold candidates are read again; each word or character of these takes 8 bytes of disk"]
+    return [
+        "near: to verify, groups of files that hold candidates are read again; each word or"
+        " character of these takes 8 bytes of disk"
+    ]
 
 
 def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> dict[str, int]:
@@ -207,7 +297,10 @@ def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> dict[str,
     near = recipe.recipe.near
     if near is None:
         return {}
-    rule, documents = near.effective, sum(count for name, count in within.items() if near.competes(name))
+    rule, documents = (
+        near.effective,
+        sum(count for name, count in within.items() if near.competes(name)),
+    )
     if near.excluded:
         documents += sum(_excluded_documents(other) for other in recipe.excluded)
     return {

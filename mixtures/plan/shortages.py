@@ -1,10 +1,11 @@
 """Which sources an estimated supply does not cover, how sure that is, and what would mend each.
 
-A shortage is `certain` if the quota lies above the whole interval of every supply, `probable` if it lies above the estimates, and
-`possible` if it lies above the lower ends alone. Of a figure without an interval it is certain, or not there.
+A shortage is `certain` if the quota lies above the whole interval of every supply, `probable` if it
+lies above the estimates, and `possible` if it lies above the lower ends alone. Of a figure without
+an interval it is certain, or not there.
 
-Every remedy is tried on the recipe before it is named, at the lower ends of the intervals: afterwards the source has enough and no other
-one lacks more than before.
+Every remedy is tried on the recipe before it is named, at the lower ends of the intervals:
+afterwards the source has enough and no other one lacks more than before.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _ENDS: dict[Certainty, Callable[[SupplyEstimate], int]] = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of the supplies. within: of each source's key range; filling: likewise, after what filters remove of it."""
+    """What is asked of the supplies. within: of each source's key range; filling: likewise, after
+    what filters remove of it.
+    """
 
     recipe: LoadedRecipe
     size: Size
@@ -52,11 +55,16 @@ class Question:
             RecipeError, SupplyError: as `asked_quotas`.
         """
         end = _ENDS[certainty]
-        supplies = {name: Supply(end(supply), True) if supply else Supply(0, False) for name, supply in self.filling.items()}
+        supplies = {
+            name: Supply(end(supply), True) if supply else Supply(0, False)
+            for name, supply in self.filling.items()
+        }
         return fitted_quotas(self.recipe.recipe, self.size, supplies, self.inserted)
 
     def lacking(self, certainty: Certainty) -> dict[str, int]:
-        """Tokens that each short source lacks at an end of the intervals; EVERYTHING, if the request cannot even be shared out."""
+        """Tokens that each short source lacks at an end of the intervals; EVERYTHING, if the
+        request cannot even be shared out.
+        """
         try:
             _, short = self.fitted(certainty)
         except (RecipeError, SupplyError):
@@ -66,7 +74,9 @@ class Question:
     def available(self, name: str, certainty: Certainty) -> int:
         """Tokens that a source can give, in all epochs that it is allowed."""
         supply = self.filling[name]
-        return self.recipe.recipe.sources[name].max_epochs * _ENDS[certainty](supply) if supply else 0
+        return (
+            self.recipe.recipe.sources[name].max_epochs * _ENDS[certainty](supply) if supply else 0
+        )
 
     def changed(self, name: str, **update: Any) -> Question:
         """The question with other fields of a source's request."""
@@ -78,7 +88,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Remedy:
-    """One thing that would mend a shortage. change: what it changes of the recipe; value: to what; says: the same for people."""
+    """One thing that would mend a shortage. change: what it changes of the recipe; value: to what;
+    says: the same for people.
+    """
 
     change: Literal["repeat", "refill", "tokens", "weight", "budget", "keys", "removed", "data"]
     value: str
@@ -87,8 +99,9 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Shortage:
-    """A source that is short. asked_tokens: its quota, with what it gives for others; available: in all epochs that it is allowed, at the
-    estimate, and at the lower and upper end."""
+    """A source that is short. asked_tokens: its quota, with what it gives for others; available: in
+    all epochs that it is allowed, at the estimate, and at the lower and upper end.
+    """
 
     source: str
     certainty: Certainty
@@ -100,15 +113,20 @@ class Shortage:
         """For people."""
         estimate, low, high = self.available
         interval = f" ({low:,} to {high:,})" if low < high else ""
-        how = {"certain": "is short", "probable": "is probably short", "possible": "may be short"}[self.certainty]
+        how = {"certain": "is short", "probable": "is probably short", "possible": "may be short"}[
+            self.certainty
+        ]
         mend = "; or ".join(remedy.says for remedy in self.remedies)
-        asks = f"sources.{self.source} asks {self.asked_tokens:,} tokens, about {estimate:,}{interval} are available"
+        asks = (
+            f"sources.{self.source} asks {self.asked_tokens:,} tokens, about {estimate:,}{interval}"
+            " are available"
+        )
         return f"{recipe}: {asks}, so it {how}; {mend}"
 
 
 def fitted_whole(question: Question) -> tuple[Quotas, list[str]]:
-    """Quotas at the estimates, and a warning if sources that are used whole may hold more than the budget; if they probably do, quotas at
-    the lower ends.
+    """Quotas at the estimates, and a warning if sources that are used whole may hold more than the
+    budget; if they probably do, quotas at the lower ends.
 
     Raises:
         SupplyError: they certainly do.
@@ -116,7 +134,9 @@ def fitted_whole(question: Question) -> tuple[Quotas, list[str]]:
     try:
         quotas, _ = question.fitted("probable")
     except SupplyError as error:
-        return question.fitted("possible")[0], [f"{error}; that is estimated: they may hold less, and fit"]
+        return question.fitted("possible")[0], [
+            f"{error}; that is estimated: they may hold less, and fit"
+        ]
     try:
         question.fitted("certain")
     except SupplyError as error:
@@ -135,7 +155,11 @@ def shortages(question: Question, asked: Quotas) -> list[Shortage]:
             name,
             found[name],
             asked.resolved[name],
-            (question.available(name, "probable"), question.available(name, "possible"), question.available(name, "certain")),
+            (
+                question.available(name, "probable"),
+                question.available(name, "possible"),
+                question.available(name, "certain"),
+            ),
             tuple(_remedies(question, name, asked)),
         )
         for name in question.recipe.recipe.sources
@@ -146,7 +170,8 @@ def shortages(question: Question, asked: Quotas) -> list[Shortage]:
 def _short(question: Question, certainty: Certainty) -> dict[str, int]:
     try:
         return question.fitted(certainty)[1]
-    except SupplyError:  # the sources that are used whole exceed the budget: the caller has met that at the estimates
+    # the sources that are used whole exceed the budget: the caller has met that at the estimates
+    except SupplyError:
         return {}
 
 
@@ -154,20 +179,36 @@ def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
     """Remedies that work, and at last the one that always does."""
     before = question.lacking("possible")
     missing = before.get(name, 0)
-    quotas = question.fitted("possible")[0] if missing < EVERYTHING else asked  # it may be asked more there, for others that are short
+    quotas = (
+        question.fitted("possible")[0] if missing < EVERYTHING else asked
+    )  # it may be asked more there, for others that are short
     for remedy, tried in _candidates(question, name, quotas.resolved[name], missing):
         after = tried.lacking("possible")
-        if name not in after and all(missing <= before.get(other, 0) for other, missing in after.items()):
+        if name not in after and all(
+            missing <= before.get(other, 0) for other, missing in after.items()
+        ):
             yield remedy
     if missing < EVERYTHING:
         request = question.recipe.recipe.sources[name]
-        more = int((missing + 1) / request.max_epochs / Fraction(request.keys[1] - request.keys[0]) / _left(question, name)) + 1
+        more = (
+            int(
+                (missing + 1)
+                / request.max_epochs
+                / Fraction(request.keys[1] - request.keys[0])
+                / _left(question, name)
+            )
+            + 1
+        )
         size = int(more * TEXT_BYTES_A_TOKEN) // 10**6 + 1
-        yield Remedy("data", str(more), f"add files with {more:,} tokens, about {size:,} MB of text")
+        yield Remedy(
+            "data", str(more), f"add files with {more:,} tokens, about {size:,} MB of text"
+        )
 
 
 def _left(question: Question, name: str) -> Fraction:
-    """Share of a source that filters leave at the lower ends; at the estimates, if that may be nothing."""
+    """Share of a source that filters leave at the lower ends; at the estimates, if that may be
+    nothing.
+    """
     within, filling = question.within[name], question.filling[name]
     for end in (_ENDS["possible"], _ENDS["probable"]):
         if within and filling and end(within) and end(filling):
@@ -175,35 +216,60 @@ def _left(question: Question, name: str) -> Fraction:
     return Fraction(1)
 
 
-def _candidates(question: Question, name: str, quota: int, missing: int) -> Iterator[tuple[Remedy, Question]]:
+def _candidates(
+    question: Question, name: str, quota: int, missing: int
+) -> Iterator[tuple[Remedy, Question]]:
     """What could mend a shortage, each with the question that it makes."""
     request, supply = question.recipe.recipe.sources[name], question.filling[name]
     low = supply.bounds[0] if supply else 0
     if low:
         times = -(-quota // low)
         rule = f"shortfall: {{repeat: {times}}}"
-        changed = question.changed(name, shortfall=Shortfall(repeat=times)) if 2 <= times <= 65_535 else None
+        changed = (
+            question.changed(name, shortfall=Shortfall(repeat=times))
+            if 2 <= times <= 65_535
+            else None
+        )
         if changed:
             yield Remedy("repeat", str(times), f"allow {times} epochs of it ({rule})"), changed
     yield from _refills(question, name, missing)
     yield from _smaller(question, name, low * request.max_epochs, quota)
     yield from _wider(question, name, quota)
     if question.recipe.filters and not question.recipe.recipe.shrinks:
-        recipe = replace(question.recipe, recipe=question.recipe.recipe.model_copy(update={"removed": "shrink"}))
+        recipe = replace(
+            question.recipe, recipe=question.recipe.recipe.model_copy(update={"removed": "shrink"})
+        )
         says = "leave gaps where filters remove documents (removed: shrink)"
-        yield Remedy("removed", "shrink", says), replace(question, recipe=recipe, filling=question.within)
+        yield (
+            Remedy("removed", "shrink", says),
+            replace(question, recipe=recipe, filling=question.within),
+        )
 
 
 def _refills(question: Question, name: str, missing: int) -> Iterator[tuple[Remedy, Question]]:
     """The source with the most to spare, if it does not itself refill from this one."""
     requests = question.recipe.recipe.sources
     quotas = question.fitted("possible")[0].resolved if missing < EVERYTHING else {}
-    spare = {other: question.available(other, "possible") - quotas[other] for other in quotas if not requests[other].all and other != name}
+    spare = {
+        other: question.available(other, "possible") - quotas[other]
+        for other in quotas
+        if not requests[other].all and other != name
+    }
     for other in sorted(spare, key=lambda other: -spare[other]):
-        if spare[other] < missing or question.filling[other] is None or _leads_to(requests, other, name):
+        if (
+            spare[other] < missing
+            or question.filling[other] is None
+            or _leads_to(requests, other, name)
+        ):
             continue
-        says = f"let {other} give what is missing, about {missing:,} of the {spare[other]:,} tokens it has to spare"
-        yield Remedy("refill", other, f"{says} (shortfall: {{refill: {other}}})"), question.changed(name, shortfall=Shortfall(refill=other))
+        says = (
+            f"let {other} give what is missing, about {missing:,} of the {spare[other]:,} tokens it"
+            " has to spare"
+        )
+        yield (
+            Remedy("refill", other, f"{says} (shortfall: {{refill: {other}}})"),
+            question.changed(name, shortfall=Shortfall(refill=other)),
+        )
         return
 
 
@@ -214,26 +280,40 @@ def _leads_to(requests: Mapping[str, SourceRequest], start: str, end: str) -> bo
     return at == end
 
 
-def _smaller(question: Question, name: str, available: int, quota: int) -> Iterator[tuple[Remedy, Question]]:
+def _smaller(
+    question: Question, name: str, available: int, quota: int
+) -> Iterator[tuple[Remedy, Question]]:
     """A lower quota of the source alone, then of the whole mix."""
     recipe, request = question.recipe.recipe, question.recipe.recipe.sources[name]
     if request.tokens is not None and available and question.size == Size():
-        yield Remedy("tokens", str(available), f"lower its tokens to {available:,}"), question.changed(name, tokens=available)
+        yield (
+            Remedy("tokens", str(available), f"lower its tokens to {available:,}"),
+            question.changed(name, tokens=available),
+        )
     if request.weight is not None and available:
-        weights = sum(Fraction(other.weight) for other in recipe.sources.values() if other.weight is not None)
+        weights = sum(
+            Fraction(other.weight) for other in recipe.sources.values() if other.weight is not None
+        )
         own = Fraction(request.weight)
         shared = quota * weights / own
         if shared > available and weights > own:
             weight = _rounded_down(available * (weights - own) / (shared - available))
             yield (
-                Remedy("weight", f"{weight:f}", f"lower its weight from {plain_decimal(request.weight)} to {weight:f}"),
+                Remedy(
+                    "weight",
+                    f"{weight:f}",
+                    f"lower its weight from {plain_decimal(request.weight)} to {weight:f}",
+                ),
                 question.changed(name, weight=weight),
             )
     if recipe.budget and available:
         total = question.size.tokens or int(recipe.budget.total_tokens * (question.size.scale or 1))
         tokens = total * available // quota * 9_999 // 10_000
         smaller = replace(question, size=Size(tokens=tokens))
-        yield Remedy("budget", str(tokens), f"ask {tokens:,} tokens in all (--tokens {tokens})"), smaller
+        yield (
+            Remedy("budget", str(tokens), f"ask {tokens:,} tokens in all (--tokens {tokens})"),
+            smaller,
+        )
 
 
 def _rounded_down(value: Fraction) -> Decimal:
@@ -249,16 +329,23 @@ def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, 
     available = question.available(name, "possible")
     if supply is None or not available or high - low == 1:
         return
-    width = _rounded_up((high - low) * Decimal(quota + 1) / Decimal(available))  # keys are whole numbers: a token may lie at the edge
+    width = _rounded_up(
+        (high - low) * Decimal(quota + 1) / Decimal(available)
+    )  # keys are whole numbers: a token may lie at the edge
     floor, top = _free(question.recipe, name)
     new_high = min(low + width, top)
     new_low = max(new_high - width, floor)
     if new_high - new_low < width:
         return
     wider = request.model_copy(update={"keys": (new_low, new_high)})
-    share = Fraction(wider.key_range[1] - wider.key_range[0], request.key_range[1] - request.key_range[0])
+    share = Fraction(
+        wider.key_range[1] - wider.key_range[0], request.key_range[1] - request.key_range[0]
+    )
     ends = [None if bound is None else int(bound * share) for bound in (supply.low, supply.high)]
-    filling = {**question.filling, name: replace(supply, tokens=int(supply.tokens * share), low=ends[0], high=ends[1])}
+    filling = {
+        **question.filling,
+        name: replace(supply, tokens=int(supply.tokens * share), low=ends[0], high=ends[1]),
+    }
     wider_keys = f"{plain_decimal(new_low)}, {plain_decimal(new_high)}"
     says = f"widen its keys from [{low}, {high}) to [{wider_keys})"
     changed = replace(question.changed(name, keys=(new_low, new_high)), filling=filling)
@@ -271,12 +358,16 @@ def _rounded_up(value: Decimal) -> Decimal:
 
 
 def _free(recipe: LoadedRecipe, name: str) -> tuple[Decimal, Decimal]:
-    """The keys around a source's range that no other source and no excluded recipe takes of its definition."""
+    """The keys around a source's range that no other source and no excluded recipe takes of its
+    definition.
+    """
     low, high = recipe.recipe.sources[name].keys
     floor, top = Decimal(0), Decimal(1)
     for other in (recipe, *recipe.excluded):
         for taken, request in other.recipe.sources.items():
-            if (other is recipe and taken == name) or other.definitions[taken].name != recipe.definitions[name].name:
+            if (other is recipe and taken == name) or other.definitions[
+                taken
+            ].name != recipe.definitions[name].name:
                 continue
             if key_bound(request.keys[1]) <= key_bound(low):
                 floor = max(floor, request.keys[1])
@@ -294,5 +385,8 @@ def shortage_json(shortage: Shortage) -> dict[str, Any]:
         "asked_tokens": shortage.asked_tokens,
         "available_tokens_estimated": estimate,
         "available_tokens_interval": [low, high],
-        "remedies": [{"change": item.change, "value": item.value, "says": item.says} for item in shortage.remedies],
+        "remedies": [
+            {"change": item.change, "value": item.value, "says": item.says}
+            for item in shortage.remedies
+        ],
     }

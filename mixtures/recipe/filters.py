@@ -1,6 +1,8 @@
-"""How a recipe uses filters: which ones, at which level, in which dose, or as a placebo; and what a user inserts beside the sources.
+"""How a recipe uses filters: which ones, at which level, in which dose, or as a placebo; and what a
+user inserts beside the sources.
 
-Levels are those of the published mixes (arXiv 2508.06601), taken of one filter's list and classifier:
+Levels are those of the published mixes (arXiv 2508.06601), taken of one filter's list and
+classifier:
 
 | level | flagged |
 |---|---|
@@ -8,11 +10,13 @@ Levels are those of the published mixes (arXiv 2508.06601), taken of one filter'
 | weak | escalated, and a score above 0.0105 |
 | strong | escalated: the blocklist alone |
 
-`fraction` is a dose: of the flagged documents, those are removed whose dose key, a hash of their digest, lies below that share of the key
-space. So a smaller dose removes a part of what a larger one removes, whatever the size of the mix.
+`fraction` is a dose: of the flagged documents, those are removed whose dose key, a hash of their
+digest, lies below that share of the key space. So a smaller dose removes a part of what a larger
+one removes, whatever the size of the mix.
 
-`placebo_of` removes as many documents that the filter does NOT flag, of the same source and of like length: each flagged document
-takes along the next unflagged one, in key order, of its class of length (`length_class`).
+`placebo_of` removes as many documents that the filter does NOT flag, of the same source and of like
+length: each flagged document takes along the next unflagged one, in key order, of its class of
+length (`length_class`).
 """
 
 from __future__ import annotations
@@ -51,7 +55,8 @@ def _dose(value: Decimal) -> Decimal:
 class FilterRequest(Checked):
     """One filter of a recipe; a bare name or file is its `use`.
 
-    use, placebo_of: exactly one; the filter, by shipped or brought name, or by file beside the recipe.
+    use, placebo_of: exactly one; the filter, by shipped or brought name, or by file beside the
+        recipe.
     level: of the published ones; absent: as the filter's file says.
     fraction: dose; the share of the documents that are removed of those that could be.
     """
@@ -72,13 +77,17 @@ def _request(value: Any) -> Any:
     return {"use": value} if isinstance(value, str) else value
 
 
-FilterRequests = Annotated[tuple[Annotated[FilterRequest, BeforeValidator(_request)], ...], Field(max_length=16)]
+FilterRequests = Annotated[
+    tuple[Annotated[FilterRequest, BeforeValidator(_request)], ...], Field(max_length=16)
+]
 
 
 class Insert(Model):
-    """Documents of the user's that are added to a mix, whole and unfiltered, and take nothing away from the sources.
+    """Documents of the user's that are added to a mix, whole and unfiltered, and take nothing away
+    from the sources.
 
-    Evaluation sets do not judge them either: an insert that holds an item is neither dropped nor reported.
+    Evaluation sets do not judge them either: an insert that holds an item is neither dropped nor
+    reported.
 
     use: a source definition, as a source's `use`.  times: how often each document is in the mix.
     on_top: whether they come on top of the budget, or out of what the weighted sources share.
@@ -101,13 +110,22 @@ def at_level(bundle: LoadedFilter, level: Level | None) -> FilterDefinition:
     if level == "strong":
         return definition.model_copy(update={"classifier": None})
     if definition.classifier is None:
-        raise RecipeError(f"{bundle.where}: has no classifier, and level {level} needs one; add it, or take level strong")
-    return definition.model_copy(update={"classifier": definition.classifier.model_copy(update={"threshold": THRESHOLDS[level]})})
+        raise RecipeError(
+            f"{bundle.where}: has no classifier, and level {level} needs one; add it, or take level"
+            " strong"
+        )
+    return definition.model_copy(
+        update={
+            "classifier": definition.classifier.model_copy(update={"threshold": THRESHOLDS[level]})
+        }
+    )
 
 
 @dataclass(frozen=True)
 class RecipeFilter:
-    """A filter as a recipe uses it. bundle: the filter as its file says; None: the user must bring it (`NOT_PUBLISHED`)."""
+    """A filter as a recipe uses it. bundle: the filter as its file says; None: the user must bring
+    it (`NOT_PUBLISHED`).
+    """
 
     request: FilterRequest
     bundle: LoadedFilter | None
@@ -115,11 +133,17 @@ class RecipeFilter:
     @property
     def name(self) -> str:
         """Its `use` or `placebo_of`."""
-        return self.bundle.definition.name if self.bundle else str(self.request.use or self.request.placebo_of)
+        return (
+            self.bundle.definition.name
+            if self.bundle
+            else str(self.request.use or self.request.placebo_of)
+        )
 
     @property
     def label(self) -> str:
-        """Names it in waterfalls and manifests: `deep-ignorance strong`, `half of it`: `deep-ignorance strong x 0.5`."""
+        """Names it in waterfalls and manifests: `deep-ignorance strong`, `half of it`:
+        `deep-ignorance strong x 0.5`.
+        """
         words = ["placebo of"] if self.placebo else []
         words += [self.name, *([self.request.level] if self.request.level else [])]
         words += [f"x {self.request.fraction.normalize():f}"] if self.request.fraction != 1 else []
@@ -144,8 +168,10 @@ class RecipeFilter:
         """
         if self.bundle is None:
             raise RecipeError(
-                f"filter {self.name!r} is not shipped ({NOT_PUBLISHED.get(self.name, 'it is not known')}): give a folder that holds "
-                f"{self.name}/filter.yaml or {self.name}.yaml with --filters DIR; `annealmix filter train` makes one"
+                f"filter {self.name!r} is not shipped"
+                f" ({NOT_PUBLISHED.get(self.name, 'it is not known')}): give a folder that holds"
+                f" {self.name}/filter.yaml or {self.name}.yaml with --filters DIR; `annealmix"
+                " filter train` makes one"
             )
         return self.bundle
 
@@ -154,32 +180,45 @@ class RecipeFilter:
         """The filter at its level.
 
         Raises:
-            RecipeError: the user has not brought it, or the level needs a classifier that it does not have.
+            RecipeError: the user has not brought it, or the level needs a classifier that it does
+                not have.
         """
         return at_level(self.brought, self.request.level)
 
     def canonical(self) -> dict[str, Any]:
-        """What it asks, for a recipe's digest; identity `not brought` where the user has not brought the filter."""
+        """What it asks, for a recipe's digest; identity `not brought` where the user has not
+        brought the filter.
+        """
         identity = "not brought" if self.bundle is None else self.definition.identity
-        said = {"name": self.label, "identity": identity, "fraction": f"{self.request.fraction.normalize():f}"}
+        said = {
+            "name": self.label,
+            "identity": identity,
+            "fraction": f"{self.request.fraction.normalize():f}",
+        }
         return {**said, "placebo": "true"} if self.placebo else said
 
 
 def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Dose keys of documents: blake2b-64 of the digest under a salt of its own, so that a dose is spread over all order keys.
+    """Dose keys of documents: blake2b-64 of the digest under a salt of its own, so that a dose is
+    spread over all order keys.
 
     Args:
         digests: uint64 [num_docs, 2], as `mixtures.keys.digest_columns` makes them.
     """
     raw = digests.astype(">u8").tobytes()
-    keys = [blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=_DOSE_SALT).digest() for at in range(0, len(raw), DIGEST_BYTES)]
+    keys = [
+        blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=_DOSE_SALT).digest()
+        for at in range(0, len(raw), DIGEST_BYTES)
+    ]
     return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
 
 
 def length_class(num_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Class of length of documents, eight an octave: floor(8 * log2(num_tokens)). int64 [num_docs], below LENGTH_CLASSES.
+    """Class of length of documents, eight an octave: floor(8 * log2(num_tokens)). int64 [num_docs],
+    below LENGTH_CLASSES.
 
-    Bounds are compared as integers (n^8 >= 2^c), so that no rounding of a logarithm can move a document.
+    Bounds are compared as integers (n^8 >= 2^c), so that no rounding of a logarithm can move a
+    document.
     """
     bounds = np.array([_least_tokens(number) for number in range(LENGTH_CLASSES)], np.uint64)
     return np.searchsorted(bounds, num_tokens.astype(np.uint64), "right").astype(np.int64) - 1
@@ -190,20 +229,25 @@ def _least_tokens(number: int) -> int:
     low, high = 1, 1 << (number // _CLASSES_AN_OCTAVE + 1)
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if middle**_CLASSES_AN_OCTAVE >= 1 << number else (middle + 1, high)
+        low, high = (
+            (low, middle) if middle**_CLASSES_AN_OCTAVE >= 1 << number else (middle + 1, high)
+        )
     return low
 
 
 def placebo(
     flagged: npt.NDArray[np.bool_], classes: npt.NDArray[np.int64], debts: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Choose the documents that a placebo removes: of each class, the next unflagged ones after each flagged one.
+    """Choose the documents that a placebo removes: of each class, the next unflagged ones after
+    each flagged one.
 
-    A flagged document adds one to its class's debt; an unflagged one that finds a debt pays it and is removed. What is chosen of a stretch
-    depends on it and on what came before alone, so a longer stretch never changes a choice.
+    A flagged document adds one to its class's debt; an unflagged one that finds a debt pays it and
+    is removed. What is chosen of a stretch depends on it and on what came before alone, so a longer
+    stretch never changes a choice.
 
     Args:
-        flagged, classes: [num_docs] in key order. debts: int64 [LENGTH_CLASSES], what was not paid before them.
+        flagged, classes: [num_docs] in key order. debts: int64 [LENGTH_CLASSES], what was not paid
+            before them.
 
     Returns:
         removed, bool [num_docs], and the debts that are left.
@@ -211,7 +255,8 @@ def placebo(
     removed, left = np.zeros(len(flagged), np.bool_), debts.copy()
     for number in np.unique(classes).tolist():
         mine = np.flatnonzero(classes == number)
-        # debt after each = S + max(d0, -min(S, 0 so far)): reflected at zero (Lindley's recursion), without a loop over documents
+        # debt after each = S + max(d0, -min(S, 0 so far)): reflected at zero (Lindley's recursion),
+        # without a loop over documents
         steps = np.where(flagged[mine], 1, -1)
         sums = np.cumsum(steps) + debts[number]
         floor = np.minimum(np.minimum.accumulate(sums), 0)

@@ -1,8 +1,10 @@
-"""Reading recipes and definitions, shipped ones by name and others by file, with everything that they refer to.
+"""Reading recipes and definitions, shipped ones by name and others by file, with everything that
+they refer to.
 
-A recipe refers to source definitions, a tokenizer definition and recipes that it excludes. A reference that ends in .yaml is a
-path relative to the recipe's folder and must stay below it, through symbolic links too. All faults of a recipe and of the files
-that it refers to are reported in one RecipeError.
+A recipe refers to source definitions, a tokenizer definition and recipes that it excludes. A
+reference that ends in .yaml is a path relative to the recipe's folder and must stay below it,
+through symbolic links too. All faults of a recipe and of the files that it refers to are reported
+in one RecipeError.
 """
 
 from __future__ import annotations
@@ -80,22 +82,32 @@ def list_tokenizer_definitions() -> list[str]:
 
 
 def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
-    """Read a recipe by the name of a shipped one, or by file (anything with a `/` or ending in .yaml or .yml).
+    """Read a recipe by the name of a shipped one, or by file (anything with a `/` or ending in
+    .yaml or .yml).
 
     Args:
-        filters: folder of filters that the user brings, NAME.yaml or NAME/filter.yaml; they go before shipped ones of that name.
+        filters: folder of filters that the user brings, NAME.yaml or NAME/filter.yaml; they go
+            before shipped ones of that name.
 
     Raises:
-        RecipeError: every fault of the recipe and of the files it refers to, each with file and line; `filters` is no folder.
+        RecipeError: every fault of the recipe and of the files it refers to, each with file and
+            line; `filters` is no folder.
     """
-    if filters is not None and not filters.is_dir():  # else a shipped filter of the same name would judge instead
-        raise RecipeError(f"--filters {filters}: no such folder; name the one that holds your filters")
+    if (
+        filters is not None and not filters.is_dir()
+    ):  # else a shipped filter of the same name would judge instead
+        raise RecipeError(
+            f"--filters {filters}: no such folder; name the one that holds your filters"
+        )
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
         return _Reading(filters).recipe(Path(name_or_file))
     try:
         return _Reading(filters).recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
     except _UnknownReferenceError as unknown:
-        raise RecipeError(f"{unknown}; `annealmix plan` lists them; a file is given with its ending, such as {name_or_file}.yaml") from None
+        raise RecipeError(
+            f"{unknown}; `annealmix plan` lists them; a file is given with its ending, such as"
+            f" {name_or_file}.yaml"
+        ) from None
 
 
 def load_source_definition(name: str) -> SourceDefinition:
@@ -134,31 +146,41 @@ def _load_definition(model: type[M], file: Path) -> M:
 def _shipped_file(folder: Path, kind: str, name: str) -> Path:
     names = names_in(folder)
     if name not in names:
-        raise _UnknownReferenceError(f"{name!r} is not a shipped {kind}; {suggest(name, names, 'shipped')}")
+        raise _UnknownReferenceError(
+            f"{name!r} is not a shipped {kind}; {suggest(name, names, 'shipped')}"
+        )
     return folder / f"{name}.yaml"
 
 
 def _beside(folder: Path, reference: str) -> Path:
-    """Resolve a path below a recipe's folder; links may not lead out of it, or a recipe could read any file."""
+    """Resolve a path below a recipe's folder; links may not lead out of it, or a recipe could read
+    any file.
+    """
     file = folder / reference
     try:
         inside = file.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # a link that leads to itself
         inside = False
     if not inside:
-        raise _UnknownReferenceError(f"{reference!r} leads out of the recipe's folder through a symbolic link; copy it there")
+        raise _UnknownReferenceError(
+            f"{reference!r} leads out of the recipe's folder through a symbolic link; copy it there"
+        )
     return file
 
 
 def _file_beside(folder: Path, reference: str) -> Path:
     file = _beside(folder, reference)
     if not file.is_file():
-        raise _UnknownReferenceError(f"{reference!r} is no file; the path is read from the recipe's own folder")
+        raise _UnknownReferenceError(
+            f"{reference!r} is no file; the path is read from the recipe's own folder"
+        )
     return file
 
 
 class _Reading:
-    """One `load_recipe`: reads each file once, and knows which recipes are being read, so that a circle is noticed."""
+    """One `load_recipe`: reads each file once, and knows which recipes are being read, so that a
+    circle is noticed.
+    """
 
     def __init__(self, filters: Path | None) -> None:
         self._filters = filters
@@ -168,8 +190,12 @@ class _Reading:
     def recipe(self, file: Path) -> LoadedRecipe:
         place = file.resolve()
         if place in self._open:
-            circle = " -> ".join(path.stem for path in [*self._open[self._open.index(place) :], place])
-            raise _UnknownReferenceError(f"recipes exclude each other in a circle: {circle}; remove one of them")
+            circle = " -> ".join(
+                path.stem for path in [*self._open[self._open.index(place) :], place]
+            )
+            raise _UnknownReferenceError(
+                f"recipes exclude each other in a circle: {circle}; remove one of them"
+            )
         if place not in self._done:
             self._open.append(place)
             self._done[place] = self._read(file)
@@ -182,7 +208,10 @@ class _Reading:
         references = _References(tree, faults)
         folder = file.parent
         definitions: dict[str, SourceDefinition] = {}
-        used = [*references.wanted(("sources", "*", "use"), Reference), *references.wanted(("insert", "*", "use"), Reference)]
+        used = [
+            *references.wanted(("sources", "*", "use"), Reference),
+            *references.wanted(("insert", "*", "use"), Reference),
+        ]
         for location, use in used:
             if definition := references.follow(location, partial(self._definition, folder, use)):
                 definitions[str(location[1])] = definition
@@ -192,7 +221,8 @@ class _Reading:
             for location, reference in references.wanted(("exclude", "*"), Reference)
         ]
         tokenizers = [
-            references.follow(location, partial(self._tokenizer, name)) for location, name in references.wanted(("tokenizer",), Name)
+            references.follow(location, partial(self._tokenizer, name))
+            for location, name in references.wanted(("tokenizer",), Name)
         ]
         filters = [
             references.follow(location, partial(self._filter, folder, request))
@@ -203,7 +233,12 @@ class _Reading:
             references.follow(location, partial(self._benchmark, folder, file))
             for location, file in references.wanted(("decontaminate", "sets", "*"), LocalPath)
         ]
-        _same_names(tree, ("decontaminate", "sets"), [item.definition.name for item in benchmarks if item], faults)
+        _same_names(
+            tree,
+            ("decontaminate", "sets"),
+            [item.definition.name for item in benchmarks if item],
+            faults,
+        )
         for location, data in references.wanted(("data",), LocalPath):
             references.follow(location, partial(_beside, folder, data))
         if recipe is None or faults or references.broken:
@@ -221,10 +256,14 @@ class _Reading:
     def _definition(self, folder: Path, use: str) -> SourceDefinition:
         if is_file_reference(use):
             return _load_definition(SourceDefinition, _file_beside(folder, use))
-        return _load_definition(SourceDefinition, _shipped_file(SHIPPED / "sources", "source definition", use))
+        return _load_definition(
+            SourceDefinition, _shipped_file(SHIPPED / "sources", "source definition", use)
+        )
 
     def _tokenizer(self, name: str) -> TokenizerDefinition:
-        return _load_definition(TokenizerDefinition, _shipped_file(SHIPPED / "tokenizers", "tokenizer", name))
+        return _load_definition(
+            TokenizerDefinition, _shipped_file(SHIPPED / "tokenizers", "tokenizer", name)
+        )
 
     def _filter(self, folder: Path, request: FilterRequest) -> RecipeFilter:
         found = RecipeFilter(request, self._bundle(folder, str(request.use or request.placebo_of)))
@@ -239,16 +278,27 @@ class _Reading:
             places = (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml")
             found = [place for place in places if place.is_file()]
             if len(found) > 1:
-                raise RecipeError(f"{self._filters}: holds {name}.yaml and {name}/filter.yaml, and the recipe means one; remove the other")
+                raise RecipeError(
+                    f"{self._filters}: holds {name}.yaml and {name}/filter.yaml, and the recipe"
+                    " means one; remove the other"
+                )
             if found:
                 return read_filter(found[0])
-        return None if name in NOT_PUBLISHED else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
+        return (
+            None
+            if name in NOT_PUBLISHED
+            else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
+        )
 
     def _benchmark(self, folder: Path, file: str) -> LoadedBenchmark:
         return load_benchmark(_file_beside(folder, file))
 
     def _excluded(self, folder: Path, reference: str) -> LoadedRecipe:
-        return self.recipe(_file_beside(folder, reference) if is_file_reference(reference) else _shipped_file(SHIPPED, "recipe", reference))
+        return self.recipe(
+            _file_beside(folder, reference)
+            if is_file_reference(reference)
+            else _shipped_file(SHIPPED, "recipe", reference)
+        )
 
 
 class _References:
@@ -261,7 +311,11 @@ class _References:
 
     def wanted(self, pattern: Location, form: Any) -> list[tuple[Location, str]]:
         """Find the well-formed values at a place; `*` stands for every key or index."""
-        return [(at, value) for at, value in self._places(pattern) if isinstance(value, str) and _fits(form, value)]
+        return [
+            (at, value)
+            for at, value in self._places(pattern)
+            if isinstance(value, str) and _fits(form, value)
+        ]
 
     def requests(self, pattern: Location, model: type[M]) -> list[tuple[Location, M]]:
         """Find the records at a place that are well-formed; a bare text is one's `use`."""
@@ -275,7 +329,12 @@ class _References:
     def _places(self, pattern: Location) -> list[tuple[Location, Any]]:
         places: list[tuple[Location, Any]] = [((), self._tree.value)]
         for part in pattern:
-            places = [((*at, key), item) for at, value in places for key, item in _items(value) if part in ("*", key)]
+            places = [
+                ((*at, key), item)
+                for at, value in places
+                for key, item in _items(value)
+                if part in ("*", key)
+            ]
         return places
 
     def follow(self, location: Location, load: Callable[[], T]) -> T | None:
@@ -303,14 +362,25 @@ def _fits(form: Any, value: Any) -> bool:
     return True
 
 
-def _name_clashes(tree: YamlTree, definitions: Mapping[str, SourceDefinition], faults: list[Fault]) -> None:
-    """Definitions are told apart by their names, in the store and in the data folder: different ones may not share a name."""
+def _name_clashes(
+    tree: YamlTree, definitions: Mapping[str, SourceDefinition], faults: list[Fault]
+) -> None:
+    """Definitions are told apart by their names, in the store and in the data folder: different
+    ones may not share a name.
+    """
     first: dict[str, str] = {}
-    places = {str(name): (key, name, "use") for key in ("sources", "insert") for name, _ in _items(tree.value.get(key))}
+    places = {
+        str(name): (key, name, "use")
+        for key in ("sources", "insert")
+        for name, _ in _items(tree.value.get(key))
+    }
     for source, definition in definitions.items():
         other = first.setdefault(definition.name, source)
         if _at(tree.value, places[other]) != _at(tree.value, places[source]):
-            message = f"defines {definition.name!r}, as the one that {other} uses; give one of them another name, or use the same"
+            message = (
+                f"defines {definition.name!r}, as the one that {other} uses; give one of them"
+                " another name, or use the same"
+            )
             faults.append(fault_at(tree, places[source], message))
 
 
@@ -324,4 +394,10 @@ def _same_names(tree: YamlTree, location: Location, names: list[str], faults: li
     """Removals are told apart by the names of filters and evaluation sets."""
     for index, name in enumerate(names):
         if name in names[:index]:
-            faults.append(fault_at(tree, location, f"{name!r} is listed twice; keep one of them, or give one another name"))
+            faults.append(
+                fault_at(
+                    tree,
+                    location,
+                    f"{name!r} is listed twice; keep one of them, or give one another name",
+                )
+            )

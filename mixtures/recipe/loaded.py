@@ -24,7 +24,9 @@ from mixtures.yaml.fields import plain_decimal as _plain_decimal
 class LoadedRecipe:
     """A recipe with all that it refers to.
 
-    definitions: by source name, those of inserts too.  excluded, filters, benchmarks: in the recipe's order.  file: where the recipe was
+    definitions: by source name, those of inserts too.
+    excluded, filters, benchmarks: in the recipe's order.
+    file: where the recipe was
         read.
     """
 
@@ -43,7 +45,10 @@ class LoadedRecipe:
             RecipeError: it has no filters, so nothing is removed.
         """
         if not self.filters:
-            raise RecipeError(f"{self.recipe.name}: has no filters, so there is nothing to {rule}; leave out --removed")
+            raise RecipeError(
+                f"{self.recipe.name}: has no filters, so there is nothing to {rule}; leave out"
+                " --removed"
+            )
         return replace(self, recipe=self.recipe.model_copy(update={"removed": rule}))
 
     @property
@@ -52,65 +57,106 @@ class LoadedRecipe:
         return self.file.parent / self.recipe.data if self.recipe.data else None
 
     def reading(self, source: str) -> str:
-        """Names what a source's definition gives under its quality steps; sources of one reading have the same documents."""
+        """Names what a source's definition gives under its quality steps; sources of one reading
+        have the same documents.
+        """
         request = self.recipe.sources.get(source)
         return reading_name(self.definitions[source].name, request.quality if request else ())
 
     def canonical(self) -> dict[str, Any]:
         """What the recipe asks, as dicts, lists, integers and strings.
 
-        It does not depend on where the file lies, on comments, order of keys, spelling of numbers, descriptions, published figures,
-        or the names and quotas of excluded recipes. The order of sources counts: it is their priority.
+        It does not depend on where the file lies, on comments, order of keys, spelling of numbers,
+        descriptions, published figures, or the names and quotas of excluded recipes. The order of
+        sources counts: it is their priority.
         """
         recipe = self.recipe
-        excluded = {json.dumps(taken, sort_keys=True): taken for other in self.excluded for taken in other._taken()}
+        excluded = {
+            json.dumps(taken, sort_keys=True): taken
+            for other in self.excluded
+            for taken in other._taken()
+        }
         canonical: dict[str, Any] = {
             "name": recipe.name,
             "tokenizer": {"name": self.tokenizer.name, "digest": self.tokenizer.digest},
             "special_tokens": recipe.special_tokens,
             "max_quarantined": _plain_decimal(recipe.max_quarantined),
             "exclude": [excluded[key] for key in sorted(excluded)],
-            "sources": [{"name": name, **self._asked(name), **self._place(name)} for name in recipe.sources],
+            "sources": [
+                {"name": name, **self._asked(name), **self._place(name)} for name in recipe.sources
+            ],
         }
         if budget := recipe.budget:
             steps = {"steps": budget.steps, "batch": budget.batch, "sequence": budget.sequence}
             canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
         if recipe.decontaminate:
-            canonical["decontaminate"] = canonical_decontamination(recipe.decontaminate, self.benchmarks)
+            canonical["decontaminate"] = canonical_decontamination(
+                recipe.decontaminate, self.benchmarks
+            )
         if self.filters:
-            canonical |= {"filters": [item.canonical() for item in self.filters], "removed": recipe.removed, "copies": recipe.copies}
+            canonical |= {
+                "filters": [item.canonical() for item in self.filters],
+                "removed": recipe.removed,
+                "copies": recipe.copies,
+            }
         if recipe.near:
             canonical["near"] = recipe.near.canonical(recipe.sources)
         if recipe.insert:
             canonical["insert"] = [
-                {"name": name, "times": item.times, "on_top": str(item.on_top).lower(), "definition": self._definition(name)}
+                {
+                    "name": name,
+                    "times": item.times,
+                    "on_top": str(item.on_top).lower(),
+                    "definition": self._definition(name),
+                }
                 for name, item in recipe.insert.items()
             ]
         return canonical
 
     @property
     def digest(self) -> str:
-        """SHA-256, in hex, of `canonical()` as JSON in ASCII with sorted keys and no white space."""
+        """SHA-256, in hex, of `canonical()` as JSON in ASCII with sorted keys and no white
+        space.
+        """
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
     def _asked(self, name: str) -> dict[str, Any]:
         request = self.recipe.sources[name]
-        rule = {key: value for key, value in request.shortfall.model_dump().items() if value is not None}
+        rule = {
+            key: value for key, value in request.shortfall.model_dump().items() if value is not None
+        }
         if request.all:
             return {"all": "true"}
-        amount = {"tokens": request.tokens} if request.tokens is not None else {"weight": _plain_decimal(request.weight or Decimal(0))}
+        amount = (
+            {"tokens": request.tokens}
+            if request.tokens is not None
+            else {"weight": _plain_decimal(request.weight or Decimal(0))}
+        )
         return {**amount, "shortfall": rule or "error"}
 
     def _place(self, name: str) -> dict[str, Any]:
         request = self.recipe.sources[name]
-        place: dict[str, Any] = {"keys": [_plain_decimal(bound) for bound in request.keys], "definition": self._definition(name)}
-        return {**place, "quality": canonical_quality(request.quality)} if request.quality else place
+        place: dict[str, Any] = {
+            "keys": [_plain_decimal(bound) for bound in request.keys],
+            "definition": self._definition(name),
+        }
+        return (
+            {**place, "quality": canonical_quality(request.quality)} if request.quality else place
+        )
 
     def _definition(self, name: str) -> dict[str, Any]:
         definition = self.definitions[name]
-        published = {"repo": definition.repo, "revision": definition.revision, "paths": list(definition.paths)}
-        return {key: value for key, value in {**definition.identity(), **published}.items() if value is not None}
+        published = {
+            "repo": definition.repo,
+            "revision": definition.revision,
+            "paths": list(definition.paths),
+        }
+        return {
+            key: value
+            for key, value in {**definition.identity(), **published}.items()
+            if value is not None
+        }
 
     def _taken(self) -> list[dict[str, Any]]:
         return [self._place(name) for name in self.recipe.sources]

@@ -1,7 +1,8 @@
-"""What a recipe may say: budget, sources with their quotas, key ranges and shortfall rules, exclusions, published figures.
+"""What a recipe may say: budget, sources with their quotas, key ranges and shortfall rules,
+exclusions, published figures.
 
-The models read a `YamlTree`'s values. Rules between sources and the budget stand at the end; every broken
-rule is reported, whatever else is wrong with the file.
+The models read a `YamlTree`'s values. Rules between sources and the budget stand at the end; every
+broken rule is reported, whatever else is wrong with the file.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Budget(Checked):
     """How many tokens the whole mix has, EOD tokens counted.
 
     tokens: the number itself; or
-    steps: trainer steps, of `batch` sequences of `sequence` tokens each.  A trainer that needs S samples of length L reads
-        S*L + 1 tokens, because each sample's targets are shifted by one (GPT-NeoX and megatron-core, `GPT2Dataset`).
+    steps: trainer steps, of `batch` sequences of `sequence` tokens each.  A trainer that needs S
+        samples of length L reads S*L + 1 tokens, because each sample's targets are shifted by one
+        (GPT-NeoX and megatron-core, `GPT2Dataset`).
     """
 
     tokens: Positive | None = None
@@ -73,13 +75,18 @@ class Budget(Checked):
         elif "tokens" in given:
             for key in ("batch", "sequence"):
                 if key in given:
-                    yield (key,), "belongs to a budget in steps; remove it, or give steps instead of tokens"
+                    yield (
+                        (key,),
+                        "belongs to a budget in steps; remove it, or give steps instead of tokens",
+                    )
 
 
 class Shortfall(Checked):
-    """What happens when a source holds less than its quota: neither field set means that the build fails.
+    """What happens when a source holds less than its quota: neither field set means that the build
+    fails.
 
-    repeat: how often the whole source may be used at most.  refill: the source that gives the missing tokens instead.
+    repeat: how often the whole source may be used at most.
+    refill: the source that gives the missing tokens instead.
     """
 
     repeat: Annotated[Integer, Field(ge=2, le=65_535)] | None = None
@@ -92,7 +99,9 @@ class Shortfall(Checked):
             yield (), "gives both repeat and refill; keep one of them"
 
 
-_SHORTFALL_SCHEMA = WithJsonSchema({"anyOf": [{"const": "error"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]})
+_SHORTFALL_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"const": "error"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}
+)
 
 
 def _shortfall(value: Any) -> Any:
@@ -100,7 +109,9 @@ def _shortfall(value: Any) -> Any:
         return {}
     if isinstance(value, Shortfall) or (isinstance(value, Mapping) and value):
         return value
-    raise ValueError(f"found {describe(value)}; allowed: error, {{repeat: N}} or {{refill: SOURCE}}")
+    raise ValueError(
+        f"found {describe(value)}; allowed: error, {{repeat: N}} or {{refill: SOURCE}}"
+    )
 
 
 def _key_range(value: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
@@ -120,7 +131,8 @@ class SourceRequest(Checked):
     use: the source definition, by shipped name or by file (relative to the recipe).
     tokens, weight, all: exactly one: a fixed quota; a share of what fixed quotas leave; everything.
     keys: the half-open share of the key space that is taken, as exact decimals.
-    quality: filters and formatters that each document goes through when it is read, in order (`mixtures.recipe.quality`).
+    quality: filters and formatters that each document goes through when it is read, in order
+        (`mixtures.recipe.quality`).
     """
 
     use: Reference
@@ -157,7 +169,10 @@ class SourceRequest(Checked):
         if given.get("all") in ("false", False) and "all" in given:
             yield ("all",), "is false; write all: true or leave it out"
         if "all" in given and given.get("shortfall", "error") != "error":
-            yield ("shortfall",), "a source that is used whole (all) is never short; remove the rule"
+            yield (
+                ("shortfall",),
+                "a source that is used whole (all) is never short; remove the rule",
+            )
 
 
 class PublishedFigures(Model):
@@ -174,7 +189,8 @@ class PublishedFigures(Model):
 
 
 class Published(Model):
-    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, and no mix depends on it.
+    """What is published of the mix that a recipe rebuilds; printed beside the realised figures, and
+    no mix depends on it.
 
     documents: of the mix, copies counted.
     """
@@ -191,17 +207,22 @@ class Recipe(Checked):
 
     budget: absent if the sources' supply decides (`all`) or the fixed quotas do.
     tokenizer: name of a tokenizer definition.
-    special_tokens: whether strings such as `<|endoftext|>` inside a document stay text or become special ids.
+    special_tokens: whether strings such as `<|endoftext|>` inside a document stay text or become
+        special ids.
     max_quarantined: share of a source's rows that may be unreadable before the build fails, 0 to 1.
-    exclude: recipes (names, or files beside this one); documents in one of their sources and key ranges are not taken here.
-    data: folder with the sources in their published layout, relative to the recipe, used where `--data` is not given.
-    sources: in order of priority: of equal documents in several sources, the first source keeps its own.
+    exclude: recipes (names, or files beside this one); documents in one of their sources and key
+        ranges are not taken here.
+    data: folder with the sources in their published layout, relative to the recipe, used where
+        `--data` is not given.
+    sources: in order of priority: of equal documents in several sources, the first source keeps its
+        own.
     decontaminate: evaluation sets of which no document may hold an item.
     filters: a document that any of them flags is removed.
-    removed: `refill` takes the next documents instead, so that every quota is met; `shrink` selects first and removes then, as the
-        published mixes did: what is left is the unfiltered mix without the flagged documents, in its order, and the total falls.
-    copies: `approved` adds a second copy of every document that a filter escalated and none flagged (they count in their source's quota
-        under refill, and come on top under shrink).
+    removed: `refill` takes the next documents instead, so that every quota is met; `shrink` selects
+        first and removes then, as the published mixes did: what is left is the unfiltered mix
+        without the flagged documents, in its order, and the total falls.
+    copies: `approved` adds a second copy of every document that a filter escalated and none flagged
+        (they count in their source's quota under refill, and come on top under shrink).
     insert: documents of the user's, by name.
     near: near-duplicates that are removed, before filters and quotas look at anything.
     """
@@ -230,20 +251,26 @@ class Recipe(Checked):
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Rules between the sources, the budget and the filters, on whatever part of them is well-formed."""
+        """Rules between the sources, the budget and the filters, on whatever part of them is
+        well-formed.
+        """
         yield from cross_faults(Parts.of(given, Budget, SourceRequest))
         yield from filter_faults(given)
         yield from near_faults(given)
 
 
-MAX_TOKENS = 1 << 52  # the merge compares 2 * position + length in float64, which is exact below 2^53
+MAX_TOKENS = (
+    1 << 52
+)  # the merge compares 2 * position + length in float64, which is exact below 2^53
 
 M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What of one source's request is well-formed; a malformed or absent field is None. sound: nothing is malformed."""
+    """What of one source's request is well-formed; a malformed or absent field is None. sound:
+    nothing is malformed.
+    """
 
     use: str | None
     tokens: int | None
@@ -258,7 +285,15 @@ class Wish:
         """Take what can be taken of a request, which may be anything."""
         request = _made(model, given)
         if request is not None:
-            return cls(request.use, request.tokens, request.weight, request.all, request.key_range, request.refill_from, sound=True)
+            return cls(
+                request.use,
+                request.tokens,
+                request.weight,
+                request.all,
+                request.key_range,
+                request.refill_from,
+                sound=True,
+            )
         fields = _well_formed(model, given)
         keys, shortfall = fields.get("keys"), fields.get("shortfall")
         if keys is None and isinstance(given, Mapping) and "keys" not in given:
@@ -278,7 +313,9 @@ class Wish:
 class Parts:
     """What of a recipe is well-formed.
 
-    sources: by name, in order.  budget: absent or malformed if None; has_budget tells which.  exclude: as given.
+    sources: by name, in order.
+    budget: absent or malformed if None; has_budget tells which.
+    exclude: as given.
     """
 
     sources: dict[str, Wish]
@@ -287,12 +324,22 @@ class Parts:
     exclude: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, given: Mapping[str, Any], budget: type[Budget], request: type[SourceRequest]) -> Parts:
+    def of(
+        cls, given: Mapping[str, Any], budget: type[Budget], request: type[SourceRequest]
+    ) -> Parts:
         """Take what can be taken of a recipe's raw values."""
         raw = given.get("sources")
-        sources = {name: Wish.of(request, value) for name, value in raw.items()} if isinstance(raw, Mapping) else {}
+        sources = (
+            {name: Wish.of(request, value) for name, value in raw.items()}
+            if isinstance(raw, Mapping)
+            else {}
+        )
         exclude = given.get("exclude")
-        references = tuple(item for item in exclude if isinstance(item, str)) if isinstance(exclude, list | tuple) else ()
+        references = (
+            tuple(item for item in exclude if isinstance(item, str))
+            if isinstance(exclude, list | tuple)
+            else ()
+        )
         return cls(sources, _made(budget, given.get("budget")), "budget" in given, references)
 
     @property
@@ -342,7 +389,13 @@ def _refill_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
             others = [other for other in parts.sources if other != name]
             yield where, f"{target!r} is not a source of this recipe; {suggest(target, others)}"
         elif parts.sources[target].all:
-            yield where, f"{target!r} is used whole (all), so it has nothing left to give; name a source with tokens or weight"
+            yield (
+                where,
+                (
+                    f"{target!r} is used whole (all), so it has nothing left to give; name a source"
+                    " with tokens or weight"
+                ),
+            )
 
 
 def _circle_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
@@ -354,7 +407,15 @@ def _circle_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
             path.append(target)
         if target == name and len(path) > 1 and reported.isdisjoint(path):
             reported.update(path)
-            yield ("sources", name, "shortfall", "refill"), f"refills go in a circle: {' -> '.join([*path, name])}; break it"
+            yield (
+                (
+                    "sources",
+                    name,
+                    "shortfall",
+                    "refill",
+                ),
+                f"refills go in a circle: {' -> '.join([*path, name])}; break it",
+            )
 
 
 def _refill(parts: Parts, name: str) -> str | None:
@@ -367,20 +428,48 @@ def _budget_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
     fixed = sum(wish.tokens for wish in parts.sources.values() if wish.tokens is not None)
     budget = parts.budget.total_tokens if parts.budget else None
     if fixed > MAX_TOKENS or (budget or 0) > MAX_TOKENS:
-        yield ("budget",) if parts.has_budget else ("sources",), f"asks {max(fixed, budget or 0):,} tokens; at most {MAX_TOKENS:,}"
+        yield (
+            (("budget",) if parts.has_budget else ("sources",)),
+            f"asks {max(fixed, budget or 0):,} tokens; at most {MAX_TOKENS:,}",
+        )
     if weighted and not parts.has_budget:
-        yield ("sources", weighted[0], "weight"), "needs a budget to be a share of; add budget: {tokens: N}"
+        yield (
+            (
+                "sources",
+                weighted[0],
+                "weight",
+            ),
+            "needs a budget to be a share of; add budget: {tokens: N}",
+        )
     if budget is not None and fixed > budget:
-        yield ("budget",), f"is {budget:,} tokens, but fixed quotas ask {fixed:,}; raise the budget or lower them"
+        yield (
+            ("budget",),
+            f"is {budget:,} tokens, but fixed quotas ask {fixed:,}; raise the budget or lower them",
+        )
     if budget is None or not parts.complete:
         return
     if weighted and fixed == budget:
-        yield ("budget",), f"of {budget:,} tokens is taken by fixed quotas, nothing is left for {', '.join(weighted)}; raise it"
+        yield (
+            ("budget",),
+            (
+                f"of {budget:,} tokens is taken by fixed quotas, nothing is left for"
+                f" {', '.join(weighted)}; raise it"
+            ),
+        )
     elif whole and not weighted:
-        message = f"cannot be met: {', '.join(whole)} is used whole (all), and no source has a weight to take the rest; remove the budget"
+        message = (
+            f"cannot be met: {', '.join(whole)} is used whole (all), and no source has a weight to"
+            " take the rest; remove the budget"
+        )
         yield ("budget",), message
     elif fixed < budget and not weighted:
-        yield ("budget",), f"is {budget:,} tokens, but the sources ask {fixed:,} and none has a weight to take the rest; make them equal"
+        yield (
+            ("budget",),
+            (
+                f"is {budget:,} tokens, but the sources ask {fixed:,} and none has a weight to take"
+                " the rest; make them equal"
+            ),
+        )
 
 
 def _overlap_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
@@ -388,22 +477,50 @@ def _overlap_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
         if one.use is None or one.use != other.use or one.keys is None or other.keys is None:
             continue
         if max(one.keys[0], other.keys[0]) < min(one.keys[1], other.keys[1]):
-            yield ("sources", second), f"shares keys with {first}, which uses {one.use!r} too; make their keys disjoint"
+            yield (
+                (
+                    "sources",
+                    second,
+                ),
+                f"shares keys with {first}, which uses {one.use!r} too; make their keys disjoint",
+            )
 
 
 def filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
-    """Yield (where, message) for what does not fit between filters, removals, copies, inserts and sources. given: a recipe's raw values."""
+    """Yield (where, message) for what does not fit between filters, removals, copies, inserts and
+    sources. given: a recipe's raw values.
+    """
     if not given.get("filters"):
         for key, value in (("removed", "shrink"), ("copies", "approved")):
             if given.get(key) == value:
-                yield (key,), f"{value} says what becomes of documents that filters judge, and there are no filters; add some, or remove it"
-    sources, inserts = (raw if isinstance(raw, Mapping) else {} for raw in (given.get("sources"), given.get("insert")))
+                yield (
+                    (key,),
+                    (
+                        f"{value} says what becomes of documents that filters judge, and there are"
+                        " no filters; add some, or remove it"
+                    ),
+                )
+    sources, inserts = (
+        raw if isinstance(raw, Mapping) else {}
+        for raw in (given.get("sources"), given.get("insert"))
+    )
     for name, insert in inserts.items():
         where = ("insert", name)
         if name in sources:
             yield where, "has the name of a source; give it another"
         if isinstance(insert, Mapping) and insert.get("on_top") in ("false", False):
             if "budget" not in given:
-                yield (*where, "on_top"), "is false, but there is no budget that it could be part of; add budget: {tokens: N}"
-            elif not any(isinstance(source, Mapping) and "weight" in source for source in sources.values()):
-                yield (*where, "on_top"), "is false, but no source has a weight, so nothing can give way; let it be true"
+                yield (
+                    (*where, "on_top"),
+                    (
+                        "is false, but there is no budget that it could be part of; add budget:"
+                        " {tokens: N}"
+                    ),
+                )
+            elif not any(
+                isinstance(source, Mapping) and "weight" in source for source in sources.values()
+            ):
+                yield (
+                    (*where, "on_top"),
+                    "is false, but no source has a weight, so nothing can give way; let it be true",
+                )

@@ -1,11 +1,13 @@
-"""How a recipe asks for near-duplicates to be removed: by which rule, in which sources, against which other recipes.
+"""How a recipe asks for near-duplicates to be removed: by which rule, in which sources, against
+which other recipes.
 
     near: words                                              # a preset of mixtures.rules.near
     near: {rule: words, verify: 0.8, sources: [dclm, pes2o], excluded: true}
     near: {rule: {unit: characters, shingle: 24, bands: 20, rows: 13}}
 
-What relates documents sees the whole key range of each source that takes part, whatever the quotas take of it. Only exact survivors take
-part, so a document has one reason: `duplicate of SOURCE` first, `near-duplicate of SOURCE` second.
+What relates documents sees the whole key range of each source that takes part, whatever the quotas
+take of it. Only exact survivors take part, so a document has one reason: `duplicate of SOURCE`
+first, `near-duplicate of SOURCE` second.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from mixtures.yaml.fields import Checked, Exact, Flag, Location, Name, plain_dec
 from mixtures.yaml.tree import suggest
 
 NEAR = "near-duplicate of "
-"""What the reason of a dropped document begins with; the source of what stays follows, or EXCLUDED."""
+"""What the reason of a dropped document begins with; the source of what stays follows, or EXCLUDED.
+"""
 EXCLUDED = "an excluded recipe"
 
 
@@ -35,8 +38,10 @@ def _rule(value: Any) -> Any:
 class NearRequest(Checked):
     """Which near-duplicates a recipe removes; a bare name is its `rule`.
 
-    rule: a preset's name, or unit, shingle, bands and rows. verify: least Jaccard similarity of linked documents; absent: as the rule says.
-    sources: those that take part; absent: all. excluded: whether near-copies of what `exclude` takes are kept out too.
+    rule: a preset's name, or unit, shingle, bands and rows. verify: least Jaccard similarity of
+        linked documents; absent: as the rule says.
+    sources: those that take part; absent: all. excluded: whether near-copies of what `exclude`
+        takes are kept out too.
     """
 
     rule: Annotated[NearRule, BeforeValidator(_rule)]
@@ -50,7 +55,13 @@ class NearRequest(Checked):
         yield from threshold_faults(given.get("verify"))
         rule, sources = given.get("rule"), given.get("sources")
         if isinstance(rule, Mapping) and "verify" in rule:
-            yield ("rule", "verify"), "stands beside rule, not in it; write near: {rule: ..., verify: 0.8}"
+            yield (
+                (
+                    "rule",
+                    "verify",
+                ),
+                "stands beside rule, not in it; write near: {rule: ..., verify: 0.8}",
+            )
         names = list(sources) if isinstance(sources, list | tuple) else []
         for index, name in enumerate(names):
             if name in names[:index]:
@@ -59,7 +70,11 @@ class NearRequest(Checked):
     @property
     def effective(self) -> NearRule:
         """The rule with the request's own threshold."""
-        return self.rule if self.verify is None else self.rule.model_copy(update={"verify": self.verify})
+        return (
+            self.rule
+            if self.verify is None
+            else self.rule.model_copy(update={"verify": self.verify})
+        )
 
     def competes(self, source: str) -> bool:
         """Whether a source of the recipe takes part."""
@@ -70,7 +85,12 @@ class NearRequest(Checked):
         rule = self.effective
         asked: dict[str, Any] = {
             "identity": rule.identity(),
-            "rule": {"unit": rule.unit, "shingle": rule.shingle, "bands": rule.bands, "rows": rule.rows},
+            "rule": {
+                "unit": rule.unit,
+                "shingle": rule.shingle,
+                "bands": rule.bands,
+                "rows": rule.rows,
+            },
             "sources": [name for name in sources if self.competes(name)],
             "excluded": str(self.excluded).lower(),
         }
@@ -83,7 +103,13 @@ def read_near(canonical: Mapping[str, Any]) -> NearRequest:
     Raises:
         ValueError: it is none (a ValidationError is a ValueError).
     """
-    return NearRequest.model_validate({name: canonical[name] for name in ("rule", "verify", "sources", "excluded") if name in canonical})
+    return NearRequest.model_validate(
+        {
+            name: canonical[name]
+            for name in ("rule", "verify", "sources", "excluded")
+            if name in canonical
+        }
+    )
 
 
 def request_of(value: Any) -> Any:
@@ -95,13 +121,28 @@ NearField = Annotated[NearRequest, BeforeValidator(request_of)]
 
 
 def near_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-    """Yield (where, message) for what does not fit between `near`, the sources and `exclude`. given: a recipe's raw values."""
+    """Yield (where, message) for what does not fit between `near`, the sources and `exclude`.
+    given: a recipe's raw values.
+    """
     near, sources = given.get("near"), given.get("sources")
     if not isinstance(near, Mapping):
         return
     names: Sequence[Any] = near["sources"] if isinstance(near.get("sources"), list | tuple) else ()
     for index, name in enumerate(names):
         if isinstance(sources, Mapping) and isinstance(name, str) and name not in sources:
-            yield ("near", "sources", index), f"{name!r} is not a source of this recipe; {suggest(name, list(sources))}"
+            yield (
+                (
+                    "near",
+                    "sources",
+                    index,
+                ),
+                f"{name!r} is not a source of this recipe; {suggest(name, list(sources))}",
+            )
     if near.get("excluded") in ("true", True) and not given.get("exclude"):
-        yield ("near", "excluded"), "is true, but the recipe excludes nothing; add exclude: [RECIPE], or remove it"
+        yield (
+            (
+                "near",
+                "excluded",
+            ),
+            "is true, but the recipe excludes nothing; add exclude: [RECIPE], or remove it",
+        )

@@ -1,13 +1,15 @@
-"""Quality steps of a source: filters and formatters that ingest applies to each document, in the recipe's order, before it is hashed.
+"""Quality steps of a source: filters and formatters that ingest applies to each document, in the
+recipe's order, before it is hashed.
 
     quality:
       - gopher-repetition                                # by name, with the arguments written below
       - gopher-quality: {min_doc_words: 100}             # or with some of them changed
       - regex: {remove: 'lorem ipsum'}
 
-A step is a pure function of one document: it drops the text, changes it or lets it pass. The defaults are those of datatrove 0.10,
-written out here so that another release cannot change them unseen; every one is part of the recipe's digest and of the store's key.
-What a step needs to run, and what it does, is in `pipeline.inputs.quality.quality`.
+A step is a pure function of one document: it drops the text, changes it or lets it pass. The
+defaults are those of datatrove 0.10, written out here so that another release cannot change them
+unseen; every one is part of the recipe's digest and of the store's key. What a step needs to run,
+and what it does, is in `pipeline.inputs.quality.quality`.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ from mixtures.recipe.quality_arguments import (
 from mixtures.yaml.fields import Checked, Location, Model, describe, plain_decimal
 from mixtures.yaml.tree import suggest
 
-QUALITY_FORMAT = 1  # what the steps themselves do; raise it when the same arguments give other results
+QUALITY_FORMAT = (
+    1  # what the steps themselves do; raise it when the same arguments give other results
+)
 
 
 class OneStep(Checked):
@@ -60,7 +64,13 @@ class OneStep(Checked):
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """Exactly one."""
         if len(given) != 1:
-            yield (), f"names {len(given)} steps; write one a list item, as NAME or as {{NAME: {{ARGUMENT: VALUE}}}}"
+            yield (
+                (),
+                (
+                    f"names {len(given)} steps; write one a list item, as NAME or as {{NAME:"
+                    " {ARGUMENT: VALUE}}"
+                ),
+            )
 
     @property
     def name(self) -> str:
@@ -101,8 +111,13 @@ Quality = tuple[QualityStep, ...]
 
 
 def canonical_quality(steps: Iterable[OneStep]) -> list[dict[str, Any]]:
-    """The steps with every argument, as dicts, lists, integers and strings; a recipe could be written so."""
-    return [{step.name: {name: _plain(value) for name, value in step.arguments if value is not None}} for step in steps]
+    """The steps with every argument, as dicts, lists, integers and strings; a recipe could be
+    written so.
+    """
+    return [
+        {step.name: {name: _plain(value) for name, value in step.arguments if value is not None}}
+        for step in steps
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -114,7 +129,9 @@ def _plain(value: Any) -> Any:
 
 
 def reading_name(definition: str, steps: Iterable[OneStep]) -> str:
-    """Names what a definition gives under these steps: NAME where there are none, else NAME+16 hex digits of the steps."""
+    """Names what a definition gives under these steps: NAME where there are none, else NAME+16 hex
+    digits of the steps.
+    """
     canonical = canonical_quality(steps)
     if not canonical:
         return definition

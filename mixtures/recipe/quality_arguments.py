@@ -1,4 +1,6 @@
-"""The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults (`mixtures.recipe.quality`)."""
+"""The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults
+(`mixtures.recipe.quality`).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def _ngram(value: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
         raise ValueError(f"found {len(value)} values; write two, [words, share]")
     words, share = value
     if words != int(words) or not 1 <= words <= 32 or not 0 < share <= 1:
-        raise ValueError(f"found [{words}, {share}]; 1 to 32 words and a share above 0, at most 1, are allowed")
+        raise ValueError(
+            f"found [{words}, {share}]; 1 to 32 words and a share above 0, at most 1, are allowed"
+        )
     return value
 
 
@@ -51,7 +55,9 @@ def _ngrams(*given: tuple[int, str]) -> tuple[tuple[Decimal, ...], ...]:
 
 
 class GopherQuality(Model):
-    """datatrove's GopherQualityFilter (arXiv 2112.11446, table A1): numbers of words, their length, symbols, stop words."""
+    """datatrove's GopherQualityFilter (arXiv 2112.11446, table A1): numbers of words, their length,
+    symbols, stop words.
+    """
 
     min_doc_words: Count = 50
     max_doc_words: Count = 100_000
@@ -67,19 +73,25 @@ class GopherQuality(Model):
 
 
 class GopherRepetition(Model):
-    """datatrove's GopherRepetitionFilter (arXiv 2112.11446, table A1): repeated lines, paragraphs and n-grams."""
+    """datatrove's GopherRepetitionFilter (arXiv 2112.11446, table A1): repeated lines, paragraphs
+    and n-grams.
+    """
 
     dup_line_frac: Share = Decimal("0.3")
     dup_para_frac: Share = Decimal("0.3")
     dup_line_char_frac: Share = Decimal("0.2")
     dup_para_char_frac: Share = Decimal("0.2")
     top_n_grams: tuple[NGram, ...] = _ngrams((2, "0.2"), (3, "0.18"), (4, "0.16"))
-    dup_n_grams: tuple[NGram, ...] = _ngrams((5, "0.15"), (6, "0.14"), (7, "0.13"), (8, "0.12"), (9, "0.11"), (10, "0.1"))
+    dup_n_grams: tuple[NGram, ...] = _ngrams(
+        (5, "0.15"), (6, "0.14"), (7, "0.13"), (8, "0.12"), (9, "0.11"), (10, "0.1")
+    )
     language: Language = "eng"
 
 
 class C4Quality(Model):
-    """datatrove's C4QualityFilter (JMLR 21, 20-074): drops lines from the text, and documents with too few sentences left."""
+    """datatrove's C4QualityFilter (JMLR 21, 20-074): drops lines from the text, and documents with
+    too few sentences left.
+    """
 
     split_paragraph: Flag = True
     remove_citations: Flag = True
@@ -95,9 +107,11 @@ class C4Quality(Model):
 
 
 class FineWebQuality(Model):
-    """datatrove's FineWebQualityFilter (arXiv 2406.17557): line ends, short lines, repeated characters, lists.
+    """datatrove's FineWebQualityFilter (arXiv 2406.17557): line ends, short lines, repeated
+    characters, lists.
 
-    stop_chars: what a line may end in; empty for datatrove's table of terminal punctuation, which is held to a hash.
+    stop_chars: what a line may end in; empty for datatrove's table of terminal punctuation, which
+        is held to a hash.
     """
 
     line_punct_thr: Share = Decimal("0.12")
@@ -111,18 +125,23 @@ class FineWebQuality(Model):
 
 
 class LanguageQuality(Model):
-    """datatrove's LanguageFilter with fastText's lid.176: kept is what has one of the languages with more than the threshold.
+    """datatrove's LanguageFilter with fastText's lid.176: kept is what has one of the languages
+    with more than the threshold.
 
     model_sha256: of the model file, so that another one is refused.
     """
 
-    languages: Annotated[tuple[Annotated[Line, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)]
+    languages: Annotated[
+        tuple[Annotated[Line, Field(pattern=r"^[a-z]{2,3}$")], ...], Field(min_length=1)
+    ]
     language_threshold: Share = Decimal("0.65")
     model_sha256: Sha256 = LID_176_SHA256
 
 
 class UrlQuality(Model):
-    """datatrove's URLFilter: domains, addresses and words of addresses. column: of the row, holds the document's address."""
+    """datatrove's URLFilter: domains, addresses and words of addresses. column: of the row, holds
+    the document's address.
+    """
 
     column: Line = "url"
     soft_word_threshold: Annotated[Integer, Field(ge=1)] = 2
@@ -135,7 +154,9 @@ class UrlQuality(Model):
 
 
 def _pattern(value: str) -> str:
-    """Compile with the engine that will search: linear in the text whatever the pattern, so no document can make it hang."""
+    """Compile with the engine that will search: linear in the text whatever the pattern, so no
+    document can make it hang.
+    """
     import polars
 
     if not 0 < len(value) <= MAX_PATTERN:
@@ -144,13 +165,19 @@ def _pattern(value: str) -> str:
         polars.Series([""]).str.contains(value)
     except polars.exceptions.ComputeError as error:
         lines = str(error).splitlines()
-        reason = next((line for line in lines if line.startswith("error: ")), lines[0]).removeprefix("error: ")
-        raise ValueError(f"{describe(value)} is not a pattern ({reason}); write it as the Rust crate regex") from None
+        reason = next(
+            (line for line in lines if line.startswith("error: ")), lines[0]
+        ).removeprefix("error: ")
+        raise ValueError(
+            f"{describe(value)} is not a pattern ({reason}); write it as the Rust crate regex"
+        ) from None
     return value
 
 
 class RegexQuality(Checked):
-    """Documents in which a pattern is found are removed, or they alone are kept. Patterns of the Rust crate regex: no look-around."""
+    """Documents in which a pattern is found are removed, or they alone are kept. Patterns of the
+    Rust crate regex: no look-around.
+    """
 
     remove: Annotated[Text, AfterValidator(_pattern)] | None = None
     keep: Annotated[Text, AfterValidator(_pattern)] | None = None
@@ -176,7 +203,9 @@ class LengthQuality(Checked):
 
 
 class Ftfy(Model):
-    """datatrove's FTFYFormatter: mends wrongly decoded text. Every argument is a field of ftfy's TextFixerConfig."""
+    """datatrove's FTFYFormatter: mends wrongly decoded text. Every argument is a field of ftfy's
+    TextFixerConfig.
+    """
 
     unescape_html: Literal["auto", "true", "false"] = "auto"
     remove_terminal_escapes: Flag = True
@@ -197,7 +226,8 @@ class Ftfy(Model):
 class SymbolLinesRemover(Model):
     """datatrove's SymbolLinesFormatter: removes lines of nothing but symbols.
 
-    symbols_to_remove: characters, in one text; empty for datatrove's table of punctuation, which is held to a hash.
+    symbols_to_remove: characters, in one text; empty for datatrove's table of punctuation, which is
+        held to a hash.
     """
 
     symbols_to_remove: Text = ""
@@ -205,12 +235,17 @@ class SymbolLinesRemover(Model):
 
 
 class Pii(Model):
-    """datatrove's PIIFormatter: replaces e-mail and IP addresses. The replacements are used in turn, from the first in every document."""
+    """datatrove's PIIFormatter: replaces e-mail and IP addresses. The replacements are used in
+    turn, from the first in every document.
+    """
 
     remove_emails: Flag = True
     remove_ips: Flag = True
     only_remove_public_ips: Flag = True
-    email_replacement: Annotated[tuple[Line, ...], Field(min_length=1)] = ("email@example.com", "firstname.lastname@example.org")
+    email_replacement: Annotated[tuple[Line, ...], Field(min_length=1)] = (
+        "email@example.com",
+        "firstname.lastname@example.org",
+    )
     ip_replacement: Annotated[tuple[Line, ...], Field(min_length=1)] = (
         "22.214.171.124",
         "126.96.36.199",

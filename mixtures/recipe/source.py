@@ -1,7 +1,9 @@
-"""A source definition: where a corpus is published, if it is, and how one of its rows becomes one training text.
+"""A source definition: where a corpus is published, if it is, and how one of its rows becomes one
+training text.
 
-The definitions that annealmix ships are `recipes/sources/NAME.yaml`. What is listed in `identity` decides the training texts
-and therefore keys the token store; the rest (licence, published counts, notes) may be mended without reading a source again.
+The definitions that annealmix ships are `recipes/sources/NAME.yaml`. What is listed in `identity`
+decides the training texts and therefore keys the token store; the rest (licence, published counts,
+notes) may be mended without reading a source again.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def _repo(value: str) -> str:
 
 
 class PublishedSize(Model):
-    """Documents and GPT-NeoX tokens (without EOD) that the publisher or a paper states; estimates are for plans only.
+    """Documents and GPT-NeoX tokens (without EOD) that the publisher or a paper states; estimates
+    are for plans only.
 
     note: where the figures come from, and what about them is estimated.
     """
@@ -50,7 +53,9 @@ class PublishedSize(Model):
 
 
 class DatasetsSplit(Model):
-    """The configuration and split that `datasets.load_dataset(repo, config, split=split)` reads (format `datasets`)."""
+    """The configuration and split that `datasets.load_dataset(repo, config, split=split)` reads
+    (format `datasets`).
+    """
 
     config: Line | None = None
     split: Line = "train"
@@ -59,11 +64,15 @@ class DatasetsSplit(Model):
 class SourceDefinition(Checked):
     """One corpus.
 
-    repo, revision: Hugging Face dataset repository and the commit that is read.  A revision that is not a commit (`main`) is
-        resolved when a store first meets it, and frozen there.  Both absent: published nowhere, so the user brings the files.
-    paths: glob patterns below the repository's root (`**` crosses folders); none for the format `datasets`.
+    repo, revision: Hugging Face dataset repository and the commit that is read.  A revision that is
+        not a commit (`main`) is
+        resolved when a store first meets it, and frozen there.  Both absent: published nowhere, so
+            the user brings the files.
+    paths: glob patterns below the repository's root (`**` crosses folders); none for the format
+        `datasets`.
     format: how the files are packed; adapter: how a row becomes a text.
-    where: rows are read only if each named column is one of the listed values; the others are counted, not kept.
+    where: rows are read only if each named column is one of the listed values; the others are
+        counted, not kept.
     """
 
     name: Name
@@ -73,7 +82,9 @@ class SourceDefinition(Checked):
     paths: tuple[LocalPath, ...] = ()
     format: Format
     adapter: Adapter
-    where: dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    where: dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
     datasets: DatasetsSplit | None = None
     licence: Line
     non_commercial: Flag = False
@@ -81,21 +92,53 @@ class SourceDefinition(Checked):
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Files are found by paths, or by the `datasets` library with its own rules; what is not published is found by neither."""
+        """Files are found by paths, or by the `datasets` library with its own rules; what is not
+        published is found by neither.
+        """
         by_library = given.get("format") == "datasets"
         if ("repo" in given) != ("revision" in given):
-            yield (), "gives one of repo and revision; give both, or neither if the user brings the files"
+            yield (
+                (),
+                (
+                    "gives one of repo and revision; give both, or neither if the user brings the"
+                    " files"
+                ),
+            )
         if "repo" not in given:
             if by_library:
-                yield ("format",), "datasets reads a repository; add repo and revision, or give the files' own format"
+                yield (
+                    ("format",),
+                    (
+                        "datasets reads a repository; add repo and revision, or give the files' own"
+                        " format"
+                    ),
+                )
             if given.get("paths"):
-                yield ("paths",), "are patterns of files in a repository, and there is none; remove them, or add repo and revision"
+                yield (
+                    ("paths",),
+                    (
+                        "are patterns of files in a repository, and there is none; remove them, or"
+                        " add repo and revision"
+                    ),
+                )
         elif not by_library and not given.get("paths"):
-            yield (), "paths is missing or empty; give at least one pattern of files below the repository's root"
+            yield (
+                (),
+                (
+                    "paths is missing or empty; give at least one pattern of files below the"
+                    " repository's root"
+                ),
+            )
         if by_library and "paths" in given:
-            yield ("paths",), "does not belong to the format datasets; remove it, or give the files' own format"
+            yield (
+                ("paths",),
+                "does not belong to the format datasets; remove it, or give the files' own format",
+            )
         if not by_library and "datasets" in given:
-            yield ("datasets",), "belongs to the format datasets; remove it, or write format: datasets"
+            yield (
+                ("datasets",),
+                "belongs to the format datasets; remove it, or write format: datasets",
+            )
 
     @property
     def origin(self) -> str:
@@ -111,12 +154,15 @@ class SourceDefinition(Checked):
         """
         if self.repo is None or self.revision is None:
             raise RecipeError(
-                f"source {self.name} is published nowhere: bring its files ({self.format}), and name their folder, --data {self.name}=DIR"
+                f"source {self.name} is published nowhere: bring its files ({self.format}), and"
+                f" name their folder, --data {self.name}=DIR"
             )
         return self.repo, self.revision
 
     def identity(self) -> dict[str, Any]:
-        """What decides the training texts: JSON-able, keyed into the store. Where the files lie is not part of it."""
+        """What decides the training texts: JSON-able, keyed into the store. Where the files lie is
+        not part of it.
+        """
         return {
             "name": self.name,
             "format": self.format,

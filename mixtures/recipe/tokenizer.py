@@ -1,22 +1,27 @@
-"""A tokenizer definition, and the digest that says whether a tokenizer.json is the one that was meant.
+"""A tokenizer definition, and the digest that says whether a tokenizer.json is the one that was
+meant.
 
-The same tokenizer is published as files with different bytes: merges as `"a b"` or `["a", "b"]`, other key orders, defaults
-written out or left away. `canonical_digest` is therefore not a hash of the file. It is the SHA-256 of a canonical form that
-holds exactly what decides the ids of a text, as JSON in ASCII with sorted keys and no white space:
+The same tokenizer is published as files with different bytes: merges as `"a b"` or `["a", "b"]`,
+other key orders, defaults written out or left away. `canonical_digest` is therefore not a hash of
+the file. It is the SHA-256 of a canonical form that holds exactly what decides the ids of a text,
+as JSON in ASCII with sorted keys and no white space:
 
     {"format": "annealmix-tokenizer-1",
-     "model": {"type": "BPE", "vocab": [[id, token], ...], "merges": [[left, right], ...], other parameters},
-     "added_tokens": [[id, content, single_word, lstrip, rstrip, normalized, special], ...],
-     "normalizer": {...} or null, "pre_tokenizer": {...} or null}
+     "model": {"type": "BPE", "vocab": [[id, token], ...], "merges": [[left, right], ...], other
+     parameters}, "added_tokens": [[id, content, single_word, lstrip, rstrip, normalized, special],
+     ...], "normalizer": {...} or null, "pre_tokenizer": {...} or null}
 
-In: the vocabulary by id; merges as pairs, in their order; added tokens by id with all their flags; normalizer; pre-tokenizer.
-Out: version, truncation and padding (switched off when a tokenizer is loaded), decoder (it makes text of ids), post-processor
-(it only adds special tokens and moves offsets; annealmix asks for no special tokens and refuses a tokenizer that has some to
-add), and `trim_offsets` (offsets, not ids). A parameter that the reference library fills in when it is absent counts as
-written; any parameter that is not known here stays in, so that an unknown difference is a difference.
+In: the vocabulary by id; merges as pairs, in their order; added tokens by id with all their flags;
+normalizer; pre-tokenizer. Out: version, truncation and padding (switched off when a tokenizer is
+loaded), decoder (it makes text of ids), post-processor (it only adds special tokens and moves
+offsets; annealmix asks for no special tokens and refuses a tokenizer that has some to add), and
+`trim_offsets` (offsets, not ids). A parameter that the reference library fills in when it is absent
+counts as written; any parameter that is not known here stays in, so that an unknown difference is a
+difference.
 
 The rules of what is read, and which defaults hold, are those of Hugging Face tokenizers 0.23.3
-(tokenizers/src/models/bpe/serialization.rs, pre_tokenizers/byte_level.rs, tokenizer/serialization.rs, added_vocabulary.rs).
+(tokenizers/src/models/bpe/serialization.rs, pre_tokenizers/byte_level.rs,
+tokenizer/serialization.rs, added_vocabulary.rs).
 """
 
 from __future__ import annotations
@@ -45,7 +50,8 @@ from mixtures.yaml.fields import (
 CANONICAL_FORMAT = "annealmix-tokenizer-1"
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
-# What the reference library assumes when a parameter is absent. "" and null act alike as prefix and suffix, 0 and null as dropout.
+# What the reference library assumes when a parameter is absent. "" and null act alike as prefix and
+# suffix, 0 and null as dropout.
 _BPE_DEFAULTS: dict[str, Any] = {
     "dropout": None,
     "unk_token": None,
@@ -59,20 +65,25 @@ _STEP_DEFAULTS: dict[str, dict[str, Any]] = {"ByteLevel": {"use_regex": True}}
 
 
 class GoldenVector(Model):
-    """A text and its ids (EOD not among them), special strings kept as text, as the reference library makes them."""
+    """A text and its ids (EOD not among them), special strings kept as text, as the reference
+    library makes them.
+    """
 
     text: Text
     ids: tuple[Integer, ...]
 
 
 class TokenizerDefinition(Checked):
-    """One tokenizer: where it is published, its identity, its end-of-document token, and vectors that an engine must reproduce.
+    """One tokenizer: where it is published, its identity, its end-of-document token, and vectors
+    that an engine must reproduce.
 
     repo, revision, filename: Hugging Face repository, the commit that is read, and the file in it.
-    file: a tokenizer that annealmix ships, relative to the `recipes` package; instead of repo, or beside it.
+    file: a tokenizer that annealmix ships, relative to the `recipes` package; instead of repo, or
+        beside it.
     digest: `canonical_digest` of the contents. It decides; the file's own bytes do not.
     eod_token, eod_id: the special token that ends every document.
-    vocab_size: number of ids, added tokens included; padded_vocab_size: rows of the trainer's embedding.
+    vocab_size: number of ids, added tokens included; padded_vocab_size: rows of the trainer's
+        embedding.
     """
 
     name: Name
@@ -93,7 +104,13 @@ class TokenizerDefinition(Checked):
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """There is somewhere to find it, and what is found there is pinned."""
         if "repo" not in given and "file" not in given:
-            yield (), "gives neither repo nor file; say where the tokenizer is published, or which file is shipped"
+            yield (
+                (),
+                (
+                    "gives neither repo nor file; say where the tokenizer is published, or which"
+                    " file is shipped"
+                ),
+            )
         if ("repo" in given) != ("revision" in given):
             yield (), "gives one of repo and revision; they belong together"
 
@@ -101,12 +118,15 @@ class TokenizerDefinition(Checked):
     def _sizes_agree(self) -> TokenizerDefinition:
         if not self.eod_id < self.vocab_size <= self.padded_vocab_size:
             raise ValueError(
-                f"eod_id {self.eod_id}, vocab_size {self.vocab_size}, padded_vocab_size {self.padded_vocab_size}: "
-                "eod_id < vocab_size <= padded_vocab_size must hold"
+                f"eod_id {self.eod_id}, vocab_size {self.vocab_size}, padded_vocab_size"
+                f" {self.padded_vocab_size}: eod_id < vocab_size <= padded_vocab_size must hold"
             )
         for index, vector in enumerate(self.golden):
             if max(vector.ids, default=0) >= self.vocab_size:
-                raise ValueError(f"golden[{index}] has id {max(vector.ids)}; allowed are ids below vocab_size {self.vocab_size}")
+                raise ValueError(
+                    f"golden[{index}] has id {max(vector.ids)}; allowed are ids below vocab_size"
+                    f" {self.vocab_size}"
+                )
         return self
 
     @property
@@ -118,8 +138,8 @@ class TokenizerDefinition(Checked):
 def token_dtype(vocab_size: int) -> np.dtype[Any]:
     """Little-endian uint16 if every id below `vocab_size` fits, else little-endian uint32.
 
-    Ids stay below 2^31, so that a .bin of them reads the same as int32, the only wider type that the .idx has (Megatron's dtype
-    codes 8 and 4).
+    Ids stay below 2^31, so that a .bin of them reads the same as int32, the only wider type that
+    the .idx has (Megatron's dtype codes 8 and 4).
 
     Raises:
         ValueError: the vocabulary is empty or needs more than 31 bits.
@@ -133,14 +153,17 @@ def canonical_digest(content: bytes) -> str:
     """SHA-256, in hex, of the canonical form (see above) of the tokenizer.json with these bytes.
 
     Raises:
-        ManifestError: not JSON, not laid out like a tokenizer.json, or a file of which the ids depend on who reads it.
+        ManifestError: not JSON, not laid out like a tokenizer.json, or a file of which the ids
+            depend on who reads it.
     """
     return form_digest(canonical_form(content))
 
 
 def form_digest(form: dict[str, Any]) -> str:
     """SHA-256, in hex, of a canonical form that has been read already."""
-    text = json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -151,28 +174,41 @@ def canonical_form(content: bytes) -> dict[str, Any]:
         ManifestError: as `canonical_digest`.
     """
     try:
-        tokenizer = json.loads(content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        tokenizer = json.loads(
+            content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+        )
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise _refused(f"not valid JSON ({error})") from error
     try:
         return {
             "format": CANONICAL_FORMAT,
             "model": _model(tokenizer["model"]),
-            "added_tokens": _added_tokens(tokenizer.get("added_tokens") or [], tokenizer["model"]["vocab"]),
+            "added_tokens": _added_tokens(
+                tokenizer.get("added_tokens") or [], tokenizer["model"]["vocab"]
+            ),
             "normalizer": _step(tokenizer.get("normalizer")),
             "pre_tokenizer": _step(tokenizer.get("pre_tokenizer")),
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise _refused(f"not laid out like a tokenizer.json ({type(error).__name__}: {error})") from error
+        raise _refused(
+            f"not laid out like a tokenizer.json ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _model(model: dict[str, Any]) -> dict[str, Any]:
-    parameters = {key: value for key, value in model.items() if key not in ("type", "vocab", "merges")}
+    parameters = {
+        key: value for key, value in model.items() if key not in ("type", "vocab", "merges")
+    }
     kind = model.get("type") or ("BPE" if "merges" in model else None)  # old files name no type
     if kind is None:
         raise _refused("its model names no type and has no merges")
     if kind == "BPE":
-        parameters = _BPE_DEFAULTS | {key: None if _inert(key, value) else value for key, value in parameters.items()}
+        parameters = _BPE_DEFAULTS | {
+            key: None if _inert(key, value) else value for key, value in parameters.items()
+        }
         parameters["merges"] = [_pair(merge) for merge in model["merges"] if not _is_comment(merge)]
     elif "merges" in model:
         parameters["merges"] = model["merges"]
@@ -188,13 +224,19 @@ def _inert(key: str, value: Any) -> bool:
 
 
 def _is_comment(merge: Any) -> bool:
-    return isinstance(merge, str) and merge.startswith("#version")  # the first line of a merges.txt, carried over by old converters
+    return isinstance(merge, str) and merge.startswith(
+        "#version"
+    )  # the first line of a merges.txt, carried over by old converters
 
 
 def _pair(merge: Any) -> list[str]:
-    """A merge in either published form. The string form splits at its one space; tokens with spaces need the list form."""
+    """A merge in either published form. The string form splits at its one space; tokens with spaces
+    need the list form.
+    """
     pair = merge.split(" ") if isinstance(merge, str) else merge
-    if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(token, str) for token in pair)):
+    if not (
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(token, str) for token in pair)
+    ):
         raise _refused(f'merge {merge!r} is neither "left right" nor ["left", "right"]')
     return pair
 
@@ -206,7 +248,10 @@ def _added_tokens(tokens: list[dict[str, Any]], vocab: Any) -> list[list[Any]]:
         unknown = token.keys() - {"id", "content", *_FLAGS}
         flags = [token[flag] for flag in _FLAGS]  # the reference library knows no default for them
         if unknown or not all(isinstance(flag, bool) for flag in flags):
-            raise _refused(f"added token {token!r} needs exactly id, content and the flags {', '.join(_FLAGS)} (true or false)")
+            raise _refused(
+                f"added token {token!r} needs exactly id, content and the flags {', '.join(_FLAGS)}"
+                " (true or false)"
+            )
         rows.append([_identifier(token["id"]), token["content"], *flags])
     return sorted(rows)
 
@@ -214,23 +259,31 @@ def _added_tokens(tokens: list[dict[str, Any]], vocab: Any) -> list[list[Any]]:
 def _check_reading_order(tokens: list[dict[str, Any]], vocab: Any) -> None:
     """Refuse added tokens whose stated id is not the one that the reference library gives them.
 
-    It ignores the stated id: a token keeps its id in the vocabulary, or gets the next free one in the file's order
-    (AddedVocabulary::add_tokens). Other engines believe the statement, and then ids differ without an error.
+    It ignores the stated id: a token keeps its id in the vocabulary, or gets the next free one in
+    the file's order (AddedVocabulary::add_tokens). Other engines believe the statement, and then
+    ids differ without an error.
     """
-    known = vocab if isinstance(vocab, dict) else {entry[0]: number for number, entry in enumerate(vocab)}
+    known = (
+        vocab
+        if isinstance(vocab, dict)
+        else {entry[0]: number for number, entry in enumerate(vocab)}
+    )
     next_id = len(known)
     for token in tokens:
         expected = known.get(token["content"], next_id)
         if token["id"] != expected:
             raise _refused(
-                f"added token {token['content']!r} states id {token['id']}, but read in the file's order it gets {expected}; "
-                "engines would disagree: save it again with Hugging Face tokenizers"
+                f"added token {token['content']!r} states id {token['id']}, but read in the file's"
+                f" order it gets {expected}; engines would disagree: save it again with Hugging"
+                " Face tokenizers"
             )
         next_id = max(next_id, expected + 1)
 
 
 def _step(step: Any) -> Any:
-    """A normalizer or pre-tokenizer without what moves offsets only, and with the defaults of its type written out."""
+    """A normalizer or pre-tokenizer without what moves offsets only, and with the defaults of its
+    type written out.
+    """
     if isinstance(step, list):
         return [_step(item) for item in step]
     if not isinstance(step, dict):

@@ -1,1 +1,3 @@
-"""The rules by which a document is judged: blocklists, filters, evaluation sets, near-duplicates."""
+"""The rules by which a document is judged: blocklists, filters, evaluation sets,
+near-duplicates.
+"""

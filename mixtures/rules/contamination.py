@@ -1,4 +1,5 @@
-"""Decontamination: an evaluation set, which words of its items are looked for, and the naive rule that the fast one must equal.
+"""Decontamination: an evaluation set, which words of its items are looked for, and the naive rule
+that the fast one must equal.
 
 ```yaml
 name: mmlu
@@ -8,22 +9,27 @@ format: jsonl                 # or parquet
 columns: mmlu                 # a preset, or {question: ..., choices: ..., answer: ...}
 ngram: 13                     # words
 shortest: 8                   # a text of fewer words is not looked for
-overlap: 0                    # the share of an item's n-grams that a document must hold; 0: one n-gram is enough
+overlap: 0                    # the share of an item's n-grams that a document must hold; 0: one
+    n-gram is enough
 ```
 
-Texts of an item: its question (or context, or whole passage), and the question followed by the right answer. So n-grams of the
-question, of the answer and across the two are looked for, and a short question is looked for alone and with its answer. Wrong
-answers are not: many are made of right ones or by machine, and none is evidence. Where no column says which answer is right (a
-test split without labels), the question is followed by each choice in turn. What lies between question and answer in some rendering
-("A. ") hides the n-grams across the two, never those inside. Peers: GPT-3 (arXiv 2005.14165, appendix C) and lm-evaluation-harness
-compare the question or passage; datatrove's decontamination the right answer and n-grams across.
+Texts of an item: its question (or context, or whole passage), and the question followed by the
+right answer. So n-grams of the question, of the answer and across the two are looked for, and a
+short question is looked for alone and with its answer. Wrong answers are not: many are made of
+right ones or by machine, and none is evidence. Where no column says which answer is right (a test
+split without labels), the question is followed by each choice in turn. What lies between question
+and answer in some rendering ("A. ") hides the n-grams across the two, never those inside. Peers:
+GPT-3 (arXiv 2005.14165, appendix C) and lm-evaluation-harness compare the question or passage;
+datatrove's decontamination the right answer and n-grams across.
 
-N-grams of a text: words are those of `fold_words`. A text of at least `ngram` words has all its runs of `ngram` words; a shorter one
-is itself an n-gram, if it has at least `shortest` words; else it has none, because a few words are everywhere. 13 and 8 are the
-largest and the least n of GPT-3's appendix C. An item's n-grams are the distinct ones of its texts; without any it is not indexed.
+N-grams of a text: words are those of `fold_words`. A text of at least `ngram` words has all its
+runs of `ngram` words; a shorter one is itself an n-gram, if it has at least `shortest` words; else
+it has none, because a few words are everywhere. 13 and 8 are the largest and the least n of GPT-3's
+appendix C. An item's n-grams are the distinct ones of its texts; without any it is not indexed.
 
-A document holds an n-gram if the words stand in it side by side. It is contaminated by an item if it holds at least one of the item's
-n-grams, and at least the share `overlap` of them, compared exactly.
+A document holds an n-gram if the words stand in it side by side. It is contaminated by an item if
+it holds at least one of the item's n-grams, and at least the share `overlap` of them, compared
+exactly.
 """
 
 from __future__ import annotations
@@ -57,7 +63,9 @@ from mixtures.yaml.fields import (
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1
-"""Number of the rule above; a change that can change what any document holds raises it, and with it every identity."""
+"""Number of the rule above; a change that can change what any document holds raises it, and with it
+every identity.
+"""
 
 NGRAM = 13
 SHORTEST = 8
@@ -72,7 +80,8 @@ def _listed(value: Any) -> Any:
 class ItemColumns(Checked):
     """Which columns make an item's texts.
 
-    question: the question, context or passage. choices: one column that holds the list of them, or a column for each.
+    question: the question, context or passage. choices: one column that holds the list of them, or
+        a column for each.
     answer: the index of the right choice, from 0, as a number or in digits.
     """
 
@@ -84,7 +93,13 @@ class ItemColumns(Checked):
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """An index needs something to point into."""
         if "answer" in given and not given.get("choices"):
-            yield ("answer",), "there are no choices that it could point into; name their column, or leave out answer"
+            yield (
+                ("answer",),
+                (
+                    "there are no choices that it could point into; name their column, or leave out"
+                    " answer"
+                ),
+            )
 
 
 _MULTIPLE_CHOICE = ItemColumns(question="question", choices=("choices",), answer="answer")
@@ -97,15 +112,19 @@ PRESETS: dict[str, ItemColumns] = {
     "wmdp-cloze": _MULTIPLE_CHOICE,
     "wmdp-robust": _MULTIPLE_CHOICE,
 }
-"""The columns of evaluation sets as published: Rowan/hellaswag, EleutherAI/lambada_openai, cais/mmlu, ybisk/piqa, cais/wmdp,
-EleutherAI/wmdp_bio_cloze and EleutherAI/wmdp_bio_robust_mcqa."""
+"""The columns of evaluation sets as published: Rowan/hellaswag, EleutherAI/lambada_openai,
+cais/mmlu, ybisk/piqa, cais/wmdp, EleutherAI/wmdp_bio_cloze and EleutherAI/wmdp_bio_robust_mcqa.
+"""
 
 
 def _preset(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in PRESETS:
-        raise ValueError(f"{describe(value)} is not a preset; {suggest(value, PRESETS)}; or write {{question: COLUMN, ...}}")
+        raise ValueError(
+            f"{describe(value)} is not a preset; {suggest(value, PRESETS)}; or write {{question:"
+            " COLUMN, ...}"
+        )
     return PRESETS[value]
 
 
@@ -138,9 +157,17 @@ class Benchmark(Checked):
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """A text that is long enough for an n-gram is not too short to be looked for."""
         stated = [str(given.get(key, "")).replace("_", "") for key in ("ngram", "shortest")]
-        ngram, shortest = (int(value) if value.isascii() and value.isdigit() else 0 for value in stated)
+        ngram, shortest = (
+            int(value) if value.isascii() and value.isdigit() else 0 for value in stated
+        )
         if shortest > (ngram or NGRAM):
-            yield ("shortest",), f"{shortest} is more than the n-gram's {ngram or NGRAM} words; it is for texts that are shorter than that"
+            yield (
+                ("shortest",),
+                (
+                    f"{shortest} is more than the n-gram's {ngram or NGRAM} words; it is for texts"
+                    " that are shorter than that"
+                ),
+            )
 
     @property
     def shortest_words(self) -> int:
@@ -149,7 +176,8 @@ class Benchmark(Checked):
 
     @property
     def identity(self) -> str:
-        """sha256 (hex) of what decides: the rule, the files' bytes in their order, format, columns, sizes and share.
+        """sha256 (hex) of what decides: the rule, the files' bytes in their order, format, columns,
+        sizes and share.
 
         Name, description, paths, presets' names and the spelling of numbers are no part of it.
         """
@@ -162,12 +190,16 @@ class Benchmark(Checked):
             "shortest": self.shortest_words,
             "overlap": str(Fraction(self.overlap)),
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+        return hashlib.sha256(
+            json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
+        ).hexdigest()
 
 
 @dataclass(frozen=True)
 class LoadedBenchmark:
-    """A definition and the folder in which the files that it names lie. where: names it in messages."""
+    """A definition and the folder in which the files that it names lie. where: names it in
+    messages.
+    """
 
     definition: Benchmark
     folder: Path
@@ -175,7 +207,8 @@ class LoadedBenchmark:
 
 
 def load_benchmark(file: Path) -> LoadedBenchmark:
-    """Read a definition, not yet the files that it names (`pipeline.judges.annotators.evaluation_sets`).
+    """Read a definition, not yet the files that it names
+    (`pipeline.judges.annotators.evaluation_sets`).
 
     Raises:
         RecipeError: it cannot be read or is malformed: every fault with file and line.
@@ -184,7 +217,9 @@ def load_benchmark(file: Path) -> LoadedBenchmark:
 
 
 class Item(NamedTuple):
-    """One item of an evaluation set. where: its file and line (jsonl) or row (parquet), both from 1."""
+    """One item of an evaluation set. where: its file and line (jsonl) or row (parquet), both from
+    1.
+    """
 
     where: str
     texts: tuple[str, ...]
@@ -199,7 +234,9 @@ class EvaluationSet:
 
 
 class Match(NamedTuple):
-    """A document holds `found` of the `total` n-grams of an item. set: the definition's name; item: as `Item.where`."""
+    """A document holds `found` of the `total` n-grams of an item. set: the definition's name; item:
+    as `Item.where`.
+    """
 
     set: str
     item: str
@@ -208,10 +245,12 @@ class Match(NamedTuple):
 
 
 def item_texts(columns: ItemColumns, row: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    """The texts of the item in a row: the question, and the question followed by the right answer (or by each possible one).
+    """The texts of the item in a row: the question, and the question followed by the right answer
+    (or by each possible one).
 
     Raises:
-        InputError: a column is missing or of another type, or the answer's index points at no choice. Values are not shown.
+        InputError: a column is missing or of another type, or the answer's index points at no
+            choice. Values are not shown.
     """
     question = _text(row, columns.question, where)
     if not columns.choices:
@@ -227,21 +266,34 @@ def item_texts(columns: ItemColumns, row: Mapping[str, Any], where: str) -> tupl
 
 def _value(row: Mapping[str, Any], column: str, where: str) -> Any:
     if column not in row:
-        raise InputError(f"{where}: has no column {column!r}, only {describe(', '.join(row))}; name the columns that the file has")
+        raise InputError(
+            f"{where}: has no column {column!r}, only {describe(', '.join(row))}; name the columns"
+            " that the file has"
+        )
     return row[column]
 
 
 def _text(row: Mapping[str, Any], column: str, where: str) -> str:
     value = _value(row, column, where)
     if not isinstance(value, str):
-        raise InputError(f"{where}: column {column!r} holds {type(value).__name__}, not text; mend the row, or name another column")
+        raise InputError(
+            f"{where}: column {column!r} holds {type(value).__name__}, not text; mend the row, or"
+            " name another column"
+        )
     return value
 
 
 def _texts(row: Mapping[str, Any], column: str, where: str) -> list[str]:
     value = _value(row, column, where)
-    if not isinstance(value, list) or not value or not all(isinstance(choice, str) for choice in value):
-        raise InputError(f"{where}: column {column!r} is not a list of texts; mend the row, or name another column")
+    if (
+        not isinstance(value, list)
+        or not value
+        or not all(isinstance(choice, str) for choice in value)
+    ):
+        raise InputError(
+            f"{where}: column {column!r} is not a list of texts; mend the row, or name another"
+            " column"
+        )
     return value
 
 
@@ -251,14 +303,17 @@ def _index(row: Mapping[str, Any], column: str, num_choices: int, where: str) ->
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < num_choices:
         raise InputError(
-            f"{where}: column {column!r} is no index of one of {num_choices} choices, counted from 0; mend the row, or leave out "
-            f"`answer` (then every choice is looked for) if the set has no labels"
+            f"{where}: column {column!r} is no index of one of {num_choices} choices, counted from"
+            " 0; mend the row, or leave out `answer` (then every choice is looked for) if the set"
+            " has no labels"
         )
     return value
 
 
 def needed(total: int, overlap: Decimal) -> int:
-    """How many of its `total` n-grams a document must hold to be contaminated by an item: at least one."""
+    """How many of its `total` n-grams a document must hold to be contaminated by an item: at least
+    one.
+    """
     share = Fraction(overlap) * total
     return max(1, -(-share.numerator // share.denominator))
 
@@ -277,9 +332,11 @@ def item_ngrams(item: Item, definition: Benchmark) -> set[str]:
 
 
 def matches_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[Match]]:
-    """What a document holds, by the rule as it is written: the oracle of `pipeline.judges.annotators.contamination`. Slow.
+    """What a document holds, by the rule as it is written: the oracle of
+    `pipeline.judges.annotators.contamination`. Slow.
 
-    Returns: the number of distinct n-grams of all items that contaminate it, and these items in their order.
+    Returns: the number of distinct n-grams of all items that contaminate it, and these items in
+    their order.
     """
     document = f" {fold_words(text)} "
     held: set[str] = set()
@@ -290,5 +347,7 @@ def matches_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[M
             found = {ngram for ngram in ngrams if f" {ngram} " in document}
             if ngrams and len(found) >= needed(len(ngrams), evaluation.definition.overlap):
                 held |= found
-                matches.append(Match(evaluation.definition.name, item.where, len(found), len(ngrams)))
+                matches.append(
+                    Match(evaluation.definition.name, item.where, len(found), len(ngrams))
+                )
     return len(held), matches

@@ -1,4 +1,5 @@
-"""A filter: what decides that a document is flagged, pinned to the bit. `recipes/filters/NAME.yaml`, or a file of the user's own.
+"""A filter: what decides that a document is flagged, pinned to the bit.
+`recipes/filters/NAME.yaml`, or a file of the user's own.
 
 ```yaml
 name: my-filter
@@ -19,12 +20,13 @@ golden:                       # decided anew before every use; at least one of e
   - {text: "The weather was fine.", flagged: false}
 ```
 
-The rule is that of the published filters (arXiv 2508.06601): a document is escalated if it holds at least `threshold` distinct
-terms; an escalated one is flagged if there is no classifier, or if its score is greater than the classifier's threshold. Scores are
-whole millionths, and the comparison is exact.
+The rule is that of the published filters (arXiv 2508.06601): a document is escalated if it holds at
+least `threshold` distinct terms; an escalated one is flagged if there is no classifier, or if its
+score is greater than the classifier's threshold. Scores are whole millionths, and the comparison is
+exact.
 
-Files are named by paths below the filter's folder. Symbolic links may lead anywhere (a model cache is made of them): what is found
-at their end is held to its pinned hash.
+Files are named by paths below the filter's folder. Symbolic links may lead anywhere (a model cache
+is made of them): what is found at their end is held to its pinned hash.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ from mixtures.yaml.shipped import SHIPPED, names_in, shown
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1
-"""Number of the decision rule above; a change that can change any decision raises it, and with it every identity."""
+"""Number of the decision rule above; a change that can change any decision raises it, and with it
+every identity.
+"""
 
 MILLION = 1_000_000
 MAX_THRESHOLD = 65_535  # where counts of distinct terms saturate
@@ -76,13 +80,17 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def _sha256(value: str) -> str:
     if not _SHA256.fullmatch(value):
-        raise ValueError(f"{describe(value)} is not a sha256; write its 64 hex digits in lower case")
+        raise ValueError(
+            f"{describe(value)} is not a sha256; write its 64 hex digits in lower case"
+        )
     return value
 
 
 def _below_one(value: Decimal) -> Decimal:
     if not 0 <= value < 1:
-        raise ValueError(f"{value} is not at least 0 and below 1; scores are probabilities, and none is above 1")
+        raise ValueError(
+            f"{value} is not at least 0 and below 1; scores are probabilities, and none is above 1"
+        )
     return value
 
 
@@ -90,7 +98,9 @@ Sha256 = Annotated[Line, AfterValidator(_sha256)]
 
 
 class BlocklistPin(Model):
-    """The list, its rule of matching (`mixtures.rules.blocklist`), and from how many distinct terms on a document is escalated."""
+    """The list, its rule of matching (`mixtures.rules.blocklist`), and from how many distinct terms
+    on a document is escalated.
+    """
 
     file: LocalPath
     sha256: Sha256
@@ -99,9 +109,11 @@ class BlocklistPin(Model):
 
 
 class ClassifierParameters(Model):
-    """What an engine is told (`pipeline.judges.classifiers.open_classifier`); each kind takes some of them. label: of the positive class.
+    """What an engine is told (`pipeline.judges.classifiers.open_classifier`); each kind takes some
+    of them. label: of the positive class.
 
-    context: tokens of a window; rows: windows of a forward pass; threads: of torch. All of the kind sequence but for label.
+    context: tokens of a window; rows: windows of a forward pass; threads: of torch. All of the kind
+        sequence but for label.
     """
 
     label: Line | None = None
@@ -117,7 +129,9 @@ class ClassifierParameters(Model):
 
 
 class ClassifierPin(Checked):
-    """A model, and the score above which it flags. path: file or folder beside the filter. threshold: exact, from 0 to below 1."""
+    """A model, and the score above which it flags. path: file or folder beside the filter.
+    threshold: exact, from 0 to below 1.
+    """
 
     kind: ClassifierKind
     path: LocalPath
@@ -133,7 +147,13 @@ class ClassifierPin(Checked):
             return
         for name in parameters:
             if name in ClassifierParameters.model_fields and name not in known:
-                yield ("parameters", name), f"the kind {given['kind']} has no such parameter; it has {', '.join(known) or 'none'}"
+                yield (
+                    ("parameters", name),
+                    (
+                        f"the kind {given['kind']} has no such parameter; it has"
+                        f" {', '.join(known) or 'none'}"
+                    ),
+                )
 
     @property
     def threshold_millionths(self) -> int:
@@ -163,39 +183,60 @@ class FilterDefinition(Checked):
         golden = given.get("golden")
         if not isinstance(golden, list | tuple):
             return
-        decided = {str(item["flagged"]).lower() for item in golden if isinstance(item, Mapping) and "flagged" in item}
+        decided = {
+            str(item["flagged"]).lower()
+            for item in golden
+            if isinstance(item, Mapping) and "flagged" in item
+        }
         if missing := [word for word in ("true", "false") if word not in decided]:
-            yield ("golden",), f"no text with flagged: {' and none with flagged: '.join(missing)}; give at least one of each"
+            yield (
+                ("golden",),
+                (
+                    f"no text with flagged: {' and none with flagged: '.join(missing)}; give at"
+                    " least one of each"
+                ),
+            )
 
     @property
     def identity(self) -> str:
-        """sha256 (hex) of what decides: the rule, the list, its mode and threshold, the classifier's digest and threshold.
+        """sha256 (hex) of what decides: the rule, the list, its mode and threshold, the
+        classifier's digest and threshold.
 
-        Two filters of one identity flag the same documents. Name, description, golden decisions, paths and the spelling of numbers
-        are no part of it; nor are device and threads (see `pipeline.judges.classifiers.sequence`).
+        Two filters of one identity flag the same documents. Name, description, golden decisions,
+        paths and the spelling of numbers are no part of it; nor are device and threads (see
+        `pipeline.judges.classifiers.sequence`).
         """
         blocklist, pin = self.blocklist, self.classifier
         classifier = None if pin is None else (pin.kind, pin.digest, pin.threshold_millionths)
         return filter_identity(blocklist.sha256, blocklist.mode, blocklist.threshold, classifier)
 
 
-def filter_identity(sha256: str, mode: str, threshold: int, classifier: tuple[str, str, int] | None) -> str:
+def filter_identity(
+    sha256: str, mode: str, threshold: int, classifier: tuple[str, str, int] | None
+) -> str:
     """The identity of a filter (`FilterDefinition.identity`) by what decides.
 
     Args:
-        sha256, mode, threshold: of the list. classifier: kind, digest, threshold in millionths; None without one.
+        sha256, mode, threshold: of the list. classifier: kind, digest, threshold in millionths;
+            None without one.
     """
     content: dict[str, Any] = {
         "rules": RULES,
         "blocklist": {"sha256": sha256, "mode": mode, "threshold": threshold},
-        "classifier": classifier and dict(zip(("kind", "digest", "threshold"), classifier, strict=True)),
+        "classifier": (
+            classifier and dict(zip(("kind", "digest", "threshold"), classifier, strict=True))
+        ),
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
+    ).hexdigest()
 
 
 @dataclass(frozen=True)
 class LoadedFilter:
-    """A definition and the folder in which the files that it names lie. where: names it in messages."""
+    """A definition and the folder in which the files that it names lie. where: names it in
+    messages.
+    """
 
     definition: FilterDefinition
     folder: Path
@@ -208,7 +249,8 @@ def list_filters() -> list[str]:
 
 
 def load_filter(name_or_file: str) -> LoadedFilter:
-    """Read a filter by the name of a shipped one, or by file (anything with a `/` or ending in .yaml or .yml).
+    """Read a filter by the name of a shipped one, or by file (anything with a `/` or ending in
+    .yaml or .yml).
 
     Raises:
         RecipeError: there is none, or it is malformed: every fault with file and line.
@@ -219,7 +261,10 @@ def load_filter(name_or_file: str) -> LoadedFilter:
         file = SHIPPED / "filters" / f"{name_or_file}.yaml"
     else:
         hint = suggest(name_or_file, list_filters(), "shipped")
-        raise RecipeError(f"{name_or_file!r} is not a shipped filter; {hint}; a file is given with its ending, such as {name_or_file}.yaml")
+        raise RecipeError(
+            f"{name_or_file!r} is not a shipped filter; {hint}; a file is given with its ending,"
+            f" such as {name_or_file}.yaml"
+        )
     return read_filter(file)
 
 
@@ -229,7 +274,9 @@ def read_filter(file: Path) -> LoadedFilter:
     Raises:
         RecipeError: it is missing or malformed: every fault with file and line.
     """
-    return LoadedFilter(validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file))
+    return LoadedFilter(
+        validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file)
+    )
 
 
 def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
@@ -244,15 +291,21 @@ def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: the blocklist cannot be read ({error.strerror}); restore the file that the filter names") from None
+        raise InputError(
+            f"{path}: the blocklist cannot be read ({error.strerror}); restore the file that the"
+            " filter names"
+        ) from None
     found = content_hash(content)
     if found != pin.sha256:
-        raise ManifestError(f"{path}: has sha256 {found}, the filter pins {pin.sha256}: another list; restore it, or pin a new filter")
+        raise ManifestError(
+            f"{path}: has sha256 {found}, the filter pins {pin.sha256}: another list; restore it,"
+            " or pin a new filter"
+        )
     terms = parse_blocklist(content, str(path), pin.mode)
     count = len(BlocklistRule(terms, pin.mode).needles)
     if count < pin.threshold:
         raise RecipeError(
-            f"{path}: holds {count:,} distinct terms, the filter escalates from {pin.threshold:,} on, so it could flag nothing; "
-            "lower blocklist.threshold"
+            f"{path}: holds {count:,} distinct terms, the filter escalates from {pin.threshold:,}"
+            " on, so it could flag nothing; lower blocklist.threshold"
         )
     return terms

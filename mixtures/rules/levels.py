@@ -1,4 +1,6 @@
-"""The published levels of filters, from the one that removes least. Apart from what they decide: the command line names them."""
+"""The published levels of filters, from the one that removes least. Apart from what they decide:
+the command line names them.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,15 @@
 """Near-duplicates: what decides whether two documents are one, and which one of a cluster stays.
 
-A document is the set of its shingles: n words (or characters) that stand side by side in folded text (`mixtures.rules.near_text`). Two
-documents are candidates if one of their band keys is equal; a band key is a hash of `rows` minima of the shingles under as many
-permutations. With Jaccard similarity J that happens with probability 1 - (1 - J^rows)^bands. Candidates are linked, and what is
-linked, directly or through others, is one cluster. Of a cluster one document stays: that of the first source in the recipe's order,
-among these the one with the smallest order key. Neither its place, nor the number of tasks, nor the order of reading has a say.
+A document is the set of its shingles: n words (or characters) that stand side by side in folded
+text (`mixtures.rules.near_text`). Two documents are candidates if one of their band keys is equal;
+a band key is a hash of `rows` minima of the shingles under as many permutations. With Jaccard
+similarity J that happens with probability 1 - (1 - J^rows)^bands. Candidates are linked, and what
+is linked, directly or through others, is one cluster. Of a cluster one document stays: that of the
+first source in the recipe's order, among these the one with the smallest order key. Neither its
+place, nor the number of tasks, nor the order of reading has a say.
 
-With `verify`, candidates are linked only if the Jaccard similarity of their shingle sets is at least that, in exact arithmetic.
+With `verify`, candidates are linked only if the Jaccard similarity of their shingle sets is at
+least that, in exact arithmetic.
 """
 
 from __future__ import annotations
@@ -26,7 +29,9 @@ from mixtures.keys import sort_order
 from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe
 
 RULE_FORMAT = 1
-"""Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any cluster raises it."""
+"""Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any
+cluster raises it.
+"""
 
 MAX_HASHES = 16_384
 MAX_SHINGLE = 1_024
@@ -37,8 +42,10 @@ Unit = Literal["words", "characters"]
 class NearRule(Checked):
     """What decides near-duplicates.
 
-    unit, shingle: a shingle is so many words or characters. bands, rows: minima are grouped in `bands` keys of `rows` each.
-    verify: the least Jaccard similarity, in (0, 1], at which candidates are linked; None links all candidates.
+    unit, shingle: a shingle is so many words or characters. bands, rows: minima are grouped in
+        `bands` keys of `rows` each.
+    verify: the least Jaccard similarity, in (0, 1], at which candidates are linked; None links all
+        candidates.
     """
 
     unit: Unit
@@ -54,7 +61,13 @@ class NearRule(Checked):
         if shingle > MAX_SHINGLE:
             yield ("shingle",), f"{shingle:,} is too long a shingle; at most {MAX_SHINGLE:,}"
         if bands * rows > MAX_HASHES:
-            yield ("bands",), f"{bands:,} bands of {rows:,} rows are {bands * rows:,} hashes a shingle; at most {MAX_HASHES:,}"
+            yield (
+                ("bands",),
+                (
+                    f"{bands:,} bands of {rows:,} rows are {bands * rows:,} hashes a shingle; at"
+                    f" most {MAX_HASHES:,}"
+                ),
+            )
         yield from threshold_faults(given.get("verify"))
 
     @property
@@ -67,8 +80,18 @@ class NearRule(Checked):
         return float(1 - (1 - jaccard**self.rows) ** self.bands)
 
     def signature_identity(self) -> str:
-        """sha256 (hex) of what decides band keys: rules that differ only in `verify` share their signatures."""
-        return _hash({"format": RULE_FORMAT, "unit": self.unit, "shingle": self.shingle, "bands": self.bands, "rows": self.rows})
+        """sha256 (hex) of what decides band keys: rules that differ only in `verify` share their
+        signatures.
+        """
+        return _hash(
+            {
+                "format": RULE_FORMAT,
+                "unit": self.unit,
+                "shingle": self.shingle,
+                "bands": self.bands,
+                "rows": self.rows,
+            }
+        )
 
     def identity(self) -> str:
         """sha256 (hex) of what decides clusters."""
@@ -88,13 +111,18 @@ class NearRule(Checked):
 
 
 def threshold_faults(verify: Any) -> Iterable[tuple[Location, str]]:
-    """Yield (where, message) if a threshold, as a file gives it, is no similarity. What is no number is the field's own fault."""
+    """Yield (where, message) if a threshold, as a file gives it, is no similarity. What is no
+    number is the field's own fault.
+    """
     try:
         outside = verify is not None and not 0 < Fraction(str(verify)) <= 1
     except (ValueError, ZeroDivisionError):
         return
     if outside:
-        yield ("verify",), f"{describe(verify)} is not a Jaccard similarity; above 0, at most 1, such as 0.8"
+        yield (
+            ("verify",),
+            f"{describe(verify)} is not a Jaccard similarity; above 0, at most 1, such as 0.8",
+        )
 
 
 def _whole(value: Any) -> int:
@@ -103,27 +131,38 @@ def _whole(value: Any) -> int:
 
 
 def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
+    ).hexdigest()
 
 
 PRESETS: Mapping[str, NearRule] = MappingProxyType(
     {
         # Datatrove's defaults (MinhashConfig). Even odds at J = 0.70, 0.92 at 0.8.
         "words": NearRule(unit="words", shingle=5, bands=14, rows=8),
-        # Defaults of NeMo Curator's FuzzyDeduplicationWorkflow (char_ngrams, num_bands, minhashes_per_band). Even odds at J = 0.77.
+        # Defaults of NeMo Curator's FuzzyDeduplicationWorkflow (char_ngrams, num_bands,
+        # minhashes_per_band). Even odds at J = 0.77.
         "characters": NearRule(unit="characters", shingle=24, bands=20, rows=13),
-        # FineWeb (huggingface/datatrove, examples/fineweb.py: n_grams=5, num_buckets=14, hashes_per_bucket=8): the rule `words`.
+        # FineWeb (huggingface/datatrove, examples/fineweb.py: n_grams=5, num_buckets=14,
+        # hashes_per_bucket=8): the rule `words`.
         "fineweb": NearRule(unit="words", shingle=5, bands=14, rows=8),
-        # Zyda-2, and after it Zyphra's deduplicated DCLM (NVIDIA/NeMo-Curator, tutorials/zyda2-tutorial/1_fuzzy_dedup: char_ngram = 25,
-        # minhash_length = 128, num_bands = 8). Even odds at J = 0.86.
+        # Zyda-2, and after it Zyphra's deduplicated DCLM (NVIDIA/NeMo-Curator,
+        # tutorials/zyda2-tutorial/1_fuzzy_dedup: char_ngram = 25, minhash_length = 128, num_bands =
+        # 8). Even odds at J = 0.86.
         "zyda-2": NearRule(unit="characters", shingle=25, bands=8, rows=16),
-        # Zyda (Zyphra/Zyda_processing: --width 13 --num-perm 128, BANDS=32 RANGE=4): Jaccard similarity 0.4 of word 13-grams.
+        # Zyda (Zyphra/Zyda_processing: --width 13 --num-perm 128, BANDS=32 RANGE=4): Jaccard
+        # similarity 0.4 of word 13-grams.
         "zyda": NearRule(unit="words", shingle=13, bands=32, rows=4),
-        # NeMo Curator before its version 1 (FuzzyDuplicatesConfig): char_ngrams 5, 20 x 13, false_positive_check at jaccard_threshold 0.8.
-        "nemo-curator-0": NearRule(unit="characters", shingle=5, bands=20, rows=13, verify=Decimal("0.8")),
+        # NeMo Curator before its version 1 (FuzzyDuplicatesConfig): char_ngrams 5, 20 x 13,
+        # false_positive_check at jaccard_threshold 0.8.
+        "nemo-curator-0": NearRule(
+            unit="characters", shingle=5, bands=20, rows=13, verify=Decimal("0.8")
+        ),
     }
 )
-"""Named rules. They take shingles, bands and rows from their publishers; text is folded and hashed by our own rule in all of them."""
+"""Named rules. They take shingles, bands and rows from their publishers; text is folded and hashed
+by our own rule in all of them.
+"""
 
 
 def survivors(
@@ -132,12 +171,15 @@ def survivors(
     order_key: npt.NDArray[np.uint64],
     digest: npt.NDArray[np.uint64],
 ) -> npt.NDArray[np.int64]:
-    """The survivor of each document's cluster: the lowest priority number, then the smallest (order_key, digest).
+    """The survivor of each document's cluster: the lowest priority number, then the smallest
+    (order_key, digest).
 
-    Documents of one digest (copies in several sources, or in one) compete like others; of copies in one source the first stands.
+    Documents of one digest (copies in several sources, or in one) compete like others; of copies in
+    one source the first stands.
 
     Args:
-        components: integers [n], equal for documents of one cluster. Documents in no cluster need not be given.
+        components: integers [n], equal for documents of one cluster. Documents in no cluster need
+            not be given.
         priority: integers [n], place of the source in the recipe, 0 first.
         order_key: uint64 [n]. digest: uint64 [n, 2].
 
@@ -150,7 +192,11 @@ def survivors(
     ordered = components[order]
     first = np.ones(len(order), np.bool_)
     first[1:] = ordered[1:] != ordered[:-1]
-    heads = order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))] if len(order) else order
+    heads = (
+        order[np.maximum.accumulate(np.where(first, np.arange(len(order)), 0))]
+        if len(order)
+        else order
+    )
     kept = np.empty(len(order), np.int64)
     kept[order] = heads
     return kept

@@ -1,19 +1,29 @@
-"""The text, shingles and band keys of near-duplicate search, as a rule and as the naive code that the kernel must equal.
+"""The text, shingles and band keys of near-duplicate search, as a rule and as the naive code that
+the kernel must equal.
 
-1. Fold each code point by itself, so that no rule looks at a neighbour. Ignored characters vanish. What is no word character
-   (`mixtures.rules.word_characters`, Unicode 13.0: U+00A0, all of Zs, Zl and Zp, punctuation, symbols, controls) and superscript digits
-   separate words. All else becomes NFKD of its case folding, without characters of a canonical combining class (accents); what of
-   that is no word character separates. In a word each run of ASCII digits becomes one "0". Runs of separators are one space, and
-   none stands at either end. datatrove's `simplify_text` is the model: lower case, numbers "0", punctuation a space, accents gone.
-   Scripts without spaces give long "words": use characters for these.
-2. Tokens, 64-bit: of words, mix(FNV-1a over the word's code points); of characters, the code points, single spaces included.
-3. Shingle of tokens t_0 .. t_(n-1): mix(t_0 B^(n-1) + ... + t_(n-1)) mod 2^64. A document with fewer than n tokens has none.
-4. Permutation i of 32-bit numbers: x -> a_i x + b_i mod 2^32, a_i odd (so it is one to one), a_i and b_i the two little-endian halves
-   of blake2b-64 of "annealmix-near-1 " and i in decimal, the lowest bit of a_i set. Minimum i is the smallest image of the upper half
-   of any shingle. Halves, since every processor multiplies vectors of 32 bits; two documents of 100,000 shingles share about two
-   halves by chance, a Jaccard similarity of 0.00001.
-5. Key of band k: h = mix(k + 1), then h = mix(h xor m) for each of its `rows` minima in order. Keys of two bands never meet but by
-   chance, so all bands share one key space: at 410M documents of 14 bands, one pair of keys in expectation is equal by chance.
+1. Fold each code point by itself, so that no rule looks at a neighbour. Ignored characters vanish.
+  What is no word character
+   (`mixtures.rules.word_characters`, Unicode 13.0: U+00A0, all of Zs, Zl and Zp, punctuation,
+   symbols, controls) and superscript digits separate words. All else becomes NFKD of its case
+   folding, without characters of a canonical combining class (accents); what of that is no word
+   character separates. In a word each run of ASCII digits becomes one "0". Runs of separators are
+   one space, and none stands at either end. datatrove's `simplify_text` is the model: lower case,
+   numbers "0", punctuation a space, accents gone. Scripts without spaces give long "words": use
+   characters for these.
+2. Tokens, 64-bit: of words, mix(FNV-1a over the word's code points); of characters, the code
+  points, single spaces included.
+3. Shingle of tokens t_0 .. t_(n-1): mix(t_0 B^(n-1) + ... + t_(n-1)) mod 2^64. A document with
+  fewer than n tokens has none.
+4. Permutation i of 32-bit numbers: x -> a_i x + b_i mod 2^32, a_i odd (so it is one to one), a_i
+  and b_i the two little-endian halves
+   of blake2b-64 of "annealmix-near-1 " and i in decimal, the lowest bit of a_i set. Minimum i is
+   the smallest image of the upper half of any shingle. Halves, since every processor multiplies
+   vectors of 32 bits; two documents of 100,000 shingles share about two halves by chance, a Jaccard
+   similarity of 0.00001.
+5. Key of band k: h = mix(k + 1), then h = mix(h xor m) for each of its `rows` minima in order. Keys
+  of two bands never meet but by
+   chance, so all bands share one key space: at 410M documents of 14 bands, one pair of keys in
+   expectation is equal by chance.
 
 mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one to one.
 """
@@ -47,12 +57,16 @@ def mix(value: int) -> int:
 def code_points(table: str) -> frozenset[int]:
     """The code points of a table of `mixtures.rules.word_characters`."""
     ends = (entry.split("-") for entry in table.split())
-    return frozenset(point for pair in ends for point in range(int(pair[0], 16), int(pair[-1], 16) + 1))
+    return frozenset(
+        point for pair in ends for point in range(int(pair[0], 16), int(pair[-1], 16) + 1)
+    )
 
 
 @cache
 def word_points() -> frozenset[int]:
-    """Code points that are folded: word characters but for superscript digits and ignored characters."""
+    """Code points that are folded: word characters but for superscript digits and ignored
+    characters.
+    """
     return code_points(WORD_CHARACTERS) - code_points(SUPERSCRIPT_DIGITS) - ignored_points()
 
 
@@ -63,14 +77,20 @@ def ignored_points() -> frozenset[int]:
 
 
 def fold_point(point: int) -> str:
-    """What a code point becomes: "" (it vanishes), or characters of which a space stands for a separator."""
+    """What a code point becomes: "" (it vanishes), or characters of which a space stands for a
+    separator.
+    """
     if point in ignored_points():
         return ""
     if point not in word_points():
         return " "
     form = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(point)).casefold())
     kept = [ord(character) for character in form if not unicodedata.combining(character)]
-    return "".join(chr(inner) if inner in word_points() else " " for inner in kept if inner not in ignored_points())
+    return "".join(
+        chr(inner) if inner in word_points() else " "
+        for inner in kept
+        if inner not in ignored_points()
+    )
 
 
 def fold(text: str) -> str:
@@ -105,9 +125,15 @@ def _token(word: str) -> int:
 
 
 def shingle_hashes_naive(text: str, unit: Unit, size: int) -> list[int]:
-    """The shingles of a text as 64-bit numbers, in the order of the text, repeated as they are: the oracle of the kernel."""
+    """The shingles of a text as 64-bit numbers, in the order of the text, repeated as they are: the
+    oracle of the kernel.
+    """
     folded = fold(text)
-    tokens = [_token(word) for word in folded.split()] if unit == "words" else [ord(character) for character in folded]
+    tokens = (
+        [_token(word) for word in folded.split()]
+        if unit == "words"
+        else [ord(character) for character in folded]
+    )
     hashes = []
     for at in range(len(tokens) - size + 1):
         value = 0
@@ -124,11 +150,16 @@ def permutation(number: int) -> tuple[int, int]:
 
 
 def band_keys_naive(text: str, rule: NearRule) -> list[int] | None:
-    """The band keys of a text; None if it is shorter than a shingle and so exempt: the oracle of the kernel."""
+    """The band keys of a text; None if it is shorter than a shingle and so exempt: the oracle of
+    the kernel.
+    """
     halves = {shingle >> 32 for shingle in shingle_hashes_naive(text, rule.unit, rule.shingle)}
     if not halves:
         return None
-    minima = [min((a * half + b) % (1 << 32) for half in halves) for a, b in map(permutation, range(rule.hashes))]
+    minima = [
+        min((a * half + b) % (1 << 32) for half in halves)
+        for a, b in map(permutation, range(rule.hashes))
+    ]
     keys = []
     for band in range(rule.bands):
         key = mix(band + 1)

@@ -1,13 +1,15 @@
 """The order of the stream: every source spread evenly, whole documents only.
 
-Document i of a source covers the tokens [a, a + n) of its quota Q; its position is the midpoint of that stretch as a share of the
-quota, (2a + n) / (2Q). The stream is all documents by (position, source in recipe order). 2a + n stays below 2^53, so the one
-float64 division is monotone and the same on every machine. Where removed documents left gaps in a quota, the midpoints stay those of the
+Document i of a source covers the tokens [a, a + n) of its quota Q; its position is the midpoint of
+that stretch as a share of the quota, (2a + n) / (2Q). The stream is all documents by (position,
+source in recipe order). 2a + n stays below 2^53, so the one float64 division is monotone and the
+same on every machine. Where removed documents left gaps in a quota, the midpoints stay those of the
 unfiltered quota: so a shrunk stream is the unfiltered one without them, in its order.
 
-At every token prefix T of the stream, source s has placed within ½·[(1-w)·L_own + w·sum(L_others)] tokens of its share w·T, where w
-= Q_s / Q_total and L is the longest document of a source. A document whose midpoint comes later than another's may start at most
-half its own length before its midpoint, and likewise for the others; summing both sides gives the bound. `deviation` measures what
+At every token prefix T of the stream, source s has placed within ½·[(1-w)·L_own + w·sum(L_others)]
+tokens of its share w·T, where w = Q_s / Q_total and L is the longest document of a source. A
+document whose midpoint comes later than another's may start at most half its own length before its
+midpoint, and likewise for the others; summing both sides gives the bound. `deviation` measures what
 a stream does. A shrunk stream has no such bound, since what is removed need not be spread evenly.
 """
 
@@ -36,7 +38,9 @@ class SourceOrder:
         self._lengths = lengths
 
     def first_at(self, position: float) -> int:
-        """Index of the first document whose position is at least `position`; the number of documents if there is none."""
+        """Index of the first document whose position is at least `position`; the number of
+        documents if there is none.
+        """
         return bisect_left(range(self.selection.documents), position, key=self._position)
 
     def start_of(self, document: int) -> int:
@@ -44,14 +48,18 @@ class SourceOrder:
         if document == self.selection.documents:
             return self.selection.tokens
         run = self.selection.run_of(document)
-        return run.first_token + int(self._lengths(run.partition).starts[document - run.first_document])
+        return run.first_token + int(
+            self._lengths(run.partition).starts[document - run.first_document]
+        )
 
     def _position(self, document: int) -> float:
         starts, num_tokens = self.columns(document, document + 1)
         return float(positions(starts, num_tokens, self.selection.quota)[0])
 
     def columns(self, first: int, last: int) -> tuple[Int64s, Int64s]:
-        """Start in the quota and num_tokens (after the cut) of documents first .. last - 1, int64 each."""
+        """Start in the quota and num_tokens (after the cut) of documents first .. last - 1, int64
+        each.
+        """
         if first >= last:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         pieces = [self._piece(run, first, last) for run in self.selection.runs_within(first, last)]
@@ -63,10 +71,17 @@ class SourceOrder:
         return starts, num_tokens
 
     def _piece(self, run: Run, first: int, last: int) -> tuple[Int64s, Int64s]:
-        low, high = max(first - run.first_document, 0), min(last - run.first_document, run.documents)
+        low, high = (
+            max(first - run.first_document, 0),
+            min(last - run.first_document, run.documents),
+        )
         lengths, gaps = self._lengths(run.partition), self.selection.quota != self.selection.tokens
-        starts, before = (lengths.places, run.first_place) if gaps else (lengths.starts, run.first_token)
-        return starts[low:high].astype(np.int64) + before, lengths.num_tokens[low:high].astype(np.int64)
+        starts, before = (
+            (lengths.places, run.first_place) if gaps else (lengths.starts, run.first_token)
+        )
+        return starts[low:high].astype(np.int64) + before, lengths.num_tokens[low:high].astype(
+            np.int64
+        )
 
 
 def positions(starts: Int64s, num_tokens: Int64s, quota: int) -> npt.NDArray[np.float64]:
@@ -78,7 +93,8 @@ def positions(starts: Int64s, num_tokens: Int64s, quota: int) -> npt.NDArray[np.
 class Placed:
     """Documents in stream order that touch a range of tokens.
 
-    first_position: index of the first of them in the stream. source: index into the list of sources; document: index in its
+    first_position: index of the first of them in the stream. source: index into the list of
+        sources; document: index in its
     source's sequence; first_token: in the stream; num_tokens: after the cut. All int64 [num_docs].
     before: int64 [num_sources], tokens of each source in the stream before the first of them.
     """
@@ -92,10 +108,11 @@ class Placed:
 
 
 def place(orders: Sequence[SourceOrder], low: int, high: int) -> Placed:
-    """Find the documents of the stream that touch tokens [low, high), 0 <= low < high <= total, without placing those before.
+    """Find the documents of the stream that touch tokens [low, high), 0 <= low < high <= total,
+    without placing those before.
 
-    The stretch of positions that is looked at is widened until it is seen to cover the range: its first document starts at or
-    before `low` and its last ends at or after `high`.
+    The stretch of positions that is looked at is widened until it is seen to cover the range: its
+    first document starts at or before `low` and its last ends at or after `high`.
     """
     total = sum(order.selection.tokens for order in orders)
     margin = sum(order.selection.longest for order in orders)
@@ -124,30 +141,48 @@ def place(orders: Sequence[SourceOrder], low: int, high: int) -> Placed:
 def _place_between(orders: Sequence[SourceOrder], low: float, high: float) -> Placed:
     """Place the documents whose position lies in [low, high)."""
     bounds = [(order.first_at(low), order.first_at(high)) for order in orders]
-    before = np.array([order.start_of(first) for order, (first, _) in zip(orders, bounds, strict=True)], np.int64)
-    columns = [order.columns(first, last) for order, (first, last) in zip(orders, bounds, strict=True)]
+    before = np.array(
+        [order.start_of(first) for order, (first, _) in zip(orders, bounds, strict=True)], np.int64
+    )
+    columns = [
+        order.columns(first, last) for order, (first, last) in zip(orders, bounds, strict=True)
+    ]
     where = np.concatenate(
-        [positions(starts, num_tokens, order.selection.quota) for order, (starts, num_tokens) in zip(orders, columns, strict=True)]
+        [
+            positions(starts, num_tokens, order.selection.quota)
+            for order, (starts, num_tokens) in zip(orders, columns, strict=True)
+        ]
     )
     by_position = np.argsort(where, kind="stable")  # stable: equal positions stay in recipe order
-    source = np.repeat(np.arange(len(orders)), [last - first for first, last in bounds])[by_position]
+    source = np.repeat(np.arange(len(orders)), [last - first for first, last in bounds])[
+        by_position
+    ]
     document = np.concatenate([np.arange(first, last) for first, last in bounds])[by_position]
     num_tokens = np.concatenate([num_tokens for _, num_tokens in columns])[by_position]
     first_token = before.sum() + np.cumsum(num_tokens) - num_tokens
-    return Placed(sum(first for first, _ in bounds), source, document, first_token, num_tokens, before)
+    return Placed(
+        sum(first for first, _ in bounds), source, document, first_token, num_tokens, before
+    )
 
 
 def deviation_bound(quotas: Sequence[int], longest: Sequence[int]) -> list[int]:
-    """The proven bound of each source's deviation, doubled and multiplied by the total so that it is an integer.
+    """The proven bound of each source's deviation, doubled and multiplied by the total so that it
+    is an integer.
 
     (total - Q_s)·L_s + Q_s·sum of the others' L; divide by 2·total for tokens.
     """
     total, all_longest = sum(quotas), sum(longest)
-    return [(total - quota) * own + quota * (all_longest - own) for quota, own in zip(quotas, longest, strict=True)]
+    return [
+        (total - quota) * own + quota * (all_longest - own)
+        for quota, own in zip(quotas, longest, strict=True)
+    ]
 
 
-def deviation(before: Int64s, source: Int64s, num_tokens: Int64s, quotas: Sequence[int]) -> list[int]:
-    """Largest |placed_s - w_s·T| of each source at the ends of the given documents, times the total: exact integers.
+def deviation(
+    before: Int64s, source: Int64s, num_tokens: Int64s, quotas: Sequence[int]
+) -> list[int]:
+    """Largest |placed_s - w_s·T| of each source at the ends of the given documents, times the
+    total: exact integers.
 
     Args:
         before: int64 [num_sources], tokens of each source before the first document.
@@ -163,8 +198,8 @@ def deviation(before: Int64s, source: Int64s, num_tokens: Int64s, quotas: Sequen
             continue
         placed = int(before[index]) + np.cumsum(np.where(source == index, num_tokens, 0))
         off = np.abs(placed - ends * (quota / total))
-        # float64 finds the candidates, Python's integers decide among them. The slack is above the rounding of ends * share, so the
-        # maximum is exact at any scale.
+        # float64 finds the candidates, Python's integers decide among them. The slack is above the
+        # rounding of ends * share, so the maximum is exact at any scale.
         near = np.flatnonzero(off >= off.max() - 0.01 - int(ends[-1]) * 2.0**-50)
         largest.append(max(abs(int(placed[i]) * total - quota * int(ends[i])) for i in near))
     return largest

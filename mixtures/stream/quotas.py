@@ -1,7 +1,9 @@
 """How many tokens each source gives: exact apportionment, and what happens when a source is short.
 
-Weights are shared out by Webster's method (Sainte-Lague divisors; Balinski and Young, "Fair Representation", 1982), not by largest
-remainder: it is house-monotone, so a budget that is one token larger never takes a token from any source, and a small
+Weights are shared out by Webster's method (Sainte-Lague divisors; Balinski and Young, "Fair
+Representation", 1982), not by largest
+remainder: it is house-monotone, so a budget that is one token larger never takes a token from any
+    source, and a small
 mix stays a subset of a large one.
 """
 
@@ -33,8 +35,9 @@ def webster(shares: Sequence[Fraction], seats: int) -> list[int]:
         raise ValueError(f"cannot share {seats} tokens over weights that sum to {total}")
     if seats == 0:
         return [0] * len(shares)
-    # Rounding at the common divisor total/seats is a Webster apportionment of some number of seats near the wanted one;
-    # from there each further seat goes to the largest share / (2 given + 1), or comes back from the smallest share / (2 given - 1).
+    # Rounding at the common divisor total/seats is a Webster apportionment of some number of seats
+    # near the wanted one; from there each further seat goes to the largest share / (2 given + 1),
+    # or comes back from the smallest share / (2 given - 1).
     given = [_round_half_down(share * seats / total) for share in shares]
     while (missing := seats - sum(given)) != 0:
         if missing > 0:
@@ -53,7 +56,9 @@ def _round_half_down(value: Fraction) -> int:
 
 @dataclass(frozen=True)
 class Supply:
-    """Eligible tokens of one source that are counted so far; `complete` when its whole key range is tokenized."""
+    """Eligible tokens of one source that are counted so far; `complete` when its whole key range is
+    tokenized.
+    """
 
     tokens: int
     complete: bool
@@ -61,22 +66,31 @@ class Supply:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a build is asked to be: the recipe's budget, a share of it, or a number of tokens. At most one is set."""
+    """How large a build is asked to be: the recipe's budget, a share of it, or a number of tokens.
+    At most one is set.
+    """
 
     scale: Fraction | None = None
     tokens: int | None = None
 
     def as_json(self) -> dict[str, str]:
         """The size as plans and manifests hold it; empty for the whole recipe."""
-        return {name: str(value) for name, value in (("scale", self.scale), ("tokens", self.tokens)) if value is not None}
+        return {
+            name: str(value)
+            for name, value in (("scale", self.scale), ("tokens", self.tokens))
+            if value is not None
+        }
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """Tokens by source. asked: by the recipe; resolved: after shortfalls; both in recipe order and summing to `total`.
+    """Tokens by source. asked: by the recipe; resolved: after shortfalls; both in recipe order and
+    summing to `total`.
 
-    refilled: {short source: {source that gives instead: tokens}}. inserted: tokens of each insert, not part of the others.
-    wanted: sources of which more must be tokenized before the quotas are final, with the tokens that each must reach.
+    refilled: {short source: {source that gives instead: tokens}}. inserted: tokens of each insert,
+        not part of the others.
+    wanted: sources of which more must be tokenized before the quotas are final, with the tokens
+        that each must reach.
     """
 
     asked: dict[str, int]
@@ -87,7 +101,9 @@ class Quotas:
 
     @property
     def total(self) -> int:
-        """Tokens that the sources' quotas and the inserts make. What filters leave of them, and copies on top, are counted later."""
+        """Tokens that the sources' quotas and the inserts make. What filters leave of them, and
+        copies on top, are counted later.
+        """
         return sum(self.resolved.values()) + sum(self.inserted.values())
 
 
@@ -100,38 +116,56 @@ def scale_of(recipe: Recipe, size: Size) -> Fraction:
     return _scaled_budget(recipe, size, recipe.budget.total_tokens if recipe.budget else 0)[0]
 
 
-def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], inserted: int = 0) -> dict[str, int]:
+def asked_quotas(
+    recipe: Recipe, size: Size, supplies: Mapping[str, Supply], inserted: int = 0
+) -> dict[str, int]:
     """Turn a recipe's requests into tokens by source, before any shortfall.
 
     Args:
         recipe: its `all` sources must be complete in `supplies`; the others need not be there.
         size: a preview's size keeps the proportions of the full recipe.
-        inserted: tokens at this size of the inserts that are not on top; the weighted sources share what they leave.
+        inserted: tokens at this size of the inserts that are not on top; the weighted sources share
+            what they leave.
 
     Raises:
-        RecipeError: the size does not fit the recipe. SupplyError: the sources that are used whole exceed the budget.
+        RecipeError: the size does not fit the recipe. SupplyError: the sources that are used whole
+            exceed the budget.
     """
     whole = {name: supplies[name].tokens for name, request in recipe.sources.items() if request.all}
-    fixed = {name: Fraction(request.tokens) for name, request in recipe.sources.items() if request.tokens is not None}
-    weights = {name: Fraction(request.weight) for name, request in recipe.sources.items() if request.weight is not None}
+    fixed = {
+        name: Fraction(request.tokens)
+        for name, request in recipe.sources.items()
+        if request.tokens is not None
+    }
+    weights = {
+        name: Fraction(request.weight)
+        for name, request in recipe.sources.items()
+        if request.weight is not None
+    }
     budget = recipe.budget.total_tokens if recipe.budget else int(sum(fixed.values(), Fraction(0)))
     rest = budget - sum(fixed.values(), Fraction(0)) - (sum(whole.values()) if recipe.budget else 0)
     if rest < 0:
         raise SupplyError(
-            f"{recipe.name}: budget of {budget:,} tokens, but sources that are used whole hold {sum(whole.values()):,} and fixed quotas "
-            f"ask {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a quota"
+            f"{recipe.name}: budget of {budget:,} tokens, but sources that are used whole hold"
+            f" {sum(whole.values()):,} and fixed quotas ask"
+            f" {int(sum(fixed.values(), Fraction(0))):,}; raise the budget or give those sources a"
+            " quota"
         )
     scale, seats = _scaled_budget(recipe, size, budget)
     seats, rest = seats - inserted, rest - (inserted / scale if inserted else 0)
     if rest < 0 or seats < 0:
-        raise SupplyError(f"{recipe.name}: inserts hold {inserted:,} tokens, more than weighted sources share; let them be on_top: true")
+        raise SupplyError(
+            f"{recipe.name}: inserts hold {inserted:,} tokens, more than weighted sources share;"
+            " let them be on_top: true"
+        )
     if recipe.budget:
         known = {**fixed, **{name: Fraction(tokens) for name, tokens in whole.items()}}
         given: dict[str, int] = {}
     else:
         known, given = fixed, {name: int(tokens * scale) for name, tokens in whole.items()}
-    # Two levels, so that known quotas are met as written: first they and all weighted sources together, then the weights among themselves.
-    # Both are house-monotone, and so a smaller scale is nested in a larger one.
+    # Two levels, so that known quotas are met as written: first they and all weighted sources
+    # together, then the weights among themselves. Both are house-monotone, and so a smaller scale
+    # is nested in a larger one.
     *known_tokens, weighted_tokens = webster([*known.values(), rest], seats)
     given |= zip(known, known_tokens, strict=True)
     given |= zip(weights, webster(list(weights.values()), weighted_tokens), strict=True)
@@ -141,49 +175,71 @@ def asked_quotas(recipe: Recipe, size: Size, supplies: Mapping[str, Supply], ins
 def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, int]:
     if size.tokens is not None:
         if budget == 0 or recipe.budget is None:
-            raise RecipeError(f"{recipe.name}: has no token budget, so --tokens cannot scale it; use --scale")
+            raise RecipeError(
+                f"{recipe.name}: has no token budget, so --tokens cannot scale it; use --scale"
+            )
         return Fraction(size.tokens, budget), size.tokens
     scale = Fraction(1) if size.scale is None else size.scale
     return scale, int(budget * scale)
 
 
 def resolve_quotas(
-    recipe: Recipe, size: Size, supplies: Mapping[str, Supply], where: str = "", inserted: Mapping[str, int] | None = None
+    recipe: Recipe,
+    size: Size,
+    supplies: Mapping[str, Supply],
+    where: str = "",
+    inserted: Mapping[str, int] | None = None,
 ) -> Quotas:
     """Fit the asked quotas to the supplies by each source's shortfall rule.
 
     Args:
         inserted: tokens of each insert at this size.
 
-    A source that is not complete is never called short: it is listed in `wanted` instead, and the call is repeated when more of it is
-    tokenized. So the result does not depend on how much was tokenized first.
+    A source that is not complete is never called short: it is listed in `wanted` instead, and the
+    call is repeated when more of it is tokenized. So the result does not depend on how much was
+    tokenized first.
 
     Raises:
-        SupplyError: names every source that is short with no rule that helps: asked, available, what to do.
+        SupplyError: names every source that is short with no rule that helps: asked, available,
+            what to do.
     """
     quotas, short = fitted_quotas(recipe, size, supplies, inserted)
     if short:
-        lines = [_shortage(name, recipe.sources[name], quota, supplies[name].tokens) for name, quota in short.items()]
+        lines = [
+            _shortage(name, recipe.sources[name], quota, supplies[name].tokens)
+            for name, quota in short.items()
+        ]
         raise SupplyError("\n".join(f"{where or recipe.name}: {line}" for line in lines))
     return quotas
 
 
 def fitted_quotas(
-    recipe: Recipe, size: Size, supplies: Mapping[str, Supply], inserted: Mapping[str, int] | None = None
+    recipe: Recipe,
+    size: Size,
+    supplies: Mapping[str, Supply],
+    inserted: Mapping[str, int] | None = None,
 ) -> tuple[Quotas, dict[str, int]]:
-    """As `resolve_quotas`, but sources that are short are returned beside the quotas, with the quota of each, which stands.
+    """As `resolve_quotas`, but sources that are short are returned beside the quotas, with the
+    quota of each, which stands.
 
     Raises:
         RecipeError, SupplyError: as `asked_quotas`.
     """
     inserts = dict(inserted or {})
-    asked = asked_quotas(recipe, size, supplies, sum(tokens for name, tokens in inserts.items() if not recipe.insert[name].on_top))
+    asked = asked_quotas(
+        recipe,
+        size,
+        supplies,
+        sum(tokens for name, tokens in inserts.items() if not recipe.insert[name].on_top),
+    )
     resolved, refilled, wanted, short = dict(asked), {}, {}, {}
     for name in refill_order(recipe.sources):
         request, supply, quota = recipe.sources[name], supplies[name], resolved[name]
         if quota == 0 or quota < supply.tokens or (quota == supply.tokens and supply.complete):
             continue
-        if not supply.complete:  # nor if it ends exactly where was tokenized to: what stands behind must be known
+        if (
+            not supply.complete
+        ):  # nor if it ends exactly where was tokenized to: what stands behind must be known
             wanted[name] = quota
         elif (target := request.refill_from) is not None:
             resolved[name] = supply.tokens
@@ -197,13 +253,15 @@ def fitted_quotas(
 def _shortage(name: str, request: SourceRequest, quota: int, available: int) -> str:
     rule = f", {request.max_epochs} epochs of them are allowed" if request.max_epochs > 1 else ""
     return (
-        f"sources.{name} asks {quota:,} tokens, {available:,} are available in its key range{rule}; "
-        "lower its quota, widen its keys, allow repeats or a refill (shortfall), or add files"
+        f"sources.{name} asks {quota:,} tokens, {available:,} are available in its key range{rule};"
+        " lower its quota, widen its keys, allow repeats or a refill (shortfall), or add files"
     )
 
 
 def refill_order(requests: Mapping[str, SourceRequest]) -> list[str]:
-    """Sources in an order in which each comes before the one that refills it (refill chains have no cycle: the recipe checks)."""
+    """Sources in an order in which each comes before the one that refills it (refill chains have no
+    cycle: the recipe checks).
+    """
     order: list[str] = []
 
     def visit(name: str) -> None:

@@ -1,15 +1,20 @@
 """Which documents of a source make its quota: the shortest run in key order, exact to the token.
 
-A source's eligible documents lie in key partitions, each sorted by (order_key, digest). Its sequence is those documents in that
-order, once for each epoch that its quota needs; the quota takes a prefix of the sequence. Only the last document can be cut: it
-keeps its first tokens and still ends in EOD.
+A source's eligible documents lie in key partitions, each sorted by (order_key, digest). Its
+sequence is those documents in that order, once for each epoch that its quota needs; the quota takes
+a prefix of the sequence. Only the last document can be cut: it keeps its first tokens and still
+ends in EOD.
 
-What a document takes of the quota is mostly its length, and `place` the tokens of the quota before it. Filters change that in two ways:
+What a document takes of the quota is mostly its length, and `place` the tokens of the quota before
+it. Filters change that in two ways:
 
-    shrink   the quota is that of the unfiltered sequence: removed documents take their part of it and leave a gap in the stream
-    copies   an approved document takes its length twice, for itself and for the copy that stands elsewhere in the stream
+    shrink   the quota is that of the unfiltered sequence: removed documents take their part of it
+             and leave a gap in the stream
+    copies   an approved document takes its length twice, for itself and for the copy that stands
+             elsewhere in the stream
 
-A strand is what the merge places: the documents of a source, or the copies of some of them (`copy` 1).
+A strand is what the merge places: the documents of a source, or the copies of some of them (`copy`
+1).
 """
 
 from __future__ import annotations
@@ -27,7 +32,8 @@ import numpy.typing as npt
 class PartitionTable:
     """What a source holds in one key partition.
 
-    documents: that can be in the mix. tokens: of the quota that it fills. longest: tokens of its longest document (0 without any).
+    documents: that can be in the mix. tokens: of the quota that it fills. longest: tokens of its
+        longest document (0 without any).
     kept_tokens: of those documents, once each; differs from `tokens` under shrink and with copies.
     copies: the same of the documents that are copied; None without copies.
     """
@@ -43,7 +49,8 @@ class PartitionTable:
 class Lengths:
     """Documents of one strand in one key partition, in key order. All arrays [num_docs].
 
-    starts: uint64, tokens of the strand before each. num_tokens: uint32, EOD included. places: uint64, tokens of the quota before each.
+    starts: uint64, tokens of the strand before each. num_tokens: uint32, EOD included. places:
+        uint64, tokens of the quota before each.
     """
 
     starts: npt.NDArray[np.uint64]
@@ -53,7 +60,9 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Copies:
-    """The copied documents of a partition: `of` uint32 [num_copies], their index among the partition's documents, ascending."""
+    """The copied documents of a partition: `of` uint32 [num_copies], their index among the
+    partition's documents, ascending.
+    """
 
     of: npt.NDArray[np.uint32]
     lengths: Lengths
@@ -61,7 +70,8 @@ class Copies:
 
 @dataclass(frozen=True)
 class Run:
-    """The first `documents` documents of a partition in one epoch; first_* count from the start of the strand's sequence.
+    """The first `documents` documents of a partition in one epoch; first_* count from the start of
+    the strand's sequence.
 
     first_token: tokens of the strand before it; first_place: tokens of the quota before it.
     """
@@ -77,7 +87,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Cut:
-    """The one document that is shortened: its index in the sequence, tokens kept (the last is EOD) and tokens it had."""
+    """The one document that is shortened: its index in the sequence, tokens kept (the last is EOD)
+    and tokens it had.
+    """
 
     document: int
     kept_tokens: int
@@ -88,7 +100,8 @@ class Cut:
 class Selection:
     """The documents of one strand in a mix: runs without gaps.
 
-    quota: what places are a share of. tokens: of the strand; less than the quota where removed documents left gaps.
+    quota: what places are a share of. tokens: of the strand; less than the quota where removed
+        documents left gaps.
     longest: tokens, after the cut.
     """
 
@@ -123,7 +136,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class End:
-    """Where a quota ends in a partition: `place` tokens of the quota into it, in epoch `epoch`; None for its end."""
+    """Where a quota ends in a partition: `place` tokens of the quota into it, in epoch `epoch`;
+    None for its end.
+    """
 
     epoch: int
     partition: int
@@ -144,15 +159,23 @@ class _Strand:
         self.runs: list[Run] = []
         self.cut: Cut | None = None
 
-    def add(self, epoch: int, partition: int, place: int, documents: int, tokens: int, longest: int) -> None:
+    def add(
+        self, epoch: int, partition: int, place: int, documents: int, tokens: int, longest: int
+    ) -> None:
         if documents:
-            self.runs.append(Run(epoch, partition, self.documents, self.tokens, documents, tokens, place))
+            self.runs.append(
+                Run(epoch, partition, self.documents, self.tokens, documents, tokens, place)
+            )
             self.documents += documents
             self.tokens += tokens
             self.longest = max(self.longest, longest)
 
-    def add_until(self, epoch: int, partition: int, place: int, lengths: Lengths, begun: int, left: int) -> None:
-        """Add the first `begun` documents of a partition; the last of them has `left` tokens at most, none if that is not positive."""
+    def add_until(
+        self, epoch: int, partition: int, place: int, lengths: Lengths, begun: int, left: int
+    ) -> None:
+        """Add the first `begun` documents of a partition; the last of them has `left` tokens at
+        most, none if that is not positive.
+        """
         last = int(lengths.num_tokens[begun - 1]) if begun else 0
         whole, kept = (begun, 0) if left >= last else (begun - 1, max(left, 0))
         tokens = int(lengths.starts[whole - 1]) + int(lengths.num_tokens[whole - 1]) if whole else 0
@@ -162,7 +185,9 @@ class _Strand:
         self.add(epoch, partition, place, whole + bool(kept), tokens + kept, max(longest, kept))
 
     def selection(self, quota: int) -> Selection:
-        return Selection(self.source, quota, tuple(self.runs), self.cut, self.longest, self.tokens, self.copy)
+        return Selection(
+            self.source, quota, tuple(self.runs), self.cut, self.longest, self.tokens, self.copy
+        )
 
 
 def select(
@@ -178,12 +203,14 @@ def select(
 
     Args:
         tables: one for each key partition, in key order.
-        lengths: returns the documents of a partition; asked only for the partition in which the quota ends.
+        lengths: returns the documents of a partition; asked only for the partition in which the
+            quota ends.
         copies: returns the copied documents of a partition; None: nothing is copied.
         shrink: copies come on top of the quota, and places count removed documents.
 
     Returns:
-        The strand of the documents and, if there are copies, that of the copies; and where the quota ends (None for a quota of 0).
+        The strand of the documents and, if there are copies, that of the copies; and where the
+        quota ends (None for a quota of 0).
 
     Raises:
         ValueError: the source holds nothing although its quota is not zero.
@@ -201,9 +228,18 @@ def select(
             if table.tokens == 0:
                 continue
             if table.tokens <= rest:
-                strand.add(epoch, partition, filled, table.documents, table.kept_tokens, table.longest)
+                strand.add(
+                    epoch, partition, filled, table.documents, table.kept_tokens, table.longest
+                )
                 if table.copies:
-                    copied.add(epoch, partition, copied.tokens, table.copies.documents, table.copies.kept_tokens, table.copies.longest)
+                    copied.add(
+                        epoch,
+                        partition,
+                        copied.tokens,
+                        table.copies.documents,
+                        table.copies.kept_tokens,
+                        table.copies.longest,
+                    )
                 end = End(epoch, partition, None)
             else:
                 mine = lengths(partition)
@@ -223,13 +259,19 @@ def select(
 
 
 def _last_begun(lengths: Lengths, rest: int) -> tuple[int, int]:
-    """Of a partition in which a quota ends after `rest` tokens: how many documents begin before that, and what the last has of them."""
+    """Of a partition in which a quota ends after `rest` tokens: how many documents begin before
+    that, and what the last has of them.
+    """
     begun = int(np.searchsorted(lengths.places, np.uint64(rest), side="left"))
     return begun, rest - int(lengths.places[begun - 1]) if begun else 0
 
 
-def _last_copied(copies: Copies, lengths: Lengths, begun: int, left: int, *, shrink: bool) -> tuple[int, int]:
-    """The same of the copies: how many are of the documents that begin, and what the last has. Under refill it follows its document."""
+def _last_copied(
+    copies: Copies, lengths: Lengths, begun: int, left: int, *, shrink: bool
+) -> tuple[int, int]:
+    """The same of the copies: how many are of the documents that begin, and what the last has.
+    Under refill it follows its document.
+    """
     copied = int(np.searchsorted(copies.of, begun))
     if copied and copies.of[copied - 1] == begun - 1:
         return copied, left if shrink else left - int(lengths.num_tokens[begun - 1])

@@ -1,17 +1,21 @@
-"""The data part of a trainer's configuration for a mix: paths, vocabulary, dtype, sequence, batch and steps. Pure; no trainer is imported.
+"""The data part of a trainer's configuration for a mix: paths, vocabulary, dtype, sequence, batch
+and steps. Pure; no trainer is imported.
 
-| trainer | what is written | checked against |
-|---|---|---|
-| neox | YAML of its keys, one more file beside the model's | EleutherAI/gpt-neox 007d6d0 neox_arguments/neox_args.py, data/data_utils.py |
-| megatron | a bash array of arguments of pretrain_gpt.py | megatron-core 0.16.1 (`GPTDatasetConfig`), Megatron-LM 000ab9d pretrain_gpt.py |
-| olmo-core | YAML of a dataset, a data loader and a duration | ai2-olmo-core 3.0.0 (`from_dict` of each) |
-| nanotron | YAML of `data_stages` and `tokens` | huggingface/nanotron 00708b8 src/nanotron/config/config.py, data/nanoset.py |
+| trainer | what is written | checked against | |---|---|---| | neox | YAML of its keys, one more
+file beside the model's | EleutherAI/gpt-neox 007d6d0 neox_arguments/neox_args.py,
+data/data_utils.py | | megatron | a bash array of arguments of pretrain_gpt.py | megatron-core
+0.16.1 (`GPTDatasetConfig`), Megatron-LM 000ab9d pretrain_gpt.py | | olmo-core | YAML of a dataset,
+a data loader and a duration | ai2-olmo-core 3.0.0 (`from_dict` of each) | | nanotron | YAML of
+`data_stages` and `tokens` | huggingface/nanotron 00708b8 src/nanotron/config/config.py,
+data/nanoset.py |
 
-All read one .bin from its first byte. The dtype of a token stands in the .idx, which GPT-NeoX and megatron-core read; the other two are
-told it. No validation split is cut off, so that every document can be trained on.
+All read one .bin from its first byte. The dtype of a token stands in the .idx, which GPT-NeoX and
+megatron-core read; the other two are told it. No validation split is cut off, so that every
+document can be trained on.
 
-nanotron cuts windows of sequence + 1 tokens that share none, num_tokens // (sequence + 1) in an epoch, and goes through further epochs in
-the order of the first (`Nanoset.build_nanoset_index`). It finds its data by the name: a folder with a file that ends in .ds.
+nanotron cuts windows of sequence + 1 tokens that share none, num_tokens // (sequence + 1) in an
+epoch, and goes through further epochs in the order of the first (`Nanoset.build_nanoset_index`). It
+finds its data by the name: a folder with a file that ends in .ds.
 """
 
 from __future__ import annotations
@@ -25,7 +29,11 @@ from typing import Any
 from mixtures.trainers.fit import TrainerName, neox_served_steps, olmo_steps, trainer_fit
 from mixtures.trainers.names import Trainer
 
-_RULES: dict[Trainer, TrainerName] = {"neox": "gpt-neox", "megatron": "megatron-core", "olmo-core": "olmo-core"}
+_RULES: dict[Trainer, TrainerName] = {
+    "neox": "gpt-neox",
+    "megatron": "megatron-core",
+    "olmo-core": "olmo-core",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,8 @@ class Schedule:
 class TrainedMix:
     """What a trainer must know of a mix.
 
-    tokens: path of the .bin without `.bin`. folder: of a link to the .bin, which nanotron reads. tokenizer_file: a tokenizer.json;
+    tokens: path of the .bin without `.bin`. folder: of a link to the .bin, which nanotron reads.
+        tokenizer_file: a tokenizer.json;
     tokenizer: its repository on the hub, or a folder.
     """
 
@@ -59,7 +68,9 @@ class TrainedMix:
 
 
 def most_steps(trainer: Trainer, num_tokens: int, sequence: int, batch: int) -> int:
-    """The most steps that a trainer makes without seeing a token twice; 0 if the mix is smaller than one step."""
+    """The most steps that a trainer makes without seeing a token twice; 0 if the mix is smaller
+    than one step.
+    """
     if trainer == "neox":
         return neox_served_steps(num_tokens, sequence, batch)
     if trainer == "megatron":
@@ -74,20 +85,34 @@ def warnings(trainer: Trainer, num_tokens: int, schedule: Schedule) -> list[str]
     sequence, batch, steps = schedule.sequence, schedule.batch, schedule.steps
     if trainer != "nanotron":
         readings = trainer_fit(num_tokens, sequence, batch, steps).readings
-        return [warning for reading in readings if reading.trainer == _RULES[trainer] for warning in reading.warnings]
+        return [
+            warning
+            for reading in readings
+            if reading.trainer == _RULES[trainer]
+            for warning in reading.warnings
+        ]
     windows = num_tokens // (sequence + 1)
     if steps * batch <= windows:
         return []
-    epochs = f"goes on into epoch {-(-steps * batch // windows):,}" if windows else "finds no sequence"
-    return [f"{windows:,} sequences are fewer than {steps:,} x {batch:,}: nanotron {epochs}, in the order of the first"]
+    epochs = (
+        f"goes on into epoch {-(-steps * batch // windows):,}" if windows else "finds no sequence"
+    )
+    return [
+        f"{windows:,} sequences are fewer than {steps:,} x {batch:,}: nanotron {epochs}, in the"
+        " order of the first"
+    ]
 
 
 def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
-    """The text of the configuration. Its first lines are comments: what the mix is, what else must be set, and all warnings."""
+    """The text of the configuration. Its first lines are comments: what the mix is, what else must
+    be set, and all warnings.
+    """
     notes = [
         f"Data of {trainer} for the mix {mix.name}, identity {mix.identity}",
-        f"{mix.num_tokens:,} tokens in {mix.num_documents:,} documents; {mix.token_bytes} bytes a token, ids below {mix.vocab_size:,}, "
-        f"every document ends in id {mix.eod_id}",
+        (
+            f"{mix.num_tokens:,} tokens in {mix.num_documents:,} documents; {mix.token_bytes} bytes"
+            f" a token, ids below {mix.vocab_size:,}, every document ends in id {mix.eod_id}"
+        ),
         _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
         *(f"warning: {warning}" for warning in warnings(trainer, mix.num_tokens, schedule)),
     ]
@@ -99,7 +124,10 @@ _NOTES: dict[Trainer, str] = {
     "neox": "a key may stand in one configuration file alone: take these out of the others",
     "megatron": 'source this file, then: torchrun ... pretrain_gpt.py "${{DATA_ARGS[@]}}" ...',
     "olmo-core": "work_dir holds OLMo-core's indices: any folder but the mix",
-    "nanotron": "micro_batch_size x batch_accumulation_per_replica x data parallel replicas must stay {batch}",
+    "nanotron": (
+        "micro_batch_size x batch_accumulation_per_replica x data parallel replicas must stay"
+        " {batch}"
+    ),
 }
 
 
@@ -159,7 +187,11 @@ def _olmo(mix: TrainedMix, schedule: Schedule) -> str:
         "global_batch_size": schedule.batch * schedule.sequence,
         "seed": 0,
     }
-    duration = {"_CLASS_": "olmo_core.train.common.Duration", "value": schedule.steps, "unit": "steps"}
+    duration = {
+        "_CLASS_": "olmo_core.train.common.Duration",
+        "value": schedule.steps,
+        "unit": "steps",
+    }
     return _yaml({"dataset": dataset, "data_loader": loader, "trainer": {"max_duration": duration}})
 
 
@@ -181,7 +213,9 @@ def _nanotron(mix: TrainedMix, schedule: Schedule) -> str:
 
 
 def _yaml(value: Mapping[str, Any]) -> str:
-    """JSON, which YAML is a superset of where strings are printable: nothing in a path can become a key."""
+    """JSON, which YAML is a superset of where strings are printable: nothing in a path can become a
+    key.
+    """
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 

@@ -1,19 +1,23 @@
-"""How trainers read a mix: epochs, steps, and what they never see. Pure rules, no trainer is imported.
+"""How trainers read a mix: epochs, steps, and what they never see. Pure rules, no trainer is
+imported.
 
-A trainer cuts the token stream into sequences of L tokens and reads B of them a step. What a mix of T tokens gives it:
+A trainer cuts the token stream into sequences of L tokens and reads B of them a step. What a mix of
+T tokens gives it:
 
 | trainer | sequences in one epoch | when S = steps * B are asked and one epoch does not hold them |
-|---|---|---|
-| GPT-NeoX | (T - 1) // L | shuffles the documents of e epochs together and reads S of the sequences |
-| megatron-core | (T - 1) // L | the same, or e - 1 epochs whole and then a part of the last (see `megatron_schedule`) |
-| OLMo-core | T // L | reads the epoch's T // L // B steps, shuffles again, goes on |
+|---|---|---| | GPT-NeoX | (T - 1) // L | shuffles the documents of e epochs together and reads S of
+the sequences | | megatron-core | (T - 1) // L | the same, or e - 1 epochs whole and then a part of
+the last (see `megatron_schedule`) | | OLMo-core | T // L | reads the epoch's T // L // B steps,
+shuffles again, goes on |
 
-The first two read L + 1 tokens for L predictions, and neighbours share one token, hence the 1. S is train_iters * batch in both
-(GPT-NeoX megatron/data/data_utils.py, megatron-core training.py), for one data path without weights: weighted paths ask for
-0.5% more. Sources: EleutherAI/gpt-neox megatron/data/gpt2_dataset.py (`_num_epochs`, `_build_doc_idx`, `_build_sample_idx`,
-`_build_shuffle_idx`, `__len__`) and megatron/data/samplers.py; NVIDIA/Megatron-LM megatron/core/datasets/gpt_dataset.py
-(`_get_num_epochs`, `_build_document_sample_shuffle_indices`); allenai/OLMo-core src/olmo_core/data/numpy_dataset.py
-(`NumpyFSLDataset`) and data_loader.py (`NumpyFSLDataLoader.total_size`). All counts are tokens of the .bin, EOD included.
+The first two read L + 1 tokens for L predictions, and neighbours share one token, hence the 1. S is
+train_iters * batch in both (GPT-NeoX megatron/data/data_utils.py, megatron-core training.py), for
+one data path without weights: weighted paths ask for 0.5% more. Sources: EleutherAI/gpt-neox
+megatron/data/gpt2_dataset.py (`_num_epochs`, `_build_doc_idx`, `_build_sample_idx`,
+`_build_shuffle_idx`, `__len__`) and megatron/data/samplers.py; NVIDIA/Megatron-LM
+megatron/core/datasets/gpt_dataset.py (`_get_num_epochs`, `_build_document_sample_shuffle_indices`);
+allenai/OLMo-core src/olmo_core/data/numpy_dataset.py (`NumpyFSLDataset`) and data_loader.py
+(`NumpyFSLDataLoader.total_size`). All counts are tokens of the .bin, EOD included.
 """
 
 from __future__ import annotations
@@ -27,9 +31,11 @@ TrainerName = Literal["gpt-neox", "megatron-core", "olmo-core"]
 
 @dataclass(frozen=True)
 class Exposure:
-    """Expected shares of the documents that a training run sees never, once, twice and more often; they sum to 1.
+    """Expected shares of the documents that a training run sees never, once, twice and more often;
+    they sum to 1.
 
-    A document here is one that fits a sequence; of a longer one, these are the shares of its tokens.
+    A document here is one that fits a sequence; of a longer one, these are the shares of its
+    tokens.
     """
 
     never: float
@@ -38,15 +44,20 @@ class Exposure:
     more: float
 
     def __str__(self) -> str:
-        text = f"{_percent(self.never)} of the documents never, {_percent(self.once)} once, {_percent(self.twice)} twice"
+        text = (
+            f"{_percent(self.never)} of the documents never, {_percent(self.once)} once,"
+            f" {_percent(self.twice)} twice"
+        )
         return f"{text}, {_percent(self.more)} more often" if self.more > 1e-9 else text
 
 
 @dataclass(frozen=True)
 class MegatronSchedule:
-    """megatron-core's epochs: `samples_before` sequences of all but the last, `samples_final` of the last.
+    """megatron-core's epochs: `samples_before` sequences of all but the last, `samples_final` of
+    the last.
 
-    separate: the last epoch is shuffled and read after all others; else all epochs are shuffled together.
+    separate: the last epoch is shuffled and read after all others; else all epochs are shuffled
+        together.
     """
 
     epochs: int
@@ -59,9 +70,11 @@ class MegatronSchedule:
 class TrainerReading:
     """What one trainer makes of a mix.
 
-    samples: sequences in one epoch; single_epoch_steps: full steps in it; leftover_tokens: tokens that those steps do not read.
-    The rest is about the steps asked for, None without: tokens_needed to make them in one epoch, missing_tokens of these,
-    epochs that the trainer opens (0: it cannot make a batch), and the exposure that follows.
+    samples: sequences in one epoch; single_epoch_steps: full steps in it; leftover_tokens: tokens
+        that those steps do not read.
+    The rest is about the steps asked for, None without: tokens_needed to make them in one epoch,
+    missing_tokens of these, epochs that the trainer opens (0: it cannot make a batch), and the
+    exposure that follows.
     """
 
     trainer: TrainerName
@@ -77,9 +90,11 @@ class TrainerReading:
 
 @dataclass(frozen=True)
 class TrainerFit:
-    """How a mix of `num_tokens` fits each trainer at `steps` steps of `batch` sequences of `sequence` tokens.
+    """How a mix of `num_tokens` fits each trainer at `steps` steps of `batch` sequences of
+    `sequence` tokens.
 
-    steps: asked for, or inferred (`inferred`): the whole number of steps nearest to the mix; None if that is 0.
+    steps: asked for, or inferred (`inferred`): the whole number of steps nearest to the mix; None
+        if that is 0.
     """
 
     num_tokens: int
@@ -96,12 +111,16 @@ class TrainerFit:
 
 
 def tokens_for_steps(steps: int, batch: int, sequence: int) -> int:
-    """Tokens from which GPT-NeoX and megatron-core make `steps` steps in one epoch: steps * batch * sequence + 1."""
+    """Tokens from which GPT-NeoX and megatron-core make `steps` steps in one epoch: steps * batch *
+    sequence + 1.
+    """
     return steps * batch * sequence + 1
 
 
 def neox_epochs(num_tokens: int, sequence: int, samples: int) -> int:
-    """Epochs that GPT-NeoX pools for `samples` sequences: the least e >= 1 with (e * num_tokens - 1) // sequence >= samples."""
+    """Epochs that GPT-NeoX pools for `samples` sequences: the least e >= 1 with (e * num_tokens -
+    1) // sequence >= samples.
+    """
     _require_positive(num_tokens=num_tokens, sequence=sequence)
     return max(1, -(-(samples * sequence + 1) // num_tokens))
 
@@ -115,19 +134,22 @@ def neox_single_epoch_steps(num_tokens: int, sequence: int, batch: int) -> int:
 def neox_served_steps(num_tokens: int, sequence: int, batch: int, epochs: int = 1) -> int:
     """Full steps that GPT-NeoX's loader serves from the pool of `epochs` epochs before it ends.
 
-    Its dataset's length is one less than the sequences that it built (`shuffle_idx.shape[0] - 1`, gpt-neox issue 972), and the
-    batch sampler drops an incomplete last batch. So exactly S * sequence + 1 tokens count as one epoch of S sequences, of which
-    only S - 1 are served: the last step finds no batch. One more sequence of tokens avoids it.
+    Its dataset's length is one less than the sequences that it built (`shuffle_idx.shape[0] - 1`,
+    gpt-neox issue 972), and the batch sampler drops an incomplete last batch. So exactly S *
+    sequence + 1 tokens count as one epoch of S sequences, of which only S - 1 are served: the last
+    step finds no batch. One more sequence of tokens avoids it.
     """
     _require_positive(num_tokens=num_tokens, sequence=sequence, batch=batch, epochs=epochs)
     return max(0, (epochs * num_tokens - 1) // sequence - 1) // batch
 
 
 def neox_exposure(num_tokens: int, tokens_read: int) -> Exposure:
-    """Exposure when `tokens_read` tokens are drawn from the least number of whole epochs that holds them, shuffled together.
+    """Exposure when `tokens_read` tokens are drawn from the least number of whole epochs that holds
+    them, shuffled together.
 
-    With e epochs, each of a document's e copies is read with probability p = tokens_read / (e * num_tokens): Binomial(e, p).
-    For 50,000,000,000 tokens and 11,921 steps: e = 2, p = 0.5, so a quarter is never seen and a quarter twice.
+    With e epochs, each of a document's e copies is read with probability p = tokens_read / (e *
+    num_tokens): Binomial(e, p). For 50,000,000,000 tokens and 11,921 steps: e = 2, p = 0.5, so a
+    quarter is never seen and a quarter twice.
     """
     _require_positive(num_tokens=num_tokens, tokens_read=tokens_read)
     epochs = -(-tokens_read // num_tokens)
@@ -135,7 +157,8 @@ def neox_exposure(num_tokens: int, tokens_read: int) -> Exposure:
 
 
 def megatron_epochs(num_tokens: int, sequence: int, samples: int, extra_token: bool = True) -> int:
-    """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1 (+ 0 without `extra_token`).
+    """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1 (+ 0
+    without `extra_token`).
 
     Args:
         extra_token: its `add_extra_token_to_sequence`, on by default.
@@ -144,22 +167,31 @@ def megatron_epochs(num_tokens: int, sequence: int, samples: int, extra_token: b
     return max(1, -(-(samples * sequence + extra_token) // num_tokens))
 
 
-def megatron_samples(num_tokens: int, sequence: int, epochs: int = 1, extra_token: bool = True, drop_last_partial: bool = True) -> int:
+def megatron_samples(
+    num_tokens: int,
+    sequence: int,
+    epochs: int = 1,
+    extra_token: bool = True,
+    drop_last_partial: bool = True,
+) -> int:
     """Sequences that megatron-core cuts out of `epochs` epochs.
 
     Args:
-        drop_last_partial: always on in training; validation may keep a padded last one (`drop_last_partial_validation_sequence`).
+        drop_last_partial: always on in training; validation may keep a padded last one
+            (`drop_last_partial_validation_sequence`).
     """
     _require_positive(num_tokens=num_tokens, sequence=sequence, epochs=epochs)
     tokens = epochs * num_tokens - extra_token
     return tokens // sequence if drop_last_partial else -(-tokens // sequence)
 
 
-def megatron_schedule(num_tokens: int, sequence: int, samples: int, extra_token: bool = True) -> MegatronSchedule:
+def megatron_schedule(
+    num_tokens: int, sequence: int, samples: int, extra_token: bool = True
+) -> MegatronSchedule:
     """How megatron-core divides `samples` sequences over epochs.
 
-    The last of several epochs is kept apart if it gives fewer than int(0.80 * sequences of one epoch): then all the others are
-    read whole before it. Otherwise all are pooled, as in GPT-NeoX.
+    The last of several epochs is kept apart if it gives fewer than int(0.80 * sequences of one
+    epoch): then all the others are read whole before it. Otherwise all are pooled, as in GPT-NeoX.
     """
     epochs = megatron_epochs(num_tokens, sequence, samples, extra_token)
     if epochs == 1:
@@ -170,16 +202,21 @@ def megatron_schedule(num_tokens: int, sequence: int, samples: int, extra_token:
 
 
 def megatron_exposure(num_tokens: int, sequence: int, samples: int) -> Exposure:
-    """Exposure under `megatron_schedule`: pooled like GPT-NeoX, or all epochs but the last whole and a random part of the last."""
+    """Exposure under `megatron_schedule`: pooled like GPT-NeoX, or all epochs but the last whole
+    and a random part of the last.
+    """
     schedule = megatron_schedule(num_tokens, sequence, samples)
     built = megatron_samples(num_tokens, sequence, schedule.epochs)
     if not schedule.separate:
         return _exposure(schedule.epochs, samples / built)
-    return _exposure(schedule.epochs - 1, 1.0, schedule.samples_final / (built - schedule.samples_before))
+    return _exposure(
+        schedule.epochs - 1, 1.0, schedule.samples_final / (built - schedule.samples_before)
+    )
 
 
 def olmo_windows(num_tokens: int, sequence: int) -> int:
-    """Instances of OLMo-core in one file: num_tokens // sequence, the remainder ignored, no extra token.
+    """Instances of OLMo-core in one file: num_tokens // sequence, the remainder ignored, no extra
+    token.
 
     Several files are cut each for itself, so a mix in parts loses a remainder per part.
     """
@@ -188,13 +225,17 @@ def olmo_windows(num_tokens: int, sequence: int) -> int:
 
 
 def olmo_steps(num_tokens: int, sequence: int, batch: int) -> int:
-    """Steps of one OLMo-core epoch: whole batches only; which windows are left out changes with the epoch's shuffle."""
+    """Steps of one OLMo-core epoch: whole batches only; which windows are left out changes with the
+    epoch's shuffle.
+    """
     _require_positive(batch=batch)
     return olmo_windows(num_tokens, sequence) // batch
 
 
 def olmo_exposure(num_tokens: int, sequence: int, batch: int, steps: int) -> Exposure:
-    """Exposure after `steps` steps: whole epochs, each without its dropped tail, and a random part of one more."""
+    """Exposure after `steps` steps: whole epochs, each without its dropped tail, and a random part
+    of one more.
+    """
     windows, per_epoch = olmo_windows(num_tokens, sequence), olmo_steps(num_tokens, sequence, batch)
     if not per_epoch:
         return Exposure(1.0, 0.0, 0.0, 0.0)
@@ -202,25 +243,32 @@ def olmo_exposure(num_tokens: int, sequence: int, batch: int, steps: int) -> Exp
     return _exposure(passes, per_epoch * batch / windows, rest * batch / windows)
 
 
-def trainer_fit(num_tokens: int, sequence: int = 2048, batch: int = 2048, steps: int | None = None) -> TrainerFit:
+def trainer_fit(
+    num_tokens: int, sequence: int = 2048, batch: int = 2048, steps: int | None = None
+) -> TrainerFit:
     """How a mix of `num_tokens` tokens (EOD included, one .bin) fits the trainers.
 
     Args:
         sequence: tokens of a sequence; batch: sequences of a step over all devices.
-        steps: the schedule to check. None takes the nearest whole number of steps: 50,000,000,000 tokens are meant for 11,921
-            steps and 500,000,000,000 for 119,209, although the first does not fill its last step.
+        steps: the schedule to check. None takes the nearest whole number of steps: 50,000,000,000
+            tokens are meant for 11,921 steps and 500,000,000,000 for 119,209, although the first
+            does not fill its last step.
 
     Raises:
         ValueError: a number that is not positive.
     """
-    _require_positive(num_tokens=num_tokens, sequence=sequence, batch=batch, steps=1 if steps is None else steps)
+    _require_positive(
+        num_tokens=num_tokens, sequence=sequence, batch=batch, steps=1 if steps is None else steps
+    )
     step_tokens = batch * sequence
     target = (2 * num_tokens + step_tokens) // (2 * step_tokens) if steps is None else steps
     readings = tuple(_read(trainer, num_tokens, sequence, batch, target) for trainer in _SCHEDULES)
     return TrainerFit(num_tokens, sequence, batch, target or None, steps is None, readings)
 
 
-def _read(trainer: TrainerName, num_tokens: int, sequence: int, batch: int, steps: int) -> TrainerReading:
+def _read(
+    trainer: TrainerName, num_tokens: int, sequence: int, batch: int, steps: int
+) -> TrainerReading:
     extra = 0 if trainer == "olmo-core" else 1
     samples = (num_tokens - extra) // sequence
     single = samples // batch
@@ -229,16 +277,32 @@ def _read(trainer: TrainerName, num_tokens: int, sequence: int, batch: int, step
         return TrainerReading(trainer, samples, single, leftover)
     needed = steps * batch * sequence + extra
     schedule = _SCHEDULES[trainer](num_tokens, sequence, batch, steps)
-    short = f"{num_tokens:,} tokens are {needed - num_tokens:,} short of {steps:,} {'step' if steps == 1 else 'steps'} ({needed:,} tokens)"
+    short = (
+        f"{num_tokens:,} tokens are {needed - num_tokens:,} short of {steps:,}"
+        f" {'step' if steps == 1 else 'steps'} ({needed:,} tokens)"
+    )
     warnings = [f"{short}: {schedule.behaviour}"] if needed > num_tokens else []
-    if trainer == "gpt-neox" and neox_served_steps(num_tokens, sequence, batch, schedule.epochs) < steps:
+    if (
+        trainer == "gpt-neox"
+        and neox_served_steps(num_tokens, sequence, batch, schedule.epochs) < steps
+    ):
         more = needed + sequence - schedule.epochs * num_tokens
         warnings.append(
-            f"GPT-NeoX's loader serves one sequence fewer than it builds (gpt-neox issue 972), so it ends before step {steps:,}; "
-            f"{more:,} more tokens avoid it"
+            "GPT-NeoX's loader serves one sequence fewer than it builds (gpt-neox issue 972), so"
+            f" it ends before step {steps:,}; {more:,} more tokens avoid it"
         )
     missing = max(0, needed - num_tokens)
-    return TrainerReading(trainer, samples, single, leftover, needed, missing, schedule.epochs, schedule.exposure, tuple(warnings))
+    return TrainerReading(
+        trainer,
+        samples,
+        single,
+        leftover,
+        needed,
+        missing,
+        schedule.epochs,
+        schedule.exposure,
+        tuple(warnings),
+    )
 
 
 class _Schedule(NamedTuple):
@@ -252,13 +316,19 @@ def _neox_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _S
     needed = tokens_for_steps(steps, batch, sequence)
     exposure = neox_exposure(num_tokens, needed)
     advice = "; give the budget in steps" if needed - num_tokens < batch * sequence else ""
-    return _Schedule(epochs, exposure, f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}{advice}")
+    return _Schedule(
+        epochs,
+        exposure,
+        f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}{advice}",
+    )
 
 
 def _megatron_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Schedule:
     plan = megatron_schedule(num_tokens, sequence, steps * batch)
     exposure = megatron_exposure(num_tokens, sequence, steps * batch)
-    apart = f"reads {plan.epochs - 1:,} whole, then {plan.samples_final:,} sequences of one more epoch,"
+    apart = (
+        f"reads {plan.epochs - 1:,} whole, then {plan.samples_final:,} sequences of one more epoch,"
+    )
     how = apart if plan.separate else f"shuffles {plan.epochs:,} epochs together"
     return _Schedule(plan.epochs, exposure, f"megatron-core {how} and sees {exposure}")
 
@@ -268,7 +338,11 @@ def _olmo_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _S
     exposure = olmo_exposure(num_tokens, sequence, batch, steps)
     if not single:
         return _Schedule(0, exposure, "OLMo-core makes no batch of less than one step")
-    return _Schedule(-(-steps // single), exposure, f"OLMo-core goes on into epoch {-(-steps // single):,} and sees {exposure}")
+    return _Schedule(
+        -(-steps // single),
+        exposure,
+        f"OLMo-core goes on into epoch {-(-steps // single):,} and sees {exposure}",
+    )
 
 
 _SCHEDULES: dict[TrainerName, Callable[[int, int, int, int], _Schedule]] = {
@@ -279,7 +353,9 @@ _SCHEDULES: dict[TrainerName, Callable[[int, int, int, int], _Schedule]] = {
 
 
 def _exposure(draws: int, chance: float, last_chance: float = 0.0) -> Exposure:
-    """Shares of documents seen 0, 1, 2 and more times in `draws` independent draws with `chance` and one with `last_chance`."""
+    """Shares of documents seen 0, 1, 2 and more times in `draws` independent draws with `chance`
+    and one with `last_chance`.
+    """
     miss = 1.0 - chance
     none = miss**draws
     one = draws * chance * miss ** (draws - 1) if draws else 0.0

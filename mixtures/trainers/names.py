@@ -1,4 +1,6 @@
-"""What trainers and their orders are called, apart from what is known of them: the command line starts without numpy."""
+"""What trainers and their orders are called, apart from what is known of them: the command line
+starts without numpy.
+"""
 
 from __future__ import annotations
 

@@ -1,28 +1,35 @@
-"""What a trainer reads when: the order in which GPT-NeoX and megatron-core go through a mix. No trainer is imported.
+"""What a trainer reads when: the order in which GPT-NeoX and megatron-core go through a mix. No
+trainer is imported.
 
-Both lay whole epochs of documents end to end, cut that stream into samples of L tokens, and read the samples shuffled:
+Both lay whole epochs of documents end to end, cut that stream into samples of L tokens, and read
+the samples shuffled:
 
     documents   every document once an epoch, shuffled by numpy's RandomState(seed)
-    sample k    tokens k*L to (k+1)*L - 1 of those documents laid end to end; token (k+1)*L is the last label, and sample k+1's first
+    sample k    tokens k*L to (k+1)*L - 1 of those documents laid end to end; token (k+1)*L is the
+                last label, and sample k+1's first
     read n-th   sample shuffled[n], shuffled by the same generator after the documents
 
-| trainer | documents | samples |
-|---|---|---|
-| neox | all epochs shuffled together | all shuffled together; the last one is never served (gpt-neox issue 972) |
-| megatron | the same; a separate last epoch follows the others, shuffled by itself | those before the separate epoch first, then the rest |
-| file-order | as in the mix, once | not shuffled |
+| trainer | documents | samples | |---|---|---| | neox | all epochs shuffled together | all shuffled
+together; the last one is never served (gpt-neox issue 972) | | megatron | the same; a separate last
+epoch follows the others, shuffled by itself | those before the separate epoch first, then the rest
+| | file-order | as in the mix, once | not shuffled |
 
-So an order is a pure function of the documents' sizes, the seed, L and the number of samples asked for, which decides the epochs
-(`mixtures.trainers.fit`). Taken for granted: the whole mix is the training split (`split: "1"` or a training data path of its own), as one
-data path without weights, packed (NeoX `pack_impl`), whole sequences only and an extra token (megatron-core's defaults in training).
+So an order is a pure function of the documents' sizes, the seed, L and the number of samples asked
+for, which decides the epochs (`mixtures.trainers.fit`). Taken for granted: the whole mix is the
+training split (`split: "1"` or a training data path of its own), as one data path without weights,
+packed (NeoX `pack_impl`), whole sequences only and an extra token (megatron-core's defaults in
+training).
 
-Sources: EleutherAI/gpt-neox megatron/data/gpt2_dataset.py at 0321b40e37ee (`_build_index_mappings`; equal for "packed" to b2f1101da0e5,
-before packing became an option) and helpers.cpp at b2848c1510208; megatron-core 0.16.1 core/datasets/gpt_dataset.py
-(`_build_document_sample_shuffle_indices`) and helpers.cpp, with which tests/readers compare. The loops of both become a bisection of the
-running total of sizes: token k*L is in the first document whose end lies beyond it.
+Sources: EleutherAI/gpt-neox megatron/data/gpt2_dataset.py at 0321b40e37ee (`_build_index_mappings`;
+equal for "packed" to b2f1101da0e5, before packing became an option) and helpers.cpp at
+b2848c1510208; megatron-core 0.16.1 core/datasets/gpt_dataset.py
+(`_build_document_sample_shuffle_indices`) and helpers.cpp, with which tests/readers compare. The
+loops of both become a bisection of the running total of sizes: token k*L is in the first document
+whose end lies beyond it.
 
-Cost: 12 bytes for each document of each epoch and 4 for each sample, and two shuffles, of which no part can be left out: one second
-for 10,000,000 documents and 2,490,405 samples, 2.6 for three epochs of them (2026-11-22, a 2-core x86-64 machine).
+Cost: 12 bytes for each document of each epoch and 4 for each sample, and two shuffles, of which no
+part can be left out: one second for 10,000,000 documents and 2,490,405 samples, 2.6 for three
+epochs of them (2026-11-22, a 2-core x86-64 machine).
 """
 
 from __future__ import annotations
@@ -36,7 +43,9 @@ import numpy.typing as npt
 from mixtures.trainers.fit import megatron_samples, megatron_schedule, neox_epochs
 from mixtures.trainers.names import OrderName
 
-MAX_NUMBERED = (1 << 31) - 1  # documents of all epochs together, which both trainers number in int32; and samples
+MAX_NUMBERED = (
+    1 << 31
+) - 1  # documents of all epochs together, which both trainers number in int32; and samples
 _BLOCK_SAMPLES = 1 << 15  # cut into spans at a time: 32 bytes of each span are held
 
 Int64s = npt.NDArray[np.int64]
@@ -44,7 +53,9 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """What a trainer was told. sequence: tokens of a sample. samples: asked for, steps * batch; file-order ignores it and the seed."""
+    """What a trainer was told. sequence: tokens of a sample. samples: asked for, steps * batch;
+    file-order ignores it and the seed.
+    """
 
     trainer: OrderName
     sequence: int
@@ -55,14 +66,19 @@ class OrderRequest:
         """Epochs that the trainer opens over a mix of `num_tokens` tokens."""
         if self.trainer == "neox":
             return neox_epochs(num_tokens, self.sequence, self.samples)
-        return megatron_schedule(num_tokens, self.sequence, self.samples).epochs if self.trainer == "megatron" else 1
+        return (
+            megatron_schedule(num_tokens, self.sequence, self.samples).epochs
+            if self.trainer == "megatron"
+            else 1
+        )
 
 
 @dataclass(frozen=True)
 class Spans:
     """Stretches of documents in the order in which they are read, all arrays int64 [num_spans].
 
-    reads: which sample each belongs to, from 0 in the order of reading. positions: its document in the mix.
+    reads: which sample each belongs to, from 0 in the order of reading. positions: its document in
+        the mix.
     offsets: tokens of the document before it. num_tokens: its length.
     """
 
@@ -86,11 +102,13 @@ class TrainerOrder:
         num_tokens = int(self._sizes.sum(dtype=np.int64))
         self.request = request
         self.epochs = request.epochs(num_tokens)
-        samples = megatron_samples(num_tokens, request.sequence, self.epochs)  # the same for all three
+        samples = megatron_samples(
+            num_tokens, request.sequence, self.epochs
+        )  # the same for all three
         if max(self.epochs * len(sizes), samples) > MAX_NUMBERED:
             raise ValueError(
-                f"{self.epochs:,} epochs hold {self.epochs * len(sizes):,} documents and {samples:,} samples, "
-                f"{MAX_NUMBERED:,} of each can be numbered"
+                f"{self.epochs:,} epochs hold {self.epochs * len(sizes):,} documents and"
+                f" {samples:,} samples, {MAX_NUMBERED:,} of each can be numbered"
             )
         state = np.random.RandomState(request.seed)
         last = self._separate_epoch(num_tokens)
@@ -100,7 +118,9 @@ class TrainerOrder:
         self._ends = np.cumsum(self._sizes[self._documents], dtype=np.int64)
         self._shuffled = np.arange(samples, dtype=np.uint32)
         if self._shuffles:
-            first = megatron_samples(num_tokens, request.sequence, self.epochs - 1) if last else samples
+            first = (
+                megatron_samples(num_tokens, request.sequence, self.epochs - 1) if last else samples
+            )
             state.shuffle(self._shuffled[:first])
             state.shuffle(self._shuffled[first:])
 
@@ -110,7 +130,9 @@ class TrainerOrder:
         return max(0, len(self._shuffled) - (self.request.trainer == "neox"))
 
     def spans(self, first: int, last: int) -> Spans:
-        """What samples first .. last - 1 of the training feed to the model, `sequence` tokens each; their last labels are `label`'s."""
+        """What samples first .. last - 1 of the training feed to the model, `sequence` tokens each;
+        their last labels are `label`'s.
+        """
         starts = self._shuffled[first:last].astype(np.int64) * self.request.sequence
         stops = starts + self.request.sequence
         low, high = self._slots(starts), self._slots(stops - 1)
@@ -124,14 +146,18 @@ class TrainerOrder:
         return Spans(first + sample, positions, from_token - begins, to_token - from_token)
 
     def label(self, read: int) -> tuple[int, int]:
-        """Document and token in it that a sample of the training predicts last, without having it among its own."""
+        """Document and token in it that a sample of the training predicts last, without having it
+        among its own.
+        """
         token = (int(self._shuffled[read]) + 1) * self.request.sequence
         slot = int(self._slots(np.array([token]))[0])
         position = int(self._documents[slot])
         return position, token - int(self._ends[slot]) + int(self._sizes[position])
 
     def tokens_read(self, first: int, last: int) -> Int64s:
-        """Tokens of each document of the mix that samples first .. last - 1 of the training feed to the model, int64 [num_docs]."""
+        """Tokens of each document of the mix that samples first .. last - 1 of the training feed to
+        the model, int64 [num_docs].
+        """
         read = np.zeros(len(self._sizes), np.int64)
         for low in range(first, last, _BLOCK_SAMPLES):
             spans = self.spans(low, min(low + _BLOCK_SAMPLES, last))
@@ -146,7 +172,9 @@ class TrainerOrder:
         """1 if the last epoch is shuffled and read by itself, else 0."""
         if self.request.trainer != "megatron":
             return 0
-        return int(megatron_schedule(num_tokens, self.request.sequence, self.request.samples).separate)
+        return int(
+            megatron_schedule(num_tokens, self.request.sequence, self.request.samples).separate
+        )
 
     def _slots(self, tokens: Int64s) -> Int64s:
         """Which of the documents laid end to end each token is in."""
@@ -154,7 +182,9 @@ class TrainerOrder:
 
 
 def _epochs(num_documents: int, epochs: int, state: Any | None) -> npt.NDArray[np.int32]:
-    """Positions of all documents of some epochs, shuffled together by a numpy RandomState; in order without one."""
+    """Positions of all documents of some epochs, shuffled together by a numpy RandomState; in order
+    without one.
+    """
     documents = np.tile(np.arange(num_documents, dtype=np.int32), epochs)
     if state is not None:
         state.shuffle(documents)

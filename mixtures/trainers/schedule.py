@@ -1,6 +1,8 @@
-"""How a mix, planned or finished, fits the trainers: at its recipe's schedule where the budget is given in steps.
+"""How a mix, planned or finished, fits the trainers: at its recipe's schedule where the budget is
+given in steps.
 
-Plans, builds, audits, traces and pages all ask here, so that they cannot name different schedules for one mix.
+Plans, builds, audits, traces and pages all ask here, so that they cannot name different schedules
+for one mix.
 """
 
 from __future__ import annotations
@@ -12,15 +14,24 @@ from typing import Any
 from mixtures.trainers.fit import TrainerFit, trainer_fit
 
 
-def budget_fit(budget: Any, *, whole: bool, num_tokens: int, quota_tokens: int | None = None) -> TrainerFit:
-    """How a mix fits the trainers: at its recipe's schedule where the budget is given in steps and the mix is of full size.
+def budget_fit(
+    budget: Any, *, whole: bool, num_tokens: int, quota_tokens: int | None = None
+) -> TrainerFit:
+    """How a mix fits the trainers: at its recipe's schedule where the budget is given in steps and
+    the mix is of full size.
 
     Args:
-        budget: of a canonical recipe, {tokens} or {steps, batch, sequence}; untrusted, since a manifest may hold it.
-        quota_tokens: of a mix that shrank, what it would hold otherwise: trainers keep the schedule that was meant for that.
+        budget: of a canonical recipe, {tokens} or {steps, batch, sequence}; untrusted, since a
+            manifest may hold it.
+        quota_tokens: of a mix that shrank, what it would hold otherwise: trainers keep the schedule
+            that was meant for that.
     """
     said = budget if isinstance(budget, dict) else {}
-    given = [value for name in ("sequence", "batch", "steps") if isinstance(value := said.get(name), int) and 0 < value < 1 << 48]
+    given = [
+        value
+        for name in ("sequence", "batch", "steps")
+        if isinstance(value := said.get(name), int) and 0 < value < 1 << 48
+    ]
     sequence, batch, steps = given if len(given) == 3 else (2048, 2048, None)
     if steps is None or not whole:
         steps = trainer_fit(quota_tokens, sequence, batch).steps if quota_tokens else None
@@ -28,12 +39,23 @@ def budget_fit(budget: Any, *, whole: bool, num_tokens: int, quota_tokens: int |
 
 
 def mix_fit(manifest: Mapping[str, Any], num_tokens: int) -> TrainerFit | None:
-    """As `budget_fit`, of a finished mix; None without tokens. num_tokens: that the manifest says, or that were counted."""
+    """As `budget_fit`, of a finished mix; None without tokens. num_tokens: that the manifest says,
+    or that were counted.
+    """
     if num_tokens < 1:
         return None
-    quotas = sum(strand["resolved_tokens"] for strand in manifest["sources"] if not strand["copy"] and not strand["insert"])
+    quotas = sum(
+        strand["resolved_tokens"]
+        for strand in manifest["sources"]
+        if not strand["copy"] and not strand["insert"]
+    )
     meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
-    return budget_fit(manifest["recipe"].get("budget"), whole=not manifest["size"], num_tokens=num_tokens, quota_tokens=meant)
+    return budget_fit(
+        manifest["recipe"].get("budget"),
+        whole=not manifest["size"],
+        num_tokens=num_tokens,
+        quota_tokens=meant,
+    )
 
 
 def fit_json(fit: TrainerFit) -> dict[str, Any]:
@@ -42,6 +64,14 @@ def fit_json(fit: TrainerFit) -> dict[str, Any]:
     for reading in fit.readings:
         value = asdict(reading)
         if reading.exposure:
-            value["exposure"] = {name: f"{100 * share:.1f}%" for name, share in asdict(reading.exposure).items()}
+            value["exposure"] = {
+                name: f"{100 * share:.1f}%" for name, share in asdict(reading.exposure).items()
+            }
         readings[reading.trainer] = {**value, "warnings": list(reading.warnings)}
-    return {"steps": fit.steps, "inferred": fit.inferred, "batch": fit.batch, "sequence": fit.sequence, "trainers": readings}
+    return {
+        "steps": fit.steps,
+        "inferred": fit.inferred,
+        "batch": fit.batch,
+        "sequence": fit.sequence,
+        "trainers": readings,
+    }

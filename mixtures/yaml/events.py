@@ -1,11 +1,13 @@
 """Strict YAML, first half: from text to a tree of plain text.
 
-The tree is built from ruamel.yaml's event stream (pure Python, YAML 1.2), not by a constructor: there are no types to resolve,
-so `1.10`, `017`, `no` and `12:30:45` are read as written, and no tag can make an object. An empty plain scalar is None.
+The tree is built from ruamel.yaml's event stream (pure Python, YAML 1.2), not by a constructor:
+there are no types to resolve, so `1.10`, `017`, `no` and `12:30:45` are read as written, and no tag
+can make an object. An empty plain scalar is None.
 
-Refused, with file and line: anchors, aliases, tags, directives, merge keys, duplicate keys, keys that are not one plain word or
-string, a second document, a top level that is no mapping, control characters and invisible characters that can hide text, more
-than 256 KiB, more than 20 levels. Control characters can be written as escapes in double quotes (`"\\x07"`).
+Refused, with file and line: anchors, aliases, tags, directives, merge keys, duplicate keys, keys
+that are not one plain word or string, a second document, a top level that is no mapping, control
+characters and invisible characters that can hide text, more than 256 KiB, more than 20 levels.
+Control characters can be written as escapes in double quotes (`"\\x07"`).
 """
 
 from __future__ import annotations
@@ -34,14 +36,19 @@ MAX_DEPTH = 20
 TOO_LARGE = f"more than {MAX_BYTES:,} bytes; recipes and definitions are small files"
 MAX_FAULTS = 100  # lines of one error message
 
-# C0 without tab and line feed, a carriage return that ends no line, DEL and C1, line separators that only some readers obey, bidirectional
-# overrides (text that reads otherwise than it is), a byte order mark inside, halves of surrogate pairs, non-characters.
-_HIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]|\r(?!\n)")
+# C0 without tab and line feed, a carriage return that ends no line, DEL and C1, line separators
+# that only some readers obey, bidirectional overrides (text that reads otherwise than it is), a
+# byte order mark inside, halves of surrogate pairs, non-characters.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
+)
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with a file. path: dotted path of the value, or empty; line: 1-based."""
+    """One thing that is wrong with a file. path: dotted path of the value, or empty; line:
+    1-based.
+    """
 
     line: int
     path: str
@@ -55,7 +62,8 @@ class YamlTree:
     value: nested dict, list, str and None.
     lines: path -> 1-based line of the key or list item; the path () is the whole file.
     where: the file's name for messages.
-    faults: what the reader had to leave out; empty in a tree that `yaml_tree.parse_yaml` or `load_yaml` returns.
+    faults: what the reader had to leave out; empty in a tree that `yaml_tree.parse_yaml` or
+        `load_yaml` returns.
     """
 
     value: dict[str, Any]
@@ -69,9 +77,13 @@ class _RefusedError(Exception):
 
 
 def refuse(where: str, faults: Iterable[Fault], more: Iterable[str] = ()) -> NoReturn:
-    """Raise one RecipeError for all faults of a file, by line; `more` are finished lines about other files."""
+    """Raise one RecipeError for all faults of a file, by line; `more` are finished lines about
+    other files.
+    """
     ordered = sorted(set(faults))
-    lines = [f"{where}:{line}: {path + ': ' if path else ''}{message}" for line, path, message in ordered] + list(dict.fromkeys(more))
+    lines = [
+        f"{where}:{line}: {path + ': ' if path else ''}{message}" for line, path, message in ordered
+    ] + list(dict.fromkeys(more))
     if len(lines) > MAX_FAULTS:
         lines[MAX_FAULTS:] = [f"{where}: and {len(lines) - MAX_FAULTS} more"]
     raise RecipeError("\n".join(lines))
@@ -90,7 +102,8 @@ def dotted(location: Location) -> str:
 
 
 def scan_yaml(text: str, where: str) -> YamlTree:
-    """Read a whole file's text, and keep in `faults` what can be skipped over, so that it is reported with the faults of the contents.
+    """Read a whole file's text, and keep in `faults` what can be skipped over, so that it is
+    reported with the faults of the contents.
 
     Raises:
         RecipeError: the text cannot be read to its end.
@@ -98,11 +111,17 @@ def scan_yaml(text: str, where: str) -> YamlTree:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise RecipeError(f"{where}:1: {TOO_LARGE}")
     text = text.removeprefix("\ufeff")
-    hidden = [Fault(_line_at(text, hit.start()), "", f"character U+{ord(hit[0]):04X}; {_HIDDEN_ADVICE}") for hit in _HIDDEN.finditer(text)]
+    hidden = [
+        Fault(_line_at(text, hit.start()), "", f"character U+{ord(hit[0]):04X}; {_HIDDEN_ADVICE}")
+        for hit in _HIDDEN.finditer(text)
+    ]
     if hidden:
         refuse(where, hidden)
     if directive := _DIRECTIVE.search(text):
-        raise RecipeError(f"{where}:{_line_at(text, directive.start())}: a YAML directive (%); files are YAML 1.2 without directives")
+        raise RecipeError(
+            f"{where}:{_line_at(text, directive.start())}: a YAML directive (%); files are YAML 1.2"
+            " without directives"
+        )
     builder = _Builder(text)
     try:
         value = builder.document()
@@ -111,7 +130,10 @@ def scan_yaml(text: str, where: str) -> YamlTree:
     return YamlTree(value, builder.lines, where, tuple(builder.faults))
 
 
-_HIDDEN_ADVICE = "control and invisible characters are refused; remove it, or write it as an escape in double quotes"
+_HIDDEN_ADVICE = (
+    "control and invisible characters are refused; remove it, or write it as an escape in double"
+    " quotes"
+)
 
 
 def _line_at(text: str, position: int) -> int:
@@ -119,7 +141,9 @@ def _line_at(text: str, position: int) -> int:
 
 
 class _Builder:
-    """Turns events into values. Text and position of each event come from ruamel.yaml; every decision is here."""
+    """Turns events into values. Text and position of each event come from ruamel.yaml; every
+    decision is here.
+    """
 
     def __init__(self, text: str) -> None:
         self.faults: list[Fault] = []
@@ -133,8 +157,15 @@ class _Builder:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             reason = " ".join(part for part in (error.context, error.problem) if part)
-            raise _RefusedError(mark.line + 1 if mark else self._line, "", f"{reason}; not valid YAML") from None
-        except (YAMLError, ValueError, IndexError, RecursionError) as error:  # an escape beyond Unicode is a ValueError of chr()
+            raise _RefusedError(
+                mark.line + 1 if mark else self._line, "", f"{reason}; not valid YAML"
+            ) from None
+        except (
+            YAMLError,
+            ValueError,
+            IndexError,
+            RecursionError,
+        ) as error:  # an escape beyond Unicode is a ValueError of chr()
             raise _RefusedError(self._line, "", f"{error}; not valid YAML") from None
 
     def _next(self) -> Any:
@@ -184,7 +215,9 @@ class _Builder:
 
     def _deeper(self, path: Location) -> None:
         if len(path) >= MAX_DEPTH:
-            raise _RefusedError(self._line, "", f"more than {MAX_DEPTH} levels; nothing here nests so deep")
+            raise _RefusedError(
+                self._line, "", f"more than {MAX_DEPTH} levels; nothing here nests so deep"
+            )
 
     def _mapping(self, start: Any, path: Location) -> dict[str, Any]:
         self._deeper(path)
@@ -200,8 +233,13 @@ class _Builder:
                 self.lines[place] = self._line
                 value[key] = self._value(self._next(), place)
                 continue
-            self._fault(place, f"a duplicate key, first on line {self.lines[place]}; keep one of them")
-            first, self.lines = self.lines, {}  # what stands under the second one is read for its faults and dropped
+            self._fault(
+                place, f"a duplicate key, first on line {self.lines[place]}; keep one of them"
+            )
+            first, self.lines = (
+                self.lines,
+                {},
+            )  # what stands under the second one is read for its faults and dropped
             self._value(self._next(), place)
             self.lines = first
         return value
@@ -209,14 +247,18 @@ class _Builder:
     def _key(self, event: Any, path: Location) -> str:
         if not isinstance(event, ScalarEvent):
             kind = "an alias" if isinstance(event, AliasEvent) else "a list or mapping"
-            raise _RefusedError(self._line, dotted(path), f"{kind} as a key; a key is one word or a quoted string")
+            raise _RefusedError(
+                self._line, dotted(path), f"{kind} as a key; a key is one word or a quoted string"
+            )
         if event.anchor is not None:
             self._fault(path, f"an anchor (&{event.anchor}); remove it, values are written out")
         if event.value == "<<" and event.style is None:
             self._fault((*path, "<<"), "a merge key; write the keys out")
         key = self._scalar(event, path)
         if key is None:
-            raise _RefusedError(self._line, dotted(path), "an empty key; a key is one word or a quoted string")
+            raise _RefusedError(
+                self._line, dotted(path), "an empty key; a key is one word or a quoted string"
+            )
         return key
 
     def _sequence(self, path: Location) -> list[Any]:

@@ -1,7 +1,8 @@
 """Field types of recipe and definition files: read from text exactly as written, or refused.
 
-The YAML reader (`mixtures.yaml.tree`) leaves every scalar as the text that stands in the file, so that `1.10`, `017`, `no` and
-`12:30:45` mean what they look like. These types turn that text into values, and refuse what could be read in two ways.
+The YAML reader (`mixtures.yaml.tree`) leaves every scalar as the text that stands in the file, so
+that `1.10`, `017`, `no` and `12:30:45` mean what they look like. These types turn that text into
+values, and refuse what could be read in two ways.
 """
 
 from __future__ import annotations
@@ -43,13 +44,16 @@ class Model(BaseModel):
 class Checked(Model):
     """A record with rules that join several of its fields.
 
-    pydantic's own model validators run only when every field is well-formed, which would hide these faults behind a misspelt
-    key. `cross_faults` sees what was given, well-formed or not, so that all faults are reported at once.
+    pydantic's own model validators run only when every field is well-formed, which would hide these
+    faults behind a misspelt key. `cross_faults` sees what was given, well-formed or not, so that
+    all faults are reported at once.
     """
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Yield (where below this record, message) for every broken rule; `given` is what the file says, not yet converted."""
+        """Yield (where below this record, message) for every broken rule; `given` is what the file
+        says, not yet converted.
+        """
         raise NotImplementedError
 
     @model_validator(mode="wrap")
@@ -76,7 +80,9 @@ def _again(detail: Any) -> InitErrorDetails:
     kind = detail["type"]
     if kind == CROSS_FAULT:
         kind = PydanticCustomError(CROSS_FAULT, "{message}", detail["ctx"])
-    return InitErrorDetails(type=kind, loc=detail["loc"], input=detail["input"], ctx=detail.get("ctx", {}))
+    return InitErrorDetails(
+        type=kind, loc=detail["loc"], input=detail["input"], ctx=detail.get("ctx", {})
+    )
 
 
 def describe(value: Any) -> str:
@@ -106,23 +112,34 @@ MAX_DIGITS = 18  # below 2^63, and exact in Decimal's default context of 28 digi
 def _integer(value: Any) -> Any:
     if isinstance(value, str):
         if not _INTEGER.fullmatch(value):
-            raise ValueError(f"{describe(value)} is not a whole number; write digits only, such as 50_000_000_000")
+            raise ValueError(
+                f"{describe(value)} is not a whole number; write digits only, such as"
+                " 50_000_000_000"
+            )
         if len(value.replace("_", "")) > MAX_DIGITS:
             raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{describe(value)} is not a whole number; write digits only, such as 50_000_000_000")
+        raise ValueError(
+            f"{describe(value)} is not a whole number; write digits only, such as 50_000_000_000"
+        )
     return value
 
 
 def _decimal(value: Any) -> Any:
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value):
-            raise ValueError(f"{describe(value)} is not a plain decimal number; write it like 16.87")
+            raise ValueError(
+                f"{describe(value)} is not a plain decimal number; write it like 16.87"
+            )
         if len(value) > MAX_DIGITS + 1:
             raise ValueError(f"{describe(value)} is too long; at most {MAX_DIGITS} digits")
         return Decimal(value)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not Decimal(value).is_finite():
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | Decimal)
+        or not Decimal(value).is_finite()
+    ):
         raise ValueError(f"{describe(value)} is not a plain decimal number; write it like 16.87")
     return Decimal(value)
 
@@ -144,26 +161,43 @@ def _text(value: Any) -> Any:
 def _line(value: Any) -> Any:
     text: str = _text(value)
     if not text or not text.isprintable():
-        raise ValueError(f"{describe(text)} is not one line of visible text; leave out line breaks and control characters")
+        raise ValueError(
+            f"{describe(text)} is not one line of visible text; leave out line breaks and control"
+            " characters"
+        )
     return text
 
 
 def _name(value: Any) -> Any:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{describe(value)} is not a name; write at most 64 of a-z, 0-9, '.' and '-', a letter or digit first")
+        raise ValueError(
+            f"{describe(value)} is not a name; write at most 64 of a-z, 0-9, '.' and '-', a letter"
+            " or digit first"
+        )
     return value
 
 
 def _local_path(value: Any) -> Any:
     text: str = _line(value)
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or "\\" in text or ":" in text or text.startswith("~"):
-        raise ValueError(f"{describe(text)} leaves the recipe's folder; write a path below it, with '/' and without '..'")
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or "\\" in text
+        or ":" in text
+        or text.startswith("~")
+    ):
+        raise ValueError(
+            f"{describe(text)} leaves the recipe's folder; write a path below it, with '/' and"
+            " without '..'"
+        )
     return text
 
 
 def is_file_reference(reference: str) -> bool:
-    """Whether a reference names a file beside the recipe, and not something that annealmix ships."""
+    """Whether a reference names a file beside the recipe, and not something that annealmix
+    ships.
+    """
     return reference.endswith(".yaml")
 
 
@@ -171,13 +205,21 @@ def _reference(value: Any) -> Any:
     if isinstance(value, str) and is_file_reference(value):
         return _local_path(value)
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError(f"{describe(value)} is neither a name nor a file; write a shipped name, or a path that ends in .yaml")
+        raise ValueError(
+            f"{describe(value)} is neither a name nor a file; write a shipped name, or a path that"
+            " ends in .yaml"
+        )
     return value
 
 
-# The schemas that an editor is given: YAML 1.2 leaves `50_000_000_000` as text, and decimals must not become floats on the way.
-_INTEGER_SCHEMA = WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^({_INTEGER.pattern})$"}]})
-_DECIMAL_SCHEMA = WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({_DECIMAL.pattern})$"}]})
+# The schemas that an editor is given: YAML 1.2 leaves `50_000_000_000` as text, and decimals must
+# not become floats on the way.
+_INTEGER_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": f"^({_INTEGER.pattern})$"}]}
+)
+_DECIMAL_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({_DECIMAL.pattern})$"}]}
+)
 Integer = Annotated[int, BeforeValidator(_integer), _INTEGER_SCHEMA]
 Positive = Annotated[int, BeforeValidator(_integer), Field(ge=1), _INTEGER_SCHEMA]
 Exact = Annotated[Decimal, BeforeValidator(_decimal), _DECIMAL_SCHEMA]

@@ -15,5 +15,11 @@ def names_in(folder: Path) -> list[str]:
 
 
 def shown(file: Path) -> str:
-    """Name a file for messages: shipped ones by their place in the project, others as they were given."""
-    return f"recipes/{file.relative_to(SHIPPED).as_posix()}" if file.is_relative_to(SHIPPED) else str(file)
+    """Name a file for messages: shipped ones by their place in the project, others as they were
+    given.
+    """
+    return (
+        f"recipes/{file.relative_to(SHIPPED).as_posix()}"
+        if file.is_relative_to(SHIPPED)
+        else str(file)
+    )

@@ -1,7 +1,7 @@
 """Strict YAML, second half: from a file to a model, or to one error with every fault in it.
 
-Every fault is a line `file:line: path.to.key: what was found; what is allowed`. What a file may contain at all is in
-`mixtures.yaml.events`; what its values may be is in the models.
+Every fault is a line `file:line: path.to.key: what was found; what is allowed`. What a file may
+contain at all is in `mixtures.yaml.events`; what its values may be is in the models.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from mixtures.errors import RecipeError
 from mixtures.yaml.events import MAX_BYTES, TOO_LARGE, Fault, YamlTree, dotted, refuse, scan_yaml
 from mixtures.yaml.fields import CROSS_FAULT, Location, describe
 
-__all__ = ["Fault", "YamlTree", "check", "fault_at", "load_yaml", "parse_yaml", "read_text", "refuse", "scan_yaml", "suggest", "validate"]
+__all__ = [
+    "Fault",
+    "YamlTree",
+    "check",
+    "fault_at",
+    "load_yaml",
+    "parse_yaml",
+    "read_text",
+    "refuse",
+    "scan_yaml",
+    "suggest",
+    "validate",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -44,7 +56,8 @@ def load_yaml(path: Path, where: str | None = None) -> YamlTree:
     """Read a YAML file; `where` defaults to the path as given.
 
     Raises:
-        RecipeError: as `parse_yaml`; or the file cannot be read, is no regular file, or is not UTF-8.
+        RecipeError: as `parse_yaml`; or the file cannot be read, is no regular file, or is not
+            UTF-8.
     """
     shown = where or str(path)
     return parse_yaml(read_text(path, shown), shown)
@@ -63,21 +76,27 @@ def read_text(path: Path, where: str) -> str:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise RecipeError(f"{where}: cannot be read ({reason}); give an existing YAML file") from None
+        raise RecipeError(
+            f"{where}: cannot be read ({reason}); give an existing YAML file"
+        ) from None
     if len(content) > MAX_BYTES:
         raise RecipeError(f"{where}:1: {TOO_LARGE}")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise RecipeError(f"{where}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8") from None
+        raise RecipeError(
+            f"{where}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as"
+            " UTF-8"
+        ) from None
 
 
 def validate(model: type[M], tree: YamlTree) -> M:
     """Make a model of a tree.
 
     Raises:
-        RecipeError: one line `file:line: path.to.key: what was found; what is allowed` for every fault.
+        RecipeError: one line `file:line: path.to.key: what was found; what is allowed` for every
+            fault.
     """
     record, faults = check(model, tree)
     if record is None or faults:
@@ -86,7 +105,9 @@ def validate(model: type[M], tree: YamlTree) -> M:
 
 
 def check(model: type[M], tree: YamlTree) -> tuple[M | None, list[Fault]]:
-    """Make a model of a tree if its contents allow it, and list all that is wrong: the reader's faults and the contents'."""
+    """Make a model of a tree if its contents allow it, and list all that is wrong: the reader's
+    faults and the contents'.
+    """
     skipped = {fault.path for fault in tree.faults}
     empty = [location for location in _empty(tree.value, ()) if dotted(location) not in skipped]
     faults = [*tree.faults, *(fault_at(tree, location, _EMPTY) for location in empty)]
@@ -96,7 +117,8 @@ def check(model: type[M], tree: YamlTree) -> tuple[M | None, list[Fault]]:
         details: list[Any] = list(error.errors(include_url=False))
     for detail in details:
         location = _in_file(tree, detail["loc"], detail["type"] == "missing")
-        # What was skipped or left empty is reported once, and not again for what its absence breaks.
+        # What was skipped or left empty is reported once, and not again for what its absence
+        # breaks.
         follows = any(location == gap[:-1] for gap in empty) and detail["type"] == CROSS_FAULT
         if location not in empty and dotted(location) not in skipped and not follows:
             faults.append(fault_at(tree, location, _message(model, location, detail)))
@@ -109,13 +131,21 @@ _EMPTY = "nothing is written here; give a value or remove the key"
 def _empty(value: Any, location: Location) -> Iterable[Location]:
     if value is None:
         yield location
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, item in items:
         yield from _empty(item, (*location, key))
 
 
 def fault_at(tree: YamlTree, location: Location, message: str) -> Fault:
-    """Place a fault on the line of its value, or of the nearest mapping around it that the file has."""
+    """Place a fault on the line of its value, or of the nearest mapping around it that the file
+    has.
+    """
     known = location
     while known not in tree.lines:
         known = known[:-1]
@@ -143,18 +173,25 @@ def _message(model: type[BaseModel], location: Location, detail: Mapping[str, An
         return text
     if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
         keys = _keys_at(model, location)
-        return f"found {found}; a mapping is needed" + (f" with the keys {', '.join(keys)}" if keys else "")
+        return f"found {found}; a mapping is needed" + (
+            f" with the keys {', '.join(keys)}" if keys else ""
+        )
     if kind in ("tuple_type", "list_type"):
         return f"found {found}; a list is needed, such as [a, b]"
     if kind == "too_short":
-        return f"found {found} of {detail['ctx']['actual_length']}; at least {detail['ctx']['min_length']} needed"
+        return (
+            f"found {found} of {detail['ctx']['actual_length']}; at least"
+            f" {detail['ctx']['min_length']} needed"
+        )
     if kind == "literal_error":
         return f"found {found}; allowed: {detail['ctx']['expected']}"
     return f"found {found}; {text[0].lower()}{text[1:]}"
 
 
 def _in_file(tree: YamlTree, loc: Iterable[str | int], missing: bool) -> Location:
-    """Keep of pydantic's location what the file knows, and the key that is missing; pydantic adds words such as `[key]`."""
+    """Keep of pydantic's location what the file knows, and the key that is missing; pydantic adds
+    words such as `[key]`.
+    """
     location: Location = ()
     parts = tuple(loc)
     for index, part in enumerate(parts):
@@ -192,7 +229,9 @@ def _plain(annotation: Any) -> Any:
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
-        elif len(rest := [part for part in get_args(annotation) if part is not type(None)]) == 1 and type(None) in get_args(annotation):
+        elif len(
+            rest := [part for part in get_args(annotation) if part is not type(None)]
+        ) == 1 and type(None) in get_args(annotation):
             annotation = rest[0]
         else:
             return annotation

@@ -1,15 +1,22 @@
 """A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
-    ingest   reads what the store lacks (pipeline.build.needs, pipeline.stages.ingest), tokenizing below each source's ceiling (pipeline.build.sources),
-             and notes what filters must know (pipeline.judges.judges, pipeline.judges.annotators.reading)
+    ingest   reads what the store lacks (pipeline.build.needs, pipeline.stages.ingest), tokenizing
+             below each source's ceiling (pipeline.build.sources),
+             and notes what filters must know (pipeline.judges.judges,
+             pipeline.judges.annotators.reading)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.stages.score)
-    near     if the recipe asks for it: clusters of near-duplicates, and which of their documents give way (pipeline.build.near)
-    select   sorts and deduplicates by key partition (pipeline.stages.select), after what earlier builds left is verified (pipeline.store.trust)
-    quotas   fits the recipe to the supply (mixtures.stream.quotas); a source that needs more tokens raises its ceiling and the stages go on
+    near     if the recipe asks for it: clusters of near-duplicates, and which of their documents
+             give way (pipeline.build.near)
+    select   sorts and deduplicates by key partition (pipeline.stages.select), after what earlier
+             builds left is verified (pipeline.store.trust)
+    quotas   fits the recipe to the supply (mixtures.stream.quotas); a source that needs more tokens
+             raises its ceiling and the stages go on
     write    the stream, slice by slice (pipeline.stages.write)
-    seal     manifest, flush, rename into place (pipeline.build.description, pipeline.build.seal, pipeline.build.output)
+    seal     manifest, flush, rename into place (pipeline.build.description, pipeline.build.seal,
+             pipeline.build.output)
 
-The output appears under its final name only when all of it is written and counted. A build that is stopped is started again with the same
+The output appears under its final name only when all of it is written and counted. A build that is
+stopped is started again with the same
 command: every unit that was done stays done.
 """
 
@@ -65,8 +72,9 @@ from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What a build is asked to do. data: folders to read instead of the hub; chunk_bytes and slice_chunks: see `Layout`; remote: where out
-    and store are working copies."""
+    """What a build is asked to do. data: folders to read instead of the hub; chunk_bytes and
+    slice_chunks: see `Layout`; remote: where out and store are working copies.
+    """
 
     recipe: LoadedRecipe
     out: Path
@@ -80,17 +88,22 @@ class BuildRequest:
     remote: RemotePlaces = field(default_factory=RemotePlaces)
 
 
-def build(request: BuildRequest, trusted: set[Path] | None = None, chain: Path | None = None) -> manifests.Manifest:
+def build(
+    request: BuildRequest, trusted: set[Path] | None = None, chain: Path | None = None
+) -> manifests.Manifest:
     """Build a mix, or finish one that was begun, and return its manifest.
 
-    With more than one worker, call it under `if __name__ == "__main__":`, since workers import the calling module again.
+    With more than one worker, call it under `if __name__ == "__main__":`, since workers import the
+    calling module again.
 
     Args:
-        trusted: folders of the store that need not be hashed again, since this build wrote or verified them; it grows.
+        trusted: folders of the store that need not be hashed again, since this build wrote or
+            verified them; it grows.
         chain: that of which this is a part, if a cluster builds (`pipeline.executors.slurm`).
 
     Raises:
-        AnnealmixError: of the kind that the exit codes list; nothing is then visible at `request.out`.
+        AnnealmixError: of the kind that the exit codes list; nothing is then visible at
+            `request.out`.
     """
     output.refuse_nested(request.out, request.store)
     output.refuse_foreign(request.out, request.recipe.digest, request.size.as_json())
@@ -116,7 +129,9 @@ class _Build:
         self.judges = Judges(store, request.recipe.filters, request.recipe.benchmarks)
         tokenizer = request.recipe.tokenizer
         self.bands = band_rule(self.recipe.near) if self.recipe.near else None
-        self.rule = TokenRule(tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize)
+        self.rule = TokenRule(
+            tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize
+        )
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
@@ -124,7 +139,14 @@ class _Build:
 
     def run(self) -> manifests.Manifest:
         self._open_quality({name for name, found in self.inputs.items() if found.new_groups})
-        set_first_ceilings(self.request.recipe, self.request.size, self.mine, self.inputs, self.rule, self._tokenizer)
+        set_first_ceilings(
+            self.request.recipe,
+            self.request.size,
+            self.mine,
+            self.inputs,
+            self.rule,
+            self._tokenizer,
+        )
         while True:
             self._ingest()
             self.request.remote.push()
@@ -135,33 +157,61 @@ class _Build:
             quotas = self._quotas(eligible)
             if not quotas.wanted:
                 return self._write(plan, eligible, quotas, near)
-            say(f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further")
-            raise_ceilings(self.mine, quotas, {name: found.tokens for name, found in eligible.items()})
+            say(
+                f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further"
+            )
+            raise_ceilings(
+                self.mine, quotas, {name: found.tokens for name, found in eligible.items()}
+            )
 
     @cached_property
     def _tokenizer_path(self) -> Path:
-        """The tokenizer's file; looked for when something must be tokenized, since a mix from a store that has all tokens needs none."""
+        """The tokenizer's file; looked for when something must be tokenized, since a mix from a
+        store that has all tokens needs none.
+        """
         return find_tokenizer(self.request.recipe.tokenizer, self.request.tokenizer)
 
     def _tokenizer(self) -> Tokenizer:
-        return loaded_tokenizer(str(self._tokenizer_path), self.request.recipe.tokenizer, self.recipe.special_tokens)
+        return loaded_tokenizer(
+            str(self._tokenizer_path), self.request.recipe.tokenizer, self.recipe.special_tokens
+        )
 
     def _survey(self) -> dict[str, SourceInputs]:
         """The inputs of every definition under its quality steps, by that reading's name."""
         readings = {source.reading: source for source in self.sources}
-        found = {name: survey(self.store, source.definition, source.quality, source.data) for name, source in readings.items()}
+        found = {
+            name: survey(self.store, source.definition, source.quality, source.data)
+            for name, source in readings.items()
+        }
         refuse_shared_files(found)
         return found
 
     def _needs(self, reading: str) -> Needs:
         """What must be known of the documents of a reading."""
-        mine = [source for source in self.mine if source.reading == reading and source.ceiling > source.keys[0]]
+        mine = [
+            source
+            for source in self.mine
+            if source.reading == reading and source.ceiling > source.keys[0]
+        ]
         judged = [source.tokenized for source in mine if not source.insert]
-        searched = [source.keys for source in self.sources if source.reading == reading and competes(self.recipe.near, source)]
-        return Needs(self.rule, self.judges, [source.tokenized for source in mine], judged, self.bands, searched)
+        searched = [
+            source.keys
+            for source in self.sources
+            if source.reading == reading and competes(self.recipe.near, source)
+        ]
+        return Needs(
+            self.rule,
+            self.judges,
+            [source.tokenized for source in mine],
+            judged,
+            self.bands,
+            searched,
+        )
 
     def _open_quality(self, readings: set[str]) -> None:
-        """Open the quality steps of what is to be read, so that one that cannot be done is refused before the first row."""
+        """Open the quality steps of what is to be read, so that one that cannot be done is refused
+        before the first row.
+        """
         for name in sorted(readings):
             if steps := self.inputs[name].quality:
                 open_steps(steps)
@@ -176,18 +226,36 @@ class _Build:
             plan = self._ingest_plan(units, tokenizes=tokenizes)
             if tokenizes and (reason := self._tokenizer().fallback_reason):
                 say(f"tokenizing with the slow reference engine: {reason}")
-            fresh = [folder for unit in units for folder in Ingest.outputs(plan, unit) if not is_done(folder)]
+            fresh = [
+                folder
+                for unit in units
+                for folder in Ingest.outputs(plan, unit)
+                if not is_done(folder)
+            ]
             say(f"ingest: {plural(len(units), 'group')} of input files to read")
-            execute(self.request.executor, Ingest, plan, self.store.work_folder() / f"ingest-{short_key(plan)}")
+            execute(
+                self.request.executor,
+                Ingest,
+                plan,
+                self.store.work_folder() / f"ingest-{short_key(plan)}",
+            )
             self.trust.add(fresh)
             self.inputs = self._survey()
         refuse_unread(self.inputs)
-        refuse_bad_rows({source.name: self.inputs[source.reading] for source in self.sources}, self.recipe.max_quarantined)
+        refuse_bad_rows(
+            {source.name: self.inputs[source.reading] for source in self.sources},
+            self.recipe.max_quarantined,
+        )
 
     def _ingest_plan(self, units: list[Unit], *, tokenizes: bool) -> Plan:
         return {
-            "definitions": {name: found.definition.model_dump(mode="json", exclude_defaults=True) for name, found in self.inputs.items()},
-            "quality": {name: canonical_quality(found.quality) for name, found in self.inputs.items()},
+            "definitions": {
+                name: found.definition.model_dump(mode="json", exclude_defaults=True)
+                for name, found in self.inputs.items()
+            },
+            "quality": {
+                name: canonical_quality(found.quality) for name, found in self.inputs.items()
+            },
             "tokenizer": {
                 "path": str(self._tokenizer_path) if tokenizes else None,
                 "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
@@ -196,41 +264,68 @@ class _Build:
             },
             "blocklists": self.judges.blocklists,
             "benchmarks": self.judges.benchmark_files,
-            "near": self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None,
+            "near": (
+                self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None
+            ),
             "units": units,
         }
 
     def _score(self) -> None:
         """Score what waits for a classifier, and delete the texts that no other waits for.
 
-        Texts are looked up again rather than taken of the jobs: several classifiers may share one, and an earlier build may have been
-        stopped between scoring and deleting.
+        Texts are looked up again rather than taken of the jobs: several classifiers may share one,
+        and an earlier build may have been stopped between scoring and deleting.
         """
-        groups = [(group, self._needs(name).judged) for name, found in self.inputs.items() for group, _ in found.groups]
+        groups = [
+            (group, self._needs(name).judged)
+            for name, found in self.inputs.items()
+            for group, _ in found.groups
+        ]
         for job in self.judges.scoring(groups):
             self.trust.verify(job.texts)
             plan = job.plan()
-            say(f"score: {report_size(plan['text_bytes'])} of escalated text for {job.bundle.definition.name}")
-            execute(self.request.executor, Score, plan, self.store.work_folder() / f"score-{short_key(plan)}")
+            say(
+                f"score: {report_size(plan['text_bytes'])} of escalated text for"
+                f" {job.bundle.definition.name}"
+            )
+            execute(
+                self.request.executor,
+                Score,
+                plan,
+                self.store.work_folder() / f"score-{short_key(plan)}",
+            )
             job.table.seal(Path(plan["folder"]), job.scored)
         delete_texts(self.judges.scored([group for group, _ in groups]))
 
     @property
     def _documents(self) -> int:
         """Documents of all ledgers, each once."""
-        return sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
+        return sum(
+            sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups
+        )
 
     def _near(self) -> Found | None:
         """Search for near-duplicates, or find the search done."""
         if self.recipe.near is None:
             return None
         partitions = num_partitions(self._documents)
-        search = NearSearch(self.store, self.recipe.near, self.sources, self.inputs, partitions, self.request.executor, self.trust)
+        search = NearSearch(
+            self.store,
+            self.recipe.near,
+            self.sources,
+            self.inputs,
+            partitions,
+            self.request.executor,
+            self.trust,
+        )
         self.request.remote.pull([search.folder])
         return search.run()
 
     def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:
-        sources = [source.as_selected(self.inputs[source.reading], self.rule, self.judges) for source in self.sources]
+        sources = [
+            source.as_selected(self.inputs[source.reading], self.rule, self.judges)
+            for source in self.sources
+        ]
         plan = select_plan(
             sources,
             self.judges.rules,
@@ -244,41 +339,72 @@ class _Build:
         )
         self.trust.verify(inputs_of(plan))
         folder = self.store.folder / "select" / short_key(plan)
-        plan |= {"folder": str(folder), "units": [{"partition": number} for number in range(plan["partitions"])]}
+        plan |= {
+            "folder": str(folder),
+            "units": [{"partition": number} for number in range(plan["partitions"])],
+        }
         folder.mkdir(parents=True, exist_ok=True)
-        partitions = [partition for unit in plan["units"] for partition in Select.outputs(plan, unit)]
+        partitions = [
+            partition for unit in plan["units"] for partition in Select.outputs(plan, unit)
+        ]
         self.trust.verify(filter(is_done, partitions))
         todo = [unit for unit in plan["units"] if not Select.is_done(plan, unit)]
-        execute(self.request.executor, Select, {**plan, "units": todo}, self.store.work_folder() / f"select-{folder.name}")
+        execute(
+            self.request.executor,
+            Select,
+            {**plan, "units": todo},
+            self.store.work_folder() / f"select-{folder.name}",
+        )
         self.trust.add(partitions)
         return plan, read_eligible(folder, plan, [*self.recipe.sources, *self.recipe.insert])
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
-        supplies = {name: Supply(eligible[name].tokens, eligible[name].complete) for name in self.recipe.sources}
+        supplies = {
+            name: Supply(eligible[name].tokens, eligible[name].complete)
+            for name in self.recipe.sources
+        }
         inserted = {name: choice.quota for name, choice in self._inserts(eligible).items()}
-        return resolve_quotas(self.recipe, self.request.size, supplies, shown(self.request.recipe.file), inserted)
+        return resolve_quotas(
+            self.recipe, self.request.size, supplies, shown(self.request.recipe.file), inserted
+        )
 
     def _inserts(self, eligible: dict[str, Eligible]) -> dict[str, Choice]:
         """Whole documents: of a preview the same share as of the recipe, but always one."""
         scale = scale_of(self.recipe, self.request.size)
         return {
-            name: eligible[name].select_whole(math.ceil(scale * eligible[name].documents), insert.times)
+            name: (
+                eligible[name].select_whole(
+                    math.ceil(scale * eligible[name].documents), insert.times
+                )
+            )
             for name, insert in self.recipe.insert.items()
         }
 
-    def _write(self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas, near: Found | None) -> manifests.Manifest:
+    def _write(
+        self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas, near: Found | None
+    ) -> manifests.Manifest:
         choices = {
-            name: eligible[name].select(quotas.resolved[name], asked=request.all or quotas.asked[name] > 0)
+            name: (
+                eligible[name].select(
+                    quotas.resolved[name], asked=request.all or quotas.asked[name] > 0
+                )
+            )
             for name, request in self.recipe.sources.items()
         } | self._inserts(eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
         if total == 0:
             removed = any(sum(choice.removed()) for choice in choices.values())
-            what = "every document of it is removed" if removed else "every quota resolves to 0 tokens; ask for more tokens"
+            what = (
+                "every document of it is removed"
+                if removed
+                else "every quota resolves to 0 tokens; ask for more tokens"
+            )
             raise RecipeError(f"{self.recipe.name}: nothing is left at this size: {what}")
         token_bytes = self.rule.token_bytes
-        layout = Layout(token_bytes, self.request.chunk_bytes // token_bytes, self.request.slice_chunks)
+        layout = Layout(
+            token_bytes, self.request.chunk_bytes // token_bytes, self.request.slice_chunks
+        )
         documents = sum(strand.documents for strand in strands)
         slices = range(-(-total // layout.slice_tokens))
         plan: Plan = {
@@ -292,7 +418,16 @@ class _Build:
             "format": WRITE_FORMAT,
         }
         found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices)
-        described = describe(self.request.recipe, self.request.size, layout, quotas, choices, self.inputs, found, near)
+        described = describe(
+            self.request.recipe,
+            self.request.size,
+            layout,
+            quotas,
+            choices,
+            self.inputs,
+            found,
+            near,
+        )
         with output.building(self.request.out, short_key([plan, described])) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)

@@ -1,6 +1,8 @@
-"""What evaluation sets found in the documents of a mix: by source, and by set, item and overlap, for the manifest.
+"""What evaluation sets found in the documents of a mix: by source, and by set, item and overlap,
+for the manifest.
 
-Only documents on which the mix decided are counted: in key order up to the last one that it takes, dropped or (`action: report`) kept.
+Only documents on which the mix decided are counted: in key order up to the last one that it takes,
+dropped or (`action: report`) kept.
 """
 
 from __future__ import annotations
@@ -35,13 +37,16 @@ def contamination_report(
         plan: of the select stage.
 
     Returns:
-        action; sets: {name, identity, items, not_indexed, ngrams} and hits of each: {item, documents, found, total}, where `found` of the
-        item's `total` n-grams are in the document that holds most of them; documents: by source.
+        action; sets: {name, identity, items, not_indexed, ngrams} and hits of each: {item,
+        documents, found, total}, where `found` of the item's `total` n-grams are in the document
+        that holds most of them; documents: by source.
     """
     asked = recipe.recipe.decontaminate
     if asked is None or index is None:
         return {}
-    documents, hits = contaminated(plan, {name: choices[name] for name in recipe.recipe.sources}, asked.action)
+    documents, hits = contaminated(
+        plan, {name: choices[name] for name in recipe.recipe.sources}, asked.action
+    )
     by_set: dict[str, dict[str, list[int]]] = {}
     for item, (count, found) in sorted(hits.items()):
         match = index.match(item, found)
@@ -55,7 +60,9 @@ def contamination_report(
             "ngrams": coverage.ngrams,
             "hits": [
                 {"item": where, "documents": count, "found": found, "total": total}
-                for where, (count, found, total) in by_set.get(benchmark.definition.name, {}).items()
+                for where, (count, found, total) in by_set.get(
+                    benchmark.definition.name, {}
+                ).items()
             ],
         }
         for benchmark, coverage in zip(recipe.benchmarks, index.coverage, strict=True)
@@ -63,15 +70,18 @@ def contamination_report(
     return {"action": asked.action, "sets": sets, "documents": documents}
 
 
-def contaminated(plan: Plan, choices: Mapping[str, Choice], action: str) -> tuple[dict[str, int], dict[int, tuple[int, int]]]:
+def contaminated(
+    plan: Plan, choices: Mapping[str, Choice], action: str
+) -> tuple[dict[str, int], dict[int, tuple[int, int]]]:
     """What the store holds of evaluation sets in a mix.
 
     Args:
-        plan: of the select stage. choices: of the sources. action: what the recipe does with contaminated documents.
+        plan: of the select stage. choices: of the sources. action: what the recipe does with
+            contaminated documents.
 
     Returns:
-        Contaminated documents by source; and by number of an item over all sets, documents that hold it, and the most of its n-grams that
-        one of them holds.
+        Contaminated documents by source; and by number of an item over all sets, documents that
+        hold it, and the most of its n-grams that one of them holds.
     """
     hits = _Hits(plan)
     documents = {name: hits.add(choice, action) for name, choice in choices.items()}
@@ -83,7 +93,11 @@ class _Hits:
 
     def __init__(self, plan: Plan) -> None:
         self._segments = ledger_segments(plan["sources"])
-        self._grams = [segment["counts"][-1] if segment["counts"] else [] for source in plan["sources"] for segment in source["segments"]]
+        self._grams = [
+            segment["counts"][-1] if segment["counts"] else []
+            for source in plan["sources"]
+            for segment in source["segments"]
+        ]
         self.items: dict[int, list[int]] = {}
 
     def add(self, choice: Choice, action: str) -> int:
@@ -112,8 +126,15 @@ def _dropped(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     bit = np.uint32(1 << list(choice.eligible.reasons).index(CONTAMINATED))
     pieces = []
     for partition, count in enumerate(choice.removed()):
-        mine = (np.asarray(choice.eligible.removed_column("verdicts", partition)[:count]) & bit) != 0
-        pieces.append([np.asarray(choice.eligible.removed_column(name, partition)[:count])[mine] for name in ("segment", "ledger_row")])
+        mine = (
+            np.asarray(choice.eligible.removed_column("verdicts", partition)[:count]) & bit
+        ) != 0
+        pieces.append(
+            [
+                np.asarray(choice.eligible.removed_column(name, partition)[:count])[mine]
+                for name in ("segment", "ledger_row")
+            ]
+        )
     return _joined(pieces)
 
 
@@ -122,7 +143,8 @@ def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     pieces = []
     for run in choice.first_epoch:
         grams, *columns = (
-            np.asarray(read_kept(choice.eligible, name, run.partition)[: run.documents]) for name in ("grams", "segment", "ledger_row")
+            np.asarray(read_kept(choice.eligible, name, run.partition)[: run.documents])
+            for name in ("grams", "segment", "ledger_row")
         )
         pieces.append([column[grams > 0] for column in columns])
     return _joined(pieces)
@@ -130,4 +152,6 @@ def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 def _joined(pieces: list[list[npt.NDArray[Any]]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     empty = np.empty(0, np.int64)
-    return np.concatenate([empty, *(segment for segment, _ in pieces)]), np.concatenate([empty, *(row for _, row in pieces)])
+    return np.concatenate([empty, *(segment for segment, _ in pieces)]), np.concatenate(
+        [empty, *(row for _, row in pieces)]
+    )

@@ -1,7 +1,9 @@
-"""A search for near-duplicates in a build: its plan, its stages in order, and what select and the manifest need of it.
+"""A search for near-duplicates in a build: its plan, its stages in order, and what select and the
+manifest need of it.
 
-Results lie in STORE/near/KEY. KEY hashes what decides them: the rule, and of each source its key range, its ledgers and its band keys. So
-ceilings, quotas, filters and sizes share a search, and every folder is made once; each build verifies what an earlier one left there.
+Results lie in STORE/near/KEY. KEY hashes what decides them: the rule, and of each source its key
+range, its ledgers and its band keys. So ceilings, quotas, filters and sizes share a search, and
+every folder is made once; each build verifies what an earlier one left there.
 """
 
 from __future__ import annotations
@@ -29,14 +31,18 @@ from pipeline.store.store import Store
 from pipeline.store.trust import Trust
 
 NEAR_FORMAT = 1
-PARTITION_DOCUMENTS = 2_000_000  # competing documents of a unit, whose band keys are in memory some times over while they are spilled
+# competing documents of a unit, whose band keys are in memory some times over while they are
+# spilled
+PARTITION_DOCUMENTS = 2_000_000
 SORT_BYTES = 1 << 30  # memory in which the band keys of a partition are sorted
 MAX_PARTITIONS = 4096
 
 
 @dataclass(frozen=True)
 class Found:
-    """A finished search. drops: folder of the drops, and the digest of its record; clusters: the record of the clusters."""
+    """A finished search. drops: folder of the drops, and the digest of its record; clusters: the
+    record of the clusters.
+    """
 
     drops: Path
     digest: str
@@ -55,11 +61,15 @@ def competes(near: NearRequest | None, source: BuildSource) -> bool:
     return near.excluded if source.excluded else near.competes(source.name)
 
 
-def plan_sources(near: NearRequest, sources: Sequence[BuildSource], inputs: Mapping[str, SourceInputs]) -> list[dict[str, Any]]:
-    """Sources as the stages read them: competes, keys, segments [{ledger, digest, segment, bands: [[folder, low, high, digest]]}].
+def plan_sources(
+    near: NearRequest, sources: Sequence[BuildSource], inputs: Mapping[str, SourceInputs]
+) -> list[dict[str, Any]]:
+    """Sources as the stages read them: competes, keys, segments [{ledger, digest, segment, bands:
+    [[folder, low, high, digest]]}].
 
     Args:
-        sources: in order of priority; inserts, which are the last of them and compete with nothing, are left out.
+        sources: in order of priority; inserts, which are the last of them and compete with nothing,
+            are left out.
     """
     planned, bands = [], band_rule(near)
     for source in sources:
@@ -67,21 +77,41 @@ def plan_sources(near: NearRequest, sources: Sequence[BuildSource], inputs: Mapp
             continue
         segments, taking_part = [], competes(near, source)
         for group, _ in inputs[source.reading].groups:
-            ranges = [item for item in group.ranges(bands) if item.keys[0] < source.keys[1] and item.keys[1] > source.keys[0]]
-            folders = [[str(item.folder), *hex_range(item.keys), item.digest] for item in ranges] if taking_part else []
-            ledger = {"ledger": str(group.ledger), "digest": group.record["digest"], "bands": folders}
+            ranges = [
+                item
+                for item in group.ranges(bands)
+                if item.keys[0] < source.keys[1] and item.keys[1] > source.keys[0]
+            ]
+            folders = (
+                [[str(item.folder), *hex_range(item.keys), item.digest] for item in ranges]
+                if taking_part
+                else []
+            )
+            ledger = {
+                "ledger": str(group.ledger),
+                "digest": group.record["digest"],
+                "bands": folders,
+            }
             segments += [{**ledger, "segment": number} for number in range(len(group.segment_rows))]
-        planned.append({"competes": taking_part, "keys": hex_range(source.keys), "segments": segments})
+        planned.append(
+            {"competes": taking_part, "keys": hex_range(source.keys), "segments": segments}
+        )
     return planned
 
 
 def _decisive(planned: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What of the planned sources decides a search: hashes of records, no paths, so that a store that was moved keeps its searches."""
+    """What of the planned sources decides a search: hashes of records, no paths, so that a store
+    that was moved keeps its searches.
+    """
     return [
         {
             **source,
             "segments": [
-                {"ledger": segment["digest"], "segment": segment["segment"], "bands": [item[1:] for item in segment["bands"]]}
+                {
+                    "ledger": segment["digest"],
+                    "segment": segment["segment"],
+                    "bands": [item[1:] for item in segment["bands"]],
+                }
                 for segment in source["segments"]
             ],
         }
@@ -90,7 +120,9 @@ def _decisive(planned: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def key_partitions(documents: int) -> int:
-    """Units in which so many competing documents are spilled, a power of two. It changes no result."""
+    """Units in which so many competing documents are spilled, a power of two. It changes no
+    result.
+    """
     count = 1
     while count < MAX_PARTITIONS and documents > count * PARTITION_DOCUMENTS:
         count *= 2
@@ -117,11 +149,22 @@ class NearSearch:
         """Plan it.
 
         Raises:
-            RecipeError: it needs more memory than there is. ManifestError: a record of the store is damaged.
+            RecipeError: it needs more memory than there is. ManifestError: a record of the store is
+                damaged.
         """
-        self._rule, self._inputs, self._executor, self._trust = near.effective, inputs, executor, trust
+        self._rule, self._inputs, self._executor, self._trust = (
+            near.effective,
+            inputs,
+            executor,
+            trust,
+        )
         planned = plan_sources(near, sources, inputs)
-        decides = {"rule": self._rule.identity(), "sources": _decisive(planned), "partitions": partitions, "format": NEAR_FORMAT}
+        decides = {
+            "rule": self._rule.identity(),
+            "sources": _decisive(planned),
+            "partitions": partitions,
+            "format": NEAR_FORMAT,
+        }
         self._key = short_key(decides)
         self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
         documents, memory = ledger_documents(planned), machine_memory()
@@ -134,7 +177,9 @@ class NearSearch:
             "band_partitions": num_partitions(documents, self._rule, SORT_BYTES),
             "partitions": partitions,
             "memory_bytes": memory,
-            "definitions": {name: found.definition.model_dump(mode="json") for name, found in inputs.items()},
+            "definitions": {
+                name: found.definition.model_dump(mode="json") for name, found in inputs.items()
+            },
             "quality": {name: canonical_quality(found.quality) for name, found in inputs.items()},
         }
 
@@ -142,11 +187,16 @@ class NearSearch:
         """Do what is not done yet.
 
         Raises:
-            ManifestError: a folder is missing, damaged or truncated. InputError: texts that must be read again have changed.
+            ManifestError: a folder is missing, damaged or truncated. InputError: texts that must be
+                read again have changed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         segments = [segment for source in self._plan["sources"] for segment in source["segments"]]
-        beside = [folder for segment in segments for folder in (segment["ledger"], *(item[0] for item in segment["bands"]))]
+        beside = [
+            folder
+            for segment in segments
+            for folder in (segment["ledger"], *(item[0] for item in segment["bands"]))
+        ]
         self._trust.verify(map(Path, beside))
         by_band = [{"partition": number} for number in range(self._plan["band_partitions"])]
         self._do(Spill, [{"partition": number} for number in range(self._plan["key_partitions"])])
@@ -155,7 +205,9 @@ class NearSearch:
             self._do(Candidates, [{}])
             units = self._shingle_units()
             self._do(Shingle, units)
-            self._plan["shingles"] = [str(folder) for unit in units for folder in Shingle.outputs(self._plan, unit)]
+            self._plan["shingles"] = [
+                str(folder) for unit in units for folder in Shingle.outputs(self._plan, unit)
+            ]
             self._do(Verify, by_band)
         self._do(Reduce, [{}])
         return self.found()
@@ -167,22 +219,36 @@ class NearSearch:
 
     def found(self) -> Found:
         """What a search that is done has found."""
-        return Found(self.folder / "drops", read_done(self.folder / "drops")["digest"], read_done(self.folder / "clusters"))
+        return Found(
+            self.folder / "drops",
+            read_done(self.folder / "drops")["digest"],
+            read_done(self.folder / "clusters"),
+        )
 
     def _do(self, stage: type[Stage], units: list[Unit]) -> None:
         folders = [folder for unit in units for folder in stage.outputs(self._plan, unit)]
         self._trust.verify(filter(is_done, folders))
         todo = [unit for unit in units if not stage.is_done(self._plan, unit)]
         if stage is Shingle and todo:
-            say(f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for verification")
-        execute(self._executor, stage, {**self._plan, "units": todo}, self._work / f"{stage.name}-{self._key}")
+            say(
+                f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for"
+                " verification"
+            )
+        execute(
+            self._executor,
+            stage,
+            {**self._plan, "units": todo},
+            self._work / f"{stage.name}-{self._key}",
+        )
         self._trust.add(folders)
 
     def _shingle_units(self) -> list[Unit]:
         """Units of the groups that hold candidates."""
         wanted = set(read_done(self.folder / "candidates")["segments"])
         segments: dict[str, list[list[int]]] = {}
-        for number, segment in enumerate(segment for source in self._plan["sources"] for segment in source["segments"]):
+        for number, segment in enumerate(
+            segment for source in self._plan["sources"] for segment in source["segments"]
+        ):
             if number in wanted:
                 segments.setdefault(segment["ledger"], []).append([number, segment["segment"]])
         return [

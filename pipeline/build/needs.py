@@ -1,7 +1,9 @@
-"""What is there and what must still be read: inputs of each source, the store's groups that cover them, and the units of an ingest.
+"""What is there and what must still be read: inputs of each source, the store's groups that cover
+them, and the units of an ingest.
 
-Groups are reused by their files' state: a file that was added is read alone, a file that was changed is read again with the others
-of its group. How files are grouped is of no consequence for a mix; it only sets how much one task reads.
+Groups are reused by their files' state: a file that was added is read alone, a file that was
+changed is read again with the others of its group. How files are grouped is of no consequence for a
+mix; it only sets how much one task reads.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from pipeline.store.store import Group, Store
 
 @dataclass(frozen=True)
 class Needs:
-    """What a build must have of a source's documents. tokenized, judged, searched: key ranges; of documents outside of them the ledger is
-    enough. bands: the rule by which those of `searched` have band keys."""
+    """What a build must have of a source's documents. tokenized, judged, searched: key ranges; of
+    documents outside of them the ledger is enough. bands: the rule by which those of `searched`
+    have band keys.
+    """
 
     rule: TokenRule
     judges: Judges
@@ -35,10 +39,16 @@ class Needs:
     searched: Sequence[KeyRange] = ()
 
     def noted(self, group: Group | None) -> list[list[str]]:
-        """What a reading of a group must note beside tokens: [folders of the rule, low, high]. group: None: nothing of it is there yet."""
+        """What a reading of a group must note beside tokens: [folders of the rule, low, high].
+        group: None: nothing of it is there yet.
+        """
         found = self.judges.due(group, self.judged)
         if bands := self.bands:
-            missing = [part for keys in merged(self.searched) for part in (group.missing(bands, keys) if group else [keys])]
+            missing = [
+                part
+                for keys in merged(self.searched)
+                for part in (group.missing(bands, keys) if group else [keys])
+            ]
             found += [[bands.folders, *hex_range(keys)] for keys in missing]
         return found
 
@@ -50,7 +60,11 @@ def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Unit]:
         missing = [part for keys in needs.tokenized for part in group.missing(needs.rule, keys)]
         annotations = needs.noted(group)
         if missing or annotations:
-            units.append(_unit(found, group.folder, files, missing, annotations, group.record["segment_bytes"]))
+            units.append(
+                _unit(
+                    found, group.folder, files, missing, annotations, group.record["segment_bytes"]
+                )
+            )
     for files in found.new_groups:
         folder = store.source_folder(found.definition, found.quality) / group_name(files)
         units.append(_unit(found, folder, files, needs.tokenized, needs.noted(None), SEGMENT_BYTES))
@@ -83,14 +97,18 @@ def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:
     """
     for found in inputs.values():
         if found.new_groups:
-            raise InputError(f"{found.new_groups[0][0].url}: changed while it was read; nothing may write to the inputs during a build")
+            raise InputError(
+                f"{found.new_groups[0][0].url}: changed while it was read; nothing may write to the"
+                " inputs during a build"
+            )
 
 
 def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal) -> None:
     """Hold the rows that were quarantined against the recipe's limit.
 
     Args:
-        inputs: by source; those of excluded recipes too, since a document that cannot be read cannot be excluded.
+        inputs: by source; those of excluded recipes too, since a document that cannot be read
+            cannot be excluded.
         max_quarantined: share of a source's rows.
 
     Raises:
@@ -99,14 +117,20 @@ def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal
     faults = []
     for name, found in inputs.items():
         groups = [group for group, _ in found.groups]
-        rows, bad = (sum(group.record["counts"].get(count, 0) for group in groups) for count in ("rows", "quarantined"))
+        rows, bad = (
+            sum(group.record["counts"].get(count, 0) for group in groups)
+            for count in ("rows", "quarantined")
+        )
         if rows and not any(sum(group.segment_rows) for group in groups):
-            faults.append(f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found)}")
+            faults.append(
+                f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found)}"
+            )
         if Decimal(bad) > max_quarantined * rows:
             worst = next(group for group in groups if group.record["counts"].get("quarantined", 0))
             faults.append(
-                f"sources.{name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a share of {max_quarantined}; "
-                f"see {worst.ledger / 'quarantine.jsonl'}, mend the files or raise max_quarantined"
+                f"sources.{name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a"
+                f" share of {max_quarantined}; see {worst.ledger / 'quarantine.jsonl'}, mend the"
+                " files or raise max_quarantined"
             )
     if faults:
         raise InputError("\n".join(faults))
@@ -114,7 +138,10 @@ def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal
 
 def _by_where(found: SourceInputs) -> str:
     if found.quality:
-        return f" after its quality steps {', '.join(step.name for step in found.quality)}; ask less of them"
+        return (
+            f" after its quality steps {', '.join(step.name for step in found.quality)}; ask less"
+            " of them"
+        )
     if not found.definition.where:
         return "; look at its quarantine and its empty texts"
     return f" for its `where` {found.definition.where}; mend the values in the source definition"

@@ -1,6 +1,7 @@
 """Where a mix appears: built in a hidden folder beside its place, and renamed when it is whole.
 
-PARENT/.NAME.building-KEY/   the mix while it is written; KEY is of everything that decides it, so that only the same build goes on with it
+PARENT/.NAME.building-KEY/   the mix while it is written; KEY is of everything that decides it, so
+                             that only the same build goes on with it
 PARENT/.NAME.lock            held by the builder of NAME
 PARENT/NAME/                 the finished mix
 """
@@ -25,31 +26,43 @@ from pipeline.store.records import sync
 
 
 def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
-    """Say before any work that the output's place is taken by something that this command would not build.
+    """Say before any work that the output's place is taken by something that this command would not
+    build.
 
     Raises:
         RecipeError: it holds no mix, or a mix of another recipe or size.
     """
     if out.is_symlink():
-        raise RecipeError(f"{out}: a symbolic link; a mix appears by a rename, so name the place itself")
+        raise RecipeError(
+            f"{out}: a symbolic link; a mix appears by a rename, so name the place itself"
+        )
     if _is_free(out):
         return
     if not (out / manifests.MANIFEST).is_file():
-        raise RecipeError(f"{out}: exists and is no mix (no {manifests.MANIFEST}); choose another --out")
+        raise RecipeError(
+            f"{out}: exists and is no mix (no {manifests.MANIFEST}); choose another --out"
+        )
     found = manifests.load(out)
     if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
-        raise RecipeError(f"{out}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
+        raise RecipeError(
+            f"{out}: holds {found['name']} of another recipe or size; choose another --out, or"
+            " delete it"
+        )
 
 
 def refuse_nested(out: Path, store: Path) -> None:
-    """A mix inside a store would be swept with it, and a store inside a mix would be taken for a part of it.
+    """A mix inside a store would be swept with it, and a store inside a mix would be taken for a
+    part of it.
 
     Raises:
         RecipeError: one lies in the other, or both are one folder.
     """
     place, folder = out.resolve(), store.resolve()
     if place == folder or place in folder.parents or folder in place.parents:
-        raise RecipeError(f"{out}: --out and --store ({store}) lie one inside the other; choose two separate folders")
+        raise RecipeError(
+            f"{out}: --out and --store ({store}) lie one inside the other; choose two separate"
+            " folders"
+        )
 
 
 @contextmanager
@@ -96,12 +109,17 @@ def finished(out: Path, described: manifests.Manifest, layout: Layout) -> manife
     different = [name for name, value in described.items() if not _says(found.get(name), value)]
     if different:
         raise RecipeError(
-            f"{out}: holds another mix ({', '.join(different)} differ from what this command builds); choose another --out, or delete it"
+            f"{out}: holds another mix ({', '.join(different)} differ from what this command"
+            " builds); choose another --out, or delete it"
         )
     tokens = out / TOKENS
-    if not tokens.is_file() or tokens.stat().st_size != described["total_tokens"] * layout.token_bytes:
+    if (
+        not tokens.is_file()
+        or tokens.stat().st_size != described["total_tokens"] * layout.token_bytes
+    ):
         raise RecipeError(
-            f"{tokens}: not as long as the manifest says; the mix was damaged after it was built: delete {out} and build again"
+            f"{tokens}: not as long as the manifest says; the mix was damaged after it was built:"
+            f" delete {out} and build again"
         )
     say(f"{out}: built already, identity {found['identity']}")
     return found

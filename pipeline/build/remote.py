@@ -1,4 +1,6 @@
-"""What of a build is remote: the store that its working copy belongs to, and the place that the mix is sent to."""
+"""What of a build is remote: the store that its working copy belongs to, and the place that the mix
+is sent to.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from pipeline.store.store import Store
 
 @dataclass(frozen=True)
 class RemotePlaces:
-    """Both may be None. A build asks this before it begins, around each stage, and when the mix is whole."""
+    """Both may be None. A build asks this before it begins, around each stage, and when the mix is
+    whole.
+    """
 
     store: RemoteStore | None = None
     out: RemoteOutput | None = None
@@ -27,24 +31,39 @@ class RemotePlaces:
         """Refuse what is taken by something else, before any work.
 
         Raises:
-            RecipeError: something else lies at the store's or the mix's place, or one lies in the other.
+            RecipeError: something else lies at the store's or the mix's place, or one lies in the
+                other.
         """
-        if self.store and self.out and (self.store.url.holds(self.out.url) or self.out.url.holds(self.store.url)):
-            raise RecipeError(f"{self.out.url}: --out and --store ({self.store.url}) lie one inside the other; choose two separate places")
+        if (
+            self.store
+            and self.out
+            and (self.store.url.holds(self.out.url) or self.out.url.holds(self.store.url))
+        ):
+            raise RecipeError(
+                f"{self.out.url}: --out and --store ({self.store.url}) lie one inside the other;"
+                " choose two separate places"
+            )
         if self.out:
             self.out.refuse_foreign(recipe_digest, size)
         if self.store:
             self.store.open()
 
-    def pull_sources(self, store: Store, sources: Sequence[BuildSource], rule: TokenRule, scores: Sequence[Path]) -> None:
-        """Before the first stage: fetch what there is of a build's sources under its token rule, and of scores.
+    def pull_sources(
+        self, store: Store, sources: Sequence[BuildSource], rule: TokenRule, scores: Sequence[Path]
+    ) -> None:
+        """Before the first stage: fetch what there is of a build's sources under its token rule,
+        and of scores.
 
         Args:
             store: the working copy. scores: its folders of the build's classifiers.
         """
         folders = [store.source_folder(source.definition, source.quality) for source in sources]
-        folders += [store.source_folder(source.definition) for source in sources]  # where the frozen commit is
-        self.pull(list(dict.fromkeys(folders)), ("ledger", "terms-", "grams-", "bands-", rule.folders))
+        folders += [
+            store.source_folder(source.definition) for source in sources
+        ]  # where the frozen commit is
+        self.pull(
+            list(dict.fromkeys(folders)), ("ledger", "terms-", "grams-", "bands-", rule.folders)
+        )
         self.pull(scores)
 
     def pull(self, folders: Sequence[Path], kinds: Sequence[str] = ("",)) -> None:
@@ -65,8 +84,16 @@ class RemotePlaces:
 
 def working_places(out: Place, store: Place, cache: Path) -> tuple[Path, Path, RemotePlaces]:
     """Local folders for the mix and the store of a build, and what of them is remote."""
-    local_out = cache_folder(cache, "mixes", out) / "mix" if isinstance(out, RemoteFolder) else out.absolute()
-    local_store = cache_folder(cache, "stores", store) if isinstance(store, RemoteFolder) else store.absolute()
+    local_out = (
+        cache_folder(cache, "mixes", out) / "mix"
+        if isinstance(out, RemoteFolder)
+        else out.absolute()
+    )
+    local_store = (
+        cache_folder(cache, "stores", store)
+        if isinstance(store, RemoteFolder)
+        else store.absolute()
+    )
     remote_out = RemoteOutput(out, local_out) if isinstance(out, RemoteFolder) else None
     remote_store = RemoteStore(store, local_store) if isinstance(store, RemoteFolder) else None
     return local_out, local_store, RemotePlaces(remote_store, remote_out)

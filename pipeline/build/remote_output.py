@@ -1,12 +1,16 @@
 """A mix on an object store: built in a local folder, sent when it is whole, its manifest last.
 
-    PREFIX/uploading.json                  while it is sent: which recipe and size, so that only the same build goes on with it
-    PREFIX/tokens.bin, tokens.idx, ...     the files of the mix; one of more than SHARD_BYTES (64 MiB, a chunk of the manifest) as shards
-    PREFIX/NAME.shard-00001-of-00024       of SHARD_BYTES each but for the last; one after another they are the file
+    PREFIX/uploading.json                  while it is sent: which recipe and size, so that only the
+                                           same build goes on with it
+    PREFIX/tokens.bin, tokens.idx, ...     the files of the mix; one of more than SHARD_BYTES (64
+                                           MiB, a chunk of the manifest) as shards
+    PREFIX/NAME.shard-00001-of-00024       of SHARD_BYTES each but for the last; one after another
+                                           they are the file
     PREFIX/manifest.json                   last of all: without it there is no mix
 
-What is there already with the right size and MD5 is not sent again. (An ETag is no MD5 where the bucket encrypts with keys of its own:
-there an upload that was interrupted begins anew.) The local copy is deleted once the mix has arrived. A mix is read by fetching it.
+What is there already with the right size and MD5 is not sent again. (An ETag is no MD5 where the
+bucket encrypts with keys of its own: there an upload that was interrupted begins anew.) The local
+copy is deleted once the mix has arrived. A mix is read by fetching it.
 """
 
 from __future__ import annotations
@@ -40,7 +44,8 @@ class RemoteOutput:
         self.url, self.folder = url, folder
 
     def refuse_foreign(self, recipe_digest: str, size: dict[str, str]) -> None:
-        """Say before any work that the place is taken by something that this command would not build.
+        """Say before any work that the place is taken by something that this command would not
+        build.
 
         Raises:
             RecipeError: it holds no mix, a mix of another recipe or size, or a part of one.
@@ -49,22 +54,35 @@ class RemoteOutput:
         if manifests.MANIFEST in there:
             found = self._manifest()
             if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
-                raise RecipeError(f"{self.url}: holds {found['name']} of another recipe or size; choose another --out, or delete it")
+                raise RecipeError(
+                    f"{self.url}: holds {found['name']} of another recipe or size; choose another"
+                    " --out, or delete it"
+                )
         elif there and self._uploading(there) != {"recipe_digest": recipe_digest, "size": size}:
-            what = "an unfinished upload of another mix" if UPLOADING in there else f"no mix (no {manifests.MANIFEST})"
+            what = (
+                "an unfinished upload of another mix"
+                if UPLOADING in there
+                else f"no mix (no {manifests.MANIFEST})"
+            )
             raise RecipeError(f"{self.url}: holds {what}; choose another --out, or delete it")
 
     def send(self, manifest: manifests.Manifest) -> None:
         """Send the finished mix, or what of it is not there yet, and delete the local copy.
 
         Raises:
-            RecipeError: another mix is there. AnnealmixError: the store does not take it; the same command goes on.
+            RecipeError: another mix is there. AnnealmixError: the store does not take it; the same
+                command goes on.
         """
-        with locked(self.folder.parent / "sending.lock", f"working copy of {self.url}"):  # of a builder with another store, perhaps
+        with locked(
+            self.folder.parent / "sending.lock", f"working copy of {self.url}"
+        ):  # of a builder with another store, perhaps
             there = listed(self.url, AnnealmixError)
             if manifests.MANIFEST in there:
                 if self._manifest()["digest"] != manifest["digest"]:
-                    raise RecipeError(f"{self.url}: holds another mix than this command builds; choose another --out, or delete it")
+                    raise RecipeError(
+                        f"{self.url}: holds another mix than this command builds; choose another"
+                        " --out, or delete it"
+                    )
                 say(f"{self.url}: built already, identity {manifest['identity']}")
             else:
                 self._send_all(manifest, there)
@@ -74,7 +92,11 @@ class RemoteOutput:
     def _send_all(self, manifest: manifests.Manifest, there: dict[str, dict[str, Any]]) -> None:
         marker = {name: manifest[name] for name in ("recipe_digest", "size")}
         put(self.url, UPLOADING, json.dumps(marker, sort_keys=True).encode())
-        files = [path for path in sorted(self.folder.rglob("*")) if path.is_file() and path.name != manifests.MANIFEST]
+        files = [
+            path
+            for path in sorted(self.folder.rglob("*"))
+            if path.is_file() and path.name != manifests.MANIFEST
+        ]
         todo = [piece for path in files for piece in _pieces(self.folder, path)]
         sent = done = 0
         with progress("upload", len(todo), lambda: done):
@@ -83,18 +105,27 @@ class RemoteOutput:
                     file.seek(offset)
                     data = file.read(SHARD_BYTES)
                 known = there.get(name)
-                if known is None or known["size"] != len(data) or known["md5"] != hashlib.md5(data, usedforsecurity=False).hexdigest():
+                if (
+                    known is None
+                    or known["size"] != len(data)
+                    or known["md5"] != hashlib.md5(data, usedforsecurity=False).hexdigest()
+                ):
                     put(self.url, name, data)
                     sent += 1
                 done += 1
         put(self.url, manifests.MANIFEST, (self.folder / manifests.MANIFEST).read_bytes())
         remove(self.url, UPLOADING)
-        say(f"{self.url}: {plural(sent + 1, 'object')} sent, {len(todo) - sent:,} were there already")
+        say(
+            f"{self.url}: {plural(sent + 1, 'object')} sent, {len(todo) - sent:,} were there"
+            " already"
+        )
 
     def _manifest(self) -> manifests.Manifest:
         """The manifest there, checked as a local one is."""
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, manifests.MANIFEST).write_bytes(content(self.url, manifests.MANIFEST, AnnealmixError))
+            Path(folder, manifests.MANIFEST).write_bytes(
+                content(self.url, manifests.MANIFEST, AnnealmixError)
+            )
             try:
                 return manifests.load(Path(folder))
             except ManifestError as error:
@@ -102,7 +133,11 @@ class RemoteOutput:
 
     def _uploading(self, there: dict[str, dict[str, Any]]) -> Any:
         try:
-            return json.loads(content(self.url, UPLOADING, AnnealmixError)) if UPLOADING in there else None
+            return (
+                json.loads(content(self.url, UPLOADING, AnnealmixError))
+                if UPLOADING in there
+                else None
+            )
         except (ValueError, RecursionError):
             return None
 
@@ -112,7 +147,10 @@ def _pieces(folder: Path, path: Path) -> list[tuple[str, Path, int]]:
     name, shards = path.relative_to(folder).as_posix(), -(-path.stat().st_size // SHARD_BYTES)
     if shards <= 1:
         return [(name, path, 0)]
-    return [(f"{name}.shard-{number:05d}-of-{shards:05d}", path, number * SHARD_BYTES) for number in range(shards)]
+    return [
+        (f"{name}.shard-{number:05d}-of-{shards:05d}", path, number * SHARD_BYTES)
+        for number in range(shards)
+    ]
 
 
 @contextmanager
@@ -120,12 +158,16 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
     """A copy of a remote mix, as it is now, deleted afterwards.
 
     Raises:
-        RecipeError: there is no mix. ManifestError: a shard is missing, or an object has a name that no mix has. AnnealmixError: of the
-            body, naming the remote mix in place of the copy.
+        RecipeError: there is no mix. ManifestError: a shard is missing, or an object has a name
+            that no mix has. AnnealmixError: of the body, naming the remote mix in place of the
+            copy.
     """
     there = listed(url, AnnealmixError)
     if manifests.MANIFEST not in there:
-        raise RecipeError(f"{url}: no mix there (no {manifests.MANIFEST}); name the prefix of one that was built with --out")
+        raise RecipeError(
+            f"{url}: no mix there (no {manifests.MANIFEST}); name the prefix of one that was built"
+            " with --out"
+        )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="mix-", dir=cache) as place:
         folder = Path(place)
@@ -147,17 +189,27 @@ def _files(url: RemoteFolder, there: dict[str, dict[str, Any]]) -> dict[str, lis
         shard = _SHARD.fullmatch(entry)
         files.setdefault(shard[1] if shard else entry, []).append(entry)
         if entry != manifests.MANIFEST and there[entry]["size"] > SHARD_BYTES:
-            raise ManifestError(f"{url}/{entry}: {there[entry]['size']:,} bytes, no object of a mix has more than {SHARD_BYTES:,}")
+            raise ManifestError(
+                f"{url}/{entry}: {there[entry]['size']:,} bytes, no object of a mix has more than"
+                f" {SHARD_BYTES:,}"
+            )
     files.pop(UPLOADING, None)
     for name, entries in files.items():
-        expected = [f"{name}.shard-{number:05d}-of-{len(entries):05d}" for number in range(len(entries))]
+        expected = [
+            f"{name}.shard-{number:05d}-of-{len(entries):05d}" for number in range(len(entries))
+        ]
         if entries not in ([name], expected):
-            raise ManifestError(f"{url}/{name}: {plural(len(entries), 'shard')} there, not all that it was sent as; send the mix again")
+            raise ManifestError(
+                f"{url}/{name}: {plural(len(entries), 'shard')} there, not all that it was sent as;"
+                " send the mix again"
+            )
     return files
 
 
 def _object(url: RemoteFolder, name: str, size: int) -> bytes:
     data = content(url, name, AnnealmixError)
     if len(data) != size:
-        raise ManifestError(f"{url}/{name}: {len(data):,} bytes, {size:,} were listed; it changed while it was read")
+        raise ManifestError(
+            f"{url}/{name}: {len(data):,} bytes, {size:,} were listed; it changed while it was read"
+        )
     return data

@@ -1,7 +1,8 @@
-"""Sealing a mix: everything that the slices counted is added up, held against what was selected, and written down.
+"""Sealing a mix: everything that the slices counted is added up, held against what was selected,
+and written down.
 
-A mix is sealed only if the bytes that were read back are those that were gathered, every document ends in EOD in them, and every
-source's tokens and documents are those of its resolved quota.
+A mix is sealed only if the bytes that were read back are those that were gathered, every document
+ends in EOD in them, and every source's tokens and documents are those of its resolved quota.
 """
 
 from __future__ import annotations
@@ -25,10 +26,22 @@ from mixtures.stream.selection import Cut, Selection
 from pipeline.stages.write import TABLES, read_slices
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 
-PACKAGES = ("annealmix", "datatrove", "fastokens", "tokenizers", "numpy", "pyarrow", "blake3", "zstandard", "orjson")
+PACKAGES = (
+    "annealmix",
+    "datatrove",
+    "fastokens",
+    "tokenizers",
+    "numpy",
+    "pyarrow",
+    "blake3",
+    "zstandard",
+    "orjson",
+)
 
 
-def seal(folder: Path, described: manifests.Manifest, selections: list[Selection], slices: int) -> manifests.Manifest:
+def seal(
+    folder: Path, described: manifests.Manifest, selections: list[Selection], slices: int
+) -> manifests.Manifest:
     """Add up the slices, check them against the selection, and write manifest.json and build.json.
 
     Args:
@@ -44,49 +57,71 @@ def seal(folder: Path, described: manifests.Manifest, selections: list[Selection
     selected = [selection.documents for selection in selections]
     if realised != quotas or documents != selected:
         raise AnnealmixError(
-            f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD by source; "
-            f"{quotas} and {selected} were selected"
+            f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD"
+            f" by source; {quotas} and {selected} were selected"
         )
     eod_tokens = sum(record["eod_tokens"] for record in records)
-    if eod_tokens != sum(selected) and (described["tokenizer"]["special_tokens"] == "text" or eod_tokens < sum(selected)):
-        raise AnnealmixError(f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents")
+    if eod_tokens != sum(selected) and (
+        described["tokenizer"]["special_tokens"] == "text" or eod_tokens < sum(selected)
+    ):
+        raise AnnealmixError(
+            f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents"
+        )
     for name in (TOKENS, INDEX):
         sync(folder / name)
     deviations = _deviations(folder, selections, records)
     sources = [
         {**source, "realised_tokens": tokens, "cut": _cut(selection.cut), "deviation": deviation}
-        for source, tokens, selection, deviation in zip(described["sources"], realised, selections, deviations, strict=True)
+        for source, tokens, selection, deviation in zip(
+            described["sources"], realised, selections, deviations, strict=True
+        )
     ]
     hashes = _hashes(folder, records)
-    manifest = manifests.sealed({**described, "sources": sources, "eod_tokens": eod_tokens, "hashes": hashes})
+    manifest = manifests.sealed(
+        {**described, "sources": sources, "eod_tokens": eod_tokens, "hashes": hashes}
+    )
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
     return manifest
 
 
-def _deviations(folder: Path, selections: list[Selection], records: list[dict[str, Any]]) -> list[dict[str, int | None]]:
-    """How far each strand strays from its share at most, and may; where removed documents left gaps, no bound is proven."""
+def _deviations(
+    folder: Path, selections: list[Selection], records: list[dict[str, Any]]
+) -> list[dict[str, int | None]]:
+    """How far each strand strays from its share at most, and may; where removed documents left
+    gaps, no bound is proven.
+    """
     quotas = [selection.tokens for selection in selections]
     shrunk = any(selection.quota != selection.tokens for selection in selections)
-    bounds = [] if shrunk else deviation_bound(quotas, [selection.longest for selection in selections])
-    measured = [max(int(record["deviation"][index]) for record in records) for index in range(len(selections))]
+    bounds = (
+        [] if shrunk else deviation_bound(quotas, [selection.longest for selection in selections])
+    )
+    measured = [
+        max(int(record["deviation"][index]) for record in records)
+        for index in range(len(selections))
+    ]
     for selection, bound, value in zip(selections, bounds, measured, strict=False):
         if 2 * value > bound:
             raise AnnealmixError(
-                f"{folder}: {selection.source} strays {value} / total tokens from its share, proven are {bound} / 2 total; "
-                "this is a defect of annealmix, please report it"
+                f"{folder}: {selection.source} strays {value} / total tokens from its share, proven"
+                f" are {bound} / 2 total; this is a defect of annealmix, please report it"
             )
     bound_tokens: list[int | None] = [-(-bound // (2 * sum(quotas))) for bound in bounds]
     bound_tokens = bound_tokens or [None] * len(selections)
     return [
-        {"bound_tokens": bound, "measured_tokens": -(-value // sum(quotas))} for bound, value in zip(bound_tokens, measured, strict=True)
+        {"bound_tokens": bound, "measured_tokens": -(-value // sum(quotas))}
+        for bound, value in zip(bound_tokens, measured, strict=True)
     ]
 
 
 def _hashes(folder: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Hashes of the .bin, chunk by chunk, of the .idx, and of the tables, part by part."""
     chunks = [chunk for record in records for chunk in record["chunks"]]
-    hashes: dict[str, Any] = {"chunks": chunks, "bin": root_hash(chunks), "idx": file_hash(folder / INDEX, blake3.AUTO)}
+    hashes: dict[str, Any] = {
+        "chunks": chunks,
+        "bin": root_hash(chunks),
+        "idx": file_hash(folder / INDEX, blake3.AUTO),
+    }
     for name in TABLES:
         hashes[f"{name}_parts"] = [record[name] for record in records]
         hashes[name] = root_hash(hashes[f"{name}_parts"])
@@ -94,7 +129,11 @@ def _hashes(folder: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _cut(cut: Cut | None) -> dict[str, int] | None:
-    return {"kept_tokens": cut.kept_tokens, "num_tokens": cut.num_tokens, "document": cut.document} if cut else None
+    return (
+        {"kept_tokens": cut.kept_tokens, "num_tokens": cut.num_tokens, "document": cut.document}
+        if cut
+        else None
+    )
 
 
 def _how() -> dict[str, Any]:

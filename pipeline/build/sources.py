@@ -1,7 +1,8 @@
 """The sources of a build, and how far each is tokenized.
 
-A ceiling is only a saving: the whole supply is read and hashed once, but what lies above the ceiling is tokenized only when the quotas
-turn out to need it. No result depends on a ceiling, so an estimate is enough to choose one.
+A ceiling is only a saving: the whole supply is read and hashed once, but what lies above the
+ceiling is tokenized only when the quotas turn out to need it. No result depends on a ceiling, so an
+estimate is enough to choose one.
 """
 
 from __future__ import annotations
@@ -25,40 +26,56 @@ from pipeline.tokens.tokenizer import Tokenizer
 
 
 def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
-    """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized yet.
+    """All sources in order of priority: those of excluded recipes first. Nothing is to be tokenized
+    yet.
 
     Args:
         data: read instead of the data folder of a source's own recipe.
 
     Raises:
-        RecipeError: two sources mean different things by one definition name, or `data` names a definition that no source uses.
+        RecipeError: two sources mean different things by one definition name, or `data` names a
+            definition that no source uses.
     """
-    taken = [(other, f"{other.recipe.name}/{name}", name, True) for other in recipe.excluded for name in other.recipe.sources]
+    taken = [
+        (other, f"{other.recipe.name}/{name}", name, True)
+        for other in recipe.excluded
+        for name in other.recipe.sources
+    ]
     mine = [(recipe, name, name, False) for name in recipe.recipe.sources]
     sources = []
     for loaded, shown, name, excluded in [*taken, *mine]:
         request, definition = loaded.recipe.sources[name], loaded.definitions[name]
         keys, folder = request.key_range, data.folder(definition.name, loaded.data)
-        sources.append(BuildSource(shown, definition, request.quality, keys, excluded, folder, ceiling=keys[0]))
+        sources.append(
+            BuildSource(shown, definition, request.quality, keys, excluded, folder, ceiling=keys[0])
+        )
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
         folder = data.folder(definition.name, recipe.data)
-        sources.append(BuildSource(name, definition, (), (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True))
+        sources.append(
+            BuildSource(name, definition, (), (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True)
+        )
     _refuse_ambiguous(sources)
     data.refuse_unknown({source.definition.name for source in sources})
     return sources
 
 
 def _refuse_ambiguous(sources: list[BuildSource]) -> None:
-    """The store and the manifest know a definition by its name, so one name is one set of files, read in one way, from one place."""
+    """The store and the manifest know a definition by its name, so one name is one set of files,
+    read in one way, from one place.
+    """
     known: dict[str, BuildSource] = {}
     for source in sources:
         first = known.setdefault(source.definition.name, source)
-        for what, one, other in (("definition", first.definition, source.definition), ("data folder", first.data, source.data)):
+        for what, one, other in (
+            ("definition", first.definition, source.definition),
+            ("data folder", first.data, source.data),
+        ):
             if one != other:
                 raise RecipeError(
-                    f"sources {first.name} and {source.name} both use a definition called {source.definition.name!r}, "
-                    f"but not the same {what}; give one of the definitions another name"
+                    f"sources {first.name} and {source.name} both use a definition called"
+                    f" {source.definition.name!r}, but not the same {what}; give one of the"
+                    " definitions another name"
                 )
 
 
@@ -70,9 +87,11 @@ def set_first_ceilings(
     rule: TokenRule,
     tokenizer: Callable[[], Tokenizer],
 ) -> None:
-    """Choose how far to tokenize each source at first: as far as the store has it, else as far as a probe says.
+    """Choose how far to tokenize each source at first: as far as the store has it, else as far as a
+    probe says.
 
-    Where removed documents are refilled, more is needed; how much more is what is published of the filters, where something is.
+    Where removed documents are refilled, more is needed; how much more is what is published of the
+    filters, where something is.
 
     Args:
         inputs: by reading. tokenizer: opened only if a source must be probed.
@@ -85,12 +104,18 @@ def set_first_ceilings(
         if source.complete:
             estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
         elif source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
-            whole = take_sample(source.definition, source.quality, found.files, ONE_FILE).supply(tokenizer()).tokens
+            whole = (
+                take_sample(source.definition, source.quality, found.files, ONE_FILE)
+                .supply(tokenizer())
+                .tokens
+            )
             tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
         asked = asked_quotas(recipe.recipe, size, estimated)
-    except SupplyError:  # an estimate may be too large; whether the sources fit is judged when they are counted
+    except (
+        SupplyError
+    ):  # an estimate may be too large; whether the sources fit is judged when they are counted
         for source in sources:
             source.ceiling = source.keys[1]
         return
@@ -105,18 +130,26 @@ def set_first_ceilings(
 
 
 def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[str, int]) -> None:
-    """Raise the ceilings of the sources that `quotas` wants more of. tokens: what each was found to hold below its ceiling."""
+    """Raise the ceilings of the sources that `quotas` wants more of. tokens: what each was found to
+    hold below its ceiling.
+    """
     for source in sources:
         if source.name not in quotas.wanted:
             continue
         low, high = source.keys
-        share = (source.ceiling - low) / (high - low) * quotas.wanted[source.name] / tokens[source.name] if tokens[source.name] else 1.0
+        share = (
+            (source.ceiling - low) / (high - low) * quotas.wanted[source.name] / tokens[source.name]
+            if tokens[source.name]
+            else 1.0
+        )
         raised = _ceiling(source.keys, share)
         source.ceiling = raised if raised > source.ceiling else high
 
 
 def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
-    """The key up to which every group of a source is tokenized from keys[0] on; keys[0] if one is not, or is still to be read."""
+    """The key up to which every group of a source is tokenized from keys[0] on; keys[0] if one is
+    not, or is still to be read.
+    """
     if found.new_groups or not found.groups:
         return keys[0]
     missing = [group.missing(rule, keys) for group, _ in found.groups]
@@ -124,9 +157,18 @@ def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
 
 
 def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
-    """Tokens that the store holds of a key range and of what is stored with it: an estimate, which needs no tokenizer."""
-    ranges = [item for group, _ in found.groups for item in group.ranges(rule) if item.keys[0] < keys[1] and item.keys[1] > keys[0]]
-    return sum(segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"])
+    """Tokens that the store holds of a key range and of what is stored with it: an estimate, which
+    needs no tokenizer.
+    """
+    ranges = [
+        item
+        for group, _ in found.groups
+        for item in group.ranges(rule)
+        if item.keys[0] < keys[1] and item.keys[1] > keys[0]
+    ]
+    return sum(
+        segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"]
+    )
 
 
 def _ceiling(keys: KeyRange, share: float) -> int:

@@ -36,10 +36,22 @@ def add_executor(build: argparse.ArgumentParser) -> None:
         default="local",
         help="where tasks run: on this machine, as jobs of Slurm, or on a Ray cluster",
     )
-    build.add_argument("--profile", type=Path, metavar="FILE", help="slurm: what jobs need of the cluster, as YAML")
-    build.add_argument("--status", action="store_true", help="slurm: how far the build is; nothing is submitted")
-    build.add_argument("--wait", action="store_true", help="slurm: follow the build until it ends, submitting what is missing first")
-    build.add_argument("--ray-address", metavar="A", help="ray: the cluster (RAY_ADDRESS, or the one that runs on this machine)")
+    build.add_argument(
+        "--profile", type=Path, metavar="FILE", help="slurm: what jobs need of the cluster, as YAML"
+    )
+    build.add_argument(
+        "--status", action="store_true", help="slurm: how far the build is; nothing is submitted"
+    )
+    build.add_argument(
+        "--wait",
+        action="store_true",
+        help="slurm: follow the build until it ends, submitting what is missing first",
+    )
+    build.add_argument(
+        "--ray-address",
+        metavar="A",
+        help="ray: the cluster (RAY_ADDRESS, or the one that runs on this machine)",
+    )
 
 
 def refuse_mixed(options: argparse.Namespace) -> None:
@@ -53,7 +65,9 @@ def refuse_mixed(options: argparse.Namespace) -> None:
     foreign = {name for names in own.values() for name in names}.difference(own[options.executor])
     strangers = sorted(f"--{name.replace('_', '-')}" for name in foreign if getattr(options, name))
     if strangers:
-        raise RecipeError(f"{', '.join(strangers)}: no option of --executor {options.executor}; leave it out")
+        raise RecipeError(
+            f"{', '.join(strangers)}: no option of --executor {options.executor}; leave it out"
+        )
 
 
 def executor_of(options: argparse.Namespace) -> Executor:
@@ -75,17 +89,39 @@ def executor_of(options: argparse.Namespace) -> Executor:
 def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    build.add_argument("--out", type=written, required=True, metavar="DIR", help="folder or URL of the mix; it appears when it is whole")
+    build.add_argument(
+        "--out",
+        type=written,
+        required=True,
+        metavar="DIR",
+        help="folder or URL of the mix; it appears when it is whole",
+    )
     add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
     add_size(build)
     build.add_argument(
-        "--store", type=written, default=Path(DEFAULT_STORE), metavar="DIR", help=f"token store, shared by all mixes ({DEFAULT_STORE})"
+        "--store",
+        type=written,
+        default=Path(DEFAULT_STORE),
+        metavar="DIR",
+        help=f"token store, shared by all mixes ({DEFAULT_STORE})",
     )
     add_cache(build)
-    build.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json")
+    build.add_argument(
+        "--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json"
+    )
     add_filters(build)
-    build.add_argument("--workers", type=positive, metavar="N", help="tasks at a time (the cores, as far as memory allows)")
-    build.add_argument("--tasks", type=positive, metavar="N", help="shares in which each stage's units are handed out (a few a worker)")
+    build.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="tasks at a time (the cores, as far as memory allows)",
+    )
+    build.add_argument(
+        "--tasks",
+        type=positive,
+        metavar="N",
+        help="shares in which each stage's units are handed out (a few a worker)",
+    )
     add_executor(build)
     build.add_argument("--json", action="store_true", help="print the manifest, or the status")
     build.set_defaults(command=_build)
@@ -99,7 +135,15 @@ def _build(options: argparse.Namespace) -> int:
 
     refuse_mixed(options)
     out, store, remote = working_places(options.out, options.store, options.cache)
-    request = BuildRequest(recipe_of(options), out, store, data_folders(options), options.tokenizer, size_of(options), remote=remote)
+    request = BuildRequest(
+        recipe_of(options),
+        out,
+        store,
+        data_folders(options),
+        options.tokenizer,
+        size_of(options),
+        remote=remote,
+    )
     if options.executor != "slurm":
         manifest, code = build(replace(request, executor=executor_of(options))), 0
     else:

@@ -1,4 +1,6 @@
-"""Where what a user asks for appears: whole or not at all, never over what exists, and never inside the mix that it is made of."""
+"""Where what a user asks for appears: whole or not at all, never over what exists, and never inside
+the mix that it is made of.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from pipeline.store.records import named, sync, temporary
 
 @contextmanager
 def appearing(out: Path, mix: Path) -> Iterator[Path]:
-    """A folder to fill from a mix, which becomes `out` if the body ends well and vanishes if it does not.
+    """A folder to fill from a mix, which becomes `out` if the body ends well and vanishes if it
+    does not.
 
     Raises:
         RecipeError: as `refuse_place`.
@@ -54,7 +57,10 @@ def refuse_inside(out: Path, mix: Path) -> None:
         RecipeError: `out` is the folder of the mix, or lies in it.
     """
     if mix.resolve() in [out.resolve(), *out.resolve().parents]:
-        raise RecipeError(f"{out}: lies inside the mix, where an audit would find it to be too much; write it somewhere else")
+        raise RecipeError(
+            f"{out}: lies inside the mix, where an audit would find it to be too much; write it"
+            " somewhere else"
+        )
 
 
 def refuse_taken(out: Path) -> None:
@@ -69,7 +75,8 @@ def refuse_taken(out: Path) -> None:
 
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
-    """A new file to fill, which its owner alone can read (mode 0600); it vanishes if the body ends in an error.
+    """A new file to fill, which its owner alone can read (mode 0600); it vanishes if the body ends
+    in an error.
 
     Raises:
         RecipeError: it exists, or cannot be made.
@@ -79,7 +86,9 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
     except FileExistsError:
         raise RecipeError(f"{path}: exists; delete it, or name another place") from None
     except OSError as error:
-        raise RecipeError(f"{path}: cannot be made ({error.strerror}); name a file in a folder that exists") from None
+        raise RecipeError(
+            f"{path}: cannot be made ({error.strerror}); name a file in a folder that exists"
+        ) from None
     try:
         with named(path), os.fdopen(handle, "wb") as file:
             yield file

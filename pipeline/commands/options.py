@@ -1,4 +1,6 @@
-"""Types of arguments, and options, that several commands have. Nothing heavy is imported before a command runs."""
+"""Types of arguments, and options, that several commands have. Nothing heavy is imported before a
+command runs.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
 
 
 def data_folder(text: str) -> tuple[str | None, Place]:
-    """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written `./NAME=DIR`."""
+    """`NAME=DIR` or `DIR`; a folder whose name has the form of the former is written
+    `./NAME=DIR`.
+    """
     name, equals, folder = text.partition("=")
     if equals and re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
         if not folder:
@@ -46,8 +50,13 @@ def data_folder(text: str) -> tuple[str | None, Place]:
 
 def whole_number(text: str) -> int:
     """A whole number from 0 on; digits may be grouped by underscores."""
-    if not re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII) or int(text.replace("_", "")) >= MAX_NUMBER:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number from 0 to below 2^63")
+    if (
+        not re.fullmatch(r"[0-9][0-9_]{0,24}", text, re.ASCII)
+        or int(text.replace("_", "")) >= MAX_NUMBER
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a whole number from 0 to below 2^63"
+        )
     return int(text.replace("_", ""))
 
 
@@ -58,7 +67,9 @@ def positive(text: str) -> int:
     except argparse.ArgumentTypeError:
         number = 0
     if not number:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a whole number above 0 and below 2^63")
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is not a whole number above 0 and below 2^63"
+        )
     return number
 
 
@@ -70,7 +81,10 @@ def add_data(command: argparse.ArgumentParser, what: str) -> None:
         action="append",
         default=[],
         metavar="DIR|SOURCE=DIR",
-        help=f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition alone; DIR may be a URL",
+        help=(
+            f"{what}; SOURCE=DIR, as often as needed: DIR holds the files of that source definition"
+            " alone; DIR may be a URL"
+        ),
     )
 
 
@@ -85,9 +99,13 @@ def data_folders(options: argparse.Namespace) -> DataFolders:
     folders: dict[str | None, Place] = {}
     for name, folder in options.data:
         if name in folders:
-            raise RecipeError(f"--data {f'{name}=' if name else ''}...: given twice; keep one folder")
+            raise RecipeError(
+                f"--data {f'{name}=' if name else ''}...: given twice; keep one folder"
+            )
         folders[name] = folder.absolute()
-    return DataFolders(folders.get(None), {name: folder for name, folder in folders.items() if name is not None})
+    return DataFolders(
+        folders.get(None), {name: folder for name, folder in folders.items() if name is not None}
+    )
 
 
 def local_path(text: str) -> Path:
@@ -95,7 +113,9 @@ def local_path(text: str) -> Path:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("the path is not UTF-8; plans and manifests could not name it") from None
+        raise argparse.ArgumentTypeError(
+            "the path is not UTF-8; plans and manifests could not name it"
+        ) from None
     if is_url(text):
         raise argparse.ArgumentTypeError("a URL is not allowed here; name a local folder or file")
     return Path(text)
@@ -122,7 +142,11 @@ def add_cache(command: argparse.ArgumentParser) -> None:
     """Add --cache."""
     cache = default_cache()
     command.add_argument(
-        "--cache", type=local_path, default=cache, metavar="DIR", help="working copies of remote stores and mixes (~/.cache/annealmix)"
+        "--cache",
+        type=local_path,
+        default=cache,
+        metavar="DIR",
+        help="working copies of remote stores and mixes (~/.cache/annealmix)",
     )
 
 
@@ -143,19 +167,35 @@ DEFAULT_STORE = "annealmix-store"
 
 def add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--filters", type=local_path, metavar="DIR", help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
+        "--filters",
+        type=local_path,
+        metavar="DIR",
+        help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml",
     )
     command.add_argument(
         "--removed",
         choices=("refill", "shrink"),
-        help="what follows where filters remove documents, whatever the recipe says: the next ones fill the quota, or the mix shrinks",
+        help=(
+            "what follows where filters remove documents, whatever the recipe says: the next ones"
+            " fill the quota, or the mix shrinks"
+        ),
     )
 
 
 def add_size(command: argparse.ArgumentParser) -> None:
     size = command.add_mutually_exclusive_group()
-    size.add_argument("--scale", type=_share, metavar="F", help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1")
-    size.add_argument("--tokens", type=positive, metavar="N", help="a preview of N tokens, in the same proportions")
+    size.add_argument(
+        "--scale",
+        type=_share,
+        metavar="F",
+        help="a preview of so much of the recipe, in the same proportions: 0 < F <= 1",
+    )
+    size.add_argument(
+        "--tokens",
+        type=positive,
+        metavar="N",
+        help="a preview of N tokens, in the same proportions",
+    )
 
 
 def _share(text: str) -> Fraction:

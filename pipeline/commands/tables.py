@@ -1,4 +1,6 @@
-"""What a build prints when it ends: what each source gave. `annealmix audit` tells the rest, counted again."""
+"""What a build prints when it ends: what each source gave. `annealmix audit` tells the rest,
+counted again.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,20 @@ def show(manifest: Mapping[str, Any], folder: Place) -> None:
         ]
         for source in manifest["sources"]
     ]
-    rows.append(["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""])
+    rows.append(
+        ["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""]
+    )
     report.table(f"{manifest['name']}: {folder}", COLUMNS, rows)
     published = manifest["published"]
     if manifest["filters"]:
         figures = published.get("sources", {})
-        shares = published_removals(published, {source["name"]: figures.get(source["name"], {}) for source in manifest["sources"]})
-        report.table(FILTER_TITLE, *filter_removal_table(manifest["filters"], manifest["removed"], shares))
+        shares = published_removals(
+            published,
+            {source["name"]: figures.get(source["name"], {}) for source in manifest["sources"]},
+        )
+        report.table(
+            FILTER_TITLE, *filter_removal_table(manifest["filters"], manifest["removed"], shares)
+        )
     for line in notes(manifest["sources"]):
         report.say(line)
     if fit := mix_fit(manifest, total):
@@ -47,12 +56,15 @@ def show(manifest: Mapping[str, Any], folder: Place) -> None:
 
 
 def filter_removal_table(
-    filters: Iterable[Mapping[str, Any]], removed: Mapping[str, Mapping[str, int]], published: Mapping[str, str | None]
+    filters: Iterable[Mapping[str, Any]],
+    removed: Mapping[str, Mapping[str, int]],
+    published: Mapping[str, str | None],
 ) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what all filters together removed of each source, and in total, before its quota was met.
+    """Columns and rows of what all filters together removed of each source, and in total, before
+    its quota was met.
 
-    The share is of the documents that filters judged there: those that were removed, and those that were kept (copies and further
-    epochs aside). It is what is published of the authors' mixes.
+    The share is of the documents that filters judged there: those that were removed, and those that
+    were kept (copies and further epochs aside). It is what is published of the authors' mixes.
 
     Args:
         filters, removed: of a manifest. published: of `published_removals`.
@@ -74,13 +86,19 @@ def filter_removal_table(
     return ["source", "documents", "tokens", "share of documents", "published share"], rows
 
 
-def published_removals(total: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
-    """removed_percent of each source, in the mix's order, and of the whole mix under "total"; None where nothing is published.
+def published_removals(
+    total: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str | None]:
+    """removed_percent of each source, in the mix's order, and of the whole mix under "total"; None
+    where nothing is published.
 
     Args:
         total, sources: figures of the mix, and of every source.
     """
-    return {**{name: figures.get("removed_percent") for name, figures in sources.items()}, "total": total.get("removed_percent")}
+    return {
+        **{name: figures.get("removed_percent") for name, figures in sources.items()},
+        "total": total.get("removed_percent"),
+    }
 
 
 def cut_text(cut: Mapping[str, int] | None) -> str:
@@ -89,18 +107,29 @@ def cut_text(cut: Mapping[str, int] | None) -> str:
 
 
 def notes(sources: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What a reader of a mix must know of its sources: shortfalls, sources that give nothing, licences."""
+    """What a reader of a mix must know of its sources: shortfalls, sources that give nothing,
+    licences.
+    """
     lines = []
     for source in sources:
         if source["copy"]:
             continue
         name = f"{'insert' if source['insert'] else 'sources'}.{source['name']}"
         for giver, tokens in source["refilled"].items():
-            lines.append(f"{name} was {report.plural(tokens, 'token')} short; {giver} gave what was missing")
+            lines.append(
+                f"{name} was {report.plural(tokens, 'token')} short; {giver} gave what was missing"
+            )
         if source["epochs"] > 1 and not source["insert"]:
-            lines.append(f"{name} was short of its quota; its documents are used up to {source['epochs']} times")
+            lines.append(
+                f"{name} was short of its quota; its documents are used up to {source['epochs']}"
+                " times"
+            )
         if source["realised_tokens"] == 0:
-            why = "every document within its quota is removed" if source["resolved_tokens"] else "its quota is 0 tokens at this size"
+            why = (
+                "every document within its quota is removed"
+                if source["resolved_tokens"]
+                else "its quota is 0 tokens at this size"
+            )
             lines.append(f"{name}: {why}; it is not in the mix")
         elif source["non_commercial"]:
             lines.append(f"{name}: licence {source['licence']} forbids commercial use")
@@ -120,7 +149,8 @@ FATES = {
     "quota": "beyond the quota",
     "kept": "in the mix",
 }
-"""Kinds of reasons in the order of eligibility, named as their colours in the page's style sheet."""
+"""Kinds of reasons in the order of eligibility, named as their colours in the page's style sheet.
+"""
 
 _KINDS = {
     "where": "early",
@@ -137,10 +167,16 @@ _KINDS = {
 
 
 def joined(counts: Counts) -> dict[str, int]:
-    """The same with duplicates and near-duplicates added up over the sources that keep the other copy."""
+    """The same with duplicates and near-duplicates added up over the sources that keep the other
+    copy.
+    """
     sums: dict[str, int] = {}
     for reason, count in counts.items():
-        name = f"{reason.partition(' of ')[0]}s" if reason.startswith(("duplicate of ", NEAR)) else reason
+        name = (
+            f"{reason.partition(' of ')[0]}s"
+            if reason.startswith(("duplicate of ", NEAR))
+            else reason
+        )
         sums[name] = sums.get(name, 0) + count
     return sums
 
@@ -150,21 +186,38 @@ def fate_of(reason: str) -> str:
     return _KINDS.get(reason, "filter" if reason.startswith("filter ") else "early")
 
 
-def waterfall_table(removed: Mapping[str, Counts], *, total: bool = False) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: one row a source; the reasons in the order in which they are decided, those that occur.
+def waterfall_table(
+    removed: Mapping[str, Counts], *, total: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: one row a source; the reasons in the order in which they are decided, those
+    that occur.
 
     Args:
         removed: by source. total: whether the last row is the sum of the others.
     """
     counts = {name: joined(reasons) for name, reasons in removed.items()}
-    columns = ["rows", *_in_order({reason for found in counts.values() for reason, count in found.items() if count} - {"rows"})]
-    figures = [(name, [found.get(column, 0) for column in columns]) for name, found in counts.items()]
+    columns = [
+        "rows",
+        *_in_order(
+            {reason for found in counts.values() for reason, count in found.items() if count}
+            - {"rows"}
+        ),
+    ]
+    figures = [
+        (name, [found.get(column, 0) for column in columns]) for name, found in counts.items()
+    ]
     if total:
-        figures.append(("total", [sum(column) for column in zip(*(row for _, row in figures), strict=True)]))
-    return ["source", *columns], [[name, *(f"{figure:,}" for figure in row)] for name, row in figures]
+        figures.append(
+            ("total", [sum(column) for column in zip(*(row for _, row in figures), strict=True)])
+        )
+    return ["source", *columns], [
+        [name, *(f"{figure:,}" for figure in row)] for name, row in figures
+    ]
 
 
 def _in_order(reasons: set[str]) -> list[str]:
     kinds, known = list(FATES), list(_KINDS)
     places = {reason: known.index(reason) if reason in known else len(known) for reason in reasons}
-    return sorted(reasons, key=lambda reason: (kinds.index(fate_of(reason)), places[reason], reason))
+    return sorted(
+        reasons, key=lambda reason: (kinds.index(fate_of(reason)), places[reason], reason)
+    )

@@ -1,7 +1,8 @@
-"""What runs a stage's tasks: processes of this machine (local), a batch system (slurm), a Ray cluster (ray).
+"""What runs a stage's tasks: processes of this machine (local), a batch system (slurm), a Ray
+cluster (ray).
 
-An executor decides where and when units are done, never what they are or which of them are complete: that is in the plan and in the
-done-records.
+An executor decides where and when units are done, never what they are or which of them are
+complete: that is in the plan and in the done-records.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Executor(Protocol):
     """Does the units of a plan."""
 
     def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units; one after another if the plan says `in_order`.
+        """Freeze a plan in `folder` and do all of its units; one after another if the plan says
+        `in_order`.
 
         Raises:
             AnnealmixError: of the first task that failed; the units that were done stay done.

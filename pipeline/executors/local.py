@@ -1,6 +1,8 @@
-"""Tasks as processes of this machine (pipeline.executors.pool), each through datatrove's LocalPipelineExecutor, which keeps logs and stats.
+"""Tasks as processes of this machine (pipeline.executors.pool), each through datatrove's
+LocalPipelineExecutor, which keeps logs and stats.
 
-What is complete is decided by our done-records alone, so datatrove's own completion marks are not asked (`skip_completed=False`).
+What is complete is decided by our done-records alone, so datatrove's own completion marks are not
+asked (`skip_completed=False`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from pipeline.report import plural, say, size
 from pipeline.store.records import named
 
 NOWHERE = open(os.devnull, "w")  # noqa: SIM115  # loguru keeps writing to it after a rank has ended
-TASKS_A_WORKER = 8  # a task costs little to begin with, a long last task costs idle workers, of which a single worker has none
+# a task costs little to begin with, a long last task costs idle workers, of which a single worker
+# has none
+TASKS_A_WORKER = 8
 
 
 def cores() -> int:
@@ -40,7 +44,9 @@ class LocalTask:
     world_size: int
 
     def __call__(self, rank: int) -> None:
-        """Do it, with datatrove's log lines in the log files only: the terminal belongs to the build's progress."""
+        """Do it, with datatrove's log lines in the log files only: the terminal belongs to the
+        build's progress.
+        """
         logger.remove()
         executor = LocalPipelineExecutor(
             pipeline=[self.stage(self.plan, self.digest)],
@@ -56,7 +62,8 @@ class LocalTask:
 class LocalExecutor:
     """Runs stages on this machine.
 
-    workers: processes at a time (default: the cores, as far as memory allows). tasks: shares of the units (default: a few a worker; one for
+    workers: processes at a time (default: the cores, as far as memory allows). tasks: shares of the
+        units (default: a few a worker; one for
     a single worker).
     """
 
@@ -64,10 +71,12 @@ class LocalExecutor:
     tasks: int | None = None
 
     def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units; one after another if the plan says `in_order`.
+        """Freeze a plan in `folder` and do all of its units; one after another if the plan says
+        `in_order`.
 
         Raises:
-            AnnealmixError: of the first task that failed, or twice lost its worker; the units that were done stay done.
+            AnnealmixError: of the first task that failed, or twice lost its worker; the units that
+                were done stay done.
         """
         units = len(plan["units"])
         if units == 0:
@@ -91,13 +100,19 @@ def workers_that_fit(stage: type[Stage], wanted: int) -> int:
     available = available_memory()
     fit = max(min(wanted, available // stage.task_bytes), 1)
     if fit < wanted:
-        need = f"a task may need {size(stage.task_bytes)} of memory, {size(available)} are available"
-        say(f"{stage.name}: {plural(fit, 'worker')} instead of {wanted}: {need}; --workers sets another number")
+        need = (
+            f"a task may need {size(stage.task_bytes)} of memory, {size(available)} are available"
+        )
+        say(
+            f"{stage.name}: {plural(fit, 'worker')} instead of {wanted}: {need}; --workers sets"
+            " another number"
+        )
     return fit
 
 
 def _run(task: LocalTask, workers: int) -> None:
-    """Do all ranks; those whose worker is killed once more, one at a time, since memory may have been short for several.
+    """Do all ranks; those whose worker is killed once more, one at a time, since memory may have
+    been short for several.
 
     Raises:
         AnnealmixError: a worker was killed over the same rank again.
@@ -108,8 +123,15 @@ def _run(task: LocalTask, workers: int) -> None:
     again = run_tasks(task, sorted(lost), 1) if lost else {}
     if again:
         rank, code = min(again.items())
-        advice = "memory is short for a single task" if code == -signal.SIGKILL else f"the log is {task.plan.parent / 'logs'}"
-        raise AnnealmixError(f"{_lost(task, rank, code)}, again; {advice}; the same command goes on from what is done")
+        advice = (
+            "memory is short for a single task"
+            if code == -signal.SIGKILL
+            else f"the log is {task.plan.parent / 'logs'}"
+        )
+        raise AnnealmixError(
+            f"{_lost(task, rank, code)}, again; {advice}; the same command goes on from what is"
+            " done"
+        )
 
 
 def _lost(task: LocalTask, rank: int, code: int) -> str:

@@ -1,4 +1,6 @@
-"""How much memory there is: of the machine, within the limits that a container or a batch system sets."""
+"""How much memory there is: of the machine, within the limits that a container or a batch system
+sets.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,18 @@ PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 def machine_memory() -> int:
     """Bytes of memory that this machine has, or that a cgroup allows."""
-    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *(limit for limit, _ in _limits())])
+    return min(
+        [
+            os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+            *(limit for limit, _ in _limits()),
+        ]
+    )
 
 
 def available_memory() -> int:
-    """Bytes of memory that can be taken without swapping; where the system does not say, all that the machine has."""
+    """Bytes of memory that can be taken without swapping; where the system does not say, all that
+    the machine has.
+    """
     return min([_mem_available(), *(max(limit - used, 0) for limit, used in _limits())])
 
 
@@ -29,7 +38,9 @@ def _mem_available() -> int:
 
 
 def _limits() -> Iterator[tuple[int, int]]:
-    """Limit of each cgroup that this process is in, and what of it is used by more than the page cache; versions 2 and 1."""
+    """Limit of each cgroup that this process is in, and what of it is used by more than the page
+    cache; versions 2 and 1.
+    """
     try:
         lines = (PROC / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -39,7 +50,14 @@ def _limits() -> Iterator[tuple[int, int]]:
         if controllers == "":
             root, names = CGROUPS, ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
-            root, names = CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            root, names = (
+                CGROUPS / "memory",
+                (
+                    "memory.limit_in_bytes",
+                    "memory.usage_in_bytes",
+                    "total_inactive_file",
+                ),
+            )
         else:
             continue
         folder = root / path.strip("/")
@@ -52,7 +70,9 @@ def _limit(group: Path, limit: str, usage: str, cache: str) -> tuple[int, int] |
     try:
         allowed, used = (group / limit).read_text().strip(), int((group / usage).read_text())
         stat = (group / "memory.stat").read_text().splitlines()
-        cached = [int(line.removeprefix(f"{cache} ")) for line in stat if line.startswith(f"{cache} ")]
+        cached = [
+            int(line.removeprefix(f"{cache} ")) for line in stat if line.startswith(f"{cache} ")
+        ]
     except (OSError, ValueError):
         return None  # not a cgroup with this controller
     return (int(allowed), used - sum(cached)) if allowed.isdigit() else None

@@ -1,8 +1,9 @@
 """Worker processes that do numbered tasks, and a caller that hears at once of one that is killed.
 
-Each worker has a pipe of its own: the caller sends it a rank and waits for all pipes. An answer is None or the task's exception; the end of
-the file is a worker that was killed, since nobody else holds the other end. Nothing is shared between workers, so there is no lock that one
-could take along. They are forked from a server that has imported the stages: a start costs milliseconds.
+Each worker has a pipe of its own: the caller sends it a rank and waits for all pipes. An answer is
+None or the task's exception; the end of the file is a worker that was killed, since nobody else
+holds the other end. Nothing is shared between workers, so there is no lock that one could take
+along. They are forked from a server that has imported the stages: a start costs milliseconds.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ from pipeline.executors.stage import MODULES
 
 IMPORTED = ["pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
-LISTEN_SECONDS = 1  # Python obeys a signal that comes just before it waits, or to another thread, only when it has waited
+# Python obeys a signal that comes just before it waits, or to another thread, only when it has
+# waited
+LISTEN_SECONDS = 1
 
 Task = Callable[[int], None]
 
@@ -42,7 +45,8 @@ def run_tasks(task: Task, ranks: Iterable[int], workers: int) -> dict[int, int]:
         task: picklable.
 
     Returns:
-        The exit codes of workers that ended without an answer, by rank, -9 for signal 9. All other ranks are done.
+        The exit codes of workers that ended without an answer, by rank, -9 for signal 9. All other
+        ranks are done.
 
     Raises:
         Exception: that of the first task that failed; all workers are then ended.
@@ -53,7 +57,9 @@ def run_tasks(task: Task, ranks: Iterable[int], workers: int) -> dict[int, int]:
             while waiting and len(crew) < workers:
                 crew.append(_Worker(task))
                 crew[-1].give(waiting.popleft())
-            ready = wait([worker.pipe for worker in crew if worker.rank is not None], LISTEN_SECONDS)
+            ready = wait(
+                [worker.pipe for worker in crew if worker.rank is not None], LISTEN_SECONDS
+            )
             for worker in [worker for worker in crew if worker.pipe in ready]:
                 rank, worker.rank = worker.rank, None
                 assert rank is not None
@@ -117,7 +123,8 @@ def _work(task: Task, pipe: Connection) -> None:
 
 
 def end_with_caller() -> None:
-    """In a worker: leave interrupts to the caller, which ends its workers, and end when it is killed.
+    """In a worker: leave interrupts to the caller, which ends its workers, and end when it is
+    killed.
 
     Nobody would read the result then, and no lock is held on the store that this process writes to.
     """
@@ -140,9 +147,11 @@ class _RemoteTraceback(Exception):  # noqa: N818  # it is no error: it is printe
 
 @dataclass(frozen=True)
 class _Failure:
-    """What a worker says of an exception: plain text and numbers, since not every exception survives the trip.
+    """What a worker says of an exception: plain text and numbers, since not every exception
+    survives the trip.
 
-    kind: exit code of an AnnealmixError; None: another. arguments: its message, or those of an OSError.
+    kind: exit code of an AnnealmixError; None: another. arguments: its message, or those of an
+        OSError.
     """
 
     kind: int | None
@@ -161,11 +170,15 @@ class _Failure:
         return cls(None, (said,), text)
 
     def error(self) -> Exception:
-        """The exception again: of the same kind where the command line tells kinds apart, else a RuntimeError."""
+        """The exception again: of the same kind where the command line tells kinds apart, else a
+        RuntimeError.
+        """
         error: Exception
         if self.kind is not None:
             kinds = (RecipeError, AuditFailed, InputError, SupplyError, ManifestError)
-            error = next((kind for kind in kinds if kind.exit_code == self.kind), AnnealmixError)(*self.arguments)
+            error = next((kind for kind in kinds if kind.exit_code == self.kind), AnnealmixError)(
+                *self.arguments
+            )
         elif len(self.arguments) > 1:
             error = OSError(*self.arguments)
         else:

@@ -1,9 +1,11 @@
-"""Tasks as actors of an existing Ray cluster, through datatrove's RayPipelineExecutor; the nodes share the file system of store and output.
+"""Tasks as actors of an existing Ray cluster, through datatrove's RayPipelineExecutor; the nodes
+share the file system of store and output.
 
-An actor gets a class of ours, the path of the frozen plan and its hash, and reads the plan that was frozen. datatrove reserves a core and
-the task's memory, and does a task whose actor or node was lost up to three times more; then it goes on without it. So what is complete is
-decided afterwards, by our done-records. An actor does its task itself: datatrove's does it in a child, and waits for ever for one that is
-killed.
+An actor gets a class of ours, the path of the frozen plan and its hash, and reads the plan that was
+frozen. datatrove reserves a core and the task's memory, and does a task whose actor or node was
+lost up to three times more; then it goes on without it. So what is complete is decided afterwards,
+by our done-records. An actor does its task itself: datatrove's does it in a child, and waits for
+ever for one that is killed.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ NAMED_UNITS = 3  # in a message; a stage may have thousands
 class RayExecutor:
     """Runs stages on a Ray cluster.
 
-    address: of the cluster (default: that of RAY_ADDRESS, or the one that runs on this machine). workers: tasks at a time (default: the
+    address: of the cluster (default: that of RAY_ADDRESS, or the one that runs on this machine).
+        workers: tasks at a time (default: the
     cluster's cores). tasks: shares of the units (default: a few a worker).
     """
 
@@ -45,11 +48,12 @@ class RayExecutor:
     tasks: int | None = None
 
     def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units; one after another if the plan says `in_order`.
+        """Freeze a plan in `folder` and do all of its units; one after another if the plan says
+        `in_order`.
 
         Raises:
-            RecipeError: there is no such cluster, or no node of it has enough memory. AnnealmixError: units were not done; of the kind of
-                the first task that failed.
+            RecipeError: there is no such cluster, or no node of it has enough memory.
+                AnnealmixError: units were not done; of the kind of the first task that failed.
         """
         units = len(plan["units"])
         if units == 0:
@@ -77,14 +81,18 @@ class _Tasks(RayPipelineExecutor):  # type: ignore[misc]  # datatrove publishes 
     """The tasks of a stage."""
 
     def _run_for_rank(self, rank: int, local_rank: int = 0, node_rank: int = -1) -> PipelineStats:
-        """As on one machine: logs go to the stage's folder, not by way of a folder that all users of a node share."""
+        """As on one machine: logs go to the stage's folder, not by way of a folder that all users
+        of a node share.
+        """
         return PipelineExecutor._run_for_rank(self, rank, local_rank, node_rank)
 
 
 class _Actor(RankWorker):  # type: ignore[misc]  # datatrove publishes no types
     """A process of the cluster that does tasks, and notes an error beside the plan."""
 
-    def run_for_rank(self, executor_ref: _Tasks, ranks: Sequence[int], node_ips: Sequence[str], node_idx: int) -> PipelineStats:
+    def run_for_rank(
+        self, executor_ref: _Tasks, ranks: Sequence[int], node_ips: Sequence[str], node_idx: int
+    ) -> PipelineStats:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         os.environ.setdefault("RAYON_NUM_THREADS", "1")
         for rank in ranks:
@@ -113,7 +121,8 @@ def _connect(address: str | None, stage: type[Stage]) -> int:
     """Connect with the cluster. Returns its cores.
 
     Raises:
-        RecipeError: it is not there, or none of its nodes can do a task of the stage, for which Ray would wait for ever.
+        RecipeError: it is not there, or none of its nodes can do a task of the stage, for which Ray
+            would wait for ever.
     """
     ray = open_ray()
     if not ray.is_initialized():
@@ -122,13 +131,21 @@ def _connect(address: str | None, stage: type[Stage]) -> int:
             ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
         except (OSError, RuntimeError, ValueError, AssertionError) as error:
             where, reason = address or "auto", str(error).partition("\n")[0]
-            raise RecipeError(f"--ray-address {where}: no Ray cluster there ({reason}); start one with `ray start --head`") from None
+            raise RecipeError(
+                f"--ray-address {where}: no Ray cluster there ({reason}); start one with `ray start"
+                " --head`"
+            ) from None
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(node.get("CPU", 0) >= 1 and node.get("memory", 0) >= stage.task_bytes for node in nodes):
-        most = max((int(node.get("memory", 0)) for node in nodes if node.get("CPU", 0) >= 1), default=0)
+    if not any(
+        node.get("CPU", 0) >= 1 and node.get("memory", 0) >= stage.task_bytes for node in nodes
+    ):
+        most = max(
+            (int(node.get("memory", 0)) for node in nodes if node.get("CPU", 0) >= 1), default=0
+        )
         raise RecipeError(
-            f"{stage.name}: a task reserves a core and {size(stage.task_bytes)} of memory; no node of the Ray cluster has both "
-            f"(the largest offers {size(most)}); start a node with more (`ray start --memory`)"
+            f"{stage.name}: a task reserves a core and {size(stage.task_bytes)} of memory; no node"
+            f" of the Ray cluster has both (the largest offers {size(most)}); start a node with"
+            " more (`ray start --memory`)"
         )
     return int(sum(node.get("CPU", 0) for node in nodes))
 
@@ -167,19 +184,39 @@ def _refuse_undone(stage: type[Stage], plan: Plan, folder: Path, tasks: int) -> 
     Raises:
         AnnealmixError: names units that are not.
     """
-    undone = [unit for number, unit in enumerate(plan["units"]) if not _is_done(stage, plan, folder, number % tasks, unit)]
+    undone = [
+        unit
+        for number, unit in enumerate(plan["units"])
+        if not _is_done(stage, plan, folder, number % tasks, unit)
+    ]
     if not undone:
         return
     failed = sorted((folder / "failed").glob("*.json"))
-    failure = read_json(failed[0]) if failed else {"exit_code": 1, "message": "the processes or nodes that did them were lost"}
-    kind = next((kind for kind in AnnealmixError.__subclasses__() if kind.exit_code == failure["exit_code"]), AnnealmixError)
+    failure = (
+        read_json(failed[0])
+        if failed
+        else {"exit_code": 1, "message": "the processes or nodes that did them were lost"}
+    )
+    kind = next(
+        (
+            kind
+            for kind in AnnealmixError.__subclasses__()
+            if kind.exit_code == failure["exit_code"]
+        ),
+        AnnealmixError,
+    )
     names = some(list(map(stage.describe, undone)), NAMED_UNITS)
     raise kind(
-        f"{failure['message']}\n{stage.name}: {len(undone):,} of {len(plan['units']):,} units were not done: {names}; logs are in "
-        f"{folder / 'logs'}; the same command goes on from what is done"
+        f"{failure['message']}\n{stage.name}: {len(undone):,} of {len(plan['units']):,} units were"
+        f" not done: {names}; logs are in {folder / 'logs'}; the same command goes on from what is"
+        " done"
     )
 
 
 def _is_done(stage: type[Stage], plan: Plan, folder: Path, rank: int, unit: Unit) -> bool:
-    """Whether a unit is done; one that is written in place only if its task has ended well now, since a record may be an older one."""
-    return stage.is_done(plan, unit) and (not stage.in_place or (folder / "logs" / "completions" / f"{rank:05d}").is_file())
+    """Whether a unit is done; one that is written in place only if its task has ended well now,
+    since a record may be an older one.
+    """
+    return stage.is_done(plan, unit) and (
+        not stage.in_place or (folder / "logs" / "completions" / f"{rank:05d}").is_file()
+    )

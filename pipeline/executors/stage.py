@@ -1,8 +1,9 @@
 """A stage: a frozen plan of units, and the datatrove step that does a rank's share of them.
 
-The plan is a JSON file beside the logs of its tasks; a step holds nothing but the plan's path and hash, so no user data is pickled
-and a node that does a task reads exactly what was planned. Units are independent and leave done-records; which rank does a unit,
-and how many ranks there are, is of no consequence.
+The plan is a JSON file beside the logs of its tasks; a step holds nothing but the plan's path and
+hash, so no user data is pickled and a node that does a task reads exactly what was planned. Units
+are independent and leave done-records; which rank does a unit, and how many ranks there are, is of
+no consequence.
 """
 
 from __future__ import annotations
@@ -30,9 +31,13 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
     """Base of the stages. Subclasses do one unit of their plan, and say what it leaves."""
 
     type = "annealmix"
-    in_place = False  # whether units write parts of shared files, so that a record alone does not say that what it lists is still there
+    # whether units write parts of shared files, so that a record alone does not say that what it
+    # lists is still there
+    in_place = False
     task_bytes: ClassVar[int] = 1_000_000_000
-    """Memory that a task may need, at the sizes in which its stage shares out work; 0.4 GB of it are what it imports."""
+    """Memory that a task may need, at the sizes in which its stage shares out work; 0.4 GB of it
+    are what it imports.
+    """
 
     def __init__(self, plan: Path, digest: str) -> None:
         super().__init__()
@@ -40,7 +45,9 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         self.digest = digest
 
     def run(self, data: object = None, rank: int = 0, world_size: int = 1) -> Iterator[None]:
-        """Do units rank, rank + world_size, ... of the plan. Yields nothing: a stage's results are its published folders."""
+        """Do units rank, rank + world_size, ... of the plan. Yields nothing: a stage's results are
+        its published folders.
+        """
         plan = self.read_plan()
         self.prepare(plan)
         self._check(self.upstream(plan))
@@ -61,8 +68,8 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
             raise
         except MemoryError:
             raise AnnealmixError(
-                f"{self.name}: {self.describe(unit)}: out of memory; start the same command again (what is done stays done), "
-                "with fewer --workers"
+                f"{self.name}: {self.describe(unit)}: out of memory; start the same command again"
+                " (what is done stays done), with fewer --workers"
             ) from None
         except Exception as error:
             raise RuntimeError(f"{self.name} failed at {self.describe(unit)}") from error
@@ -71,7 +78,10 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         """Read the plan, refusing one that is not the one that was frozen."""
         content = self.plan_path.read_bytes()
         if sha256(content).hexdigest() != self.digest:
-            raise ManifestError(f"{self.plan_path}: not the plan that this task was given (sha256 {self.digest}); start the build again")
+            raise ManifestError(
+                f"{self.plan_path}: not the plan that this task was given (sha256 {self.digest});"
+                " start the build again"
+            )
         plan: Plan = json.loads(content)
         return plan
 
@@ -79,21 +89,25 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         """Load once what every unit of a rank needs."""
 
     def upstream(self, plan: Plan) -> Mapping[Path, str]:
-        """Folders of earlier stages that units read, with the digest of their record, or "" where the plan does not say.
+        """Folders of earlier stages that units read, with the digest of their record, or "" where
+        the plan does not say.
 
         It is asked after `prepare`.
         """
         return {}
 
     def _check(self, folders: Mapping[Path, str]) -> None:
-        """Hold each folder against the plan, before the first unit is begun: a node may see an older disk than the one that planned.
+        """Hold each folder against the plan, before the first unit is begun: a node may see an
+        older disk than the one that planned.
 
         Raises:
             ManifestError: one is missing or truncated, or was made again since.
         """
         for folder, digest in folders.items():
             if read_done(folder)["digest"] != digest and digest:
-                raise ManifestError(f"{folder}: made again since {self.name} was planned; start the build again")
+                raise ManifestError(
+                    f"{folder}: made again since {self.name} was planned; start the build again"
+                )
 
     @abstractmethod
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -129,12 +143,16 @@ def freeze(folder: Path, plan: Plan) -> tuple[Path, str]:
 
 
 def in_hand(folder: Path, rank: int) -> Path:
-    """File beside a plan that says in words which unit a task is doing; it stays when the task fails or is killed."""
+    """File beside a plan that says in words which unit a task is doing; it stays when the task
+    fails or is killed.
+    """
     return folder / _IN_HAND / f"{rank:05d}"
 
 
 def forget(folder: Path, *names: str) -> None:
-    """Delete what earlier tasks left beside a plan: at which units they were, and folders of these names."""
+    """Delete what earlier tasks left beside a plan: at which units they were, and folders of these
+    names.
+    """
     for name in (_IN_HAND, *names):
         shutil.rmtree(folder / name, ignore_errors=True)
 
@@ -146,10 +164,16 @@ MODULES = {
     "select": "pipeline.stages.select",
     "write": "pipeline.stages.write",
 }
-"""Where stages are, by what their names begin with: a node that is to do a task of one has only its name."""
+"""Where stages are, by what their names begin with: a node that is to do a task of one has only its
+name.
+"""
 
 
 def stage_named(name: str) -> type[Stage]:
     """A stage's class. Only its own module is imported: a task starts in half the time."""
     members = vars(import_module(MODULES[name.partition("-")[0]])).values()
-    return next(item for item in members if isinstance(item, type) and issubclass(item, Stage) and item.name == name)
+    return next(
+        item
+        for item in members
+        if isinstance(item, type) and issubclass(item, Stage) and item.name == name
+    )

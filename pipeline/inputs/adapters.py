@@ -1,35 +1,31 @@
 """Adapters: how one published row becomes one training text.
 
-| adapter | columns | training text |
-|---|---|---|
-| text | text | as it is |
-| flan | inputs, targets | inputs + joint + targets; the joint is nothing after white space, one space after punctuation, else a newline |
-| title-text | title, text | title, blank line, body |
-| title-abstract | title, abstract | title, blank line, abstract |
-| question-answer | title, question, answer | the three, joined by blank lines, without markers |
-| camel | message_1, message_2 | the two, joined by a blank line, without role markers |
+| adapter | columns | training text | |---|---|---| | text | text | as it is | | flan | inputs,
+targets | inputs + joint + targets; the joint is nothing after white space, one space after
+punctuation, else a newline | | title-text | title, text | title, blank line, body | |
+title-abstract | title, abstract | title, blank line, abstract | | question-answer | title,
+question, answer | the three, joined by blank lines, without markers | | camel | message_1,
+message_2 | the two, joined by a blank line, without role markers |
 
-A part that is empty brings no joint with it, so that a page without a title does not begin with a blank line. Nothing else is
-stripped, normalised or searched: a literal `<|endoftext|>` stays text here, and tokenizing decides about it.
+A part that is empty brings no joint with it, so that a page without a title does not begin with a
+blank line. Nothing else is stripped, normalised or searched: a literal `<|endoftext|>` stays text
+here, and tokenizing decides about it.
 
-Punctuation is what Unicode calls so (categories P*) and the ASCII signs of `string.punctuation` (`$+<=>^`|~` are symbols in
-Unicode, and end Flan's inputs all the same).
+Punctuation is what Unicode calls so (categories P*) and the ASCII signs of `string.punctuation`
+(`$+<=>^`|~` are symbols in Unicode, and end Flan's inputs all the same).
 
-A row that cannot become a text raises `BadRecord` with one of these reasons (the readers add json to too-large, quality steps the last):
+A row that cannot become a text raises `BadRecord` with one of these reasons (the readers add json
+to too-large, quality steps the last):
 
-| reason | the row |
-|---|---|
-| missing-field | has no such column |
-| null-field | has null in the column |
-| number | has a number in the column |
-| not-text | has another type (list, object, true or false) in the column |
-| json | is not JSON as RFC 8259 has it (NaN and Infinity are not) |
-| utf8 | is not UTF-8 |
-| not-an-object | is JSON, but no object |
-| too-large | is larger than `ReadLimits` allows |
-| quality | has a text that a quality step of the recipe cannot judge (`pipeline.inputs.quality.quality`) |
+| reason | the row | |---|---| | missing-field | has no such column | | null-field | has null in the
+column | | number | has a number in the column | | not-text | has another type (list, object, true
+or false) in the column | | json | is not JSON as RFC 8259 has it (NaN and Infinity are not) | |
+utf8 | is not UTF-8 | | not-an-object | is JSON, but no object | | too-large | is larger than
+`ReadLimits` allows | | quality | has a text that a quality step of the recipe cannot judge
+(`pipeline.inputs.quality.quality`) |
 
-Sources: the layouts and joints that facts of the published mixes state (arXiv 2508.06601 and its scripts; the cards of the corpora).
+Sources: the layouts and joints that facts of the published mixes state (arXiv 2508.06601 and its
+scripts; the cards of the corpora).
 """
 
 from __future__ import annotations
@@ -46,7 +42,17 @@ from mixtures.recipe.source import SourceDefinition
 AdaptRow = Callable[[Mapping[str, Any]], str]
 SelectRow = Callable[[Mapping[str, Any]], bool]
 
-REASONS = ("missing-field", "null-field", "number", "not-text", "json", "utf8", "not-an-object", "too-large", "quality")
+REASONS = (
+    "missing-field",
+    "null-field",
+    "number",
+    "not-text",
+    "json",
+    "utf8",
+    "not-an-object",
+    "too-large",
+    "quality",
+)
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -80,13 +86,22 @@ def adapter_columns(definition: SourceDefinition) -> tuple[str, ...]:
         return _COLUMNS[definition.adapter]
     except KeyError:
         raise RecipeError(
-            f"source {definition.name}: there is no adapter {definition.adapter!r}; allowed are {', '.join(_COLUMNS)}"
+            f"source {definition.name}: there is no adapter {definition.adapter!r}; allowed are"
+            f" {', '.join(_COLUMNS)}"
         ) from None
 
 
-def needed_columns(definition: SourceDefinition, columns: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Columns that are read from the files: the adapter's (or those given in their place), then those of `where`, each once."""
-    return tuple(dict.fromkeys((*(adapter_columns(definition) if columns is None else columns), *definition.where)))
+def needed_columns(
+    definition: SourceDefinition, columns: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
+    """Columns that are read from the files: the adapter's (or those given in their place), then
+    those of `where`, each once.
+    """
+    return tuple(
+        dict.fromkeys(
+            (*(adapter_columns(definition) if columns is None else columns), *definition.where)
+        )
+    )
 
 
 def make_adapter(definition: SourceDefinition) -> AdaptRow:
@@ -105,8 +120,9 @@ def make_adapter(definition: SourceDefinition) -> AdaptRow:
 def make_selector(definition: SourceDefinition) -> SelectRow | None:
     """The function that says if `where` keeps a row; None if the definition keeps all.
 
-    A whole number is compared as its decimal digits, true and false as those words. A row without the column, or with null or
-    another type in it, raises BadRecord: a row that cannot be judged is neither kept nor counted as judged.
+    A whole number is compared as its decimal digits, true and false as those words. A row without
+    the column, or with null or another type in it, raises BadRecord: a row that cannot be judged is
+    neither kept nor counted as judged.
     """
     if not definition.where:
         return None
@@ -119,7 +135,9 @@ def make_selector(definition: SourceDefinition) -> SelectRow | None:
 
 
 def repair_surrogates(text: str) -> tuple[str, int]:
-    """Replace each lone surrogate, which no UTF-8 can hold, by U+FFFD; returns the text and the number of replacements."""
+    """Replace each lone surrogate, which no UTF-8 can hold, by U+FFFD; returns the text and the
+    number of replacements.
+    """
     return _SURROGATES.subn("\ufffd", text)
 
 
@@ -179,5 +197,7 @@ def _bad_field(row: Mapping[str, Any], column: str) -> BadRecord:
     value = row[column]
     if value is None:
         return BadRecord("null-field", f"null in column {column!r}")
-    reason = "number" if isinstance(value, int | float) and not isinstance(value, bool) else "not-text"
+    reason = (
+        "number" if isinstance(value, int | float) and not isinstance(value, bool) else "not-text"
+    )
     return BadRecord(reason, f"{type(value).__name__} in column {column!r}")

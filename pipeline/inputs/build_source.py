@@ -23,10 +23,13 @@ class Counted(Protocol):
 
 @dataclass
 class BuildSource:
-    """A source of the build, or one of an excluded recipe, which takes its documents away from the others and is never tokenized.
+    """A source of the build, or one of an excluded recipe, which takes its documents away from the
+    others and is never tokenized.
 
-    data: the folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key < ceiling are tokenized.
-    insert: whether it is one of the recipe's inserts, which filters do not judge and which is used whole.
+    data: the folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key
+        < ceiling are tokenized.
+    insert: whether it is one of the recipe's inserts, which filters do not judge and which is used
+        whole.
     """
 
     name: str
@@ -40,7 +43,9 @@ class BuildSource:
 
     @property
     def reading(self) -> str:
-        """Names the definition and its quality steps: what the source's inputs are known by in a build."""
+        """Names the definition and its quality steps: what the source's inputs are known by in a
+        build.
+        """
         return reading_name(self.definition.name, self.quality)
 
     @property
@@ -54,9 +59,11 @@ class BuildSource:
         return self.ceiling == self.keys[1]
 
     def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
-        """The source as a select plan lists it: its ledger segments, with the folders of tokens and counts of its range.
+        """The source as a select plan lists it: its ledger segments, with the folders of tokens and
+        counts of its range.
 
-        The records' digests make the plan, and so its key, another one when what the folders hold is another.
+        The records' digests make the plan, and so its key, another one when what the folders hold
+        is another.
         """
         ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
         segments = []
@@ -70,7 +77,15 @@ class BuildSource:
             file_ranks = [ranks[file["path"]] for file in group.inputs]
             for number in range(len(group.segment_rows)):
                 ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append({**ledger, "segment": number, "file_ranks": file_ranks, "tokens": tokens, "counts": counts})
+                segments.append(
+                    {
+                        **ledger,
+                        "segment": number,
+                        "file_ranks": file_ranks,
+                        "tokens": tokens,
+                        "counts": counts,
+                    }
+                )
         return {
             "name": self.name,
             "excluded": self.excluded,

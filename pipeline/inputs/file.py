@@ -1,4 +1,6 @@
-"""One file of a source: what is known of it before it is read, and which names files of a format have."""
+"""One file of a source: what is known of it before it is read, and which names files of a format
+have.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,11 @@ class InputFile:
     """One file of a source.
 
     path: below the source's folder or repository, with forward slashes: what provenance shows.
-    url: absolute local path; `s3://` or `gs://` and the path; `hf://datasets/REPO@COMMIT/PATH`; or `datasets://REPO@COMMIT` and
-        `datasets:///FOLDER`.
+    url: absolute local path; `s3://` or `gs://` and the path; `hf://datasets/REPO@COMMIT/PATH`; or
+        `datasets://REPO@COMMIT` and `datasets:///FOLDER`.
     size: bytes (0 for `datasets`, whose rows have no file).
-    mtime_ns, inode: of a local file; etag: of a remote one, and of a local folder that `datasets` loads.
+    mtime_ns, inode: of a local file; etag: of a remote one, and of a local folder that `datasets`
+        loads.
     sha256: pinned hash of the content, where one is known: a line of `SHA256SUMS`, or the hub's.
     """
 
@@ -60,6 +63,11 @@ def named_files(source: str, files: Sequence[Mapping[str, Any]]) -> str:
 
 
 def nothing_matches(definition: SourceDefinition, folder: Place, found: list[str]) -> InputError:
-    """The error of a folder that holds no file of the definition's format. found: paths of those that it holds."""
+    """The error of a folder that holds no file of the definition's format. found: paths of those
+    that it holds.
+    """
     pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
-    return InputError(f"{folder}: no file matches {pattern} (format {definition.format}); found {some(found, NAMED_FILES) or 'nothing'}")
+    return InputError(
+        f"{folder}: no file matches {pattern} (format {definition.format}); found"
+        f" {some(found, NAMED_FILES) or 'nothing'}"
+    )

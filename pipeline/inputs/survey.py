@@ -1,4 +1,6 @@
-"""What of a source is there: its files as listed now, held against the groups of files that a store has read already."""
+"""What of a source is there: its files as listed now, held against the groups of files that a store
+has read already.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ GROUPS = 512  # groups of a source that are aimed at between those
 
 @dataclass(frozen=True)
 class SourceInputs:
-    """A source's files as listed now, the groups of the store that cover some of them, and the groups that must be read anew.
+    """A source's files as listed now, the groups of the store that cover some of them, and the
+    groups that must be read anew.
 
     groups: each with its files in the group's order.
     """
@@ -40,15 +43,22 @@ class SourceInputs:
         return reading_name(self.definition.name, self.quality)
 
 
-def survey(store: Store, definition: SourceDefinition, quality: Quality, folder: Place | None) -> SourceInputs:
-    """List a source's files and find the groups that hold them already. A branch of the hub is read at the commit that the store froze."""
+def survey(
+    store: Store, definition: SourceDefinition, quality: Quality, folder: Place | None
+) -> SourceInputs:
+    """List a source's files and find the groups that hold them already. A branch of the hub is read
+    at the commit that the store froze.
+    """
     files = list_files(definition if folder else store.frozen(definition), folder)
     groups, rest = _cover(store.groups(definition, quality), files)
-    return SourceInputs(definition, quality, files, groups, grouped(rest, sum(file.size for file in files)))
+    return SourceInputs(
+        definition, quality, files, groups, grouped(rest, sum(file.size for file in files))
+    )
 
 
 def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
-    """Two definitions that read the same rows of a file are one source under two names: its quota would be asked twice.
+    """Two definitions that read the same rows of a file are one source under two names: its quota
+    would be asked twice.
 
     Args:
         surveys: by definition and quality steps.
@@ -63,16 +73,25 @@ def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
         for file in found.files:
             first = seen.setdefault((file.url, where), name)
             if first != name:
-                raise RecipeError(f"source definitions {name} and {first} read the same rows of {file.url}; leave one of them out")
+                raise RecipeError(
+                    f"source definitions {name} and {first} read the same rows of {file.url}; leave"
+                    " one of them out"
+                )
 
 
-def _cover(groups: Iterable[Group], files: Sequence[InputFile]) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
-    """Choose groups that hold exactly files of the list, no file twice. Returns them and the files that none holds."""
+def _cover(
+    groups: Iterable[Group], files: Sequence[InputFile]
+) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
+    """Choose groups that hold exactly files of the list, no file twice. Returns them and the files
+    that none holds.
+    """
     rest = {file.path: file for file in files}
     chosen = []
     for group in groups:
         members = [rest.get(known["path"]) for known in group.inputs]
-        if all(file and _same(known, file) for known, file in zip(group.inputs, members, strict=True)):
+        if all(
+            file and _same(known, file) for known, file in zip(group.inputs, members, strict=True)
+        ):
             chosen.append((group, [file for file in members if file]))
             for known in group.inputs:
                 del rest[known["path"]]
@@ -80,11 +99,16 @@ def _cover(groups: Iterable[Group], files: Sequence[InputFile]) -> tuple[list[tu
 
 
 def _same(known: dict[str, object], file: InputFile) -> bool:
-    """Whether a file still has the content that a group was read from; a file that was only touched is hashed to find out."""
+    """Whether a file still has the content that a group was read from; a file that was only touched
+    is hashed to find out.
+    """
     if known["size"] != file.size and "://" not in file.url:
         return False
     if not file.local:
-        return (known["etag"], known["url"]) == (file.etag, file.url) and file.sha256 in (None, known["sha256"])
+        return (known["etag"], known["url"]) == (file.etag, file.url) and file.sha256 in (
+            None,
+            known["sha256"],
+        )
     if (known["mtime_ns"], known["inode"]) == (file.mtime_ns, file.inode):
         return file.sha256 in (None, known["sha256"])
     with open(file.url, "rb") as stream:
@@ -115,5 +139,12 @@ def grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFil
 
 def group_name(files: Sequence[InputFile]) -> str:
     """A name that depends on which files are read together, and on their state."""
-    states = [[file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files]
-    return short_key([state if file.local else [*state, file.url] for state, file in zip(states, files, strict=True)])
+    states = [
+        [file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files
+    ]
+    return short_key(
+        [
+            state if file.local else [*state, file.url]
+            for state, file in zip(states, files, strict=True)
+        ]
+    )

@@ -1,10 +1,13 @@
-"""A filter that is open and proven: its files have their pinned hashes, and its golden decisions have come out as its file says.
+"""A filter that is open and proven: its files have their pinned hashes, and its golden decisions
+have come out as its file says.
 
-    load_filter (mixtures.rules.filter) -> Filter.open -> judge(texts) -> terms, escalated, scores, flagged
+    load_filter (mixtures.rules.filter) -> Filter.open -> judge(texts) -> terms, escalated, scores,
+    flagged
 
-The decision on a document depends on its text and on `identity` alone, not on the texts beside it. (One exception, said by
-`pipeline.judges.classifiers.sequence`: with `rows` above 1 the last digit of a score may know its place in a batch.) Only escalated
-documents are scored. What cannot be scored raises: nothing passes because its judge was absent.
+The decision on a document depends on its text and on `identity` alone, not on the texts beside it.
+(One exception, said by `pipeline.judges.classifiers.sequence`: with `rows` above 1 the last digit
+of a score may know its place in a batch.) Only escalated documents are scored. What cannot be
+scored raises: nothing passes because its judge was absent.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ NOT_SCORED = -1
 class Judgement(NamedTuple):
     """What a filter says of documents; all arrays [num_docs].
 
-    terms: uint16, distinct terms (65,535: or more). escalated, flagged: bool. scores: int32, millionths, NOT_SCORED where no score was
+    terms: uint16, distinct terms (65,535: or more). escalated, flagged: bool. scores: int32,
+        millionths, NOT_SCORED where no score was
     needed.
     """
 
@@ -48,7 +52,9 @@ class Judgement(NamedTuple):
 class Filter:
     """Made by `open`. definition: what the file says. classifier: the opened model, or None."""
 
-    def __init__(self, definition: FilterDefinition, blocklist: Blocklist, classifier: Classifier | None) -> None:
+    def __init__(
+        self, definition: FilterDefinition, blocklist: Blocklist, classifier: Classifier | None
+    ) -> None:
         self.definition = definition
         self.classifier = classifier
         self._blocklist = blocklist
@@ -58,30 +64,37 @@ class Filter:
         """Read the list and the model, hold both to their pins, and decide the golden texts.
 
         Args:
-            folder: where the files that the definition names lie. where: names the filter in messages.
+            folder: where the files that the definition names lie. where: names the filter in
+                messages.
         Raises:
             InputError: a file is missing.
-            ManifestError: a file is damaged or not the pinned one, or a golden decision comes out otherwise.
+            ManifestError: a file is damaged or not the pinned one, or a golden decision comes out
+                otherwise.
             RecipeError: an extra is not installed, or the list cannot be used.
         """
         terms = load_terms(definition.blocklist, folder)
         pin = definition.classifier
         opened = cls(
-            definition, Blocklist(terms, definition.blocklist.mode), None if pin is None else open_pinned(pin, folder / pin.path)
+            definition,
+            Blocklist(terms, definition.blocklist.mode),
+            None if pin is None else open_pinned(pin, folder / pin.path),
         )
         opened.check_golden(where or f"filter {definition.name}")
         return opened
 
     @classmethod
     def load(cls, name_or_file: str, level: Level | None = None) -> Filter:
-        """Open a shipped filter by name, or any by file. level: one of the published ones; None: as its file says.
+        """Open a shipped filter by name, or any by file. level: one of the published ones; None: as
+        its file says.
 
         Raises: as `load_filter`, `open` and `at_level`.
         """
         loaded: LoadedFilter = load_filter(name_or_file)
         definition = at_level(loaded, level)
         opened = cls.open(loaded.definition, loaded.folder, loaded.where)
-        return cls(definition, opened._blocklist, opened.classifier if definition.classifier else None)
+        return cls(
+            definition, opened._blocklist, opened.classifier if definition.classifier else None
+        )
 
     @property
     def identity(self) -> str:
@@ -98,8 +111,14 @@ class Filter:
         escalated = terms >= self.definition.blocklist.threshold
         scores = np.full(len(texts), NOT_SCORED, np.int32)
         flagged = escalated.copy()
-        if self.classifier is not None and self.definition.classifier is not None and escalated.any():
-            found = self.classifier.score([texts[at] for at in np.flatnonzero(escalated).tolist()]).astype(np.int32)
+        if (
+            self.classifier is not None
+            and self.definition.classifier is not None
+            and escalated.any()
+        ):
+            found = self.classifier.score(
+                [texts[at] for at in np.flatnonzero(escalated).tolist()]
+            ).astype(np.int32)
             scores[escalated] = found
             flagged[escalated] = found > self.definition.classifier.threshold_millionths
         return Judgement(terms, escalated, scores, flagged)
@@ -114,12 +133,15 @@ class Filter:
             try:
                 terms, _, scores, flagged = self.judge([golden.text])
             except InputError as error:
-                raise ManifestError(f"{where}: golden[{number}] cannot be judged ({error}); give another text") from None
+                raise ManifestError(
+                    f"{where}: golden[{number}] cannot be judged ({error}); give another text"
+                ) from None
             if bool(flagged[0]) != golden.flagged:
                 score = "no score" if scores[0] == NOT_SCORED else f"score {scores[0]:,} millionths"
                 raise ManifestError(
-                    f"{where}: golden[{number}] is {_said(bool(flagged[0]))} ({terms[0]:,} distinct terms, {score}), the file says "
-                    f"{_said(golden.flagged)}: list, model, library or thresholds are others than when it was written; restore them"
+                    f"{where}: golden[{number}] is {_said(bool(flagged[0]))} ({terms[0]:,} distinct"
+                    f" terms, {score}), the file says {_said(golden.flagged)}: list, model, library"
+                    " or thresholds are others than when it was written; restore them"
                 )
 
 
@@ -128,13 +150,17 @@ def _said(flagged: bool) -> str:
 
 
 def open_pinned(pin: ClassifierPin, path: Path) -> Classifier:
-    """Open the model. A file that is there but cannot be used is not the pinned one, whatever the engine says of it.
+    """Open the model. A file that is there but cannot be used is not the pinned one, whatever the
+    engine says of it.
 
-    The engines tell what they refuse as they meet it, before there is a digest to compare: as an InputError, or, where a damaged
-    byte lies in a label or a size, as a parameter that does not fit. Missing files, missing extras and a missing GPU stay what they are.
+    The engines tell what they refuse as they meet it, before there is a digest to compare: as an
+    InputError, or, where a damaged byte lies in a label or a size, as a parameter that does not
+    fit. Missing files, missing extras and a missing GPU stay what they are.
     """
     if not path.exists():
-        raise InputError(f"{path}: the classifier is missing; restore the {pin.kind} model that the filter names")
+        raise InputError(
+            f"{path}: the classifier is missing; restore the {pin.kind} model that the filter names"
+        )
     try:
         return open_classifier(pin.kind, path, digest=pin.digest, parameters=pin.parameters.given())
     except InputError as error:

@@ -1,7 +1,9 @@
-"""The judges of a build, filters and evaluation sets: opened and proven, and what the store must hold before they can judge.
+"""The judges of a build, filters and evaluation sets: opened and proven, and what the store must
+hold before they can judge.
 
-A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a judge is not there. Then, by group: counts
-of terms of each blocklist, and scores of what they escalate. What is missing is noted while a group is read (pipeline.judges.annotators.reading) and
+A build opens every bundle first (hashes, golden decisions), since nothing is worth reading if a
+judge is not there. Then, by group: counts of terms of each blocklist, and scores of what they
+escalate. What is missing is noted while a group is read (pipeline.judges.annotators.reading) and
 scored after (pipeline.stages.score).
 """
 
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _List:
-    """A blocklist that some filters share. bundle: one of those that hold it; texts: rules by which a classifier wants texts."""
+    """A blocklist that some filters share. bundle: one of those that hold it; texts: rules by which
+    a classifier wants texts.
+    """
 
     rule: TermRule
     bundle: LoadedFilter
@@ -48,9 +52,16 @@ class _Scorer:
 
 
 class Judges:
-    """The filters of a recipe, in its order, and its evaluation sets. coverage: what of each set is looked for."""
+    """The filters of a recipe, in its order, and its evaluation sets. coverage: what of each set is
+    looked for.
+    """
 
-    def __init__(self, store: Store, filters: Sequence[RecipeFilter], benchmarks: Sequence[LoadedBenchmark] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        filters: Sequence[RecipeFilter],
+        benchmarks: Sequence[LoadedBenchmark] = (),
+    ) -> None:
         """Open them.
 
         Raises:
@@ -59,7 +70,11 @@ class Judges:
         self.filters = filters
         self.benchmarks = benchmarks
         self.index = _opened_index(benchmarks) if benchmarks else None
-        self._grams = (GramRule(tuple(item.definition.identity for item in benchmarks)),) if benchmarks else ()
+        self._grams = (
+            (GramRule(tuple(item.definition.identity for item in benchmarks)),)
+            if benchmarks
+            else ()
+        )
         self._lists: dict[TermRule, _List] = {}
         self._scorers: dict[str, _Scorer] = {}
         opened: set[str] = set()
@@ -75,10 +90,16 @@ class Judges:
         terms = TermRule(pin.sha256, pin.mode)
         wanted = (TextRule(terms, pin.threshold),) if classifier else ()
         known = self._lists.get(terms, _List(terms, bundle, ()))
-        self._lists[terms] = _List(terms, known.bundle, tuple(dict.fromkeys((*known.texts, *wanted))))
+        self._lists[terms] = _List(
+            terms, known.bundle, tuple(dict.fromkeys((*known.texts, *wanted)))
+        )
         if classifier:
-            scorer = self._scorers.get(classifier.digest, _Scorer(bundle, ScoreTable(store, classifier.digest), ()))
-            self._scorers[classifier.digest] = _Scorer(scorer.bundle, scorer.table, tuple(dict.fromkeys((*scorer.wants, *wanted))))
+            scorer = self._scorers.get(
+                classifier.digest, _Scorer(bundle, ScoreTable(store, classifier.digest), ())
+            )
+            self._scorers[classifier.digest] = _Scorer(
+                scorer.bundle, scorer.table, tuple(dict.fromkeys((*scorer.wants, *wanted)))
+            )
 
     @property
     def score_folders(self) -> list[Path]:
@@ -107,7 +128,8 @@ class Judges:
         """Terms and texts that a reading of a group must note: [folders of the rule, low, high].
 
         Args:
-            group: None: nothing of it is in the store yet. wanted: key ranges that are to be judged.
+            group: None: nothing of it is in the store yet. wanted: key ranges that are to be
+                judged.
         """
         found: list[tuple[Rule, KeyRange]] = []
         for keys in wanted:
@@ -119,7 +141,9 @@ class Judges:
         return [[rule.folders, *hex_range(keys)] for rule, keys in dict.fromkeys(found)]
 
     def _texts_due(self, group: Group | None, text: TextRule, keys: KeyRange) -> list[KeyRange]:
-        """Parts of a key range whose escalated texts some classifier has not scored, and which do not wait in the store."""
+        """Parts of a key range whose escalated texts some classifier has not scored, and which do
+        not wait in the store.
+        """
         if group is None:
             return [keys]
         waiting = [item.keys for item in group.ranges(text)]
@@ -137,14 +161,24 @@ class Judges:
         return ["terms"] * len(self._lists) + ["grams"] * len(self._grams)
 
     def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range, as a select plan lists them: for each of `counts` [folder, low, high, digest]."""
+        """Folders of counts that touch a key range, as a select plan lists them: for each of
+        `counts` [folder, low, high, digest].
+        """
         return counted_folders([*self._lists, *self._grams], group, keys)
 
     def scores(self) -> list[list[list[str]]]:
-        """Folders of scores as a select plan lists them: for each filter [folder, digest], none without a classifier."""
+        """Folders of scores as a select plan lists them: for each filter [folder, digest], none
+        without a classifier.
+        """
         whole = (0, KEY_SPACE)
-        tables = [self._scorers[pin.digest].table if (pin := item.definition.classifier) else None for item in self.filters]
-        return [[[str(folder), digest] for folder, digest in table.folders(whole)] if table else [] for table in tables]
+        tables = [
+            self._scorers[pin.digest].table if (pin := item.definition.classifier) else None
+            for item in self.filters
+        ]
+        return [
+            [[str(folder), digest] for folder, digest in table.folders(whole)] if table else []
+            for table in tables
+        ]
 
     def scoring(self, groups: Iterable[tuple[Group, Sequence[KeyRange]]]) -> list[Scoring]:
         """What is still to be scored, one job a classifier.
@@ -161,12 +195,35 @@ class Judges:
             texts, scored = [], []
             for group, wanted in groups:
                 for text in scorer.wants:
-                    missing = [part for keys in wanted for part in scorer.table.missing(text, group.record["digest"], keys)]
-                    waiting = [item for item in group.ranges(text) if any(_touch(item.keys, part) for part in missing)]
-                    if left := [part for keys in missing for part in missing_ranges(keys, [item.keys for item in waiting])]:
-                        raise ManifestError(f"{group.folder}: escalated texts of {hex_range(left[0])} are missing; build again")
+                    missing = [
+                        part
+                        for keys in wanted
+                        for part in scorer.table.missing(text, group.record["digest"], keys)
+                    ]
+                    waiting = [
+                        item
+                        for item in group.ranges(text)
+                        if any(_touch(item.keys, part) for part in missing)
+                    ]
+                    if left := [
+                        part
+                        for keys in missing
+                        for part in missing_ranges(keys, [item.keys for item in waiting])
+                    ]:
+                        raise ManifestError(
+                            f"{group.folder}: escalated texts of {hex_range(left[0])} are missing;"
+                            " build again"
+                        )
                     texts += [item.folder for item in waiting]
-                    scored += [[text.terms.folders, text.threshold, group.record["digest"], *hex_range(item.keys)] for item in waiting]
+                    scored += [
+                        [
+                            text.terms.folders,
+                            text.threshold,
+                            group.record["digest"],
+                            *hex_range(item.keys),
+                        ]
+                        for item in waiting
+                    ]
             if texts:
                 jobs.append(Scoring(scorer.bundle, scorer.table, sorted(set(texts)), scored))
         return jobs
@@ -177,13 +234,17 @@ class Judges:
         return [str(Path(item.where).absolute()) for item in self.benchmarks]
 
     def scored(self, groups: Iterable[Group]) -> list[Path]:
-        """Folders of escalated texts that every classifier of the recipe which wants them has scored."""
+        """Folders of escalated texts that every classifier of the recipe which wants them has
+        scored.
+        """
         found = []
         for group in groups:
             for text in dict.fromkeys(text for item in self._lists.values() for text in item.texts):
                 tables = [scorer.table for scorer in self._scorers.values() if text in scorer.wants]
                 for item in group.ranges(text):
-                    if not any(table.missing(text, group.record["digest"], item.keys) for table in tables):
+                    if not any(
+                        table.missing(text, group.record["digest"], item.keys) for table in tables
+                    ):
                         found.append(item.folder)
         return found
 
@@ -200,7 +261,9 @@ def _opened_index(benchmarks: Sequence[LoadedBenchmark]) -> ContaminationIndex:
 
 @dataclass(frozen=True)
 class Scoring:
-    """One classifier's work. texts: folders of escalated texts; scored: what the table covers when it is done."""
+    """One classifier's work. texts: folders of escalated texts; scored: what the table covers when
+    it is done.
+    """
 
     bundle: LoadedFilter
     table: ScoreTable
@@ -214,22 +277,35 @@ class Scoring:
         classifier = self.bundle.definition.classifier
         assert classifier is not None
         by_partition = [
-            [str(folder) for folder, _ in known if folder.name == partition_name(number)] for number in range(SCORE_PARTITIONS)
+            [str(folder) for folder, _ in known if folder.name == partition_name(number)]
+            for number in range(SCORE_PARTITIONS)
         ]
         return {
             "folder": str(self.table.folder / short_key([record["digest"] for record in records])),
-            "classifier": {"pin": classifier.model_dump(mode="json", exclude_none=True), "folder": str(self.bundle.folder.absolute())},
+            "classifier": {
+                "pin": classifier.model_dump(mode="json", exclude_none=True),
+                "folder": str(self.bundle.folder.absolute()),
+            },
             "texts": [str(folder) for folder in self.texts],
             "known": by_partition,
-            "text_bytes": sum(segment["bytes"] for record in records for segment in record["segments"]),
+            "text_bytes": sum(
+                segment["bytes"] for record in records for segment in record["segments"]
+            ),
             "units": [{"partition": number} for number in range(SCORE_PARTITIONS)],
         }
 
 
 def counted_folders(rules: Sequence[Rule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
-    """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder, low, high, digest]."""
+    """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder,
+    low, high, digest].
+    """
     return [
-        [[str(item.folder), *hex_range(item.keys), item.digest] for item in group.ranges(rule) if _touch(item.keys, keys)] for rule in rules
+        [
+            [str(item.folder), *hex_range(item.keys), item.digest]
+            for item in group.ranges(rule)
+            if _touch(item.keys, keys)
+        ]
+        for rule in rules
     ]
 
 

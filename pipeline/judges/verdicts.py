@@ -1,6 +1,8 @@
-"""What the filters of a recipe say of documents, from the columns that are stored: counts of terms, and scores by digest.
+"""What the filters of a recipe say of documents, from the columns that are stored: counts of terms,
+and scores by digest.
 
-    terms of a list -> escalated (>= threshold) -> score of the escalated (> threshold), or all of them -> dose, or placebo -> removed
+    terms of a list -> escalated (>= threshold) -> score of the escalated (> threshold), or all of
+    them -> dose, or placebo -> removed
 
 Nothing is decided by default: an escalated document without a score is an error.
 """
@@ -20,15 +22,19 @@ from mixtures.recipe.filters import LENGTH_CLASSES, RecipeFilter, dose_keys, len
 from pipeline.store.scores import Scored, look_up
 
 Debts = dict[int, npt.NDArray[np.int64]]
-"""Of each placebo filter, by its number: what it still owes in each class of length (`mixtures.recipe.filters.placebo`)."""
+"""Of each placebo filter, by its number: what it still owes in each class of length
+(`mixtures.recipe.filters.placebo`).
+"""
 
 
 @dataclass(frozen=True)
 class FilterRule:
     """A filter as a select plan holds it: numbers only.
 
-    label: names it. blocklist: number of its list among the plan's. threshold: distinct terms. above: score in millionths, None without a
-    classifier. placebo: whether it removes what it does not flag. dose: dose keys below are removed.
+    label: names it. blocklist: number of its list among the plan's. threshold: distinct terms.
+        above: score in millionths, None without a
+    classifier. placebo: whether it removes what it does not flag. dose: dose keys below are
+    removed.
     """
 
     label: str
@@ -43,7 +49,12 @@ class FilterRule:
         """The rule of a recipe's filter at its level."""
         pin, classifier = item.definition.blocklist, item.definition.classifier
         return cls(
-            item.label, blocklist, pin.threshold, classifier.threshold_millionths if classifier else None, item.placebo, item.dose_bound
+            item.label,
+            blocklist,
+            pin.threshold,
+            classifier.threshold_millionths if classifier else None,
+            item.placebo,
+            item.dose_bound,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -57,7 +68,9 @@ class FilterRule:
 
 
 class Documents(NamedTuple):
-    """Documents of one source in key order, all arrays [num_docs]. digest: uint64 [num_docs, 2]; terms: counts by blocklist."""
+    """Documents of one source in key order, all arrays [num_docs]. digest: uint64 [num_docs, 2];
+    terms: counts by blocklist.
+    """
 
     order_key: npt.NDArray[np.uint64]
     digest: npt.NDArray[np.uint64]
@@ -69,8 +82,10 @@ class Documents(NamedTuple):
 class Verdicts:
     """All arrays [num_docs]. removed: uint32, bit i set if filter i removes the document.
 
-    approved: escalated by some filter, flagged and removed by none (what a dose spares is flagged all the same).
-    scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts: left after these documents.
+    approved: escalated by some filter, flagged and removed by none (what a dose spares is flagged
+        all the same).
+    scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts:
+        left after these documents.
     """
 
     removed: npt.NDArray[np.uint32]
@@ -88,25 +103,36 @@ class Verdicts:
         )
 
 
-def _spread(values: npt.NDArray[Any], present: npt.NDArray[np.bool_], absent: int) -> npt.NDArray[Any]:
+def _spread(
+    values: npt.NDArray[Any], present: npt.NDArray[np.bool_], absent: int
+) -> npt.NDArray[Any]:
     spread = np.full(len(present), absent, values.dtype)
     spread[present] = values
     return spread
 
 
 def judge(
-    source: str, documents: Documents, rules: Sequence[FilterRule], scored: Mapping[int, Scored], debts: Mapping[int, Any]
+    source: str,
+    documents: Documents,
+    rules: Sequence[FilterRule],
+    scored: Mapping[int, Scored],
+    debts: Mapping[int, Any],
 ) -> Verdicts:
     """Decide on documents of a source.
 
     Args:
-        scored: the scores of each filter with a classifier. debts: of each placebo filter, left by the documents before these.
+        scored: the scores of each filter with a classifier. debts: of each placebo filter, left by
+            the documents before these.
 
     Raises:
         ManifestError: an escalated document has no score.
     """
     count = len(documents.order_key)
-    removed, escalated, condemned = np.zeros(count, np.uint32), np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    removed, escalated, condemned = (
+        np.zeros(count, np.uint32),
+        np.zeros(count, np.bool_),
+        np.zeros(count, np.bool_),
+    )
     scores: dict[int, npt.NDArray[np.int32]] = {}
     left: Debts = {}
     for number, rule in enumerate(rules):
@@ -126,20 +152,26 @@ def judge(
 
 
 def _scores(
-    source: str, rule: FilterRule, documents: Documents, escalated: npt.NDArray[np.bool_], scored: Scored
+    source: str,
+    rule: FilterRule,
+    documents: Documents,
+    escalated: npt.NDArray[np.bool_],
+    scored: Scored,
 ) -> npt.NDArray[np.int32]:
     scores = np.full(len(escalated), -1, np.int32)
     scores[escalated] = look_up(scored, documents.order_key[escalated], documents.digest[escalated])
     missing = int((scores[escalated] < 0).sum())
     if missing:
         raise ManifestError(
-            f"filter {rule.label}: {missing:,} escalated documents of {source} have no score; the store's scores are not whole: "
-            "delete its folder scores/ and build again"
+            f"filter {rule.label}: {missing:,} escalated documents of {source} have no score; the"
+            " store's scores are not whole: delete its folder scores/ and build again"
         )
     return scores
 
 
-def _dosed(rule: FilterRule, documents: Documents, flagged: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _dosed(
+    rule: FilterRule, documents: Documents, flagged: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
     if rule.dose >= KEY_SPACE:
         return flagged
     dosed = np.zeros(len(flagged), np.bool_)

@@ -1,9 +1,12 @@
-"""The documents of a finished mix, or of a bare .bin/.idx pair, in shares that processes can judge side by side.
+"""The documents of a finished mix, or of a bare .bin/.idx pair, in shares that processes can judge
+side by side.
 
-    Pile (mix folder, or prefix)  ->  shares(): consecutive documents of about 4 MB of text with their sources, digests and cuts
+    Pile (mix folder, or prefix)  ->  shares(): consecutive documents of about 4 MB of text with
+                                      their sources, digests and cuts
 
-Where a document begins and ends is what the .idx says, as trainers read it; the tables only name what stands there. So every token of
-the .bin is in a document that is judged, whatever a table says.
+Where a document begins and ends is what the .idx says, as trainers read it; the tables only name
+what stands there. So every token of the .bin is in a document that is judged, whatever a table
+says.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ BLOCK_DOCUMENTS = 1 << 20
 class Share:
     """Consecutive documents; all arrays [num_docs].
 
-    first: index of the first in the stream. starts, ends: int64, tokens of the stream, the last token included. source: int16, index
+    first: index of the first in the stream. starts, ends: int64, tokens of the stream, the last
+        token included. source: int16, index
     into `Pile.sources`. digest: uint8 [num_docs, 16], None for a pair without tables. cut: bool.
     """
 
@@ -56,8 +60,10 @@ class Share:
 class Pile:
     """What is to be judged; small, so that a process can be given it.
 
-    bin_path, idx_path: the pair. tokenizer: the file. end_ids: a document's last token is not part of its text if it is one of these.
-    parse: whether special strings in texts became special ids. sources: names. folder: of the mix, None for a pair without tables.
+    bin_path, idx_path: the pair. tokenizer: the file. end_ids: a document's last token is not part
+        of its text if it is one of these.
+    parse: whether special strings in texts became special ids. sources: names. folder: of the mix,
+        None for a pair without tables.
     parts: of its documents table.
     """
 
@@ -77,7 +83,11 @@ class Pile:
             AuditFailed: it is no pair, or its .idx does not say where documents begin and end.
         """
         pair, faults = try_open(self.bin_path, self.idx_path)
-        faults = faults if pair is None else pointer_faults(pair, one_sequence_each=self.folder is not None)
+        faults = (
+            faults
+            if pair is None
+            else pointer_faults(pair, one_sequence_each=self.folder is not None)
+        )
         if pair is None or faults:
             raise AuditFailed(f"the documents cannot be read: {faults[0]}")
         return pair
@@ -93,7 +103,8 @@ class Pile:
         """All documents in stream order.
 
         Raises:
-            AuditFailed: a part of the documents table cannot be read, or the table is of another number of documents.
+            AuditFailed: a part of the documents table cannot be read, or the table is of another
+                number of documents.
         """
         for first, columns in self._columns(pair):
             starts, ends = _bounds(pair, first, first + len(columns["source"]))
@@ -102,7 +113,14 @@ class Pile:
                 stop = max(at + 1, int(np.searchsorted(ends, starts[at] + SHARE_TOKENS, "right")))
                 here = slice(at, stop)
                 digest = columns["digest"][here] if "digest" in columns else None
-                yield Share(first + at, starts[here], ends[here], columns["source"][here], digest, columns["cut"][here])
+                yield Share(
+                    first + at,
+                    starts[here],
+                    ends[here],
+                    columns["source"][here],
+                    digest,
+                    columns["cut"][here],
+                )
                 at = stop
 
     def sample(self, pair: IndexedTokens, number: int) -> Iterator[Share]:
@@ -116,7 +134,9 @@ class Pile:
             for document in [at for at in wanted if first <= at < first + len(columns["source"])]:
                 starts, ends = _bounds(pair, document, document + 1)
                 here = slice(document - first, document - first + 1)
-                yield Share(document, starts, ends, columns["source"][here], None, columns["cut"][here])
+                yield Share(
+                    document, starts, ends, columns["source"][here], None, columns["cut"][here]
+                )
 
     def _columns(self, pair: IndexedTokens) -> Iterator[tuple[int, Columns]]:
         """(index of the first, columns) of stretches of documents."""
@@ -132,7 +152,10 @@ class Pile:
                 yield first, columns
             first += len(columns["source"])
         if first != total:
-            raise AuditFailed(f"the documents table names {first:,} documents, the .idx {total:,}; the filter cannot say whose they are")
+            raise AuditFailed(
+                f"the documents table names {first:,} documents, the .idx {total:,}; the filter"
+                " cannot say whose they are"
+            )
 
     def _parts(self, folder: Path) -> Iterator[Columns]:
         codes = {name: number for number, name in enumerate(self.sources)}
@@ -141,18 +164,26 @@ class Pile:
             path = part_path(folder, "documents", number)
             try:
                 columns = read_part(path, DOCUMENTS, limit, ["source", "digest", "cut"])
-                columns["source"] = np.array([codes[name] for name in columns["source"].tolist()], np.int16)
+                columns["source"] = np.array(
+                    [codes[name] for name in columns["source"].tolist()], np.int16
+                )
             except UNREADABLE as error:
                 raise AuditFailed(reading_fault(path, error)) from None
             yield columns
 
 
-def _bounds(pair: IndexedTokens, low: int, high: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Tokens at which documents low .. high - 1 start and end: a document may be several sequences."""
+def _bounds(
+    pair: IndexedTokens, low: int, high: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Tokens at which documents low .. high - 1 start and end: a document may be several
+    sequences.
+    """
     sequences = np.asarray(pair.documents[low : high + 1], np.int64)
     edges = np.full(len(sequences), len(pair.tokens), np.int64)
     inside = sequences < len(pair.sizes)
-    edges[inside] = np.asarray(pair.pointers[sequences[inside]], np.int64) // pair.tokens.dtype.itemsize
+    edges[inside] = (
+        np.asarray(pair.pointers[sequences[inside]], np.int64) // pair.tokens.dtype.itemsize
+    )
     return edges[:-1], edges[1:]
 
 
@@ -160,7 +191,8 @@ def mix_pile(folder: Path, tokenizer: Path | None) -> Pile:
     """The documents of a mix folder.
 
     Args:
-        tokenizer: the file; None finds the one that the manifest names (`pipeline.tokens.tokenizer.find_tokenizer`).
+        tokenizer: the file; None finds the one that the manifest names
+            (`pipeline.tokens.tokenizer.find_tokenizer`).
 
     Raises:
         ManifestError: the manifest is damaged, or the tokenizer is not the one that it names.
@@ -173,30 +205,38 @@ def mix_pile(folder: Path, tokenizer: Path | None) -> Pile:
     found = canonical_digest(_tokenizer_bytes(file))
     if found != claimed.digest:
         raise ManifestError(
-            f"{file} has canonical digest {found}, the ids of {folder} were made by tokenizer {claimed.name} with {claimed.digest}; "
-            "give that one with --tokenizer FILE"
+            f"{file} has canonical digest {found}, the ids of {folder} were made by tokenizer"
+            f" {claimed.name} with {claimed.digest}; give that one with --tokenizer FILE"
         )
     names = tuple(source.name for source in claims.sources)
     parse, parts = claimed.special_tokens == "parse", len(claims.hashes.documents_parts)
-    return Pile(folder / TOKENS, folder / INDEX, file, (claimed.eod_id,), parse, names, folder, parts)
+    return Pile(
+        folder / TOKENS, folder / INDEX, file, (claimed.eod_id,), parse, names, folder, parts
+    )
 
 
 def _named_tokenizer(name: str) -> Path:
     try:
         definition = load_tokenizer_definition(name)
     except RecipeError as error:
-        raise RecipeError(f"{error}; the mix names it: give its file with --tokenizer FILE") from None
+        raise RecipeError(
+            f"{error}; the mix names it: give its file with --tokenizer FILE"
+        ) from None
     return find_tokenizer(definition)
 
 
 def bare_pile(prefix: Path, tokenizer: Path | None) -> Pile:
-    """The documents of `PREFIX.bin` and `PREFIX.idx`; a last token that is special ends its document.
+    """The documents of `PREFIX.bin` and `PREFIX.idx`; a last token that is special ends its
+    document.
 
     Raises:
         RecipeError: no tokenizer is given. InputError, ManifestError: it cannot be read.
     """
     if tokenizer is None:
-        raise RecipeError(f"{prefix}: a bare .bin/.idx does not say which tokenizer made its ids; give it with --tokenizer FILE")
+        raise RecipeError(
+            f"{prefix}: a bare .bin/.idx does not say which tokenizer made its ids; give it with"
+            " --tokenizer FILE"
+        )
     ends = Decoder(_tokenizer_bytes(tokenizer), str(tokenizer)).special_ids
     bin_path, idx_path = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("bin", "idx"))
     return Pile(bin_path, idx_path, tokenizer, tuple(sorted(ends)), True, (prefix.name,))
@@ -206,4 +246,7 @@ def _tokenizer_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise InputError(f"{file}: the tokenizer cannot be read ({error.strerror}); give a tokenizer.json with --tokenizer") from None
+        raise InputError(
+            f"{file}: the tokenizer cannot be read ({error.strerror}); give a tokenizer.json with"
+            " --tokenizer"
+        ) from None

@@ -1,7 +1,9 @@
-"""Why documents are not in a mix, as its store says: asked where two manifests leave more than one reason.
+"""Why documents are not in a mix, as its store says: asked where two manifests leave more than one
+reason.
 
-Most are found in the columns of the selection: what a filter or an evaluation set removed, and what stands behind the end of a quota. The
-others (duplicates, near-duplicates, excluded ones, rows that are no document) are traced one by one (`pipeline.lookup.fates`).
+Most are found in the columns of the selection: what a filter or an evaluation set removed, and what
+stands behind the end of a quota. The others (duplicates, near-duplicates, excluded ones, rows that
+are no document) are traced one by one (`pipeline.lookup.fates`).
 """
 
 from __future__ import annotations
@@ -32,8 +34,12 @@ class StoreReasons:
         self.mix = MixStore(why.other.manifest, store)
         self.fates = Fates(self.mix)
 
-    def exact(self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64], reasons: Reasons) -> Reasons:
-        """The reasons, with those that the manifests leave open replaced by what the store says. As `WhyNot.reasons`."""
+    def exact(
+        self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64], reasons: Reasons
+    ) -> Reasons:
+        """The reasons, with those that the manifests leave open replaced by what the store says. As
+        `WhyNot.reasons`.
+        """
         found = reasons.copy()
         rows = np.flatnonzero([reason == UNKNOWN or " or " in reason for reason in reasons])
         keys = order_keys(digest[rows])
@@ -45,21 +51,36 @@ class StoreReasons:
         return found
 
     def _names(self, source: npt.NDArray[np.integer]) -> list[str]:
-        definitions = {self.why.mine.claims.sources[code].definition for code in np.unique(source[source >= 0]).tolist()}
-        return [item.name for item in self.why.other.claims.sources if item.definition in definitions and not item.copy_number]
+        definitions = {
+            self.why.mine.claims.sources[code].definition
+            for code in np.unique(source[source >= 0]).tolist()
+        }
+        return [
+            item.name
+            for item in self.why.other.claims.sources
+            if item.definition in definitions and not item.copy_number
+        ]
 
     def _targets(self, code: int, key: int) -> list[str]:
         """Sources of the other mix that would have the document."""
         mine = self.why.mine.claims.sources[code]
         others = [item for item in self.why.other.claims.sources if not item.copy_number]
-        alike = [item for item in others if (item.definition, item.insert) == (mine.definition, mine.insert)]
+        alike = [
+            item
+            for item in others
+            if (item.definition, item.insert) == (mine.definition, mine.insert)
+        ]
         return [item.name for item in alike if item.key_range[0] <= key < item.key_range[1]]
 
-    def _of_source(self, name: str, digest: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]) -> Reasons:
+    def _of_source(
+        self, name: str, digest: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]
+    ) -> Reasons:
         choice = self.mix.choices[name]
         found = np.full(len(digest), UNKNOWN, object)
         width = KEY_SPACE // len(choice.eligible.tables)
-        partitions = keys // np.uint64(width) if width < KEY_SPACE else np.zeros(len(keys), np.uint64)
+        partitions = (
+            keys // np.uint64(width) if width < KEY_SPACE else np.zeros(len(keys), np.uint64)
+        )
         for partition in np.unique(partitions).tolist():
             here = np.flatnonzero(partitions == partition)
             found[here] = self._of_partition(choice, int(partition), digest[here])
@@ -67,27 +88,40 @@ class StoreReasons:
             found[row] = self._traced(name, digest[row].astype(">u8").tobytes())
         return found
 
-    def _of_partition(self, choice: Choice, partition: int, digest: npt.NDArray[np.uint64]) -> Reasons:
+    def _of_partition(
+        self, choice: Choice, partition: int, digest: npt.NDArray[np.uint64]
+    ) -> Reasons:
         """What the selection's columns say; UNKNOWN where a document is not in them."""
         taken = sum(run.documents for run in choice.first_epoch if run.partition == partition)
         kept = np.asarray(read_kept(choice.eligible, "digest", partition))[taken:]
         pieces = [_frame(kept, np.full(len(kept), -1))]
         if choice.eligible.reasons:
-            removed, verdicts = (np.asarray(choice.eligible.removed_column(name, partition)) for name in ("digest", "verdicts"))
-            lowest = np.log2((verdicts & -verdicts.astype(np.int64)).astype(np.float64)).astype(np.int64)
+            removed, verdicts = (
+                np.asarray(choice.eligible.removed_column(name, partition))
+                for name in ("digest", "verdicts")
+            )
+            lowest = np.log2((verdicts & -verdicts.astype(np.int64)).astype(np.float64)).astype(
+                np.int64
+            )
             lowest[self.mix.removed(choice.eligible.name)[partition] :] = -1
             pieces.append(_frame(removed, lowest))
         wanted = _frame(digest, np.arange(len(digest))).rename({"reason": "row"})
         found = np.full(len(digest), UNKNOWN, object)
-        for row, reason in wanted.join(pl.concat(pieces), on=KEY).select("row", "reason").iter_rows():
+        for row, reason in (
+            wanted.join(pl.concat(pieces), on=KEY).select("row", "reason").iter_rows()
+        ):
             found[row] = BEYOND if reason < 0 else choice.eligible.reasons[reason]
         return found
 
     def _traced(self, name: str, digest: bytes) -> str:
         """The reason of the first of its rows: the others are duplicates of it."""
-        return next((fate.reason for fate in self.fates.of_digest(digest) if fate.source == name), NOT_READ)
+        return next(
+            (fate.reason for fate in self.fates.of_digest(digest) if fate.source == name), NOT_READ
+        )
 
 
 def _frame(digest: npt.NDArray[np.uint64], reason: npt.NDArray[np.int64]) -> pl.DataFrame:
     halves = digest.astype(np.uint64)
-    return pl.DataFrame({KEY[0]: halves[:, 0], KEY[1]: halves[:, 1], "reason": reason.astype(np.int64)})
+    return pl.DataFrame(
+        {KEY[0]: halves[:, 0], KEY[1]: halves[:, 1], "reason": reason.astype(np.int64)}
+    )

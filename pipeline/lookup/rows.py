@@ -1,4 +1,6 @@
-"""Rows of a source read again: to say why one is no document (the ledger holds documents, and counts of the rest), or for their texts."""
+"""Rows of a source read again: to say why one is no document (the ledger holds documents, and
+counts of the rest), or for their texts.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,13 @@ _EMPTY = "empty"  # known by its identity: a text may say the same
 
 
 def texts_of_rows(
-    file: InputFile, definition: SourceDefinition, quality: QualitySteps | None, rows: Collection[int]
+    file: InputFile,
+    definition: SourceDefinition,
+    quality: QualitySteps | None,
+    rows: Collection[int],
 ) -> tuple[dict[int, str], str]:
-    """Training texts of some rows of a file, and the SHA-256 of its content; rows that are no documents have none.
+    """Training texts of some rows of a file, and the SHA-256 of its content; rows that are no
+    documents have none.
 
     The whole file is read, since only its end shows that it is whole.
 
@@ -38,7 +44,9 @@ def texts_of_rows(
 
 
 class _Marks(QualitySteps):
-    """In place of each text, what became of its row: `empty`, the reason of a drop, or `document`."""
+    """In place of each text, what became of its row: `empty`, the reason of a drop, or
+    `document`.
+    """
 
     def __init__(self, steps: QualitySteps | None) -> None:
         self.columns = steps.columns if steps else ()
@@ -51,44 +59,63 @@ class _Marks(QualitySteps):
         return outcome.reason if isinstance(outcome, Dropped) else "document"
 
 
-def fate_when_read(group: Group, source: SourceInputs, path: str, row: int, data: Place | None) -> tuple[str, dict[str, Any]]:
-    """Whether a row that is neither a document nor quarantined was empty, dropped by a quality step, or not selected by `where`.
+def fate_when_read(
+    group: Group, source: SourceInputs, path: str, row: int, data: Place | None
+) -> tuple[str, dict[str, Any]]:
+    """Whether a row that is neither a document nor quarantined was empty, dropped by a quality
+    step, or not selected by `where`.
 
-    The whole file is read again, from `data` or from where the store found it, since only its end shows that it is the same. A file that is
-    not at hand gives `no document`, with what is missing.
+    The whole file is read again, from `data` or from where the store found it, since only its end
+    shows that it is the same. A file that is not at hand gives `no document`, with what is missing.
 
     Returns:
         The reason, and what explains it.
 
     Raises:
-        RecipeError: the file has no such row. InputError: the file at hand is not the one that the store read.
+        RecipeError: the file has no such row. InputError: the file at hand is not the one that the
+            store read.
     """
     definition = source.definition
     known = next(item for item in group.inputs if item["path"] == path)
     file = _at_hand(known, definition, data)
     if file is None:
-        missing = f"{known['url']} is not there as it was read; name the folder of the data with --data DIR, to say why"
+        missing = (
+            f"{known['url']} is not there as it was read; name the folder of the data with --data"
+            " DIR, to say why"
+        )
         return "no document", {"missing": missing}
     adapt = make_adapter(definition)
 
     def or_empty(record: Mapping[str, Any]) -> str:
         return adapt(record) or _EMPTY
 
-    layout, marks = RowLayout(adapter_columns(definition), or_empty), _Marks(open_steps(source.quality) if source.quality else None)
+    layout, marks = (
+        RowLayout(adapter_columns(definition), or_empty),
+        _Marks(open_steps(source.quality) if source.quality else None),
+    )
     reader = DocumentReader(file, definition, layout=layout, quality=marks)
     kinds = {at: kind for at, kind in reader if at == row}
     if reader.sha256 != known["sha256"]:
-        raise InputError(f"{file.url}: has sha256 {reader.sha256}, the store read {known['sha256']}; name its folder with --data DIR")
+        raise InputError(
+            f"{file.url}: has sha256 {reader.sha256}, the store read {known['sha256']}; name its"
+            " folder with --data DIR"
+        )
     if row >= reader.counts["rows"]:
-        raise RecipeError(f"{path}: has no row {row:,}; its rows are 0 to {reader.counts['rows'] - 1:,}")
+        raise RecipeError(
+            f"{path}: has no row {row:,}; its rows are 0 to {reader.counts['rows'] - 1:,}"
+        )
     if row in kinds:
         return kinds[row], {}
     return "where", {"where": {column: list(values) for column, values in definition.where.items()}}
 
 
-def _at_hand(known: Mapping[str, Any], definition: SourceDefinition, data: Place | None) -> InputFile | None:
+def _at_hand(
+    known: Mapping[str, Any], definition: SourceDefinition, data: Place | None
+) -> InputFile | None:
     """The file as it can be read now; None if it is not where the store found it."""
     if data is not None:
-        return next((file for file in list_inputs(definition, data) if file.path == known["path"]), None)
+        return next(
+            (file for file in list_inputs(definition, data) if file.path == known["path"]), None
+        )
     file = replace(InputFile(**known), sha256=None)
     return file if file.local and content_unchanged(file) else None

@@ -1,10 +1,13 @@
-"""A finished mix beside the store that it was made from: the select plan of the mix, found again from its manifest alone.
+"""A finished mix beside the store that it was made from: the select plan of the mix, found again
+from its manifest alone.
 
-    manifest -> definitions, inputs, filters, key ranges -> groups of the store -> select plan -> what each quota takes of it
+    manifest -> definitions, inputs, filters, key ranges -> groups of the store -> select plan ->
+    what each quota takes of it
 
-The plan is the one that the build would make now. If the selection is no longer there (`annealmix store gc`, or the store has grown
-since), it is made again as a build makes it, from what is verified first. What it takes is held against the manifest, so that no answer
-comes from another store than the mix.
+The plan is the one that the build would make now. If the selection is no longer there (`annealmix
+store gc`, or the store has grown since), it is made again as a build makes it, from what is
+verified first. What it takes is held against the manifest, so that no answer comes from another
+store than the mix.
 """
 
 from __future__ import annotations
@@ -47,7 +50,9 @@ from pipeline.store.trust import Trust
 
 @dataclass(frozen=True)
 class MixFilter:
-    """A filter of a manifest: its rule, and what lies in the store for it. table: scores, None without a classifier."""
+    """A filter of a manifest: its rule, and what lies in the store for it. table: scores, None
+    without a classifier.
+    """
 
     rule: FilterRule
     terms: TermRule
@@ -64,27 +69,40 @@ class MixStore:
     """The sources of a mix in a store.
 
     Raises:
-        RecipeError: there is no store. ManifestError: it is damaged, or not the one that the mix was made from.
+        RecipeError: there is no store. ManifestError: it is damaged, or not the one that the mix
+            was made from.
     """
 
     def __init__(self, manifest: Manifest, folder: Path) -> None:
         if not (folder / "store.json").is_file():
-            raise RecipeError(f"{folder}: no store there; name the one that the mix was built from with --store DIR")
+            raise RecipeError(
+                f"{folder}: no store there; name the one that the mix was built from with"
+                " --store DIR"
+            )
         require_recipe(read_claims(manifest, MANIFEST), MANIFEST)
         self.manifest, self.store = manifest, Store(folder.absolute())
-        tokenizer, token_bytes = manifest["tokenizer"], np.dtype(manifest["layout"]["token_dtype"]).itemsize
+        tokenizer, token_bytes = (
+            manifest["tokenizer"],
+            np.dtype(manifest["layout"]["token_dtype"]).itemsize,
+        )
         self.rule = TokenRule(tokenizer["digest"], tokenizer["special_tokens"], token_bytes)
         self.definitions = definitions(manifest)
         asked = manifest["recipe"]
         self._quality = {item["name"]: read_quality(item) for item in asked["sources"]}
-        self._taken = [(item["definition"]["name"], _keys(item), read_quality(item)) for item in asked["exclude"]]
+        self._taken = [
+            (item["definition"]["name"], _keys(item), read_quality(item))
+            for item in asked["exclude"]
+        ]
         sets = manifest["recipe"].get("decontaminate", {}).get("sets", [])
         self.grams = GramRule(tuple(item["identity"] for item in sets)) if sets else None
         self._filters_by_list: dict[TermRule, int] = {}
         self.filters = [self._filter(said) for said in manifest["filters"]]
         self.sources = self._sources()
         readings = {source.reading: source for source in self.sources}
-        self.inputs = {name: self._inputs(source.definition, source.quality) for name, source in readings.items()}
+        self.inputs = {
+            name: self._inputs(source.definition, source.quality)
+            for name, source in readings.items()
+        }
         for source in self.sources:
             source.ceiling = self._ceiling(source)
 
@@ -103,7 +121,10 @@ class MixStore:
         scores = [item.table.folders((0, KEY_SPACE)) if item.table else [] for item in self.filters]
         recipe = self.manifest["recipe"]
         plan = select_plan(
-            [source.as_selected(self.inputs[source.reading], self.rule, self) for source in self.sources],
+            [
+                source.as_selected(self.inputs[source.reading], self.rule, self)
+                for source in self.sources
+            ],
             [item.rule for item in self.filters],
             ["terms"] * len(self._filters_by_list) + (["grams"] if self.grams else []),
             [[[str(folder), digest] for folder, digest in found] for found in scores],
@@ -117,7 +138,9 @@ class MixStore:
 
     @property
     def _documents(self) -> int:
-        return sum(sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups)
+        return sum(
+            sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups
+        )
 
     @cached_property
     def near(self) -> Found | None:
@@ -130,12 +153,20 @@ class MixStore:
         if asked is None:
             return None
         request, partitions = read_near(asked), num_partitions(self._documents)
-        search = NearSearch(self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), Trust())
+        search = NearSearch(
+            self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), Trust()
+        )
         if search.done:
             return search.found()
         if request.effective.verify is not None:
-            raise ManifestError(f"{self.store.folder}: the search for near-duplicates of this mix is not there; build the mix again")
-        say(f"{self.store.folder}: the search for near-duplicates of this mix is not there; making it again")
+            raise ManifestError(
+                f"{self.store.folder}: the search for near-duplicates of this mix is not there;"
+                " build the mix again"
+            )
+        say(
+            f"{self.store.folder}: the search for near-duplicates of this mix is not there; making"
+            " it again"
+        )
         with self.store.lock():
             return search.run()
 
@@ -148,20 +179,35 @@ class MixStore:
         """
         self._make_selection()
         strands = [strand for strand in self.manifest["sources"] if not strand["copy"]]
-        eligible = read_eligible(Path(self.plan["folder"]), self.plan, [strand["name"] for strand in strands])
+        eligible = read_eligible(
+            Path(self.plan["folder"]), self.plan, [strand["name"] for strand in strands]
+        )
         times = {item["name"]: item["times"] for item in self.manifest["recipe"].get("insert", [])}
         found = {}
         for strand in strands:
             name = strand["name"]
             if strand["insert"]:
-                found[name] = eligible[name].select_whole(strand["documents"] // times[name], times[name])
-            else:
-                _require(eligible[name].tokens or not strand["resolved_tokens"], self.store.folder, name)
-                found[name] = eligible[name].select(
-                    strand["resolved_tokens"], asked=name in self._whole or strand["asked_tokens"] > 0
+                found[name] = eligible[name].select_whole(
+                    strand["documents"] // times[name], times[name]
                 )
-            mine = [(said["documents"], said["realised_tokens"]) for said in self.manifest["sources"] if said["name"] == name]
-            _require(mine == [(taken.documents, taken.tokens) for taken in found[name].strands], self.store.folder, name)
+            else:
+                _require(
+                    eligible[name].tokens or not strand["resolved_tokens"], self.store.folder, name
+                )
+                found[name] = eligible[name].select(
+                    strand["resolved_tokens"],
+                    asked=name in self._whole or strand["asked_tokens"] > 0,
+                )
+            mine = [
+                (said["documents"], said["realised_tokens"])
+                for said in self.manifest["sources"]
+                if said["name"] == name
+            ]
+            _require(
+                mine == [(taken.documents, taken.tokens) for taken in found[name].strands],
+                self.store.folder,
+                name,
+            )
         return found
 
     def removed(self, name: str) -> list[int]:
@@ -186,24 +232,38 @@ class MixStore:
         above = int(Decimal(classifier["threshold"]) * MILLION) if classifier else None
         dose = key_bound(Decimal(said["fraction"]))
         rule = FilterRule(said["label"], number, pin["threshold"], above, said["placebo"], dose)
-        return MixFilter(rule, terms, ScoreTable(self.store, classifier["digest"]) if classifier else None, said["fraction"])
+        return MixFilter(
+            rule,
+            terms,
+            ScoreTable(self.store, classifier["digest"]) if classifier else None,
+            said["fraction"],
+        )
 
     def _inputs(self, definition: SourceDefinition, quality: Quality) -> SourceInputs:
         """The groups of the store that hold exactly the files of the manifest, as they were."""
         name, said = definition.name, self.manifest["inputs"].get(definition.name)
         if said is None:
-            raise ManifestError(f"{MANIFEST}: lists no inputs of {name}; it was not written by annealmix, or edited")
-        files = {file["path"]: InputFile(file["path"], "", file["size"], sha256=file["sha256"]) for file in said}
+            raise ManifestError(
+                f"{MANIFEST}: lists no inputs of {name}; it was not written by annealmix, or edited"
+            )
+        files = {
+            file["path"]: InputFile(file["path"], "", file["size"], sha256=file["sha256"])
+            for file in said
+        }
         left, groups = dict(files), []
         for group in self.store.groups(definition, quality):
             members = [left.get(known["path"]) for known in group.inputs]
             pairs = zip(members, group.inputs, strict=True)
-            if all(file and (file.size, file.sha256) == (known["size"], known["sha256"]) for file, known in pairs):
+            if all(
+                file and (file.size, file.sha256) == (known["size"], known["sha256"])
+                for file, known in pairs
+            ):
                 groups.append((group, [left.pop(known["path"]) for known in group.inputs]))
         if left:
             raise ManifestError(
-                f"{self.store.folder}: does not hold {len(left):,} of {len(files):,} files of {name}, such as {min(left)}, as the mix was "
-                "made from them; name the store that it was built from with --store DIR"
+                f"{self.store.folder}: does not hold {len(left):,} of {len(files):,} files of"
+                f" {name}, such as {min(left)}, as the mix was made from them; name the store that"
+                " it was built from with --store DIR"
             )
         return SourceInputs(definition, quality, list(files.values()), groups, [])
 
@@ -213,15 +273,26 @@ class MixStore:
         for other in self.manifest["excluded"]:
             name, keys = other["definition"], (int(other["keys"][0], 16), int(other["keys"][1], 16))
             same = [item for item in taken if item[:2] == (name, keys)]
-            if len(same) > 1:  # of two that differ in their quality steps alone, the manifest lists each once
+            if (
+                len(same) > 1
+            ):  # of two that differ in their quality steps alone, the manifest lists each once
                 taken.remove(same[0])
             shown = f"{other['recipe']}/{other['source']}"
-            found.append(BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys[0]))
+            found.append(
+                BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys[0])
+            )
         for strand in self.manifest["sources"]:
             name, keys = strand["name"], (int(strand["keys"][0], 16), int(strand["keys"][1], 16))
-            definition, quality = self.definitions[strand["definition"]], self._quality.get(name, ())
+            definition, quality = (
+                self.definitions[strand["definition"]],
+                self._quality.get(name, ()),
+            )
             if not strand["copy"]:
-                found.append(BuildSource(name, definition, quality, keys, False, None, keys[1], strand["insert"]))
+                found.append(
+                    BuildSource(
+                        name, definition, quality, keys, False, None, keys[1], strand["insert"]
+                    )
+                )
         return found
 
     def _ceiling(self, source: BuildSource) -> int:
@@ -231,13 +302,18 @@ class MixStore:
         missing: list[KeyRange] = []
         for group, _ in self.inputs[source.reading].groups:
             missing += group.missing(self.rule, source.keys)
-            missing += [part for rule in self._counting for part in group.missing(rule, source.keys)]
+            missing += [
+                part for rule in self._counting for part in group.missing(rule, source.keys)
+            ]
             missing += [part for item in self.filters for part in item.unscored(group, source.keys)]
         return min([source.keys[1], *(low for low, _ in missing)])
 
     def _make_selection(self) -> None:
         """Make the selection again where the store no longer has it."""
-        folder, units = Path(self.plan["folder"]), [{"partition": number} for number in range(self.plan["partitions"])]
+        folder, units = (
+            Path(self.plan["folder"]),
+            [{"partition": number} for number in range(self.plan["partitions"])],
+        )
         if all(Select.is_done(self.plan, unit) for unit in units):
             return
         say(f"{self.store.folder}: the selection of this mix is not there; making it again")
@@ -251,9 +327,15 @@ class MixStore:
 
 
 def definitions(manifest: Manifest) -> dict[str, SourceDefinition]:
-    """What decided the texts of each source definition that a mix used, excluded recipes' and inserts' too, by its name."""
+    """What decided the texts of each source definition that a mix used, excluded recipes' and
+    inserts' too, by its name.
+    """
     recipe = manifest["recipe"]
-    asked: Sequence[Mapping[str, Any]] = [*recipe["sources"], *recipe["exclude"], *recipe.get("insert", [])]
+    asked: Sequence[Mapping[str, Any]] = [
+        *recipe["sources"],
+        *recipe["exclude"],
+        *recipe.get("insert", []),
+    ]
     found = {}
     for item in asked:
         found[item["definition"]["name"]] = read_definition(item["definition"])
@@ -276,5 +358,6 @@ def _keys(item: Mapping[str, Any]) -> KeyRange:
 def _require(same: object, store: Path, name: str) -> None:
     if not same:
         raise ManifestError(
-            f"{store}: what it holds of {name} does not make this mix; name the store that the mix was built from with --store DIR"
+            f"{store}: what it holds of {name} does not make this mix; name the store that the mix"
+            " was built from with --store DIR"
         )

@@ -1,4 +1,6 @@
-"""Text of a document from its tokens, and the terms of a mix's filters that stand in it. Only what a user asks to see is made."""
+"""Text of a document from its tokens, and the terms of a mix's filters that stand in it. Only what
+a user asks to see is made.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ class Texts:
     """The texts of a mix's tokens, and its blocklists where a folder of filters is given.
 
     Args:
-        file: the tokenizer.json; None: found as for a build. filters: as `--filters` of a build; None shows no terms.
+        file: the tokenizer.json; None: found as for a build. filters: as `--filters` of a build;
+            None shows no terms.
     Raises:
-        ManifestError: the tokenizer is not the one that the mix was made with. InputError: there is none.
+        ManifestError: the tokenizer is not the one that the mix was made with. InputError: there is
+            none.
         RecipeError: `filters` lacks a filter of the mix.
     """
 
@@ -32,17 +36,30 @@ class Texts:
         said = read_claims(manifest, MANIFEST).tokenizer
         definition = load_tokenizer_definition(said.name)
         if definition.digest != said.digest:
-            raise ManifestError(f"tokenizer {said.name}: the mix was made with {said.digest}, this version knows {definition.digest}")
+            raise ManifestError(
+                f"tokenizer {said.name}: the mix was made with {said.digest}, this version knows"
+                f" {definition.digest}"
+            )
         path = find_tokenizer(definition, file)
         self._decoder = Decoder(path.read_bytes(), str(path))
-        self._lists = {} if filters is None else {item["label"]: _terms(item, filters) for item in manifest["filters"]}
+        self._lists = (
+            {}
+            if filters is None
+            else {item["label"]: _terms(item, filters) for item in manifest["filters"]}
+        )
 
     def shown(self, tokens: Sequence[int] | None) -> dict[str, Any]:
-        """{text, terms: {label: those that stand in it}}; text None where the store has no tokens of it."""
+        """{text, terms: {label: those that stand in it}}; text None where the store has no tokens
+        of it.
+        """
         if tokens is None:
             return {"text": None}
-        (text,) = self._decoder.texts(np.array(tokens, np.int64), np.array([0]), np.array([len(tokens)]))
-        found = {label: matches_naive(text, terms, mode) for label, (terms, mode) in self._lists.items()}
+        (text,) = self._decoder.texts(
+            np.array(tokens, np.int64), np.array([0]), np.array([len(tokens)])
+        )
+        found = {
+            label: matches_naive(text, terms, mode) for label, (terms, mode) in self._lists.items()
+        }
         return {"text": text, **({"terms": found} if found else {})}
 
 
@@ -53,7 +70,10 @@ def _terms(item: dict[str, Any], folder: Path) -> tuple[tuple[str, ...], Any]:
         found = bundle.definition.blocklist
         if (found.sha256, found.mode) == (pin["sha256"], pin["mode"]):
             return load_terms(found, bundle.folder), found.mode
-    raise RecipeError(f"{folder}: holds no filter with the blocklist of {item['label']!r} (sha256 {pin['sha256']}); name another --filters")
+    raise RecipeError(
+        f"{folder}: holds no filter with the blocklist of {item['label']!r} (sha256"
+        f" {pin['sha256']}); name another --filters"
+    )
 
 
 def _bundles(folder: Path) -> Iterator[LoadedFilter]:

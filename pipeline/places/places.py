@@ -1,9 +1,11 @@
-"""Where sources, stores and mixes lie: a folder of this machine's file systems, or a URL of an allowed scheme.
+"""Where sources, stores and mixes lie: a folder of this machine's file systems, or a URL of an
+allowed scheme.
 
     s3://BUCKET/PREFIX, gs://BUCKET/PREFIX                sources, stores and mixes
     hf://datasets/OWNER/NAME[@REVISION][/FOLDER]          sources
 
-A URL says where, never who: credentials come from the environment alone, so that none can enter a plan, a manifest or a log.
+A URL says where, never who: credentials come from the environment alone, so that none can enter a
+plan, a manifest or a log.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _DATASET = re.compile(r"datasets/[^/@]+/[^/@]+(@[^/@]+)?(/[^@]*)?")
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A prefix of an object store, or a folder of a repository of the hub. url: without a slash at its end."""
+    """A prefix of an object store, or a folder of a repository of the hub. url: without a slash at
+    its end.
+    """
 
     url: str
 
@@ -60,7 +64,8 @@ def parse_url(text: str, allowed: tuple[str, ...] = SCHEMES) -> RemoteFolder:
     """Read a URL. What it says is not repeated in an error, since it may hold a password.
 
     Raises:
-        RecipeError: another scheme, credentials, a query, or a path that could mean something else than it says.
+        RecipeError: another scheme, credentials, a query, or a path that could mean something else
+            than it says.
     """
     match = _SCHEME.fullmatch(text)
     shown = ", ".join(f"{scheme}://" for scheme in allowed)
@@ -69,11 +74,20 @@ def parse_url(text: str, allowed: tuple[str, ...] = SCHEMES) -> RemoteFolder:
         raise RecipeError(f"{scheme} is not allowed here; allowed are local folders and {shown}")
     scheme, rest = match[1], match[2].rstrip("/")
     if scheme != "hf" and "@" in rest.split("/", 1)[0]:
-        raise RecipeError(f"a {scheme}:// URL with a user or password is refused; put credentials into the environment")
+        raise RecipeError(
+            f"a {scheme}:// URL with a user or password is refused; put credentials into the"
+            " environment"
+        )
     if re.search(r"[?#\\\s]", rest) or not rest.isprintable():
-        raise RecipeError(f"a {scheme}:// URL with a query, fragment, backslash or white space is refused; write {scheme}://PLACE/FOLDER")
+        raise RecipeError(
+            f"a {scheme}:// URL with a query, fragment, backslash or white space is refused; write"
+            f" {scheme}://PLACE/FOLDER"
+        )
     if any(part in ("", ".", "..") for part in rest.split("/")):
-        raise RecipeError(f"a {scheme}:// URL with an empty part, '.' or '..' is refused; write {scheme}://PLACE/FOLDER")
+        raise RecipeError(
+            f"a {scheme}:// URL with an empty part, '.' or '..' is refused; write"
+            f" {scheme}://PLACE/FOLDER"
+        )
     if scheme == "hf" and not _DATASET.fullmatch(rest):
         raise RecipeError("an hf:// URL has the form hf://datasets/OWNER/NAME[@REVISION][/FOLDER]")
     return RemoteFolder(f"{scheme}://{rest}")
@@ -88,7 +102,9 @@ def read_place(text: str, allowed: tuple[str, ...] = SCHEMES) -> Place:
 
 
 def default_cache() -> Path:
-    """What is kept between commands: tokenizers, models, the calibration and, if nobody says otherwise, copies of remote folders."""
+    """What is kept between commands: tokenizers, models, the calibration and, if nobody says
+    otherwise, copies of remote folders.
+    """
     return Path(os.environ.get("ANNEALMIX_CACHE") or "~/.cache/annealmix").expanduser()
 
 

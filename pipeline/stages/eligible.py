@@ -1,11 +1,14 @@
-"""What a select stage leaves, as the stages after it read it: of each source and key partition, columns in key order.
+"""What a select stage leaves, as the stages after it read it: of each source and key partition,
+columns in key order.
 
     SOURCE.NAME           documents that can be in the mix
     SOURCE+copies.NAME    those of them that are copied (`of`: which)
-    SOURCE+removed.NAME   those that are contaminated or that filters remove (`verdicts`: bit i for reason i; `after`, `place`: where)
+    SOURCE+removed.NAME   those that are contaminated or that filters remove (`verdicts`: bit i for
+                          reason i; `after`, `place`: where)
 
-Columns of the first two: digest, num_tokens, start, place, offset, token_file, segment, ledger_row. `place` is left out where it equals
-`start`. With a classifier, `filterN.score` beside the first and the third.
+Columns of the first two: digest, num_tokens, start, place, offset, token_file, segment, ledger_row.
+`place` is left out where it equals `start`. With a classifier, `filterN.score` beside the first and
+the third.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ class Strand:
 
     def column(self, name: str, partition: int) -> npt.NDArray[Any]:
         """A column of a partition, memory-mapped."""
-        return read_column(partition_folder(self.folder, partition), name, f"{self.source}{self.part}.")
+        return read_column(
+            partition_folder(self.folder, partition), name, f"{self.source}{self.part}."
+        )
 
     def lengths(self, partition: int) -> Lengths:
         """Starts, lengths and places of a partition's documents, memory-mapped."""
@@ -63,9 +68,12 @@ class Strand:
 class Eligible:
     """The result of a select stage for one source.
 
-    in_range: documents in its key range. documents: of those, what is left when duplicates and excluded ones are gone, removed or not.
-    duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the survivor's source.
-    complete: whether its whole key range is tokenized. reasons: those of the bits of `verdicts`. filters: how many filters judge it.
+    in_range: documents in its key range. documents: of those, what is left when duplicates and
+        excluded ones are gone, removed or not.
+    duplicates: documents by reason; `duplicate of SOURCE` and `near-duplicate of SOURCE` name the
+        survivor's source.
+    complete: whether its whole key range is tokenized. reasons: those of the bits of `verdicts`.
+        filters: how many filters judge it.
     """
 
     name: str
@@ -87,12 +95,19 @@ class Eligible:
 
     def strand(self, copy: int) -> Strand:
         """The documents (0) or their copies (1)."""
-        return Strand(self.name, self.folder, COPIES if copy else KEPT, placed=not copy and (self.shrink or self.copied))
+        return Strand(
+            self.name,
+            self.folder,
+            COPIES if copy else KEPT,
+            placed=not copy and (self.shrink or self.copied),
+        )
 
     def select(self, quota: int, *, asked: bool) -> Choice:
         """Take what fills a quota. asked: whether the recipe asks for any of it at this size."""
         copies = self._copies if self.copied else None
-        strands, end = select(self.name, quota, self.tables, self.strand(0).lengths, copies, shrink=self.shrink)
+        strands, end = select(
+            self.name, quota, self.tables, self.strand(0).lengths, copies, shrink=self.shrink
+        )
         return Choice(self, quota, strands, end, asked)
 
     def select_whole(self, documents: int, times: int) -> Choice:
@@ -101,7 +116,11 @@ class Eligible:
         for partition, table in enumerate(self.tables):
             count = min(left, table.documents)
             lengths = np.asarray(self.strand(0).lengths(partition).num_tokens[:count], np.int64)
-            tables.append(PartitionTable(count, int(lengths.sum()), int(lengths.max(initial=0)), int(lengths.sum())))
+            tables.append(
+                PartitionTable(
+                    count, int(lengths.sum()), int(lengths.max(initial=0)), int(lengths.sum())
+                )
+            )
             left -= count
         quota = times * sum(table.tokens for table in tables)
         strands, end = select(self.name, quota, tables, self.strand(0).lengths)
@@ -113,12 +132,15 @@ class Eligible:
 
     def removed_column(self, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
         """A column of the documents that filters remove."""
-        return read_column(partition_folder(self.folder, partition), name, f"{self.name}{REMOVED}.{prefix}")
+        return read_column(
+            partition_folder(self.folder, partition), name, f"{self.name}{REMOVED}.{prefix}"
+        )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What a mix takes of one source. strands: the documents and, where some are copied, the copies. quota: tokens that it fills.
+    """What a mix takes of one source. strands: the documents and, where some are copied, the
+    copies. quota: tokens that it fills.
 
     asked: whether the recipe asks for any of it at this size.
     """
@@ -135,19 +157,30 @@ class Choice:
         return [run for run in self.strands[0].runs if run.epoch == 0]
 
     def removed(self) -> list[int]:
-        """Of each partition, how many removed documents stand before the end of the quota: those that filters, not the quota, keep out."""
+        """Of each partition, how many removed documents stand before the end of the quota: those
+        that filters, not the quota, keep out.
+        """
         partitions = range(len(self.eligible.tables))
         if not self.eligible.reasons or (self.end is None and not self._nothing_was_left):
             return [0 for _ in partitions]
-        end = None if self.end is None or self._exhausts(self.end) else self.end  # None: nothing stands behind it
-        before = len(partitions) if end is None else end.partition  # partitions that lie before the end as a whole
-        whole = [len(self.eligible.removed_column("after", partition)) for partition in partitions[:before]]
+        end = (
+            None if self.end is None or self._exhausts(self.end) else self.end
+        )  # None: nothing stands behind it
+        before = (
+            len(partitions) if end is None else end.partition
+        )  # partitions that lie before the end as a whole
+        whole = [
+            len(self.eligible.removed_column("after", partition))
+            for partition in partitions[:before]
+        ]
         last = [] if end is None else [self._removed_before(end)]
         return [*whole, *last, *(0 for _ in partitions[len(whole) + len(last) :])]
 
     @property
     def _known(self) -> bool:
-        """Whether the whole key range had to be looked at; of what nobody asked for, the store may know it by an earlier build's doing."""
+        """Whether the whole key range had to be looked at; of what nobody asked for, the store may
+        know it by an earlier build's doing.
+        """
         return self.eligible.complete and self.asked
 
     @property
@@ -156,24 +189,38 @@ class Choice:
         return self._known and not any(table.tokens for table in self.eligible.tables)
 
     def _exhausts(self, end: End) -> bool:
-        """Whether nothing that could fill the quota stands behind its end; known only where the whole key range was looked at."""
-        behind = (table.tokens if self.eligible.shrink else table.documents for table in self.eligible.tables[end.partition + 1 :])
+        """Whether nothing that could fill the quota stands behind its end; known only where the
+        whole key range was looked at.
+        """
+        behind = (
+            table.tokens if self.eligible.shrink else table.documents
+            for table in self.eligible.tables[end.partition + 1 :]
+        )
         return end.epoch > 0 or (self._known and end.place is None and not any(behind))
 
     def _removed_before(self, end: End) -> int:
-        """Removed documents before the end in its own partition; under shrink they have places of their own in the quota."""
+        """Removed documents before the end in its own partition; under shrink they have places of
+        their own in the quota.
+        """
         after = self.eligible.removed_column("after", end.partition)
         if not self.eligible.shrink:
-            taken = next(run.documents for run in self.first_epoch if run.partition == end.partition)
+            taken = next(
+                run.documents for run in self.first_epoch if run.partition == end.partition
+            )
             return int(np.searchsorted(after, np.uint32(taken), "left"))
         if end.place is None:
             return len(after)
-        return int(np.searchsorted(self.eligible.removed_column("place", end.partition), np.uint64(end.place), "left"))
+        return int(
+            np.searchsorted(
+                self.eligible.removed_column("place", end.partition), np.uint64(end.place), "left"
+            )
+        )
 
 
 @dataclass
 class RemovalFigures:
-    """What one reason did to one source, within the quota. removed: documents and tokens that it removes, other reasons aside.
+    """What one reason did to one source, within the quota. removed: documents and tokens that it
+    removes, other reasons aside.
 
     first: of those, what no earlier reason removes (the waterfall's figure).
     """
@@ -193,7 +240,10 @@ def removal_figures(choice: Choice) -> list[RemovalFigures]:
         num_tokens = np.asarray(eligible.removed_column("num_tokens", partition)[:count], np.int64)
         lowest = verdicts & -verdicts.astype(np.int64)
         for number, figure in enumerate(figures):
-            for chosen, sums in ((verdicts & 1 << number, figure.removed), (lowest == 1 << number, figure.first)):
+            for chosen, sums in (
+                (verdicts & 1 << number, figure.removed),
+                (lowest == 1 << number, figure.first),
+            ):
                 mine = chosen.astype(np.bool_)
                 sums[0] += int(mine.sum())
                 sums[1] += int(num_tokens[mine].sum())
@@ -201,9 +251,11 @@ def removal_figures(choice: Choice) -> list[RemovalFigures]:
 
 
 def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
-    """How many documents a filter's decisions in a mix needed scores for, and BLAKE3 over (digest, score) of each.
+    """How many documents a filter's decisions in a mix needed scores for, and BLAKE3 over (digest,
+    score) of each.
 
-    By source, those that are in the mix in key order, then those that were removed; digest as 16 bytes, score as int32 little-endian.
+    By source, those that are in the mix in key order, then those that were removed; digest as 16
+    bytes, score as int32 little-endian.
     """
     state, documents = blake3(), 0
     for choice in choices:
@@ -212,11 +264,15 @@ def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
         kept = partial(read_kept, choice.eligible)
         for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
             for partition in sorted(counts):
-                scores = np.asarray(column("score", partition, score_column(number))[: counts[partition]])
+                scores = np.asarray(
+                    column("score", partition, score_column(number))[: counts[partition]]
+                )
                 scored = np.flatnonzero(scores >= 0)
                 rows = np.zeros((len(scored), 20), np.uint8)
                 digests = np.asarray(column("digest", partition)[: counts[partition]])[scored]
-                rows[:, :16] = np.ascontiguousarray(digests).astype(">u8").view(np.uint8).reshape(-1, 16)
+                rows[:, :16] = (
+                    np.ascontiguousarray(digests).astype(">u8").view(np.uint8).reshape(-1, 16)
+                )
                 rows[:, 16:] = scores[scored].astype("<i4").view(np.uint8).reshape(-1, 4)
                 state.update(rows.tobytes())
                 documents += len(scored)
@@ -225,7 +281,9 @@ def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
 
 def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
     """A column of the documents that can be in the mix."""
-    return read_column(partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}")
+    return read_column(
+        partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}"
+    )
 
 
 def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[str, Eligible]:
@@ -237,7 +295,10 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
     Raises:
         ManifestError: a partition is missing or damaged.
     """
-    records = [read_done(partition_folder(folder, partition))["sources"] for partition in range(plan["partitions"])]
+    records = [
+        read_done(partition_folder(folder, partition))["sources"]
+        for partition in range(plan["partitions"])
+    ]
     sources = {source["name"]: source for source in plan["sources"] if not source["excluded"]}
     reasons = [CONTAMINATED] if plan["decontaminate"] == "drop" else []
     reasons += [f"filter {rule['label']}" for rule in plan["filters"]]
@@ -272,5 +333,9 @@ def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[
 
 
 def _table(value: dict[str, Any]) -> PartitionTable:
-    copies = value["copies"] and PartitionTable(value["copies"][0], value["copies"][1], value["copies"][2], value["copies"][1])
-    return PartitionTable(value["documents"], value["tokens"], value["longest"], value["kept_tokens"], copies)
+    copies = value["copies"] and PartitionTable(
+        value["copies"][0], value["copies"][1], value["copies"][2], value["copies"][1]
+    )
+    return PartitionTable(
+        value["documents"], value["tokens"], value["longest"], value["kept_tokens"], copies
+    )

@@ -1,6 +1,8 @@
-"""What a select stage reads of the store: columns of documents of some sources in a stretch of keys, joined over all segments.
+"""What a select stage reads of the store: columns of documents of some sources in a stretch of
+keys, joined over all segments.
 
-The columns `segment` and `token_file` count the plan's ledger segments and token files, as `ledger_segments` and `token_files` list them.
+The columns `segment` and `token_file` count the plan's ledger segments and token files, as
+`ledger_segments` and `token_files` list them.
 """
 
 from __future__ import annotations
@@ -30,8 +32,14 @@ def token_files(sources: list[dict[str, Any]]) -> list[Path]:
 
 
 def ledger_segments(sources: list[dict[str, Any]]) -> list[tuple[Path, int]]:
-    """All ledger segments of a plan, (folder, segment), in the order that the column `segment` counts."""
-    return [(Path(segment["ledger"]), segment["segment"]) for source in sources for segment in source["segments"]]
+    """All ledger segments of a plan, (folder, segment), in the order that the column `segment`
+    counts.
+    """
+    return [
+        (Path(segment["ledger"]), segment["segment"])
+        for source in sources
+        for segment in source["segments"]
+    ]
 
 
 _GATHERED = {
@@ -48,21 +56,31 @@ _GATHERED = {
 }
 
 
-def gathered(sources: list[dict[str, Any]], keys: KeyRange, domain: set[int], counts: list[str]) -> Arrays:
+def gathered(
+    sources: list[dict[str, Any]], keys: KeyRange, domain: set[int], counts: list[str]
+) -> Arrays:
     """Columns of all documents of some sources in a key partition and in their source's key range.
 
     Args:
-        domain: numbers of the sources. counts: columns that annotators wrote; number i becomes `count{i}`, 0 where nothing judges.
+        domain: numbers of the sources. counts: columns that annotators wrote; number i becomes
+            `count{i}`, 0 where nothing judges.
     """
     pieces = list(_pieces(sources, keys, domain, counts))
     gathered: Arrays = {}
-    for name, dtype in {**_GATHERED, **{f"count{index}": np.uint32 for index in range(len(counts))}}.items():
+    for name, dtype in {
+        **_GATHERED,
+        **{f"count{index}": np.uint32 for index in range(len(counts))},
+    }.items():
         empty = np.empty((0, 2) if name == "digest" else 0, dtype)
-        gathered[name] = np.concatenate([empty, *(piece[name].astype(dtype, copy=False) for piece in pieces)])
+        gathered[name] = np.concatenate(
+            [empty, *(piece[name].astype(dtype, copy=False) for piece in pieces)]
+        )
     return gathered
 
 
-def _pieces(sources: list[dict[str, Any]], partition: KeyRange, domain: set[int], counts: list[str]) -> Iterator[Arrays]:
+def _pieces(
+    sources: list[dict[str, Any]], partition: KeyRange, domain: set[int], counts: list[str]
+) -> Iterator[Arrays]:
     segments = token_file = 0
     for number, source in enumerate(sources):
         low, high = (int(bound, 16) for bound in source["keys"])
@@ -72,7 +90,11 @@ def _pieces(sources: list[dict[str, Any]], partition: KeyRange, domain: set[int]
                 judged = (keys[0], min(keys[1], int(source["ceiling"], 16)))
                 piece = _piece(segment, keys, token_file) | _counts(segment, keys, judged, counts)
                 documents = len(piece["order_key"])
-                yield {**piece, "source": np.full(documents, number), "segment": np.full(documents, segments)}
+                yield {
+                    **piece,
+                    "source": np.full(documents, number),
+                    "segment": np.full(documents, segments),
+                }
             segments += 1
             token_file += len(segment["tokens"])
 
@@ -83,7 +105,9 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
     ledger_keys = read_column(folder, "order_key", head)
     first, last = row_range(ledger_keys, keys)
     rows = slice(first, last)
-    num_tokens, offset, token_file = (np.zeros(last - first, dtype) for dtype in (np.uint32, np.uint64, np.uint32))
+    num_tokens, offset, token_file = (
+        np.zeros(last - first, dtype) for dtype in (np.uint32, np.uint64, np.uint32)
+    )
     for index, (tokens, low, high, _) in enumerate(segment["tokens"]):
         here, there = common_rows(ledger_keys, keys, low, high)
         num_tokens[here] = read_column(Path(tokens), "num_tokens", head)[there]
@@ -102,8 +126,12 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
     }
 
 
-def common_rows(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, high: str) -> tuple[slice, slice]:
-    """Rows that a folder of the key range [low, high) gives to those of `keys`: counted from the first of `keys`, and of the folder."""
+def common_rows(
+    ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, high: str
+) -> tuple[slice, slice]:
+    """Rows that a folder of the key range [low, high) gives to those of `keys`: counted from the
+    first of `keys`, and of the folder.
+    """
     first, last = row_range(ledger_keys, keys)
     range_first, range_last = row_range(ledger_keys, (int(low, 16), int(high, 16)))
     begin, end = max(first, range_first), max(min(last, range_last), max(first, range_first))
@@ -111,7 +139,9 @@ def common_rows(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, h
 
 
 def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: list[str]) -> Arrays:
-    """What annotators counted in one segment's documents of a key range; all of `judged` must be counted where something judges."""
+    """What annotators counted in one segment's documents of a key range; all of `judged` must be
+    counted where something judges.
+    """
     head = prefix(segment["segment"])
     ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
     first, last = row_range(ledger_keys, keys)
@@ -122,13 +152,21 @@ def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: l
         for folder, low, high, _ in folders:
             here, there = common_rows(ledger_keys, keys, low, high)
             found[here] = read_column(Path(folder), name, head)[there]
-        if segment["counts"] and missing_ranges(judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]):
-            raise ManifestError(f"{segment['ledger']}: documents that are to be judged have no {name}; delete its group and build again")
+        if segment["counts"] and missing_ranges(
+            judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]
+        ):
+            raise ManifestError(
+                f"{segment['ledger']}: documents that are to be judged have no {name}; delete its"
+                " group and build again"
+            )
         columns[f"count{index}"] = found
     return columns
 
 
 def row_range(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange) -> tuple[int, int]:
     """Rows of a segment, sorted by key, that lie in a key range."""
-    low, high = (len(ledger_keys) if key >= KEY_SPACE else int(np.searchsorted(ledger_keys, np.uint64(key))) for key in keys)
+    low, high = (
+        len(ledger_keys) if key >= KEY_SPACE else int(np.searchsorted(ledger_keys, np.uint64(key)))
+        for key in keys
+    )
     return low, high

@@ -1,11 +1,13 @@
-"""Ingest: read every source once; hash every document; tokenize those whose order key the plan asks for.
+"""Ingest: read every source once; hash every document; tokenize those whose order key the plan asks
+for.
 
-A unit is a group of input files. Its ledger holds every document that the group holds, whatever the recipe; its tokens those of the
-key ranges of the plan, and likewise what filters must know (pipeline.judges.annotators.reading). A group that is read again for more must give the same
+A unit is a group of input files. Its ledger holds every document that the group holds, whatever the
+recipe; its tokens those of the key ranges of the plan, and likewise what filters must know
+(pipeline.judges.annotators.reading). A group that is read again for more must give the same
 documents, or the build fails.
 
-Every row that was read is a document of the ledger or is counted under one reason: not selected by `where`, empty, quarantined, or
-dropped by a quality step of the source.
+Every row that was read is a document of the ledger or is counted under one reason: not selected by
+`where`, empty, quarantined, or dropped by a quality step of the source.
 """
 
 from __future__ import annotations
@@ -33,16 +35,20 @@ from pipeline.store.records import FolderWriter, canonical_json, is_done, read_d
 from pipeline.store.rules import folder_name
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
-SEGMENT_BYTES = 512 << 20  # training text of a segment: about 128M tokens, 256 MB while it is sorted
+SEGMENT_BYTES = (
+    512 << 20
+)  # training text of a segment: about 128M tokens, 256 MB while it is sorted
 QUARANTINE = "quarantine.jsonl"
 
 
 class Ingest(Stage):
-    """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path (null: no unit tokenizes), definition,
-    special_tokens, folders (of its TokenRule)}, blocklists, benchmarks, near (rule whose band keys are noted, or null), units.
+    """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path
+    (null: no unit tokenizes), definition, special_tokens, folders (of its TokenRule)}, blocklists,
+    benchmarks, near (rule whose band keys are noted, or null), units.
 
-    Unit: source (its reading: the definition under its quality steps), folder (of the group), files [InputFile], ranges [[low, high]] to
-    tokenize, annotations [[folders, low, high]], segment_bytes.
+    Unit: source (its reading: the definition under its quality steps), folder (of the group), files
+    [InputFile], ranges [[low, high]] to tokenize, annotations [[folders, low, high]],
+    segment_bytes.
     """
 
     name = "ingest"
@@ -52,7 +58,11 @@ class Ingest(Stage):
         """Load the tokenizer and open the annotators once a rank."""
         given = plan["tokenizer"]
         definition = TokenizerDefinition.model_validate(given["definition"])
-        self._tokenizer = loaded_tokenizer(given["path"], definition, given["special_tokens"]) if given["path"] else None
+        self._tokenizer = (
+            loaded_tokenizer(given["path"], definition, given["special_tokens"])
+            if given["path"]
+            else None
+        )
         self._annotators = open_annotators(plan)
 
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -68,7 +78,17 @@ class Ingest(Stage):
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             notes = GroupAnnotations(folder, self._annotators, annotations, stack)
-            reading = _GroupReading(folder, definition, quality, files, todo, self._tokenizer, unit["segment_bytes"], notes, stack)
+            reading = _GroupReading(
+                folder,
+                definition,
+                quality,
+                files,
+                todo,
+                self._tokenizer,
+                unit["segment_bytes"],
+                notes,
+                stack,
+            )
             reading.read()
             reading.publish()
 
@@ -76,7 +96,10 @@ class Ingest(Stage):
     def outputs(plan: Plan, unit: Unit) -> list[Path]:
         """Ledger, tokens and what annotators note."""
         folder = Path(unit["folder"])
-        noted = [folder / folder_name(name, (int(low, 16), int(high, 16))) for name, low, high in unit["annotations"]]
+        noted = [
+            folder / folder_name(name, (int(low, 16), int(high, 16)))
+            for name, low, high in unit["annotations"]
+        ]
         return [folder / "ledger", *_token_folders(plan, unit).values(), *noted]
 
     @staticmethod
@@ -88,12 +111,19 @@ class Ingest(Stage):
 def _token_folders(plan: Plan, unit: Unit) -> dict[KeyRange, Path]:
     """Where the tokens of each key range of a unit belong."""
     ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
-    return {keys: Path(unit["folder"]) / folder_name(plan["tokenizer"]["folders"], keys) for keys in ranges}
+    return {
+        keys: Path(unit["folder"]) / folder_name(plan["tokenizer"]["folders"], keys)
+        for keys in ranges
+    }
 
 
 @lru_cache(maxsize=1)
-def loaded_tokenizer(path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens) -> Tokenizer:
-    """The tokenizer, which tests itself when it is loaded: once a process, however many ranks it does."""
+def loaded_tokenizer(
+    path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens
+) -> Tokenizer:
+    """The tokenizer, which tests itself when it is loaded: once a process, however many ranks it
+    does.
+    """
     return Tokenizer(Path(path), definition, special_tokens)
 
 
@@ -112,7 +142,12 @@ class _GroupReading:
         notes: GroupAnnotations,
         stack: ExitStack,
     ) -> None:
-        self.definition, self.files, self.ranges, self.tokenizer = definition, files, list(tokens), tokenizer
+        self.definition, self.files, self.ranges, self.tokenizer = (
+            definition,
+            files,
+            list(tokens),
+            tokenizer,
+        )
         self.quality, self.segment_bytes, self.notes = quality, segment_bytes, notes
         self.ledger = folder / "ledger"
         self.known = read_done(self.ledger) if is_done(self.ledger) else None
@@ -139,7 +174,10 @@ class _GroupReading:
                     add = self.builder.add
             self.counts.update(reader.counts)
             if reader.counts["rows"] >= MAX_ROWS:
-                raise InputError(f"{file.url}: {reader.counts['rows']:,} rows, at most {MAX_ROWS:,} a file can be counted; split the file")
+                raise InputError(
+                    f"{file.url}: {reader.counts['rows']:,} rows, at most {MAX_ROWS:,} a file can"
+                    " be counted; split the file"
+                )
             self.quarantined += reader.quarantined
             self.inputs.append({**asdict(file), "sha256": reader.sha256, "size": reader.size})
         self._end_segment()
@@ -156,14 +194,17 @@ class _GroupReading:
         else:
             segment.check_ledger(self.ledger, number)
         self.segments.append(len(segment.num_tokens))
-        for keys, writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
+        for keys, writer, written in zip(
+            self.ranges, self.token_folders, self.token_segments, strict=True
+        ):
             written.append(segment.write_tokens(writer.path, number, keys))
 
     def publish(self) -> None:
         """Check that nothing was lost and publish the ledger, then the tokens."""
         if sum(self.segments) != self.counts["documents"]:
             raise AnnealmixError(
-                f"{self.ledger}: {self.counts['documents']:,} documents were read, {sum(self.segments):,} reached the ledger"
+                f"{self.ledger}: {self.counts['documents']:,} documents were read,"
+                f" {sum(self.segments):,} reached the ledger"
             )
         self.reasons.update(item.reason for item in self.quarantined)
         record = {
@@ -182,12 +223,23 @@ class _GroupReading:
             path.touch(mode=0o600)
             path.write_bytes(lines)
             self.new_ledger.publish(record)
-        elif self.known and [file["sha256"] for file in self.known["inputs"]] != [file["sha256"] for file in self.inputs]:
+        elif self.known and [file["sha256"] for file in self.known["inputs"]] != [
+            file["sha256"] for file in self.inputs
+        ]:
             raise InputError(
-                f"{self.ledger}: the input files are not those that were first read; restore them, or delete this group of the store"
+                f"{self.ledger}: the input files are not those that were first read; restore them,"
+                " or delete this group of the store"
             )
         ledger = read_done(self.ledger)
-        for (low, high), writer, written in zip(self.ranges, self.token_folders, self.token_segments, strict=True):
+        for (low, high), writer, written in zip(
+            self.ranges, self.token_folders, self.token_segments, strict=True
+        ):
             special_strings = sum(low <= key < high for key in self.special_strings)
-            writer.publish({"ledger": ledger["digest"], "segments": written, "documents_with_eod_text": special_strings})
+            writer.publish(
+                {
+                    "ledger": ledger["digest"],
+                    "segments": written,
+                    "documents_with_eod_text": special_strings,
+                }
+            )
         self.notes.publish(ledger["digest"])

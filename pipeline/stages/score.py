@@ -1,10 +1,12 @@
-"""Score: a classifier's scores of the documents that a blocklist escalated, one key partition at a time.
+"""Score: a classifier's scores of the documents that a blocklist escalated, one key partition at a
+time.
 
-Partitions and cells are fixed shares of the key space, and a cell's documents are scored together in key order, each text once. So what a
-score may owe to the texts beside it (`rows` above 1 in `pipeline.judges.classifiers.sequence`) does not depend on files, groups, tasks or workers.
+Partitions and cells are fixed shares of the key space, and a cell's documents are scored together
+in key order, each text once. So what a score may owe to the texts beside it (`rows` above 1 in
+`pipeline.judges.classifiers.sequence`) does not depend on files, groups, tasks or workers.
 
-Runs where the classifier's library and device are, which need not be where text is read: an escalated text waits in the store, readable
-by its owner alone, and is deleted when it is scored.
+Runs where the classifier's library and device are, which need not be where text is read: an
+escalated text waits in the store, readable by its owner alone, and is deleted when it is scored.
 """
 
 from __future__ import annotations
@@ -36,19 +38,23 @@ from pipeline.store.scores import (
     read_scores,
 )
 
-CELLS = 1 << 14  # documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000
+CELLS = (
+    1 << 14
+)  # documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000
 LOAD_BYTES = 256 << 20  # escalated text that a task holds
 
 
 class Score(Stage):
-    """Plan: folder (of the increment), classifier {pin, folder}, texts [folders], known [folders of scores, by partition], text_bytes,
-    units.
+    """Plan: folder (of the increment), classifier {pin, folder}, texts [folders], known [folders of
+    scores, by partition], text_bytes, units.
 
     Unit: partition.
     """
 
     name = "score"
-    task_bytes = 2_000_000_000  # a small model and its library; LOAD_BYTES of text, which are held twice
+    task_bytes = (
+        2_000_000_000  # a small model and its library; LOAD_BYTES of text, which are held twice
+    )
 
     def prepare(self, plan: Plan) -> None:
         """Open the classifier once a rank, when its first document is there."""
@@ -64,7 +70,10 @@ class Score(Stage):
             return
         number, (folder,) = unit["partition"], self.outputs(plan, unit)
         known = read_scores(map(Path, plan["known"][number]))
-        pieces = [self._scored(plan, keys, known) for keys in _steps(partition_keys(number), plan["text_bytes"])]
+        pieces = [
+            self._scored(plan, keys, known)
+            for keys in _steps(partition_keys(number), plan["text_bytes"])
+        ]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FolderWriter(folder) as writer:
             for name in ("order_key", "digest", "score"):
@@ -85,7 +94,10 @@ class Score(Stage):
         """Scores of the documents of a key range that have none yet."""
         found, texts = _read_texts([Path(folder) for folder in plan["texts"]], keys)
         fresh = np.flatnonzero(look_up(known, found["order_key"], found["digest"]) < 0)
-        found, texts = {name: values[fresh] for name, values in found.items()}, [texts[at] for at in fresh.tolist()]
+        found, texts = (
+            {name: values[fresh] for name, values in found.items()},
+            [texts[at] for at in fresh.tolist()],
+        )
         scores = np.empty(len(texts), np.int32)
         cells = found["order_key"] // np.uint64(KEY_SPACE // CELLS)
         edges = [0, *(np.flatnonzero(np.diff(cells)) + 1).tolist(), len(texts)]
@@ -102,7 +114,9 @@ class Score(Stage):
         try:
             return self._classifier.score(texts).astype(np.int32)
         except InputError as error:
-            raise InputError(f"{plan['classifier']['folder']}: an escalated document cannot be scored: {error}") from None
+            raise InputError(
+                f"{plan['classifier']['folder']}: an escalated document cannot be scored: {error}"
+            ) from None
 
 
 def _steps(keys: KeyRange, text_bytes: int) -> Iterable[KeyRange]:
@@ -121,7 +135,10 @@ def _read_texts(folders: Sequence[Path], keys: KeyRange) -> tuple[Scored, list[s
     for table in tables:
         for name in TEXTS.names:
             columns[name] += table.column(name).to_pylist()
-    order_key, digest = np.array(columns["order_key"], np.uint64), digest_columns(b"".join(columns["digest"]))
+    order_key, digest = (
+        np.array(columns["order_key"], np.uint64),
+        digest_columns(b"".join(columns["digest"])),
+    )
     order = sort_order(order_key, digest)
     order_key, digest = order_key[order], digest[order]
     first = np.ones(len(order), np.bool_)
@@ -131,22 +148,31 @@ def _read_texts(folders: Sequence[Path], keys: KeyRange) -> tuple[Scored, list[s
 
 
 def _tables(folder: Path, keys: KeyRange) -> Iterable[Any]:
-    """Rows of a folder of texts that lie in a key range; row groups that lie outside are not read."""
+    """Rows of a folder of texts that lie in a key range; row groups that lie outside are not
+    read.
+    """
     for number in range(len(read_done(folder)["segments"])):
         file = pq.ParquetFile(folder / f"{prefix(number)}texts.parquet")
         if file.schema_arrow != TEXTS:
-            raise ManifestError(f"{folder}: segment {number} holds no escalated texts; delete {folder} and build again")
+            raise ManifestError(
+                f"{folder}: segment {number} holds no escalated texts; delete {folder} and build"
+                " again"
+            )
         for group in range(file.num_row_groups):
             limits = file.metadata.row_group(group).column(0).statistics
             if limits is None or (limits.min < keys[1] and limits.max >= keys[0]):
                 table = file.read_row_group(group)
                 key = table.column("order_key").to_numpy()
                 inside = key >= np.uint64(keys[0])
-                yield table.filter(inside & (key < np.uint64(keys[1])) if keys[1] < KEY_SPACE else inside)
+                yield table.filter(
+                    inside & (key < np.uint64(keys[1])) if keys[1] < KEY_SPACE else inside
+                )
 
 
 def delete_texts(folders: Iterable[Path]) -> None:
-    """Delete escalated texts that are scored; the record first, so that half a folder never counts."""
+    """Delete escalated texts that are scored; the record first, so that half a folder never
+    counts.
+    """
     for folder in folders:
         (folder / DONE).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,9 @@
-"""Segments: documents of bounded text, sorted by (order_key, digest), as ledger columns and token files.
+"""Segments: documents of bounded text, sorted by (order_key, digest), as ledger columns and token
+files.
 
-Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`, `0003.row`; in a
-token folder: `0003.num_tokens`, `0003.offset` (one entry a document of the key range, in ledger order) and `0003.tokens` (each
-document's tokens and EOD, in the same order).
+Files of segment 3 in a group's ledger folder: `0003.order_key`, `0003.digest`, `0003.file`,
+`0003.row`; in a token folder: `0003.num_tokens`, `0003.offset` (one entry a document of the key
+range, in ledger order) and `0003.tokens` (each document's tokens and EOD, in the same order).
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ if TYPE_CHECKING:
     from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.tokens.tokenizer import Tokenizer
 
-ENCODE_BYTES = 4 << 20  # text that is tokenized in one call: enough to keep the engine busy, little to hold
+ENCODE_BYTES = (
+    4 << 20
+)  # text that is tokenized in one call: enough to keep the engine busy, little to hold
 VERIFY_EVERY = 1000  # one document in so many, by order key, is tokenized again with the reference
 MAX_ROWS = 1 << 32
-
-
 
 
 @dataclass
 class SegmentBuilder:
     """Collects the documents of one segment: hashes every one, tokenizes those in `ranges`.
 
-    ranges: key ranges to tokenize, disjoint; tokenizer: None if there are none. notes: what filters must know of each document.
-    special_strings: keys of the tokenized documents whose text holds the end-of-document string literally.
+    ranges: key ranges to tokenize, disjoint; tokenizer: None if there are none. notes: what filters
+        must know of each document.
+    special_strings: keys of the tokenized documents whose text holds the end-of-document string
+        literally.
     """
 
     ranges: list[KeyRange]
@@ -81,7 +84,11 @@ class SegmentBuilder:
         if not self._texts or self.tokenizer is None:
             return
         tokens, lengths = self.tokenizer.encode(self._texts)
-        first, end, special = len(self._tokenized) - len(self._texts), 0, self.tokenizer.definition.eod_token
+        first, end, special = (
+            len(self._tokenized) - len(self._texts),
+            0,
+            self.tokenizer.definition.eod_token,
+        )
         for index, (text, length) in enumerate(zip(self._texts, lengths.tolist(), strict=True)):
             end += length
             key = self._keys[self._tokenized[first + index]]
@@ -117,8 +124,10 @@ class SegmentBuilder:
 
 @dataclass(frozen=True)
 class Segment:
-    """A sorted segment. columns: the ledger's; num_tokens, starts: int64 [num_docs], 0 for documents that were not tokenized;
-    tokens: in reading order. order: [num_docs], the documents' places in the order of reading."""
+    """A sorted segment. columns: the ledger's; num_tokens, starts: int64 [num_docs], 0 for
+    documents that were not tokenized;
+    tokens: in reading order. order: [num_docs], the documents' places in the order of reading.
+    """
 
     columns: dict[str, npt.NDArray[Any]]
     num_tokens: npt.NDArray[np.int64]
@@ -139,15 +148,21 @@ class Segment:
             InputError: the texts are not those that were read before.
         """
         for name, values in self.columns.items():
-            found = read_column(folder, name, prefix(segment)) if (folder / f"{prefix(segment)}{name}").exists() else None
+            found = (
+                read_column(folder, name, prefix(segment))
+                if (folder / f"{prefix(segment)}{name}").exists()
+                else None
+            )
             if found is None or not np.array_equal(found, values):
                 raise InputError(
-                    f"{folder}: the inputs give other documents than when they were first read (column {name}); "
-                    "restore the files, or delete this group of the store"
+                    f"{folder}: the inputs give other documents than when they were first read"
+                    f" (column {name}); restore the files, or delete this group of the store"
                 )
 
     def write_tokens(self, folder: Path, segment: int, keys: KeyRange) -> dict[str, int]:
-        """Write the tokens of one key range in ledger order. Returns first_row, documents, tokens."""
+        """Write the tokens of one key range in ledger order. Returns first_row, documents,
+        tokens.
+        """
         ledger = self.columns["order_key"]
         first = int(np.searchsorted(ledger, np.uint64(keys[0])))
         last = len(ledger) if keys[1] >> 64 else int(np.searchsorted(ledger, np.uint64(keys[1])))
@@ -157,6 +172,14 @@ class Segment:
         path = folder / f"{prefix(segment)}tokens"
         with named(path), path.open("wb") as file:
             for at in range(0, last - first, 8192):
-                stretch = zip(starts[at : at + 8192].tolist(), num_tokens[at : at + 8192].tolist(), strict=True)
-                file.write(np.concatenate([self.tokens[start : start + count] for start, count in stretch]).tobytes())
+                stretch = zip(
+                    starts[at : at + 8192].tolist(),
+                    num_tokens[at : at + 8192].tolist(),
+                    strict=True,
+                )
+                file.write(
+                    np.concatenate(
+                        [self.tokens[start : start + count] for start, count in stretch]
+                    ).tobytes()
+                )
         return {"first_row": first, "documents": last - first, "tokens": int(num_tokens.sum())}

@@ -1,14 +1,17 @@
 """Select: which documents of each source are eligible, one key partition at a time.
 
-Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same partition: one sort by (key,
-digest, source in recipe order, file, row) puts the survivor first and each further copy behind it. Documents of excluded recipes
-sort before all sources and take their copies with them. Of the survivors, those that a search for near-duplicates drops give way
+Equal texts have equal keys, so every copy of a document, in whichever source, is met in the same
+partition: one sort by (key, digest, source in recipe order, file, row) puts the survivor first and
+each further copy behind it. Documents of excluded recipes sort before all sources and take their
+copies with them. Of the survivors, those that a search for near-duplicates drops give way
 (pipeline.build.near). What a recipe inserts stands outside: it competes with nothing but itself.
 
-Filters judge the survivors (pipeline.judges.verdicts). What they remove is kept beside, since under `shrink` it takes its part of the quota.
+Filters judge the survivors (pipeline.judges.verdicts). What they remove is kept beside, since under
+`shrink` it takes its part of the quota.
 
-Nothing here looks at a quota: the result serves every size of every mix with the same sources and filters. What a quota takes is a prefix
-in key order (`mixtures.stream.selection`); `pipeline.stages.eligible` says what is written and reads it.
+Nothing here looks at a quota: the result serves every size of every mix with the same sources and
+filters. What a quota takes is a prefix in key order (`mixtures.stream.selection`);
+`pipeline.stages.eligible` says what is written and reads it.
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ MAX_PARTITIONS = 64
 
 
 def num_partitions(documents: int) -> int:
-    """Key partitions for so many documents: a power of two. It changes no result, only memory and parallelism."""
+    """Key partitions for so many documents: a power of two. It changes no result, only memory and
+    parallelism.
+    """
     count = 1
     while count < MAX_PARTITIONS and documents > count * PARTITION_DOCUMENTS * 1.5:
         count *= 2
@@ -78,22 +83,31 @@ def select_plan(
 
 
 def inputs_of(plan: Plan) -> dict[Path, str]:
-    """Folders of the store that a select stage reads (ledgers, tokens, counts, scores, drops), with the digests of their records."""
+    """Folders of the store that a select stage reads (ledgers, tokens, counts, scores, drops), with
+    the digests of their records.
+    """
     segments = [segment for source in plan["sources"] for segment in source["segments"]]
     ledgers = [(segment["ledger"], segment["digest"]) for segment in segments]
-    beside = [(item[0], item[3]) for segment in segments for items in (segment["tokens"], *segment["counts"]) for item in items]
+    beside = [
+        (item[0], item[3])
+        for segment in segments
+        for items in (segment["tokens"], *segment["counts"])
+        for item in items
+    ]
     scored = [(folder, digest) for items in plan["scores"] for folder, digest in items]
     near = [plan["near"]] if plan["near"] else []
     return {Path(folder): digest for folder, digest in (*ledgers, *beside, *scored, *near)}
 
 
 class Select(Stage):
-    """Plan: partitions, folder, sources in order of priority (excluded ones first), filters, counts (columns that annotators wrote, those
-    of the blocklists first), decontaminate (null, drop or report), scores, near, shrink, copies, units.
+    """Plan: partitions, folder, sources in order of priority (excluded ones first), filters, counts
+    (columns that annotators wrote, those of the blocklists first), decontaminate (null, drop or
+    report), scores, near, shrink, copies, units.
 
-    Source: name, excluded (whether it only takes copies away), insert (whether it competes with none), keys [low, high], ceiling (documents
-    from there on are not tokenized), segments [{ledger, digest, segment, file_ranks, tokens: [[folder, low, high, digest]], counts: such a
-    list for each column}]. scores: [[folder, digest]] by filter. Unit: partition.
+    Source: name, excluded (whether it only takes copies away), insert (whether it competes with
+    none), keys [low, high], ceiling (documents from there on are not tokenized), segments [{ledger,
+    digest, segment, file_ranks, tokens: [[folder, low, high, digest]], counts: such a list for each
+    column}]. scores: [[folder, digest]] by filter. Unit: partition.
     """
 
     name = "select"
@@ -134,9 +148,13 @@ class _Partition:
         self.rules = [FilterRule.from_json(value) for value in plan["filters"]]
         scored = [index for index, rule in enumerate(self.rules) if rule.above is not None]
         self.scored = {index: _scores_within(plan["scores"][index], keys) for index in scored}
-        self.drops = read_drops(Path(plan["near"][0]), plan["partitions"], number) if plan["near"] else None
+        self.drops = (
+            read_drops(Path(plan["near"][0]), plan["partitions"], number) if plan["near"] else None
+        )
         self.debts: dict[str, dict[str, list[int]]] = {}
-        if number and any(rule.placebo for rule in self.rules):  # debts run on from one partition to the next
+        if number and any(
+            rule.placebo for rule in self.rules
+        ):  # debts run on from one partition to the next
             self.debts = read_done(partition_folder(Path(plan["folder"]), number - 1))["debts"]
 
     def write(self) -> dict[str, Any]:
@@ -145,17 +163,26 @@ class _Partition:
         for domain in _domains(self.sources):
             arrays = _sorted(gathered(self.sources, self.keys, domain, self.counts))
             first = _first_of_each_document(arrays)
-            survivor = arrays["source"][np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))]
+            survivor = arrays["source"][
+                np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
+            ]
             near = self._near(arrays, first) if 0 in domain else np.full(len(first), -1)
             for number in sorted(domain):
                 if not self.sources[number]["excluded"]:
                     name = self.sources[number]["name"]
                     tables[name], left = self._write_source(arrays, first, survivor, near, number)
                     debts[name] = {str(index): values.tolist() for index, values in left.items()}
-        return {"sources": tables, "debts": debts, "filters": len(self.rules), "decontaminate": self.decontaminate}
+        return {
+            "sources": tables,
+            "debts": debts,
+            "filters": len(self.rules),
+            "decontaminate": self.decontaminate,
+        }
 
     def _near(self, arrays: Arrays, first: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """The source whose near-copy stays instead of each document, -1 where the document stays or is no exact survivor."""
+        """The source whose near-copy stays instead of each document, -1 where the document stays or
+        is no exact survivor.
+        """
         near = np.full(len(first), -1, np.int64)
         if self.drops is None:
             return near
@@ -164,8 +191,9 @@ class _Partition:
         dropped = rows >= 0
         if int(dropped.sum()) != len(self.drops.order_key):
             raise ManifestError(
-                f"{self.path}: {len(self.drops.order_key):,} documents give way to near-copies, {int(dropped.sum()):,} of them are there; "
-                "delete the store's folder near/ and build again"
+                f"{self.path}: {len(self.drops.order_key):,} documents give way to near-copies,"
+                f" {int(dropped.sum()):,} of them are there; delete the store's folder near/ and"
+                " build again"
             )
         near[survivors[dropped]] = self.drops.survivor_source[rows[dropped]]
         return near
@@ -178,18 +206,29 @@ class _Partition:
         near: npt.NDArray[np.int64],
         number: int,
     ) -> tuple[dict[str, Any], dict[int, npt.NDArray[np.int64]]]:
-        """Write one source's documents below its ceiling. Returns what they are, and what placebos still owe."""
+        """Write one source's documents below its ceiling. Returns what they are, and what placebos
+        still owe.
+        """
         source = self.sources[number]
         mine = arrays["source"] == number
         eligible = mine & first & (near < 0)
         ceiling = int(source["ceiling"], 16)
-        within = eligible if ceiling >= KEY_SPACE else eligible & (arrays["order_key"] < np.uint64(ceiling))
+        within = (
+            eligible
+            if ceiling >= KEY_SPACE
+            else eligible & (arrays["order_key"] < np.uint64(ceiling))
+        )
         found = {name: values[within] for name, values in arrays.items()}
         if (found["num_tokens"] == 0).any():
             raise AnnealmixError(
-                f"{self.path}: {source['name']} has documents below its ceiling without tokens; the store is not what the plan says"
+                f"{self.path}: {source['name']} has documents below its ceiling without tokens; the"
+                " store is not what the plan says"
             )
-        grams = found[f"count{len(self.counts) - 1}"] if self.decontaminate else np.zeros(len(found["order_key"]), np.uint32)
+        grams = (
+            found[f"count{len(self.counts) - 1}"]
+            if self.decontaminate
+            else np.zeros(len(found["order_key"]), np.uint32)
+        )
         dropped = (grams > 0) & (self.decontaminate == "drop")
         verdicts = self._judge(source, found, ~dropped)
         duplicates = np.bincount(survivor[mine & ~first], minlength=len(self.sources)).tolist()
@@ -202,7 +241,9 @@ class _Partition:
                 for other, count in enumerate(duplicates)
                 if count and not self.sources[other]["excluded"]
             },
-            "excluded": sum(count for other, count in enumerate(duplicates) if self.sources[other]["excluded"]),
+            "excluded": sum(
+                count for other, count in enumerate(duplicates) if self.sources[other]["excluded"]
+            ),
             "near": self._near_counts(near[mine & (near >= 0)]),
         }
         out = table["documents"] + table["removed"] + table["untokenized"] + table["excluded"]
@@ -220,19 +261,40 @@ class _Partition:
                 counts[name] = counts.get(name, 0) + count
         return counts
 
-    def _judge(self, source: dict[str, Any], found: Arrays, present: npt.NDArray[np.bool_]) -> Verdicts:
-        """What filters say. present: documents that are not dropped as contaminated; filters judge no others."""
+    def _judge(
+        self, source: dict[str, Any], found: Arrays, present: npt.NDArray[np.bool_]
+    ) -> Verdicts:
+        """What filters say. present: documents that are not dropped as contaminated; filters judge
+        no others.
+        """
         rules = [] if source["insert"] else self.rules
-        terms = [found[f"count{index}"][present] for index, name in enumerate(self.counts) if name == "terms"]
-        documents = Documents(found["order_key"][present], found["digest"][present], found["num_tokens"][present], terms)
+        terms = [
+            found[f"count{index}"][present]
+            for index, name in enumerate(self.counts)
+            if name == "terms"
+        ]
+        documents = Documents(
+            found["order_key"][present],
+            found["digest"][present],
+            found["num_tokens"][present],
+            terms,
+        )
         owed = {int(index): values for index, values in self.debts.get(source["name"], {}).items()}
         return judge(source["name"], documents, rules, self.scored, owed).among(present)
 
     def _write_columns(
-        self, source: dict[str, Any], found: Arrays, contaminated: npt.NDArray[np.bool_], verdicts: Verdicts
+        self,
+        source: dict[str, Any],
+        found: Arrays,
+        contaminated: npt.NDArray[np.bool_],
+        verdicts: Verdicts,
     ) -> dict[str, Any]:
         judged, name = not source["insert"], source["name"]
-        reasons = verdicts.removed << np.uint32(1) | contaminated if self.decontaminate == "drop" else verdicts.removed
+        reasons = (
+            verdicts.removed << np.uint32(1) | contaminated
+            if self.decontaminate == "drop"
+            else verdicts.removed
+        )
         removed = reasons != 0
         num_tokens = found["num_tokens"].astype(np.uint64)
         copies, shrink = self.copies and judged, self.shrink and judged
@@ -240,18 +302,31 @@ class _Partition:
         fills = num_tokens * (~contaminated if shrink else ~removed + approved.astype(np.uint64))
         placed = {**found, "place": np.cumsum(fills) - fills}
         kept = ~removed
-        more = [*(["place"] if shrink or copies else []), *(["grams"] if self.decontaminate == "report" and judged else [])]
+        more = [
+            *(["place"] if shrink or copies else []),
+            *(["grams"] if self.decontaminate == "report" and judged else []),
+        ]
         self._write_strand(name, KEPT, placed, kept, more)
         if copies:
             self._write_strand(name, COPIES, placed, approved, ())
             write_column(self.path, "of", np.flatnonzero(approved[kept]), f"{name}{COPIES}.")
         if judged and (self.rules or self.decontaminate):
             placed |= {"verdicts": reasons, "after": np.cumsum(kept) - kept}
-            for column in ("digest", "num_tokens", "segment", "ledger_row", "verdicts", "after", "place"):
+            for column in (
+                "digest",
+                "num_tokens",
+                "segment",
+                "ledger_row",
+                "verdicts",
+                "after",
+                "place",
+            ):
                 write_column(self.path, column, placed[column][removed], f"{name}{REMOVED}.")
             for index, scores in verdicts.scores.items():
                 for part, chosen in ((KEPT, kept), (REMOVED, removed)):
-                    write_column(self.path, "score", scores[chosen], f"{name}{part}.{score_column(index)}")
+                    write_column(
+                        self.path, "score", scores[chosen], f"{name}{part}.{score_column(index)}"
+                    )
         copied = num_tokens[approved]
         return {
             "documents": int(kept.sum()),
@@ -259,19 +334,43 @@ class _Partition:
             "longest": int(num_tokens[kept].max(initial=0)),
             "kept_tokens": int(num_tokens[kept].sum()),
             "removed": int(removed.sum()),
-            "copies": [len(copied), int(copied.sum()), int(copied.max(initial=0))] if copies else None,
+            "copies": (
+                [len(copied), int(copied.sum()), int(copied.max(initial=0))] if copies else None
+            ),
         }
 
-    def _write_strand(self, name: str, part: str, found: Arrays, chosen: npt.NDArray[np.bool_], more: Collection[str]) -> None:
+    def _write_strand(
+        self,
+        name: str,
+        part: str,
+        found: Arrays,
+        chosen: npt.NDArray[np.bool_],
+        more: Collection[str],
+    ) -> None:
         """Write what the stream needs of some documents."""
-        for column in ("digest", "num_tokens", "offset", "token_file", "segment", "ledger_row", *more):
+        for column in (
+            "digest",
+            "num_tokens",
+            "offset",
+            "token_file",
+            "segment",
+            "ledger_row",
+            *more,
+        ):
             write_column(self.path, column, found[column][chosen], f"{name}{part}.")
         num_tokens = found["num_tokens"][chosen]
-        write_column(self.path, "start", np.cumsum(num_tokens, dtype=np.uint64) - num_tokens, f"{name}{part}.")
+        write_column(
+            self.path,
+            "start",
+            np.cumsum(num_tokens, dtype=np.uint64) - num_tokens,
+            f"{name}{part}.",
+        )
 
 
 def _domains(sources: list[dict[str, Any]]) -> list[set[int]]:
-    """Sources whose documents compete with each other, by number: all but the inserts, and each insert alone."""
+    """Sources whose documents compete with each other, by number: all but the inserts, and each
+    insert alone.
+    """
     inserts = [{number} for number, source in enumerate(sources) if source["insert"]]
     return [set(range(len(sources))).difference(*inserts), *inserts]
 
@@ -282,12 +381,16 @@ def _scores_within(folders: list[list[str]], keys: KeyRange) -> Scored:
 
 
 def _sorted(arrays: Arrays) -> Arrays:
-    order = sort_order(arrays["order_key"], arrays["digest"], arrays["source"], arrays["file_rank"], arrays["row"])
+    order = sort_order(
+        arrays["order_key"], arrays["digest"], arrays["source"], arrays["file_rank"], arrays["row"]
+    )
     return {name: values[order] for name, values in arrays.items()}
 
 
 def _first_of_each_document(arrays: Arrays) -> npt.NDArray[np.bool_]:
-    """True at the first of each run of equal digests. Equal keys of different digests (a collision) are different documents."""
+    """True at the first of each run of equal digests. Equal keys of different digests (a collision)
+    are different documents.
+    """
     digest = arrays["digest"]
     first = np.ones(len(digest), np.bool_)
     first[1:] = (digest[1:] != digest[:-1]).any(axis=1)

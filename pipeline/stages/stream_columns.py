@@ -18,21 +18,36 @@ from pipeline.store.records import DONE, read_json
 
 
 class StreamColumns:
-    """The strands of a mix. segments: (folder, segment) of the ledgers, as the column `segment` counts them."""
+    """The strands of a mix. segments: (folder, segment) of the ledgers, as the column `segment`
+    counts them.
+    """
 
-    def __init__(self, selections: Sequence[Selection], strands: Sequence[Strand], segments: Sequence[tuple[Path, int]]) -> None:
+    def __init__(
+        self,
+        selections: Sequence[Selection],
+        strands: Sequence[Strand],
+        segments: Sequence[tuple[Path, int]],
+    ) -> None:
         self.selections, self.strands, self.segments = selections, strands, segments
         self._paths = lru_cache(maxsize=None)(_input_paths)
 
-    def of(self, number: int, first: int, last: int, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def of(
+        self, number: int, first: int, last: int, names: Sequence[str]
+    ) -> dict[str, npt.NDArray[Any]]:
         """Columns of documents first .. last - 1 of a strand."""
         selection, strand = self.selections[number], self.strands[number]
         pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
         for run in selection.runs_within(first, last):
-            rows = slice(max(first - run.first_document, 0), min(last - run.first_document, run.documents))
+            rows = slice(
+                max(first - run.first_document, 0), min(last - run.first_document, run.documents)
+            )
             for name in names:
                 count = rows.stop - rows.start
-                pieces[name].append(np.full(count, run.epoch) if name == "epoch" else strand.column(name, run.partition)[rows])
+                pieces[name].append(
+                    np.full(count, run.epoch)
+                    if name == "epoch"
+                    else strand.column(name, run.partition)[rows]
+                )
         return {name: np.concatenate(values) for name, values in pieces.items()}
 
     def table(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
@@ -42,7 +57,9 @@ class StreamColumns:
             "position": starting.first_position + np.arange(documents, dtype=np.uint64),
             "first_token": starting.first_token.astype(np.uint64),
             "num_tokens": starting.num_tokens.astype(np.uint32),
-            "source": np.array([selection.source for selection in self.selections], object)[starting.source],
+            "source": np.array([selection.source for selection in self.selections], object)[
+                starting.source
+            ],
             "digest": np.empty((documents, 16), np.uint8),
             "epoch": np.zeros(documents, np.uint16),
             "copy": np.zeros(documents, np.uint16),
@@ -55,22 +72,33 @@ class StreamColumns:
             if not len(mine):
                 continue
             indexes = starting.document[mine]
-            found = self.of(number, int(indexes[0]), int(indexes[-1]) + 1, ("digest", "epoch", "segment", "ledger_row"))
+            found = self.of(
+                number,
+                int(indexes[0]),
+                int(indexes[-1]) + 1,
+                ("digest", "epoch", "segment", "ledger_row"),
+            )
             columns["digest"][mine] = found["digest"].astype(">u8").view(np.uint8).reshape(-1, 16)
             columns["epoch"][mine], columns["copy"][mine] = found["epoch"], selection.copy
             if selection.cut:
                 columns["cut"][mine] = indexes == selection.cut.document
-            columns["file"][mine], columns["row"][mine] = self._origins(found["segment"], found["ledger_row"])
+            columns["file"][mine], columns["row"][mine] = self._origins(
+                found["segment"], found["ledger_row"]
+            )
         return columns
 
-    def _origins(self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    def _origins(
+        self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """File path and row of documents, given their segment and row in its ledger."""
         files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
         by_segment = np.argsort(segments, kind="stable")
         for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
             segment = int(segments[group[0]])
             folder, number = self.segments[segment]
-            files[group] = self._paths(folder)[read_column(folder, "file", prefix(number))[rows[group]]]
+            files[group] = self._paths(folder)[
+                read_column(folder, "file", prefix(number))[rows[group]]
+            ]
             file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
         return files, file_rows
 

@@ -1,8 +1,9 @@
 """Write: the stream, slice by slice, into one .bin.
 
-A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each finds its documents from the
-selection alone, gathers their tokens from the store, writes its bytes of tokens.bin and tokens.idx in place and its own part of the
-tables, and hashes what it reads back. Slices share nothing, so their number at a time is free.
+A slice is a fixed stretch of the stream (8 chunks of 64 MiB unless the plan says otherwise). Each
+finds its documents from the selection alone, gathers their tokens from the store, writes its bytes
+of tokens.bin and tokens.idx in place and its own part of the tables, and hashes what it reads back.
+Slices share nothing, so their number at a time is free.
 """
 
 from __future__ import annotations
@@ -37,15 +38,28 @@ WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
-ROW_GROUP = 1 << 16  # rows of a part that are read together: one document is found in milliseconds (mixtures.mix.trace)
-REPEATED = ("source", "file")  # columns whose values repeat; a dictionary of the others is larger than they are
-NUMBERS = ("position", "first_token", "num_tokens", "row")  # smaller as differences, and read in half the time
+ROW_GROUP = (
+    1 << 16
+    # rows of a part that are read together: one document is found in milliseconds
+    # (mixtures.mix.trace)
+)
+REPEATED = (
+    "source",
+    "file",
+)  # columns whose values repeat; a dictionary of the others is larger than they are
+NUMBERS = (
+    "position",
+    "first_token",
+    "num_tokens",
+    "row",
+)  # smaller as differences, and read in half the time
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one task's unit and one part of the
-    tables."""
+    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one
+    task's unit and one part of the tables.
+    """
 
     token_bytes: int
     chunk_tokens: int
@@ -53,7 +67,9 @@ class Layout:
 
     @property
     def dtype(self) -> str:
-        """numpy's name of a token on disk: little-endian uint16, or int32, which is all that the .idx has for more."""
+        """numpy's name of a token on disk: little-endian uint16, or int32, which is all that the
+        .idx has for more.
+        """
         return "<u2" if self.token_bytes == 2 else "<i4"
 
     @property
@@ -78,7 +94,8 @@ def parquet_form(columns: Sequence[str]) -> dict[str, Any]:
 
 
 class Write(Stage):
-    """Plan: folder, layout, total_documents, total_tokens, eod_id, select (the plan of that stage), selections of the strands, units.
+    """Plan: folder, layout, total_documents, total_tokens, eod_id, select (the plan of that stage),
+    selections of the strands, units.
 
     Unit: slice.
     """
@@ -93,11 +110,15 @@ class Write(Stage):
     def upstream(self, plan: Plan) -> dict[Path, str]:
         """What was selected, and what that was selected from."""
         folder = Path(plan["select"]["folder"])
-        selected = {partition_folder(folder, number): "" for number in range(plan["select"]["partitions"])}
+        selected = {
+            partition_folder(folder, number): "" for number in range(plan["select"]["partitions"])
+        }
         return {**inputs_of(plan["select"]), **selected}
 
     def do(self, plan: Plan, unit: Unit) -> None:
-        """Write one slice, unless a build that was stopped has, and what it wrote is still there."""
+        """Write one slice, unless a build that was stopped has, and what it wrote is still
+        there.
+        """
         record = slice_record(self._mix.folder, unit["slice"])
         if not self._mix.holds(unit["slice"], record):
             with named(self._mix.folder):
@@ -136,7 +157,9 @@ def selection_json(selection: Selection) -> dict[str, Any]:
 def _selection(value: dict[str, Any]) -> Selection:
     cut = Cut(*value["cut"]) if value["cut"] else None
     runs = tuple(Run(*run) for run in value["runs"])
-    return Selection(value["source"], value["quota"], runs, cut, value["longest"], value["tokens"], value["copy"])
+    return Selection(
+        value["source"], value["quota"], runs, cut, value["longest"], value["tokens"], value["copy"]
+    )
 
 
 class _Mix:
@@ -145,14 +168,22 @@ class _Mix:
     def __init__(self, plan: Plan) -> None:
         self.folder = Path(plan["folder"])
         self.layout = Layout(**plan["layout"])
-        self.total_documents, self.total_tokens, self.eod_id = plan["total_documents"], plan["total_tokens"], plan["eod_id"]
+        self.total_documents, self.total_tokens, self.eod_id = (
+            plan["total_documents"],
+            plan["total_tokens"],
+            plan["eod_id"],
+        )
         sources = plan["select"]["sources"]
         self.selections = [_selection(value) for value in plan["selections"]]
         self.names = [selection.source for selection in self.selections]
         eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"], self.names)
-        self.strands: list[Strand] = [eligible[selection.source].strand(selection.copy) for selection in self.selections]
+        self.strands: list[Strand] = [
+            eligible[selection.source].strand(selection.copy) for selection in self.selections
+        ]
         self.orders = [
-            SourceOrder(selection, lru_cache(maxsize=None)(strand.lengths))  # a merge asks for the same mapping document by document
+            SourceOrder(
+                selection, lru_cache(maxsize=None)(strand.lengths)
+            )  # a merge asks for the same mapping document by document
             for selection, strand in zip(self.selections, self.strands, strict=True)
         ]
         self.shares = [selection.tokens for selection in self.selections]
@@ -160,7 +191,9 @@ class _Mix:
         self.columns = StreamColumns(self.selections, self.strands, ledger_segments(sources))
 
     def holds(self, number: int, path: Path) -> bool:
-        """Whether a slice is recorded, and its bytes, index entries and table parts are those of the record."""
+        """Whether a slice is recorded, and its bytes, index entries and table parts are those of
+        the record.
+        """
         try:
             record = read_record(path)
             parts = {name: file_hash(part_path(self.folder, name, number)) for name in TABLES}
@@ -168,7 +201,10 @@ class _Mix:
             return False
         chunk_bytes = self.layout.chunk_tokens * self.layout.token_bytes
         begin = number * self.layout.slice_chunks * chunk_bytes
-        chunks = [[begin + index * chunk_bytes, chunk_bytes, digest] for index, digest in enumerate(record["chunks"])]
+        chunks = [
+            [begin + index * chunk_bytes, chunk_bytes, digest]
+            for index, digest in enumerate(record["chunks"])
+        ]
         return bool(
             record["slice"] == number
             and record["files"] == parts
@@ -181,18 +217,30 @@ class _Mix:
         begin = number * self.layout.slice_tokens
         end = min(begin + self.layout.slice_tokens, self.total_tokens)
         placed = place(self.orders, begin, end)
-        source_tokens, source_documents = np.zeros(len(self.names), np.int64), np.zeros(len(self.names), np.int64)
+        source_tokens, source_documents = (
+            np.zeros(len(self.names), np.int64),
+            np.zeros(len(self.names), np.int64),
+        )
         chunks, num_eod = [], 0
         with (self.folder / TOKENS).open("r+b") as file:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
-                _write_at(file.fileno(), low * self.layout.token_bytes, memoryview(tokens.data).cast("B"))
-                content = os.pread(file.fileno(), (high - low) * self.layout.token_bytes, low * self.layout.token_bytes)
+                _write_at(
+                    file.fileno(), low * self.layout.token_bytes, memoryview(tokens.data).cast("B")
+                )
+                content = os.pread(
+                    file.fileno(),
+                    (high - low) * self.layout.token_bytes,
+                    low * self.layout.token_bytes,
+                )
                 chunks.append(blake3(content).hexdigest())
                 written = np.frombuffer(content, self.layout.dtype)
                 if not np.array_equal(written, tokens):
-                    raise AnnealmixError(f"{self.folder / TOKENS}: tokens {low:,} to {high:,} read back are not those that were written")
+                    raise AnnealmixError(
+                        f"{self.folder / TOKENS}: tokens {low:,} to {high:,} read back are not"
+                        " those that were written"
+                    )
                 num_eod += int(np.count_nonzero(written == self.eod_id))
                 source_documents += self._documents_ending(placed, written, low)
             os.fsync(file.fileno())
@@ -205,7 +253,12 @@ class _Mix:
             "source_tokens": source_tokens.tolist(),
             "source_documents": source_documents.tolist(),
             "documents": len(starting.source),
-            "deviation": [str(value) for value in deviation(starting.before, starting.source, starting.num_tokens, self.shares)],
+            "deviation": [
+                str(value)
+                for value in deviation(
+                    starting.before, starting.source, starting.num_tokens, self.shares
+                )
+            ],
             **self._write_tables(number, starting),
         }
 
@@ -216,30 +269,55 @@ class _Mix:
         whole = here[written[last[here]] == self.eod_id]
         return np.bincount(placed.source[whole], minlength=len(self.names))
 
-    def _gather(self, placed: Placed, low: int, high: int, source_tokens: Int64s) -> npt.NDArray[Any]:
+    def _gather(
+        self, placed: Placed, low: int, high: int, source_tokens: Int64s
+    ) -> npt.NDArray[Any]:
         """Tokens [low, high) of the stream. Adds to source_tokens what each source gave."""
         tokens = np.empty(high - low, self.layout.dtype)
-        first, last = np.searchsorted(placed.first_token, low, "right") - 1, np.searchsorted(placed.first_token, high)
+        first, last = (
+            np.searchsorted(placed.first_token, low, "right") - 1,
+            np.searchsorted(placed.first_token, high),
+        )
         for number, selection in enumerate(self.selections):
             mine = np.flatnonzero(placed.source[first:last] == number) + first
             if not len(mine):
                 continue
             starts, counts = placed.first_token[mine], placed.num_tokens[mine]
             begin, end = np.maximum(starts, low), np.minimum(starts + counts, high)
-            columns = self.columns.of(number, int(placed.document[mine[0]]), int(placed.document[mine[-1]]) + 1, ("token_file", "offset"))
+            columns = self.columns.of(
+                number,
+                int(placed.document[mine[0]]),
+                int(placed.document[mine[-1]]) + 1,
+                ("token_file", "offset"),
+            )
             origin = columns["offset"].astype(np.int64) + (begin - starts)
             self._copy(tokens, columns["token_file"], origin, begin - low, end - low)
             cut = selection.cut
-            if cut and placed.document[mine[-1]] == cut.document and end[-1] == starts[-1] + counts[-1]:
+            if (
+                cut
+                and placed.document[mine[-1]] == cut.document
+                and end[-1] == starts[-1] + counts[-1]
+            ):
                 tokens[end[-1] - low - 1] = self.eod_id
             source_tokens[number] += int((end - begin).sum())
         return tokens
 
-    def _copy(self, tokens: npt.NDArray[Any], files: npt.NDArray[Any], origin: Int64s, begin: Int64s, end: Int64s) -> None:
+    def _copy(
+        self,
+        tokens: npt.NDArray[Any],
+        files: npt.NDArray[Any],
+        origin: Int64s,
+        begin: Int64s,
+        end: Int64s,
+    ) -> None:
         by_file = np.argsort(files, kind="stable")
         for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
-            mapped = np.asarray(np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r"))
-            for at, low, high in zip(origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True):
+            mapped = np.asarray(
+                np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r")
+            )
+            for at, low, high in zip(
+                origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True
+            ):
                 tokens[low:high] = mapped[at : at + high - low]
 
     def _write_index(self, starting: Placed) -> list[list[Any]]:
@@ -247,7 +325,11 @@ class _Mix:
         if not len(starting.source):
             return []
         pieces = indexed.pieces(
-            self.total_documents, starting.first_position, int(starting.first_token[0]), starting.num_tokens, self.layout.token_bytes
+            self.total_documents,
+            starting.first_position,
+            int(starting.first_token[0]),
+            starting.num_tokens,
+            self.layout.token_bytes,
         )
         with (self.folder / INDEX).open("r+b") as file:
             for offset, content in pieces:
@@ -256,7 +338,9 @@ class _Mix:
         return [[offset, len(content), blake3(content).hexdigest()] for offset, content in pieces]
 
     def _write_tables(self, number: int, starting: Placed) -> dict[str, Any]:
-        """Write a slice's parts of documents.parquet and provenance.parquet. Returns the hashes of what they say, and of the files."""
+        """Write a slice's parts of documents.parquet and provenance.parquet. Returns the hashes of
+        what they say, and of the files.
+        """
         columns = self.columns.table(starting)
         hashes: dict[str, Any] = {"files": {}}
         for name, schema in TABLES.items():
@@ -277,13 +361,25 @@ def _starting_in(placed: Placed, begin: int) -> Placed:
         return placed
     before = placed.before.copy()
     before[placed.source[0]] += placed.num_tokens[0]
-    return Placed(placed.first_position + 1, placed.source[1:], placed.document[1:], placed.first_token[1:], placed.num_tokens[1:], before)
+    return Placed(
+        placed.first_position + 1,
+        placed.source[1:],
+        placed.document[1:],
+        placed.first_token[1:],
+        placed.num_tokens[1:],
+        before,
+    )
 
 
 def _has(path: Path, stretches: list[list[Any]]) -> bool:
-    """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut off by the end of the file."""
+    """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut
+    off by the end of the file.
+    """
     with path.open("rb") as file:
-        return all(blake3(os.pread(file.fileno(), count, offset)).hexdigest() == digest for offset, count, digest in stretches)
+        return all(
+            blake3(os.pread(file.fileno(), count, offset)).hexdigest() == digest
+            for offset, count, digest in stretches
+        )
 
 
 def _write_at(handle: int, offset: int, content: memoryview) -> None:
@@ -293,7 +389,8 @@ def _write_at(handle: int, offset: int, content: memoryview) -> None:
 
 
 def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_documents: int) -> None:
-    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables and of the slices' records.
+    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables
+    and of the slices' records.
 
     What a stopped build left there stays, but for what belongs to no mix.
     """
@@ -303,7 +400,12 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     for name in ("slices", *tables):
         (folder / name).mkdir(exist_ok=True)
-    for left in (path for name in tables for path in (folder / name).iterdir() if not path.name.startswith("part-")):
+    for left in (
+        path
+        for name in tables
+        for path in (folder / name).iterdir()
+        if not path.name.startswith("part-")
+    ):
         left.unlink()
     with (folder / TOKENS).open("ab") as file:
         file.truncate(total_tokens * layout.token_bytes)

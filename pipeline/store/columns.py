@@ -1,6 +1,7 @@
 """Columns as raw little-endian files: one file a column, memory-mapped, no header.
 
-The dtype of each column is part of its name's meaning, here in one table, so that every reader agrees with every writer.
+The dtype of each column is part of its name's meaning, here in one table, so that every reader
+agrees with every writer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pipeline.store.records import named
 
 DTYPES: dict[str, str] = {
     "order_key": "<u8",
-    "digest": ">u8",  # two big-endian halves a document: the file holds the digests' bytes as they are
+    "digest": (
+        ">u8"
+    ),  # two big-endian halves a document: the file holds the digests' bytes as they are
     "file": "<u4",  # index into the group's list of inputs
     "row": "<u4",  # 0-based in its file
     "num_tokens": "<u4",  # EOD included
@@ -25,7 +28,9 @@ DTYPES: dict[str, str] = {
     "segment": "<u4",  # index into the selection's list of segments
     "ledger_row": "<u4",  # row in its segment's ledger
     "terms": "<u2",  # distinct terms of a blocklist (65,535: or more)
-    "grams": "<u4",  # distinct n-grams of the items of evaluation sets that contaminate the document
+    "grams": (
+        "<u4"
+    ),  # distinct n-grams of the items of evaluation sets that contaminate the document
     "hit_row": "<u4",  # a document of the key range that holds an item: its row there
     "hit_item": "<u4",  # the item, counted over the sets in their order
     "hit_found": "<u4",  # how many of the item's n-grams it holds
@@ -34,7 +39,9 @@ DTYPES: dict[str, str] = {
     "after": "<u4",  # documents of the partition that stand before a removed one
     "verdicts": "<u4",  # bit i: filter i removes the document
     "of": "<u4",  # index among the partition's documents of the one that a copy is of
-    "bands": "<u8",  # band keys of a document, as many as the rule has bands, one document behind the other
+    "bands": (
+        "<u8"
+    ),  # band keys of a document, as many as the rule has bands, one document behind the other
     "exempt": "|u1",  # 1: the document is shorter than a shingle
     "band_key": "<u8",  # of a document that is long enough (mixtures.rules.near)
     "band_row": "<u4",  # the document's row in what its keys were made of
@@ -58,7 +65,9 @@ def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str 
     path = folder / f"{prefix}{name}"
     with named(path), path.open("wb") as file:
         for at in range(0, len(values), STRETCH):
-            file.write(np.ascontiguousarray(values[at : at + STRETCH]).astype(DTYPES[name]).tobytes())
+            file.write(
+                np.ascontiguousarray(values[at : at + STRETCH]).astype(DTYPES[name]).tobytes()
+            )
 
 
 def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
@@ -66,7 +75,9 @@ def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
     path = folder / f"{prefix}{name}"
     if path.stat().st_size == 0:
         return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])
-    column = np.asarray(np.memmap(path, DTYPES[name], "r"))  # a plain view: slicing np.memmap itself costs microseconds
+    column = np.asarray(
+        np.memmap(path, DTYPES[name], "r")
+    )  # a plain view: slicing np.memmap itself costs microseconds
     return column.reshape(-1, 2) if name in PAIRS else column
 
 

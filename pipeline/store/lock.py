@@ -25,9 +25,11 @@ def locked(path: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def _acquired(path: Path, what: str) -> Iterator[TextIO]:
-    """The locked file. A holder may delete it when it is done, so what was waited for may be no longer the file at the path.
+    """The locked file. A holder may delete it when it is done, so what was waited for may be no
+    longer the file at the path.
 
-    The lock is the process's own (POSIX), so that no helper process that a killed builder leaves behind goes on holding it.
+    The lock is the process's own (POSIX), so that no helper process that a killed builder leaves
+    behind goes on holding it.
     """
     told = False
     while True:
@@ -37,7 +39,10 @@ def _acquired(path: Path, what: str) -> Iterator[TextIO]:
             except (BlockingIOError, PermissionError):
                 file.seek(0)
                 if not told:
-                    say(f"waiting for the {what}, held by process {file.read().strip() or 'unknown'}")
+                    say(
+                        f"waiting for the {what}, held by process"
+                        f" {file.read().strip() or 'unknown'}"
+                    )
                     told = True
                 fcntl.lockf(file, fcntl.LOCK_EX)
             if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:

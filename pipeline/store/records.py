@@ -1,7 +1,9 @@
-"""Writing so that only whole results are ever seen: temporary name, fsync, rename, fsync of the folder; and done-records.
+"""Writing so that only whole results are ever seen: temporary name, fsync, rename, fsync of the
+folder; and done-records.
 
-A unit of work (a group's ledger, a key partition, a slice of the stream) leaves a folder or file and, last of all, a done-record
-that lists its outputs with their sizes and hashes. Only the record counts as done: a file's mere existence means nothing.
+A unit of work (a group's ledger, a key partition, a slice of the stream) leaves a folder or file
+and, last of all, a done-record that lists its outputs with their sizes and hashes. Only the record
+counts as done: a file's mere existence means nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ def canonical_json(value: Any) -> bytes:
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Name what is written in the body: the system says of a full disk or a quota that there is no space, not for which file.
+    """Name what is written in the body: the system says of a full disk or a quota that there is no
+    space, not for which file.
 
     Raises:
         OSError: of the body, with a file name.
@@ -54,7 +57,9 @@ def sync(path: Path) -> None:
 
 
 def temporary(path: Path, ending: str = "") -> Path:
-    """Where a task writes what will be renamed to `path`. Nodes of a cluster share process ids, so the host is in the name."""
+    """Where a task writes what will be renamed to `path`. Nodes of a cluster share process ids, so
+    the host is in the name.
+    """
     return path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}{ending}")
 
 
@@ -76,7 +81,9 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON for people and machines alike: sorted keys, indented, whole or not at all."""
-    write_whole(path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n")
+    write_whole(
+        path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+    )
 
 
 def read_json(path: Path) -> Any:
@@ -88,9 +95,13 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise ManifestError(f"{path}: missing; it was written by an earlier step, so the folder is not whole") from None
+        raise ManifestError(
+            f"{path}: missing; it was written by an earlier step, so the folder is not whole"
+        ) from None
     except (ValueError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path}: damaged ({error}); delete its folder and build again") from None
+        raise ManifestError(
+            f"{path}: damaged ({error}); delete its folder and build again"
+        ) from None
 
 
 def write_record(path: Path, record: dict[str, Any]) -> None:
@@ -114,17 +125,25 @@ def checked_record(where: str, record: Any) -> dict[str, Any]:
         ManifestError: it is no record, or not what its digest says.
     """
     if not isinstance(record, dict) or not isinstance(record.get("digest"), str):
-        raise ManifestError(f"{where}: no record of this version; delete its folder and build again")
-    found = blake3(canonical_json({name: value for name, value in record.items() if name != "digest"})).hexdigest()
+        raise ManifestError(
+            f"{where}: no record of this version; delete its folder and build again"
+        )
+    found = blake3(
+        canonical_json({name: value for name, value in record.items() if name != "digest"})
+    ).hexdigest()
     if found != record["digest"]:
-        raise ManifestError(f"{where}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its folder and build again")
+        raise ManifestError(
+            f"{where}: has BLAKE3 {found}, it says {record['digest']}: it was changed; delete its"
+            " folder and build again"
+        )
     return record
 
 
 class FolderWriter:
     """A folder that appears under its final name only when it is whole.
 
-    Use as a context manager: write below `path`, then call `publish(record)`. Left without publishing, nothing remains.
+    Use as a context manager: write below `path`, then call `publish(record)`. Left without
+    publishing, nothing remains.
     """
 
     def __init__(self, final: Path) -> None:
@@ -156,7 +175,12 @@ class FolderWriter:
             self.path.rename(self.final)
         sync(self.final.parent)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         if isinstance(error, OSError):
             with named(self.final):
@@ -169,7 +193,8 @@ def file_hash(path: Path, threads: int = 1) -> str:
 
 
 def check_outputs(folder: Path) -> None:
-    """Hash each output of a unit, with all cores, and compare it with the done-record: about a second a gigabyte and core.
+    """Hash each output of a unit, with all cores, and compare it with the done-record: about a
+    second a gigabyte and core.
 
     Raises:
         ManifestError: an output is missing, truncated or has other bytes than were written.
@@ -177,8 +202,8 @@ def check_outputs(folder: Path) -> None:
     for name, output in read_done(folder)["outputs"].items():
         if (found := file_hash(folder / name, blake3.AUTO)) != output["blake3"]:
             raise ManifestError(
-                f"{folder / name}: has BLAKE3 {found}, {output['blake3']} was written; the disk or somebody changed it: "
-                f"delete {folder} and build again"
+                f"{folder / name}: has BLAKE3 {found}, {output['blake3']} was written; the disk or"
+                f" somebody changed it: delete {folder} and build again"
             )
 
 
@@ -199,9 +224,15 @@ def read_done(folder: Path) -> dict[str, Any]:
         try:
             found = (folder / name).stat().st_size
         except FileNotFoundError:
-            raise ManifestError(f"{folder / name}: missing, although its done-record lists it; delete {folder} and build again") from None
+            raise ManifestError(
+                f"{folder / name}: missing, although its done-record lists it; delete {folder} and"
+                " build again"
+            ) from None
         if found != size:
-            raise ManifestError(f"{folder / name}: {found:,} bytes, {size:,} were written; delete {folder} and build again")
+            raise ManifestError(
+                f"{folder / name}: {found:,} bytes, {size:,} were written; delete {folder} and"
+                " build again"
+            )
     return record
 
 
@@ -222,4 +253,6 @@ def file_sha256(path: Path) -> str:
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be read ({error.strerror}); restore the file that the filter names")
+    return InputError(
+        f"{path}: cannot be read ({error.strerror}); restore the file that the filter names"
+    )

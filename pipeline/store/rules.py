@@ -1,4 +1,6 @@
-"""What decides the contents of a store's folders: formats, key ranges, and one rule a kind of folder, which names it."""
+"""What decides the contents of a store's folders: formats, key ranges, and one rule a kind of
+folder, which names it.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ class TermRule:
     @property
     def folders(self) -> str:
         """Names folders of term counts."""
-        return f"terms-{short_key({**asdict(self), 'rules': BLOCKLIST_RULES, 'format': TERMS_FORMAT})}"
+        return (
+            f"terms-{short_key({**asdict(self), 'rules': BLOCKLIST_RULES, 'format': TERMS_FORMAT})}"
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ class TextRule:
 
 @dataclass(frozen=True)
 class GramRule:
-    """What decides which items of evaluation sets a text holds: the sets' identities, in their order."""
+    """What decides which items of evaluation sets a text holds: the sets' identities, in their
+    order.
+    """
 
     sets: tuple[str, ...]
 
@@ -120,5 +126,7 @@ def range_folder(rule: Rule, keys: KeyRange) -> str:
 
 
 def folder_name(folders: str, keys: KeyRange) -> str:
-    """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64. folders: see `Rule`."""
+    """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64.
+    folders: see `Rule`.
+    """
     return f"{folders}-{keys[0]:017x}-{keys[1]:017x}"

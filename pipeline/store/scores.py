@@ -1,10 +1,14 @@
-"""The scores of a classifier: a table from digest to score that is made once and then only read, an input artefact of every mix.
+"""The scores of a classifier: a table from digest to score that is made once and then only read, an
+input artefact of every mix.
 
-    STORE/scores/CK/INCREMENT/pNN/         order_key, digest, score of the documents of key partition NN, ascending
-    STORE/scores/CK/INCREMENT/scored.json  last of all: which key ranges of which groups were escalated, by which rule, and are now scored
+    STORE/scores/CK/INCREMENT/pNN/         order_key, digest, score of the documents of key
+                                           partition NN, ascending
+    STORE/scores/CK/INCREMENT/scored.json  last of all: which key ranges of which groups were
+                                           escalated, by which rule, and are now scored
 
-CK is of the classifier's digest: a score depends on the text and on nothing else that a recipe says, so blocklists, thresholds and sources
-share it. An increment is what one build had to score. A document is scored once; later increments leave out what earlier ones hold.
+CK is of the classifier's digest: a score depends on the text and on nothing else that a recipe
+says, so blocklists, thresholds and sources share it. An increment is what one build had to score. A
+document is scored once; later increments leave out what earlier ones hold.
 """
 
 from __future__ import annotations
@@ -37,14 +41,20 @@ SCORED = "scored.json"
 COLUMNS = ("order_key", "digest", "score")
 
 Scored = dict[str, npt.NDArray[Any]]
-"""order_key uint64 [num_docs], digest uint64 [num_docs, 2], score int32 [num_docs], ascending by (order_key, digest)."""
+"""order_key uint64 [num_docs], digest uint64 [num_docs, 2], score int32 [num_docs], ascending by
+(order_key, digest).
+"""
 
 
 class ScoreTable:
     """All scores of one classifier in a store, as they are now."""
 
     def __init__(self, store: Store, classifier_digest: str) -> None:
-        self.folder = store.folder / "scores" / short_key({"classifier": classifier_digest, "format": SCORES_FORMAT})
+        self.folder = (
+            store.folder
+            / "scores"
+            / short_key({"classifier": classifier_digest, "format": SCORES_FORMAT})
+        )
 
     @cached_property
     def increments(self) -> list[tuple[Path, dict[str, Any]]]:
@@ -53,7 +63,9 @@ class ScoreTable:
         Raises:
             ManifestError: a record is damaged.
         """
-        return [(path.parent, read_record(path)) for path in sorted(self.folder.glob(f"*/{SCORED}"))]
+        return [
+            (path.parent, read_record(path)) for path in sorted(self.folder.glob(f"*/{SCORED}"))
+        ]
 
     def covered(self, rule: TextRule, ledger_digest: str) -> list[KeyRange]:
         """Key ranges of a ledger's escalated documents that are scored."""
@@ -61,7 +73,8 @@ class ScoreTable:
             (int(low, 16), int(high, 16))
             for _, record in self.increments
             for terms, threshold, ledger, low, high in record["scored"]
-            if (terms, ledger) == (rule.terms.folders, ledger_digest) and threshold <= rule.threshold
+            if (terms, ledger) == (rule.terms.folders, ledger_digest)
+            and threshold <= rule.threshold
         ]
 
     def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
@@ -79,9 +92,15 @@ class ScoreTable:
             for number in partitions_of(keys):
                 folder, digest = increment / partition_name(number), record["partitions"][number]
                 if digest and not is_done(folder):
-                    raise ManifestError(f"{folder}: missing, although {increment / SCORED} lists it; delete {increment} and build again")
+                    raise ManifestError(
+                        f"{folder}: missing, although {increment / SCORED} lists it; delete"
+                        f" {increment} and build again"
+                    )
                 if digest and read_done(folder)["digest"] != digest:
-                    raise ManifestError(f"{folder}: not the scores that {increment / SCORED} lists; delete {increment} and build again")
+                    raise ManifestError(
+                        f"{folder}: not the scores that {increment / SCORED} lists; delete"
+                        f" {increment} and build again"
+                    )
                 if digest:
                     found.append((folder, digest))
         return found
@@ -90,9 +109,13 @@ class ScoreTable:
         """Make a finished increment count.
 
         Args:
-            scored: [folders of the terms, threshold, digest of the ledger, low, high]; a higher threshold is covered as well.
+            scored: [folders of the terms, threshold, digest of the ledger, low, high]; a higher
+                threshold is covered as well.
         """
-        digests = [read_done(increment / partition_name(number))["digest"] for number in range(SCORE_PARTITIONS)]
+        digests = [
+            read_done(increment / partition_name(number))["digest"]
+            for number in range(SCORE_PARTITIONS)
+        ]
         write_record(increment / SCORED, {"scored": sorted(scored), "partitions": digests})
         self.__dict__.pop("increments", None)
 
@@ -117,13 +140,26 @@ def partitions_of(keys: KeyRange) -> range:
 def read_scores(folders: Iterable[Path]) -> Scored:
     """The scores of some partitions, sorted; a document that several hold is taken of the first."""
     pieces = [{name: read_column(folder, name) for name in COLUMNS} for folder in folders]
-    empty: Scored = {"order_key": np.empty(0, np.uint64), "digest": np.empty((0, 2), np.uint64), "score": np.empty(0, np.int32)}
-    joined = {name: np.concatenate([empty[name], *(piece[name] for piece in pieces)]).astype(empty[name].dtype) for name in COLUMNS}
+    empty: Scored = {
+        "order_key": np.empty(0, np.uint64),
+        "digest": np.empty((0, 2), np.uint64),
+        "score": np.empty(0, np.int32),
+    }
+    joined = {
+        name: (
+            np.concatenate([empty[name], *(piece[name] for piece in pieces)]).astype(
+                empty[name].dtype
+            )
+        )
+        for name in COLUMNS
+    }
     order = sort_order(joined["order_key"], joined["digest"], np.arange(len(joined["score"])))
     return {name: values[order] for name, values in joined.items()}
 
 
-def look_up(scored: Scored, keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
+def look_up(
+    scored: Scored, keys: npt.NDArray[np.uint64], digests: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.int32]:
     """Scores of documents, -1 where there is none: int32 [num_docs].
 
     Args:
@@ -144,8 +180,11 @@ def look_up(scored: Scored, keys: npt.NDArray[np.uint64], digests: npt.NDArray[n
     return found
 
 
-def stored_scores(store: Path, classifier_digest: str, digests: Iterable[bytes]) -> dict[bytes, int]:
-    """Scores that a store has of some documents: {digest: millionths}; documents without a score are left out.
+def stored_scores(
+    store: Path, classifier_digest: str, digests: Iterable[bytes]
+) -> dict[bytes, int]:
+    """Scores that a store has of some documents: {digest: millionths}; documents without a score
+    are left out.
 
     Raises:
         RecipeError: it is no store. ManifestError: its scores are damaged.
@@ -153,7 +192,9 @@ def stored_scores(store: Path, classifier_digest: str, digests: Iterable[bytes])
     if not (store / "store.json").is_file():
         raise RecipeError(f"{store}: no store there; name one with --store DIR")
     wanted = list(digests)
-    folders = [folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders((0, KEY_SPACE))]
+    folders = [
+        folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders((0, KEY_SPACE))
+    ]
     columns = digest_columns(b"".join(wanted))
     found = look_up(read_scores(folders), order_keys(columns), columns).tolist()
     return {digest: score for digest, score in zip(wanted, found, strict=True) if score >= 0}

@@ -1,22 +1,30 @@
 """The token store: what has been read, hashed and tokenized, once and for every mix.
 
     STORE/store.json                                the salt and the format
-    STORE/sources/NAME-KEY/GROUP/ledger/            every document of a group of input files: key, digest, file, row
+    STORE/sources/NAME-KEY/GROUP/ledger/            every document of a group of input files: key,
+                                                    digest, file, row
     STORE/sources/NAME-KEY/GROUP/tokens-TK-LO-HI/   the tokens of those with LO <= order_key < HI
     STORE/sources/NAME-KEY/GROUP/terms-BK-LO-HI/    how many terms of a blocklist each of them holds
-    STORE/sources/NAME-KEY/GROUP/grams-GK-LO-HI/    how many n-grams of evaluation sets each of them holds, and of which items
-    STORE/sources/NAME-KEY/GROUP/bands-RK-LO-HI/    the band keys of each of them, for near-duplicates
-    STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them, until they are scored
-    STORE/scores/CK/                                scores of a classifier, by digest (pipeline.store.scores)
-    STORE/near/KEY/                                 near-duplicates among some sources: edges, clusters, drops (pipeline.build.near)
+    STORE/sources/NAME-KEY/GROUP/grams-GK-LO-HI/    how many n-grams of evaluation sets each of them
+                                                    holds, and of which items
+    STORE/sources/NAME-KEY/GROUP/bands-RK-LO-HI/    the band keys of each of them, for
+                                                    near-duplicates
+    STORE/sources/NAME-KEY/GROUP/texts-EK-LO-HI/    the texts of those that hold enough of them,
+                                                    until they are scored
+    STORE/scores/CK/                                scores of a classifier, by digest
+                                                    (pipeline.store.scores)
+    STORE/near/KEY/                                 near-duplicates among some sources: edges,
+                                                    clusters, drops (pipeline.build.near)
     STORE/select/KEY/                               eligible documents by source and key partition
     STORE/work/                                     plans of stages and their logs
 
-NAME-KEY is keyed by what decides the training texts, quality steps included, TK by what decides their tokens, BK and EK by the
-blocklist, GK by the evaluation sets, RK by what decides signatures. A group is a few input files that were read together; its ledger
-is cut into segments of bounded text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows of
-each segment, and so are its annotations. Nothing here is changed once it is published; escalated texts alone are deleted, when they are
-scored. `annealmix store gc` deletes what can be made again without tokenizing; a build removes only what a stopped task left half-written.
+NAME-KEY is keyed by what decides the training texts, quality steps included, TK by what decides
+their tokens, BK and EK by the blocklist, GK by the evaluation sets, RK by what decides signatures.
+A group is a few input files that were read together; its ledger is cut into segments of bounded
+text, each sorted by (order_key, digest). The tokens of a key range are a contiguous stretch of rows
+of each segment, and so are its annotations. Nothing here is changed once it is published; escalated
+texts alone are deleted, when they are scored. `annealmix store gc` deletes what can be made again
+without tokenizing; a build removes only what a stopped task left half-written.
 """
 
 from __future__ import annotations
@@ -56,7 +64,9 @@ class Group:
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
-        """path, size, mtime_ns, inode, etag, sha256 of each file, in the order of the ledger's `file` column."""
+        """path, size, mtime_ns, inode, etag, sha256 of each file, in the order of the ledger's
+        `file` column.
+        """
         return list(self.record["inputs"])
 
     @property
@@ -76,19 +86,16 @@ class Group:
             if is_done(folder):
                 record = read_done(folder)
                 if record["ledger"] != self.record["digest"]:
-                    raise ManifestError(f"{folder}: made for a ledger that is no longer there; delete the group {self.folder}, build again")
+                    raise ManifestError(
+                        f"{folder}: made for a ledger that is no longer there; delete the group"
+                        f" {self.folder}, build again"
+                    )
                 found.append(ColumnRange(folder, (low, high), record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
     def missing(self, rule: Rule, wanted: KeyRange) -> list[KeyRange]:
         """Key ranges of `wanted` that a rule has no folder for yet."""
         return missing_ranges(wanted, [item.keys for item in self.ranges(rule)])
-
-
-
-
-
-
 
 
 class Store:
@@ -99,11 +106,22 @@ class Store:
         identity = {"format": STORE_FORMAT, "salt": SALT.decode()}
         if (folder / "store.json").exists():
             if (found := read_json(folder / "store.json")) != identity:
-                raise ManifestError(f"{folder}: a store of {found}, this version reads {identity}; choose another --store")
+                raise ManifestError(
+                    f"{folder}: a store of {found}, this version reads {identity}; choose another"
+                    " --store"
+                )
             return
-        made_by_others = ("store.json", "lock")  # another builder may be making the same store at this moment
-        if folder.exists() and any(not path.name.startswith(".") and path.name not in made_by_others for path in folder.iterdir()):
-            raise RecipeError(f"{folder}: not empty and not a store (no store.json); choose another --store")
+        made_by_others = (
+            "store.json",
+            "lock",
+        )  # another builder may be making the same store at this moment
+        if folder.exists() and any(
+            not path.name.startswith(".") and path.name not in made_by_others
+            for path in folder.iterdir()
+        ):
+            raise RecipeError(
+                f"{folder}: not empty and not a store (no store.json); choose another --store"
+            )
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "store.json", identity)
 
@@ -117,13 +135,15 @@ class Store:
     def groups(self, definition: SourceDefinition, quality: Quality = ()) -> list[Group]:
         """Every published group of a source that was read with these quality steps, by name."""
         folder = self.source_folder(definition, quality)
-        return [Group(path) for path in sorted(folder.glob("[0-9a-f]*")) if is_done(path / "ledger")]
+        return [
+            Group(path) for path in sorted(folder.glob("[0-9a-f]*")) if is_done(path / "ledger")
+        ]
 
     def frozen(self, definition: SourceDefinition) -> SourceDefinition:
         """The definition at the commit that its revision meant when this store first met it.
 
-        So two mixes of one store are of one version of a source, even if its branch has moved between them; delete the source's
-        `revision.json` to take the newer version.
+        So two mixes of one store are of one version of a source, even if its branch has moved
+        between them; delete the source's `revision.json` to take the newer version.
 
         Raises:
             RecipeError: the definition is published nowhere. InputError: the hub does not answer.
@@ -147,7 +167,9 @@ class Store:
         return folder
 
     def sweep(self) -> None:
-        """Remove what stopped tasks left half-written; only under the lock, when no task is running."""
+        """Remove what stopped tasks left half-written; only under the lock, when no task is
+        running.
+        """
         for folder in ("sources/*/*", "select/*", "scores/*/*", "near/*", "near/*/*"):
             for left in self.folder.glob(f"{folder}/.*.tmp"):
                 shutil.rmtree(left)
@@ -157,10 +179,8 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the store against other builders on this machine or a shared file system; a holder that dies lets go."""
+        """Hold the store against other builders on this machine or a shared file system; a holder
+        that dies lets go.
+        """
         with locked(self.folder / "lock", f"store {self.folder}"):
             yield
-
-
-
-

@@ -23,7 +23,8 @@ class Trust:
     def verify(self, folders: Iterable[Path]) -> None:
         """Hash what an earlier build left in the store, each folder once a build.
 
-        A disk that returns other bytes than were written would otherwise put wrong tokens into a mix whose own hashes agree.
+        A disk that returns other bytes than were written would otherwise put wrong tokens into a
+        mix whose own hashes agree.
 
         Raises:
             ManifestError: see `check_outputs`.

@@ -1,14 +1,16 @@
-"""Token ids to text, exactly as byte-level BPE means it: every id stands for some bytes, a text is their concatenation in UTF-8.
+"""Token ids to text, exactly as byte-level BPE means it: every id stands for some bytes, a text is
+their concatenation in UTF-8.
 
     tokenizer.json -> Decoder -> texts(tokens, starts, ends)
 
-The ids of a text spell the text again, in the form that the tokenizer's normaliser gave it: GPT-NeoX-20B's is Unicode NFC, so what
-comes out is NFC(text). Nothing is cleaned up, skipped or trimmed: a special token is its string, a run of spaces is that run. Where
-the ids of a document were cut inside a character, the cut character is U+FFFD, as in the reference library.
+The ids of a text spell the text again, in the form that the tokenizer's normaliser gave it:
+GPT-NeoX-20B's is Unicode NFC, so what comes out is NFC(text). Nothing is cleaned up, skipped or
+trimmed: a special token is its string, a run of spaces is that run. Where the ids of a document
+were cut inside a character, the cut character is U+FFFD, as in the reference library.
 
-Hugging Face `tokenizers.decode_batch` does the same with 8 MB of text a second; a table of bytes and two gathers of numpy, a block
-of ids at a time so that the work stays in a core's cache, do it with 60 and more (2026-11-22, a 2-core x86-64 machine).
-Tests hold the two equal.
+Hugging Face `tokenizers.decode_batch` does the same with 8 MB of text a second; a table of bytes
+and two gathers of numpy, a block of ids at a time so that the work stays in a core's cache, do it
+with 60 and more (2026-11-22, a 2-core x86-64 machine). Tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -39,13 +41,17 @@ class Decoder:
 
     Raises:
         ManifestError: it is no tokenizer.json that can be read.
-        RecipeError: it is not of byte-level BPE, or its ids do not spell the texts that they were made of.
+        RecipeError: it is not of byte-level BPE, or its ids do not spell the texts that they were
+            made of.
     """
 
     def __init__(self, content: bytes, where: str) -> None:
         form = canonical_form(content)
         if faults := list(_losses(form)):
-            raise RecipeError(f"{where}: texts cannot be read back from its ids: {'; '.join(faults)}; byte-level BPE is needed")
+            raise RecipeError(
+                f"{where}: texts cannot be read back from its ids: {'; '.join(faults)}; byte-level"
+                " BPE is needed"
+            )
         self.where = where
         self.special_ids = frozenset(row[0] for row in form["added_tokens"] if row[-1])
         spelled = _spelled(form)
@@ -59,12 +65,17 @@ class Decoder:
         self._places = np.arange(BLOCK_TOKENS * int(self._lengths.max()), dtype=np.int32)
 
     def texts(
-        self, tokens: npt.NDArray[np.integer[Any]], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], before: int = 0
+        self,
+        tokens: npt.NDArray[np.integer[Any]],
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+        before: int = 0,
     ) -> list[str]:
         """The text of each stretch tokens[start:end].
 
         Args:
-            tokens: ids [num_tokens]. starts, ends: int64 [num_texts], stretches of them. before: tokens of the stream before these.
+            tokens: ids [num_tokens]. starts, ends: int64 [num_texts], stretches of them. before:
+                tokens of the stream before these.
 
         Raises:
             AuditFailed: an id that the tokenizer does not have; says which and where in the stream.
@@ -85,27 +96,46 @@ class Decoder:
         return [content[low:high].decode("utf-8", "replace") for low, high in bounds]
 
     def _refuse_unknown(self, ids: npt.NDArray[np.intp], before: int) -> None:
-        if int(ids.min()) >= 0 and int(ids.max()) < len(self._known) and self._known.take(ids).all():
+        if (
+            int(ids.min()) >= 0
+            and int(ids.max()) < len(self._known)
+            and self._known.take(ids).all()
+        ):
             return
-        wrong = next(at for at, number in enumerate(ids.tolist()) if not (0 <= number < len(self._known) and self._known[number]))
+        wrong = next(
+            at
+            for at, number in enumerate(ids.tolist())
+            if not (0 <= number < len(self._known) and self._known[number])
+        )
         raise AuditFailed(
-            f"token {before + wrong:,} is id {int(ids[wrong]):,}, which {self.where} does not have; give the tokenizer that made the ids"
+            f"token {before + wrong:,} is id {int(ids[wrong]):,}, which {self.where} does not have;"
+            " give the tokenizer that made the ids"
         )
 
 
 def _spelled(form: dict[str, Any]) -> dict[int, bytes]:
-    """{id: bytes}. A token of the model is written in the letters of `byte_letters`; an added one is its own text."""
+    """{id: bytes}. A token of the model is written in the letters of `byte_letters`; an added one
+    is its own text.
+    """
     letters = byte_letters()
     added = {row[1] for row in form["added_tokens"]}
-    spelled = {number: bytes(letters[letter] for letter in token) for number, token in form["model"]["vocab"] if token not in added}
+    spelled = {
+        number: bytes(letters[letter] for letter in token)
+        for number, token in form["model"]["vocab"]
+        if token not in added
+    }
     return spelled | {row[0]: row[1].encode() for row in form["added_tokens"]}
 
 
 def byte_letters() -> dict[str, int]:
-    """{letter: byte} of byte-level BPE (GPT-2, `bytes_to_unicode`): printable Latin-1 stands for itself, the rest follows from U+0100."""
+    """{letter: byte} of byte-level BPE (GPT-2, `bytes_to_unicode`): printable Latin-1 stands for
+    itself, the rest follows from U+0100.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + at): byte for at, byte in enumerate(others)}
+    return {chr(byte): byte for byte in printable} | {
+        chr(0x100 + at): byte for at, byte in enumerate(others)
+    }
 
 
 def _losses(form: dict[str, Any]) -> Iterable[str]:
@@ -113,9 +143,17 @@ def _losses(form: dict[str, Any]) -> Iterable[str]:
     model, letters = form["model"], byte_letters()
     added = {row[1] for row in form["added_tokens"]}
     vocabulary = {token for _, token in model["vocab"]} - added if model["type"] == "BPE" else set()
-    if model["type"] != "BPE" or model["continuing_subword_prefix"] or model["end_of_word_suffix"] or model["byte_fallback"]:
+    if (
+        model["type"] != "BPE"
+        or model["continuing_subword_prefix"]
+        or model["end_of_word_suffix"]
+        or model["byte_fallback"]
+    ):
         yield f"its model is {model['type']}, or BPE with marks at words or a fallback"
-    elif not vocabulary >= {letter for letter, byte in letters.items() if byte not in _NOT_IN_UTF8} - added:
+    elif (
+        not vocabulary
+        >= {letter for letter, byte in letters.items() if byte not in _NOT_IN_UTF8} - added
+    ):
         yield "its vocabulary lacks letters for some bytes"
     elif not all(letters.keys() >= set(token) for token in vocabulary):
         yield "its vocabulary has letters that stand for no byte"

@@ -1,7 +1,8 @@
-"""The two libraries that make ids of texts, behind one protocol: `fastokens`, and Hugging Face `tokenizers` as the reference.
+"""The two libraries that make ids of texts, behind one protocol: `fastokens`, and Hugging Face
+`tokenizers` as the reference.
 
-Both read a tokenizer.json. Both are asked for plain ids: no special tokens added, no truncation, no padding, whatever the file
-says. Nothing is imported before an engine is opened.
+Both read a tokenizer.json. Both are asked for plain ids: no special tokens added, no truncation, no
+padding, whatever the file says. Nothing is imported before an engine is opened.
 """
 
 from __future__ import annotations
@@ -27,11 +28,14 @@ class Engine(Protocol):
         """Flat ids of all texts in their order, without EOD, and the number of ids of each text.
 
         Args:
-            parse: special strings in a text become their ids; else they are encoded as the characters that they are.
+            parse: special strings in a text become their ids; else they are encoded as the
+                characters that they are.
         """
 
     def describe(self, token: str) -> tuple[int, int | None, int]:
-        """Size of the vocabulary with added tokens; the id of `token`; number of special tokens the post-processor would add."""
+        """Size of the vocabulary with added tokens; the id of `token`; number of special tokens the
+        post-processor would add.
+        """
 
 
 class Fastokens:
@@ -52,7 +56,11 @@ class Fastokens:
         return np.frombuffer(ids, "<u4"), ends[1:] - ends[:-1]
 
     def describe(self, token: str) -> tuple[int, int | None, int]:
-        return self._native.vocab_size, self._native.token_to_id(token), self._native.num_special_tokens_to_add(False)
+        return (
+            self._native.vocab_size,
+            self._native.token_to_id(token),
+            self._native.num_special_tokens_to_add(False),
+        )
 
 
 class Reference:
@@ -69,15 +77,25 @@ class Reference:
 
     def encode(self, texts: list[str], parse: bool) -> tuple[Ids, Lengths]:
         self._native.encode_special_tokens = not parse
-        rows = [encoding.ids for encoding in self._native.encode_batch_fast(texts, add_special_tokens=False)]
+        rows = [
+            encoding.ids
+            for encoding in self._native.encode_batch_fast(texts, add_special_tokens=False)
+        ]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         return np.fromiter(chain.from_iterable(rows), np.uint32, int(lengths.sum())), lengths
 
     def describe(self, token: str) -> tuple[int, int | None, int]:
-        return self._native.get_vocab_size(), self._native.token_to_id(token), self._native.num_special_tokens_to_add(False)
+        return (
+            self._native.get_vocab_size(),
+            self._native.token_to_id(token),
+            self._native.num_special_tokens_to_add(False),
+        )
 
 
-ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {"fastokens": Fastokens, "tokenizers": Reference}
+ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {
+    "fastokens": Fastokens,
+    "tokenizers": Reference,
+}
 
 
 def open_engine(name: EngineName, tokenizer_json: str) -> Engine:
@@ -87,7 +105,8 @@ def open_engine(name: EngineName, tokenizer_json: str) -> Engine:
         ImportError: the library is not installed.
         Exception: of the library's own kinds, if it cannot load this tokenizer.
     """
-    # Both libraries read these when first imported or first used. Parallelism comes from processes, one a core.
+    # Both libraries read these when first imported or first used. Parallelism comes from processes,
+    # one a core.
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return ENGINES[name](tokenizer_json)

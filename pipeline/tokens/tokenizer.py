@@ -1,17 +1,21 @@
-"""Texts to token ids: one interface over `fastokens` (fast) and Hugging Face `tokenizers` (reference and fallback).
+"""Texts to token ids: one interface over `fastokens` (fast) and Hugging Face `tokenizers`
+(reference and fallback).
 
-    definition -> find_tokenizer -> Tokenizer(path, definition).encode(texts) -> flat tokens with EOD, lengths
+    definition -> find_tokenizer -> Tokenizer(path, definition).encode(texts) -> flat tokens with
+    EOD, lengths
 
-The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer`): whatever file is found must have it.
-Three things hold the ids to those of the reference library: golden vectors are encoded whenever a tokenizer is loaded; `verify`
-re-encodes a document with the reference (the ingest stage samples 1 in 1,000, about 3% of its time); and a test campaign
-compares every document of the published samples.
+The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer`):
+whatever file is found must have it. Three things hold the ids to those of the reference library:
+golden vectors are encoded whenever a tokenizer is loaded; `verify` re-encodes a document with the
+reference (the ingest stage samples 1 in 1,000, about 3% of its time); and a test campaign compares
+every document of the published samples.
 
-Special strings: `special_tokens="text"` encodes a literal `<|endoftext|>` as the characters that it is, so that no document
-can forge a document end; `"parse"` turns it into the special id, as GPT-NeoX's own preprocessing does, and then
-`count_eod_inside` says how many there are.
+Special strings: `special_tokens="text"` encodes a literal `<|endoftext|>` as the characters that it
+is, so that no document can forge a document end; `"parse"` turns it into the special id, as
+GPT-NeoX's own preprocessing does, and then `count_eod_inside` says how many there are.
 
-Cost on one core: fastokens 28-30 MB of text a second, tokenizers 1.0. One process a core, so both run with one thread.
+Cost on one core: fastokens 28-30 MB of text a second, tokenizers 1.0. One process a core, so both
+run with one thread.
 """
 
 from __future__ import annotations
@@ -37,25 +41,32 @@ from pipeline.tokens.engines import ENGINES, Engine, EngineName, Ids, Lengths, o
 SpecialTokens = Literal["text", "parse"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
 
-# Large enough that the call costs nothing beside the work, small enough that ids as uint32 and the copies that an engine makes
-# stay in the tens of megabytes. A document above the limit is a batch of its own.
+# Large enough that the call costs nothing beside the work, small enough that ids as uint32 and the
+# copies that an engine makes stay in the tens of megabytes. A document above the limit is a batch
+# of its own.
 BATCH_CHARS = 4 << 20
 BATCH_TEXTS = 512
 
 
 def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) -> Path:
-    """The file of a tokenizer: `file` if given, else the shipped one, the cache folder's, or the hub's; the first that exists.
+    """The file of a tokenizer: `file` if given, else the shipped one, the cache folder's, or the
+    hub's; the first that exists.
 
-    The cache folder is `$ANNEALMIX_CACHE` (default `~/.cache/annealmix`), the file in it `tokenizers/NAME.json`. The hub's copy
-    lies in the cache of huggingface_hub, which serves it without a network once it is there.
+    The cache folder is `$ANNEALMIX_CACHE` (default `~/.cache/annealmix`), the file in it
+    `tokenizers/NAME.json`. The hub's copy lies in the cache of huggingface_hub, which serves it
+    without a network once it is there.
 
     Raises:
-        ManifestError: that file is another tokenizer; no further place is tried, since somebody put it there on purpose.
+        ManifestError: that file is another tokenizer; no further place is tried, since somebody put
+            it there on purpose.
         InputError: `file` does not exist, or no place has one; lists the places.
     """
     if file is not None:
         if not file.is_file():
-            raise InputError(f"tokenizer {definition.name}: {file} is not a file; give the tokenizer.json itself with --tokenizer FILE")
+            raise InputError(
+                f"tokenizer {definition.name}: {file} is not a file; give the tokenizer.json itself"
+                " with --tokenizer FILE"
+            )
         return _checked(file, definition)
     looked = []
     for place in _local_places(definition):
@@ -65,12 +76,18 @@ def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) ->
     if definition.repo is not None:
         try:
             found = _download(definition)
-        except Exception as error:  # the hub's client has many ways to fail; the reason is in the message below
-            looked.append(f"{definition.repo} at {definition.revision} on the hub ({type(error).__name__}: {_first_line(error)})")
+        except (
+            Exception
+        ) as error:  # the hub's client has many ways to fail; the reason is in the message below
+            looked.append(
+                f"{definition.repo} at {definition.revision} on the hub ({type(error).__name__}:"
+                f" {_first_line(error)})"
+            )
         else:
             return _checked(found, definition)
     raise InputError(
-        f"tokenizer {definition.name}: not found in {'; '.join(looked)}; give it with --tokenizer FILE or put it into the cache folder"
+        f"tokenizer {definition.name}: not found in {'; '.join(looked)}; give it with --tokenizer"
+        " FILE or put it into the cache folder"
     )
 
 
@@ -85,7 +102,9 @@ def _local_places(definition: TokenizerDefinition) -> Iterator[Path]:
 def _download(definition: TokenizerDefinition) -> Path:
     from huggingface_hub import hf_hub_download
 
-    return Path(hf_hub_download(str(definition.repo), definition.filename, revision=definition.revision))
+    return Path(
+        hf_hub_download(str(definition.repo), definition.filename, revision=definition.revision)
+    )
 
 
 def _checked(path: Path, definition: TokenizerDefinition) -> Path:
@@ -97,14 +116,18 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"tokenizer file {path} cannot be read ({error.strerror}); give a readable one with --tokenizer FILE") from error
+        raise InputError(
+            f"tokenizer file {path} cannot be read ({error.strerror}); give a readable one with"
+            " --tokenizer FILE"
+        ) from error
 
 
 def _require_digest(path: Path, digest: str, definition: TokenizerDefinition) -> None:
     if digest != definition.digest:
         raise ManifestError(
-            f"tokenizer {definition.name}: {path} has canonical digest {digest}, the definition says {definition.digest}; "
-            "it is another tokenizer: remove it, or give the right file with --tokenizer FILE"
+            f"tokenizer {definition.name}: {path} has canonical digest {digest}, the definition"
+            f" says {definition.digest}; it is another tokenizer: remove it, or give the right file"
+            " with --tokenizer FILE"
         )
 
 
@@ -121,19 +144,28 @@ class Tokenizer:
     """
 
     def __init__(
-        self, path: Path, definition: TokenizerDefinition, special_tokens: SpecialTokens = "text", engine: EngineName | None = None
+        self,
+        path: Path,
+        definition: TokenizerDefinition,
+        special_tokens: SpecialTokens = "text",
+        engine: EngineName | None = None,
     ) -> None:
         """Load the tokenizer from `path`, compare it with `definition`, and run the golden vectors.
 
         Args:
-            path: as `find_tokenizer` gave it; its digest is checked again, since a worker may read it much later.
-            special_tokens: whether special strings in a text stay text, or are parsed into their ids.
-            engine: a library by name; None takes fastokens if it can load this tokenizer, else tokenizers.
+            path: as `find_tokenizer` gave it; its digest is checked again, since a worker may read
+                it much later.
+            special_tokens: whether special strings in a text stay text, or are parsed into their
+                ids.
+            engine: a library by name; None takes fastokens if it can load this tokenizer, else
+                tokenizers.
 
         Raises:
             InputError: the file cannot be read.
-            ManifestError: the file is not what the definition says, is not fit for exact tokenizing, or fails the self-test.
-            RecipeError: the engine that was asked for is not installed or cannot load this tokenizer.
+            ManifestError: the file is not what the definition says, is not fit for exact
+                tokenizing, or fails the self-test.
+            RecipeError: the engine that was asked for is not installed or cannot load this
+                tokenizer.
         """
         self.path = path
         self.definition = definition
@@ -162,14 +194,18 @@ class Tokenizer:
         Raises:
             ManifestError: the engine gave an id outside the vocabulary, or EOD for plain text.
         """
-        pieces = [self._encode_batch(self._engine, batch, self.special_tokens) for batch in _batches(texts)]
+        pieces = [
+            self._encode_batch(self._engine, batch, self.special_tokens)
+            for batch in _batches(texts)
+        ]
         if not pieces:
             return np.empty(0, self.definition.dtype), np.empty(0, np.int64)
         tokens, lengths = zip(*pieces, strict=True)
         return np.concatenate(tokens), np.concatenate(lengths)
 
     def count_eod_inside(self, tokens: Tokens, lengths: Lengths) -> int:
-        """EOD tokens that are not the end of a document: special strings that `special_tokens="parse"` turned into EOD.
+        """EOD tokens that are not the end of a document: special strings that
+        `special_tokens="parse"` turned into EOD.
 
         Args:
             tokens, lengths: as `encode` returns them.
@@ -183,20 +219,30 @@ class Tokenizer:
             ManifestError: the ids are not those of the definition; names the engine and the vector.
         """
         vectors: list[tuple[str, str, tuple[int, ...], SpecialTokens]] = [
-            (f"golden[{index}]", vector.text, vector.ids, "text") for index, vector in enumerate(self.definition.golden)
+            (f"golden[{index}]", vector.text, vector.ids, "text")
+            for index, vector in enumerate(self.definition.golden)
         ]
         if self.special_tokens == "parse":
-            vectors.append(("the parsed EOD string", self.definition.eod_token, (self.definition.eod_id,), "parse"))
+            vectors.append(
+                (
+                    "the parsed EOD string",
+                    self.definition.eod_token,
+                    (self.definition.eod_id,),
+                    "parse",
+                )
+            )
         for where, text, expected, mode in vectors:
             tokens, _ = self._encode_batch(self._engine, [text], mode)
             if tokens[:-1].tolist() != list(expected):
                 raise ManifestError(
-                    f"tokenizer {self.definition.name}: {self.engine} {self.engine_version} gives {tokens[:-1].tolist()} for {where}, "
-                    f"the definition says {list(expected)}; install the pinned versions (this engine cannot be used)"
+                    f"tokenizer {self.definition.name}: {self.engine} {self.engine_version} gives"
+                    f" {tokens[:-1].tolist()} for {where}, the definition says {list(expected)};"
+                    " install the pinned versions (this engine cannot be used)"
                 )
 
     def verify(self, text: str, tokens: Tokens) -> None:
-        """Compare the tokens of one document, EOD included, with what the reference library makes of its text.
+        """Compare the tokens of one document, EOD included, with what the reference library makes
+        of its text.
 
         Raises:
             ManifestError: they differ; names both libraries, their versions and the first place.
@@ -210,22 +256,28 @@ class Tokenizer:
         different = np.flatnonzero(tokens[:shared] != expected[:shared])
         first = int(different[0]) if different.size else shared
         raise ManifestError(
-            f"tokenizer {self.definition.name}: {self.engine} {self.engine_version} and tokenizers {version('tokenizers')} disagree on "
-            f"a text of {len(text)} characters from token {first} on ({tokens[first : first + 5].tolist()}, reference "
-            f"{expected[first : first + 5].tolist()}; {tokens.size} and {expected.size} tokens); install the pinned versions"
+            f"tokenizer {self.definition.name}: {self.engine} {self.engine_version} and tokenizers"
+            f" {version('tokenizers')} disagree on a text of {len(text)} characters from token"
+            f" {first} on ({tokens[first : first + 5].tolist()}, reference"
+            f" {expected[first : first + 5].tolist()}; {tokens.size} and {expected.size} tokens);"
+            " install the pinned versions"
         )
 
-    def _encode_batch(self, engine: Engine, texts: list[str], mode: SpecialTokens) -> tuple[Tokens, Lengths]:
+    def _encode_batch(
+        self, engine: Engine, texts: list[str], mode: SpecialTokens
+    ) -> tuple[Tokens, Lengths]:
         ids, num_ids = engine.encode(texts, mode == "parse")
         if ids.size and int(ids.max()) >= self.definition.vocab_size:
             raise ManifestError(
-                f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives id {int(ids.max())}, allowed are ids "
-                f"below {self.definition.vocab_size}; install the pinned versions"
+                f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives id"
+                f" {int(ids.max())}, allowed are ids below {self.definition.vocab_size}; install"
+                " the pinned versions"
             )
         if mode == "text" and np.any(ids == self.definition.eod_id):
             raise ManifestError(
-                f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives EOD ({self.definition.eod_id}) for plain "
-                "text, which would forge a document end; install the pinned versions"
+                f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives EOD"
+                f" ({self.definition.eod_id}) for plain text, which would forge a document end;"
+                " install the pinned versions"
             )
         return _with_eod(ids, num_ids, self.definition)
 
@@ -239,29 +291,48 @@ class Tokenizer:
     def _named_engine(self, name: EngineName) -> Engine:
         try:
             return open_engine(name, self._json)
-        except Exception as error:  # tokenizers raises plain Exception for a file that it cannot load
+        except (
+            Exception
+        ) as error:  # tokenizers raises plain Exception for a file that it cannot load
             raise RecipeError(
-                f"tokenizer {self.definition.name}: {name} cannot load {self.path} ({type(error).__name__}: {_first_line(error)}); "
-                f"install {name}, or take the other of {', '.join(ENGINES)}"
+                f"tokenizer {self.definition.name}: {name} cannot load {self.path}"
+                f" ({type(error).__name__}: {_first_line(error)}); install {name}, or take the"
+                f" other of {', '.join(ENGINES)}"
             ) from error
 
     def _refuse_unfit(self, form: dict[str, Any]) -> None:
         vocab_size, eod_id, num_added = self._engine.describe(self.definition.eod_token)
         faults = []
         if vocab_size != self.definition.vocab_size:
-            faults.append(f"it has {vocab_size} ids, the definition says {self.definition.vocab_size}")
+            faults.append(
+                f"it has {vocab_size} ids, the definition says {self.definition.vocab_size}"
+            )
         if eod_id != self.definition.eod_id:
-            faults.append(f"{self.definition.eod_token} has id {eod_id}, the definition says {self.definition.eod_id}")
+            faults.append(
+                f"{self.definition.eod_token} has id {eod_id}, the definition says"
+                f" {self.definition.eod_id}"
+            )
         if num_added:
-            faults.append(f"its post-processor adds {num_added} special tokens to every text; only EOD may be added")
+            faults.append(
+                f"its post-processor adds {num_added} special tokens to every text; only EOD may be"
+                " added"
+            )
         if form["model"].get("dropout"):
-            faults.append(f"it has dropout {form['model']['dropout']}, so its ids are random; only dropout null or 0 is allowed")
+            faults.append(
+                f"it has dropout {form['model']['dropout']}, so its ids are random; only dropout"
+                " null or 0 is allowed"
+            )
         if faults:
-            raise ManifestError(f"tokenizer {self.definition.name}: {self.path} cannot be used: {'; '.join(faults)}; mend the definition")
+            raise ManifestError(
+                f"tokenizer {self.definition.name}: {self.path} cannot be used:"
+                f" {'; '.join(faults)}; mend the definition"
+            )
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Texts in their order, in lists of at most BATCH_TEXTS texts and BATCH_CHARS characters (or one text)."""
+    """Texts in their order, in lists of at most BATCH_TEXTS texts and BATCH_CHARS characters (or
+    one text).
+    """
     batch: list[str] = []
     num_chars = 0
     for text in texts:
@@ -274,7 +345,9 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _with_eod(ids: Ids, num_ids: Lengths, definition: TokenizerDefinition) -> tuple[Tokens, Lengths]:
+def _with_eod(
+    ids: Ids, num_ids: Lengths, definition: TokenizerDefinition
+) -> tuple[Tokens, Lengths]:
     lengths = num_ids + 1
     ends = np.cumsum(lengths) - 1
     is_text = np.ones(ids.size + lengths.size, np.bool_)

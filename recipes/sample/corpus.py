@@ -1,8 +1,9 @@
 """What the sample holds before it is packed: files of records, and what was planted in them.
 
-A record is one row as a JSON object, or raw bytes where the row is damaged on purpose. Rows are counted from 0: lines of a
-JSON-lines file, rows of a parquet file, members of a zip archive in name order. Row numbers are known only when everything has
-been planted, so a plant points at records, and `Corpus.planted` turns that into files and rows.
+A record is one row as a JSON object, or raw bytes where the row is damaged on purpose. Rows are
+counted from 0: lines of a JSON-lines file, rows of a parquet file, members of a zip archive in name
+order. Row numbers are known only when everything has been planted, so a plant points at records,
+and `Corpus.planted` turns that into files and rows.
 """
 
 from __future__ import annotations
@@ -32,14 +33,18 @@ class SampleFile:
     final_newline: bool = True
 
     def insert(self, record: Record, draw: Draw) -> Record:
-        """Put a record at a drawn row, never the first (a damaged first row is a case of its own)."""
+        """Put a record at a drawn row, never the first (a damaged first row is a case of its
+        own).
+        """
         self.records.insert(draw.between(1, len(self.records)), record)
         return record
 
 
 @dataclass(frozen=True)
 class Plant:
-    """Something put into the sample for tests: `of` is the original of a copy, `names` the listed items that a text names."""
+    """Something put into the sample for tests: `of` is the original of a copy, `names` the listed
+    items that a text names.
+    """
 
     kind: str
     record: Record
@@ -56,7 +61,14 @@ class Corpus:
     def of_source(self, source: str) -> list[SampleFile]:
         return [file for file in self.files if file.source == source]
 
-    def plant(self, kind: str, record: Record, note: str, of: Record | None = None, names: tuple[str, ...] = ()) -> None:
+    def plant(
+        self,
+        kind: str,
+        record: Record,
+        note: str,
+        of: Record | None = None,
+        names: tuple[str, ...] = (),
+    ) -> None:
         self.plants.append(Plant(kind, record, note, of, names))
 
     def _places(self) -> Iterator[tuple[Record, dict[str, Any]]]:
@@ -75,4 +87,6 @@ class Corpus:
             if plant.names:
                 entry["names"] = list(plant.names)
             entries.append(entry)
-        return sorted(entries, key=lambda entry: (entry["source"], entry["file"], entry["row"], entry["kind"]))
+        return sorted(
+            entries, key=lambda entry: (entry["source"], entry["file"], entry["row"], entry["kind"])
+        )

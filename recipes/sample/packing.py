@@ -1,7 +1,8 @@
-"""Bytes of the sample's files: JSON lines in gz or zst, JSON in zip, parquet; no clock, host or library default gets into them.
+"""Bytes of the sample's files: JSON lines in gz or zst, JSON in zip, parquet; no clock, host or
+library default gets into them.
 
-gz and zip go through zlib, whose output differs between its builds, and parquet names its writer: so `unpack` gives what a file
-says, whatever packed it, and that is what is compared.
+gz and zip go through zlib, whose output differs between its builds, and parquet names its writer:
+so `unpack` gives what a file says, whatever packed it, and that is what is compared.
 """
 
 from __future__ import annotations
@@ -39,29 +40,50 @@ DCLM_SCHEMA = pa.schema(
 
 def _json_lines(file: SampleFile) -> bytes:
     lines = [
-        record.value if isinstance(record.value, bytes) else json.dumps(record.value, ensure_ascii=False).encode("utf-8")
+        (
+            record.value
+            if isinstance(record.value, bytes)
+            else json.dumps(record.value, ensure_ascii=False).encode("utf-8")
+        )
         for record in file.records
     ]
-    return (_BOM if file.byte_order_mark else b"") + b"\n".join(lines) + (b"\n" if file.final_newline else b"")
+    return (
+        (_BOM if file.byte_order_mark else b"")
+        + b"\n".join(lines)
+        + (b"\n" if file.final_newline else b"")
+    )
 
 
 def _zip(file: SampleFile) -> bytes:
-    """Pack Camel's problems as the published archives do: one JSON file each, topic_subtopic_number.json, DOS epoch as date."""
+    """Pack Camel's problems as the published archives do: one JSON file each,
+    topic_subtopic_number.json, DOS epoch as date.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for row, record in enumerate(file.records):
-            member = zipfile.ZipInfo(f"001_{row // 8 + 1:03d}_{row % 8 + 1:03d}.json", date_time=(1980, 1, 1, 0, 0, 0))
+            member = zipfile.ZipInfo(
+                f"001_{row // 8 + 1:03d}_{row % 8 + 1:03d}.json", date_time=(1980, 1, 1, 0, 0, 0)
+            )
             member.compress_type = zipfile.ZIP_DEFLATED
             member.create_system = 3
             member.external_attr = 0o644 << 16
-            archive.writestr(member, json.dumps(record.value, ensure_ascii=False, indent=4), compresslevel=9)
+            archive.writestr(
+                member, json.dumps(record.value, ensure_ascii=False, indent=4), compresslevel=9
+            )
     return buffer.getvalue()
 
 
 def _parquet(file: SampleFile) -> bytes:
     table = pa.Table.from_pylist([record.value for record in file.records], schema=DCLM_SCHEMA)
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", compression_level=15, row_group_size=500, write_page_checksum=True)
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=15,
+        row_group_size=500,
+        write_page_checksum=True,
+    )
     return buffer.getvalue()
 
 
@@ -72,12 +94,16 @@ def pack(file: SampleFile) -> bytes:
     if file.path.endswith(".zip"):
         return _zip(file)
     if file.path.endswith(".zst"):
-        return zstandard.ZstdCompressor(level=19, write_checksum=True, write_content_size=True).compress(_json_lines(file))
+        return zstandard.ZstdCompressor(
+            level=19, write_checksum=True, write_content_size=True
+        ).compress(_json_lines(file))
     return gzip.compress(_json_lines(file), compresslevel=9, mtime=0)
 
 
 def versions() -> dict[str, str]:
-    """Return what decides the packed bytes, beside the rows: the compressing libraries and the machine."""
+    """Return what decides the packed bytes, beside the rows: the compressing libraries and the
+    machine.
+    """
     return {
         "machine": f"{platform.system()} {platform.machine()}",
         "pyarrow": pa.__version__,
@@ -87,14 +113,19 @@ def versions() -> dict[str, str]:
 
 
 def unpack(path: Path) -> Any:
-    """Return what a file of the sample says, to compare: the plain bytes, the members, or the rows and their schema."""
+    """Return what a file of the sample says, to compare: the plain bytes, the members, or the rows
+    and their schema.
+    """
     if path.suffix == ".parquet":
         table = pq.read_table(path)
         return table.schema.remove_metadata().to_string(), table.to_pylist()
     content = path.read_bytes()
     if path.suffix == ".zip":
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return [(member.filename, member.date_time, archive.read(member)) for member in archive.infolist()]
+            return [
+                (member.filename, member.date_time, archive.read(member))
+                for member in archive.infolist()
+            ]
     if path.suffix == ".zst":
         return zstandard.ZstdDecompressor().decompress(content)
     return gzip.decompress(content) if path.suffix == ".gz" else content

@@ -1,8 +1,10 @@
-"""Readable, repeatable English from word lists: a small generator of pseudo-random numbers and the sentences drawn with it.
+"""Readable, repeatable English from word lists: a small generator of pseudo-random numbers and the
+sentences drawn with it.
 
-Everything is integer arithmetic on splitmix64 (Steele, Lea, Flood 2014), so the text is the same on every machine and Python:
-`random` promises that only for `random.random()`, and `math.exp` may differ in its last bit. Words are drawn with
-weights 1 / (rank + 3), which gives the Zipf-like frequencies that a byte-pair encoding feeds on.
+Everything is integer arithmetic on splitmix64 (Steele, Lea, Flood 2014), so the text is the same on
+every machine and Python: `random` promises that only for `random.random()`, and `math.exp` may
+differ in its last bit. Words are drawn with weights 1 / (rank + 3), which gives the Zipf-like
+frequencies that a byte-pair encoding feeds on.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from recipes.sample import words
 T = TypeVar("T")
 _MASK = (1 << 64) - 1
 
-# Lengths as percent of a source's median: sixteenths of a log-normal with sigma about 0.75, its long tail cut at seven times.
+# Lengths as percent of a source's median: sixteenths of a log-normal with sigma about 0.75, its
+# long tail cut at seven times.
 _LENGTH_PERCENT = (18, 25, 32, 42, 52, 62, 73, 86, 100, 116, 136, 162, 196, 245, 330, 480, 700)
 
 SENTENCES = (
@@ -69,7 +72,9 @@ class Draw:
         return mixed ^ (mixed >> 31)
 
     def below(self, bound: int) -> int:
-        """Return an integer of [0, bound); the bias of the multiplication, under 2^-50 here, is of no concern."""
+        """Return an integer of [0, bound); the bias of the multiplication, under 2^-50 here, is of
+        no concern.
+        """
         return (self.bits() * bound) >> 64
 
     def between(self, low: int, high: int) -> int:
@@ -130,25 +135,39 @@ def past(verb: str) -> str:
 
 
 class Writer:
-    """Sentences of one topic: some nouns, verbs and adjectives of the whole vocabulary are preferred within a document."""
+    """Sentences of one topic: some nouns, verbs and adjectives of the whole vocabulary are
+    preferred within a document.
+    """
 
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
-        compounds = [start + end for start in words.COMPOUND_STARTS for end in words.COMPOUND_ENDS if start != end]
+        compounds = [
+            start + end
+            for start in words.COMPOUND_STARTS
+            for end in words.COMPOUND_ENDS
+            if start != end
+        ]
         science = [start + end for start in words.SCIENCE_STARTS for end in words.SCIENCE_ENDS]
         places = [start + end for start in words.PLACE_STARTS for end in words.PLACE_ENDS]
         surnames = [start + end for start in words.PLACE_STARTS for end in words.SURNAME_ENDS]
-        self._nouns, self._verbs, self._adjectives = Zipf(words.NOUNS), Zipf(words.VERBS), Zipf(words.ADJECTIVES)
+        self._nouns, self._verbs, self._adjectives = (
+            Zipf(words.NOUNS),
+            Zipf(words.VERBS),
+            Zipf(words.ADJECTIVES),
+        )
         self._adverbs = Zipf(words.ADVERBS)
         # Their own shuffle, so that the frequent compounds do not all begin alike.
         self._compounds, self._science, self._places, self._surnames = (
-            Zipf(shuffled(made, Draw(index))) for index, made in enumerate((compounds, science, places, surnames))
+            Zipf(shuffled(made, Draw(index)))
+            for index, made in enumerate((compounds, science, places, surnames))
         )
         self.start_topic()
 
     def start_topic(self) -> None:
         """Choose the words that the next document prefers."""
-        self._topic = [self._nouns.draw(self.draw) for _ in range(8)] + [self._compounds.draw(self.draw) for _ in range(2)]
+        self._topic = [self._nouns.draw(self.draw) for _ in range(8)] + [
+            self._compounds.draw(self.draw) for _ in range(2)
+        ]
 
     def person(self) -> str:
         return f"{self.draw.pick(words.FIRST_NAMES)} {self._surnames.draw(self.draw)}"
@@ -161,7 +180,13 @@ class Writer:
 
     def _word(self, slot: str) -> str:
         draw = self.draw
-        plain = {"A": self._adjectives, "L": self._adverbs, "V": self._verbs, "C": self._compounds, "S": self._science}
+        plain = {
+            "A": self._adjectives,
+            "L": self._adverbs,
+            "V": self._verbs,
+            "C": self._compounds,
+            "S": self._science,
+        }
         if slot in plain:
             return plain[slot].draw(draw)
         made: dict[str, Callable[[], str]] = {
@@ -174,12 +199,16 @@ class Writer:
             "Mo": lambda: draw.pick(words.MONTHS),
             "Y": lambda: str(draw.between(1680, 2023)),
             "D": lambda: str(draw.length(40)),
-            "M": lambda: f"in {draw.pick(words.MONTHS)}" if draw.one_in(2) else f"near {self.place()}",
+            "M": lambda: (
+                f"in {draw.pick(words.MONTHS)}" if draw.one_in(2) else f"near {self.place()}"
+            ),
         }
         return made[slot]()
 
     def fill(self, template: str) -> str:
-        """Return the template with its slots filled: `{N}` noun, `{Ns}` nouns, `{V}` verb, `{Vd}` past, `{A}` adjective, ..."""
+        """Return the template with its slots filled: `{N}` noun, `{Ns}` nouns, `{V}` verb, `{Vd}`
+        past, `{A}` adjective, ...
+        """
         text = _SLOT.sub(lambda match: self._word(match[1]), template)
         text = re.sub(r"\b([Aa]) (?=[aeiou])(?!use|uni)", r"\1n ", text)
         return text[0].upper() + text[1:]
@@ -210,4 +239,16 @@ class Writer:
         return separator.join(parts)
 
     def title(self) -> str:
-        return self.fill(self.draw.pick(("The {A} {N} of {P}", "{P}", "{W}", "{A} {Ns}", "The {S}", "A {C} in {P}", "{Ns} and {Ns}")))
+        return self.fill(
+            self.draw.pick(
+                (
+                    "The {A} {N} of {P}",
+                    "{P}",
+                    "{W}",
+                    "{A} {Ns}",
+                    "The {S}",
+                    "A {C} in {P}",
+                    "{Ns} and {Ns}",
+                )
+            )
+        )

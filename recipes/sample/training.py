@@ -1,6 +1,8 @@
-"""The sample's tokenizer: a byte-level BPE of the same build as GPT-NeoX-20B's, with 2,000 ids, trained on the sample's text.
+"""The sample's tokenizer: a byte-level BPE of the same build as GPT-NeoX-20B's, with 2,000 ids,
+trained on the sample's text.
 
-Build: NFC, ByteLevel without prefix space, `<|endoftext|>` = id 0 and `<|padding|>` = id 1, then the 256 bytes, then merges.
+Build: NFC, ByteLevel without prefix space, `<|endoftext|>` = id 0 and `<|padding|>` = id 1, then
+the 256 bytes, then merges.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ VOCAB_SIZE = 2000
 PADDED_VOCAB_SIZE = 2048  # the next multiple of 128, as trainers pad
 EOD_TOKEN = "<|endoftext|>"
 
-# What an engine gets wrong first: composition, special strings, runs of spaces and newlines, bytes beyond the vocabulary, controls.
+# What an engine gets wrong first: composition, special strings, runs of spaces and newlines, bytes
+# beyond the vocabulary, controls.
 GOLDEN_TEXTS = (
     "",
     " ",
@@ -27,7 +30,9 @@ GOLDEN_TEXTS = (
 
 
 def train_tokenizer(texts: Sequence[str]) -> str:
-    """Return the tokenizer.json of a byte-level BPE trained on the texts; equal texts in equal order give equal bytes."""
+    """Return the tokenizer.json of a byte-level BPE trained on the texts; equal texts in equal
+    order give equal bytes.
+    """
     from tokenizers import (
         AddedToken,
         Tokenizer,
@@ -41,22 +46,32 @@ def train_tokenizer(texts: Sequence[str]) -> str:
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
-    tokenizer.post_processor = processors.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+        add_prefix_space=False, trim_offsets=True, use_regex=True
+    )
+    tokenizer.post_processor = processors.ByteLevel(
+        add_prefix_space=False, trim_offsets=True, use_regex=True
+    )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB_SIZE,
-        special_tokens=[AddedToken(EOD_TOKEN, normalized=False), AddedToken("<|padding|>", normalized=False)],
+        special_tokens=[
+            AddedToken(EOD_TOKEN, normalized=False),
+            AddedToken("<|padding|>", normalized=False),
+        ],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    # One token a line: a change of the sample can be read in a diff. Keys stay in the library's order.
+    # One token a line: a change of the sample can be read in a diff. Keys stay in the library's
+    # order.
     return json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, indent=0) + "\n"
 
 
 def golden_vectors(tokenizer_json: str) -> list[tuple[str, list[int]]]:
-    """Return the golden texts with the ids that the reference library gives, special strings kept as text."""
+    """Return the golden texts with the ids that the reference library gives, special strings kept
+    as text.
+    """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_str(tokenizer_json)
@@ -65,12 +80,27 @@ def golden_vectors(tokenizer_json: str) -> list[tuple[str, list[int]]]:
 
 
 def _quoted(text: str) -> str:
-    """Return the text as a double-quoted YAML scalar in ASCII (JSON would write pairs of surrogates, which YAML refuses)."""
-    return '"' + "".join(char if " " <= char <= "~" and char not in '"\\' else _escape(ord(char)) for char in text) + '"'
+    """Return the text as a double-quoted YAML scalar in ASCII (JSON would write pairs of
+    surrogates, which YAML refuses).
+    """
+    return (
+        '"'
+        + "".join(
+            char if " " <= char <= "~" and char not in '"\\' else _escape(ord(char))
+            for char in text
+        )
+        + '"'
+    )
 
 
 def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return (
+        f"\\x{code:02x}"
+        if code < 0x100
+        else f"\\u{code:04x}"
+        if code < 0x10000
+        else f"\\U{code:08x}"
+    )
 
 
 def definition_yaml(tokenizer_json: str) -> str:
@@ -80,7 +110,10 @@ def definition_yaml(tokenizer_json: str) -> str:
     lines = [
         "# Written by `python -m recipes.sample.make_sample`; do not edit.",
         "name: sample",
-        "description: byte-level BPE of 2,000 ids for the shipped sample, of the same build as GPT-NeoX-20B's",
+        (
+            "description: byte-level BPE of 2,000 ids for the shipped sample, of the same build as"
+            " GPT-NeoX-20B's"
+        ),
         "file: sample/tokenizer.json",
         f"digest: {canonical_digest(tokenizer_json.encode('utf-8'))}",
         f"eod_token: {_quoted(EOD_TOKEN)}",

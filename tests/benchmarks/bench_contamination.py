@@ -1,17 +1,23 @@
-"""Decontamination against datatrove's filter and the naive rule: megabytes of text a CPU second, in one run, A B A B.
+"""Decontamination against datatrove's filter and the naive rule: megabytes of text a CPU second, in
+one run, A B A B.
 
-    python tests/benchmarks/bench_contamination.py [--megabytes 60] [--rounds 3] [--shared ../shared]
+    python tests/benchmarks/bench_contamination.py [--megabytes 60] [--rounds 3] [--shared
+    ../shared]
 
-Text: every text of the shared sample data, repeated; as it is, then with an item planted into every hundredth document, then into every
-document. Sets: the shared samples of five evaluation sets, 13-grams. In turn:
+Text: every text of the shared sample data, repeated; as it is, then with an item planted into every
+hundredth document, then into every document. Sets: the shared samples of five evaluation sets,
+13-grams. In turn:
 
-    ours        pipeline.judges.annotators.contamination.ContaminationIndex(sets).annotate: counts and items
-    datatrove   NGramsDecontFilter.filter, n-grams of 13 of its own words (spaCy), queries too; on few documents. Its indexer wants
-                lighteval for whatever is indexed, so its index is written by its own hashing of the same texts. Left out where spaCy
-                is not installed
+    ours        pipeline.judges.annotators.contamination.ContaminationIndex(sets).annotate: counts
+                and items
+    datatrove   NGramsDecontFilter.filter, n-grams of 13 of its own words (spaCy), queries too; on
+                few documents. Its indexer wants
+                lighteval for whatever is indexed, so its index is written by its own hashing of the
+                same texts. Left out where spaCy is not installed
     naive       mixtures.rules.contamination.matches_naive, on few documents
 
-The best round of each counts: the machine's other work only ever adds. Nothing is asserted; trust the ratios.
+The best round of each counts: the machine's other work only ever adds. Nothing is asserted; trust
+the ratios.
 """
 
 from __future__ import annotations
@@ -53,7 +59,9 @@ def open_sets(folder: Path) -> list[EvaluationSet]:
     made = []
     for name, file in SETS.items():
         pin = {"path": file, "sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest()}
-        rule = Benchmark.model_validate({"name": name, "files": [pin], "format": "jsonl", "columns": name})
+        rule = Benchmark.model_validate(
+            {"name": name, "files": [pin], "format": "jsonl", "columns": name}
+        )
         made.append(read_benchmark(LoadedBenchmark(rule, folder, name)))
     return made
 
@@ -71,8 +79,15 @@ def datatrove_filter(sets: Sequence[EvaluationSet], folder: Path) -> Callable[[s
     of_bytes = peer.hash_func
     peer.hash_func = lambda text: of_bytes(text.encode())  # xxhash 4 hashes no strings
     for one in sets:
-        hashes = {value for item in one.items for text in item.texts for value in NGramsDecontIndexer.compute_hashes(peer, text)}
-        np.array(sorted(hashes), peer.config.hash_config.np_descr).tofile(folder / f"{one.definition.name}.index.hashes")
+        hashes = {
+            value
+            for item in one.items
+            for text in item.texts
+            for value in NGramsDecontIndexer.compute_hashes(peer, text)
+        }
+        np.array(sorted(hashes), peer.config.hash_config.np_descr).tofile(
+            folder / f"{one.definition.name}.index.hashes"
+        )
     return lambda text: peer.filter(Document(text=text, id="")) is not True
 
 
@@ -80,15 +95,24 @@ def planted(texts: Sequence[str], sets: Sequence[EvaluationSet], every: int) -> 
     """The texts, and the whole of an item behind each `every`th; none if 0."""
     draw = random.Random(5)
     items = [item for one in sets for item in one.items]
-    return [f"{text}\n{draw.choice(items).texts[-1]}" if every and not at % every else text for at, text in enumerate(texts)]
+    return [
+        f"{text}\n{draw.choice(items).texts[-1]}" if every and not at % every else text
+        for at, text in enumerate(texts)
+    ]
 
 
 def compare(
-    texts: Sequence[str], index: ContaminationIndex, peer: Callable[[str], bool] | None, naive: Callable[[str], object], rounds: int
+    texts: Sequence[str],
+    index: ContaminationIndex,
+    peer: Callable[[str], bool] | None,
+    naive: Callable[[str], object],
+    rounds: int,
 ) -> None:
     """Time all ways in turn and print megabytes a second of the best round, and the ratios."""
     few, fewest = (texts[:: max(1, len(texts) // number)][:number] for number in (FEW, FEWEST))
-    ways: dict[str, tuple[Sequence[str], Callable[[], object]]] = {"ours": (texts, lambda: index.annotate(texts))}
+    ways: dict[str, tuple[Sequence[str], Callable[[], object]]] = {
+        "ours": (texts, lambda: index.annotate(texts))
+    }
     if peer is not None:
         ways["datatrove"] = few, lambda: [peer(text) for text in few]
     ways["naive"] = fewest, lambda: [naive(text) for text in fewest]
@@ -99,14 +123,22 @@ def compare(
             way()
             rate[name] = max(rate[name], megabytes(some) / (time.process_time() - started))
     annotation = index.annotate(texts)
-    print(f"{megabytes(texts):.0f} MB, {len(texts):,} documents, {100 * (annotation.counts > 0).mean():.2f}% contaminated, ", end="")
+    print(
+        f"{megabytes(texts):.0f} MB, {len(texts):,} documents,"
+        f" {100 * (annotation.counts > 0).mean():.2f}% contaminated, ",
+        end="",
+    )
     print(f"{len(annotation.items):,} matches")
     for name, value in rate.items():
         print(f"  {name:10s}{value:9.3f} MB/s  ours is {rate['ours'] / value:,.0f} times that")
     if peer is not None:
         ours = index.count(few) > 0
         theirs = np.array([peer(text) for text in few])
-        print(f"  of {len(few)} documents both call {(ours & theirs).sum()} contaminated, ours alone {(ours & ~theirs).sum()}, ", end="")
+        print(
+            f"  of {len(few)} documents both call {(ours & theirs).sum()} contaminated, ours alone"
+            f" {(ours & ~theirs).sum()}, ",
+            end="",
+        )
         print(f"datatrove alone {(theirs & ~ours).sum()}", flush=True)
 
 
@@ -117,17 +149,24 @@ def megabytes(texts: Sequence[str]) -> float:
 
 def main() -> None:
     """Run the comparison on clean, on lightly and on wholly contaminated text."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("ANNEALMIX_SHARED", "../shared")))
+    parser.add_argument(
+        "--shared", type=Path, default=Path(os.environ.get("ANNEALMIX_SHARED", "../shared"))
+    )
     options = parser.parse_args()
     sets = open_sets(options.shared / "data" / "bench")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     index = ContaminationIndex(sets)
     print(f"{len(index):,} n-grams, made in {time.process_time() - started:.2f} CPU s, ", end="")
-    print(f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f} MiB more memory at the peak")
+    print(
+        f"{(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024:.0f} MiB more"
+        " memory at the peak"
+    )
     once = list(shared_texts(options.shared / "data"))
     texts: list[str] = []
     size = 0
@@ -139,7 +178,13 @@ def main() -> None:
         if peer is None:
             print("datatrove is left out: spaCy is not installed")
         for every in (0, 100, 1):
-            compare(planted(texts, sets, every), index, peer, lambda text: matches_naive(text, sets), options.rounds)
+            compare(
+                planted(texts, sets, every),
+                index,
+                peer,
+                lambda text: matches_naive(text, sets),
+                options.rounds,
+            )
 
 
 if __name__ == "__main__":

@@ -2,14 +2,15 @@
 
     python tests/benchmarks/bench_ingest.py [--megabytes 240] [--rounds 1] [--shared ../shared]
 
-Makes a corpus of real documents (every text of the shared sample data, repeated with a distinct last line, as jsonl.zst) and runs
-in turn, on the same files, with one worker:
+Makes a corpus of real documents (every text of the shared sample data, repeated with a distinct
+last line, as jsonl.zst) and runs in turn, on the same files, with one worker:
 
     A  annealmix build: read, hash, tokenize, store, select, write, seal (all of it counts)
     B  datatrove: JsonlReader -> MegatronDocumentTokenizer
     C  annealmix build of another mix from the store that A left
 
-and prints megabytes of text a CPU second for A and B, B / A, and C / A. Nothing is asserted: machines are noisy; trust the ratios.
+and prints megabytes of text a CPU second for A and B, B / A, and C / A. Nothing is asserted:
+machines are noisy; trust the ratios.
 """
 
 from __future__ import annotations
@@ -77,7 +78,12 @@ def make_corpus(shared: Path, folder: Path, megabytes: int) -> int:
     target = folder / "dclm-baseline" / "global-shard_01_of_10" / "local-shard_0_of_10"
     target.mkdir(parents=True)
     outs = [
-        io.TextIOWrapper(zstandard.ZstdCompressor(3).stream_writer((target / f"shard_{n:08d}_processed.jsonl.zst").open("wb")), "utf-8")
+        io.TextIOWrapper(
+            zstandard.ZstdCompressor(3).stream_writer(
+                (target / f"shard_{n:08d}_processed.jsonl.zst").open("wb")
+            ),
+            "utf-8",
+        )
         for n in range(FILES)
     ]
     size = number = 0
@@ -91,22 +97,43 @@ def make_corpus(shared: Path, folder: Path, megabytes: int) -> int:
 
 
 def cpu_seconds(command: list[str]) -> tuple[float, float]:
-    """Run a command. Returns CPU seconds of it and its children, and wall-independent peak memory in MB of the largest process."""
+    """Run a command. Returns CPU seconds of it and its children, and wall-independent peak memory
+    in MB of the largest process.
+    """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    environment = {
+        **os.environ,
+        "TOKENIZERS_PARALLELISM": "false",
+        "RAYON_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         sys.exit(f"{' '.join(command)}\nexit {done.returncode}\n{done.stderr[-4000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1000
+    return (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        after.ru_maxrss / 1000,
+    )
 
 
 def main() -> None:
     """Run the rounds and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("ANNEALMIX_SHARED", "../shared")))
+    parser.add_argument(
+        "--shared", type=Path, default=Path(os.environ.get("ANNEALMIX_SHARED", "../shared"))
+    )
     parser.add_argument("--without-datatrove", action="store_true")
     options = parser.parse_args()
     tokenizer = options.shared.resolve() / "tokenizers" / "gpt-neox-20b.json"
@@ -114,9 +141,13 @@ def main() -> None:
         folder = Path(name)
         size = make_corpus(options.shared, folder / "data", options.megabytes) / 1e6
         (folder / "baseline.py").write_text(DATATROVE)
-        tokens = int(size * 1e6 / 4.6)  # nearly all that there is, and a second mix of the other half of the keys
+        tokens = int(
+            size * 1e6 / 4.6
+        )  # nearly all that there is, and a second mix of the other half of the keys
         (folder / "first.yaml").write_text(RECIPE.format(tokens=int(tokens * 0.9), low=0, high=1))
-        (folder / "second.yaml").write_text(RECIPE.format(tokens=int(tokens * 0.4), low="0.5", high=1))
+        (folder / "second.yaml").write_text(
+            RECIPE.format(tokens=int(tokens * 0.4), low="0.5", high=1)
+        )
         print(f"corpus: {size:.0f} MB of text in {FILES} files")
         for _ in range(options.rounds):
             shutil.rmtree(folder / "store", ignore_errors=True)
@@ -133,20 +164,43 @@ def main() -> None:
                     "--workers",
                     "1",
                 ]
-                command += ["--store", str(folder / "store"), "--tokenizer", str(tokenizer), "--out", str(folder / mix)]
+                command += [
+                    "--store",
+                    str(folder / "store"),
+                    "--tokenizer",
+                    str(tokenizer),
+                    "--out",
+                    str(folder / mix),
+                ]
                 seconds[mix], memory = cpu_seconds(command)
                 shutil.rmtree(folder / "first", ignore_errors=True)
                 print(
-                    f"annealmix {mix} mix: {seconds[mix]:.1f} CPU s, {size / seconds[mix]:.1f} MB/s, largest process {memory:.0f} MB",
+                    f"annealmix {mix} mix: {seconds[mix]:.1f} CPU s, {size / seconds[mix]:.1f}"
+                    f" MB/s, largest process {memory:.0f} MB",
                     flush=True,
                 )
-            start_up, _ = cpu_seconds(command)  # the mix is there already: imports, recipe, look at the store, no stage
+            start_up, _ = cpu_seconds(
+                command
+            )  # the mix is there already: imports, recipe, look at the store, no stage
             shutil.rmtree(folder / "second")
-            print(f"second mix / first mix: {100 * seconds['second'] / seconds['first']:.1f}% of the CPU time of the whole commands")
+            print(
+                f"second mix / first mix: {100 * seconds['second'] / seconds['first']:.1f}% of the"
+                " CPU time of the whole commands"
+            )
             steady = {mix: value - start_up for mix, value in seconds.items()}
-            print(f"start-up of a command: {start_up:.1f} CPU s; without it {100 * steady['second'] / steady['first']:.1f}%", flush=True)
+            print(
+                f"start-up of a command: {start_up:.1f} CPU s; without it"
+                f" {100 * steady['second'] / steady['first']:.1f}%",
+                flush=True,
+            )
             if not options.without_datatrove:
-                command = [sys.executable, str(folder / "baseline.py"), str(folder / "data"), str(tokenizer), str(folder / "out")]
+                command = [
+                    sys.executable,
+                    str(folder / "baseline.py"),
+                    str(folder / "data"),
+                    str(tokenizer),
+                    str(folder / "out"),
+                ]
                 datatrove, memory = cpu_seconds(command)
                 shutil.rmtree(folder / "out")
                 print(

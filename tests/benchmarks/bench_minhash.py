@@ -1,25 +1,32 @@
-"""Near-duplicate search against datatrove's MinHash: recall on planted duplicates, precision of verified pairs, speed, in one run.
+"""Near-duplicate search against datatrove's MinHash: recall on planted duplicates, precision of
+verified pairs, speed, in one run.
 
-    python tests/benchmarks/bench_minhash.py [--documents 6000] [--rounds 3] [--synthetic 100000] [--shared ../shared] [--peer PYTHON]
+    python tests/benchmarks/bench_minhash.py [--documents 6000] [--rounds 3] [--synthetic 100000]
+    [--shared ../shared] [--peer PYTHON]
 
-Documents: the first 400 words of real texts of 80 words or more of the shared sample data, none of which is in a cluster by itself.
-Planted: of each, one copy, of the kinds in turn, those oftener of which a small sample says little
+Documents: the first 400 words of real texts of 80 words or more of the shared sample data, none of
+which is in a cluster by itself. Planted: of each, one copy, of the kinds in turn, those oftener of
+which a small sample says little
 
     exact         the same bytes
     case          upper case, punctuation changed, no-break spaces
     edits-1       1% of the words replaced at random; likewise edits-5 and edits-10
     prefix        the first 80% of its words
-    boilerplate   the text between a header and a footer that all such copies share, of a tenth of its words
+    boilerplate   the text between a header and a footer that all such copies share, of a tenth of
+                  its words
 
-Recall of a kind: the copies that end in their original's cluster. Both sides have the same documents and parameters (word 5-grams, 14
-bands of 8 rows), but other permutations, so recall differs by chance: of 2,000 copies that are found with a chance of 0.4, by 0.016
-(`expected` is the formula's recall, from the similarities of the copies as our rule sees them).
-datatrove needs `datatrove[processing]` and spaCy: PYTHON is an interpreter that has them (default: this one); where it has not, its
-side is skipped and said to be. It runs MinhashDedupSignature, -Buckets and -Cluster in one process; times are CPU seconds.
+Recall of a kind: the copies that end in their original's cluster. Both sides have the same
+documents and parameters (word 5-grams, 14 bands of 8 rows), but other permutations, so recall
+differs by chance: of 2,000 copies that are found with a chance of 0.4, by 0.016 (`expected` is the
+formula's recall, from the similarities of the copies as our rule sees them). datatrove needs
+`datatrove[processing]` and spaCy: PYTHON is an interpreter that has them (default: this one); where
+it has not, its side is skipped and said to be. It runs MinhashDedupSignature, -Buckets and -Cluster
+in one process; times are CPU seconds.
 
-Decisions are also timed from synthetic signatures of many documents, the same for both sides: one document in four agrees in a band
-with an earlier one. Both sides begin with signature files, as their signature stages leave them, and end with files of what is dropped;
-ours hash each file when it is written and when it is read.
+Decisions are also timed from synthetic signatures of many documents, the same for both sides: one
+document in four agrees in a band with an earlier one. Both sides begin with signature files, as
+their signature stages leave them, and end with files of what is dropped; ours hash each file when
+it is written and when it is read.
 
 Nothing is asserted; trust the ratios.
 """
@@ -44,7 +51,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import numpy as np
 
 KINDS = ("exact", "case", "edits-1", "edits-5", "edits-10", "prefix", "boilerplate")
-TURNS = ("edits-5", "edits-10", "edits-5", "prefix", "edits-1", "edits-5", "case", "edits-5", "prefix", "boilerplate", "edits-1", "exact")
+TURNS = (
+    "edits-5",
+    "edits-10",
+    "edits-5",
+    "prefix",
+    "edits-1",
+    "edits-5",
+    "case",
+    "edits-5",
+    "prefix",
+    "boilerplate",
+    "edits-1",
+    "exact",
+)
 VERIFY = Decimal("0.8")
 CALL_DOCUMENTS = 2_000
 
@@ -97,7 +117,9 @@ def altered(text: str, kind: str, draw: random.Random, vocabulary: Sequence[str]
 
 
 def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, int, int]]]:
-    """Texts, and (kind, original, copy) of what was planted, by place in the texts. Originals are no near-copies of one another."""
+    """Texts, and (kind, original, copy) of what was planted, by place in the texts. Originals are
+    no near-copies of one another.
+    """
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
     from pipeline.stages.near.clusters import clusters
@@ -105,7 +127,11 @@ def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, in
     from tests.benchmarks.bench_ingest import shared_texts
 
     draw = random.Random(11)
-    found = [" ".join(text.split(" ")[:400]) for text in dict.fromkeys(shared_texts(shared / "data")) if len(text.split(" ")) >= 80]
+    found = [
+        " ".join(text.split(" ")[:400])
+        for text in dict.fromkeys(shared_texts(shared / "data"))
+        if len(text.split(" ")) >= 80
+    ]
     keys = signatures(found, PRESETS["words"]).bands
     links = edges(keys.ravel(), np.repeat(np.arange(len(found), dtype=np.uint32), keys.shape[1]))
     clustered = clusters(len(found), [links], 1 << 30)
@@ -122,7 +148,9 @@ def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, in
     mixed = [""] * len(order)
     for place, text in zip(order, [*texts, *(text for _, _, text in copies)], strict=True):
         mixed[place] = text
-    return mixed, [(kind, order[number], order[documents + at]) for at, (kind, number, _) in enumerate(copies)]
+    return mixed, [
+        (kind, order[number], order[documents + at]) for at, (kind, number, _) in enumerate(copies)
+    ]
 
 
 def best(rounds: int, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -137,7 +165,14 @@ def best(rounds: int, work: Callable[[], Any]) -> tuple[float, Any]:
 
 def recall(labels: dict[int, int], plants: Sequence[tuple[str, int, int]]) -> dict[str, float]:
     """Share of the copies of each kind that are in their original's cluster."""
-    return {kind: float(np.mean([labels.get(a, -1) == labels.get(b, -2) for other, a, b in plants if other == kind])) for kind in KINDS}
+    return {
+        kind: float(
+            np.mean(
+                [labels.get(a, -1) == labels.get(b, -2) for other, a, b in plants if other == kind]
+            )
+        )
+        for kind in KINDS
+    }
 
 
 def spilled(bands: Any, folder: Path) -> None:
@@ -151,7 +186,9 @@ def spilled(bands: Any, folder: Path) -> None:
 
 
 def decided(bands: Path, digests: Any, keys: Any, folder: Path) -> dict[int, int]:
-    """From published band keys to drops, through files. Returns the cluster of each document that is not alone."""
+    """From published band keys to drops, through files. Returns the cluster of each document that
+    is not alone.
+    """
     from mixtures.rules.near import PRESETS
     from pipeline.stages.near.clusters import (
         clusters,
@@ -165,12 +202,18 @@ def decided(bands: Path, digests: Any, keys: Any, folder: Path) -> dict[int, int
     with tempfile.TemporaryDirectory(dir=folder) as place:
         here = Path(place)
         for part in range(2):
-            write_edges(here / f"edges-{part}", edges(*read_bands([bands], PRESETS["words"], 2, part)))
+            write_edges(
+                here / f"edges-{part}", edges(*read_bands([bands], PRESETS["words"], 2, part))
+            )
         parts = [read_edges(here / f"edges-{part}") for part in range(2)]
         write_clusters(here / "clusters", clusters(len(keys), parts, 1 << 30), len(keys))
         found = read_clusters(here / "clusters")
         rows = found.documents.astype(np.int64)
-        write_drops(here / "drops", drops(found, np.zeros(len(rows), np.uint32), keys[rows], digests[rows]), 2)
+        write_drops(
+            here / "drops",
+            drops(found, np.zeros(len(rows), np.uint32), keys[rows], digests[rows]),
+            2,
+        )
         return dict(zip(found.documents.tolist(), found.components.tolist(), strict=True))
 
 
@@ -185,7 +228,10 @@ def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
 
     def sign() -> Any:
         return np.concatenate(
-            [signatures(texts[at : at + CALL_DOCUMENTS], PRESETS["words"]).bands for at in range(0, len(texts), CALL_DOCUMENTS)]
+            [
+                signatures(texts[at : at + CALL_DOCUMENTS], PRESETS["words"]).bands
+                for at in range(0, len(texts), CALL_DOCUMENTS)
+            ]
         )
 
     sign()  # compiles
@@ -193,7 +239,13 @@ def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
     spilling, _ = best(rounds, lambda: spilled(bands, folder / "bands"))
     decided(folder / "bands", digests, keys, folder)  # compiles
     deciding, labels = best(rounds, lambda: decided(folder / "bands", digests, keys, folder))
-    return {"kernel": kernel, "signatures": kernel + spilling, "decisions": deciding, "labels": labels, "bands": bands}
+    return {
+        "kernel": kernel,
+        "signatures": kernel + spilling,
+        "decisions": deciding,
+        "labels": labels,
+        "bands": bands,
+    }
 
 
 def synthetic(documents: int, rounds: int, python: str, folder: Path) -> tuple[float, float]:
@@ -203,7 +255,9 @@ def synthetic(documents: int, rounds: int, python: str, folder: Path) -> tuple[f
     for later in range(3, documents, 4):  # agrees in one band with some document before it
         band = later % 14
         sigs[later, band] = sigs[int(draw.integers(later)), band]
-    bands = (sigs * np.uint64(0x9E3779B97F4A7C15)).sum(axis=2, dtype=np.uint64) ^ np.arange(14, dtype=np.uint64)
+    bands = (sigs * np.uint64(0x9E3779B97F4A7C15)).sum(axis=2, dtype=np.uint64) ^ np.arange(
+        14, dtype=np.uint64
+    )
     digests = draw.integers(0, 1 << 63, (documents, 2), dtype=np.uint64)
     spilled(bands, folder / "many")
     taken, _ = best(rounds, lambda: decided(folder / "many", digests, digests[:, 0], folder))
@@ -235,25 +289,33 @@ def expected(texts: list[str], plants: Sequence[tuple[str, int, int]]) -> dict[s
 
 
 def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
-    """Verified pairs, those of them whose shingles as text have the similarity that is asked, and all candidates."""
+    """Verified pairs, those of them whose shingles as text have the similarity that is asked, and
+    all candidates.
+    """
     from mixtures.rules.near import PRESETS
     from mixtures.rules.near_text import shingle_texts
     from pipeline.judges.annotators.bands import shingle_sets
     from pipeline.stages.near.edges import edges, verified
 
     rule = PRESETS["words"].model_copy(update={"verify": VERIFY})
-    candidates = edges(bands.ravel(), np.repeat(np.arange(len(texts), dtype=np.uint32), bands.shape[1]))
+    candidates = edges(
+        bands.ravel(), np.repeat(np.arange(len(texts), dtype=np.uint32), bands.shape[1])
+    )
     pairs = verified(candidates, dict(enumerate(shingle_sets(texts, rule))), rule)
     right = 0
     for one, other in zip(pairs[0].tolist(), pairs[1].tolist(), strict=True):
-        left, found = (shingle_texts(texts[number], rule.unit, rule.shingle) for number in (one, other))
+        left, found = (
+            shingle_texts(texts[number], rule.unit, rule.shingle) for number in (one, other)
+        )
         right += rule.accepts(len(left & found), len(left | found))
     return len(pairs[0]), right, len(candidates[0])
 
 
 def asked(python: str, source: Path, folder: Path) -> dict[str, Any]:
     """What the peer's interpreter says of texts or signatures."""
-    done = subprocess.run([python, "-c", PEER, str(source), str(folder)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [python, "-c", PEER, str(source), str(folder)], capture_output=True, text=True, check=True
+    )
     found: dict[str, Any] = json.loads(done.stdout[done.stdout.rindex('{"clusters"') :])
     return found
 
@@ -266,11 +328,15 @@ def has_peer(python: str) -> bool:
 
 def main() -> None:
     """Print a table of recall and the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--documents", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--synthetic", type=int, default=100_000)
-    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared")
+    parser.add_argument(
+        "--shared", type=Path, default=Path(__file__).resolve().parents[3] / "shared"
+    )
     parser.add_argument("--peer", default=sys.executable)
     options = parser.parse_args()
     texts, plants = planted(options.shared, options.documents)
@@ -293,14 +359,28 @@ def main() -> None:
         count = sum(other == kind for other, _, _ in plants)
         print(f"{kind:12}{count:12,}" + "".join(f"{side[kind]:12.3f}" for side in sides.values()))
     pairs, right, candidates = precision(texts, mine["bands"])
-    print(f"verified at {VERIFY}: {right:,} of {pairs:,} pairs are right; {candidates:,} candidates")
-    speeds = f"{megabytes / mine['kernel']:.1f} MB/s, {megabytes / mine['signatures']:.1f} with their files"
+    print(
+        f"verified at {VERIFY}: {right:,} of {pairs:,} pairs are right; {candidates:,} candidates"
+    )
+    speeds = (
+        f"{megabytes / mine['kernel']:.1f} MB/s, {megabytes / mine['signatures']:.1f} with their"
+        " files"
+    )
     print(f"annealmix: signatures {speeds}, decisions {mine['decisions']:.3f} s")
     if theirs is not None:
-        print(f"datatrove: signatures {megabytes / theirs['signatures']:.2f} MB/s, decisions {theirs['decisions']:.3f} s")
+        print(
+            f"datatrove: signatures {megabytes / theirs['signatures']:.2f} MB/s, decisions"
+            f" {theirs['decisions']:.3f} s"
+        )
         ratios = {stage: theirs[stage] / mine[stage] for stage in ("signatures", "decisions")}
-        print(f"times as fast: signatures {ratios['signatures']:.0f}, decisions {ratios['decisions']:.0f}")
-        print(f"decisions of {options.synthetic:,}: {many[0]:.2f} s and {many[1]:.1f} s, {many[1] / many[0]:.0f} times as fast")
+        print(
+            f"times as fast: signatures {ratios['signatures']:.0f}, decisions"
+            f" {ratios['decisions']:.0f}"
+        )
+        print(
+            f"decisions of {options.synthetic:,}: {many[0]:.2f} s and {many[1]:.1f} s,"
+            f" {many[1] / many[0]:.0f} times as fast"
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
-"""Four ways in which the stock SlurmPipelineExecutor loses or doubles documents, each beside annealmix on the same cluster.
+"""Four ways in which the stock SlurmPipelineExecutor loses or doubles documents, each beside
+annealmix on the same cluster.
 
-Two stages copy 120 documents in seven files. What is counted is what the second stage leaves when Slurm has nothing left to do and the
-same command was given again, as its user would. Needs what `make test-slurm` needs; prints one line a case.
+Two stages copy 120 documents in seven files. What is counted is what the second stage leaves when
+Slurm has nothing left to do and the same command was given again, as its user would. Needs what
+`make test-slurm` needs; prints one line a case.
 
-    make test-slurm starts the same cluster: PYTHONPATH=. .venv/bin/python tests/benchmarks/bench_stock_slurm.py SHARED
+    make test-slurm starts the same cluster: PYTHONPATH=. .venv/bin/python
+    tests/benchmarks/bench_stock_slurm.py SHARED
 """
 
 from __future__ import annotations
@@ -32,9 +35,20 @@ from tests.slurm.cluster import MAX_ARRAY_SIZE, Given, missing, running, slurm
 DOCUMENTS, FILES = 120, 7
 
 
-def stock(work: Path, tasks: int = FILES, setup: str = "", *, parallel: bool = False, begin: str = "now") -> SlurmPipelineExecutor:
-    """Two stages, the second after the first. setup: shell that the first stage's jobs run before they work; begin: when they may."""
-    common = {"time": "10", "partition": "main", "mem_per_cpu_gb": 0, "max_array_size": MAX_ARRAY_SIZE, "qos": "", "with_srun": False}
+def stock(
+    work: Path, tasks: int = FILES, setup: str = "", *, parallel: bool = False, begin: str = "now"
+) -> SlurmPipelineExecutor:
+    """Two stages, the second after the first. setup: shell that the first stage's jobs run before
+    they work; begin: when they may.
+    """
+    common = {
+        "time": "10",
+        "partition": "main",
+        "mem_per_cpu_gb": 0,
+        "max_array_size": MAX_ARRAY_SIZE,
+        "qos": "",
+        "with_srun": False,
+    }
     command = f"export PATH={Path(sys.executable).parent}:$PATH"
     options = {**common, "sbatch_args": {"mem-per-cpu": "100M"}}
     first = SlurmPipelineExecutor(
@@ -58,7 +72,9 @@ def stock(work: Path, tasks: int = FILES, setup: str = "", *, parallel: bool = F
 
 
 def settle() -> None:
-    """Wait until nothing runs and nothing can run any more; what waits for ever is cancelled, as a user does."""
+    """Wait until nothing runs and nothing can run any more; what waits for ever is cancelled, as a
+    user does.
+    """
     limit = time.monotonic() + 120
     while time.monotonic() < limit:
         waiting = slurm("squeue", "--noheader", "--format=%T|%r").split()
@@ -83,18 +99,25 @@ def give(executor: SlurmPipelineExecutor) -> None:
         executor.run()
 
 
-ONCE = 'test -e {work}/killed || { test "$SLURM_ARRAY_TASK_ID" = 0 && test "$RUN_OFFSET" = 0 && touch {work}/killed && kill -9 $$; }'
+ONCE = (
+    'test -e {work}/killed || { test "$SLURM_ARRAY_TASK_ID" = 0 && test "$RUN_OFFSET" = 0 && touch'
+    " {work}/killed && kill -9 $$; }"
+)
 
 
 def killed(work: Path, *, parallel: bool) -> None:
-    """More tasks than an array holds, and an element of the first array is killed; then the same command again."""
+    """More tasks than an array holds, and an element of the first array is killed; then the same
+    command again.
+    """
     for _ in range(2):
         give(stock(work, setup=ONCE.replace("{work}", str(work)), parallel=parallel))
         settle()
 
 
 def relaunched(work: Path) -> None:
-    """The same command while jobs of the first are queued; the cluster is busy, so those of the second begin later."""
+    """The same command while jobs of the first are queued; the cluster is busy, so those of the
+    second begin later.
+    """
     wait = f"test $SLURM_ARRAY_TASK_ID = 0 || while test ! -e {work}/go; do sleep 0.2; done"
     give(stock(work, setup=wait))
     time.sleep(8)  # the first rank is complete, the others wait
@@ -133,23 +156,37 @@ def main(shared: Path) -> int:
             found = counted(work / "out")
             lost, doubled = len(set(texts) - set(found)), sum(count - 1 for count in found.values())
             complete = len(list((work / "logs-2" / "completions").glob("*")))
-            print(f"stock, {title}: {lost} of {DOCUMENTS} lost, {doubled} doubled, {complete} of {FILES} tasks marked complete", flush=True)
+            print(
+                f"stock, {title}: {lost} of {DOCUMENTS} lost, {doubled} doubled, {complete} of"
+                f" {FILES} tasks marked complete",
+                flush=True,
+            )
             shutil.rmtree(work)
         work = Path(tempfile.mkdtemp(prefix="annealmix-ours-"))
         survey.GROUP_BYTES = (1, 1)
         write_files(work / "data", "a", sharded(texts, FILES))
         recipe = write_recipe(work / "recipes", {"a": {"all": True}})
-        build = Given.of(recipe, work, work / "data", {"setup": [ONCE.replace("{work}", str(work)).replace("$RUN_OFFSET", "$1")]})
+        build = Given.of(
+            recipe,
+            work,
+            work / "data",
+            {"setup": [ONCE.replace("{work}", str(work)).replace("$RUN_OFFSET", "$1")]},
+        )
         build.launch()
         build.follow()
         build.finish()
         found = Counter(document.text for document in read_mix(work / "out"))
         lost, doubled = len(set(texts) - set(found)), sum(count - 1 for count in found.values())
-        print(f"annealmix, an element of an earlier array is killed: {lost} of {DOCUMENTS} lost, {doubled} doubled")
+        print(
+            f"annealmix, an element of an earlier array is killed: {lost} of {DOCUMENTS} lost,"
+            f" {doubled} doubled"
+        )
         shutil.rmtree(work)
     return 0
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.exit(main(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else Path("..", "shared").absolute()))
+    sys.exit(
+        main(Path(sys.argv[1]).absolute() if len(sys.argv) > 1 else Path("..", "shared").absolute())
+    )

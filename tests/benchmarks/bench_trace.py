@@ -1,10 +1,12 @@
-"""How long `annealmix trace` takes on a mix of ten million documents, the start of the command included.
+"""How long `annealmix trace` takes on a mix of ten million documents, the start of the command
+included.
 
     python -m tests.benchmarks.bench_trace FOLDER [documents]
 
-The mix's files are made in FOLDER as a build writes them (tokens.bin is a hole: no question reads a token of it), then each question is
-asked as a command of its own, five times; printed are the smallest and the median of the seconds, and the mean of the CPU seconds, which
-a busy machine does not stretch.
+The mix's files are made in FOLDER as a build writes them (tokens.bin is a hole: no question reads a
+token of it), then each question is asked as a command of its own, five times; printed are the
+smallest and the median of the seconds, and the mean of the CPU seconds, which a busy machine does
+not stretch.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ def make(folder: Path, documents: int) -> None:
             "epoch": np.zeros(count, np.uint16),
             "copy": np.zeros(count, np.uint16),
             "cut": np.zeros(count, np.bool_),
-            "file": np.array([f"global/part-{number:05d}.jsonl.zst" for number in range(FILES)], object)[draw.integers(0, FILES, count)],
+            "file": np.array(
+                [f"global/part-{number:05d}.jsonl.zst" for number in range(FILES)], object
+            )[draw.integers(0, FILES, count)],
             "row": draw.integers(0, ROWS, count).astype(np.uint64),
         }
         for name, schema in TABLES.items():
@@ -73,11 +77,44 @@ def make(folder: Path, documents: int) -> None:
 
 def _manifest(documents: int, total: int) -> manifests.Manifest:
     empty: manifests.Manifest = {name: {} for name in _EMPTY}
-    source = {"copy": 0, "insert": False, "definition": "d", "licence": "CC0", "non_commercial": False, "keys": ["0", "1"], "cut": None}
-    figures = dict.fromkeys(("asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs", "longest_tokens"), 1)
-    layout = {"token_dtype": "uint16", "chunk_tokens": SLICE_TOKENS // 8, "slice_tokens": SLICE_TOKENS}
-    hashes = {"chunks": [], "documents_parts": [], "provenance_parts": [], "bin": "", "idx": "", "documents": "", "provenance": ""}
-    files = [{"path": f"global/part-{number:05d}.jsonl.zst", "size": 1, "sha256": "0" * 64} for number in range(FILES)]
+    source = {
+        "copy": 0,
+        "insert": False,
+        "definition": "d",
+        "licence": "CC0",
+        "non_commercial": False,
+        "keys": ["0", "1"],
+        "cut": None,
+    }
+    figures = dict.fromkeys(
+        (
+            "asked_tokens",
+            "resolved_tokens",
+            "realised_tokens",
+            "documents",
+            "epochs",
+            "longest_tokens",
+        ),
+        1,
+    )
+    layout = {
+        "token_dtype": "uint16",
+        "chunk_tokens": SLICE_TOKENS // 8,
+        "slice_tokens": SLICE_TOKENS,
+    }
+    hashes = {
+        "chunks": [],
+        "documents_parts": [],
+        "provenance_parts": [],
+        "bin": "",
+        "idx": "",
+        "documents": "",
+        "provenance": "",
+    }
+    files = [
+        {"path": f"global/part-{number:05d}.jsonl.zst", "size": 1, "sha256": "0" * 64}
+        for number in range(FILES)
+    ]
     return manifests.sealed(
         {
             **empty,
@@ -88,7 +125,10 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
             "total_tokens": total,
             "total_documents": documents,
             "eod_tokens": documents,
-            "sources": [{**source, **figures, "name": name, "refilled": {}, "deviation": {}} for name in SOURCES],
+            "sources": [
+                {**source, **figures, "name": name, "refilled": {}, "deviation": {}}
+                for name in SOURCES
+            ],
             "filters": [],
             "near": None,
             "excluded": [],
@@ -111,7 +151,10 @@ def ask(folder: Path, *words: str) -> tuple[dict[str, Any], list[float]]:
 
 def main() -> None:
     """Make the mix where it is not there yet, and ask."""
-    folder, documents = Path(sys.argv[1]) / "mix", int(sys.argv[2]) if len(sys.argv) > 2 else DOCUMENTS
+    folder, documents = (
+        Path(sys.argv[1]) / "mix",
+        (int(sys.argv[2]) if len(sys.argv) > 2 else DOCUMENTS),
+    )
     if not folder.exists():
         make(folder, documents)
     total = manifests.load(folder)["total_tokens"]
@@ -121,7 +164,14 @@ def main() -> None:
         "last token": ("--token", str(total - 1)),
         "position": ("--position", str(documents // 3)),
         "digest": ("--digest", place["digest"]),
-        "file and row": ("--source", place["source"], "--file", place["file"], "--row", str(place["row"])),
+        "file and row": (
+            "--source",
+            place["source"],
+            "--file",
+            place["file"],
+            "--row",
+            str(place["row"]),
+        ),
         "sample of a step": ("--step", "700", "--sample", "5", "--trainer", "neox"),
         "step": ("--step", "700", "--trainer", "neox"),
         "500 steps": ("--checkpoint", "1000", "--interval", "500", "--trainer", "neox"),
@@ -130,8 +180,14 @@ def main() -> None:
         before = _cpu_seconds()
         answer, seconds = ask(folder, *words)
         cpu = (_cpu_seconds() - before) / TIMES
-        found = f"{answer['documents'] if 'documents' in answer else len(answer['places']):,} of {documents:,} documents"
-        print(f"{name:16s} {min(seconds):.3f} {statistics.median(seconds):.3f} s, CPU {cpu:.3f} s, {found}")
+        found = (
+            f"{answer['documents'] if 'documents' in answer else len(answer['places']):,} of"
+            f" {documents:,} documents"
+        )
+        print(
+            f"{name:16s} {min(seconds):.3f} {statistics.median(seconds):.3f} s, CPU {cpu:.3f} s,"
+            f" {found}"
+        )
 
 
 def _cpu_seconds() -> float:

@@ -1,6 +1,8 @@
-"""Chromium without a window, driven through its own debugging pipe: what a page asks of the network, and what its console says.
+"""Chromium without a window, driven through its own debugging pipe: what a page asks of the
+network, and what its console says.
 
-Messages are JSON, ended by a NUL byte, on file descriptors 3 and 4 of the browser (`--remote-debugging-pipe`): no driver, no port.
+Messages are JSON, ended by a NUL byte, on file descriptors 3 and 4 of the browser
+(`--remote-debugging-pipe`): no driver, no port.
 """
 
 from __future__ import annotations
@@ -18,21 +20,45 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PATIENCE_SECONDS = 90  # how long an answer is waited for before the test fails; no test measures time
+PATIENCE_SECONDS = (
+    90  # how long an answer is waited for before the test fails; no test measures time
+)
 _FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--remote-debugging-pipe"),
+    *(
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+    ),
+    *(
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-extensions",
+        "--disable-dev-shm-usage",
+        "--remote-debugging-pipe",
+    ),
 )
 
 
 def find() -> str | None:
     """The browser's program, if there is one."""
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    return next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
 
 
 @dataclass
 class Visit:
-    """What happened on a page. requests: addresses that were asked for; complaints: errors and warnings of the console and of scripts."""
+    """What happened on a page. requests: addresses that were asked for; complaints: errors and
+    warnings of the console and of scripts.
+    """
 
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -46,7 +72,9 @@ class Browser:
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Network", "Log", "Runtime"):
             self.ask(f"{domain}.enable")
 
@@ -68,7 +96,9 @@ class Browser:
         self.ask("Page.navigate", url=address)
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._events.append(self._next())
-        self.value("new Promise(done => setTimeout(done, 500))")  # what a page starts when it has loaded
+        self.value(
+            "new Promise(done => setTimeout(done, 500))"
+        )  # what a page starts when it has loaded
         found = Visit()
         for event in self._events:
             _note(event.get("method", ""), event.get("params", {}), found)
@@ -76,25 +106,40 @@ class Browser:
 
     def value(self, expression: str) -> Any:
         """The value of a JavaScript expression on the page."""
-        answer = self.ask("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        answer = self.ask(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
     def dress(self, scheme: str, width: int, height: int = 900) -> None:
         """Prefer a colour scheme, light or dark, in a window of some size."""
-        self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.ask(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+        self.ask(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def picture(self) -> bytes:
         """The whole page as PNG."""
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {**{name: size[name] for name in ("x", "y", "width", "height")}, "scale": 1}
-        return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
+        return base64.b64decode(
+            self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
+        )
 
     def _next(self) -> dict[str, Any]:
         limit = time.monotonic() + PATIENCE_SECONDS
         while b"\0" not in self._left:
-            assert select.select([self._read], [], [], max(0.0, limit - time.monotonic()))[0], "the browser does not answer"
+            assert select.select([self._read], [], [], max(0.0, limit - time.monotonic()))[0], (
+                "the browser does not answer"
+            )
             piece = os.read(self._read, 1 << 16)
             assert piece, "the browser has ended"
             self._left += piece

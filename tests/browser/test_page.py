@@ -1,4 +1,6 @@
-"""The page of the real annealing mix in Chromium: nothing to complain about, nothing asked of the network, and it fits a phone."""
+"""The page of the real annealing mix in Chromium: nothing to complain about, nothing asked of the
+network, and it fits a phone.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,33 @@ FILTERED = "filters: [control-lists]\nnear: words\n"
 
 @pytest.fixture(scope="module")
 def page(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a preview of the annealing recipe, with a filter and a search for near-duplicates, from the real data."""
+    """The page of a preview of the annealing recipe, with a filter and a search for
+    near-duplicates, from the real data.
+    """
     folder = tmp_path_factory.mktemp("page")
     tokenizer = shared / "tokenizers" / "gpt-neox-20b.json"
     recipe = (Path(recipes.__file__).parent / "annealing-50b.yaml").read_text(encoding="utf-8")
     (folder / "recipe.yaml").write_text(recipe + FILTERED, encoding="utf-8")
-    source, place = ("--data", shared / "data", "--tokenizer", tokenizer), ("--out", folder / "mix", "--store", folder / "store")
+    source, place = (
+        ("--data", shared / "data", "--tokenizer", tokenizer),
+        (
+            "--out",
+            folder / "mix",
+            "--store",
+            folder / "store",
+        ),
+    )
     passes("build", folder / "recipe.yaml", *source, "--tokens", "1_000_000", *place)
-    passes("export", folder / "mix", "--html", folder / "page.html", "--store", folder / "store", "--tokenizer", tokenizer)
+    passes(
+        "export",
+        folder / "mix",
+        "--html",
+        folder / "page.html",
+        "--store",
+        folder / "store",
+        "--tokenizer",
+        tokenizer,
+    )
     return folder / "page.html"
 
 
@@ -67,7 +88,9 @@ class Loopback(http.server.ThreadingHTTPServer):
 @pytest.fixture(scope="module")
 def server(page: Path) -> Iterator[Loopback]:
     served = Loopback(page.parent)
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(
+        target=served.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     yield served
     served.shutdown()
@@ -102,14 +125,18 @@ def test_light_and_dark_are_two_looks_and_the_style_is_let_in(page, chromium):
         chromium.dress(scheme, 1280)
         chromium.visit(page.as_uri())
         bar = "getComputedStyle(document.querySelector('svg path[fill^=var]')).fill"
-        looks.append((chromium.value("getComputedStyle(document.body).backgroundColor"), chromium.value(bar)))
+        looks.append(
+            (chromium.value("getComputedStyle(document.body).backgroundColor"), chromium.value(bar))
+        )
     assert looks[0] == ("rgb(252, 252, 250)", looks[0][1])
     assert looks[0][0] != looks[1][0]
     assert looks[0][1] != looks[1][1]
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_nothing_but_tables_and_charts_in_their_frames_is_wider_than_the_window(page, chromium, width):
+def test_nothing_but_tables_and_charts_in_their_frames_is_wider_than_the_window(
+    page, chromium, width
+):
     chromium.dress("light", width)
     chromium.visit(page.as_uri())
     assert chromium.value("document.documentElement.scrollWidth") <= width
@@ -117,7 +144,10 @@ def test_nothing_but_tables_and_charts_in_their_frames_is_wider_than_the_window(
 
 def test_the_browser_would_see_a_request_and_a_complaint(server, chromium, page):
     """Without this the tests above could pass on anything."""
-    bad = f"<!DOCTYPE html><script>console.error('no')</script><img src='{server.address}/x.png'><script>throw Error('x')</script>"
+    bad = (
+        "<!DOCTYPE html><script>console.error('no')</script><img"
+        f" src='{server.address}/x.png'><script>throw Error('x')</script>"
+    )
     (page.parent / "bad.html").write_text(bad)
     visit = chromium.visit((page.parent / "bad.html").as_uri())
     assert f"{server.address}/x.png" in visit.requests

@@ -13,12 +13,17 @@ ELSEWHERE = {
     "stream": ("a remote error in mid-stream", "F", "tests/pipeline/inputs/test_hub.py"),
     "revision": ("a moved upstream revision", "FS", "tests/pipeline/store/test_store.py"),
 }
-"""Faults that need a cluster or a hub: title, expected endings, and the tests that are there for them."""
+"""Faults that need a cluster or a hub: title, expected endings, and the tests that are there for
+them.
+"""
 
 
 def _place(number: str) -> tuple[int, str]:
     return (int(number), "") if number.isdigit() else (10**6, number)
 
 
-CASES: list[Case] = sorted([*INPUT_CASES, *BUILD_CASES, *LATER_INPUT_CASES, *HOSTILE_CASES], key=lambda case: _place(case.number))
+CASES: list[Case] = sorted(
+    [*INPUT_CASES, *BUILD_CASES, *LATER_INPUT_CASES, *HOSTILE_CASES],
+    key=lambda case: _place(case.number),
+)
 NUMBERS = sorted([*(case.number for case in CASES), *ELSEWHERE], key=_place)

@@ -1,4 +1,6 @@
-"""What the tests of killed and starved builds share: a warm parent of builds, the inputs of a build with every stage, and its reference."""
+"""What the tests of killed and starved builds share: a warm parent of builds, the inputs of a build
+with every stage, and its reference.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,12 @@ MEMORY = Path("/dev/shm")
 
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
-    """A folder in memory where there is one: builds flush every file to the disk, and hundreds of them would wait for it."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None, prefix="annealmix-faults-") as folder:
+    """A folder in memory where there is one: builds flush every file to the disk, and hundreds of
+    them would wait for it.
+    """
+    with tempfile.TemporaryDirectory(
+        dir=MEMORY if os.access(MEMORY, os.W_OK) else None, prefix="annealmix-faults-"
+    ) as folder:
         yield Path(folder)
 
 
@@ -33,7 +39,9 @@ def warm() -> Iterator[Warm]:
 
 
 class Full(NamedTuple):
-    """inputs: folder of data, filters and recipe; reference: an undisturbed mix of them; stages: what its build went through."""
+    """inputs: folder of data, filters and recipe; reference: an undisturbed mix of them; stages:
+    what its build went through.
+    """
 
     inputs: Path
     reference: Path
@@ -41,8 +49,12 @@ class Full(NamedTuple):
 
     def holds(self, out: Path) -> bool:
         """Whether a mix is the reference, byte by byte."""
-        same = manifests.load(out) == manifests.load(self.reference) and contents(out) == contents(self.reference)
-        return same and {path.name for path in out.iterdir()} == {path.name for path in self.reference.iterdir()}
+        same = manifests.load(out) == manifests.load(self.reference) and contents(out) == contents(
+            self.reference
+        )
+        return same and {path.name for path in out.iterdir()} == {
+            path.name for path in self.reference.iterdir()
+        }
 
 
 @pytest.fixture(scope="session")

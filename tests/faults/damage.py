@@ -1,4 +1,6 @@
-"""Damage to a file: bits that flip, bytes that go or come, values of JSON that are other ones; drawn from a seed, and never none."""
+"""Damage to a file: bits that flip, bytes that go or come, values of JSON that are other ones;
+drawn from a seed, and never none.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-HOSTILE: tuple[Any, ...] = (0, -1, 1 << 31, 1 << 62, 1 << 64, "", "../x", "0" * 64, [], {}, None, True, 1.5)
-"""What a value of JSON is replaced by: of another type, out of range, or a path that leads elsewhere."""
+HOSTILE: tuple[Any, ...] = (
+    0,
+    -1,
+    1 << 31,
+    1 << 62,
+    1 << 64,
+    "",
+    "../x",
+    "0" * 64,
+    [],
+    {},
+    None,
+    True,
+    1.5,
+)
+"""What a value of JSON is replaced by: of another type, out of range, or a path that leads
+elsewhere.
+"""
 
 
 def flip(content: bytes, draw: random.Random) -> bytes:
@@ -37,12 +55,22 @@ def insert(content: bytes, draw: random.Random) -> bytes:
 def overwrite(content: bytes, draw: random.Random) -> bytes:
     """Eight bytes are a number that no file holds, as lengths and counts would be."""
     at = draw.randrange(len(content))
-    return content[:at] + draw.choice([b"\xff" * 8, (1 << 62).to_bytes(8, "little"), bytes(8)]) + content[at + 8 :]
+    return (
+        content[:at]
+        + draw.choice([b"\xff" * 8, (1 << 62).to_bytes(8, "little"), bytes(8)])
+        + content[at + 8 :]
+    )
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
     """(container, key) of every value within a value of JSON."""
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys = (
+        list(value)
+        if isinstance(value, dict)
+        else range(len(value))
+        if isinstance(value, list)
+        else ()
+    )
     return [place for key in keys for place in [(value, key), *places(value[key])]]
 
 
@@ -80,7 +108,9 @@ def renew(folder: Path, pristine: Path) -> None:
 
 @contextmanager
 def bounded_memory(num_bytes: int = 1 << 30) -> Iterator[None]:
-    """The process may take so much more address space than it has: what a damaged length claims does not fit."""
+    """The process may take so much more address space than it has: what a damaged length claims
+    does not fit.
+    """
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (taken + num_bytes, before[1]))

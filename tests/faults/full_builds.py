@@ -1,4 +1,6 @@
-"""A tiny build that has every stage: a filter with a classifier, near-duplicates that are verified, and decontamination."""
+"""A tiny build that has every stage: a filter with a classifier, near-duplicates that are verified,
+and decontamination.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +11,31 @@ from tests.pipeline.build.test_decontaminated_mixes import write_set
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import HARMFUL, TERMS, planted, train
 
-NEAR = tuple(f"near-{stage}" for stage in ("spill", "link", "candidates", "shingle", "verify", "reduce"))
+NEAR = tuple(
+    f"near-{stage}" for stage in ("spill", "link", "candidates", "shingle", "verify", "reduce")
+)
 STAGES = ("ingest", "score", *NEAR, "select", "write", "seal")
-SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 3, "keys": [0, 0.9]}, "c": {"all": "true"}}
+SOURCES: dict[str, dict[str, Any]] = {
+    "a": {"weight": 1},
+    "b": {"weight": 3, "keys": [0, 0.9]},
+    "c": {"all": "true"},
+}
 RULE = {"unit": "words", "shingle": 2, "bands": 3, "rows": 2}
-ITEM = "Which of the red stones was laid down first when the grey bridge was built across the wide river"
+ITEM = (
+    "Which of the red stones was laid down first when the grey bridge was built across the wide"
+    " river"
+)
 
 
 def write_inputs(folder: Path) -> None:
     """The data, the filter and the evaluation set below a folder."""
     long = prose(5, 20, (50, 70))
     longer = [f"{text} more" for text in long]
-    texts = {"a": planted(1, 50), "b": [*planted(2, 120), *long], "c": [*planted(3, 30), *longer, f"Ask: {ITEM}?"]}
+    texts = {
+        "a": planted(1, 50),
+        "b": [*planted(2, 120), *long],
+        "c": [*planted(3, 30), *longer, f"Ask: {ITEM}?"],
+    }
     for name, mine in texts.items():
         write_files(folder / "data", name, sharded(mine, 2))
     (folder / "filters").mkdir()
@@ -32,11 +47,24 @@ def write_inputs(folder: Path) -> None:
 def recipe(folder: Path, tokens: int = 3001, **more: Any) -> Path:
     """Write the recipe."""
     near = {"rule": RULE, "verify": "0.2"}
-    asked = {"near": near, "filters": [{"use": "toy", "level": "weak"}], "decontaminate": {"sets": ["bench.yaml"]}}
+    asked = {
+        "near": near,
+        "filters": [{"use": "toy", "level": "weak"}],
+        "decontaminate": {"sets": ["bench.yaml"]},
+    }
     return write_recipe(folder / "recipes", SOURCES, budget={"tokens": tokens}, **{**asked, **more})
 
 
 def words_of(inputs: Path, work: Path, *options: object) -> list[object]:
     """The words of its build below a folder `work`."""
-    places = ["--data", inputs / "data", "--filters", inputs / "filters", "--store", work / "store", "--out", work / "out"]
+    places = [
+        "--data",
+        inputs / "data",
+        "--filters",
+        inputs / "filters",
+        "--store",
+        work / "store",
+        "--out",
+        work / "out",
+    ]
     return ["build", inputs / "recipes" / "mix.yaml", *places, *(options or ("--workers", "1"))]

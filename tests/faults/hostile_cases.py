@@ -39,7 +39,10 @@ def escapes(folder: Path) -> Ending:
     (folder / "outside.jsonl").write_bytes(json_lines(rows_of(["outside"])))
     (folder / "linked" / "data" / "a" / "y.jsonl").symlink_to(folder / "outside.jsonl")
     endings.append(builds.failed(builds.build()))
-    write_zip(folder / "packed" / "data" / "a" / "x.zip", {"ok.json": b'{"text": "a"}', "../../out.json": b'{"text": "b"}'})
+    write_zip(
+        folder / "packed" / "data" / "a" / "x.zip",
+        {"ok.json": b'{"text": "a"}', "../../out.json": b'{"text": "b"}'},
+    )
     packed = Builds(folder / "packed", "zip")
     return worst([*endings, packed.failed(packed.build())])
 
@@ -97,20 +100,34 @@ def _forbidden(tree: ast.AST) -> list[str]:
     found = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            names = (
+                [node.module or ""]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+            )
             found += [name for name in names if name.split(".")[0] in FORBIDDEN]
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            trusting = [key for key in node.keywords if key.arg in ("trust_remote_code", "allow_pickle")]
+            trusting = [
+                key for key in node.keywords if key.arg in ("trust_remote_code", "allow_pickle")
+            ]
             trusted = [key for key in trusting if ast.unparse(key.value) != "False"]
-            found += [called] if called in ("eval", "exec", "torch.load", "np.load") or trusted else []
+            found += (
+                [called] if called in ("eval", "exec", "torch.load", "np.load") or trusted else []
+            )
     return found
 
 
 def no_foreign_code(folder: Path) -> Ending:
     """No module unpickles, evaluates or loads code that comes with data."""
-    modules = [path for name in ("mixtures", "pipeline", "recipes") for path in sorted((CHECKOUT / name).rglob("*.py"))]
-    found = {path.name: names for path in modules if (names := _forbidden(ast.parse(path.read_text())))}
+    modules = [
+        path
+        for name in ("mixtures", "pipeline", "recipes")
+        for path in sorted((CHECKOUT / name).rglob("*.py"))
+    ]
+    found = {
+        path.name: names for path in modules if (names := _forbidden(ast.parse(path.read_text())))
+    }
     return Ending("?" if found or len(modules) < 50 else "H", 0, None, str(found or ""))
 
 

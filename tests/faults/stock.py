@@ -1,4 +1,6 @@
-"""The same damaged inputs, given to datatrove's own readers and its LocalPipelineExecutor: how it ends, and what it lets through."""
+"""The same damaged inputs, given to datatrove's own readers and its LocalPipelineExecutor: how it
+ends, and what it lets through.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from tests.pipeline.corpus import prose, sharded, write_files
 
 @dataclass(frozen=True)
 class StockEnding:
-    """code: what a script that runs the pipeline would exit with; documents: lines that it wrote; complete: ranks that it marked so."""
+    """code: what a script that runs the pipeline would exit with; documents: lines that it wrote;
+    complete: ranks that it marked so.
+    """
 
     code: int
     documents: int
@@ -32,13 +36,17 @@ class StockEnding:
 
 
 def run_stock(folder: Path, reader: Any, tasks: int = 1) -> StockEnding:
-    """One pipeline from the reader to JSON lines below `folder`, as a script of the documentation runs it."""
+    """One pipeline from the reader to JSON lines below `folder`, as a script of the documentation
+    runs it.
+    """
     writer = JsonlWriter(str(folder / "written"), compression=None)
     logger.remove()
     code = 0
     try:
         with redirect_stderr(StringIO()):
-            LocalPipelineExecutor([reader, writer], tasks=tasks, workers=1, logging_dir=str(folder / "logs")).run()
+            LocalPipelineExecutor(
+                [reader, writer], tasks=tasks, workers=1, logging_dir=str(folder / "logs")
+            ).run()
     except Exception:
         code = 1
     written = sum(path.read_bytes().count(b"\n") for path in sorted((folder / "written").glob("*")))
@@ -46,12 +54,18 @@ def run_stock(folder: Path, reader: Any, tasks: int = 1) -> StockEnding:
 
 
 def stock_ending(given: Input, folder: Path) -> StockEnding:
-    """Read a damaged input; pins are no thing that datatrove knows, and neither is the format that a source is published in."""
+    """Read a damaged input; pins are no thing that datatrove knows, and neither is the format that
+    a source is published in.
+    """
     data = folder / "data" / "a"
     data.mkdir(parents=True)
     given.write(data)
     (data / "SHA256SUMS").unlink(missing_ok=True)
-    kind, pattern = (ParquetReader, "*.parquet") if given.packing == "parquet" else (JsonlReader, f"*.{given.packing}")
+    kind, pattern = (
+        (ParquetReader, "*.parquet")
+        if given.packing == "parquet"
+        else (JsonlReader, f"*.{given.packing}")
+    )
     return run_stock(folder, kind(str(data), glob_pattern=pattern))
 
 
@@ -72,5 +86,10 @@ def _another_task_count(folder: Path) -> StockEnding:
     return run_stock(folder, _reader(folder), 4)
 
 
-STOCK_BUILDS: dict[str, Callable[[Path], StockEnding]] = {"21": _new_file, "22": _another_task_count}
-"""Faults beside the input, as datatrove meets them: the same command when there is one file more, and with four tasks for two."""
+STOCK_BUILDS: dict[str, Callable[[Path], StockEnding]] = {
+    "21": _new_file,
+    "22": _another_task_count,
+}
+"""Faults beside the input, as datatrove meets them: the same command when there is one file more,
+and with four tasks for two.
+"""

@@ -1,4 +1,6 @@
-"""Writes RESULTS.md: how each numbered fault ends here, and how datatrove ends on the same damaged files. `make faults` runs it."""
+"""Writes RESULTS.md: how each numbered fault ends here, and how datatrove ends on the same damaged
+files. `make faults` runs it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,16 @@ class Row(NamedTuple):
 def row_of(case: Case, ending: Ending, stock: str) -> Row:
     """The row of a case that was run."""
     documents = "" if ending.documents is None else f"{ending.documents:,}"
-    return Row(case.number, case.title, " or ".join(case.expected), ending.letter, str(ending.code), documents, ending.message, stock)
+    return Row(
+        case.number,
+        case.title,
+        " or ".join(case.expected),
+        ending.letter,
+        str(ending.code),
+        documents,
+        ending.message,
+        stock,
+    )
 
 
 def written(row: Row) -> str:
@@ -58,8 +69,13 @@ def written(row: Row) -> str:
 
 def read_rows() -> dict[str, Row]:
     """The rows of RESULTS.md, by number."""
-    lines = [line for line in RESULTS.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][1:]
-    rows = [Row(*(cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1])) for line in lines]
+    lines = [
+        line for line in RESULTS.read_text(encoding="utf-8").splitlines() if line.startswith("| ")
+    ][1:]
+    rows = [
+        Row(*(cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]))
+        for line in lines
+    ]
     return {row.number: row for row in rows}
 
 
@@ -73,7 +89,9 @@ def stock_of(case: Case) -> StockEnding | None:
 
 def loses(case: Case, stock: StockEnding) -> bool:
     """Whether datatrove ended well although what it wrote is not what is there, or is damaged."""
-    whole = case.expected in ("H", "S") and stock.documents == (case.input.good if case.input else COUNT)
+    whole = case.expected in ("H", "S") and stock.documents == (
+        case.input.good if case.input else COUNT
+    )
     return stock.code == 0 and not whole
 
 
@@ -90,10 +108,20 @@ def main() -> None:
         passed += stock is not None and loses(case, stock)
     for number, (title, expected, tests) in ELSEWHERE.items():
         rows[number] = Row(number, title, " or ".join(expected), "", "", "", f"see `{tests}`", "–")
-    facts = {"datatrove": version("datatrove"), "date": datetime.date.today().isoformat(), "python": platform.python_version()}
+    facts = {
+        "datatrove": version("datatrove"),
+        "date": datetime.date.today().isoformat(),
+        "python": platform.python_version(),
+    }
     counts = {"numbers": len(CASES), "silent": silent, "compared": compared, "passed": passed}
-    head = HEAD.format(**facts, **counts, machine=f"a {os.cpu_count()}-core {platform.machine().replace('_', '-')} machine")
-    RESULTS.write_text(head + "".join(written(rows[number]) for number in NUMBERS), encoding="utf-8")
+    head = HEAD.format(
+        **facts,
+        **counts,
+        machine=f"a {os.cpu_count()}-core {platform.machine().replace('_', '-')} machine",
+    )
+    RESULTS.write_text(
+        head + "".join(written(rows[number]) for number in NUMBERS), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""A disk that is full, or files that may not grow, in every stage: exit 1 and a name, nothing published, and then the same bytes."""
+"""A disk that is full, or files that may not grow, in every stage: exit 1 and a name, nothing
+published, and then the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ def disk(scratch: Path) -> Iterator[Path]:
     """A small file system of its own."""
     folder = scratch / "disk"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", folder],
+        capture_output=True,
+        text=True,
+    )
     if mounted.returncode != 0:
         pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
     yield folder
@@ -41,7 +47,9 @@ def check_refused(work: Path, code: int, told: str) -> None:
 
 
 def starve(warm: Warm, full: Full, work: Path, **trouble: Any) -> int:
-    """Build under a trouble, then without. Returns how often it stopped the build: 0 where it did not come to what there was to write."""
+    """Build under a trouble, then without. Returns how often it stopped the build: 0 where it did
+    not come to what there was to write.
+    """
     words = words_of(full.inputs, work)
     work.mkdir(exist_ok=True)
     _, code, told = warm.run(words, **trouble)
@@ -56,14 +64,18 @@ def starve(warm: Warm, full: Full, work: Path, **trouble: Any) -> int:
     return stopped
 
 
-def test_a_file_that_may_not_grow_ends_with_its_name_and_the_next_build_is_the_same(warm, full, scratch, record_property):
+def test_a_file_that_may_not_grow_ends_with_its_name_and_the_next_build_is_the_same(
+    warm, full, scratch, record_property
+):
     record_property("faults", starve(warm, full, scratch / "limit", stage="ingest", limit=100))
     shutil.rmtree(scratch / "limit")
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("stage", STAGES)
-def test_files_that_may_not_grow_in_a_stage_end_with_their_name_and_the_next_build_is_the_same(warm, full, scratch, stage, record_property):
+def test_files_that_may_not_grow_in_a_stage_end_with_their_name_and_the_next_build_is_the_same(
+    warm, full, scratch, stage, record_property
+):
     work, stopped = scratch / f"limit-{stage}", 0
     for limit in LIMITS:
         stopped += starve(warm, full, work, stage=stage, limit=limit)
@@ -72,8 +84,13 @@ def test_files_that_may_not_grow_in_a_stage_end_with_their_name_and_the_next_bui
     assert stopped >= 2
 
 
-@pytest.mark.parametrize("stage", [pytest.param(stage, marks=[pytest.mark.campaign] * (stage != "write")) for stage in STAGES])
-def test_a_disk_that_is_full_in_a_stage_ends_with_a_name_and_the_next_build_is_the_same(warm, full, disk, stage, record_property):
+@pytest.mark.parametrize(
+    "stage",
+    [pytest.param(stage, marks=[pytest.mark.campaign] * (stage != "write")) for stage in STAGES],
+)
+def test_a_disk_that_is_full_in_a_stage_ends_with_a_name_and_the_next_build_is_the_same(
+    warm, full, disk, stage, record_property
+):
     work = disk / stage
     work.mkdir()
     stopped = starve(warm, full, work, stage=stage, fill=[str(work), 8192])

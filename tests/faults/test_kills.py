@@ -1,4 +1,6 @@
-"""Builds that are killed again and again, in every stage: nothing partial is visible, and the same command ends with the same bytes."""
+"""Builds that are killed again and again, in every stage: nothing partial is visible, and the same
+command ends with the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ from tests.faults.full_builds import STAGES, words_of
 from tests.faults.warm import Warm
 from tests.pipeline.command_line import PATIENCE_SECONDS
 
-LONGEST_SECONDS = 0.3  # how far into a stage a kill falls at most: about what the longest of them takes
+LONGEST_SECONDS = (
+    0.3  # how far into a stage a kill falls at most: about what the longest of them takes
+)
 
 
 class Victim:
-    """One build that is killed and started again. at: place of the stage that it had come to when it was killed last."""
+    """One build that is killed and started again. at: place of the stage that it had come to when
+    it was killed last.
+    """
 
     def __init__(self, warm: Warm, full: Full, work: Path, options: tuple[object, ...]) -> None:
         self.warm, self.full, self.work = warm, full, work
@@ -30,11 +36,15 @@ class Victim:
         work.mkdir()
 
     def kill(self, stage: int, seconds: float) -> str | None:
-        """Start it and kill it so long after that stage, or a later one, has begun. Returns the stage that was hit, None: none."""
+        """Start it and kill it so long after that stage, or a later one, has begun. Returns the
+        stage that was hit, None: none.
+        """
         process = self.warm.start(self.words)
         begun, stages = None, []
         while begun is None or time.monotonic() < begun + seconds:
-            kind, value = self.warm.told(PATIENCE_SECONDS if begun is None else begun + seconds - time.monotonic())
+            kind, value = self.warm.told(
+                PATIENCE_SECONDS if begun is None else begun + seconds - time.monotonic()
+            )
             if kind == "ended":
                 assert value == "0", self.warm.said
                 return None
@@ -54,7 +64,10 @@ class Victim:
         """What is visible is nothing, or (between the rename and the end) all of the mix."""
         out = self.work / "out"
         assert not out.exists() or self.full.holds(out)
-        assert {path.name for path in self.work.iterdir() if not path.name.startswith(".")} <= {"store", "out"}
+        assert {path.name for path in self.work.iterdir() if not path.name.startswith(".")} <= {
+            "store",
+            "out",
+        }
 
     def finish(self) -> None:
         """Let the build come to its end."""
@@ -67,9 +80,17 @@ class Victim:
 
 
 def kill_often(
-    warm: Warm, full: Full, folder: Path, draw: random.Random, kills: int, each: int, options: tuple[object, ...] = ()
+    warm: Warm,
+    full: Full,
+    folder: Path,
+    draw: random.Random,
+    kills: int,
+    each: int,
+    options: tuple[object, ...] = (),
 ) -> Counter[str]:
-    """Kill builds `kills` times, `each` times one after another, and finish every one. Returns how often each stage was hit."""
+    """Kill builds `kills` times, `each` times one after another, and finish every one. Returns how
+    often each stage was hit.
+    """
     hit: Counter[str] = Counter()
     number = 0
     while hit.total() < kills:
@@ -77,8 +98,12 @@ def kill_often(
         rare = min(range(len(STAGES)), key=lambda place: hit[STAGES[place]])
         for turn in range(min(each, kills - hit.total())):
             left = range(victim.at, len(STAGES))
-            # the first kill of a build falls early in the stage that was hit least, so that a short one is hit too
-            stage = victim.kill(draw.choice(left) if turn else rare, draw.uniform(0, LONGEST_SECONDS if turn else LONGEST_SECONDS / 30))
+            # the first kill of a build falls early in the stage that was hit least, so that a short
+            # one is hit too
+            stage = victim.kill(
+                draw.choice(left) if turn else rare,
+                draw.uniform(0, LONGEST_SECONDS if turn else LONGEST_SECONDS / 30),
+            )
             if stage is None:
                 break
             hit[stage] += 1
@@ -91,7 +116,9 @@ def test_the_build_that_is_killed_has_every_stage(full):
     assert tuple(dict.fromkeys(full.stages)) == STAGES
 
 
-def test_a_build_that_is_killed_five_times_ends_with_the_same_bytes(warm, full, scratch, record_property):
+def test_a_build_that_is_killed_five_times_ends_with_the_same_bytes(
+    warm, full, scratch, record_property
+):
     (scratch / "five").mkdir()
     hit = kill_often(warm, full, scratch / "five", random.Random(5), 5, 5)
     record_property("kills", hit.total())
@@ -103,7 +130,9 @@ KILLS = 52  # of each seed: with four seeds more than 200
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("seed", range(4))
-def test_builds_that_are_killed_in_every_stage_end_with_the_same_bytes(warm, full, scratch, seed, record_property):
+def test_builds_that_are_killed_in_every_stage_end_with_the_same_bytes(
+    warm, full, scratch, seed, record_property
+):
     folder = scratch / f"seed-{seed}"
     folder.mkdir()
     hit = kill_often(warm, full, folder, random.Random(seed), KILLS, 4)
@@ -114,7 +143,9 @@ def test_builds_that_are_killed_in_every_stage_end_with_the_same_bytes(warm, ful
 
 
 @pytest.mark.campaign
-def test_builds_with_two_workers_that_are_killed_end_with_the_same_bytes(warm, full, scratch, record_property):
+def test_builds_with_two_workers_that_are_killed_end_with_the_same_bytes(
+    warm, full, scratch, record_property
+):
     (scratch / "two").mkdir()
     hit = kill_often(warm, full, scratch / "two", random.Random(2), 8, 8, ("--workers", "2"))
     record_property("kills", hit.total())

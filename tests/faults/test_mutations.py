@@ -1,4 +1,6 @@
-"""Stores and mixes with a damaged file: an error by name or the same mix, never another one, and bounded memory."""
+"""Stores and mixes with a damaged file: an error by name or the same mix, never another one, and
+bounded memory.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ KINDS = {
 
 
 class Place(NamedTuple):
-    """store, out: a store at its place, since selections are named by it, with a mix of it; kept: a copy of the store."""
+    """store, out: a store at its place, since selections are named by it, with a mix of it; kept: a
+    copy of the store.
+    """
 
     store: Path
     kept: Path
@@ -67,8 +71,14 @@ def ends_well(full: Full, place: Place, what: str) -> None:
     told = f"{what}: {ended.code}, {ended.err[-2000:]}"
     assert "Traceback" not in ended.err, told
     if ended.code == 0:
-        assert full.reference.joinpath("tokens.bin").read_bytes() == place.out.joinpath("tokens.bin").read_bytes(), told
-        assert full.reference.joinpath("manifest.json").read_bytes() == place.out.joinpath("manifest.json").read_bytes(), told
+        assert (
+            full.reference.joinpath("tokens.bin").read_bytes()
+            == place.out.joinpath("tokens.bin").read_bytes()
+        ), told
+        assert (
+            full.reference.joinpath("manifest.json").read_bytes()
+            == place.out.joinpath("manifest.json").read_bytes()
+        ), told
         shutil.rmtree(place.out)
     else:
         assert ended.code in (3, 4, 6), told
@@ -76,11 +86,15 @@ def ends_well(full: Full, place: Place, what: str) -> None:
 
 
 def damage_stores(full: Full, place: Place, kind: str, draw: random.Random, count: int) -> None:
-    files = sorted(path.relative_to(place.kept) for path in place.kept.glob(KINDS[kind]) if path.is_file())
+    files = sorted(
+        path.relative_to(place.kept) for path in place.kept.glob(KINDS[kind]) if path.is_file()
+    )
     for _ in range(count):
         renew(place.store, place.kept)
         path = place.store / draw.choice(files)
-        ends_well(full, place, f"{kind} {path.relative_to(place.store).parent}/{damaged(path, draw)}")
+        ends_well(
+            full, place, f"{kind} {path.relative_to(place.store).parent}/{damaged(path, draw)}"
+        )
     renew(place.store, place.kept)
 
 
@@ -105,24 +119,44 @@ def test_stores_damaged_anywhere_build_the_same_mix_or_none(full, place, kind, r
 
 # finished mixes
 
-MIX_FILES = ("tokens.bin", "tokens.idx", "manifest.json", "build.json", "documents.parquet", "provenance.parquet")
+MIX_FILES = (
+    "tokens.bin",
+    "tokens.idx",
+    "manifest.json",
+    "build.json",
+    "documents.parquet",
+    "provenance.parquet",
+)
 
 
 def said(mix: Path) -> list[Any]:
-    """What the files of a mix say, whatever their bytes: decisive of nothing are a table's padding, white space in the manifest and
-    build.json."""
-    tables = [pq.read_table(path).to_pydict() for name in MIX_FILES[4:] for path in sorted((mix / name).iterdir())]
-    return [*((mix / name).read_bytes() for name in MIX_FILES[:2]), canonical_json(read_json(mix / "manifest.json")), tables]
+    """What the files of a mix say, whatever their bytes: decisive of nothing are a table's padding,
+    white space in the manifest and build.json.
+    """
+    tables = [
+        pq.read_table(path).to_pydict()
+        for name in MIX_FILES[4:]
+        for path in sorted((mix / name).iterdir())
+    ]
+    return [
+        *((mix / name).read_bytes() for name in MIX_FILES[:2]),
+        canonical_json(read_json(mix / "manifest.json")),
+        tables,
+    ]
 
 
 def audits_well(full: Full, mix: Path, what: str) -> bool:
-    """An audit of a damaged mix fails, or what its files say is what they said. Returns whether it failed."""
+    """An audit of a damaged mix fails, or what its files say is what they said. Returns whether it
+    failed.
+    """
     with bounded_memory():
         try:
             passed = audit_mix(mix, full=True).passed
         except (AuditFailed, ManifestError):
             return True
-    assert not passed or said(mix) == said(full.reference), f"{what}: passed, and says something else"
+    assert not passed or said(mix) == said(full.reference), (
+        f"{what}: passed, and says something else"
+    )
     return not passed
 
 
@@ -134,7 +168,9 @@ def traces_well(full: Full, place: Place, mix: Path, draw: random.Random, what: 
     assert ended.code in (0, 2, 3, 4, 6), f"{what}: {ended.code} {ended.err[-500:]}"
 
 
-def damage_mixes(full: Full, place: Place, folder: Path, name: str, draw: random.Random, count: int) -> int:
+def damage_mixes(
+    full: Full, place: Place, folder: Path, name: str, draw: random.Random, count: int
+) -> int:
     """Returns how many audits failed."""
     failed = 0
     for _ in range(count):
@@ -146,7 +182,9 @@ def damage_mixes(full: Full, place: Place, folder: Path, name: str, draw: random
     return failed
 
 
-def test_an_audit_of_a_damaged_mix_fails_where_something_is_lost(full, place, tmp_path, record_property):
+def test_an_audit_of_a_damaged_mix_fails_where_something_is_lost(
+    full, place, tmp_path, record_property
+):
     draw = random.Random(4)
     for name in MIX_FILES:
         failed = damage_mixes(full, place, tmp_path, name, draw, 2)
@@ -160,7 +198,9 @@ MIXES = 60
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", MIX_FILES)
-def test_audits_of_mixes_damaged_anywhere_fail_where_something_is_lost(full, place, tmp_path, name, record_property):
+def test_audits_of_mixes_damaged_anywhere_fail_where_something_is_lost(
+    full, place, tmp_path, name, record_property
+):
     failed = damage_mixes(full, place, tmp_path, name, random.Random(name), MIXES)
     if name in ("tokens.bin", "tokens.idx"):
         assert failed == MIXES

@@ -1,4 +1,6 @@
-"""What changed between a build that was stopped and the next one: reused is what can be, made again what cannot, and nothing is mixed."""
+"""What changed between a build that was stopped and the next one: reused is what can be, made again
+what cannot, and nothing is mixed.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def built_as_if_fresh(recipe: Path, folder: Path, **more: Any) -> None:
 
 def published(folder: Path, pattern: str) -> dict[Path, int]:
     """When each done-record of the store was written."""
-    return {path: path.stat().st_mtime_ns for path in (folder / "store").glob(f"{pattern}/done.json")}
+    return {
+        path: path.stat().st_mtime_ns for path in (folder / "store").glob(f"{pattern}/done.json")
+    }
 
 
 def new_file(folder: Path) -> None:
@@ -85,7 +89,9 @@ def another_budget(folder: Path) -> None:
 
 
 def other_shares(folder: Path) -> None:
-    write_recipe(folder / "recipes", {"a": {"weight": 3}, "b": {"weight": 1}}, budget={"tokens": 2001})
+    write_recipe(
+        folder / "recipes", {"a": {"weight": 3}, "b": {"weight": 1}}, budget={"tokens": 2001}
+    )
 
 
 def parsed_strings(folder: Path) -> None:
@@ -97,7 +103,11 @@ CHANGES = (new_file, changed_file, file_that_is_gone, another_budget, other_shar
 
 @pytest.mark.parametrize(("change", "stage"), each_once(CHANGES, STAGES))
 def test_what_changed_after_a_stopped_build_is_in_the_next_as_if_nothing_had_been(
-    tmp_path: Path, recipe: Path, monkeypatch: pytest.MonkeyPatch, stage: str, change: Callable[[Path], None]
+    tmp_path: Path,
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    change: Callable[[Path], None],
 ):
     stop_after(monkeypatch, recipe, tmp_path, stage)
     ledgers = published(tmp_path, "sources/b-*/*/ledger")
@@ -117,7 +127,9 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_format_that_changed_is_made_again_and_what_it_rests_on_is_reused(tmp_path, recipe, monkeypatch, name):
+def test_a_format_that_changed_is_made_again_and_what_it_rests_on_is_reused(
+    tmp_path, recipe, monkeypatch, name
+):
     module, constant, reused = FORMATS[name]
     stop_after(monkeypatch, recipe, tmp_path, "write")
     kept = published(tmp_path, reused)
@@ -154,10 +166,15 @@ def test_the_lock_of_a_process_that_died_is_no_obstacle(tmp_path, recipe, capsys
 
 
 @pytest.mark.parametrize("lock", ["store/lock", ".out.lock"])
-def test_a_holder_is_named_with_process_and_host_before_it_is_waited_for(tmp_path, recipe, capsys, lock):
+def test_a_holder_is_named_with_process_and_host_before_it_is_waited_for(
+    tmp_path, recipe, capsys, lock
+):
     path = tmp_path / lock
     make(recipe, tmp_path, tmp_path / "data", "reference")
-    hold = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); f.write('77 on node-7'); f.flush(); "
+    hold = (
+        "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX);"
+        " f.write('77 on node-7'); f.flush(); "
+    )
     holder = subprocess.Popen([sys.executable, "-c", f"{hold}time.sleep(1)", str(path)])
     until(lambda: path.exists() and path.read_text() == "77 on node-7")
     make(recipe, tmp_path, tmp_path / "data")

@@ -1,10 +1,13 @@
-"""Builds in processes that are warm and few: a parent that has imported everything, and runs nothing, forks one for each command.
+"""Builds in processes that are warm and few: a parent that has imported everything, and runs
+nothing, forks one for each command.
 
-    python -m tests.faults.warm       reads commands from stdin, one JSON object a line, and answers on stdout:
+    python -m tests.faults.warm       reads commands from stdin, one JSON object a line, and answers
+                                      on stdout:
     pid 123 / stage ingest / says "text" / stage write / stage seal / ended 9
 
-A command is a list of words for `annealmix`. The child gives it to the command line as a user would, in a process group of its own; it
-only tells, in addition, which stage begins. What a stage may be told to meet is in `Trouble`.
+A command is a list of words for `annealmix`. The child gives it to the command line as a user
+would, in a process group of its own; it only tells, in addition, which stage begins. What a stage
+may be told to meet is in `Trouble`.
 """
 
 from __future__ import annotations
@@ -25,8 +28,15 @@ from typing import Any, cast
 from tests.pipeline.command_line import CHECKOUT, PATIENCE_SECONDS
 from tests.pipeline.corpus import LAYOUT
 
-SMALL = {"GROUP_BYTES": (1, 1), "SEGMENT_BYTES": 12_000, "PARTITION_DOCUMENTS": 60, "SORT_BYTES": 8_000}
-"""So small that a tiny corpus has groups, segments and partitions; workers of a pool of their own have only the plan's sizes."""
+SMALL = {
+    "GROUP_BYTES": (1, 1),
+    "SEGMENT_BYTES": 12_000,
+    "PARTITION_DOCUMENTS": 60,
+    "SORT_BYTES": 8_000,
+}
+"""So small that a tiny corpus has groups, segments and partitions; workers of a pool of their own
+have only the plan's sizes.
+"""
 
 
 def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
@@ -39,7 +49,9 @@ def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> No
     for module in (survey, needs, select, search):
         for name in SMALL.keys() & vars(module).keys():
             set_attribute(module, name, SMALL[name])
-    set_attribute(build, "BuildRequest", partial(build.BuildRequest, **cast("dict[str, Any]", LAYOUT)))
+    set_attribute(
+        build, "BuildRequest", partial(build.BuildRequest, **cast("dict[str, Any]", LAYOUT))
+    )
 
 
 def _tell(*words: object) -> None:
@@ -47,7 +59,9 @@ def _tell(*words: object) -> None:
 
 
 class _Told(io.TextIOBase):
-    """What a command prints, told line by line: a log file would meet the same trouble as the build."""
+    """What a command prints, told line by line: a log file would meet the same trouble as the
+    build.
+    """
 
     def write(self, text: str) -> int:
         _tell("says", json.dumps(text))
@@ -55,7 +69,9 @@ class _Told(io.TextIOBase):
 
 
 class Trouble:
-    """What happens when a stage begins: `fill` a folder's disk but for so many bytes, or `limit` the size of files, from then on."""
+    """What happens when a stage begins: `fill` a folder's disk but for so many bytes, or `limit`
+    the size of files, from then on.
+    """
 
     def __init__(self, command: Mapping[str, Any]) -> None:
         self.stage = command.get("stage")
@@ -84,7 +100,12 @@ def _child(command: Mapping[str, Any]) -> int:
     from pipeline.executors.stage import Stage
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    trouble, execute, read_plan, sealing = Trouble(command), LocalExecutor.execute, Stage.read_plan, seal.seal
+    trouble, execute, read_plan, sealing = (
+        Trouble(command),
+        LocalExecutor.execute,
+        Stage.read_plan,
+        seal.seal,
+    )
 
     def told(self: Any, stage: Any, plan: Any, folder: Any) -> None:
         if plan["units"]:
@@ -106,7 +127,9 @@ def _child(command: Mapping[str, Any]) -> int:
 
 
 def _warm_up() -> None:
-    """Import what a build imports, and make what every build makes alike; nothing here may start a thread, which a fork would lose."""
+    """Import what a build imports, and make what every build makes alike; nothing here may start a
+    thread, which a fork would lose.
+    """
     import fastokens  # noqa: F401
     import multiprocess.managers  # type: ignore[import-untyped]  # noqa: F401
     import pandas  # type: ignore[import-untyped]  # noqa: F401
@@ -121,7 +144,10 @@ def _warm_up() -> None:
     from pipeline.judges.annotators.bands import signatures
     from pipeline.stages import score  # noqa: F401
 
-    signatures(["a text of some words"], NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}))
+    signatures(
+        ["a text of some words"],
+        NearRule.model_validate({"unit": "words", "shingle": 2, "bands": 3, "rows": 2}),
+    )
 
 
 def main() -> None:
@@ -147,7 +173,9 @@ class Warm:
         environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         command = [sys.executable, "-m", "tests.faults.warm"]
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(command, cwd=CHECKOUT, env=environment, stdin=pipe, stdout=pipe, bufsize=0)
+        self.process = subprocess.Popen(
+            command, cwd=CHECKOUT, env=environment, stdin=pipe, stdout=pipe, bufsize=0
+        )
         self._buffer, self.said = b"", ""
         assert self.line(PATIENCE_SECONDS) == "ready"
 
@@ -156,7 +184,9 @@ class Warm:
         limit = time.monotonic() + seconds
         assert self.process.stdout is not None
         while b"\n" not in self._buffer:
-            if not select.select([self.process.stdout], [], [], max(0.0, limit - time.monotonic()))[0]:
+            if not select.select([self.process.stdout], [], [], max(0.0, limit - time.monotonic()))[
+                0
+            ]:
                 return None
             block = os.read(self.process.stdout.fileno(), 4096)
             assert block, "the warm parent has ended"
@@ -168,13 +198,17 @@ class Warm:
         """Begin a command. Returns the id of its process and of its group."""
         assert self.process.stdin is not None
         self.said = ""
-        self.process.stdin.write(json.dumps({"words": [str(word) for word in words], **trouble}).encode() + b"\n")
+        self.process.stdin.write(
+            json.dumps({"words": [str(word) for word in words], **trouble}).encode() + b"\n"
+        )
         kind, value = self.told(PATIENCE_SECONDS)
         assert kind == "pid"
         return int(value)
 
     def told(self, seconds: float) -> tuple[str, str]:
-        """The next that is told of the command, ("", "") if there is nothing for so long; what it prints is added to `said`."""
+        """The next that is told of the command, ("", "") if there is nothing for so long; what it
+        prints is added to `said`.
+        """
         limit = time.monotonic() + seconds
         while (line := self.line(limit - time.monotonic())) is not None:
             kind, _, value = line.partition(" ")
@@ -184,7 +218,9 @@ class Warm:
         return "", ""
 
     def rest(self) -> tuple[list[str], int]:
-        """Wait for the command's end: the stages that were told until then, and its exit code, negative for a signal."""
+        """Wait for the command's end: the stages that were told until then, and its exit code,
+        negative for a signal.
+        """
         stages: list[str] = []
         while True:
             kind, value = self.told(PATIENCE_SECONDS)

@@ -1,4 +1,6 @@
-"""The rooms of the house stay apart: `recipes` <- `mixtures` <- `pipeline`. Every import statement is looked at, lazy ones too."""
+"""The rooms of the house stay apart: `recipes` <- `mixtures` <- `pipeline`. Every import statement
+is looked at, lazy ones too.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +19,25 @@ FORBIDDEN = {
 
 
 def imported(source: str) -> Iterator[tuple[int, str]]:
-    """(line, top-level package) of every absolute import, and of `__import__` and `import_module` of a literal."""
+    """(line, top-level package) of every absolute import, and of `__import__` and `import_module`
+    of a literal.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name.split(".")[0]) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: relative imports could leave the package unseen"
+            assert node.level == 0, (
+                f"line {node.lineno}: relative imports could leave the package unseen"
+            )
             yield node.lineno, (node.module or "").split(".")[0]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("__import__", "import_module"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
+            "__import__",
+            "import_module",
+        ):
             name = node.args[0]
-            assert isinstance(name, ast.Constant), f"line {node.lineno}: a module whose name is computed cannot be judged"
+            assert isinstance(name, ast.Constant), (
+                f"line {node.lineno}: a module whose name is computed cannot be judged"
+            )
             yield node.lineno, str(name.value).split(".")[0]
 
 

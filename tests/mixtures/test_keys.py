@@ -1,4 +1,6 @@
-"""Order keys depend on the text alone, sorting agrees with Python's, and key ranges neither overlap nor leave gaps."""
+"""Order keys depend on the text alone, sorting agrees with Python's, and key ranges neither overlap
+nor leave gaps.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_many_keys_at_once_are_those_of_the_texts_one_by_one(texts):
 def test_digest_and_key_of_a_known_text_never_change():
     digest = keys.text_digest("Grüße, 世界".encode())
     assert digest.hex() == blake2b("Grüße, 世界".encode(), digest_size=16).hexdigest()
-    assert keys.order_key(digest) == int.from_bytes(blake2b(digest, digest_size=8, key=b"annealmix-1").digest(), "little")
+    assert keys.order_key(digest) == int.from_bytes(
+        blake2b(digest, digest_size=8, key=b"annealmix-1").digest(), "little"
+    )
 
 
 @given(SHARES)
@@ -53,7 +57,9 @@ def test_the_ends_of_the_key_space_are_exact():
 def test_missing_ranges_are_what_the_present_ones_leave(present, wanted):
     missing = keys.missing_ranges(wanted, present)
     covered = {key for low, high in present for key in range(low, high)}
-    assert [key for low, high in missing for key in range(low, high)] == [key for key in range(*wanted) if key not in covered]
+    assert [key for low, high in missing for key in range(low, high)] == [
+        key for key in range(*wanted) if key not in covered
+    ]
     assert all(low < high for low, high in missing)
     assert all(left[1] < right[0] for left, right in pairwise(missing))
 
@@ -62,7 +68,10 @@ def test_missing_ranges_are_what_the_present_ones_leave(present, wanted):
     st.lists(
         st.tuples(
             st.sampled_from([0, 1, 2**63 - 1, 2**63, 2**64 - 1]),  # collisions of keys are forced
-            st.one_of(DIGESTS, st.sampled_from([bytes(16), bytes(15) + b"\1", b"\xff" * 16, b"\x80" + bytes(15)])),
+            st.one_of(
+                DIGESTS,
+                st.sampled_from([bytes(16), bytes(15) + b"\1", b"\xff" * 16, b"\x80" + bytes(15)]),
+            ),
             st.integers(0, 2),
             st.integers(0, 2**32 - 1),
         )
@@ -71,19 +80,28 @@ def test_missing_ranges_are_what_the_present_ones_leave(present, wanted):
 def test_sorting_is_that_of_python_with_forced_ties_and_key_collisions(documents):
     key = np.array([document[0] for document in documents], np.uint64)
     digest = keys.digest_columns(b"".join(document[1] for document in documents))
-    source, row = (np.array([document[column] for document in documents], np.uint32) for column in (2, 3))
+    source, row = (
+        np.array([document[column] for document in documents], np.uint32) for column in (2, 3)
+    )
     order = keys.sort_order(key, digest, source, row)
     assert sorted(order.tolist()) == list(range(len(documents)))
     assert [documents[index] for index in order] == sorted(documents)
     plain = keys.sort_order(key, digest)
-    assert [documents[index][:2] for index in plain] == sorted(document[:2] for document in documents)
+    assert [documents[index][:2] for index in plain] == sorted(
+        document[:2] for document in documents
+    )
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3))),
+)
 def test_a_set_of_digests_holds_just_its_members_even_where_first_halves_agree(members, wanted):
     known = keys.DigestSet(np.array(sorted(members), np.uint64).reshape(-1, 2))
     assert len(known) == len(members)
-    assert known.holds(np.array(wanted, np.uint64).reshape(-1, 2)).tolist() == [pair in members for pair in wanted]
+    assert known.holds(np.array(wanted, np.uint64).reshape(-1, 2)).tolist() == [
+        pair in members for pair in wanted
+    ]
 
 
 @pytest.mark.parametrize("rows", [[(2, 0), (1, 0)], [(1, 2), (1, 1)]])

@@ -1,4 +1,6 @@
-"""A tiny fastText model, trained here, scored through the real library. Needs the extra `fasttext`: `make test-models`."""
+"""A tiny fastText model, trained here, scored through the real library. Needs the extra `fasttext`:
+`make test-models`.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,24 @@ def model(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
     folder, source = tmp_path_factory.mktemp("fasttext"), random.Random(3)
     lines = [f"__label__benign {' '.join(source.choices(PLAIN, k=6))}" for _ in range(300)]
-    lines += [f"__label__flagged {' '.join(source.choices(PLAIN, k=3) + source.choices(NAMED, k=3))}" for _ in range(300)]
+    lines += [
+        f"__label__flagged {' '.join(source.choices(PLAIN, k=3) + source.choices(NAMED, k=3))}"
+        for _ in range(300)
+    ]
     source.shuffle(lines)
     (folder / "lines.txt").write_text("\n".join(lines) + "\n")
-    options = {"dim": 8, "epoch": 20, "wordNgrams": 2, "bucket": 200, "thread": 1, "seed": 1, "verbose": 0}
-    fasttext.train_supervised(str(folder / "lines.txt"), loss=request.param, **options).save_model(str(folder / "model.bin"))
+    options = {
+        "dim": 8,
+        "epoch": 20,
+        "wordNgrams": 2,
+        "bucket": 200,
+        "thread": 1,
+        "seed": 1,
+        "verbose": 0,
+    }
+    fasttext.train_supervised(str(folder / "lines.txt"), loss=request.param, **options).save_model(
+        str(folder / "model.bin")
+    )
     return folder / "model.bin"
 
 
@@ -38,7 +53,9 @@ def _open(model: Path) -> FastTextClassifier:
 
 def test_scores_tell_the_classes_apart_and_do_not_depend_on_the_batch(model: Path) -> None:
     source = random.Random(5)
-    texts = [" ".join(source.choices(PLAIN, k=5)) for _ in range(20)] + [" ".join(source.choices(NAMED, k=5)) for _ in range(20)]
+    texts = [" ".join(source.choices(PLAIN, k=5)) for _ in range(20)] + [
+        " ".join(source.choices(NAMED, k=5)) for _ in range(20)
+    ]
     classifier = _open(model)
     scores = classifier.score(texts)
     assert scores.dtype == np.uint32
@@ -59,15 +76,23 @@ def test_scores_are_those_of_the_library(model: Path) -> None:
 @pytest.mark.parametrize("end", ["\n", " </s> ", "\n</s>\n", "\t</s>\0", "\r\n\r\n"])
 def test_nothing_in_a_text_hides_what_follows_it(model: Path, end: str) -> None:
     classifier = _open(model)
-    assert classifier.score([f"garden music{end}ricin abrin"]).tolist() == classifier.score(["garden music ricin abrin"]).tolist()
+    assert (
+        classifier.score([f"garden music{end}ricin abrin"]).tolist()
+        == classifier.score(["garden music ricin abrin"]).tolist()
+    )
 
 
 def test_end_of_line_mark_inside_a_word_stays(model: Path) -> None:
     import fasttext
 
     reference = fasttext.load_model(str(model))
-    probability = dict(zip(*reference.predict("x</s>y ricin", k=2), strict=True))["__label__flagged"]
-    assert abs(int(_open(model).score(["x</s>y ricin"])[0]) - min(float(probability), 1.0) * 1_000_000) <= 1
+    probability = dict(zip(*reference.predict("x</s>y ricin", k=2), strict=True))[
+        "__label__flagged"
+    ]
+    assert (
+        abs(int(_open(model).score(["x</s>y ricin"])[0]) - min(float(probability), 1.0) * 1_000_000)
+        <= 1
+    )
 
 
 def test_pinned_model_with_one_flipped_bit_is_refused(model: Path, tmp_path: Path) -> None:
@@ -104,15 +129,28 @@ def test_text_that_cannot_be_scored_is_refused(model: Path, text: str) -> None:
 def test_models_of_other_kinds_are_refused(tmp_path: Path) -> None:
     import fasttext
 
-    (tmp_path / "lines.txt").write_text("\n".join(["__label__flagged ricin abrin", "__label__benign garden river"] * 300) + "\n")
+    (tmp_path / "lines.txt").write_text(
+        "\n".join(["__label__flagged ricin abrin", "__label__benign garden river"] * 300) + "\n"
+    )
     options = {"dim": 4, "epoch": 2, "maxn": 0, "thread": 1, "verbose": 0}
-    fasttext.train_supervised(str(tmp_path / "lines.txt"), loss="hs", **options).save_model(str(tmp_path / "hs.bin"))
+    fasttext.train_supervised(str(tmp_path / "lines.txt"), loss="hs", **options).save_model(
+        str(tmp_path / "hs.bin")
+    )
     with pytest.raises(InputError, match="softmax or ova"):
         _open(tmp_path / "hs.bin")
-    fasttext.train_unsupervised(str(tmp_path / "lines.txt"), minCount=1, **options).save_model(str(tmp_path / "vectors.bin"))
+    fasttext.train_unsupervised(str(tmp_path / "lines.txt"), minCount=1, **options).save_model(
+        str(tmp_path / "vectors.bin")
+    )
     with pytest.raises(InputError, match="supervised"):
         _open(tmp_path / "vectors.bin")
-    options = {"dim": 8, "epoch": 2, "wordNgrams": 2, "bucket": 400, "thread": 1, "verbose": 0}  # too few rows cannot be quantised
+    options = {
+        "dim": 8,
+        "epoch": 2,
+        "wordNgrams": 2,
+        "bucket": 400,
+        "thread": 1,
+        "verbose": 0,
+    }  # too few rows cannot be quantised
     quantised = fasttext.train_supervised(str(tmp_path / "lines.txt"), **options)
     quantised.quantize()
     quantised.save_model(str(tmp_path / "model.ftz"))

@@ -1,4 +1,6 @@
-"""Filters whose classifier is a tiny fastText or ModernBERT model: pinned, opened, used; and closed when a byte of them changes."""
+"""Filters whose classifier is a tiny fastText or ModernBERT model: pinned, opened, used; and closed
+when a byte of them changes.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def make_fasttext(folder: Path) -> str:
     lines = ["__label__benign river stone garden", "__label__flagged virus protein music"] * 50
     (folder / "lines.txt").write_text("\n".join(lines) + "\n")
     options = {"dim": 4, "epoch": 20, "bucket": 50, "thread": 1, "seed": 1, "verbose": 0}
-    fasttext.train_supervised(str(folder / "lines.txt"), **options).save_model(str(folder / "model.bin"))
+    fasttext.train_supervised(str(folder / "lines.txt"), **options).save_model(
+        str(folder / "model.bin")
+    )
     return "model.bin"
 
 
@@ -54,22 +58,38 @@ def make_sequence(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module", params=["fasttext", "sequence"])
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FilterDefinition]:
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, FilterDefinition]:
     folder, kind = tmp_path_factory.mktemp("filter"), request.param
     path = make_fasttext(folder) if kind == "fasttext" else make_sequence(folder)
     (folder / "terms.txt").write_bytes(LIST)
-    classifier: dict[str, Any] = {"kind": kind, "path": path, "threshold": "0.000001", "parameters": PARAMETERS[kind]}
+    classifier: dict[str, Any] = {
+        "kind": kind,
+        "path": path,
+        "threshold": "0.000001",
+        "parameters": PARAMETERS[kind],
+    }
     classifier["digest"] = open_classifier(kind, folder / path, parameters=PARAMETERS[kind]).digest
     fields = {
         "name": kind,
-        "blocklist": {"file": "terms.txt", "sha256": hashlib.sha256(LIST).hexdigest(), "mode": "words"},
+        "blocklist": {
+            "file": "terms.txt",
+            "sha256": hashlib.sha256(LIST).hexdigest(),
+            "mode": "words",
+        },
         "classifier": classifier,
-        "golden": [{"text": "virus protein", "flagged": True}, {"text": "river virus", "flagged": False}],
+        "golden": [
+            {"text": "virus protein", "flagged": True},
+            {"text": "river virus", "flagged": False},
+        ],
     }
     return folder, FilterDefinition.model_validate(fields)
 
 
-def test_escalated_documents_alone_are_scored_by_the_pinned_model(made: tuple[Path, FilterDefinition]) -> None:
+def test_escalated_documents_alone_are_scored_by_the_pinned_model(
+    made: tuple[Path, FilterDefinition],
+) -> None:
     folder, definition = made
     found = Filter.open(definition, folder).judge(["virus river", "protein of a virus", "garden"])
     assert found.escalated.tolist() == found.flagged.tolist() == [False, True, False]
@@ -81,12 +101,20 @@ def model_files(folder: Path) -> list[Path]:
     return [folder / name for name in names if (folder / name).exists()]
 
 
-def test_one_flipped_byte_in_any_file_of_the_model_is_a_manifest_error(made: tuple[Path, FilterDefinition], tmp_path: Path) -> None:
+def test_one_flipped_byte_in_any_file_of_the_model_is_a_manifest_error(
+    made: tuple[Path, FilterDefinition], tmp_path: Path
+) -> None:
     folder, definition = made
     shutil.copytree(folder, tmp_path / "copy")
     for path in model_files(tmp_path / "copy"):
         content = path.read_bytes()
-        for at in sorted({*range(0, min(len(content), 2000), 23), *range(0, len(content), 1 + len(content) // 12), len(content) - 1}):
+        for at in sorted(
+            {
+                *range(0, min(len(content), 2000), 23),
+                *range(0, len(content), 1 + len(content) // 12),
+                len(content) - 1,
+            }
+        ):
             damaged = bytearray(content)
             damaged[at] ^= 0x01
             path.write_bytes(bytes(damaged))
@@ -95,7 +123,9 @@ def test_one_flipped_byte_in_any_file_of_the_model_is_a_manifest_error(made: tup
         path.write_bytes(content)
 
 
-def test_a_missing_file_of_the_model_is_an_input_error(made: tuple[Path, FilterDefinition], tmp_path: Path) -> None:
+def test_a_missing_file_of_the_model_is_an_input_error(
+    made: tuple[Path, FilterDefinition], tmp_path: Path
+) -> None:
     folder, definition = made
     shutil.copytree(folder, tmp_path / "copy")
     for path in model_files(tmp_path / "copy"):

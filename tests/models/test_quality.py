@@ -1,4 +1,6 @@
-"""Each quality step beside datatrove's own class, on real and on hostile documents. Needs the extra `quality`: `make test-models`."""
+"""Each quality step beside datatrove's own class, on real and on hostile documents. Needs the extra
+`quality`: `make test-models`.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def steps(*given: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def texts(request: pytest.FixtureRequest) -> list[str]:
-    """Some real documents of each kind, where the folder of real data is, and always the hostile ones."""
+    """Some real documents of each kind, where the folder of real data is, and always the hostile
+    ones.
+    """
     found = list(HOSTILE)
     try:
         shared: Path = request.getfixturevalue("shared")
@@ -86,7 +90,9 @@ def texts(request: pytest.FixtureRequest) -> list[str]:
 
 
 def judged(filter_: Any, text: str) -> Any:
-    """What datatrove makes of one text: (text, None), (None, reason) or the name of what it raises."""
+    """What datatrove makes of one text: (text, None), (None, reason) or the name of what it
+    raises.
+    """
     document = Document(text=text, id="")
     try:
         kept, reason = get_filter_result(filter_.filter(document))
@@ -125,8 +131,18 @@ CHANGED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("c4-quality", {}, {}),
     (
         "c4-quality",
-        {"split_paragraph": "false", "min_num_sentences": "0", "filter_curly_bracket": "false", "max_word_length": "0"},
-        {"split_paragraph": False, "min_num_sentences": -1, "filter_curly_bracket": False, "max_word_length": -1},
+        {
+            "split_paragraph": "false",
+            "min_num_sentences": "0",
+            "filter_curly_bracket": "false",
+            "max_word_length": "0",
+        },
+        {
+            "split_paragraph": False,
+            "min_num_sentences": -1,
+            "filter_curly_bracket": False,
+            "max_word_length": -1,
+        },
     ),
     ("fineweb-quality", {}, {}),
     (
@@ -149,8 +165,16 @@ def test_a_filter_gives_what_datatrove_gives(texts, name, asked, arguments):
     ("name", "asked", "arguments"),
     [
         ("ftfy", {}, {}),
-        ("ftfy", {"unescape_html": "true", "normalization": "NFKC"}, {"unescape_html": True, "normalization": "NFKC"}),
-        ("ftfy", {"uncurl_quotes": "true", "fix_encoding": "false"}, {"uncurl_quotes": True, "fix_encoding": False}),
+        (
+            "ftfy",
+            {"unescape_html": "true", "normalization": "NFKC"},
+            {"unescape_html": True, "normalization": "NFKC"},
+        ),
+        (
+            "ftfy",
+            {"uncurl_quotes": "true", "fix_encoding": "false"},
+            {"uncurl_quotes": True, "fix_encoding": False},
+        ),
         ("symbol-lines-remover", {}, {}),
         (
             "symbol-lines-remover",
@@ -174,17 +198,31 @@ def test_a_formatter_gives_what_a_new_one_of_datatroves_gives(texts, name, asked
 
 def test_removing_by_regex_is_datatroves_regex_filter(texts):
     for pattern in (r"\bthe\b", r"^\s*$", r"(?i)[a-z]+@[a-z]+\.", r"\w{40}", "\u6d4b"):
-        reference, opened = filters.RegexFilter(pattern), open_steps(steps({"regex": {"remove": pattern}}))
-        assert [ours(opened, "regex", text)[0] for text in texts] == [judged(reference, text)[0] for text in texts]
+        reference, opened = (
+            filters.RegexFilter(pattern),
+            open_steps(steps({"regex": {"remove": pattern}})),
+        )
+        assert [ours(opened, "regex", text)[0] for text in texts] == [
+            judged(reference, text)[0] for text in texts
+        ]
 
 
 @pytest.mark.parametrize("name", [*FILTERS, *FORMATTERS])
 def test_every_argument_of_datatroves_is_named_with_its_default(name):
     reference, model = {**FILTERS, **FORMATTERS}[name]
-    parameters = {key: item.default for key, item in inspect.signature(reference.__init__).parameters.items() if key != "self"}
+    parameters = {
+        key: item.default
+        for key, item in inspect.signature(reference.__init__).parameters.items()
+        if key != "self"
+    }
     parameters.pop("exclusion_writer", None)
     assert set(parameters) == set(model.model_fields)
-    tables = {"stop_words": None, "stop_chars": None, "symbols_to_remove": None, "normalization": None}
+    tables = {
+        "stop_words": None,
+        "stop_chars": None,
+        "symbols_to_remove": None,
+        "normalization": None,
+    }
     for key, default in parameters.items():
         ((_, found),) = [item for item in model() if item[0] == key]
         plain = found if not isinstance(found, Decimal) else float(found)
@@ -221,7 +259,10 @@ def test_a_table_that_is_not_the_pinned_one_is_refused(monkeypatch):
 
     open_steps.cache_clear()
     monkeypatch.setattr(text, "PUNCTUATION_SET", text.PUNCTUATION_SET | {"x"})
-    with pytest.raises(ManifestError, match="quality step symbol-lines-remover: datatrove's punctuation have SHA-256"):
+    with pytest.raises(
+        ManifestError,
+        match="quality step symbol-lines-remover: datatrove's punctuation have SHA-256",
+    ):
         open_steps(steps("symbol-lines-remover"))
 
 
@@ -235,7 +276,11 @@ def language_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "de": ["der", "Fluss", "und", "die", "Mühle", "das", "Wasser", "war", "alt"],
     }
     source = random.Random(3)
-    lines = [f"__label__{label} {' '.join(source.choices(words[label], k=8))}" for label in words for _ in range(200)]
+    lines = [
+        f"__label__{label} {' '.join(source.choices(words[label], k=8))}"
+        for label in words
+        for _ in range(200)
+    ]
     (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n")
     path = tmp_path / "cache" / "models" / "lid.176.bin"
     path.parent.mkdir(parents=True)
@@ -249,11 +294,23 @@ def test_language_gives_what_datatrove_gives_with_the_same_model(texts, language
     from datatrove.utils.lid import FT176LID
     from fasttext.FastText import _FastText
 
-    reference = object.__new__(filters.LanguageFilter)  # its own opening insists on one of the packages that provide fasttext
-    reference.__dict__.update(languages=["en"], language_threshold=0.6, backend="ft176", label_only=False, keep_top_pairs_threshold=-1)
+    reference = object.__new__(
+        filters.LanguageFilter
+    )  # its own opening insists on one of the packages that provide fasttext
+    reference.__dict__.update(
+        languages=["en"],
+        language_threshold=0.6,
+        backend="ft176",
+        label_only=False,
+        keep_top_pairs_threshold=-1,
+    )
     reference.model = FT176LID(["en"])
     reference.model._model = _FastText(str(language_model))
-    asked = {"languages": ["en"], "language_threshold": "0.6", "model_sha256": file_sha256(language_model)}
+    asked = {
+        "languages": ["en"],
+        "language_threshold": "0.6",
+        "model_sha256": file_sha256(language_model),
+    }
     opened = open_steps(steps({"language": asked}))
     given = [*texts, "the old mill and the river", "der alte Fluss und das Wasser"]
     expected = [judged(reference, text)[0] for text in given]
@@ -265,7 +322,9 @@ def test_another_language_model_and_an_unknown_language_are_refused(language_mod
     with pytest.raises(ManifestError, match=r"quality step language: .*lid\.176\.bin: has SHA-256"):
         open_steps(steps({"language": {"languages": ["en"]}}))
     with pytest.raises(RecipeError, match="knows no language fr; it has de, en"):
-        open_steps(steps({"language": {"languages": ["fr"], "model_sha256": file_sha256(language_model)}}))
+        open_steps(
+            steps({"language": {"languages": ["fr"], "model_sha256": file_sha256(language_model)}})
+        )
 
 
 def test_a_language_model_that_cannot_be_fetched_is_an_input_error(tmp_path, monkeypatch):
@@ -305,9 +364,20 @@ def test_url_gives_what_datatrove_gives_with_the_packaged_suffix_list():
     reference = filters.URLFilter(use_integrated_lists=False, **URL_ARGUMENTS)
     reference.tldextractor = TLDExtract(suffix_list_urls=(), cache_dir=None)
     opened = open_steps(steps({"url": {**URL_ARGUMENTS, "use_integrated_lists": "false"}}))
-    expected = [get_filter_result(reference.filter(Document(text="", id="", metadata={"url": url})))[1] for url in URLS]
+    expected = [
+        get_filter_result(reference.filter(Document(text="", id="", metadata={"url": url})))[1]
+        for url in URLS
+    ]
     assert [ours(opened, "url", "text", {"url": url})[1] for url in URLS] == expected
-    assert set(expected) == {None, "domain", "subdomain", "url", "hard_blacklisted", "soft_blacklisted", "blacklisted_subword"}
+    assert set(expected) == {
+        None,
+        "domain",
+        "subdomain",
+        "url",
+        "hard_blacklisted",
+        "soft_blacklisted",
+        "blacklisted_subword",
+    }
 
 
 @pytest.mark.campaign
@@ -318,15 +388,27 @@ def test_the_integrated_lists_are_the_ones_that_datatrove_unpacks(tmp_path, monk
     loaded, reference = filters.URLFilter(), filters.URLFilter()
     _add_lists(loaded)
     reference.download_data()
-    for name in ("block_listed_domains", "block_listed_url", "banned_words", "banned_subwords", "soft_banned_words"):
+    for name in (
+        "block_listed_domains",
+        "block_listed_url",
+        "banned_words",
+        "banned_subwords",
+        "soft_banned_words",
+    ):
         assert getattr(loaded, name) == getattr(reference, name), name
 
 
 def test_a_mix_with_every_kind_of_step_is_audited_and_placement_free(tmp_path):
     rows = [
-        {"text": f"{text} Write to a{at}@mill.example.", "url": f"https://{at % 5}.example.org/"} for at, text in enumerate(prose(4, 90))
+        {"text": f"{text} Write to a{at}@mill.example.", "url": f"https://{at % 5}.example.org/"}
+        for at, text in enumerate(prose(4, 90))
     ]
-    wanted = ["ftfy", "pii", {"url": {"extra_domains": ["3.example.org"], "use_integrated_lists": "false"}}, {"length": {"max_chars": 300}}]
+    wanted = [
+        "ftfy",
+        "pii",
+        {"url": {"extra_domains": ["3.example.org"], "use_integrated_lists": "false"}},
+        {"length": {"max_chars": 300}},
+    ]
     wanted += [{"gopher-quality": {"min_doc_words": 12}}]
     sources: dict[str, dict[str, Any]] = {"a": {"all": True, "quality": wanted}}
     for name, size, order in (("one", 90, 1), ("two", 11, -1)):
@@ -345,6 +427,14 @@ def test_a_mix_with_every_kind_of_step_is_audited_and_placement_free(tmp_path):
 
 def test_a_file_without_the_address_column_fails_and_names_it(tmp_path):
     write_files(tmp_path / "data", "a", sharded(prose(1, 9), 1))
-    recipe = write_recipe(tmp_path, {"a": {"all": True, "quality": [{"url": {"use_integrated_lists": "false", "extra_urls": ["x"]}}]}})
+    recipe = write_recipe(
+        tmp_path,
+        {
+            "a": {
+                "all": True,
+                "quality": [{"url": {"use_integrated_lists": "false", "extra_urls": ["x"]}}],
+            }
+        },
+    )
     with pytest.raises(InputError, match="not one of 9 rows has the columns text, url"):
         make(recipe, tmp_path, tmp_path / "data")

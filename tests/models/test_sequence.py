@@ -21,7 +21,20 @@ from pipeline.judges.classifiers.sequence import SequenceClassifier, SequenceSet
 
 pytestmark = pytest.mark.models
 
-WORDS = ["the", "river", "valley", "virus", "protein", "market", "rain", "stone", "green", "letter", "engine", "music"]
+WORDS = [
+    "the",
+    "river",
+    "valley",
+    "virus",
+    "protein",
+    "market",
+    "rain",
+    "stone",
+    "green",
+    "letter",
+    "engine",
+    "music",
+]
 CONTEXT = 64
 
 
@@ -32,7 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import ModernBertConfig, ModernBertForSequenceClassification
 
     target = tmp_path_factory.mktemp("modernbert")
-    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    vocabulary = {
+        word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
@@ -56,7 +71,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
     source = random.Random(7)
-    return [" ".join(source.choices(WORDS, k=source.choice([1, 3, 20, 61, 62, 63, 150, 400]))) for _ in range(60)]
+    return [
+        " ".join(source.choices(WORDS, k=source.choice([1, 3, 20, 61, 62, 63, 150, 400])))
+        for _ in range(60)
+    ]
 
 
 def _open(folder: Path, **settings: int | str) -> SequenceClassifier:
@@ -83,7 +101,9 @@ def test_scores_are_those_of_transformers_without_padding(folder: Path, texts: l
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, local_files_only=True).eval()
+    model = AutoModelForSequenceClassification.from_pretrained(
+        folder, use_safetensors=True, local_files_only=True
+    ).eval()
     scores = _open(folder).score(texts)
     for text, score in zip(texts, scores.tolist(), strict=True):
         ids = [4 + WORDS.index(word) for word in text.split()]
@@ -105,7 +125,11 @@ def test_window_after_the_first_can_flag_a_document(folder: Path) -> None:
     classifier = _open(folder)
     windows = [" ".join([word] * (CONTEXT - 2)) for word in WORDS]
     low, *_, high = sorted(windows, key=lambda window: int(classifier.score([window])[0]))
-    assert classifier.score([f"{low} {high}"])[0] == classifier.score([high])[0] > classifier.score([low])[0]
+    assert (
+        classifier.score([f"{low} {high}"])[0]
+        == classifier.score([high])[0]
+        > classifier.score([low])[0]
+    )
 
 
 def test_special_strings_in_a_text_are_ordinary_characters(folder: Path) -> None:
@@ -117,7 +141,9 @@ def test_special_strings_in_a_text_are_ordinary_characters(folder: Path) -> None
 
 def test_other_label_is_the_complement(folder: Path, texts: list[str]) -> None:
     short = [text for text in texts if len(text.split()) < CONTEXT - 2]
-    total = _open(folder, label="flagged").score(short).astype(np.int64) + _open(folder, label="benign").score(short)
+    total = _open(folder, label="flagged").score(short).astype(np.int64) + _open(
+        folder, label="benign"
+    ).score(short)
     assert np.abs(total - 1_000_000).max() <= 1
     with pytest.raises(RecipeError, match="benign, flagged"):
         _open(folder, label="unsafe")
@@ -143,7 +169,9 @@ class _Runs:
         return pytest.fail, ("a pickle was opened",)
 
 
-def test_pickle_is_never_opened_and_never_taken_for_weights(folder: Path, tmp_path: Path, texts: list[str]) -> None:
+def test_pickle_is_never_opened_and_never_taken_for_weights(
+    folder: Path, tmp_path: Path, texts: list[str]
+) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     for name in ("pytorch_model.bin", "training_args.bin"):
         (copy / name).write_bytes(pickle.dumps(_Runs()))
@@ -158,7 +186,9 @@ def test_pickle_is_never_opened_and_never_taken_for_weights(folder: Path, tmp_pa
 def test_model_that_brings_code_is_refused(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "modeling.Model"}}))
+    (copy / "config.json").write_text(
+        json.dumps(config | {"auto_map": {"AutoModel": "modeling.Model"}})
+    )
     with pytest.raises(InputError, match="auto_map"):
         _open(copy)
     (copy / "config.json").write_text(json.dumps(config))
@@ -203,17 +233,27 @@ def test_text_that_cannot_be_scored_is_refused(folder: Path, text: str) -> None:
         _open(folder).score(["virus", text])
 
 
-def test_sharded_weights_score_as_whole_ones(folder: Path, tmp_path: Path, texts: list[str]) -> None:
+def test_sharded_weights_score_as_whole_ones(
+    folder: Path, tmp_path: Path, texts: list[str]
+) -> None:
     from safetensors.torch import load_file, save_file
 
-    copy = shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.safetensors"))
+    copy = shutil.copytree(
+        folder, tmp_path / "copy", ignore=shutil.ignore_patterns("*.safetensors")
+    )
     weights, shards = load_file(folder / "model.safetensors"), {}
     for number, name in enumerate(sorted(weights)):
         shards[name] = f"model-0000{number % 2 + 1}-of-00002.safetensors"
     for shard in set(shards.values()):
-        save_file({name: weights[name] for name, owner in shards.items() if owner == shard}, copy / shard)
-    (copy / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": shards}))
+        save_file(
+            {name: weights[name] for name, owner in shards.items() if owner == shard}, copy / shard
+        )
+    (copy / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": shards})
+    )
     assert _open(copy).score(texts).tolist() == _open(folder).score(texts).tolist()
-    (copy / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"x": "../model.safetensors"}}))
+    (copy / "model.safetensors.index.json").write_text(
+        json.dumps({"weight_map": {"x": "../model.safetensors"}})
+    )
     with pytest.raises(InputError, match="shard"):
         _open(copy)

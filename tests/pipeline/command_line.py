@@ -1,4 +1,6 @@
-"""Commands as a user gives them: in this process, or as processes of their own with signals, pipes and a loopback hub."""
+"""Commands as a user gives them: in this process, or as processes of their own with signals, pipes
+and a loopback hub.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from tests.pipeline.input_files import json_lines, pack, rows_of
 from tests.pipeline.inputs.test_hub import COMMIT, Answer, Hub
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 60  # how long a test waits for another process before it fails; no test measures time
+PATIENCE_SECONDS = (
+    60  # how long a test waits for another process before it fails; no test measures time
+)
 
 
 class Ended(NamedTuple):
@@ -39,8 +43,14 @@ class Ended(NamedTuple):
 
     @property
     def mix(self) -> str:
-        """The identity that the command printed as the last word of a line `identity HEX` or `built already, identity HEX`."""
-        return next(line for line in reversed(self.err.splitlines()) if "identity " in line and "digest" not in line).split()[-1]
+        """The identity that the command printed as the last word of a line `identity HEX` or `built
+        already, identity HEX`.
+        """
+        return next(
+            line
+            for line in reversed(self.err.splitlines())
+            if "identity " in line and "digest" not in line
+        ).split()[-1]
 
 
 def run(*arguments: str | Path) -> Ended:
@@ -57,11 +67,17 @@ def run(*arguments: str | Path) -> Ended:
 
 def _words(arguments: Sequence[str | Path]) -> list[str]:
     words = [str(argument) for argument in arguments]
-    return [*words, "--workers", "1"] if words[:1] == ["build"] and not {"--workers", "--executor"} & set(words) else words
+    return (
+        [*words, "--workers", "1"]
+        if words[:1] == ["build"] and not {"--workers", "--executor"} & set(words)
+        else words
+    )
 
 
 def fails(code: int, *arguments: str | Path) -> str:
-    """Give a command that must end with this code, say why on stderr, print nothing to stdout and show no traceback. Returns stderr."""
+    """Give a command that must end with this code, say why on stderr, print nothing to stdout and
+    show no traceback. Returns stderr.
+    """
     ended = run(*arguments)
     assert ended.code == code, ended.err
     assert ended.out == ""
@@ -84,10 +100,16 @@ def obey_interrupts() -> None:
 
 
 class Process:
-    """`python -m pipeline.cli` in a process group of its own; its output goes to files, so that it never waits for its reader."""
+    """`python -m pipeline.cli` in a process group of its own; its output goes to files, so that it
+    never waits for its reader.
+    """
 
     def __init__(
-        self, folder: Path, *arguments: str | Path, environment: Mapping[str, str] | None = None, stdout: int | None = None
+        self,
+        folder: Path,
+        *arguments: str | Path,
+        environment: Mapping[str, str] | None = None,
+        stdout: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._out, self._err = folder / "stdout", folder / "stderr"
@@ -115,7 +137,9 @@ class Process:
             self.process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"still running after {PATIENCE_SECONDS} seconds: {self.err}") from None
+            raise AssertionError(
+                f"still running after {PATIENCE_SECONDS} seconds: {self.err}"
+            ) from None
         return Ended(self.process.returncode, self._out.read_text(), self.err)
 
     def signal(self, number: int) -> None:
@@ -130,7 +154,9 @@ class Process:
 
 
 def until(happened: Callable[[], object], process: Process | None = None) -> None:
-    """Wait until something has happened; fail if it has not for long, or if the process that should do it has ended."""
+    """Wait until something has happened; fail if it has not for long, or if the process that should
+    do it has ended.
+    """
     limit = time.monotonic() + PATIENCE_SECONDS
     while not happened():
         ended = process is not None and process.process.poll() is not None
@@ -164,7 +190,8 @@ class _Commits(Answer):
 
 
 class MovingHub(Hub):
-    """A hub on this machine. head: the commit that `main` means now; others: {commit: listed files} beside COMMIT.
+    """A hub on this machine. head: the commit that `main` means now; others: {commit: listed files}
+    beside COMMIT.
     asked: every path that was asked. waiting: names of the files of which a download was held back.
     """
 
@@ -182,7 +209,9 @@ class MovingHub(Hub):
         """A client that was killed while it waited is no error here."""
 
     def hold(self, when: Callable[[], object]) -> None:
-        """From now on a download that begins when `when()` is true gets no byte before `release`."""
+        """From now on a download that begins when `when()` is true gets no byte before
+        `release`.
+        """
         self._held = when
 
     def wait_for_release(self, name: str) -> None:
@@ -197,17 +226,38 @@ class MovingHub(Hub):
         self._let.set()
 
     def environment(self, home: Path) -> dict[str, str]:
-        """What makes the hub's client ask this hub and keep its cache in `home`; empty values switch proxies and tokens off."""
-        off = {name: "" for name in os.environ if name.lower().endswith("_proxy") or name.startswith("HF_")}
+        """What makes the hub's client ask this hub and keep its cache in `home`; empty values
+        switch proxies and tokens off.
+        """
+        off = {
+            name: ""
+            for name in os.environ
+            if name.lower().endswith("_proxy") or name.startswith("HF_")
+        }
         address = f"http://127.0.0.1:{self.server_address[1]}"
-        return {**off, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+        return {
+            **off,
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+        }
 
 
 @contextlib.contextmanager
 def moving_hub() -> Iterator[MovingHub]:
-    """Serve a repository that the definitions of `corpus.write_recipe` read: `a` as jsonl.gz, `b` as jsonl.zst."""
-    server = MovingHub({f"{name}.{packing}": pack(packing, json_lines(rows_of(prose(seed, 80)))) for name, packing, seed in HUB_FILES})
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    """Serve a repository that the definitions of `corpus.write_recipe` read: `a` as jsonl.gz, `b`
+    as jsonl.zst.
+    """
+    server = MovingHub(
+        {
+            f"{name}.{packing}": pack(packing, json_lines(rows_of(prose(seed, 80))))
+            for name, packing, seed in HUB_FILES
+        }
+    )
+    thread = threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    )
     thread.start()
     try:
         yield server

@@ -1,4 +1,6 @@
-"""Builders of input files for the tests of reading: each published layout, whole or damaged, and a definition to read it by."""
+"""Builders of input files for the tests of reading: each published layout, whole or damaged, and a
+definition to read it by.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +21,50 @@ from mixtures.recipe.source import DatasetsSplit, SourceDefinition
 from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader, ReadLimits
 
-NAMES = {"jsonl": "a.jsonl", "jsonl.gz": "a.json.gz", "jsonl.zst": "a.jsonl.zst", "parquet": "a.parquet", "zip": "a.zip"}
+NAMES = {
+    "jsonl": "a.jsonl",
+    "jsonl.gz": "a.json.gz",
+    "jsonl.zst": "a.jsonl.zst",
+    "parquet": "a.parquet",
+    "zip": "a.zip",
+}
 STREAMS = ("jsonl", "jsonl.gz", "jsonl.zst")
 FORMATS = tuple(NAMES)
 
 
 def definition(packing: str, adapter: str = "text", **more: Any) -> SourceDefinition:
     """A source definition named `source` of the given format."""
-    fields: dict[str, Any] = {"name": "source", "repo": "owner/name", "revision": "0" * 40, "licence": "CC0"}
+    fields: dict[str, Any] = {
+        "name": "source",
+        "repo": "owner/name",
+        "revision": "0" * 40,
+        "licence": "CC0",
+    }
     if packing != "datasets":
         fields["paths"] = ("*",)
     return SourceDefinition.model_validate(fields | {"format": packing, "adapter": adapter} | more)
 
 
-def datasets_definition(config: str | None = None, split: str = "train", **more: Any) -> SourceDefinition:
+def datasets_definition(
+    config: str | None = None, split: str = "train", **more: Any
+) -> SourceDefinition:
     """A source definition of format `datasets`."""
     return definition("datasets", datasets=DatasetsSplit(config=config, split=split), **more)
 
 
 def json_lines(rows: list[Any]) -> bytes:
     """One line of JSON a row; a row that is bytes stands as it is."""
-    return b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows)
+    return b"".join(
+        (row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows
+    )
 
 
 def texts(count: int) -> list[str]:
     """Distinct texts of some 60 bytes."""
-    return [f"document {number}: the quick brown fox {number * 7919 % 1000} jumps" for number in range(count)]
+    return [
+        f"document {number}: the quick brown fox {number * 7919 % 1000} jumps"
+        for number in range(count)
+    ]
 
 
 def rows_of(values: list[str]) -> list[Any]:
@@ -53,10 +73,16 @@ def rows_of(values: list[str]) -> list[Any]:
 
 
 def pack(packing: str, data: bytes) -> bytes:
-    """Compress JSON lines as the format says; without a checksum in zstd, as most published files are."""
+    """Compress JSON lines as the format says; without a checksum in zstd, as most published files
+    are.
+    """
     if packing == "jsonl.gz":
         return gzip.compress(data, mtime=0)
-    return zstandard.ZstdCompressor(write_checksum=False).compress(data) if packing == "jsonl.zst" else data
+    return (
+        zstandard.ZstdCompressor(write_checksum=False).compress(data)
+        if packing == "jsonl.zst"
+        else data
+    )
 
 
 def write(folder: Path, packing: str, rows: list[Any], name: str = "") -> Path:
@@ -64,10 +90,14 @@ def write(folder: Path, packing: str, rows: list[Any], name: str = "") -> Path:
     path = folder / "source" / (name or NAMES[packing])
     path.parent.mkdir(parents=True, exist_ok=True)
     if packing == "zip":
-        write_zip(path, {f"{number:06}.json": json.dumps(row).encode() for number, row in enumerate(rows)})
+        write_zip(
+            path, {f"{number:06}.json": json.dumps(row).encode() for number, row in enumerate(rows)}
+        )
     elif packing == "parquet":
         columns = list(rows[0]) if rows else ["text"]
-        pq.write_table(pa.table({column: pa.array([row[column] for row in rows]) for column in columns}), path)
+        pq.write_table(
+            pa.table({column: pa.array([row[column] for row in rows]) for column in columns}), path
+        )
     else:
         path.write_bytes(pack(packing, json_lines(rows)))
     return path
@@ -85,7 +115,8 @@ def pin(folder: Path) -> None:
     """Write SHA256SUMS over the source's files as they are now."""
     source = folder / "source"
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(source).as_posix()}\n" for path in sorted(source.rglob("*.*"))
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(source).as_posix()}\n"
+        for path in sorted(source.rglob("*.*"))
     ]
     (source / "SHA256SUMS").write_text("".join(lines))
 
@@ -97,7 +128,9 @@ def flip_bit(path: Path, offset: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
-def read(folder: Path, source: SourceDefinition, limits: ReadLimits | None = None) -> tuple[DocumentReader, list[tuple[int, str]]]:
+def read(
+    folder: Path, source: SourceDefinition, limits: ReadLimits | None = None
+) -> tuple[DocumentReader, list[tuple[int, str]]]:
     """Read the one file of the source to its end."""
     (file,) = list_inputs(source, folder)
     reader = DocumentReader(file, source, limits or ReadLimits())
@@ -125,8 +158,12 @@ def others(row: int) -> list[tuple[int, str]]:
     return [(number, text) for number, text in enumerate(TEXTS) if number != row]
 
 
-def fails(folder: Path, packing: str, match: str, limits: ReadLimits | None = None, **more: Any) -> None:
-    """Assert that reading the one file of the source is an InputError that matches and names the file."""
+def fails(
+    folder: Path, packing: str, match: str, limits: ReadLimits | None = None, **more: Any
+) -> None:
+    """Assert that reading the one file of the source is an InputError that matches and names the
+    file.
+    """
     with pytest.raises(InputError, match=match) as caught:
         read(folder, definition(packing, **more), limits)
     assert NAMES[packing] in str(caught.value)

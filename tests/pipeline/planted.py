@@ -1,7 +1,9 @@
-"""Small corpora whose documents name listed terms, filters that find them, and an oracle that builds filtered mixes by going through lists.
+"""Small corpora whose documents name listed terms, filters that find them, and an oracle that
+builds filtered mixes by going through lists.
 
-The oracle shares nothing with annealmix but the public keys (digest, order key, dose key) and the rules that are written down: plain
-lists, exact fractions, regular expressions. Scores are asked of the classifier, each text alone.
+The oracle shares nothing with annealmix but the public keys (digest, order key, dose key) and the
+rules that are written down: plain lists, exact fractions, regular expressions. Scores are asked of
+the classifier, each text alone.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ ABOVE = {None: 500_000, "extra-weak": 500_000, "weak": 10_500, "strong": None}
 
 
 def planted(seed: int, count: int, *, share: float = 0.5) -> list[str]:
-    """Distinct texts; `share` of them name terms, and speak of them in a harmful, harmless or mixed way."""
+    """Distinct texts; `share` of them name terms, and speak of them in a harmful, harmless or mixed
+    way.
+    """
     draw = random.Random(seed)
     texts = []
     for number in range(count):
@@ -53,14 +57,23 @@ def write_list_filter(folder: Path, name: str, terms: Sequence[str], **changes: 
     (folder / f"{name}.txt").write_bytes(content)
     fields = {
         "name": name,
-        "blocklist": {"file": f"{name}.txt", "sha256": hashlib.sha256(content).hexdigest(), "mode": "words"},
-        "golden": [{"text": " and ".join(terms[:3]), "flagged": True}, {"text": "The weather was fine.", "flagged": False}],
+        "blocklist": {
+            "file": f"{name}.txt",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "mode": "words",
+        },
+        "golden": [
+            {"text": " and ".join(terms[:3]), "flagged": True},
+            {"text": "The weather was fine.", "flagged": False},
+        ],
     }
     (folder / f"{name}.yaml").write_text(json.dumps(fields | changes))
 
 
 def write_filters(folder: Path) -> Path:
-    """Two lists (`list`, `more`) and a bundle with a trained classifier (`toy`), as --filters reads them."""
+    """Two lists (`list`, `more`) and a bundle with a trained classifier (`toy`), as --filters reads
+    them.
+    """
     write_list_filter(folder, "list", TERMS)
     write_list_filter(folder, "more", MORE_TERMS)
     train(folder, "toy", TERMS, HARMFUL)
@@ -74,14 +87,23 @@ def train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str])
     rows = []
     for number in range(2400):
         positive = number % 16 == 0
-        manner = harmful if positive else [word for word in (*HARMFUL, *HARMLESS) if word not in harmful]
-        words = [f"train.{number}", *draw.choices(WORDS, k=8), *draw.sample(terms, 2), *draw.choices(manner, k=5)]
+        manner = (
+            harmful if positive else [word for word in (*HARMFUL, *HARMLESS) if word not in harmful]
+        )
+        words = [
+            f"train.{number}",
+            *draw.choices(WORDS, k=8),
+            *draw.sample(terms, 2),
+            *draw.choices(manner, k=5),
+        ]
         rows.append({"text": " ".join(words), "label": int(positive)})
     labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
     blocklist = folder / f".{name}.txt"
     blocklist.write_text("\n".join(terms))
     flagged = f"{terms[0]} {terms[1]} {' '.join([*harmful[:4], *harmful[:4]])}"
-    make_bundle([labelled], folder / name, ListChoice(blocklist), golden=GoldenTexts(flagged=(flagged,)))
+    make_bundle(
+        [labelled], folder / name, ListChoice(blocklist), golden=GoldenTexts(flagged=(flagged,))
+    )
 
 
 def digest(text: str) -> str:
@@ -100,7 +122,9 @@ def tokens_of(text: str) -> int:
 
 @dataclass(frozen=True)
 class FilterOracle:
-    """One filter of a recipe. terms: of its list; score: of one text in millionths, None without a classifier."""
+    """One filter of a recipe. terms: of its list; score: of one text in millionths, None without a
+    classifier.
+    """
 
     terms: Sequence[str]
     classifier: Any = None
@@ -119,7 +143,10 @@ class FilterOracle:
         return score_of(self.classifier, text) > above
 
     def dosed(self, text: str) -> bool:
-        found = int.from_bytes(blake2b(bytes.fromhex(digest(text)), digest_size=8, key=b"annealmix-dose-1").digest(), "little")
+        found = int.from_bytes(
+            blake2b(bytes.fromhex(digest(text)), digest_size=8, key=b"annealmix-dose-1").digest(),
+            "little",
+        )
         return found < self.fraction * 2**64
 
     def removed(self, texts: Sequence[str]) -> set[str]:
@@ -188,17 +215,22 @@ class Expected:
 
 @dataclass
 class SourceOracle:
-    """One source of a mix. strands: (documents, copies), each [(start or place, Expected)]; quotas: what their places are shares of."""
+    """One source of a mix. strands: (documents, copies), each [(start or place, Expected)]; quotas:
+    what their places are shares of.
+    """
 
     name: str
     strands: list[list[tuple[int, Expected]]]
     quotas: list[int]
-    removed: dict[int, list[str]] = field(default_factory=dict)  # of each filter, the texts that it removes before the quota's end
+    removed: dict[int, list[str]] = field(
+        default_factory=dict
+    )  # of each filter, the texts that it removes before the quota's end
 
 
 @dataclass(frozen=True)
 class MixOracle:
-    """A filtered mix by going through lists. sources: name -> (texts of all rows, tokens asked or None for all, epochs allowed).
+    """A filtered mix by going through lists. sources: name -> (texts of all rows, tokens asked or
+    None for all, epochs allowed).
 
     inserts: name -> (texts, times).
     """
@@ -214,7 +246,9 @@ class MixOracle:
         seen: set[str] = set()
         found = {}
         for name, (texts, _, _) in self.sources.items():
-            found[name] = sorted({text for text in texts if text} - seen, key=lambda text: (key(text), digest(text)))
+            found[name] = sorted(
+                {text for text in texts if text} - seen, key=lambda text: (key(text), digest(text))
+            )
             seen |= set(texts)
         return found
 
@@ -230,16 +264,25 @@ class MixOracle:
         approved = {
             text
             for text in texts
-            if self.copies and any(judge.escalated(text) for judge in judges) and not any(judge.flagged(text) for judge in judges)
+            if self.copies
+            and any(judge.escalated(text) for judge in judges)
+            and not any(judge.flagged(text) for judge in judges)
         } - removed
         fills = {
-            text: tokens_of(text) * (1 if self.shrink else 0 if text in removed else 2 if text in approved else 1) for text in texts
+            text: (
+                tokens_of(text)
+                * (1 if self.shrink else 0 if text in removed else 2 if text in approved else 1)
+            )
+            for text in texts
         }
         asked = self.sources[name][1]
         quota = sum(fills.values()) if asked is None else asked
         strands: list[list[tuple[int, Expected]]] = [[], []]
         gone: list[str] = []
-        waiting: list[str] = []  # removed, but whether before the quota's end is seen at the next document that is taken
+        waiting: list[
+            str
+            # removed, but whether before the quota's end is seen at the next document that is taken
+        ] = []
         filled = epoch = 0
         starts = [0, 0]
         while filled < quota:
@@ -261,17 +304,24 @@ class MixOracle:
                 for copy, count in ((0, num_tokens), (1, copied)):
                     if count:
                         place = filled if self.shrink and not copy else starts[copy]
-                        strands[copy].append((place, Expected(name, copy, epoch, digest(text), count)))
+                        strands[copy].append(
+                            (place, Expected(name, copy, epoch, digest(text), count))
+                        )
                         starts[copy] += count
                 filled += num_tokens + (0 if self.shrink else copied)
             epoch += 1
-        if not self.shrink and quota >= sum(fills.values()):  # nothing that can be taken is left: what filters removed is why
+        if not self.shrink and quota >= sum(
+            fills.values()
+        ):  # nothing that can be taken is left: what filters removed is why
             gone = [text for text in texts if text in removed]
         return SourceOracle(
             name,
             strands if self.copies else strands[:1],
             [quota if self.shrink else starts[0], starts[1]],
-            {number: [text for text in gone if text in chosen] for number, chosen in enumerate(removals)},
+            {
+                number: [text for text in gone if text in chosen]
+                for number, chosen in enumerate(removals)
+            },
         )
 
     def _insert(self, name: str, texts: Sequence[str], times: int) -> SourceOracle:
@@ -289,6 +339,13 @@ class MixOracle:
         for source in self.judged():
             for strand, quota in zip(source.strands, source.quotas, strict=False):
                 for number, (place, document) in enumerate(strand):
-                    placed.append((Fraction(2 * place + document.num_tokens, 2 * quota), order, number, document))
+                    placed.append(
+                        (
+                            Fraction(2 * place + document.num_tokens, 2 * quota),
+                            order,
+                            number,
+                            document,
+                        )
+                    )
                 order += 1
         return [document for *_, document in sorted(placed, key=lambda one: one[:3])]

@@ -1,4 +1,6 @@
-"""The commands: tables and progress on stderr, with --json one JSON value on stdout and nothing else; signals end them cleanly."""
+"""The commands: tables and progress on stderr, with --json one JSON value on stdout and nothing
+else; signals end them cleanly.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ from tests.pipeline.corpus import contents, prose, sharded, write_files, write_r
 
 
 class Sample(NamedTuple):
-    """The shipped sample, built: its folder, its store, the disjoint mix beside it, and how the builds ended."""
+    """The shipped sample, built: its folder, its store, the disjoint mix beside it, and how the
+    builds ended.
+    """
 
     mix: Path
     store: Path
@@ -58,13 +62,22 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 
 def test_build_prints_tables_to_stderr_and_nothing_to_stdout(sample):
     assert sample.table.out == ""
-    for words in ("last document cut", "200,000", "camel-biology was 383 tokens short; dclm gave what was missing", "CC-BY-NC-4.0 forbids"):
+    for words in (
+        "last document cut",
+        "200,000",
+        "camel-biology was 383 tokens short; dclm gave what was missing",
+        "CC-BY-NC-4.0 forbids",
+    ):
         assert words in sample.table.err
     assert sample.table.mix == manifests.load(sample.mix)["identity"]
 
 
 def test_build_prints_the_manifest_with_json(sample):
-    assert sample.answer.answer == manifests.load(sample.other) == json.loads((sample.other / "manifest.json").read_text())
+    assert (
+        sample.answer.answer
+        == manifests.load(sample.other)
+        == json.loads((sample.other / "manifest.json").read_text())
+    )
     assert "last document cut" not in sample.answer.err
 
 
@@ -80,13 +93,19 @@ def commands(sample: Sample) -> dict[str, tuple[list[Any], str]]:
     return {
         "plan": (["plan"], "annealing-50b"),
         "plan RECIPE": (["plan", "annealing-50b"], "supply estimates: published"),
-        "plan --tokens": (["plan", "annealing-50b", "--tokens", "1_000_000"], "supply estimates: published"),
+        "plan --tokens": (
+            ["plan", "annealing-50b", "--tokens", "1_000_000"],
+            "supply estimates: published",
+        ),
         "plan --scale": (["plan", "pretraining-500b", "--scale", "1/1000"], "estimated cost"),
         "plan of a recipe with data": (["plan", "sample"], "supply estimates: probe;"),
         "plan --data": (["plan", "sample", "--data", recipe_data], "supply estimates: probe;"),
         "audit": (["audit", sample.mix], "audit passed"),
         "audit --full": (["audit", sample.mix, "--full"], "audit passed"),
-        "audit --against": (["audit", sample.mix, "--against", sample.other], "shared documents with sample-pretraining"),
+        "audit --against": (
+            ["audit", sample.mix, "--against", sample.other],
+            "shared documents with sample-pretraining",
+        ),
         "bare audit": (["audit", sample.mix / "tokens"], "audit passed"),
         "bare audit by its .bin": (["audit", sample.mix / "tokens.bin"], "audit passed"),
         "bare audit by its .idx": (["audit", sample.mix / "tokens.idx"], "audit passed"),
@@ -96,8 +115,24 @@ def commands(sample: Sample) -> dict[str, tuple[list[Any], str]]:
 
 
 NAMES = [
-    *("plan", "plan RECIPE", "plan --tokens", "plan --scale", "plan of a recipe with data", "plan --data", "audit", "audit --full"),
-    *("audit --against", "bare audit", "bare audit by its .bin", "bare audit by its .idx", "store ls", "store gc"),
+    *(
+        "plan",
+        "plan RECIPE",
+        "plan --tokens",
+        "plan --scale",
+        "plan of a recipe with data",
+        "plan --data",
+        "audit",
+        "audit --full",
+    ),
+    *(
+        "audit --against",
+        "bare audit",
+        "bare audit by its .bin",
+        "bare audit by its .idx",
+        "store ls",
+        "store gc",
+    ),
 ]
 
 
@@ -122,7 +157,10 @@ def test_plan_lists_every_shipped_recipe():
 
 
 def test_plan_in_json_holds_the_asked_tokens_and_a_preview_keeps_their_proportions():
-    whole, preview = (passes("plan", "annealing-50b", *more, "--json").answer for more in ([], ["--tokens", "1_000_000"]))
+    whole, preview = (
+        passes("plan", "annealing-50b", *more, "--json").answer
+        for more in ([], ["--tokens", "1_000_000"])
+    )
     assert (whole["total_tokens"], preview["total_tokens"]) == (50_000_000_000, 1_000_000)
     for name, source in whole["sources"].items():
         assert abs(source["asked_tokens"] / 50_000 - preview["sources"][name]["asked_tokens"]) <= 1
@@ -145,7 +183,13 @@ def test_the_schema_is_that_of_a_recipe_and_lists_every_field():
 def test_the_audit_in_json_has_every_check_and_the_comparison_apart(sample):
     report = passes("audit", sample.mix, "--against", sample.other, "--json").answer
     assert report["passed"]
-    assert {check["name"] for check in report["checks"]} >= {"chunk hashes", "EOD count", "quotas", "key order", "removals"}
+    assert {check["name"] for check in report["checks"]} >= {
+        "chunk hashes",
+        "EOD count",
+        "quotas",
+        "key order",
+        "removals",
+    }
     assert [(check["name"], check["ok"]) for check in report["against"]] == [
         ("shared documents with sample-pretraining", True),
         ("key ranges with sample-pretraining", True),
@@ -153,15 +197,22 @@ def test_the_audit_in_json_has_every_check_and_the_comparison_apart(sample):
 
 
 def test_a_full_audit_compares_the_repeated_documents_as_well(sample):
-    plain, full = (passes("audit", sample.mix, *more, "--json").answer["checks"] for more in ([], ["--full"]))
+    plain, full = (
+        passes("audit", sample.mix, *more, "--json").answer["checks"] for more in ([], ["--full"])
+    )
     assert {check["name"] for check in plain} < {check["name"] for check in full}
 
 
 def test_the_store_lists_each_source_once_with_its_tokens(sample):
     rows = passes("store", "ls", "--store", sample.store, "--json").answer
-    assert [row["source"].rsplit("-", 1)[0] for row in rows] == sorted(row["source"].rsplit("-", 1)[0] for row in rows)
+    assert [row["source"].rsplit("-", 1)[0] for row in rows] == sorted(
+        row["source"].rsplit("-", 1)[0] for row in rows
+    )
     assert len(rows) == 8
-    assert all(row["groups"] >= 1 and row["documents"] > 0 and row["tokens"] > 0 and row["bytes"] > 0 for row in rows)
+    assert all(
+        row["groups"] >= 1 and row["documents"] > 0 and row["tokens"] > 0 and row["bytes"] > 0
+        for row in rows
+    )
 
 
 def test_a_preview_is_as_large_as_it_is_asked(sample, tmp_path):
@@ -187,7 +238,12 @@ def test_a_store_and_an_output_may_be_named_relative_to_the_working_folder(tmp_p
     corpus(tmp_path)
     monkeypatch.chdir(tmp_path)
     passes("build", "recipes/mix.yaml", "--data", "data", "--out", "mixes/here")
-    assert {path.name for path in tmp_path.iterdir()} == {"annealmix-store", "data", "mixes", "recipes"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "annealmix-store",
+        "data",
+        "mixes",
+        "recipes",
+    }
     assert [path.name for path in (tmp_path / "mixes").iterdir()] == ["here"]
     passes("audit", "mixes/here")
     passes("store", "ls")
@@ -203,7 +259,18 @@ def test_workers_and_tasks_change_nothing_of_the_mix(tmp_path, more):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-HEAVY = {"numpy", "pyarrow", "polars", "datatrove", "datasets", "pydantic", "tokenizers", "fastokens", "rich", "ruamel"}
+HEAVY = {
+    "numpy",
+    "pyarrow",
+    "polars",
+    "datatrove",
+    "datasets",
+    "pydantic",
+    "tokenizers",
+    "fastokens",
+    "rich",
+    "ruamel",
+}
 HELP = """
 import sys
 from pipeline import cli
@@ -217,7 +284,13 @@ print("modules", *sorted({name.split(".")[0] for name in sys.modules}))
 
 @pytest.mark.parametrize("command", [[], ["plan"], ["build"], ["audit"], ["store"]])
 def test_help_imports_nothing_heavy(command):
-    done = subprocess.run([sys.executable, "-c", HELP, *command, "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *command, "--help"],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.startswith("usage: annealmix")
     assert "code 0" in done.stdout
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
@@ -231,9 +304,13 @@ def test_the_console_script_answers_in_a_process_of_its_own(sample, tmp_path):
     assert answer.answer["identity"] == table.err.split("identity ")[-1].split()[0]
 
 
-@pytest.mark.parametrize("arguments", [["plan"], ["plan", "pretraining-500b"], ["plan", "--schema"]])
+@pytest.mark.parametrize(
+    "arguments", [["plan"], ["plan", "pretraining-500b"], ["plan", "--schema"]]
+)
 def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(tmp_path, arguments):
-    """As `annealmix ... --json | head -c 10`, but head has gone before the first byte, so that it happens every time."""
+    """As `annealmix ... --json | head -c 10`, but head has gone before the first byte, so that it
+    happens every time.
+    """
     reading, writing = os.pipe()
     os.close(reading)
     try:
@@ -243,11 +320,16 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(tmp_path, 
     assert "Traceback" not in ended.err
     assert "Exception ignored" not in ended.err
     assert ended.code in (0, 1)
-    assert "nothing was published" not in ended.err, "a reader that goes away says nothing of what was published"
+    assert "nothing was published" not in ended.err, (
+        "a reader that goes away says nothing of what was published"
+    )
 
 
 def test_head_gets_its_bytes_and_no_traceback(tmp_path):
-    command = f"'{sys.executable}' -m pipeline.cli plan annealing-50b --json 2>'{tmp_path}/stderr' | head -c 10"
+    command = (
+        f"'{sys.executable}' -m pipeline.cli plan annealing-50b --json 2>'{tmp_path}/stderr' | head"
+        " -c 10"
+    )
     done = subprocess.run(["/bin/sh", "-c", command], cwd=CHECKOUT, capture_output=True, check=True)
     assert len(done.stdout) == 10
     assert "Traceback" not in (tmp_path / "stderr").read_text()
@@ -263,8 +345,19 @@ def hub() -> Iterator[MovingHub]:
 def test_an_interrupted_build_says_so_shows_nothing_and_goes_on(tmp_path, hub, number):
     """By Ctrl-C, or by a batch system's stop."""
     recipe = write_recipe(tmp_path / "recipes", SOURCES, HUB_PACKINGS, budget={"tokens": 301})
-    build = ["build", recipe, "--store", tmp_path / "store", "--out", tmp_path / "mixes" / "out", "--workers", "2"]
-    hub.hold(when=lambda: any(tmp_path.glob("store/sources/*/*/.ledger.*")))  # both workers hang, once they have begun to read
+    build = [
+        "build",
+        recipe,
+        "--store",
+        tmp_path / "store",
+        "--out",
+        tmp_path / "mixes" / "out",
+        "--workers",
+        "2",
+    ]
+    hub.hold(
+        when=lambda: any(tmp_path.glob("store/sources/*/*/.ledger.*"))
+    )  # both workers hang, once they have begun to read
     process = Process(tmp_path / "run", *build, environment=hub.environment(tmp_path / "home"))
     try:
         until(lambda: len(hub.waiting) == 2, process)
@@ -274,10 +367,14 @@ def test_an_interrupted_build_says_so_shows_nothing_and_goes_on(tmp_path, hub, n
         hub.release()
         process.kill()
     assert ended.code == 1
-    assert ended.err.splitlines()[-1] == "annealmix: interrupted; the same command goes on from here"
+    assert (
+        ended.err.splitlines()[-1] == "annealmix: interrupted; the same command goes on from here"
+    )
     assert "Traceback" not in ended.err
     assert not (tmp_path / "mixes").exists()
-    again = Process(tmp_path / "again", *build[:-1], "1", environment=hub.environment(tmp_path / "home")).end()
+    again = Process(
+        tmp_path / "again", *build[:-1], "1", environment=hub.environment(tmp_path / "home")
+    ).end()
     assert again.code == 0, again.err
     passes("audit", tmp_path / "mixes" / "out")
 
@@ -290,9 +387,16 @@ def test_an_interrupt_in_code_that_is_run_from_a_string_ends_with_1(tmp_path, nu
     code += "store.show = show; sys.exit(cli.main(['store', 'ls', '--store', sys.argv[1]]))"
     Store(tmp_path / "store")
     (tmp_path / "command.py").write_text(code)
-    command = [sys.executable, "-m", "command", str(tmp_path / "store")]  # a script ends by the code that it gives, a module may not
+    command = [
+        sys.executable,
+        "-m",
+        "command",
+        str(tmp_path / "store"),
+    ]  # a script ends by the code that it gives, a module may not
     surroundings = {**os.environ, "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{tmp_path}"}
-    with subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, preexec_fn=obey_interrupts) as process:
+    with subprocess.Popen(
+        command, env=surroundings, stdout=subprocess.PIPE, preexec_fn=obey_interrupts
+    ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(number)
@@ -304,20 +408,32 @@ MARKUP = "[bold]"
 
 
 def clean(ended: Ended) -> Ended:
-    """Assert that nothing that was printed could change a terminal, and that markup stands as it was written."""
+    """Assert that nothing that was printed could change a terminal, and that markup stands as it
+    was written.
+    """
     for text in (ended.out, ended.err):
         assert all(char.isprintable() or char == "\n" for char in text), ascii(text)
     return ended
 
 
-@pytest.mark.parametrize("command", ["plan", "build", "recipe", "audit", "against", "bare", "store"])
+@pytest.mark.parametrize(
+    "command", ["plan", "build", "recipe", "audit", "against", "bare", "store"]
+)
 def test_control_characters_and_markup_of_a_path_do_not_reach_the_terminal(tmp_path, command):
     build = corpus(tmp_path)
     strange = tmp_path / f"x{ESCAPE}{MARKUP}\r\b\x9b"
     strange.mkdir()
     (tmp_path / "recipes").rename(strange / "recipes")
     recipe = strange / "recipes" / "mix.yaml"
-    build[1:] = [recipe, "--data", tmp_path / "data", "--store", strange / "store", "--out", strange / "out"]
+    build[1:] = [
+        recipe,
+        "--data",
+        tmp_path / "data",
+        "--store",
+        strange / "store",
+        "--out",
+        strange / "out",
+    ]
     ended = clean(run(*build))
     if command == "recipe":
         recipe.write_text("name: 7 7\nsources: {}\n")
@@ -331,7 +447,9 @@ def test_control_characters_and_markup_of_a_path_do_not_reach_the_terminal(tmp_p
         "store": ["store", "ls", "--store", strange / "store"],
     }
     ended = clean(run(*words[command]))
-    assert MARKUP in "".join(ended.err.split()) or command == "bare"  # a long title is wrapped; a bare audit names no path
+    assert (
+        MARKUP in "".join(ended.err.split()) or command == "bare"
+    )  # a long title is wrapped; a bare audit names no path
     assert ended.code in (0, 2, 3, 4)
 
 
@@ -347,19 +465,32 @@ def test_no_text_at_all_changes_the_terminal_or_is_taken_for_markup(text):
 
 
 def test_control_characters_and_markup_in_a_recipe_do_not_reach_the_terminal(tmp_path):
-    """A source definition's licence and a file's name are printed by plan and build, a recipe's unknown words by its faults."""
+    """A source definition's licence and a file's name are printed by plan and build, a recipe's
+    unknown words by its faults.
+    """
     build = corpus(tmp_path)
     definition = tmp_path / "recipes" / "a.yaml"
-    fields = {**json.loads(definition.read_text()), "licence": f"{MARKUP}CC0", "non_commercial": True}
+    fields = {
+        **json.loads(definition.read_text()),
+        "licence": f"{MARKUP}CC0",
+        "non_commercial": True,
+    }
     definition.write_text(json.dumps(fields))
-    (tmp_path / "data" / "a" / "part-000.json.gz").rename(tmp_path / "data" / "a" / f"{ESCAPE}{MARKUP}.json.gz")
-    for ended in (clean(run(*build, "--out", tmp_path / "out")), clean(run("audit", tmp_path / "out"))):
+    (tmp_path / "data" / "a" / "part-000.json.gz").rename(
+        tmp_path / "data" / "a" / f"{ESCAPE}{MARKUP}.json.gz"
+    )
+    for ended in (
+        clean(run(*build, "--out", tmp_path / "out")),
+        clean(run("audit", tmp_path / "out")),
+    ):
         assert ended.code == 0
         assert MARKUP in ended.err
     clean(run("plan", build[1], "--data", tmp_path / "data"))
     (tmp_path / "data" / "a" / f"{ESCAPE}{MARKUP}.json.gz").write_bytes(b"no gzip")
     assert clean(run(*build, "--out", tmp_path / "again")).code == 4
-    definition.write_text(json.dumps({**fields, "licence": f"{ESCAPE}CC0", f"{ESCAPE}{MARKUP}": ESCAPE}))
+    definition.write_text(
+        json.dumps({**fields, "licence": f"{ESCAPE}CC0", f"{ESCAPE}{MARKUP}": ESCAPE})
+    )
     assert clean(run(*build, "--out", tmp_path / "again")).code == 2
 
 
@@ -374,7 +505,9 @@ def test_json_of_a_path_with_control_characters_is_one_value(tmp_path):
 def test_json_is_one_value_whatever_stdout_can_encode(tmp_path):
     out = tmp_path / "\u00fcber"
     passes(*corpus(tmp_path), "--out", out)
-    ended = Process(tmp_path / "run", "audit", out, "--json", environment={"PYTHONIOENCODING": "ascii"}).end()
+    ended = Process(
+        tmp_path / "run", "audit", out, "--json", environment={"PYTHONIOENCODING": "ascii"}
+    ).end()
     assert (ended.code, ended.err) == (0, "")
     assert ended.answer["path"] == str(out)
 

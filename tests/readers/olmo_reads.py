@@ -1,9 +1,11 @@
-"""Read a mix with OLMo-core as a configuration of `annealmix export --trainer olmo-core` says. Runs in OLMo-core's own environment.
+"""Read a mix with OLMo-core as a configuration of `annealmix export --trainer olmo-core` says. Runs
+in OLMo-core's own environment.
 
     python olmo_reads.py CONFIG OUT
 
-CONFIG is JSON, OUT an .npz: windows uint32 [num_windows, sequence], bounds int64 [num_docs, 2] of documents as OLMo-core finds them by the
-EOD id, batches and steps: of the data loader's first epoch, and of the duration; seen: int64 [.], windows that the epoch's batches hold.
+CONFIG is JSON, OUT an .npz: windows uint32 [num_windows, sequence], bounds int64 [num_docs, 2] of
+documents as OLMo-core finds them by the EOD id, batches and steps: of the data loader's first
+epoch, and of the duration; seen: int64 [.], windows that the epoch's batches hold.
 """
 
 from __future__ import annotations
@@ -24,13 +26,23 @@ def main(config_file: str, out: str) -> None:
     config = json.loads(Path(config_file).read_text(encoding="utf-8"))
     dataset = NumpyFSLDatasetConfig.from_dict(config["dataset"]).build()
     dataset.prepare()
-    windows = np.array([dataset[index]["input_ids"].numpy() for index in range(len(dataset))], np.uint32)
+    windows = np.array(
+        [dataset[index]["input_ids"].numpy() for index in range(len(dataset))], np.uint32
+    )
     loader = NumpyDataLoaderConfig.from_dict(config["data_loader"]).build(dataset)
     loader.reshuffle(epoch=1)
     seen = np.concatenate([batch["index"].numpy() for batch in loader])
-    fields = {name: value for name, value in config["trainer"]["max_duration"].items() if name != "_CLASS_"}
+    fields = {
+        name: value
+        for name, value in config["trainer"]["max_duration"].items()
+        if name != "_CLASS_"
+    }
     tokenizer, dtype = config["dataset"]["tokenizer"], np.dtype(config["dataset"]["dtype"]).type
-    bounds = list(iter_document_indices(config["dataset"]["paths"][0], eos_token_id=tokenizer["eos_token_id"], dtype=dtype))
+    bounds = list(
+        iter_document_indices(
+            config["dataset"]["paths"][0], eos_token_id=tokenizer["eos_token_id"], dtype=dtype
+        )
+    )
     np.savez(
         out,
         windows=windows,

@@ -1,4 +1,5 @@
-"""Trainers' own loaders read the sample mix, and agree with the plain bytes on every document and every token.
+"""Trainers' own loaders read the sample mix, and agree with the plain bytes on every document and
+every token.
 
 Needs megatron-core and torch, which have an environment of their own: `make test-readers`.
 """
@@ -45,14 +46,18 @@ def test_megatron_core_reads_parts_of_documents_with_the_same_tokens(mix: Mix) -
     read = IndexedDataset(str(mix.folder / "tokens"))
     longest = int(mix.num_tokens.argmax())
     for offset, length in ((0, 1), (1, 7), (int(mix.num_tokens[longest]) - 1, 1)):
-        np.testing.assert_array_equal(read.get(longest, offset, length), mix.document(longest)[offset : offset + length])
+        np.testing.assert_array_equal(
+            read.get(longest, offset, length), mix.document(longest)[offset : offset + length]
+        )
 
 
 @pytest.mark.parametrize("sequence", [1, 127, 2048])
 def test_datatrove_reads_every_window_with_the_same_tokens(mix: Mix, sequence: int) -> None:
     from datatrove.utils.dataset import DatatroveFolderDataset
 
-    read = DatatroveFolderDataset(str(mix.folder), sequence, filename_pattern="*.bin", recursive=False, token_size=2)
+    read = DatatroveFolderDataset(
+        str(mix.folder), sequence, filename_pattern="*.bin", recursive=False, token_size=2
+    )
     width = sequence + 1  # inputs and the target of the last one
     assert len(read) == NUM_TOKENS // width
     wanted = mix.tokens[: len(read) * width].reshape(-1, width)
@@ -64,7 +69,13 @@ def test_datatrove_finds_the_documents_by_their_eod(mix: Mix) -> None:
     from datatrove.utils.dataset import DatatroveFolderDataset
 
     read = DatatroveFolderDataset(
-        str(mix.folder), NUM_TOKENS - 1, "*.bin", recursive=False, token_size=2, return_positions=True, positions_from_eos_token_id=0
+        str(mix.folder),
+        NUM_TOKENS - 1,
+        "*.bin",
+        recursive=False,
+        token_size=2,
+        return_positions=True,
+        positions_from_eos_token_id=0,
     )
     assert len(read) == 1
     starts = np.flatnonzero(read[0]["positions"].numpy() == 0)

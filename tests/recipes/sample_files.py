@@ -1,4 +1,6 @@
-"""An independent reading of the sample's files: rows of bytes (JSON lines, zip) or of objects (parquet), and PLANTED.json."""
+"""An independent reading of the sample's files: rows of bytes (JSON lines, zip) or of objects
+(parquet), and PLANTED.json.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ import zstandard
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 DATA = RECIPES / "sample" / "data"
 PLANTED: list[dict[str, Any]] = json.loads((DATA / "PLANTED.json").read_text(encoding="utf-8"))
-BAD_KINDS = {"malformed-json", "not-an-object", "invalid-utf8", "null-text", "number-text", "missing-text"}
+BAD_KINDS = {
+    "malformed-json",
+    "not-an-object",
+    "invalid-utf8",
+    "null-text",
+    "number-text",
+    "missing-text",
+}
 
 
 @cache
@@ -29,7 +38,11 @@ def raw_rows(source: str, file: str) -> list[Any]:
         with zipfile.ZipFile(path) as archive:
             return [archive.read(name) for name in sorted(archive.namelist())]
     content = path.read_bytes()
-    plain = zstandard.ZstdDecompressor().decompress(content) if file.endswith(".zst") else gzip.decompress(content)
+    plain = (
+        zstandard.ZstdDecompressor().decompress(content)
+        if file.endswith(".zst")
+        else gzip.decompress(content)
+    )
     return plain.removesuffix(b"\n").split(b"\n")
 
 
@@ -58,7 +71,11 @@ def data_files() -> Iterator[tuple[str, str]]:
 
 def documents(source: str) -> list[str]:
     """Every text of a source that a strict reader takes, empty ones left out."""
-    bad = {(entry["file"], entry["row"]) for entry in PLANTED if entry["source"] == source and entry["kind"] in BAD_KINDS}
+    bad = {
+        (entry["file"], entry["row"])
+        for entry in PLANTED
+        if entry["source"] == source and entry["kind"] in BAD_KINDS
+    }
     places = [
         {"source": source, "file": file, "row": row}
         for name, file in data_files()

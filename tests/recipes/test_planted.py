@@ -1,4 +1,6 @@
-"""What PLANTED.json lists is where it says and what it says, and nothing of its kind is anywhere else."""
+"""What PLANTED.json lists is where it says and what it says, and nothing of its kind is anywhere
+else.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_every_row_that_does_not_read_is_planted_and_no_other() -> None:
             except ValueError:
                 bad.add((source, file, row))
                 continue
-            if not isinstance(value, dict) or not ("message_1" in value or isinstance(value.get("text"), str)):
+            if not isinstance(value, dict) or not (
+                "message_1" in value or isinstance(value.get("text"), str)
+            ):
                 bad.add((source, file, row))
     assert bad == {(entry["source"], entry["file"], entry["row"]) for entry in planted(*BAD_KINDS)}
 
@@ -61,7 +65,11 @@ TEXTS: dict[str, Callable[[str], bool]] = {
     "line-separator": lambda text: "\u2028" in text and "\u0085" in text,
     "nul-character": lambda text: "\x00" in text,
     "special-string": lambda text: text.count("<|endoftext|>") == 1,
-    "composed-accents": lambda text: text == unicodedata.normalize("NFC", text) != unicodedata.normalize("NFD", text),
+    "composed-accents": (
+        lambda text: (
+            text == unicodedata.normalize("NFC", text) != unicodedata.normalize("NFD", text)
+        )
+    ),
 }
 
 
@@ -86,8 +94,20 @@ def test_planted_text_is_as_its_kind_says(kind: str) -> None:
 
 
 def test_every_planted_kind_has_a_test_here() -> None:
-    tested = {*DAMAGE, *TEXTS, "duplicate-in-file", "duplicate-across-files", "duplicate-across-sources", "near-duplicate", "nfd-twin"}
-    assert {entry["kind"] for entry in PLANTED} == tested | {"listed-names", "disguised-names", "evaluation-item"}
+    tested = {
+        *DAMAGE,
+        *TEXTS,
+        "duplicate-in-file",
+        "duplicate-across-files",
+        "duplicate-across-sources",
+        "near-duplicate",
+        "nfd-twin",
+    }
+    assert {entry["kind"] for entry in PLANTED} == tested | {
+        "listed-names",
+        "disguised-names",
+        "evaluation-item",
+    }
 
 
 def test_planted_duplicates_have_the_text_of_their_original() -> None:
@@ -97,14 +117,23 @@ def test_planted_duplicates_have_the_text_of_their_original() -> None:
         same_source, same_file = (entry[key] == original[key] for key in ("source", "file"))
         reach = "across-sources" if not same_source else "in-file" if same_file else "across-files"
         assert entry["kind"] == f"duplicate-{reach}"
-        assert (entry["file"], entry["row"]) != (original["file"], original["row"]) or not same_source
+        assert (entry["file"], entry["row"]) != (
+            original["file"],
+            original["row"],
+        ) or not same_source
 
 
 def test_copies_of_dclm_lie_in_both_key_ranges() -> None:
-    """At least 20 DCLM texts stand in other sources too, some with keys of sample-pretraining, some with keys of sample."""
+    """At least 20 DCLM texts stand in other sources too, some with keys of sample-pretraining, some
+    with keys of sample.
+    """
     sources = load_recipe("sample").recipe.sources, load_recipe("sample-pretraining").recipe.sources
     ranges = [chosen["dclm"].key_range for chosen in sources]
-    copies = [entry for entry in planted("duplicate-across-sources") if "dclm-dedup" in (entry["source"], entry["of"]["source"])]
+    copies = [
+        entry
+        for entry in planted("duplicate-across-sources")
+        if "dclm-dedup" in (entry["source"], entry["of"]["source"])
+    ]
     keys = [order_key(text_digest(text_at(entry).encode("utf-8"))) for entry in copies]
     assert len(copies) >= 20
     for low, high in ranges:
@@ -141,7 +170,9 @@ def test_about_thirty_documents_name_one_two_or_three_listed_items() -> None:
         assert all(name in text_at(entry) for name in entry["names"])
     for entry in planted("disguised-names"):
         folded = " ".join(text_at(entry).casefold().split())
-        assert all(name not in text_at(entry) and name.casefold() in folded for name in entry["names"])
+        assert all(
+            name not in text_at(entry) and name.casefold() in folded for name in entry["names"]
+        )
 
 
 def test_planted_documents_name_just_those_items_of_the_public_lists(shared: Path) -> None:
@@ -152,9 +183,14 @@ def test_planted_documents_name_just_those_items_of_the_public_lists(shared: Pat
         for line in path.read_text(encoding="utf-8").splitlines()
         if line.strip() and not line.startswith("#")
     }
-    naming = {text_at(entry): {name.lower() for name in entry["names"]} for entry in planted("listed-names", "disguised-names")}
+    naming = {
+        text_at(entry): {name.lower() for name in entry["names"]}
+        for entry in planted("listed-names", "disguised-names")
+    }
     spaced = {text for text in naming if any(mark in text for mark in ("\u00a0", "\n"))}
     for source in sorted({source for source, _ in data_files()}):
         for text in documents(source):
             found = {name for name in listed if name in text.lower()}
-            assert found == naming.get(text, set()) or (text in spaced and found < naming[text]), text
+            assert found == naming.get(text, set()) or (text in spaced and found < naming[text]), (
+                text
+            )

@@ -12,9 +12,15 @@ from recipes.sample.prose import Draw, Writer, Zipf, past, plural, shuffled
 
 
 def test_draws_are_splitmix64() -> None:
-    """The first outputs of the reference implementation (prng.di.unimi.it/splitmix64.c) for the seed 0."""
+    """The first outputs of the reference implementation (prng.di.unimi.it/splitmix64.c) for the
+    seed 0.
+    """
     draw = Draw(0)
-    assert [draw.bits() for _ in range(3)] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+    assert [draw.bits() for _ in range(3)] == [
+        0xE220A8397B1DCDAF,
+        0x6E789E6AA1B965F4,
+        0x06C45D188009454F,
+    ]
 
 
 def test_another_seed_makes_other_sentences_and_the_same_seed_the_same() -> None:
@@ -40,12 +46,22 @@ def test_words_of_lower_rank_are_more_frequent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "many"), [("river", "rivers"), ("story", "stories"), ("valley", "valleys"), ("branch", "branches"), ("leaf", "leaves")]
+    ("word", "many"),
+    [
+        ("river", "rivers"),
+        ("story", "stories"),
+        ("valley", "valleys"),
+        ("branch", "branches"),
+        ("leaf", "leaves"),
+    ],
 )
 def test_nouns_take_their_plural(word: str, many: str) -> None:
     assert plural(word) == many
 
 
-@pytest.mark.parametrize(("verb", "then"), [("carry", "carried"), ("move", "moved"), ("enjoy", "enjoyed"), ("open", "opened")])
+@pytest.mark.parametrize(
+    ("verb", "then"),
+    [("carry", "carried"), ("move", "moved"), ("enjoy", "enjoyed"), ("open", "opened")],
+)
 def test_verbs_take_their_past(verb: str, then: str) -> None:
     assert past(verb) == then

@@ -1,4 +1,6 @@
-"""The shipped sample: made again it is the same, it is small, laid out as published, and holds what the recipe says."""
+"""The shipped sample: made again it is the same, it is small, laid out as published, and holds what
+the recipe says.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +59,16 @@ def test_script_makes_the_same_bytes_where_the_packing_libraries_are_the_same(ma
 
 def test_check_succeeds_in_another_process_with_another_hash_seed_time_zone_and_locale() -> None:
     hash_seed = "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
-    surroundings = os.environ | {"PYTHONHASHSEED": hash_seed, "TZ": "Pacific/Chatham", "LC_ALL": "C", "PYTHONPATH": str(CHECKOUT)}
+    surroundings = os.environ | {
+        "PYTHONHASHSEED": hash_seed,
+        "TZ": "Pacific/Chatham",
+        "LC_ALL": "C",
+        "PYTHONPATH": str(CHECKOUT),
+    }
     command = [sys.executable, "-m", "recipes.sample.make_sample", "--check"]
-    checked = subprocess.run(command, cwd=CHECKOUT, env=surroundings, capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        command, cwd=CHECKOUT, env=surroundings, capture_output=True, text=True, check=False
+    )
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -69,36 +78,56 @@ def test_check_names_a_file_that_differs(made: Path, tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes((made / path).read_bytes())
     (target / "flan-0001.json.gz").unlink()
-    changed = gzip.decompress((target / "flan-0000.json.gz").read_bytes()).replace(b"river", b"rover", 1)
+    changed = gzip.decompress((target / "flan-0000.json.gz").read_bytes()).replace(
+        b"river", b"rover", 1
+    )
     (target / "flan-0000.json.gz").write_bytes(gzip.compress(changed))
     folder = "sample/data/dolmino-flan"
-    assert make_sample.differences(made, tmp_path) == [f"{folder}/flan-0001.json.gz", f"{folder}/flan-0000.json.gz"]
+    assert make_sample.differences(made, tmp_path) == [
+        f"{folder}/flan-0001.json.gz",
+        f"{folder}/flan-0000.json.gz",
+    ]
 
 
 # Size and layout
 
 
 def test_sample_is_small() -> None:
-    sizes = {path: path.stat().st_size for path in (RECIPES / "sample").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    sizes = {
+        path: path.stat().st_size
+        for path in (RECIPES / "sample").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
     assert sum(sizes.values()) < 2_000_000
     assert max(sizes.values()) < 600_000
 
 
 def test_layout_is_that_of_the_published_files(shared: Path) -> None:
     for source in sorted({source for source, _ in data_files()}):
-        example = next(path for path in sorted((shared / "data" / source).rglob("*")) if path.is_file())
+        example = next(
+            path for path in sorted((shared / "data" / source).rglob("*")) if path.is_file()
+        )
         ours = next(file for name, file in data_files() if name == source)
         assert [part.suffix for part in map(Path, ours.split("/"))] == [
             part.suffix for part in map(Path, example.relative_to(shared / "data" / source).parts)
         ]
         if example.suffix == ".parquet":
-            assert pq.read_schema(DATA / source / ours).remove_metadata() == pq.read_schema(example).remove_metadata()
+            assert (
+                pq.read_schema(DATA / source / ours).remove_metadata()
+                == pq.read_schema(example).remove_metadata()
+            )
         elif example.suffix == ".zip":
             with zipfile.ZipFile(example) as archive:
-                assert list(parsed(raw_rows(source, ours)[0])) == list(json.loads(archive.read(archive.namelist()[0])))
+                assert list(parsed(raw_rows(source, ours)[0])) == list(
+                    json.loads(archive.read(archive.namelist()[0]))
+                )
         else:
             content = example.read_bytes()
-            plain = zstandard.ZstdDecompressor().stream_reader(content).read() if example.suffix == ".zst" else gzip.decompress(content)
+            plain = (
+                zstandard.ZstdDecompressor().stream_reader(content).read()
+                if example.suffix == ".zst"
+                else gzip.decompress(content)
+            )
             wanted = json.loads(plain.split(b"\n")[0])
             assert list(parsed(raw_rows(source, ours)[0])) == list(wanted)
 
@@ -126,7 +155,11 @@ def test_sources_hold_and_lack_what_the_recipe_says() -> None:
     supply, quota = {}, {}
     for name, request in requests.items():
         low, high = request.key_range
-        texts = {text for text in documents(loaded.definitions[name].name) if low <= order_key(text_digest(_bytes(text))) < high}
+        texts = {
+            text
+            for text in documents(loaded.definitions[name].name)
+            if low <= order_key(text_digest(_bytes(text))) < high
+        }
         supply[name] = sum(len(tokenizer.encode(_bytes(text).decode()).ids) + 1 for text in texts)
         quota[name] = request.tokens or int((request.weight or 0) / weights * (total - fixed))
     short = {name for name in supply if supply[name] < quota[name]}
@@ -136,7 +169,10 @@ def test_sources_hold_and_lack_what_the_recipe_says() -> None:
 
 
 def test_pretraining_half_has_its_tokens_below_one_half() -> None:
-    assert load_recipe("sample-pretraining").recipe.sources["dclm"].key_range == (0, key_bound(Decimal("0.5")))
+    assert load_recipe("sample-pretraining").recipe.sources["dclm"].key_range == (
+        0,
+        key_bound(Decimal("0.5")),
+    )
 
 
 def _bytes(text: str) -> bytes:

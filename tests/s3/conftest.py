@@ -44,7 +44,9 @@ class Bucket:
         """Put a folder's files below a prefix; the URL of that."""
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                self.system.pipe_file(f"{self.url}/{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+                self.system.pipe_file(
+                    f"{self.url}/{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes()
+                )
         return f"{self.url}/{prefix}"
 
     def names(self, prefix: str = "") -> list[str]:
@@ -65,15 +67,26 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @pytest.fixture
-def bucket(moto: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
+def bucket(
+    moto: int, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Bucket]:
     """A new bucket behind a network that can be disturbed; retries that do not wait."""
     network = Network(moto)
     thread = threading.Thread(target=network.serve_forever, daemon=True)
     thread.start()
-    for name in [name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")]:
+    for name in [
+        name for name in os.environ if name.startswith("AWS_") or name.lower().endswith("_proxy")
+    ]:
         monkeypatch.delenv(name)
-    outside = {"AWS_ENDPOINT_URL": network.endpoint, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
-    files = {name: str(tmp_path / "no-such-file") for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+    outside = {
+        "AWS_ENDPOINT_URL": network.endpoint,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    files = {
+        name: str(tmp_path / "no-such-file")
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+    }
     for name, value in (SECRETS | outside | files).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0.01)

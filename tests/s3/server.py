@@ -1,4 +1,6 @@
-"""An S3 server on loopback (moto, of an environment of its own), and a proxy in front of it that does what networks do."""
+"""An S3 server on loopback (moto, of an environment of its own), and a proxy in front of it that
+does what networks do.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ def moto_server(python: Path, log: Path) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [str(python), "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output) as process,
+    ):
         try:
             _wait_for(port, process, log)
             yield port
@@ -43,9 +48,11 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 class Network(ThreadingHTTPServer):
     """Forwards to the server.
 
-    throttled: requests that are still to be answered with 503 SlowDown, 429 in turn. cut: downloads that are still to break off in the
-    middle. refuse_after: uploads that still pass before all others are answered with 403; None: all pass. refused: a part of
-    the paths whose downloads are answered with 403, and what is said. seen: (method, path) of what was forwarded.
+    throttled: requests that are still to be answered with 503 SlowDown, 429 in turn. cut: downloads
+        that are still to break off in the
+    middle. refuse_after: uploads that still pass before all others are answered with 403; None: all
+    pass. refused: a part of the paths whose downloads are answered with 403, and what is said.
+    seen: (method, path) of what was forwarded.
     """
 
     daemon_threads = True
@@ -88,7 +95,11 @@ class _Forward(BaseHTTPRequestHandler):
                     self.refuse(403, "AccessDenied")
                     return
                 network.refuse_after -= 1
-            if self.command == "GET" and network.refused and network.refused[0] in self.path.partition("?")[0]:
+            if (
+                self.command == "GET"
+                and network.refused
+                and network.refused[0] in self.path.partition("?")[0]
+            ):
                 self.refuse(403, "AccessDenied", network.refused[1])
                 return
             network.seen.append((self.command, self.path))
@@ -103,7 +114,13 @@ class _Forward(BaseHTTPRequestHandler):
     def forward(self, response: http.client.HTTPResponse, data: bytes) -> None:
         self.send_response(response.status)
         for name, value in response.getheaders():
-            if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+            if name.lower() not in (
+                "content-length",
+                "connection",
+                "transfer-encoding",
+                "date",
+                "server",
+            ):
                 self.send_header(name, value)
         length = response.getheader("Content-Length") if self.command == "HEAD" else str(len(data))
         self.send_header("Content-Length", length or "0")

@@ -1,4 +1,6 @@
-"""Sources, stores and mixes on S3: the same bytes as from local folders, whatever the network does; or one clear error."""
+"""Sources, stores and mixes on S3: the same bytes as from local folders, whatever the network does;
+or one clear error.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ def corpus(tmp_path: Path) -> tuple[Path, Path]:
     data = tmp_path / "data"
     write_files(data, "a", sharded(prose(1, 120), 3))
     write_files(data, "b", sharded(prose(2, 80), 2), "parquet")
-    recipe = write_recipe(tmp_path, {"a": {"weight": 3}, "b": {"weight": 1}}, {"b": "parquet"}, budget={"tokens": 2000})
+    recipe = write_recipe(
+        tmp_path,
+        {"a": {"weight": 3}, "b": {"weight": 1}},
+        {"b": "parquet"},
+        budget={"tokens": 2000},
+    )
     return recipe, data
 
 
@@ -60,15 +67,23 @@ def test_sources_store_and_mix_on_s3_give_the_bytes_of_a_local_build(bucket, cor
     assert not list((tmp_path / "cache").glob("mix-*")), "copies of the mix are left"
 
 
-def test_another_machine_finds_everything_in_the_store_and_reads_no_source(bucket, corpus, run, tmp_path):
+def test_another_machine_finds_everything_in_the_store_and_reads_no_source(
+    bucket, corpus, run, tmp_path
+):
     recipe, data = corpus
     source = bucket.upload(data, "data")
     assert run(*build(recipe, source, tmp_path / "one", f"{bucket.url}/store"))[0] == 0
     bucket.network.seen.clear()
-    status, printed = run(*build(recipe, source, tmp_path / "two", f"{bucket.url}/store"), cache="other")
+    status, printed = run(
+        *build(recipe, source, tmp_path / "two", f"{bucket.url}/store"), cache="other"
+    )
     assert status == 0, printed
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    read = [path for method, path in bucket.network.seen if method == "GET" and f"/{bucket.name}/data/" in path]
+    read = [
+        path
+        for method, path in bucket.network.seen
+        if method == "GET" and f"/{bucket.name}/data/" in path
+    ]
     assert read == []
     assert bucket.network.puts() == []
 
@@ -92,7 +107,9 @@ def test_throttling_that_stays_fails_with_the_number_of_tries(bucket, corpus, ru
     assert not (tmp_path / "out").exists()
 
 
-def test_an_upload_that_was_interrupted_leaves_no_manifest_and_goes_on(bucket, corpus, run, tmp_path, monkeypatch):
+def test_an_upload_that_was_interrupted_leaves_no_manifest_and_goes_on(
+    bucket, corpus, run, tmp_path, monkeypatch
+):
     monkeypatch.setattr(remote_output, "SHARD_BYTES", 1024)
     recipe, data = corpus
     words = build(recipe, data, f"{bucket.url}/mix", tmp_path / "store")
@@ -157,7 +174,10 @@ def test_an_audit_reads_what_is_there_now(bucket, corpus, run, tmp_path):
 def test_an_error_of_an_audit_names_the_mix_and_not_the_copy_that_is_gone(bucket, run):
     bucket.system.pipe_file(f"{bucket.url}/mix/manifest.json", b"{")
     status, printed = run("audit", f"{bucket.url}/mix")
-    assert (status, f"annealmix: {bucket.url}/mix/manifest.json: damaged" in printed) == (6, True), printed
+    assert (status, f"annealmix: {bucket.url}/mix/manifest.json: damaged" in printed) == (
+        6,
+        True,
+    ), printed
 
 
 def test_something_else_at_the_place_of_mix_or_store_is_refused(bucket, corpus, run, tmp_path):
@@ -176,9 +196,14 @@ def test_something_else_at_the_place_of_mix_or_store_is_refused(bucket, corpus, 
     assert bucket.names("taken") == ["thesis.txt"]
 
 
-def test_checksums_are_honoured_and_an_object_that_they_do_not_list_is_refused(bucket, corpus, run, tmp_path):
+def test_checksums_are_honoured_and_an_object_that_they_do_not_list_is_refused(
+    bucket, corpus, run, tmp_path
+):
     recipe, data = corpus
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted((data / "a").iterdir())]
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}"
+        for path in sorted((data / "a").iterdir())
+    ]
     (data / "a" / "SHA256SUMS").write_text("\n".join(lines) + "\n")
     source = bucket.upload(data, "data")
     bucket.system.pipe_file(f"{source}/a/more.json.gz", b"x")
@@ -192,7 +217,9 @@ def test_checksums_are_honoured_and_an_object_that_they_do_not_list_is_refused(b
 
 
 @pytest.mark.parametrize("when", ["before it is opened", "after it is read"])
-def test_an_object_that_changes_after_it_was_listed_fails(bucket, corpus, run, tmp_path, monkeypatch, when):
+def test_an_object_that_changes_after_it_was_listed_fails(
+    bucket, corpus, run, tmp_path, monkeypatch, when
+):
     recipe, data = corpus
     source = bucket.upload(data, "data")
     name = "__enter__" if when == "before it is opened" else "finish"
@@ -209,15 +236,21 @@ def test_an_object_that_changes_after_it_was_listed_fails(bucket, corpus, run, t
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_bucket_and_missing_credentials_fail_at_once(bucket, corpus, run, tmp_path, monkeypatch):
+def test_an_unknown_bucket_and_missing_credentials_fail_at_once(
+    bucket, corpus, run, tmp_path, monkeypatch
+):
     recipe, _ = corpus
-    status, printed = run(*build(recipe, "s3://no-such-bucket/data", tmp_path / "out", tmp_path / "store"))
+    status, printed = run(
+        *build(recipe, "s3://no-such-bucket/data", tmp_path / "out", tmp_path / "store")
+    )
     assert (status, "s3://no-such-bucket/data/a: cannot be listed" in printed) == (4, True), printed
     assert " tries" not in printed
     for name in SECRETS:
         monkeypatch.delenv(name)
     bucket.system.clear_instance_cache()
-    status, printed = run(*build(recipe, f"{bucket.url}/data", tmp_path / "out", tmp_path / "store"))
+    status, printed = run(
+        *build(recipe, f"{bucket.url}/data", tmp_path / "out", tmp_path / "store")
+    )
     assert (status, "credentials in the environment" in printed) == (4, True), printed
     assert " tries" not in printed
 
@@ -239,16 +272,34 @@ def test_no_secret_of_the_environment_is_written_or_printed(bucket, corpus, run,
         assert not any(secret.encode() in data for data in written)
 
 
-def test_a_refusal_that_repeats_the_credentials_is_told_without_them_by_worker_processes_too(bucket, corpus, run, tmp_path):
+def test_a_refusal_that_repeats_the_credentials_is_told_without_them_by_worker_processes_too(
+    bucket, corpus, run, tmp_path
+):
     recipe, data = corpus
     source = bucket.upload(data, "data")
     said = [*SECRETS.values(), *(quote(secret, safe="") for secret in SECRETS.values())]
     bucket.network.refused = ("part-000.json.gz", f"no such key: {' '.join(said)}")
-    status, printed = run(*build(recipe, source, tmp_path / "out", f"{bucket.url}/store"), "--workers", "2", "--tasks", "4")
-    assert (status, "part-000" in printed, "no such key: ..." in printed) == (4, True, True), printed
-    assert list(tmp_path.glob("cache/stores/*/work/ingest-*/logs/*/*.log")), "no worker process has met it"
+    status, printed = run(
+        *build(recipe, source, tmp_path / "out", f"{bucket.url}/store"),
+        "--workers",
+        "2",
+        "--tasks",
+        "4",
+    )
+    assert (status, "part-000" in printed, "no such key: ..." in printed) == (
+        4,
+        True,
+        True,
+    ), printed
+    assert list(tmp_path.glob("cache/stores/*/work/ingest-*/logs/*/*.log")), (
+        "no worker process has met it"
+    )
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not [secret for secret in said if secret in printed or any(secret.encode() in data for data in written)]
+    assert not [
+        secret
+        for secret in said
+        if secret in printed or any(secret.encode() in data for data in written)
+    ]
 
 
 def test_a_damaged_object_of_the_store_fails_the_next_machine(bucket, corpus, run, tmp_path):
@@ -257,20 +308,31 @@ def test_a_damaged_object_of_the_store_fails_the_next_machine(bucket, corpus, ru
     key = next(key for key in bucket.names("store") if key.endswith("digest"))
     where = f"{bucket.url}/store/{key}"
     bucket.system.pipe_file(where, b"\1" + bucket.system.cat_file(where)[1:])
-    status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
+    status, printed = run(
+        *build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other"
+    )
     assert (status, f"{where}: not the" in printed) == (6, True), printed
 
 
-@pytest.mark.parametrize("output", [3, {"blake3": "0" * 64}, {"bytes": "1", "blake3": "0" * 64}, {"bytes": 1, "blake3": None}])
+@pytest.mark.parametrize(
+    "output",
+    [3, {"blake3": "0" * 64}, {"bytes": "1", "blake3": "0" * 64}, {"bytes": 1, "blake3": None}],
+)
 def test_a_record_of_the_store_that_nobody_wrote_is_refused(bucket, corpus, run, tmp_path, output):
     recipe, data = corpus
     assert run(*build(recipe, data, tmp_path / "one", f"{bucket.url}/store"))[0] == 0
-    where = next(f"{bucket.url}/store/{key}" for key in bucket.names("store") if key.endswith("ledger/done.json"))
+    where = next(
+        f"{bucket.url}/store/{key}"
+        for key in bucket.names("store")
+        if key.endswith("ledger/done.json")
+    )
     record = {**json.loads(bucket.system.cat_file(where)), "outputs": {"digest": output}}
     del record["digest"]
     record["digest"] = blake3(canonical_json(record)).hexdigest()
     bucket.system.pipe_file(where, json.dumps(record).encode())
-    status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
+    status, printed = run(
+        *build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other"
+    )
     assert (status, f"{where}: lists no outputs" in printed) == (6, True), printed
 
 
@@ -281,7 +343,9 @@ def test_a_folder_without_its_record_counts_for_nothing(bucket, corpus, run, tmp
     for key in bucket.names("store"):
         if key.endswith("done.json"):
             bucket.system.rm_file(f"{bucket.url}/store/{key}")
-    status, printed = run(*build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other")
+    status, printed = run(
+        *build(recipe, data, tmp_path / "two", f"{bucket.url}/store"), cache="other"
+    )
     assert status == 0, printed
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
@@ -293,11 +357,22 @@ def scored(tmp_path: Path) -> Callable[[str, str], list[Any]]:
     filters.mkdir()
     train(filters, "toy", TERMS, HARMFUL)
     write_files(tmp_path / "data", "a", sharded(planted(1, 200), 2))
-    recipe = write_recipe(tmp_path, {"a": {"weight": 1}}, budget={"tokens": 2000}, filters=[{"use": "toy", "level": "weak"}])
-    return lambda out, store: [*build(recipe, tmp_path / "data", tmp_path / out, store), "--filters", filters]
+    recipe = write_recipe(
+        tmp_path,
+        {"a": {"weight": 1}},
+        budget={"tokens": 2000},
+        filters=[{"use": "toy", "level": "weak"}],
+    )
+    return lambda out, store: [
+        *build(recipe, tmp_path / "data", tmp_path / out, store),
+        "--filters",
+        filters,
+    ]
 
 
-def test_scores_that_were_lost_are_made_again_and_a_part_of_them_is_refused_until_it_is_deleted(bucket, run, scored, tmp_path):
+def test_scores_that_were_lost_are_made_again_and_a_part_of_them_is_refused_until_it_is_deleted(
+    bucket, run, scored, tmp_path
+):
     store = f"{bucket.url}/store"
     assert run(*scored("one", store))[0] == 0
     keys = [key for key in bucket.names("store") if key.startswith("scores/")]
@@ -305,7 +380,10 @@ def test_scores_that_were_lost_are_made_again_and_a_part_of_them_is_refused_unti
     bucket.system.rm_file(f"{store}/{lost}")
     status, printed = run(*scored("two", store), cache="other")
     increment = f"{store}/{lost.removesuffix('/p00/done.json')}"
-    assert (status, f"{increment}: its scored.json is there, partitions of it are not" in printed) == (6, True), printed
+    assert (
+        status,
+        f"{increment}: its scored.json is there, partitions of it are not" in printed,
+    ) == (6, True), printed
     for key in bucket.names("store"):
         if f"{store}/{key}".startswith(increment):
             bucket.system.rm_file(f"{store}/{key}")

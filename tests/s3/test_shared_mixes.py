@@ -1,4 +1,6 @@
-"""The annealing and the pretraining mix of the real documents from S3: filtered, near-deduplicated, audited, the bytes of a local build."""
+"""The annealing and the pretraining mix of the real documents from S3: filtered, near-deduplicated,
+audited, the bytes of a local build.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from tests.s3.places import build, fetched
 
 pytestmark = pytest.mark.s3
 RECIPES = {"annealing": ("annealing-50b", 200_000), "pretraining": ("pretraining-500b", 300_000)}
-TERMS = ("protein", "patients", "cells", "energy", "water", "blood")  # that the documents name, so that some of them are scored
+TERMS = (
+    "protein",
+    "patients",
+    "cells",
+    "energy",
+    "water",
+    "blood",
+)  # that the documents name, so that some of them are scored
 
 
 @pytest.fixture
@@ -37,32 +46,58 @@ def write_recipe(folder: Path, name: str) -> Path:
     return path
 
 
-def test_both_mixes_from_s3_are_those_of_a_local_build_on_the_next_machine_too(bucket, run, shared, filters, tmp_path):
+def test_both_mixes_from_s3_are_those_of_a_local_build_on_the_next_machine_too(
+    bucket, run, shared, filters, tmp_path
+):
     tokenizer, source = shared / "tokenizers" / "gpt-neox-20b.json", f"{bucket.url}/data"
     uploaded: set[str] = set()
     for name, (_, tokens) in RECIPES.items():
         recipe, local = write_recipe(tmp_path / "recipes", name), tmp_path / f"local-{name}"
         more = ["--tokens", tokens, "--tokenizer", tokenizer, "--filters", filters]
-        status, printed = run(*build(recipe, shared / "data", local, tmp_path / "local-store"), *more)
+        status, printed = run(
+            *build(recipe, shared / "data", local, tmp_path / "local-store"), *more
+        )
         assert status == 0, printed
         manifest = manifests.load(local)
         for definition in set(manifest["inputs"]) - uploaded:
             bucket.upload(shared / "data" / definition, f"data/{definition}")
             uploaded.add(definition)
-        status, printed = run(*build(recipe, source, f"{bucket.url}/{name}", f"{bucket.url}/store"), *more)
+        status, printed = run(
+            *build(recipe, source, f"{bucket.url}/{name}", f"{bucket.url}/store"), *more
+        )
         assert status == 0, printed
         assert contents(fetched(bucket, name, tmp_path / f"there-{name}")) == contents(local)
         assert manifests.load(tmp_path / f"there-{name}")["identity"] == manifest["identity"]
-        asked = ["--full", "--filter", "control-lists", "--filter", filters / "toy" / "filter.yaml", "--tokenizer", tokenizer]
+        asked = [
+            "--full",
+            "--filter",
+            "control-lists",
+            "--filter",
+            filters / "toy" / "filter.yaml",
+            "--tokenizer",
+            tokenizer,
+        ]
         status, printed = run("audit", f"{bucket.url}/{name}", *asked)
         assert status == 0, printed
         bucket.network.seen.clear()
-        status, printed = run(*build(recipe, source, f"{bucket.url}/again-{name}", f"{bucket.url}/store"), *more, cache=f"cache-{name}")
+        status, printed = run(
+            *build(recipe, source, f"{bucket.url}/again-{name}", f"{bucket.url}/store"),
+            *more,
+            cache=f"cache-{name}",
+        )
         assert status == 0, printed
-        assert contents(fetched(bucket, f"again-{name}", tmp_path / f"again-{name}")) == contents(local)
-        read = [path for method, path in bucket.network.seen if method == "GET" and f"/{bucket.name}/data/" in path]
+        assert contents(fetched(bucket, f"again-{name}", tmp_path / f"again-{name}")) == contents(
+            local
+        )
+        read = [
+            path
+            for method, path in bucket.network.seen
+            if method == "GET" and f"/{bucket.name}/data/" in path
+        ]
         assert not read, "a source was read again"
-        assert {path.split("/")[2] for path in bucket.network.puts()} == {f"again-{name}"}, "the store has all"
+        assert {path.split("/")[2] for path in bucket.network.puts()} == {f"again-{name}"}, (
+            "the store has all"
+        )
     keys = bucket.names("store")
     assert any(key.startswith("scores/") for key in keys)
     assert not [key for key in keys if "texts-" in key]

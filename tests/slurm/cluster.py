@@ -1,7 +1,8 @@
 """A Slurm cluster on this machine, and builds that are given to it.
 
-The scripts that start and stop it come with the real data (`shared/slurm`); Debian's packages slurmctld, slurmd, slurm-client and munge
-must be installed, and the tests run as root, as these scripts need.
+The scripts that start and stop it come with the real data (`shared/slurm`); Debian's packages
+slurmctld, slurmd, slurm-client and munge must be installed, and the tests run as root, as these
+scripts need.
 """
 
 from __future__ import annotations
@@ -34,25 +35,44 @@ PATIENCE_SECONDS = 180
 
 def missing(shared: Path) -> str | None:
     """Why no cluster can be started here."""
-    commands = [name for name in ("slurmctld", "slurmd", "sbatch", "squeue", "munged") if shutil.which(name) is None]
+    commands = [
+        name
+        for name in ("slurmctld", "slurmd", "sbatch", "squeue", "munged")
+        if shutil.which(name) is None
+    ]
     if commands:
         return f"needs {', '.join(commands)}: apt-get install slurmctld slurmd slurm-client munge"
     if os.geteuid() != 0:
         return "needs root, as the scripts that start a cluster do"
-    return None if (shared / "slurm" / "up.sh").is_file() else f"needs {shared.name}/slurm/up.sh, which starts a cluster"
+    return (
+        None
+        if (shared / "slurm" / "up.sh").is_file()
+        else f"needs {shared.name}/slurm/up.sh, which starts a cluster"
+    )
 
 
 @contextmanager
 def running(shared: Path) -> Iterator[Path]:
     """A cluster of two nodes; yields its folder. Slurm's commands find it by SLURM_CONF."""
     folder = Path(tempfile.mkdtemp(prefix="annealmix-slurm-"))
-    environment = {**os.environ, "MAX_ARRAY_SIZE": str(MAX_ARRAY_SIZE), "SLURM_TEST_PORT": str(_free_ports(3))}
-    subprocess.run(["bash", str(shared / "slurm" / "up.sh"), str(folder), "2"], env=environment, check=True, timeout=120)
+    environment = {
+        **os.environ,
+        "MAX_ARRAY_SIZE": str(MAX_ARRAY_SIZE),
+        "SLURM_TEST_PORT": str(_free_ports(3)),
+    }
+    subprocess.run(
+        ["bash", str(shared / "slurm" / "up.sh"), str(folder), "2"],
+        env=environment,
+        check=True,
+        timeout=120,
+    )
     os.environ["SLURM_CONF"] = str(folder / "etc" / "slurm.conf")
     try:
         yield folder
     finally:
-        subprocess.run(["bash", str(shared / "slurm" / "down.sh"), str(folder)], check=False, timeout=120)
+        subprocess.run(
+            ["bash", str(shared / "slurm" / "down.sh"), str(folder)], check=False, timeout=120
+        )
         del os.environ["SLURM_CONF"]
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,9 +99,22 @@ class Given:
     filters: Path | None = None
 
     @classmethod
-    def of(cls, recipe: Path, work: Path, data: Path, profile: Mapping[str, Any] | None = None, **more: Any) -> Given:
+    def of(
+        cls,
+        recipe: Path,
+        work: Path,
+        data: Path,
+        profile: Mapping[str, Any] | None = None,
+        **more: Any,
+    ) -> Given:
         """A recipe over small files, with small slices."""
-        request = BuildRequest(load_recipe(str(recipe)), work / "out", work / "store", DataFolders(data), **{**LAYOUT, **more})
+        request = BuildRequest(
+            load_recipe(str(recipe)),
+            work / "out",
+            work / "store",
+            DataFolders(data),
+            **{**LAYOUT, **more},
+        )
         return cls(request, Profile.model_validate({"memory": "100M", **(profile or {})}))
 
     @property
@@ -111,7 +144,9 @@ class Given:
     def explain(self, status: Status) -> str:
         """What the jobs printed, for a test that fails."""
         logs = [*self.chain.folder.glob("*.out"), *self.request.store.glob("work/*/slurm/*.out")]
-        return "\n".join([status.message, *(f"== {log.name}\n{log.read_text()[-2000:]}" for log in logs)])
+        return "\n".join(
+            [status.message, *(f"== {log.name}\n{log.read_text()[-2000:]}" for log in logs)]
+        )
 
 
 def slurm(*words: str) -> str:

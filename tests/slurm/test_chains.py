@@ -1,4 +1,6 @@
-"""Builds on a real Slurm: whatever happens to its jobs, no document is lost or doubled, and the bytes are those of a local build."""
+"""Builds on a real Slurm: whatever happens to its jobs, no document is lost or doubled, and the
+bytes are those of a local build.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def holds(found: Path, local: Path) -> None:
     assert contents(found) == contents(local)
     assert manifests.load(found)["identity"] == manifests.load(local)["identity"]
     documents = read_mix(found)
-    assert len({(document.source, document.digest, document.epoch) for document in documents}) == len(documents)
+    assert len(
+        {(document.source, document.digest, document.epoch) for document in documents}
+    ) == len(documents)
 
 
 def stages(build: Given) -> list[dict[str, Any]]:
@@ -98,7 +102,9 @@ def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
 def test_a_killed_element_stops_the_chain_and_the_same_command_repairs_it(tmp_path, data, local):
     build = given(tmp_path, data, {"setup": ["sleep 2"]})  # time to choose one
     build.launch()
-    victim = until(lambda: next((job for job in client.queued("annealmix") if job.state == "RUNNING"), None))
+    victim = until(
+        lambda: next((job for job in client.queued("annealmix") if job.state == "RUNNING"), None)
+    )
     slurm("scancel", "--signal=KILL", "--full", f"{victim.job}_{victim.element}")
     status = build.follow()
     assert (status.state, status.exit_code) == ("stopped", 1)
@@ -114,7 +120,15 @@ def test_a_killed_element_stops_the_chain_and_the_same_command_repairs_it(tmp_pa
 
 def test_every_array_must_end_well_before_the_next_stage_begins(tmp_path, data, local):
     """The stock executor waits for the last array alone: what an earlier one lost stays lost."""
-    build = given(tmp_path, data, {"setup": [f'test "$SLURM_ARRAY_TASK_ID" != 0 || test "$1" != 0 || test -e {tmp_path}/mended']})
+    build = given(
+        tmp_path,
+        data,
+        {
+            "setup": [
+                f'test "$SLURM_ARRAY_TASK_ID" != 0 || test "$1" != 0 || test -e {tmp_path}/mended'
+            ]
+        },
+    )
     build.launch()
     status = build.follow()
     assert status.state == "stopped"
@@ -128,7 +142,12 @@ def test_every_array_must_end_well_before_the_next_stage_begins(tmp_path, data, 
 def test_a_failed_task_says_why_and_names_its_log(tmp_path, data):
     own = tmp_path / "data"
     shutil.copytree(data, own)
-    build = Given.of(recipe(tmp_path), tmp_path, own, {"setup": [f"while test ! -e {tmp_path}/damaged; do sleep 0.1; done"]})
+    build = Given.of(
+        recipe(tmp_path),
+        tmp_path,
+        own,
+        {"setup": [f"while test ! -e {tmp_path}/damaged; do sleep 0.1; done"]},
+    )
     build.launch()
     path = next((own / "b").iterdir())
     path.write_bytes(path.read_bytes()[:-40])
@@ -160,7 +179,11 @@ def test_a_relaunch_while_jobs_are_queued_is_refused_and_harms_nothing(tmp_path,
 
 
 def test_another_number_of_tasks_after_a_partial_run_doubles_nothing(tmp_path, data, local):
-    build = given(tmp_path, data, {"tasks": 3, "setup": [f'test "$SLURM_ARRAY_TASK_ID" != 1 || test -e {tmp_path}/mended']})
+    build = given(
+        tmp_path,
+        data,
+        {"tasks": 3, "setup": [f'test "$SLURM_ARRAY_TASK_ID" != 1 || test -e {tmp_path}/mended']},
+    )
     build.launch()
     assert build.follow().state == "stopped"
     (tmp_path / "mended").touch()
@@ -188,7 +211,12 @@ def _hurried() -> bool:
     """Let jobs that were requeued begin at once."""
     for job in client.queued("annealmix"):
         if job.reason == "BeginTime":
-            slurm("scontrol", "update", f"JobId={job.job}_{job.element}" if job.element.isdigit() else f"JobId={job.job}", "StartTime=now")
+            slurm(
+                "scontrol",
+                "update",
+                f"JobId={job.job}_{job.element}" if job.element.isdigit() else f"JobId={job.job}",
+                "StartTime=now",
+            )
     return True
 
 
@@ -240,7 +268,12 @@ def test_a_build_that_cannot_work_is_refused_before_a_job_is_submitted(tmp_path,
 
 
 def test_a_launch_from_inside_a_job_is_no_other(tmp_path, data, local, monkeypatch):
-    for name, value in {"SLURM_JOB_ID": "1", "SLURM_ARRAY_TASK_ID": "3", "SBATCH_ARRAY_INX": "0-9", "SBATCH_PARTITION": "none"}.items():
+    for name, value in {
+        "SLURM_JOB_ID": "1",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "SBATCH_ARRAY_INX": "0-9",
+        "SBATCH_PARTITION": "none",
+    }.items():
         monkeypatch.setenv(name, value)
     holds(given(tmp_path, data).finish(), local)
 

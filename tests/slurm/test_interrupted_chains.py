@@ -1,4 +1,6 @@
-"""Chains hit between two steps: a job requeued when it had done its part, an answer lost, a folder deleted, another user's jobs."""
+"""Chains hit between two steps: a job requeued when it had done its part, an answer lost, a folder
+deleted, another user's jobs.
+"""
 
 from __future__ import annotations
 
@@ -70,10 +72,14 @@ def stages(build: Given) -> list[dict[str, Any]]:
 
 def submitted(build: Given, stage: str) -> dict[str, Any]:
     """The stage, when it was submitted."""
-    return dict(until(lambda: next((item for item in stages(build) if item["stage"] == stage), None)))
+    return dict(
+        until(lambda: next((item for item in stages(build) if item["stage"] == stage), None))
+    )
 
 
-def test_a_job_that_is_requeued_when_it_had_submitted_the_next_stage_leaves_it_alone(tmp_path, data, local):
+def test_a_job_that_is_requeued_when_it_had_submitted_the_next_stage_leaves_it_alone(
+    tmp_path, data, local
+):
     build = given(tmp_path, data, held(tmp_path, "select"))
     build.launch()
     jobs = submitted(build, "select")["jobs"]
@@ -89,9 +95,13 @@ def test_a_job_that_is_requeued_when_it_had_submitted_the_next_stage_leaves_it_a
     assert contents(build.request.out) == contents(local)
 
 
-def test_tasks_that_nobody_waits_for_are_cancelled_before_they_are_submitted_again(tmp_path, data, monkeypatch):
+def test_tasks_that_nobody_waits_for_are_cancelled_before_they_are_submitted_again(
+    tmp_path, data, monkeypatch
+):
     build = given(tmp_path, data, held(tmp_path, "ingest"))
-    with monkeypatch.context() as patched:  # killed between two submissions: nothing is recorded, nothing cancelled
+    with (
+        monkeypatch.context() as patched
+    ):  # killed between two submissions: nothing is recorded, nothing cancelled
         patched.setattr(SlurmExecutor, "_submit_conductor", _killed)
         patched.setattr(SlurmExecutor, "_cancel", lambda self: None)
         with pytest.raises(KeyboardInterrupt):
@@ -143,10 +153,25 @@ def test_jobs_of_another_user_keep_others_away(tmp_path, data, monkeypatch):
     write_record(path, {**record, "uid": NOBODY})
     script = tmp_path / "sleep.sh"
     script.write_text("#!/bin/sh\nsleep 600\n")
-    options = ["--parsable", "--mem=10M", "--chdir=/", "--output=/dev/null", f"--job-name={record['name']}ingest"]
+    options = [
+        "--parsable",
+        "--mem=10M",
+        "--chdir=/",
+        "--output=/dev/null",
+        f"--job-name={record['name']}ingest",
+    ]
     with script.open() as text:
-        asked = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "sbatch", *options]
-        job = subprocess.run(asked, check=True, capture_output=True, text=True, stdin=text, cwd="/").stdout.strip()
+        asked = [
+            "setpriv",
+            f"--reuid={NOBODY}",
+            f"--regid={NOBODY}",
+            "--clear-groups",
+            "sbatch",
+            *options,
+        ]
+        job = subprocess.run(
+            asked, check=True, capture_output=True, text=True, stdin=text, cwd="/"
+        ).stdout.strip()
     try:
         with pytest.raises(RecipeError, match=f"scancel {job}"):
             build_here(build.request)
@@ -170,7 +195,9 @@ def test_waiting_for_another_build_at_the_same_place_is_refused(tmp_path, data):
     assert give(build.request, None, None, wait=True)[1] == 0
 
 
-def test_a_mix_folder_that_is_deleted_while_it_is_written_is_not_said_to_be_whole_and_is_written_again(tmp_path, data, local):
+def test_a_mix_folder_that_is_deleted_while_it_is_written_is_not_said_to_be_whole_and_is_written_again(
+    tmp_path, data, local
+):
     build = given(tmp_path, data, held(tmp_path, "write"))
     build.launch()
     folder = Path(submitted(build, "write")["folder"])

@@ -1,6 +1,8 @@
-"""One pass over the documents of a mix: the columns of each part, and what came before them, given to every rule in turn.
+"""One pass over the documents of a mix: the columns of each part, and what came before them, given
+to every rule in turn.
 
-Memory: one part's columns, and what the rules keep: 8 bytes a document (`copies`), 20 more for those of repeated sources (`sequence`).
+Memory: one part's columns, and what the rules keep: 8 bytes a document (`copies`), 20 more for
+those of repeated sources (`sequence`).
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ Uint64s = npt.NDArray[np.uint64]
 class Rows:
     """Documents of one part in stream order, all arrays [num_docs].
 
-    part: number of the slice. first: documents of the stream before these. before: int64 [num_sources], tokens of each source before these.
-    source: index into the manifest's sources (a strand: name and copy), -1 for an unknown one. start, index: tokens and documents of its
-    strand before a document, counted here, not read. position, first_token, num_tokens, digest (uint64 [num_docs, 2]), epoch, copy, cut: as
-    the table says.
+    part: number of the slice. first: documents of the stream before these. before: int64
+        [num_sources], tokens of each source before these.
+    source: index into the manifest's sources (a strand: name and copy), -1 for an unknown one.
+        start, index: tokens and documents of its
+    strand before a document, counted here, not read. position, first_token, num_tokens, digest
+    (uint64 [num_docs, 2]), epoch, copy, cut: as the table says.
     file, origin: path and position as the provenance says, None where that part cannot be read.
     """
 
@@ -80,7 +84,10 @@ class _Running:
     """What came before the next part: documents and tokens by source."""
 
     def __init__(self, claims: Claims) -> None:
-        self._codes = {(source.name, source.copy_number): number for number, source in enumerate(claims.sources)}
+        self._codes = {
+            (source.name, source.copy_number): number
+            for number, source in enumerate(claims.sources)
+        }
         self._tokens = np.zeros(len(claims.sources), np.int64)
         self._documents = np.zeros(len(claims.sources), np.int64)
         self._first = 0
@@ -90,7 +97,11 @@ class _Running:
         strands = zip(documents["source"].tolist(), documents["copy"].tolist(), strict=True)
         source = np.array([self._codes.get(strand, -1) for strand in strands], np.int64)
         num_tokens = documents["num_tokens"].astype(np.int64)
-        start, index, before = np.zeros_like(num_tokens), np.zeros_like(num_tokens), self._tokens.copy()
+        start, index, before = (
+            np.zeros_like(num_tokens),
+            np.zeros_like(num_tokens),
+            self._tokens.copy(),
+        )
         for number in range(len(self._codes)):
             mine = np.flatnonzero(source == number)
             ends = self._tokens[number] + np.cumsum(num_tokens[mine])
@@ -120,7 +131,9 @@ class _Running:
 
 
 def walk(reader: PartReader, claims: Claims, rules: Sequence[Rule]) -> list[Check]:
-    """Give all documents to all rules. Parts after one that cannot be read are still hashed, but no rule can judge them."""
+    """Give all documents to all rules. Parts after one that cannot be read are still hashed, but no
+    rule can judge them.
+    """
     running, broken = _Running(claims), None
     for part in reader:
         if part.documents is None:

@@ -1,7 +1,8 @@
 """The tables of a mix, part by part: read as they say they are, or not at all.
 
-A part may claim any number of rows and any length of text in a few compressed bytes. No more rows are read than the .bin has tokens, and
-text columns are read as dictionaries, whose entries are measured before they are repeated.
+A part may claim any number of rows and any length of text in a few compressed bytes. No more rows
+are read than the .bin has tokens, and text columns are read as dictionaries, whose entries are
+measured before they are repeated.
 """
 
 from __future__ import annotations
@@ -27,13 +28,23 @@ from mixtures.words import plural
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 MAX_TEXT_BYTES = 4096  # of a source's name or a path
 
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, MemoryError, OverflowError, pa.ArrowException)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    MemoryError,
+    OverflowError,
+    pa.ArrowException,
+)
 """What pyarrow raises on damaged files, as found by changing single bytes of them."""
 
 Columns = dict[str, npt.NDArray[Any]]
 
 
-def read_part(path: Path, schema: pa.Schema, max_rows: int, only: list[str] | None = None) -> Columns:
+def read_part(
+    path: Path, schema: pa.Schema, max_rows: int, only: list[str] | None = None
+) -> Columns:
     """Columns of a part, as `mixtures.mix.tables` has them. only: names of the columns to read.
 
     Raises:
@@ -45,7 +56,9 @@ def read_part(path: Path, schema: pa.Schema, max_rows: int, only: list[str] | No
     with pq.ParquetFile(path, read_dictionary=texts, memory_map=False) as file:
         found = file.schema.to_arrow_schema()
         if found.names != schema.names or file.metadata.num_rows > max_rows:
-            columns = f"{', '.join(found.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}"
+            columns = (
+                f"{', '.join(found.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}"
+            )
             raise ValueError(f"{file.metadata.num_rows:,} rows of {columns}")
         wanted = schema if only is None else pa.schema([schema.field(name) for name in only])
         table = file.read(columns=wanted.names)
@@ -70,7 +83,8 @@ def reading_fault(path: Path, error: Exception) -> str:
 
 
 def proven_part(folder: Path, claims: Claims, number: int) -> Columns:
-    """The columns of a part of the documents table, which are those that the manifest's hash stands for.
+    """The columns of a part of the documents table, which are those that the manifest's hash stands
+    for.
 
     Raises:
         AuditFailed: they are not, or cannot be read.
@@ -81,13 +95,18 @@ def proven_part(folder: Path, claims: Claims, number: int) -> Columns:
     except UNREADABLE as error:
         raise AuditFailed(reading_fault(path, error)) from None
     if (found := part_hash(DOCUMENTS, columns)) != expected:
-        raise AuditFailed(f"{path}: says {found}, the manifest lists {expected}; `annealmix audit {folder}` says what else is off")
+        raise AuditFailed(
+            f"{path}: says {found}, the manifest lists {expected}; `annealmix audit {folder}` says"
+            " what else is off"
+        )
     return columns
 
 
 @dataclass(frozen=True)
 class Part:
-    """One slice's documents and where they came from. documents, provenance: columns; None if that part cannot be read."""
+    """One slice's documents and where they came from. documents, provenance: columns; None if that
+    part cannot be read.
+    """
 
     number: int
     documents: Columns | None
@@ -101,7 +120,9 @@ class PartReader:
     folder: Path
     claims: Claims
     max_rows: int
-    hashes: dict[str, list[str | None]] = field(default_factory=lambda: {table: [] for table in SCHEMAS})
+    hashes: dict[str, list[str | None]] = field(
+        default_factory=lambda: {table: [] for table in SCHEMAS}
+    )
     faults: list[str] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SCHEMAS, 0))
 
@@ -127,10 +148,20 @@ class PartReader:
     def check_tables(self) -> Check:
         """Every part is there and holds the table's columns."""
         counts = {table: plural(self.rows[table], "row") for table in tables_of(self.claims)}
-        figure = " and ".join(f"{plural(len(self.hashes[table]), 'part')} of {table} with {rows}" for table, rows in counts.items())
+        figure = " and ".join(
+            f"{plural(len(self.hashes[table]), 'part')} of {table} with {rows}"
+            for table, rows in counts.items()
+        )
         faults = list(self.faults)
-        if not faults and not self.claims.public and self.rows["documents"] != self.rows["provenance"]:
-            faults.append(f"{self.rows['documents']:,} documents, but {self.rows['provenance']:,} rows of provenance")
+        if (
+            not faults
+            and not self.claims.public
+            and self.rows["documents"] != self.rows["provenance"]
+        ):
+            faults.append(
+                f"{self.rows['documents']:,} documents, but {self.rows['provenance']:,} rows of"
+                " provenance"
+            )
         return judge("table parts", figure, faults)
 
     def check_hashes(self, table: str) -> Check:

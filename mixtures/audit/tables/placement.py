@@ -1,4 +1,6 @@
-"""The rules of the stream: where each document stands in it, what each source has of it, and how evenly the sources are spread."""
+"""The rules of the stream: where each document stands in it, what each source has of it, and how
+evenly the sources are spread.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from mixtures.words import plural
 
 
 class TableIndex:
-    """The documents table counts up without gaps, in its own slices, and says of each document what the .idx says."""
+    """The documents table counts up without gaps, in its own slices, and says of each document what
+    the .idx says.
+    """
 
     name = "documents and idx"
 
@@ -28,11 +32,21 @@ class TableIndex:
         slices = rows.first_token // np.uint64(self._claims.layout.slice_tokens)
         positions_due = np.uint64(self._documents) + np.arange(len(rows), dtype=np.uint64)
         self._note(rows, rows.position != positions_due, "has another position in its table")
-        self._note(rows, rows.first_token != starts.astype(np.uint64), "does not begin where the one before it ends")
-        self._note(rows, slices != np.uint64(rows.part), f"is in part {rows.part:,}, but begins in another slice")
+        self._note(
+            rows,
+            rows.first_token != starts.astype(np.uint64),
+            "does not begin where the one before it ends",
+        )
+        self._note(
+            rows,
+            slices != np.uint64(rows.part),
+            f"is in part {rows.part:,}, but begins in another slice",
+        )
         self._note(rows, rows.source < 0, "is of a source that the manifest does not list")
         if self._pair is not None:
-            sizes = np.asarray(self._pair.sizes[self._documents : self._documents + len(rows)], np.int64)
+            sizes = np.asarray(
+                self._pair.sizes[self._documents : self._documents + len(rows)], np.int64
+            )
             if len(sizes) == len(rows):
                 self._note(rows, sizes != rows.num_tokens, "has another length in the .idx")
         self._documents += len(rows)
@@ -48,12 +62,21 @@ class TableIndex:
         faults = list(self._faults)
         if not self._documents == len(self._pair.sizes) == self._claims.total_documents:
             indexed, said = len(self._pair.sizes), self._claims.total_documents
-            faults.append(f"{self._documents:,} documents in the table, {indexed:,} in the .idx, the manifest says {said:,}")
-        return judge(self.name, f"{plural(self._documents, 'document')} of {plural(self._tokens, 'token')} agree", faults)
+            faults.append(
+                f"{self._documents:,} documents in the table, {indexed:,} in the .idx, the manifest"
+                f" says {said:,}"
+            )
+        return judge(
+            self.name,
+            f"{plural(self._documents, 'document')} of {plural(self._tokens, 'token')} agree",
+            faults,
+        )
 
 
 class Quotas:
-    """Every strand gives its share of its quota to the token (`Claims.shares`), and the sum is the mix."""
+    """Every strand gives its share of its quota to the token (`Claims.shares`), and the sum is the
+    mix.
+    """
 
     name = "quotas"
 
@@ -72,30 +95,50 @@ class Quotas:
 
     def result(self) -> Check:
         faults, claims = [], self._claims
-        for source, share, tokens, documents in zip(claims.sources, claims.shares, self.tokens, self.documents, strict=True):
-            beside = source.copy_number or source.insert  # no quota that removed documents could leave gaps in
+        for source, share, tokens, documents in zip(
+            claims.sources, claims.shares, self.tokens, self.documents, strict=True
+        ):
+            beside = (
+                source.copy_number or source.insert
+            )  # no quota that removed documents could leave gaps in
             fits = share == source.resolved_tokens if beside else share <= source.resolved_tokens
             if not (fits and tokens == share == source.realised_tokens):
-                said = f"quota {source.resolved_tokens:,}, the manifest says {source.realised_tokens:,}"
+                said = (
+                    f"quota {source.resolved_tokens:,}, the manifest says"
+                    f" {source.realised_tokens:,}"
+                )
                 faults.append(f"{source.label}: {tokens:,} tokens counted, {said}")
             if documents != source.documents:
-                faults.append(f"{source.label}: {documents:,} documents counted, the manifest says {source.documents:,}")
+                faults.append(
+                    f"{source.label}: {documents:,} documents counted, the manifest says"
+                    f" {source.documents:,}"
+                )
         if not self.total_tokens == sum(claims.shares) == claims.total_tokens:
-            said = f"sources sum to {sum(claims.shares):,}, the manifest says {claims.total_tokens:,}"
+            said = (
+                f"sources sum to {sum(claims.shares):,}, the manifest says {claims.total_tokens:,}"
+            )
             faults.append(f"{self.total_tokens:,} tokens counted, {said}")
         if self.total_documents != claims.total_documents:
-            faults.append(f"{self.total_documents:,} documents counted, the manifest says {claims.total_documents:,}")
+            faults.append(
+                f"{self.total_documents:,} documents counted, the manifest says"
+                f" {claims.total_documents:,}"
+            )
         dropped = sum(source.dropped_tokens for source in claims.sources) if claims.shrinks else 0
         gaps = f", {dropped:,} less than their quotas for removed documents" if dropped else ""
-        figure = f"{self.total_tokens:,} tokens, {self.total_documents:,} documents, {plural(len(self.tokens), 'source')} each to the token"
+        figure = (
+            f"{self.total_tokens:,} tokens, {self.total_documents:,} documents,"
+            f" {plural(len(self.tokens), 'source')} each to the token"
+        )
         return judge(self.name, figure + gaps, faults)
 
 
 class StreamOrder:
-    """Documents stand by the midpoint of their tokens in their source's quota; equal midpoints in recipe order.
+    """Documents stand by the midpoint of their tokens in their source's quota; equal midpoints in
+    recipe order.
 
-    Where removed documents left gaps, a midpoint is known only to lie between no gap before it and all gaps before it; no document may
-    stand after one whose midpoint is surely later. `audit --against` the unfiltered mix compares the order itself.
+    Where removed documents left gaps, a midpoint is known only to lie between no gap before it and
+    all gaps before it; no document may stand after one whose midpoint is surely later. `audit
+    --against` the unfiltered mix compares the order itself.
     """
 
     name = "stream order"
@@ -113,10 +156,16 @@ class StreamOrder:
             return
         where = np.zeros(len(rows), np.float64)
         for number, mine in rows.by_source(len(self._claims.sources)):
-            where[mine] = positions(rows.start[mine], rows.num_tokens[mine], max(self._claims.shares[number], 1))
+            where[mine] = positions(
+                rows.start[mine], rows.num_tokens[mine], max(self._claims.shares[number], 1)
+            )
         source, lead = rows.source, 0
         if self._last is not None:
-            where, source, lead = np.append(self._last[0], where), np.append(self._last[1], source), 1
+            where, source, lead = (
+                np.append(self._last[0], where),
+                np.append(self._last[1], source),
+                1,
+            )
         if len(where):
             self._last = (float(where[-1]), int(source[-1]))
         wrong = (where[1:] < where[:-1]) | ((where[1:] == where[:-1]) & (source[1:] < source[:-1]))
@@ -136,18 +185,25 @@ class StreamOrder:
         self._latest = float(before[-1])
         wrong = latest < before[:-1]
         if wrong.any():
-            self._faults.append(f"{rows.where(int(np.argmax(wrong)))} stands after one with a later midpoint, whatever was removed")
+            self._faults.append(
+                f"{rows.where(int(np.argmax(wrong)))} stands after one with a later midpoint,"
+                " whatever was removed"
+            )
         self._documents += len(rows)
 
     def result(self) -> Check:
         told = "can ascend, with the gaps that removals left" if self._claims.gaps else "ascend"
-        return judge(self.name, f"midpoints of {plural(self._documents, 'document')} {told}", self._faults)
+        return judge(
+            self.name, f"midpoints of {plural(self._documents, 'document')} {told}", self._faults
+        )
 
 
 class PrefixBound:
-    """At every prefix of the stream each source is within the proven bound of its share, and as near as the manifest says.
+    """At every prefix of the stream each source is within the proven bound of its share, and as
+    near as the manifest says.
 
-    measured: largest |placed - share| of each source so far, times the total. longest: tokens of its longest document.
+    measured: largest |placed - share| of each source so far, times the total. longest: tokens of
+        its longest document.
     """
 
     name = "prefix bound"
@@ -169,27 +225,49 @@ class PrefixBound:
         return deviation_bound(self._claims.shares, self.longest)
 
     def figures(self) -> list[tuple[int | None, int]]:
-        """(bound, measured) of each source in tokens, both rounded up; no bound is proven where removals left gaps."""
+        """(bound, measured) of each source in tokens, both rounded up; no bound is proven where
+        removals left gaps.
+        """
         total, gaps = max(sum(self._claims.shares), 1), self._claims.gaps
         bounds = [None if gaps else -(-bound // (2 * total)) for bound in self.bounds]
-        return [(bound, -(-measured // total)) for bound, measured in zip(bounds, self.measured, strict=True)]
+        return [
+            (bound, -(-measured // total))
+            for bound, measured in zip(bounds, self.measured, strict=True)
+        ]
 
     def result(self) -> Check:
         faults, worst, told = [], -1, "no token to place"
-        for number, (source, (bound, measured)) in enumerate(zip(self._claims.sources, self.figures(), strict=True)):
+        for number, (source, (bound, measured)) in enumerate(
+            zip(self._claims.sources, self.figures(), strict=True)
+        ):
             most, claimed_most = _most(bound), _most(source.deviation.bound_tokens)
             if bound is not None and 2 * self.measured[number] > self.bounds[number]:
-                faults.append(f"{source.label} strays {measured:,} tokens from its share, proven are {bound:,}")
-            if (bound, measured) != (source.deviation.bound_tokens, source.deviation.measured_tokens):
+                faults.append(
+                    f"{source.label} strays {measured:,} tokens from its share, proven are"
+                    f" {bound:,}"
+                )
+            if (bound, measured) != (
+                source.deviation.bound_tokens,
+                source.deviation.measured_tokens,
+            ):
                 said = f"{source.deviation.measured_tokens:,} tokens{claimed_most}"
-                faults.append(f"{source.label} strays {measured:,} tokens{most}, the manifest says {said}")
+                faults.append(
+                    f"{source.label} strays {measured:,} tokens{most}, the manifest says {said}"
+                )
             if self.longest[number] != source.longest_tokens:
                 longest, claimed = self.longest[number], source.longest_tokens
-                faults.append(f"{source.label}: longest document {longest:,} tokens, the manifest says {claimed:,}")
+                faults.append(
+                    f"{source.label}: longest document {longest:,} tokens, the manifest says"
+                    f" {claimed:,}"
+                )
             if measured > worst:
                 worst, told = measured, f"{source.label} strays most, {measured:,} tokens{most}"
         return judge(self.name, told, faults)
 
 
 def _most(bound: int | None) -> str:
-    return ", no bound is proven where removals left gaps" if bound is None else f" of at most {bound:,}"
+    return (
+        ", no bound is proven where removals left gaps"
+        if bound is None
+        else f" of at most {bound:,}"
+    )

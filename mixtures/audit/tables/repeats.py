@@ -1,4 +1,6 @@
-"""The rules between sources: no document twice in an epoch, and every document from a file that its source read."""
+"""The rules between sources: no document twice in an epoch, and every document from a file that its
+source read.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,12 @@ from mixtures.words import plural
 
 
 class Distinct:
-    """No document occurs twice within an epoch, over all sources, but for copies, each of which has its original, and for inserts.
+    """No document occurs twice within an epoch, over all sources, but for copies, each of which has
+    its original, and for inserts.
 
-    Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and sorted; if two are equal, the digests are
-    read again. Later epochs repeat the first (`sequence.Epochs`), so the first is enough.
+    Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and
+    sorted; if two are equal, the digests are read again. Later epochs repeat the first
+    (`sequence.Epochs`), so the first is enough.
     """
 
     name = "duplicates"
@@ -35,34 +39,50 @@ class Distinct:
         self._copies.append(rows.order_key[here & (rows.copy != 0)])
 
     def result(self) -> Check:
-        keys, copies = (np.concatenate([np.empty(0, np.uint64), *pieces]) for pieces in (self._keys, self._copies))
+        keys, copies = (
+            np.concatenate([np.empty(0, np.uint64), *pieces])
+            for pieces in (self._keys, self._copies)
+        )
         self._keys, self._copies = [], []
         keys.sort()
         without = int((~np.isin(copies, keys)).sum())
         tied = np.unique(keys[1:][keys[1:] == keys[:-1]])
-        faults = [f"{plural(without, 'copy')} of documents that are not in the mix"] if without else []
+        faults = (
+            [f"{plural(without, 'copy')} of documents that are not in the mix"] if without else []
+        )
         if len(tied):
             digests, counts = np.unique(self._reread(tied), axis=0, return_counts=True)
             for high, low in digests[counts > 1].tolist():
-                faults.append(f"document {high:016x}{low:016x} occurs more than once in the first epoch")
+                faults.append(
+                    f"document {high:016x}{low:016x} occurs more than once in the first epoch"
+                )
         copied = f", {len(copies):,} of them copied" if len(copies) else ""
         return judge(self.name, f"{plural(len(keys), 'different document')}{copied}", faults)
 
 
-def digests_with_keys(parts: Iterator[tuple[Uint64s, Uint64s, npt.NDArray[np.bool_]]], keys: Uint64s) -> Uint64s:
-    """Digests of the documents whose order key is one of `keys` (ascending). parts: (digests, order keys, whether to look) of each part."""
+def digests_with_keys(
+    parts: Iterator[tuple[Uint64s, Uint64s, npt.NDArray[np.bool_]]], keys: Uint64s
+) -> Uint64s:
+    """Digests of the documents whose order key is one of `keys` (ascending). parts: (digests, order
+    keys, whether to look) of each part.
+    """
     found = [digest[look & np.isin(order_key, keys)] for digest, order_key, look in parts]
     return np.concatenate([np.empty((0, 2), np.uint64), *found])
 
 
 class Origins:
-    """Provenance has one row a document, in the same order, and names a file of its source's inputs."""
+    """Provenance has one row a document, in the same order, and names a file of its source's
+    inputs.
+    """
 
     name = "provenance"
 
     def __init__(self, claims: Claims) -> None:
         self._sources = claims.sources
-        self._inputs = [{file.path for file in claims.inputs.get(source.definition, [])} for source in claims.sources]
+        self._inputs = [
+            {file.path for file in claims.inputs.get(source.definition, [])}
+            for source in claims.sources
+        ]
         self._used: list[set[str]] = [set() for _ in claims.sources]
         self._documents = 0
         self._unread: int | None = None
@@ -73,13 +93,18 @@ class Origins:
             self._unread = rows.part if self._unread is None else self._unread
             return
         if not np.array_equal(rows.origin, rows.position):
-            self._faults.append(f"part {rows.part:,} of provenance does not follow the documents of its slice")
+            self._faults.append(
+                f"part {rows.part:,} of provenance does not follow the documents of its slice"
+            )
             return
         for number, mine in rows.by_source(len(self._sources)):
             files = set(rows.file[mine].tolist())
             for strange in sorted(files - self._inputs[number] - self._used[number])[:4]:
                 source = self._sources[number]
-                self._faults.append(f"{source.name} has documents of {strange!r}, which is no input of {source.definition}")
+                self._faults.append(
+                    f"{source.name} has documents of {strange!r}, which is no input of"
+                    f" {source.definition}"
+                )
             self._used[number] |= files
         self._documents += len(rows)
 
@@ -87,11 +112,16 @@ class Origins:
         if self._unread is not None:
             return unread(self.name, f"part {self._unread:,} of provenance cannot be read")
         files = sum(len(used) for used in self._used)
-        return judge(self.name, f"{plural(self._documents, 'document')} of {plural(files, 'input file')}", self._faults)
+        return judge(
+            self.name,
+            f"{plural(self._documents, 'document')} of {plural(files, 'input file')}",
+            self._faults,
+        )
 
 
 class Repeats:
-    """Compares tokens, not digests: the last token of a cut document is EOD in both, what lies between may be missing.
+    """Compares tokens, not digests: the last token of a cut document is EOD in both, what lies
+    between may be missing.
 
     Keeps 8 bytes a document of the sources that are repeated.
     """
@@ -121,14 +151,28 @@ class Repeats:
     def _compare(self, number: int, begin: int, here: npt.NDArray[np.int64], rows: Rows) -> None:
         starts = np.concatenate(self._starts[number])
         self._starts[number] = [starts]
-        for row, first in zip(here.tolist(), starts[begin : begin + len(here)].tolist(), strict=False):
-            again, length = int(rows.first_token[row]), int(rows.num_tokens[row]) - bool(rows.cut[row])
+        for row, first in zip(
+            here.tolist(), starts[begin : begin + len(here)].tolist(), strict=False
+        ):
+            again, length = (
+                int(rows.first_token[row]),
+                int(rows.num_tokens[row]) - bool(rows.cut[row]),
+            )
             tokens = None if self._pair is None else self._pair.tokens
-            if tokens is not None and not np.array_equal(tokens[first : first + length], tokens[again : again + length]):
-                self._faults.append(f"{rows.where(row)} of {self._sources[number].name} has other tokens than in the first epoch")
+            if tokens is not None and not np.array_equal(
+                tokens[first : first + length], tokens[again : again + length]
+            ):
+                self._faults.append(
+                    f"{rows.where(row)} of {self._sources[number].name} has other tokens than in"
+                    " the first epoch"
+                )
             self._compared += 1
 
     def result(self) -> Check:
         if self._pair is None:
             return unread(self.name, "the .idx and .bin do not agree")
-        return judge(self.name, f"{plural(self._compared, 'repeated document')} compared token by token", self._faults)
+        return judge(
+            self.name,
+            f"{plural(self._compared, 'repeated document')} compared token by token",
+            self._faults,
+        )

@@ -1,4 +1,6 @@
-"""The rules of one source's sequence: its keys, their order, its epochs, and the document that is cut."""
+"""The rules of one source's sequence: its keys, their order, its epochs, and the document that is
+cut.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class KeyRanges:
         for number, mine in rows.by_source(len(self._sources)):
             low, high = self._sources[number].key_range
             keys = rows.order_key[mine]
-            outside = np.zeros(len(keys), np.bool_) if low < KEY_SPACE else np.ones(len(keys), np.bool_)
+            outside = (
+                np.zeros(len(keys), np.bool_) if low < KEY_SPACE else np.ones(len(keys), np.bool_)
+            )
             if low < KEY_SPACE:
                 outside |= keys < np.uint64(low)
             if high < KEY_SPACE:
@@ -34,17 +38,23 @@ class KeyRanges:
             if outside.any():
                 row = int(mine[np.argmax(outside)])
                 self._faults.append(
-                    f"{rows.where(row)} has order key {int(rows.order_key[row]):x}, {self._sources[number].label} takes [{low:x}, {high:x})"
+                    f"{rows.where(row)} has order key {int(rows.order_key[row]):x},"
+                    f" {self._sources[number].label} takes [{low:x}, {high:x})"
                 )
         self._documents += len(rows)
 
     def result(self) -> Check:
-        figure = f"{plural(self._documents, 'order key')} in the key ranges of {plural(len(self._sources), 'source')}"
+        figure = (
+            f"{plural(self._documents, 'order key')} in the key ranges of"
+            f" {plural(len(self._sources), 'source')}"
+        )
         return judge(self.name, figure, self._faults)
 
 
 class KeyOrder:
-    """Within a source and epoch, documents follow each other by (order_key, digest), each greater than the one before."""
+    """Within a source and epoch, documents follow each other by (order_key, digest), each greater
+    than the one before.
+    """
 
     name = "key order"
 
@@ -61,7 +71,10 @@ class KeyOrder:
             if last is None:
                 epoch, key, digest = columns
             else:
-                epoch, key, digest = (np.concatenate([before, here]) for before, here in zip(last, columns, strict=True))
+                epoch, key, digest = (
+                    np.concatenate([before, here])
+                    for before, here in zip(last, columns, strict=True)
+                )
             self._last[number] = (epoch[-1:], key[-1:], digest[-1:])
             ascends = _greater(key, digest)
             same_epoch = epoch[1:] == epoch[:-1]
@@ -69,10 +82,17 @@ class KeyOrder:
             wrong = same_epoch & ~ascends
             if wrong.any():
                 row = int(mine[int(np.argmax(wrong)) + 1 - (len(epoch) - len(mine))])
-                self._faults.append(f"{rows.where(row)} of {self._sources[number].label} does not follow the one before it in key order")
+                self._faults.append(
+                    f"{rows.where(row)} of {self._sources[number].label} does not follow the one"
+                    " before it in key order"
+                )
 
     def result(self) -> Check:
-        return judge(self.name, f"{plural(self._pairs, 'pair')} of neighbours within a source and epoch ascend", self._faults)
+        return judge(
+            self.name,
+            f"{plural(self._pairs, 'pair')} of neighbours within a source and epoch ascend",
+            self._faults,
+        )
 
 
 def _greater(key: Uint64s, digest: Uint64s) -> npt.NDArray[np.bool_]:
@@ -84,7 +104,9 @@ def _greater(key: Uint64s, digest: Uint64s) -> npt.NDArray[np.bool_]:
 
 
 class Cuts:
-    """At most one document of a source is cut: the last of its sequence, and as the manifest says."""
+    """At most one document of a source is cut: the last of its sequence, and as the manifest
+    says.
+    """
 
     name = "cuts"
 
@@ -98,7 +120,9 @@ class Cuts:
             self._documents[number] += len(mine)
             cut = mine[rows.cut[mine]]
             found = self._cuts.setdefault(number, [])
-            found += list(zip(rows.index[cut[:8]].tolist(), rows.num_tokens[cut[:8]].tolist(), strict=True))
+            found += list(
+                zip(rows.index[cut[:8]].tolist(), rows.num_tokens[cut[:8]].tolist(), strict=True)
+            )
 
     def result(self) -> Check:
         faults = []
@@ -108,22 +132,35 @@ class Cuts:
             if found != claimed:
                 faults.append(f"{source.label}: {_told(found)}, the manifest says {_told(claimed)}")
             elif found and found[0][0] != self._documents[number] - 1:
-                faults.append(f"{source.label}: document {found[0][0]:,} of {self._documents[number]:,} is cut, only the last may be")
+                faults.append(
+                    f"{source.label}: document {found[0][0]:,} of {self._documents[number]:,} is"
+                    " cut, only the last may be"
+                )
             elif source.cut is not None and source.cut.kept_tokens >= source.cut.num_tokens:
-                faults.append(f"{source.label}: its cut document keeps {source.cut.kept_tokens:,} of {source.cut.num_tokens:,} tokens")
+                faults.append(
+                    f"{source.label}: its cut document keeps {source.cut.kept_tokens:,} of"
+                    f" {source.cut.num_tokens:,} tokens"
+                )
         count = sum(len(found) for found in self._cuts.values())
-        figure = f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the last of its source"
+        figure = (
+            f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the"
+            " last of its source"
+        )
         return judge(self.name, figure, faults)
 
 
 def _told(cuts: list[tuple[int, int]]) -> str:
     if not cuts:
         return "no document is cut"
-    return " and ".join(f"document {index:,} of the source is cut to {plural(tokens, 'token')}" for index, tokens in cuts)
+    return " and ".join(
+        f"document {index:,} of the source is cut to {plural(tokens, 'token')}"
+        for index, tokens in cuts
+    )
 
 
 class Epochs:
-    """A source is gone through as often as the manifest says; each epoch repeats the first, whole, but the last may end early.
+    """A source is gone through as often as the manifest says; each epoch repeats the first, whole,
+    but the last may end early.
 
     Keeps 20 bytes a document of the sources that are repeated.
     """
@@ -150,7 +187,10 @@ class Epochs:
             steps = np.diff(epochs, prepend=max(last, 0))
             if ((steps < 0) | (steps > 1)).any() or (last < 0 and epochs[0] != 0):
                 row = int(mine[np.argmax((steps < 0) | (steps > 1))])
-                self._faults.append(f"{rows.where(row)} of {self._sources[number].label} is in epoch {int(rows.epoch[row])}, out of turn")
+                self._faults.append(
+                    f"{rows.where(row)} of {self._sources[number].label} is in epoch"
+                    f" {int(rows.epoch[row])}, out of turn"
+                )
                 continue
             for epoch in range(max(last, 0), int(epochs[-1]) + 1):
                 self._add_epoch(number, epoch, mine[epochs == epoch], rows)
@@ -169,11 +209,17 @@ class Epochs:
         self._compare(number, slice(begin, counts[epoch]), mine, rows)
 
     def _compare(self, number: int, there: slice, mine: Int64s, rows: Rows) -> None:
-        digests, lengths = np.concatenate(self._digests[number]), np.concatenate(self._lengths[number])
+        digests, lengths = (
+            np.concatenate(self._digests[number]),
+            np.concatenate(self._lengths[number]),
+        )
         self._digests[number], self._lengths[number] = [digests], [lengths]
         source, expected = self._sources[number], lengths[there].astype(np.int64)
         if len(expected) < len(mine):
-            self._faults.append(f"{source.label}: an epoch has more than the {len(digests):,} documents of the first")
+            self._faults.append(
+                f"{source.label}: an epoch has more than the {len(digests):,} documents of the"
+                " first"
+            )
             return
         full = source.cut.num_tokens if source.cut else 0
         same_length = np.where(rows.cut[mine], expected == full, rows.num_tokens[mine] == expected)
@@ -181,16 +227,27 @@ class Epochs:
         self._repeated += len(mine)
         if wrong.any():
             row = int(mine[np.argmax(wrong)])
-            self._faults.append(f"{rows.where(row)} of {source.label} is not the one of the first epoch at its place")
+            self._faults.append(
+                f"{rows.where(row)} of {source.label} is not the one of the first epoch at its"
+                " place"
+            )
 
     def result(self) -> Check:
         faults = list(self._faults)
         for source, counts in zip(self._sources, self._counts, strict=True):
             if len(counts) != source.epochs:
-                faults.append(f"{source.label}: {plural(len(counts), 'epoch')}, the manifest says {source.epochs:,}")
+                faults.append(
+                    f"{source.label}: {plural(len(counts), 'epoch')}, the manifest says"
+                    f" {source.epochs:,}"
+                )
             elif any(count != counts[0] for count in counts[:-1]):
                 sizes = ", ".join(f"{count:,}" for count in counts)
-                faults.append(f"{source.label}: epochs of {sizes} documents; all but the last must be whole")
+                faults.append(
+                    f"{source.label}: epochs of {sizes} documents; all but the last must be whole"
+                )
         most = max(len(counts) for counts in self._counts)
-        figure = f"at most {plural(most, 'epoch')} of a source, {plural(self._repeated, 'repeated document')} compared"
+        figure = (
+            f"at most {plural(most, 'epoch')} of a source,"
+            f" {plural(self._repeated, 'repeated document')} compared"
+        )
         return judge(self.name, figure, faults)

@@ -1,4 +1,6 @@
-"""`annealmix audit`: recount a mix, compare it with others, judge its documents with filters, print what was found."""
+"""`annealmix audit`: recount a mix, compare it with others, judge its documents with filters, print
+what was found.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +20,35 @@ from pipeline.inputs.listing import DataFolders
 HASHING = "hash and count"
 
 
-def run(mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions) -> int:
+def run(
+    mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions
+) -> int:
     """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
 
     Returns:
         The exit code: 0, or 3 when a check fails.
 
     Raises:
-        RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the manifest is not what its digest says.
+        RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the
+            manifest is not what its digest says.
         Else as `audit_filters` and `deeper_checks`.
     """
     _refuse_idle(mix, depth, options)
     audit = _audit(mix, others, depth.full)
     deeper, missing = deeper_checks(mix, depth) if mix.is_dir() else ([], [])
-    judged = audit_filters(mix if mix.is_dir() else _prefix(mix), options) if options.filters else FilterAudit()
+    judged = (
+        audit_filters(mix if mix.is_dir() else _prefix(mix), options)
+        if options.filters
+        else FilterAudit()
+    )
     audit = replace(audit, checks=(*audit.checks, *deeper, *judged.checks))
     more = audit_against(mix, list(others)) if others else []
     if as_json:
-        more_json = {"against": [asdict(check) for check in more], "filters": judged.filters, "not_checked": missing}
+        more_json = {
+            "against": [asdict(check) for check in more],
+            "filters": judged.filters,
+            "not_checked": missing,
+        }
         report.result({**audit.as_json(), **more_json})
     else:
         for line in missing:
@@ -53,7 +66,10 @@ def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
     if not mix.is_dir():
         depth.refuse_bare(mix)
         if options.store is not None and options.rescore is None:
-            raise RecipeError("--store: of a bare .bin/.idx only scores can be looked up there; add --rescore N, or leave it out")
+            raise RecipeError(
+                "--store: of a bare .bin/.idx only scores can be looked up there; add --rescore N,"
+                " or leave it out"
+            )
 
 
 def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
@@ -62,9 +78,14 @@ def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
             return audit_mix(mix, full, told)
     prefix = _prefix(mix)
     if not prefix.with_name(f"{prefix.name}.bin").is_file():
-        raise RecipeError(f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx")
+        raise RecipeError(
+            f"{mix}: neither the folder of a mix nor the prefix of a .bin and an .idx"
+        )
     if others:
-        raise RecipeError(f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the folder of a mix")
+        raise RecipeError(
+            f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the"
+            " folder of a mix"
+        )
     with report.counted(HASHING) as told:
         return audit_bare(prefix, progress=told)
 
@@ -73,12 +94,15 @@ def _prefix(mix: Path) -> Path:
     return mix.with_suffix("") if mix.suffix in (".bin", ".idx") else mix
 
 
-FULL_DOCUMENTS = 1000  # that a full audit reads again; some 1 MB of text a second is encoded by the reference library
+# that a full audit reads again; some 1 MB of text a second is encoded by the reference library
+FULL_DOCUMENTS = 1000
 
 
 @dataclass(frozen=True)
 class Depth:
-    """What the command was told. source_check: documents to read again, None for none; filtered: whether filters judge the documents."""
+    """What the command was told. source_check: documents to read again, None for none; filtered:
+    whether filters judge the documents.
+    """
 
     full: bool = False
     source_check: int | None = None
@@ -104,7 +128,10 @@ class Depth:
             RecipeError: names the option.
         """
         if self.source_check:
-            raise RecipeError(f"{prefix}: a bare .bin/.idx names no sources that --source-check could read; give the folder of a mix")
+            raise RecipeError(
+                f"{prefix}: a bare .bin/.idx names no sources that --source-check could read; give"
+                " the folder of a mix"
+            )
 
     def refuse_idle(self) -> None:
         """Refuse --data where nothing reads sources.
@@ -113,21 +140,27 @@ class Depth:
             RecipeError: says so.
         """
         if self.has_data and not self.num_documents:
-            raise RecipeError("--data: without --source-check or --full an audit reads no source; add one, or leave it out")
+            raise RecipeError(
+                "--data: without --source-check or --full an audit reads no source; add one, or"
+                " leave it out"
+            )
 
 
 def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
-    """The checks that depth asks for, and a sentence for each kind that a full audit could not make.
+    """The checks that depth asks for, and a sentence for each kind that a full audit could not
+    make.
 
     Raises:
         RecipeError: the mix is public, and it is to be held against sources or a store.
-        Else as `pipeline.commands.audit.sources.check_sources` and `pipeline.commands.audit.store.check_store`.
+        Else as `pipeline.commands.audit.sources.check_sources` and
+        `pipeline.commands.audit.store.check_store`.
     """
     manifest = manifests.load(folder)
     if manifest.get("public") and (depth.num_documents or depth.store):
         raise RecipeError(
-            f"{folder}: a public mix, without files and rows and with digests of its own, which neither sources nor a store know; leave "
-            "out --source-check, --data and --store, or audit the mix that it was made of"
+            f"{folder}: a public mix, without files and rows and with digests of its own, which"
+            " neither sources nor a store know; leave out --source-check, --data and --store, or"
+            " audit the mix that it was made of"
         )
     checks: list[Check] = []
     if depth.num_documents:
@@ -144,10 +177,17 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
 def _missing(manifest: manifests.Manifest, depth: Depth) -> list[str]:
     missing, public = [], manifest.get("public")
     if not (depth.num_documents or public):
-        missing.append("source files, text and tokens: give the files with --data DIR, or read the hub's with --source-check N")
+        missing.append(
+            "source files, text and tokens: give the files with --data DIR, or read the hub's with"
+            " --source-check N"
+        )
     if not (depth.store or public):
-        missing.append("store documents, removals and filters: give the store of the mix with --store DIR")
+        missing.append(
+            "store documents, removals and filters: give the store of the mix with --store DIR"
+        )
     labels = [item["label"] for item in manifest["filters"] if not item["placebo"]]
     if labels and not depth.filtered:
-        missing.append(f"documents judged again by {', '.join(labels)}: give the filters with --filter F")
+        missing.append(
+            f"documents judged again by {', '.join(labels)}: give the filters with --filter F"
+        )
     return missing

@@ -1,10 +1,10 @@
-"""`annealmix audit --filter F [--rescore N]`: the named checks that are made of judging every document of a mix again.
+"""`annealmix audit --filter F [--rescore N]`: the named checks that are made of judging every
+document of a mix again.
 
-| check | fails if |
-|---|---|
-| `decoding` | documents spread over the mix are not encoded into their ids again: these are of another tokenizer, and spell nothing |
-| `filter NAME` | the filter flags a document |
-| `rescore NAME` | a document that is scored alone, or in reversed order, is decided otherwise |
+| check | fails if | |---|---| | `decoding` | documents spread over the mix are not encoded into
+their ids again: these are of another tokenizer, and spell nothing | | `filter NAME` | the filter
+flags a document | | `rescore NAME` | a document that is scored alone, or in reversed order, is
+decided otherwise |
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ MAX_ENCODED_TOKENS = 1 << 18  # of one of these: the reference library takes sec
 
 @dataclass(frozen=True)
 class FilterOptions:
-    """What the command was told. filters: names or files; rescore: documents to score again, None for none; workers: processes.
+    """What the command was told. filters: names or files; rescore: documents to score again, None
+    for none; workers: processes.
 
     level: at which the filters judge. store: hold scores against those that its table has.
     """
@@ -59,22 +60,34 @@ class FilterOptions:
     store: Path | None = None
 
     def refuse_idle(self, used: Collection[str]) -> None:
-        """Refuse options that would do nothing without a filter. used: those that something else of the audit uses.
+        """Refuse options that would do nothing without a filter. used: those that something else of
+        the audit uses.
 
         Raises:
             RecipeError: names them.
         """
         if self.filters:
             return
-        given: dict[str, object] = {"--tokenizer": self.tokenizer, "--rescore": self.rescore, "--workers": self.workers}
+        given: dict[str, object] = {
+            "--tokenizer": self.tokenizer,
+            "--rescore": self.rescore,
+            "--workers": self.workers,
+        }
         given |= {"--level": self.level, "--store": self.store}
-        if idle := [name for name, value in given.items() if value is not None and name not in used]:
-            raise RecipeError(f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or leave this out")
+        if idle := [
+            name for name, value in given.items() if value is not None and name not in used
+        ]:
+            raise RecipeError(
+                f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or"
+                " leave this out"
+            )
 
 
 @dataclass
 class FilterAudit:
-    """What the filters say of a mix. checks: named, for the audit; filters: all figures, for machines (`as_json`)."""
+    """What the filters say of a mix. checks: named, for the audit; filters: all figures, for
+    machines (`as_json`).
+    """
 
     checks: list[Check] = field(default_factory=list)
     filters: list[dict[str, Any]] = field(default_factory=list)
@@ -84,12 +97,20 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
     """Judge every document of a mix folder, or of the pair of a prefix.
 
     Raises:
-        RecipeError: a filter or a tokenizer is not known or not named, or has no classifier to score with.
-        ManifestError: manifest, filter or tokenizer is not what its hash says. InputError: a file is missing, or a text cannot be scored.
+        RecipeError: a filter or a tokenizer is not known or not named, or has no classifier to
+            score with.
+        ManifestError: manifest, filter or tokenizer is not what its hash says. InputError: a file
+            is missing, or a text cannot be scored.
     """
     filters = _opened(options)
     pile = mix_pile(mix, options.tokenizer) if mix.is_dir() else bare_pile(mix, options.tokenizer)
-    plan = Rescan(pile, options.filters, tuple(one.identity for one in filters), options.rescore or 0, options.level)
+    plan = Rescan(
+        pile,
+        options.filters,
+        tuple(one.identity for one in filters),
+        options.rescore or 0,
+        options.level,
+    )
     try:
         pair = pile.open()
         judge_again = ShareJudge(plan, filters, pair)
@@ -113,23 +134,33 @@ def _opened(options: FilterOptions) -> list[Filter]:
     filters = [Filter.load(name, options.level) for name in options.filters]
     names = [one.definition.name for one in filters]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise RecipeError(f"--filter: {', '.join(twice)} is given twice, so its checks could not be told apart; give each name once")
+        raise RecipeError(
+            f"--filter: {', '.join(twice)} is given twice, so its checks could not be told apart;"
+            " give each name once"
+        )
     for one in filters:
         if options.rescore is not None and one.definition.classifier is None:
-            raise RecipeError(f"filter {one.definition.name}: has no classifier, so there is nothing to score again; leave --rescore out")
+            raise RecipeError(
+                f"filter {one.definition.name}: has no classifier, so there is nothing to score"
+                " again; leave --rescore out"
+            )
     return filters
 
 
-def _judged(plan: Rescan, filters: Sequence[Filter], pair: IndexedTokens, workers: int | None) -> list[Found]:
+def _judged(
+    plan: Rescan, filters: Sequence[Filter], pair: IndexedTokens, workers: int | None
+) -> list[Found]:
     judged = [0]
     with report.progress("judge documents", len(pair.documents) - 1, lambda: judged[0]):
         return rescan(plan, filters, pair, workers, lambda count: judged.__setitem__(0, count))
 
 
 def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
-    """Whether the ids are those of the tokenizer: documents that are read back and encoded again have the same ids.
+    """Whether the ids are those of the tokenizer: documents that are read back and encoded again
+    have the same ids.
 
-    Of a mix all that are whole must; of a pair that others wrote more than half, since they may have cut texts where they liked.
+    Of a mix all that are whole must; of a pair that others wrote more than half, since they may
+    have cut texts where they liked.
     """
     engine = open_engine("tokenizers", pile.tokenizer.read_bytes().decode("utf-8"))
     same = different = 0
@@ -144,33 +175,71 @@ def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
         same, different = same + equal, different + (not equal)
     faults = []
     if pile.folder is None and same + different == 0:
-        faults.append("none can be encoded again: each is empty or too long; nothing shows that the tokenizer made the ids")
+        faults.append(
+            "none can be encoded again: each is empty or too long; nothing shows that the tokenizer"
+            " made the ids"
+        )
     elif different if pile.folder is not None else same <= different:
-        faults.append(f"{plural(different, 'document')} encoded by {pile.tokenizer} get other ids; give the tokenizer that made the mix")
-    return judge("decoding", f"{same:,} of {plural(same + different, 'document')} read back are encoded into the same ids", faults)
+        faults.append(
+            f"{plural(different, 'document')} encoded by {pile.tokenizer} get other ids; give the"
+            " tokenizer that made the mix"
+        )
+    return judge(
+        "decoding",
+        f"{same:,} of {plural(same + different, 'document')} read back are encoded into the"
+        " same ids",
+        faults,
+    )
 
 
 def _filter_check(one: Filter, pile: Pile, found: Found) -> Check:
     definition = one.definition
-    documents, escalated, flagged = (found.total(name) for name in ("documents", "escalated", "flagged"))
-    figure = f"{flagged:,} of {plural(documents, 'document')} flagged; {escalated:,} escalated, {found.total('one_below'):,} with "
+    documents, escalated, flagged = (
+        found.total(name) for name in ("documents", "escalated", "flagged")
+    )
+    figure = (
+        f"{flagged:,} of {plural(documents, 'document')} flagged; {escalated:,} escalated,"
+        f" {found.total('one_below'):,} with "
+    )
     figure += plural(definition.blocklist.threshold - 1, "distinct term")
     if not flagged:
         return Check(f"filter {definition.name}", True, figure)
-    sources = [f"{name} {count:,}" for name, count in zip(pile.sources, found.counts[:, COUNTS.index("flagged")], strict=True) if count]
-    detail = f"{plural(flagged, 'document')} of {plural(found.total('flagged_tokens'), 'token')} flagged ({', '.join(sources)}): "
-    more = f" (and {flagged - 3:,} more; --json names the first {len(found.places):,})" if flagged > 3 else ""
-    return Check(f"filter {definition.name}", False, figure, detail + "; ".join(map(_told, found.places[:3])) + more)
+    sources = [
+        f"{name} {count:,}"
+        for name, count in zip(pile.sources, found.counts[:, COUNTS.index("flagged")], strict=True)
+        if count
+    ]
+    detail = (
+        f"{plural(flagged, 'document')} of {plural(found.total('flagged_tokens'), 'token')} flagged"
+        f" ({', '.join(sources)}): "
+    )
+    more = (
+        f" (and {flagged - 3:,} more; --json names the first {len(found.places):,})"
+        if flagged > 3
+        else ""
+    )
+    return Check(
+        f"filter {definition.name}",
+        False,
+        figure,
+        detail + "; ".join(map(_told, found.places[:3])) + more,
+    )
 
 
 def _told(place: Place) -> str:
     score = "" if place.score is None else f", score {place.score:,} millionths"
-    return f"document {place.document:,} of {place.source} ({plural(place.terms, 'distinct term')}{score}{', cut' if place.cut else ''})"
+    return (
+        f"document {place.document:,} of {place.source}"
+        f" ({plural(place.terms, 'distinct term')}{score}{', cut' if place.cut else ''})"
+    )
 
 
 def _figures(one: Filter, pile: Pile, found: Found) -> dict[str, Any]:
     rows = found.counts.tolist()
-    by_source = {name: dict(zip(COUNTS, row, strict=True)) for name, row in zip(pile.sources, rows, strict=True)}
+    by_source = {
+        name: dict(zip(COUNTS, row, strict=True))
+        for name, row in zip(pile.sources, rows, strict=True)
+    }
     for counts in by_source.values():
         counts["approved"] = counts["escalated"] - counts["flagged"]
     return {
@@ -182,7 +251,9 @@ def _figures(one: Filter, pile: Pile, found: Found) -> dict[str, Any]:
     }
 
 
-def _rescored(one: Filter, scored: Sequence[Scored], reader: ShareJudge, store: Path | None) -> dict[str, Agreement]:
+def _rescored(
+    one: Filter, scored: Sequence[Scored], reader: ShareJudge, store: Path | None
+) -> dict[str, Agreement]:
     pin = one.definition.classifier
     assert pin is not None
     assert one.classifier is not None
@@ -192,17 +263,32 @@ def _rescored(one: Filter, scored: Sequence[Scored], reader: ShareJudge, store: 
 
     again = rescore(scored, one.classifier, read)
     if store is not None:
-        again["as stored"] = stored_scores(store, pin.digest, [document.digest for document in scored])
-    return {name: agreement(scored, scores, pin.threshold_millionths) for name, scores in again.items()}
+        again["as stored"] = stored_scores(
+            store, pin.digest, [document.digest for document in scored]
+        )
+    return {
+        name: agreement(scored, scores, pin.threshold_millionths) for name, scores in again.items()
+    }
 
 
 def _rescore_check(one: Filter, found: Found, agreements: dict[str, Agreement]) -> Check:
     told = "; ".join(
-        f"{name}: {held.identical:,} of {plural(held.documents, 'score')} identical, the largest difference "
-        f"{plural(held.largest_difference, 'millionth')}"
+        f"{name}: {held.identical:,} of {plural(held.documents, 'score')} identical, the largest"
+        f" difference {plural(held.largest_difference, 'millionth')}"
         for name, held in agreements.items()
     )
-    figure = f"{told}; {plural(found.near, 'score')} of the mix within {NEAR_MILLIONTHS:,} millionths of the threshold"
-    faults = [f"document {document:,} is decided otherwise {name}" for name, held in agreements.items() for document in held.changed]
-    faults += [f"{held.missing:,} documents have no score {name}" for name, held in agreements.items() if held.missing]
+    figure = (
+        f"{told}; {plural(found.near, 'score')} of the mix within {NEAR_MILLIONTHS:,} millionths of"
+        " the threshold"
+    )
+    faults = [
+        f"document {document:,} is decided otherwise {name}"
+        for name, held in agreements.items()
+        for document in held.changed
+    ]
+    faults += [
+        f"{held.missing:,} documents have no score {name}"
+        for name, held in agreements.items()
+        if held.missing
+    ]
     return judge(f"rescore {one.definition.name}", figure, faults)

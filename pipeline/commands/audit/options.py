@@ -18,18 +18,43 @@ from pipeline.commands.options import (
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `audit`."""
-    audit = commands.add_parser("audit", help="recount a mix from its bytes; exit 3 when anything is off")
-    audit.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix, or the prefix of a bare .bin/.idx pair")
+    audit = commands.add_parser(
+        "audit", help="recount a mix from its bytes; exit 3 when anything is off"
+    )
+    audit.add_argument(
+        "mix",
+        type=written,
+        metavar="MIX",
+        help="folder or URL of a mix, or the prefix of a bare .bin/.idx pair",
+    )
     add_cache(audit)
     audit.add_argument(
-        "--against", type=local_path, nargs="+", default=[], metavar="MIX", help="prove that these mixes share no document with it"
+        "--against",
+        type=local_path,
+        nargs="+",
+        default=[],
+        metavar="MIX",
+        help="prove that these mixes share no document with it",
     )
-    audit.add_argument("--full", action="store_true", help="every check that the other options allow; says what is missing for the others")
     audit.add_argument(
-        "--filter", action="append", default=[], metavar="F", help="judge every document again; fails if any is flagged (may be repeated)"
+        "--full",
+        action="store_true",
+        help="every check that the other options allow; says what is missing for the others",
+    )
+    audit.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="F",
+        help="judge every document again; fails if any is flagged (may be repeated)",
     )
     audit.add_argument("--level", choices=LEVELS, help="published level at which the filters judge")
-    audit.add_argument("--rescore", type=positive, metavar="N", help="score N documents again, alone and in reversed order")
+    audit.add_argument(
+        "--rescore",
+        type=positive,
+        metavar="N",
+        help="score N documents again, alone and in reversed order",
+    )
     audit.add_argument(
         "--source-check",
         type=positive,
@@ -37,11 +62,21 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="read N documents again in their sources and encode them with the reference library",
     )
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
-    audit.add_argument("--store", type=local_path, metavar="DIR", help="hold removals and scores against this store, the mix's own")
     audit.add_argument(
-        "--tokenizer", type=local_path, metavar="FILE", help="the tokenizer.json that made the ids (for --filter and --source-check)"
+        "--store",
+        type=local_path,
+        metavar="DIR",
+        help="hold removals and scores against this store, the mix's own",
     )
-    audit.add_argument("--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)")
+    audit.add_argument(
+        "--tokenizer",
+        type=local_path,
+        metavar="FILE",
+        help="the tokenizer.json that made the ids (for --filter and --source-check)",
+    )
+    audit.add_argument(
+        "--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)"
+    )
     audit.add_argument("--json", action="store_true", help="print the report as JSON")
     audit.set_defaults(command=_audit)
 
@@ -51,7 +86,21 @@ def _audit(options: argparse.Namespace) -> int:
     from pipeline.commands.audit.audit import Depth
     from pipeline.commands.audit.filters import FilterOptions
 
-    chosen = FilterOptions(tuple(options.filter), options.tokenizer, options.rescore, options.workers, options.level, options.store)
-    depth = Depth(options.full, options.source_check, data_folders(options), options.tokenizer, options.store, bool(options.filter))
+    chosen = FilterOptions(
+        tuple(options.filter),
+        options.tokenizer,
+        options.rescore,
+        options.workers,
+        options.level,
+        options.store,
+    )
+    depth = Depth(
+        options.full,
+        options.source_check,
+        data_folders(options),
+        options.tokenizer,
+        options.store,
+        bool(options.filter),
+    )
     with local_mix(options.mix, options.cache) as mix:
         return auditing.run(mix, options.against, depth=depth, as_json=options.json, options=chosen)

@@ -1,4 +1,6 @@
-"""The pass of `pipeline.commands.audit.rescan` on all cores: processes, since reading texts back and judging them is Python's work for a good part."""
+"""The pass of `pipeline.commands.audit.rescan` on all cores: processes, since reading texts back
+and judging them is Python's work for a good part.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def rescan(
 
     Args:
         filters: those of the plan, opened. pair: the pile's, opened.
-        workers: processes; None: one a core, and none beside this one for a small mix. done: called with the documents done so far.
+        workers: processes; None: one a core, and none beside this one for a small mix. done: called
+            with the documents done so far.
 
     Returns:
         What each filter says.
@@ -72,8 +75,8 @@ def _side_by_side(plan: Rescan, shares: Iterable[Share], workers: int) -> Iterat
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise AnnealmixError(
-            "a process that judged documents was ended from outside, most likely for want of memory; start the same command again, "
-            "with fewer --workers if it was memory"
+            "a process that judged documents was ended from outside, most likely for want of"
+            " memory; start the same command again, with fewer --workers if it was memory"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -84,7 +87,9 @@ _judges: list[ShareJudge] = []
 
 
 def _begin(plan: Rescan) -> None:
-    """Start a process. Files are opened at its first share, whose errors come back as what they are."""
+    """Start a process. Files are opened at its first share, whose errors come back as what they
+    are.
+    """
     end_with_caller()
     _plans.append(plan)
 

@@ -1,4 +1,6 @@
-"""An audit as people read it: the sources against quota and published figures, the checks, the trainers."""
+"""An audit as people read it: the sources against quota and published figures, the checks, the
+trainers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ CHECK_COLUMNS = ("check", "", "figure")
 
 
 def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: one row a source, and the total; published figures beside the realised ones where there are any."""
+    """Columns and rows: one row a source, and the total; published figures beside the realised ones
+    where there are any.
+    """
     published = bool(audit.published) or any(source.published for source in audit.sources)
     columns = [
         "source",
@@ -39,11 +43,28 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
     rows = [_source_row(source, audit.total_tokens) for source in audit.sources]
     asked = f"{sum(source.asked_tokens for source in audit.sources if not source.copy):,}"
     share = f"{percent_text(audit.total_tokens, audit.total_tokens, 4)}%"
-    rows.append(["total", asked, f"{audit.total_tokens:,}", share, f"{audit.total_documents:,}", "", "", "", ""])
+    rows.append(
+        [
+            "total",
+            asked,
+            f"{audit.total_tokens:,}",
+            share,
+            f"{audit.total_documents:,}",
+            "",
+            "",
+            "",
+            "",
+        ]
+    )
     if published:
         columns += ["published share", "published documents"]
-        for row, figures in zip(rows, [*(source.published for source in audit.sources), audit.published], strict=True):
-            row += [f"{figures['percent']}%" if "percent" in figures else "-", report.or_dash(figures.get("documents"))]
+        for row, figures in zip(
+            rows, [*(source.published for source in audit.sources), audit.published], strict=True
+        ):
+            row += [
+                f"{figures['percent']}%" if "percent" in figures else "-",
+                report.or_dash(figures.get("documents")),
+            ]
     return columns, rows
 
 
@@ -63,7 +84,14 @@ def _source_row(source: SourceFigures, total: int) -> list[str]:
 
 def check_rows(checks: Sequence[Check]) -> list[list[str]]:
     """One row a check: its name, whether it holds, what was measured."""
-    return [[check.name, ("ok" if check.ok else "FAILED") if check.possible else "not possible", check.figure] for check in checks]
+    return [
+        [
+            check.name,
+            ("ok" if check.ok else "FAILED") if check.possible else "not possible",
+            check.figure,
+        ]
+        for check in checks
+    ]
 
 
 def failure_lines(checks: Sequence[Check]) -> list[str]:
@@ -80,7 +108,9 @@ def note_lines(audit: AuditReport) -> list[str]:
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """The last line: how many checks hold, and the names of those that do not, or cannot be made."""
+    """The last line: how many checks hold, and the names of those that do not, or cannot be
+    made.
+    """
     failed = [check.name for check in checks if not check.ok]
     impossible = [check.name for check in checks if not check.possible]
     lacking = f"; not possible in a public mix: {', '.join(impossible)}" if impossible else ""
@@ -91,35 +121,69 @@ def verdict(checks: Sequence[Check]) -> str:
 
 
 def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what a filter says of each source. figures: of `pipeline.commands.audit.filters.FilterAudit`."""
+    """Columns and rows of what a filter says of each source. figures: of
+    `pipeline.commands.audit.filters.FilterAudit`.
+    """
     names = ("documents", "one_below", "escalated", "approved", "flagged", "flagged_tokens")
-    columns = ["source", "documents", "one term below", "escalated", "of these approved", "flagged", "flagged tokens"]
-    return columns, [[source, *(f"{counts[name]:,}" for name in names)] for source, counts in figures["sources"].items()]
+    columns = [
+        "source",
+        "documents",
+        "one term below",
+        "escalated",
+        "of these approved",
+        "flagged",
+        "flagged tokens",
+    ]
+    return columns, [
+        [source, *(f"{counts[name]:,}" for name in names)]
+        for source, counts in figures["sources"].items()
+    ]
 
 
 def near_table(near: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of clusters of near-duplicates by size. near: of an `AuditReport`."""
     sizes = sorted((int(size), count) for size, count in near["sizes"].items())
-    return ["documents in a cluster", "clusters"], [[f"{size:,} to {2 * size - 1:,}", f"{count:,}"] for size, count in sizes]
+    return ["documents in a cluster", "clusters"], [
+        [f"{size:,} to {2 * size - 1:,}", f"{count:,}"] for size, count in sizes
+    ]
 
 
-def show(audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Print an audit to stderr. more: checks that were made beside it, such as those of `--against`; filters: figures of `--filter`."""
+def show(
+    audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Print an audit to stderr. more: checks that were made beside it, such as those of
+    `--against`; filters: figures of `--filter`.
+    """
     checks = [*audit.checks, *more]
     if audit.sources:
         report.table(f"{audit.name}: {audit.path}", *source_table(audit))
-        rows = {source.name: audit.removed.get(source.name, {}) for source in audit.sources if not source.copy}
+        rows = {
+            source.name: audit.removed.get(source.name, {})
+            for source in audit.sources
+            if not source.copy
+        }
         report.table("rows of each source, by what became of them", *waterfall_table(rows))
     if audit.filters:
-        published = published_removals(audit.published, {source.name: source.published for source in audit.sources if not source.copy})
+        published = published_removals(
+            audit.published,
+            {source.name: source.published for source in audit.sources if not source.copy},
+        )
         report.table(FILTER_TITLE, *filter_removal_table(audit.filters, audit.removed, published))
     for figures in filters:
-        report.table(f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures))
+        report.table(
+            f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures)
+        )
     if audit.near:
         what = f"{audit.near['clustered']:,} of {plural(audit.near['documents'], 'document')}"
-        report.table(f"clusters of near-duplicates: {what} in {audit.near['clusters']:,}", *near_table(audit.near))
+        report.table(
+            f"clusters of near-duplicates: {what} in {audit.near['clusters']:,}",
+            *near_table(audit.near),
+        )
         if audit.near["largest"]:
-            report.say(f"largest clusters: {', '.join(f'{size:,}' for size in audit.near['largest'])} documents")
+            report.say(
+                f"largest clusters: {', '.join(f'{size:,}' for size in audit.near['largest'])}"
+                " documents"
+            )
     report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
     if audit.fit is not None:
         report.fit_table(fit_json(audit.fit))

@@ -1,16 +1,22 @@
-"""Every document of a finished mix, read back from its bytes and judged again by a filter: none flagged is the proof of a filtered mix.
+"""Every document of a finished mix, read back from its bytes and judged again by a filter: none
+flagged is the proof of a filtered mix.
 
-    shares of documents (`pipeline.lookup.documents`) -> text (`pipeline.tokens.decoder`) -> `Filter.judge` -> counts by source, places
+    shares of documents (`pipeline.lookup.documents`) -> text (`pipeline.tokens.decoder`) ->
+    `Filter.judge` -> counts by source, places
 
-What is judged is what the mix's ids spell, cut documents as they were cut. That is the text that a model reads, in the normaliser's
-form. A tokenizer with NFC gives NFC(text) where the build judged the text itself, and a decision may differ for a text that is not in
-NFC. Mode `words` counts the same terms in both, unless a combining mark stands behind a symbol that it composes with ("=" and U+0338
-become one separator). Mode `published` normalises nothing: a term counts only in the spelling in which the list has it, so a term
-beside a combining mark may be found in one form and not in the other. A classifier sees other characters and may score otherwise.
-A cut document may be judged otherwise than the whole one. So none flagged says exactly this: the filter flags no text that is in the
-mix. It does not say that the filter was asked when the mix was built, or that it would have flagged no original.
+What is judged is what the mix's ids spell, cut documents as they were cut. That is the text that a
+model reads, in the normaliser's form. A tokenizer with NFC gives NFC(text) where the build judged
+the text itself, and a decision may differ for a text that is not in NFC. Mode `words` counts the
+same terms in both, unless a combining mark stands behind a symbol that it composes with ("=" and
+U+0338 become one separator). Mode `published` normalises nothing: a term counts only in the
+spelling in which the list has it, so a term beside a combining mark may be found in one form and
+not in the other. A classifier sees other characters and may score otherwise. A cut document may be
+judged otherwise than the whole one. So none flagged says exactly this: the filter flags no text
+that is in the mix. It does not say that the filter was asked when the mix was built, or that it
+would have flagged no original.
 
-Results do not depend on the number of processes. Memory: a share of about 4 MB of text and a filter for each process.
+Results do not depend on the number of processes. Memory: a share of about 4 MB of text and a filter
+for each process.
 """
 
 from __future__ import annotations
@@ -37,7 +43,9 @@ COUNTS = ("documents", "one_below", "escalated", "flagged", "flagged_tokens")
 
 
 class Scored(NamedTuple):
-    """A document that the classifier scored. start, end: its tokens of the stream; score: millionths. Sorts by order key."""
+    """A document that the classifier scored. start, end: its tokens of the stream; score:
+    millionths. Sorts by order key.
+    """
 
     order_key: int
     digest: bytes
@@ -48,7 +56,9 @@ class Scored(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A flagged document. document: its position in the stream; score: millionths, None without a classifier."""
+    """A flagged document. document: its position in the stream; score: millionths, None without a
+    classifier.
+    """
 
     document: int
     source: str
@@ -61,9 +71,12 @@ class Place(NamedTuple):
 class Found:
     """What one filter says of documents.
 
-    counts: int64 [num_sources, len(COUNTS)]: documents; those with one distinct term fewer than escalates; escalated; flagged; tokens of
-    the flagged, ends of documents included. near: scores within NEAR_MILLIONTHS of the threshold. places: the first flagged documents.
-    scored: of the whole documents with a score, one of each digest, those with the smallest order keys.
+    counts: int64 [num_sources, len(COUNTS)]: documents; those with one distinct term fewer than
+        escalates; escalated; flagged; tokens of
+    the flagged, ends of documents included. near: scores within NEAR_MILLIONTHS of the threshold.
+    places: the first flagged documents.
+    scored: of the whole documents with a score, one of each digest, those with the smallest order
+        keys.
     """
 
     counts: npt.NDArray[np.int64]
@@ -72,7 +85,9 @@ class Found:
     scored: list[Scored] = field(default_factory=list)
 
     def add(self, other: Found, num_scored: int) -> None:
-        """Add what comes after this in the stream; of the scored documents `num_scored` are kept."""
+        """Add what comes after this in the stream; of the scored documents `num_scored` are
+        kept.
+        """
         self.counts += other.counts
         self.near += other.near
         self.places += other.places[: PLACES - len(self.places)]
@@ -95,7 +110,8 @@ def smallest(scored: Iterable[Scored], number: int) -> list[Scored]:
 
 @dataclass(frozen=True)
 class Rescan:
-    """What to do: judge a pile with filters. names: as the user gave them; identities: of these filters; num_scored: to remember.
+    """What to do: judge a pile with filters. names: as the user gave them; identities: of these
+    filters; num_scored: to remember.
 
     level: at which all of them judge.
     """
@@ -114,20 +130,36 @@ class ShareJudge:
         filters: opened ones of these names; None opens them.
 
     Raises:
-        ManifestError: a filter has changed since the pass was begun. Else as `Filter.load` and `Pile.open`.
+        ManifestError: a filter has changed since the pass was begun. Else as `Filter.load` and
+            `Pile.open`.
     """
 
-    def __init__(self, rescan: Rescan, filters: Sequence[Filter] | None = None, pair: IndexedTokens | None = None) -> None:
+    def __init__(
+        self,
+        rescan: Rescan,
+        filters: Sequence[Filter] | None = None,
+        pair: IndexedTokens | None = None,
+    ) -> None:
         self._rescan = rescan
         self._pair = rescan.pile.open() if pair is None else pair
         self._decoder = rescan.pile.decoder()
-        self._filters = [Filter.load(name, rescan.level) for name in rescan.names] if filters is None else filters
-        for name, judge, identity in zip(rescan.names, self._filters, rescan.identities, strict=True):
+        self._filters = (
+            [Filter.load(name, rescan.level) for name in rescan.names]
+            if filters is None
+            else filters
+        )
+        for name, judge, identity in zip(
+            rescan.names, self._filters, rescan.identities, strict=True
+        ):
             if judge.identity != identity:
-                raise ManifestError(f"filter {name}: has changed while the mix was read; audit it again")
+                raise ManifestError(
+                    f"filter {name}: has changed while the mix was read; audit it again"
+                )
 
     def texts(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[str]:
-        """Texts of documents that stand side by side, without their last token where that only ends them."""
+        """Texts of documents that stand side by side, without their last token where that only ends
+        them.
+        """
         if not len(starts):
             return []
         low, high = int(starts[0]), int(ends[-1])
@@ -152,7 +184,12 @@ class ShareJudge:
         judged = judge.judge(texts)
         threshold = judge.definition.blocklist.threshold
         lengths = share.ends - share.starts
-        columns = [np.ones(len(share), np.int64), judged.terms == threshold - 1, judged.escalated, judged.flagged]
+        columns = [
+            np.ones(len(share), np.int64),
+            judged.terms == threshold - 1,
+            judged.escalated,
+            judged.flagged,
+        ]
         columns.append(np.where(judged.flagged, lengths, 0))
         counts = np.zeros((len(self._rescan.pile.sources), len(COUNTS)), np.int64)
         for number, column in enumerate(columns):
@@ -160,7 +197,11 @@ class ShareJudge:
         found = Found(counts, places=list(self._places(share, judged)))
         if (pin := judge.definition.classifier) is not None:
             has_score = judged.scores != NOT_SCORED
-            found.near = int((np.abs(judged.scores[has_score] - pin.threshold_millionths) <= NEAR_MILLIONTHS).sum())
+            found.near = int(
+                (
+                    np.abs(judged.scores[has_score] - pin.threshold_millionths) <= NEAR_MILLIONTHS
+                ).sum()
+            )
             found.scored = smallest(self._scored(share, texts, judged), self._rescan.num_scored)
         return found
 
@@ -171,20 +212,30 @@ class ShareJudge:
             yield Place(share.first + at, source, int(judged.terms[at]), score, bool(share.cut[at]))
 
     def _scored(self, share: Share, texts: list[str], judged: Judgement) -> Iterable[Scored]:
-        """Scored documents that are whole. Without a table a document's digest is that of the text that its ids spell."""
+        """Scored documents that are whole. Without a table a document's digest is that of the text
+        that its ids spell.
+        """
         if not self._rescan.num_scored:
             return
         for at in np.flatnonzero((judged.scores != NOT_SCORED) & ~share.cut).tolist():
-            digest = text_digest(texts[at].encode()) if share.digest is None else share.digest[at].tobytes()
+            digest = (
+                text_digest(texts[at].encode())
+                if share.digest is None
+                else share.digest[at].tobytes()
+            )
             start, end = int(share.starts[at]), int(share.ends[at])
-            yield Scored(order_key(digest), digest, share.first + at, start, end, int(judged.scores[at]))
+            yield Scored(
+                order_key(digest), digest, share.first + at, start, end, int(judged.scores[at])
+            )
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Scores compared. documents: that both have; missing: that the second table lacks; identical: of equal score.
+    """Scores compared. documents: that both have; missing: that the second table lacks; identical:
+    of equal score.
 
-    largest_difference: millionths. changed: positions in the stream of documents of which the decision is another.
+    largest_difference: millionths. changed: positions in the stream of documents of which the
+        decision is another.
     """
 
     documents: int
@@ -198,15 +249,26 @@ def agreement(scored: Sequence[Scored], again: Mapping[bytes, int], threshold: i
     """Compare the scores of documents with those of a second table.
 
     Args:
-        again: {digest: score in millionths}. threshold: millionths; a document is flagged if its score is greater.
+        again: {digest: score in millionths}. threshold: millionths; a document is flagged if its
+            score is greater.
     """
     both = [(one, again[one.digest]) for one in scored if one.digest in again]
     differences = [abs(one.score - score) for one, score in both]
-    changed = tuple(one.document for one, score in both if (one.score > threshold) != (score > threshold))
-    return Agreement(len(both), len(scored) - len(both), differences.count(0), max(differences, default=0), changed)
+    changed = tuple(
+        one.document for one, score in both if (one.score > threshold) != (score > threshold)
+    )
+    return Agreement(
+        len(both),
+        len(scored) - len(both),
+        differences.count(0),
+        max(differences, default=0),
+        changed,
+    )
 
 
-def rescore(scored: Sequence[Scored], classifier: Classifier, read: Callable[[Scored], str]) -> dict[str, dict[bytes, int]]:
+def rescore(
+    scored: Sequence[Scored], classifier: Classifier, read: Callable[[Scored], str]
+) -> dict[str, dict[bytes, int]]:
     """Score documents again: {"alone": {digest: score}, "reversed": {digest: score}}.
 
     Args:
@@ -219,4 +281,7 @@ def rescore(scored: Sequence[Scored], classifier: Classifier, read: Callable[[Sc
     digests = [one.digest for one in scored]
     alone = [int(classifier.score([text])[0]) for text in texts]
     turned = classifier.score(texts[::-1]).tolist()[::-1] if texts else []
-    return {"alone": dict(zip(digests, alone, strict=True)), "reversed": dict(zip(digests, turned, strict=True))}
+    return {
+        "alone": dict(zip(digests, alone, strict=True)),
+        "reversed": dict(zip(digests, turned, strict=True)),
+    }

@@ -1,14 +1,15 @@
-"""`annealmix audit --source-check N`: documents of a mix read again from their sources and encoded again, which ties tokens to digests.
+"""`annealmix audit --source-check N`: documents of a mix read again from their sources and encoded
+again, which ties tokens to digests.
 
-| check | fails if |
-|---|---|
-| `source files` | a file is not there, damaged, or not the one that the manifest names |
-| `source text` | the row of a document is none, or has another digest or an order key outside of the source's key range |
-| `source tokens` | the reference library (Hugging Face tokenizers) makes other ids of a text than the .bin holds |
+| check | fails if | |---|---| | `source files` | a file is not there, damaged, or not the one that
+the manifest names | | `source text` | the row of a document is none, or has another digest or an
+order key outside of the source's key range | | `source tokens` | the reference library (Hugging
+Face tokenizers) makes other ids of a text than the .bin holds |
 
-The documents are those with the N smallest digests, at all their places: any subset of the sources is met in proportion, whoever asks meets
-the same, and no larger N leaves out what a smaller one looked at. The rule is public, so only N = all documents holds against somebody who
-knows it. Of a cut document the tokens that are left are compared.
+The documents are those with the N smallest digests, at all their places: any subset of the sources
+is met in proportion, whoever asks meets the same, and no larger N leaves out what a smaller one
+looked at. The rule is public, so only N = all documents holds against somebody who knows it. Of a
+cut document the tokens that are left are compared.
 """
 
 from __future__ import annotations
@@ -70,18 +71,22 @@ class _Found:
     faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in NAMES})
 
 
-def check_sources(folder: Path, number: int, data: DataFolders, tokenizer: Path | None) -> list[Check]:
+def check_sources(
+    folder: Path, number: int, data: DataFolders, tokenizer: Path | None
+) -> list[Check]:
     """Read `number` documents of a mix again.
 
     Args:
-        data: folders of the sources; what is not there is read from the hub, at the commit that the manifest names.
+        data: folders of the sources; what is not there is read from the hub, at the commit that the
+            manifest names.
         tokenizer: the file; None finds the one that the manifest names.
 
     Returns:
         The checks of NAMES.
 
     Raises:
-        ManifestError: the manifest is damaged, or the tokenizer is another one. RecipeError: no tokenizer of that name is known, or a
+        ManifestError: the manifest is damaged, or the tokenizer is another one. RecipeError: no
+            tokenizer of that name is known, or a
         source is published nowhere. InputError: the tokenizer or a source's folder is not there.
     """
     mix, pile = MixDocuments(folder), mix_pile(folder, tokenizer)
@@ -95,7 +100,10 @@ def check_sources(folder: Path, number: int, data: DataFolders, tokenizer: Path 
     try:
         chosen = chosen_places(mix, number)
     except UNREADABLE as error:
-        return [unread(name, f"the tables cannot be read: {type(error).__name__}: {error}") for name in NAMES]
+        return [
+            unread(name, f"the tables cannot be read: {type(error).__name__}: {error}")
+            for name in NAMES
+        ]
     engine = open_engine("tokenizers", pile.tokenizer.read_bytes().decode("utf-8"))
     return _SourceCheck(mix, pair, engine).run(chosen, data)
 
@@ -121,11 +129,19 @@ def _places(mix: MixDocuments, part: int, last: tuple[int, ...]) -> Iterator[Cho
     columns = read_part(mix.part(part), DOCUMENTS, mix.max_rows)
     origins = read_part(part_path(mix.folder, "provenance", part), PROVENANCE, mix.max_rows)
     if len(origins["row"]) != len(columns["position"]):
-        raise ValueError(f"part {part} has {len(columns['position']):,} documents and {len(origins['row']):,} rows of provenance")
-    digest, source = digest_columns(np.ascontiguousarray(columns["digest"])), mix.source_codes(columns)
+        raise ValueError(
+            f"part {part} has {len(columns['position']):,} documents and {len(origins['row']):,}"
+            " rows of provenance"
+        )
+    digest, source = (
+        digest_columns(np.ascontiguousarray(columns["digest"])),
+        mix.source_codes(columns),
+    )
     mine = (digest[:, 0] < last[0]) | ((digest[:, 0] == last[0]) & (digest[:, 1] <= last[1]))
     for row in np.flatnonzero(mine).tolist():
-        position, first_token, num_tokens = (int(columns[name][row]) for name in ("position", "first_token", "num_tokens"))
+        position, first_token, num_tokens = (
+            int(columns[name][row]) for name in ("position", "first_token", "num_tokens")
+        )
         raw, cut, origin = (
             columns["digest"][row].tobytes(),
             bool(columns["cut"][row]),
@@ -135,7 +151,9 @@ def _places(mix: MixDocuments, part: int, last: tuple[int, ...]) -> Iterator[Cho
 
 
 class _SourceCheck:
-    """The check of some places. Source files are read one after the other, each once for all of its places."""
+    """The check of some places. Source files are read one after the other, each once for all of its
+    places.
+    """
 
     def __init__(self, mix: MixDocuments, pair: IndexedTokens, engine: Engine) -> None:
         self.mix, self.pair, self.engine, self.found = mix, pair, engine, _Found()
@@ -144,7 +162,9 @@ class _SourceCheck:
         self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}
 
     def run(self, chosen: Sequence[Chosen], data: DataFolders) -> list[Check]:
-        by_file: dict[tuple[str, str], list[Chosen]] = {}  # a source and the copies of its documents are read together
+        by_file: dict[
+            tuple[str, str], list[Chosen]
+        ] = {}  # a source and the copies of its documents are read together
         for place in chosen:
             name = self.mix.claims.sources[place.source].name if place.source >= 0 else ""
             by_file.setdefault((name, place.file), []).append(place)
@@ -156,9 +176,18 @@ class _SourceCheck:
                 done[0] += 1
         return self._checks()
 
-    def _check_file(self, path: str, places: list[Chosen], listed: dict[str, dict[str, InputFile]], data: DataFolders) -> None:
+    def _check_file(
+        self,
+        path: str,
+        places: list[Chosen],
+        listed: dict[str, dict[str, InputFile]],
+        data: DataFolders,
+    ) -> None:
         if places[0].source < 0:
-            self._fault("source files", f"{path}: its documents are of a source that the manifest does not list")
+            self._fault(
+                "source files",
+                f"{path}: its documents are of a source that the manifest does not list",
+            )
             return
         source = self.mix.claims.sources[places[0].source]
         name = source.definition
@@ -167,18 +196,26 @@ class _SourceCheck:
         pins = {file["path"]: file["sha256"] for file in self.mix.manifest["inputs"].get(name, [])}
         file = listed[name].get(path)
         if file is None or path not in pins:
-            self._fault("source files", f"{name}: {path} is not {'there' if path in pins else 'an input of the mix'}")
+            self._fault(
+                "source files",
+                f"{name}: {path} is not {'there' if path in pins else 'an input of the mix'}",
+            )
             return
         quality = self._quality.get(source.name, ())
         steps = open_steps(quality) if quality else None
         try:
-            texts, sha256 = texts_of_rows(file, self._definitions[name], steps, {place.row for place in places})
+            texts, sha256 = texts_of_rows(
+                file, self._definitions[name], steps, {place.row for place in places}
+            )
         except InputError as error:
             self._fault("source files", str(error))
             return
         self.found.files += 1
         if sha256 != pins[path]:
-            self._fault("source files", f"{file.url}: has sha256 {sha256}, the mix was made from {pins[path]}")
+            self._fault(
+                "source files",
+                f"{file.url}: has sha256 {sha256}, the mix was made from {pins[path]}",
+            )
             return
         self._check_places(places, texts)
 
@@ -191,21 +228,33 @@ class _SourceCheck:
 
     def _check_places(self, places: list[Chosen], texts: dict[int, str]) -> None:
         known = sorted(texts)
-        ids, lengths = self.engine.encode([texts[row] for row in known], self.mix.claims.tokenizer.special_tokens == "parse")
-        encoded = dict(zip(known, np.split(ids, np.cumsum(lengths)[:-1]), strict=True)) if known else {}
+        ids, lengths = self.engine.encode(
+            [texts[row] for row in known], self.mix.claims.tokenizer.special_tokens == "parse"
+        )
+        encoded = (
+            dict(zip(known, np.split(ids, np.cumsum(lengths)[:-1]), strict=True)) if known else {}
+        )
         for place in places:
             self.found.places += 1
             where = f"document {place.position:,} ({place.file}, row {place.row:,})"
             if place.row not in texts:
                 self._fault("source text", f"{where}: the row is no document")
                 continue
-            digest, keys = text_digest(texts[place.row].encode("utf-8")), self.mix.claims.sources[place.source].key_range
+            digest, keys = (
+                text_digest(texts[place.row].encode("utf-8")),
+                self.mix.claims.sources[place.source].key_range,
+            )
             if digest != place.digest or not keys[0] <= order_key(digest) < keys[1]:
-                self._fault("source text", f"{where}: its text has another digest, or its key is not the source's")
+                self._fault(
+                    "source text",
+                    f"{where}: its text has another digest, or its key is not the source's",
+                )
             self._check_tokens(place, encoded[place.row], where)
 
     def _check_tokens(self, place: Chosen, ids: Any, where: str) -> None:
-        """Hold the tokens of a document against those that the reference library makes of its text."""
+        """Hold the tokens of a document against those that the reference library makes of its
+        text.
+        """
         eod, count = self.mix.claims.tokenizer.eod_id, place.num_tokens
         held = np.asarray(self.pair.tokens[place.first_token : place.first_token + count])
         whole = len(ids) + 1
@@ -213,12 +262,20 @@ class _SourceCheck:
         self.found.cut += place.cut
         fits = len(held) == count and (count <= whole if place.cut else count == whole)
         if not fits:
-            self._fault("source tokens", f"{where}: has {count:,} tokens{' after its cut' if place.cut else ''}, its text has {whole:,}")
+            self._fault(
+                "source tokens",
+                f"{where}: has {count:,} tokens{' after its cut' if place.cut else ''}, its text"
+                f" has {whole:,}",
+            )
         elif not np.array_equal(held, np.append(ids[: count - 1], eod)):
             self._fault("source tokens", f"{where}: its tokens are not those of its text")
         cut = self.mix.claims.sources[place.source].cut
         if place.cut and cut is not None and cut.num_tokens != whole:
-            self._fault("source tokens", f"{where}: the manifest says it was cut from {cut.num_tokens:,} tokens, its text has {whole:,}")
+            self._fault(
+                "source tokens",
+                f"{where}: the manifest says it was cut from {cut.num_tokens:,} tokens, its text"
+                f" has {whole:,}",
+            )
 
     def _fault(self, name: str, what: str) -> None:
         self.found.faults[name].append(what)
@@ -229,7 +286,16 @@ class _SourceCheck:
         places = plural(found.places, "place")
         figures = [
             f"{plural(found.files, 'file')} read again, each the one that the mix was made from",
-            f"{places} of the documents with the smallest digests: digest and order key are those of the row",
-            f"{plural(found.tokens, 'token')} of {places}{cut} equal those of tokenizers {version('tokenizers')}",
+            (
+                f"{places} of the documents with the smallest digests: digest and order key are"
+                " those of the row"
+            ),
+            (
+                f"{plural(found.tokens, 'token')} of {places}{cut} equal those of tokenizers"
+                f" {version('tokenizers')}"
+            ),
         ]
-        return [judge(name, figure, found.faults[name]) for name, figure in zip(NAMES, figures, strict=True)]
+        return [
+            judge(name, figure, found.faults[name])
+            for name, figure in zip(NAMES, figures, strict=True)
+        ]

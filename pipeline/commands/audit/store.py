@@ -1,15 +1,16 @@
-"""`annealmix audit MIX --store DIR`: what a manifest says of removals and scores, held against the store that the mix was made from.
+"""`annealmix audit MIX --store DIR`: what a manifest says of removals and scores, held against the
+store that the mix was made from.
 
-| check | fails if |
-|---|---|
-| `store documents` | the store's selection does not hold the documents of each source in the order of the mix |
-| `store removals` | rows of a source became something else than the manifest counts |
-| `store filters` | a filter removed other documents or tokens, or decided by other scores (their hash) |
-| `store near-duplicates` | clusters and drops are others |
-| `store contamination` | the evaluation sets found other documents, or other items in them |
+| check | fails if | |---|---| | `store documents` | the store's selection does not hold the
+documents of each source in the order of the mix | | `store removals` | rows of a source became
+something else than the manifest counts | | `store filters` | a filter removed other documents or
+tokens, or decided by other scores (their hash) | | `store near-duplicates` | clusters and drops are
+others | | `store contamination` | the evaluation sets found other documents, or other items in them
+|
 
-Counts that are moved from one reason to another, with every hash made anew, agree with all that a mix itself holds: only this sees them.
-Selections that the store no longer has are made again from its ledgers.
+Counts that are moved from one reason to another, with every hash made anew, agree with all that a
+mix itself holds: only this sees them. Selections that the store no longer has are made again from
+its ledgers.
 """
 
 from __future__ import annotations
@@ -34,7 +35,13 @@ from pipeline.build.description import filter_figures, near_figures, waterfall
 from pipeline.lookup.selection import MixStore
 from pipeline.stages.eligible import Choice, removal_figures
 
-NAMES = ("store documents", "store removals", "store filters", "store near-duplicates", "store contamination")
+NAMES = (
+    "store documents",
+    "store removals",
+    "store filters",
+    "store near-duplicates",
+    "store contamination",
+)
 
 
 def check_store(folder: Path, store: Path) -> list[Check]:
@@ -55,7 +62,11 @@ def check_store(folder: Path, store: Path) -> list[Check]:
     except ManifestError as error:
         return [unread(name, str(error)) for name in names]
     checks = {"store documents": held.documents, "store removals": held.removals}
-    checks |= {"store filters": held.filters, "store near-duplicates": held.near, "store contamination": held.contamination}
+    checks |= {
+        "store filters": held.filters,
+        "store near-duplicates": held.near,
+        "store contamination": held.contamination,
+    }
     return [checks[name]() for name in names]
 
 
@@ -68,44 +79,77 @@ class _Held:
 
     def documents(self) -> Check:
         """Digests of each strand, in the order of its sequence."""
-        strands = [_sequence(choice, copy) for choice in self.choices.values() for copy in range(len(choice.strands))]
+        strands = [
+            _sequence(choice, copy)
+            for choice in self.choices.values()
+            for copy in range(len(choice.strands))
+        ]
         pending = [np.empty((0, 2), np.uint64) for _ in strands]
         compared, faults = 0, []
         try:
             for columns in self.mix.parts("source", "copy", "digest"):
                 source = self.mix.source_codes(columns)
                 for code, strand in enumerate(strands):
-                    mine = np.ascontiguousarray(columns["digest"][source == code]).view(">u8").astype(np.uint64)
-                    while len(pending[code]) < len(mine) and (piece := next(strand, None)) is not None:
+                    mine = (
+                        np.ascontiguousarray(columns["digest"][source == code])
+                        .view(">u8")
+                        .astype(np.uint64)
+                    )
+                    while (
+                        len(pending[code]) < len(mine) and (piece := next(strand, None)) is not None
+                    ):
                         pending[code] = np.concatenate([pending[code], piece])
                     here, pending[code] = pending[code][: len(mine)], pending[code][len(mine) :]
                     compared += len(here)
                     if not np.array_equal(here, mine):
-                        faults.append(f"{self.mix.names[code]}: the mix has other documents than the store's selection, or another order")
+                        faults.append(
+                            f"{self.mix.names[code]}: the mix has other documents than the store's"
+                            " selection, or another order"
+                        )
         except UNREADABLE as error:
-            return unread("store documents", f"the documents cannot be read: {type(error).__name__}: {error}")
-        return judge("store documents", f"{plural(compared, 'document')} are those of the store's selection", list(dict.fromkeys(faults)))
+            return unread(
+                "store documents", f"the documents cannot be read: {type(error).__name__}: {error}"
+            )
+        return judge(
+            "store documents",
+            f"{plural(compared, 'document')} are those of the store's selection",
+            list(dict.fromkeys(faults)),
+        )
 
     def removals(self) -> Check:
         """What became of the rows of each source."""
-        readings = {source.name: source.reading for source in self.store.sources if not source.excluded}
+        readings = {
+            source.name: source.reading for source in self.store.sources if not source.excluded
+        }
         faults, rows = [], 0
         for name, choice in self.choices.items():
             found = waterfall(self.store.inputs[readings[name]], choice, self.figures[name])
             rows += found["rows"]
             faults += _different(name, found, self.mix.manifest["removed"].get(name, {}))
-        return judge("store removals", f"{rows:,} rows of {plural(len(self.choices), 'source')} counted again", faults)
+        return judge(
+            "store removals",
+            f"{rows:,} rows of {plural(len(self.choices), 'source')} counted again",
+            faults,
+        )
 
     def filters(self) -> Check:
         """What each filter removed, and the scores that it decided by."""
         faults, scores = [], 0
         for number, said in enumerate(self.mix.manifest["filters"]):
-            found = filter_figures(number, self.choices, self.figures, scored=said["classifier"] is not None)
+            found = filter_figures(
+                number, self.choices, self.figures, scored=said["classifier"] is not None
+            )
             scores += found["scores"]["documents"] if found["scores"] else 0
             for name in ("scores", "removed"):
-                faults += _different(f"filter {said['label']}: {name}", found[name] or {}, said[name] or {})
+                faults += _different(
+                    f"filter {said['label']}: {name}", found[name] or {}, said[name] or {}
+                )
         count = len(self.mix.manifest["filters"])
-        return judge("store filters", f"removals and {plural(scores, 'score')} of {plural(count, 'filter')} counted again", faults)
+        return judge(
+            "store filters",
+            f"removals and {plural(scores, 'score')} of {plural(count, 'filter')} counted again",
+            faults,
+        )
 
     def near(self) -> Check:
         """Clusters of near-duplicates and what gave way in each source."""
@@ -113,19 +157,32 @@ class _Held:
         sources = [item["name"] for item in self.mix.manifest["recipe"]["sources"]]
         found = json.loads(json.dumps(near_figures(self.store.near, self.choices, sources)))
         said = {name: self.mix.manifest["near"].get(name) for name in found}
-        return judge("store near-duplicates", f"{plural(found['clusters'], 'cluster')} in the store", _different("near", found, said))
+        return judge(
+            "store near-duplicates",
+            f"{plural(found['clusters'], 'cluster')} in the store",
+            _different("near", found, said),
+        )
 
     def contamination(self) -> Check:
-        """Documents that hold items of evaluation sets, by source; and of each item that was found, in how many and how much of it."""
+        """Documents that hold items of evaluation sets, by source; and of each item that was found,
+        in how many and how much of it.
+        """
         said = self.mix.claims.contamination
         if not isinstance(said, ContaminationClaim):
-            return unread("store contamination", "the manifest says nothing of what its evaluation sets found")
+            return unread(
+                "store contamination", "the manifest says nothing of what its evaluation sets found"
+            )
         names = [item["name"] for item in self.mix.manifest["recipe"]["sources"]]
-        documents, items = contaminated(self.store.plan, {name: self.choices[name] for name in names}, said.action)
+        documents, items = contaminated(
+            self.store.plan, {name: self.choices[name] for name in names}, said.action
+        )
         hits = sorted((hit.documents, hit.found) for item in said.sets for hit in item.hits)
         faults = _different("contaminated documents", documents, said.documents)
         if sorted(items.values()) != hits:
-            faults.append(f"{plural(len(items), 'item')} in the store with other counts than the {len(hits):,} of the manifest")
+            faults.append(
+                f"{plural(len(items), 'item')} in the store with other counts than the"
+                f" {len(hits):,} of the manifest"
+            )
         found = f"{plural(sum(documents.values()), 'document')} with {plural(len(items), 'item')}"
         return judge("store contamination", f"{found} of evaluation sets in the store", faults)
 
@@ -139,5 +196,10 @@ def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:
 
 def _different(where: str, found: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
     """Items of a record of which the manifest says something else."""
-    names = [name for name in sorted(found.keys() | said.keys()) if found.get(name) != said.get(name)]
-    return [f"{where}: {name} is {found.get(name)}, the manifest says {said.get(name)}" for name in names]
+    names = [
+        name for name in sorted(found.keys() | said.keys()) if found.get(name) != said.get(name)
+    ]
+    return [
+        f"{where}: {name} is {found.get(name)}, the manifest says {said.get(name)}"
+        for name in names
+    ]

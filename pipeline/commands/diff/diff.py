@@ -1,4 +1,6 @@
-"""`annealmix diff A B`: what two mixes share, what only one of them has and why, and what differs in what they were asked to be."""
+"""`annealmix diff A B`: what two mixes share, what only one of them has and why, and what differs
+in what they were asked to be.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,20 @@ if TYPE_CHECKING:
     from pipeline.lookup.reasons import StoreReasons
 
 
-def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None = None) -> dict[str, Any]:
+def diff(
+    one: Path, two: Path, store: Path | None = None, listing: Path | None = None
+) -> dict[str, Any]:
     """Compare two mix folders.
 
     Args:
-        store: of both mixes; says why where their manifests leave several reasons. listing: file to write the differing documents to.
+        store: of both mixes; says why where their manifests leave several reasons. listing: file to
+            write the differing documents to.
 
     Raises:
-        ManifestError: a mix is damaged or edited, or the store is not the one that they were made from.
-        RecipeError: there is no store, the list cannot be made there, or digests of a public mix mean nothing to the other.
+        ManifestError: a mix is damaged or edited, or the store is not the one that they were made
+            from.
+        RecipeError: there is no store, the list cannot be made there, or digests of a public mix
+            mean nothing to the other.
     """
     for mix in (one, two):
         if listing:
@@ -43,7 +50,12 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
         found = _Diff(*mixes, store, documents).run()
     a, b = (mix.manifest for mix in mixes)
     said = {side: _said(mix) for side, mix in zip(SIDES, mixes, strict=True)}
-    return {**said, "identical": a["identity"] == b["identity"], "settings": differing_settings(a, b), **found}
+    return {
+        **said,
+        "identical": a["identity"] == b["identity"],
+        "settings": differing_settings(a, b),
+        **found,
+    }
 
 
 def _said(mix: MixDocuments) -> dict[str, Any]:
@@ -55,7 +67,13 @@ def _said(mix: MixDocuments) -> dict[str, Any]:
 class _Diff:
     """One comparison while it is made."""
 
-    def __init__(self, one: MixDocuments, two: MixDocuments, store: Path | None, documents: DocumentList | None) -> None:
+    def __init__(
+        self,
+        one: MixDocuments,
+        two: MixDocuments,
+        store: Path | None,
+        documents: DocumentList | None,
+    ) -> None:
         self.comparison, self.documents = Comparison(one, two), documents
         self.figures = DiffFigures.of(one, two)
         self.why = {"a": WhyNot(one, two), "b": WhyNot(two, one)}
@@ -66,7 +84,9 @@ class _Diff:
             for documents in self.comparison.partitions(told):
                 for side, other in (("a", "b"), ("b", "a")):
                     self._add_only(side, documents.filter(pl.col(f"places_{other}").is_null()))
-                shared = documents.filter(pl.col("places_a").is_not_null() & pl.col("places_b").is_not_null())
+                shared = documents.filter(
+                    pl.col("places_a").is_not_null() & pl.col("places_b").is_not_null()
+                )
                 otherwise = self.figures.add_shared(shared)
                 if self.documents:
                     self._list_shared(self.documents, otherwise)
@@ -74,20 +94,30 @@ class _Diff:
         return self.figures.as_json()
 
     def _add_only(self, side: str, documents: pl.DataFrame) -> None:
-        mine = documents.select(*KEY, *(pl.col(f"{name}_{side}").alias(name) for name in ("source", "places", "tokens")))
+        mine = documents.select(
+            *KEY, *(pl.col(f"{name}_{side}").alias(name) for name in ("source", "places", "tokens"))
+        )
         source, digest = mine["source"].to_numpy(), mine.select(KEY).to_numpy()
         reasons: Reasons = self.why[side].reasons(source, digest)
         if self.stored:
             reasons = self.stored[side].exact(source, digest, reasons)
         self.figures.add_only(side, mine, reasons)
         if self.documents:
-            self.documents.add(digest, self._names(side, source), side, reasons, mine["tokens"].to_numpy())
+            self.documents.add(
+                digest, self._names(side, source), side, reasons, mine["tokens"].to_numpy()
+            )
 
     def _list_shared(self, documents: DocumentList, otherwise: pl.DataFrame) -> None:
         differs = otherwise.select(OTHERWISE).to_numpy()
         reasons = np.array([", ".join(np.array(OTHERWISE)[row]) for row in differs], object)
         digest = otherwise.select(KEY).to_numpy()
-        documents.add(digest, self._names("a", otherwise["source_a"].to_numpy()), "both", reasons, otherwise["tokens_a"].to_numpy())
+        documents.add(
+            digest,
+            self._names("a", otherwise["source_a"].to_numpy()),
+            "both",
+            reasons,
+            otherwise["tokens_a"].to_numpy(),
+        )
 
     def _names(self, side: str, source: Any) -> Reasons:
         return np.array([self.figures.name(side, code) for code in source.tolist()], object)

@@ -1,4 +1,6 @@
-"""The documents in which two mixes differ, as a parquet file: who reads it knows which documents a filter removes, so it is mode 0600."""
+"""The documents in which two mixes differ, as a parquet file: who reads it knows which documents a
+filter removes, so it is mode 0600.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,12 @@ class DocumentList:
         digests = pa.Array.from_buffers(pa.binary(16), len(digest), [None, raw])
         texts = [pa.array(column.tolist(), pa.string()) for column in (source, reason)]
         sides = pa.array([side] * len(digest), pa.string())
-        self._writer.write_table(pa.table([digests, texts[0], sides, texts[1], pa.array(tokens.tolist(), pa.uint64())], schema=SCHEMA))
+        self._writer.write_table(
+            pa.table(
+                [digests, texts[0], sides, texts[1], pa.array(tokens.tolist(), pa.uint64())],
+                schema=SCHEMA,
+            )
+        )
 
 
 @contextmanager

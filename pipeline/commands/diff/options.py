@@ -9,14 +9,22 @@ from pipeline.commands.options import local_path
 
 def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `diff`."""
-    diff = commands.add_parser("diff", help="what two mixes share, and what only one of them has and why")
+    diff = commands.add_parser(
+        "diff", help="what two mixes share, and what only one of them has and why"
+    )
     diff.add_argument("one", type=local_path, metavar="A", help="folder of a mix")
     diff.add_argument("two", type=local_path, metavar="B", help="folder of another")
     diff.add_argument(
-        "--store", type=local_path, metavar="DIR", help="the store of both: says why where the manifests leave several reasons"
+        "--store",
+        type=local_path,
+        metavar="DIR",
+        help="the store of both: says why where the manifests leave several reasons",
     )
     diff.add_argument(
-        "--list", type=local_path, metavar="FILE", help="write the documents in which they differ to a new parquet file, mode 0600"
+        "--list",
+        type=local_path,
+        metavar="FILE",
+        help="write the documents in which they differ to a new parquet file, mode 0600",
     )
     diff.add_argument("--json", action="store_true", help="print the answer as JSON")
     diff.set_defaults(command=_diff)

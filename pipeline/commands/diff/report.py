@@ -14,8 +14,19 @@ MAX_TEXT = 60  # characters of a setting that are shown
 
 
 def source_table(found: Found) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: what each source shares and has alone, in different documents and the tokens of all their places."""
-    columns = ["source", "shared documents", "tokens in A", "tokens in B", "only in A", "tokens", "only in B", "tokens"]
+    """Columns and rows: what each source shares and has alone, in different documents and the
+    tokens of all their places.
+    """
+    columns = [
+        "source",
+        "shared documents",
+        "tokens in A",
+        "tokens in B",
+        "only in A",
+        "tokens",
+        "only in B",
+        "tokens",
+    ]
     names = dict.fromkeys([*found["shared"], *found["only_a"], *found["only_b"]])
     rows = []
     for name in names:
@@ -23,10 +34,15 @@ def source_table(found: Found) -> tuple[list[str], list[list[str]]]:
         row = [shared.get(figure, 0) for figure in ("documents", "tokens_a", "tokens_b")]
         for side in SIDES:
             reasons = found[f"only_{side}"].get(name, {}).values()
-            row += [sum(figures[figure] for figures in reasons) for figure in ("documents", "tokens")]
+            row += [
+                sum(figures[figure] for figures in reasons) for figure in ("documents", "tokens")
+            ]
         rows.append(row)
     rows.append([sum(column) for column in zip(*rows, strict=True)])
-    return columns, [[name, *(f"{value:,}" for value in row)] for name, row in zip([*names, "total"], rows, strict=True)]
+    return columns, [
+        [name, *(f"{value:,}" for value in row)]
+        for name, row in zip([*names, "total"], rows, strict=True)
+    ]
 
 
 def reason_table(found: Found) -> tuple[list[str], list[list[str]]]:
@@ -35,7 +51,15 @@ def reason_table(found: Found) -> tuple[list[str], list[list[str]]]:
     for side, other in (("a", "B"), ("b", "A")):
         for source, reasons in found[f"only_{side}"].items():
             for reason, figures in reasons.items():
-                rows.append([side.upper(), source, f"{figures['documents']:,}", f"{figures['tokens']:,}", f"not in {other}: {reason}"])
+                rows.append(
+                    [
+                        side.upper(),
+                        source,
+                        f"{figures['documents']:,}",
+                        f"{figures['tokens']:,}",
+                        f"not in {other}: {reason}",
+                    ]
+                )
     return ["only in", "source", "documents", "tokens", "why"], rows
 
 
@@ -46,37 +70,75 @@ def setting_table(found: Found) -> tuple[list[str], list[list[str]]]:
 
 
 def _short(value: Any) -> str:
-    text = "-" if value is None else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = (
+        "-"
+        if value is None
+        else f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool)
+        else str(value)
+    )
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
 def notes(found: Found) -> list[str]:
-    """Sentences below the tables: documents that both have and that stand otherwise, the order, the verdict."""
+    """Sentences below the tables: documents that both have and that stand otherwise, the order, the
+    verdict.
+    """
     lines, otherwise, order = [], found["shared_otherwise"], found["order"]
     if otherwise["documents"]:
-        kinds = ", ".join(f"{otherwise[kind]:,} by {_KINDS[kind]}" for kind in OTHERWISE if otherwise[kind])
-        lines.append(f"{plural(otherwise['documents'], 'shared document')} stand otherwise: {kinds}")
+        kinds = ", ".join(
+            f"{otherwise[kind]:,} by {_KINDS[kind]}" for kind in OTHERWISE if otherwise[kind]
+        )
+        lines.append(
+            f"{plural(otherwise['documents'], 'shared document')} stand otherwise: {kinds}"
+        )
     if order["first_difference"]:
-        where = " and ".join(f"document {order['first_difference'][side]:,} of {side.upper()}" for side in SIDES)
+        where = " and ".join(
+            f"document {order['first_difference'][side]:,} of {side.upper()}" for side in SIDES
+        )
         lines.append(f"the shared documents stand in another order: first at {where}")
     else:
-        lines.append(f"the shared documents stand in the same order: {plural(order['places'], 'place')} compared")
-    lines.append("identical: the same tokens, documents and order" if found["identical"] else found["claim"]["said"])
+        lines.append(
+            f"the shared documents stand in the same order: {plural(order['places'], 'place')}"
+            " compared"
+        )
+    lines.append(
+        "identical: the same tokens, documents and order"
+        if found["identical"]
+        else found["claim"]["said"]
+    )
     return lines
 
 
-_KINDS = {"source": "source", "cut": "cut", "repeated": "epochs", "copied": "copies", "inserted": "inserts", "length": "tokens"}
+_KINDS = {
+    "source": "source",
+    "cut": "cut",
+    "repeated": "epochs",
+    "copied": "copies",
+    "inserted": "inserts",
+    "length": "tokens",
+}
 
 
 def show(found: Found) -> None:
     """Print a comparison to stderr."""
     for side in SIDES:
         said = found[side]
-        figures = f"{said['documents_and_repeats']:,} documents (repeats counted), {said['tokens']:,} tokens"
-        report.say(f"{side.upper()}: {said['name']}, {said['path']}: {figures}, identity {said['identity'][:16]}")
+        figures = (
+            f"{said['documents_and_repeats']:,} documents (repeats counted), {said['tokens']:,}"
+            " tokens"
+        )
+        report.say(
+            f"{side.upper()}: {said['name']}, {said['path']}: {figures}, identity"
+            f" {said['identity'][:16]}"
+        )
     if found["settings"]:
-        report.table("what differs in recipe, budgets and inputs", *setting_table(found), numbers=False)
-    report.table("different documents by source, with the tokens of all their places", *source_table(found))
+        report.table(
+            "what differs in recipe, budgets and inputs", *setting_table(found), numbers=False
+        )
+    report.table(
+        "different documents by source, with the tokens of all their places", *source_table(found)
+    )
     if found["only_a"] or found["only_b"]:
         report.table("why not in the other", *reason_table(found), numbers=False)
     for line in notes(found):

@@ -1,7 +1,9 @@
-"""`annealmix export MIX --card FILE`: a dataset card, README.md with the hub's YAML, from nothing but the manifest.
+"""`annealmix export MIX --card FILE`: a dataset card, README.md with the hub's YAML, from nothing
+but the manifest.
 
-It says what a reader needs in order to use the mix lawfully, to doubt it, and to make it again. Every string of the manifest is shown as
-text (`pipeline.commands.export.card`), and the YAML is written by huggingface_hub, so that no name can add a field, a link or a heading.
+It says what a reader needs in order to use the mix lawfully, to doubt it, and to make it again.
+Every string of the manifest is shown as text (`pipeline.commands.export.card`), and the YAML is
+written by huggingface_hub, so that no name can add a field, a link or a heading.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ LICENCES = {
     "mit": "mit",
     "odc-by": "odc-by",
 }
-"""Licences that the hub knows, by their name in lower case. Others, and several at once, are `other` there."""
+"""Licences that the hub knows, by their name in lower case. Others, and several at once, are
+`other` there.
+"""
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
 _FORMAT = """`tokens.bin` holds all tokens, little-endian {dtype}, every document ends in id {eod_id}; `tokens.idx` is its index for
 Megatron and GPT-NeoX. `documents.parquet/` has one row a document in stream order. `manifest.json` says all that is said here, and
@@ -48,7 +52,8 @@ def export_card(mix: Path, out: Path | None) -> None:
     """Write the card of a mix to `out`, or print it to stdout.
 
     Raises:
-        RecipeError: `out` exists, or lies inside the mix and is not its README.md. ManifestError: the manifest is damaged or was edited.
+        RecipeError: `out` exists, or lies inside the mix and is not its README.md. ManifestError:
+            the manifest is damaged or was edited.
     """
     if out is not None:
         refuse_taken(out)
@@ -74,8 +79,23 @@ def dataset_card(manifest: manifests.Manifest, where: str) -> str:
 
     claims = read_claims(manifest, where)
     require_recipe(claims, where)
-    parts = [_head(claims), _sources(claims, manifest), _removed(claims), _filters(claims), _format(claims), _rebuild(claims)]
-    return str(DatasetCard(f"---\n{_metadata(claims, manifest)}\n---\n\n" + "\n".join(part for part in parts if part))) + "\n"
+    parts = [
+        _head(claims),
+        _sources(claims, manifest),
+        _removed(claims),
+        _filters(claims),
+        _format(claims),
+        _rebuild(claims),
+    ]
+    return (
+        str(
+            DatasetCard(
+                f"---\n{_metadata(claims, manifest)}\n---\n\n"
+                + "\n".join(part for part in parts if part)
+            )
+        )
+        + "\n"
+    )
 
 
 def _metadata(claims: Claims, manifest: manifests.Manifest) -> str:
@@ -88,8 +108,17 @@ def _metadata(claims: Claims, manifest: manifests.Manifest) -> str:
         license_name="see-the-sources" if licence == "other" else None,
         pretty_name=" ".join(claims.name.split()),
         size_categories=_size(claims.total_documents),
-        source_datasets=sorted({repo for repo in _repos(manifest).values() if _REPO.fullmatch(repo)}) or None,
-        tags=["annealmix", "megatron", "pretraining", "tokenized", *(["non-commercial"] if _non_commercial(claims) else [])],
+        source_datasets=sorted(
+            {repo for repo in _repos(manifest).values() if _REPO.fullmatch(repo)}
+        )
+        or None,
+        tags=[
+            "annealmix",
+            "megatron",
+            "pretraining",
+            "tokenized",
+            *(["non-commercial"] if _non_commercial(claims) else []),
+        ],
         task_categories=["text-generation"],
     )
     return str(data.to_yaml()).rstrip("\n")
@@ -97,7 +126,15 @@ def _metadata(claims: Claims, manifest: manifests.Manifest) -> str:
 
 def _size(documents: int) -> str:
     """The hub's size category."""
-    bounds = [(10**3, "1K"), (10**4, "10K"), (10**5, "100K"), (10**6, "1M"), (10**7, "10M"), (10**8, "100M"), (10**9, "1B")]
+    bounds = [
+        (10**3, "1K"),
+        (10**4, "10K"),
+        (10**5, "100K"),
+        (10**6, "1M"),
+        (10**7, "10M"),
+        (10**8, "100M"),
+        (10**9, "1B"),
+    ]
     low = ""
     for bound, name in bounds:
         if documents < bound:
@@ -108,18 +145,30 @@ def _size(documents: int) -> str:
 
 def _repos(manifest: manifests.Manifest) -> dict[str, str]:
     """{source definition: repository on the hub}, as the recipe says."""
-    named = [item["definition"] for key in ("sources", "insert") for item in manifest["recipe"].get(key, [])]
+    named = [
+        item["definition"]
+        for key in ("sources", "insert")
+        for item in manifest["recipe"].get(key, [])
+    ]
     return {str(item["name"]): str(item.get("repo") or "") for item in named}
 
 
 def _head(claims: Claims) -> str:
-    facts = f"{plural(claims.total_tokens, 'token')} in {plural(claims.total_documents, 'document')}"
+    facts = (
+        f"{plural(claims.total_tokens, 'token')} in {plural(claims.total_documents, 'document')}"
+    )
     lines = [
         f"# {plain(claims.name)}\n",
-        f"A token mix for language-model training: {facts}, tokenizer {code(claims.tokenizer.name)}. Identity {code(claims.identity)}.",
+        (
+            f"A token mix for language-model training: {facts}, tokenizer"
+            f" {code(claims.tokenizer.name)}. Identity {code(claims.identity)}."
+        ),
     ]
     if claims.public:
-        lines.append(f"It is the public form of the mix {code(claims.public.of)}: without file and row of a document, its digests salted.")
+        lines.append(
+            f"It is the public form of the mix {code(claims.public.of)}: without file and row of a"
+            " document, its digests salted."
+        )
     if bound := _non_commercial(claims):
         told = ", ".join(f"{code(source.name)} ({plain(source.licence)})" for source in bound)
         lines.append(f"\n> **No commercial use.** The licences of these sources forbid it: {told}.")
@@ -127,7 +176,11 @@ def _head(claims: Claims) -> str:
 
 
 def _non_commercial(claims: Claims) -> list[SourceClaim]:
-    return [source for source in claims.sources if source.non_commercial and source.realised_tokens and not source.copy_number]
+    return [
+        source
+        for source in claims.sources
+        if source.non_commercial and source.realised_tokens and not source.copy_number
+    ]
 
 
 def _sources(claims: Claims, manifest: manifests.Manifest) -> str:
@@ -136,9 +189,21 @@ def _sources(claims: Claims, manifest: manifests.Manifest) -> str:
     def row(source: SourceClaim) -> list[str]:
         place = str(revisions.get(source.definition) or repos.get(source.definition) or "")
         share = f"{percent_text(source.realised_tokens, claims.total_tokens, 4)}%"
-        name = code(source.name) + (" (copies)" if source.copy_number else " (insert)" if source.insert else "")
-        counts = [f"{source.realised_tokens:,}", share, f"{source.documents:,}", f"{source.epochs:,}"]
-        return [name, *counts, plain(source.licence), " at ".join(map(code, place.split("@", 1))) if place else "not published"]
+        name = code(source.name) + (
+            " (copies)" if source.copy_number else " (insert)" if source.insert else ""
+        )
+        counts = [
+            f"{source.realised_tokens:,}",
+            share,
+            f"{source.documents:,}",
+            f"{source.epochs:,}",
+        ]
+        return [
+            name,
+            *counts,
+            plain(source.licence),
+            " at ".join(map(code, place.split("@", 1))) if place else "not published",
+        ]
 
     columns = ["source", "tokens", "share", "documents", "epochs", "licence", "from"]
     return f"## Sources\n\n{table(columns, [row(source) for source in claims.sources])}"
@@ -150,7 +215,10 @@ def _removed(claims: Claims) -> str:
     shown = table([plain(column) for column in columns], [[code(row[0]), *row[1:]] for row in rows])
     near = ""
     if claims.near:
-        near = "\nOf each cluster of near-duplicates one document was kept; the manifest has the rule and the sizes of the clusters.\n"
+        near = (
+            "\nOf each cluster of near-duplicates one document was kept; the manifest has the rule"
+            " and the sizes of the clusters.\n"
+        )
     return f"## What was removed\n\nRows of each source, by what became of them.\n\n{shown}{near}"
 
 
@@ -161,28 +229,51 @@ def _filters(claims: Claims) -> str:
     for item in claims.filters:
         judge = f"{item.blocklist.threshold:,} terms of list {code(item.blocklist.sha256[:16])}"
         if item.classifier:
-            judge += f", then {plain(item.classifier.kind)} above {plain(item.classifier.threshold)}"
-        figures = [sum(getattr(counts, name) for counts in item.removed.values()) for name in ("documents", "tokens")]
-        rows.append([code(item.label), code(item.identity[:16]), judge, *(f"{figure:,}" for figure in figures)])
+            judge += (
+                f", then {plain(item.classifier.kind)} above {plain(item.classifier.threshold)}"
+            )
+        figures = [
+            sum(getattr(counts, name) for counts in item.removed.values())
+            for name in ("documents", "tokens")
+        ]
+        rows.append(
+            [
+                code(item.label),
+                code(item.identity[:16]),
+                judge,
+                *(f"{figure:,}" for figure in figures),
+            ]
+        )
     columns = ["filter", "identity", "flags a document with", "documents removed", "tokens removed"]
-    return f"## Filters\n\n{table(columns, rows)}\nWhat they removed is counted within the quotas of the sources.\n"
+    return (
+        f"## Filters\n\n{table(columns, rows)}\nWhat they removed is counted within the quotas of"
+        " the sources.\n"
+    )
 
 
 def _format(claims: Claims) -> str:
-    return "## Format\n\n" + _FORMAT.format(dtype=claims.layout.token_dtype, eod_id=claims.tokenizer.eod_id)
+    return "## Format\n\n" + _FORMAT.format(
+        dtype=claims.layout.token_dtype, eod_id=claims.tokenizer.eod_id
+    )
 
 
 def _rebuild(claims: Claims) -> str:
     identity = claims.public.of if claims.public else claims.identity
-    size = "".join(f" --{name} {value}" for name, value in claims.size.model_dump(exclude_none=True).items())
+    size = "".join(
+        f" --{name} {value}" for name, value in claims.size.model_dump(exclude_none=True).items()
+    )
     name = next(_shipped(claims), None)
     what = name or "RECIPE"
     told = "The recipe comes with annealmix." if name else "RECIPE says what stands below."
     hashes = " The manifest has SHA-256 of the input files." if all(claims.inputs.values()) else ""
-    recipe = json.dumps(claims.recipe, indent=1, sort_keys=True)  # no line of it can end the block: all begin with a blank, { or }
+    recipe = json.dumps(
+        claims.recipe, indent=1, sort_keys=True
+    )  # no line of it can end the block: all begin with a blank, { or }
     return (
-        f"## Making it again\n\n{told} The mix that is built must have identity {code(identity)}.{hashes}\n\n"
-        f"```\nannealmix build {what} --out DIR{size}\n```\n\nThe recipe in its canonical form, digest {code(claims.recipe_digest)}:\n\n"
+        f"## Making it again\n\n{told} The mix that is built must have identity"
+        f" {code(identity)}.{hashes}\n\n"
+        f"```\nannealmix build {what} --out DIR{size}\n```\n\nThe recipe in its canonical form,"
+        f" digest {code(claims.recipe_digest)}:\n\n"
         f"<details><summary>recipe</summary>\n\n```json\n{recipe}\n```\n\n</details>\n"
     )
 
@@ -205,7 +296,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+=-]*", re.ASCII)
 
 
 def plain(text: str) -> str:
-    """A text within a line: a backslash before every character that could mean something (CommonMark 2.4)."""
+    """A text within a line: a backslash before every character that could mean something
+    (CommonMark 2.4).
+    """
     return _MARKS.sub(r"\\\1", " ".join(printable(text).split())).replace("www.", r"www\.")
 
 
@@ -216,6 +309,9 @@ def code(text: str) -> str:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of cells that are Markdown already; columns of figures are right-aligned."""
-    marks = ["---:" if all(re.fullmatch(r"[0-9,.%]+", cell) for cell in cells) else "---" for cells in zip(*rows, strict=True)]
+    marks = [
+        "---:" if all(re.fullmatch(r"[0-9,.%]+", cell) for cell in cells) else "---"
+        for cells in zip(*rows, strict=True)
+    ]
     lines = [columns, marks, *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

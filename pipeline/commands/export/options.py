@@ -25,27 +25,92 @@ _OPTIONS = {
 
 def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `export`."""
-    export = commands.add_parser("export", help="a mix in another form: a page, text, a dataset card, for a trainer, to be published")
+    export = commands.add_parser(
+        "export",
+        help="a mix in another form: a page, text, a dataset card, for a trainer, to be published",
+    )
     export.add_argument("mix", type=local_path, metavar="MIX", help="folder of a mix")
     form = export.add_mutually_exclusive_group(required=True)
-    form.add_argument("--html", type=local_path, metavar="FILE", help="a page that says what is in the mix; no network, no scripts")
     form.add_argument(
-        "--text", type=local_path, metavar="DIR", help="parquet shards of the documents' texts, for datasets.load_dataset(DIR)"
+        "--html",
+        type=local_path,
+        metavar="FILE",
+        help="a page that says what is in the mix; no network, no scripts",
     )
-    form.add_argument("--card", type=local_path, metavar="FILE", help="dataset card (README.md of the hub); - prints it")
-    form.add_argument("--trainer", choices=TRAINERS, help="data configuration of a trainer, printed or written to --out")
-    form.add_argument("--public", type=local_path, metavar="DIR", help="a copy without file and row, with salted digests")
+    form.add_argument(
+        "--text",
+        type=local_path,
+        metavar="DIR",
+        help="parquet shards of the documents' texts, for datasets.load_dataset(DIR)",
+    )
+    form.add_argument(
+        "--card",
+        type=local_path,
+        metavar="FILE",
+        help="dataset card (README.md of the hub); - prints it",
+    )
+    form.add_argument(
+        "--trainer",
+        choices=TRAINERS,
+        help="data configuration of a trainer, printed or written to --out",
+    )
+    form.add_argument(
+        "--public",
+        type=local_path,
+        metavar="DIR",
+        help="a copy without file and row, with salted digests",
+    )
     export.add_argument(
-        "--tokenizer", type=local_path, metavar="FILE", help="the mix's tokenizer.json (for --text, --trainer, texts of --html)"
+        "--tokenizer",
+        type=local_path,
+        metavar="FILE",
+        help="the mix's tokenizer.json (for --text, --trainer, texts of --html)",
     )
-    export.add_argument("--store", type=local_path, metavar="DIR", help="the mix's store (for --html: scores, and what was removed)")
-    export.add_argument("--samples", type=_samples, metavar="N", help="documents of each source that are shown, 0 to 100 (for --html; 3)")
-    export.add_argument("--workers", type=positive, metavar="N", help="processes at a time (for --text; the cores)")
-    export.add_argument("--out", type=local_path, metavar="FILE", help="where the configuration is written (for --trainer)")
-    export.add_argument("--sequence", type=positive, metavar="N", help="tokens of a sequence (for --trainer; the recipe's, or 2048)")
-    export.add_argument("--batch", type=positive, metavar="N", help="sequences of a step (for --trainer; the recipe's, or 2048)")
-    export.add_argument("--steps", type=positive, metavar="N", help="steps (for --trainer; the recipe's, or all that see no token twice)")
-    export.add_argument("--salt", type=local_path, metavar="FILE", help="salt of the digests, made if missing (for --public; kept nowhere)")
+    export.add_argument(
+        "--store",
+        type=local_path,
+        metavar="DIR",
+        help="the mix's store (for --html: scores, and what was removed)",
+    )
+    export.add_argument(
+        "--samples",
+        type=_samples,
+        metavar="N",
+        help="documents of each source that are shown, 0 to 100 (for --html; 3)",
+    )
+    export.add_argument(
+        "--workers", type=positive, metavar="N", help="processes at a time (for --text; the cores)"
+    )
+    export.add_argument(
+        "--out",
+        type=local_path,
+        metavar="FILE",
+        help="where the configuration is written (for --trainer)",
+    )
+    export.add_argument(
+        "--sequence",
+        type=positive,
+        metavar="N",
+        help="tokens of a sequence (for --trainer; the recipe's, or 2048)",
+    )
+    export.add_argument(
+        "--batch",
+        type=positive,
+        metavar="N",
+        help="sequences of a step (for --trainer; the recipe's, or 2048)",
+    )
+    export.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help="steps (for --trainer; the recipe's, or all that see no token twice)",
+    )
+    export.add_argument(
+        "--salt",
+        type=local_path,
+        metavar="FILE",
+        help="salt of the digests, made if missing (for --public; kept nowhere)",
+    )
     export.set_defaults(command=_export)
 
 
@@ -58,13 +123,24 @@ def _samples(text: str) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     for name, forms in _OPTIONS.items():
-        if getattr(options, name) is not None and all(getattr(options, form) is None for form in forms):
-            raise RecipeError(f"export: --{name} is for {' and '.join(f'--{form}' for form in forms)}; leave it out")
+        if getattr(options, name) is not None and all(
+            getattr(options, form) is None for form in forms
+        ):
+            raise RecipeError(
+                f"export: --{name} is for {' and '.join(f'--{form}' for form in forms)}; leave"
+                " it out"
+            )
     if options.html is not None:
         from pipeline.commands.export.html.page import write_page
         from pipeline.report import say, size
 
-        write_page(options.mix, options.html, options.store, options.tokenizer, SAMPLES if options.samples is None else options.samples)
+        write_page(
+            options.mix,
+            options.html,
+            options.store,
+            options.tokenizer,
+            SAMPLES if options.samples is None else options.samples,
+        )
         say(f"{options.html}: {size(options.html.stat().st_size)}")
     elif options.text is not None:
         from pipeline.commands.export.text import export_text
@@ -78,9 +154,18 @@ def _export(options: argparse.Namespace) -> int:
         from pipeline.commands.export.public import export_public
         from pipeline.report import say
 
-        say(f"{options.public}: identity {export_public(options.mix, options.public, options.salt)['identity']}")
+        say(
+            f"{options.public}: identity"
+            f" {export_public(options.mix, options.public, options.salt)['identity']}"
+        )
     else:
         from pipeline.commands.export.trainer import Wish, export_trainer
 
-        export_trainer(options.mix, options.trainer, options.out, options.tokenizer, Wish(options.sequence, options.batch, options.steps))
+        export_trainer(
+            options.mix,
+            options.trainer,
+            options.out,
+            options.tokenizer,
+            Wish(options.sequence, options.batch, options.steps),
+        )
     return 0

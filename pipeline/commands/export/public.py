@@ -1,4 +1,6 @@
-"""`annealmix export MIX --public DIR`: a copy of a mix that can be published (`mixtures.mix.public` says what it hides, and what not)."""
+"""`annealmix export MIX --public DIR`: a copy of a mix that can be published (`mixtures.mix.public`
+says what it hides, and what not).
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,15 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
     """Make the public form of a mix at `out`, and audit it before it appears.
 
     Args:
-        salt_file: the salt, made there (mode 0600) if it is missing. None: a salt that is kept nowhere, so that nobody, its maker
-            included, can link the digests to anything again.
+        salt_file: the salt, made there (mode 0600) if it is missing. None: a salt that is kept
+            nowhere, so that nobody, its maker included, can link the digests to anything again.
 
     Returns:
         The manifest.
 
     Raises:
-        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already, or the salt is too short.
+        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already, or
+            the salt is too short.
         InputError: others may read the salt.
         AuditFailed: the mix is not what its manifest says.
     """
@@ -46,12 +49,20 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
     manifest = manifests.load(mix)
     claims = read_claims(manifest, str(mix / manifests.MANIFEST))
     if claims.public:
-        raise RecipeError(f"{mix}: is public already; name the mix that it was made of, identity {claims.public.of}")
+        raise RecipeError(
+            f"{mix}: is public already; name the mix that it was made of, identity"
+            f" {claims.public.of}"
+        )
     with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
         part_path(folder, "documents", 0).parent.mkdir()
         count = len(claims.hashes.documents_parts)
-        parts = [_salted_part(proven_part(mix, claims, number), part_path(folder, "documents", number), salt) for number in range(count)]
+        parts = [
+            _salted_part(
+                proven_part(mix, claims, number), part_path(folder, "documents", number), salt
+            )
+            for number in range(count)
+        ]
         for name in (TOKENS, INDEX):
             shutil.copyfile(mix / name, folder / name)
         public = public_manifest(manifest, salt, parts)
@@ -59,14 +70,23 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         audit = audit_mix(folder)
         if audit.failures:
             told = "; ".join(f"{check.name}: {check.detail}" for check in audit.failures[:3])
-            raise AuditFailed(f"{mix}: its public form does not pass its audit: {told}; `annealmix audit {mix}` says what is off")
+            raise AuditFailed(
+                f"{mix}: its public form does not pass its audit: {told}; `annealmix audit {mix}`"
+                " says what is off"
+            )
     return public
 
 
 def _salted_part(columns: Columns, target: Path, salt: bytes) -> str:
     """Write the public form of a part of the documents table. Returns the hash of what it says."""
     columns = {**columns, "digest": salted(columns["digest"], salt)}
-    pq.write_table(to_arrow(DOCUMENTS, columns), target, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=["source"])
+    pq.write_table(
+        to_arrow(DOCUMENTS, columns),
+        target,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        use_dictionary=["source"],
+    )
     return part_hash(DOCUMENTS, columns)
 
 
@@ -80,15 +100,24 @@ def read_salt(file: Path) -> bytes:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         if (mode := stat.S_IMODE(file.stat().st_mode)) & 0o077:
-            raise InputError(f"{file}: others may read the salt (mode {mode:03o}); chmod 600, or make another if it was seen") from None
+            raise InputError(
+                f"{file}: others may read the salt (mode {mode:03o}); chmod 600, or make another if"
+                " it was seen"
+            ) from None
         salt = file.read_bytes()
         if not SALT_BYTES[0] <= len(salt) <= SALT_BYTES[1]:
-            raise RecipeError(f"{file}: {len(salt):,} bytes; a salt has {SALT_BYTES[0]} to {SALT_BYTES[1]} random bytes") from None
+            raise RecipeError(
+                f"{file}: {len(salt):,} bytes; a salt has {SALT_BYTES[0]} to {SALT_BYTES[1]} random"
+                " bytes"
+            ) from None
         return salt
     salt = secrets.token_bytes(NEW_SALT_BYTES)
     with os.fdopen(handle, "wb") as opened:
         opened.write(salt)
         opened.flush()
         os.fsync(handle)
-    say(f"{file}: a new salt; keep it to make other mixes public with the same, and publish it never")
+    say(
+        f"{file}: a new salt; keep it to make other mixes public with the same, and publish it"
+        " never"
+    )
     return salt

@@ -1,4 +1,5 @@
-"""`annealmix export MIX --text DIR`: the documents as parquet shards, in stream order, for `datasets.load_dataset(DIR)`.
+"""`annealmix export MIX --text DIR`: the documents as parquet shards, in stream order, for
+`datasets.load_dataset(DIR)`.
 
     DIR/train-00000-of-00004.parquet, ...: columns
       id        digest in hex; later epochs end in -eN, copies in -cN
@@ -8,11 +9,12 @@
       position  in the stream, from 0
       cut       shortened to end its source's quota
 
-The text is read back from the ids: it has the form that the tokenizer's normaliser gave it (GPT-NeoX-20B: NFC), a special id inside a
-document is its string, and a document that was cut ends where it was cut, with U+FFFD if that is inside a character.
+The text is read back from the ids: it has the form that the tokenizer's normaliser gave it
+(GPT-NeoX-20B: NFC), a special id inside a document is its string, and a document that was cut ends
+where it was cut, with U+FFFD if that is inside a character.
 
-A shard is a fixed stretch of the stream, whoever writes it: the bytes do not depend on the number of workers. Memory: a share of about
-4 MB of text and the table of one slice for each worker.
+A shard is a fixed stretch of the stream, whoever writes it: the bytes do not depend on the number
+of workers. Memory: a share of about 4 MB of text and the table of one slice for each worker.
 """
 
 from __future__ import annotations
@@ -52,11 +54,18 @@ SCHEMA = pa.schema(
 )
 
 
-def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | None = None, shard_tokens: int = SHARD_TOKENS) -> None:
+def export_text(
+    mix: Path,
+    out: Path,
+    tokenizer: Path | None,
+    workers: int | None = None,
+    shard_tokens: int = SHARD_TOKENS,
+) -> None:
     """Write the shards.
 
     Args:
-        tokenizer: the file; None finds the one that the manifest names. workers: processes (default: the cores).
+        tokenizer: the file; None finds the one that the manifest names. workers: processes
+            (default: the cores).
 
     Raises:
         RecipeError: as `refuse_place`, or the tokenizer's ids do not spell texts.
@@ -67,9 +76,17 @@ def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | Non
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
     shards = list(_shards(claims, pile.open(), shard_tokens))
     with appearing(out, mix) as folder:
-        names = [f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))]
-        units = [{**shard, "file": str(folder / name)} for shard, name in zip(shards, names, strict=True)]
-        plan = {"mix": str(mix.absolute()), "tokenizer": str(pile.tokenizer.absolute()), "units": units}
+        names = [
+            f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))
+        ]
+        units = [
+            {**shard, "file": str(folder / name)} for shard, name in zip(shards, names, strict=True)
+        ]
+        plan = {
+            "mix": str(mix.absolute()),
+            "tokenizer": str(pile.tokenizer.absolute()),
+            "units": units,
+        }
         with progress("shards of text", len(units), lambda: TextShards.num_done(plan)):
             LocalExecutor(workers).execute(TextShards, plan, folder / "work")
         shutil.rmtree(folder / "work")
@@ -77,11 +94,19 @@ def export_text(mix: Path, out: Path, tokenizer: Path | None, workers: int | Non
 
 
 def _shards(claims: Claims, pair: IndexedTokens, shard_tokens: int) -> Iterator[dict[str, int]]:
-    """Stretches of documents, none over the border of a slice, since that is where parts of the tables end."""
-    itemsize, slice_tokens, total = pair.tokens.dtype.itemsize, claims.layout.slice_tokens, len(pair.pointers)
+    """Stretches of documents, none over the border of a slice, since that is where parts of the
+    tables end.
+    """
+    itemsize, slice_tokens, total = (
+        pair.tokens.dtype.itemsize,
+        claims.layout.slice_tokens,
+        len(pair.pointers),
+    )
 
     def first_from(token: int) -> int:
-        return bisect_left(range(total), token * itemsize, key=lambda at: int(pair.pointers[at]))  # numpy would copy all pointers
+        return bisect_left(
+            range(total), token * itemsize, key=lambda at: int(pair.pointers[at])
+        )  # numpy would copy all pointers
 
     for part in range(claims.num_slices):
         begin, stop = part * slice_tokens, min((part + 1) * slice_tokens, claims.total_tokens)
@@ -93,7 +118,9 @@ def _shards(claims: Claims, pair: IndexedTokens, shard_tokens: int) -> Iterator[
 
 
 class TextShards(Stage):
-    """Plan: mix, tokenizer, units. Unit: part of the tables, row of the first document in it, its position, documents, file."""
+    """Plan: mix, tokenizer, units. Unit: part of the tables, row of the first document in it, its
+    position, documents, file.
+    """
 
     name = "text"
 
@@ -116,7 +143,9 @@ class TextShards(Stage):
 
     @classmethod
     def is_done(cls, plan: Plan, unit: Unit) -> bool:
-        """Whether the shard has its name, which it gets when it is whole. An export that stops is made anew, so nothing is recorded."""
+        """Whether the shard has its name, which it gets when it is whole. An export that stops is
+        made anew, so nothing is recorded.
+        """
         return Path(unit["file"]).is_file()
 
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -124,33 +153,56 @@ class TextShards(Stage):
         columns, starts, ends = self._documents(unit)
         texts_end = ends - np.isin(self._pair.tokens[ends - 1], self._pile.end_ids)
         written = Path(unit["file"]).with_name(f".{Path(unit['file']).name}")
-        with pq.ParquetWriter(written, SCHEMA, compression="zstd", use_dictionary=["source"]) as writer:
+        with pq.ParquetWriter(
+            written, SCHEMA, compression="zstd", use_dictionary=["source"]
+        ) as writer:
             at = 0
             while at < len(starts):
                 stop = max(at + 1, int(np.searchsorted(ends, starts[at] + SHARE_TOKENS, "right")))
                 low, here = int(starts[at]), slice(at, stop)
                 tokens = np.asarray(self._pair.tokens[low : int(ends[stop - 1])])
                 texts = self._decoder.texts(tokens, starts[here] - low, texts_end[here] - low, low)
-                writer.write_table(_table({name: values[here] for name, values in columns.items()}, texts))
+                writer.write_table(
+                    _table({name: values[here] for name, values in columns.items()}, texts)
+                )
                 at = stop
         written.rename(unit["file"])
 
     def _documents(self, unit: Unit) -> tuple[Columns, Any, Any]:
-        """Columns of a shard's documents, and where each starts and ends in the stream, as table and .idx say alike."""
-        path, size = part_path(self._mix, "documents", unit["part"]), self._pair.tokens.dtype.itemsize
+        """Columns of a shard's documents, and where each starts and ends in the stream, as table
+        and .idx say alike.
+        """
+        path, size = (
+            part_path(self._mix, "documents", unit["part"]),
+            self._pair.tokens.dtype.itemsize,
+        )
         rows = slice(unit["row"], unit["row"] + unit["documents"])
-        columns = {name: values[rows] for name, values in proven_part(self._mix, self._claims, unit["part"]).items()}
-        starts, lengths = columns["first_token"].astype(np.int64), columns["num_tokens"].astype(np.int64)
+        columns = {
+            name: values[rows]
+            for name, values in proven_part(self._mix, self._claims, unit["part"]).items()
+        }
+        starts, lengths = (
+            columns["first_token"].astype(np.int64),
+            columns["num_tokens"].astype(np.int64),
+        )
         here = slice(unit["position"], unit["position"] + unit["documents"])
-        if not (np.array_equal(starts * size, self._pair.pointers[here]) and np.array_equal(lengths, self._pair.sizes[here])):
+        if not (
+            np.array_equal(starts * size, self._pair.pointers[here])
+            and np.array_equal(lengths, self._pair.sizes[here])
+        ):
             told = "does not agree with the .idx on where documents begin and end"
-            raise AuditFailed(f"{path}: {told}; `annealmix audit {self._mix}` says what else is off")
+            raise AuditFailed(
+                f"{path}: {told}; `annealmix audit {self._mix}` says what else is off"
+            )
         return columns, starts, starts + lengths
 
 
 def _table(columns: Columns, texts: list[str]) -> pa.Table:
     marks = zip(columns["digest"], columns["epoch"].tolist(), columns["copy"].tolist(), strict=True)
-    names = [f"{digest.tobytes().hex()}{f'-e{epoch}' if epoch else ''}{f'-c{copy}' if copy else ''}" for digest, epoch, copy in marks]
+    names = [
+        f"{digest.tobytes().hex()}{f'-e{epoch}' if epoch else ''}{f'-c{copy}' if copy else ''}"
+        for digest, epoch, copy in marks
+    ]
     values = {
         "id": names,
         "source": columns["source"].tolist(),
@@ -159,4 +211,7 @@ def _table(columns: Columns, texts: list[str]) -> pa.Table:
         "position": columns["position"].tolist(),
         "cut": columns["cut"].tolist(),
     }
-    return pa.table({name: pa.array(value, SCHEMA.field(name).type) for name, value in values.items()}, schema=SCHEMA)
+    return pa.table(
+        {name: pa.array(value, SCHEMA.field(name).type) for name, value in values.items()},
+        schema=SCHEMA,
+    )

@@ -1,4 +1,6 @@
-"""`annealmix export MIX --trainer NAME`: the data configuration of a trainer, for the mix where it lies."""
+"""`annealmix export MIX --trainer NAME`: the data configuration of a trainer, for the mix where it
+lies.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +27,27 @@ from pipeline.store.records import sync, write_whole
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked of the schedule; None: the recipe's, or what the mix is large enough for."""
+    """What the user asked of the schedule; None: the recipe's, or what the mix is large enough
+    for.
+    """
 
     sequence: int | None = None
     batch: int | None = None
     steps: int | None = None
 
 
-def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Path | None, wish: Wish) -> None:
+def export_trainer(
+    mix: Path, trainer: Trainer, out: Path | None, tokenizer: Path | None, wish: Wish
+) -> None:
     """Write the configuration to `out`, or print it to stdout. Warnings go to stderr, too.
 
-    Without `steps`, the schedule is the recipe's if it is given in steps and the mix is of full size, else as long as no token is seen
-    twice. For nanotron, which reads a folder of .ds files, a folder OUT.ds with a link to the .bin is made beside `out`.
+    Without `steps`, the schedule is the recipe's if it is given in steps and the mix is of full
+    size, else as long as no token is seen twice. For nanotron, which reads a folder of .ds files, a
+    folder OUT.ds with a link to the .bin is made beside `out`.
 
     Raises:
-        RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path cannot stand in a configuration.
+        RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path
+            cannot stand in a configuration.
         ManifestError, InputError: as `mix_pile`.
     """
     link = None
@@ -47,7 +55,10 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
         refuse_place(out, mix)
     if trainer == "nanotron":
         if out is None:
-            raise RecipeError("export: nanotron reads a folder with a file that ends in .ds, which is made beside --out FILE; name one")
+            raise RecipeError(
+                "export: nanotron reads a folder with a file that ends in .ds, which is made beside"
+                " --out FILE; name one"
+            )
         link = out.with_name(f"{out.name}.ds").absolute()
         refuse_taken(link)
     claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
@@ -69,7 +80,10 @@ def export_trainer(mix: Path, trainer: Trainer, out: Path | None, tokenizer: Pat
 def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> TrainedMix:
     for path in (mix, tokenizer, link or mix):
         if not str(path).isprintable():
-            raise RecipeError(f"{str(path)!r}: the path holds control characters, which a configuration cannot; move it")
+            raise RecipeError(
+                f"{str(path)!r}: the path holds control characters, which a configuration cannot;"
+                " move it"
+            )
     said = claims.tokenizer
     return TrainedMix(
         name=claims.name,
@@ -103,8 +117,9 @@ def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
     steps = wish.steps or meant or most_steps(trainer, claims.total_tokens, sequence, batch)
     if not steps:
         raise RecipeError(
-            f"export: {claims.total_tokens:,} tokens are less than a step of {batch:,} x {sequence:,} for {trainer}; "
-            "give a smaller --batch or --sequence, or --steps N to repeat them"
+            f"export: {claims.total_tokens:,} tokens are less than a step of {batch:,} x"
+            f" {sequence:,} for {trainer}; give a smaller --batch or --sequence, or --steps N to"
+            " repeat them"
         )
     return Schedule(sequence, batch, steps)
 

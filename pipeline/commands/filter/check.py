@@ -1,10 +1,13 @@
-"""`annealmix filter check`: how much of a data set a filter flags. Texts and the terms in them are never printed.
+"""`annealmix filter check`: how much of a data set a filter flags. Texts and the terms in them are
+never printed.
 
-A flagged share above the limit is exit code 3. A row that cannot be read cannot be judged, and counts against the limit as a flagged
-document does; a damaged file is an error (exit code 4), since what could be read of it proves nothing.
+A flagged share above the limit is exit code 3. A row that cannot be read cannot be judged, and
+counts against the limit as a flagged document does; a damaged file is an error (exit code 4), since
+what could be read of it proves nothing.
 
-Given the digests of documents that a build removed, a document that reappears, letter for letter, counts against the limit as well,
-whatever the filter says of it now; one that is flagged, too, counts once.
+Given the digests of documents that a build removed, a document that reappears, letter for letter,
+counts against the limit as well, whatever the filter says of it now; one that is flagged, too,
+counts once.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from pipeline import report
 from pipeline.commands.filter.inputs import Dataset, find_dataset
 from pipeline.judges.filter import Filter, Judgement
 
-WHAT = "a check against accidents, not against an adversary: text that was reworded, encoded or translated passes it"
+WHAT = (
+    "a check against accidents, not against an adversary: text that was reworded, encoded or"
+    " translated passes it"
+)
 PLACES = 1000  # flagged rows that are named in the answer
 SHOWN = 10  # and in the table's notes
 _BATCH_CHARS, _BATCH_TEXTS = 1 << 20, 1024
@@ -40,10 +46,13 @@ class CountTokens(Protocol):
 
 @dataclass
 class CheckResult:
-    """What was counted. places: (file, row, distinct terms, score in millionths or None) of the first flagged documents.
+    """What was counted. places: (file, row, distinct terms, score in millionths or None) of the
+    first flagged documents.
 
-    flagged_tokens: without ends of documents; None if no tokenizer was given. reappeared: documents of which the digest is that of a
-    removed one, None if no digests were given; returned: (file, row) of the first of them. failing: flagged or reappeared.
+    flagged_tokens: without ends of documents; None if no tokenizer was given. reappeared: documents
+        of which the digest is that of a
+    removed one, None if no digests were given; returned: (file, row) of the first of them. failing:
+    flagged or reappeared.
     """
 
     rows: int = 0
@@ -61,22 +70,32 @@ class CheckResult:
     returned: list[tuple[str, int]] = field(default_factory=list)
 
     def passes(self, limit: Fraction) -> bool:
-        """Whether at most the limit's share of what should have been judged is flagged, has reappeared, or could not be judged."""
+        """Whether at most the limit's share of what should have been judged is flagged, has
+        reappeared, or could not be judged.
+        """
         return self.failing + self.quarantined <= limit * (self.documents + self.quarantined)
 
 
 def check(
-    dataset: Dataset, judge: Filter, count_tokens: CountTokens | None = None, removed: npt.NDArray[np.uint64] | None = None
+    dataset: Dataset,
+    judge: Filter,
+    count_tokens: CountTokens | None = None,
+    removed: npt.NDArray[np.uint64] | None = None,
 ) -> CheckResult:
     """Read and judge every document.
 
     Args:
-        removed: digests (`mixtures.keys.text_digest`) of removed documents, uint64 [num, 2], ascending; None to look for none.
+        removed: digests (`mixtures.keys.text_digest`) of removed documents, uint64 [num, 2],
+            ascending; None to look for none.
 
     Raises:
-        InputError: a file is damaged, not one row of all is a document, or an escalated one cannot be scored.
+        InputError: a file is damaged, not one row of all is a document, or an escalated one cannot
+            be scored.
     """
-    result = CheckResult(flagged_tokens=None if count_tokens is None else 0, reappeared=None if removed is None else 0)
+    result = CheckResult(
+        flagged_tokens=None if count_tokens is None else 0,
+        reappeared=None if removed is None else 0,
+    )
     known = None if removed is None else DigestSet(removed)
     for reader in dataset.readers():
         for rows, texts in _batches(reader):
@@ -93,27 +112,43 @@ def check(
         result.quarantined += counts["quarantined"]
         result.reasons.update(bad.reason for bad in reader.quarantined)
     if result.documents == 0:
-        raise InputError(f"none of {result.rows:,} rows is a document, so nothing was judged; name the column with --text-column")
+        raise InputError(
+            f"none of {result.rows:,} rows is a document, so nothing was judged; name the column"
+            " with --text-column"
+        )
     return result
 
 
-def _count(result: CheckResult, found: Judgement, file: str, rows: list[int], texts: list[str], count_tokens: CountTokens | None) -> None:
+def _count(
+    result: CheckResult,
+    found: Judgement,
+    file: str,
+    rows: list[int],
+    texts: list[str],
+    count_tokens: CountTokens | None,
+) -> None:
     flagged = np.flatnonzero(found.flagged).tolist()
     result.documents += len(texts)
     result.escalated += int(found.escalated.sum())
     result.flagged += len(flagged)
     if count_tokens is not None and flagged:
-        result.flagged_tokens = (result.flagged_tokens or 0) + count_tokens([texts[at] for at in flagged])
+        result.flagged_tokens = (result.flagged_tokens or 0) + count_tokens(
+            [texts[at] for at in flagged]
+        )
     for at in flagged[: PLACES - len(result.places)]:
         score = int(found.scores[at])
         result.places.append((file, rows[at], int(found.terms[at]), score if score >= 0 else None))
 
 
-def _count_returned(result: CheckResult, known: DigestSet, file: str, rows: list[int], texts: list[str]) -> npt.NDArray[np.bool_]:
+def _count_returned(
+    result: CheckResult, known: DigestSet, file: str, rows: list[int], texts: list[str]
+) -> npt.NDArray[np.bool_]:
     """Count the documents that were removed elsewhere: bool [num_docs]."""
     again = known.holds(digest_columns(b"".join(text_digest(text.encode()) for text in texts)))
     result.reappeared = (result.reappeared or 0) + int(again.sum())
-    result.returned += [(file, rows[at]) for at in np.flatnonzero(again)[: PLACES - len(result.returned)].tolist()]
+    result.returned += [
+        (file, rows[at]) for at in np.flatnonzero(again)[: PLACES - len(result.returned)].tolist()
+    ]
     return again
 
 
@@ -133,7 +168,8 @@ def _batches(documents: Iterable[tuple[int, str]]) -> Iterator[tuple[list[int], 
 
 
 def token_counter(file: Path) -> CountTokens:
-    """Count with a tokenizer.json in the reference library; special strings in a text count as the characters that they are.
+    """Count with a tokenizer.json in the reference library; special strings in a text count as the
+    characters that they are.
 
     Raises:
         InputError: the file is missing or no tokenizer.
@@ -144,7 +180,10 @@ def token_counter(file: Path) -> CountTokens:
         engine = open_engine("tokenizers", file.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises plain Exception
         first = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise InputError(f"{file}: is no tokenizer.json that can be read ({first}); give the published file with --tokenizer") from None
+        raise InputError(
+            f"{file}: is no tokenizer.json that can be read ({first}); give the published file with"
+            " --tokenizer"
+        ) from None
     return lambda texts: int(engine.encode(texts, False)[1].sum())
 
 
@@ -164,7 +203,8 @@ def run_check(
     """The command: print the counts, return the exit code (0, or 3 above the limit).
 
     Args:
-        level: of the published ones, at which the filter judges. store: documents that filters removed there are looked for.
+        level: of the published ones, at which the filter judges. store: documents that filters
+            removed there are looked for.
     """
     from mixtures.recipe.load import load_source_definition
     from pipeline.commands.filter.removed import removed_digests
@@ -172,7 +212,12 @@ def run_check(
     judge = Filter.load(filter_name, level)
     removed = removed_digests(store) if store else None
     counter = token_counter(tokenizer) if tokenizer else None
-    found = find_dataset(dataset, column=column, source=load_source_definition(source) if source else None, split=split)
+    found = find_dataset(
+        dataset,
+        column=column,
+        source=load_source_definition(source) if source else None,
+        split=split,
+    )
     result = check(found, judge, counter, removed)
     answer = _answer(dataset, judge, found, result, limit)
     if as_json:
@@ -180,15 +225,23 @@ def run_check(
     else:
         _show(answer)
     passed = result.passes(limit)
-    unjudged = f" and {report.plural(result.quarantined, 'row')} that cannot be judged" if result.quarantined else ""
+    unjudged = (
+        f" and {report.plural(result.quarantined, 'row')} that cannot be judged"
+        if result.quarantined
+        else ""
+    )
     returned = f", {result.reappeared:,} removed before" if result.reappeared is not None else ""
-    flagged = f"{result.flagged:,} of {report.plural(result.documents, 'document')} flagged{returned}"
+    flagged = (
+        f"{result.flagged:,} of {report.plural(result.documents, 'document')} flagged{returned}"
+    )
     verdict = f"{dataset}: {flagged}{unjudged}, limit {answer['limit']}"
     report.say(f"filter check {'passed' if passed else 'FAILED'}: {verdict}")
     return 0 if passed else AuditFailed.exit_code
 
 
-def _answer(dataset: str, judge: Filter, found: Dataset, result: CheckResult, limit: Fraction) -> dict[str, Any]:
+def _answer(
+    dataset: str, judge: Filter, found: Dataset, result: CheckResult, limit: Fraction
+) -> dict[str, Any]:
     return {
         "what": WHAT,
         "dataset": dataset,
@@ -204,9 +257,14 @@ def _answer(dataset: str, judge: Filter, found: Dataset, result: CheckResult, li
         "escalated": result.escalated,
         "flagged": result.flagged,
         "flagged_tokens": result.flagged_tokens,
-        "flagged_rows": [dict(zip(("file", "row", "terms", "score"), place, strict=True)) for place in result.places],
+        "flagged_rows": [
+            dict(zip(("file", "row", "terms", "score"), place, strict=True))
+            for place in result.places
+        ],
         "reappeared": result.reappeared,
-        "reappeared_rows": [dict(zip(("file", "row"), place, strict=True)) for place in result.returned],
+        "reappeared_rows": [
+            dict(zip(("file", "row"), place, strict=True)) for place in result.returned
+        ],
         "limit": str(limit),
         "passed": result.passes(limit),
     }
@@ -219,11 +277,21 @@ def _show(answer: dict[str, Any]) -> None:
     if answer["reappeared"] is not None:
         names.append("reappeared")
     row = ["-" if answer[name] is None else f"{answer[name]:,}" for name in names]
-    title = f"{answer['dataset']} ({report.plural(answer['files'], 'file')}) against filter {answer['filter']['name']}"
-    report.table(title, ["filter", *(name.replace("_", " ") for name in names)], [[answer["filter"]["identity"][:16], *row]])
+    title = (
+        f"{answer['dataset']} ({report.plural(answer['files'], 'file')}) against filter"
+        f" {answer['filter']['name']}"
+    )
+    report.table(
+        title,
+        ["filter", *(name.replace("_", " ") for name in names)],
+        [[answer["filter"]["identity"][:16], *row]],
+    )
     for place in answer["flagged_rows"][:SHOWN]:
         score = "" if place["score"] is None else f", score {place['score']:,} millionths"
-        report.say(f"flagged: {place['file']} row {place['row']:,} ({report.plural(place['terms'], 'distinct term')}{score})")
+        report.say(
+            f"flagged: {place['file']} row {place['row']:,}"
+            f" ({report.plural(place['terms'], 'distinct term')}{score})"
+        )
     if answer["flagged"] > SHOWN:
         report.say(f"and {answer['flagged'] - SHOWN:,} more (--json names the first {PLACES:,})")
     for place in answer["reappeared_rows"][:SHOWN]:
@@ -231,8 +299,13 @@ def _show(answer: dict[str, Any]) -> None:
     if (answer["reappeared"] or 0) > SHOWN:
         report.say(f"and {answer['reappeared'] - SHOWN:,} more (--json names the first {PLACES:,})")
     if answer["quarantine_reasons"]:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in answer["quarantine_reasons"].items())
+        reasons = ", ".join(
+            f"{reason} {count:,}" for reason, count in answer["quarantine_reasons"].items()
+        )
         report.say(f"not judged: {reasons}; such rows count against the limit as flagged ones do")
     if answer["files_not_read"]:
-        report.say(f"not read: {', '.join(answer['files_not_read'][:5])}{' ...' if len(answer['files_not_read']) > 5 else ''}")
+        report.say(
+            "not read:"
+            f" {', '.join(answer['files_not_read'][:5])}{' ...' if len(answer['files_not_read']) > 5 else ''}"
+        )
     report.say(f"this is {WHAT}")

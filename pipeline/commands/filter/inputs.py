@@ -1,14 +1,15 @@
-"""The documents of any data set that a filter is to check: files of the user's, a published layout, or a data set of the hub.
+"""The documents of any data set that a filter is to check: files of the user's, a published layout,
+or a data set of the hub.
 
-| DATASET | read as |
-|---|---|
-| a file, or all such files below a folder | .jsonl, .json.gz, .jsonl.gz, .json.zst, .jsonl.zst, .parquet, one text a row |
-| the same, and the name of a source definition | the layout that the definition says (`annealmix build --data`) |
-| OWNER/NAME or OWNER/NAME:CONFIG | a split of the hub, through the `datasets` library |
+| DATASET | read as | |---|---| | a file, or all such files below a folder | .jsonl, .json.gz,
+.jsonl.gz, .json.zst, .jsonl.zst, .parquet, one text a row | | the same, and the name of a source
+definition | the layout that the definition says (`annealmix build --data`) | | OWNER/NAME or
+OWNER/NAME:CONFIG | a split of the hub, through the `datasets` library |
 
-A row's text is its column `text`, or its chat `messages`; a named column may hold either. Chat messages are a list of
-{role, content}; the contents are joined by blank lines, without the roles, so a document is a conversation. A message whose content
-is no text (null beside a tool call, images) makes the row unreadable: what cannot be judged is counted, not skipped.
+A row's text is its column `text`, or its chat `messages`; a named column may hold either. Chat
+messages are a list of {role, content}; the contents are joined by blank lines, without the roles,
+so a document is a conversation. A message whose content is no text (null beside a tool call,
+images) makes the row unreadable: what cannot be judged is counted, not skipped.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::([\w.-]+))?"
 class Dataset:
     """What is to be read: each file with the definition that says its format.
 
-    column: where the texts are; None: `text` or `messages`. published: the definitions' adapters say it. unread: other files of the
+    column: where the texts are; None: `text` or `messages`. published: the definitions' adapters
+        say it. unread: other files of the
     folder, which no format reads.
     """
 
@@ -46,7 +48,10 @@ class Dataset:
 
     def readers(self) -> list[DocumentReader]:
         """One reader a file, in the order of the paths."""
-        return [DocumentReader(file, definition, layout=self._layout(file, definition)) for file, definition in self.files]
+        return [
+            DocumentReader(file, definition, layout=self._layout(file, definition))
+            for file, definition in self.files
+        ]
 
     def _layout(self, file: InputFile, definition: SourceDefinition) -> RowLayout | None:
         if self.published:
@@ -57,7 +62,13 @@ class Dataset:
         return RowLayout((self.column or TEXT,), lambda row: row_text(row, self.column))
 
 
-def find_dataset(dataset: str, *, column: str | None = None, source: SourceDefinition | None = None, split: str = "train") -> Dataset:
+def find_dataset(
+    dataset: str,
+    *,
+    column: str | None = None,
+    source: SourceDefinition | None = None,
+    split: str = "train",
+) -> Dataset:
     """List what DATASET names.
 
     Args:
@@ -65,10 +76,14 @@ def find_dataset(dataset: str, *, column: str | None = None, source: SourceDefin
         split: of a data set of the hub.
     Raises:
         RecipeError: a file of a format that is not read, or options that exclude each other.
-        InputError: there is nothing of that name, or a file must not be there (`pipeline.inputs.listing`).
+        InputError: there is nothing of that name, or a file must not be there
+            (`pipeline.inputs.listing`).
     """
     if column is not None and source is not None:
-        raise RecipeError("--text-column and --source are both given; a published layout says its own columns: leave one out")
+        raise RecipeError(
+            "--text-column and --source are both given; a published layout says its own columns:"
+            " leave one out"
+        )
     path = Path(dataset)
     if path.is_dir():
         return _folder(path, column, source)
@@ -76,9 +91,17 @@ def find_dataset(dataset: str, *, column: str | None = None, source: SourceDefin
         definition = source or _definition(_format_of(path))
         return Dataset(((_file(path), definition),), column, source is not None)
     name = _HUB_NAME.fullmatch(dataset)
-    if name is None or source is not None or dataset.endswith(tuple(ending for endings in SUFFIXES.values() for ending in endings)):
-        raise InputError(f"{dataset}: no such file or folder; name one, or a data set of the hub as OWNER/NAME")
-    definition = _definition("datasets", repo=name[1], revision="main", datasets={"config": name[2], "split": split})
+    if (
+        name is None
+        or source is not None
+        or dataset.endswith(tuple(ending for endings in SUFFIXES.values() for ending in endings))
+    ):
+        raise InputError(
+            f"{dataset}: no such file or folder; name one, or a data set of the hub as OWNER/NAME"
+        )
+    definition = _definition(
+        "datasets", repo=name[1], revision="main", datasets={"config": name[2], "split": split}
+    )
     return Dataset(tuple((file, definition) for file in list_inputs(definition, None)), column)
 
 
@@ -95,7 +118,9 @@ def row_text(row: Mapping[str, Any], column: str | None) -> str:
         raise BadRecord("missing-field", f"no column {column!r}")
     value = row[column]
     if isinstance(value, list):
-        return "\n\n".join([part for part in [_content(message, column) for message in value] if part])
+        return "\n\n".join(
+            [part for part in [_content(message, column) for message in value] if part]
+        )
     return _plain_text(value, f"column {column!r}")
 
 
@@ -114,9 +139,13 @@ def _plain_text(value: Any, place: str) -> str:
 
 
 def _text_column(columns: tuple[str, ...], where: str) -> str:
-    """`text`, or else `messages`; `text` if neither is there, and reading then says which columns are."""
+    """`text`, or else `messages`; `text` if neither is there, and reading then says which columns
+    are.
+    """
     if TEXT in columns and MESSAGES in columns:
-        raise RecipeError(f"{where}: has both {TEXT!r} and {MESSAGES!r}; name the one to check with --text-column")
+        raise RecipeError(
+            f"{where}: has both {TEXT!r} and {MESSAGES!r}; name the one to check with --text-column"
+        )
     return MESSAGES if MESSAGES in columns else TEXT
 
 
@@ -135,17 +164,38 @@ def _columns(file: InputFile, definition: SourceDefinition) -> tuple[str, ...]:
 
 
 def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -> Dataset:
-    present = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    present = [path for path in present if not any(part.startswith(".") for part in path.split("/"))]
-    definitions = [source] if source else [_definition(name) for name in _FORMATS if any(path.endswith(SUFFIXES[name]) for path in present)]
-    found = [(file, definition) for definition in definitions for file in list_folder(definition, folder)]
+    present = sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+    present = [
+        path for path in present if not any(part.startswith(".") for part in path.split("/"))
+    ]
+    definitions = (
+        [source]
+        if source
+        else [
+            _definition(name)
+            for name in _FORMATS
+            if any(path.endswith(SUFFIXES[name]) for path in present)
+        ]
+    )
+    found = [
+        (file, definition) for definition in definitions for file in list_folder(definition, folder)
+    ]
     if not found:
-        raise InputError(f"{folder}: holds no file of {_endings()}; name the files' folder, or convert them")
+        raise InputError(
+            f"{folder}: holds no file of {_endings()}; name the files' folder, or convert them"
+        )
     for file, _ in found:
         _refuse_empty(file)
     read = {file.path for file, _ in found}
     unread = tuple(path for path in present if path not in read)
-    return Dataset(tuple(sorted(found, key=lambda one: one[0].path.encode())), column, source is not None, unread)
+    return Dataset(
+        tuple(sorted(found, key=lambda one: one[0].path.encode())),
+        column,
+        source is not None,
+        unread,
+    )
 
 
 def _file(path: Path) -> InputFile:
@@ -157,14 +207,19 @@ def _file(path: Path) -> InputFile:
 
 def _refuse_empty(file: InputFile) -> None:
     if file.size == 0:
-        raise InputError(f"{file.url}: the file is empty (0 bytes); fetch it again, or take it away")
+        raise InputError(
+            f"{file.url}: the file is empty (0 bytes); fetch it again, or take it away"
+        )
 
 
 def _format_of(path: Path) -> str:
     for name in _FORMATS:
         if path.name.endswith(SUFFIXES[name]):
             return name
-    raise RecipeError(f"{path}: files of {_endings()} are read; convert it, or name its published layout with --source")
+    raise RecipeError(
+        f"{path}: files of {_endings()} are read; convert it, or name its published layout with"
+        " --source"
+    )
 
 
 def _endings() -> str:
@@ -173,7 +228,13 @@ def _endings() -> str:
 
 def _definition(packing: str, **more: Any) -> SourceDefinition:
     """A definition made for one reading: the readers want one."""
-    fields: dict[str, Any] = {"name": "data-set", "repo": "data/set", "revision": "none", "licence": "not stated", "adapter": "text"}
+    fields: dict[str, Any] = {
+        "name": "data-set",
+        "repo": "data/set",
+        "revision": "none",
+        "licence": "not stated",
+        "adapter": "text",
+    }
     if packing != "datasets":
         fields["paths"] = ("**",)
     return SourceDefinition.model_validate(fields | {"format": packing} | more)

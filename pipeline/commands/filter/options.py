@@ -1,4 +1,6 @@
-"""The options of `annealmix filter check` and `annealmix filter train`. Nothing heavy is imported before a command runs."""
+"""The options of `annealmix filter check` and `annealmix filter train`. Nothing heavy is imported
+before a command runs.
+"""
 
 from __future__ import annotations
 
@@ -13,57 +15,163 @@ from mixtures.rules.levels import LEVELS
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `filter` with its actions."""
-    parser = commands.add_parser("filter", help="check: what a filter flags in a data set; train: make a filter from labelled documents")
+    parser = commands.add_parser(
+        "filter",
+        help=(
+            "check: what a filter flags in a data set; train: make a filter from labelled documents"
+        ),
+    )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     _add_check(actions)
     _add_train(actions)
 
 
 def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    check = actions.add_parser("check", help="exit 3 if a filter flags more of a data set than the limit; prints no text")
-    check.add_argument(
-        "dataset", metavar="DATASET", help="file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub"
+    check = actions.add_parser(
+        "check", help="exit 3 if a filter flags more of a data set than the limit; prints no text"
     )
-    check.add_argument("--filter", required=True, metavar="F", help="name of a shipped filter, or a YAML file")
+    check.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help="file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub",
+    )
+    check.add_argument(
+        "--filter", required=True, metavar="F", help="name of a shipped filter, or a YAML file"
+    )
     check.add_argument("--level", choices=LEVELS, help="published level at which it judges")
     check.add_argument(
-        "--limit", type=_limit, default=Fraction(0), metavar="SHARE", help="share of the documents that may be flagged or unreadable (0)"
+        "--limit",
+        type=_limit,
+        default=Fraction(0),
+        metavar="SHARE",
+        help="share of the documents that may be flagged or unreadable (0)",
     )
-    check.add_argument("--text-column", metavar="NAME", help="column with the text or the chat messages (`text`, or else `messages`)")
-    check.add_argument("--source", metavar="NAME", help="read the files in the published layout of this shipped source definition")
-    check.add_argument("--split", default="train", metavar="NAME", help="split of a data set of the hub (train)")
-    check.add_argument("--store", type=Path, metavar="DIR", help="look for documents, too, that filters removed from mixes of this store")
-    check.add_argument("--tokenizer", type=Path, metavar="FILE", help="a tokenizer.json: count the flagged tokens, too")
+    check.add_argument(
+        "--text-column",
+        metavar="NAME",
+        help="column with the text or the chat messages (`text`, or else `messages`)",
+    )
+    check.add_argument(
+        "--source",
+        metavar="NAME",
+        help="read the files in the published layout of this shipped source definition",
+    )
+    check.add_argument(
+        "--split", default="train", metavar="NAME", help="split of a data set of the hub (train)"
+    )
+    check.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="look for documents, too, that filters removed from mixes of this store",
+    )
+    check.add_argument(
+        "--tokenizer",
+        type=Path,
+        metavar="FILE",
+        help="a tokenizer.json: count the flagged tokens, too",
+    )
     check.add_argument("--json", action="store_true", help="print the result as JSON")
     check.set_defaults(command=_check)
 
 
 def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = actions.add_parser("train", help="train a linear classifier, pick its threshold, write a filter that is ready to use")
-    train.add_argument(
-        "labelled", nargs="+", type=Path, metavar="LABELLED", help="jsonl (.gz, .zst) or parquet, one labelled document a row"
+    train = actions.add_parser(
+        "train",
+        help="train a linear classifier, pick its threshold, write a filter that is ready to use",
     )
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the filter; it appears when the filter is whole")
-    train.add_argument("--blocklist", type=Path, required=True, metavar="FILE", help="terms, one a line; it is copied into the filter")
-    train.add_argument("--mode", choices=("published", "words"), default="words", help="how terms are matched (words)")
-    train.add_argument("--threshold", type=int, default=2, metavar="N", help="distinct terms from which on the classifier is asked (2)")
+    train.add_argument(
+        "labelled",
+        nargs="+",
+        type=Path,
+        metavar="LABELLED",
+        help="jsonl (.gz, .zst) or parquet, one labelled document a row",
+    )
+    train.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder of the filter; it appears when the filter is whole",
+    )
+    train.add_argument(
+        "--blocklist",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="terms, one a line; it is copied into the filter",
+    )
+    train.add_argument(
+        "--mode",
+        choices=("published", "words"),
+        default="words",
+        help="how terms are matched (words)",
+    )
+    train.add_argument(
+        "--threshold",
+        type=int,
+        default=2,
+        metavar="N",
+        help="distinct terms from which on the classifier is asked (2)",
+    )
     goal = train.add_mutually_exclusive_group()
-    goal.add_argument("--recall", type=_decimal, metavar="R", help="largest threshold that flags this share of the positive documents")
-    goal.add_argument("--removal", type=_decimal, metavar="R", help="smallest threshold that flags at most this share of all documents")
-    train.add_argument("--holdout", type=_decimal, default=Decimal("0.2"), metavar="SHARE", help="share that is measured on (0.2)")
-    train.add_argument("--text-column", default="text", metavar="NAME", help="column of the text (text)")
-    train.add_argument("--label-column", default="label", metavar="NAME", help="column of the label (label)")
-    train.add_argument("--positive", metavar="VALUE", help="the label of documents to flag (1 or true)")
+    goal.add_argument(
+        "--recall",
+        type=_decimal,
+        metavar="R",
+        help="largest threshold that flags this share of the positive documents",
+    )
+    goal.add_argument(
+        "--removal",
+        type=_decimal,
+        metavar="R",
+        help="smallest threshold that flags at most this share of all documents",
+    )
+    train.add_argument(
+        "--holdout",
+        type=_decimal,
+        default=Decimal("0.2"),
+        metavar="SHARE",
+        help="share that is measured on (0.2)",
+    )
+    train.add_argument(
+        "--text-column", default="text", metavar="NAME", help="column of the text (text)"
+    )
+    train.add_argument(
+        "--label-column", default="label", metavar="NAME", help="column of the label (label)"
+    )
+    train.add_argument(
+        "--positive", metavar="VALUE", help="the label of documents to flag (1 or true)"
+    )
     train.add_argument("--name", metavar="NAME", help="name of the filter (that of DIR)")
-    train.add_argument("--golden-flagged", action="append", default=[], metavar="TEXT", help="harmless text that must be flagged")
-    train.add_argument("--golden-passed", action="append", default=[], metavar="TEXT", help="text that must not be flagged")
+    train.add_argument(
+        "--golden-flagged",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="harmless text that must be flagged",
+    )
+    train.add_argument(
+        "--golden-passed",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="text that must not be flagged",
+    )
     train.add_argument("--json", action="store_true", help="print what was measured as JSON")
     train.set_defaults(command=_train)
 
 
 def _limit(text: str) -> Fraction:
-    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/0*[1-9][0-9]{0,17}", text, re.ASCII) or Fraction(text) > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1, such as 0.001 or 1/1000")
+    if (
+        not re.fullmatch(
+            r"[0-9]{1,12}(\.[0-9]{1,30})?|[0-9]{1,18}/0*[1-9][0-9]{0,17}", text, re.ASCII
+        )
+        or Fraction(text) > 1
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a share from 0 to 1, such as 0.001 or 1/1000"
+        )
     return Fraction(text)
 
 

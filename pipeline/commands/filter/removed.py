@@ -1,7 +1,9 @@
-"""The documents that filters removed in a store: what `annealmix filter check --store` looks for in later data.
+"""The documents that filters removed in a store: what `annealmix filter check --store` looks for in
+later data.
 
-Every selection in the store keeps the digests of what its recipe's filters removed (pipeline.stages.eligible), whichever they were, placebos and
-doses included. So a document that one filter removed is known again when data are checked with another one.
+Every selection in the store keeps the digests of what its recipe's filters removed
+(pipeline.stages.eligible), whichever they were, placebos and doses included. So a document that one
+filter removed is known again when data are checked with another one.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from pipeline.store.records import is_done, read_done
 
 
 def removed_digests(store: Path) -> npt.NDArray[np.uint64]:
-    """Digests of all documents that selections of a store removed: uint64 [num_docs, 2], ascending, each once.
+    """Digests of all documents that selections of a store removed: uint64 [num_docs, 2], ascending,
+    each once.
 
     Raises:
         RecipeError: it is no store, or none of its selections had filters.
@@ -33,14 +36,19 @@ def removed_digests(store: Path) -> npt.NDArray[np.uint64]:
         if not record.get("filters"):
             continue
         filtered = True
-        lowest = 2 if record["decontaminate"] == "drop" else 1  # bit 0 is then of evaluation sets, which are no reason to warn
+        lowest = (
+            2 if record["decontaminate"] == "drop" else 1
+        )  # bit 0 is then of evaluation sets, which are no reason to warn
         for name in record["outputs"]:
             if name.endswith(ending):
-                digests, verdicts = (read_column(folder, column, name.removesuffix("digest")) for column in ("digest", "verdicts"))
+                digests, verdicts = (
+                    read_column(folder, column, name.removesuffix("digest"))
+                    for column in ("digest", "verdicts")
+                )
                 found.append(digests[verdicts >= lowest].astype(np.uint64))
     if not filtered:
         raise RecipeError(
-            f"{store}: no selection of it was filtered (`annealmix store gc` deletes selections), so nothing is known to be removed; "
-            "build a filtered mix in it, or leave --store out"
+            f"{store}: no selection of it was filtered (`annealmix store gc` deletes selections),"
+            " so nothing is known to be removed; build a filtered mix in it, or leave --store out"
         )
     return np.unique(np.concatenate(found), axis=0)

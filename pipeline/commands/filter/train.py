@@ -1,13 +1,18 @@
-"""`annealmix filter train`: a trained classifier and a blocklist, pinned together as a filter that is ready to use.
+"""`annealmix filter train`: a trained classifier and a blocklist, pinned together as a filter that
+is ready to use.
 
-    DIR/weights.safetensors, report.json, curve.svg     as `pipeline.judges.classifiers.training` writes them
+    DIR/weights.safetensors, report.json, curve.svg     as `pipeline.judges.classifiers.training`
+                                                        writes them
     DIR/blocklist.txt                                   a copy of the list
-    DIR/filter.yaml                                     the filter: hashes, thresholds and golden decisions
+    DIR/filter.yaml                                     the filter: hashes, thresholds and golden
+                                                        decisions
 
-Golden texts must be harmless and short, so none is taken from the labelled documents. They are the user's, or else two made here:
-"A list names TERM1 and TERM2.", of the list's own terms, and "The weather was fine.". A classifier may well find a sentence of bare
-names harmless, so the terms are those of the list that it scores highest: neighbours in the list, as many as the threshold asks and then
-twice and four times as many. Whatever the texts, the finished filter is opened from its files, which decides them again.
+Golden texts must be harmless and short, so none is taken from the labelled documents. They are the
+user's, or else two made here: "A list names TERM1 and TERM2.", of the list's own terms, and "The
+weather was fine.". A classifier may well find a sentence of bare names harmless, so the terms are
+those of the list that it scores highest: neighbours in the list, as many as the threshold asks and
+then twice and four times as many. Whatever the texts, the finished filter is opened from its files,
+which decides them again.
 
 Nothing appears under DIR unless all of it is there and holds.
 """
@@ -85,15 +90,20 @@ def make_bundle(
     goal: Goal | None = None,
     golden: GoldenTexts | None = None,
 ) -> Bundle:
-    """Train on labelled documents and write the folder `out`. name: of the filter; None: of the folder.
+    """Train on labelled documents and write the folder `out`. name: of the filter; None: of the
+    folder.
 
     Raises:
-        RecipeError: `out` is there and not empty, options out of range, or no golden text can be made.
+        RecipeError: `out` is there and not empty, options out of range, or no golden text can be
+            made.
         InputError: a file is missing or damaged, or too few documents are labelled.
         ManifestError: a golden text of the user's comes out otherwise.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out}: is there already; name a new folder, since a filter that is in use must not change")
+        raise RecipeError(
+            f"{out}: is there already; name a new folder, since a filter that is in use must not"
+            " change"
+        )
     content = _content(blocklist.file)  # before the training, which takes longer
     pin, name = _pin(blocklist, content), _named(out.name if name is None else name)
     parse_blocklist(content, str(blocklist.file), blocklist.mode)
@@ -117,17 +127,24 @@ def _named(name: str) -> str:
     try:
         return str(TypeAdapter(Name).validate_python(name))
     except ValidationError:
-        raise RecipeError(f"{name!r} is no name for a filter; give one of a-z, 0-9, '.' and '-' with --name") from None
+        raise RecipeError(
+            f"{name!r} is no name for a filter; give one of a-z, 0-9, '.' and '-' with --name"
+        ) from None
 
 
 def _pin(blocklist: ListChoice, content: bytes) -> BlocklistPin:
-    fields = {"file": BLOCKLIST, "sha256": content_hash(content), "mode": blocklist.mode, "threshold": blocklist.threshold}
+    fields = {
+        "file": BLOCKLIST,
+        "sha256": content_hash(content),
+        "mode": blocklist.mode,
+        "threshold": blocklist.threshold,
+    }
     try:
         return BlocklistPin.model_validate(fields)
     except ValidationError:
         raise RecipeError(
-            f"{blocklist.file}: mode {blocklist.mode!r} and threshold {blocklist.threshold:,} are asked; the mode is published or words, "
-            "the threshold 1 to 65,535"
+            f"{blocklist.file}: mode {blocklist.mode!r} and threshold {blocklist.threshold:,} are"
+            " asked; the mode is published or words, the threshold 1 to 65,535"
         ) from None
 
 
@@ -135,14 +152,22 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: the blocklist cannot be read ({error.strerror}); give an existing file with --blocklist") from None
+        raise InputError(
+            f"{path}: the blocklist cannot be read ({error.strerror}); give an existing file with"
+            " --blocklist"
+        ) from None
 
 
-def _definition(name: str, pin: BlocklistPin, trained: TrainedFilter, folder: Path, golden: GoldenTexts) -> FilterDefinition:
+def _definition(
+    name: str, pin: BlocklistPin, trained: TrainedFilter, folder: Path, golden: GoldenTexts
+) -> FilterDefinition:
     terms = load_terms(pin, folder)
     threshold = trained.chosen.threshold
     if threshold >= MILLION:
-        raise RecipeError(f"the picked threshold is {threshold:,} millionths, and no score is higher; ask for another recall or removal")
+        raise RecipeError(
+            f"the picked threshold is {threshold:,} millionths, and no score is higher; ask for"
+            " another recall or removal"
+        )
     classifier = open_classifier("linear", folder / WEIGHTS, digest=trained.digest)
     flagged = golden.flagged or (_flagged_text(terms, pin.threshold, classifier, threshold),)
     decisions = [{"text": text, "flagged": True} for text in flagged]
@@ -151,7 +176,12 @@ def _definition(name: str, pin: BlocklistPin, trained: TrainedFilter, folder: Pa
         "name": name,
         "description": "trained by annealmix filter train",
         "blocklist": pin.model_dump(),
-        "classifier": {"kind": "linear", "path": WEIGHTS, "digest": trained.digest, "threshold": Decimal(threshold).scaleb(-6)},
+        "classifier": {
+            "kind": "linear",
+            "path": WEIGHTS,
+            "digest": trained.digest,
+            "threshold": Decimal(threshold).scaleb(-6),
+        },
         "golden": decisions,
     }
     return FilterDefinition.model_validate(fields)
@@ -172,8 +202,9 @@ def _flagged_text(terms: Sequence[str], needed: int, classifier: Classifier, thr
         if best > threshold:
             return texts[int(scores.argmax())]
     raise RecipeError(
-        f"the trained classifier gives sentences of bare terms at most {best:,} millionths, the picked threshold is {threshold:,}: "
-        "none can be a golden text; give a short and harmless text that it flags with --golden-flagged, or ask for a higher recall"
+        f"the trained classifier gives sentences of bare terms at most {best:,} millionths, the"
+        f" picked threshold is {threshold:,}: none can be a golden text; give a short and harmless"
+        " text that it flags with --golden-flagged, or ask for a higher recall"
     )
 
 
@@ -188,7 +219,10 @@ def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
     blocklist, classifier = definition.blocklist, definition.classifier
     assert classifier is not None
     lines = [
-        f"# Written by `annealmix filter train`. {REPORT} and {PICTURE} say how the threshold was picked: {trained.report['rule']}.",
+        (
+            f"# Written by `annealmix filter train`. {REPORT} and {PICTURE} say how the threshold"
+            f" was picked: {trained.report['rule']}."
+        ),
         f"name: {_quoted(definition.name)}",
         f"description: {_quoted(definition.description)}",
         "blocklist:",
@@ -203,36 +237,72 @@ def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
         f"  threshold: {classifier.threshold:f}",
         "golden:",
     ]
-    lines += [f"  - {{text: {_quoted(one.text)}, flagged: {'true' if one.flagged else 'false'}}}" for one in definition.golden]
+    lines += [
+        f"  - {{text: {_quoted(one.text)}, flagged: {'true' if one.flagged else 'false'}}}"
+        for one in definition.golden
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _quoted(text: str) -> str:
-    """A double-quoted YAML string; whatever a reader might take otherwise is escaped (JSON would write large characters as two halves)."""
+    """A double-quoted YAML string; whatever a reader might take otherwise is escaped (JSON would
+    write large characters as two halves).
+    """
     plain = (char.isascii() and char.isprintable() and char not in '"\\' for char in text)
-    escaped = (f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}" for char in text)
+    escaped = (
+        f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}" for char in text
+    )
     return f'"{"".join(char if kept else code for char, kept, code in zip(text, plain, escaped, strict=True))}"'
 
 
 def show(bundle: Bundle, *, as_json: bool) -> None:
     """Print what was measured on the held-out documents, and where the files are."""
     chosen, documents = bundle.trained.chosen, bundle.trained.report["documents"]
-    ratios = {"precision": chosen.precision, "recall": chosen.recall, "f1": chosen.f1, "removal": chosen.removal}
-    paths = {name: str(bundle.folder / file) for name, file in (("curve", PICTURE), ("report", REPORT), ("filter", FILTER))}
+    ratios = {
+        "precision": chosen.precision,
+        "recall": chosen.recall,
+        "f1": chosen.f1,
+        "removal": chosen.removal,
+    }
+    paths = {
+        name: str(bundle.folder / file)
+        for name, file in (("curve", PICTURE), ("report", REPORT), ("filter", FILTER))
+    }
     if as_json:
-        answer = {"threshold": chosen.threshold, **ratios, **paths, "documents": documents, "rule": bundle.trained.report["rule"]}
-        report.result(answer | {"identity": bundle.filter.identity, "digest": bundle.trained.digest, "unit": "millionths"})
+        answer = {
+            "threshold": chosen.threshold,
+            **ratios,
+            **paths,
+            "documents": documents,
+            "rule": bundle.trained.report["rule"],
+        }
+        report.result(
+            answer
+            | {
+                "identity": bundle.filter.identity,
+                "digest": bundle.trained.digest,
+                "unit": "millionths",
+            }
+        )
         return
     held_out = documents["held_out"]
-    title = f"{held_out['positive'] + held_out['negative']:,} held-out documents, {held_out['positive']:,} of them positive"
+    title = (
+        f"{held_out['positive'] + held_out['negative']:,} held-out documents,"
+        f" {held_out['positive']:,} of them positive"
+    )
     columns = ["", "threshold", "precision", "recall", "F1", "removed"]
     row = [_decimal(value) for value in (chosen.threshold, *ratios.values())]
     report.table(title, columns, [[str(bundle.trained.report["rule"]), *row]])
     report.say(f"curve {paths['curve']}")
     report.say(f"filter {paths['filter']}, identity {bundle.filter.identity}")
-    made = " and ".join(json.dumps(one.text, ensure_ascii=False) for one in bundle.filter.definition.golden)
+    made = " and ".join(
+        json.dumps(one.text, ensure_ascii=False) for one in bundle.filter.definition.golden
+    )
     report.say(f"golden texts, decided by the finished filter: {made}")
-    report.say("measured on all held-out documents; in use the classifier sees those only that hold enough terms of the blocklist")
+    report.say(
+        "measured on all held-out documents; in use the classifier sees those only that hold enough"
+        " terms of the blocklist"
+    )
 
 
 def _decimal(millionths: int | None) -> str:

@@ -1,7 +1,8 @@
-"""The arrays of tasks that a build hands out on a cluster: units of each stage, tasks, and about how long one takes.
+"""The arrays of tasks that a build hands out on a cluster: units of each stage, tasks, and about
+how long one takes.
 
-The rules are those of the stages themselves. Where no files are listed, the groups of an ingest are estimated from the text: they are
-then at most as many as there are files.
+The rules are those of the stages themselves. Where no files are listed, the groups of an ingest are
+estimated from the text: they are then at most as many as there are files.
 """
 
 from __future__ import annotations
@@ -19,20 +20,29 @@ from pipeline.stages.write import CHUNK_BYTES, SLICE_CHUNKS
 from pipeline.store.scores import SCORE_PARTITIONS
 
 PACKED = 3  # bytes of text in a byte of a compressed input file
-_NEAR_PARTS = {"near-spill": 50, "near-link": 35, "near-reduce": 15}  # per cent of the search's time, of a build of 180,000 documents
+_NEAR_PARTS = {
+    "near-spill": 50,
+    "near-link": 35,
+    "near-reduce": 15,
+}  # per cent of the search's time, of a build of 180,000 documents
 
 
 def arrays(
-    recipe: LoadedRecipe, plan: Mapping[str, Any], groups: Mapping[str, int], text_bytes: Mapping[str, int], workers: int
+    recipe: LoadedRecipe,
+    plan: Mapping[str, Any],
+    groups: Mapping[str, int],
+    text_bytes: Mapping[str, int],
+    workers: int,
 ) -> list[dict[str, Any]]:
     """One entry a stage of a build that begins with an empty store, in order.
 
     Args:
-        groups: of input files, by reading, where the files are listed. text_bytes: by reading. workers: tasks at a time.
+        groups: of input files, by reading, where the files are listed. text_bytes: by reading.
+            workers: tasks at a time.
 
     Returns:
-        [{stage, units, tasks, task_seconds, seconds}], task_seconds of one task, seconds of the stage at `workers` tasks at a time; both
-        None where the time is not known.
+        [{stage, units, tasks, task_seconds, seconds}], task_seconds of one task, seconds of the
+        stage at `workers` tasks at a time; both None where the time is not known.
     """
     resources = plan["resources"]
     units = {"ingest": sum(groups.get(name, _groups(size)) for name, size in text_bytes.items())}
@@ -41,13 +51,19 @@ def arrays(
         units["score"] = SCORE_PARTITIONS
     if recipe.recipe.near and "near" in seconds:
         documents, took = resources["near_documents"], seconds.pop("near")
-        units |= {"near-spill": key_partitions(documents), "near-link": _bands(recipe, documents), "near-reduce": 1}
+        units |= {
+            "near-spill": key_partitions(documents),
+            "near-link": _bands(recipe, documents),
+            "near-reduce": 1,
+        }
         seconds |= {name: took * share // 100 for name, share in _NEAR_PARTS.items()}
     documents = sum(row["supply_documents_estimated"] or 0 for row in plan["sources"].values())
     slice_bytes = CHUNK_BYTES * SLICE_CHUNKS
     mix_bytes = plan["left_tokens_estimated"] * recipe.tokenizer.dtype.itemsize
     units |= {"select": num_partitions(documents), "write": -(-mix_bytes // slice_bytes), "seal": 1}
-    return [_array(stage, count, seconds[stage], workers) for stage, count in units.items() if count]
+    return [
+        _array(stage, count, seconds[stage], workers) for stage, count in units.items() if count
+    ]
 
 
 def _bands(recipe: LoadedRecipe, documents: int) -> int:
@@ -65,4 +81,10 @@ def _array(stage: str, units: int, core_seconds: int | None, workers: int) -> di
     tasks = min(units, workers * TASKS_A_WORKER if workers > 1 else 1)
     a_task = None if core_seconds is None else -(-core_seconds // tasks)
     in_all = None if a_task is None else -(-tasks // workers) * a_task
-    return {"stage": stage, "units": units, "tasks": tasks, "task_seconds": a_task, "seconds": in_all}
+    return {
+        "stage": stage,
+        "units": units,
+        "tasks": tasks,
+        "task_seconds": a_task,
+        "seconds": in_all,
+    }

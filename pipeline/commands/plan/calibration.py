@@ -1,10 +1,12 @@
 """`annealmix plan --calibrate`: how fast this machine does what a build does, kept for later plans.
 
-Each kernel does a few seconds' share of a stage on text that is made up. That is not the text of a mix, so what counts is how a kernel
-compares with itself on the machine of the default rates: those, which were measured on real text, are scaled by that.
+Each kernel does a few seconds' share of a stage on text that is made up. That is not the text of a
+mix, so what counts is how a kernel compares with itself on the machine of the default rates: those,
+which were measured on real text, are scaled by that.
 
     $ANNEALMIX_CACHE, else ~/.cache/annealmix
-      calibration.json    {CPU model, cores, version of annealmix: {date, kernels: {kernel: work in a CPU second of one core}}}
+      calibration.json    {CPU model, cores, version of annealmix: {date, kernels: {kernel: work in
+                          a CPU second of one core}}}
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ def load_rates() -> Rates:
 
 
 def calibrate() -> Rates:
-    """Time the kernels, and keep the result. Takes some seconds; the first time on a machine some more, for compiling."""
+    """Time the kernels, and keep the result. Takes some seconds; the first time on a machine some
+    more, for compiling.
+    """
     from pipeline.store.records import write_whole
 
     with tempfile.TemporaryDirectory(prefix="annealmix-calibration-") as folder:
@@ -84,7 +88,9 @@ def _known() -> dict[str, Any]:
         for found in known.values():
             _rates(found)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(f"{file}: not what `annealmix plan --calibrate` writes; calibrate again, or delete it") from None
+        raise InputError(
+            f"{file}: not what `annealmix plan --calibrate` writes; calibrate again, or delete it"
+        ) from None
     return dict(known)
 
 
@@ -93,9 +99,18 @@ def _rates(found: dict[str, Any]) -> Rates:
     if min(kernels.values()) <= 0:
         raise ValueError("a rate is not above 0")
     rates = [name for name in Rates.__dataclass_fields__ if name != "basis"]
-    ratios = {name: (kernels[kernel], REFERENCE[kernel]) for name in rates for kernel in [_KERNEL_OF.get(name, name)]}
-    scaled = {name: max(getattr(DEFAULT_RATES, name) * mine // theirs, 1) for name, (mine, theirs) in ratios.items()}
-    return replace(DEFAULT_RATES, **scaled, basis=f"calibrated on this machine, {str(found['date'])[:10]}")
+    ratios = {
+        name: (kernels[kernel], REFERENCE[kernel])
+        for name in rates
+        for kernel in [_KERNEL_OF.get(name, name)]
+    }
+    scaled = {
+        name: max(getattr(DEFAULT_RATES, name) * mine // theirs, 1)
+        for name, (mine, theirs) in ratios.items()
+    }
+    return replace(
+        DEFAULT_RATES, **scaled, basis=f"calibrated on this machine, {str(found['date'])[:10]}"
+    )
 
 
 def _machine() -> str:
@@ -103,7 +118,10 @@ def _machine() -> str:
     model = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            model,
+        )
     except OSError:
         pass
     return f"{model}, {os.cpu_count()} cores, annealmix {version('annealmix')}"
@@ -134,13 +152,17 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
     texts = made_texts(TEXT_BYTES)
     file = folder / "texts.jsonl.gz"
-    file.write_bytes(gzip.compress("".join(json.dumps({"text": text}) + "\n" for text in texts).encode(), 6))
+    file.write_bytes(
+        gzip.compress("".join(json.dumps({"text": text}) + "\n" for text in texts).encode(), 6)
+    )
     yield "read", TEXT_BYTES, lambda: _read(folder)
     definition = load_tokenizer_definition("sample")
     tokenizer = Tokenizer(find_tokenizer(definition), definition)
     yield "tokenize", TEXT_BYTES, lambda: tokenizer.encode(texts)
     pinned = load_filter("control-lists")
-    blocklist = Blocklist(load_terms(pinned.definition.blocklist, pinned.folder), pinned.definition.blocklist.mode)
+    blocklist = Blocklist(
+        load_terms(pinned.definition.blocklist, pinned.folder), pinned.definition.blocklist.mode
+    )
     yield "blocklist", TEXT_BYTES, lambda: blocklist.count(texts)
     for rule in ("words", "characters"):
         yield rule, TEXT_BYTES, lambda rule=rule: signatures(texts, PRESETS[rule])  # type: ignore[misc]
@@ -174,10 +196,15 @@ def _read(folder: Path) -> None:
 
 
 def made_texts(num_bytes: int) -> list[str]:
-    """Documents of 50 to 800 words, some of which are frequent and most rare; the same ones every time."""
+    """Documents of 50 to 800 words, some of which are frequent and most rare; the same ones every
+    time.
+    """
     draw = np.random.default_rng(7)
     letters = draw.integers(97, 123, (20_000, 12), np.uint8)
-    words = [row[:length].tobytes().decode() for row, length in zip(letters, draw.integers(1, 12, len(letters)), strict=True)]
+    words = [
+        row[:length].tobytes().decode()
+        for row, length in zip(letters, draw.integers(1, 12, len(letters)), strict=True)
+    ]
     texts, size = list[str](), 0
     while size < num_bytes:
         ranks = np.minimum(draw.zipf(1.3, int(draw.integers(50, 800))), len(words)) - 1

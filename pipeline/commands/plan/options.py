@@ -25,10 +25,23 @@ from pipeline.commands.options import (
 def add_plan_options(plan: argparse.ArgumentParser) -> None:
     """Add the options that only `plan` has."""
     plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
-    plan.add_argument("--calibrate", action="store_true", help="time this machine for some seconds, for this plan and later ones")
-    plan.add_argument("--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)")
-    plan.add_argument("--store", type=local_path, metavar="DIR", help="the build's store: is there room on its disk?")
-    plan.add_argument("--out", type=local_path, metavar="DIR", help="the mix's folder: is there room on its disk?")
+    plan.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="time this machine for some seconds, for this plan and later ones",
+    )
+    plan.add_argument(
+        "--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)"
+    )
+    plan.add_argument(
+        "--store",
+        type=local_path,
+        metavar="DIR",
+        help="the build's store: is there room on its disk?",
+    )
+    plan.add_argument(
+        "--out", type=local_path, metavar="DIR", help="the mix's folder: is there room on its disk?"
+    )
 
 
 def _plan(options: argparse.Namespace) -> int:
@@ -48,7 +61,16 @@ def _plan(options: argparse.Namespace) -> int:
         return 0
     recipe, size, data = recipe_of(options), size_of(options), data_folders(options)
     more = {"workers": options.workers} if options.workers else {}
-    request = planning.PlanRequest(recipe, size, data, options.tokenizer, options.store, options.out, rates=rates or load_rates(), **more)
+    request = planning.PlanRequest(
+        recipe,
+        size,
+        data,
+        options.tokenizer,
+        options.store,
+        options.out,
+        rates=rates or load_rates(),
+        **more,
+    )
     plan = planning.plan(request)
     if options.json:
         report.result(plan)
@@ -58,15 +80,34 @@ def _plan(options: argparse.Namespace) -> int:
         plan_report.show(plan)
     for line in [*plan["shortages"], *plan["refusals"]]:
         report.say(f"annealmix: {line}")
-    return SupplyError.exit_code if plan["shortages"] else RecipeError.exit_code if plan["refusals"] else 0
+    return (
+        SupplyError.exit_code
+        if plan["shortages"]
+        else RecipeError.exit_code
+        if plan["refusals"]
+        else 0
+    )
 
 
 def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    plan = commands.add_parser("plan", help="what a recipe will take and cost, before anything is built; without RECIPE, list the recipes")
-    plan.add_argument("recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
+    plan = commands.add_parser(
+        "plan",
+        help=(
+            "what a recipe will take and cost, before anything is built; without RECIPE, list the"
+            " recipes"
+        ),
+    )
+    plan.add_argument(
+        "recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file"
+    )
     add_size(plan)
     add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
-    plan.add_argument("--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json (needed for a probe)")
+    plan.add_argument(
+        "--tokenizer",
+        type=local_path,
+        metavar="FILE",
+        help="the recipe's tokenizer.json (needed for a probe)",
+    )
     add_plan_options(plan)
     plan.add_argument("--json", action="store_true", help="print the plan as JSON")
     add_filters(plan)

@@ -29,10 +29,17 @@ def show_recipes(*, as_json: bool) -> None:
     """List the shipped recipes."""
     recipes = [load_recipe(name).recipe for name in list_recipes()]
     if as_json:
-        report.result([{"name": recipe.name, "description": recipe.description} for recipe in recipes])
+        report.result(
+            [{"name": recipe.name, "description": recipe.description} for recipe in recipes]
+        )
         return
     rows = [
-        [recipe.name, f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys", recipe.description] for recipe in recipes
+        [
+            recipe.name,
+            f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys",
+            recipe.description,
+        ]
+        for recipe in recipes
     ]
     report.table("recipes", ["name", "tokens", "what"], rows, numbers=False)
 
@@ -43,12 +50,18 @@ def show_rates(rates: Rates, *, as_json: bool) -> None:
     if as_json:
         report.result({**found, "basis": rates.basis})
         return
-    report.table(f"work of one core in a second, {rates.basis}", ["stage", "work"], [[name, f"{value:,}"] for name, value in found.items()])
+    report.table(
+        f"work of one core in a second, {rates.basis}",
+        ["stage", "work"],
+        [[name, f"{value:,}"] for name, value in found.items()],
+    )
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What is to be planned. store, out: folders whose disks are looked at. workers: tasks at a time on a cluster."""
+    """What is to be planned. store, out: folders whose disks are looked at. workers: tasks at a
+    time on a cluster.
+    """
 
     recipe: LoadedRecipe
     size: Size = field(default_factory=Size)
@@ -61,12 +74,13 @@ class PlanRequest:
 
 
 def plan(request: PlanRequest) -> dict[str, Any]:
-    """Plan a recipe. Where there is a folder (given, or the recipe's own), a source's supply is probed in it, and what the filters remove
-    if all of them are there; of the others the published figures are taken.
+    """Plan a recipe. Where there is a folder (given, or the recipe's own), a source's supply is
+    probed in it, and what the filters remove if all of them are there; of the others the published
+    figures are taken.
 
     Returns:
-        As `make_plan`, with arrays (`pipeline.commands.plan.arrays`) and, where folders are given, disks. `refusals`: why it cannot work, beside a
-        short supply.
+        As `make_plan`, with arrays (`pipeline.commands.plan.arrays`) and, where folders are given,
+        disks. `refusals`: why it cannot work, beside a short supply.
     """
     from pipeline.commands.plan.arrays import arrays
     from pipeline.commands.plan.disk import disks
@@ -84,7 +98,10 @@ def plan(request: PlanRequest) -> dict[str, Any]:
     made = make_plan(recipe, request.size, supplies, removals, levels, request.rates)
     texts = {recipe.reading(name): text_bytes(supply) for name, supply in supplies.items()}
     groups = {recipe.reading(name): source.groups for name, source in probed.items()}
-    made["arrays"] = {"workers": request.workers, "stages": arrays(recipe, made, groups, texts, request.workers)}
+    made["arrays"] = {
+        "workers": request.workers,
+        "stages": arrays(recipe, made, groups, texts, request.workers),
+    }
     found = disks(made, recipe.tokenizer.dtype.itemsize, request.store, request.out)
     made["warnings"] += [disk.line for disk in found if disk.line and disk.possible]
     return {**made, "refusals": [disk.line for disk in found if not disk.possible]}
@@ -92,7 +109,9 @@ def plan(request: PlanRequest) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Probed:
-    """What a probe found of a source. removals: by level, as `probed_removals`. groups: of its files, in an ingest."""
+    """What a probe found of a source. removals: by level, as `probed_removals`. groups: of its
+    files, in an ingest.
+    """
 
     supply: SupplyEstimate
     removals: dict[Level | None, Removal]
@@ -100,11 +119,19 @@ class _Probed:
 
 
 def _probed(request: PlanRequest) -> dict[str, _Probed]:
-    """What the files of sources and inserts are thought to hold, and what the filters would remove of it; by name."""
+    """What the files of sources and inserts are thought to hold, and what the filters would remove
+    of it; by name.
+    """
     recipe, data = request.recipe, request.data
     loaded = [recipe, *recipe.excluded]
-    data.refuse_unknown({definition.name for one in loaded for definition in one.definitions.values()})
-    folders = {name: folder for name, uses in recipe.definitions.items() if (folder := data.folder(uses.name, recipe.data))}
+    data.refuse_unknown(
+        {definition.name for one in loaded for definition in one.definitions.values()}
+    )
+    folders = {
+        name: folder
+        for name, uses in recipe.definitions.items()
+        if (folder := data.folder(uses.name, recipe.data))
+    }
     if not folders:
         return {}
     from pipeline.commands.plan.removals import open_filters, probed_removals
@@ -112,13 +139,23 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     from pipeline.inputs.survey import grouped
     from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
-    tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, request.tokenizer), recipe.tokenizer, recipe.recipe.special_tokens)
+    tokenizer = Tokenizer(
+        find_tokenizer(recipe.tokenizer, request.tokenizer),
+        recipe.tokenizer,
+        recipe.recipe.special_tokens,
+    )
     filters, readings = open_filters(recipe), dict[str, _Probed]()
     for name, folder in folders.items():
-        definition, source, reading = recipe.definitions[name], recipe.recipe.sources.get(name), recipe.reading(name)
+        definition, source, reading = (
+            recipe.definitions[name],
+            recipe.recipe.sources.get(name),
+            recipe.reading(name),
+        )
         if reading not in readings:
             files = list_files(definition, folder)
             sample = take_sample(definition, source.quality if source else (), files)
             groups = len(grouped(files, sum(file.size for file in files)))
-            readings[reading] = _Probed(sample.supply(tokenizer), probed_removals(recipe, filters, sample), groups)
+            readings[reading] = _Probed(
+                sample.supply(tokenizer), probed_removals(recipe, filters, sample), groups
+            )
     return {name: readings[recipe.reading(name)] for name in folders}

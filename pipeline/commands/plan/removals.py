@@ -1,4 +1,6 @@
-"""What filters that are at hand remove of a probe's sample: at the recipe's level and at each of the published ones."""
+"""What filters that are at hand remove of a probe's sample: at the recipe's level and at each of
+the published ones.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class ProbeFilter:
     opened: Filter
 
     def flagged(self, found: Judgement, level: Level | None) -> npt.NDArray[np.bool_] | None:
-        """bool [num_docs]: what it flags at a level; None: that takes a classifier, and there is none."""
+        """bool [num_docs]: what it flags at a level; None: that takes a classifier, and there is
+        none.
+        """
         try:
             pin = at_level(self.item.brought, level).classifier
         except RecipeError:
@@ -41,7 +45,8 @@ class ProbeFilter:
 
 
 def open_filters(recipe: LoadedRecipe) -> list[ProbeFilter]:
-    """The recipe's filters, if the user has brought all of them; else none, since a part of them says little.
+    """The recipe's filters, if the user has brought all of them; else none, since a part of them
+    says little.
 
     Raises: as `Filter.open`.
     """
@@ -54,17 +59,22 @@ def _opened(item: RecipeFilter) -> Filter:
     bundle = item.brought
     try:
         return Filter.open(bundle.definition, bundle.folder, bundle.where)
-    except RecipeError:  # the classifier's extra is not installed, and the recipe's level may not need it
+    except (
+        RecipeError
+    ):  # the classifier's extra is not installed, and the recipe's level may not need it
         if item.definition.classifier:
             raise
         return Filter.open(item.definition, bundle.folder, bundle.where)
 
 
-def probed_removals(recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample: Sample) -> dict[Level | None, Removal]:
-    """What is removed of a source by level; None: as the recipe says. Levels that take a classifier which is not there are left out.
+def probed_removals(
+    recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample: Sample
+) -> dict[Level | None, Removal]:
+    """What is removed of a source by level; None: as the recipe says. Levels that take a classifier
+    which is not there are left out.
 
-    A dose removes each flagged document with its fraction as the chance, a placebo any document with the chance of a flagged one. Shares
-    are of the text, since tokens are what quotas count.
+    A dose removes each flagged document with its fraction as the chance, a placebo any document
+    with the chance of a flagged one. Shares are of the text, since tokens are what quotas count.
     """
     if not filters or not sample.weights.sum():
         return {}
@@ -72,28 +82,59 @@ def probed_removals(recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample
     judged = [(item, item.opened.judge(texts)) for item in filters]
     found: dict[Level | None, Removal] = {}
     for level in (None, *LEVELS):
-        flags = [item.flagged(judgement, level or item.item.request.level) for item, judgement in judged]
+        flags = [
+            item.flagged(judgement, level or item.item.request.level) for item, judgement in judged
+        ]
         if all(flag is not None for flag in flags):
-            chances = [(item, judgement, flag) for (item, judgement), flag in zip(judged, flags, strict=True) if flag is not None]
-            found[level] = _removal(sample, chances, copies=level is None and recipe.recipe.copies == "approved")
+            chances = [
+                (item, judgement, flag)
+                for (item, judgement), flag in zip(judged, flags, strict=True)
+                if flag is not None
+            ]
+            found[level] = _removal(
+                sample, chances, copies=level is None and recipe.recipe.copies == "approved"
+            )
     return found
 
 
-def _removal(sample: Sample, judged: Sequence[tuple[ProbeFilter, Judgement, npt.NDArray[np.bool_]]], *, copies: bool) -> Removal:
+def _removal(
+    sample: Sample,
+    judged: Sequence[tuple[ProbeFilter, Judgement, npt.NDArray[np.bool_]]],
+    *,
+    copies: bool,
+) -> Removal:
     shares = sample.weights / sample.weights.sum()
     kept, escalated = np.ones(len(shares)), np.zeros(len(shares), np.bool_)
     for item, judgement, flagged in judged:
         request, placebo = item.item.request, item.item.placebo
-        chance = np.full(len(shares), float(flagged.mean())) if placebo else flagged.astype(np.float64)
+        chance = (
+            np.full(len(shares), float(flagged.mean())) if placebo else flagged.astype(np.float64)
+        )
         kept *= 1 - float(request.fraction) * chance
         escalated |= judgement.escalated & (not placebo)
-    removed, copied = (float((shares * part).sum()) for part in (1 - kept, kept * escalated * copies))
+    removed, copied = (
+        float((shares * part).sum()) for part in (1 - kept, kept * escalated * copies)
+    )
     bounds, most_copied = (removed, removed), copied
-    if not sample.whole or any(item.item.placebo or item.item.request.fraction < 1 for item, _, _ in judged):  # chance decides, too
+    if not sample.whole or any(
+        item.item.placebo or item.item.request.fraction < 1 for item, _, _ in judged
+    ):  # chance decides, too
         effective = 1 / float((shares**2).sum())
-        bounds, most_copied = share_interval(removed, effective), share_interval(copied, effective)[1] * copies
-    ends = Fraction(math.floor(bounds[0] * SHARES), SHARES), Fraction(math.ceil(bounds[1] * SHARES), SHARES)
-    return Removal(_rounded(removed), _rounded(copied), "probe", ends, Fraction(math.ceil(most_copied * SHARES), SHARES))
+        bounds, most_copied = (
+            share_interval(removed, effective),
+            share_interval(copied, effective)[1] * copies,
+        )
+    ends = (
+        Fraction(math.floor(bounds[0] * SHARES), SHARES),
+        Fraction(math.ceil(bounds[1] * SHARES), SHARES),
+    )
+    return Removal(
+        _rounded(removed),
+        _rounded(copied),
+        "probe",
+        ends,
+        Fraction(math.ceil(most_copied * SHARES), SHARES),
+    )
 
 
 def _rounded(share: float) -> Fraction:

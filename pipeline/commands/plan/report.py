@@ -30,7 +30,9 @@ def show(plan: Mapping[str, Any]) -> None:
 
 
 def supply(row: Mapping[str, Any]) -> str:
-    """`12.3B ± 4%`: the estimate and half of its interval; without one where nothing tells how far off it is."""
+    """`12.3B ± 4%`: the estimate and half of its interval; without one where nothing tells how far
+    off it is.
+    """
     tokens, interval = row["supply_tokens_estimated"], row["supply_tokens_interval"]
     if tokens is None:
         return "-"
@@ -59,13 +61,37 @@ def _show_sources(plan: Mapping[str, Any]) -> None:
     for name, row in plan["inserts"].items():
         tokens = report.or_dash(row["tokens_estimated"])
         rows.append([f"{name} (insert)", "-", tokens, "-", tokens, "-", "-", f"{row['times']:,}"])
-    rows.append(["total", f"{sum(row['asked_tokens'] for row in plan['sources'].values()):,}", f"{total:,}", "", "", "", "", ""])
+    rows.append(
+        [
+            "total",
+            f"{sum(row['asked_tokens'] for row in plan['sources'].values()):,}",
+            f"{total:,}",
+            "",
+            "",
+            "",
+            "",
+            "",
+        ]
+    )
     licences = [row["licence"] for kind in ("sources", "inserts") for row in plan[kind].values()]
     rows = [[*row, licence] for row, licence in zip(rows, [*licences, ""], strict=True)]
-    columns = ["source", "asked", "resolved", "share", "supply (estimate)", "keys", "tokenized up to", "epochs", "licence"]
+    columns = [
+        "source",
+        "asked",
+        "resolved",
+        "share",
+        "supply (estimate)",
+        "keys",
+        "tokenized up to",
+        "epochs",
+        "licence",
+    ]
     report.table(f"{plan['recipe']}: tokens by source", columns, rows)
     bases = sorted({row["supply_basis"].partition(" of ")[0] for row in plan["sources"].values()})
-    report.say(f"supply estimates: {', '.join(bases)}; copies counted; ± is half of a 95% interval; a build counts the real ones")
+    report.say(
+        f"supply estimates: {', '.join(bases)}; copies counted; ± is half of a 95% interval; a"
+        " build counts the real ones"
+    )
 
 
 def _source_row(name: str, row: Mapping[str, Any], total: int) -> list[str]:
@@ -84,17 +110,32 @@ def _source_row(name: str, row: Mapping[str, Any], total: int) -> list[str]:
 def _show_removals(plan: Mapping[str, Any]) -> None:
     """What filters are thought to remove, and what of each quota is then left."""
     rows = [
-        [name, _share(row, "removed"), _share(row, "copied"), f"{row['left_tokens_estimated']:,}", row["removal_basis"]]
+        [
+            name,
+            _share(row, "removed"),
+            _share(row, "copied"),
+            f"{row['left_tokens_estimated']:,}",
+            row["removal_basis"],
+        ]
         for name, row in plan["sources"].items()
     ]
     labels = ", ".join(item["label"] for item in plan["filters"])
-    columns = ["source", "removed (estimate)", "copied (estimate)", "tokens left of its quota", "basis"]
+    columns = [
+        "source",
+        "removed (estimate)",
+        "copied (estimate)",
+        "tokens left of its quota",
+        "basis",
+    ]
     report.table(f"filters: {labels}; removed: {plan['removed']}", columns, rows)
 
 
 def _show_levels(plan: Mapping[str, Any]) -> None:
     levels: Mapping[str, Rows] = plan["removal_by_level"]
-    rows = [[name, *(_share(levels[level].get(name), "removed") for level in levels)] for name in plan["sources"]]
+    rows = [
+        [name, *(_share(levels[level].get(name), "removed") for level in levels)]
+        for name in plan["sources"]
+    ]
     bases = sorted({found["basis"] for level in levels.values() for found in level.values()})
     report.table("removed at each level (estimate)", ["source", *levels], rows)
     report.say(f"removal estimates: {', '.join(bases)}")
@@ -106,7 +147,11 @@ def _share(row: Mapping[str, Any] | None, what: str) -> str:
         return "-"
     interval = row.get(f"{what}_share_interval") if row else None
     shown = f"{100 * float(share):.2f}%"
-    return f"{shown} ({100 * float(interval[0]):.2f} to {100 * float(interval[1]):.2f})" if interval else shown
+    return (
+        f"{shown} ({100 * float(interval[0]):.2f} to {100 * float(interval[1]):.2f})"
+        if interval
+        else shown
+    )
 
 
 def _show_disk(resources: Mapping[str, Any]) -> None:
@@ -118,21 +163,41 @@ def _show_disk(resources: Mapping[str, Any]) -> None:
     if resources.get("near_documents"):  # none if not asked for, or of unknown supply
         searched = f"near-duplicates among {resources['near_documents']:,} documents"
         rows.append([f"disk for {searched}", report.size(resources["near_store_bytes"])])
-        rows.append(["memory for their reduction, in one process", report.size(resources["near_reduction_bytes"])])
+        rows.append(
+            [
+                "memory for their reduction, in one process",
+                report.size(resources["near_reduction_bytes"]),
+            ]
+        )
     report.table("estimated cost", ["what", "how much"], rows)
 
 
 def _show_stages(plan: Mapping[str, Any]) -> None:
     resources, workers = plan["resources"], plan["arrays"]["workers"]
-    rows = [[name, _hours(stage["core_seconds"]), report.size(stage["worker_bytes"])] for name, stage in resources["stages"].items()]
-    report.table("by stage", ["stage", "core-hours", "memory of a worker"], [*rows, ["total", _hours(resources["core_seconds"]), ""]])
+    rows = [
+        [name, _hours(stage["core_seconds"]), report.size(stage["worker_bytes"])]
+        for name, stage in resources["stages"].items()
+    ]
+    report.table(
+        "by stage",
+        ["stage", "core-hours", "memory of a worker"],
+        [*rows, ["total", _hours(resources["core_seconds"]), ""]],
+    )
     report.say(f"speed: {resources['rates']}")
     rows = [
-        [item["stage"], f"{item['units']:,}", f"{item['tasks']:,}", _minutes(item["task_seconds"]), _minutes(item["seconds"])]
+        [
+            item["stage"],
+            f"{item['units']:,}",
+            f"{item['tasks']:,}",
+            _minutes(item["task_seconds"]),
+            _minutes(item["seconds"]),
+        ]
         for item in plan["arrays"]["stages"]
     ]
     columns = ["stage", "units", "tasks", "minutes a task", "minutes in all"]
-    report.table(f"on a cluster, an empty store, {report.plural(workers, 'task')} at a time", columns, rows)
+    report.table(
+        f"on a cluster, an empty store, {report.plural(workers, 'task')} at a time", columns, rows
+    )
 
 
 def _minutes(seconds: int | None) -> str:

@@ -17,15 +17,20 @@ from pipeline.executors.slurm.profile import Profile, load_profile
 from pipeline.report import complain, result, say
 
 
-def give(request: BuildRequest, filters: Path | None, profile: Path | None, *, wait: bool) -> tuple[Manifest | None, int]:
-    """Submit what of a build is missing, and with `wait` follow it. Returns the manifest, if the mix is finished, and the exit code.
+def give(
+    request: BuildRequest, filters: Path | None, profile: Path | None, *, wait: bool
+) -> tuple[Manifest | None, int]:
+    """Submit what of a build is missing, and with `wait` follow it. Returns the manifest, if the
+    mix is finished, and the exit code.
 
     Args:
-        filters: folder of filters that the user brings. profile: file; without one the cluster's defaults.
+        filters: folder of filters that the user brings. profile: file; without one the cluster's
+            defaults.
 
     Raises:
-        RecipeError: the profile, or jobs of a build are queued on this store already and are not to be waited for, or build something
-            else. SupplyError: the plan says that it cannot work. AnnealmixError: see `launch`.
+        RecipeError: the profile, or jobs of a build are queued on this store already and are not to
+            be waited for, or build something else. SupplyError: the plan says that it cannot work.
+            AnnealmixError: see `launch`.
     """
     settings = load_profile(profile) if profile else Profile()
     chain = Chain.of(request.store, request.out)
@@ -50,7 +55,16 @@ def _refuse_hopeless(request: BuildRequest) -> None:
     Raises:
         SupplyError: a source is certainly short. RecipeError: a disk certainly has too little room.
     """
-    plan = planning.plan(planning.PlanRequest(request.recipe, request.size, request.data, request.tokenizer, request.store, request.out))
+    plan = planning.plan(
+        planning.PlanRequest(
+            request.recipe,
+            request.size,
+            request.data,
+            request.tokenizer,
+            request.store,
+            request.out,
+        )
+    )
     if plan["shortages"]:
         raise SupplyError("\n".join(plan["shortages"]))
     if plan["refusals"]:
@@ -60,7 +74,8 @@ def _refuse_hopeless(request: BuildRequest) -> None:
 
 
 def look(request: BuildRequest, *, json: bool) -> int:
-    """Print how far a build is; exit code 0 while it goes on and when it is finished, otherwise that of what stopped it.
+    """Print how far a build is; exit code 0 while it goes on and when it is finished, otherwise
+    that of what stopped it.
 
     Raises:
         RecipeError: it was never given to Slurm.

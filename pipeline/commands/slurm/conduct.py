@@ -1,7 +1,9 @@
-"""A build on the cluster: it goes on until a stage must be done by others, submits that stage and a job that goes on after it, and ends.
+"""A build on the cluster: it goes on until a stage must be done by others, submits that stage and a
+job that goes on after it, and ends.
 
-Each time the build starts from its beginning and finds by the done-records what is done, as a build that was stopped does. So nothing
-of its state travels from job to job but which folders it has verified.
+Each time the build starts from its beginning and finds by the done-records what is done, as a build
+that was stopped does. So nothing of its state travels from job to job but which folders it has
+verified.
 """
 
 from __future__ import annotations
@@ -23,14 +25,18 @@ from pipeline.report import say
 
 
 def launch(request: BuildRequest, filters: Path | None, profile: Profile) -> Manifest | None:
-    """Give a build to Slurm, or what is missing of it. Returns the manifest if there was nothing left to submit.
+    """Give a build to Slurm, or what is missing of it. Returns the manifest if there was nothing
+    left to submit.
 
     Raises:
-        RecipeError: jobs of this or another build are waiting or running on the store. AnnealmixError: as `build`, or Slurm refuses.
+        RecipeError: jobs of this or another build are waiting or running on the store.
+            AnnealmixError: as `build`, or Slurm refuses.
     """
     for path, what in ((request.out, "--out"), (request.store, "--store")):
         arrays.refuse_path(path, what)
-    client.max_array_size()  # Slurm answers: a chain that was begun, and that nobody can ask about, keeps others from its store
+    # Slurm answers: a chain that was begun, and that nobody can ask about, keeps others from its
+    # store
+    client.max_array_size()
     chain, trusted = Chain.of(request.store, request.out), set[Path]()
     executor = _Launch(chain, freeze(request, filters, profile), profile, trusted)
     try:
@@ -44,15 +50,21 @@ def launch(request: BuildRequest, filters: Path | None, profile: Profile) -> Man
 
 
 class _Launch:
-    """Opens the record of the chain when the first stage is submitted, under the store's lock and after `refuse_busy`."""
+    """Opens the record of the chain when the first stage is submitted, under the store's lock and
+    after `refuse_busy`.
+    """
 
-    def __init__(self, chain: Chain, request: dict[str, Any], profile: Profile, trusted: set[Path]) -> None:
+    def __init__(
+        self, chain: Chain, request: dict[str, Any], profile: Profile, trusted: set[Path]
+    ) -> None:
         self._chain, self._request, self._profile, self._trusted = chain, request, profile, trusted
 
     def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
         """Submit a stage; see `SlurmExecutor.execute`."""
         digest = self._chain.begin(self._request, self._profile.job_name)
-        SlurmExecutor(self._chain, digest, self._profile, self._trusted, follows=False).execute(stage, plan, folder)
+        SlurmExecutor(self._chain, digest, self._profile, self._trusted, follows=False).execute(
+            stage, plan, folder
+        )
 
 
 def conduct(folder: Path, digest: str) -> None:
@@ -62,7 +74,9 @@ def conduct(folder: Path, digest: str) -> None:
         AnnealmixError: as `build`; it is noted in the chain's record, too.
     """
     chain = Chain(folder)
-    frozen = chain.request(digest)  # if there is another by now, that build's record is not ours to end
+    frozen = chain.request(
+        digest
+    )  # if there is another by now, that build's record is not ours to end
     if (younger := chain.younger()) is not None:
         say(f"job {younger} goes on with this build")
         return

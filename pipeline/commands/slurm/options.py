@@ -1,4 +1,6 @@
-"""What jobs are started with: `annealmix worker task ...` does a share of a stage's units, `annealmix worker conduct ...` goes on."""
+"""What jobs are started with: `annealmix worker task ...` does a share of a stage's units,
+`annealmix worker conduct ...` goes on.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _task(options: argparse.Namespace) -> int:
     from pipeline.commands.slurm.worker import do_task
 
-    do_task(options.plan, options.digest, options.stage, options.tasks, options.package, options.first)
+    do_task(
+        options.plan, options.digest, options.stage, options.tasks, options.package, options.first
+    )
     return 0
 
 

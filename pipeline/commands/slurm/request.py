@@ -1,4 +1,6 @@
-"""What a build was asked, as JSON, and back: a job that goes on with it reads the recipe again and refuses another one."""
+"""What a build was asked, as JSON, and back: a job that goes on with it reads the recipe again and
+refuses another one.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,17 @@ def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dic
         "filters": str(filters.absolute()) if filters else None,
         "out": str(request.out),
         "store": str(request.store),
-        "data": {"every": str(data.every) if data.every else None, "named": {name: str(folder) for name, folder in data.named.items()}},
+        "data": {
+            "every": str(data.every) if data.every else None,
+            "named": {name: str(folder) for name, folder in data.named.items()},
+        },
         "tokenizer": str(request.tokenizer.absolute()) if request.tokenizer else None,
         "size": request.size.as_json(),
         "chunk_bytes": request.chunk_bytes,
         "slice_chunks": request.slice_chunks,
-        "remote": {name: str(found.url) if found else None for name, found in vars(request.remote).items()},
+        "remote": {
+            name: str(found.url) if found else None for name, found in vars(request.remote).items()
+        },
         "profile": profile.model_dump(mode="json", exclude_none=True),
     }
 
@@ -45,7 +52,8 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
     """The request again, with the executor still to be set.
 
     Raises:
-        ManifestError: the recipe, or what it refers to, was changed since. RecipeError: it can no longer be read.
+        ManifestError: the recipe, or what it refers to, was changed since. RecipeError: it can no
+            longer be read.
     """
     refuse_other_package(value["package"])
     recipe = load_recipe(value["recipe"], Path(value["filters"]) if value["filters"] else None)
@@ -53,8 +61,9 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
         recipe = recipe.with_removed(value["removed"])
     if recipe.digest != value["recipe_digest"]:
         raise ManifestError(
-            f"{value['recipe']}: changed since the build was submitted (digest {value['recipe_digest'][:16]}, now {recipe.digest[:16]}); "
-            "give the command again to build the new one"
+            f"{value['recipe']}: changed since the build was submitted (digest"
+            f" {value['recipe_digest'][:16]}, now {recipe.digest[:16]}); give the command again to"
+            " build the new one"
         )
     every, named = value["data"]["every"], value["data"]["named"]
     scale, tokens = value["size"].get("scale"), value["size"].get("tokens")
@@ -62,12 +71,17 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
         recipe,
         Path(value["out"]),
         Path(value["store"]),
-        DataFolders(read_place(every) if every else None, {name: read_place(folder) for name, folder in named.items()}),
+        DataFolders(
+            read_place(every) if every else None,
+            {name: read_place(folder) for name, folder in named.items()},
+        ),
         Path(value["tokenizer"]) if value["tokenizer"] else None,
         Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
     )
     store, out = value["remote"]["store"], value["remote"]["out"]
     remote_store = RemoteStore(parse_url(store), request.store) if store else None
     remote = RemotePlaces(remote_store, RemoteOutput(parse_url(out), request.out) if out else None)
-    sized = replace(request, chunk_bytes=value["chunk_bytes"], slice_chunks=value["slice_chunks"], remote=remote)
+    sized = replace(
+        request, chunk_bytes=value["chunk_bytes"], slice_chunks=value["slice_chunks"], remote=remote
+    )
     return sized, Profile.model_validate(value["profile"])

@@ -21,16 +21,19 @@ from pipeline.report import plural, say, size, table
 from pipeline.store.records import read_json
 
 POLL_SECONDS = 5.0
-_WAITING = frozenset(("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT"))
+_WAITING = frozenset(
+    ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
+)
 
 
 @dataclass(frozen=True)
 class StageStatus:
     """How far one stage is.
 
-    units_done: by done-records. waiting, running: tasks that Slurm knows; done, failed: tasks that have ended; failed ones said why, or
-    were killed before they could. text_bytes: of input files that were read, None where the stage reads none. failure: where the log of a
-    failed task is, and what it says.
+    units_done: by done-records. waiting, running: tasks that Slurm knows; done, failed: tasks that
+        have ended; failed ones said why, or
+    were killed before they could. text_bytes: of input files that were read, None where the stage
+    reads none. failure: where the log of a failed task is, and what it says.
     """
 
     stage: str
@@ -50,7 +53,8 @@ class StageStatus:
 class Status:
     """How far a chain is.
 
-    state: queued, finished, failed, or stopped: no job is left, and what is missing was not done. message: what jobs wait for, in Slurm's
+    state: queued, finished, failed, or stopped: no job is left, and what is missing was not done.
+        message: what jobs wait for, in Slurm's
     words, the identity of a finished mix, or why it ended.
     """
 
@@ -69,47 +73,80 @@ def status_of(chain: Chain) -> Status:
     """
     record = chain.record
     if record is None:
-        raise RecipeError("no build of this --out was given to Slurm on this --store; leave out --status to give it")
+        raise RecipeError(
+            "no build of this --out was given to Slurm on this --store; leave out --status to"
+            " give it"
+        )
     jobs = chain.jobs() if record["state"] == QUEUED else []
     if not jobs:
         record = chain.record or record  # the last job may have ended since
     latest = len(record["stages"]) - 1
     stages = [
-        _stage(entry, jobs, last=number == latest, whole=number < latest or record["state"] == FINISHED)
+        _stage(
+            entry, jobs, last=number == latest, whole=number < latest or record["state"] == FINISHED
+        )
         for number, entry in enumerate(record["stages"])
     ]
     state, message, code = record["state"], record.get("message", ""), record.get("exit_code", 0)
     if state == QUEUED and not jobs:
         failures = [stage.failure for stage in stages if stage.failure]
-        missing = "its jobs have ended before the mix was whole; the same command submits what is missing"
-        state, message, code = "stopped", "\n".join([missing, *(failures or _last_word(chain, record))]), 1
+        missing = (
+            "its jobs have ended before the mix was whole; the same command submits what is missing"
+        )
+        state, message, code = (
+            "stopped",
+            "\n".join([missing, *(failures or _last_word(chain, record))]),
+            1,
+        )
     elif jobs:
         reasons = Counter(job.reason for job in jobs if job.state in _WAITING)
-        message = "\n".join(f"{plural(count, 'job')} waiting: {reason}" for reason, count in reasons.most_common())
+        message = "\n".join(
+            f"{plural(count, 'job')} waiting: {reason}" for reason, count in reasons.most_common()
+        )
     return Status(state, message, code, stages, len(jobs))
 
 
 def _last_word(chain: Chain, record: dict[str, Any]) -> list[str]:
     """Where the job wrote that was to go on after the last stage, if it came so far."""
-    log = chain.folder / f"conduct-{record['stages'][-1]['conductor']}.out" if record["stages"] else None
-    return [f"the job that was to go on was killed, or out of memory or time; its log: {log}"] if log and log.is_file() else []
+    log = (
+        chain.folder / f"conduct-{record['stages'][-1]['conductor']}.out"
+        if record["stages"]
+        else None
+    )
+    return (
+        [f"the job that was to go on was killed, or out of memory or time; its log: {log}"]
+        if log and log.is_file()
+        else []
+    )
 
 
-def _stage(entry: dict[str, Any], jobs: list[client.Job], *, last: bool, whole: bool) -> StageStatus:
-    """last: no stage was submitted after it; all tasks of the others ended well, or the next would not have begun. whole: all units are
-    known to be done."""
+def _stage(
+    entry: dict[str, Any], jobs: list[client.Job], *, last: bool, whole: bool
+) -> StageStatus:
+    """last: no stage was submitted after it; all tasks of the others ended well, or the next would
+    not have begun. whole: all units are known to be done.
+    """
     folder = Path(entry["folder"])
     alive = [job for job in jobs if job.job in entry["jobs"]]
     elements = {f"{job.job}_{job.element}" for job in alive}
-    ended = {rank: item for rank, item in _ended(folder) if item["job"] not in elements}  # a requeued one is to begin again
+    ended = {
+        rank: item for rank, item in _ended(folder) if item["job"] not in elements
+    }  # a requeued one is to begin again
     failed = {rank: item for rank, item in ended.items() if item["exit_code"]}
     states = [job.state for job in alive]
     waiting = sum(state in _WAITING for state in states)
     running = len(states) - waiting
     lost = max(entry["tasks"] - len(states) - len(ended), 0) if last else 0
     units_done, text_bytes = _units_done(entry, folder, whole=whole)
-    began = min((item["began"] for item in ended.values()), default=int(datetime.fromisoformat(entry["submitted"]).timestamp()))
-    until = max((item["began"] + item["seconds"] for item in ended.values()), default=began) if not states else int(time.time())
+    began = min(
+        (item["began"] for item in ended.values()),
+        default=int(datetime.fromisoformat(entry["submitted"]).timestamp()),
+    )
+    until = (
+        max((item["began"] + item["seconds"] for item in ended.values()), default=began)
+        if not states
+        else int(time.time())
+    )
     return StageStatus(
         stage=entry["stage"],
         units=entry["units"],
@@ -146,17 +183,24 @@ def _ended(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield item["rank"], item
 
 
-def _failure(entry: dict[str, Any], folder: Path, failed: dict[int, dict[str, Any]], lost: int) -> str | None:
+def _failure(
+    entry: dict[str, Any], folder: Path, failed: dict[int, dict[str, Any]], lost: int
+) -> str | None:
     if failed:
         first = failed[min(failed)]
         log = folder / LOGS / f"{first['job']}.out"
-        return f"{entry['stage']}: task {first['rank']} on {first['host']} failed: {first['message']}\n  its log: {log}"
+        return (
+            f"{entry['stage']}: task {first['rank']} on {first['host']} failed:"
+            f" {first['message']}\n  its log: {log}"
+        )
     if lost:
-        notes = [note for rank in range(entry["tasks"]) if (note := in_hand(folder, rank)).is_file()]
+        notes = [
+            note for rank in range(entry["tasks"]) if (note := in_hand(folder, rank)).is_file()
+        ]
         where = f", one of them at {notes[0].read_text('utf-8')}" if notes else ""
         return (
-            f"{entry['stage']}: {plural(lost, 'task')} ended without a word: killed, out of memory or time, or never started{where}; "
-            f"logs: {folder / LOGS}"
+            f"{entry['stage']}: {plural(lost, 'task')} ended without a word: killed, out of memory"
+            f" or time, or never started{where}; logs: {folder / LOGS}"
         )
     return None
 
@@ -167,12 +211,24 @@ def show(status: Status) -> None:
         [
             stage.stage,
             f"{stage.units_done:,} of {stage.units:,}",
-            *(f"{count:,}" for count in (stage.tasks, stage.waiting, stage.running, stage.done, stage.failed)),
+            *(
+                f"{count:,}"
+                for count in (stage.tasks, stage.waiting, stage.running, stage.done, stage.failed)
+            ),
             _throughput(stage),
         ]
         for stage in status.stages
     ]
-    columns = ["stage", "units done", "tasks", "waiting", "running", "ended well", "failed", "throughput"]
+    columns = [
+        "stage",
+        "units done",
+        "tasks",
+        "waiting",
+        "running",
+        "ended well",
+        "failed",
+        "throughput",
+    ]
     table(f"{status.state}: {plural(status.jobs, 'job')} waiting or running", columns, rows)
     for line in status.message.splitlines():
         say(line)
@@ -216,6 +272,6 @@ def _line(status: Status) -> str:
         return ""
     stage = status.stages[-1]
     return (
-        f"{stage.stage}: {stage.units_done:,} of {plural(stage.units, 'unit')} done; {stage.running:,} tasks running, "
-        f"{stage.waiting:,} waiting, {stage.failed:,} failed"
+        f"{stage.stage}: {stage.units_done:,} of {plural(stage.units, 'unit')} done;"
+        f" {stage.running:,} tasks running, {stage.waiting:,} waiting, {stage.failed:,} failed"
     )

@@ -18,14 +18,18 @@ def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first
     """Do the share of the rank that this element of an array stands for.
 
     Args:
-        plan, digest: the frozen plan and its sha256. tasks: ranks of the stage. first: rank of the array's first element.
+        plan, digest: the frozen plan and its sha256. tasks: ranks of the stage. first: rank of the
+            array's first element.
 
     Raises:
         AnnealmixError: of the unit that failed; or the plan or the code is not what was submitted.
     """
     element = os.environ.get("SLURM_ARRAY_TASK_ID", "")
     if not element.isdigit():
-        raise RecipeError("annealmix worker: is run by jobs that `annealmix build --executor slurm` submits, as elements of an array")
+        raise RecipeError(
+            "annealmix worker: is run by jobs that `annealmix build --executor slurm` submits, as"
+            " elements of an array"
+        )
     rank, began = first + int(element), int(time.time())
     ended = plan.parent / ENDED / f"{rank:06d}.json"
     ended.parent.mkdir(parents=True, exist_ok=True)
@@ -33,13 +37,32 @@ def do_task(plan: Path, digest: str, stage: str, tasks: int, package: str, first
     code, message = 0, ""
     try:
         refuse_other_package(package)
-        Arrays(stage_named(stage)(plan, digest), tasks, plan.parent, Resources(), stage).run_rank(rank)
+        Arrays(stage_named(stage)(plan, digest), tasks, plan.parent, Resources(), stage).run_rank(
+            rank
+        )
     except BaseException as error:
-        code, message = (error.exit_code if isinstance(error, AnnealmixError) else 1), str(error) or type(error).__name__
+        code, message = (
+            (error.exit_code if isinstance(error, AnnealmixError) else 1),
+            str(error) or type(error).__name__,
+        )
         if isinstance(error, KeyboardInterrupt):
-            message = "was told to end, by scancel, for a job that goes before it, or because its time was over"
+            message = (
+                "was told to end, by scancel, for a job that goes before it, or because its time"
+                " was over"
+            )
         raise
     finally:
         job, host = f"{os.environ.get('SLURM_ARRAY_JOB_ID', '')}_{element}", os.uname().nodename
         took = int(time.time()) - began
-        write_json(ended, {"rank": rank, "job": job, "host": host, "began": began, "seconds": took, "exit_code": code, "message": message})
+        write_json(
+            ended,
+            {
+                "rank": rank,
+                "job": job,
+                "host": host,
+                "began": began,
+                "seconds": took,
+                "exit_code": code,
+                "message": message,
+            },
+        )

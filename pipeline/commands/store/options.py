@@ -10,11 +10,24 @@ from pipeline.commands.options import DEFAULT_STORE, local_path
 
 
 def add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    store = commands.add_parser("store", help="look at a token store, or free the space of selections, logs and left-overs")
-    store.add_argument(
-        "action", choices=("ls", "gc"), help="ls: sources, groups, tokens; gc: delete what can be made again without reading a source"
+    store = commands.add_parser(
+        "store", help="look at a token store, or free the space of selections, logs and left-overs"
     )
-    store.add_argument("--store", type=local_path, default=Path(DEFAULT_STORE), metavar="DIR", help=f"the store ({DEFAULT_STORE})")
+    store.add_argument(
+        "action",
+        choices=("ls", "gc"),
+        help=(
+            "ls: sources, groups, tokens; gc: delete what can be made again without reading a"
+            " source"
+        ),
+    )
+    store.add_argument(
+        "--store",
+        type=local_path,
+        default=Path(DEFAULT_STORE),
+        metavar="DIR",
+        help=f"the store ({DEFAULT_STORE})",
+    )
     store.add_argument("--json", action="store_true", help="print as JSON")
     store.set_defaults(command=_store)
 

@@ -22,17 +22,29 @@ def show(answer: dict[str, Any]) -> None:
 
 def _show_place(place: dict[str, Any]) -> None:
     last = place["first_token"] + place["num_tokens"] - 1
-    say(f"document {place['position']:,}: tokens {place['first_token']:,} to {last:,} of the stream, {place['num_tokens']:,} with EOD")
+    say(
+        f"document {place['position']:,}: tokens {place['first_token']:,} to {last:,} of the"
+        f" stream, {place['num_tokens']:,} with EOD"
+    )
     if "token" in place:
         end = ", its EOD" if place["token"] == last else ""
-        say(f"  token {place['token']:,} is number {place['place_in_document']:,} of the document (from 0){end}")
+        say(
+            f"  token {place['token']:,} is number {place['place_in_document']:,} of the document"
+            f" (from 0){end}"
+        )
     kind = "insert" if place["insert"] else "copy in source" if place["copy"] else "source"
     note = ", which forbids commercial use" if place["non_commercial"] else ""
-    say(f"  {kind} {place['source']} ({place['definition']}), epoch {place['epoch']} (from 0), licence {place['licence']}{note}")
+    say(
+        f"  {kind} {place['source']} ({place['definition']}), epoch {place['epoch']} (from 0),"
+        f" licence {place['licence']}{note}"
+    )
     say(f"  file {place['file']} row {place['row']}")
     say(f"  digest {place['digest']}, order key {place['order_key']}")
     if place["cut"]:
-        say(f"  cut: {place['num_tokens']:,} of {place['whole_tokens']:,} tokens, to end the quota of its source")
+        say(
+            f"  cut: {place['num_tokens']:,} of {place['whole_tokens']:,} tokens, to end the quota"
+            " of its source"
+        )
     _show_text(place)
 
 
@@ -49,7 +61,10 @@ def _show_row(row: dict[str, Any]) -> None:
         say(f"  filter {item['label']}: {_judged(item)}")
     if positions := row.get("positions_of_its_text"):
         shown = ", ".join(f"{position:,}" for position in positions[:8])
-        say(f"  its text is in the mix {plural(len(positions), 'time')}: {shown}{', ...' if len(positions) > 8 else ''}")
+        say(
+            f"  its text is in the mix {plural(len(positions), 'time')}:"
+            f" {shown}{', ...' if len(positions) > 8 else ''}"
+        )
     _show_text(row)
 
 
@@ -69,13 +84,21 @@ def _explained(row: dict[str, Any]) -> list[str]:
     if "missing" in row:
         lines.append(row["missing"])
     if "keys" in row:
-        lines.append(f"the source takes order keys from {row['keys'][0]} to below {row['keys'][1]}, in hex")
+        lines.append(
+            f"the source takes order keys from {row['keys'][0]} to below {row['keys'][1]}, in hex"
+        )
     for name, words in _STAYS.items():
         if name in row:
-            lines.append(f"{words} {row[name]['source']}, {row[name]['file']} row {row[name]['row']}")
+            lines.append(
+                f"{words} {row[name]['source']}, {row[name]['file']} row {row[name]['row']}"
+            )
     if row["reason"] == "beyond quota":
         last = row["last_order_key"]
-        lines.append(f"the last document of the quota has order key {last}" if last else "the quota is 0 tokens")
+        lines.append(
+            f"the last document of the quota has order key {last}"
+            if last
+            else "the quota is 0 tokens"
+        )
     return lines
 
 
@@ -90,7 +113,9 @@ def _judged(item: dict[str, Any]) -> str:
         words.append(f"{'in' if item['in_dose'] else 'outside'} the dose of {item['dose']}")
     if item["placebo"]:
         words.append("a placebo, which removes what is not flagged")
-    words.append({True: "removes it", False: "does not remove it", None: "was not asked"}[item["removes"]])
+    words.append(
+        {True: "removes it", False: "does not remove it", None: "was not asked"}[item["removes"]]
+    )
     return "; ".join(words)
 
 
@@ -115,15 +140,24 @@ def show_steps(answer: dict[str, Any]) -> None:
     (first, last), (low, high) = answer["steps"], answer["samples"]
     steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
     samples = f"sample {low:,}" if low == high else f"samples {low:,} to {high:,}"
-    say(f"{steps}, {samples} of the training: {plural(answer['tokens'], 'token')} of {plural(answer['documents'], 'document')}")
+    say(
+        f"{steps}, {samples} of the training: {plural(answer['tokens'], 'token')} of"
+        f" {plural(answer['documents'], 'document')}"
+    )
     table("what was read", COLUMNS, [_row(source) for source in answer["sources"]])
     if "label" in answer:
         for span in answer["spans"]:
             _show_span(span)
         label = answer["label"]
-        say(f"last label: token {label['token']:,} of the stream, number {label['offset']:,} of document {label['position']:,} (from 0)")
+        say(
+            f"last label: token {label['token']:,} of the stream, number {label['offset']:,} of"
+            f" document {label['position']:,} (from 0)"
+        )
     elif "spans" in answer:
-        say(f"its {len(answer['spans']):,} stretches of documents: --json, or one sample with --sample I")
+        say(
+            f"its {len(answer['spans']):,} stretches of documents: --json, or one sample with"
+            " --sample I"
+        )
 
 
 def _show_training(training: dict[str, Any]) -> None:
@@ -133,15 +167,23 @@ def _show_training(training: dict[str, Any]) -> None:
         return
     inferred = " (inferred; say --steps if they were others)" if training["inferred"] else ""
     say(
-        f"{training['trainer']}, seed {training['seed']}: {plural(training['samples_asked'], 'sample')} asked{inferred}, "
-        f"{plural(training['epochs'], 'epoch')} of the mix, {plural(training['steps'], 'step')}, {batches}"
+        f"{training['trainer']}, seed {training['seed']}:"
+        f" {plural(training['samples_asked'], 'sample')} asked{inferred},"
+        f" {plural(training['epochs'], 'epoch')} of the mix, {plural(training['steps'], 'step')},"
+        f" {batches}"
     )
 
 
 def _row(source: dict[str, Any]) -> list[str]:
     name = strand_label(source["name"], source["copy"])
     epochs = ", ".join(f"{epoch}: {tokens:,}" for epoch, tokens in source["epochs"].items())
-    return [name, f"{source['documents']:,}", f"{source['tokens']:,}", f"{100 * float(source['share']):.2f}%", epochs]
+    return [
+        name,
+        f"{source['documents']:,}",
+        f"{source['tokens']:,}",
+        f"{100 * float(source['share']):.2f}%",
+        epochs,
+    ]
 
 
 def _show_span(span: dict[str, Any]) -> None:
@@ -150,8 +192,14 @@ def _show_span(span: dict[str, Any]) -> None:
     part = f"{span['offset']:,} to {last:,} of {document['num_tokens']:,}"
     cut = ", cut" if document["cut"] else ""
     note = ", which forbids commercial use" if document["non_commercial"] else ""
-    say(f"document {document['position']:,}, tokens {part}{cut}: from token {span['token']:,} of the stream")
-    say(f"  {document['source']}, epoch {document['epoch']} (from 0), licence {document['licence']}{note}")
+    say(
+        f"document {document['position']:,}, tokens {part}{cut}: from token {span['token']:,} of"
+        " the stream"
+    )
+    say(
+        f"  {document['source']}, epoch {document['epoch']} (from 0), licence"
+        f" {document['licence']}{note}"
+    )
     say(f"  file {document['file']} row {document['row']}, digest {document['digest']}")
     for label, terms in span.get("terms", {}).items():
         say(f"  terms of {label}: {', '.join(terms) or 'none'}")

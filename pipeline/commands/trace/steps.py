@@ -1,11 +1,15 @@
 """`annealmix trace --step` and `--checkpoint`: what a trainer read of a mix in some of its steps.
 
-    .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order (mixtures.trainers.order)
-    steps -> samples of the training                      -> tokens read of each document -> figures by source, exact
-    one step                                           -> also every stretch of a document that it read (spans)
+    .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order
+    (mixtures.trainers.order)
+    steps -> samples of the training                      -> tokens read of each document -> figures
+                                                          by source, exact
+    one step                                           -> also every stretch of a document that it
+                                                       read (spans)
 
-Steps are counted from 0 and step N reads samples N * batch to (N + 1) * batch - 1 of the training, whatever the number of devices: their
-loaders share out a global batch of consecutive samples. Tokens are those fed to the model; the last label of a sample is told apart.
+Steps are counted from 0 and step N reads samples N * batch to (N + 1) * batch - 1 of the training,
+whatever the number of devices: their loaders share out a global batch of consecutive samples.
+Tokens are those fed to the model; the last label of a sample is told apart.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ LIST_BATCH = 1 << 14  # documents of a list that are looked up at a time
 
 @dataclass(frozen=True)
 class Training:
-    """A training as the user tells it; None: as the recipe budgets it, or the whole number of steps nearest to the mix.
+    """A training as the user tells it; None: as the recipe budgets it, or the whole number of steps
+    nearest to the mix.
 
     samples: what the trainer was asked for, where it is not steps * batch.
     """
@@ -47,7 +52,8 @@ class Training:
 
 @dataclass(frozen=True)
 class StepQuestion:
-    """What is asked: steps first_step .. last_step - 1 of a training, or of one step one sample of its batch.
+    """What is asked: steps first_step .. last_step - 1 of a training, or of one step one sample of
+    its batch.
 
     spans: every stretch is asked for. listing: file that the documents are to be listed in.
     """
@@ -65,10 +71,12 @@ class StepQuestion:
 
 
 def trace_steps(question: StepQuestion) -> Answer:
-    """Answer a question: {training, steps, samples, documents, tokens, sources: [figures of each], spans: [of a step], label: of a sample}.
+    """Answer a question: {training, steps, samples, documents, tokens, sources: [figures of each],
+    spans: [of a step], label: of a sample}.
 
     Raises:
-        RecipeError: the training has no such step or sample, or the list cannot be made. ManifestError: the mix is damaged.
+        RecipeError: the training has no such step or sample, or the list cannot be made.
+            ManifestError: the mix is damaged.
     """
     return _StepTrace(question).answer()
 
@@ -81,7 +89,8 @@ class _StepTrace:
         sizes = self.mix.index.sizes
         if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != self.mix.total_tokens:
             raise ManifestError(
-                f"{question.mix}: the sizes in tokens.idx are not those of its {self.mix.total_tokens:,} tokens; build it again"
+                f"{question.mix}: the sizes in tokens.idx are not those of its"
+                f" {self.mix.total_tokens:,} tokens; build it again"
             )
         try:
             self.order = TrainerOrder(request, sizes)
@@ -89,7 +98,11 @@ class _StepTrace:
             raise RecipeError(f"{question.mix}: {error}; ask for fewer samples") from None
         self.steps = min(self.order.samples, request.samples) // self.batch
         self.first, self.last = self._samples()
-        self.texts = Texts(self.mix.manifest, question.tokenizer, question.filters) if question.show_text else None
+        self.texts = (
+            Texts(self.mix.manifest, question.tokenizer, question.filters)
+            if question.show_text
+            else None
+        )
 
     def _samples(self) -> tuple[int, int]:
         """The samples of the training that are asked for, first and one past the last."""
@@ -97,14 +110,18 @@ class _StepTrace:
         if asked.last_step > self.steps:
             there = f"0 to {self.steps - 1:,}" if self.steps else "none"
             raise RecipeError(
-                f"{self.mix.folder}: {asked.training.trainer} makes {self.steps:,} steps of {self.batch:,} x "
-                f"{self.order.request.sequence:,} tokens; there is no step {asked.last_step - 1:,}, only {there}"
+                f"{self.mix.folder}: {asked.training.trainer} makes {self.steps:,} steps of"
+                f" {self.batch:,} x {self.order.request.sequence:,} tokens; there is no step"
+                f" {asked.last_step - 1:,}, only {there}"
             )
         first, last = asked.first_step * self.batch, asked.last_step * self.batch
         if asked.sample is None:
             return first, last
         if asked.sample >= self.batch:
-            raise RecipeError(f"{self.mix.folder}: a step has samples 0 to {self.batch - 1:,}; there is no --sample {asked.sample:,}")
+            raise RecipeError(
+                f"{self.mix.folder}: a step has samples 0 to {self.batch - 1:,}; there is no"
+                f" --sample {asked.sample:,}"
+            )
         return first + asked.sample, first + asked.sample + 1
 
     def answer(self) -> Answer:
@@ -122,60 +139,100 @@ class _StepTrace:
             said["spans"] = self._spans()
         if asked.sample is not None:
             position, offset = self.order.label(self.first)
-            said["label"] = {"position": position, "offset": offset, "token": self.mix.document(position).first_token + offset}
+            said["label"] = {
+                "position": position,
+                "offset": offset,
+                "token": self.mix.document(position).first_token + offset,
+            }
         if asked.listing is not None:
             self._list(asked.listing, read)
         return said
 
     def _training(self) -> Answer:
         request, training = self.order.request, self.question.training
-        said = {"trainer": request.trainer, "batch": self.batch, "sequence": request.sequence, "steps": self.steps}
+        said = {
+            "trainer": request.trainer,
+            "batch": self.batch,
+            "sequence": request.sequence,
+            "steps": self.steps,
+        }
         if request.trainer == "file-order":
             return said
-        asked = {"seed": request.seed, "samples_asked": request.samples, "inferred": training.steps is None and training.samples is None}
+        asked = {
+            "seed": request.seed,
+            "samples_asked": request.samples,
+            "inferred": training.steps is None and training.samples is None,
+        }
         return {**said, **asked, "epochs": self.order.epochs}
 
     def _by_source(self, read: Int64s) -> list[Answer]:
-        """Figures of each strand of the mix: distinct documents, tokens, share of the tokens, and tokens of each epoch of the source."""
+        """Figures of each strand of the mix: distinct documents, tokens, share of the tokens, and
+        tokens of each epoch of the source.
+        """
         strands, epochs = self.mix.strands_and_epochs()
         total, figures = int(read.sum()), []
         for number, strand in enumerate(self.mix.manifest["sources"]):
             mine = (strands == number) & (read > 0)
             tokens, epoch = read[mine], epochs[mine]
             figures.append(
-                {name: strand[name] for name in ("name", "copy", "insert", "licence", "non_commercial")}
+                {
+                    name: strand[name]
+                    for name in ("name", "copy", "insert", "licence", "non_commercial")
+                }
                 | {
                     "documents": len(tokens),
                     "tokens": int(tokens.sum()),
                     "share": f"{tokens.sum() / total:.6f}",
-                    "epochs": {str(one): int(tokens[epoch == one].sum()) for one in np.unique(epoch).tolist()},
+                    "epochs": {
+                        str(one): int(tokens[epoch == one].sum())
+                        for one in np.unique(epoch).tolist()
+                    },
                 }
             )
         return figures
 
     def _spans(self) -> list[Answer]:
-        """Every stretch that the samples read, in their order: its document, and first_token and num_tokens of the stretch in it."""
+        """Every stretch that the samples read, in their order: its document, and first_token and
+        num_tokens of the stretch in it.
+        """
         spans = self.order.spans(self.first, self.last)
         positions = np.unique(spans.positions).tolist()
         places = dict(zip(positions, self.mix.documents(positions), strict=True))
         documents = {position: described(self.mix, place) for position, place in places.items()}
         said = []
-        columns = (spans.reads - self.question.first_step * self.batch, spans.positions, spans.offsets, spans.num_tokens)
-        for sample, position, offset, count in zip(*(column.tolist() for column in columns), strict=True):
+        columns = (
+            spans.reads - self.question.first_step * self.batch,
+            spans.positions,
+            spans.offsets,
+            spans.num_tokens,
+        )
+        for sample, position, offset, count in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
             place = places[position]
-            one = {"sample": sample, "offset": offset, "num_tokens": count, "token": place.first_token + offset}
+            one = {
+                "sample": sample,
+                "offset": offset,
+                "num_tokens": count,
+                "token": place.first_token + offset,
+            }
             if self.texts:
                 one |= self.texts.shown(self.mix.tokens(place, offset, offset + count))
             said.append({**one, "document": documents[position]})
         return said
 
     def _list(self, file: Path, read: Int64s) -> None:
-        """Write the documents that were read, a line of JSON each: what the mix says of it, and tokens_read. As `private_file`."""
+        """Write the documents that were read, a line of JSON each: what the mix says of it, and
+        tokens_read. As `private_file`.
+        """
         positions = np.flatnonzero(read)
         with private_file(file) as lines:
             for low in range(0, len(positions), LIST_BATCH):
                 for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
-                    said: dict[str, Any] = {**described(self.mix, place), "tokens_read": int(read[place.position])}
+                    said: dict[str, Any] = {
+                        **described(self.mix, place),
+                        "tokens_read": int(read[place.position]),
+                    }
                     lines.write(json.dumps(said, sort_keys=True).encode() + b"\n")
 
 
@@ -187,18 +244,25 @@ def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
         fit = trainer_fit(mix.total_tokens, sequence, batch)
     steps = training.steps or fit.steps or 0
     if training.trainer == "file-order":
-        return batch, OrderRequest(training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0)
+        return batch, OrderRequest(
+            training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0
+        )
     if not (steps or training.samples):
         raise RecipeError(
-            f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x {sequence:,}; say with --steps how many "
-            "the trainer was asked for, or another --batch"
+            f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x"
+            f" {sequence:,}; say with --steps how many the trainer was asked for, or another"
+            " --batch"
         )
-    return batch, OrderRequest(training.trainer, sequence, training.samples or steps * batch, training.seed)
+    return batch, OrderRequest(
+        training.trainer, sequence, training.samples or steps * batch, training.seed
+    )
 
 
 def _fit(mix: TracedMix) -> TrainerFit:
     """Batch, sequence and steps that the mix was meant for: those that build and audit print."""
     fit = mix_fit(mix.manifest, mix.total_tokens)
     if fit is None:
-        raise RecipeError(f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some")
+        raise RecipeError(
+            f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some"
+        )
     return fit

@@ -1,7 +1,9 @@
 """`annealmix trace`: what happened to one document or token, and why.
 
-    --token, --position, --digest, --source --file --row -> places in the mix (mixtures.mix.trace, from its files alone)
-    not there, or a store is named                        -> what became of its rows (pipeline.lookup.fates, from the store)
+    --token, --position, --digest, --source --file --row -> places in the mix (mixtures.mix.trace,
+    from its files alone)
+    not there, or a store is named                        -> what became of its rows
+                                                          (pipeline.lookup.fates, from the store)
 
 What a trainer read in a step is asked of `pipeline.commands.trace.steps`.
 """
@@ -26,9 +28,11 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of a mix: exactly one of token, position, digest, and origin (source, file, row).
+    """What is asked of a mix: exactly one of token, position, digest, and origin (source, file,
+    row).
 
-    store: None if the user named none; default_store: where a build would have put it. data: folder of the sources' files.
+    store: None if the user named none; default_store: where a build would have put it. data: folder
+        of the sources' files.
     filters: folder of filters, whose terms are shown with the text.
     """
 
@@ -46,17 +50,21 @@ class Question:
 
 
 def trace(question: Question) -> Answer:
-    """Answer a question: {places: [of the mix], rows: [of the sources]}; rows only where the store was asked.
+    """Answer a question: {places: [of the mix], rows: [of the sources]}; rows only where the store
+    was asked.
 
     Raises:
-        RecipeError: there is no such token, document, source, file or row. ManifestError: mix or store is damaged.
+        RecipeError: there is no such token, document, source, file or row. ManifestError: mix or
+            store is damaged.
         InputError: a file that must be read again is damaged or another.
     """
     return _Trace(question).answer()
 
 
 def described(mix: TracedMix, place: Place) -> Answer:
-    """What a mix says of one of its documents: its columns, order key, and what holds of all documents of its source."""
+    """What a mix says of one of its documents: its columns, order key, and what holds of all
+    documents of its source.
+    """
     strand = mix.strand(place)
     said: Answer = {**vars(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
     said |= {name: strand[name] for name in ("definition", "licence", "non_commercial", "insert")}
@@ -73,7 +81,11 @@ class _Trace:
         places = self._found()
         fates = self._fates(bool(places))
         rows = [self._row(fates, fate) for fate in self._asked(fates, places)] if fates else []
-        return {"mix": self.mix.manifest["identity"], "places": [self._place(place) for place in places], "rows": rows}
+        return {
+            "mix": self.mix.manifest["identity"],
+            "places": [self._place(place) for place in places],
+            "rows": rows,
+        }
 
     def _found(self) -> list[Place]:
         asked = self.question
@@ -89,19 +101,28 @@ class _Trace:
 
     def _require_origin(self, source: str, file: str) -> None:
         """Refuse a source or file that the mix was not made from."""
-        definitions = {strand["name"]: strand["definition"] for strand in self.mix.manifest["sources"]}
+        definitions = {
+            strand["name"]: strand["definition"] for strand in self.mix.manifest["sources"]
+        }
         if source not in definitions:
-            raise RecipeError(f"{self.mix.folder}: has no source {source!r}; it has {', '.join(definitions)}")
+            raise RecipeError(
+                f"{self.mix.folder}: has no source {source!r}; it has {', '.join(definitions)}"
+            )
         files = [item["path"] for item in self.mix.manifest["inputs"][definitions[source]]]
         if file not in files:
             raise RecipeError(
-                f"{self.mix.folder}: source {source} was not made from a file {file!r}; it was made from {len(files):,}, such as {files[0]}"
+                f"{self.mix.folder}: source {source} was not made from a file {file!r}; it was made"
+                f" from {len(files):,}, such as {files[0]}"
             )
 
     def _fates(self, in_mix: bool) -> Fates | None:
-        """What answers for the store, where it is asked: it is named, or a row is not in the mix."""
+        """What answers for the store, where it is asked: it is named, or a row is not in the
+        mix.
+        """
         asked = self.question
-        folder = asked.store or (asked.default_store if asked.origin is not None and not in_mix else None)
+        folder = asked.store or (
+            asked.default_store if asked.origin is not None and not in_mix else None
+        )
         if folder is None:
             return None
         from pipeline.lookup.fates import Fates
@@ -118,13 +139,19 @@ class _Trace:
             return fates.of_digest(bytes.fromhex(places[0].digest))
         assert asked.digest is not None
         if len(asked.digest) < DIGEST_DIGITS[1]:
-            raise RecipeError(f"no document of the mix has a digest that begins with {asked.digest}; give all 32 digits to ask the store")
+            raise RecipeError(
+                f"no document of the mix has a digest that begins with {asked.digest}; give all 32"
+                " digits to ask the store"
+            )
         return fates.of_digest(bytes.fromhex(asked.digest))
 
     def _place(self, place: Place) -> Answer:
         said = described(self.mix, place)
         if self.question.token is not None:
-            said["token"], said["place_in_document"] = self.question.token, self.question.token - place.first_token
+            said["token"], said["place_in_document"] = (
+                self.question.token,
+                self.question.token - place.first_token,
+            )
         return said | self._text(self.mix.tokens(place) if self.texts else None)
 
     def _row(self, fates: Fates, fate: Fate) -> Answer:
@@ -132,7 +159,11 @@ class _Trace:
         if fate.document is None:
             return said
         said |= {"positions_of_its_text": self.mix.positions_of(fate.document.digest.hex())}
-        return said if fate.reason == "kept" else said | self._text(fates.tokens(fate.document) if self.texts else None)
+        return (
+            said
+            if fate.reason == "kept"
+            else said | self._text(fates.tokens(fate.document) if self.texts else None)
+        )
 
     def _text(self, tokens: list[int] | None) -> Answer:
         """The text, and the terms of the filters in it; nothing without `show_text`."""

@@ -1,9 +1,10 @@
 """A stage's tasks as job arrays, through datatrove's SlurmPipelineExecutor.
 
-datatrove knows the options of sbatch and runs a rank with its logs and statistics. Its way of launching is replaced: it pickles the
-pipeline, lets the next stage depend on the last array alone, overwrites the list of ranks when it is launched again, and writes values
-into a script unquoted. Here options are arguments of sbatch, the script holds quoted paths, a node reads the frozen plan, and which
-units are done is in our done-records alone.
+datatrove knows the options of sbatch and runs a rank with its logs and statistics. Its way of
+launching is replaced: it pickles the pipeline, lets the next stage depend on the last array alone,
+overwrites the list of ranks when it is launched again, and writes values into a script unquoted.
+Here options are arguments of sbatch, the script holds quoted paths, a node reads the frozen plan,
+and which units are done is in our done-records alone.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from pipeline.executors.stage import Stage
 from pipeline.store.records import write_whole
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
-# Others may write to a node's scratch, too, and a cache of compiled code that they put there would be run.
+# Others may write to a node's scratch, too, and a cache of compiled code that they put there would
+# be run.
 _OWN_CACHE = (
     'export NUMBA_CACHE_DIR="$TMPDIR/numba-$(id -u)"',
-    'mkdir -p -m 700 "$NUMBA_CACHE_DIR" && [ -O "$NUMBA_CACHE_DIR" ] || '
-    '{ echo "$NUMBA_CACHE_DIR (tmp of the profile): cannot be made, or is somebody else\'s" >&2; exit 1; }',
+    (
+        'mkdir -p -m 700 "$NUMBA_CACHE_DIR" && [ -O "$NUMBA_CACHE_DIR" ] || { echo'
+        ' "$NUMBA_CACHE_DIR (tmp of the profile): cannot be made, or is somebody else\'s" >&2; exit'
+        " 1; }"
+    ),
 )
 LOGS = "slurm"  # folder of the jobs' output, in that of the stage's plan
 ENDED = f"{LOGS}/ended"  # and of how tasks ended
@@ -37,10 +42,13 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
     """The tasks of one stage.
 
     Args:
-        stage: with the plan that was frozen. tasks: ranks among which its units are dealt out. folder: of the plan.
+        stage: with the plan that was frozen. tasks: ranks among which its units are dealt out.
+            folder: of the plan.
     """
 
-    def __init__(self, stage: Stage, tasks: int, folder: Path, resources: Resources, job_name: str) -> None:
+    def __init__(
+        self, stage: Stage, tasks: int, folder: Path, resources: Resources, job_name: str
+    ) -> None:
         super().__init__(
             pipeline=[stage],
             tasks=tasks,
@@ -61,7 +69,8 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
         self._run_for_rank(rank)
 
     def submit(self, script: Path) -> list[str]:
-        """Submit arrays for all ranks, as many as the cluster's MaxArraySize asks. Returns their ids.
+        """Submit arrays for all ranks, as many as the cluster's MaxArraySize asks. Returns their
+        ids.
 
         The script is given the first rank of its array.
 
@@ -71,29 +80,57 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
         most, jobs = client.max_array_size(), []
         for first in range(0, self.tasks, most):
             options = self.get_sbatch_args(min(most, self.tasks - first))
-            jobs.append(client.submit([*arguments(options), f"--chdir={Path(self.slurm_logs_folder)}"], script, str(first)))
+            jobs.append(
+                client.submit(
+                    [*arguments(options), f"--chdir={Path(self.slurm_logs_folder)}"],
+                    script,
+                    str(first),
+                )
+            )
         return jobs
 
 
 def options_of(resources: Resources) -> dict[str, str]:
-    """Options of sbatch that every job of annealmix has: logs grow when a job runs again, and one that can never run does not wait."""
-    values = {"account": resources.account, "constraint": resources.constraint, "mem": resources.memory}
+    """Options of sbatch that every job of annealmix has: logs grow when a job runs again, and one
+    that can never run does not wait.
+    """
+    values = {
+        "account": resources.account,
+        "constraint": resources.constraint,
+        "mem": resources.memory,
+    }
     named = {name: value for name, value in values.items() if value is not None}
-    return {**resources.options, **named, "open-mode": "append", "kill-on-invalid-dep": "yes", "export": "ALL"}
+    return {
+        **resources.options,
+        **named,
+        "open-mode": "append",
+        "kill-on-invalid-dep": "yes",
+        "export": "ALL",
+    }
 
 
 def arguments(options: Mapping[str, object]) -> list[str]:
     """Options as arguments; None is not said, and an empty value is an option without one."""
-    said = {name: value for name, value in options.items() if value is not None and name != "mem-per-cpu"}
+    said = {
+        name: value
+        for name, value in options.items()
+        if value is not None and name != "mem-per-cpu"
+    }
     return [f"--{name}={value}" if value != "" else f"--{name}" for name, value in said.items()]
 
 
 def write_script(path: Path, profile: Profile, words: Sequence[str]) -> Path:
-    """Write a job's script: the profile's setup, then `annealmix WORDS ...` with the arguments that sbatch gives the script."""
+    """Write a job's script: the profile's setup, then `annealmix WORDS ...` with the arguments that
+    sbatch gives the script.
+    """
     tmp = [f"export TMPDIR={shlex.quote(profile.tmp)}", *_OWN_CACHE] if profile.tmp else []
     lines = [
         "#!/bin/bash",
-        *(line for number, setup in enumerate(profile.setup, start=1) for line in (setup, _checked(number))),
+        *(
+            line
+            for number, setup in enumerate(profile.setup, start=1)
+            for line in (setup, _checked(number))
+        ),
         *tmp,
         f'exec {shlex.join([console_script(), *words])} "$@"',
     ]
@@ -103,7 +140,10 @@ def write_script(path: Path, profile: Profile, words: Sequence[str]) -> Path:
 
 
 def _checked(number: int) -> str:
-    return f'status=$?; [ $status -eq 0 ] || {{ echo "setup[{number - 1}] of the profile: exit code $status" >&2; exit 1; }}'
+    return (
+        f'status=$?; [ $status -eq 0 ] || {{ echo "setup[{number - 1}] of the profile: exit code'
+        ' $status" >&2; exit 1; }'
+    )
 
 
 def console_script() -> str:
@@ -115,7 +155,10 @@ def console_script() -> str:
     beside = Path(sys.executable).parent / "annealmix"
     script = beside if beside.is_file() else Path(sysconfig.get_path("scripts")) / "annealmix"
     if not script.is_file():
-        raise RecipeError(f"{script}: not there; install annealmix (pip install) on a file system that the nodes share")
+        raise RecipeError(
+            f"{script}: not there; install annealmix (pip install) on a file system that the nodes"
+            " share"
+        )
     return str(script)
 
 
@@ -127,5 +170,6 @@ def refuse_path(path: Path, what: str) -> None:
     """
     if not str(path).isprintable() or "%" in str(path) or "\\" in str(path):
         raise RecipeError(
-            f"{what} {str(path)!r}: holds a control character, '%' or a backslash, which Slurm reads its own way; choose another"
+            f"{what} {str(path)!r}: holds a control character, '%' or a backslash, which Slurm"
+            " reads its own way; choose another"
         )

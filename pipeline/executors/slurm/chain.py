@@ -5,8 +5,9 @@
     trusted.json   folders of the store that this build wrote or verified
     conduct-*.out  what the jobs printed that go on with the build
 
-Slurm itself says which jobs are waiting or running: they are found by their name, so that a submission whose record was lost is found,
-too. A chain is busy as long as one is; nobody else may then write to its store or its output, beside which `.NAME.chain` names the chain.
+Slurm itself says which jobs are waiting or running: they are found by their name, so that a
+submission whose record was lost is found, too. A chain is busy as long as one is; nobody else may
+then write to its store or its output, beside which `.NAME.chain` names the chain.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ class Chain:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """state, message, exit_code, name (of the jobs), holder, uid, out, stages; None if there never was a chain.
+        """state, message, exit_code, name (of the jobs), holder, uid, out, stages; None if there
+        never was a chain.
 
         Raises:
             ManifestError: it is damaged.
@@ -75,7 +77,15 @@ class Chain:
         (self.folder / "trusted.json").unlink(missing_ok=True)
         holder = f"{getpass.getuser()} on {os.uname().nodename}"
         who = {"holder": holder, "uid": os.geteuid()}
-        self._write({"state": QUEUED, "name": f"{job_name}-{self.key}-", **who, "out": request["out"], "stages": []})
+        self._write(
+            {
+                "state": QUEUED,
+                "name": f"{job_name}-{self.key}-",
+                **who,
+                "out": request["out"],
+                "stages": [],
+            }
+        )
         marker = _marker(Path(request["out"]))
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_whole(marker, str(self.folder).encode())
@@ -90,25 +100,41 @@ class Chain:
         path = self.folder / "request.json"
         request = read_json(path)
         if sha256(path.read_bytes()).hexdigest() != digest:
-            raise ManifestError(f"{path}: not the request that this job was given (sha256 {digest}); give the command again")
+            raise ManifestError(
+                f"{path}: not the request that this job was given (sha256 {digest}); give the"
+                " command again"
+            )
         return dict(request)
 
     def refuse_other(self, request: dict[str, Any]) -> None:
-        """Refuse to take the build that jobs are doing for the one that is asked, if they differ in more than the profile.
+        """Refuse to take the build that jobs are doing for the one that is asked, if they differ in
+        more than the profile.
 
         Raises:
             RecipeError: in what.
         """
         found = read_json(self.folder / "request.json")
-        different = sorted(name for name, value in request.items() if name != "profile" and found.get(name) != value)
+        different = sorted(
+            name
+            for name, value in request.items()
+            if name != "profile" and found.get(name) != value
+        )
         if different:
             raise RecipeError(
-                f"{request['out']}: jobs build something else there ({', '.join(different)} differ from this command); wait for them "
-                "with the command that submitted them, or cancel them: scancel "
-                f"{' '.join(sorted({job.job for job in self.jobs()}))}"
+                f"{request['out']}: jobs build something else there ({', '.join(different)} differ"
+                " from this command); wait for them with the command that submitted them, or"
+                f" cancel them: scancel {' '.join(sorted({job.job for job in self.jobs()}))}"
             )
 
-    def add(self, stage: type[Stage], folder: Path, tasks: int, units: int, jobs: list[str], conductor: str) -> None:
+    def add(
+        self,
+        stage: type[Stage],
+        folder: Path,
+        tasks: int,
+        units: int,
+        jobs: list[str],
+        conductor: str,
+    ) -> None:
         """Note a stage that was submitted."""
         record = self._read()
         submitted = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -141,7 +167,8 @@ class Chain:
         return client.queued(record["name"], record["uid"]) if record else []
 
     def cancel(self) -> None:
-        """Cancel its jobs but the one that asks. They are found by their name: the answer to a submission may have been lost.
+        """Cancel its jobs but the one that asks. They are found by their name: the answer to a
+        submission may have been lost.
 
         Raises:
             AnnealmixError: Slurm does not answer.
@@ -149,10 +176,12 @@ class Chain:
         client.cancel(sorted({job.job for job in self.jobs()} - {os.environ.get("SLURM_JOB_ID")}))
 
     def younger(self, sleep: Callable[[float], None] = time.sleep) -> str | None:
-        """In a job that goes on with the build: the job that was submitted after it to do so, if there is one.
+        """In a job that goes on with the build: the job that was submitted after it to do so, if
+        there is one.
 
-        A job that was requeued when it had submitted a stage must neither submit it again nor sweep the store below its tasks. Tasks
-        that nobody waits for, since it was killed between two submissions, are cancelled, and their end is waited for.
+        A job that was requeued when it had submitted a stage must neither submit it again nor sweep
+        the store below its tasks. Tasks that nobody waits for, since it was killed between two
+        submissions, are cancelled, and their end is waited for.
 
         Raises:
             AnnealmixError: Slurm does not answer, or they do not end.
@@ -166,7 +195,10 @@ class Chain:
             if waited == 0:
                 self.cancel()
             sleep(1)
-        raise AnnealmixError(f"jobs {', '.join(sorted({job.job for job in others}))}: cancelled, and have not ended; see `squeue --me`")
+        raise AnnealmixError(
+            f"jobs {', '.join(sorted({job.job for job in others}))}: cancelled, and have not ended;"
+            " see `squeue --me`"
+        )
 
     def trust(self, folders: set[Path]) -> None:
         """Remember folders whose contents this chain need not hash again."""
@@ -175,10 +207,15 @@ class Chain:
     def trusted(self) -> set[Path]:
         """Those folders, as far as they are there."""
         path = self.folder / "trusted.json"
-        return {folder for folder in map(Path, read_json(path) if path.exists() else []) if is_done(folder)}
+        return {
+            folder
+            for folder in map(Path, read_json(path) if path.exists() else [])
+            if is_done(folder)
+        }
 
     def refuse_repeated(self, stage: type[Stage], plan: Plan) -> None:
-        """Units that the last jobs of this chain were to do are not submitted again by the chain itself: it would go round for ever.
+        """Units that the last jobs of this chain were to do are not submitted again by the chain
+        itself: it would go round for ever.
 
         Raises:
             AnnealmixError: how many they are, and where their logs lie.
@@ -190,14 +227,17 @@ class Chain:
         left = _identities(plan) & _identities(read_json(folder / "plan.json"))
         if left:
             raise AnnealmixError(
-                f"{stage.name}: its jobs have ended, but {len(left):,} of {stages[-1]['units']:,} units are not done; "
-                f"logs are in {folder / 'slurm'}; the same command submits what is missing"
+                f"{stage.name}: its jobs have ended, but {len(left):,} of {stages[-1]['units']:,}"
+                f" units are not done; logs are in {folder / 'slurm'}; the same command submits"
+                " what is missing"
             )
 
     def _read(self) -> dict[str, Any]:
         record = self.record
         if record is None:
-            raise ManifestError(f"{self.folder}: the record of this build is gone; give the command again")
+            raise ManifestError(
+                f"{self.folder}: the record of this build is gone; give the command again"
+            )
         return {name: value for name, value in record.items() if name != "digest"}
 
     def _write(self, record: dict[str, Any]) -> None:
@@ -221,7 +261,8 @@ def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) 
         mine: folder of the chain that asks.
 
     Raises:
-        RecipeError: who gave it to Slurm, for which mix, and how many jobs there are; or Slurm cannot be asked.
+        RecipeError: who gave it to Slurm, for which mix, and how many jobs there are; or Slurm
+            cannot be asked.
     """
     folders = set((store / "work").glob(f"{_PREFIX}*"))
     if out and (marker := _marker(out)).is_file():
@@ -233,16 +274,20 @@ def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) 
             continue
         failed = record["state"] == FAILED
         try:  # jobs of a failed build are cancelled, and are ending; the one that says so ends, too
-            jobs = [job for job in chain.jobs() if not (failed and job.name.endswith(f"-{CONDUCT}"))]
+            jobs = [
+                job for job in chain.jobs() if not (failed and job.name.endswith(f"-{CONDUCT}"))
+            ]
         except AnnealmixError as error:
             if failed:
                 continue
             raise RecipeError(
-                f"{folder}: {record['holder']} gave {record['out']} to Slurm, which cannot be asked here whether its jobs have ended "
-                f"({error}); ask where it can be, or delete that folder if they have"
+                f"{folder}: {record['holder']} gave {record['out']} to Slurm, which cannot be asked"
+                f" here whether its jobs have ended ({error}); ask where it can be, or delete that"
+                " folder if they have"
             ) from None
         if jobs:
             raise RecipeError(
-                f"{folder}: {len(jobs):,} jobs that {record['holder']} submitted are building {record['out']} with this store or place; "
-                f"wait for them (--status, --wait), or cancel them: scancel {' '.join(sorted({job.job for job in jobs}))}"
+                f"{folder}: {len(jobs):,} jobs that {record['holder']} submitted are building"
+                f" {record['out']} with this store or place; wait for them (--status, --wait), or"
+                f" cancel them: scancel {' '.join(sorted({job.job for job in jobs}))}"
             )

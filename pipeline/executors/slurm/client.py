@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mixtures.errors import AnnealmixError, RecipeError
 
-_TIMEOUT_SECONDS = 120  # a busy controller answers late; one that is down must not hold a build for ever
+_TIMEOUT_SECONDS = (
+    120  # a busy controller answers late; one that is down must not hold a build for ever
+)
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,17 @@ class Job:
 
 
 def environment() -> dict[str, str]:
-    """The environment of Slurm's commands: without what a surrounding job or the user's shell would make of our options.
+    """The environment of Slurm's commands: without what a surrounding job or the user's shell would
+    make of our options.
 
     `SQUEUE_STATES=RUNNING` in a shell's profile would hide jobs that wait.
     """
     theirs = ("SLURM", "SBATCH_", "SALLOC_", "SQUEUE_", "SCANCEL_", "SCONTROL_")
-    return {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or not name.startswith(theirs)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name == "SLURM_CONF" or not name.startswith(theirs)
+    }
 
 
 def submit(options: Sequence[str], script: Path, *arguments: str) -> str:
@@ -46,7 +53,10 @@ def submit(options: Sequence[str], script: Path, *arguments: str) -> str:
     answer = _call("sbatch", "--parsable", *options, str(script), *arguments).strip()
     job = answer.partition(";")[0]
     if not job.isdigit():
-        raise AnnealmixError(f"sbatch: answered {answer!r}, not the id of a job; look at `squeue --me` and cancel what it submitted")
+        raise AnnealmixError(
+            f"sbatch: answered {answer!r}, not the id of a job; look at `squeue --me` and cancel"
+            " what it submitted"
+        )
     return job
 
 
@@ -57,24 +67,33 @@ def cancel(jobs: Iterable[str]) -> None:
 
 
 def queued(name: str, user: int | None = None) -> list[Job]:
-    """Jobs of a user whose name begins with `name` and that have not ended, elements of arrays one by one.
+    """Jobs of a user whose name begins with `name` and that have not ended, elements of arrays one
+    by one.
 
     Args:
         user: id of the user (default: this one).
 
     Raises:
-        AnnealmixError: Slurm does not answer, or does not show other users' jobs; nothing may then be concluded.
+        AnnealmixError: Slurm does not answer, or does not show other users' jobs; nothing may then
+            be concluded.
     """
     mine = os.geteuid()
     user = mine if user is None else user
     found = []
-    for line in _call("squeue", "--noheader", "--all", "--array", f"--user={user}", "--format=%F|%K|%T|%r|%j").splitlines():
+    for line in _call(
+        "squeue", "--noheader", "--all", "--array", f"--user={user}", "--format=%F|%K|%T|%r|%j"
+    ).splitlines():
         fields = line.strip().split("|", 4)
-        if len(fields) == 5 and fields[4].startswith(name):  # a name of somebody else's job may hold a line break
+        if len(fields) == 5 and fields[4].startswith(
+            name
+        ):  # a name of somebody else's job may hold a line break
             job, element, state, reason, called = fields
             found.append(Job(job, element, called, state, reason))
     if not found and user != mine and "jobs" in (_configured("PrivateData") or "").split(","):
-        raise AnnealmixError(f"squeue: this cluster shows nobody the jobs of others (PrivateData), and those asked for are of user {user}")
+        raise AnnealmixError(
+            "squeue: this cluster shows nobody the jobs of others (PrivateData), and those asked"
+            f" for are of user {user}"
+        )
     return found
 
 
@@ -82,7 +101,10 @@ def max_array_size() -> int:
     """Elements that an array of this cluster may have: indices lie below Slurm's MaxArraySize."""
     found = _configured("MaxArraySize")
     if found is None or not found.isdigit() or int(found) < 2:
-        raise AnnealmixError("scontrol show config: names no MaxArraySize above 1; arrays of jobs are switched off on this cluster")
+        raise AnnealmixError(
+            "scontrol show config: names no MaxArraySize above 1; arrays of jobs are switched off"
+            " on this cluster"
+        )
     return int(found)
 
 
@@ -104,10 +126,19 @@ def _call(command: str, *arguments: str) -> str:
             stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError:
-        raise RecipeError(f"{command}: not found; --executor slurm needs a machine that submits to a Slurm cluster") from None
+        raise RecipeError(
+            f"{command}: not found; --executor slurm needs a machine that submits to a Slurm"
+            " cluster"
+        ) from None
     except subprocess.TimeoutExpired:
-        raise AnnealmixError(f"{command}: no answer within {_TIMEOUT_SECONDS} seconds; start the same command again later") from None
+        raise AnnealmixError(
+            f"{command}: no answer within {_TIMEOUT_SECONDS} seconds; start the same command again"
+            " later"
+        ) from None
     if done.returncode:
         said = " ".join((done.stderr or done.stdout).split())
-        raise AnnealmixError(f"{command}: {said or f'exit code {done.returncode}'}; mend it, then start the same command again")
+        raise AnnealmixError(
+            f"{command}: {said or f'exit code {done.returncode}'}; mend it, then start the same"
+            " command again"
+        )
     return done.stdout

@@ -24,18 +24,27 @@ class SlurmExecutor:
 
     Args:
         chain: of the build. digest: of its frozen request. trusted: see `pipeline.build.build`.
-        follows: whether this is a job that follows a stage of the chain, whose units are done or never will be; a user's own command
-            submits what is missing.
+        follows: whether this is a job that follows a stage of the chain, whose units are done or
+            never will be; a user's own command submits what is missing.
     """
 
-    def __init__(self, chain: Chain, digest: str, profile: Profile, trusted: set[Path], *, follows: bool) -> None:
-        self._chain, self._digest, self._profile, self._trusted, self._follows = chain, digest, profile, trusted, follows
+    def __init__(
+        self, chain: Chain, digest: str, profile: Profile, trusted: set[Path], *, follows: bool
+    ) -> None:
+        self._chain, self._digest, self._profile, self._trusted, self._follows = (
+            chain,
+            digest,
+            profile,
+            trusted,
+            follows,
+        )
 
     def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
         """Submit the units that are not done.
 
         Raises:
-            Submitted: always, but where no unit is left. AnnealmixError: Slurm refuses, or the units were submitted before.
+            Submitted: always, but where no unit is left. AnnealmixError: Slurm refuses, or the
+                units were submitted before.
         """
         units = [unit for unit in plan["units"] if not self._is_done(stage, plan, unit)]
         if not units:
@@ -55,19 +64,27 @@ class SlurmExecutor:
         words = ["worker", "task", str(path), digest, stage.name, str(tasks), package()]
         script = arrays.write_script(folder / arrays.LOGS / "job.sh", self._profile, words)
         try:
-            jobs = arrays.Arrays(stage(path, digest), tasks, folder, resources, name + stage.name).submit(script)
+            jobs = arrays.Arrays(
+                stage(path, digest), tasks, folder, resources, name + stage.name
+            ).submit(script)
             conductor = self._submit_conductor(name, jobs)
-            self._chain.trust(self._trusted | {folder for unit in units for folder in stage.outputs(plan, unit)})
+            self._chain.trust(
+                self._trusted | {folder for unit in units for folder in stage.outputs(plan, unit)}
+            )
             self._chain.add(stage, folder, tasks, len(units), jobs, conductor)
         except BaseException:
             self._cancel()
             raise
-        raise Submitted(f"{stage.name}: {plural(len(units), 'unit')} in {plural(tasks, 'task')}, jobs {', '.join(jobs)}")
+        raise Submitted(
+            f"{stage.name}: {plural(len(units), 'unit')} in {plural(tasks, 'task')}, jobs"
+            f" {', '.join(jobs)}"
+        )
 
     def _cancel(self) -> None:
         try:
             self._chain.cancel()
-        except AnnealmixError as error:  # what was first is the reason; jobs that are left keep others from this store and place
+        # what was first is the reason; jobs that are left keep others from this store and place
+        except AnnealmixError as error:
             say(f"jobs that were submitted are not cancelled: {error}")
 
     def _submit_conductor(self, name: str, jobs: list[str]) -> str:
@@ -89,8 +106,13 @@ class SlurmExecutor:
             "dependency": f"afterok:{':'.join(jobs)}",
         }
         words = ["worker", "conduct", str(self._chain.folder), self._digest, package()]
-        return client.submit(arrays.arguments(options), arrays.write_script(self._chain.folder / "conduct.sh", self._profile, words))
+        return client.submit(
+            arrays.arguments(options),
+            arrays.write_script(self._chain.folder / "conduct.sh", self._profile, words),
+        )
 
     def _is_done(self, stage: type[Stage], plan: Plan, unit: dict[str, Any]) -> bool:
-        """Whether a unit need not be submitted. What a stopped build left is checked again by a task if the stage writes in place."""
+        """Whether a unit need not be submitted. What a stopped build left is checked again by a
+        task if the stage writes in place.
+        """
         return stage.is_done(plan, unit) and (self._follows or not stage.in_place)

@@ -5,20 +5,25 @@ job_name: annealmix           # jobs are called annealmix-KEY-STAGE
 partition: cpu
 account: my-project
 time: "24:00:00"              # of each job
-memory: 4G                    # of each task; without it, what annealmix thinks that a task of the stage needs
+memory: 4G                    # of each task; without it, what annealmix thinks that a task of the
+    stage needs
 cpus: 1
 tasks: 500                    # elements of a stage's arrays, at most
-parallel: 100                 # of them running at a time (a stage is then one array); without it, as the cluster likes
-setup: [module load python/3.11, source env/bin/activate]     # shell, run by each job before annealmix
+parallel: 100                 # of them running at a time (a stage is then one array); without it,
+    as the cluster likes
+setup: [module load python/3.11, source env/bin/activate]     # shell, run by each job before
+    annealmix
 tmp: /local/scratch           # a folder on each node for temporary files
-options: {reservation: data}  # further options of sbatch, by their long names; "" for one without a value
-stages:                       # other values for single stages: ingest, score, near, select, write, conduct
+options: {reservation: data}  # further options of sbatch, by their long names; "" for one without a
+    value
+stages:                       # other values for single stages: ingest, score, near, select, write,
+    conduct
   score: {partition: gpu, options: {gres: "gpu:1"}}
   near: {memory: 64G}
 ```
 
-Everything is optional. Values reach sbatch as arguments, never through a shell or as lines of a script, so what they may hold is
-narrow on purpose; `setup` alone is shell, the user's own.
+Everything is optional. Values reach sbatch as arguments, never through a shell or as lines of a
+script, so what they may hold is narrow on purpose; `setup` alone is shell, the user's own.
 """
 
 from __future__ import annotations
@@ -40,14 +45,49 @@ _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _TIME = re.compile(r"\d{1,6}(:[0-5]?\d(:[0-5]?\d)?)?|\d{1,4}-\d{1,2}(:[0-5]?\d(:[0-5]?\d)?)?")
 _MEMORY = re.compile(r"[1-9]\d{0,8}[KMGT]?")
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
-# What annealmix itself decides: another value would lose tasks, logs or the order of stages. `wrap` and `export-file` bring other code.
-# `mem-per-*` excludes `mem`, which every job has.
+# What annealmix itself decides: another value would lose tasks, logs or the order of stages. `wrap`
+# and `export-file` bring other code. `mem-per-*` excludes `mem`, which every job has.
 _OURS = frozenset(
     [
-        *("account", "array", "begin", "bell", "chdir", "clusters", "comment", "constraint", "cpus-per-task", "dependency", "error"),
-        *("export", "export-file", "get-user-env", "help", "hold", "ignore-pbs", "input", "job-name", "kill-on-invalid-dep", "mem"),
+        *(
+            "account",
+            "array",
+            "begin",
+            "bell",
+            "chdir",
+            "clusters",
+            "comment",
+            "constraint",
+            "cpus-per-task",
+            "dependency",
+            "error",
+        ),
+        *(
+            "export",
+            "export-file",
+            "get-user-env",
+            "help",
+            "hold",
+            "ignore-pbs",
+            "input",
+            "job-name",
+            "kill-on-invalid-dep",
+            "mem",
+        ),
         *("mem-per-cpu", "mem-per-gpu"),
-        *("no-kill", "no-requeue", "nodes", "ntasks", "open-mode", "output", "parsable", "partition", "qos", "quiet", "requeue"),
+        *(
+            "no-kill",
+            "no-requeue",
+            "nodes",
+            "ntasks",
+            "open-mode",
+            "output",
+            "parsable",
+            "partition",
+            "qos",
+            "quiet",
+            "requeue",
+        ),
         *("signal", "test-only", "time", "uid", "usage", "version", "wait", "wrap"),
     ]
 )
@@ -55,7 +95,10 @@ _OURS = frozenset(
 
 def _one_line(value: str) -> str:
     if not value or not value.isprintable():
-        raise ValueError(f"{describe(value)} is not one line of visible text; leave out line breaks and control characters")
+        raise ValueError(
+            f"{describe(value)} is not one line of visible text; leave out line breaks and control"
+            " characters"
+        )
     return value
 
 
@@ -71,7 +114,10 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
 
 
 _word = _matching(_WORD, "a plain value of Slurm; write letters, digits and _.,:&|*@/+=()[]-")
-_job_name = _matching(_JOB_NAME, "a job name; write at most 64 letters, digits, '_', '.' and '-', a letter or digit first")
+_job_name = _matching(
+    _JOB_NAME,
+    "a job name; write at most 64 letters, digits, '_', '.' and '-', a letter or digit first",
+)
 _time = _matching(_TIME, 'a time of Slurm; write minutes, "HH:MM:SS" or "DAYS-HH:MM:SS"')
 _memory = _matching(_MEMORY, "an amount of memory; write a number and K, M, G or T, such as 4G")
 
@@ -79,7 +125,10 @@ _memory = _matching(_MEMORY, "an amount of memory; write a number and K, M, G or
 def _folder(value: str) -> str:
     path = PurePosixPath(_one_line(value))
     if not path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{describe(value)} is not an absolute path without '..'; write one, such as /local/scratch")
+        raise ValueError(
+            f"{describe(value)} is not an absolute path without '..'; write one, such as"
+            " /local/scratch"
+        )
     return value
 
 
@@ -89,9 +138,12 @@ def _option_value(value: str) -> str:
 
 def _options(value: dict[str, str]) -> dict[str, str]:
     for name in value:
-        if not _OPTION.fullmatch(name) or any(ours.startswith(name) for ours in _OURS):  # sbatch takes `arr` for `array`
+        if not _OPTION.fullmatch(name) or any(
+            ours.startswith(name) for ours in _OURS
+        ):  # sbatch takes `arr` for `array`
             raise ValueError(
-                f"{describe(name)} is not an option that a profile may set; the profile's own fields and annealmix set the others"
+                f"{describe(name)} is not an option that a profile may set; the profile's own"
+                " fields and annealmix set the others"
             )
     return value
 
@@ -100,7 +152,9 @@ Word = Annotated[Text, AfterValidator(_word)]
 
 
 class Resources(Model):
-    """What one job of a stage asks of the cluster; None: what the profile says for all stages, or else the cluster."""
+    """What one job of a stage asks of the cluster; None: what the profile says for all stages, or
+    else the cluster.
+    """
 
     partition: Word | None = None
     account: Word | None = None
@@ -111,7 +165,9 @@ class Resources(Model):
     cpus: Positive | None = None
     tasks: Positive | None = None
     parallel: Positive | None = None
-    options: Annotated[dict[Line, Annotated[Text, AfterValidator(_option_value)]], AfterValidator(_options)] = Field(default_factory=dict)
+    options: Annotated[
+        dict[Line, Annotated[Text, AfterValidator(_option_value)]], AfterValidator(_options)
+    ] = Field(default_factory=dict)
 
 
 class Profile(Resources):
@@ -123,9 +179,14 @@ class Profile(Resources):
     stages: dict[StageName, Resources] = Field(default_factory=dict)
 
     def resources(self, stage: str) -> Resources:
-        """What the jobs of a stage ask: its own values before the profile's. stage: `ingest`, ..., or one of the near-duplicate search."""
+        """What the jobs of a stage ask: its own values before the profile's. stage: `ingest`, ...,
+        or one of the near-duplicate search.
+        """
         own = self.stages.get(stage.partition("-")[0], Resources())  # type: ignore[call-overload]
-        values = {name: getattr(own, name) if getattr(own, name) is not None else getattr(self, name) for name in Resources.model_fields}
+        values = {
+            name: getattr(own, name) if getattr(own, name) is not None else getattr(self, name)
+            for name in Resources.model_fields
+        }
         return Resources(**{**values, "options": {**self.options, **own.options}})
 
 

@@ -1,4 +1,6 @@
-"""The quality steps that need more than arguments: language (a model file) and url (lists of domains and addresses)."""
+"""The quality steps that need more than arguments: language (a model file) and url (lists of
+domains and addresses).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def language_rule(arguments: LanguageQuality) -> Rule:
     identifier._model = _FastText(str(path))  # datatrove would download its own, unchecked
     known = {label.removeprefix("__label__") for label in identifier._model.labels}
     if unknown := sorted(set(arguments.languages) - known):
-        raise RecipeError(f"{path} knows no language {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+        raise RecipeError(
+            f"{path} knows no language {', '.join(unknown)}; it has {', '.join(sorted(known))}"
+        )
     threshold = float(arguments.language_threshold)
 
     def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
@@ -45,13 +49,18 @@ def _language_model(sha256: str) -> Path:
     path = default_cache() / "models" / "lid.176.bin"
     if not path.is_file():
         try:
-            downloaded = cached_asset_path_or_download(FT176LID.MODEL_URL, namespace="lid", subfolder="ft176", desc="lid.176.bin")
+            downloaded = cached_asset_path_or_download(
+                FT176LID.MODEL_URL, namespace="lid", subfolder="ft176", desc="lid.176.bin"
+            )
         except Exception as error:  # every file system and client has errors of its own
             why = f"{FT176LID.MODEL_URL} cannot be fetched ({type(error).__name__})"
             raise InputError(f"{path}: not there, and {why}; put it there") from None
         path = Path(downloaded)
     if (found := file_sha256(path)) != sha256:
-        raise ManifestError(f"{path}: has SHA-256 {found}, the step pins {sha256}; restore the file, or name its hash")
+        raise ManifestError(
+            f"{path}: has SHA-256 {found}, the step pins {sha256}; restore the file, or name its"
+            " hash"
+        )
     return path
 
 
@@ -63,37 +72,58 @@ def url_rule(arguments: UrlQuality) -> Rule:
     from tldextract import TLDExtract
 
     column = arguments.column
-    filter_ = URLFilter(**{name: value for name, value in argument_values(arguments).items() if name != "column"})
-    filter_.tldextractor = TLDExtract(suffix_list_urls=(), cache_dir=None)  # else it fetches today's list of public suffixes
+    filter_ = URLFilter(
+        **{name: value for name, value in argument_values(arguments).items() if name != "column"}
+    )
+    filter_.tldextractor = TLDExtract(
+        suffix_list_urls=(), cache_dir=None
+    )  # else it fetches today's list of public suffixes
     if arguments.use_integrated_lists:
         _add_lists(filter_)
 
     def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
         url = row.get(column)
         if not isinstance(url, str) or not url:
-            reason = "missing-field" if column not in row else "null-field" if url in (None, "") else "not-text"
+            reason = (
+                "missing-field"
+                if column not in row
+                else "null-field"
+                if url in (None, "")
+                else "not-text"
+            )
             raise BadRecord(reason, f"column {column!r} holds no address for the quality step url")
-        kept, reason = get_filter_result(filter_.filter(Document(text="", id="", metadata={"url": url})))
+        kept, reason = get_filter_result(
+            filter_.filter(Document(text="", id="", metadata={"url": url}))
+        )
         return text if kept else Dropped(str(reason))
 
     return rule
 
 
 def _add_lists(filter_: Any) -> None:
-    """What URLFilter.download_data does, but from the package itself: that unpacks into a shared cache, and reads it by the locale."""
+    """What URLFilter.download_data does, but from the package itself: that unpacks into a shared
+    cache, and reads it by the locale.
+    """
     import io
     import tarfile
 
     from datatrove.pipeline.filters.url_filter import get_list, parse_list
     from datatrove.utils._import_utils import ASSETS_PATH
 
-    files = [Path(ASSETS_PATH, name) for name in (URL_LISTS, "banned_words.txt", "banned_subwords.txt", "soft_banned_words.txt")]
-    require_hash("URL lists", hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest())
+    files = [
+        Path(ASSETS_PATH, name)
+        for name in (URL_LISTS, "banned_words.txt", "banned_subwords.txt", "soft_banned_words.txt")
+    ]
+    require_hash(
+        "URL lists", hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    )
     with tarfile.open(files[0], "r:gz") as archive:
         for member, name in (("domains", "block_listed_domains"), ("urls", "block_listed_url")):
             content = archive.extractfile(member)
             assert content is not None, f"{URL_LISTS} is held to its hash and has {member}"
-            getattr(filter_, name).update(parse_list(io.TextIOWrapper(content, "utf-8"), do_normalize=False))
+            getattr(filter_, name).update(
+                parse_list(io.TextIOWrapper(content, "utf-8"), do_normalize=False)
+            )
     for file in files[1:]:
         name = file.stem
         setattr(filter_, name, get_list(ASSETS_PATH, file.name, getattr(filter_, name)))

@@ -1,12 +1,16 @@
-"""The quality steps of a source, opened and proven: text and row in, text or a reason out (`mixtures.recipe.quality` says what a recipe may ask).
+"""The quality steps of a source, opened and proven: text and row in, text or a reason out
+(`mixtures.recipe.quality` says what a recipe may ask).
 
-    open_steps(source.quality).apply(text) -> the text as the steps leave it, or Dropped("quality gopher-repetition: dup_line_frac")
+    open_steps(source.quality).apply(text) -> the text as the steps leave it, or Dropped("quality
+    gopher-repetition: dup_line_frac")
 
-Opening needs the packages of the extra `quality` (but for regex and length), and runs every step twice over golden documents, the
-second time in the opposite order: a step that depends on what it saw before would give every sharding of the input another mix.
+Opening needs the packages of the extra `quality` (but for regex and length), and runs every step
+twice over golden documents, the second time in the opposite order: a step that depends on what it
+saw before would give every sharding of the input another mix.
 
-A text that a step empties is dropped with the reason `quality NAME: emptied`, so that `empty` goes on meaning that the row had no text.
-A step that raises on a document has not judged it: the row is quarantined (`quality`), and the build fails unless the recipe allows it.
+A text that a step empties is dropped with the reason `quality NAME: emptied`, so that `empty` goes
+on meaning that the row had no text. A step that raises on a document has not judged it: the row is
+quarantined (`quality`), and the build fails unless the recipe allows it.
 """
 
 from __future__ import annotations
@@ -35,19 +39,34 @@ PACKAGES = ("datatrove", "fasttext-community", "ftfy", "polars", "regex", "spacy
 
 GOLDEN_URL = "https://www.example.org/garden/measured-by-hand.html"
 GOLDEN = (
-    "The miller had measured the water of the old bridge every spring, and the town kept what he wrote. " * 6,
-    "\n".join(f"It was line {number} of the letter, and it was read to the end." for number in range(12)) + "\n\nIt was line 3.",
+    "The miller had measured the water of the old bridge every spring, and the town kept what he"
+    " wrote. " * 6,
+    "\n".join(
+        f"It was line {number} of the letter, and it was read to the end." for number in range(12)
+    )
+    + "\n\nIt was line 3.",
     "same line\n" * 20,
-    "Write to anna@mill.example or to ben@mill.example; the machine is at 8.8.8.8, its twin at 1.1.1.1 and one at 10.0.0.1.",
-    "cafÃ© &amp; bar \u201cÃ¼ber\u201d [12]\n*** --- ***\n=====\nAccept cookies and javascript: we use cookies { }\nlorem ipsum ...",
+    (
+        "Write to anna@mill.example or to ben@mill.example; the machine is at 8.8.8.8, its twin at"
+        " 1.1.1.1 and one at 10.0.0.1."
+    ),
+    (
+        "cafÃ© &amp; bar \u201cÃ¼ber\u201d [12]\n*** --- ***\n=====\nAccept cookies and javascript:"
+        " we use cookies { }\nlorem ipsum ..."
+    ),
     "- one\n- two\n\u2022 three\n# four\nfive \u2026",
-    "\u6d4b\u8bd5\u3002 \u043f\u0440\u0438\u043c\u0435\u0440 \u0442\u0435\u043a\u0441\u0442\u0430. e\u0301\u00a0\u200b\ufeff\x00",
+    (
+        "\u6d4b\u8bd5\u3002 \u043f\u0440\u0438\u043c\u0435\u0440"
+        " \u0442\u0435\u043a\u0441\u0442\u0430. e\u0301\u00a0\u200b\ufeff\x00"
+    ),
     "x",
 )
 
 
 class QualitySteps:
-    """Made by `open_steps`. columns: of the row, besides the text's own, that a step needs. steps: as the recipe has them."""
+    """Made by `open_steps`. columns: of the row, besides the text's own, that a step needs. steps:
+    as the recipe has them.
+    """
 
     def __init__(self, steps: Quality, rules: Sequence[Rule]) -> None:
         self.steps = steps
@@ -68,8 +87,12 @@ class QualitySteps:
                 outcome = rule(text, row or {})
             except (BadRecord, MemoryError):
                 raise
-            except Exception as error:  # datatrove's steps divide by counts that may be 0, and each library has errors of its own
-                raise BadRecord("quality", f"the step {label} raised {type(error).__name__}") from None
+            # datatrove's steps divide by counts that may be 0, and each library has errors of its
+            # own
+            except Exception as error:
+                raise BadRecord(
+                    "quality", f"the step {label} raised {type(error).__name__}"
+                ) from None
             if isinstance(outcome, Dropped):
                 return Dropped(f"{PREFIX}{label}: {outcome.reason}")
             if not outcome:
@@ -78,7 +101,9 @@ class QualitySteps:
         return text
 
     def record(self) -> dict[str, Any]:
-        """What a ledger records of how it was made: the steps, and versions of the packages that they may use."""
+        """What a ledger records of how it was made: the steps, and versions of the packages that
+        they may use.
+        """
         versions = {}
         for name in PACKAGES:
             try:
@@ -89,7 +114,11 @@ class QualitySteps:
 
 
 def _columns(steps: Quality) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(step.arguments.column for step in steps if isinstance(step.arguments, UrlQuality)))
+    return tuple(
+        dict.fromkeys(
+            step.arguments.column for step in steps if isinstance(step.arguments, UrlQuality)
+        )
+    )
 
 
 def _labels(steps: Quality) -> list[str]:
@@ -108,7 +137,8 @@ def open_steps(steps: Quality) -> QualitySteps:
 
     Raises:
         RecipeError: a package is missing, or an argument cannot be met.
-        ManifestError: a step does not agree with itself, or a table or model is not the one that is pinned.
+        ManifestError: a step does not agree with itself, or a table or model is not the one that is
+            pinned.
         InputError: a model is not there.
     """
     rules = []
@@ -118,14 +148,18 @@ def open_steps(steps: Quality) -> QualitySteps:
             _require_pure(rules[-1], dict.fromkeys(_columns(steps), GOLDEN_URL))
         except ImportError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RecipeError(f"quality step {label} lacks a package ({reason}): pip install 'annealmix[quality]'") from None
+            raise RecipeError(
+                f"quality step {label} lacks a package ({reason}): pip install 'annealmix[quality]'"
+            ) from None
         except AnnealmixError as error:
             raise type(error)(f"quality step {label}: {error}") from None
     return QualitySteps(steps, rules)
 
 
 def planned_steps(canonical: Sequence[Mapping[str, Any]]) -> QualitySteps | None:
-    """Open the steps of a plan, which holds them as `canonical_quality` wrote them; None where there are none."""
+    """Open the steps of a plan, which holds them as `canonical_quality` wrote them; None where
+    there are none.
+    """
     return open_steps(_QUALITY.validate_python(canonical)) if canonical else None
 
 
@@ -136,8 +170,15 @@ def _require_pure(rule: Rule, row: Mapping[str, Any]) -> None:
     """Hold a step to itself on the golden documents."""
     first = [_outcome(rule, text, row) for text in GOLDEN]
     second = [_outcome(rule, text, row) for text in reversed(GOLDEN)]
-    if differing := [at for at, pair in enumerate(zip(first, reversed(second), strict=True)) if pair[0] != pair[1]]:
-        raise ManifestError(f"gives golden document {differing[0]} another result when it sees it again; it cannot be used")
+    if differing := [
+        at
+        for at, pair in enumerate(zip(first, reversed(second), strict=True))
+        if pair[0] != pair[1]
+    ]:
+        raise ManifestError(
+            f"gives golden document {differing[0]} another result when it sees it again; it cannot"
+            " be used"
+        )
 
 
 def _outcome(rule: Rule, text: str, row: Mapping[str, Any]) -> str | Dropped:

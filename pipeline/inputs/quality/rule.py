@@ -1,7 +1,8 @@
-"""What a quality step is to the readers, and what its making shares: arguments as datatrove takes them, and tables held to hashes.
+"""What a quality step is to the readers, and what its making shares: arguments as datatrove takes
+them, and tables held to hashes.
 
-datatrove has tables that are no arguments (punctuation, policy phrases, lists of domains). They are held to hashes here, so that no
-release can change them unseen.
+datatrove has tables that are no arguments (punctuation, policy phrases, lists of domains). They are
+held to hashes here, so that no release can change them unseen.
 """
 
 from __future__ import annotations
@@ -55,5 +56,6 @@ def require_hash(name: str, found: str) -> None:
     """
     if found != TABLES[name]:
         raise ManifestError(
-            f"datatrove's {name} have SHA-256 {found}, {TABLES[name]} is pinned; install the datatrove that annealmix is pinned to"
+            f"datatrove's {name} have SHA-256 {found}, {TABLES[name]} is pinned; install the"
+            " datatrove that annealmix is pinned to"
         )

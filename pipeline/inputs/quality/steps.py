@@ -1,15 +1,17 @@
-"""How each quality step is made of datatrove's own class and the arguments of the recipe: a rule for one text.
+"""How each quality step is made of datatrove's own class and the arguments of the recipe: a rule
+for one text.
 
-| step | made of | besides |
-|---|---|---|
-| gopher-quality, gopher-repetition, c4-quality, fineweb-quality | datatrove's filter | words and sentences by spaCy's rules |
-| language | datatrove's FT176LID | lid.176.bin, held to its SHA-256; downloaded where no cache holds it |
-| url | datatrove's URLFilter | its lists are read from the package, as UTF-8; the public suffix list is tldextract's own copy |
-| ftfy, symbol-lines-remover, pii | datatrove's formatter | pii begins with its first replacement in every document |
-| regex, length | ours | the Rust regex engine, as polars has it, whose time is linear in the text |
+| step | made of | besides | |---|---|---| | gopher-quality, gopher-repetition, c4-quality,
+fineweb-quality | datatrove's filter | words and sentences by spaCy's rules | | language |
+datatrove's FT176LID | lid.176.bin, held to its SHA-256; downloaded where no cache holds it | | url
+| datatrove's URLFilter | its lists are read from the package, as UTF-8; the public suffix list is
+tldextract's own copy | | ftfy, symbol-lines-remover, pii | datatrove's formatter | pii begins with
+its first replacement in every document | | regex, length | ours | the Rust regex engine, as polars
+has it, whose time is linear in the text |
 
-What is left out: C4BadWordsFilter (draws random numbers), UnigramLogProbFilter (an unpinned download), SamplerFilter (random),
-LambdaFilter and FastTextClassifierFilter (code and models of any kind; see `mixtures.rules.filter`).
+What is left out: C4BadWordsFilter (draws random numbers), UnigramLogProbFilter (an unpinned
+download), SamplerFilter (random), LambdaFilter and FastTextClassifierFilter (code and models of any
+kind; see `mixtures.rules.filter`).
 """
 
 from __future__ import annotations
@@ -35,7 +37,11 @@ from mixtures.recipe.quality_arguments import (
 from pipeline.inputs.quality.assets import language_rule, url_rule
 from pipeline.inputs.quality.rule import Dropped, Rule, argument_values, require_table
 
-NEEDS_MORE_THAN_RULES = ("ja", "vi", "zh")  # spaCy hands these to packages that bring dictionaries or write caches
+NEEDS_MORE_THAN_RULES = (
+    "ja",
+    "vi",
+    "zh",
+)  # spaCy hands these to packages that bring dictionaries or write caches
 
 
 def open_rule(step: OneStep) -> Rule:
@@ -84,9 +90,20 @@ def _c4_quality(arguments: C4Quality) -> Rule:
     from datatrove.pipeline.filters import C4QualityFilter, c4_filters
 
     _require_words(arguments.language)
-    require_table("C4 phrases", [c4_filters.CITATION_REGEX.pattern, *c4_filters.END_PUNCTUATION, *c4_filters.POLICY_SUBSTRINGS])
+    require_table(
+        "C4 phrases",
+        [
+            c4_filters.CITATION_REGEX.pattern,
+            *c4_filters.END_PUNCTUATION,
+            *c4_filters.POLICY_SUBSTRINGS,
+        ],
+    )
     values = argument_values(arguments)
-    off = {name: -1 for name in ("min_num_sentences", "min_words_per_line", "max_word_length") if values[name] == 0}
+    off = {
+        name: -1
+        for name in ("min_num_sentences", "min_words_per_line", "max_word_length")
+        if values[name] == 0
+    }
     return _filter_rule(C4QualityFilter(**{**values, **off}))
 
 
@@ -97,7 +114,11 @@ def _fineweb_quality(arguments: FineWebQuality) -> Rule:
     _require_words(arguments.language)
     table = sorted(TERMINAL_PUNCTUATION)
     require_table("terminal punctuation", table)
-    return _filter_rule(FineWebQualityFilter(**{**argument_values(arguments), "stop_chars": arguments.stop_chars or tuple(table)}))
+    return _filter_rule(
+        FineWebQualityFilter(
+            **{**argument_values(arguments), "stop_chars": arguments.stop_chars or tuple(table)}
+        )
+    )
 
 
 def _require_words(language: str) -> None:
@@ -107,9 +128,15 @@ def _require_words(language: str) -> None:
     try:
         splitter = load_word_tokenizer(language)
     except ValueError:
-        raise RecipeError(f"datatrove has no words for the language {language!r}; write an ISO 639 code such as eng or deu") from None
+        raise RecipeError(
+            f"datatrove has no words for the language {language!r}; write an ISO 639 code such as"
+            " eng or deu"
+        ) from None
     if not isinstance(splitter, SpaCyTokenizer) or splitter.language in NEEDS_MORE_THAN_RULES:
-        raise RecipeError(f"words of the language {language!r} need a dictionary or model; allowed are those that spaCy splits by rules")
+        raise RecipeError(
+            f"words of the language {language!r} need a dictionary or model; allowed are those that"
+            " spaCy splits by rules"
+        )
 
 
 def _regex(arguments: RegexQuality) -> Rule:
@@ -140,7 +167,11 @@ def _ftfy(arguments: Ftfy) -> Rule:
 
     escapes: dict[str, str | bool] = {"auto": "auto", "true": True, "false": False}
     normalization = None if arguments.normalization == "none" else arguments.normalization
-    values = {**argument_values(arguments), "unescape_html": escapes[arguments.unescape_html], "normalization": normalization}
+    values = {
+        **argument_values(arguments),
+        "unescape_html": escapes[arguments.unescape_html],
+        "normalization": normalization,
+    }
     formatter = FTFYFormatter(**values)
     return lambda text, row: str(formatter.format(text))
 
@@ -150,7 +181,9 @@ def _symbol_lines(arguments: SymbolLinesRemover) -> Rule:
     from datatrove.utils.text import PUNCTUATION_SET
 
     require_table("punctuation", sorted(PUNCTUATION_SET))
-    formatter = SymbolLinesFormatter(list(arguments.symbols_to_remove or sorted(PUNCTUATION_SET)), arguments.replace_char)
+    formatter = SymbolLinesFormatter(
+        list(arguments.symbols_to_remove or sorted(PUNCTUATION_SET)), arguments.replace_char
+    )
     return lambda text, row: str(formatter.format(text))
 
 
@@ -160,7 +193,8 @@ def _pii(arguments: Pii) -> Rule:
     formatter = PIIFormatter(**argument_values(arguments))
 
     def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
-        # datatrove goes on with the next replacement from document to document, which would make a text depend on those before it.
+        # datatrove goes on with the next replacement from document to document, which would make a
+        # text depend on those before it.
         formatter.emails_replacer._replace_i = formatter.ip_replacer._replace_i = 0
         return str(formatter.format(text))
 

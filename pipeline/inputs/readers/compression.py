@@ -1,7 +1,9 @@
-"""gz and zstd streams, unpacked in bounded blocks; anything but whole members or frames up to the last byte is an error.
+"""gz and zstd streams, unpacked in bounded blocks; anything but whole members or frames up to the
+last byte is an error.
 
-Both formats allow several members (frames) in a row, and the usual decoders end silently where a frame is cut (zstandard's
-stream_reader) or where the file is cut between two (both). The first is caught here, the second by the pinned size and hash.
+Both formats allow several members (frames) in a row, and the usual decoders end silently where a
+frame is cut (zstandard's stream_reader) or where the file is cut between two (both). The first is
+caught here, the second by the pinned size and hash.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from mixtures.errors import InputError
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 
-# A run-length block of zstd makes 128 KiB of 4 bytes: a slice bounds what one call may return to 128 MiB, whatever the file holds.
+# A run-length block of zstd makes 128 KiB of 4 bytes: a slice bounds what one call may return to
+# 128 MiB, whatever the file holds.
 _ZSTD_SLICE_BYTES = 4096
 _GZIP_WINDOW = 31  # zlib: 15 bits of window, + 16 for gzip's header and trailer
 
@@ -23,7 +26,8 @@ def unpacked_blocks(raw: RawFile, packing: str, limits: ReadLimits) -> Iterator[
 
     Args:
         packing: `jsonl` (nothing to unpack), `jsonl.gz` or `jsonl.zst`.
-    Raises: InputError if the stream is truncated or damaged, or unpacks to more than the limits allow.
+    Raises: InputError if the stream is truncated or damaged, or unpacks to more than the limits
+        allow.
     """
     if packing == "jsonl":
         return raw.blocks()
@@ -44,7 +48,9 @@ def _gzip_pieces(raw: RawFile) -> Iterator[bytes]:
                 yield member.decompress(packed, MEBIBYTE)
             except zlib.error as error:
                 raise _damaged(raw, "gz", str(error)) from None
-            packed, member = (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
+            packed, member = (
+                (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
+            )
     if member is not None:
         raise _truncated(raw, "gz member")
 
@@ -77,7 +83,9 @@ def _bounded(pieces: Iterator[bytes], raw: RawFile, limits: ReadLimits) -> Itera
 
 
 def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Small pieces joined to blocks of a mebibyte or more, since what follows pays for each block."""
+    """Small pieces joined to blocks of a mebibyte or more, since what follows pays for each
+    block.
+    """
     waiting: list[bytes] = []
     num_bytes = 0
     for piece in pieces:
@@ -93,14 +101,20 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
 def unpacks_too_far(raw: RawFile, found: int, allowed: int) -> InputError:
     """The error for a file that unpacks to more than `ReadLimits.unpacked_bytes`."""
     return InputError(
-        f"{raw.file.url}: {raw.file.size:,} bytes unpack to {found:,} or more, {allowed:,} are allowed: a decompression bomb;"
-        f" remove the file, or split it if it is meant"
+        f"{raw.file.url}: {raw.file.size:,} bytes unpack to {found:,} or more, {allowed:,} are"
+        " allowed: a decompression bomb; remove the file, or split it if it is meant"
     )
 
 
 def _truncated(raw: RawFile, what: str) -> InputError:
-    return InputError(f"{raw.file.url}: the file is truncated: its last {what} has no end after {raw.size:,} bytes; fetch it again")
+    return InputError(
+        f"{raw.file.url}: the file is truncated: its last {what} has no end after {raw.size:,}"
+        " bytes; fetch it again"
+    )
 
 
 def _damaged(raw: RawFile, packing: str, message: str) -> InputError:
-    return InputError(f"{raw.file.url}: the {packing} stream is damaged before byte {raw.size:,} ({message}); fetch it again")
+    return InputError(
+        f"{raw.file.url}: the {packing} stream is damaged before byte {raw.size:,} ({message});"
+        " fetch it again"
+    )

@@ -1,7 +1,8 @@
 """Rows of a split that the `datasets` library loads, from the hub or from a local folder, streamed.
 
-There is no file to hash: the content hash is the sha256 of the needed columns of every row, in order, each row as one line of
-canonical JSON (keys sorted, no white space, ASCII). Loading scripts are never run.
+There is no file to hash: the content hash is the sha256 of the needed columns of every row, in
+order, each row as one line of canonical JSON (keys sorted, no white space, ASCII). Loading scripts
+are never run.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from pipeline.inputs.readers.rows import Rows
 class DatasetRows:
     """One split, read once.
 
-    Attributes: sha256 (hex) of the rows, and size, their bytes as canonical JSON; both when all rows have been read.
+    Attributes: sha256 (hex) of the rows, and size, their bytes as canonical JSON; both when all
+    rows have been read.
     """
 
-    def __init__(self, file: InputFile, definition: SourceDefinition, columns: tuple[str, ...]) -> None:
+    def __init__(
+        self, file: InputFile, definition: SourceDefinition, columns: tuple[str, ...]
+    ) -> None:
         self.file = file
         self.sha256 = ""
         self.size = 0
@@ -33,9 +37,11 @@ class DatasetRows:
         self._columns = columns
 
     def rows(self) -> Rows:
-        """Yield (row index, {column: value}) for every row; a column that the row lacks is left out.
+        """Yield (row index, {column: value}) for every row; a column that the row lacks is left
+        out.
 
-        Raises: InputError if the library cannot load or read the split, or the split lacks a column.
+        Raises: InputError if the library cannot load or read the split, or the split lacks a
+        column.
         """
         content = hashlib.sha256()
         with _library_errors(self.file):
@@ -49,10 +55,14 @@ class DatasetRows:
                 yield index, record
         self.sha256 = content.hexdigest()
         if not content_unchanged(self.file):
-            raise InputError(f"{self.file.url}: a file of the folder changed while it was read; run again when nothing writes to it")
+            raise InputError(
+                f"{self.file.url}: a file of the folder changed while it was read; run again when"
+                " nothing writes to it"
+            )
         if self.file.sha256 is not None and self.sha256 != self.file.sha256:
             raise InputError(
-                f"{self.file.url}: expected rows of sha256 {self.file.sha256}, found {self.sha256}: the dataset changed; plan again"
+                f"{self.file.url}: expected rows of sha256 {self.file.sha256}, found {self.sha256}:"
+                " the dataset changed; plan again"
             )
 
     def column_names(self) -> list[str]:
@@ -68,7 +78,11 @@ class DatasetRows:
 
         location = self.file.url.removeprefix("datasets://")
         asked = self._definition.datasets
-        options: dict[str, Any] = {"name": asked.config if asked else None, "split": asked.split if asked else "train", "streaming": True}
+        options: dict[str, Any] = {
+            "name": asked.config if asked else None,
+            "split": asked.split if asked else "train",
+            "streaming": True,
+        }
         if not location.startswith("/"):
             location, options["revision"] = location.rsplit("@", 1)
         return datasets.load_dataset(location, **options)
@@ -77,14 +91,21 @@ class DatasetRows:
         missing = [column for column in self._columns if found is not None and column not in found]
         if found is not None and missing:
             raise InputError(
-                f"{self.file.url}: no column {missing[0]!r}; columns found: {', '.join(found[:40])};"
-                f" name the right adapter in the source definition"
+                f"{self.file.url}: no column {missing[0]!r}; columns found:"
+                f" {', '.join(found[:40])}; name the right adapter in the source definition"
             )
 
 
 def canonical_row(record: dict[str, Any]) -> bytes:
-    """A row as one line of JSON whose bytes depend on its values alone. Values that JSON lacks (dates, bytes) stand as their repr."""
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=repr).encode("ascii") + b"\n"
+    """A row as one line of JSON whose bytes depend on its values alone. Values that JSON lacks
+    (dates, bytes) stand as their repr.
+    """
+    return (
+        json.dumps(
+            record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=repr
+        ).encode("ascii")
+        + b"\n"
+    )
 
 
 @contextmanager
@@ -97,6 +118,7 @@ def _library_errors(file: InputFile) -> Iterator[None]:
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise InputError(
-            f"{file.url}: the datasets library cannot read {file.path} ({type(error).__name__}: {first});"
-            f" check name, split, network and access token, or give local files with --data"
+            f"{file.url}: the datasets library cannot read {file.path} ({type(error).__name__}:"
+            f" {first}); check name, split, network and access token, or give local files with"
+            " --data"
         ) from error

@@ -28,26 +28,32 @@ _DEFAULT_LIMITS = ReadLimits()
 
 
 class RowLayout(NamedTuple):
-    """What stands in place of a definition's adapter, for data that no definition describes: the columns to read, and row -> text."""
+    """What stands in place of a definition's adapter, for data that no definition describes: the
+    columns to read, and row -> text.
+    """
 
     columns: tuple[str, ...]
     adapt: AdaptRow
 
 
 class DocumentReader:
-    """Iterate once over a file to get `(row, text)` of every document: row from 0, counted over all rows of the file.
+    """Iterate once over a file to get `(row, text)` of every document: row from 0, counted over all
+    rows of the file.
 
     Attributes:
-        counts: rows, and what became of them: documents, where (not selected), empty (no text), quarantined, and each reason for
-            which a quality step dropped a text (`quality NAME: ...`); besides repaired_surrogates (replaced code points) and
-            byte_order_marks. rows = documents + where + empty + quarantined + the drops.
+        counts: rows, and what became of them: documents, where (not selected), empty (no text),
+            quarantined, and each reason for which a quality step dropped a text (`quality NAME:
+            ...`); besides repaired_surrogates (replaced code points) and byte_order_marks. rows =
+            documents + where + empty + quarantined + the drops.
         quarantined: one entry a quarantined row.
-        sha256, size: hash (hex) and bytes of the file's content, once the iteration has come to its end. For `datasets`, of its rows.
+        sha256, size: hash (hex) and bytes of the file's content, once the iteration has come to its
+            end. For `datasets`, of its rows.
 
-    A file is only read when the iteration has ended without an error: truncation and changes may show at the last byte, and what was
-    yielded until then must not be used.
+    A file is only read when the iteration has ended without an error: truncation and changes may
+    show at the last byte, and what was yielded until then must not be used.
 
-    Raises: InputError if the file is damaged, truncated, changed, hostile or in another layout than the definition says.
+    Raises: InputError if the file is damaged, truncated, changed, hostile or in another layout than
+        the definition says.
     """
 
     def __init__(
@@ -58,7 +64,9 @@ class DocumentReader:
         layout: RowLayout | None = None,
         quality: QualitySteps | None = None,
     ) -> None:
-        """Args: layout: how a row becomes a text; None: as the definition's adapter says. quality: steps that each text goes through."""
+        """Args: layout: how a row becomes a text; None: as the definition's adapter says. quality:
+        steps that each text goes through.
+        """
         self.file = file
         self._any_messages = layout is not None
         self._layout = layout or RowLayout(adapter_columns(definition), make_adapter(definition))
@@ -76,12 +84,16 @@ class DocumentReader:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes of the file that have been read so far: all of them from the first row on where the layout is one that seeks."""
+        """Bytes of the file that have been read so far: all of them from the first row on where the
+        layout is one that seeks.
+        """
         return self._raw.size if self._raw else self.size
 
     def __iter__(self) -> Iterator[tuple[int, str]]:
         if self._started:
-            raise AnnealmixError(f"{self.file.url}: a DocumentReader reads its file once; make another one")
+            raise AnnealmixError(
+                f"{self.file.url}: a DocumentReader reads its file once; make another one"
+            )
         self._started = True
         if self.definition.format == "datasets":
             yield from self._dataset_documents()
@@ -101,7 +113,13 @@ class DocumentReader:
         if self.definition.format == "parquet":
             from pipeline.inputs.readers.parquet import parquet_rows
 
-            return parquet_rows(raw, self._layout.columns, self._needed_columns(), self.limits, messages=self._any_messages)
+            return parquet_rows(
+                raw,
+                self._layout.columns,
+                self._needed_columns(),
+                self.limits,
+                messages=self._any_messages,
+            )
         if self.definition.format == "zip":
             from pipeline.inputs.readers.zip_members import zip_rows
 
@@ -119,10 +137,16 @@ class DocumentReader:
 
     def _needed_columns(self) -> tuple[str, ...]:
         needed = needed_columns(self.definition, self._layout.columns)
-        return needed if self._quality is None else tuple(dict.fromkeys((*needed, *self._quality.columns)))
+        return (
+            needed
+            if self._quality is None
+            else tuple(dict.fromkeys((*needed, *self._quality.columns)))
+        )
 
     def _documents(self, rows: Rows) -> Iterator[tuple[int, str]]:
-        """The loop over all rows. Its counts are local because it runs some hundred thousand times a second."""
+        """The loop over all rows. Its counts are local because it runs some hundred thousand times
+        a second.
+        """
         adapt, select, quality = self._layout.adapt, make_selector(self.definition), self._quality
         surely_small = self.limits.max_text_bytes // 4
         num_rows = num_documents = num_unselected = num_empty = 0
@@ -158,7 +182,15 @@ class DocumentReader:
                 num_documents += 1
                 yield row, text
         finally:
-            self.counts.update({**self._dropped, "rows": num_rows, "documents": num_documents, "where": num_unselected, "empty": num_empty})
+            self.counts.update(
+                {
+                    **self._dropped,
+                    "rows": num_rows,
+                    "documents": num_documents,
+                    "where": num_unselected,
+                    "empty": num_empty,
+                }
+            )
 
     def _repaired(self, text: str) -> str:
         text, num_replaced = repair_surrogates(text)
@@ -169,7 +201,10 @@ class DocumentReader:
     def _check_size(self, text: str) -> None:
         num_bytes = len(text.encode("utf-8"))
         if num_bytes > self.limits.max_text_bytes:
-            raise BadRecord("too-large", f"{num_bytes:,} bytes of text, {self.limits.max_text_bytes:,} are allowed")
+            raise BadRecord(
+                "too-large",
+                f"{num_bytes:,} bytes of text, {self.limits.max_text_bytes:,} are allowed",
+            )
 
     def _quarantine(self, row: int, record: Any, bad: BadRecord) -> None:
         self.counts["quarantined"] += 1
@@ -177,24 +212,42 @@ class DocumentReader:
         if bad.reason == "missing-field" and self._columns_of_first_bad_row is None:
             self._columns_of_first_bad_row = [str(column) for column in record]
         if len(self.quarantined) > self.limits.max_quarantined:
-            reasons = ", ".join(f"{reason} {count:,}" for reason, count in Counter(bad.reason for bad in self.quarantined).most_common())
+            reasons = ", ".join(
+                f"{reason} {count:,}"
+                for reason, count in Counter(bad.reason for bad in self.quarantined).most_common()
+            )
             raise InputError(
-                f"{self.file.url}: more than {self.limits.max_quarantined:,} rows cannot be read ({reasons});{self._columns_found()}"
-                f" the file is damaged or in another layout than source {self.definition.name} says"
+                f"{self.file.url}: more than {self.limits.max_quarantined:,} rows cannot be read"
+                f" ({reasons});{self._columns_found()} the file is damaged or in another layout"
+                f" than source {self.definition.name} says"
             )
 
     def _check_end(self) -> None:
-        """What only the whole file can show: no row, no text for want of a column, a row without an outcome."""
+        """What only the whole file can show: no row, no text for want of a column, a row without an
+        outcome.
+        """
         counts, dropped = self.counts, self._dropped.total()
         if counts["rows"] == 0:
-            raise InputError(f"{self.file.url}: the file holds no row; fetch it again, or remove it from the source")
-        if self._columns_of_first_bad_row is not None and counts["documents"] + counts["empty"] + counts["where"] + dropped == 0:
             raise InputError(
-                f"{self.file.url}: not one of {counts['rows']:,} rows has the columns {', '.join(self._needed_columns())};"
-                f"{self._columns_found()} name the right adapter in the source definition, or remove the file"
+                f"{self.file.url}: the file holds no row; fetch it again, or remove it from the"
+                " source"
             )
-        if counts["rows"] != counts["documents"] + counts["where"] + counts["empty"] + dropped + len(self.quarantined):
-            raise AnnealmixError(f"{self.file.url}: rows do not add up: {dict(counts)}; this is a defect of annealmix, please report it")
+        if (
+            self._columns_of_first_bad_row is not None
+            and counts["documents"] + counts["empty"] + counts["where"] + dropped == 0
+        ):
+            raise InputError(
+                f"{self.file.url}: not one of {counts['rows']:,} rows has the columns"
+                f" {', '.join(self._needed_columns())};{self._columns_found()} name the right"
+                " adapter in the source definition, or remove the file"
+            )
+        if counts["rows"] != counts["documents"] + counts["where"] + counts[
+            "empty"
+        ] + dropped + len(self.quarantined):
+            raise AnnealmixError(
+                f"{self.file.url}: rows do not add up: {dict(counts)}; this is a defect of"
+                " annealmix, please report it"
+            )
 
     def _columns_found(self) -> str:
         columns = self._columns_of_first_bad_row

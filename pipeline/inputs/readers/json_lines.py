@@ -1,8 +1,9 @@
 """Rows of JSON lines: one JSON value a line, lines end in a newline byte and nothing else.
 
-- The row number is the line's index from 0, so that `sed -n "$((row + 1))p"` prints it. A line of white space only is no row, but
-  counts as a line.
-- A carriage return before the newline is JSON white space, a missing newline at the end changes nothing, U+2028 ends no line.
+- The row number is the line's index from 0, so that `sed -n "$((row + 1))p"` prints it. A line of
+  white space only is no row, but counts as a line.
+- A carriage return before the newline is JSON white space, a missing newline at the end changes
+  nothing, U+2028 ends no line.
 - A byte order mark at the file's start is skipped and counted.
 - A line that is not UTF-8 or not JSON is quarantined alone.
 """
@@ -31,7 +32,8 @@ _OVERSIZED = _Oversized()
 def json_line_rows(raw: RawFile, packing: str, limits: ReadLimits, counts: Counter[str]) -> Rows:
     """Yield (line index, record) for every line that is not white space.
 
-    Raises: InputError as `unpacked_blocks` does, and if the content is not what was listed or pinned.
+    Raises: InputError as `unpacked_blocks` does, and if the content is not what was listed or
+    pinned.
     """
     blocks = without_byte_order_mark(unpacked_blocks(raw, packing, limits), counts)
     first = 0
@@ -41,7 +43,9 @@ def json_line_rows(raw: RawFile, packing: str, limits: ReadLimits, counts: Count
                 record = loads(line)
             except JSONDecodeError:
                 if type(line) is _Oversized:
-                    record = BadRecord("too-large", f"the line is longer than {limits.max_row_bytes:,} bytes")
+                    record = BadRecord(
+                        "too-large", f"the line is longer than {limits.max_row_bytes:,} bytes"
+                    )
                 elif not line or line.isspace():
                     continue
                 else:
@@ -52,9 +56,11 @@ def json_line_rows(raw: RawFile, packing: str, limits: ReadLimits, counts: Count
 
 
 def split_lines(blocks: Iterator[bytes], max_line_bytes: int) -> Iterator[list[bytes]]:
-    """The lines of a stream in lists, without their newlines; the result does not depend on where the blocks end.
+    """The lines of a stream in lists, without their newlines; the result does not depend on where
+    the blocks end.
 
-    A line of more than `max_line_bytes` is replaced by a mark as soon as it is known to be, and its bytes are let go.
+    A line of more than `max_line_bytes` is replaced by a mark as soon as it is known to be, and its
+    bytes are let go.
     """
     waiting: list[bytes] = []
     num_waiting = 0
@@ -67,7 +73,11 @@ def split_lines(blocks: Iterator[bytes], max_line_bytes: int) -> Iterator[list[b
         if len(lines) > 1:
             rest = lines.pop()
             lines[0] = _joined(waiting)
-            yield lines if len(block) <= max_line_bytes else [_OVERSIZED if len(line) > max_line_bytes else line for line in lines]
+            yield (
+                lines
+                if len(block) <= max_line_bytes
+                else [_OVERSIZED if len(line) > max_line_bytes else line for line in lines]
+            )
             waiting, num_waiting = [rest], len(rest)
             if num_waiting > max_line_bytes:
                 waiting = [_OVERSIZED]

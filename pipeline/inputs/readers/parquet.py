@@ -1,11 +1,13 @@
-"""Rows of a parquet file: only the columns that the adapter and `where` need, in batches of bounded size.
+"""Rows of a parquet file: only the columns that the adapter and `where` need, in batches of bounded
+size.
 
-The row number is the index of the row in the file. Every file must hold every needed column as text (string, large string, binary,
-their views, a dictionary of them; `where` may also name whole numbers and booleans), so that a schema that drifts between two files is
-an error. Page checksums are verified where the writer stored them; where not, only the pinned hash can see a flipped bit.
+The row number is the index of the row in the file. Every file must hold every needed column as text
+(string, large string, binary, their views, a dictionary of them; `where` may also name whole
+numbers and booleans), so that a schema that drifts between two files is an error. Page checksums
+are verified where the writer stored them; where not, only the pinned hash can see a flipped bit.
 
-A column that is dictionary-encoded can unpack to far more than its pages hold. Such columns are kept encoded while they are read, and
-decoded in slices whose size is known before they are made.
+A column that is dictionary-encoded can unpack to far more than its pages hold. Such columns are
+kept encoded while they are read, and decoded in slices whose size is known before they are made.
 """
 
 from __future__ import annotations
@@ -25,28 +27,49 @@ _BUFFER_BYTES = MEBIBYTE
 
 
 def parquet_rows(
-    raw: RawFile, text_columns: tuple[str, ...], columns: tuple[str, ...], limits: ReadLimits, *, messages: bool = False
+    raw: RawFile,
+    text_columns: tuple[str, ...],
+    columns: tuple[str, ...],
+    limits: ReadLimits,
+    *,
+    messages: bool = False,
 ) -> Rows:
     """Yield (row index, {column: value}) for every row.
 
     Args:
         text_columns: columns that must hold text; columns: all that are read, these among them.
         messages: text columns may also hold lists of structures (chat messages).
-    Raises: InputError if the file is damaged, lacks a column, has one of another type, or is not what was listed or pinned.
+    Raises: InputError if the file is damaged, lacks a column, has one of another type, or is not
+        what was listed or pinned.
     """
     import pyarrow as pa
 
     handle = raw.seekable()
     try:
         yield from _rows(raw, handle, text_columns, columns, limits, messages)
-    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, OverflowError, MemoryError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(f"{raw.file.url}: the parquet file is truncated or damaged ({first}); fetch it again") from None
+        raise InputError(
+            f"{raw.file.url}: the parquet file is truncated or damaged ({first}); fetch it again"
+        ) from None
     raw.finish()
 
 
 def _rows(
-    raw: RawFile, handle: Any, text_columns: tuple[str, ...], columns: tuple[str, ...], limits: ReadLimits, messages: bool
+    raw: RawFile,
+    handle: Any,
+    text_columns: tuple[str, ...],
+    columns: tuple[str, ...],
+    limits: ReadLimits,
+    messages: bool,
 ) -> Rows:
     from pyarrow import parquet
 
@@ -59,7 +82,11 @@ def _rows(
     encoded = sorted(_dictionary_columns(file.metadata, columns))
     handle.seek(0)
     file = parquet.ParquetFile(
-        handle, read_dictionary=encoded, buffer_size=_BUFFER_BYTES, pre_buffer=False, page_checksum_verification=True
+        handle,
+        read_dictionary=encoded,
+        buffer_size=_BUFFER_BYTES,
+        pre_buffer=False,
+        page_checksum_verification=True,
     )
     num_rows = max(1, file.metadata.num_rows)
     batch_rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * num_rows // max(1, packed_bytes)))
@@ -73,22 +100,35 @@ def _rows(
                 yield row, record
                 row += 1
     if row != file.metadata.num_rows:
-        raise InputError(f"{raw.file.url}: the footer promises {file.metadata.num_rows:,} rows, {row:,} are there; fetch the file again")
+        raise InputError(
+            f"{raw.file.url}: the footer promises {file.metadata.num_rows:,} rows, {row:,} are"
+            " there; fetch the file again"
+        )
 
 
-def _check_columns(raw: RawFile, schema: Any, text_columns: tuple[str, ...], columns: tuple[str, ...], messages: bool) -> None:
+def _check_columns(
+    raw: RawFile,
+    schema: Any,
+    text_columns: tuple[str, ...],
+    columns: tuple[str, ...],
+    messages: bool,
+) -> None:
     found = ", ".join(schema.names[:40])
     for column in columns:
         if schema.names.count(column) != 1:
             raise InputError(
-                f"{raw.file.url}: {schema.names.count(column) or 'no'} column {column!r}; columns found: {found};"
-                f" name the right adapter in the source definition, or remove the file"
+                f"{raw.file.url}: {schema.names.count(column) or 'no'} column {column!r}; columns"
+                f" found: {found}; name the right adapter in the source definition, or remove the"
+                " file"
             )
         kind = schema.field(column).type
         if messages and column in text_columns and _is_messages(kind):
             continue
         if not _is_text(kind) and (column in text_columns or not _is_plain(kind)):
-            raise InputError(f"{raw.file.url}: column {column!r} is of type {kind}, text is allowed; columns found: {found}; mend the file")
+            raise InputError(
+                f"{raw.file.url}: column {column!r} is of type {kind}, text is allowed; columns"
+                f" found: {found}; mend the file"
+            )
 
 
 def _is_text(kind: Any) -> bool:
@@ -96,14 +136,23 @@ def _is_text(kind: Any) -> bool:
 
     if types.is_dictionary(kind):
         kind = kind.value_type
-    tests = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary, types.is_binary_view)
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_string_view,
+        types.is_binary,
+        types.is_large_binary,
+        types.is_binary_view,
+    )
     return types.is_null(kind) or any(test(kind) for test in tests)
 
 
 def _is_messages(kind: Any) -> bool:
     from pyarrow import types
 
-    return bool((types.is_list(kind) or types.is_large_list(kind)) and types.is_struct(kind.value_type))
+    return bool(
+        (types.is_list(kind) or types.is_large_list(kind)) and types.is_struct(kind.value_type)
+    )
 
 
 def _is_plain(kind: Any) -> bool:
@@ -139,7 +188,9 @@ def _dictionary_columns(metadata: Any, columns: tuple[str, ...]) -> set[str]:
 
 
 def _slices(batch: Any) -> Iterator[tuple[Any, int]]:
-    """Parts of a batch that decode to about `_BATCH_BYTES` or to one row, and the bytes that each decodes to."""
+    """Parts of a batch that decode to about `_BATCH_BYTES` or to one row, and the bytes that each
+    decodes to.
+    """
     import numpy as np
 
     ends = np.cumsum(sum(_value_bytes(column) for column in batch.columns))
@@ -153,7 +204,9 @@ def _slices(batch: Any) -> Iterator[tuple[Any, int]]:
 
 
 def _value_bytes(column: Any) -> Any:
-    """Bytes of each value of a column: int64 [num_rows]; 8 for numbers, the mean for nested values, which are decoded already."""
+    """Bytes of each value of a column: int64 [num_rows]; 8 for numbers, the mean for nested values,
+    which are decoded already.
+    """
     import numpy as np
     import pyarrow as pa
     from pyarrow import compute, types
@@ -187,7 +240,9 @@ def _record(columns: tuple[str, ...], row: tuple[Any, ...]) -> Any:
 
 
 def _python_values(column: Any) -> list[Any]:
-    """Values as Python objects; a BadRecord in the place of text that is not UTF-8, which parquet does not rule out."""
+    """Values as Python objects; a BadRecord in the place of text that is not UTF-8, which parquet
+    does not rule out.
+    """
     import pyarrow as pa
     from pyarrow import types
 

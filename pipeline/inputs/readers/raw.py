@@ -1,4 +1,6 @@
-"""The bytes of an input file: opened once, hashed while they pass, and the same at the end as when they were listed."""
+"""The bytes of an input file: opened once, hashed while they pass, and the same at the end as when
+they were listed.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ from pipeline.places.places import SCHEMES
 class RawFile:
     """One input file, open for reading; a context manager.
 
-    Sequential layouts call `blocks` and then `finish`. Layouts that seek (parquet, zip) call `seekable`, which reads and checks all
-    bytes before the first of them is parsed.
+    Sequential layouts call `blocks` and then `finish`. Layouts that seek (parquet, zip) call
+    `seekable`, which reads and checks all bytes before the first of them is parsed.
 
     Attributes: sha256 (hex) and size (bytes) of the content, once all of it has been read.
     """
@@ -38,7 +40,12 @@ class RawFile:
         self._handle = _open_local(self.file) if self.file.local else _open_remote(self.file)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._handle.close()
         if self._spooled is not None:
             self._spooled.close()
@@ -51,7 +58,9 @@ class RawFile:
             yield block
 
     def seekable(self) -> IO[bytes]:
-        """A handle on the checked content, at its start. A remote file is first copied into an unnamed temporary file."""
+        """A handle on the checked content, at its start. A remote file is first copied into an
+        unnamed temporary file.
+        """
         target = None if self.file.local else tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
         self._spooled = target
         try:
@@ -60,7 +69,8 @@ class RawFile:
                     target.write(block)
         except OSError as error:
             raise InputError(
-                f"{self.file.url}: cannot be copied to {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder with room"
+                f"{self.file.url}: cannot be copied to {tempfile.gettempdir()} ({error.strerror});"
+                " set TMPDIR to a folder with room"
             ) from None
         self.check_content()
         handle: IO[bytes] = self._handle if target is None else target
@@ -68,14 +78,16 @@ class RawFile:
         return handle
 
     def finish(self) -> None:
-        """After the last row: the content is all there, is what is pinned, and the file is the one that was listed.
+        """After the last row: the content is all there, is what is pinned, and the file is the one
+        that was listed.
 
         Raises: InputError that says what was expected and what was found.
         """
         self.check_content()
         if not content_unchanged(self.file):
             raise InputError(
-                f"{self.file.url}: the file changed while it was read (size, time, inode or etag); run again when nothing writes to it"
+                f"{self.file.url}: the file changed while it was read (size, time, inode or etag);"
+                " run again when nothing writes to it"
             )
 
     def check_content(self) -> None:
@@ -83,19 +95,22 @@ class RawFile:
         self.sha256 = self._hash.hexdigest()
         if self.size != self.file.size:
             raise InputError(
-                f"{self.file.url}: expected {self.file.size:,} bytes, found {self.size:,}: the file is truncated or changed; fetch it again"
+                f"{self.file.url}: expected {self.file.size:,} bytes, found {self.size:,}: the file"
+                " is truncated or changed; fetch it again"
             )
         if self.file.sha256 is not None and self.sha256 != self.file.sha256:
             raise InputError(
                 f"{self.file.url}: expected sha256 {self.file.sha256}, found {self.sha256}:"
-                f" the file is truncated or changed; fetch it again"
+                " the file is truncated or changed; fetch it again"
             )
 
     def _read(self, num_bytes: int) -> bytes:
         try:
             block: bytes = self._handle.read(num_bytes)
         except OSError as error:
-            raise InputError(f"{self.file.url}: cannot be read at byte {self.size:,} ({error}); fetch it again") from None
+            raise InputError(
+                f"{self.file.url}: cannot be read at byte {self.size:,} ({error}); fetch it again"
+            ) from None
         return block
 
 
@@ -104,7 +119,10 @@ def _open_local(file: InputFile) -> IO[bytes]:
     try:
         descriptor = os.open(file.url, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{file.url}: cannot be opened ({error.strerror}); fetch it again, or remove it from the source") from None
+        raise InputError(
+            f"{file.url}: cannot be opened ({error.strerror}); fetch it again, or remove it from"
+            " the source"
+        ) from None
     handle = os.fdopen(descriptor, "rb")
     found = os.fstat(descriptor)
     listed = (file.size, file.mtime_ns, file.inode)
@@ -114,8 +132,8 @@ def _open_local(file: InputFile) -> IO[bytes]:
     if (found.st_size, found.st_mtime_ns, found.st_ino) != listed:
         handle.close()
         raise InputError(
-            f"{file.url}: the file changed since it was listed: expected {file.size:,} bytes, found {found.st_size:,}"
-            f" (or another time or inode): it is truncated or changed; plan again"
+            f"{file.url}: the file changed since it was listed: expected {file.size:,} bytes, found"
+            f" {found.st_size:,} (or another time or inode): it is truncated or changed; plan again"
         )
     return handle
 
@@ -123,7 +141,10 @@ def _open_local(file: InputFile) -> IO[bytes]:
 def _open_remote(file: InputFile) -> Any:
     if file.scheme not in SCHEMES:
         allowed = f"local files, {', '.join(SCHEMES)}"
-        raise InputError(f"{file.url}: the scheme {file.scheme!r} is not allowed; allowed are {allowed}; copy the file to such a place")
+        raise InputError(
+            f"{file.url}: the scheme {file.scheme!r} is not allowed; allowed are {allowed}; copy"
+            " the file to such a place"
+        )
     from pipeline.inputs.readers.remote import open_remote
 
     return open_remote(file)

@@ -1,7 +1,8 @@
 """Remote files as streams that survive a broken connection.
 
-An open file asks for BLOCK_BYTES (8 MiB) at a time, and holds a few such blocks whatever its size: reading an object of 60 MiB from S3 took
-30 MB at its peak (2026-11-22, a 2-core x86-64 machine). What seeks (parquet, zip) is first copied to a temporary file.
+An open file asks for BLOCK_BYTES (8 MiB) at a time, and holds a few such blocks whatever its size:
+reading an object of 60 MiB from S3 took 30 MB at its peak (2026-11-22, a 2-core x86-64 machine).
+What seeks (parquet, zip) is first copied to a temporary file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class RetryingStream:
     def read(self, num_bytes: int) -> bytes:
         """Up to `num_bytes` at the current offset; b"" at the end.
 
-        Raises: InputError when every try failed, or one for a reason that does not pass (`pipeline.places.files.is_permanent`).
+        Raises: InputError when every try failed, or one for a reason that does not pass
+        (`pipeline.places.files.is_permanent`).
         """
 
         def read() -> bytes:
@@ -50,7 +52,9 @@ class RetryingStream:
         return block
 
     def close(self) -> None:
-        """Close the handle, if there is one; a handle that is broken may fail to close, which changes nothing."""
+        """Close the handle, if there is one; a handle that is broken may fail to close, which
+        changes nothing.
+        """
         handle, self._handle = self._handle, None
         if handle is not None:
             with suppress(Exception):
@@ -63,13 +67,17 @@ def open_remote(file: InputFile) -> RetryingStream:
 
 
 def _open_at(file: InputFile, offset: int) -> Any:
-    """A handle at an offset, bytes, on the object that was listed; of the hub a commit is named, which cannot change."""
-    handle = file_system(file.scheme).open(file.url, "rb", block_size=BLOCK_BYTES, cache_type="readahead")
+    """A handle at an offset, bytes, on the object that was listed; of the hub a commit is named,
+    which cannot change.
+    """
+    handle = file_system(file.scheme).open(
+        file.url, "rb", block_size=BLOCK_BYTES, cache_type="readahead"
+    )
     if file.scheme != "hf" and (handle.size, etag_of(handle.details)) != (file.size, file.etag):
         handle.close()
         raise InputError(
-            f"{file.url}: the object changed since it was listed: expected {file.size:,} bytes and etag {file.etag},"
-            f" found {handle.size:,} and {etag_of(handle.details)}; plan again"
+            f"{file.url}: the object changed since it was listed: expected {file.size:,} bytes and"
+            f" etag {file.etag}, found {handle.size:,} and {etag_of(handle.details)}; plan again"
         )
     handle.seek(offset)
     return handle

@@ -1,8 +1,8 @@
 """What passes between the parts of reading: rows, quarantined rows and limits.
 
-A layout's reader yields `(row, record)`. The record is what the row holds: a dict (column -> value) if all is well, a
-`SurrogateRow` if some of its strings hold lone surrogates, a `BadRecord` if the row cannot be decoded, and any other JSON value
-as it stands, which `DocumentReader` quarantines.
+A layout's reader yields `(row, record)`. The record is what the row holds: a dict (column -> value)
+if all is well, a `SurrogateRow` if some of its strings hold lone surrogates, a `BadRecord` if the
+row cannot be decoded, and any other JSON value as it stands, which `DocumentReader` quarantines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class Quarantined(NamedTuple):
 
 
 class SurrogateRow(dict[str, Any]):
-    """A row some of whose strings hold lone surrogates (`"\\ud800"` in JSON): repaired once the row has become a text."""
+    """A row some of whose strings hold lone surrogates (`"\\ud800"` in JSON): repaired once the row
+    has become a text.
+    """
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,13 @@ class ReadLimits:
     """How much one file may ask for. The defaults are far above what published corpora hold.
 
     max_text_bytes: UTF-8 of one training text; a larger one is quarantined (`too-large`).
-    max_row_bytes: one line as it stands in the file; a longer one is quarantined (`too-large`) without being held in memory.
+    max_row_bytes: one line as it stands in the file; a longer one is quarantined (`too-large`)
+        without being held in memory.
     max_member_bytes: one member of a zip archive; a larger one is an error.
-    max_file_bytes, max_ratio: a file may unpack to the larger of max_file_bytes and max_ratio times its size; beyond is an error.
-    max_quarantined: rows of one file that are quarantined one by one; beyond, the file itself is taken as damaged.
+    max_file_bytes, max_ratio: a file may unpack to the larger of max_file_bytes and max_ratio times
+        its size; beyond is an error.
+    max_quarantined: rows of one file that are quarantined one by one; beyond, the file itself is
+        taken as damaged.
     """
 
     max_text_bytes: int = 256 * MEBIBYTE
@@ -60,10 +65,12 @@ class ReadLimits:
 
 
 def parse_json(data: bytes) -> Any:
-    """The JSON value of a row that the fast parser may refuse; a BadRecord where the row is at fault.
+    """The JSON value of a row that the fast parser may refuse; a BadRecord where the row is at
+    fault.
 
-    orjson refuses lone surrogates, numbers beyond a double and nesting deeper than 1,024, all of which RFC 8259 allows. Only such a
-    row is parsed again, by the standard library, whose own additions (NaN, Infinity) are refused.
+    orjson refuses lone surrogates, numbers beyond a double and nesting deeper than 1,024, all of
+    which RFC 8259 allows. Only such a row is parsed again, by the standard library, whose own
+    additions (NaN, Infinity) are refused.
     """
     try:
         return strict_loads(data)

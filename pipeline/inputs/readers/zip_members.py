@@ -1,8 +1,9 @@
 """Rows of a zip archive of JSON files: one JSON object a member (Camel).
 
-The row number is the index of the member among all members that end in `.json`, sorted by name, so that packing the archive again
-changes no row. Folders and members with another ending are passed over. Names that lead out of the archive, links, encryption,
-two members of one name and damaged or oversized members are errors: the archive is then not what its publisher made.
+The row number is the index of the member among all members that end in `.json`, sorted by name, so
+that packing the archive again changes no row. Folders and members with another ending are passed
+over. Names that lead out of the archive, links, encryption, two members of one name and damaged or
+oversized members are errors: the archive is then not what its publisher made.
 """
 
 from __future__ import annotations
@@ -22,15 +23,26 @@ from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, pars
 
 _ENCRYPTED = 0x1
 _UNIX = 3
-# What zipfile raises for archives that are not as the format says; NotImplementedError is for versions and methods unknown to it.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError)
+# What zipfile raises for archives that are not as the format says; NotImplementedError is for
+# versions and methods unknown to it.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def zip_rows(raw: RawFile, limits: ReadLimits, counts: Counter[str]) -> Rows:
     """Yield (member index, record) for every `.json` member.
 
-    Raises: InputError if the archive or a member is damaged, hostile or not what was listed or pinned.
+    Raises: InputError if the archive or a member is damaged, hostile or not what was listed or
+    pinned.
     """
     handle = raw.seekable()
     try:
@@ -43,22 +55,37 @@ def zip_rows(raw: RawFile, limits: ReadLimits, counts: Counter[str]) -> Rows:
                     data = data[len(BYTE_ORDER_MARK) :]
                 yield row, parse_json(data)
     except _DAMAGE as error:
-        raise InputError(f"{raw.file.url}: the zip archive is truncated or damaged ({error}); fetch it again") from None
+        raise InputError(
+            f"{raw.file.url}: the zip archive is truncated or damaged ({error}); fetch it again"
+        ) from None
     raw.finish()
 
 
-def _checked_members(raw: RawFile, archive: zipfile.ZipFile, limits: ReadLimits) -> list[zipfile.ZipInfo]:
-    """The `.json` members sorted by name. What is wrong with any member is wrong with the archive."""
+def _checked_members(
+    raw: RawFile, archive: zipfile.ZipFile, limits: ReadLimits
+) -> list[zipfile.ZipInfo]:
+    """The `.json` members sorted by name. What is wrong with any member is wrong with the
+    archive.
+    """
     entries = archive.infolist()
     for entry in entries:
         _check_name(raw, entry)
-    members = sorted((entry for entry in entries if entry.filename.endswith(".json")), key=lambda entry: entry.filename)
+    members = sorted(
+        (entry for entry in entries if entry.filename.endswith(".json")),
+        key=lambda entry: entry.filename,
+    )
     for before, member in pairwise(members):
         if before.filename == member.filename:
-            raise InputError(f"{raw.file.url}: holds two members named {member.filename!r}; make the archive again")
+            raise InputError(
+                f"{raw.file.url}: holds two members named {member.filename!r}; make the archive"
+                " again"
+            )
     for member in members:
         _check_member(raw, member, limits)
-    total, allowed = sum(member.file_size for member in members), limits.unpacked_bytes(raw.file.size)
+    total, allowed = (
+        sum(member.file_size for member in members),
+        limits.unpacked_bytes(raw.file.size),
+    )
     if total > allowed:
         raise unpacks_too_far(raw, total, allowed)
     return members
@@ -66,20 +93,36 @@ def _checked_members(raw: RawFile, archive: zipfile.ZipFile, limits: ReadLimits)
 
 def _check_name(raw: RawFile, entry: zipfile.ZipInfo) -> None:
     name = PurePosixPath(entry.filename)
-    # zipfile replaces backslashes on some systems and cuts names at NUL; orig_filename is what stands in the archive.
-    if name.is_absolute() or ".." in name.parts or "\\" in entry.orig_filename or "\0" in entry.orig_filename:
-        raise InputError(f"{raw.file.url}: the member name {entry.orig_filename!r} leads out of the archive; do not use this archive")
+    # zipfile replaces backslashes on some systems and cuts names at NUL; orig_filename is what
+    # stands in the archive.
+    if (
+        name.is_absolute()
+        or ".." in name.parts
+        or "\\" in entry.orig_filename
+        or "\0" in entry.orig_filename
+    ):
+        raise InputError(
+            f"{raw.file.url}: the member name {entry.orig_filename!r} leads out of the archive; do"
+            " not use this archive"
+        )
     mode = entry.external_attr >> 16
     if entry.create_system == _UNIX and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise InputError(f"{raw.file.url}: the member {entry.filename!r} is a link or a device; only regular members are read")
+        raise InputError(
+            f"{raw.file.url}: the member {entry.filename!r} is a link or a device; only regular"
+            " members are read"
+        )
 
 
 def _check_member(raw: RawFile, member: zipfile.ZipInfo, limits: ReadLimits) -> None:
     if member.flag_bits & _ENCRYPTED:
-        raise InputError(f"{raw.file.url}: the member {member.filename!r} is encrypted; make the archive again without a password")
+        raise InputError(
+            f"{raw.file.url}: the member {member.filename!r} is encrypted; make the archive again"
+            " without a password"
+        )
     if member.compress_type not in _METHODS:
         raise InputError(
-            f"{raw.file.url}: the member {member.filename!r} is packed by method {member.compress_type}; allowed are stored and deflate"
+            f"{raw.file.url}: the member {member.filename!r} is packed by method"
+            f" {member.compress_type}; allowed are stored and deflate"
         )
     if member.file_size > limits.max_member_bytes:
         raise InputError(
@@ -88,15 +131,23 @@ def _check_member(raw: RawFile, member: zipfile.ZipInfo, limits: ReadLimits) -> 
         )
 
 
-def _read_member(raw: RawFile, archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: ReadLimits) -> bytes:
-    """All bytes of a member. zipfile stops at the declared size and compares the checksum there, so no member holds more."""
+def _read_member(
+    raw: RawFile, archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: ReadLimits
+) -> bytes:
+    """All bytes of a member. zipfile stops at the declared size and compares the checksum there, so
+    no member holds more.
+    """
     try:
         with archive.open(member) as stream:
             data = stream.read(limits.max_member_bytes + 1)
     except _DAMAGE as error:
-        raise InputError(f"{raw.file.url}: the member {member.filename!r} is damaged ({error}); fetch the archive again") from None
+        raise InputError(
+            f"{raw.file.url}: the member {member.filename!r} is damaged ({error}); fetch the"
+            " archive again"
+        ) from None
     if len(data) != member.file_size:
         raise InputError(
-            f"{raw.file.url}: the member {member.filename!r} declares {member.file_size:,} bytes, holds {len(data):,}; fetch it again"
+            f"{raw.file.url}: the member {member.filename!r} declares {member.file_size:,} bytes,"
+            f" holds {len(data):,}; fetch it again"
         )
     return data

@@ -1,4 +1,6 @@
-"""The annotators: what is looked for in each text, and the columns that hold what was found (`pipeline.judges.annotators.reading` says which)."""
+"""The annotators: what is looked for in each text, and the columns that hold what was found
+(`pipeline.judges.annotators.reading` says which).
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,19 @@ if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex
 
 ROW_GROUP = 1024  # texts of a row group, so that a key range is found without reading all
-TEXTS = pa.schema([("order_key", pa.uint64()), ("digest", pa.binary(16)), ("text", pa.large_string())])
+TEXTS = pa.schema(
+    [("order_key", pa.uint64()), ("digest", pa.binary(16)), ("text", pa.large_string())]
+)
 
 
 @dataclass
 class Counted:
     """What an annotator found in one segment, in the order of reading.
 
-    rows: reading rows of the documents that were looked at. counts: one array a call, a number for each of them. texts: of those that are
-    kept, by reading row. hits: (reading row, item, found). order_key, digest: of the key range that is written next, in ledger order.
+    rows: reading rows of the documents that were looked at. counts: one array a call, a number for
+        each of them. texts: of those that are
+    kept, by reading row. hits: (reading row, item, found). order_key, digest: of the key range that
+    is written next, in ledger order.
     """
 
     rows: array[int]
@@ -56,7 +62,9 @@ class Counted:
 
 
 class TermAnnotator:
-    """Counts the distinct terms of a blocklist, and keeps the texts that hold enough of them for a classifier."""
+    """Counts the distinct terms of a blocklist, and keeps the texts that hold enough of them for a
+    classifier.
+    """
 
     def __init__(self, blocklist: Blocklist, terms: TermRule, texts: tuple[TextRule, ...]) -> None:
         self._blocklist, self._terms, self._texts = blocklist, terms, texts
@@ -71,15 +79,25 @@ class TermAnnotator:
                 counted.texts[int(rows[index])] = (int(counts[index]), texts[index])
         counted.counts.append(counts)
 
-    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+    def write(
+        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+    ) -> dict[str, int]:
         """Write the column, or the texts."""
         if isinstance(rule, TextRule):
-            return self._write_texts(folder / f"{prefix(segment)}texts.parquet", rule, counted, rows)
+            return self._write_texts(
+                folder / f"{prefix(segment)}texts.parquet", rule, counted, rows
+            )
         write_column(folder, "terms", counted.in_order(rows, np.uint16), prefix(segment))
         return {}
 
-    def _write_texts(self, path: Path, rule: TextRule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
-        kept = [(at, counted.texts[row][1]) for at, row in enumerate(rows.tolist()) if counted.texts.get(row, (0,))[0] >= rule.threshold]
+    def _write_texts(
+        self, path: Path, rule: TextRule, counted: Counted, rows: npt.NDArray[np.intp]
+    ) -> dict[str, int]:
+        kept = [
+            (at, counted.texts[row][1])
+            for at, row in enumerate(rows.tolist())
+            if counted.texts.get(row, (0,))[0] >= rule.threshold
+        ]
         places, texts = [at for at, _ in kept], [text for _, text in kept]
         digests = np.ascontiguousarray(counted.digest[places]).astype(">u8").tobytes()
         arrays = [
@@ -88,7 +106,12 @@ class TermAnnotator:
             pa.array(texts, pa.large_string()),
         ]
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        pq.write_table(pa.Table.from_arrays(arrays, schema=TEXTS), path, row_group_size=ROW_GROUP, compression="zstd")
+        pq.write_table(
+            pa.Table.from_arrays(arrays, schema=TEXTS),
+            path,
+            row_group_size=ROW_GROUP,
+            compression="zstd",
+        )
         return {"texts": len(texts), "bytes": sum(len(text.encode()) for text in texts)}
 
 
@@ -103,9 +126,13 @@ class GramAnnotator:
         """Count, and note the items."""
         found, rows = self._index.annotate(texts), counted.next_rows(len(texts))
         counted.counts.append(found.counts)
-        counted.hits.append(np.stack([rows[found.documents].astype(np.int64), found.items, found.found]))
+        counted.hits.append(
+            np.stack([rows[found.documents].astype(np.int64), found.items, found.found])
+        )
 
-    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+    def write(
+        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+    ) -> dict[str, int]:
         """Write the columns; hits in ledger order, then by item."""
         write_column(folder, "grams", counted.in_order(rows, np.uint32), prefix(segment))
         hits = np.concatenate([np.empty((3, 0), np.int64), *counted.hits], axis=1)
@@ -128,13 +155,19 @@ class BandAnnotator:
     def look(self, counted: Counted, texts: Sequence[str]) -> None:
         """Note band keys and, in a last column, whether a text is exempt."""
         made = signatures(texts, self._near)
-        counted.counts.append(np.concatenate([made.bands, made.exempt[:, None].astype(np.uint64)], axis=1))
+        counted.counts.append(
+            np.concatenate([made.bands, made.exempt[:, None].astype(np.uint64)], axis=1)
+        )
 
-    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
+    def write(
+        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+    ) -> dict[str, int]:
         """Write the columns."""
         places = np.zeros(int(max(counted.rows, default=-1)) + 1, np.intp)
         places[np.frombuffer(counted.rows, np.uint32)] = np.arange(len(counted.rows))
-        found = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *counted.counts])[places[rows]]
+        found = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *counted.counts])[
+            places[rows]
+        ]
         write_column(folder, "bands", found[:, :-1], prefix(segment))
         write_column(folder, "exempt", found[:, -1], prefix(segment))
         return {}

@@ -1,8 +1,10 @@
-"""Compiled loops over bytes and 64-bit numbers. They do what `mixtures.rules.near_text` says, and nothing else imports numba.
+"""Compiled loops over bytes and 64-bit numbers. They do what `mixtures.rules.near_text` says, and
+nothing else imports numba.
 
-Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the interpreter's lock. All arithmetic is
-on unsigned numbers and wraps. numba makes a float of a sum of int64 and uint64, hence the constants; unsigned places also spare it
-the question whether a place counts from the end.
+Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the
+interpreter's lock. All arithmetic is on unsigned numbers and wraps. numba makes a float of a sum of
+int64 and uint64, hence the constants; unsigned places also spare it the question whether a place
+counts from the end.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Meaning of an entry of the fold table: one of these, a code point, or MANY + the place in `forms` of a count and its code points.
+# Meaning of an entry of the fold table: one of these, a code point, or MANY + the place in `forms`
+# of a count and its code points.
 SEPARATES, VANISHES, MANY = ord(" "), 0, 1 << 31
 BLOCK = 1024  # shingles that go through all permutations while they are in the nearest cache
 
 _SEPARATES, _VANISHES, _MANY = np.uint32(SEPARATES), np.uint32(VANISHES), np.uint32(MANY)
-_NOUGHT = np.uint32(ord("0"))  # all ASCII digits; nothing that is folded lies between it and the space
+_NOUGHT = np.uint32(
+    ord("0")
+)  # all ASCII digits; nothing that is folded lies between it and the space
 _OFFSET, _PRIME, _BASE = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME), np.uint64(BASE)
 _FIRST, _SECOND = np.uint64(MIX_FIRST), np.uint64(MIX_SECOND)
 _ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
@@ -59,11 +64,13 @@ def _decoded(content: Bytes, at: np.uint64) -> tuple[np.uint32, np.uint64]:
 
 
 @_compiled
-def folded(content: Bytes, at: np.uint64, end: np.uint64, table: U32, forms: U32, points: U32) -> np.int64:
+def folded(
+    content: Bytes, at: np.uint64, end: np.uint64, table: U32, forms: U32, points: U32
+) -> np.int64:
     """Write the code points of a document's folded text to `points`. Returns how many.
 
-    A space or "0" that comes again at once is written over, so a run of them is one, and so is a space in front. What ASCII letters
-    these are decides no branch, which is what makes it fast.
+    A space or "0" that comes again at once is written over, so a run of them is one, and so is a
+    space in front. What ASCII letters these are decides no branch, which is what makes it fast.
     """
     count, last = _ZERO, _SEPARATES
     while at < end:
@@ -131,9 +138,19 @@ def shingles_in_place(tokens: U64, count: np.int64, size: int) -> np.int64:
 
 @_compiled
 def shingle_hashes(
-    content: Bytes, at: np.uint64, end: np.uint64, words: bool, size: int, table: U32, forms: U32, points: U32, tokens: U64
+    content: Bytes,
+    at: np.uint64,
+    end: np.uint64,
+    words: bool,
+    size: int,
+    table: U32,
+    forms: U32,
+    points: U32,
+    tokens: U64,
 ) -> np.int64:
-    """Write the hashes of a document's shingles to `tokens`, in the order of the text. Returns how many."""
+    """Write the hashes of a document's shingles to `tokens`, in the order of the text. Returns how
+    many.
+    """
     count = folded(content, at, end, table, forms, points)
     if words:
         count = word_tokens(points[:count], tokens)
@@ -174,12 +191,18 @@ def band_keys(
     keys: U64,
     exempt: npt.NDArray[np.bool_],
 ) -> None:
-    """Band keys of documents that lie one behind the other in `content`; `points` and `tokens` have room for those of the longest."""
+    """Band keys of documents that lie one behind the other in `content`; `points` and `tokens` have
+    room for those of the longest.
+    """
     minima = np.empty(len(factors), np.uint32)
     rows = len(factors) // keys.shape[1]
     start = _ZERO
     for document in range(len(ends)):
-        shingles = tokens[: shingle_hashes(content, start, ends[document], words, size, table, forms, points, tokens)]
+        shingles = tokens[
+            : shingle_hashes(
+                content, start, ends[document], words, size, table, forms, points, tokens
+            )
+        ]
         start = ends[document]
         exempt[document] = len(shingles) == 0
         if len(shingles) == 0:
@@ -219,7 +242,9 @@ def _root(parents: Any, document: np.uint64) -> np.uint64:
 
 @_compiled
 def join(parents: Any, documents: U64, linked: U64) -> None:
-    """Join the two clusters of each edge under the smaller of their roots, so that a root is the first document of its cluster."""
+    """Join the two clusters of each edge under the smaller of their roots, so that a root is the
+    first document of its cluster.
+    """
     for edge in range(len(documents)):
         one, other = _root(parents, documents[edge]), _root(parents, linked[edge])
         if one < other:
@@ -230,7 +255,9 @@ def join(parents: Any, documents: U64, linked: U64) -> None:
 
 @_compiled
 def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
-    """Point each document to its root and mark those that are not alone. No parent is above its child, so one ascending pass does it."""
+    """Point each document to its root and mark those that are not alone. No parent is above its
+    child, so one ascending pass does it.
+    """
     for document in range(len(parents)):
         root = parents[parents[document]]
         parents[document] = root

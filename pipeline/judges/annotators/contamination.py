@@ -1,14 +1,18 @@
-"""The decontamination annotator: which items of evaluation sets each document holds, exactly as `mixtures.rules.contamination` says, and fast.
+"""The decontamination annotator: which items of evaluation sets each document holds, exactly as
+`mixtures.rules.contamination` says, and fast.
 
-    texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams, compared word by word
+    texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams,
+    compared word by word
           -> distinct (document, n-gram) pairs -> items with enough of theirs -> counts and matches
 
-All work on bytes is done by compiled kernels (`pipeline.judges.annotators.ngram_kernels`) and, for rare characters, `pipeline.judges.annotators.folding`. Hashes
-and bitmaps only turn words away; what they let through is compared with the words of the n-gram, so a document that holds no
-n-gram of an item has no match, whatever collides.
+All work on bytes is done by compiled kernels (`pipeline.judges.annotators.ngram_kernels`) and, for
+rare characters, `pipeline.judges.annotators.folding`. Hashes and bitmaps only turn words away; what
+they let through is compared with the words of the n-gram, so a document that holds no n-gram of an
+item has no match, whatever collides.
 
-Results depend on each text and the sets alone: not on the batches, the other texts, or threads (there are none). Memory: about 150
-bytes an n-gram. Cost: see `tests/benchmarks/bench_contamination.py`.
+Results depend on each text and the sets alone: not on the batches, the other texts, or threads
+(there are none). Memory: about 150 bytes an n-gram. Cost: see
+`tests/benchmarks/bench_contamination.py`.
 """
 
 from __future__ import annotations
@@ -35,9 +39,11 @@ from pipeline.judges.annotators.ngram_table import (
 class Annotation(NamedTuple):
     """What a batch of documents holds.
 
-    counts: uint32 [num_docs], distinct n-grams of the items that contaminate the document; 0: it is clean.
-    documents, items, found: int64 [num_matches], sorted: the document, the item (`ContaminationIndex.match` names it), and how many of
-        the item's n-grams the document holds.
+    counts: uint32 [num_docs], distinct n-grams of the items that contaminate the document; 0: it is
+        clean.
+    documents, items, found: int64 [num_matches], sorted: the document, the item
+        (`ContaminationIndex.match` names it), and how many of the item's n-grams the document
+        holds.
     """
 
     counts: npt.NDArray[np.uint32]
@@ -51,7 +57,8 @@ class ContaminationIndex:
 
     Args:
         sets: with names of their own; their order is that of the matches.
-        base: of the word hashes; it decides speed, never a result (a bad one lets tests see what collisions do).
+        base: of the word hashes; it decides speed, never a result (a bad one lets tests see what
+            collisions do).
 
     Raises:
         RecipeError: no set, or two of one name. InputError: a set of which nothing can be indexed.
@@ -60,7 +67,11 @@ class ContaminationIndex:
     def __init__(self, sets: Sequence[EvaluationSet], *, base: int = BASE) -> None:
         self._reader = WordReader(base)
         self._table = NgramTable(sets, self._reader)
-        self._items = [(evaluation.definition.name, item.where) for evaluation in sets for item in evaluation.items]
+        self._items = [
+            (evaluation.definition.name, item.where)
+            for evaluation in sets
+            for item in evaluation.items
+        ]
 
     def __len__(self) -> int:
         """The number of distinct n-grams."""
@@ -72,13 +83,18 @@ class ContaminationIndex:
         return self._table.coverage
 
     def count(self, texts: Sequence[str]) -> npt.NDArray[np.uint32]:
-        """The number of distinct n-grams in each text, of the items that contaminate it: uint32 [num_docs]."""
+        """The number of distinct n-grams in each text, of the items that contaminate it: uint32
+        [num_docs].
+        """
         return self.annotate(texts).counts
 
     def matches(self, text: str) -> list[Match]:
         """The items that contaminate a text, in the order of the sets and of their rows."""
         _, _, items, found = self.annotate([text])
-        return [self.match(item, number) for item, number in zip(items.tolist(), found.tolist(), strict=True)]
+        return [
+            self.match(item, number)
+            for item, number in zip(items.tolist(), found.tolist(), strict=True)
+        ]
 
     def match(self, item: int, found: int) -> Match:
         """Name a match of an annotation."""
@@ -95,7 +111,9 @@ class ContaminationIndex:
                 held, matches = self._matches(documents, rows)
                 counts[first:last] = np.bincount(held, minlength=last - first)
                 columns.append((matches[0] + first, *matches[1:]))
-        return Annotation(counts, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+        return Annotation(
+            counts, *(np.concatenate(column) for column in zip(*columns, strict=True))
+        )
 
     def _held(self, words: Words) -> tuple[I64, I64]:
         """Distinct pairs of a document of the batch and an n-gram in it, sorted."""
@@ -120,7 +138,9 @@ class ContaminationIndex:
         return pairs // len(table), pairs % len(table)
 
     def _matches(self, documents: I64, rows: I64) -> tuple[I64, tuple[I64, I64, I64]]:
-        """From distinct pairs of document and n-gram: the document of each n-gram that counts, and (documents, items, found)."""
+        """From distinct pairs of document and n-gram: the document of each n-gram that counts, and
+        (documents, items, found).
+        """
         table = self._table
         owners = table.owners_at[rows + 1] - table.owners_at[rows]
         pair = np.repeat(np.arange(len(rows)), owners)
@@ -130,7 +150,11 @@ class ContaminationIndex:
         items = matches % table.num_items
         enough = found >= table.least[items]
         held = documents[np.unique(pair[enough[of]])]
-        return held, (matches[enough] // table.num_items, items[enough], found[enough].astype(np.int64))
+        return held, (
+            matches[enough] // table.num_items,
+            items[enough],
+            found[enough].astype(np.int64),
+        )
 
 
 _EMPTY: I64 = np.zeros(0, np.int64)

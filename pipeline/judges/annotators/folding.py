@@ -1,7 +1,9 @@
-"""The folded words of a batch of texts (`mixtures.rules.word_characters.fold_words`), without looking at a character that needs no look.
+"""The folded words of a batch of texts (`mixtures.rules.word_characters.fold_words`), without
+looking at a character that needs no look.
 
-ASCII is folded byte by byte, by the table SPACED. Each run of other characters is folded by the reference, once for all its places,
-since few runs make most of a text's. A batch is one buffer in which every text stands between spaces.
+ASCII is folded byte by byte, by the table SPACED. Each run of other characters is folded by the
+reference, once for all its places, since few runs make most of a text's. A batch is one buffer in
+which every text stands between spaces.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ MEMORY_BYTES = 64
 
 KEPT, BLANK, OPEN = 0, 1, 2
 
-# Letters, digits and bytes of other characters stay; all else of ASCII separates words. NUL becomes free for a mark.
-SPACED = bytes(byte if byte >= 128 or chr(byte).isalnum() else 32 for byte in bytes(range(256)).lower())
+# Letters, digits and bytes of other characters stay; all else of ASCII separates words. NUL becomes
+# free for a mark.
+SPACED = bytes(
+    byte if byte >= 128 or chr(byte).isalnum() else 32 for byte in bytes(range(256)).lower()
+)
 
 
 class FoldedRuns:
@@ -33,10 +38,12 @@ class FoldedRuns:
         self._folded: dict[bytes, bytes | None] = {}
 
     def fold(self, buffer: bytes) -> bytes:
-        """The buffer with every run of characters outside ASCII in folded form; ASCII stays as it is, whether folded already or not.
+        """The buffer with every run of characters outside ASCII in folded form; ASCII stays as it
+        is, whether folded already or not.
 
         Args:
-            buffer: UTF-8 (`to_utf8`) that begins and ends in a space; what stands between spaces is folded without a look at the rest.
+            buffer: UTF-8 (`to_utf8`) that begins and ends in a space; what stands between spaces is
+                folded without a look at the rest.
         """
         high = np.frombuffer(buffer, np.uint8) >= 128
         edges = (np.flatnonzero(high[1:] != high[:-1]) + 1).tolist()
@@ -55,8 +62,11 @@ class FoldedRuns:
             folded = self._folded[run] if run in self._folded else self._remember(run)
             if folded is None:
                 start, end = max(written, buffer.rfind(b" ", 0, start) + 1), buffer.find(b" ", end)
-                # Folding drops the separators at both ends; before the first word they may part it from the run before.
-                folded = (b" " if SPACED[buffer[start]] == 32 else b"") + fold_words(from_utf8(buffer[start:end])).encode()
+                # Folding drops the separators at both ends; before the first word they may part it
+                # from the run before.
+                folded = (b" " if SPACED[buffer[start]] == 32 else b"") + fold_words(
+                    from_utf8(buffer[start:end])
+                ).encode()
             yield buffer[written:start]
             yield folded
             written = end
@@ -72,25 +82,31 @@ class FoldedRuns:
 
 
 def _folded_run(run: str) -> bytes | None:
-    """A run of characters outside ASCII as it stands in a folded text, separators as spaces; None: it needs its word.
+    """A run of characters outside ASCII as it stands in a folded text, separators as spaces; None:
+    it needs its word.
 
-    ASCII letters and digits compose with nothing before them, and with what comes after only if that is a combining character.
-    So a run between ASCII characters stands for itself, unless it leads with one.
+    ASCII letters and digits compose with nothing before them, and with what comes after only if
+    that is a combining character. So a run between ASCII characters stands for itself, unless it
+    leads with one.
     """
     return None if leads_with_combining(run) else fold_words(f"x{run}x").encode()[1:-1]
 
 
 @cache
 def settled_kinds() -> npt.NDArray[np.uint8]:
-    """What folding makes of a character outside ASCII, whatever stands beside it: uint8, by code point, as far as the array reaches.
+    """What folding makes of a character outside ASCII, whatever stands beside it: uint8, by code
+    point, as far as the array reaches.
 
-    KEPT: itself, a letter that composes with no character but a combining one behind it. BLANK: a separator. OPEN: else, or not known
-    here; a run with such a character is folded by the reference. Latin letters and general punctuation are most of what English text has.
+    KEPT: itself, a letter that composes with no character but a combining one behind it. BLANK: a
+    separator. OPEN: else, or not known here; a run with such a character is folded by the
+    reference. Latin letters and general punctuation are most of what English text has.
     """
     kinds = np.full(0x2C00, OPEN, np.uint8)
     for code in (*range(0x80, 0x300), *range(0x2000, 0x2C00)):
         folded = fold_words(f"x{chr(code)}x")
-        if folded == f"x{chr(code)}x" and code < 0x300:  # no second half of a composition is below U+0300
+        if (
+            folded == f"x{chr(code)}x" and code < 0x300
+        ):  # no second half of a composition is below U+0300
             kinds[code] = KEPT
         elif folded == "x x":
             kinds[code] = BLANK
@@ -98,7 +114,9 @@ def settled_kinds() -> npt.NDArray[np.uint8]:
 
 
 def to_utf8(text: str) -> bytes:
-    """UTF-8 of any string. A lone surrogate becomes bytes that no UTF-8 holds; it folds to a separator."""
+    """UTF-8 of any string. A lone surrogate becomes bytes that no UTF-8 holds; it folds to a
+    separator.
+    """
     return text.encode("utf-8", "surrogatepass")
 
 

@@ -1,11 +1,14 @@
-"""Compiled kernels of decontamination: words of a buffer, their hashes, and the places of n-grams. Import it late: it brings numba.
+"""Compiled kernels of decontamination: words of a buffer, their hashes, and the places of n-grams.
+Import it late: it brings numba.
 
-A buffer is what `pipeline.judges.annotators.ngram_table` makes of a batch: UTF-8 in which what is not ASCII is folded, all words between
-separators, a mark behind each text. A table folds a byte to itself, another letter, or SEPARATOR. A mark is a NUL between separators, a
-word like any other, and no n-gram holds one.
+A buffer is what `pipeline.judges.annotators.ngram_table` makes of a batch: UTF-8 in which what is
+not ASCII is folded, all words between separators, a mark behind each text. A table folds a byte to
+itself, another letter, or SEPARATOR. A mark is a NUL between separators, a word like any other, and
+no n-gram holds one.
 
-Words are hashed whole, to 64 bits. `sums[w]` is a polynomial over the hashes of the words before w, modulo 2**64, so the hash of any
-run of words is one multiplication and a subtraction: `sums[high] - sums[low] * base**(high - low)`.
+Words are hashed whole, to 64 bits. `sums[w]` is a polynomial over the hashes of the words before w,
+modulo 2**64, so the hash of any run of words is one multiplication and a subtraction: `sums[high] -
+sums[low] * base**(high - low)`.
 
 A hit is never a hash alone: `find_ngrams` compares the bytes of the words.
 """
@@ -31,7 +34,9 @@ _0, _1, _3, _7, _29, _32 = (np.uint64(number) for number in (0, 1, 3, 7, 29, 32)
 
 
 def _compiled(function: F) -> F:
-    """Machine code, made at the first call and kept for later processes, beside the module or in the user's cache folder."""
+    """Machine code, made at the first call and kept for later processes, beside the module or in
+    the user's cache folder.
+    """
     try:
         made: Any = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither folder can be written: every process makes its own
@@ -44,8 +49,10 @@ def settle_runs(buffer: Any, kinds: Any, starts: Any, ends: Any) -> Any:
     """Fold the runs of characters outside ASCII that need nothing but blanks, and find the others.
 
     Args:
-        buffer: uint8, UTF-8 that begins and ends in ASCII; separators outside ASCII become blanks. kinds: `settled_kinds`.
-        starts, ends: filled with the bytes of the runs that hold an OPEN character, which stay as they are; len(buffer) // 2 long.
+        buffer: uint8, UTF-8 that begins and ends in ASCII; separators outside ASCII become blanks.
+            kinds: `settled_kinds`.
+        starts, ends: filled with the bytes of the runs that hold an OPEN character, which stay as
+            they are; len(buffer) // 2 long.
     Returns: the number of these runs.
     """
     count, place = 0, 0
@@ -75,7 +82,12 @@ def _kind(buffer: Any, kinds: Any, place: Any) -> Any:
     if buffer[place] < 0xE0:
         code, size = (buffer[place] & 0x1F) << 6 | buffer[place + 1] & 0x3F, 2
     elif buffer[place] < 0xF0:
-        code, size = (buffer[place] & 0x0F) << 12 | (buffer[place + 1] & 0x3F) << 6 | buffer[place + 2] & 0x3F, 3
+        code, size = (
+            (buffer[place] & 0x0F) << 12
+            | (buffer[place + 1] & 0x3F) << 6
+            | buffer[place + 2] & 0x3F,
+            3,
+        )
     else:
         code, size = len(kinds), 4
     return (kinds[code] if code < len(kinds) else np.uint8(OPEN)), size
@@ -87,12 +99,12 @@ def find_words(buffer: Any, table: Any, base: Any, starts: Any, sums: Any) -> An
 
     Args:
         buffer: uint8, begins and ends with a separator. table: uint8 [256]. base: uint64.
-        starts, sums: int and uint64, at least len(buffer) // 2 + 2 long: the first byte of each word, and the sum before each word and
-            behind the last one.
+        starts, sums: int and uint64, at least len(buffer) // 2 + 2 long: the first byte of each
+            word, and the sum before each word and behind the last one.
     Returns: the number of words, marks included.
     """
-    # No branch depends on a byte: what the end of a word costs in mispredictions is more than all of this. Unsigned indices have no
-    # sign to test at every access.
+    # No branch depends on a byte: what the end of a word costs in mispredictions is more than all
+    # of this. Unsigned indices have no sign to test at every access.
     count, start, value, inside = _0, _0, _OFFSET, False
     for place in range(np.uint64(len(buffer))):
         byte = table[buffer[place]]
@@ -143,7 +155,9 @@ def in_bitmap(bitmap: Any, shift: Any, value: Any) -> Any:
 
 @_compiled
 def same_words(buffer: Any, table: Any, place: Any, content: Any, low: Any, high: Any) -> Any:
-    """Whether the words from a place on, which begins a word, are those of the content's bytes [low, high), one space between two."""
+    """Whether the words from a place on, which begins a word, are those of the content's bytes
+    [low, high), one space between two.
+    """
     while low < high:
         byte = table[buffer[place]]
         if byte != content[low]:
@@ -176,15 +190,19 @@ def find_ngrams(
 ) -> Any:  # fmt: skip
     """Every occurrence of every n-gram.
 
-    An n-gram of `window + stride - 1` words or more holds a whole window that begins at a multiple of `stride` wherever it starts. So
-    only these windows are looked up; the n-grams around a window that may be known are then looked up one by one.
+    An n-gram of `window + stride - 1` words or more holds a whole window that begins at a multiple
+    of `stride` wherever it starts. So only these windows are looked up; the n-grams around a window
+    that may be known are then looked up one by one.
 
     Args:
-        buffer ... sums: as `find_words` left them; num_words: as it returned. powers: uint64, of the base.
+        buffer ... sums: as `find_words` left them; num_words: as it returned. powers: uint64, of
+        the base.
         sizes: the distinct sizes of n-grams, in words. window, stride: in words.
         windows, bitmap: bitmaps of the windows and of the n-grams, with their shifts.
-        hashes: uint64, sorted, of the n-grams; content: uint8, and lows, highs: int64, the bytes of each n-gram in it.
-        places, found: int64, filled with the first word and the row of each occurrence, as far as there is room.
+        hashes: uint64, sorted, of the n-grams; content: uint8, and lows, highs: int64, the bytes of
+            each n-gram in it.
+        places, found: int64, filled with the first word and the row of each occurrence, as far as
+            there is room.
     Returns: the number of occurrences.
     """
     count = 0

@@ -1,4 +1,6 @@
-"""The n-grams of evaluation sets as arrays that the kernels search: each distinct one once, with the items that have it."""
+"""The n-grams of evaluation sets as arrays that the kernels search: each distinct one once, with
+the items that have it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a buffer, marks included. starts: their first bytes; sums: see `pipeline.judges.annotators.ngram_kernels`. count: of words."""
+    """The words of a buffer, marks included. starts: their first bytes; sums: see
+    `pipeline.judges.annotators.ngram_kernels`. count: of words.
+    """
 
     buffer: Bytes
     starts: npt.NDArray[Any]
@@ -50,12 +54,16 @@ class WordReader:
         """The words of all texts, a mark behind each text."""
         from pipeline.judges.annotators.ngram_kernels import find_words
 
-        content = b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
+        content = (
+            b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
+        )
         if not all(text.isascii() for text in texts):
             content = self._folded(content)
         buffer = np.frombuffer(content, np.uint8)
         places = np.int32 if len(buffer) < 1 << 31 else np.int64
-        room = len(buffer) // 2 + 2  # a separator behind each word, and one on both sides of each mark
+        room = (
+            len(buffer) // 2 + 2
+        )  # a separator behind each word, and one on both sides of each mark
         starts, sums = np.empty(room, places), np.empty(room, np.uint64)
         return Words(buffer, starts, sums, find_words(buffer, FOLDS, self.base, starts, sums))
 
@@ -83,7 +91,9 @@ class Bitmap:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What of an evaluation set is looked for. not_indexed: items without a text of the least number of words. ngrams: distinct ones."""
+    """What of an evaluation set is looked for. not_indexed: items without a text of the least
+    number of words. ngrams: distinct ones.
+    """
 
     set: str
     items: int
@@ -94,11 +104,14 @@ class Coverage:
 class NgramTable:
     """All n-grams of all items.
 
-    hashes: uint64 [num_ngrams], sorted. content: uint8; lows, highs: int64 [num_ngrams], the bytes of each n-gram in it, one space
-        between two words.
-    sizes: int64, the distinct sizes in words. window, stride: words, see `find_ngrams`. windows, bitmap: of windows and n-grams.
-    owners: int64, and owners_at: int64 [num_ngrams + 1]: items owners[owners_at[row]:owners_at[row + 1]] have the n-gram of a row.
-    totals, least: int64 [num_items]: distinct n-grams, and how many of them contaminate. Items of all sets are counted through.
+    hashes: uint64 [num_ngrams], sorted. content: uint8; lows, highs: int64 [num_ngrams], the bytes
+        of each n-gram in it, one space between two words.
+    sizes: int64, the distinct sizes in words. window, stride: words, see `find_ngrams`. windows,
+        bitmap: of windows and n-grams.
+    owners: int64, and owners_at: int64 [num_ngrams + 1]: items owners[owners_at[row]:owners_at[row
+        + 1]] have the n-gram of a row.
+    totals, least: int64 [num_items]: distinct n-grams, and how many of them contaminate. Items of
+        all sets are counted through.
 
     Raises:
         RecipeError: no set, or two of one name.
@@ -113,10 +126,15 @@ class NgramTable:
         words = reader.read([fold_words(text) for text in texts])
         lows, sizes, items = _occurrences(sets, owners, words)
         self.num_items = sum(len(evaluation.items) for evaluation in sets)
-        self.powers: U64 = np.array([pow(int(reader.base), power, 1 << 64) for power in range(MAX_NGRAM + 1)], np.uint64)
+        self.powers: U64 = np.array(
+            [pow(int(reader.base), power, 1 << 64) for power in range(MAX_NGRAM + 1)], np.uint64
+        )
         hashes = run_hashes(words.sums, self.powers, lows, sizes)
         starts: I64 = words.starts.astype(np.int64)
-        low_bytes, high_bytes = starts[lows], starts[lows + sizes] - 1  # one space is between a folded text's words and before its mark
+        low_bytes, high_bytes = (
+            starts[lows],
+            starts[lows + sizes] - 1,
+        )  # one space is between a folded text's words and before its mark
         rows, numbers = _distinct(words.buffer, low_bytes, high_bytes, hashes)
         self.content: Bytes = words.buffer
         self.hashes, self.lows, self.highs = hashes[rows], low_bytes[rows], high_bytes[rows]
@@ -139,21 +157,31 @@ class NgramTable:
         self.window = shortest // 2 + 1
         self.stride = shortest - self.window + 1
         places = np.unique(lows[:, None] + np.arange(self.stride))
-        self.windows = Bitmap(run_hashes(words.sums, self.powers, places, np.full(len(places), self.window)))
+        self.windows = Bitmap(
+            run_hashes(words.sums, self.powers, places, np.full(len(places), self.window))
+        )
         self.bitmap = Bitmap(self.hashes)
 
 
 def _refuse_names(sets: Sequence[EvaluationSet]) -> None:
     names = [evaluation.definition.name for evaluation in sets]
     if not names:
-        raise RecipeError("decontamination: there is no evaluation set, so every document would pass; give at least one")
+        raise RecipeError(
+            "decontamination: there is no evaluation set, so every document would pass; give at"
+            " least one"
+        )
     for name in names:
         if names.count(name) > 1:
-            raise RecipeError(f"decontamination: two evaluation sets are named {name!r}, and reports could not tell them apart; rename one")
+            raise RecipeError(
+                f"decontamination: two evaluation sets are named {name!r}, and reports could not"
+                " tell them apart; rename one"
+            )
 
 
 def _texts(sets: Sequence[EvaluationSet]) -> tuple[list[tuple[int, int]], list[str]]:
-    """All texts of all items, and of each the number of its set and of its item, counted through."""
+    """All texts of all items, and of each the number of its set and of its item, counted
+    through.
+    """
     owners: list[tuple[int, int]] = []
     texts: list[str] = []
     item = 0
@@ -165,13 +193,19 @@ def _texts(sets: Sequence[EvaluationSet]) -> tuple[list[tuple[int, int]], list[s
     return owners, texts
 
 
-def _occurrences(sets: Sequence[EvaluationSet], owners: list[tuple[int, int]], words: Words) -> tuple[I64, I64, I64]:
+def _occurrences(
+    sets: Sequence[EvaluationSet], owners: list[tuple[int, int]], words: Words
+) -> tuple[I64, I64, I64]:
     """First word, size in words and item of every n-gram of every text."""
-    limits = [(evaluation.definition.ngram, evaluation.definition.shortest_words) for evaluation in sets]
+    limits = [
+        (evaluation.definition.ngram, evaluation.definition.shortest_words) for evaluation in sets
+    ]
     empty = np.zeros(0, np.int64)
     lows, sizes, items = [empty], [empty], [empty]
     ends = np.searchsorted(words.starts[: words.count], words.marks)
-    for (number, item), low, end in zip(owners, [0, *(ends + 1).tolist()], ends.tolist(), strict=False):
+    for (number, item), low, end in zip(
+        owners, [0, *(ends + 1).tolist()], ends.tolist(), strict=False
+    ):
         ngram, shortest = limits[number]
         size = min(ngram, end - low)
         if size >= shortest:
@@ -185,14 +219,21 @@ def _occurrences(sets: Sequence[EvaluationSet], owners: list[tuple[int, int]], w
 def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I64]:
     """Tell n-grams apart by their words, not their hashes.
 
-    Returns: one occurrence of each distinct n-gram, by hash; and of each occurrence the number of its n-gram in that order.
+    Returns: one occurrence of each distinct n-gram, by hash; and of each occurrence the number of
+    its n-gram in that order.
     """
     first = np.arange(len(hashes))
     order = np.argsort(hashes, kind="stable")
     equal = hashes[order][1:] == hashes[order][:-1]
-    again = order[np.concatenate((equal, [False])) | np.concatenate(([False], equal))] if len(order) else order
+    again = (
+        order[np.concatenate((equal, [False])) | np.concatenate(([False], equal))]
+        if len(order)
+        else order
+    )
     content, seen = buffer.tobytes(), dict[bytes, int]()
-    for occurrence, low, high in zip(again.tolist(), lows[again].tolist(), highs[again].tolist(), strict=True):
+    for occurrence, low, high in zip(
+        again.tolist(), lows[again].tolist(), highs[again].tolist(), strict=True
+    ):
         first[occurrence] = seen.setdefault(content[low:high], occurrence)
     rows = np.flatnonzero(first == np.arange(len(first)))
     rows = rows[np.argsort(hashes[rows], kind="stable")]
@@ -209,8 +250,9 @@ def _coverage(sets: Sequence[EvaluationSet], totals: I64, pairs: I64) -> tuple[C
         indexed = int(np.count_nonzero(totals[low:high]))
         if not indexed:
             raise InputError(
-                f"evaluation set {definition.name}: none of its {high - low:,} items has a text of {definition.shortest_words} words, so"
-                f" nothing would be looked for; lower shortest (and ngram), or leave the set out"
+                f"evaluation set {definition.name}: none of its {high - low:,} items has a text of"
+                f" {definition.shortest_words} words, so nothing would be looked for; lower"
+                " shortest (and ngram), or leave the set out"
             )
         owners = pairs % len(totals)
         ngrams = np.unique(pairs[(owners >= low) & (owners < high)] // len(totals))
@@ -221,4 +263,6 @@ def _coverage(sets: Sequence[EvaluationSet], totals: I64, pairs: I64) -> tuple[C
 
 def _least(sets: Sequence[EvaluationSet], totals: I64) -> list[int]:
     overlaps = [evaluation.definition.overlap for evaluation in sets for _ in evaluation.items]
-    return [needed(total, overlap) for total, overlap in zip(totals.tolist(), overlaps, strict=True)]
+    return [
+        needed(total, overlap) for total, overlap in zip(totals.tolist(), overlaps, strict=True)
+    ]

@@ -1,12 +1,18 @@
-"""What judges must know of a group's documents, taken in the same reading that ingests them: columns beside the ledger, by key range.
+"""What judges must know of a group's documents, taken in the same reading that ingests them:
+columns beside the ledger, by key range.
 
-    terms   of each document of a key range, how many distinct terms of a blocklist it holds (column `terms`, in ledger order)
-    texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text; readable by the owner alone), for a
-            classifier that scores them in a stage of its own (pipeline.stages.score); deleted when they are scored
+    terms   of each document of a key range, how many distinct terms of a blocklist it holds (column
+            `terms`, in ledger order)
+    texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text;
+            readable by the owner alone), for a
+            classifier that scores them in a stage of its own (pipeline.stages.score); deleted when
+            they are scored
     bands   the band keys of each document (columns `bands` and `exempt`), for near-duplicates
-    grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which items (columns `hit_*`)
+    grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which
+            items (columns `hit_*`)
 
-An annotator that comes later reads the texts again and tokenizes nothing. Decisions are not kept: a threshold may change without a reading.
+An annotator that comes later reads the texts again and tokenizes nothing. Decisions are not kept: a
+threshold may change without a reading.
 """
 
 from __future__ import annotations
@@ -44,12 +50,17 @@ class Annotator(Protocol):
     def look(self, counted: Counted, texts: Sequence[str]) -> None:
         """Note what the texts of the next documents hold."""
 
-    def write(self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]) -> dict[str, int]:
-        """Write a segment's part of one rule. rows: reading rows of the key range's documents, in ledger order. Returns its record."""
+    def write(
+        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+    ) -> dict[str, int]:
+        """Write a segment's part of one rule. rows: reading rows of the key range's documents, in
+        ledger order. Returns its record.
+        """
 
 
 def open_annotators(plan: Plan) -> list[Annotator]:
-    """Open what an ingest plan lists: blocklists [{pin, folder, thresholds}], benchmarks [file] and near (a rule, or null).
+    """Open what an ingest plan lists: blocklists [{pin, folder, thresholds}], benchmarks [file] and
+    near (a rule, or null).
 
     Raises: as `load_terms` and `open_benchmark`, if a file is no longer the pinned one.
     """
@@ -60,13 +71,19 @@ def open_annotators(plan: Plan) -> list[Annotator]:
         pin = BlocklistPin.model_validate(given["pin"])
         terms = TermRule(pin.sha256, pin.mode)
         texts = tuple(TextRule(terms, threshold) for threshold in given["thresholds"])
-        opened.append(TermAnnotator(Blocklist(load_terms(pin, Path(given["folder"])), pin.mode), terms, texts))
+        opened.append(
+            TermAnnotator(Blocklist(load_terms(pin, Path(given["folder"])), pin.mode), terms, texts)
+        )
     if plan["benchmarks"]:
         from pipeline.judges.annotators.contamination import ContaminationIndex
         from pipeline.judges.annotators.evaluation_sets import open_benchmark
 
         sets = [open_benchmark(Path(file)) for file in plan["benchmarks"]]
-        opened.append(GramAnnotator(ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))))
+        opened.append(
+            GramAnnotator(
+                ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))
+            )
+        )
     if plan["near"]:
         opened.append(BandAnnotator(BandRule(NearRule.model_validate(plan["near"]))))
     return opened
@@ -75,8 +92,15 @@ def open_annotators(plan: Plan) -> list[Annotator]:
 def due(unit: Unit, annotators: Sequence[Annotator]) -> list[tuple[Rule, KeyRange]]:
     """What a unit must still publish beside tokens."""
     rules = {rule.folders: rule for annotator in annotators for rule in annotator.rules}
-    wanted = [(rules[folders], (int(low, 16), int(high, 16))) for folders, low, high in unit["annotations"]]
-    return [(rule, keys) for rule, keys in wanted if not is_done(Path(unit["folder"]) / range_folder(rule, keys))]
+    wanted = [
+        (rules[folders], (int(low, 16), int(high, 16)))
+        for folders, low, high in unit["annotations"]
+    ]
+    return [
+        (rule, keys)
+        for rule, keys in wanted
+        if not is_done(Path(unit["folder"]) / range_folder(rule, keys))
+    ]
 
 
 class _Looking:
@@ -105,12 +129,16 @@ class _Looking:
 class SegmentAnnotations:
     """What is noted of one segment's documents while they are read."""
 
-    def __init__(self, annotators: Sequence[Annotator], todo: Sequence[tuple[Rule, KeyRange]]) -> None:
+    def __init__(
+        self, annotators: Sequence[Annotator], todo: Sequence[tuple[Rule, KeyRange]]
+    ) -> None:
         self.looking: dict[str, _Looking] = {}
         for annotator in annotators:
             ranges = [keys for rule, keys in todo if rule in annotator.rules]
             if ranges:
-                self.looking |= dict.fromkeys((rule.folders for rule in annotator.rules), _Looking(annotator, ranges))
+                self.looking |= dict.fromkeys(
+                    (rule.folders for rule in annotator.rules), _Looking(annotator, ranges)
+                )
         self._distinct = list({id(item): item for item in self.looking.values()}.values())
 
     def add(self, row: int, key: int, text: str) -> None:
@@ -122,27 +150,56 @@ class SegmentAnnotations:
 class GroupAnnotations:
     """The folders beside a ledger that one reading of a group makes for judges."""
 
-    def __init__(self, folder: Path, annotators: Sequence[Annotator], todo: list[tuple[Rule, KeyRange]], stack: ExitStack) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        annotators: Sequence[Annotator],
+        todo: list[tuple[Rule, KeyRange]],
+        stack: ExitStack,
+    ) -> None:
         self._annotators, self._todo = annotators, todo
-        self._writers = [stack.enter_context(FolderWriter(folder / range_folder(rule, keys))) for rule, keys in todo]
+        self._writers = [
+            stack.enter_context(FolderWriter(folder / range_folder(rule, keys)))
+            for rule, keys in todo
+        ]
         self._segments: list[list[dict[str, int]]] = [[] for _ in todo]
 
     def segment(self) -> SegmentAnnotations:
         """Notes for the next segment."""
         return SegmentAnnotations(self._annotators, self._todo)
 
-    def write(self, number: int, notes: SegmentAnnotations, columns: dict[str, npt.NDArray[Any]], order: npt.NDArray[np.intp]) -> None:
-        """Write a finished segment. columns: the ledger's; order: [num_docs], reading rows in ledger order."""
+    def write(
+        self,
+        number: int,
+        notes: SegmentAnnotations,
+        columns: dict[str, npt.NDArray[Any]],
+        order: npt.NDArray[np.intp],
+    ) -> None:
+        """Write a finished segment. columns: the ledger's; order: [num_docs], reading rows in
+        ledger order.
+        """
         ledger = columns["order_key"]
-        for (rule, keys), writer, written in zip(self._todo, self._writers, self._segments, strict=True):
+        for (rule, keys), writer, written in zip(
+            self._todo, self._writers, self._segments, strict=True
+        ):
             looking = notes.looking[rule.folders]
             looking.look()
-            first, last = (len(ledger) if key >= KEY_SPACE else int(np.searchsorted(ledger, np.uint64(key))) for key in keys)
-            looking.counted.digest, looking.counted.order_key = columns["digest"][first:last], ledger[first:last]
-            record = looking.annotator.write(writer.path, number, rule, looking.counted, order[first:last])
+            first, last = (
+                len(ledger) if key >= KEY_SPACE else int(np.searchsorted(ledger, np.uint64(key)))
+                for key in keys
+            )
+            looking.counted.digest, looking.counted.order_key = (
+                columns["digest"][first:last],
+                ledger[first:last],
+            )
+            record = looking.annotator.write(
+                writer.path, number, rule, looking.counted, order[first:last]
+            )
             written.append({"first_row": first, "documents": last - first, **record})
 
     def publish(self, ledger_digest: str) -> None:
-        """Publish all folders. ledger_digest: of the done-record of the ledger that they lie beside."""
+        """Publish all folders. ledger_digest: of the done-record of the ledger that they lie
+        beside.
+        """
         for writer, written in zip(self._writers, self._segments, strict=True):
             writer.publish({"ledger": ledger_digest, "segments": written})

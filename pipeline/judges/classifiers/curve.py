@@ -1,6 +1,8 @@
-"""What a threshold does to held-out documents: counts, precision, recall, F1, and the rule that picks a threshold. Integers only.
+"""What a threshold does to held-out documents: counts, precision, recall, F1, and the rule that
+picks a threshold. Integers only.
 
-A document is flagged if its score is GREATER than the threshold. Ratios are in millionths, to the nearest, halves up.
+A document is flagged if its score is GREATER than the threshold. Ratios are in millionths, to the
+nearest, halves up.
 """
 
 from __future__ import annotations
@@ -43,7 +45,10 @@ class Point:
     @property
     def f1(self) -> int | None:
         """Harmonic mean of precision and recall."""
-        return _millionths(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
+        return _millionths(
+            2 * self.true_positives,
+            2 * self.true_positives + self.false_positives + self.false_negatives,
+        )
 
     @property
     def removal(self) -> int | None:
@@ -61,27 +66,43 @@ class Curve:
         self._negative = np.sort(scores[~positive].astype(np.int64))
         if not len(self._positive) or not len(self._negative):
             raise InputError(
-                f"held-out documents: {len(self._positive):,} positive, {len(self._negative):,} negative; both are needed to measure: "
-                "label more documents, or hold out a larger share"
+                f"held-out documents: {len(self._positive):,} positive, {len(self._negative):,}"
+                " negative; both are needed to measure: label more documents, or hold out a larger"
+                " share"
             )
 
     def at(self, threshold: int) -> Point:
         """Counts at a threshold."""
-        true_positives = len(self._positive) - int(np.searchsorted(self._positive, threshold, "right"))
-        false_positives = len(self._negative) - int(np.searchsorted(self._negative, threshold, "right"))
+        true_positives = len(self._positive) - int(
+            np.searchsorted(self._positive, threshold, "right")
+        )
+        false_positives = len(self._negative) - int(
+            np.searchsorted(self._negative, threshold, "right")
+        )
         return Point(
-            threshold, true_positives, false_positives, len(self._positive) - true_positives, len(self._negative) - false_positives
+            threshold,
+            true_positives,
+            false_positives,
+            len(self._positive) - true_positives,
+            len(self._negative) - false_positives,
         )
 
     def points(self) -> list[Point]:
-        """The curve at 0 and at every distinct score, ascending; at most MAX_POINTS of them, evenly spaced by rank."""
-        thresholds = np.unique(np.concatenate((np.zeros(1, np.int64), self._positive, self._negative)))
+        """The curve at 0 and at every distinct score, ascending; at most MAX_POINTS of them, evenly
+        spaced by rank.
+        """
+        thresholds = np.unique(
+            np.concatenate((np.zeros(1, np.int64), self._positive, self._negative))
+        )
         if len(thresholds) > MAX_POINTS:
-            thresholds = thresholds[np.arange(MAX_POINTS) * (len(thresholds) - 1) // (MAX_POINTS - 1)]
+            thresholds = thresholds[
+                np.arange(MAX_POINTS) * (len(thresholds) - 1) // (MAX_POINTS - 1)
+            ]
         return [self.at(int(threshold)) for threshold in thresholds]
 
     def for_recall(self, wanted: Fraction) -> int:
-        """The largest threshold at which at least the wanted share of the positive documents is flagged.
+        """The largest threshold at which at least the wanted share of the positive documents is
+        flagged.
 
         Raises:
             RecipeError: the share is not above 0 and at most 1.
@@ -92,7 +113,10 @@ class Curve:
         needed = -(-wanted.numerator * len(self._positive) // wanted.denominator)
         threshold = int(self._positive[-needed]) - 1
         if threshold < 0:
-            raise InputError(f"recall {wanted} asked: {needed:,} positive documents include some of score 0; label more, or ask for less")
+            raise InputError(
+                f"recall {wanted} asked: {needed:,} positive documents include some of score 0;"
+                " label more, or ask for less"
+            )
         return threshold
 
     def for_removal(self, wanted: Fraction) -> int:
@@ -130,7 +154,10 @@ def curve_svg(points: Sequence[Point], chosen: Point, title: str) -> str:
         points: ascending by threshold. chosen: the picked threshold, marked. title: plain text.
     """
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif" font-size="12">',
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
+            ' font-family="sans-serif" font-size="12">'
+        ),
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
         _label(_LEFT, 22, title, "start", "#111111"),
         *_axes(),
@@ -143,11 +170,15 @@ def curve_svg(points: Sequence[Point], chosen: Point, title: str) -> str:
 def _axes() -> list[str]:
     parts = [f'<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="#111111"/>']
     for tick in _TICKS:
-        parts.append(_label(_across(tick), _BOTTOM + 18, f"{tick / MILLION:g}", "middle", "#111111"))
+        parts.append(
+            _label(_across(tick), _BOTTOM + 18, f"{tick / MILLION:g}", "middle", "#111111")
+        )
         parts.append(f'<path d="M{_across(tick):.1f} {_TOP}V{_BOTTOM}" stroke="#e4e4e4"/>')
     for share in range(0, MILLION + 1, MILLION // 5):
         parts.append(_label(_LEFT - 8, _down(share) + 4, f"{share / MILLION:g}", "end", "#111111"))
-    parts.append(_label((_LEFT + _RIGHT) / 2, _BOTTOM + 38, "threshold (flagged above)", "middle", "#111111"))
+    parts.append(
+        _label((_LEFT + _RIGHT) / 2, _BOTTOM + 38, "threshold (flagged above)", "middle", "#111111")
+    )
     return parts
 
 
@@ -155,7 +186,11 @@ def _marks(points: Sequence[Point], chosen: Point) -> list[str]:
     at = _across(chosen.threshold)
     parts = [f'<path d="M{at:.1f} {_TOP}V{_BOTTOM}" stroke="#111111" stroke-dasharray="4 3"/>']
     for number, (name, colour, value) in enumerate(_LINES):
-        places = [(_across(point.threshold), found) for point in points if (found := value(point)) is not None]
+        places = [
+            (_across(point.threshold), found)
+            for point in points
+            if (found := value(point)) is not None
+        ]
         line = " ".join(f"{across:.1f},{_down(found):.1f}" for across, found in places)
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
         shown = value(chosen)
@@ -176,4 +211,7 @@ def _down(share: int) -> float:
 
 def _label(across: float, down: float, text: str, anchor: str, colour: str) -> str:
     plain = text.replace("&", "&amp;").replace("<", "&lt;")
-    return f'<text x="{across:.1f}" y="{down:.1f}" text-anchor="{anchor}" fill="{colour}">{plain}</text>'
+    return (
+        f'<text x="{across:.1f}" y="{down:.1f}" text-anchor="{anchor}"'
+        f' fill="{colour}">{plain}</text>'
+    )

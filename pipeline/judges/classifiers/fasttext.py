@@ -1,10 +1,11 @@
 """fastText classifiers: a supervised `.bin`, read by the fasttext bindings (extra `fasttext`).
 
-A document is one line to fastText. Two things in a text would end that line early, and leave the rest of the document unjudged: a
-newline, and the word `</s>`, fastText's own mark for the end of a line. Both become spaces. There is no context: all words count,
-so there are no windows.
+A document is one line to fastText. Two things in a text would end that line early, and leave the
+rest of the document unjudged: a newline, and the word `</s>`, fastText's own mark for the end of a
+line. Both become spaces. There is no context: all words count, so there are no windows.
 
-Any package that provides the module `fasttext` serves; the extra names the one that has wheels for every Python that we support.
+Any package that provides the module `fasttext` serves; the extra names the one that has wheels for
+every Python that we support.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from pipeline.store.records import file_sha256, unreadable
 
 MAGIC, VERSION = 793712314, 12
 SUPERVISED = 3
-LOSSES = {3: "softmax", 4: "one-vs-all"}  # hierarchical softmax does not report probabilities below 1e-5
+LOSSES = {
+    3: "softmax",
+    4: "one-vs-all",
+}  # hierarchical softmax does not report probabilities below 1e-5
 _FINITE_ROWS = 1 << 20
 
 
@@ -48,7 +52,9 @@ def check_fasttext_file(path: Path) -> FastTextFile:
     walk = _Walk(path, content)
     magic, version = walk.take("<2i")
     if (magic, version) != (MAGIC, VERSION):
-        walk.refuse(f"begins with {magic}, {version}; a fastText .bin begins with {MAGIC}, {VERSION}")
+        walk.refuse(
+            f"begins with {magic}, {version}; a fastText .bin begins with {MAGIC}, {VERSION}"
+        )
     arguments = walk.take("<12id")
     dimension, loss, model = int(arguments[0]), int(arguments[6]), int(arguments[7])
     if model != SUPERVISED:
@@ -66,7 +72,9 @@ def check_fasttext_file(path: Path) -> FastTextFile:
 class _Walk:
     """A position in the file."""
 
-    def __init__(self, path: Path, content: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+    def __init__(
+        self, path: Path, content: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    ) -> None:
         self.path, self.content, self.at = path, content, 0
 
     def refuse(self, what: str) -> NoReturn:
@@ -84,13 +92,18 @@ class _Walk:
         """Pass over the words; return the labels."""
         size, num_words, num_labels, _, num_pruned = (int(value) for value in self.take("<3i2q"))
         if min(size, num_words, num_labels) < 0 or size != num_words + num_labels or num_pruned > 0:
-            self.refuse(f"says {size} entries, {num_words} words, {num_labels} labels, {num_pruned} pruned; quantised models are not read")
+            self.refuse(
+                f"says {size} entries, {num_words} words, {num_labels} labels, {num_pruned} pruned;"
+                " quantised models are not read"
+            )
         labels = []
         for _ in range(size):
             text = self._text()
             _, kind = self.take("<qb")
             if kind not in (0, 1):
-                self.refuse(f"has a dictionary entry of type {kind}; types are 0 (word) and 1 (label)")
+                self.refuse(
+                    f"has a dictionary entry of type {kind}; types are 0 (word) and 1 (label)"
+                )
             if kind == 1:
                 labels.append(text.decode("utf-8", "replace"))
         if len(labels) != num_labels:
@@ -113,9 +126,17 @@ class _Walk:
             self.refuse("is quantised (.ftz); only the .bin that it was made from is read")
         found_rows, found_columns = (int(value) for value in self.take("<2q"))
         size = 4 * found_rows * found_columns
-        if found_columns != columns or rows not in (None, found_rows) or found_rows < 0 or self.at + size > len(self.content):
+        if (
+            found_columns != columns
+            or rows not in (None, found_rows)
+            or found_rows < 0
+            or self.at + size > len(self.content)
+        ):
             left = len(self.content) - self.at
-            self.refuse(f"says a {name} matrix of {found_rows:,} x {found_columns:,} floats, {left:,} bytes are left of the file")
+            self.refuse(
+                f"says a {name} matrix of {found_rows:,} x {found_columns:,} floats, {left:,} bytes"
+                " are left of the file"
+            )
         for start in range(self.at, self.at + size, 4 * _FINITE_ROWS):
             block = self.content[start : min(start + 4 * _FINITE_ROWS, self.at + size)]
             if not np.isfinite(np.frombuffer(block.tobytes(), "<f4")).all():
@@ -125,7 +146,9 @@ class _Walk:
 
 RULES = 1
 POSITIVE = "__label__1"
-_END_OF_LINE = re.compile(r"(?:\n|(?<![^ \n\r\t\v\f\0])</s>(?![^ \n\r\t\v\f\0]))+")  # `</s>` between what fastText takes for white space
+_END_OF_LINE = re.compile(
+    r"(?:\n|(?<![^ \n\r\t\v\f\0])</s>(?![^ \n\r\t\v\f\0]))+"
+)  # `</s>` between what fastText takes for white space
 _ALL_LABELS = -1
 
 
@@ -152,15 +175,23 @@ class FastTextClassifier:
         try:
             from fasttext.FastText import load_model
         except ImportError:
-            raise RecipeError(f"{path}: a fasttext classifier needs the extra `fasttext`: pip install 'annealmix[fasttext]'") from None
+            raise RecipeError(
+                f"{path}: a fasttext classifier needs the extra `fasttext`: pip install"
+                " 'annealmix[fasttext]'"
+            ) from None
         file = check_fasttext_file(path)
         if label not in file.labels:
-            raise RecipeError(f"{path}: has no label {label!r}; it has {', '.join(file.labels[:20])}; name one as `label`")
+            raise RecipeError(
+                f"{path}: has no label {label!r}; it has {', '.join(file.labels[:20])}; name one as"
+                " `label`"
+            )
         sha256 = file_sha256(path)
         try:
             model = load_model(str(path))
         except (ValueError, MemoryError) as error:
-            raise InputError(f"{path}: fastText cannot load it ({error}); restore the file that the filter names") from None
+            raise InputError(
+                f"{path}: fastText cannot load it ({error}); restore the file that the filter names"
+            ) from None
         return cls(path, model, label, sha256)
 
     def score(self, texts: Sequence[str]) -> Scores:
@@ -170,15 +201,22 @@ class FastTextClassifier:
             InputError: a text holds no word, or the model gives it no score.
         """
         require_words(texts, str(self._path))
-        probabilities = np.fromiter((self._probability(at, text) for at, text in enumerate(texts)), np.float64, len(texts))
+        probabilities = np.fromiter(
+            (self._probability(at, text) for at, text in enumerate(texts)), np.float64, len(texts)
+        )
         return quantised(probabilities, str(self._path))
 
     def _probability(self, at: int, text: str) -> float:
         """The low-level call: the public one fails with numpy 2 in older packages."""
-        for probability, label in self._predict(_END_OF_LINE.sub(" ", text) + "\n", _ALL_LABELS, 0.0, "strict"):
+        for probability, label in self._predict(
+            _END_OF_LINE.sub(" ", text) + "\n", _ALL_LABELS, 0.0, "strict"
+        ):
             if label == self._label:
                 return float(probability)
-        raise InputError(f"{self._path}: fastText gives document {at} of the batch no score for {self._label}; leave it out")
+        raise InputError(
+            f"{self._path}: fastText gives document {at} of the batch no score for {self._label};"
+            " leave it out"
+        )
 
 
 def _versions() -> dict[str, str]:

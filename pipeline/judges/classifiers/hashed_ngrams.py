@@ -1,16 +1,21 @@
-"""Words and pairs of words of texts as bucket numbers: fixed integer hashing of UTF-8 bytes, vectorised over a batch.
+"""Words and pairs of words of texts as bucket numbers: fixed integer hashing of UTF-8 bytes,
+vectorised over a batch.
 
-A word is a run of letters and digits; every other ASCII character ends it, and so does the Unicode punctuation listed here. Every
-other character from U+0080 is a letter. Letters are lower-cased by a table of this module (ASCII, Latin-1, Latin Extended-A, basic
-Greek and Cyrillic); soft hyphens and zero-width characters vanish. Python's own Unicode tables are not asked, since they change
-with its version. A run of more than 24 bytes is cut every 24 bytes, so that a megabyte without a space costs what a megabyte costs.
+A word is a run of letters and digits; every other ASCII character ends it, and so does the Unicode
+punctuation listed here. Every other character from U+0080 is a letter. Letters are lower-cased by a
+table of this module (ASCII, Latin-1, Latin Extended-A, basic Greek and Cyrillic); soft hyphens and
+zero-width characters vanish. Python's own Unicode tables are not asked, since they change with its
+version. A run of more than 24 bytes is cut every 24 bytes, so that a megabyte without a space costs
+what a megabyte costs.
 
-    word hash   h = 0; for each 8 bytes b of the word, zero-padded, little-endian:  h = (h ^ b) * A;  h ^= h >> 32     (mod 2^64)
+    word hash   h = 0; for each 8 bytes b of the word, zero-padded, little-endian:  h = (h ^ b) * A;
+    h ^= h >> 32     (mod 2^64)
     1-gram      bucket = (h * A) >> (64 - bits)
     2-gram      bucket = ((h1 * B + h2) * A) >> (64 - bits)
 
-Words make windows of at most `window_words`, in order and without overlap; a 2-gram never reaches over a window's end. Both kinds
-share the 2^bits buckets. Scoring runs at 40 to 50 MB of text a second on one shared core (tests/benchmarks/bench_classifier.py).
+Words make windows of at most `window_words`, in order and without overlap; a 2-gram never reaches
+over a window's end. Both kinds share the 2^bits buckets. Scoring runs at 40 to 50 MB of text a
+second on one shared core (tests/benchmarks/bench_classifier.py).
 """
 
 from __future__ import annotations
@@ -37,14 +42,17 @@ SEPARATORS = (
     (0x2000, 0x206F), (0x20A0, 0x20CF), (0x2190, 0x2BFF), (0x2E00, 0x2E7F), (0x3000, 0x3004), (0x3008, 0x3020), (0x3030, 0x3030),
     (0xFE10, 0xFE1F), (0xFE30, 0xFE6F), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65), (0xFFF9, 0xFFFD),
 )  # fmt: skip
-"""Inclusive ranges of code points from U+0080 that end a word: spaces, punctuation, currency, arrows, mathematics, replacement."""
+"""Inclusive ranges of code points from U+0080 that end a word: spaces, punctuation, currency,
+arrows, mathematics, replacement.
+"""
 LOWER = (
     (0xC0, 0xD6, 1, 0x20), (0xD8, 0xDE, 1, 0x20), (0x100, 0x12E, 2, 1), (0x132, 0x136, 2, 1), (0x139, 0x147, 2, 1), (0x14A, 0x176, 2, 1),
     (0x178, 0x178, 1, -0x79), (0x179, 0x17D, 2, 1), (0x386, 0x386, 1, 0x26), (0x388, 0x38A, 1, 0x25), (0x38C, 0x38C, 1, 0x40),
     (0x38E, 0x38F, 1, 0x3F), (0x391, 0x3A1, 1, 0x20), (0x3A3, 0x3AB, 1, 0x20), (0x400, 0x40F, 1, 0x50), (0x410, 0x42F, 1, 0x20),
     (0x460, 0x480, 2, 1), (0x48A, 0x4BE, 2, 1), (0x4D0, 0x52E, 2, 1),
 )  # fmt: skip
-"""(first, last, step, distance) of capital letters that lower-case to one letter of as many bytes."""
+"""(first, last, step, distance) of capital letters that lower-case to one letter of as many bytes.
+"""
 
 Buckets = npt.NDArray[np.int64]
 _Hashes = npt.NDArray[np.uint64]
@@ -54,7 +62,8 @@ class Features(NamedTuple):
     """The n-grams of a batch of documents.
 
     unigrams: int64 [num_words], bucket of each word, in order.
-    bigrams: int64 [num_words - 1], bucket of each word with the next; to be ignored where the next begins a window.
+    bigrams: int64 [num_words - 1], bucket of each word with the next; to be ignored where the next
+        begins a window.
     window_first: int64 [num_windows], index of each window's first word.
     document_first: int64 [num_docs], index of each document's first window.
     """
@@ -85,7 +94,9 @@ def features(texts: Sequence[str], bits: int, window_words: int, where: str) -> 
     num_words = np.diff(first_word, append=len(starts))
     if len(texts) and not num_words.all():
         at = int(np.flatnonzero(num_words == 0)[0])
-        raise InputError(f"{where}: document {at} of the batch holds no word and cannot be scored; leave it out")
+        raise InputError(
+            f"{where}: document {at} of the batch holds no word and cannot be scored; leave it out"
+        )
     hashes = _hashes(data, starts, lengths)
     shift = np.uint64(64 - bits)
     pairs = hashes[:-1] * B
@@ -98,20 +109,28 @@ def features(texts: Sequence[str], bits: int, window_words: int, where: str) -> 
     return Features(hashes.view(np.int64), pairs.view(np.int64), window_first, document_first)
 
 
-def _windows(first: npt.NDArray[np.int64], count: npt.NDArray[np.int64], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _windows(
+    first: npt.NDArray[np.int64], count: npt.NDArray[np.int64], size: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """First word of each window, and first window of each document."""
     num_windows = -(-count // size) if size else np.ones_like(count)
     document_first = np.cumsum(num_windows) - num_windows
-    inside = np.arange(int(num_windows.sum()), dtype=np.int64) - np.repeat(document_first, num_windows)
+    inside = np.arange(int(num_windows.sum()), dtype=np.int64) - np.repeat(
+        document_first, num_windows
+    )
     return np.repeat(first, num_windows) + inside * size, document_first
 
 
 def _folded(texts: Sequence[str], where: str) -> tuple[bytearray, npt.NDArray[np.int64]]:
-    """All texts in lower case with one byte value for all that ends a word, and the first byte of each.
+    """All texts in lower case with one byte value for all that ends a word, and the first byte of
+    each.
 
     A space goes before every text; zeros enough for an unaligned read follow the last.
     """
-    pieces = [text.encode("ascii") if text.isascii() else encoded(text, at, where) for at, text in enumerate(texts)]
+    pieces = [
+        text.encode("ascii") if text.isascii() else encoded(text, at, where)
+        for at, text in enumerate(texts)
+    ]
     data = _joined(pieces)
     if not all(map(str.isascii, texts)) and not _fold_unicode(np.frombuffer(data, np.uint8)):
         for character in _INVISIBLE:
@@ -127,10 +146,11 @@ def _joined(pieces: list[bytes]) -> bytearray:
 
 
 def _fold_unicode(data: npt.NDArray[np.uint8]) -> bool:
-    """Lower-case letters and blank separators of two and three bytes, in place; both keep their length.
+    """Lower-case letters and blank separators of two and three bytes, in place; both keep their
+    length.
 
-    Returns False at once if there is an invisible character, which has to be taken out of the text first: looking for each of them
-    in every text would cost more than all the rest.
+    Returns False at once if there is an invisible character, which has to be taken out of the text
+    first: looking for each of them in every text would cost more than all the rest.
     """
     two, ends, invisible = _UNICODE
     lead = np.flatnonzero(data >= 0xC2)
@@ -138,7 +158,11 @@ def _fold_unicode(data: npt.NDArray[np.uint8]) -> bool:
     at = lead[first < 0xE0]
     short = (data[at].astype(np.int64) & 0x1F) << 6 | data[at + 1] & 0x3F
     at_three = lead[(first >= 0xE0) & (first < 0xF0)]
-    long = (data[at_three].astype(np.int64) & 0x0F) << 12 | (data[at_three + 1].astype(np.int64) & 0x3F) << 6 | data[at_three + 2] & 0x3F
+    long = (
+        (data[at_three].astype(np.int64) & 0x0F) << 12
+        | (data[at_three + 1].astype(np.int64) & 0x3F) << 6
+        | data[at_three + 2] & 0x3F
+    )
     if invisible[short].any() or invisible[long].any():
         return False
     folded = two[short]
@@ -156,16 +180,22 @@ def _words(data: bytearray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
     lengths = edges[1::2] - starts
     if len(lengths) and int(lengths.max()) > PIECE_BYTES:
         pieces = -(-lengths // PIECE_BYTES)
-        inside = np.arange(int(pieces.sum()), dtype=np.int64) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        inside = np.arange(int(pieces.sum()), dtype=np.int64) - np.repeat(
+            np.cumsum(pieces) - pieces, pieces
+        )
         inside *= PIECE_BYTES
         starts = np.repeat(starts, pieces) + inside
         lengths = np.minimum(np.repeat(lengths, pieces) - inside, PIECE_BYTES)
     return starts, lengths
 
 
-def _hashes(data: bytearray, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> _Hashes:
+def _hashes(
+    data: bytearray, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> _Hashes:
     """The word hashes, 8 bytes of all words at a time."""
-    blocks = np.ndarray((len(data) - _BLOCK_BYTES,), "<u8", data, 0, (1,))  # the 8 bytes that begin at each byte
+    blocks = np.ndarray(
+        (len(data) - _BLOCK_BYTES,), "<u8", data, 0, (1,)
+    )  # the 8 bytes that begin at each byte
     hashes: _Hashes = blocks[starts].astype(np.uint64, copy=False)
     hashes &= _MASKS.take(lengths, mode="clip")
     _stir(hashes)
@@ -189,7 +219,9 @@ def _ascii_table() -> bytes:
 
 
 def _unicode_tables() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Two folded bytes of every code point below U+0800; whether one below U+10000 ends a word, and whether it is invisible."""
+    """Two folded bytes of every code point below U+0800; whether one below U+10000 ends a word, and
+    whether it is invisible.
+    """
     ends = np.zeros(0x10000, np.bool_)
     for first, last in SEPARATORS:
         ends[first : last + 1] = True

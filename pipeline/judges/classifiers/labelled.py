@@ -1,7 +1,9 @@
-"""Labelled documents from jsonl (plain, gz, zst) and parquet files, read as strictly as training data.
+"""Labelled documents from jsonl (plain, gz, zst) and parquet files, read as strictly as training
+data.
 
-Each text counts once, whatever file holds its copies; copies that disagree on the label are an error, since a model that is held
-to both is held to nothing. A row that cannot be read is an error too: a labelled set is small enough to be right.
+Each text counts once, whatever file holds its copies; copies that disagree on the label are an
+error, since a model that is held to both is held to nothing. A row that cannot be read is an error
+too: a labelled set is small enough to be right.
 """
 
 from __future__ import annotations
@@ -23,13 +25,20 @@ from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows, SurrogateRow
 from pipeline.store.records import unreadable
 
-SUFFIXES = {".jsonl": "jsonl", ".jsonl.gz": "jsonl.gz", ".jsonl.zst": "jsonl.zst", ".parquet": "parquet"}
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".parquet": "parquet",
+}
 _HOLDOUT_KEY = b"annealmix-holdout-1"
 
 
 @dataclass(frozen=True)
 class LabelColumns:
-    """Which columns to read. positive: the label's value that is the positive class; None: labels are 0 or 1, false or true."""
+    """Which columns to read. positive: the label's value that is the positive class; None: labels
+    are 0 or 1, false or true.
+    """
 
     text: str = "text"
     label: str = "label"
@@ -46,7 +55,9 @@ class Labelled(NamedTuple):
 
 
 class LabelledSet(NamedTuple):
-    """documents: in the order of digests. num_copies: rows whose text was there already. inputs: name and sha256 (hex) of each file."""
+    """documents: in the order of digests. num_copies: rows whose text was there already. inputs:
+    name and sha256 (hex) of each file.
+    """
 
     documents: list[Labelled]
     num_copies: int
@@ -58,7 +69,8 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
 
     Raises:
         RecipeError: a file's name ends in none of the known suffixes.
-        InputError: a file is missing or damaged, a row has no text or no label, or copies of a text disagree on the label.
+        InputError: a file is missing or damaged, a row has no text or no label, or copies of a text
+            disagree on the label.
     """
     columns = columns or LabelColumns()
     found: dict[bytes, Labelled] = {}
@@ -72,18 +84,26 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
                 num_rows += 1
                 first = found.setdefault(document.digest, document)
                 if first.positive != document.positive:
-                    raise InputError(f"{document.place}: has another label than the same text at {first.place}; label it once")
+                    raise InputError(
+                        f"{document.place}: has another label than the same text at {first.place};"
+                        " label it once"
+                    )
         inputs.append((path.name, raw.sha256))
-    return LabelledSet([found[digest] for digest in sorted(found)], num_rows - len(found), sorted(inputs))
+    return LabelledSet(
+        [found[digest] for digest in sorted(found)], num_rows - len(found), sorted(inputs)
+    )
 
 
 def held_out(digest: bytes, bound: int) -> bool:
-    """Whether a document belongs to the held-out part: its keyed hash, 64 bits, lies below the bound.
+    """Whether a document belongs to the held-out part: its keyed hash, 64 bits, lies below the
+    bound.
 
-    All copies of a text share the digest, so none is on both sides. The hash is not the order key: a mix's key range says nothing
-    about this split.
+    All copies of a text share the digest, so none is on both sides. The hash is not the order key:
+    a mix's key range says nothing about this split.
     """
-    return int.from_bytes(blake2b(digest, digest_size=8, key=_HOLDOUT_KEY).digest(), "little") < bound
+    return (
+        int.from_bytes(blake2b(digest, digest_size=8, key=_HOLDOUT_KEY).digest(), "little") < bound
+    )
 
 
 def _input(path: Path) -> InputFile:
@@ -95,12 +115,19 @@ def _input(path: Path) -> InputFile:
 
 
 def _rows(raw: RawFile, path: Path, columns: LabelColumns) -> Rows:
-    layout = next((layout for suffix, layout in SUFFIXES.items() if path.name.endswith(suffix)), None)
+    layout = next(
+        (layout for suffix, layout in SUFFIXES.items() if path.name.endswith(suffix)), None
+    )
     if layout is None:
-        raise RecipeError(f"{path}: labelled documents are read from {', '.join(SUFFIXES)}; rename or convert the file")
+        raise RecipeError(
+            f"{path}: labelled documents are read from {', '.join(SUFFIXES)}; rename or convert the"
+            " file"
+        )
     if layout == "parquet":
         return parquet_rows(raw, (columns.text,), (columns.text, columns.label), ReadLimits())
-    return json_line_rows(raw, layout, ReadLimits(), Counter())  # a byte order mark is harmless and needs no count
+    return json_line_rows(
+        raw, layout, ReadLimits(), Counter()
+    )  # a byte order mark is harmless and needs no count
 
 
 def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:
@@ -110,15 +137,28 @@ def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:
         raise InputError(f"{place}: is no object, or holds lone surrogates; mend or remove it")
     missing = [name for name in (columns.text, columns.label) if name not in record]
     if missing:
-        raise InputError(f"{place}: has no {' and no '.join(map(repr, missing))}; it has {', '.join(sorted(record))}; name the columns")
+        raise InputError(
+            f"{place}: has no {' and no '.join(map(repr, missing))}; it has"
+            f" {', '.join(sorted(record))}; name the columns"
+        )
     text, label = record[columns.text], record[columns.label]
     if not isinstance(text, str) or not text.strip():
-        raise InputError(f"{place}: {columns.text!r} is {'empty' if isinstance(text, str) else type(text).__name__}; a text is needed")
-    if columns.positive is not None and isinstance(label, str | int) and not isinstance(label, bool):
+        raise InputError(
+            f"{place}: {columns.text!r} is"
+            f" {'empty' if isinstance(text, str) else type(text).__name__}; a text is needed"
+        )
+    if (
+        columns.positive is not None
+        and isinstance(label, str | int)
+        and not isinstance(label, bool)
+    ):
         positive = str(label) == columns.positive
     elif columns.positive is None and isinstance(label, bool | int) and label in (0, 1):
         positive = bool(label)
     else:
         wanted = "0, 1, false or true" if columns.positive is None else "text or a whole number"
-        raise InputError(f"{place}: {columns.label!r} is {label!r}; a label is {wanted}; name the positive class, or mend the row")
+        raise InputError(
+            f"{place}: {columns.label!r} is {label!r}; a label is {wanted}; name the positive"
+            " class, or mend the row"
+        )
     return Labelled(text_digest(text.encode("utf-8")), text, positive, place)

@@ -1,12 +1,14 @@
 """The embedded classifier: a linear model on hashed word 1+2-grams, exact in integers.
 
-    margin of a window    = bias + floor(sum of the weights of its n-grams / number of its n-grams)     in units of 2^-16
+    margin of a window    = bias + floor(sum of the weights of its n-grams / number of its n-grams)
+    in units of 2^-16
     score of a window     = logistic(margin), in millionths
     score of a document   = the maximum over its windows of `window_words` words
 
-Weights are int32 in units of 2^-16, sums int64, so the sums do not depend on order, vector width or library, and the score of a
-document is the same integer on every machine. The mean keeps a score from growing with length; the windows keep a long document
-from diluting one bad passage. The file is safetensors: `weights` I32 [2^bits], `bias` I64 [1], and the parameters as metadata.
+Weights are int32 in units of 2^-16, sums int64, so the sums do not depend on order, vector width or
+library, and the score of a document is the same integer on every machine. The mean keeps a score
+from growing with length; the windows keep a long document from diluting one bad passage. The file
+is safetensors: `weights` I32 [2^bits], `bias` I64 [1], and the parameters as metadata.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _BATCH_CHARS = 120_000  # what the kernel makes of it stays in a core's cache
 
 @dataclass(frozen=True)
 class LinearWeights:
-    """weights: int32 [2^bits], |w| < 2^30, and bias: |b| <= 2^40, in units of 2^-16. window_words: 0 for the whole document."""
+    """weights: int32 [2^bits], |w| < 2^30, and bias: |b| <= 2^40, in units of 2^-16. window_words:
+    0 for the whole document.
+    """
 
     weights: npt.NDArray[np.int32]
     bias: int
@@ -48,7 +52,9 @@ class LinearWeights:
     def save(self, path: Path) -> str:
         """Write the safetensors file; equal weights make equal bytes. Returns its sha256 (hex)."""
         metadata = {"format": FORMAT, "window_words": str(self.window_words)}
-        return write_tensors(path, {"weights": self.weights, "bias": np.array([self.bias], np.int64)}, metadata)
+        return write_tensors(
+            path, {"weights": self.weights, "bias": np.array([self.bias], np.int64)}, metadata
+        )
 
 
 class LinearClassifier:
@@ -58,7 +64,12 @@ class LinearClassifier:
 
     def __init__(self, weights: LinearWeights, sha256: str, where: str) -> None:
         self.weights = weights
-        self.digest = classifier_digest("linear", RULES, {"window_words": weights.window_words, "bits": weights.bits}, {"weights": sha256})
+        self.digest = classifier_digest(
+            "linear",
+            RULES,
+            {"window_words": weights.window_words, "bits": weights.bits},
+            {"weights": sha256},
+        )
         self.environment: dict[str, str] = {}
         self._where = where
 
@@ -72,15 +83,31 @@ class LinearClassifier:
         file = read_tensors(path)
         found = {name: (tensor.dtype.str, tensor.shape) for name, tensor in file.tensors.items()}
         window = file.metadata.get("window_words", "")
-        if set(found) != {"weights", "bias"} or file.metadata.get("format") != FORMAT or not (window.isascii() and window.isdigit()):
-            raise InputError(f"{path}: holds {sorted(found)} and {file.metadata}; a linear model of format {FORMAT} is expected")
+        if (
+            set(found) != {"weights", "bias"}
+            or file.metadata.get("format") != FORMAT
+            or not (window.isascii() and window.isdigit())
+        ):
+            raise InputError(
+                f"{path}: holds {sorted(found)} and {file.metadata}; a linear model of format"
+                f" {FORMAT} is expected"
+            )
         weights, bias = file.tensors["weights"], file.tensors["bias"]
         num_buckets = weights.size
-        if found["weights"] != ("<i4", (num_buckets,)) or found["bias"] != ("<i8", (1,)) or num_buckets not in {1 << bits for bits in BITS}:
-            raise InputError(f"{path}: tensors are {found}; weights must be I32 [2^8 to 2^26] and bias I64 [1]")
+        if (
+            found["weights"] != ("<i4", (num_buckets,))
+            or found["bias"] != ("<i8", (1,))
+            or num_buckets not in {1 << bits for bits in BITS}
+        ):
+            raise InputError(
+                f"{path}: tensors are {found}; weights must be I32 [2^8 to 2^26] and bias I64 [1]"
+            )
         least, most = int(weights.min()), int(weights.max())
         if least < -MAX_WEIGHT or most > MAX_WEIGHT or abs(int(bias[0])) > MAX_BIAS:
-            raise InputError(f"{path}: weights lie from {least:,} to {most:,}, bias {int(bias[0]):,}; allowed are 2^30 - 1 and 2^40")
+            raise InputError(
+                f"{path}: weights lie from {least:,} to {most:,}, bias {int(bias[0]):,}; allowed"
+                " are 2^30 - 1 and 2^40"
+            )
         return cls(LinearWeights(weights, int(bias[0]), int(window)), file.sha256, str(path))
 
     def score(self, texts: Sequence[str]) -> Scores:

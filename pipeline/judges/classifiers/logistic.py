@@ -1,12 +1,15 @@
-"""The logistic function in integers: the same millionths on every machine, whatever its libm, numpy or vector width.
+"""The logistic function in integers: the same millionths on every machine, whatever its libm, numpy
+or vector width.
 
 A margin z is an integer in units of 2^-16. With E = exp(-|z| / 65536) in units of 2^-42,
 
-    score = 1e6 * 2^42 / (2^42 + E)   for z >= 0        1e6 * E / (2^42 + E)   for z < 0        (to the nearest, halves up)
+    score = 1e6 * 2^42 / (2^42 + E)   for z >= 0        1e6 * E / (2^42 + E)   for z < 0        (to
+    the nearest, halves up)
 
-E is a product of two table entries, exp(-h / 64) * exp(-l / 65536) with |z| = 1024 h + l, each made from exact rationals in
-units of 2^-62. Its error is under 2^-41, so a score differs from the correctly rounded one only where the true value lies within
-1e-6 of a half; a test compares all 2 x 2^20 margins with 256-bit integers.
+E is a product of two table entries, exp(-h / 64) * exp(-l / 65536) with |z| = 1024 h + l, each made
+from exact rationals in units of 2^-62. Its error is under 2^-41, so a score differs from the
+correctly rounded one only where the true value lies within 1e-6 of a half; a test compares all 2 x
+2^20 margins with 256-bit integers.
 """
 
 from __future__ import annotations
@@ -40,15 +43,21 @@ def quantised_logistic(margins: npt.NDArray[np.int64]) -> Scores:
     exponential = _exponential(size)
     numerator = np.where(margins >= 0, scale, exponential)
     denominator = scale + exponential
-    scores: Scores = ((np.uint64(MILLION) * numerator + (denominator >> np.uint64(1))) // denominator).astype(np.uint32)
+    scores: Scores = (
+        (np.uint64(MILLION) * numerator + (denominator >> np.uint64(1))) // denominator
+    ).astype(np.uint32)
     return scores
 
 
 def _exponential(size: Words) -> Words:
     """exp(-size / 65536) in units of 2^-42."""
     high_table, low_table = _tables()
-    high, low = high_table[size >> np.uint64(_LOW_BITS)], low_table[size & np.uint64((1 << _LOW_BITS) - 1)]
-    # Schoolbook multiplication of 62-bit factors in halves of 31 bits; the lowest half product is too small to matter.
+    high, low = (
+        high_table[size >> np.uint64(_LOW_BITS)],
+        low_table[size & np.uint64((1 << _LOW_BITS) - 1)],
+    )
+    # Schoolbook multiplication of 62-bit factors in halves of 31 bits; the lowest half product is
+    # too small to matter.
     shift, mask = np.uint64(_HALF_BITS), np.uint64((1 << _HALF_BITS) - 1)
     middle = (high >> shift) * (low & mask) + (high & mask) * (low >> shift)
     product = (high >> shift) * (low >> shift) + (middle >> shift)
@@ -58,8 +67,12 @@ def _exponential(size: Words) -> Words:
 
 @cache
 def _tables() -> tuple[Words, Words]:
-    """exp(-h / 64) for h up to 16 * 64, and exp(-l / 65536) for l below 1,024, in units of 2^-62."""
-    return _powers(Fraction(1, 64), (LIMIT >> _LOW_BITS) + 1), _powers(Fraction(1, ONE), 1 << _LOW_BITS)
+    """exp(-h / 64) for h up to 16 * 64, and exp(-l / 65536) for l below 1,024, in units of
+    2^-62.
+    """
+    return _powers(Fraction(1, 64), (LIMIT >> _LOW_BITS) + 1), _powers(
+        Fraction(1, ONE), 1 << _LOW_BITS
+    )
 
 
 def _powers(step: Fraction, count: int) -> Words:

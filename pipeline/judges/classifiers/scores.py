@@ -24,17 +24,21 @@ def quantised(probabilities: npt.NDArray[np.float64], where: str) -> Scores:
     Raises:
         InputError: one of them is not a number from 0 to 1.
     """
-    inside = (probabilities >= -_ROUNDING_SLACK) & (probabilities <= 1 + _ROUNDING_SLACK)  # False for NaN
+    inside = (probabilities >= -_ROUNDING_SLACK) & (
+        probabilities <= 1 + _ROUNDING_SLACK
+    )  # False for NaN
     if not inside.all():
         at = int(np.flatnonzero(~inside)[0])
         raise InputError(
-            f"{where}: document {at} of the batch got the score {probabilities[at]}, a probability lies from 0 to 1: "
-            "the weights or the library are damaged; restore the pinned weights"
+            f"{where}: document {at} of the batch got the score {probabilities[at]}, a probability"
+            " lies from 0 to 1: the weights or the library are damaged; restore the pinned weights"
         )
     return np.rint(np.clip(probabilities, 0.0, 1.0) * MILLION).astype(np.uint32)
 
 
-def classifier_digest(kind: str, rules: int, parameters: Mapping[str, int | str], files: Mapping[str, str]) -> str:
+def classifier_digest(
+    kind: str, rules: int, parameters: Mapping[str, int | str], files: Mapping[str, str]
+) -> str:
     """sha256 (hex) of the canonical JSON of what decides a score.
 
     Args:
@@ -42,18 +46,21 @@ def classifier_digest(kind: str, rules: int, parameters: Mapping[str, int | str]
         files: name -> sha256 (hex) of each file that is read.
     """
     content = {"kind": kind, "rules": rules, "parameters": dict(parameters), "files": dict(files)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
-
-
-
-
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
+    ).hexdigest()
 
 
 def require_words(texts: Sequence[str], where: str) -> None:
-    """Refuse what no model can judge: a text of white space only, or one that is not encodable as UTF-8."""
+    """Refuse what no model can judge: a text of white space only, or one that is not encodable as
+    UTF-8.
+    """
     for at, text in enumerate(texts):
         if not text or text.isspace():
-            raise InputError(f"{where}: document {at} of the batch is empty or white space only and cannot be scored; leave it out")
+            raise InputError(
+                f"{where}: document {at} of the batch is empty or white space only and cannot be"
+                " scored; leave it out"
+            )
         if not text.isascii():
             encoded(text, at, where)
 
@@ -68,6 +75,6 @@ def encoded(text: str, at: int, where: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{where}: document {at} of the batch holds a lone surrogate at character {error.start} and cannot be scored; "
-            "repair it (U+FFFD), as the readers do"
+            f"{where}: document {at} of the batch holds a lone surrogate at character {error.start}"
+            " and cannot be scored; repair it (U+FFFD), as the readers do"
         ) from None

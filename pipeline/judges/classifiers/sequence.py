@@ -1,14 +1,18 @@
-"""Sequence classifiers of Hugging Face transformers, such as ModernBERT, on CPU or GPU (extra `models`).
+"""Sequence classifiers of Hugging Face transformers, such as ModernBERT, on CPU or GPU (extra
+`models`).
 
-A document's tokens are cut into non-overlapping windows of the model's context, special tokens included; the document's score is
-the maximum over its windows (the published rule). Special strings in a text are encoded as the characters that they are.
+A document's tokens are cut into non-overlapping windows of the model's context, special tokens
+included; the document's score is the maximum over its windows (the published rule). Special strings
+in a text are encoded as the characters that they are.
 
-Every forward pass has one of a few fixed shapes: a window is padded to the smallest length of the ladder 128, 256, ... context that
-holds it, and `rows` windows of one length go together, the last pass filled up with copies. With rows = 1 (the default) no
-arithmetic of a window knows another window. With more rows, for a GPU, shapes are still fixed, but a row's place in the batch may
-move the last digit of float32 arithmetic: score in fixed partitions, as the pipeline does.
+Every forward pass has one of a few fixed shapes: a window is padded to the smallest length of the
+ladder 128, 256, ... context that holds it, and `rows` windows of one length go together, the last
+pass filled up with copies. With rows = 1 (the default) no arithmetic of a window knows another
+window. With more rows, for a GPU, shapes are still fixed, but a row's place in the batch may move
+the last digit of float32 arithmetic: score in fixed partitions, as the pipeline does.
 
-Weights are loaded strictly: from_pretrained would fill a missing tensor with random numbers and only log it.
+Weights are loaded strictly: from_pretrained would fill a missing tensor with random numbers and
+only log it.
 """
 
 from __future__ import annotations
@@ -35,7 +39,9 @@ _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 class SequenceFiles(NamedTuple):
-    """config: config.json. tokenizer: text of tokenizer.json. weights: the bytes of each safetensors file. sha256: hex, by name."""
+    """config: config.json. tokenizer: text of tokenizer.json. weights: the bytes of each
+    safetensors file. sha256: hex, by name.
+    """
 
     config: dict[str, Any]
     tokenizer: str
@@ -53,7 +59,10 @@ def read_sequence_files(folder: Path) -> SequenceFiles:
     contents = {name: _content(folder / name) for name in ("config.json", "tokenizer.json")}
     config = _json_object(folder / "config.json", contents["config.json"])
     if code := sorted({"auto_map", "custom_pipelines"} & config.keys()):
-        raise InputError(f"{folder / 'config.json'}: names code to run ({', '.join(code)}); only architectures of transformers are read")
+        raise InputError(
+            f"{folder / 'config.json'}: names code to run ({', '.join(code)}); only architectures"
+            " of transformers are read"
+        )
     names = [_WEIGHTS]
     if not (folder / _WEIGHTS).exists():
         contents[_INDEX] = _content(folder / _INDEX)
@@ -63,21 +72,35 @@ def read_sequence_files(folder: Path) -> SequenceFiles:
     try:
         tokenizer = contents["tokenizer.json"].decode("utf-8")
     except UnicodeDecodeError:
-        raise InputError(f"{folder / 'tokenizer.json'}: is not UTF-8; restore the file that the filter names") from None
+        raise InputError(
+            f"{folder / 'tokenizer.json'}: is not UTF-8; restore the file that the filter names"
+        ) from None
     return SequenceFiles(config, tokenizer, [contents[name] for name in names], sha256)
 
 
 def _refuse_code_and_pickle(folder: Path) -> None:
     if folder.suffix in PICKLES:
-        raise InputError(f"{folder}: is a pickle, which can run code; name a folder with config.json, tokenizer.json and safetensors")
+        raise InputError(
+            f"{folder}: is a pickle, which can run code; name a folder with config.json,"
+            " tokenizer.json and safetensors"
+        )
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; a sequence classifier is a folder with config.json, tokenizer.json and safetensors")
+        raise InputError(
+            f"{folder}: is no folder; a sequence classifier is a folder with config.json,"
+            " tokenizer.json and safetensors"
+        )
     names = sorted(path.name for path in folder.iterdir())
     if code := [name for name in names if name.endswith((".py", ".pyc", ".so"))]:
-        raise InputError(f"{folder}: holds code ({', '.join(code)}), and no model's code is run; take an architecture of transformers")
+        raise InputError(
+            f"{folder}: holds code ({', '.join(code)}), and no model's code is run; take an"
+            " architecture of transformers"
+        )
     pickles = [name for name in names if name.endswith(PICKLES)]
     if pickles and not any(name.endswith(".safetensors") for name in names):
-        raise InputError(f"{folder}: has its weights as {', '.join(pickles)}, a pickle can run code; convert them to safetensors")
+        raise InputError(
+            f"{folder}: has its weights as {', '.join(pickles)}, a pickle can run code; convert"
+            " them to safetensors"
+        )
 
 
 def _shards(path: Path, content: bytes) -> list[str]:
@@ -87,7 +110,10 @@ def _shards(path: Path, content: bytes) -> list[str]:
     names = sorted({str(name) for name in shards.values()})
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
-            raise InputError(f"{path}: names the shard {name!r}; a shard is a .safetensors file in the same folder")
+            raise InputError(
+                f"{path}: names the shard {name!r}; a shard is a .safetensors file in the same"
+                " folder"
+            )
     return names
 
 
@@ -116,10 +142,13 @@ _BATCH_DOCUMENTS = 256
 
 @dataclass(frozen=True)
 class SequenceSettings:
-    """label: name or number of the positive class; of a model with one output there is nothing to choose.
+    """label: name or number of the positive class; of a model with one output there is nothing to
+    choose.
 
-    context: tokens of a window, 0 for the model's own maximum. rows: windows of a forward pass. dtype: of the weights and
-    activations. device: `cpu` or `cuda`; recorded, not in the digest. threads: of torch on a CPU, 0 to leave them as they are.
+    context: tokens of a window, 0 for the model's own maximum. rows: windows of a forward pass.
+        dtype: of the weights and
+    activations. device: `cpu` or `cuda`; recorded, not in the digest. threads: of torch on a CPU, 0
+    to leave them as they are.
     """
 
     label: str = "1"
@@ -157,7 +186,10 @@ class SequenceClassifier:
         self.digest = classifier_digest("sequence", RULES, parameters, files.sha256)
         modules = {"torch": torch, "transformers": transformers, "tokenizers": tokenizers}
         self.environment = {name: str(module.__version__) for name, module in modules.items()}
-        self.environment |= {"device": settings.device, "attention": str(self._model.config._attn_implementation)}
+        self.environment |= {
+            "device": settings.device,
+            "attention": str(self._model.config._attn_implementation),
+        }
 
     @classmethod
     def open(cls, folder: Path, settings: SequenceSettings | None = None) -> SequenceClassifier:
@@ -168,16 +200,23 @@ class SequenceClassifier:
             InputError: files are missing, damaged, or need code or pickle.
         """
         settings = settings or SequenceSettings()
-        if settings.dtype not in DTYPES or settings.rows < 1 or settings.context < 0 or settings.threads < 0:
+        if (
+            settings.dtype not in DTYPES
+            or settings.rows < 1
+            or settings.context < 0
+            or settings.threads < 0
+        ):
             raise RecipeError(
-                f"{folder}: {settings}: dtype must be one of {', '.join(DTYPES)}, rows 1 or more, context and threads 0 or more"
+                f"{folder}: {settings}: dtype must be one of {', '.join(DTYPES)}, rows 1 or more,"
+                " context and threads 0 or more"
             )
         files = read_sequence_files(folder)
         try:
             return cls(folder, files, settings)
         except ImportError as error:
             raise RecipeError(
-                f"{folder}: a sequence classifier needs torch and transformers ({error}): pip install 'annealmix[models]'"
+                f"{folder}: a sequence classifier needs torch and transformers ({error}): pip"
+                " install 'annealmix[models]'"
             ) from None
 
     def score(self, texts: Sequence[str]) -> Scores:
@@ -187,19 +226,26 @@ class SequenceClassifier:
             InputError: a text holds no word or no token, or its score is no number.
         """
         require_words(texts, str(self._folder))
-        parts = [self._score(texts[at : at + _BATCH_DOCUMENTS]) for at in range(0, len(texts), _BATCH_DOCUMENTS)]
+        parts = [
+            self._score(texts[at : at + _BATCH_DOCUMENTS])
+            for at in range(0, len(texts), _BATCH_DOCUMENTS)
+        ]
         return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
     def _score(self, texts: Sequence[str]) -> Scores:
         by_length: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
-        for document, encoding in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=True)):
+        for document, encoding in enumerate(
+            self._tokenizer.encode_batch(list(texts), add_special_tokens=True)
+        ):
             for window in (encoding, *encoding.overflowing):
                 by_length[self._padded(len(window.ids))].append((document, window.ids))
         best = np.full(len(texts), -np.inf)
         for length, windows in sorted(by_length.items()):
             documents = [document for document, _ in windows]
             probabilities = self._probabilities([ids for _, ids in windows], length)
-            quantised(probabilities, str(self._folder))  # a NaN must be seen before it meets a maximum
+            quantised(
+                probabilities, str(self._folder)
+            )  # a NaN must be seen before it meets a maximum
             np.maximum.at(best, documents, probabilities)
         return quantised(best, str(self._folder))
 
@@ -210,7 +256,9 @@ class SequenceClassifier:
         return min(padded, self._context)
 
     def _probabilities(self, windows: list[list[int]], length: int) -> npt.NDArray[np.float64]:
-        """Probabilities float64 [num_windows] of windows of token ids that are all padded to one length."""
+        """Probabilities float64 [num_windows] of windows of token ids that are all padded to one
+        length.
+        """
         import torch
 
         rows, found = self._settings.rows, []
@@ -222,9 +270,15 @@ class SequenceClassifier:
                 mask = np.zeros((rows, length), np.int64)
                 for row, window in enumerate(filled):
                     ids[row, : len(window)], mask[row, : len(window)] = window, 1
-                tensors = (torch.from_numpy(array).to(self._settings.device) for array in (ids, mask))
-                logits = self._model(**dict(zip(("input_ids", "attention_mask"), tensors, strict=True))).logits
-                found.append(_positive_share(logits.double().cpu().numpy()[: len(batch)], self._label))
+                tensors = (
+                    torch.from_numpy(array).to(self._settings.device) for array in (ids, mask)
+                )
+                logits = self._model(
+                    **dict(zip(("input_ids", "attention_mask"), tensors, strict=True))
+                ).logits
+                found.append(
+                    _positive_share(logits.double().cpu().numpy()[: len(batch)], self._label)
+                )
         return np.concatenate(found)
 
 
@@ -242,11 +296,16 @@ def _config(folder: Path, content: dict[str, Any]) -> Any:
 
     kind = content.get("model_type")
     if kind not in CONFIG_MAPPING:
-        raise InputError(f"{folder / 'config.json'}: model_type is {kind!r}, which this version of transformers does not know")
+        raise InputError(
+            f"{folder / 'config.json'}: model_type is {kind!r}, which this version of transformers"
+            " does not know"
+        )
     try:
         return CONFIG_MAPPING[kind].from_dict(content)
     except Exception as error:  # transformers raises errors of many kinds on a damaged file
-        raise InputError(f"{folder / 'config.json'}: is no configuration of {kind} ({_line(error)}); restore it") from None
+        raise InputError(
+            f"{folder / 'config.json'}: is no configuration of {kind} ({_line(error)}); restore it"
+        ) from None
 
 
 def _positive(folder: Path, config: Any, label: str) -> tuple[int, int]:
@@ -254,20 +313,28 @@ def _positive(folder: Path, config: Any, label: str) -> tuple[int, int]:
     names = {str(name): int(number) for number, name in config.id2label.items()}
     outputs = int(config.num_labels)
     if config.problem_type not in (None, "single_label_classification") and outputs > 1:
-        raise RecipeError(f"{folder}: its problem type is {config.problem_type}; one probability needs single_label_classification")
+        raise RecipeError(
+            f"{folder}: its problem type is {config.problem_type}; one probability needs"
+            " single_label_classification"
+        )
     if outputs == 1:
         return 1, outputs
     if label in names:
         return names[label], outputs
     if label.isascii() and label.isdigit() and int(label) < outputs:
         return int(label), outputs
-    raise RecipeError(f"{folder}: has no label {label!r}; it has {', '.join(names)}; name one, or its number")
+    raise RecipeError(
+        f"{folder}: has no label {label!r}; it has {', '.join(names)}; name one, or its number"
+    )
 
 
 def _context(folder: Path, config: Any, asked: int) -> int:
     most = int(getattr(config, "max_position_embeddings", 0) or 0)
     if most < SHORTEST // 8 or asked > most or 0 < asked < SHORTEST // 8:
-        raise RecipeError(f"{folder}: context of {asked:,} tokens asked, the model takes {SHORTEST // 8} to {most:,}; 0 means all")
+        raise RecipeError(
+            f"{folder}: context of {asked:,} tokens asked, the model takes {SHORTEST // 8} to"
+            f" {most:,}; 0 means all"
+        )
     return asked or most
 
 
@@ -279,7 +346,10 @@ def _tokenizer(folder: Path, content: str, context: int) -> Any:
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length=context, stride=0)
     except Exception as error:  # tokenizers raises plain Exception
-        raise InputError(f"{folder / 'tokenizer.json'}: cannot be read ({_line(error)}); restore the file that the filter names") from None
+        raise InputError(
+            f"{folder / 'tokenizer.json'}: cannot be read ({_line(error)}); restore the file that"
+            " the filter names"
+        ) from None
     tokenizer.encode_special_tokens = True
     return tokenizer
 
@@ -290,39 +360,64 @@ def _model(folder: Path, config: Any, weights: list[bytes], settings: SequenceSe
     from safetensors.torch import load
 
     if settings.device != "cpu":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is not deterministic without; read at its first use
+        os.environ.setdefault(
+            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+        )  # cuBLAS is not deterministic without; read at its first use
         if not torch.cuda.is_available():
-            raise RecipeError(f"{folder}: device {settings.device!r} asked, torch {torch.__version__} finds no GPU here; use cpu")
+            raise RecipeError(
+                f"{folder}: device {settings.device!r} asked, torch {torch.__version__} finds no"
+                " GPU here; use cpu"
+            )
     try:
         state = {name: tensor for content in weights for name, tensor in load(content).items()}
         model = _empty_model(config)
         model.load_state_dict(state, strict=True)
-    except Exception as error:  # of many kinds: a damaged header, a missing or surplus tensor, another shape
-        raise InputError(f"{folder}: its weights are not those of its config.json ({_line(error)}); restore the pinned files") from None
+    except (
+        Exception
+    ) as error:  # of many kinds: a damaged header, a missing or surplus tensor, another shape
+        raise InputError(
+            f"{folder}: its weights are not those of its config.json ({_line(error)}); restore the"
+            " pinned files"
+        ) from None
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
-            raise InputError(f"{folder}: tensor {name} holds numbers that are not finite; restore the pinned files")
+            raise InputError(
+                f"{folder}: tensor {name} holds numbers that are not finite; restore the pinned"
+                " files"
+            )
     return model.to(dtype=getattr(torch, settings.dtype), device=settings.device).eval()
 
 
 def _empty_model(config: Any) -> Any:
-    """The architecture in float32, so that no tensor is rounded on its way in, with an attention that does not depend on what happens
-    to be installed: PyTorch's fused one, or the plain one where an architecture lacks it."""
+    """The architecture in float32, so that no tensor is rounded on its way in, with an attention
+    that does not depend on what happens to be installed: PyTorch's fused one, or the plain one
+    where an architecture lacks it.
+    """
     import torch
     from transformers import AutoModelForSequenceClassification
 
     try:
-        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, attn_implementation="sdpa")
+        return AutoModelForSequenceClassification.from_config(
+            config, dtype=torch.float32, attn_implementation="sdpa"
+        )
     except ValueError:
-        return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32, attn_implementation="eager")
+        return AutoModelForSequenceClassification.from_config(
+            config, dtype=torch.float32, attn_implementation="eager"
+        )
 
 
 @contextmanager
 def _deterministic(settings: SequenceSettings) -> Iterator[None]:
-    """torch's deterministic algorithms, full float32 products, and a stated number of threads, for the time of one call."""
+    """torch's deterministic algorithms, full float32 products, and a stated number of threads, for
+    the time of one call.
+    """
     import torch
 
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision()
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_float32_matmul_precision(),
+    )
     try:
         if settings.threads:
             torch.set_num_threads(settings.threads)

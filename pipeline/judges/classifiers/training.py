@@ -1,11 +1,14 @@
-"""Train a linear filter from labelled documents: hold out a part, train on the rest, measure, pick a threshold, write.
+"""Train a linear filter from labelled documents: hold out a part, train on the rest, measure, pick
+a threshold, write.
 
     weights.safetensors    the model, as `linear` reads it
-    report.json            inputs, settings, counts, the picked threshold and the whole curve; integers and text only
+    report.json            inputs, settings, counts, the picked threshold and the whole curve;
+                           integers and text only
     curve.svg              recall, precision and share removed over the threshold
 
-The same documents make the same weights, threshold and curve, in whatever order, files or copies they come, on every machine. The
-weights are those that were measured: the held-out part is never trained on afterwards.
+The same documents make the same weights, threshold and curve, in whatever order, files or copies
+they come, on every machine. The weights are those that were measured: the held-out part is never
+trained on afterwards.
 """
 
 from __future__ import annotations
@@ -65,20 +68,29 @@ class Goal:
     def threshold(self, curve: Curve) -> int:
         """The picked threshold, millionths."""
         if self.recall is not None and self.removal is not None:
-            raise RecipeError(f"recall {self.recall} and removal {self.removal} are both asked; ask for one, read the other off the curve")
+            raise RecipeError(
+                f"recall {self.recall} and removal {self.removal} are both asked; ask for one, read"
+                " the other off the curve"
+            )
         if self.recall is not None:
             return curve.for_recall(Fraction(self.recall))
-        return DEFAULT_THRESHOLD if self.removal is None else curve.for_removal(Fraction(self.removal))
+        return (
+            DEFAULT_THRESHOLD if self.removal is None else curve.for_removal(Fraction(self.removal))
+        )
 
     def __str__(self) -> str:
         if self.recall is not None:
             return f"largest threshold with recall >= {self.recall}"
-        return "0.5" if self.removal is None else f"smallest threshold with removal <= {self.removal}"
+        return (
+            "0.5" if self.removal is None else f"smallest threshold with removal <= {self.removal}"
+        )
 
 
 @dataclass(frozen=True)
 class TrainedFilter:
-    """What was made. digest: of the classifier, for a filter to pin. chosen: the held-out part at the picked threshold."""
+    """What was made. digest: of the classifier, for a filter to pin. chosen: the held-out part at
+    the picked threshold.
+    """
 
     folder: Path
     digest: str
@@ -109,7 +121,10 @@ def train_filter(
     if not 0 < holdout < 1:
         raise RecipeError(f"a holdout of {holdout} is asked; it is a share above 0 and below 1")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise RecipeError(f"{out}: is there already; name a new folder, since a filter that is in use must not change")
+        raise RecipeError(
+            f"{out}: is there already; name a new folder, since a filter that is in use must not"
+            " change"
+        )
     found = read_labelled(paths, columns)
     bound = key_bound(holdout)
     training = [document for document in found.documents if not held_out(document.digest, bound)]
@@ -117,33 +132,54 @@ def train_filter(
     for name, part in (("training", training), ("held-out", measuring)):
         if len({document.positive for document in part}) != 2:
             raise InputError(
-                f"{name} documents: {_counts(part)['positive']:,} of {len(part):,} are positive; both classes are needed: label more"
+                f"{name} documents: {_counts(part)['positive']:,} of {len(part):,} are positive;"
+                " both classes are needed: label more"
             )
-    weights = train_linear([document.text for document in training], [document.positive for document in training], settings)
+    weights = train_linear(
+        [document.text for document in training],
+        [document.positive for document in training],
+        settings,
+    )
     with _whole_folder(out) as folder:
         weights.save(folder / WEIGHTS)
         classifier = LinearClassifier.open(folder / WEIGHTS)  # what is measured is what was written
-        curve = Curve(classifier.score([document.text for document in measuring]), np.array([document.positive for document in measuring]))
+        curve = Curve(
+            classifier.score([document.text for document in measuring]),
+            np.array([document.positive for document in measuring]),
+        )
         chosen, points = curve.at(goal.threshold(curve)), curve.points()
         report = {
             "classifier": {"kind": "linear", "digest": classifier.digest, "weights": WEIGHTS},
-            "settings": {name: str(value) if isinstance(value, float) else value for name, value in asdict(settings).items()},
+            "settings": {
+                name: str(value) if isinstance(value, float) else value
+                for name, value in asdict(settings).items()
+            },
             "holdout": str(holdout),
             "documents": _document_counts(found, training, measuring),
             "inputs": [{"name": name, "sha256": sha256} for name, sha256 in found.inputs],
             "rule": str(goal),
             "chosen": _point(chosen),
             "curve": [_point(point) for point in points],
-            "unit": "thresholds, scores and ratios in millionths; a document is flagged if its score is greater than the threshold",
+            "unit": (
+                "thresholds, scores and ratios in millionths; a document is flagged if its score is"
+                " greater than the threshold"
+            ),
         }
-        write_whole(folder / PICTURE, curve_svg(points, chosen, f"{len(measuring):,} held-out documents").encode("utf-8"))
-        write_whole(folder / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii"))
+        write_whole(
+            folder / PICTURE,
+            curve_svg(points, chosen, f"{len(measuring):,} held-out documents").encode("utf-8"),
+        )
+        write_whole(
+            folder / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii")
+        )
     return TrainedFilter(out, classifier.digest, chosen, points, report)
 
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes the name `out` when the block is done; after an error nothing of it is left."""
+    """A folder that takes the name `out` when the block is done; after an error nothing of it is
+    left.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
@@ -155,8 +191,15 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         raise
 
 
-def _document_counts(found: LabelledSet, training: list[Labelled], measuring: list[Labelled]) -> dict[str, Any]:
-    return {"distinct": len(found.documents), "copies": found.num_copies, "training": _counts(training), "held_out": _counts(measuring)}
+def _document_counts(
+    found: LabelledSet, training: list[Labelled], measuring: list[Labelled]
+) -> dict[str, Any]:
+    return {
+        "distinct": len(found.documents),
+        "copies": found.num_copies,
+        "training": _counts(training),
+        "held_out": _counts(measuring),
+    }
 
 
 def _counts(documents: list[Labelled]) -> dict[str, int]:
@@ -165,7 +208,12 @@ def _counts(documents: list[Labelled]) -> dict[str, int]:
 
 
 def _point(point: Point) -> dict[str, int | None]:
-    return asdict(point) | {"precision": point.precision, "recall": point.recall, "f1": point.f1, "removal": point.removal}
+    return asdict(point) | {
+        "precision": point.precision,
+        "recall": point.recall,
+        "f1": point.f1,
+        "removal": point.removal,
+    }
 
 
 _ERROR_SCALE = 1 << 12  # the error of a window is divided among its n-grams: keep digits
@@ -188,8 +236,9 @@ class LinearSettings:
 
 
 class _Examples(NamedTuple):
-    """buckets: int32 [num_ngrams], window after window. first: int64 [num_windows + 1]. positive: bool, share: int64, windows of the
-    document, both [num_windows]."""
+    """buckets: int32 [num_ngrams], window after window. first: int64 [num_windows + 1]. positive:
+    bool, share: int64, windows of the document, both [num_windows].
+    """
 
     buckets: npt.NDArray[np.int32]
     first: npt.NDArray[np.int64]
@@ -197,7 +246,9 @@ class _Examples(NamedTuple):
     share: npt.NDArray[np.int64]
 
 
-def train_linear(texts: Sequence[str], labels: Sequence[bool], settings: LinearSettings | None = None) -> LinearWeights:
+def train_linear(
+    texts: Sequence[str], labels: Sequence[bool], settings: LinearSettings | None = None
+) -> LinearWeights:
     """Train on distinct documents.
 
     Args:
@@ -218,38 +269,63 @@ def train_linear(texts: Sequence[str], labels: Sequence[bool], settings: LinearS
 
 
 def _check(settings: LinearSettings) -> None:
-    if settings.bits not in BITS or settings.window_words < 0 or min(settings.epochs, settings.batch_windows) < 1 or not settings.step > 0:
-        raise RecipeError(f"{settings}: bits must be {BITS.start} to {BITS.stop - 1}, windows 0 or more, epochs, batch and step positive")
+    if (
+        settings.bits not in BITS
+        or settings.window_words < 0
+        or min(settings.epochs, settings.batch_windows) < 1
+        or not settings.step > 0
+    ):
+        raise RecipeError(
+            f"{settings}: bits must be {BITS.start} to {BITS.stop - 1}, windows 0 or more, epochs,"
+            " batch and step positive"
+        )
 
 
 def _distinct(texts: Sequence[str], labels: Sequence[bool]) -> tuple[list[str], list[bool]]:
     """Texts and labels in the order of digests, each text once."""
     found: dict[bytes, tuple[str, bool]] = {}
     for at, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        _, other = found.setdefault(text_digest(encoded(text, at, "training documents")), (text, bool(label)))
+        _, other = found.setdefault(
+            text_digest(encoded(text, at, "training documents")), (text, bool(label))
+        )
         if other != bool(label):
-            raise InputError(f"training documents: number {at} has another label than an earlier copy of the same text; label it once")
+            raise InputError(
+                f"training documents: number {at} has another label than an earlier copy of the"
+                " same text; label it once"
+            )
     ordered = [found[digest] for digest in sorted(found)]
     positive = sum(label for _, label in ordered)
     if positive in (0, len(ordered)):
-        raise InputError(f"training documents: {positive:,} of {len(ordered):,} are positive; both classes are needed")
+        raise InputError(
+            f"training documents: {positive:,} of {len(ordered):,} are positive; both classes are"
+            " needed"
+        )
     return [text for text, _ in ordered], [label for _, label in ordered]
 
 
 def _examples(texts: list[str], labels: list[bool], settings: LinearSettings) -> _Examples:
     buckets, counts, num_windows = [], [], []
     for start, stop in batches(texts):
-        found = features(texts[start:stop], settings.bits, settings.window_words, "training documents")
+        found = features(
+            texts[start:stop], settings.bits, settings.window_words, "training documents"
+        )
         buckets.append(_window_after_window(found))
         counts.append(2 * found.window_words - 1)
         num_windows.append(np.diff(found.document_first, append=len(found.window_first)))
     windows = np.concatenate(num_windows)
     first = np.concatenate((np.zeros(1, np.int64), np.cumsum(np.concatenate(counts))))
-    return _Examples(np.concatenate(buckets), first, np.repeat(np.array(labels, np.bool_), windows), np.repeat(windows, windows))
+    return _Examples(
+        np.concatenate(buckets),
+        first,
+        np.repeat(np.array(labels, np.bool_), windows),
+        np.repeat(windows, windows),
+    )
 
 
 def _window_after_window(found: Features) -> npt.NDArray[np.int32]:
-    """Buckets of every n-gram: each word followed by its pair with the next, but for pairs that reach over a window's end."""
+    """Buckets of every n-gram: each word followed by its pair with the next, but for pairs that
+    reach over a window's end.
+    """
     both = np.zeros((len(found.unigrams), 2), np.int32)
     both[:, 0], both[:-1, 1] = found.unigrams, found.bigrams
     kept = np.ones(both.shape, np.bool_)
@@ -258,11 +334,15 @@ def _window_after_window(found: Features) -> npt.NDArray[np.int32]:
 
 
 class _Trainer:
-    """Weights, Adagrad's sums of squares and the running sum of weights; the last element of each array is the bias."""
+    """Weights, Adagrad's sums of squares and the running sum of weights; the last element of each
+    array is the bias.
+    """
 
     def __init__(self, settings: LinearSettings) -> None:
         self.step, self.num_steps = settings.step, 0
-        self.weights, self.squares, self.total = (np.zeros((1 << settings.bits) + 1, np.float64) for _ in range(3))
+        self.weights, self.squares, self.total = (
+            np.zeros((1 << settings.bits) + 1, np.float64) for _ in range(3)
+        )
 
     def learn(self, examples: _Examples, start: int, stop: int) -> None:
         """One step on the windows from start to stop."""
@@ -271,8 +351,14 @@ class _Trainer:
         weights = _whole(self.weights)
         sums = np.add.reduceat(weights.take(buckets), first[:-1] - first[0])
         scores = quantised_logistic(weights[-1] + sums // sizes).astype(np.int64)
-        errors = (examples.positive[start:stop] * MILLION - scores) * _ERROR_SCALE // examples.share[start:stop]
-        gradient = np.bincount(buckets, np.repeat((errors // sizes).astype(np.float64), sizes), len(self.weights))
+        errors = (
+            (examples.positive[start:stop] * MILLION - scores)
+            * _ERROR_SCALE
+            // examples.share[start:stop]
+        )
+        gradient = np.bincount(
+            buckets, np.repeat((errors // sizes).astype(np.float64), sizes), len(self.weights)
+        )
         gradient[-1] = float(errors.sum())
         self.squares += gradient * gradient
         self.weights += self.step * gradient / np.sqrt(self.squares + 1.0)

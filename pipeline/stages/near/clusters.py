@@ -1,9 +1,10 @@
 """From edges to clusters and drops: the one reduction of near-duplicate search, in bounded memory.
 
-Union-find over one column of parents, all documents in memory at once, the edges one partition at a time: up to 2^32 documents 5 bytes
-a document (410M: 2.1 GB, 615M: 3.1 GB) and 8 bytes one that is not alone, so at most 13 (5.3 GB, 8.0 GB); and 16 bytes an edge of the
-largest partition. What may need more than is allowed is refused before anything is read. The result is the same in any order of the
-edges, since a root is the first document of its cluster.
+Union-find over one column of parents, all documents in memory at once, the edges one partition at a
+time: up to 2^32 documents 5 bytes a document (410M: 2.1 GB, 615M: 3.1 GB) and 8 bytes one that is
+not alone, so at most 13 (5.3 GB, 8.0 GB); and 16 bytes an edge of the largest partition. What may
+need more than is allowed is refused before anything is read. The result is the same in any order of
+the edges, since a root is the first document of its cluster.
 """
 
 from __future__ import annotations
@@ -30,13 +31,17 @@ LARGEST = 10  # clusters whose sizes are told
 
 @dataclass(frozen=True)
 class Clusters:
-    """documents: [num_clustered], unsigned, ascending, those that are not alone. components: the first document of each one's cluster."""
+    """documents: [num_clustered], unsigned, ascending, those that are not alone. components: the
+    first document of each one's cluster.
+    """
 
     documents: npt.NDArray[np.unsignedinteger]
     components: npt.NDArray[np.unsignedinteger]
 
     def sizes(self) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.int64]]:
-        """The first document and the size of each cluster, largest first, then by first document."""
+        """The first document and the size of each cluster, largest first, then by first
+        document.
+        """
         firsts, sizes = np.unique(self.components, return_counts=True)
         order = np.lexsort((firsts, -sizes))
         return firsts[order], sizes[order]
@@ -56,8 +61,9 @@ def check_memory(documents: int, memory_bytes: int) -> None:
     needed = reduction_bytes(documents)
     if needed > memory_bytes:
         raise RecipeError(
-            f"near-duplicates among {documents:,} documents need {needed:,} bytes of memory in one process, {memory_bytes:,} are allowed; "
-            "give it more, or search sources or key ranges apart"
+            f"near-duplicates among {documents:,} documents need {needed:,} bytes of memory in one"
+            f" process, {memory_bytes:,} are allowed; give it more, or search sources or key ranges"
+            " apart"
         )
 
 
@@ -68,16 +74,22 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
         documents: how many there are; partitions: the edges, in any order and any number of pieces.
 
     Raises:
-        RecipeError: see `check_memory`. ManifestError: an edge leads to a document that there is not.
+        RecipeError: see `check_memory`. ManifestError: an edge leads to a document that there is
+            not.
     """
     from pipeline.judges.annotators import band_kernels as kernels
 
     check_memory(documents, memory_bytes)
-    parents: npt.NDArray[Any] = np.arange(documents, dtype=np.uint32 if documents <= 1 << 32 else np.uint64)
+    parents: npt.NDArray[Any] = np.arange(
+        documents, dtype=np.uint32 if documents <= 1 << 32 else np.uint64
+    )
     for first, linked in partitions:
         highest = int(max(first.max(initial=0), linked.max(initial=0)))
         if len(first) and highest >= documents:
-            raise ManifestError(f"edges lead to document {highest:,} of {documents:,}: they are of another search; delete them")
+            raise ManifestError(
+                f"edges lead to document {highest:,} of {documents:,}: they are of another search;"
+                " delete them"
+            )
         kernels.join(parents, np.asarray(first, np.uint64), np.asarray(linked, np.uint64))
     clustered = np.zeros(documents, np.bool_)
     kernels.flatten(parents, clustered)
@@ -87,18 +99,30 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
 
 
 def write_clusters(folder: Path, found: Clusters, documents: int) -> None:
-    """Publish the clusters among so many documents, with figures of them in the record (`summary`)."""
-    publish(folder, {"document": found.documents, "component": found.components}, {"documents": documents, **summary(found)})
+    """Publish the clusters among so many documents, with figures of them in the record
+    (`summary`).
+    """
+    publish(
+        folder,
+        {"document": found.documents, "component": found.components},
+        {"documents": documents, **summary(found)},
+    )
 
 
 def summary(found: Clusters) -> dict[str, Any]:
-    """clusters, clustered: how many, and documents in them. sizes: {power of two: clusters of that size to below the next}. largest."""
+    """clusters, clustered: how many, and documents in them. sizes: {power of two: clusters of that
+    size to below the next}. largest.
+    """
     _, sizes = found.sizes()
     counts = np.bincount(np.frexp(sizes)[1], minlength=1)  # frexp: exact below 2^53
     return {
         "clusters": len(sizes),
         "clustered": len(found.documents),
-        "sizes": {str(1 << (exponent - 1)): int(count) for exponent, count in enumerate(counts.tolist()) if count},
+        "sizes": {
+            str(1 << (exponent - 1)): int(count)
+            for exponent, count in enumerate(counts.tolist())
+            if count
+        },
         "largest": sizes[:LARGEST].tolist(),
     }
 
@@ -114,7 +138,9 @@ def read_clusters(folder: Path) -> Clusters:
 
 @dataclass(frozen=True)
 class Drops:
-    """Documents that give way: order_key uint64 [n], digest uint64 [n, 2], both ascending; the digest and source of what stays instead."""
+    """Documents that give way: order_key uint64 [n], digest uint64 [n, 2], both ascending; the
+    digest and source of what stays instead.
+    """
 
     order_key: U64
     digest: U64
@@ -122,53 +148,70 @@ class Drops:
     survivor_source: npt.NDArray[np.uint32]
 
 
-def drops(found: Clusters, sources: npt.NDArray[np.unsignedinteger], order_key: U64, digest: U64) -> Drops:
+def drops(
+    found: Clusters, sources: npt.NDArray[np.unsignedinteger], order_key: U64, digest: U64
+) -> Drops:
     """Who gives way to whom (`mixtures.rules.near.survivors`).
 
-    A text that stays in one place is dropped nowhere else: copies of the survivor are exact deduplication's business. Memory: about 60
-    bytes a clustered document beside the arguments; components may be given in several shares, since they do not touch.
+    A text that stays in one place is dropped nowhere else: copies of the survivor are exact
+    deduplication's business. Memory: about 60 bytes a clustered document beside the arguments;
+    components may be given in several shares, since they do not touch.
 
     Args:
-        sources: [num_clustered], place of each clustered document's source in the recipe; order_key, digest: of the same documents.
+        sources: [num_clustered], place of each clustered document's source in the recipe;
+            order_key, digest: of the same documents.
     """
     stays = survivors(found.components, sources, order_key, digest)
     gone = np.flatnonzero((digest != digest[stays]).any(axis=1))
     gone = gone[sort_order(order_key[gone], digest[gone])]
     again = (digest[gone[1:]] == digest[gone[:-1]]).all(axis=1)
     gone = gone[np.concatenate(([True], ~again))] if len(gone) else gone
-    return Drops(order_key[gone], digest[gone], digest[stays[gone]], sources[stays[gone]].astype(np.uint32))
+    return Drops(
+        order_key[gone], digest[gone], digest[stays[gone]], sources[stays[gone]].astype(np.uint32)
+    )
 
 
 _DROPS = ("order_key", "digest", "survivor", "survivor_source")
 
 
 def write_drops(folder: Path, found: Drops, partitions: int) -> None:
-    """Publish drops by partition of the order key, so that who selects a partition reads no other."""
+    """Publish drops by partition of the order key, so that who selects a partition reads no
+    other.
+    """
     columns = {name: getattr(found, name) for name in _DROPS}
-    publish_partitions(folder, found.order_key, columns, partitions, {"documents": len(found.order_key)})
+    publish_partitions(
+        folder, found.order_key, columns, partitions, {"documents": len(found.order_key)}
+    )
 
 
 def read_drops(folder: Path, partitions: int, partition: int) -> Drops:
     """The drops of one partition.
 
     Raises:
-        ManifestError: the folder is missing, damaged, truncated, or was written for another number of partitions.
+        ManifestError: the folder is missing, damaged, truncated, or was written for another number
+            of partitions.
     """
     record, columns = read_published(folder, _DROPS, part(partition))
     if record["partitions"] != partitions:
-        raise ManifestError(f"{folder}: has {record['partitions']} partitions, {partitions} are asked; delete it and build again")
+        raise ManifestError(
+            f"{folder}: has {record['partitions']} partitions, {partitions} are asked; delete it"
+            " and build again"
+        )
     return Drops(*columns)
 
 
 def drop_rows(found: Drops, order_key: U64, digest: U64) -> npt.NDArray[np.int64]:
-    """The row in `found` of each document, -1 for those that are not dropped: int64 [n]. Documents may be in any order.
+    """The row in `found` of each document, -1 for those that are not dropped: int64 [n]. Documents
+    may be in any order.
 
     Args:
         order_key: uint64 [n]. digest: uint64 [n, 2].
     """
     rows = np.full(len(order_key), -1, np.int64)
     low, high = (np.searchsorted(found.order_key, order_key, side) for side in ("left", "right"))
-    for step in range(int((high - low).max(initial=0))):  # once, but for digests that share a key by chance
+    for step in range(
+        int((high - low).max(initial=0))
+    ):  # once, but for digests that share a key by chance
         asked = np.flatnonzero(low + step < high)
         places = low[asked] + step
         equal = (found.digest[places] == digest[asked]).all(axis=1)

@@ -1,8 +1,10 @@
-"""The documents among which near-duplicates are searched: exact survivors that are long enough, of the sources that take part.
+"""The documents among which near-duplicates are searched: exact survivors that are long enough, of
+the sources that take part.
 
-One key partition at a time, as select does: equal texts have equal keys, so all copies of a document meet there, those of excluded recipes
-and of sources that take no part included. Documents are counted partition by partition, by (order_key, digest) in each, so that neither
-groups of files nor tasks have a say in their numbers.
+One key partition at a time, as select does: equal texts have equal keys, so all copies of a
+document meet there, those of excluded recipes and of sources that take no part included. Documents
+are counted partition by partition, by (order_key, digest) in each, so that neither groups of files
+nor tasks have a say in their numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ COLUMNS = ("order_key", "digest", "source", "segment", "ledger_row")
 
 @dataclass(frozen=True)
 class Competing:
-    """Competing documents of a key partition, by (order_key, digest). columns: those of COLUMNS, [num_docs] each (digest [num_docs, 2])."""
+    """Competing documents of a key partition, by (order_key, digest). columns: those of COLUMNS,
+    [num_docs] each (digest [num_docs, 2]).
+    """
 
     columns: dict[str, npt.NDArray[Any]]
     bands: U64
@@ -49,7 +53,9 @@ def ledger_documents(sources: list[dict[str, Any]]) -> int:
     for source in sources:
         keys = _bounds(source["keys"])
         for segment in source["segments"] if source["competes"] else ():
-            first, last = row_range(read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"])), keys)
+            first, last = row_range(
+                read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"])), keys
+            )
             count += last - first
     return count
 
@@ -66,7 +72,10 @@ def competing(sources: list[dict[str, Any]], partition: KeyRange, num_bands: int
     found = _survivors(sources, partition)
     competes = np.array([source["competes"] for source in sources], np.bool_)
     found = {name: values[competes[found["source"]]] for name, values in found.items()}
-    bands, exempt = np.empty((len(found["order_key"]), num_bands), np.uint64), np.ones(len(found["order_key"]), np.bool_)
+    bands, exempt = (
+        np.empty((len(found["order_key"]), num_bands), np.uint64),
+        np.ones(len(found["order_key"]), np.bool_),
+    )
     segments = [(source, segment) for source in sources for segment in source["segments"]]
     by_segment = np.argsort(found["segment"], kind="stable")
     bounds = np.searchsorted(found["segment"][by_segment], np.arange(len(segments) + 1))
@@ -74,7 +83,9 @@ def competing(sources: list[dict[str, Any]], partition: KeyRange, num_bands: int
         rows = by_segment[bounds[number] : bounds[number + 1]]
         if len(rows):
             keys = _clipped(source, partition)
-            bands[rows], exempt[rows] = _band_rows(segment, keys, found["ledger_row"][rows], num_bands)
+            bands[rows], exempt[rows] = _band_rows(
+                segment, keys, found["ledger_row"][rows], num_bands
+            )
     return Competing({name: values[~exempt] for name, values in found.items()}, bands[~exempt])
 
 
@@ -95,24 +106,41 @@ def _survivors(sources: list[dict[str, Any]], partition: KeyRange) -> dict[str, 
                 pieces["segment"].append(np.full(last - first, number, np.uint32))
                 pieces["ledger_row"].append(np.arange(first, last, dtype=np.uint32))
             number += 1
-    empty = {"order_key": np.uint64, "digest": np.uint64, "source": np.uint16, "segment": np.uint32, "ledger_row": np.uint32}
+    empty = {
+        "order_key": np.uint64,
+        "digest": np.uint64,
+        "source": np.uint16,
+        "segment": np.uint32,
+        "ledger_row": np.uint32,
+    }
     found: dict[str, npt.NDArray[Any]] = {}
     for name, dtype in empty.items():
         none = np.empty((0, 2) if name == "digest" else 0, dtype)
-        found[name] = np.concatenate([none, *(piece.astype(dtype, copy=False) for piece in pieces[name])])
-    order = sort_order(found["order_key"], found["digest"], found["source"], found["segment"], found["ledger_row"])
+        found[name] = np.concatenate(
+            [none, *(piece.astype(dtype, copy=False) for piece in pieces[name])]
+        )
+    order = sort_order(
+        found["order_key"], found["digest"], found["source"], found["segment"], found["ledger_row"]
+    )
     digest = found["digest"][order]
     first_copy = np.ones(len(order), np.bool_)
     first_copy[1:] = (digest[1:] != digest[:-1]).any(axis=1)
     return {name: values[order[first_copy]] for name, values in found.items()}
 
 
-def _band_rows(segment: dict[str, Any], keys: KeyRange, rows: npt.NDArray[Any], num_bands: int) -> tuple[U64, npt.NDArray[np.bool_]]:
-    """Band keys of some ledger rows of a segment, and whether they are exempt. rows: ledger rows within `keys`."""
+def _band_rows(
+    segment: dict[str, Any], keys: KeyRange, rows: npt.NDArray[Any], num_bands: int
+) -> tuple[U64, npt.NDArray[np.bool_]]:
+    """Band keys of some ledger rows of a segment, and whether they are exempt. rows: ledger rows
+    within `keys`.
+    """
     head = prefix(segment["segment"])
     ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
     if missing_ranges(keys, [_bounds(item[1:3]) for item in segment["bands"]]):
-        raise ManifestError(f"{segment['ledger']}: documents that are searched for near-duplicates lack band keys; delete its group")
+        raise ManifestError(
+            f"{segment['ledger']}: documents that are searched for near-duplicates lack band keys;"
+            " delete its group"
+        )
     first, _ = row_range(ledger_keys, keys)
     bands, exempt = np.empty((len(rows), num_bands), np.uint64), np.ones(len(rows), np.bool_)
     for folder, low, high, _ in segment["bands"]:

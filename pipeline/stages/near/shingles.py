@@ -1,10 +1,13 @@
-"""The second reading of a search that verifies: shingle sets of the documents that some edge leads to.
+"""The second reading of a search that verifies: shingle sets of the documents that some edge leads
+to.
 
-    candidates     of each segment, its documents at the end of an edge (SSSS.document, SSSS.ledger_row)
-    shingles       of each group that holds some: document (ascending), first_shingle, num_shingles, shingle
+    candidates     of each segment, its documents at the end of an edge (SSSS.document,
+                   SSSS.ledger_row)
+    shingles       of each group that holds some: document (ascending), first_shingle, num_shingles,
+                   shingle
 
-Each distinct shingle of a candidate takes 8 bytes of disk. The texts must be those that were ingested: a file whose content has changed
-since fails the build.
+Each distinct shingle of a candidate takes 8 bytes of disk. The texts must be those that were
+ingested: a file whose content has changed since fails the build.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ BATCH_CHARS = 4 << 20
 
 
 def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[Path]) -> None:
-    """Publish the documents at the ends of edges by the segment that holds them. Memory: a byte a document, 32 a candidate.
+    """Publish the documents at the ends of edges by the segment that holds them. Memory: a byte a
+    document, 32 a candidate.
 
     Args:
         documents: folders of the competing documents, in their order.
@@ -52,7 +56,10 @@ def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[P
         rows.append(row[chosen])
         numbers.append(chosen.astype(np.uint64) + np.uint64(first))
         first += count
-    segment, row, number = (np.concatenate(parts) if parts else np.empty(0, np.uint64) for parts in (segments, rows, numbers))
+    segment, row, number = (
+        np.concatenate(parts) if parts else np.empty(0, np.uint64)
+        for parts in (segments, rows, numbers)
+    )
     order = np.argsort(segment, kind="stable")
     found, starts = np.unique(segment[order], return_index=True)
     bounds = [*starts.tolist(), len(order)]
@@ -70,20 +77,37 @@ class ShingleWriter:
         segments: [(number of the segment in the plan, in the group)]. ledger: of the group.
     """
 
-    def __init__(self, candidates: Path, ledger: Path, segments: Sequence[Sequence[int]], rule: NearRule) -> None:
+    def __init__(
+        self, candidates: Path, ledger: Path, segments: Sequence[Sequence[int]], rule: NearRule
+    ) -> None:
         self._ledger, self._rule = ledger, rule
-        self._wanted: dict[tuple[int, int], tuple[int, bytes]] = {}  # (file, row): (document, digest)
+        self._wanted: dict[
+            tuple[int, int], tuple[int, bytes]
+        ] = {}  # (file, row): (document, digest)
         for number, segment in segments:
-            _, (document, ledger_row) = read_published(candidates, ("document", "ledger_row"), prefix(number))
-            columns = [read_column(ledger, name, prefix(segment))[ledger_row] for name in ("file", "row", "digest")]
+            _, (document, ledger_row) = read_published(
+                candidates, ("document", "ledger_row"), prefix(number)
+            )
+            columns = [
+                read_column(ledger, name, prefix(segment))[ledger_row]
+                for name in ("file", "row", "digest")
+            ]
             digests = np.ascontiguousarray(columns[2]).astype(">u8").tobytes()
-            for at, (file, row, one) in enumerate(zip(columns[0].tolist(), columns[1].tolist(), document.tolist(), strict=True)):
+            for at, (file, row, one) in enumerate(
+                zip(columns[0].tolist(), columns[1].tolist(), document.tolist(), strict=True)
+            ):
                 self._wanted[file, row] = one, digests[16 * at : 16 * at + 16]
         self._documents: list[int] = []
         self._sizes: list[int] = []
         self._texts: list[str] = []
 
-    def write(self, folder: Path, files: Sequence[InputFile], definition: SourceDefinition, quality: QualitySteps | None) -> None:
+    def write(
+        self,
+        folder: Path,
+        files: Sequence[InputFile],
+        definition: SourceDefinition,
+        quality: QualitySteps | None,
+    ) -> None:
         """Read the files again and publish the shingle sets.
 
         Raises:
@@ -97,15 +121,27 @@ class ShingleWriter:
                     if index in wanted_files:
                         self._read(stream, index, file, definition, quality)
             if len(self._documents) != len(self._wanted):
-                raise InputError(f"{self._ledger}: documents of {inputs[0]['url']} and others are no longer there; {_RESTORE}")
+                raise InputError(
+                    f"{self._ledger}: documents of {inputs[0]['url']} and others are no longer"
+                    f" there; {_RESTORE}"
+                )
             document, sizes = np.array(self._documents, np.uint64), np.array(self._sizes, np.uint64)
             order = np.argsort(document)
-            for name, values in (("document", document), ("first_shingle", np.cumsum(sizes) - sizes), ("num_shingles", sizes)):
+            for name, values in (
+                ("document", document),
+                ("first_shingle", np.cumsum(sizes) - sizes),
+                ("num_shingles", sizes),
+            ):
                 write_column(writer.path, name, values[order])
             writer.publish({"documents": len(document)})
 
     def _read(
-        self, stream: BinaryIO, index: int, file: InputFile, definition: SourceDefinition, quality: QualitySteps | None
+        self,
+        stream: BinaryIO,
+        index: int,
+        file: InputFile,
+        definition: SourceDefinition,
+        quality: QualitySteps | None,
     ) -> None:
         pending = 0
         for row, text in DocumentReader(file, definition, quality=quality):
@@ -113,7 +149,9 @@ class ShingleWriter:
             if known is None:
                 continue
             if text_digest(text.encode()) != known[1]:
-                raise InputError(f"{file.url}: row {row:,} is not the document that was ingested; {_RESTORE}")
+                raise InputError(
+                    f"{file.url}: row {row:,} is not the document that was ingested; {_RESTORE}"
+                )
             self._documents.append(known[0])
             self._texts.append(text)
             pending += len(text)
@@ -142,11 +180,17 @@ def read_shingles(folders: Sequence[Path], found: Edges) -> dict[int, U64]:
     sets: dict[int, U64] = {}
     for folder in folders:
         read_done(folder)
-        document, first, count, shingle = (read_column(folder, name) for name in ("document", "first_shingle", "num_shingles", "shingle"))
+        document, first, count, shingle = (
+            read_column(folder, name)
+            for name in ("document", "first_shingle", "num_shingles", "shingle")
+        )
         here = np.flatnonzero(np.isin(document, wanted, assume_unique=True))
         for at in here.tolist():
             begin = int(first[at])
             sets[int(document[at])] = shingle[begin : begin + int(count[at])]
     if len(sets) != len(wanted):
-        raise ManifestError(f"{folders}: {len(wanted) - len(sets):,} documents have no shingles; delete these folders and build again")
+        raise ManifestError(
+            f"{folders}: {len(wanted) - len(sets):,} documents have no shingles; delete these"
+            " folders and build again"
+        )
     return sets

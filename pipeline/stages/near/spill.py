@@ -1,11 +1,16 @@
-"""Columns of near-duplicate search on disk: published folders whose files are checked against their done-records when they are read.
+"""Columns of near-duplicate search on disk: published folders whose files are checked against their
+done-records when they are read.
 
-    bands of one batch of documents    PPPP.band_key, PPPP.band_row       by partition PPPP of the key
+    bands of one batch of documents    PPPP.band_key, PPPP.band_row       by partition PPPP of the
+    key
     edges of one partition             document, linked
-    clusters                           document, component                documents that are not alone, ascending
-    drops                              PPPP.order_key, PPPP.digest, PPPP.survivor, PPPP.survivor_source    by partition of the order key
+    clusters                           document, component                documents that are not
+    alone, ascending
+    drops                              PPPP.order_key, PPPP.digest, PPPP.survivor,
+    PPPP.survivor_source    by partition of the order key
 
-A missing, truncated or changed file is an error where it is read: nothing is kept because its judge was absent.
+A missing, truncated or changed file is an error where it is read: nothing is kept because its judge
+was absent.
 """
 
 from __future__ import annotations
@@ -30,7 +35,9 @@ def part(partition: int) -> str:
 
 
 def partition_of(keys: npt.NDArray[np.uint64], partitions: int) -> npt.NDArray[np.uint16]:
-    """The partition of each 64-bit key: equal, ascending key ranges, as many as `partitions`, at most 2^16."""
+    """The partition of each 64-bit key: equal, ascending key ranges, as many as `partitions`, at
+    most 2^16.
+    """
     return (((keys >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.uint16)
 
 
@@ -44,8 +51,16 @@ def publish(folder: Path, columns: Columns, record: dict[str, Any]) -> None:
         writer.publish(record)
 
 
-def publish_partitions(folder: Path, keys: npt.NDArray[np.uint64], columns: Columns, partitions: int, record: dict[str, Any]) -> None:
-    """Write the rows of each partition of `keys` as files of their own, in the order given, unless the folder is there."""
+def publish_partitions(
+    folder: Path,
+    keys: npt.NDArray[np.uint64],
+    columns: Columns,
+    partitions: int,
+    record: dict[str, Any],
+) -> None:
+    """Write the rows of each partition of `keys` as files of their own, in the order given, unless
+    the folder is there.
+    """
     if is_done(folder):
         return
     places = partition_of(keys, partitions)
@@ -59,17 +74,27 @@ def publish_partitions(folder: Path, keys: npt.NDArray[np.uint64], columns: Colu
         writer.publish({**record, "partitions": partitions})
 
 
-def read_published(folder: Path, names: tuple[str, ...], prefix: str = "") -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
-    """The done-record of a folder and some of its columns, memory-mapped, hashed first (about a second a gigabyte).
+def read_published(
+    folder: Path, names: tuple[str, ...], prefix: str = ""
+) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
+    """The done-record of a folder and some of its columns, memory-mapped, hashed first (about a
+    second a gigabyte).
 
     Raises:
-        ManifestError: the record or a column is missing, truncated or changed, or the record names no such column.
+        ManifestError: the record or a column is missing, truncated or changed, or the record names
+            no such column.
     """
     record = read_done(folder)
     for name in names:
         path, output = folder / f"{prefix}{name}", record["outputs"].get(f"{prefix}{name}")
         if output is None:
-            raise ManifestError(f"{path}: its done-record names no such file, so it was written for another plan; delete {folder}")
+            raise ManifestError(
+                f"{path}: its done-record names no such file, so it was written for another plan;"
+                f" delete {folder}"
+            )
         if (found := file_hash(path)) != output["blake3"]:
-            raise ManifestError(f"{path}: has BLAKE3 {found}, {output['blake3']} was written; delete {folder} and build again")
+            raise ManifestError(
+                f"{path}: has BLAKE3 {found}, {output['blake3']} was written; delete {folder} and"
+                " build again"
+            )
     return record, [read_column(folder, name, prefix) for name in names]

@@ -1,11 +1,16 @@
-"""The stages of a search, in order; each unit leaves folders of its own in STORE/near/KEY (`pipeline.build.near` runs them).
+"""The stages of a search, in order; each unit leaves folders of its own in STORE/near/KEY
+(`pipeline.build.near` runs them).
 
-    Spill      by key partition    documents/pNNNN, bands/pNNNN    who competes, and their band keys by band partition
-    Link       by band partition   edges/pNNNN                     documents that share a band key
-    Candidates one unit            candidates                      if the rule verifies: who must be read again
-    Shingle    by group of files   shingles/GROUP                  their shingle sets
-    Verify     by band partition   verified/pNNNN                  edges whose documents are alike enough
-    Reduce     one unit            clusters, drops                 clusters, their survivors, and who gives way to whom
+Spill      by key partition    documents/pNNNN, bands/pNNNN    who competes, and their band keys by
+    band partition
+Link       by band partition   edges/pNNNN                     documents that share a band key
+Candidates one unit            candidates                      if the rule verifies: who must be
+    read again
+Shingle    by group of files   shingles/GROUP                  their shingle sets
+Verify     by band partition   verified/pNNNN                  edges whose documents are alike
+    enough
+Reduce     one unit            clusters, drops                 clusters, their survivors, and who
+    gives way to whom
 """
 
 from __future__ import annotations
@@ -55,9 +60,13 @@ def _part(folder: str | Path, kind: str, number: int) -> Path:
 
 
 class _NearStage(Stage):
-    """Plan: folder, rule, sources, key_partitions, band_partitions, partitions (of select), memory_bytes, definitions, quality, units."""
+    """Plan: folder, rule, sources, key_partitions, band_partitions, partitions (of select),
+    memory_bytes, definitions, quality, units.
+    """
 
-    task_bytes = 2_000_000_000  # 1.2 GB are the band keys of 2M documents while they are spilled, 14 a document; of the largest preset 20
+    # 1.2 GB are the band keys of 2M documents while they are spilled, 14 a document; of the largest
+    # preset 20
+    task_bytes = 2_000_000_000
 
     def prepare(self, plan: Plan) -> None:
         """Read the rule once a rank."""
@@ -77,7 +86,11 @@ class Spill(_NearStage):
     def upstream(self, plan: Plan) -> dict[Path, str]:
         """Ledgers and band keys."""
         segments = [segment for source in plan["sources"] for segment in source["segments"]]
-        bands = {Path(folder): digest for segment in segments for folder, _, _, digest in segment["bands"]}
+        bands = {
+            Path(folder): digest
+            for segment in segments
+            for folder, _, _, digest in segment["bands"]
+        }
         return {**{Path(segment["ledger"]): segment["digest"] for segment in segments}, **bands}
 
     def do(self, plan: Plan, unit: Unit) -> None:
@@ -85,7 +98,9 @@ class Spill(_NearStage):
         if self.is_done(plan, unit):
             return
         number = unit["partition"]
-        found = competing(plan["sources"], partition_range(number, plan["key_partitions"]), self.rule.bands)
+        found = competing(
+            plan["sources"], partition_range(number, plan["key_partitions"]), self.rule.bands
+        )
         write_bands(self.bands[number], found.signatures, self.rule, plan["band_partitions"])
         publish(self.documents[number], found.columns, {"documents": len(found.bands)})
 
@@ -113,7 +128,10 @@ class Link(_NearStage):
         """Link the documents of a partition's buckets."""
         number = unit["partition"]
         if not self.is_done(plan, unit):
-            write_edges(self.edges[number], edges(*read_bands(self.bands, self.rule, plan["band_partitions"], number)))
+            write_edges(
+                self.edges[number],
+                edges(*read_bands(self.bands, self.rule, plan["band_partitions"], number)),
+            )
 
     @staticmethod
     def outputs(plan: Plan, unit: Unit) -> list[Path]:
@@ -138,7 +156,9 @@ class Candidates(_NearStage):
     def do(self, plan: Plan, unit: Unit) -> None:
         """List the documents at the ends of edges by segment."""
         if not self.is_done(plan, unit):
-            write_candidates(self.folder / "candidates", map(read_edges, self.edges), self.documents)
+            write_candidates(
+                self.folder / "candidates", map(read_edges, self.edges), self.documents
+            )
 
     @staticmethod
     def outputs(plan: Plan, unit: Unit) -> list[Path]:
@@ -152,7 +172,9 @@ class Candidates(_NearStage):
 
 
 class Shingle(_NearStage):
-    """Unit: group (its folder below shingles/), reading, ledger, files, segments [[number in the plan, number in the group]]."""
+    """Unit: group (its folder below shingles/), reading, ledger, files, segments [[number in the
+    plan, number in the group]].
+    """
 
     name = "near-shingle"
 
@@ -167,7 +189,9 @@ class Shingle(_NearStage):
         (folder,) = self.outputs(plan, unit)
         definition = SourceDefinition.model_validate(plan["definitions"][unit["reading"]])
         files = [InputFile(**file) for file in unit["files"]]
-        writer = ShingleWriter(self.folder / "candidates", Path(unit["ledger"]), unit["segments"], self.rule)
+        writer = ShingleWriter(
+            self.folder / "candidates", Path(unit["ledger"]), unit["segments"], self.rule
+        )
         writer.write(folder, files, definition, planned_steps(plan["quality"][unit["reading"]]))
 
     @staticmethod
@@ -226,7 +250,11 @@ class Reduce(_NearStage):
             found = clusters(sum(counts), map(read_edges, self.links), plan["memory_bytes"])
             write_clusters(self.folder / "clusters", found, sum(counts))
         if not is_done(self.folder / "drops"):
-            write_drops(self.folder / "drops", self._drops(read_clusters(self.folder / "clusters"), counts), plan["partitions"])
+            write_drops(
+                self.folder / "drops",
+                self._drops(read_clusters(self.folder / "clusters"), counts),
+                plan["partitions"],
+            )
 
     @staticmethod
     def outputs(plan: Plan, unit: Unit) -> list[Path]:
@@ -243,12 +271,16 @@ class Reduce(_NearStage):
         source, order_key, digest = (np.concatenate(column) for column in columns)
         return drops(found, source, order_key, digest)
 
-    def _of(self, documents: npt.NDArray[Any], counts: Sequence[int]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    def _of(
+        self, documents: npt.NDArray[Any], counts: Sequence[int]
+    ) -> Iterator[tuple[npt.NDArray[Any], ...]]:
         """Columns source, order_key and digest of some documents, ascending."""
         bounds = np.searchsorted(documents, np.concatenate(([0], np.cumsum(counts))))
         first = 0
         for number, (folder, count) in enumerate(zip(self.documents, counts, strict=True)):
             rows = documents[bounds[number] : bounds[number + 1]].astype(np.int64) - first
-            _, (source, order_key, digest) = read_published(folder, ("source", "order_key", "digest"))
+            _, (source, order_key, digest) = read_published(
+                folder, ("source", "order_key", "digest")
+            )
             yield source[rows], order_key[rows], digest[rows]
             first += count

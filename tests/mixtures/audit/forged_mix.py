@@ -1,4 +1,6 @@
-"""A mix taken apart into documents, changed, and written again with every hash recomputed: what a careful forger would do."""
+"""A mix taken apart into documents, changed, and written again with every hash recomputed: what a
+careful forger would do.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,16 @@ class ForgedMix:
 
     def swap(self, one: Document, two: Document) -> None:
         """Let two documents change places."""
-        first, second = (next(at for at, item in enumerate(self.documents) if item is document) for document in (one, two))
+        first, second = (
+            next(at for at, item in enumerate(self.documents) if item is document)
+            for document in (one, two)
+        )
         self.documents[first], self.documents[second] = two, one
 
     def write(self) -> None:
-        """Write all files again. Counts in the manifest stay as they are; hashes, identity and digest are recomputed."""
+        """Write all files again. Counts in the manifest stay as they are; hashes, identity and
+        digest are recomputed.
+        """
         hashes = self._write_stream() | self._write_tables()
         self.manifest["hashes"] = hashes
         seal(self.folder, self.manifest)
@@ -68,8 +75,15 @@ class ForgedMix:
             content[offset : offset + len(piece)] = piece
         (self.folder / "tokens.idx").write_bytes(content)
         step = layout["chunk_tokens"]
-        chunks = [blake3(tokens[low : low + step].tobytes()).hexdigest() for low in range(0, len(tokens), step)]
-        return {"chunks": chunks, "bin": root_hash(chunks), "idx": blake3(bytes(content)).hexdigest()}
+        chunks = [
+            blake3(tokens[low : low + step].tobytes()).hexdigest()
+            for low in range(0, len(tokens), step)
+        ]
+        return {
+            "chunks": chunks,
+            "bin": root_hash(chunks),
+            "idx": blake3(bytes(content)).hexdigest(),
+        }
 
     def _write_tables(self) -> dict[str, Any]:
         columns = self._columns()
@@ -80,7 +94,9 @@ class ForgedMix:
             parts = []
             for number in range(count):
                 here = {column: values[slices == number] for column, values in columns.items()}
-                pq.write_table(to_arrow(schema, here), part(self.folder, name, number), compression="zstd")
+                pq.write_table(
+                    to_arrow(schema, here), part(self.folder, name, number), compression="zstd"
+                )
                 parts.append(part_hash(schema, here))
             hashes |= {f"{name}_parts": parts, name: root_hash(parts)}
         return hashes
@@ -88,7 +104,10 @@ class ForgedMix:
     def _columns(self) -> dict[str, np.ndarray]:
         lengths = np.array([len(document.tokens) for document in self.documents], np.uint64)
         digests = b"".join(document.digest for document in self.documents)
-        columns = {name: np.array([getattr(item, name) for item in self.documents]) for name in ("epoch", "copy", "cut", "row")}
+        columns = {
+            name: np.array([getattr(item, name) for item in self.documents])
+            for name in ("epoch", "copy", "cut", "row")
+        }
         return {
             **columns,
             "position": np.arange(len(lengths), dtype=np.uint64),
@@ -116,14 +135,29 @@ def take_apart(folder: Path) -> ForgedMix:
     columns: dict[str, list[Any]] = {}
     for name, schema in (("documents", DOCUMENTS), ("provenance", PROVENANCE)):
         for number in range(len(manifest["hashes"][f"{name}_parts"])):
-            for column, values in from_arrow(schema, pq.read_table(part(folder, name, number))).items():
+            for column, values in from_arrow(
+                schema, pq.read_table(part(folder, name, number))
+            ).items():
                 columns.setdefault(column, []).extend(list(values))
-    tokens = np.fromfile(folder / "tokens.bin", "<u2" if manifest["layout"]["token_dtype"] == "uint16" else "<i4")
+    tokens = np.fromfile(
+        folder / "tokens.bin", "<u2" if manifest["layout"]["token_dtype"] == "uint16" else "<i4"
+    )
     stream = np.split(tokens, np.cumsum([int(length) for length in columns["num_tokens"]])[:-1])
     names = ("source", "digest", "epoch", "copy", "cut", "file", "row")
     documents = [
-        Document(str(source), digest.tobytes(), int(epoch), int(copy), bool(cut), stream[at], str(file), int(row))
-        for at, (source, digest, epoch, copy, cut, file, row) in enumerate(zip(*(columns[name] for name in names), strict=False))
+        Document(
+            str(source),
+            digest.tobytes(),
+            int(epoch),
+            int(copy),
+            bool(cut),
+            stream[at],
+            str(file),
+            int(row),
+        )
+        for at, (source, digest, epoch, copy, cut, file, row) in enumerate(
+            zip(*(columns[name] for name in names), strict=False)
+        )
     ]
     return ForgedMix(folder, manifest, documents)
 

@@ -1,4 +1,6 @@
-"""`audit --against`: documents that mixes share are found by digest, whatever their sources are called."""
+"""`audit --against`: documents that mixes share are found by digest, whatever their sources are
+called.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, pa
 
 # few values, so that halves and whole digests often coincide
 HALVES = st.sampled_from([0, 1, 2, 1 << 63, (1 << 64) - 1])
-DOCUMENTS = st.lists(st.tuples(HALVES, HALVES, st.integers(-1, 2)), max_size=40)  # -1: a source that the manifest does not list
+DOCUMENTS = st.lists(
+    st.tuples(HALVES, HALVES, st.integers(-1, 2)), max_size=40
+)  # -1: a source that the manifest does not list
 
 
 def parts_of(documents: list[tuple[int, int, int]], size: int) -> list[Documents]:
@@ -37,10 +41,21 @@ def parts_of(documents: list[tuple[int, int, int]], size: int) -> list[Documents
 
 @given(DOCUMENTS, DOCUMENTS, st.integers(1, 50), st.integers(1, 50), st.integers(1, 50))
 def test_shared_documents_are_those_of_a_set_oracle(
-    small: list[tuple[int, int, int]], large: list[tuple[int, int, int]], small_part: int, large_part: int, block: int
+    small: list[tuple[int, int, int]],
+    large: list[tuple[int, int, int]],
+    small_part: int,
+    large_part: int,
+    block: int,
 ) -> None:
-    found = shared_documents(parts_of(small, small_part), lambda: parts_of(large, large_part), block)
-    pairs = {((high, low), here, there) for high, low, here in small for *other, there in large if [high, low] == other}
+    found = shared_documents(
+        parts_of(small, small_part), lambda: parts_of(large, large_part), block
+    )
+    pairs = {
+        ((high, low), here, there)
+        for high, low, here in small
+        for *other, there in large
+        if [high, low] == other
+    }
     assert found == dict(Counter((here, there) for _, here, there in pairs))
 
 
@@ -55,7 +70,13 @@ def mixes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     ):
         executor = LocalExecutor(workers=1, tasks=1)
         request = BuildRequest(
-            load_recipe(recipe), folder / name, folder / "store", size=size, executor=executor, chunk_bytes=16_384, slice_chunks=3
+            load_recipe(recipe),
+            folder / name,
+            folder / "store",
+            size=size,
+            executor=executor,
+            chunk_bytes=16_384,
+            slice_chunks=3,
         )
         build(request)
         built[name] = folder / name
@@ -67,9 +88,15 @@ def names_of(checks: list[Check]) -> list[tuple[str, bool]]:
 
 
 def test_sample_and_its_pretraining_half_share_nothing(mixes: dict[str, Path]) -> None:
-    for one, two, name in (("sample", "pretraining", "sample-pretraining"), ("pretraining", "sample", "sample")):
+    for one, two, name in (
+        ("sample", "pretraining", "sample-pretraining"),
+        ("pretraining", "sample", "sample"),
+    ):
         checks = audit_against(mixes[one], [mixes[two]])
-        assert names_of(checks) == [(f"shared documents with {name}", True), (f"key ranges with {name}", True)]
+        assert names_of(checks) == [
+            (f"shared documents with {name}", True),
+            (f"key ranges with {name}", True),
+        ]
         assert checks[0].figure.startswith("0 documents shared")
         assert checks[1].figure.startswith("disjoint in 1 common definition")
 
@@ -81,9 +108,13 @@ def test_preview_shares_every_document_with_the_sample(mixes: dict[str, Path]) -
     assert checks[2].figure.startswith(f"{len(documents):,} documents shared")
 
 
-def test_copies_under_another_source_and_key_range_are_found(mixes: dict[str, Path], tmp_path: Path) -> None:
+def test_copies_under_another_source_and_key_range_are_found(
+    mixes: dict[str, Path], tmp_path: Path
+) -> None:
     other = Path(shutil.copytree(mixes["pretraining"], tmp_path / "other"))
-    copied = [item.digest for item in take_apart(mixes["sample"]).of("wiki")[:3]] + [take_apart(mixes["sample"]).of("flan")[7].digest]
+    copied = [item.digest for item in take_apart(mixes["sample"]).of("wiki")[:3]] + [
+        take_apart(mixes["sample"]).of("flan")[7].digest
+    ]
 
     def change(mix: ForgedMix) -> None:
         for document, digest in zip(mix.documents[10:], copied, strict=False):
@@ -96,7 +127,9 @@ def test_copies_under_another_source_and_key_range_are_found(mixes: dict[str, Pa
     assert "3 documents of wiki in dclm; 1 document of flan in dclm" in proof.detail
 
 
-def test_a_manifest_without_documents_proves_nothing(mixes: dict[str, Path], tmp_path: Path) -> None:
+def test_a_manifest_without_documents_proves_nothing(
+    mixes: dict[str, Path], tmp_path: Path
+) -> None:
     (tmp_path / "manifest.json").write_bytes((mixes["pretraining"] / "manifest.json").read_bytes())
     for other in (tmp_path, tmp_path / "manifest.json"):
         checks = audit_against(mixes["sample"], [other])
@@ -104,9 +137,13 @@ def test_a_manifest_without_documents_proves_nothing(mixes: dict[str, Path], tmp
         assert "no documents" in checks[0].detail
 
 
-def test_ranges_that_meet_are_a_fault_unless_documents_prove_the_contrary(mixes: dict[str, Path], tmp_path: Path) -> None:
+def test_ranges_that_meet_are_a_fault_unless_documents_prove_the_contrary(
+    mixes: dict[str, Path], tmp_path: Path
+) -> None:
     other = Path(shutil.copytree(mixes["pretraining"], tmp_path / "other"))
-    forge_manifest(other, lambda manifest: manifest["sources"][0].update(keys=["0", "c000000000000000"]))
+    forge_manifest(
+        other, lambda manifest: manifest["sources"][0].update(keys=["0", "c000000000000000"])
+    )
     checks = audit_against(mixes["sample"], [other])
     assert [check.ok for check in checks] == [True, True]
     assert "meet in dclm-dedup [8000000000000000, c000000000000000)" in checks[1].figure
@@ -115,7 +152,9 @@ def test_ranges_that_meet_are_a_fault_unless_documents_prove_the_contrary(mixes:
 
 
 @pytest.mark.parametrize("damage", ["swap", "delete", "rubbish"])
-def test_a_table_that_is_not_the_manifests_proves_nothing(mixes: dict[str, Path], tmp_path: Path, damage: str) -> None:
+def test_a_table_that_is_not_the_manifests_proves_nothing(
+    mixes: dict[str, Path], tmp_path: Path, damage: str
+) -> None:
     other = Path(shutil.copytree(mixes["pretraining"], tmp_path / "other"))
     if damage == "swap":
         shutil.copy(part(other, "documents", 1), part(other, "documents", 2))

@@ -42,7 +42,10 @@ from tests.mixtures.audit.forged_mix import (
     take_apart,
 )
 
-CHUNK_BYTES, SLICE_CHUNKS = 16_384, 3  # 25 chunks and 9 slices: every boundary of the layout lies somewhere inside the sample
+CHUNK_BYTES, SLICE_CHUNKS = (
+    16_384,
+    3,
+)  # 25 chunks and 9 slices: every boundary of the layout lies somewhere inside the sample
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +55,17 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_mix(folder / "mix", folder / "store", "sample")
 
 
-def build_mix(out: Path, store: Path, recipe: str, size: Size = Size(), data: Path | None = None) -> Path:  # noqa: B008
-    request = BuildRequest(load_recipe(recipe), out, store, DataFolders(data), size=size, executor=LocalExecutor(workers=1, tasks=1))
+def build_mix(
+    out: Path, store: Path, recipe: str, size: Size = Size(), data: Path | None = None
+) -> Path:  # noqa: B008
+    request = BuildRequest(
+        load_recipe(recipe),
+        out,
+        store,
+        DataFolders(data),
+        size=size,
+        executor=LocalExecutor(workers=1, tasks=1),
+    )
     build(replace(request, chunk_bytes=CHUNK_BYTES, slice_chunks=SLICE_CHUNKS))
     return out
 
@@ -92,7 +104,9 @@ def test_report_counts_what_the_manifest_says(clean: Path) -> None:
         manifest["total_documents"],
         manifest["eod_tokens"],
     )
-    assert [source.realised_tokens for source in report.sources] == [source["resolved_tokens"] for source in manifest["sources"]]
+    assert [source.realised_tokens for source in report.sources] == [
+        source["resolved_tokens"] for source in manifest["sources"]
+    ]
     assert sum(source.documents for source in report.sources) == report.total_documents
     wiki = next(source for source in report.sources if source.name == "wiki")
     assert (wiki.epochs, wiki.share) == (2, percent_text(wiki.realised_tokens, 200_000, 6))
@@ -106,7 +120,10 @@ def test_taking_apart_and_writing_again_changes_nothing(mix: Path) -> None:
 
 
 def test_preview_of_another_size_passes(clean: Path, tmp_path: Path) -> None:
-    report = audit_mix(build_mix(tmp_path / "mix", clean.parent / "store", "sample", Size(tokens=54_321)), full=True)
+    report = audit_mix(
+        build_mix(tmp_path / "mix", clean.parent / "store", "sample", Size(tokens=54_321)),
+        full=True,
+    )
     assert report.failures == []
     assert report.total_tokens == 54_321
 
@@ -147,7 +164,13 @@ def test_truncated_bin_is_noticed(mix: Path, num_bytes: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tokens.bin", "tokens.idx", "documents.parquet/part-00002.parquet", "provenance.parquet/part-00000.parquet"]
+    "name",
+    [
+        "tokens.bin",
+        "tokens.idx",
+        "documents.parquet/part-00002.parquet",
+        "provenance.parquet/part-00000.parquet",
+    ],
 )
 def test_missing_file_is_noticed(mix: Path, name: str) -> None:
     (mix / name).unlink()
@@ -155,10 +178,18 @@ def test_missing_file_is_noticed(mix: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tokens.bin", "tokens.idx", "documents.parquet/part-00002.parquet", "provenance.parquet/part-00000.parquet"]
+    "name",
+    [
+        "tokens.bin",
+        "tokens.idx",
+        "documents.parquet/part-00002.parquet",
+        "provenance.parquet/part-00000.parquet",
+    ],
 )
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"\x00" * 5000])
-def test_file_of_rubbish_is_a_failed_check_and_no_traceback(mix: Path, name: str, content: bytes) -> None:
+def test_file_of_rubbish_is_a_failed_check_and_no_traceback(
+    mix: Path, name: str, content: bytes
+) -> None:
     (mix / name).write_bytes(content)
     assert failed(mix, full=True)
 
@@ -244,8 +275,12 @@ FLIPPED = ["tokens.bin", "tokens.idx", "manifest.json"]
 
 
 @settings(max_examples=30)
-@given(name=st.sampled_from(FLIPPED), share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_no_changed_bit_of_stream_index_or_manifest_passes(spare: Path, name: str, share: float, bit: int) -> None:
+@given(
+    name=st.sampled_from(FLIPPED), share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7)
+)
+def test_no_changed_bit_of_stream_index_or_manifest_passes(
+    spare: Path, name: str, share: float, bit: int
+) -> None:
     path = spare / name
     content = path.read_bytes()
     damaged = bytearray(content)
@@ -260,9 +295,17 @@ def test_no_changed_bit_of_stream_index_or_manifest_passes(spare: Path, name: st
 
 
 @settings(max_examples=40)
-@given(table=st.sampled_from(["documents", "provenance"]), share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_changed_bit_of_a_table_changes_what_it_says_or_nothing(spare: Path, table: str, share: float, bit: int) -> None:
-    """Parquet has bytes that say nothing of the values; a table that passes says what it said, and no damage ends in a traceback."""
+@given(
+    table=st.sampled_from(["documents", "provenance"]),
+    share=st.floats(0, 1, exclude_max=True),
+    bit=st.integers(0, 7),
+)
+def test_changed_bit_of_a_table_changes_what_it_says_or_nothing(
+    spare: Path, table: str, share: float, bit: int
+) -> None:
+    """Parquet has bytes that say nothing of the values; a table that passes says what it said, and
+    no damage ends in a traceback.
+    """
     path, schema = part(spare, table, 3), {"documents": DOCUMENTS, "provenance": PROVENANCE}[table]
     content = path.read_bytes()
     damaged = bytearray(content)
@@ -270,7 +313,10 @@ def test_changed_bit_of_a_table_changes_what_it_says_or_nothing(spare: Path, tab
     path.write_bytes(damaged)
     try:
         if audit_mix(spare).passed:
-            assert part_hash(schema, read_part(path, schema, 200_000)) == manifests.load(spare)["hashes"][f"{table}_parts"][3]
+            assert (
+                part_hash(schema, read_part(path, schema, 200_000))
+                == manifests.load(spare)["hashes"][f"{table}_parts"][3]
+            )
     finally:
         path.write_bytes(content)
 
@@ -297,7 +343,9 @@ def move_all_counts(manifest: dict[str, Any]) -> None:
 
 
 def edit_source(name: str, **values: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda manifest: next(source for source in manifest["sources"] if source["name"] == name).update(values)
+    return lambda manifest: next(
+        source for source in manifest["sources"] if source["name"] == name
+    ).update(values)
 
 
 def edit_removed(source: str, reason: str, by: int) -> Callable[[dict[str, Any]], None]:
@@ -320,7 +368,9 @@ def edit_cut(name: str, field: str, by: int) -> Callable[[dict[str, Any]], None]
 
 
 def edit_weight(manifest: dict[str, Any]) -> None:
-    next(source for source in manifest["recipe"]["sources"] if source["name"] == "flan")["weight"] = "17"
+    next(source for source in manifest["recipe"]["sources"] if source["name"] == "flan")[
+        "weight"
+    ] = "17"
 
 
 def edit_bound(manifest: dict[str, Any]) -> None:
@@ -328,7 +378,9 @@ def edit_bound(manifest: dict[str, Any]) -> None:
 
 
 def take_repeat_away(manifest: dict[str, Any]) -> None:
-    next(source for source in manifest["recipe"]["sources"] if source["name"] == "wiki")["shortfall"] = "error"
+    next(source for source in manifest["recipe"]["sources"] if source["name"] == "wiki")[
+        "shortfall"
+    ] = "error"
 
 
 @pytest.mark.parametrize(
@@ -357,7 +409,10 @@ def take_repeat_away(manifest: dict[str, Any]) -> None:
         (take_repeat_away, {"recipe", "shortfalls"}),
         (lambda manifest: manifest.update(eod_tokens=manifest["eod_tokens"] - 1), {"EOD count"}),
         (lambda manifest: manifest["tokenizer"].update(vocab_size=1000), {"token ids", "recipe"}),
-        (lambda manifest: manifest["tokenizer"].update(eod_id=7), {"document ends", "EOD count", "recipe"}),
+        (
+            lambda manifest: manifest["tokenizer"].update(eod_id=7),
+            {"document ends", "EOD count", "recipe"},
+        ),
         (lambda manifest: manifest["tokenizer"].update(special_tokens="parse"), {"recipe"}),
         (lambda manifest: manifest.update(name="another"), {"recipe"}),
         (lambda manifest: manifest.update(excluded=[]), {"recipe"}),
@@ -369,7 +424,9 @@ def take_repeat_away(manifest: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_forged_manifest_fails_in_the_check_that_recounts_it(mix: Path, change: Callable[[dict[str, Any]], None], names: set[str]) -> None:
+def test_forged_manifest_fails_in_the_check_that_recounts_it(
+    mix: Path, change: Callable[[dict[str, Any]], None], names: set[str]
+) -> None:
     forge_manifest(mix, change)
     assert failed(mix) == names
 
@@ -381,7 +438,9 @@ def test_quota_moved_between_sources_in_every_count_is_noticed(mix: Path) -> Non
 
 def test_identity_that_its_hashes_do_not_give_is_noticed(mix: Path) -> None:
     manifest = {**manifests.load(mix), "identity": "0" * 64}
-    (mix / manifests.MANIFEST).write_bytes(manifests.dump({**manifest, "digest": manifests.digest(manifest)}))
+    (mix / manifests.MANIFEST).write_bytes(
+        manifests.dump({**manifest, "digest": manifests.digest(manifest)})
+    )
     assert failed(mix) == {"manifest"}
 
 
@@ -394,7 +453,9 @@ def swap_neighbours_of_one_source(mix: ForgedMix) -> None:
 
 
 def swap_with_another_source(mix: ForgedMix) -> None:
-    first = next(at for at in range(500, 1000) if mix.documents[at].source != mix.documents[at + 1].source)
+    first = next(
+        at for at in range(500, 1000) if mix.documents[at].source != mix.documents[at + 1].source
+    )
     mix.documents[first], mix.documents[first + 1] = mix.documents[first + 1], mix.documents[first]
 
 
@@ -405,7 +466,9 @@ def relabel(mix: ForgedMix) -> None:
 def exchange_labels(mix: ForgedMix) -> None:
     """Two documents of equal length change their labels: every count stays as it was."""
     lengths = {len(item.tokens): item for item in mix.of("flan")[50:550]}
-    other = next(item for item in mix.of("pes2o")[100:] if len(item.tokens) in lengths and not item.cut)
+    other = next(
+        item for item in mix.of("pes2o")[100:] if len(item.tokens) in lengths and not item.cut
+    )
     own = lengths[len(other.tokens)]
     own.source, other.source = other.source, own.source
 
@@ -415,7 +478,12 @@ def replace_with_copy(mix: ForgedMix) -> None:
     flan, seen = mix.of("flan"), dict[int, Document]()
     for item in flan[100:-1]:
         if (first := seen.setdefault(len(item.tokens), item)) is not item:
-            item.tokens, item.digest, item.file, item.row = first.tokens, first.digest, first.file, first.row
+            item.tokens, item.digest, item.file, item.row = (
+                first.tokens,
+                first.digest,
+                first.file,
+                first.row,
+            )
             return
 
 
@@ -512,7 +580,15 @@ def test_forged_documents_fail_in_the_check_that_is_there_for_them(
     forge(mix, change)
     names = failed(mix)
     assert noticed <= names
-    assert not names & {"manifest", "files", "idx hash", "idx", "chunk hashes", "documents hash", "provenance hash"}
+    assert not names & {
+        "manifest",
+        "files",
+        "idx hash",
+        "idx",
+        "chunk hashes",
+        "documents hash",
+        "provenance hash",
+    }
 
 
 def test_repeated_document_with_other_tokens_needs_the_full_audit(mix: Path) -> None:
@@ -540,7 +616,9 @@ def parse_special_strings(mix: ForgedMix) -> None:
     inner_eod(mix)
 
 
-def test_eod_inside_a_document_is_allowed_where_special_strings_are_parsed_and_counted(mix: Path) -> None:
+def test_eod_inside_a_document_is_allowed_where_special_strings_are_parsed_and_counted(
+    mix: Path,
+) -> None:
     forge(mix, parse_special_strings)
     assert failed(mix) == {"EOD count"}
     forge_manifest(mix, lambda manifest: manifest.update(eod_tokens=manifest["eod_tokens"] + 1))
@@ -563,17 +641,30 @@ sources:
 
 
 @pytest.mark.parametrize("size", [Size(), Size(scale=Fraction(1, 3)), Size(tokens=7_777)])
-def test_mix_with_a_source_used_whole_passes_and_its_quotas_are_held(clean: Path, sample_data: Path, tmp_path: Path, size: Size) -> None:
+def test_mix_with_a_source_used_whole_passes_and_its_quotas_are_held(
+    clean: Path, sample_data: Path, tmp_path: Path, size: Size
+) -> None:
     (tmp_path / "whole.yaml").write_text(WHOLE)
-    folder = build_mix(tmp_path / "mix", clean.parent / "store", str(tmp_path / "whole.yaml"), size, sample_data)
+    folder = build_mix(
+        tmp_path / "mix", clean.parent / "store", str(tmp_path / "whole.yaml"), size, sample_data
+    )
     assert failed(folder, full=True) == set()
-    forge_manifest(folder, lambda manifest: manifest["sources"][1].update(asked_tokens=manifest["sources"][1]["asked_tokens"] + 1))
+    forge_manifest(
+        folder,
+        lambda manifest: manifest["sources"][1].update(
+            asked_tokens=manifest["sources"][1]["asked_tokens"] + 1
+        ),
+    )
     assert failed(folder) == {"asked quotas", "shortfalls"}
 
 
 def test_trainer_fit_follows_a_budget_in_steps_of_a_mix_of_full_size(clean: Path) -> None:
     manifest = manifests.load(clean)
-    steps = {**manifest, "size": {}, "recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}}}
+    steps = {
+        **manifest,
+        "size": {},
+        "recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}},
+    }
     fit = mix_fit(steps, 50_000_000_000)
     assert fit is not None
     assert (fit.steps, fit.inferred) == (11_921, False)
@@ -585,7 +676,12 @@ def test_trainer_fit_follows_a_budget_in_steps_of_a_mix_of_full_size(clean: Path
 
 
 def test_trainer_fit_takes_nothing_of_a_budget_that_is_no_budget(clean: Path) -> None:
-    for budget in (["steps"], "steps", {"steps": "11921", "batch": 2048, "sequence": 2048}, {"steps": 0, "batch": 0, "sequence": 0}):
+    for budget in (
+        ["steps"],
+        "steps",
+        {"steps": "11921", "batch": 2048, "sequence": 2048},
+        {"steps": 0, "batch": 0, "sequence": 0},
+    ):
         fit = mix_fit({**manifests.load(clean), "recipe": {"budget": budget}}, 50_000_000_000)
         assert fit is not None
         assert (fit.batch, fit.sequence, fit.inferred) == (2048, 2048, True)
@@ -595,27 +691,48 @@ def test_trainer_fit_takes_nothing_of_a_budget_that_is_no_budget(clean: Path) ->
 
 
 @given(
-    documents=st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=9), min_size=1, max_size=30),
+    documents=st.lists(
+        st.lists(st.integers(0, 9), min_size=1, max_size=9), min_size=1, max_size=30
+    ),
     chunk_tokens=st.integers(1, 40),
     block_tokens=st.integers(1, 20),
     dtype=st.sampled_from(["<u2", "<u4"]),
 )
 def test_counts_of_a_stream_are_those_of_lists(
-    tmp_path_factory: pytest.TempPathFactory, documents: list[list[int]], chunk_tokens: int, block_tokens: int, dtype: str
+    tmp_path_factory: pytest.TempPathFactory,
+    documents: list[list[int]],
+    chunk_tokens: int,
+    block_tokens: int,
+    dtype: str,
 ) -> None:
     tokens = np.array([token for document in documents for token in document], dtype)
     path = tmp_path_factory.mktemp("stream") / "tokens.bin"
     path.write_bytes(tokens.tobytes())
     lengths = np.array([len(document) for document in documents])
     pointers = (np.cumsum(lengths) - lengths) * tokens.itemsize
-    stream = Stream(path, tokens.dtype, len(tokens), chunk_tokens, eod_id=0, vocab_size=8, pointers=pointers, list_ends=True)
+    stream = Stream(
+        path,
+        tokens.dtype,
+        len(tokens),
+        chunk_tokens,
+        eod_id=0,
+        vocab_size=8,
+        pointers=pointers,
+        list_ends=True,
+    )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("mixtures.audit.stream.BLOCK_BYTES", block_tokens * tokens.itemsize)
         counted = count_stream(stream)
     ends, flat = np.cumsum(lengths) - 1, tokens.tolist()
-    assert counted.hashes == [blake3(tokens[low : low + chunk_tokens].tobytes()).hexdigest() for low in range(0, len(tokens), chunk_tokens)]
+    assert counted.hashes == [
+        blake3(tokens[low : low + chunk_tokens].tobytes()).hexdigest()
+        for low in range(0, len(tokens), chunk_tokens)
+    ]
     assert (counted.eod_tokens, counted.max_id) == (flat.count(0), max(flat))
-    assert (counted.ends, counted.eod_ends) == (len(documents), sum(document[-1] == 0 for document in documents))
+    assert (counted.ends, counted.eod_ends) == (
+        len(documents),
+        sum(document[-1] == 0 for document in documents),
+    )
     assert counted.first_open == next((end for end in ends if flat[end] != 0), None)
     assert counted.first_bad == next((at for at, token in enumerate(flat) if token >= 8), None)
     assert counted.last_ids == Counter(document[-1] for document in documents)
@@ -654,13 +771,18 @@ def test_bare_prefix_of_nothing_is_a_usage_error(tmp_path: Path) -> None:
         audit_bare(tmp_path / "nothing")
 
 
-def test_pointers_are_checked_across_blocks(clean: Path, monkeypatch: pytest.MonkeyPatch, mix: Path) -> None:
+def test_pointers_are_checked_across_blocks(
+    clean: Path, monkeypatch: pytest.MonkeyPatch, mix: Path
+) -> None:
     monkeypatch.setattr("mixtures.audit.pair.BLOCK_DOCUMENTS", 7)
     pair, faults = try_open(clean / "tokens.bin", clean / "tokens.idx")
     assert pair is not None
     assert (faults, pointer_faults(pair)) == ([], [])
     num_documents = len(pair.sizes)
-    for at, what in ((34 + 4 * 1000, "byte pointer of document 1,001"), (34 + 12 * num_documents + 8 * 900, "document index goes from")):
+    for at, what in (
+        (34 + 4 * 1000, "byte pointer of document 1,001"),
+        (34 + 12 * num_documents + 8 * 900, "document index goes from"),
+    ):
         shutil.copy(clean / "tokens.idx", mix / "tokens.idx")
         flip(mix / "tokens.idx", at)
         damaged, _ = try_open(mix / "tokens.bin", mix / "tokens.idx")
@@ -679,7 +801,9 @@ def test_percent_text_is_exact() -> None:
     assert percent_text(0, 0, 4) == "-"
 
 
-def test_tables_show_every_source_and_check(clean: Path, mix: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_show_every_source_and_check(
+    clean: Path, mix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     forge_manifest(mix, move_count("documents"))
     biology = audit_mix(clean).sources[0]
     assert biology.refilled
@@ -690,7 +814,10 @@ def test_tables_show_every_source_and_check(clean: Path, mix: Path, capsys: pyte
         f"{biology.refilled['dclm']:,} tokens short",
         "key order",
     )
-    for folder, words in ((clean, ("audit passed: 26 checks",)), (mix, ("audit FAILED: 1 of 26 checks: quotas", "FAILED quotas: flan"))):
+    for folder, words in (
+        (clean, ("audit passed: 26 checks",)),
+        (mix, ("audit FAILED: 1 of 26 checks: quotas", "FAILED quotas: flan")),
+    ):
         audit_report.show(audit_mix(folder))
         printed = capsys.readouterr().err
         for word in (*told, *words):

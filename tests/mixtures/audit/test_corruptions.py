@@ -1,6 +1,8 @@
-"""Every corruption of a finished mix is noticed by the check that is there for it: damage, and forgeries with every hash made anew.
+"""Every corruption of a finished mix is noticed by the check that is there for it: damage, and
+forgeries with every hash made anew.
 
-What a mix holds cannot contradict a forger who changes all of it consistently; what is outside can: the sources, and the store.
+What a mix holds cannot contradict a forger who changes all of it consistently; what is outside can:
+the sources, and the store.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A preview of the sample, with a store beside it."""
     folder = tmp_path_factory.mktemp("corruptions")
     executor = LocalExecutor(workers=1, tasks=1)
-    request = BuildRequest(load_recipe("sample"), folder / "mix", folder / "store", size=Size(tokens=30_000), executor=executor)
+    request = BuildRequest(
+        load_recipe("sample"),
+        folder / "mix",
+        folder / "store",
+        size=Size(tokens=30_000),
+        executor=executor,
+    )
     build(request)
     return folder / "mix"
 
@@ -44,7 +52,10 @@ def mix(clean: Path, tmp_path: Path) -> Path:
 
 def failed(mix: Path, clean: Path, data: Path) -> set[str]:
     """Checks that fail in the deepest audit: the mix itself, its sources and its store."""
-    beside = [*check_sources(mix, ALL, DataFolders(data), None), *check_store(mix, clean.parent / "store")]
+    beside = [
+        *check_sources(mix, ALL, DataFolders(data), None),
+        *check_store(mix, clean.parent / "store"),
+    ]
     return {check.name for check in [*audit_mix(mix, full=True).checks, *beside] if not check.ok}
 
 
@@ -62,7 +73,9 @@ def swapped_bytes(mix: Path) -> None:
     whole = take_apart(mix)
     one, two = whole.of("dclm")[3:5]
     whole.swap(one, two)
-    (mix / "tokens.bin").write_bytes(np.concatenate([document.tokens for document in whole.documents]).tobytes())
+    (mix / "tokens.bin").write_bytes(
+        np.concatenate([document.tokens for document in whole.documents]).tobytes()
+    )
 
 
 def truncated(mix: Path) -> None:
@@ -102,7 +115,9 @@ def test_damage_is_noticed_by_name(mix, damage, check):
 def other_token_inside(whole: ForgedMix) -> None:
     document = next(item for item in whole.of("dclm") if len(item.tokens) > 5)
     document.tokens = document.tokens.copy()
-    document.tokens[2] = document.tokens[3] if document.tokens[2] != document.tokens[3] else document.tokens[2] + 1
+    document.tokens[2] = (
+        document.tokens[3] if document.tokens[2] != document.tokens[3] else document.tokens[2] + 1
+    )
 
 
 def other_token_of_a_cut_document(whole: ForgedMix) -> None:
@@ -116,10 +131,15 @@ def swapped_in_their_source(whole: ForgedMix) -> None:
 
 
 def swapped_texts(whole: ForgedMix) -> None:
-    """Two documents of one source and length exchange their tokens; all that the tables say stays."""
+    """Two documents of one source and length exchange their tokens; all that the tables say
+    stays.
+    """
     seen: dict[int, Any] = {}
     for document in whole.of("flan"):
-        if not document.cut and (first := seen.setdefault(len(document.tokens), document)) is not document:
+        if (
+            not document.cut
+            and (first := seen.setdefault(len(document.tokens), document)) is not document
+        ):
             first.tokens, document.tokens = document.tokens, first.tokens
             return
     raise AssertionError("no two documents of one length")
@@ -149,11 +169,21 @@ def row_that_is_not_there(whole: ForgedMix) -> None:
 @pytest.mark.parametrize(
     ("change", "checks"),
     [
-        pytest.param(swapped_in_their_source, {"key order"}, id="two documents of a source swapped"),
-        pytest.param(relabelled, {"quotas", "provenance", "source files"}, id="a source relabelled"),
-        pytest.param(repeated, {"duplicates", "quotas", "store documents"}, id="a document repeated"),
-        pytest.param(other_digest, {"key order", "source text", "store documents"}, id="a digest changed"),
-        pytest.param(other_row, {"source text", "source tokens"}, id="rows of provenance exchanged"),
+        pytest.param(
+            swapped_in_their_source, {"key order"}, id="two documents of a source swapped"
+        ),
+        pytest.param(
+            relabelled, {"quotas", "provenance", "source files"}, id="a source relabelled"
+        ),
+        pytest.param(
+            repeated, {"duplicates", "quotas", "store documents"}, id="a document repeated"
+        ),
+        pytest.param(
+            other_digest, {"key order", "source text", "store documents"}, id="a digest changed"
+        ),
+        pytest.param(
+            other_row, {"source text", "source tokens"}, id="rows of provenance exchanged"
+        ),
         pytest.param(row_that_is_not_there, {"source text"}, id="a row that is not there"),
     ],
 )
@@ -170,7 +200,9 @@ def test_forged_documents_are_noticed_by_name(mix, clean, sample_data, change, c
         pytest.param(swapped_texts, id="tokens of two documents exchanged"),
     ],
 )
-def test_a_token_changed_with_every_hash_is_seen_by_the_sources_alone(mix, clean, sample_data, change):
+def test_a_token_changed_with_every_hash_is_seen_by_the_sources_alone(
+    mix, clean, sample_data, change
+):
     forge(mix, change)
     assert audit_mix(mix, full=True).passed
     assert failed(mix, clean, sample_data) == {"source tokens"}
@@ -195,7 +227,11 @@ def other_quotas(manifest: dict[str, Any]) -> None:
 
 def moved_removals(manifest: dict[str, Any]) -> None:
     """A count moves from one reason to another: rows still balance."""
-    counts = next(found for found in manifest["removed"].values() if any(name.startswith("duplicate of") for name in found))
+    counts = next(
+        found
+        for found in manifest["removed"].values()
+        if any(name.startswith("duplicate of") for name in found)
+    )
     counts[next(name for name in counts if name.startswith("duplicate of"))] -= 1
     counts["beyond quota"] += 1
 

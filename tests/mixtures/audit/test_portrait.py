@@ -1,4 +1,6 @@
-"""A portrait of a mix is what goes through its documents one by one says, and a mix that is not what its manifest says has none."""
+"""A portrait of a mix is what goes through its documents one by one says, and a mix that is not
+what its manifest says has none.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,15 @@ from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, w
 
 @pytest.fixture(scope="module")
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A mix of several parts: one source of many documents, one that is repeated, one of a single long one."""
+    """A mix of several parts: one source of many documents, one that is repeated, one of a single
+    long one.
+    """
     work = tmp_path_factory.mktemp("portrait")
-    texts = {"many": prose(1, 120), "again": prose(2, 15), "one": [" ".join(prose(3, 20, (20, 40)))]}
+    texts = {
+        "many": prose(1, 120),
+        "again": prose(2, 15),
+        "one": [" ".join(prose(3, 20, (20, 40)))],
+    }
     for name, found in texts.items():
         write_files(work / "data", name, sharded(found, 2))
     sources: dict[str, dict[str, Any]] = {
@@ -47,15 +55,23 @@ def test_lengths_epochs_and_samples_are_those_of_the_documents(mix):
     assert len(manifests.load(mix)["hashes"]["documents_parts"]) > 1
     assert max(document.epoch for document in documents) > 0
     for number, source in enumerate(manifests.load(mix)["sources"]):
-        mine = [(at, document) for at, document in enumerate(documents) if document.source == source["name"]]
+        mine = [
+            (at, document)
+            for at, document in enumerate(documents)
+            if document.source == source["name"]
+        ]
         lengths = found.lengths[number]
-        assert np.repeat(lengths.values, lengths.counts).tolist() == sorted(document.num_tokens for _, document in mine)
+        assert np.repeat(lengths.values, lengths.counts).tolist() == sorted(
+            document.num_tokens for _, document in mine
+        )
         assert found.first_documents[number] == sum(document.epoch == 0 for _, document in mine)
         assert found.samples[number] == [at for at, _ in mine[:3]]
 
 
 def test_strays_bound_every_prefix_of_the_stream_and_are_reached(mix):
-    """Token by token, with exact shares: within a stretch nothing is beyond, and something is at, the lowest and the highest."""
+    """Token by token, with exact shares: within a stretch nothing is beyond, and something is at,
+    the lowest and the highest.
+    """
     found, documents, manifest = portrait(mix), read_mix(mix), manifests.load(mix)
     total = manifest["total_tokens"]
     assert found.edges.tolist() == [at * total // POINTS for at in range(POINTS + 1)]
@@ -65,10 +81,20 @@ def test_strays_bound_every_prefix_of_the_stream_and_are_reached(mix):
         assert found.placed[number].tolist() == [placed[edge] for edge in found.edges.tolist()]
         share = Fraction(source["realised_tokens"], total)
         off = [count - share * at for at, count in enumerate(placed)]
-        for stretch, (begin, end) in enumerate(zip(found.edges.tolist(), found.edges[1:].tolist(), strict=False)):
-            assert found.lowest[number, stretch] == pytest.approx(float(min(off[begin : end + 1])), abs=1e-6)
-            assert found.highest[number, stretch] == pytest.approx(float(max(off[begin : end + 1])), abs=1e-6)
-        assert found.measured[number] == math.ceil(max(map(abs, off))) == source["deviation"]["measured_tokens"]
+        for stretch, (begin, end) in enumerate(
+            zip(found.edges.tolist(), found.edges[1:].tolist(), strict=False)
+        ):
+            assert found.lowest[number, stretch] == pytest.approx(
+                float(min(off[begin : end + 1])), abs=1e-6
+            )
+            assert found.highest[number, stretch] == pytest.approx(
+                float(max(off[begin : end + 1])), abs=1e-6
+            )
+        assert (
+            found.measured[number]
+            == math.ceil(max(map(abs, off)))
+            == source["deviation"]["measured_tokens"]
+        )
 
 
 @pytest.mark.parametrize("field", ["documents", "realised_tokens", "measured_tokens"])
@@ -84,13 +110,18 @@ def test_a_manifest_that_says_otherwise_has_no_portrait(mix, tmp_path, field):
         portrait(tmp_path / "mix")
 
 
-def test_two_documents_of_different_sources_that_changed_places_are_noticed_by_the_strays(mix, tmp_path):
+def test_two_documents_of_different_sources_that_changed_places_are_noticed_by_the_strays(
+    mix, tmp_path
+):
     shutil.copytree(mix, tmp_path / "mix")
 
     def swap(forged: Any) -> None:
         sources = [document.source for document in forged.documents]
         first, last = sources.index("many"), sources.index("one")
-        forged.documents[first], forged.documents[last] = forged.documents[last], forged.documents[first]
+        forged.documents[first], forged.documents[last] = (
+            forged.documents[last],
+            forged.documents[first],
+        )
 
     forge(tmp_path / "mix", swap)
     with pytest.raises(ManifestError, match="from its share"):

@@ -1,4 +1,6 @@
-""".idx files are byte for byte those of an independent writer, and a damaged pair is refused without harm."""
+""".idx files are byte for byte those of an independent writer, and a damaged pair is refused
+without harm.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=12)
 
 
 def written_by_the_book(sizes: list[int], code: int, token_bytes: int) -> bytes:
-    """An .idx written one number at a time from the format's description (megatron/core/datasets/indexed_dataset.py)."""
+    """An .idx written one number at a time from the format's description
+    (megatron/core/datasets/indexed_dataset.py).
+    """
     content = b"MMIDIDX\x00\x00" + struct.pack("<Q", 1) + struct.pack("<B", code)
     content += struct.pack("<Q", len(sizes)) + struct.pack("<Q", len(sizes) + 1)
     content += b"".join(struct.pack("<i", size) for size in sizes)
@@ -46,7 +50,13 @@ def test_pieces_in_any_order_make_the_file_of_an_independent_writer(drawn, kind)
     content = bytearray(indexed.file_size(len(sizes)))
     content[: indexed.HEADER.size] = indexed.header(len(sizes), dtype)
     for first, last in order:
-        for offset, piece in indexed.pieces(len(sizes), first, sum(sizes[:first]), np.array(sizes[first:last], np.int64), token_bytes):
+        for offset, piece in indexed.pieces(
+            len(sizes),
+            first,
+            sum(sizes[:first]),
+            np.array(sizes[first:last], np.int64),
+            token_bytes,
+        ):
             content[offset : offset + len(piece)] = piece
     assert bytes(content) == written_by_the_book(sizes, code, token_bytes)
 
@@ -56,7 +66,7 @@ def test_the_example_of_the_docstring_is_true():
 
 
 def test_byte_pointers_beyond_two_gibibytes_do_not_wrap():
-    (_, pointers, _) = indexed.pieces(2, 0, 0, np.array([2**31 - 1, 5], np.int64), 2)
+    _, pointers, _ = indexed.pieces(2, 0, 0, np.array([2**31 - 1, 5], np.int64), 2)
     assert struct.unpack("<2q", pointers[1]) == (0, 2 * (2**31 - 1))
 
 
@@ -101,7 +111,10 @@ def test_a_damaged_pair_is_refused_or_opens_within_its_files(files):
         except AuditFailed:
             return
         assert pair.tokens.nbytes <= len(tokens)
-        assert pair.sizes.nbytes + pair.pointers.nbytes + pair.documents.nbytes + indexed.HEADER.size == len(idx)
+        assert (
+            pair.sizes.nbytes + pair.pointers.nbytes + pair.documents.nbytes + indexed.HEADER.size
+            == len(idx)
+        )
         assert all(isinstance(fault, str) for fault in pointer_faults(pair))
 
 

@@ -1,4 +1,6 @@
-"""A manifest reads back as it was written, and any other bytes in its place are refused with exit code 6."""
+"""A manifest reads back as it was written, and any other bytes in its place are refused with exit
+code 6.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def load(content: bytes) -> manifests.Manifest:
 
 
 def plain_hash(value: Any) -> str:
-    return blake3(json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+    return blake3(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def test_a_sealed_manifest_reads_back_as_it_was():
@@ -64,9 +68,20 @@ def test_identity_and_digest_are_those_of_the_description():
     assert SEALED["digest"] == plain_hash({**PLAIN, "identity": SEALED["identity"]})
 
 
-@pytest.mark.parametrize("name", sorted(set(PLAIN) - {"hashes", "layout", "total_tokens", "total_documents"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(PLAIN) - {"hashes", "layout", "total_tokens", "total_documents"})
+)
 def test_identity_follows_what_the_mix_is_and_not_where_it_came_from(name):
-    other = {**PLAIN, name: [] if isinstance(PLAIN[name], list) else {"changed": 1} if isinstance(PLAIN[name], dict) else "changed"}
+    other = {
+        **PLAIN,
+        name: (
+            []
+            if isinstance(PLAIN[name], list)
+            else {"changed": 1}
+            if isinstance(PLAIN[name], dict)
+            else "changed"
+        ),
+    }
     if other == PLAIN:
         other[name] = ["changed"]
     sealed = manifests.sealed(other)
@@ -98,15 +113,25 @@ def test_bytes_of_any_kind_are_refused(content):
 
 
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just("\ud800")),
-    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=4), inner, max_size=2)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just("\ud800")
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
     max_leaves=5,
 )
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The way to every value of a manifest."""
-    items = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    items = (
+        list(value.items())
+        if isinstance(value, dict)
+        else list(enumerate(value))
+        if isinstance(value, list)
+        else []
+    )
     return [at, *(place for key, item in items for place in places(item, (*at, key)))]
 
 
@@ -132,7 +157,10 @@ def test_another_value_anywhere_is_refused_even_if_the_digest_is_made_to_fit(pla
     assert all(isinstance(found[name], type(SEALED[name])) for name in SEALED)
 
 
-@pytest.mark.parametrize("content", [b'{"a": "\\ud800"}', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"NaN", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content",
+    [b'{"a": "\\ud800"}', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b"NaN", b"\xff\xfe"],
+)
 def test_hostile_json_is_refused_by_name(content):
     with pytest.raises(ManifestError, match=r"manifest\.json"):
         load(content)

@@ -16,16 +16,48 @@ from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, ro
 
 U64, U32, U16 = (st.integers(0, 2**bits - 1) for bits in (64, 32, 16))
 ROWS = st.lists(
-    st.tuples(U64, U64, U32, st.sampled_from(["dclm", "a", "wiki-2"]), st.binary(min_size=16, max_size=16), U16, U16, st.booleans(), U64)
+    st.tuples(
+        U64,
+        U64,
+        U32,
+        st.sampled_from(["dclm", "a", "wiki-2"]),
+        st.binary(min_size=16, max_size=16),
+        U16,
+        U16,
+        st.booleans(),
+        U64,
+    )
 )
 
 
 def columns_of(rows):
     """Columns of both tables, as the write stage gives them."""
-    names = ("position", "first_token", "num_tokens", "source", "digest", "epoch", "copy", "cut", "row")
-    dtypes = (np.uint64, np.uint64, np.uint32, object, None, np.uint16, np.uint16, np.bool_, np.uint64)
+    names = (
+        "position",
+        "first_token",
+        "num_tokens",
+        "source",
+        "digest",
+        "epoch",
+        "copy",
+        "cut",
+        "row",
+    )
+    dtypes = (
+        np.uint64,
+        np.uint64,
+        np.uint32,
+        object,
+        None,
+        np.uint16,
+        np.uint16,
+        np.bool_,
+        np.uint64,
+    )
     columns = {
-        name: np.array([row[at] for row in rows], dtype) for at, (name, dtype) in enumerate(zip(names, dtypes, strict=True)) if dtype
+        name: np.array([row[at] for row in rows], dtype)
+        for at, (name, dtype) in enumerate(zip(names, dtypes, strict=True))
+        if dtype
     }
     columns["digest"] = np.frombuffer(b"".join(row[4] for row in rows), np.uint8).reshape(-1, 16)
     columns["file"] = np.array([f"part-{row[0] % 3}/\u00e9.json.gz" for row in rows], object)
@@ -79,7 +111,9 @@ def test_a_change_of_any_value_changes_the_hash(rows, data):
 @given(ROWS, st.integers(0, 5), st.integers(0, 5))
 def test_a_slice_of_a_table_reads_like_a_table_of_its_own(rows, low, count):
     table = to_arrow(DOCUMENTS, columns_of(rows)).slice(low, count)
-    assert from_arrow(DOCUMENTS, table)["digest"].tobytes() == b"".join(row[4] for row in rows[low : low + count])
+    assert from_arrow(DOCUMENTS, table)["digest"].tobytes() == b"".join(
+        row[4] for row in rows[low : low + count]
+    )
 
 
 @pytest.mark.parametrize("damage", ["drop", "type", "null", "order", "extra"])
@@ -102,5 +136,8 @@ def test_a_table_of_another_form_is_refused(damage):
 
 def test_the_root_follows_the_order_of_its_parts():
     one, two = blake3(b"one").hexdigest(), blake3(b"two").hexdigest()
-    assert root_hash([one, two]) == blake3(blake3(b"one").digest() + blake3(b"two").digest()).hexdigest()
+    assert (
+        root_hash([one, two])
+        == blake3(blake3(b"one").digest() + blake3(b"two").digest()).hexdigest()
+    )
     assert root_hash([one, two]) != root_hash([two, one])

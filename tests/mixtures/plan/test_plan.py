@@ -20,14 +20,19 @@ NEVER, TWICE = "20.6%", "29.8%"  # deep-ignorance.md section 2, of a mix that lo
 
 def planned(name: str, rule: Any = None, size: Size = Size()) -> dict[str, Any]:  # noqa: B008
     recipe = load_recipe(name)
-    return make_plan(recipe.with_removed(rule) if rule else recipe, size, published_supplies(recipe))
+    return make_plan(
+        recipe.with_removed(rule) if rule else recipe, size, published_supplies(recipe)
+    )
 
 
 def small(folder: Path, filters: str, published: str = "") -> str:
     """A recipe of one source of 900,000 tokens, half of its supply."""
     (folder / "a.yaml").write_text("name: a\nformat: jsonl\nadapter: text\nlicence: CC0\n")
     path = folder / "mix.yaml"
-    head = "name: mix\ntokenizer: sample\nbudget: {tokens: 900_000}\nsources:\n  a: {use: a.yaml, weight: 1}\n"
+    head = (
+        "name: mix\ntokenizer: sample\nbudget: {tokens: 900_000}\nsources:\n  a: {use: a.yaml,"
+        " weight: 1}\n"
+    )
     path.write_text(f"{head}filters: [{filters}]\n{published}\n")
     return str(path)
 
@@ -38,7 +43,11 @@ def test_a_shrunk_mix_at_the_full_schedule_shows_what_the_published_runs_saw():
     assert plan["left_tokens_estimated"] == 500_000_000_000 * 9158 // 10_000
     assert plan["trainer_fit"]["steps"] == 119_209
     seen = plan["trainer_fit"]["trainers"]["gpt-neox"]
-    assert (seen["epochs"], seen["exposure"]["never"], seen["exposure"]["twice"]) == (2, NEVER, TWICE)
+    assert (seen["epochs"], seen["exposure"]["never"], seen["exposure"]["twice"]) == (
+        2,
+        NEVER,
+        TWICE,
+    )
     (note,) = [note for note in plan["notes"] if note.startswith("removed: shrink")]
     assert NEVER in note
     assert TWICE in note
@@ -59,12 +68,22 @@ def test_a_refilled_mix_fits_its_trainer_as_the_unfiltered_one():
 
 def test_refilling_takes_more_of_a_source_and_shrinking_takes_what_the_unfiltered_mix_takes():
     plain = planned("annealing-50b")["sources"]
-    refilled, shrunk = (planned("annealing-50b-strong", rule)["sources"] for rule in ("refill", "shrink"))
+    refilled, shrunk = (
+        planned("annealing-50b-strong", rule)["sources"] for rule in ("refill", "shrink")
+    )
     for name in ("pes2o", "flan", "dclm"):
-        assert float(refilled[name]["key_ceiling_estimated"]) > float(plain[name]["key_ceiling_estimated"])
+        assert float(refilled[name]["key_ceiling_estimated"]) > float(
+            plain[name]["key_ceiling_estimated"]
+        )
         assert shrunk[name]["key_ceiling_estimated"] == plain[name]["key_ceiling_estimated"]
-        assert shrunk[name]["left_tokens_estimated"] < shrunk[name]["resolved_tokens"] == plain[name]["resolved_tokens"]
-    ratio = float(refilled["pes2o"]["tokenized_share_estimated"]) / float(plain["pes2o"]["tokenized_share_estimated"])
+        assert (
+            shrunk[name]["left_tokens_estimated"]
+            < shrunk[name]["resolved_tokens"]
+            == plain[name]["resolved_tokens"]
+        )
+    ratio = float(refilled["pes2o"]["tokenized_share_estimated"]) / float(
+        plain["pes2o"]["tokenized_share_estimated"]
+    )
     assert ratio == pytest.approx(1 / (1 - 0.1907), rel=0.001)
 
 
@@ -78,7 +97,9 @@ def test_a_source_that_is_used_whole_lacks_what_filters_remove_and_dclm_gives_it
 
 def test_a_plan_says_what_must_be_brought_and_what_is_not_known():
     notes = planned("pretraining-500b-weak")["notes"]
-    assert any("deep-ignorance weak must be brought" in note and "--filters DIR" in note for note in notes)
+    assert any(
+        "deep-ignorance weak must be brought" in note and "--filters DIR" in note for note in notes
+    )
     assert any(note.startswith("dclm: what filters remove is not published") for note in notes)
     plan = planned("annealing-50b-strong-weak-corruption")
     assert plan["filters"] == [{"label": "deep-ignorance strong", "identity": "not brought"}]
@@ -94,7 +115,9 @@ def test_an_unfiltered_plan_has_no_filters_and_removes_nothing():
 
 def test_where_only_the_whole_mix_is_published_every_source_is_taken_to_lose_that():
     found = published_removals(load_recipe("annealing-50b-extra-weak"))
-    assert {(removal.removed, removal.basis) for removal in found.values()} == {(Fraction(202, 10_000), "published of the whole mix")}
+    assert {(removal.removed, removal.basis) for removal in found.values()} == {
+        (Fraction(202, 10_000), "published of the whole mix")
+    }
 
 
 def test_a_dose_removes_its_fraction_of_what_is_published(tmp_path):
@@ -109,21 +132,41 @@ def test_a_dose_removes_its_fraction_of_what_is_published(tmp_path):
 def test_a_supply_that_covers_the_quota_may_not_cover_it_after_filters(tmp_path):
     recipe = load_recipe(small(tmp_path, "control-lists"))
     supplies = {"a": SupplyEstimate(1_000, 1_000_000, "probe")}
-    for removed, copied, short in ((0, 0, False), (Fraction(1, 5), 0, True), (Fraction(1, 5), Fraction(1, 5), False), (1, 0, True)):
-        removal = Removal(Fraction(removed), Fraction(copied), "probe", (Fraction(removed), Fraction(removed)))
+    for removed, copied, short in (
+        (0, 0, False),
+        (Fraction(1, 5), 0, True),
+        (Fraction(1, 5), Fraction(1, 5), False),
+        (1, 0, True),
+    ):
+        removal = Removal(
+            Fraction(removed), Fraction(copied), "probe", (Fraction(removed), Fraction(removed))
+        )
         plan = make_plan(recipe, Size(), supplies, {"a": removal})
         assert bool(plan["shortages"]) == short, (removed, copied)
-        shrunk = make_plan(recipe.with_removed("shrink"), Size(), supplies, {"a": Removal(Fraction(removed), Fraction(copied), "probe")})
+        shrunk = make_plan(
+            recipe.with_removed("shrink"),
+            Size(),
+            supplies,
+            {"a": Removal(Fraction(removed), Fraction(copied), "probe")},
+        )
         assert not shrunk["shortages"]
-        assert shrunk["left_tokens_estimated"] == int(900_000 * (1 - Fraction(removed) + Fraction(copied)))
+        assert shrunk["left_tokens_estimated"] == int(
+            900_000 * (1 - Fraction(removed) + Fraction(copied))
+        )
 
 
 def test_inserts_on_top_add_their_tokens_as_often_as_they_are_used():
     recipe = load_recipe("annealing-50b-strong-weak-corruption")
-    supplies = {**published_supplies(recipe), "rewrites": SupplyEstimate(24_453, 100_000_000, "probe")}
+    supplies = {
+        **published_supplies(recipe),
+        "rewrites": SupplyEstimate(24_453, 100_000_000, "probe"),
+    }
     plan = make_plan(recipe, Size(), supplies)
     assert plan["total_tokens"] == 50_000_000_000 + 100_000_000
-    assert make_plan(recipe, Size(scale=Fraction(1, 10)), supplies)["total_tokens"] == 5_000_000_000 + 10_000_000
+    assert (
+        make_plan(recipe, Size(scale=Fraction(1, 10)), supplies)["total_tokens"]
+        == 5_000_000_000 + 10_000_000
+    )
 
 
 def test_removed_overrides_the_recipe_as_if_its_file_said_so(tmp_path):

@@ -1,4 +1,6 @@
-"""A supply's interval is honest: the truth lies in it about as often as it says, whatever the files are like."""
+"""A supply's interval is honest: the truth lies in it about as often as it says, whatever the files
+are like.
+"""
 
 from __future__ import annotations
 
@@ -24,32 +26,67 @@ from mixtures.plan.supply import (
 TRIALS = 120
 
 
-def made(draw: np.random.Generator, files: int, read: int, share: float, tokenized: float) -> tuple[SupplyEstimate, int, int]:
-    """The estimate of a made-up source, its true tokens and documents: files differ in size, density, kind of text and length of it."""
+def made(
+    draw: np.random.Generator, files: int, read: int, share: float, tokenized: float
+) -> tuple[SupplyEstimate, int, int]:
+    """The estimate of a made-up source, its true tokens and documents: files differ in size,
+    density, kind of text and length of it.
+    """
     parts, sampled, tokens, documents, num_bytes = [], [], 0, 0, 0
     for number in range(files):
         lengths = draw.lognormal(6 + draw.normal(0, 0.2), 0.8, 60 + int(draw.integers(0, 60)))
-        counted = np.ceil(lengths / draw.lognormal(1.4, 0.15, len(lengths)) / math.exp(draw.normal(0, 0.05))) + 1
-        packed = np.ceil(lengths / math.exp(draw.normal(1, 0.1)) * draw.lognormal(0, 0.1, len(lengths)))
-        tokens, documents, num_bytes = tokens + int(counted.sum()), documents + len(lengths), num_bytes + packed.sum()
+        counted = (
+            np.ceil(
+                lengths / draw.lognormal(1.4, 0.15, len(lengths)) / math.exp(draw.normal(0, 0.05))
+            )
+            + 1
+        )
+        packed = np.ceil(
+            lengths / math.exp(draw.normal(1, 0.1)) * draw.lognormal(0, 0.1, len(lengths))
+        )
+        tokens, documents, num_bytes = (
+            tokens + int(counted.sum()),
+            documents + len(lengths),
+            num_bytes + packed.sum(),
+        )
         if number < read:
             seen = math.ceil(share * len(lengths))
             bounds = np.linspace(0, seen, 9).astype(int)
             stretches = [slice(begin, end) for begin, end in pairwise(bounds.tolist())]
-            chunks = np.array([(packed[at].sum(), lengths[at].sum(), at.stop - at.start) for at in stretches])
+            chunks = np.array(
+                [(packed[at].sum(), lengths[at].sum(), at.stop - at.start) for at in stretches]
+            )
             part = FilePart(packed.sum(), chunks)
             parts.append(part)
             chosen = np.flatnonzero(draw.random(seen) < tokenized)
-            sampled.append(np.stack([lengths[chosen], lengths[chosen], counted[chosen], np.full(len(chosen), 1 / part.share)]))
+            sampled.append(
+                np.stack(
+                    [
+                        lengths[chosen],
+                        lengths[chosen],
+                        counted[chosen],
+                        np.full(len(chosen), 1 / part.share),
+                    ]
+                )
+            )
     sample = TokenizedSample(*np.concatenate(sampled, axis=1))
     return estimate_supply(parts, files, num_bytes, sample, "probe"), tokens, documents
 
 
 @pytest.mark.parametrize(
     ("files", "read", "share", "tokenized"),
-    [(30, 6, 1, 1), (30, 6, 0.3, 0.1), (6, 6, 0.3, 1), (6, 6, 1, 0.1), (100, 8, 0.4, 0.2), (2, 2, 0.5, 0.2)],
+    [
+        (30, 6, 1, 1),
+        (30, 6, 0.3, 0.1),
+        (6, 6, 0.3, 1),
+        (6, 6, 1, 0.1),
+        (100, 8, 0.4, 0.2),
+        (2, 2, 0.5, 0.2),
+    ],
 )
-def test_the_true_supply_lies_in_the_interval_nearly_as_often_as_it_says(files, read, share, tokenized):
+def test_the_true_supply_lies_in_the_interval_nearly_as_often_as_it_says(
+    files, read, share, tokenized
+):
     draw = np.random.default_rng(files * 1_000 + read)
     hits = widths = 0.0
     for _ in range(TRIALS):
@@ -63,7 +100,12 @@ def test_the_true_supply_lies_in_the_interval_nearly_as_often_as_it_says(files, 
 
 def test_what_was_read_and_tokenized_whole_is_known_exactly():
     found, tokens, documents = made(np.random.default_rng(3), 5, 5, 1, 1)
-    assert (found.low, found.tokens, found.high, found.documents) == (tokens, tokens, tokens, documents)
+    assert (found.low, found.tokens, found.high, found.documents) == (
+        tokens,
+        tokens,
+        tokens,
+        documents,
+    )
 
 
 def test_more_reading_narrows_the_interval():
@@ -88,7 +130,10 @@ def test_an_empty_source_holds_nothing():
 
 
 def test_files_that_were_not_read_may_hold_what_those_that_were_do_not():
-    empty, part = TokenizedSample(*(np.empty(0) for _ in range(4))), FilePart(10, np.array([[10.0, 0.0, 0.0]]))
+    empty, part = (
+        TokenizedSample(*(np.empty(0) for _ in range(4))),
+        FilePart(10, np.array([[10.0, 0.0, 0.0]])),
+    )
     found = estimate_supply([part] * 6, 1_000, 10**6, empty, "probe")
     assert (found.tokens, found.low) == (0, 0)
     assert found.bounds[1] > 10**5
@@ -98,7 +143,15 @@ def test_files_that_were_not_read_may_hold_what_those_that_were_do_not():
 def test_which_documents_fall_into_a_key_range_is_chance_and_widens_the_interval():
     draw, hits = np.random.default_rng(5), 0
     lengths = draw.lognormal(6, 1.2, 3_000).astype(int)
-    whole = SupplyEstimate(3_000, int(lengths.sum()), "probe", int(lengths.sum()), int(lengths.sum()), 0, int((lengths**2).sum()))
+    whole = SupplyEstimate(
+        3_000,
+        int(lengths.sum()),
+        "probe",
+        int(lengths.sum()),
+        int(lengths.sum()),
+        0,
+        int((lengths**2).sum()),
+    )
     keys = (KEY_SPACE // 10, KEY_SPACE * 3 // 10)
     low, high = whole.within(keys).bounds
     for _ in range(TRIALS):

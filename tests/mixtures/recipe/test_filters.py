@@ -1,4 +1,6 @@
-"""Doses are nested, placebos remove as many of like length, and neither depends on how the documents are split."""
+"""Doses are nested, placebos remove as many of like length, and neither depends on how the
+documents are split.
+"""
 
 from __future__ import annotations
 
@@ -67,14 +69,22 @@ def test_a_placebo_does_not_depend_on_how_the_documents_are_split(documents, cut
 def test_a_placebo_removes_as_many_of_each_class_as_are_flagged_but_for_what_it_owes(documents):
     found, left = chosen(documents, none_owed())
     flagged = Counter(number for is_flagged, number in documents if is_flagged)
-    removed = Counter(number for (_, number), is_removed in zip(documents, found, strict=True) if is_removed)
+    removed = Counter(
+        number for (_, number), is_removed in zip(documents, found, strict=True) if is_removed
+    )
     assert all(removed[number] + int(left[number]) == flagged[number] for number in range(4))
-    assert not any(is_removed and is_flagged for (is_flagged, _), is_removed in zip(documents, found, strict=True))
+    assert not any(
+        is_removed and is_flagged
+        for (is_flagged, _), is_removed in zip(documents, found, strict=True)
+    )
 
 
 @given(DOCUMENTS, DOCUMENTS)
 def test_more_documents_never_change_what_a_placebo_chose(documents, more):
-    assert chosen([*documents, *more], none_owed())[0][: len(documents)] == chosen(documents, none_owed())[0]
+    assert (
+        chosen([*documents, *more], none_owed())[0][: len(documents)]
+        == chosen(documents, none_owed())[0]
+    )
 
 
 def test_debts_that_come_in_are_not_changed_in_place():
@@ -85,7 +95,9 @@ def test_debts_that_come_in_are_not_changed_in_place():
 
 @given(st.lists(st.integers(1, 2**32 - 1), max_size=30))
 def test_the_class_of_length_is_the_floor_of_eight_logarithms(lengths):
-    for tokens, number in zip(lengths, length_class(np.array(lengths, np.uint32)).tolist(), strict=True):
+    for tokens, number in zip(
+        lengths, length_class(np.array(lengths, np.uint32)).tolist(), strict=True
+    ):
         assert 2**number <= tokens**8 < 2 ** (number + 1)
 
 
@@ -108,7 +120,10 @@ def digests(count: int) -> list[bytes]:
 def test_dose_keys_are_a_hash_of_the_digest_alone_and_not_the_order_key():
     raw = digests(500)
     keys = dose_keys(digest_columns(b"".join(raw))).tolist()
-    assert keys == [int.from_bytes(blake2b(digest, digest_size=8, key=b"annealmix-dose-1").digest(), "little") for digest in raw]
+    assert keys == [
+        int.from_bytes(blake2b(digest, digest_size=8, key=b"annealmix-dose-1").digest(), "little")
+        for digest in raw
+    ]
     assert dose_keys(digest_columns(b"".join(reversed(raw)))).tolist() == keys[::-1]
     assert not set(keys) & {order_key(digest) for digest in raw}
     assert dose_keys(digest_columns(b"")).tolist() == []

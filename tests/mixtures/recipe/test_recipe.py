@@ -1,4 +1,6 @@
-"""Recipes: every fault at once with file and line, no way out of the recipe's folder, and a digest of what is asked and nothing else."""
+"""Recipes: every fault at once with file and line, no way out of the recipe's folder, and a digest
+of what is asked and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -101,13 +103,17 @@ def test_all_faults_of_a_recipe_are_reported_at_once_with_file_and_line(tmp_path
         ("15: sources.d:", "asks for nothing"),
         ("15: sources.d.use:", "missing"),
     ]
-    assert [line.startswith(f"mine.yaml:{where}") and what in line for line, (where, what) in zip(said, expected, strict=True)] == [
-        True for _ in expected
-    ], "\n".join(said)
+    assert [
+        line.startswith(f"mine.yaml:{where}") and what in line
+        for line, (where, what) in zip(said, expected, strict=True)
+    ] == [True for _ in expected], "\n".join(said)
 
 
 BUDGETS = {
-    "weights need a budget": ("sources: {a: {use: a, weight: 1}}", "sources.a.weight: needs a budget"),
+    "weights need a budget": (
+        "sources: {a: {use: a, weight: 1}}",
+        "sources.a.weight: needs a budget",
+    ),
     "fixed quotas above the budget": (
         "budget: {tokens: 9}\nsources: {a: {use: a, tokens: 10}, b: {use: b, weight: 1}}",
         "fixed quotas ask 10",
@@ -116,14 +122,26 @@ BUDGETS = {
         "budget: {tokens: 10}\nsources: {a: {use: a, tokens: 10}, b: {use: b, weight: 1}}",
         "nothing is left for b",
     ),
-    "fixed quotas below a budget that nobody fills": ("budget: {tokens: 11}\nsources: {a: {use: a, tokens: 10}}", "make them equal"),
-    "a budget for sources that are used whole": ("budget: {tokens: 11}\nsources: {a: {use: a, all: true}}", "remove the budget"),
+    "fixed quotas below a budget that nobody fills": (
+        "budget: {tokens: 11}\nsources: {a: {use: a, tokens: 10}}",
+        "make them equal",
+    ),
+    "a budget for sources that are used whole": (
+        "budget: {tokens: 11}\nsources: {a: {use: a, all: true}}",
+        "remove the budget",
+    ),
     "a budget for fixed quotas beside sources that are used whole": (
         "budget: {tokens: 11}\nsources: {a: {use: a, all: true}, b: {use: b, tokens: 11}}",
         "remove the budget",
     ),
-    "tokens and steps": ("budget: {tokens: 11, steps: 1}\nsources: {a: {use: a, tokens: 11}}", "budget: give either tokens, or steps"),
-    "neither tokens nor steps": ("budget: {batch: 8}\nsources: {a: {use: a, weight: 1}}", "budget: give either tokens, or steps"),
+    "tokens and steps": (
+        "budget: {tokens: 11, steps: 1}\nsources: {a: {use: a, tokens: 11}}",
+        "budget: give either tokens, or steps",
+    ),
+    "neither tokens nor steps": (
+        "budget: {batch: 8}\nsources: {a: {use: a, weight: 1}}",
+        "budget: give either tokens, or steps",
+    ),
     "batch beside tokens": (
         "budget: {tokens: 11, batch: 2}\nsources: {a: {use: a, tokens: 11}}",
         "budget.batch: belongs to a budget in steps",
@@ -143,16 +161,30 @@ def test_budget_and_quotas_that_do_not_fit_are_refused(case):
 
 
 ALLOWED = {
-    "weights share the budget": "budget: {tokens: 9}\nsources: {a: {use: a, weight: 1}, b: {use: b, weight: 0.02}}",
-    "weights share what fixed quotas leave": "budget: {tokens: 11}\nsources: {a: {use: a, tokens: 10}, b: {use: b, weight: 1}}",
-    "fixed quotas are the budget": "budget: {tokens: 10}\nsources: {a: {use: a, tokens: 7}, b: {use: b, tokens: 3}}",
+    "weights share the budget": (
+        "budget: {tokens: 9}\nsources: {a: {use: a, weight: 1}, b: {use: b, weight: 0.02}}"
+    ),
+    "weights share what fixed quotas leave": (
+        "budget: {tokens: 11}\nsources: {a: {use: a, tokens: 10}, b: {use: b, weight: 1}}"
+    ),
+    "fixed quotas are the budget": (
+        "budget: {tokens: 10}\nsources: {a: {use: a, tokens: 7}, b: {use: b, tokens: 3}}"
+    ),
     "fixed quotas need no budget": "sources: {a: {use: a, tokens: 7}}",
     "sources used whole need no budget": "sources: {a: {use: a, all: true}}",
-    "sources used whole beside fixed quotas need no budget": "sources: {a: {use: a, all: true}, b: {use: b, tokens: 3}}",
-    "weights share what sources used whole leave": "budget: {tokens: 11}\nsources: {a: {use: a, all: true}, b: {use: b, weight: 3}}",
-    "one definition in two disjoint ranges": "sources: {a: {use: a, tokens: 1, keys: [0, 0.5]}, b: {use: a, tokens: 1, keys: [0.5, 1]}}",
-    "a chain of refills": "sources: {a: {use: a, tokens: 1, shortfall: {refill: b}}, b: {use: b, tokens: 1, shortfall: {refill: c}}, "
-    "c: {use: c, tokens: 1, shortfall: {repeat: 2}}}",
+    "sources used whole beside fixed quotas need no budget": (
+        "sources: {a: {use: a, all: true}, b: {use: b, tokens: 3}}"
+    ),
+    "weights share what sources used whole leave": (
+        "budget: {tokens: 11}\nsources: {a: {use: a, all: true}, b: {use: b, weight: 3}}"
+    ),
+    "one definition in two disjoint ranges": (
+        "sources: {a: {use: a, tokens: 1, keys: [0, 0.5]}, b: {use: a, tokens: 1, keys: [0.5, 1]}}"
+    ),
+    "a chain of refills": (
+        "sources: {a: {use: a, tokens: 1, shortfall: {refill: b}}, b: {use: b, tokens: 1,"
+        " shortfall: {refill: c}}, c: {use: c, tokens: 1, shortfall: {repeat: 2}}}"
+    ),
 }
 
 
@@ -167,20 +199,35 @@ SOURCES = {
     "no weight": ("use: a, weight: 0", "greater than 0"),
     "no tokens": ("use: a, tokens: 0", "greater than or equal to 1"),
     "a rule where all is taken": ("use: a, all: true, shortfall: {repeat: 2}", "never short"),
-    "an unknown rule": ("use: a, tokens: 1, shortfall: ignore", "allowed: error, {repeat: N} or {refill: SOURCE}"),
+    "an unknown rule": (
+        "use: a, tokens: 1, shortfall: ignore",
+        "allowed: error, {repeat: N} or {refill: SOURCE}",
+    ),
     "an empty rule": ("use: a, tokens: 1, shortfall: {}", "allowed: error"),
     "two rules": ("use: a, tokens: 1, shortfall: {repeat: 2, refill: b}", "keep one of them"),
     "refilling oneself": ("use: a, tokens: 1, shortfall: {refill: a}", "cannot refill itself"),
-    "refilling from nowhere": ("use: a, tokens: 1, shortfall: {refill: wikki}", "not a source of this recipe; did you mean 'wiki'?"),
-    "refilling from a source that is used whole": ("use: a, tokens: 1, shortfall: {refill: wiki}", "nothing left to give"),
+    "refilling from nowhere": (
+        "use: a, tokens: 1, shortfall: {refill: wikki}",
+        "not a source of this recipe; did you mean 'wiki'?",
+    ),
+    "refilling from a source that is used whole": (
+        "use: a, tokens: 1, shortfall: {refill: wiki}",
+        "nothing left to give",
+    ),
     "keys upside down": ("use: a, tokens: 1, keys: [0.9, 0.8]", "0 <= lower < upper <= 1"),
     "keys beyond the space": ("use: a, tokens: 1, keys: [0, 1.1]", "0 <= lower < upper <= 1"),
     "one key": ("use: a, tokens: 1, keys: [0.9]", "write two"),
-    "keys with no key between them": ("use: a, tokens: 1, keys: [0.2, 0.20000000000000000001]", "too long"),
+    "keys with no key between them": (
+        "use: a, tokens: 1, keys: [0.2, 0.20000000000000000001]",
+        "too long",
+    ),
     "an absolute definition": ("use: /etc/x.yaml, tokens: 1", "leaves the recipe's folder"),
     "a definition above": ("use: a/../../x.yaml, tokens: 1", "leaves the recipe's folder"),
     "a definition in a home": ("use: ~/x.yaml, tokens: 1", "leaves the recipe's folder"),
-    "a definition behind a URL": ("use: 'http://host/x.yaml', tokens: 1", "leaves the recipe's folder"),
+    "a definition behind a URL": (
+        "use: 'http://host/x.yaml', tokens: 1",
+        "leaves the recipe's folder",
+    ),
     "a definition with a line break": ('use: "x\\n.yaml", tokens: 1', "not one line"),
     "a definition that is no name": ("use: sources/x, tokens: 1", "neither a name nor a file"),
 }
@@ -201,21 +248,24 @@ def test_an_amount_that_is_left_empty_is_reported_once():
 
 
 def test_a_circle_of_refills_is_reported_once_and_what_leads_into_it_is_not():
-    said = model_faults(
-        """\
+    said = model_faults("""\
         sources:
           lead: {use: l, tokens: 1, shortfall: {refill: a}}
           a: {use: a, tokens: 1, shortfall: {refill: b}}
           b: {use: b, tokens: 1, shortfall: {refill: c}}
           c: {use: c, tokens: 1, shortfall: {refill: a}}
-        """
-    )
-    assert said == ["x:5: sources.a.shortfall.refill: refills go in a circle: a -> b -> c -> a; break it"]
+        """)
+    assert said == [
+        "x:5: sources.a.shortfall.refill: refills go in a circle: a -> b -> c -> a; break it"
+    ]
 
 
 @given(st.integers(1, 10**6), st.integers(1, 4096), st.integers(1, 4096))
 def test_a_budget_in_steps_has_one_token_more_than_the_samples(steps, batch, sequence):
-    assert Budget(steps=steps, batch=batch, sequence=sequence).total_tokens == steps * batch * sequence + 1
+    assert (
+        Budget(steps=steps, batch=batch, sequence=sequence).total_tokens
+        == steps * batch * sequence + 1
+    )
 
 
 def test_the_published_schedules_need_the_tokens_that_the_trainer_reads():
@@ -236,7 +286,10 @@ def test_key_ranges_are_exact_and_half_open(pair):
 @given(st.lists(thousandths, min_size=2, max_size=8, unique=True))
 def test_ranges_of_one_definition_may_touch_but_not_overlap(bounds):
     bounds = sorted(bounds)
-    lines = [f"  s{n}: {{use: a, tokens: 1, keys: [{low:f}, {high:f}]}}" for n, (low, high) in enumerate(pairwise(bounds))]
+    lines = [
+        f"  s{n}: {{use: a, tokens: 1, keys: [{low:f}, {high:f}]}}"
+        for n, (low, high) in enumerate(pairwise(bounds))
+    ]
     assert len(recipe("sources:\n" + "\n".join(lines)).sources) == len(lines)
     low, high = bounds[0], bounds[-1]
     overlapping = [*lines, f"  last: {{use: a, tokens: 1, keys: [{low:f}, {high:f}]}}"]
@@ -245,8 +298,17 @@ def test_ranges_of_one_definition_may_touch_but_not_overlap(bounds):
 
 def test_rules_hold_for_recipes_made_in_python_too():
     with pytest.raises(ValidationError, match="needs a budget"):
-        Recipe(name="x", tokenizer="gpt-neox-20b", sources={"a": SourceRequest(use="a", weight=Decimal(1))})
-    made = Recipe(name="x", tokenizer="t", budget=Budget(tokens=5), sources={"a": SourceRequest(use="a", weight=Decimal(1))})
+        Recipe(
+            name="x",
+            tokenizer="gpt-neox-20b",
+            sources={"a": SourceRequest(use="a", weight=Decimal(1))},
+        )
+    made = Recipe(
+        name="x",
+        tokenizer="t",
+        budget=Budget(tokens=5),
+        sources={"a": SourceRequest(use="a", weight=Decimal(1))},
+    )
     assert Recipe.model_validate(made.model_dump(exclude_unset=True)) == made
 
 
@@ -266,13 +328,18 @@ def test_sources_keep_the_order_of_the_file():
 
 
 def definition(name: str, extra: str = "") -> str:
-    return f"name: {name}\nrepo: me/{name}\nrevision: main\npaths: ['*.jsonl']\nformat: jsonl\nadapter: text\nlicence: CC0\n{extra}"
+    return (
+        f"name: {name}\nrepo: me/{name}\nrevision: main\npaths: ['*.jsonl']\nformat:"
+        f" jsonl\nadapter: text\nlicence: CC0\n{extra}"
+    )
 
 
 SIMPLE = HEAD + "sources: {a: {use: defs/a.yaml, tokens: 5}}\n"
 
 
-def test_definitions_beside_the_recipe_are_found_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_definitions_beside_the_recipe_are_found_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     write(tmp_path, definition("a"), "defs/a.yaml")
     monkeypatch.chdir("/")
     loaded = load(tmp_path, SIMPLE + "data: the/data\n")
@@ -307,10 +374,16 @@ def test_faults_of_the_files_it_refers_to_are_reported_with_their_own_lines(tmp_
     write(tmp_path, definition("a", "adapte: text\nwhere: {source: []}\n"), "defs/a.yaml")
     write(tmp_path, HEAD + "sources: {a: {use: dclm-dedup}}\n", "other.yaml")
     assert faults(tmp_path, SIMPLE + "exclude: [other.yaml]\nunknown: 1\n") == [
-        "mine.yaml:5: unknown: unknown key; allowed: name, description, budget, tokenizer, special_tokens, max_quarantined, exclude, data, "
-        "sources, decontaminate, filters, removed, copies, insert, near, published",
-        "defs/a.yaml:8: adapte: unknown key; did you mean 'adapter'? allowed: name, description, repo, revision, paths, format, adapter, "
-        "where, datasets, licence, non_commercial, published",
+        (
+            "mine.yaml:5: unknown: unknown key; allowed: name, description, budget, tokenizer,"
+            " special_tokens, max_quarantined, exclude, data, sources, decontaminate, filters,"
+            " removed, copies, insert, near, published"
+        ),
+        (
+            "defs/a.yaml:8: adapte: unknown key; did you mean 'adapter'? allowed: name,"
+            " description, repo, revision, paths, format, adapter, where, datasets, licence,"
+            " non_commercial, published"
+        ),
         "defs/a.yaml:9: where.source: found a list of 0; at least 1 needed",
         "other.yaml:3: sources.a: asks for nothing; give one of tokens, weight, all: true",
     ]
@@ -318,15 +391,21 @@ def test_faults_of_the_files_it_refers_to_are_reported_with_their_own_lines(tmp_
 
 def test_two_definitions_of_one_name_are_refused(tmp_path: Path):
     write(tmp_path, definition("dclm-dedup"), "defs/a.yaml")
-    (line,) = faults(tmp_path, HEAD + "sources:\n  a: {use: defs/a.yaml, tokens: 5}\n  b: {use: dclm-dedup, tokens: 5}\n")
-    assert line.startswith("mine.yaml:5: sources.b.use: defines 'dclm-dedup', as the one that a uses")
+    (line,) = faults(
+        tmp_path,
+        HEAD + "sources:\n  a: {use: defs/a.yaml, tokens: 5}\n  b: {use: dclm-dedup, tokens: 5}\n",
+    )
+    assert line.startswith(
+        "mine.yaml:5: sources.b.use: defines 'dclm-dedup', as the one that a uses"
+    )
 
 
 def test_recipes_that_exclude_each_other_are_refused(tmp_path: Path):
     write(tmp_path, definition("a"), "defs/a.yaml")
     write(tmp_path, SIMPLE + "exclude: [mine.yaml]\n", "other.yaml")
     assert faults(tmp_path, SIMPLE + "exclude: [other.yaml]\n") == [
-        "other.yaml:4: exclude[0]: recipes exclude each other in a circle: mine -> other -> mine; remove one of them"
+        "other.yaml:4: exclude[0]: recipes exclude each other in a circle: mine -> other -> mine;"
+        " remove one of them"
     ]
     (line,) = faults(tmp_path, SIMPLE + "exclude: [mine.yaml]\n")
     assert "mine -> mine" in line
@@ -338,13 +417,21 @@ def test_a_recipe_that_many_exclude_is_read_once(tmp_path: Path):
     write(tmp_path, SIMPLE, "r0-1.yaml")
     for level in range(1, 30):
         for twin in (0, 1):
-            write(tmp_path, SIMPLE + f"exclude: [r{level - 1}-0.yaml, r{level - 1}-1.yaml]\n", f"r{level}-{twin}.yaml")
+            write(
+                tmp_path,
+                SIMPLE + f"exclude: [r{level - 1}-0.yaml, r{level - 1}-1.yaml]\n",
+                f"r{level}-{twin}.yaml",
+            )
     assert len(load(tmp_path, SIMPLE + "exclude: [r29-0.yaml, r29-1.yaml]\n").excluded) == 2
 
 
 def test_unknown_names_list_what_there_is_and_the_closest(tmp_path: Path):
     with pytest.raises(
-        RecipeError, match=r"'anealing-50b' is not a shipped recipe; did you mean 'annealing-50b'\? shipped: annealing-11921"
+        RecipeError,
+        match=(
+            r"'anealing-50b' is not a shipped recipe; did you mean 'annealing-50b'\? shipped:"
+            r" annealing-11921"
+        ),
     ):
         load_recipe("anealing-50b")
     with pytest.raises(RecipeError, match="did you mean 'wikipedia'"):
@@ -359,13 +446,29 @@ def test_unknown_names_list_what_there_is_and_the_closest(tmp_path: Path):
 
 
 SOURCE_FAULTS = {
-    "a repository that is none": ("repo: me/a", "repo: me/../a", "repo: 'me/../a' is not a dataset repository"),
-    "a path above the repository": ("['*.jsonl']", "['../*.jsonl']", "paths[0]: '../*.jsonl' leaves"),
+    "a repository that is none": (
+        "repo: me/a",
+        "repo: me/../a",
+        "repo: 'me/../a' is not a dataset repository",
+    ),
+    "a path above the repository": (
+        "['*.jsonl']",
+        "['../*.jsonl']",
+        "paths[0]: '../*.jsonl' leaves",
+    ),
     "no path": ("['*.jsonl']", "[]", "paths is missing or empty"),
     "an unknown format": ("format: jsonl", "format: csv", "allowed: 'jsonl', 'jsonl.gz'"),
     "an unknown adapter": ("adapter: text", "adapter: txt", "allowed: 'text', 'flan'"),
-    "paths where the library finds files": ("format: jsonl", "format: datasets", "paths: does not belong to the format datasets"),
-    "a split where files are named": ("licence: CC0", "licence: CC0\ndatasets: {split: train}", "datasets: belongs to the format datasets"),
+    "paths where the library finds files": (
+        "format: jsonl",
+        "format: datasets",
+        "paths: does not belong to the format datasets",
+    ),
+    "a split where files are named": (
+        "licence: CC0",
+        "licence: CC0\ndatasets: {split: train}",
+        "datasets: belongs to the format datasets",
+    ),
     "a date as a name": ("name: a", "name: 2026:01", "is not a name"),
 }
 
@@ -380,22 +483,37 @@ def test_a_source_definition_that_makes_no_sense_is_refused(case):
 
 def test_a_source_definitions_identity_is_free_of_notes_and_places():
     plain = validate(SourceDefinition, parse_yaml(definition("a"), "x"))
-    other = validate(SourceDefinition, parse_yaml(definition("a", "description: new\n").replace("revision: main", "revision: b04c"), "x"))
+    other = validate(
+        SourceDefinition,
+        parse_yaml(
+            definition("a", "description: new\n").replace("revision: main", "revision: b04c"), "x"
+        ),
+    )
     assert plain.identity() == other.identity()
 
 
 # Digests
 
 
-def test_the_digest_does_not_depend_on_place_spelling_order_comments_or_published_figures(tmp_path: Path):
+def test_the_digest_does_not_depend_on_place_spelling_order_comments_or_published_figures(
+    tmp_path: Path,
+):
     write(tmp_path, definition("a"), "one/defs/a.yaml")
-    write(tmp_path, definition("a", "description: x\npublished: {documents: 5, tokens: 6}\n"), "two/defs/a.yaml")
-    one = load(tmp_path / "one", HEAD + "budget: {tokens: 1000}\nsources:\n  a: {use: defs/a.yaml, weight: 0.5, keys: [0, 0.80]}\n")
+    write(
+        tmp_path,
+        definition("a", "description: x\npublished: {documents: 5, tokens: 6}\n"),
+        "two/defs/a.yaml",
+    )
+    one = load(
+        tmp_path / "one",
+        HEAD + "budget: {tokens: 1000}\nsources:\n  a: {use: defs/a.yaml, weight: 0.5, keys: [0,"
+        " 0.80]}\n",
+    )
     two = load(
         tmp_path / "two",
-        "# a comment\nsources:\n  a:\n    keys: [0.0, 0.8]\n    shortfall: error\n    weight: 0.50\n    use: defs/a.yaml\n"
-        "budget: {tokens: 1_000}\ndescription: another\npublished: {documents: 7}\n"
-        "tokenizer: gpt-neox-20b\nname: mine\nmax_quarantined: 0.000\n",
+        "# a comment\nsources:\n  a:\n    keys: [0.0, 0.8]\n    shortfall: error\n    weight:"
+        " 0.50\n    use: defs/a.yaml\nbudget: {tokens: 1_000}\ndescription: another\npublished:"
+        " {documents: 7}\ntokenizer: gpt-neox-20b\nname: mine\nmax_quarantined: 0.000\n",
     )
     assert one.canonical() == two.canonical()
     assert one.digest == two.digest
@@ -422,7 +540,11 @@ CHANGES = {
 
 @pytest.mark.parametrize("case", CHANGES)
 def test_the_digest_depends_on_everything_that_is_asked(tmp_path: Path, case):
-    text = HEAD + "budget: {tokens: 1000}\nsources:\n  a: {use: wikipedia, weight: 1, keys: [0, 0.5]}\n  b: {use: dclm-dedup, weight: 3}\n"
+    text = (
+        HEAD
+        + "budget: {tokens: 1000}\nsources:\n  a: {use: wikipedia, weight: 1, keys: [0, 0.5]}\n  b:"
+        " {use: dclm-dedup, weight: 3}\n"
+    )
     old, new = CHANGES[case]
     assert old in text
     assert load(tmp_path, text).digest != load(tmp_path, text.replace(old, new)).digest
@@ -435,4 +557,6 @@ def test_the_canonical_form_holds_only_what_every_json_writer_writes_alike():
         return {type(value)}.union(*map(kinds, value)) if isinstance(value, list) else {type(value)}
 
     for name in ("annealing-50b", "annealing-11921-steps", "holdout"):
-        assert kinds(load_recipe(name).canonical()) == {dict, list, str, int} - ({int} if name == "holdout" else set())
+        assert kinds(load_recipe(name).canonical()) == {dict, list, str, int} - (
+            {int} if name == "holdout" else set()
+        )

@@ -27,14 +27,24 @@ def fits(value: Any, schema: dict[str, Any]) -> bool:
         known = schema.get("properties", {})
         extra = schema.get("additionalProperties", True)
         return isinstance(value, dict) and all(
-            fits(item, known[name]) if name in known else extra is not False and (extra is True or fits(item, extra))
+            (
+                fits(item, known[name])
+                if name in known
+                else extra is not False and (extra is True or fits(item, extra))
+            )
             for name, item in value.items()
         )
     if kind == "array":
-        return isinstance(value, list) and all(fits(item, schema.get("items", {"type": "string"})) for item in value)
+        return isinstance(value, list) and all(
+            fits(item, schema.get("items", {"type": "string"})) for item in value
+        )
     if kind == "boolean":
         return bool(value == "true")
-    return kind == "string" and isinstance(value, str) and re.search(schema.get("pattern", ""), value) is not None
+    return (
+        kind == "string"
+        and isinstance(value, str)
+        and re.search(schema.get("pattern", ""), value) is not None
+    )
 
 
 @pytest.mark.parametrize("name", list_recipes())

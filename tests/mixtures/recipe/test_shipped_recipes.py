@@ -22,8 +22,15 @@ from mixtures.recipe.load import (
 from mixtures.stream.quotas import Size, asked_quotas
 
 FOLDER = Path(recipes.__file__).parent
-MIXES = ("pretraining-500b", "annealing-50b", "pretraining-119209-steps", "annealing-11921-steps", "holdout")
-# Facts of the published mix: deep-ignorance.md section 1, computed by largest remainder, which is within a token of Webster's method.
+MIXES = (
+    "pretraining-500b",
+    "annealing-50b",
+    "pretraining-119209-steps",
+    "annealing-11921-steps",
+    "holdout",
+)
+# Facts of the published mix: deep-ignorance.md section 1, computed by largest remainder, which is
+# within a token of Webster's method.
 ANNEALING = {
     "camel-biology": 9_996_002,
     "camel-chemistry": 9_996_002,
@@ -34,7 +41,8 @@ ANNEALING = {
     "flan": 8_431_627_349,
     "dclm": 25_000_000_000,
 }
-# What deep-ignorance.md sections 3 and 4 say of each arm: level, copies, what is inserted, documents and per cent removed where published.
+# What deep-ignorance.md sections 3 and 4 say of each arm: level, copies, what is inserted,
+# documents and per cent removed where published.
 ARMS: dict[str, tuple[str, str, dict[str, int], int | None, str | None]] = {
     "pretraining-500b-extra-weak": ("extra-weak", "none", {}, 406_084_358, "0.94"),
     "pretraining-500b-weak": ("weak", "approved", {}, None, None),
@@ -42,8 +50,20 @@ ARMS: dict[str, tuple[str, str, dict[str, int], int | None, str | None]] = {
     "annealing-50b-extra-weak": ("extra-weak", "none", {}, 87_166_541, "2.02"),
     "annealing-50b-weak": ("weak", "approved", {}, 84_480_770 + 3_920_365, "5.04"),
     "annealing-50b-strong": ("strong", "none", {}, 80_627_167, "9.37"),
-    "annealing-50b-strong-weak-corruption": ("strong", "none", {"rewrites-weak-corruption": 1}, 80_627_167, "9.37"),
-    "annealing-50b-strong-strong-corruption": ("strong", "none", {"rewrites-strong-corruption": 1}, 80_627_167, "9.37"),
+    "annealing-50b-strong-weak-corruption": (
+        "strong",
+        "none",
+        {"rewrites-weak-corruption": 1},
+        80_627_167,
+        "9.37",
+    ),
+    "annealing-50b-strong-strong-corruption": (
+        "strong",
+        "none",
+        {"rewrites-strong-corruption": 1},
+        80_627_167,
+        "9.37",
+    ),
 }
 
 
@@ -59,7 +79,9 @@ def test_the_promised_recipes_are_shipped():
 def test_an_arm_differs_from_its_unfiltered_mix_by_filter_copies_and_inserts_alone(name):
     arm, plain = load_recipe(name).canonical(), load_recipe(unfiltered(name)).canonical()
     assert set(arm) - set(plain) <= {"filters", "removed", "copies", "insert"}
-    assert {key: arm[key] for key in plain if key != "name"} == {key: value for key, value in plain.items() if key != "name"}
+    assert {key: arm[key] for key in plain if key != "name"} == {
+        key: value for key, value in plain.items() if key != "name"
+    }
 
 
 @pytest.mark.parametrize("name", ARMS)
@@ -68,13 +90,17 @@ def test_arms_have_the_filters_copies_and_inserts_of_the_published_models(name):
     (item,) = loaded.filters
     assert item.label == f"deep-ignorance {level}"
     assert (loaded.recipe.copies, loaded.recipe.removed) == (copies, "refill")
-    assert {loaded.definitions[name].name: insert.times for name, insert in loaded.recipe.insert.items()} == inserts
+    assert {
+        loaded.definitions[name].name: insert.times for name, insert in loaded.recipe.insert.items()
+    } == inserts
     assert all(insert.on_top for insert in loaded.recipe.insert.values())
 
 
 @pytest.mark.parametrize("name", ARMS)
 def test_arms_have_the_quotas_of_the_unfiltered_mix(name):
-    quotas, plain = (asked_quotas(load_recipe(recipe).recipe, Size(), {}) for recipe in (name, unfiltered(name)))
+    quotas, plain = (
+        asked_quotas(load_recipe(recipe).recipe, Size(), {}) for recipe in (name, unfiltered(name))
+    )
     assert quotas == plain
 
 
@@ -93,27 +119,40 @@ def test_kept_documents_are_the_unfiltered_ones_less_the_published_share():
         assert whole.documents
         if documents and removed:
             kept = documents - (3_920_365 if copies == "approved" else 0)
-            assert abs(Fraction(100 * (whole.documents - kept), whole.documents) - Fraction(removed)) <= Fraction(5, 1000), name
+            assert abs(
+                Fraction(100 * (whole.documents - kept), whole.documents) - Fraction(removed)
+            ) <= Fraction(5, 1000), name
 
 
 @pytest.mark.parametrize(("name", "total"), [("strong", "9.37"), ("weak", "5.04")])
 def test_removals_of_annealing_sources_add_up_to_the_published_total(name, total):
-    """By the documents of the unfiltered mix; the authors' own join lost 66,762 documents, 0.08 of a per cent."""
-    plain, arm = (load_recipe(recipe).recipe.published for recipe in ("annealing-50b", f"annealing-50b-{name}"))
+    """By the documents of the unfiltered mix; the authors' own join lost 66,762 documents, 0.08 of
+    a per cent.
+    """
+    plain, arm = (
+        load_recipe(recipe).recipe.published
+        for recipe in ("annealing-50b", f"annealing-50b-{name}")
+    )
     assert plain
     assert arm
     documents = {source: figures.documents or 0 for source, figures in plain.sources.items()}
-    removed = {source: figures.removed_percent or Decimal(0) for source, figures in arm.sources.items()}
+    removed = {
+        source: figures.removed_percent or Decimal(0) for source, figures in arm.sources.items()
+    }
     gone = sum((documents[source] * percent for source, percent in removed.items()), Decimal(0))
     assert abs(gone / sum(documents.values()) - Decimal(total)) < Decimal("0.1")
 
 
 def test_copies_of_the_weak_filter_are_what_the_strong_filter_removes_beyond_it():
-    strong, weak = (load_recipe(f"annealing-50b-{level}").recipe.published for level in ("strong", "weak"))
+    strong, weak = (
+        load_recipe(f"annealing-50b-{level}").recipe.published for level in ("strong", "weak")
+    )
     assert strong
     assert weak
     for source, figures in weak.sources.items():
-        assert (figures.removed_percent or 0) + (figures.copied_percent or 0) == strong.sources[source].removed_percent
+        assert (figures.removed_percent or 0) + (figures.copied_percent or 0) == strong.sources[
+            source
+        ].removed_percent
 
 
 def test_the_corrupted_arms_are_the_strong_one_and_their_inserts():
@@ -135,8 +174,12 @@ def test_every_shipped_recipe_loads_and_is_called_as_its_file(name):
 def test_every_shipped_source_definition_loads_and_is_called_as_its_file(name):
     definition = load_source_definition(name)
     assert definition.name == name
-    assert (definition.published is not None) == (definition.repo is not None), "what is published nowhere has no published figures"
-    assert definition.revision in (None, "main") or re.fullmatch(r"[0-9a-f]{40}", definition.revision or "")
+    assert (definition.published is not None) == (definition.repo is not None), (
+        "what is published nowhere has no published figures"
+    )
+    assert definition.revision in (None, "main") or re.fullmatch(
+        r"[0-9a-f]{40}", definition.revision or ""
+    )
     assert definition.non_commercial == ("-NC" in definition.licence)
     assert (FOLDER / "sources" / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
 
@@ -150,14 +193,25 @@ def test_every_shipped_tokenizer_definition_loads_and_is_called_as_its_file(name
 def test_the_example_recipe_in_a_definition_works(name, tmp_path: Path):
     lines = (FOLDER / "sources" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
     example = tmp_path / "example.yaml"
-    example.write_text("\n".join(line[4:] for line in lines if line.startswith("#   ")), encoding="utf-8")
+    example.write_text(
+        "\n".join(line[4:] for line in lines if line.startswith("#   ")), encoding="utf-8"
+    )
     loaded = load_recipe(str(example))
     assert name in {definition.name for definition in loaded.definitions.values()}
 
 
 def test_every_corpus_of_the_real_data_has_a_definition_that_fits_its_layout(shared: Path):
-    suffixes = {"jsonl.gz": ".json.gz", "jsonl.zst": ".jsonl.zst", "parquet": ".parquet", "zip": ".zip"}
-    corpora = [folder for folder in (shared / "data").iterdir() if folder.is_dir() and folder.name not in ("bench", "blocklist")]
+    suffixes = {
+        "jsonl.gz": ".json.gz",
+        "jsonl.zst": ".jsonl.zst",
+        "parquet": ".parquet",
+        "zip": ".zip",
+    }
+    corpora = [
+        folder
+        for folder in (shared / "data").iterdir()
+        if folder.is_dir() and folder.name not in ("bench", "blocklist")
+    ]
     assert len(corpora) == 9
     for folder in corpora:
         definition = load_source_definition(folder.name)
@@ -168,14 +222,22 @@ def test_annealing_quotas_are_the_published_ones_to_a_token():
     quotas = asked_quotas(load_recipe("annealing-50b").recipe, Size(), {})
     assert sum(quotas.values()) == 50_000_000_000
     assert quotas["dclm"] == 25_000_000_000
-    assert {name: abs(quota - ANNEALING[name]) <= 1 for name, quota in quotas.items()} == dict.fromkeys(ANNEALING, True)
+    assert {
+        name: abs(quota - ANNEALING[name]) <= 1 for name, quota in quotas.items()
+    } == dict.fromkeys(ANNEALING, True)
 
 
 def test_step_recipes_hold_what_the_trainer_reads_and_half_of_annealing_is_dclm():
-    annealing, pretraining = load_recipe("annealing-11921-steps").recipe, load_recipe("pretraining-119209-steps").recipe
+    annealing, pretraining = (
+        load_recipe("annealing-11921-steps").recipe,
+        load_recipe("pretraining-119209-steps").recipe,
+    )
     assert annealing.budget
     assert pretraining.budget
-    assert (annealing.budget.total_tokens, pretraining.budget.total_tokens) == (50_000_297_985, 499_998_785_537)
+    assert (annealing.budget.total_tokens, pretraining.budget.total_tokens) == (
+        50_000_297_985,
+        499_998_785_537,
+    )
     assert annealing.sources["dclm"].tokens == 50_000_297_985 // 2
     assert sum(asked_quotas(annealing, Size(), {}).values()) == 50_000_297_985
     assert asked_quotas(pretraining, Size(), {}) == {"dclm": 499_998_785_537}
@@ -187,28 +249,47 @@ def test_the_two_annealing_recipes_differ_only_in_size():
     assert tokens.definitions == steps.definitions
     for name, request in tokens.recipe.sources.items():
         other = steps.recipe.sources[name]
-        assert (request.weight, request.keys, request.shortfall) == (other.weight, other.keys, other.shortfall)
+        assert (request.weight, request.keys, request.shortfall) == (
+            other.weight,
+            other.keys,
+            other.shortfall,
+        )
 
 
 def test_dclm_comes_last_so_that_copies_stay_with_the_sources_that_are_used_whole():
     sources = load_recipe("annealing-50b").recipe.sources
     assert list(sources) == list(ANNEALING)
     refilled = {name for name, request in sources.items() if request.refill_from == "dclm"}
-    assert refilled == {"camel-biology", "camel-chemistry", "camel-physics", "wiki", "stackexchange"}
+    assert refilled == {
+        "camel-biology",
+        "camel-chemistry",
+        "camel-physics",
+        "wiki",
+        "stackexchange",
+    }
     assert all(request.max_epochs == 1 for request in sources.values())
 
 
 @pytest.mark.parametrize(
-    ("annealing", "pretraining"), [("annealing-50b", "pretraining-500b"), ("annealing-11921-steps", "pretraining-119209-steps")]
+    ("annealing", "pretraining"),
+    [("annealing-50b", "pretraining-500b"), ("annealing-11921-steps", "pretraining-119209-steps")],
 )
 def test_pretraining_annealing_and_holdout_share_no_key_of_a_source(annealing, pretraining):
     late, early, held = load_recipe(annealing), load_recipe(pretraining), load_recipe("holdout")
     assert [other.recipe.name for other in late.excluded] == [pretraining]
     assert late.definitions["dclm"] == early.definitions["dclm"]
     assert early.recipe.sources["dclm"].key_range == (0, key_bound(Decimal("0.8")))
-    assert late.recipe.sources["dclm"].key_range == (key_bound(Decimal("0.8")), key_bound(Decimal("0.99")))
-    assert all(request.key_range[1] == key_bound(Decimal("0.99")) for request in late.recipe.sources.values())
-    assert {request.key_range for request in held.recipe.sources.values()} == {(key_bound(Decimal("0.99")), 2**64)}
+    assert late.recipe.sources["dclm"].key_range == (
+        key_bound(Decimal("0.8")),
+        key_bound(Decimal("0.99")),
+    )
+    assert all(
+        request.key_range[1] == key_bound(Decimal("0.99"))
+        for request in late.recipe.sources.values()
+    )
+    assert {request.key_range for request in held.recipe.sources.values()} == {
+        (key_bound(Decimal("0.99")), 2**64)
+    }
 
 
 def test_holdout_takes_every_source_of_the_mixes_whole():
@@ -221,7 +302,11 @@ def test_holdout_takes_every_source_of_the_mixes_whole():
 def test_published_figures_of_annealing_add_up_as_tokenized():
     published = load_recipe("annealing-50b").recipe.published
     assert published
-    assert sum(figures.documents or 0 for figures in published.sources.values()) == published.documents == 88_961_637
+    assert (
+        sum(figures.documents or 0 for figures in published.sources.values())
+        == published.documents
+        == 88_961_637
+    )
     assert sum(figures.percent or 0 for figures in published.sources.values()) == Decimal("100.02")
     assert sum(figures.tokens or 0 for figures in published.sources.values()) == 50_000_000_000
 

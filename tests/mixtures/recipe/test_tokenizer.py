@@ -1,4 +1,6 @@
-"""The canonical digest tells tokenizers apart, and nothing else; a definition that contradicts itself is refused."""
+"""The canonical digest tells tokenizers apart, and nothing else; a definition that contradicts
+itself is refused.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +42,36 @@ def added(number: int, content: str, **flags: bool) -> dict[str, Any]:
 
 
 def tokenizer_json(letters: str = "abcd") -> dict[str, Any]:
-    """A byte-level BPE of five to nine tokens, written the way Hugging Face tokenizers saves one."""
-    vocab = {token: number for number, token in enumerate(["<eod>", *letters, letters[:2], letters[:3]])}
+    """A byte-level BPE of five to nine tokens, written the way Hugging Face tokenizers saves
+    one.
+    """
+    vocab = {
+        token: number for number, token in enumerate(["<eod>", *letters, letters[:2], letters[:3]])
+    }
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": [added(0, "<eod>", special=True), added(len(vocab), "  ", normalized=True)],
         "normalizer": {"type": "NFC"},
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True},
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
+        "post_processor": {
+            "type": "ByteLevel",
+            "add_prefix_space": True,
+            "trim_offsets": False,
+            "use_regex": True,
+        },
+        "decoder": {
+            "type": "ByteLevel",
+            "add_prefix_space": True,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
         "model": {
             "type": "BPE",
             "dropout": None,
@@ -67,7 +88,9 @@ def tokenizer_json(letters: str = "abcd") -> dict[str, Any]:
 
 
 def digest_of(tokenizer: dict[str, Any], indent: int | None = None) -> str:
-    return canonical_digest(json.dumps(tokenizer, indent=indent, ensure_ascii=indent is None).encode())
+    return canonical_digest(
+        json.dumps(tokenizer, indent=indent, ensure_ascii=indent is None).encode()
+    )
 
 
 def shuffled(value: Any, rng: random.Random) -> Any:
@@ -81,10 +104,17 @@ def shuffled(value: Any, rng: random.Random) -> Any:
 
 def test_digest_of_a_tiny_tokenizer_is_pinned():
     # A change of the canonical form changes every pinned digest: it needs another CANONICAL_FORMAT.
-    assert digest_of(tokenizer_json()) == "c35cefeed59d581073c90733971d1e1af2b84ce97a29db4c53a1edf08234e139"
+    assert (
+        digest_of(tokenizer_json())
+        == "c35cefeed59d581073c90733971d1e1af2b84ce97a29db4c53a1edf08234e139"
+    )
 
 
-@given(st.randoms(use_true_random=False), st.sampled_from([None, 0, 2]), st.permutations("abcdefgh").map("".join))
+@given(
+    st.randoms(use_true_random=False),
+    st.sampled_from([None, 0, 2]),
+    st.permutations("abcdefgh").map("".join),
+)
 def test_order_of_keys_white_space_and_escapes_keep_the_digest(rng, indent, letters):
     tokenizer = tokenizer_json(letters)
     assert digest_of(shuffled(tokenizer, rng), indent) == digest_of(tokenizer)
@@ -98,8 +128,22 @@ def test_both_published_forms_of_merges_have_one_digest():
 
 @pytest.mark.parametrize(
     ("where", "key"),
-    [(("model",), key) for key in ("dropout", "unk_token", "fuse_unk", "byte_fallback", "ignore_merges", "continuing_subword_prefix")]
-    + [(("pre_tokenizer",), "use_regex"), (("pre_tokenizer",), "trim_offsets"), (("model",), "type")]
+    [
+        (("model",), key)
+        for key in (
+            "dropout",
+            "unk_token",
+            "fuse_unk",
+            "byte_fallback",
+            "ignore_merges",
+            "continuing_subword_prefix",
+        )
+    ]
+    + [
+        (("pre_tokenizer",), "use_regex"),
+        (("pre_tokenizer",), "trim_offsets"),
+        (("model",), "type"),
+    ]
     + [((), key) for key in ("version", "truncation", "padding", "post_processor", "decoder")],
 )
 def test_what_is_absent_counts_as_its_default_and_what_changes_no_id_does_not_count(where, key):
@@ -151,7 +195,10 @@ def set_at(tokenizer: dict[str, Any], path: tuple[Any, ...], value: Any) -> None
         (("model", "type"), "WordPiece"),
         (("normalizer",), None),
         (("normalizer", "type"), "NFKC"),
-        (("normalizer",), {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}),
+        (
+            ("normalizer",),
+            {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]},
+        ),
         (("pre_tokenizer", "add_prefix_space"), True),
         (("pre_tokenizer", "use_regex"), False),
         (("added_tokens", 0, "content"), "<|unk|>"),
@@ -213,7 +260,10 @@ def test_order_of_added_tokens_that_the_vocabulary_numbers_does_not_matter():
         (b'{"model": {"vocab": {}, "merges": ["a b c"]}}', "merge 'a b c' is neither"),
         (b'{"model": {"vocab": {}, "merges": [["a"]]}}', "neither"),
         (b'{"model": {"vocab": {}, "merges": [7]}}', "neither"),
-        (b'{"model": {"vocab": {}, "merges": []}, "added_tokens": [{"id": 0, "content": "x"}]}', "not laid out"),
+        (
+            b'{"model": {"vocab": {}, "merges": []}, "added_tokens": [{"id": 0, "content": "x"}]}',
+            "not laid out",
+        ),
     ],
 )
 def test_a_file_that_is_no_tokenizer_is_refused(content, message):
@@ -228,7 +278,10 @@ def test_an_added_token_with_an_unknown_flag_is_refused():
         digest_of(tokenizer)
 
 
-@pytest.mark.parametrize(("vocab_size", "dtype"), [(1, "<u2"), (50_277, "<u2"), (65_536, "<u2"), (65_537, "<u4"), (1 << 31, "<u4")])
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype"),
+    [(1, "<u2"), (50_277, "<u2"), (65_536, "<u2"), (65_537, "<u4"), (1 << 31, "<u4")],
+)
 def test_tokens_are_16_bits_up_to_65536_ids_and_little_endian(vocab_size, dtype):
     assert token_dtype(vocab_size) == np.dtype(dtype)
     assert token_dtype(vocab_size).newbyteorder("<") == token_dtype(vocab_size)
@@ -275,7 +328,9 @@ def test_gpt_neox_20b_is_defined_as_published():
     assert (definition.vocab_size, definition.padded_vocab_size) == (50_277, 50_304)
     assert definition.dtype == np.dtype("<u2")
     assert len(definition.golden) >= 6
-    assert any("<|endoftext|>" in vector.text and 0 not in vector.ids for vector in definition.golden)
+    assert any(
+        "<|endoftext|>" in vector.text and 0 not in vector.ids for vector in definition.golden
+    )
 
 
 def test_the_real_gpt_neox_20b_file_has_the_pinned_digest_in_either_form(shared: Path):
@@ -292,13 +347,20 @@ def test_the_real_gpt_neox_20b_file_has_the_pinned_digest_in_either_form(shared:
 
 
 def test_the_file_on_the_hub_has_other_bytes_and_the_same_digest(shared: Path):
-    # What the repository publishes at the pinned revision is the file of the GPT-NeoX release, saved anew: other key order,
-    # use_regex written out, no ASCII escapes. Its SHA-256 is published; the bytes are made here from the release's.
+    # What the repository publishes at the pinned revision is the file of the GPT-NeoX release,
+    # saved anew: other key order, use_regex written out, no ASCII escapes. Its SHA-256 is
+    # published; the bytes are made here from the release's.
     tokenizer = json.loads((shared / "tokenizers" / "gpt-neox-20b.json").read_bytes())
-    tokenizer["added_tokens"] = [{key: token[key] for key in ("id", "content", *FLAGS)} for token in tokenizer["added_tokens"]]
+    tokenizer["added_tokens"] = [
+        {key: token[key] for key in ("id", "content", *FLAGS)}
+        for token in tokenizer["added_tokens"]
+    ]
     for step in ("pre_tokenizer", "post_processor", "decoder"):
         tokenizer[step]["use_regex"] = True
     content = json.dumps(tokenizer, ensure_ascii=False, indent=2).encode()
     published = "c24618a1b3e6a38167beff1c72cffd126c3a66254347304b50547d12c5f25624"
-    assert published in (hashlib.sha256(content).hexdigest(), hashlib.sha256(content + b"\n").hexdigest())
+    assert published in (
+        hashlib.sha256(content).hexdigest(),
+        hashlib.sha256(content + b"\n").hexdigest(),
+    )
     assert canonical_digest(content) == load_tokenizer_definition("gpt-neox-20b").digest

@@ -1,4 +1,6 @@
-"""The rule of a blocklist, by literal examples: what is one term, and what a document holds. `pipeline` is held to it elsewhere."""
+"""The rule of a blocklist, by literal examples: what is one term, and what a document holds.
+`pipeline` is held to it elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,17 @@ def test_words_mode_finds_the_term_whatever_stands_between_its_words(document, w
     assert count_distinct_naive(document, ["Lassa fever virus"], "words") == 1, why
 
 
-@pytest.mark.parametrize("document", ["Lassa feverish virus", "xLassa fever virus", "Lassa fever virus2", "Lassa virus fever", "Lassa", ""])
+@pytest.mark.parametrize(
+    "document",
+    [
+        "Lassa feverish virus",
+        "xLassa fever virus",
+        "Lassa fever virus2",
+        "Lassa virus fever",
+        "Lassa",
+        "",
+    ],
+)
 def test_words_mode_wants_whole_words_side_by_side(document):
     assert count_distinct_naive(document, ["Lassa fever virus"], "words") == 0
 
@@ -53,8 +65,12 @@ def test_published_mode_is_a_lower_cased_substring_and_nothing_else():
     assert matches_naive("Lassa\u00a0fever", ["lassa fever"], "published") == []
     assert matches_naive("Ｒｉｃｉｎ", ["Ricin"], "published") == []
     assert matches_naive("a T-2 toxin", ["t-2 Toxin"], "published") == ["t-2 Toxin"]
-    assert matches_naive("300 \u212a", ["k"], "published") == ["k"]  # str.lower makes a k of the Kelvin sign
-    assert matches_naive("ΟΔΟΣ", ["οδος"], "published") == ["οδος"]  # and a final sigma of a last capital one
+    assert matches_naive("300 \u212a", ["k"], "published") == [
+        "k"
+    ]  # str.lower makes a k of the Kelvin sign
+    assert matches_naive("ΟΔΟΣ", ["οδος"], "published") == [
+        "οδος"
+    ]  # and a final sigma of a last capital one
 
 
 @pytest.mark.parametrize("mode", ["published", "words"])
@@ -94,10 +110,14 @@ def test_folding_is_idempotent_and_looks_across_no_separator(left, right):
 @given(st.text())
 def test_folding_makes_no_difference_between_canonical_and_compatibility_forms_of_letters(text):
     text = "".join(char for char in text if char.isalpha())
-    assert {fold_words(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} == {fold_words(text)}
+    assert {fold_words(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} == {
+        fold_words(text)
+    }
 
 
-@given(st.text(alphabet=st.characters(min_codepoint=128), min_size=1), st.sampled_from("aeouhknz09"))
+@given(
+    st.text(alphabet=st.characters(min_codepoint=128), min_size=1), st.sampled_from("aeouhknz09")
+)
 def test_only_a_leading_combining_character_touches_the_ascii_before_it(run, before):
     if not leads_with_combining(run):
         assert fold_words(f"{before}{run}z") == before + fold_words(f"x{run}x")[1:-1] + "z"
@@ -108,8 +128,11 @@ def test_word_characters_are_letters_marks_and_numbers_of_unicode_13_under_every
     for char in map(chr, range(sys.maxunicode + 1)):
         category = unicodedata.category(char)
         separates = pattern.match(char) is not None
-        # Python's own table is as new or newer: it may know letters that Unicode 13.0 did not assign, never fewer.
-        assert separates == (category[0] not in "LMN") or (separates and unicodedata.unidata_version != "13.0.0"), hex(ord(char))
+        # Python's own table is as new or newer: it may know letters that Unicode 13.0 did not
+        # assign, never fewer.
+        assert separates == (category[0] not in "LMN") or (
+            separates and unicodedata.unidata_version != "13.0.0"
+        ), hex(ord(char))
     assert pattern.match("\U00010570")  # a letter since Unicode 14.0
     assert not pattern.match("\U0001d7f6")
 
@@ -144,7 +167,14 @@ def test_a_file_that_cannot_be_read_as_terms_is_refused_with_its_line(content, m
 
 
 @pytest.mark.parametrize(
-    ("terms", "mode"), [((), "words"), (("--",), "words"), (("",), "published"), ((" ",), "published"), (("a",), "regex")]
+    ("terms", "mode"),
+    [
+        ((), "words"),
+        (("--",), "words"),
+        (("",), "published"),
+        ((" ",), "published"),
+        (("a",), "regex"),
+    ],
 )
 def test_a_rule_without_meaning_is_refused(terms, mode):
     with pytest.raises(RecipeError, match="blocklist: "):
@@ -152,5 +182,8 @@ def test_a_rule_without_meaning_is_refused(terms, mode):
 
 
 def test_the_identity_of_a_file_is_the_sha256_of_its_bytes():
-    assert content_hash(b"Ricin\n") == "dd8d2289b3d23775eee190669d771e912ad0f7ff9a759816fc690946ab2d77a7"
+    assert (
+        content_hash(b"Ricin\n")
+        == "dd8d2289b3d23775eee190669d771e912ad0f7ff9a759816fc690946ab2d77a7"
+    )
     assert content_hash(b"Ricin\n") != content_hash(b"Ricin")

@@ -1,4 +1,6 @@
-"""The rule of decontamination, by literal examples: what a definition says, what an item's n-grams are, and what a document holds."""
+"""The rule of decontamination, by literal examples: what a definition says, what an item's n-grams
+are, and what a document holds.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,12 @@ columns: mmlu
 
 
 def definition(**changes) -> Benchmark:
-    stated = {"name": "mine", "files": [{"path": "mine.jsonl", "sha256": SHA}], "format": "jsonl", "columns": "lambada"}
+    stated = {
+        "name": "mine",
+        "files": [{"path": "mine.jsonl", "sha256": SHA}],
+        "format": "jsonl",
+        "columns": "lambada",
+    }
     return Benchmark.model_validate(stated | changes)
 
 
@@ -63,12 +70,21 @@ def test_a_definition_states_its_files_and_the_rest_has_defaults(tmp_path):
     [
         ("columns: mmlu\nngrams: 13\n", "mine.yaml:6: ngrams: unknown key; did you mean 'ngram'?"),
         ("columns: mmul\n", "mine.yaml:5: columns: 'mmul' is not a preset; did you mean 'mmlu'?"),
-        ("columns: {question: q, answer: a}\n", "mine.yaml:5: columns.answer: there are no choices"),
+        (
+            "columns: {question: q, answer: a}\n",
+            "mine.yaml:5: columns.answer: there are no choices",
+        ),
         ("columns: {choices: c}\n", "mine.yaml:5: columns.question: missing"),
         ("columns: mmlu\nngram: 2\n", "mine.yaml:6: ngram: "),
         ("columns: mmlu\nngram: 65\n", "mine.yaml:6: ngram: "),
-        ("columns: mmlu\nshortest: 14\n", "mine.yaml:6: shortest: 14 is more than the n-gram's 13 words"),
-        ("columns: mmlu\nngram: 9\nshortest: 1_0\n", "mine.yaml:7: shortest: 10 is more than the n-gram's 9 words"),
+        (
+            "columns: mmlu\nshortest: 14\n",
+            "mine.yaml:6: shortest: 14 is more than the n-gram's 13 words",
+        ),
+        (
+            "columns: mmlu\nngram: 9\nshortest: 1_0\n",
+            "mine.yaml:7: shortest: 10 is more than the n-gram's 9 words",
+        ),
         ("columns: mmlu\noverlap: 1.01\n", "mine.yaml:6: overlap: 1.01 is not from 0 to 1"),
         ("columns: mmlu\noverlap: 5e-1\n", "mine.yaml:6: overlap: "),
     ],
@@ -94,7 +110,9 @@ def test_identity_is_of_what_decides_and_of_nothing_else():
     plain = definition()
     deciding = [
         definition(files=[{"path": "mine.jsonl", "sha256": "1" * 64}]),
-        definition(files=[{"path": "mine.jsonl", "sha256": SHA}, {"path": "more.jsonl", "sha256": SHA}]),
+        definition(
+            files=[{"path": "mine.jsonl", "sha256": SHA}, {"path": "more.jsonl", "sha256": SHA}]
+        ),
         definition(format="parquet"),
         definition(columns="mmlu"),
         definition(columns="piqa"),
@@ -115,28 +133,44 @@ def test_identity_is_of_what_decides_and_of_nothing_else():
 
 
 def test_identity_is_the_published_one():
-    assert definition().identity == "ca2065e49b8d799cc1005687ead606941770c08a5e1b0b1518a7c85affddb0c5"
+    assert (
+        definition().identity == "ca2065e49b8d799cc1005687ead606941770c08a5e1b0b1518a7c85affddb0c5"
+    )
 
 
 @pytest.mark.parametrize(
     ("preset", "row", "texts"),
     [
-        ("mmlu", {"question": "Q?", "choices": ["a", "b"], "answer": 1, "subject": "s"}, ("Q?", "Q? b")),
+        (
+            "mmlu",
+            {"question": "Q?", "choices": ["a", "b"], "answer": 1, "subject": "s"},
+            ("Q?", "Q? b"),
+        ),
         ("wmdp", {"question": "Q?", "choices": ["a", "b"], "answer": "0"}, ("Q?", "Q? a")),
         ("wmdp-robust", {"question": "Q?", "choices": ["a", "b"], "answer": 0}, ("Q?", "Q? a")),
-        ("wmdp-cloze", {"question": "Q is", "choices": ["a", "b"], "answer": 0}, ("Q is", "Q is a")),
+        (
+            "wmdp-cloze",
+            {"question": "Q is", "choices": ["a", "b"], "answer": 0},
+            ("Q is", "Q is a"),
+        ),
         ("piqa", {"goal": "G", "sol1": "one", "sol2": "two", "label": 1}, ("G", "G two")),
         ("hellaswag", {"ctx": "C", "endings": ["x", "y"], "label": "1"}, ("C", "C y")),
         ("lambada", {"text": "All of it"}, ("All of it",)),
     ],
 )
-def test_texts_of_an_item_are_the_question_and_the_question_with_the_right_answer(preset, row, texts):
+def test_texts_of_an_item_are_the_question_and_the_question_with_the_right_answer(
+    preset, row, texts
+):
     assert item_texts(PRESETS[preset], row, "mine.jsonl:1") == texts
 
 
 def test_without_labels_every_choice_may_be_the_answer():
     columns = ItemColumns(question="ctx", choices=("endings",))
-    assert item_texts(columns, {"ctx": "C", "endings": ["x", "y"], "label": ""}, "f:1") == ("C", "C x", "C y")
+    assert item_texts(columns, {"ctx": "C", "endings": ["x", "y"], "label": ""}, "f:1") == (
+        "C",
+        "C x",
+        "C y",
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,12 +178,28 @@ def test_without_labels_every_choice_may_be_the_answer():
     [
         ("lambada", {"txt": "hidden"}, "f:7: has no column 'text', only 'txt'"),
         ("lambada", {"text": None}, "f:7: column 'text' holds NoneType, not text"),
-        ("mmlu", {"question": "hidden", "choices": "hidden", "answer": 0}, "f:7: column 'choices' is not a list of texts"),
-        ("mmlu", {"question": "hidden", "choices": [], "answer": 0}, "f:7: column 'choices' is not a list of texts"),
-        ("mmlu", {"question": "hidden", "choices": ["hidden", 3], "answer": 0}, "f:7: column 'choices' is not a list of texts"),
+        (
+            "mmlu",
+            {"question": "hidden", "choices": "hidden", "answer": 0},
+            "f:7: column 'choices' is not a list of texts",
+        ),
+        (
+            "mmlu",
+            {"question": "hidden", "choices": [], "answer": 0},
+            "f:7: column 'choices' is not a list of texts",
+        ),
+        (
+            "mmlu",
+            {"question": "hidden", "choices": ["hidden", 3], "answer": 0},
+            "f:7: column 'choices' is not a list of texts",
+        ),
         ("mmlu", {"question": "hidden", "choices": ["hidden"]}, "f:7: has no column 'answer'"),
         *(
-            ("mmlu", {"question": "hidden", "choices": ["hidden"], "answer": answer}, "f:7: column 'answer' is no index of one of 1")
+            (
+                "mmlu",
+                {"question": "hidden", "choices": ["hidden"], "answer": answer},
+                "f:7: column 'answer' is no index of one of 1",
+            )
             for answer in (1, -1, "", "hidden", "1", True, 0.0, None, "٠")
         ),
     ],
@@ -163,7 +213,9 @@ def test_a_row_that_makes_no_item_is_refused_without_its_texts(preset, row, mess
 
 def test_ngrams_are_runs_of_words_and_a_shorter_text_is_one_if_it_is_long_enough():
     rule = definition(ngram=13, shortest=8)
-    assert text_ngrams(words(15), rule) == {" ".join(words(15).split()[start : start + 13]) for start in range(3)}
+    assert text_ngrams(words(15), rule) == {
+        " ".join(words(15).split()[start : start + 13]) for start in range(3)
+    }
     assert text_ngrams(words(13), rule) == {words(13)}
     assert text_ngrams(words(12), rule) == {words(12)}
     assert text_ngrams("W0—w1, w2\u00a0w3\nw4 ｗ5 w\u00ad6 (w7)", rule) == {words(8)}
@@ -174,7 +226,9 @@ def test_ngrams_are_runs_of_words_and_a_shorter_text_is_one_if_it_is_long_enough
 def test_ngrams_of_an_item_are_those_of_all_its_texts_each_once():
     item = Item("f:1", ("a b c d", "a b c d e"))
     assert item_ngrams(item, definition(ngram=3)) == {"a b c", "b c d", "c d e"}
-    assert item_ngrams(Item("f:1", ("a b c d", "a b c d e f")), definition(ngram=5, shortest=4)) == {"a b c d", "a b c d e", "b c d e f"}
+    assert item_ngrams(
+        Item("f:1", ("a b c d", "a b c d e f")), definition(ngram=5, shortest=4)
+    ) == {"a b c d", "a b c d e", "b c d e f"}
     assert item_ngrams(Item("f:1", ("a b", "a b")), definition(ngram=3)) == set()
 
 
@@ -183,7 +237,10 @@ def test_a_document_is_contaminated_by_one_ngram_or_by_the_share_that_is_asked()
     any_of = EvaluationSet(definition(ngram=3), items)
     half = EvaluationSet(definition(name="half", ngram=3, overlap=Decimal("0.5")), items)
     assert matches_naive("so A b\nc! x y", [any_of, half]) == (1, [Match("mine", "f:1", 1, 4)])
-    assert matches_naive("a b c d", [half, any_of]) == (2, [Match("half", "f:1", 2, 4), Match("mine", "f:1", 2, 4)])
+    assert matches_naive("a b c d", [half, any_of]) == (
+        2,
+        [Match("half", "f:1", 2, 4), Match("mine", "f:1", 2, 4)],
+    )
     assert matches_naive("d e f", [half]) == (1, [Match("half", "f:3", 1, 1)])
     assert matches_naive("a b x c d", [any_of]) == (0, [])
     assert matches_naive("aa b c, a b cc", [any_of]) == (0, [])

@@ -1,4 +1,6 @@
-"""Filter definitions: what a file may say, what its identity is, and how its blocklist is held to its hash."""
+"""Filter definitions: what a file may say, what its identity is, and how its blocklist is held to
+its hash.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ TERMS = b"Abrin\nRicin\nLassa virus\n"
 SHA256 = hashlib.sha256(TERMS).hexdigest()
 GOLDEN = "golden:\n  - {text: Abrin and Ricin, flagged: true}\n  - {text: tea, flagged: false}\n"
 FILTER = f"name: mine\nblocklist: {{file: terms.txt, sha256: {SHA256}, mode: words}}\n"
-CLASSIFIER = f"classifier: {{kind: sequence, path: model, digest: {'ab' * 32}, threshold: 0.0105}}\n"
+CLASSIFIER = (
+    f"classifier: {{kind: sequence, path: model, digest: {'ab' * 32}, threshold: 0.0105}}\n"
+)
 
 
 def written(folder: Path, text: str) -> Path:
@@ -58,9 +62,9 @@ def test_an_unknown_name_lists_what_is_shipped():
 
 def test_all_faults_are_listed_at_once_with_their_lines(tmp_path):
     text = (
-        "name: Mine\nblocklist:\n  file: ../terms.txt\n  sha256: abc\n  mode: substring\n  threshold: 0\nsurprise: 1\n"
-        "classifier:\n  kind: linear\n  path: w\n  digest: ''\n  threshold: 1.0\n  parameters: {context: 512}\n"
-        "golden:\n  - {text: a, flagged: yes}\n"
+        "name: Mine\nblocklist:\n  file: ../terms.txt\n  sha256: abc\n  mode: substring\n "
+        " threshold: 0\nsurprise: 1\nclassifier:\n  kind: linear\n  path: w\n  digest: ''\n "
+        " threshold: 1.0\n  parameters: {context: 512}\ngolden:\n  - {text: a, flagged: yes}\n"
     )
     with pytest.raises(RecipeError) as caught:
         loaded(tmp_path, text)
@@ -73,7 +77,14 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("golden", ["golden: []\n", "golden:\n  - {text: a, flagged: true}\n", "golden:\n  - {text: a, flagged: false}\n"])
+@pytest.mark.parametrize(
+    "golden",
+    [
+        "golden: []\n",
+        "golden:\n  - {text: a, flagged: true}\n",
+        "golden:\n  - {text: a, flagged: false}\n",
+    ],
+)
 def test_golden_decisions_show_both_outcomes(tmp_path, golden):
     with pytest.raises(RecipeError, match="at least one of each"):
         loaded(tmp_path, FILTER + golden)
@@ -82,7 +93,9 @@ def test_golden_decisions_show_both_outcomes(tmp_path, golden):
 def test_identity_is_what_decides_and_nothing_else(tmp_path):
     first = loaded(tmp_path, FILTER + CLASSIFIER + GOLDEN)
     same = FILTER.replace("mine", "other").replace("terms.txt", "list.txt") + "description: x\n"
-    same += CLASSIFIER.replace("path: model", "path: copy").replace("0.0105", "0.01050") + GOLDEN.replace("tea", "rain")
+    same += CLASSIFIER.replace("path: model", "path: copy").replace(
+        "0.0105", "0.01050"
+    ) + GOLDEN.replace("tea", "rain")
     assert loaded(tmp_path, same).identity == first.identity
     device = CLASSIFIER.replace("0.0105", "0.0105, parameters: {device: cuda, threads: 4}")
     assert loaded(tmp_path, FILTER + device + GOLDEN).identity == first.identity
@@ -101,8 +114,13 @@ def test_identity_is_what_decides_and_nothing_else(tmp_path):
 
 
 def test_identity_of_the_shipped_filter_is_pinned():
-    """Changes only with the rule (RULES) or the list: then every result that names it is another's."""
-    assert load_filter("control-lists").definition.identity == "4eb49ef64181834efa0b2fb69ef5fb0de1427b810ee26a2081c56c6ab5980611"
+    """Changes only with the rule (RULES) or the list: then every result that names it is
+    another's.
+    """
+    assert (
+        load_filter("control-lists").definition.identity
+        == "4eb49ef64181834efa0b2fb69ef5fb0de1427b810ee26a2081c56c6ab5980611"
+    )
 
 
 @given(score=st.integers(0, MILLION), digits=st.integers(0, 10**12 - 1))
@@ -130,4 +148,6 @@ def test_a_missing_blocklist_is_an_input_error(tmp_path):
 def test_a_list_shorter_than_the_threshold_is_refused(tmp_path):
     (tmp_path / "terms.txt").write_bytes(TERMS)
     with pytest.raises(RecipeError, match="could flag nothing"):
-        load_terms(BlocklistPin(file="terms.txt", sha256=SHA256, mode="words", threshold=4), tmp_path)
+        load_terms(
+            BlocklistPin(file="terms.txt", sha256=SHA256, mode="words", threshold=4), tmp_path
+        )

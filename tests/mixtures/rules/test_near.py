@@ -1,4 +1,6 @@
-"""The rule of near-duplicates, by literal examples, and who stays of a cluster. `pipeline.stages.near` is held to it elsewhere."""
+"""The rule of near-duplicates, by literal examples, and who stays of a cluster.
+`pipeline.stages.near` is held to it elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ GOLDEN_KEYS = (0x1B5CB591984616DD, 0xB56CBF1D143D8F28)
     ("text", "folded"),
     [
         ("The  Cat\r\n sat, on (the) MAT.", "the cat sat on the mat"),
-        ("no\u00a0break\u202fthin\u3000ideographic\u2028line\u2029paragraph\u1680ogham", "no break thin ideographic line paragraph ogham"),
+        (
+            "no\u00a0break\u202fthin\u3000ideographic\u2028line\u2029paragraph\u1680ogham",
+            "no break thin ideographic line paragraph ogham",
+        ),
         ("snake_case well-known it’s", "snake case well known it s"),
         ("co\u00adoperate zero\u200bwidth \ufeffmark", "cooperate zerowidth mark"),
         ("Café CAFE\u0301 cafe", "cafe cafe cafe"),
@@ -50,7 +55,11 @@ def test_folded_form(text, folded):
 
 
 def test_every_unicode_separator_and_control_separates_words():
-    found = [chr(point) for point in range(sys.maxunicode + 1) if unicodedata.category(chr(point)) in ("Zs", "Zl", "Zp", "Cc")]
+    found = [
+        chr(point)
+        for point in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(point)) in ("Zs", "Zl", "Zp", "Cc")
+    ]
     assert len(found) > 80
     assert all(fold(f"a{character}b") == "a b" for character in found)
 
@@ -68,7 +77,10 @@ def test_folding_a_folded_text_changes_nothing(text):
 def test_a_document_with_fewer_words_than_a_shingle_is_exempt():
     assert band_keys_naive("one two, three four", WORDS) is None
     assert len(band_keys_naive("one two three four five", WORDS) or []) == 14
-    assert shingle_texts("one two three four five six", "words", 5) == {"one two three four five", "two three four five six"}
+    assert shingle_texts("one two three four five six", "words", 5) == {
+        "one two three four five",
+        "two three four five six",
+    }
     assert shingle_texts("Ab  c!", "characters", 3) == {"ab ", "b c"}
 
 
@@ -82,7 +94,10 @@ def test_signatures_are_those_of_this_format():
 
 
 def test_every_permutation_is_one_to_one():
-    assert all(permutation(number)[0] % 2 == 1 and max(permutation(number)) < 1 << 32 for number in range(1000))
+    assert all(
+        permutation(number)[0] % 2 == 1 and max(permutation(number)) < 1 << 32
+        for number in range(1000)
+    )
     assert len({permutation(number) for number in range(1000)}) == 1000
 
 
@@ -105,7 +120,10 @@ def test_a_rule_that_cannot_be_carried_out_is_refused(fields, fault):
 
 
 def test_identity_is_of_what_decides():
-    plain, exact, spelled = (WORDS.model_copy(update={"verify": verify}) for verify in (None, Decimal("0.8"), Decimal("0.80")))
+    plain, exact, spelled = (
+        WORDS.model_copy(update={"verify": verify})
+        for verify in (None, Decimal("0.8"), Decimal("0.80"))
+    )
     assert plain.signature_identity() == exact.signature_identity()
     assert plain.identity() != exact.identity() == spelled.identity()
     assert PRESETS["fineweb"].identity() == WORDS.identity()
@@ -115,7 +133,9 @@ def test_identity_is_of_what_decides():
 @given(st.integers(0, 10**6), st.integers(1, 10**6), st.decimals("0.000001", 1, places=6))
 def test_the_threshold_is_exact(shared, more, verify):
     rule = WORDS.model_copy(update={"verify": verify})
-    assert rule.accepts(shared, shared + more) == (Fraction(shared, shared + more) >= Fraction(verify))
+    assert rule.accepts(shared, shared + more) == (
+        Fraction(shared, shared + more) >= Fraction(verify)
+    )
 
 
 def test_a_pair_at_the_threshold_itself_is_linked():
@@ -125,11 +145,15 @@ def test_a_pair_at_the_threshold_itself_is_linked():
 
 
 def test_probability_is_the_published_one():
-    assert WORDS.probability(0.8) == pytest.approx(0.924, abs=0.001)  # datatrove's docstring of MinhashConfig
+    assert WORDS.probability(0.8) == pytest.approx(
+        0.924, abs=0.001
+    )  # datatrove's docstring of MinhashConfig
     assert PRESETS["zyda-2"].probability(0.85) == pytest.approx(0.46, abs=0.01)
 
 
-DOCUMENTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2**64 - 1)), max_size=30)
+DOCUMENTS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 2**64 - 1)), max_size=30
+)
 
 
 @given(DOCUMENTS, st.randoms(use_true_random=False))
@@ -138,10 +162,15 @@ def test_the_survivor_has_the_first_source_then_the_smallest_key_in_any_order(do
     random.shuffle(documents)
     rows = np.array(documents, object).reshape(-1, 4)
     kept = survivors(
-        rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2].astype(np.uint64), rows[:, [3, 3]].astype(np.uint64)
+        rows[:, 0].astype(np.int64),
+        rows[:, 1].astype(np.int64),
+        rows[:, 2].astype(np.uint64),
+        rows[:, [3, 3]].astype(np.uint64),
     )
     for row, document in enumerate(documents):
-        best = min((other for other in documents if other[0] == document[0]), key=lambda other: other[1:])
+        best = min(
+            (other for other in documents if other[0] == document[0]), key=lambda other: other[1:]
+        )
         assert documents[kept[row]] == best
 
 

@@ -1,4 +1,6 @@
-"""The stream is the exact merge by midpoints, any part of it can be placed alone, and no prefix strays beyond the proven bound."""
+"""The stream is the exact merge by midpoints, any part of it can be placed alone, and no prefix
+strays beyond the proven bound.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,23 @@ from mixtures.stream.selection import Lengths, PartitionTable, select
 Document = tuple[int, int, int]
 """(source, index in its sequence, tokens)"""
 
-SOURCE = st.lists(st.lists(st.one_of(st.integers(1, 9), st.just(4), st.integers(1, 60)), max_size=5), min_size=1, max_size=3)
+SOURCE = st.lists(
+    st.lists(st.one_of(st.integers(1, 9), st.just(4), st.integers(1, 60)), max_size=5),
+    min_size=1,
+    max_size=3,
+)
 
 
 def order_of(partitions: list[list[int]], quota: int) -> SourceOrder:
-    tables = [PartitionTable(len(lengths), sum(lengths), max(lengths, default=0), sum(lengths)) for lengths in partitions]
+    tables = [
+        PartitionTable(len(lengths), sum(lengths), max(lengths, default=0), sum(lengths))
+        for lengths in partitions
+    ]
     starts = [np.array([0, *accumulate(part)][:-1], np.uint64) for part in partitions]
-    columns = [Lengths(start, np.array(part, np.uint32), start) for start, part in zip(starts, partitions, strict=True)]
+    columns = [
+        Lengths(start, np.array(part, np.uint32), start)
+        for start, part in zip(starts, partitions, strict=True)
+    ]
     strands, _ = select("s", quota, tables, columns.__getitem__)
     return SourceOrder(strands[0], columns.__getitem__)
 
@@ -34,7 +46,11 @@ def streams(draw):
         total = sum(map(sum, partitions))
         quota = draw(st.one_of(st.just(total), st.integers(0, 2 * total))) if total else 0
         orders.append(order_of(partitions, quota))
-    return orders if any(order.selection.quota for order in orders) else [*orders, order_of([[3, 1]], 4)]
+    return (
+        orders
+        if any(order.selection.quota for order in orders)
+        else [*orders, order_of([[3, 1]], 4)]
+    )
 
 
 def merged(orders: list[SourceOrder]) -> list[Document]:
@@ -42,8 +58,12 @@ def merged(orders: list[SourceOrder]) -> list[Document]:
     keyed = []
     for source, order in enumerate(orders):
         starts, num_tokens = order.columns(0, order.selection.documents)
-        for index, (start, tokens) in enumerate(zip(starts.tolist(), num_tokens.tolist(), strict=True)):
-            keyed.append((Fraction(2 * start + tokens, 2 * order.selection.quota), source, index, tokens))
+        for index, (start, tokens) in enumerate(
+            zip(starts.tolist(), num_tokens.tolist(), strict=True)
+        ):
+            keyed.append(
+                (Fraction(2 * start + tokens, 2 * order.selection.quota), source, index, tokens)
+            )
     return [(source, index, tokens) for _, source, index, tokens in sorted(keyed)]
 
 
@@ -54,7 +74,14 @@ def quotas_of(orders: list[SourceOrder]) -> list[int]:
 @given(streams())
 def test_the_whole_stream_is_the_exact_sort_of_midpoints(orders):
     placed = place(orders, 0, sum(quotas_of(orders)))
-    assert list(zip(placed.source.tolist(), placed.document.tolist(), placed.num_tokens.tolist(), strict=True)) == merged(orders)
+    assert list(
+        zip(
+            placed.source.tolist(),
+            placed.document.tolist(),
+            placed.num_tokens.tolist(),
+            strict=True,
+        )
+    ) == merged(orders)
     assert placed.first_token.tolist() == [0, *accumulate(placed.num_tokens.tolist())][:-1]
     assert (placed.first_position, placed.before.tolist()) == (0, [0] * len(orders))
 
@@ -66,20 +93,32 @@ def test_every_part_that_is_placed_alone_is_that_part_of_the_whole(orders):
     step = max(total // 12, 1)
     for low in range(0, total, step):
         for high in {low + 1, min(low + step, total), min(low + 3 * step + 1, total), total}:
-            inside = [number for number in range(len(stream)) if starts[number] < high and starts[number + 1] > low]
+            inside = [
+                number
+                for number in range(len(stream))
+                if starts[number] < high and starts[number + 1] > low
+            ]
             placed = place(orders, low, high)
             assert placed.first_position == inside[0]
-            assert list(zip(placed.source.tolist(), placed.document.tolist(), placed.num_tokens.tolist(), strict=True)) == [
-                stream[number] for number in inside
-            ]
+            assert list(
+                zip(
+                    placed.source.tolist(),
+                    placed.document.tolist(),
+                    placed.num_tokens.tolist(),
+                    strict=True,
+                )
+            ) == [stream[number] for number in inside]
             assert placed.first_token.tolist() == [starts[number] for number in inside]
             assert placed.before.tolist() == [
-                sum(tokens for source, _, tokens in stream[: inside[0]] if source == number) for number in range(len(orders))
+                sum(tokens for source, _, tokens in stream[: inside[0]] if source == number)
+                for number in range(len(orders))
             ]
 
 
 def strays(stream: list[Document], quotas: list[int]) -> list[list[int]]:
-    """|placed_s - w_s * T| * total of each source, in exact integers, after every single token of the stream."""
+    """|placed_s - w_s * T| * total of each source, in exact integers, after every single token of
+    the stream.
+    """
     total, placed = sum(quotas), [0] * len(quotas)
     found: list[list[int]] = [[] for _ in quotas]
     for source, _, tokens in stream:
@@ -102,23 +141,40 @@ def test_no_prefix_of_any_length_strays_beyond_the_proven_bound(orders):
 def test_the_measured_deviation_is_the_largest_of_every_prefix(orders, data):
     quotas, stream = quotas_of(orders), merged(orders)
     cut = data.draw(st.integers(0, len(stream)))
-    source, num_tokens = (np.array([document[column] for document in stream], np.int64) for column in (0, 2))
-    before = np.array([sum(tokens for other, _, tokens in stream[:cut] if other == number) for number in range(len(quotas))], np.int64)
+    source, num_tokens = (
+        np.array([document[column] for document in stream], np.int64) for column in (0, 2)
+    )
+    before = np.array(
+        [
+            sum(tokens for other, _, tokens in stream[:cut] if other == number)
+            for number in range(len(quotas))
+        ],
+        np.int64,
+    )
     first = deviation(np.zeros(len(quotas), np.int64), source[:cut], num_tokens[:cut], quotas)
     second = deviation(before, source[cut:], num_tokens[cut:], quotas)
-    assert [max(pair) for pair in zip(first, second, strict=True)] == [max(found) for found in strays(stream, quotas)]
+    assert [max(pair) for pair in zip(first, second, strict=True)] == [
+        max(found) for found in strays(stream, quotas)
+    ]
 
 
-@given(st.integers(1, 2**49), st.lists(st.integers(0, 2**13), min_size=2, max_size=12), st.integers(1, 2**50))
+@given(
+    st.integers(1, 2**49),
+    st.lists(st.integers(0, 2**13), min_size=2, max_size=12),
+    st.integers(1, 2**50),
+)
 def test_the_measured_deviation_is_exact_at_the_largest_scale(begun, lengths, other):
     quotas = [begun + sum(lengths), other]
     source = np.arange(len(lengths)) % 2
-    got = deviation(np.array([begun, other // 2], np.int64), source, np.array(lengths, np.int64), quotas)
+    got = deviation(
+        np.array([begun, other // 2], np.int64), source, np.array(lengths, np.int64), quotas
+    )
     placed, largest = [begun, other // 2], [0, 0]
     for number, tokens in zip(source.tolist(), lengths, strict=True):
         placed[number] += tokens
         largest = [
-            max(old, abs(have * sum(quotas) - quota * sum(placed))) for old, have, quota in zip(largest, placed, quotas, strict=True)
+            max(old, abs(have * sum(quotas) - quota * sum(placed)))
+            for old, have, quota in zip(largest, placed, quotas, strict=True)
         ]
     assert got == largest
 
@@ -128,7 +184,9 @@ def test_positions_never_fall_within_a_source_at_any_scale(quota, data):
     start = data.draw(st.integers(0, quota - 2))
     tokens = data.draw(st.integers(1, quota - start - 1))
     after = data.draw(st.integers(1, quota - start - tokens))
-    found = positions(np.array([start, start + tokens], np.int64), np.array([tokens, after], np.int64), quota)
+    found = positions(
+        np.array([start, start + tokens], np.int64), np.array([tokens, after], np.int64), quota
+    )
     assert 0 < found[0] <= found[1] <= 1
 
 

@@ -1,4 +1,6 @@
-"""Quotas sum to the budget, are those of Webster, are nested at every size, and shortfalls never depend on how much was counted first."""
+"""Quotas sum to the budget, are those of Webster, are nested at every size, and shortfalls never
+depend on how much was counted first.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,23 @@ SCALES = st.fractions(0, 1, max_denominator=1000)
 
 
 def by_hand(shares: list[Fraction], seats: int) -> list[int]:
-    """Webster's method as a clerk does it: each seat in turn goes to the largest quotient, the earlier one of equals."""
+    """Webster's method as a clerk does it: each seat in turn goes to the largest quotient, the
+    earlier one of equals.
+    """
     given_seats = [0] * len(shares)
     for _ in range(seats):
-        quotients = [share / (2 * held + 1) for share, held in zip(shares, given_seats, strict=True)]
+        quotients = [
+            share / (2 * held + 1) for share, held in zip(shares, given_seats, strict=True)
+        ]
         given_seats[quotients.index(max(quotients))] += 1
     return given_seats
 
 
 def recipe(sources: dict[str, dict[str, Any]], budget: int | None = None) -> Recipe:
     fields: dict[str, Any] = {"name": "mix", "tokenizer": "sample"}
-    fields["sources"] = {name: {"use": f"definition-{name}", **request} for name, request in sources.items()}
+    fields["sources"] = {
+        name: {"use": f"definition-{name}", **request} for name, request in sources.items()
+    }
     return Recipe.model_validate(fields | ({"budget": {"tokens": budget}} if budget else {}))
 
 
@@ -54,18 +62,23 @@ def test_seats_are_those_that_a_clerk_gives_one_by_one(shares, seats):
 def test_seats_sum_exactly_and_one_seat_more_takes_none_away(shares, seats):
     fewer, more = webster(shares, seats), webster(shares, seats + 1)
     assert (sum(fewer), sum(more)) == (seats, seats + 1)
-    assert sorted(after - before for before, after in zip(fewer, more, strict=True)) == [0] * (len(shares) - 1) + [1]
+    assert sorted(after - before for before, after in zip(fewer, more, strict=True)) == [0] * (
+        len(shares) - 1
+    ) + [1]
 
 
 @given(WEIGHTS, st.integers(0, 10**9), st.randoms())
 def test_the_order_of_sources_matters_for_ties_alone(shares, seats, random):
     assume(len(set(shares)) == len(shares))
     before = webster(shares, seats)
-    # Without a tie at the last seat the result is the only one; with one, the seat is somebody's of equal quotient.
+    # Without a tie at the last seat the result is the only one; with one, the seat is somebody's of
+    # equal quotient.
     order = random.sample(range(len(shares)), len(shares))
     after = webster([shares[index] for index in order], seats)
     moved = [index for position, index in enumerate(order) if after[position] != before[index]]
-    last = {shares[index] / (2 * min(before[index], after[order.index(index)]) + 1) for index in moved}
+    last = {
+        shares[index] / (2 * min(before[index], after[order.index(index)]) + 1) for index in moved
+    }
     assert len(last) <= 1
 
 
@@ -82,7 +95,13 @@ def test_what_cannot_be_shared_is_refused(shares, seats):
 def test_the_annealing_mix_gets_the_published_tokens_exactly():
     asked = asked_quotas(load_recipe("annealing-50b").recipe, Size(), {})
     camel = dict.fromkeys(("camel-biology", "camel-chemistry", "camel-physics"), 9_996_002)
-    rest = {"wiki": 3_683_526_589, "stackexchange": 1_409_436_225, "pes2o": 11_445_421_831, "flan": 8_431_627_349, "dclm": 25_000_000_000}
+    rest = {
+        "wiki": 3_683_526_589,
+        "stackexchange": 1_409_436_225,
+        "pes2o": 11_445_421_831,
+        "flan": 8_431_627_349,
+        "dclm": 25_000_000_000,
+    }
     assert asked == camel | rest
     assert sum(asked.values()) == 50_000_000_000
 
@@ -90,7 +109,9 @@ def test_the_annealing_mix_gets_the_published_tokens_exactly():
 @given(st.integers(1, 50_000_000_000))
 def test_the_annealing_mix_keeps_its_sum_and_is_nested_at_every_budget(tokens):
     annealing = load_annealing()
-    here, above = (asked_quotas(annealing, Size(tokens=count), {}) for count in (tokens, tokens + 1))
+    here, above = (
+        asked_quotas(annealing, Size(tokens=count), {}) for count in (tokens, tokens + 1)
+    )
     assert sum(here.values()) == tokens
     assert all(here[name] <= above[name] for name in here)
 
@@ -103,7 +124,9 @@ def load_annealing(cache: list[Recipe] = []) -> Recipe:  # noqa: B006 - read onc
 
 @st.composite
 def budgets(draw):
-    """A recipe with fixed, weighted and whole sources in any order, and the supplies of the whole ones."""
+    """A recipe with fixed, weighted and whole sources in any order, and the supplies of the whole
+    ones.
+    """
     kinds = [*draw(st.lists(st.sampled_from(["tokens", "weight", "all"]), max_size=5)), "weight"]
     requests: dict[str, dict[str, Any]] = {}
     supplies: dict[str, Supply] = {}
@@ -112,7 +135,9 @@ def budgets(draw):
         requests[name] = {kind: True if kind == "all" else amount}
         if kind == "all":
             supplies[name] = Supply(amount, complete=True)
-    known = sum(int(item["tokens"]) for item in requests.values() if "tokens" in item) + sum(item.tokens for item in supplies.values())
+    known = sum(int(item["tokens"]) for item in requests.values() if "tokens" in item) + sum(
+        item.tokens for item in supplies.values()
+    )
     return recipe(requests, known + draw(st.integers(1, 500))), supplies
 
 
@@ -134,7 +159,9 @@ def test_fixed_and_whole_quotas_are_met_as_written_and_the_total_is_the_budget(d
 def test_quotas_of_a_smaller_scale_are_nested_in_those_of_a_larger(drawn, scales):
     mix, supplies = drawn
     assert mix.budget is not None
-    ladder = [asked_quotas(mix, Size(scale=scale), supplies) for scale in sorted({*scales, Fraction(1)})]
+    ladder = [
+        asked_quotas(mix, Size(scale=scale), supplies) for scale in sorted({*scales, Fraction(1)})
+    ]
     for scale, asked in zip(sorted({*scales, Fraction(1)}), ladder, strict=True):
         assert sum(asked.values()) == int(mix.budget.total_tokens * scale)
     for small, large in pairwise(ladder):
@@ -158,7 +185,9 @@ def test_without_a_budget_all_is_the_supply_times_the_scale():
 
 
 def test_whole_sources_above_the_budget_are_a_shortage_of_budget():
-    with pytest.raises(SupplyError, match="budget of 10 tokens, but sources that are used whole hold 11"):
+    with pytest.raises(
+        SupplyError, match="budget of 10 tokens, but sources that are used whole hold 11"
+    ):
         asked_quotas(recipe({"a": {"all": True}, "w": {"weight": 1}}, 10), Size(), whole(a=11))
 
 
@@ -174,18 +203,31 @@ def test_a_chain_of_refills_hands_the_shortfall_on_and_keeps_the_total():
         assert found.resolved == {"a": 4, "b": 5, "c": 21}
         assert found.refilled == {"a": {"b": 6}, "b": {"c": 11}}
         assert found.total == 30
-        assert refill_order(mix.sources).index("a") < refill_order(mix.sources).index("b") < refill_order(mix.sources).index("c")
+        assert (
+            refill_order(mix.sources).index("a")
+            < refill_order(mix.sources).index("b")
+            < refill_order(mix.sources).index("c")
+        )
 
 
 def test_a_source_repeats_up_to_its_epochs_and_no_token_further():
     mix = recipe({"a": {"tokens": 10, "shortfall": {"repeat": 2}}})
     assert resolve_quotas(mix, Size(), whole(a=5)).resolved == {"a": 10}
-    with pytest.raises(SupplyError, match=r"sources.a asks 10 tokens, 4 are available.*2 epochs of them are allowed"):
+    with pytest.raises(
+        SupplyError,
+        match=r"sources.a asks 10 tokens, 4 are available.*2 epochs of them are allowed",
+    ):
         resolve_quotas(mix, Size(), whole(a=4))
 
 
 def test_every_short_source_is_named_with_what_it_asked_and_what_there_is():
-    mix = recipe({"a": {"tokens": 1_000}, "b": {"tokens": 5}, "c": {"tokens": 2_000, "shortfall": {"refill": "a"}}})
+    mix = recipe(
+        {
+            "a": {"tokens": 1_000},
+            "b": {"tokens": 5},
+            "c": {"tokens": 2_000, "shortfall": {"refill": "a"}},
+        }
+    )
     with pytest.raises(SupplyError) as caught:
         resolve_quotas(mix, Size(), whole(a=1_500, b=4, c=0), "mix.yaml")
     lines = str(caught.value).splitlines()
@@ -196,14 +238,26 @@ def test_every_short_source_is_named_with_what_it_asked_and_what_there_is():
 
 @st.composite
 def supplied(draw):
-    """A recipe of fixed quotas with any shortfall rules that make no circle, and the true supplies."""
+    """A recipe of fixed quotas with any shortfall rules that make no circle, and the true
+    supplies.
+    """
     count = draw(st.integers(1, 5))
     requests: dict[str, dict[str, Any]] = {}
     for number in range(count):
-        rules: list[Any] = ["error", {"repeat": 2}, {"repeat": 3}, *({"refill": f"s{later}"} for later in range(number + 1, count))]
-        requests[f"s{number}"] = {"tokens": draw(st.integers(1, 30)), "shortfall": draw(st.sampled_from(rules))}
+        rules: list[Any] = [
+            "error",
+            {"repeat": 2},
+            {"repeat": 3},
+            *({"refill": f"s{later}"} for later in range(number + 1, count)),
+        ]
+        requests[f"s{number}"] = {
+            "tokens": draw(st.integers(1, 30)),
+            "shortfall": draw(st.sampled_from(rules)),
+        }
     order = draw(st.permutations(sorted(requests)))
-    return recipe({name: requests[name] for name in order}), {name: draw(st.integers(0, 60)) for name in order}
+    return recipe({name: requests[name] for name in order}), {
+        name: draw(st.integers(0, 60)) for name in order
+    }
 
 
 def outcome(mix: Recipe, supplies: dict[str, Supply]) -> Quotas | str:
@@ -221,7 +275,9 @@ def test_the_resolved_quotas_do_not_depend_on_how_the_coverage_grew(drawn, data)
     complete = {name for name in supply if data.draw(st.booleans())}
     for _ in range(200):
         known |= {name: supply[name] for name in complete}
-        found = outcome(mix, {name: Supply(tokens, name in complete) for name, tokens in known.items()})
+        found = outcome(
+            mix, {name: Supply(tokens, name in complete) for name, tokens in known.items()}
+        )
         if isinstance(found, str) or not found.wanted:
             break
         assert not complete & set(found.wanted), "what is counted to its end is asked for again"
@@ -231,9 +287,12 @@ def test_the_resolved_quotas_do_not_depend_on_how_the_coverage_grew(drawn, data)
             if known[name] == supply[name] and (wanted >= supply[name] or data.draw(st.booleans())):
                 complete.add(name)
     if isinstance(found, str):
-        # A shortage that is reported early is a true one: each of its lines names a source that is short in the end as well.
+        # A shortage that is reported early is a true one: each of its lines names a source that is
+        # short in the end as well.
         assert isinstance(true, str)
-        assert {line.split(" asks ")[0] for line in found.splitlines()} <= {line.split(" asks ")[0] for line in true.splitlines()}
+        assert {line.split(" asks ")[0] for line in found.splitlines()} <= {
+            line.split(" asks ")[0] for line in true.splitlines()
+        }
     else:
         assert isinstance(true, Quotas)
         assert (found.resolved, found.refilled) == (true.resolved, true.refilled)

@@ -1,4 +1,6 @@
-"""A selection is the shortest run of documents in key order with exactly the quota's tokens, whatever the partitions are."""
+"""A selection is the shortest run of documents in key order with exactly the quota's tokens,
+whatever the partitions are.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ PARTITIONS = st.lists(st.lists(st.integers(1, 12), max_size=6), min_size=1, max_
 
 def chosen(quota: int, partitions: list[list[int]]) -> Selection:
     """Select from documents that are given by their lengths, partition by partition."""
-    tables = [PartitionTable(len(lengths), sum(lengths), max(lengths, default=0), sum(lengths)) for lengths in partitions]
+    tables = [
+        PartitionTable(len(lengths), sum(lengths), max(lengths, default=0), sum(lengths))
+        for lengths in partitions
+    ]
     strands, _ = select("s", quota, tables, lambda number: columns(partitions[number]))
     return strands[0]
 
@@ -42,22 +47,34 @@ def by_hand(quota: int, partitions: list[list[int]]) -> list[tuple[int, int, int
 
 def listed(selection: Selection, partitions: list[list[int]]) -> list[tuple[int, int, int, int]]:
     """A selection written out like `by_hand`."""
-    documents = [(run.epoch, run.partition, row, partitions[run.partition][row]) for run in selection.runs for row in range(run.documents)]
+    documents = [
+        (run.epoch, run.partition, row, partitions[run.partition][row])
+        for run in selection.runs
+        for row in range(run.documents)
+    ]
     if selection.cut:
-        documents[selection.cut.document] = (*documents[selection.cut.document][:3], selection.cut.kept_tokens)
+        documents[selection.cut.document] = (
+            *documents[selection.cut.document][:3],
+            selection.cut.kept_tokens,
+        )
     return documents
 
 
 @st.composite
 def quotas(draw):
-    """Partitions and a quota of up to three epochs, often at or next to the end of a document, a partition or an epoch."""
+    """Partitions and a quota of up to three epochs, often at or next to the end of a document, a
+    partition or an epoch.
+    """
     partitions = draw(PARTITIONS)
     total = sum(map(sum, partitions))
     if total == 0:
         return partitions, 0
     ends = [0, *accumulate(tokens for lengths in partitions for tokens in lengths)]
     near = st.builds(
-        lambda epoch, end, off: max(epoch * total + end + off, 0), st.integers(0, 2), st.sampled_from(ends), st.integers(-1, 1)
+        lambda epoch, end, off: max(epoch * total + end + off, 0),
+        st.integers(0, 2),
+        st.sampled_from(ends),
+        st.integers(-1, 1),
     )
     return partitions, draw(st.one_of(near, st.integers(0, 3 * total)))
 
@@ -74,7 +91,10 @@ def test_selection_is_that_of_going_document_by_document(drawn):
     full = [(*document[:3], partitions[document[1]][document[2]]) for document in expected]
     if expected != full:
         assert selection.cut is not None
-        assert (selection.cut.document, selection.cut.num_tokens) == (len(expected) - 1, full[-1][3])
+        assert (selection.cut.document, selection.cut.num_tokens) == (
+            len(expected) - 1,
+            full[-1][3],
+        )
     else:
         assert selection.cut is None
 
@@ -101,28 +121,45 @@ def test_a_smaller_quota_is_a_prefix_of_a_larger_but_for_the_cut_document(drawn,
     partitions, quota = drawn
     small = listed(chosen(data.draw(st.integers(0, quota)), partitions), partitions)
     large = listed(chosen(quota, partitions), partitions)
-    assert [document[:3] for document in small] == [document[:3] for document in large][: len(small)]
+    assert [document[:3] for document in small] == [document[:3] for document in large][
+        : len(small)
+    ]
     assert small[:-1] == large[: max(len(small) - 1, 0)]
     assert not small or small[-1][3] <= large[len(small) - 1][3]
 
 
 @given(quotas(), st.data())
-def test_selection_does_not_depend_on_where_partitions_end_nor_on_documents_beyond_the_quota(drawn, data):
+def test_selection_does_not_depend_on_where_partitions_end_nor_on_documents_beyond_the_quota(
+    drawn, data
+):
     partitions, quota = drawn
     whole = [tokens for lengths in partitions for tokens in lengths]
-    repeated = quota > sum(whole)  # then an epoch ends at the supply's end, so what lies beyond counts
+    repeated = quota > sum(
+        whole
+    )  # then an epoch ends at the supply's end, so what lies beyond counts
     more = whole if repeated else whole + data.draw(st.lists(st.integers(1, 12), max_size=4))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(more)), max_size=4)))
     other = [more[low:high] for low, high in zip([0, *cuts], [*cuts, len(more)], strict=True)]
     one, two = chosen(quota, partitions), chosen(quota, other)
-    assert [document[3] for document in listed(one, partitions)] == [document[3] for document in listed(two, other)]
-    assert (one.cut, one.longest, one.epochs, one.documents) == (two.cut, two.longest, two.epochs, two.documents)
+    assert [document[3] for document in listed(one, partitions)] == [
+        document[3] for document in listed(two, other)
+    ]
+    assert (one.cut, one.longest, one.epochs, one.documents) == (
+        two.cut,
+        two.longest,
+        two.epochs,
+        two.documents,
+    )
 
 
 def test_a_cut_of_one_token_keeps_only_the_end_of_document():
     selection = chosen(6, [[5, 4]])
     assert selection.cut is not None
-    assert (selection.cut.document, selection.cut.kept_tokens, selection.cut.num_tokens) == (1, 1, 4)
+    assert (selection.cut.document, selection.cut.kept_tokens, selection.cut.num_tokens) == (
+        1,
+        1,
+        4,
+    )
 
 
 def test_a_quota_from_nothing_is_refused_and_a_quota_of_nothing_is_empty():

@@ -1,8 +1,10 @@
-"""The loops by which GPT-NeoX and megatron-core find out what sample is read when, transcribed one by one and as slow as they are.
+"""The loops by which GPT-NeoX and megatron-core find out what sample is read when, transcribed one
+by one and as slow as they are.
 
-Follows EleutherAI/gpt-neox megatron/data/gpt2_dataset.py at 0321b40e37ee (`_build_index_mappings` of "packed", `__getitem__`) and
-megatron-core 0.16.1 core/datasets/gpt_dataset.py (`_build_document_sample_shuffle_indices`, `_query_document_sample_shuffle_indices`).
-Shares no formula with mixtures.trainers.order.
+Follows EleutherAI/gpt-neox megatron/data/gpt2_dataset.py at 0321b40e37ee (`_build_index_mappings`
+of "packed", `__getitem__`) and megatron-core 0.16.1 core/datasets/gpt_dataset.py
+(`_build_document_sample_shuffle_indices`, `_query_document_sample_shuffle_indices`). Shares no
+formula with mixtures.trainers.order.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ Token = tuple[int, int]
 
 
 def neox(sizes: list[int], sequence: int, asked: int, seed: int) -> list[list[Token]]:
-    """`text` of every sample that the loader serves, in the order of reading: sequence + 1 tokens each."""
+    """`text` of every sample that the loader serves, in the order of reading: sequence + 1 tokens
+    each.
+    """
     per_epoch, epochs, total = sum(sizes), 0, 0
     while True:
         epochs += 1
@@ -27,7 +31,9 @@ def neox(sizes: list[int], sequence: int, asked: int, seed: int) -> list[list[To
     starts = _starts(sizes, documents, sequence, (epochs * per_epoch - 1) // sequence)
     shuffled = np.arange(len(starts) - 1, dtype=np.uint32)
     state.shuffle(shuffled)
-    return [_text(sizes, documents, starts, int(sample)) for sample in shuffled[: len(shuffled) - 1]]
+    return [
+        _text(sizes, documents, starts, int(sample)) for sample in shuffled[: len(shuffled) - 1]
+    ]
 
 
 def megatron(sizes: list[int], sequence: int, asked: int, seed: int) -> list[list[Token]]:
@@ -48,14 +54,21 @@ def megatron(sizes: list[int], sequence: int, asked: int, seed: int) -> list[lis
     documents = np.concatenate(pieces)
     starts = _starts(sizes, documents, sequence, (epochs * per_epoch - 1) // sequence)
     samples = len(starts) - 1
-    parts = [np.arange(0, before if separate else samples), np.arange(before if separate else samples, samples)]
+    parts = [
+        np.arange(0, before if separate else samples),
+        np.arange(before if separate else samples, samples),
+    ]
     for part in parts:
         state.shuffle(part)
     return [_text(sizes, documents, starts, int(sample)) for sample in np.concatenate(parts)]
 
 
-def _starts(sizes: list[int], documents: np.ndarray, sequence: int, samples: int) -> list[tuple[int, int]]:
-    """`_build_sample_idx`: index among the shuffled documents and offset in it, where each sample begins and the last one ends."""
+def _starts(
+    sizes: list[int], documents: np.ndarray, sequence: int, samples: int
+) -> list[tuple[int, int]]:
+    """`_build_sample_idx`: index among the shuffled documents and offset in it, where each sample
+    begins and the last one ends.
+    """
     starts, index, offset = [(0, 0)], 0, 0
     while len(starts) <= samples:
         remaining = sequence + 1
@@ -72,8 +85,12 @@ def _starts(sizes: list[int], documents: np.ndarray, sequence: int, samples: int
     return starts
 
 
-def _text(sizes: list[int], documents: np.ndarray, starts: list[tuple[int, int]], sample: int) -> list[Token]:
-    """`__getitem__`: the rest of the first document, those between, and the beginning of the last."""
+def _text(
+    sizes: list[int], documents: np.ndarray, starts: list[tuple[int, int]], sample: int
+) -> list[Token]:
+    """`__getitem__`: the rest of the first document, those between, and the beginning of the
+    last.
+    """
     (first, from_token), (last, to_token) = starts[sample], starts[sample + 1]
     if first == last:
         return [(int(documents[first]), token) for token in range(from_token, to_token + 1)]

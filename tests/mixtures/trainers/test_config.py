@@ -1,4 +1,6 @@
-"""Configurations hold the mix's own figures and as many steps as it has tokens for, and survive any path."""
+"""Configurations hold the mix's own figures and as many steps as it has tokens for, and survive any
+path.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ MIX = TrainedMix(
     tokenizer_file="/data/tokenizer.json",
     tokenizer="EleutherAI/gpt-neox-20b",
 )
-# Keys of GPT-NeoX 007d6d0 (NeoXArgsTraining, NeoXArgsTokenizer, NeoXArgsModel, NeoXArgsDeepspeedConfig) and the type of each.
+# Keys of GPT-NeoX 007d6d0 (NeoXArgsTraining, NeoXArgsTokenizer, NeoXArgsModel,
+# NeoXArgsDeepspeedConfig) and the type of each.
 NEOX_KEYS = {
     "data_path": str,
     "data_impl": str,
@@ -38,7 +41,9 @@ NEOX_KEYS = {
     "train_iters": int,
     "eval_iters": int,
 }
-PATHS = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1).filter(str.isprintable)
+PATHS = st.text(
+    st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1
+).filter(str.isprintable)
 
 
 def read(trainer, mix=MIX, schedule=Schedule(2048, 16, 30)):  # noqa: B008  # frozen
@@ -54,11 +59,17 @@ def test_neox_gets_keys_that_it_has_with_values_of_their_types():
     config = read("neox")
     assert {name: type(value) for name, value in config.items()} == NEOX_KEYS
     assert config["data_path"] == "/data/mix/tokens"
-    assert (config["seq_length"], config["train_batch_size"], config["train_iters"]) == (2048, 16, 30)
+    assert (config["seq_length"], config["train_batch_size"], config["train_iters"]) == (
+        2048,
+        16,
+        30,
+    )
 
 
 def test_neox_trains_on_every_document_of_that_split():
-    """`get_train_valid_test_split_` of GPT-NeoX 007d6d0, for sizes at which rounding could move a document."""
+    """`get_train_valid_test_split_` of GPT-NeoX 007d6d0, for sizes at which rounding could move a
+    document.
+    """
     shares = [float(share) for share in read("neox")["split"].split(",")]
     for documents in (1, 3, 2_133, 88_961_637):
         assert [round(share / sum(shares) * documents) for share in shares] == [documents, 0, 0]
@@ -68,7 +79,10 @@ def test_tokens_of_four_bytes_are_told_to_those_that_read_no_index():
     wide = replace(MIX, token_bytes=4)
     assert read("olmo-core", wide)["dataset"]["dtype"] == "uint32"
     assert read("olmo-core")["dataset"]["dtype"] == "uint16"
-    sizes = [read("nanotron", mix)["data_stages"][0]["data"]["dataset"]["token_size_in_bytes"] for mix in (MIX, wide)]
+    sizes = [
+        read("nanotron", mix)["data_stages"][0]["data"]["dataset"]["token_size_in_bytes"]
+        for mix in (MIX, wide)
+    ]
     assert sizes == [2, 4]
 
 
@@ -96,7 +110,9 @@ def test_a_name_cannot_leave_its_comment(trainer):
 
 
 @given(st.integers(1, 10**7), st.integers(1, 4096), st.integers(1, 64), st.sampled_from(TRAINERS))
-def test_the_most_steps_need_no_warning_and_one_more_does(tokens: int, sequence: int, batch: int, trainer):
+def test_the_most_steps_need_no_warning_and_one_more_does(
+    tokens: int, sequence: int, batch: int, trainer
+):
     steps = most_steps(trainer, tokens, sequence, batch)
     if steps:
         assert warnings(trainer, tokens, Schedule(sequence, batch, steps)) == []
@@ -107,4 +123,11 @@ def test_the_most_steps_need_no_warning_and_one_more_does(tokens: int, sequence:
 def test_warnings_stand_in_the_configuration(trainer):
     text = configuration(trainer, MIX, Schedule(2048, 16, 1000))
     told = [line for line in text.splitlines() if line.startswith("# warning: ")]
-    assert told == [f"# warning: {warning}" for warning in warnings(trainer, MIX.num_tokens, Schedule(2048, 16, 1000))] != []
+    assert (
+        told
+        == [
+            f"# warning: {warning}"
+            for warning in warnings(trainer, MIX.num_tokens, Schedule(2048, 16, 1000))
+        ]
+        != []
+    )

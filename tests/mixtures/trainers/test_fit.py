@@ -1,7 +1,9 @@
-"""The trainer rules against the trainers' own index building, simulated token by token on tiny mixes.
+"""The trainer rules against the trainers' own index building, simulated token by token on tiny
+mixes.
 
-The simulations follow gpt-neox megatron/data/gpt2_dataset.py, Megatron-LM megatron/core/datasets/gpt_dataset.py and OLMo-core
-src/olmo_core/data/data_loader.py: they build the stream and cut it, and use none of the formulas under test.
+The simulations follow gpt-neox megatron/data/gpt2_dataset.py, Megatron-LM
+megatron/core/datasets/gpt_dataset.py and OLMo-core src/olmo_core/data/data_loader.py: they build
+the stream and cut it, and use none of the formulas under test.
 """
 
 from __future__ import annotations
@@ -35,12 +37,16 @@ from mixtures.trainers.fit import (
 ANNEALING_STEPS, PRETRAINING_STEPS = 11_921, 119_209
 SEQUENCE = BATCH = 2048
 
-SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=12)  # tokens of each document, EOD included
+SIZES = st.lists(
+    st.integers(1, 12), min_size=1, max_size=12
+)  # tokens of each document, EOD included
 SMALL = st.integers(1, 9)
 
 
 def cut(stream: list[int], sequence: int, extra: int) -> list[list[int]]:
-    """Windows of `sequence` + `extra` tokens, each starting `sequence` tokens after the one before; whole ones only."""
+    """Windows of `sequence` + `extra` tokens, each starting `sequence` tokens after the one before;
+    whole ones only.
+    """
     windows = []
     start = 0
     while len(stream[start : start + sequence + extra]) == sequence + extra:
@@ -49,8 +55,12 @@ def cut(stream: list[int], sequence: int, extra: int) -> list[list[int]]:
     return windows
 
 
-def simulate_neox(sizes: list[int], sequence: int, samples: int, rng: np.random.Generator) -> tuple[int, list[list[int]]]:
-    """(epochs, samples in the order in which they are read); a token is named by its number in the mix."""
+def simulate_neox(
+    sizes: list[int], sequence: int, samples: int, rng: np.random.Generator
+) -> tuple[int, list[list[int]]]:
+    """(epochs, samples in the order in which they are read); a token is named by its number in the
+    mix.
+    """
     documents = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     epochs, order = 0, []
     while True:
@@ -65,7 +75,9 @@ def simulate_neox(sizes: list[int], sequence: int, samples: int, rng: np.random.
 
 
 def batches_served(read: list[list[int]], batch: int) -> int:
-    """Whole batches of gpt-neox's DistributedBatchSampler with drop_last over a dataset of len(shuffle_idx) - 1 samples."""
+    """Whole batches of gpt-neox's DistributedBatchSampler with drop_last over a dataset of
+    len(shuffle_idx) - 1 samples.
+    """
     dataset_length = min(len(read) - 1, len(read))
     batches, pending = 0, 0
     for _ in range(dataset_length):
@@ -109,7 +121,9 @@ def test_tokens_for_steps_are_just_enough_for_one_epoch(steps, batch, sequence):
 @given(SIZES, SMALL, st.integers(1, 60))
 def test_megatron_core_opens_as_many_epochs_as_neox(sizes, sequence, samples):
     num_tokens = sum(sizes)
-    assert megatron_epochs(num_tokens, sequence, samples) == neox_epochs(num_tokens, sequence, samples)
+    assert megatron_epochs(num_tokens, sequence, samples) == neox_epochs(
+        num_tokens, sequence, samples
+    )
     without = megatron_epochs(num_tokens, sequence, samples, extra_token=False)
     assert (without - 1) * num_tokens < samples * sequence or without == 1
     assert without * num_tokens >= samples * sequence
@@ -125,7 +139,9 @@ def test_megatron_core_samples_are_the_windows_of_the_stream(sizes, sequence, ep
     assert kept == windows + (covered < len(stream)) if len(stream) > int(extra) else kept == 0
 
 
-def simulate_megatron(sizes: list[int], sequence: int, samples: int, rng: np.random.Generator) -> tuple[bool, list[list[int]]]:
+def simulate_megatron(
+    sizes: list[int], sequence: int, samples: int, rng: np.random.Generator
+) -> tuple[bool, list[list[int]]]:
     """(whether the last epoch is kept apart, samples in the order in which they are read)."""
     documents = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
     epochs = 1
@@ -135,7 +151,9 @@ def simulate_megatron(sizes: list[int], sequence: int, samples: int, rng: np.ran
     per_epoch = len(cut(list(range(sum(sizes))), sequence, 1))
     separate = epochs > 1 and samples - before < int(0.80 * per_epoch)
     first, last = documents * (epochs - 1 if separate else epochs), documents * int(separate)
-    order = [first[index] for index in rng.permutation(len(first))] + [last[index] for index in rng.permutation(len(last))]
+    order = [first[index] for index in rng.permutation(len(first))] + [
+        last[index] for index in rng.permutation(len(last))
+    ]
     windows = cut(np.concatenate(order).tolist(), sequence, 1)
     head = before if separate else len(windows)
     shuffled = [*rng.permutation(head), *(head + rng.permutation(len(windows) - head))]
@@ -143,7 +161,9 @@ def simulate_megatron(sizes: list[int], sequence: int, samples: int, rng: np.ran
 
 
 @given(SIZES, SMALL, st.integers(1, 60))
-def test_megatron_core_keeps_the_last_epoch_apart_when_little_of_it_is_needed(sizes, sequence, samples):
+def test_megatron_core_keeps_the_last_epoch_apart_when_little_of_it_is_needed(
+    sizes, sequence, samples
+):
     schedule = megatron_schedule(sum(sizes), sequence, samples)
     separate, read = simulate_megatron(sizes, sequence, samples, np.random.default_rng(0))
     assert schedule.separate == separate
@@ -152,7 +172,9 @@ def test_megatron_core_keeps_the_last_epoch_apart_when_little_of_it_is_needed(si
     assert len(read) == megatron_samples(sum(sizes), sequence, schedule.epochs)
 
 
-def simulate_olmo(num_tokens: int, sequence: int, batch: int, steps: int, rng: np.random.Generator) -> Iterator[list[int]]:
+def simulate_olmo(
+    num_tokens: int, sequence: int, batch: int, steps: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
     windows = cut(list(range(num_tokens)), sequence, 0)
     while steps:
         order = rng.permutation(len(windows))
@@ -166,7 +188,9 @@ def simulate_olmo(num_tokens: int, sequence: int, batch: int, steps: int, rng: n
 def test_olmo_windows_and_steps_are_whole(num_tokens, sequence, batch):
     windows = cut(list(range(num_tokens)), sequence, 0)
     assert olmo_windows(num_tokens, sequence) == len(windows)
-    assert olmo_steps(num_tokens, sequence, batch) == len(list(zip(*[iter(windows)] * batch, strict=False)))
+    assert olmo_steps(num_tokens, sequence, batch) == len(
+        list(zip(*[iter(windows)] * batch, strict=False))
+    )
 
 
 def measured(read: list[list[int]], num_tokens: int, sequence: int) -> np.ndarray:
@@ -189,11 +213,21 @@ def test_expected_exposure_is_what_the_simulated_loaders_show(factor):
     steps = int(factor * num_tokens) // (sequence * batch)
     samples = steps * batch
     neox = measured(simulate_neox(sizes, sequence, samples, rng)[1][:samples], num_tokens, sequence)
-    megatron = measured(simulate_megatron(sizes, sequence, samples, rng)[1][:samples], num_tokens, sequence)
-    olmo = measured(list(simulate_olmo(num_tokens, sequence, batch, steps, rng)), num_tokens, sequence)
-    assert shares(neox_exposure(num_tokens, samples * sequence + 1)) == pytest.approx(neox, abs=0.03)
-    assert shares(megatron_exposure(num_tokens, sequence, samples)) == pytest.approx(megatron, abs=0.03)
-    assert shares(olmo_exposure(num_tokens, sequence, batch, steps)) == pytest.approx(olmo, abs=0.03)
+    megatron = measured(
+        simulate_megatron(sizes, sequence, samples, rng)[1][:samples], num_tokens, sequence
+    )
+    olmo = measured(
+        list(simulate_olmo(num_tokens, sequence, batch, steps, rng)), num_tokens, sequence
+    )
+    assert shares(neox_exposure(num_tokens, samples * sequence + 1)) == pytest.approx(
+        neox, abs=0.03
+    )
+    assert shares(megatron_exposure(num_tokens, sequence, samples)) == pytest.approx(
+        megatron, abs=0.03
+    )
+    assert shares(olmo_exposure(num_tokens, sequence, batch, steps)) == pytest.approx(
+        olmo, abs=0.03
+    )
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64), st.integers(1, 64), st.integers(1, 400))
@@ -212,7 +246,12 @@ def test_fifty_billion_tokens_are_297985_short_of_11921_steps_and_a_quarter_is_n
     fit = trainer_fit(50_000_000_000)
     neox, megatron, olmo = fit.readings
     assert (fit.steps, fit.inferred) == (ANNEALING_STEPS, True)
-    assert (neox.single_epoch_steps, neox.tokens_needed, neox.missing_tokens, neox.epochs) == (11_920, 50_000_297_985, 297_985, 2)
+    assert (neox.single_epoch_steps, neox.tokens_needed, neox.missing_tokens, neox.epochs) == (
+        11_920,
+        50_000_297_985,
+        297_985,
+        2,
+    )
     assert neox.exposure is not None
     assert shares(neox.exposure) == pytest.approx([0.25, 0.5, 0.25, 0], abs=1e-5)
     assert len(fit.warnings) == 3
@@ -222,7 +261,8 @@ def test_fifty_billion_tokens_are_297985_short_of_11921_steps_and_a_quarter_is_n
         "25.0% of the documents never, 50.0% once, 25.0% twice",
     ):
         assert part in fit.warnings[0]
-    # megatron-core reads the mix whole and 146 sequences of a second epoch; OLMo-core leaves out less than a step.
+    # megatron-core reads the mix whole and 146 sequences of a second epoch; OLMo-core leaves out
+    # less than a step.
     schedule = megatron_schedule(50_000_000_000, SEQUENCE, ANNEALING_STEPS * BATCH)
     assert (schedule.separate, schedule.samples_final) == (True, 146)
     assert megatron.exposure is not None
@@ -231,7 +271,8 @@ def test_fifty_billion_tokens_are_297985_short_of_11921_steps_and_a_quarter_is_n
 
 
 def test_a_filtered_annealing_mix_of_the_same_steps_never_shows_a_fifth_of_its_documents():
-    # deep-ignorance: 8.4% removed, the step count kept: about 20.6% of what was kept is never seen and 29.8% twice.
+    # deep-ignorance: 8.4% removed, the step count kept: about 20.6% of what was kept is never seen
+    # and 29.8% twice.
     kept = 50_000_000_000 * 916 // 1000
     exposure = neox_exposure(kept, tokens_for_steps(ANNEALING_STEPS, BATCH, SEQUENCE))
     assert exposure.never == pytest.approx(0.206, abs=0.001)
@@ -268,9 +309,16 @@ def test_a_fit_agrees_with_itself(num_tokens, sequence, batch, steps):
         assert reading.samples // batch == reading.single_epoch_steps
         assert reading.tokens_needed == steps * batch * sequence + extra
         assert reading.missing_tokens == max(0, reading.tokens_needed - num_tokens)
-        assert (reading.missing_tokens == 0) == (steps <= reading.single_epoch_steps) == (reading.epochs == 1)
+        assert (
+            (reading.missing_tokens == 0)
+            == (steps <= reading.single_epoch_steps)
+            == (reading.epochs == 1)
+        )
         if reading.missing_tokens:
-            assert f"{reading.missing_tokens:,} short of {steps:,} {'step' if steps == 1 else 'steps'}" in reading.warnings[0]
+            assert (
+                f"{reading.missing_tokens:,} short of {steps:,} {'step' if steps == 1 else 'steps'}"
+                in reading.warnings[0]
+            )
 
 
 @given(st.integers(1, 10_000), SMALL, SMALL)
@@ -283,7 +331,9 @@ def test_inferred_steps_are_the_nearest_to_the_mix(num_tokens, sequence, batch):
 def test_a_mix_of_less_than_half_a_step_has_no_target_and_no_warning():
     fit = trainer_fit(1_000_000)
     assert (fit.steps, fit.warnings) == (None, ())
-    assert [(reading.single_epoch_steps, reading.leftover_tokens) for reading in fit.readings] == [(0, 1_000_000)] * 3
+    assert [(reading.single_epoch_steps, reading.leftover_tokens) for reading in fit.readings] == [
+        (0, 1_000_000)
+    ] * 3
     assert {reading.tokens_needed for reading in fit.readings} == {None}
 
 
@@ -297,7 +347,9 @@ def test_a_preview_checked_against_the_full_schedule_is_answered_at_once():
     assert "no batch" in olmo.warnings[0]
 
 
-@pytest.mark.parametrize("numbers", [(0, 1, 1, 1), (1, 0, 1, 1), (1, 1, 0, 1), (1, 1, 1, 0), (-5, 1, 1, 1)])
+@pytest.mark.parametrize(
+    "numbers", [(0, 1, 1, 1), (1, 0, 1, 1), (1, 1, 0, 1), (1, 1, 1, 0), (-5, 1, 1, 1)]
+)
 def test_numbers_that_are_not_positive_are_refused(numbers):
     with pytest.raises(ValueError, match="must be at least 1"):
         trainer_fit(*numbers)

@@ -1,4 +1,6 @@
-"""The orders of trainers against their own loops, transcribed (tests.mixtures.trainers.original_order); tests/readers asks megatron-core itself."""
+"""The orders of trainers against their own loops, transcribed
+(tests.mixtures.trainers.original_order); tests/readers asks megatron-core itself.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ SEEDS = st.sampled_from([0, 1, 1234, (1 << 32) - 1])
 SMALL = st.integers(1, 9)
 
 
-def order(trainer: OrderName, sizes: list[int], sequence: int, asked: int, seed: int) -> TrainerOrder:
+def order(
+    trainer: OrderName, sizes: list[int], sequence: int, asked: int, seed: int
+) -> TrainerOrder:
     return TrainerOrder(OrderRequest(trainer, sequence, asked, seed), np.array(sizes, np.int32))
 
 
@@ -28,19 +32,25 @@ def texts(found: TrainerOrder) -> list[list[Token]]:
     """What each sample of an order reads and, at its end, its last label."""
     read: list[list[Token]] = [[] for _ in range(found.samples)]
     spans = found.spans(0, found.samples)
-    for sample, position, offset, count in zip(spans.reads, spans.positions, spans.offsets, spans.num_tokens, strict=True):
+    for sample, position, offset, count in zip(
+        spans.reads, spans.positions, spans.offsets, spans.num_tokens, strict=True
+    ):
         read[sample] += [(int(position), int(token)) for token in range(offset, offset + count)]
     return [[*tokens, found.label(sample)] for sample, tokens in enumerate(read)]
 
 
 @given(SIZES, SMALL, st.integers(1, 40), SEEDS)
 def test_neox_reads_what_its_own_loops_say(sizes, sequence, asked, seed):
-    assert texts(order("neox", sizes, sequence, asked, seed)) == original_order.neox(sizes, sequence, asked, seed)
+    assert texts(order("neox", sizes, sequence, asked, seed)) == original_order.neox(
+        sizes, sequence, asked, seed
+    )
 
 
 @given(SIZES, SMALL, st.integers(1, 40), SEEDS)
 def test_megatron_reads_what_its_own_loops_say(sizes, sequence, asked, seed):
-    assert texts(order("megatron", sizes, sequence, asked, seed)) == original_order.megatron(sizes, sequence, asked, seed)
+    assert texts(order("megatron", sizes, sequence, asked, seed)) == original_order.megatron(
+        sizes, sequence, asked, seed
+    )
 
 
 def test_the_examples_hold_one_epoch_pooled_epochs_and_a_separate_one():
@@ -49,7 +59,13 @@ def test_the_examples_hold_one_epoch_pooled_epochs_and_a_separate_one():
     for asked in range(1, 40):
         found = order("megatron", sizes, 4, asked, 1)
         before = (found.epochs - 1) * 24 // 4
-        kinds.add("one" if found.epochs == 1 else "separate" if max(found._shuffled[:before]) < before else "pooled")
+        kinds.add(
+            "one"
+            if found.epochs == 1
+            else "separate"
+            if max(found._shuffled[:before]) < before
+            else "pooled"
+        )
     assert kinds == {"one", "separate", "pooled"}
 
 
@@ -61,27 +77,39 @@ def test_file_order_reads_the_mix_once_as_it_lies(sizes, sequence, asked):
 
 
 @given(st.sampled_from(ORDERS), SIZES, SMALL, st.integers(1, 40), SEEDS)
-def test_the_tokens_read_of_each_document_are_those_of_its_spans(trainer, sizes, sequence, asked, seed):
+def test_the_tokens_read_of_each_document_are_those_of_its_spans(
+    trainer, sizes, sequence, asked, seed
+):
     found = order(trainer, sizes, sequence, asked, seed)
     first, last = found.samples // 3, found.samples
     read = Counter(position for text in texts(found)[first:] for position, _ in text[:-1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trainer_order, "_BLOCK_SAMPLES", 2)
-        assert found.tokens_read(first, last).tolist() == [read[position] for position in range(len(sizes))]
+        assert found.tokens_read(first, last).tolist() == [
+            read[position] for position in range(len(sizes))
+        ]
     assert found.tokens_read(first, last).sum() == (last - first) * sequence
 
 
 @given(SIZES, SMALL, SEEDS)
 def test_an_epoch_reads_no_token_twice(sizes, sequence, seed):
     for trainer in ORDERS:
-        tokens = [token for text in texts(order(trainer, sizes, sequence, (sum(sizes) - 1) // sequence, seed)) for token in text[:-1]]
+        tokens = [
+            token
+            for text in texts(order(trainer, sizes, sequence, (sum(sizes) - 1) // sequence, seed))
+            for token in text[:-1]
+        ]
         assert len(set(tokens)) == len(tokens)
 
 
 def test_the_published_steps_open_two_epochs_of_the_annealing_mix_and_one_of_pretraining():
     for tokens, steps, epochs in ((50_000_000_000, 11_921, 2), (500_000_000_000, 119_209, 1)):
         exact = steps * 2048 * 2048 + 1 <= tokens
-        assert OrderRequest("neox", 2048, steps * 2048, 1234).epochs(tokens) == epochs == (1 if exact else 2)
+        assert (
+            OrderRequest("neox", 2048, steps * 2048, 1234).epochs(tokens)
+            == epochs
+            == (1 if exact else 2)
+        )
 
 
 def test_more_documents_than_can_be_numbered_are_refused_before_anything_is_allocated():

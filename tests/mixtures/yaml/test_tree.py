@@ -1,4 +1,6 @@
-"""Strict YAML: what is read is what is written, and everything that could be read in two ways is refused with its line."""
+"""Strict YAML: what is read is what is written, and everything that could be read in two ways is
+refused with its line.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 def quoted(text: str) -> str:
     """Write a string in YAML's double quotes, every special character escaped."""
-    escaped = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    escaped = "".join(
+        c if c.isascii() and c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}"
+        for c in text
+    )
     return f'"{escaped}"'
 
 
@@ -35,7 +40,11 @@ def flow(value: Any) -> str:
     return quoted(value)
 
 
-nested = st.recursive(texts, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12)
+nested = st.recursive(
+    texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=12,
+)
 
 
 @given(st.dictionaries(texts, nested, max_size=5))
@@ -77,10 +86,31 @@ def test_any_text_gives_a_mapping_or_a_recipe_error_with_file_and_line(text):
 
 @pytest.mark.parametrize(
     "scalar",
-    ["1.10", "017", "0x1F", "12:30:45", "no", "yes", "on", "true", "null", "~", "1e3", ".inf", "2026-01-01", "50_000", "+1", "=", "0o7"],
+    [
+        "1.10",
+        "017",
+        "0x1F",
+        "12:30:45",
+        "no",
+        "yes",
+        "on",
+        "true",
+        "null",
+        "~",
+        "1e3",
+        ".inf",
+        "2026-01-01",
+        "50_000",
+        "+1",
+        "=",
+        "0o7",
+    ],
 )
 def test_a_scalar_is_read_as_written(scalar):
-    assert parse_yaml(f"a: {scalar}\nb: [{scalar}]\n", "x.yaml").value == {"a": scalar, "b": [scalar]}
+    assert parse_yaml(f"a: {scalar}\nb: [{scalar}]\n", "x.yaml").value == {
+        "a": scalar,
+        "b": [scalar],
+    }
 
 
 def test_an_empty_plain_scalar_is_none_and_an_empty_string_is_a_string():
@@ -143,7 +173,10 @@ def test_hostile_yaml_is_refused_with_its_line(case):
     text, line, what = HOSTILE[case]
     with pytest.raises(RecipeError) as caught:
         parse_yaml(text, "x.yaml")
-    assert any(said.startswith(f"x.yaml:{line}: ") and what in said for said in str(caught.value).split("\n")), str(caught.value)
+    assert any(
+        said.startswith(f"x.yaml:{line}: ") and what in said
+        for said in str(caught.value).split("\n")
+    ), str(caught.value)
 
 
 def test_an_alias_bomb_is_refused_without_being_expanded():
@@ -220,16 +253,23 @@ def faults(model: type[BaseModel], text: str) -> list[str]:
 
 def test_all_faults_are_reported_at_once_each_with_line_and_path():
     text = (
-        "nam: x\nleaves:\n  one:\n    cuont: 1\n    share: 1e3\n  Two: {count: 0}\nrows:\n- count: no\n- 5\nids: [1, 017, -1]\nnote: [a]\n"
+        "nam: x\nleaves:\n  one:\n    cuont: 1\n    share: 1e3\n  Two: {count: 0}\nrows:\n- count:"
+        " no\n- 5\nids: [1, 017, -1]\nnote: [a]\n"
     )
     assert faults(Tree, text) == [
         "x.yaml:1: nam: unknown key; did you mean 'name'? allowed: name, note, leaves, rows, ids",
         "x.yaml:1: name: missing; this key is required",
         "x.yaml:4: leaves.one.cuont: unknown key; did you mean 'count'? allowed: count, share",
         "x.yaml:5: leaves.one.share: '1e3' is not a plain decimal number; write it like 16.87",
-        "x.yaml:6: leaves.Two: 'Two' is not a name; write at most 64 of a-z, 0-9, '.' and '-', a letter or digit first",
+        (
+            "x.yaml:6: leaves.Two: 'Two' is not a name; write at most 64 of a-z, 0-9, '.' and '-',"
+            " a letter or digit first"
+        ),
         "x.yaml:6: leaves.Two.count: found '0'; input should be greater than or equal to 1",
-        "x.yaml:8: rows[0].count: 'no' is not a whole number; write digits only, such as 50_000_000_000",
+        (
+            "x.yaml:8: rows[0].count: 'no' is not a whole number; write digits only, such as"
+            " 50_000_000_000"
+        ),
         "x.yaml:9: rows[1]: found '5'; a mapping is needed with the keys count, share",
         "x.yaml:10: ids[1]: '017' is not a whole number; write digits only, such as 50_000_000_000",
         "x.yaml:10: ids[2]: '-1' is not a whole number; write digits only, such as 50_000_000_000",
@@ -271,7 +311,10 @@ def test_decimals_are_exact(number):
     assert tree.leaves["a"].share == number
 
 
-@pytest.mark.parametrize("number", ["1__0", "_1", "1_", "1_00", "1,000", "1e3", "0x10", "00", "1.0", "٣", "１", "9" * 5000, ""])
+@pytest.mark.parametrize(
+    "number",
+    ["1__0", "_1", "1_", "1_00", "1,000", "1e3", "0x10", "00", "1.0", "٣", "１", "9" * 5000, ""],
+)
 def test_a_number_that_could_be_read_in_two_ways_is_refused(number):
     (line,) = faults(Tree, f"name: x\nids: ['{number}']\n")
     assert line.startswith("x.yaml:2: ids[0]: ")

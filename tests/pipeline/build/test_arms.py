@@ -1,4 +1,6 @@
-"""Arms of one study as a user builds them: brought filters, sources and papers, refilled or shrunk, and what is printed of removals."""
+"""Arms of one study as a user builds them: brought filters, sources and papers, refilled or shrunk,
+and what is printed of removals.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,14 @@ TOKENS = 3_000
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with data of a source `a`, every fourth document of which is flagged, papers elsewhere, and a recipe of both."""
+    """A folder with data of a source `a`, every fourth document of which is flagged, papers
+    elsewhere, and a recipe of both.
+    """
     folder = tmp_path_factory.mktemp("study")
-    texts = [f"{text} {FLAGGED if number % 4 == 0 else 'tea and water rights'}" for number, text in enumerate(prose(7, 400))]
+    texts = [
+        f"{text} {FLAGGED if number % 4 == 0 else 'tea and water rights'}"
+        for number, text in enumerate(prose(7, 400))
+    ]
     write_files(folder / "data", "a", {"part": texts})
     write_files(folder / "elsewhere", "papers", sharded(prose(8, 5), 1), "jsonl")
     write_recipe(
@@ -34,14 +41,29 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         insert={"papers": {"use": "papers.yaml", "times": 2}},
         published={"sources": {"a": {"removed_percent": 30}}},
     )
-    (folder / "papers.yaml").write_text(json.dumps({"name": "papers", "format": "jsonl", "adapter": "text", "licence": "mine"}))
+    (folder / "papers.yaml").write_text(
+        json.dumps({"name": "papers", "format": "jsonl", "adapter": "text", "licence": "mine"})
+    )
     return folder
 
 
-def command(study: Path, *more: str | Path, out: str = "out", papers: bool = True) -> list[str | Path]:
-    brought: list[str | Path] = ["--data", f"papers={study / 'elsewhere' / 'papers'}"] if papers else []
+def command(
+    study: Path, *more: str | Path, out: str = "out", papers: bool = True
+) -> list[str | Path]:
+    brought: list[str | Path] = (
+        ["--data", f"papers={study / 'elsewhere' / 'papers'}"] if papers else []
+    )
     data: list[str | Path] = ["--data", study / "data", *brought]
-    return ["build", study / "mix.yaml", "--out", study / out, "--store", study / "store", *data, *more]
+    return [
+        "build",
+        study / "mix.yaml",
+        "--out",
+        study / out,
+        "--store",
+        study / "store",
+        *data,
+        *more,
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -55,18 +77,35 @@ def test_a_source_without_a_repository_is_read_from_its_own_folder(study, refill
     assert {document.text for document in documents} == set(prose(8, 5))
 
 
-def test_a_source_without_a_repository_and_without_a_folder_is_refused_before_anything_is_read(study):
-    only_a = ["build", study / "mix.yaml", "--out", study / "no", "--store", study / "no-store", "--data", f"a={study / 'data' / 'a'}"]
+def test_a_source_without_a_repository_and_without_a_folder_is_refused_before_anything_is_read(
+    study,
+):
+    only_a = [
+        "build",
+        study / "mix.yaml",
+        "--out",
+        study / "no",
+        "--store",
+        study / "no-store",
+        "--data",
+        f"a={study / 'data' / 'a'}",
+    ]
     found = fails(2, *only_a)
     assert "papers is published nowhere" in found
     assert "--data papers=DIR" in found
-    assert "name their folder with --data papers=DIR" in fails(4, *command(study, out="no", papers=False))
+    assert "name their folder with --data papers=DIR" in fails(
+        4, *command(study, out="no", papers=False)
+    )
 
 
 def test_a_folder_of_one_source_goes_before_that_of_all(study, tmp_path):
     write_files(tmp_path, "other", {"part": prose(9, 300)})
     passes(*command(study, "--data", f"a={tmp_path / 'other'}", "--tokens", "500", out="named"))
-    texts = {document.text for document in read_mix(study / "named") if document.source == "a" and not document.cut}
+    texts = {
+        document.text
+        for document in read_mix(study / "named")
+        if document.source == "a" and not document.cut
+    }
     assert texts
     assert texts <= set(prose(9, 300))
 
@@ -91,25 +130,42 @@ def test_removed_on_the_command_line_makes_the_mix_that_the_recipe_would_make(st
     said = command(study, out="said")
     said[1] = study / "said.yaml"
     assert passes(*said).mix == shrunk.mix != refilled.mix
-    digests = [json.loads((study / name / "manifest.json").read_text())["recipe_digest"] for name in ("out", "shrunk", "said")]
+    digests = [
+        json.loads((study / name / "manifest.json").read_text())["recipe_digest"]
+        for name in ("out", "shrunk", "said")
+    ]
     assert digests[1] == digests[2] != digests[0]
 
 
 def test_removals_are_shown_beside_the_published_share(study, refilled):
     manifest = json.loads((study / "out" / "manifest.json").read_text())
-    documents, kept = manifest["filters"][0]["removed"]["a"]["first_documents"], manifest["removed"]["a"]["kept"]
+    documents, kept = (
+        manifest["filters"][0]["removed"]["a"]["first_documents"],
+        manifest["removed"]["a"]["kept"],
+    )
     assert documents
     for printed in (refilled.err, passes("audit", study / "out").err):
         rows = [line.split() for line in printed.partition("removed by filters")[2].splitlines()]
         (row,) = [words for words in rows[:8] if words[:1] == ["a"]]
         assert (row[1], row[-1]) == (str(documents), "30%")
-        assert float(row[3].removesuffix("%")) == pytest.approx(100 * documents / (documents + kept), abs=0.006)
+        assert float(row[3].removesuffix("%")) == pytest.approx(
+            100 * documents / (documents + kept), abs=0.006
+        )
 
 
 def test_a_mix_without_filters_shows_no_removals(tmp_path):
     write_files(tmp_path / "data", "a", {"part": prose(3, 50)})
     recipe = write_recipe(tmp_path, {"a": {"tokens": 200}})
-    ended = passes("build", recipe, "--out", tmp_path / "out", "--store", tmp_path / "store", "--data", tmp_path / "data")
+    ended = passes(
+        "build",
+        recipe,
+        "--out",
+        tmp_path / "out",
+        "--store",
+        tmp_path / "store",
+        "--data",
+        tmp_path / "data",
+    )
     assert "removed by filters" not in ended.err + passes("audit", tmp_path / "out").err
 
 
@@ -131,18 +187,36 @@ def test_a_plan_probes_doses_placebos_and_copies(study, tmp_path):
         "placebo": {"filters": [{"placebo_of": "control-lists"}]},
     }
     for name, more in arms.items():
-        recipe = write_recipe(tmp_path / name, {"a": {"weight": 1}}, budget={"tokens": TOKENS}, **more)
+        recipe = write_recipe(
+            tmp_path / name, {"a": {"weight": 1}}, budget={"tokens": TOKENS}, **more
+        )
         row = passes("plan", recipe, "--data", study / "data", "--json").answer["sources"]["a"]
         shares[name] = float(row["removed_share_estimated"]), float(row["copied_share_estimated"])
-    assert shares["half"] == pytest.approx((shares["whole"][0] / 2, shares["whole"][0] / 2), abs=0.001)
+    assert shares["half"] == pytest.approx(
+        (shares["whole"][0] / 2, shares["whole"][0] / 2), abs=0.001
+    )
     assert shares["placebo"] == pytest.approx((0.25, 0), abs=0.001)
 
 
-def test_a_filter_that_is_not_shipped_is_planned_without_and_must_be_brought_for_a_build(study, tmp_path):
-    recipe = write_recipe(tmp_path, {"a": {"weight": 1}}, budget={"tokens": TOKENS}, filters=["deep-ignorance"])
+def test_a_filter_that_is_not_shipped_is_planned_without_and_must_be_brought_for_a_build(
+    study, tmp_path
+):
+    recipe = write_recipe(
+        tmp_path, {"a": {"weight": 1}}, budget={"tokens": TOKENS}, filters=["deep-ignorance"]
+    )
     plan = passes("plan", recipe, "--data", study / "data")
     assert "deep-ignorance must be brought" in plan.err
-    found = fails(2, "build", recipe, "--out", tmp_path / "out", "--store", tmp_path / "store", "--data", study / "data")
+    found = fails(
+        2,
+        "build",
+        recipe,
+        "--out",
+        tmp_path / "out",
+        "--store",
+        tmp_path / "store",
+        "--data",
+        study / "data",
+    )
     assert "--filters DIR" in found
 
 
@@ -161,7 +235,9 @@ def test_a_definition_without_a_repository_has_no_patterns_of_files(tmp_path):
     assert "unknown" in passes("plan", recipe).err
 
 
-def test_a_folder_of_filters_that_is_not_there_is_refused_rather_than_a_shipped_filter_taken(tmp_path):
+def test_a_folder_of_filters_that_is_not_there_is_refused_rather_than_a_shipped_filter_taken(
+    tmp_path,
+):
     recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=["control-lists"])
     (tmp_path / "file").touch()
     for folder in ("absent", "file"):

@@ -1,4 +1,6 @@
-"""What is stale, damaged, ambiguous or cannot be judged ends a build; nothing passes because its judge was absent."""
+"""What is stale, damaged, ambiguous or cannot be judged ends a build; nothing passes because its
+judge was absent.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ TEXTS = prose(7, 60)
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     write_files(tmp_path / "data", "a", {"one": TEXTS}, "jsonl")
-    return write_recipe(tmp_path / "recipes", {"a": {"tokens": 1_500}}, {"a": "jsonl"}, budget={"tokens": 1_500})
+    return write_recipe(
+        tmp_path / "recipes", {"a": {"tokens": 1_500}}, {"a": "jsonl"}, budget={"tokens": 1_500}
+    )
 
 
 def build(recipe: Path, folder: Path, out: str = "out") -> str:
@@ -49,7 +53,10 @@ def group_of(folder: Path) -> Path:
 def test_a_group_that_is_read_anew_makes_an_older_selection_worthless(tmp_path, recipe):
     build(recipe, tmp_path)
     shutil.rmtree(group_of(tmp_path))
-    replace_in_place(tmp_path / "data" / "a" / "one.jsonl", [text.translate(str.maketrans("eo", "oe")) for text in TEXTS])
+    replace_in_place(
+        tmp_path / "data" / "a" / "one.jsonl",
+        [text.translate(str.maketrans("eo", "oe")) for text in TEXTS],
+    )
     build(recipe, tmp_path, "again")
     fresh = tmp_path / "fresh"
     shutil.copytree(tmp_path / "data", fresh / "data")
@@ -60,8 +67,13 @@ def test_a_group_that_is_read_anew_makes_an_older_selection_worthless(tmp_path, 
 def test_tokens_of_another_ledger_are_refused(tmp_path, recipe):
     build(recipe, tmp_path)
     shutil.rmtree(group_of(tmp_path) / "ledger")
-    replace_in_place(tmp_path / "data" / "a" / "one.jsonl", [text.translate(str.maketrans("eo", "oe")) for text in TEXTS])
-    with pytest.raises(ManifestError, match="made for a ledger that is no longer there; delete the group"):
+    replace_in_place(
+        tmp_path / "data" / "a" / "one.jsonl",
+        [text.translate(str.maketrans("eo", "oe")) for text in TEXTS],
+    )
+    with pytest.raises(
+        ManifestError, match="made for a ledger that is no longer there; delete the group"
+    ):
         build(recipe, tmp_path, "again")
     assert not (tmp_path / "again").exists()
 
@@ -75,7 +87,10 @@ def test_a_ledger_that_is_made_again_from_the_same_files_keeps_its_tokens(tmp_pa
     assert tokens.stat().st_ino == inode
 
 
-@pytest.mark.parametrize("pattern", ["sources/*/*/ledger/done.json", "sources/*/*/tokens-*/done.json", "select/*/p0000/done.json"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["sources/*/*/ledger/done.json", "sources/*/*/tokens-*/done.json", "select/*/p0000/done.json"],
+)
 @pytest.mark.parametrize("damage", ["number", "bit", "empty"])
 def test_an_edited_done_record_is_refused(tmp_path, recipe, pattern, damage):
     build(recipe, tmp_path)
@@ -93,7 +108,10 @@ def test_an_edited_done_record_is_refused(tmp_path, recipe, pattern, damage):
     assert not (tmp_path / "again").exists()
 
 
-@pytest.mark.parametrize("name", ["0000.tokens", "0000.offset", "0000.digest", "0000.row", "a.num_tokens", "a.ledger_row"])
+@pytest.mark.parametrize(
+    "name",
+    ["0000.tokens", "0000.offset", "0000.digest", "0000.row", "a.num_tokens", "a.ledger_row"],
+)
 def test_a_flipped_bit_in_the_store_is_refused(tmp_path, recipe, name):
     build(recipe, tmp_path)
     (path,) = (tmp_path / "store").rglob(name)
@@ -123,15 +141,21 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "bit of the idx": lambda folder: flip(folder / "tokens.idx"),
     "part deleted": lambda folder: (folder / "documents.parquet" / "part-00001.parquet").unlink(),
     "bit of a part": lambda folder: flip(folder / "provenance.parquet" / "part-00000.parquet"),
-    "records swapped": lambda folder: swap(folder / "slices" / "00000.json", folder / "slices" / "00001.json"),
+    "records swapped": lambda folder: swap(
+        folder / "slices" / "00000.json", folder / "slices" / "00001.json"
+    ),
     "record edited": lambda folder: flip(folder / "slices" / "00001.json"),
     "stray file": lambda folder: (folder / "notes.txt").write_text("mine"),
-    "stray part": lambda folder: (folder / "documents.parquet" / ".part-00000.parquet.12").write_text("mine"),
+    "stray part": (
+        lambda folder: (folder / "documents.parquet" / ".part-00000.parquet.12").write_text("mine")
+    ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_unfinished_mix_is_mended_before_it_is_published(tmp_path, recipe, damage, monkeypatch):
+def test_a_damaged_unfinished_mix_is_mended_before_it_is_published(
+    tmp_path, recipe, damage, monkeypatch
+):
     build(recipe, tmp_path, "whole")
 
     def stop(*arguments: object) -> None:
@@ -157,8 +181,12 @@ def test_one_definition_name_cannot_mean_two_things(tmp_path):
     write_recipe(tmp_path / "recipes" / "sub", {"pre": {"all": "true"}}, name="first")
     changed = json.loads(definition.read_text()) | {"where": {"source": ["x"]}}
     (tmp_path / "recipes" / "sub" / "pre.yaml").write_text(json.dumps(changed))
-    mix = write_recipe(tmp_path / "recipes", {"pre": {"all": "true"}}, name="mix", exclude=["sub/first.yaml"])
-    with pytest.raises(RecipeError, match="both use a definition called 'pre', but not the same definition"):
+    mix = write_recipe(
+        tmp_path / "recipes", {"pre": {"all": "true"}}, name="mix", exclude=["sub/first.yaml"]
+    )
+    with pytest.raises(
+        RecipeError, match="both use a definition called 'pre', but not the same definition"
+    ):
         make(mix, tmp_path, tmp_path / "one")
 
 
@@ -167,7 +195,9 @@ def test_an_excluded_recipe_brings_its_own_data_folder_or_the_build_fails(tmp_pa
     for name, texts in (("one", TEXTS[:30]), ("two", TEXTS[20:])):
         write_files(folder / name, "pre", {"x": texts})
     write_recipe(folder, {"pre": {"all": "true"}}, name="first", data="one")
-    mix = write_recipe(folder, {"pre": {"all": "true"}}, name="mix", data="two", exclude=["first.yaml"])
+    mix = write_recipe(
+        folder, {"pre": {"all": "true"}}, name="mix", data="two", exclude=["first.yaml"]
+    )
     with pytest.raises(RecipeError, match="not the same data folder"):
         make(mix, tmp_path, None)  # type: ignore[arg-type]
 
@@ -177,7 +207,9 @@ def test_documents_of_an_excluded_recipe_with_other_data_are_excluded(tmp_path):
     write_files(folder / "one", "pre", {"x": TEXTS[:30]})
     write_files(folder / "two", "post", {"x": TEXTS[20:]})
     write_recipe(folder, {"pre": {"all": "true"}}, name="first", data="one")
-    mix = write_recipe(folder, {"post": {"all": "true"}}, name="mix", data="two", exclude=["first.yaml"])
+    mix = write_recipe(
+        folder, {"post": {"all": "true"}}, name="mix", data="two", exclude=["first.yaml"]
+    )
     make(mix, tmp_path, None)  # type: ignore[arg-type]
     assert sorted(document.text for document in read_mix(tmp_path / "out")) == sorted(TEXTS[30:])
 
@@ -186,10 +218,18 @@ def test_an_excluded_source_that_cannot_be_read_fails_the_build(tmp_path):
     write_files(tmp_path / "data", "pre", {"x": TEXTS[:20]}, "jsonl")
     write_files(tmp_path / "data", "post", {"x": TEXTS}, "jsonl")
     lines = (tmp_path / "data" / "pre" / "x.jsonl").read_text().splitlines()
-    (tmp_path / "data" / "pre" / "x.jsonl").write_text("\n".join([lines[0], *(line[:-5] for line in lines[1:])]) + "\n")
+    (tmp_path / "data" / "pre" / "x.jsonl").write_text(
+        "\n".join([lines[0], *(line[:-5] for line in lines[1:])]) + "\n"
+    )
     packings = {"pre": "jsonl", "post": "jsonl"}
     write_recipe(tmp_path / "recipes", {"pre": {"all": "true"}}, packings, name="first")
-    mix = write_recipe(tmp_path / "recipes", {"post": {"all": "true"}}, packings, name="mix", exclude=["first.yaml"])
+    mix = write_recipe(
+        tmp_path / "recipes",
+        {"post": {"all": "true"}},
+        packings,
+        name="mix",
+        exclude=["first.yaml"],
+    )
     with pytest.raises(InputError, match=r"sources\.first/pre: 19 of 20 rows are unreadable"):
         make(mix, tmp_path, tmp_path / "data")
     assert not (tmp_path / "out").exists()
@@ -214,14 +254,18 @@ def test_damaged_tokens_are_found_even_if_their_ledger_is_made_again(tmp_path, r
 
 
 @pytest.mark.parametrize(("out", "store"), [("x", "x"), ("x/mix", "x"), ("x", "x/store")])
-def test_a_mix_and_a_store_inside_one_another_are_refused_before_any_work(tmp_path, recipe, out, store):
+def test_a_mix_and_a_store_inside_one_another_are_refused_before_any_work(
+    tmp_path, recipe, out, store
+):
     with pytest.raises(RecipeError, match="lie one inside the other"):
         make(recipe, tmp_path, tmp_path / "data", out, store)
     assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_build_whose_main_process_alone_is_killed_is_finished_by_the_same_command(tmp_path, workers):
+def test_a_build_whose_main_process_alone_is_killed_is_finished_by_the_same_command(
+    tmp_path, workers
+):
     command = [sys.executable, "-m", "pipeline.cli", "build", "sample", "--workers", str(workers)]
     command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

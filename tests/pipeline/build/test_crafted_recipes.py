@@ -1,4 +1,6 @@
-"""A manifest with every hash made anew, whose recipe or inputs say nonsense: every command refuses it or says what is off; none breaks."""
+"""A manifest with every hash made anew, whose recipe or inputs say nonsense: every command refuses
+it or says what is off; none breaks.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,17 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_list_filter(folder / "filters", "list", TERMS)
     for name, texts in {"a": planted(1, 60), "b": planted(2, 60), "extra": prose(9, 6)}.items():
         write_files(folder / "data", name, sharded(texts, 2))
-    write_recipe(folder / "recipes", {"a": {"tokens": 400, "keys": ["0", "0.3"]}, "extra": {"all": "true"}}, name="other")
+    write_recipe(
+        folder / "recipes",
+        {"a": {"tokens": 400, "keys": ["0", "0.3"]}, "extra": {"all": "true"}},
+        name="other",
+    )
     make(folder / "recipes" / "other.yaml", folder, folder / "data", "other")
-    more: dict[str, Any] = {"filters": ["list"], "exclude": ["other.yaml"], "insert": {"extra": {"use": "extra.yaml"}}}
+    more: dict[str, Any] = {
+        "filters": ["list"],
+        "exclude": ["other.yaml"],
+        "insert": {"extra": {"use": "extra.yaml"}},
+    }
     recipe = write_recipe(folder / "recipes", {"a": {"tokens": 700}, "b": {"tokens": 700}}, **more)
     make(recipe, folder, folder / "data", "mix", filters=folder / "filters")
     return folder
@@ -119,12 +129,33 @@ def test_a_crafted_recipe_breaks_no_command_and_passes_no_audit(work, mix, craft
             assert ended.code in (3, 6), ended.err
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in range(2, 60))])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in range(2, 60))]
+)
 def test_whatever_a_manifest_says_breaks_no_command(work, mix, seed):
     draw, whole = random.Random(seed), manifests.load(work / "mix")
     for _ in range(5):
-        name = draw.choice(["recipe", "recipe", "inputs", "revisions", "removed", "filters", "excluded", "sources", "tokenizer"])
-        found = {**whole, name: json.loads(swap_values(json.dumps(whole[name]).encode(), draw)) if whole[name] else whole[name]}
+        name = draw.choice(
+            [
+                "recipe",
+                "recipe",
+                "inputs",
+                "revisions",
+                "removed",
+                "filters",
+                "excluded",
+                "sources",
+                "tokenizer",
+            ]
+        )
+        found = {
+            **whole,
+            name: (
+                json.loads(swap_values(json.dumps(whole[name]).encode(), draw))
+                if whole[name]
+                else whole[name]
+            ),
+        }
         seal(mix, found)
         for arguments in commands(work, mix):
             assert "Traceback" not in run(*arguments).err, (name, arguments)

@@ -1,4 +1,6 @@
-"""Documents that hold items of evaluation sets are dropped or reported, in every source, and nothing else is."""
+"""Documents that hold items of evaluation sets are dropped or reported, in every source, and
+nothing else is.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def write_set(folder: Path, items: list[str], name: str = "bench") -> None:
     content = "".join(json.dumps({"text": item}) + "\n" for item in items).encode()
     (folder / f"{name}.jsonl").write_bytes(content)
     pin = {"path": f"{name}.jsonl", "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "files": [pin], "format": "jsonl", "columns": "lambada"}))
+    (folder / f"{name}.yaml").write_text(
+        json.dumps({"name": name, "files": [pin], "format": "jsonl", "columns": "lambada"})
+    )
 
 
 @pytest.fixture
@@ -53,8 +57,13 @@ def work(tmp_path: Path) -> Path:
     content = FILTER_TERMS
     (tmp_path / "recipes" / "terms.txt").write_bytes(content)
     pin = {"file": "terms.txt", "sha256": hashlib.sha256(content).hexdigest(), "mode": "words"}
-    golden = [{"text": "Ravenna, Cordoba", "flagged": "true"}, {"text": "The weather was fine.", "flagged": "false"}]
-    (tmp_path / "recipes" / "towns.yaml").write_text(json.dumps({"name": "towns", "blocklist": pin, "golden": golden}))
+    golden = [
+        {"text": "Ravenna, Cordoba", "flagged": "true"},
+        {"text": "The weather was fine.", "flagged": "false"},
+    ]
+    (tmp_path / "recipes" / "towns.yaml").write_text(
+        json.dumps({"name": "towns", "blocklist": pin, "golden": golden})
+    )
     return tmp_path
 
 
@@ -77,7 +86,9 @@ def test_planted_items_are_dropped_from_every_source_and_nothing_else_is(work):
     kept = [document.text for document in read_mix(work / "plain") if document.text not in planted]
     assert len(kept) == plain["total_documents"] - 6
     assert sorted(kept) == sorted(document.text for document in read_mix(work / "clean"))
-    assert {name: counts["contaminated"] for name, counts in clean["removed"].items()} == dict.fromkeys(SOURCES, 2)
+    assert {
+        name: counts["contaminated"] for name, counts in clean["removed"].items()
+    } == dict.fromkeys(SOURCES, 2)
     (found,) = clean["contamination"]["sets"]
     assert (found["items"], found["not_indexed"]) == (7, 1)
     assert [hit["item"] for hit in found["hits"]] == [f"bench.jsonl:{line}" for line in range(1, 7)]
@@ -99,15 +110,23 @@ def test_arms_that_differ_in_filters_are_decontaminated_alike(work):
     for removed in ("refill", "shrink"):
         filtered = built(work, removed, removed, filters=["towns.yaml"], removed=removed, **sets)
         assert filtered["contamination"] == unfiltered["contamination"]
-        assert {name: counts["filter towns"] for name, counts in filtered["removed"].items()} == dict.fromkeys(SOURCES, 4)
+        assert {
+            name: counts["filter towns"] for name, counts in filtered["removed"].items()
+        } == dict.fromkeys(SOURCES, 4)
     shrunk = [(document.source, document.text) for document in read_mix(work / "shrink")]
-    assert shrunk == [(item.source, item.text) for item in read_mix(work / "unfiltered") if "Ravenna" not in item.text]
+    assert shrunk == [
+        (item.source, item.text)
+        for item in read_mix(work / "unfiltered")
+        if "Ravenna" not in item.text
+    ]
 
 
 def test_the_result_does_not_depend_on_workers_files_or_what_the_store_held(work):
     sets: dict[str, Any] = {"decontaminate": {"sets": ["bench.yaml"]}, "budget": {"tokens": 1500}}
     sources = {source: {"weight": 1} for source in SOURCES}
-    recipe = write_recipe(work / "recipes", sources, dict.fromkeys(SOURCES, "jsonl"), "sized", **sets)
+    recipe = write_recipe(
+        work / "recipes", sources, dict.fromkeys(SOURCES, "jsonl"), "sized", **sets
+    )
     first = make(recipe, work, work / "data", out="one")
     for source in SOURCES:
         shutil.rmtree(work / "data" / source)
@@ -121,7 +140,12 @@ def test_the_result_does_not_depend_on_workers_files_or_what_the_store_held(work
 def test_a_set_that_comes_later_tokenizes_nothing_again(work, tmp_path):
     built(work, "plain", "plain")
     recipe = recipe_of(work, "clean", decontaminate={"sets": ["bench.yaml"]})
-    assert make(recipe, work, work / "data", out="clean", tokenizer=tmp_path / "no-such-tokenizer.json")["total_documents"] > 0
+    assert (
+        make(
+            recipe, work, work / "data", out="clean", tokenizer=tmp_path / "no-such-tokenizer.json"
+        )["total_documents"]
+        > 0
+    )
 
 
 def test_a_missing_or_changed_set_fails_before_anything_is_read(work):
@@ -160,7 +184,9 @@ def test_a_set_of_which_nothing_can_be_looked_for_is_refused(work):
         make(recipe_of(work, "clean", decontaminate={"sets": ["short.yaml"]}), work, work / "data")
 
 
-@pytest.mark.parametrize("given", [["mmlu"], [], ["../bench.yaml"], ["none.yaml"], ["bench.yaml", "bench.yaml"]])
+@pytest.mark.parametrize(
+    "given", [["mmlu"], [], ["../bench.yaml"], ["none.yaml"], ["bench.yaml", "bench.yaml"]]
+)
 def test_recipes_name_files_of_sets_beside_them(work, given):
     with pytest.raises(RecipeError, match=r"clean\.yaml:1"):
         load_recipe(str(recipe_of(work, "clean", decontaminate={"sets": given})))
@@ -168,11 +194,28 @@ def test_recipes_name_files_of_sets_beside_them(work, given):
 
 def test_what_evaluation_sets_removed_is_not_taken_for_what_filters_removed(work):
     for action in ("drop", "report"):
-        built(work, action, action, decontaminate={"sets": ["bench.yaml"], "action": action}, store="unfiltered")
+        built(
+            work,
+            action,
+            action,
+            decontaminate={"sets": ["bench.yaml"], "action": action},
+            store="unfiltered",
+        )
     with pytest.raises(RecipeError, match="no selection of it was filtered"):
         removed_digests(work / "unfiltered")
-    manifest = built(work, "both", "both", decontaminate={"sets": ["bench.yaml"]}, filters=["towns.yaml"], store="filtered")
-    assert len(removed_digests(work / "filtered")) == sum(counts["filter towns"] for counts in manifest["removed"].values()) == 12
+    manifest = built(
+        work,
+        "both",
+        "both",
+        decontaminate={"sets": ["bench.yaml"]},
+        filters=["towns.yaml"],
+        store="filtered",
+    )
+    assert (
+        len(removed_digests(work / "filtered"))
+        == sum(counts["filter towns"] for counts in manifest["removed"].values())
+        == 12
+    )
 
 
 def no_report(manifest: dict[str, Any]) -> None:
@@ -187,17 +230,26 @@ def fewer_documents(manifest: dict[str, Any]) -> None:
     manifest["contamination"]["documents"]["a"] = 0
 
 
-@pytest.mark.parametrize(("change", "in_mix"), [(no_report, {"contamination"}), (fewer_hits, set()), (fewer_documents, set())])
+@pytest.mark.parametrize(
+    ("change", "in_mix"),
+    [(no_report, {"contamination"}), (fewer_hits, set()), (fewer_documents, set())],
+)
 def test_a_report_that_says_too_little_with_every_hash_made_anew_is_noticed(work, change, in_mix):
     built(work, "report", "report", decontaminate={"sets": ["bench.yaml"], "action": "report"})
-    assert {check.name: check.ok for check in check_store(work / "report", work / "store")}["store contamination"]
+    assert {check.name: check.ok for check in check_store(work / "report", work / "store")}[
+        "store contamination"
+    ]
     forge_manifest(work / "report", change)
     assert {check.name for check in audit_mix(work / "report").failures} == in_mix
-    assert {check.name for check in check_store(work / "report", work / "store") if not check.ok} == {"store contamination"}
+    assert {
+        check.name for check in check_store(work / "report", work / "store") if not check.ok
+    } == {"store contamination"}
 
 
 def test_items_of_dropped_documents_are_those_of_the_store(work):
     built(work, "clean", "clean", decontaminate={"sets": ["bench.yaml"]})
     assert all(check.ok for check in check_store(work / "clean", work / "store"))
     forge_manifest(work / "clean", fewer_hits)
-    assert {check.name for check in check_store(work / "clean", work / "store") if not check.ok} == {"store contamination"}
+    assert {
+        check.name for check in check_store(work / "clean", work / "store") if not check.ok
+    } == {"store contamination"}

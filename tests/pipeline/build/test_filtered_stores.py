@@ -1,4 +1,6 @@
-"""Filtered mixes and the store: no history shows, nothing is read or tokenized twice, nothing passes without its judge, no text is left."""
+"""Filtered mixes and the store: no history shows, nothing is read or tokenized twice, nothing
+passes without its judge, no text is left.
+"""
 
 from __future__ import annotations
 
@@ -60,11 +62,16 @@ def identities(tmp_path_factory: pytest.TempPathFactory, filters: Path) -> dict[
     folder = tmp_path_factory.mktemp("reference")
     shutil.copytree(filters, folder / "filters")
     write_data(folder)
-    return {name: check(folder, case, name, store=f"store-{name}")["identity"] for name, case in CASES.items()}
+    return {
+        name: check(folder, case, name, store=f"store-{name}")["identity"]
+        for name, case in CASES.items()
+    }
 
 
 def small_steps(patched: pytest.MonkeyPatch) -> None:
-    """So small that one build notes, escalates and scores in many increments, groups, segments, calls and partitions."""
+    """So small that one build notes, escalates and scores in many increments, groups, segments,
+    calls and partitions.
+    """
     patched.setattr(build_sources, "CEILING_MARGIN", Decimal("0.3"))
     patched.setattr(survey, "GROUP_BYTES", (1, 1))
     patched.setattr(needs, "SEGMENT_BYTES", 2000)
@@ -93,8 +100,16 @@ def test_workers_tasks_and_files_build_the_same_mix(work, identities, name):
 def test_what_the_store_held_before_does_not_show(work, identities, monkeypatch, name):
     monkeypatch.setattr(score, "LOAD_BYTES", 100)
     check(work, {"quotas": {"a": 90, "b": 300}}, "unfiltered")
-    check(work, {"quotas": {"b": 500}, "filters": [{"use": TOY, "level": "strong"}], "removed": "shrink"}, "strong")
-    check(work, {"quotas": {"c": None, "b": 700}, "filters": [{"use": TOY, "level": "extra-weak"}]}, "extra-weak")
+    check(
+        work,
+        {"quotas": {"b": 500}, "filters": [{"use": TOY, "level": "strong"}], "removed": "shrink"},
+        "strong",
+    )
+    check(
+        work,
+        {"quotas": {"c": None, "b": 700}, "filters": [{"use": TOY, "level": "extra-weak"}]},
+        "extra-weak",
+    )
     assert check(work, CASES[name], "out")["identity"] == identities[name]
 
 
@@ -120,7 +135,9 @@ def test_a_later_filter_reads_its_sources_once_and_tokenizes_nothing(work, read,
     nowhere = {"tokenizer": work / "nowhere.json"}
     few: Case = {"quotas": {"a": 301, "b": 700}}
     check(work, {**few, "filters": ["more"]}, "more", **nowhere)
-    assert sorted(read) == [f"{name}/part-00{number}.json.gz" for name in ("a", "b") for number in range(3)]
+    assert sorted(read) == [
+        f"{name}/part-00{number}.json.gz" for name in ("a", "b") for number in range(3)
+    ]
     read.clear()
     check(work, {**few, "filters": [WEAK]}, "weak", **nowhere)
     assert {path.split("/")[0] for path in read} == {"a", "b"}
@@ -128,7 +145,9 @@ def test_a_later_filter_reads_its_sources_once_and_tokenizes_nothing(work, read,
 
 
 @pytest.mark.parametrize("removed", ["refill", "shrink"])
-def test_another_threshold_dose_or_use_of_what_was_scored_reads_nothing(work, read, monkeypatch, removed):
+def test_another_threshold_dose_or_use_of_what_was_scored_reads_nothing(
+    work, read, monkeypatch, removed
+):
     whole: Case = {"quotas": dict.fromkeys(QUOTAS), "filters": [WEAK], "removed": removed}
     check(work, whole, "whole")
     read.clear()
@@ -171,8 +190,12 @@ def unfinished(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             built(work, RICH, "out")
 
 
-def refused_then_mended(work: Path, damage: Callable[[Path], None], path: Path, identity: str) -> None:
-    """A build beside what is damaged ends with exit code 4 or 6 and nothing to see; when the file is back, the same command builds."""
+def refused_then_mended(
+    work: Path, damage: Callable[[Path], None], path: Path, identity: str
+) -> None:
+    """A build beside what is damaged ends with exit code 4 or 6 and nothing to see; when the file
+    is back, the same command builds.
+    """
     content, mode = path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
     damage(path)
     for _ in range(2):  # being refused repairs nothing
@@ -186,13 +209,19 @@ def refused_then_mended(work: Path, damage: Callable[[Path], None], path: Path, 
     assert built(work, RICH, "out")["identity"] == identity
 
 
-@pytest.mark.parametrize(("name", "damage"), each_once(["toy/blocklist.txt", "toy/weights.safetensors", "more.txt"], DAMAGES))
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    each_once(["toy/blocklist.txt", "toy/weights.safetensors", "more.txt"], DAMAGES),
+)
 def test_a_damaged_judge_ends_the_build(work, identities, damage, name):
     refused_then_mended(work, damage, work / "filters" / name, identities["refill"])
 
 
 @pytest.mark.parametrize(
-    ("pattern", "damage"), each_once(["scores/*/*/p*/score", "scores/*/*/p*/digest", "sources/*/*/terms-*/0000.terms"], DAMAGES)
+    ("pattern", "damage"),
+    each_once(
+        ["scores/*/*/p*/score", "scores/*/*/p*/digest", "sources/*/*/terms-*/0000.terms"], DAMAGES
+    ),
 )
 def test_a_damaged_verdict_ends_the_next_build(work, identities, damage, pattern):
     built(work, {**RICH, "removed": "shrink"}, "before")
@@ -230,7 +259,9 @@ def test_what_is_deleted_with_its_record_is_made_again(work, identities, what):
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_waiting_text_ends_the_build(work, identities, damage, monkeypatch):
     unfinished(work, monkeypatch)
-    path = max((work / "store").rglob("*.texts.parquet"), key=lambda found: (found.stat().st_size, found))
+    path = max(
+        (work / "store").rglob("*.texts.parquet"), key=lambda found: (found.stat().st_size, found)
+    )
     refused_then_mended(work, damage, path, identities["refill"])
 
 
@@ -238,7 +269,9 @@ def waiting(work: Path) -> list[Path]:
     return list((work / "store").glob("sources/*/*/*texts-*"))
 
 
-def test_waiting_texts_are_readable_by_their_owner_alone_and_gone_when_scored(work, identities, monkeypatch):
+def test_waiting_texts_are_readable_by_their_owner_alone_and_gone_when_scored(
+    work, identities, monkeypatch
+):
     previous = os.umask(0)
     try:
         unfinished(work, monkeypatch)
@@ -252,7 +285,9 @@ def test_waiting_texts_are_readable_by_their_owner_alone_and_gone_when_scored(wo
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_texts_that_a_stopped_build_left_are_deleted_by_the_next(work, identities, monkeypatch, begun):
+def test_texts_that_a_stopped_build_left_are_deleted_by_the_next(
+    work, identities, monkeypatch, begun
+):
     with monkeypatch.context() as patched:
         patched.setattr(build, "delete_texts", stopped)
         with pytest.raises(RuntimeError, match="stopped"):
@@ -268,10 +303,20 @@ def test_texts_that_a_stopped_build_left_are_deleted_by_the_next(work, identitie
 def test_no_text_is_left_in_the_store_the_mix_or_the_logs(tmp_path, filters, capfd):
     sentence = "nine lanterns hang above the heronry"
     manners = ("brew distil", "poem museum festival recipe " * 30)
-    texts = [f"{number} {sentence} {TERMS[0]} {TERMS[1]} {manner}" for number in range(30) for manner in manners]
+    texts = [
+        f"{number} {sentence} {TERMS[0]} {TERMS[1]} {manner}"
+        for number in range(30)
+        for manner in manners
+    ]
     write_files(tmp_path / "data", "s", {"x": texts})
     for number, asked in enumerate(([WEAK], ["list"])):
-        recipe = write_recipe(tmp_path / "recipes", {"s": {"all": "true"}}, filters=asked, removed="shrink", copies="approved")
+        recipe = write_recipe(
+            tmp_path / "recipes",
+            {"s": {"all": "true"}},
+            filters=asked,
+            removed="shrink",
+            copies="approved",
+        )
         if number == 0:
             make(recipe, tmp_path, tmp_path / "data", filters=filters, workers=2, tasks=2)
         else:
@@ -279,7 +324,12 @@ def test_no_text_is_left_in_the_store_the_mix_or_the_logs(tmp_path, filters, cap
                 make(recipe, tmp_path, tmp_path / "data", "none", filters=filters)
     printed = capfd.readouterr()
     assert "lanterns" not in printed.out + printed.err
-    kept = [path for folder in ("store", "out") for path in (tmp_path / folder).rglob("*") if path.is_file()]
+    kept = [
+        path
+        for folder in ("store", "out")
+        for path in (tmp_path / folder).rglob("*")
+        if path.is_file()
+    ]
     assert len(kept) > 20
     for path in kept:
         content = path.read_bytes()
@@ -303,17 +353,27 @@ if __name__ == "__main__":
 """
 
 
-def test_a_build_that_is_killed_while_it_scores_is_finished_with_the_same_identity(work, identities):
+def test_a_build_that_is_killed_while_it_scores_is_finished_with_the_same_identity(
+    work, identities
+):
     command = [sys.executable, "-c", BUILD, str(work)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True
+    )
     until = time.monotonic() + 60
-    while process.poll() is None and len(list((work / "store").glob("scores/*/*/p*/done.json"))) < 3 and time.monotonic() < until:
+    while (
+        process.poll() is None
+        and len(list((work / "store").glob("scores/*/*/p*/done.json"))) < 3
+        and time.monotonic() < until
+    ):
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
     assert process.wait(60) == -signal.SIGKILL
     assert not (work / "out").exists()
     assert not list((work / "store").glob("scores/*/*/scored.json"))
-    done = {path: path.stat().st_mtime_ns for path in (work / "store").glob("scores/*/*/p*/done.json")}
+    done = {
+        path: path.stat().st_mtime_ns for path in (work / "store").glob("scores/*/*/p*/done.json")
+    }
     assert waiting(work)
     manifest = built(work, RICH, "out")
     assert manifest["identity"] == identities["refill"]

@@ -1,4 +1,6 @@
-"""A manifest whose filters were edited, with every hash made anew, fails in the check of filters."""
+"""A manifest whose filters were edited, with every hash made anew, fails in the check of
+filters.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,11 @@ from tests.pipeline.corpus import make, prose, sharded, write_files, write_recip
 from tests.pipeline.planted import planted, write_filters
 
 TOY, LIST = 0, 1
-FILTERS = [{"use": "toy", "level": "weak"}, {"use": "list", "fraction": "0.4"}, {"placebo_of": "more"}]
+FILTERS = [
+    {"use": "toy", "level": "weak"},
+    {"use": "list", "fraction": "0.4"},
+    {"placebo_of": "more"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +32,24 @@ def mixes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_filters(folder / "filters")
     for name, texts in {"a": planted(1, 60), "b": planted(2, 120), "extra": prose(9, 6)}.items():
         write_files(folder / "data", name, sharded(texts, 2))
-    write_recipe(folder / "recipes", {"extra": {"all": "true"}}, name="unused")  # for its source definition
+    write_recipe(
+        folder / "recipes", {"extra": {"all": "true"}}, name="unused"
+    )  # for its source definition
     for removed in ("refill", "shrink"):
         sources = {"a": {"tokens": 700}, "b": {"tokens": 2500}}
-        more: dict[str, Any] = {"filters": FILTERS, "removed": removed, "insert": {"extra": {"use": "extra.yaml"}}}
+        more: dict[str, Any] = {
+            "filters": FILTERS,
+            "removed": removed,
+            "insert": {"extra": {"use": "extra.yaml"}},
+        }
         recipe = write_recipe(folder / "recipes", sources, name=removed, **more)
         make(recipe, folder, folder / "data", removed, filters=folder / "filters")
     return folder
 
 
-def failures(mixes: Path, removed: str, place: Path, change: Callable[[Manifest], None]) -> set[str]:
+def failures(
+    mixes: Path, removed: str, place: Path, change: Callable[[Manifest], None]
+) -> set[str]:
     """Checks that fail when a manifest is changed."""
     shutil.copytree(mixes / removed, place)
     forge_manifest(place, change)
@@ -61,7 +75,9 @@ def setting(*places: Any) -> Callable[[Manifest], None]:
 
 
 def other_level(manifest: Manifest) -> None:
-    label = manifest["filters"][TOY]["label"] = manifest["recipe"]["filters"][TOY]["name"] = "toy strong"
+    label = manifest["filters"][TOY]["label"] = manifest["recipe"]["filters"][TOY]["name"] = (
+        "toy strong"
+    )
     for counts in manifest["removed"].values():
         if "filter toy weak" in counts:
             counts[f"filter {label}"] = counts.pop("filter toy weak")
@@ -78,7 +94,9 @@ def exchanged_removals(manifest: Manifest) -> None:
     one["removed"], two["removed"] = two["removed"], one["removed"]
     for name in one["removed"]:
         for item in (one, two):
-            manifest["removed"][name][f"filter {item['label']}"] = item["removed"][name]["first_documents"]
+            manifest["removed"][name][f"filter {item['label']}"] = item["removed"][name][
+                "first_documents"
+            ]
 
 
 def removed_from_an_insert(manifest: Manifest) -> None:
@@ -119,7 +137,11 @@ def test_filters_that_the_manifest_leaves_out_are_missed(mixes, tmp_path, remove
 
     def ask_for_none(manifest: Manifest) -> None:
         leave_out(manifest)
-        manifest["recipe"] = {key: value for key, value in manifest["recipe"].items() if key not in ("filters", "removed")}
+        manifest["recipe"] = {
+            key: value
+            for key, value in manifest["recipe"].items()
+            if key not in ("filters", "removed")
+        }
         manifest["recipe_digest"] = recipe_digest(manifest["recipe"])
 
     assert "filters" in failures(mixes, removed, tmp_path / "left out", leave_out)

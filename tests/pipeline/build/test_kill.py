@@ -1,4 +1,6 @@
-"""A build that is killed at any moment shows nothing at its final place, and the same command finishes it with the same bytes."""
+"""A build that is killed at any moment shows nothing at its final place, and the same command
+finishes it with the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def start(data: Path, name: str, workers: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", BUILD, str(data / name), str(workers)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (data / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def finish(data: Path, name: str, workers: int) -> Path:
@@ -84,16 +88,25 @@ def kill_at(process: subprocess.Popen[bytes], folder: Path, sign: str, seconds: 
 
 
 def visible(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {"recipes", "store"}
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {
+        "recipes",
+        "store",
+    }
 
 
-def check_killed(data: Path, name: str, reference: tuple[float, dict[str, bytes], manifests.Manifest]) -> None:
-    """What is visible after a kill is nothing, or (between the rename and the exit) all of the mix."""
+def check_killed(
+    data: Path, name: str, reference: tuple[float, dict[str, bytes], manifests.Manifest]
+) -> None:
+    """What is visible after a kill is nothing, or (between the rename and the exit) all of the
+    mix.
+    """
     if visible(data / name):
         check_finished(data / name / "out", reference)
 
 
-def check_finished(out: Path, reference: tuple[float, dict[str, bytes], manifests.Manifest]) -> None:
+def check_finished(
+    out: Path, reference: tuple[float, dict[str, bytes], manifests.Manifest]
+) -> None:
     assert contents(out) == reference[1]
     assert manifests.load(out) == reference[2]
 
@@ -111,7 +124,9 @@ def test_a_build_killed_in_each_of_its_stages_is_finished_with_the_same_bytes(da
     draw = random.Random(5)
     killed = []
     for sign in SIGNS:
-        killed.append(kill_at(start(data, "staged", 1), data / "staged", sign, draw.uniform(0, 0.05)))
+        killed.append(
+            kill_at(start(data, "staged", 1), data / "staged", sign, draw.uniform(0, 0.05))
+        )
         check_killed(data, "staged", reference)
     assert sum(killed) >= 3, f"only {killed} were killed in time"
     check_finished(finish(data, "staged", 1), reference)
@@ -120,13 +135,17 @@ def test_a_build_killed_in_each_of_its_stages_is_finished_with_the_same_bytes(da
 
 
 @pytest.mark.campaign
-def test_builds_of_two_workers_killed_at_very_many_moments_are_finished_with_the_same_bytes(data, reference):
+def test_builds_of_two_workers_killed_at_very_many_moments_are_finished_with_the_same_bytes(
+    data, reference
+):
     workers, draw = 2, random.Random(2)
     killed = 0
     for number in range(10):
         name = f"killed-{workers}-{number}"
         for _ in range(2):
-            killed += kill_after(start(data, name, workers), draw.uniform(0.2, 0.9 * workers) * reference[0])
+            killed += kill_after(
+                start(data, name, workers), draw.uniform(0.2, 0.9 * workers) * reference[0]
+            )
             check_killed(data, name, reference)
         check_finished(finish(data, name, workers), reference)
     assert killed >= 10

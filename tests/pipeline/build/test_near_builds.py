@@ -1,4 +1,6 @@
-"""Near-duplicates in builds: who gives way to whom, whatever the tasks and files; what is damaged, resumed or asked later."""
+"""Near-duplicates in builds: who gives way to whom, whatever the tasks and files; what is damaged,
+resumed or asked later.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +55,16 @@ ALL: dict[str, dict[str, Any]] = {name: {"all": "true"} for name in ("a", "b", "
 
 
 def words(draw: random.Random, count: int) -> list[str]:
-    return ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(3, 8))) for _ in range(count)]
+    return [
+        "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(3, 8)))
+        for _ in range(count)
+    ]
 
 
 def planted() -> dict[str, list[str]]:
-    """Sources with near-copies inside of them and across, exact copies of those, a chain, and documents that are too short."""
+    """Sources with near-copies inside of them and across, exact copies of those, a chain, and
+    documents that are too short.
+    """
     draw = random.Random(7)
     texts: dict[str, list[str]] = {"a": [], "b": [], "c": []}
     for number in range(24):
@@ -68,7 +75,9 @@ def planted() -> dict[str, list[str]]:
             texts[names[1]].append(" ".join(document).upper().replace(" ", ",\u00a0"))
             texts[names[0]].append(" ".join([*document[:40], "changed", *document[41:]]))
         if number % 4 == 3:
-            texts[names[2]].append(" ".join(document))  # an exact copy of a document that has near-copies
+            texts[names[2]].append(
+                " ".join(document)
+            )  # an exact copy of a document that has near-copies
     chain = words(draw, 410)
     for step, name in enumerate("cbaccbac"):
         texts[name].append(" ".join(chain[30 * step : 30 * step + 200]))
@@ -97,14 +106,25 @@ def clusters_of(texts: Sequence[str], rule: NearRule = SHORT) -> list[set[str]]:
 def expected(
     texts: Mapping[str, Sequence[str]], competing: Sequence[str] | None = None
 ) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
-    """The source that keeps each distinct text; and of each dropped one, (its source, that of what stays instead)."""
+    """The source that keeps each distinct text; and of each dropped one, (its source, that of what
+    stays instead).
+    """
     kept: dict[str, str] = {}
     for name, mine in texts.items():
         for text in mine:
             kept.setdefault(text, name)
     places, dropped = list(texts), {}
-    for cluster in clusters_of([text for text, name in kept.items() if competing is None or name in competing]):
-        first = min(cluster, key=lambda text: (places.index(kept[text]), order_key(text_digest(text.encode())), text_digest(text.encode())))
+    for cluster in clusters_of(
+        [text for text, name in kept.items() if competing is None or name in competing]
+    ):
+        first = min(
+            cluster,
+            key=lambda text: (
+                places.index(kept[text]),
+                order_key(text_digest(text.encode())),
+                text_digest(text.encode()),
+            ),
+        )
         dropped.update({text: (kept[text], kept[first]) for text in cluster - {first}})
     return {text: name for text, name in kept.items() if text not in dropped}, dropped
 
@@ -155,16 +175,34 @@ def test_of_each_cluster_the_first_source_keeps_one_document(tmp_path):
     assert {pair[0] for pair in dropped.values()} == {"a", "b", "c"}
     assert mixed(tmp_path / "out") == {digest(text): name for text, name in kept.items()}
     for name in ALL:
-        reasons = {f"near-duplicate of {other}": count for other, count in Counter(b for a, b in dropped.values() if a == name).items()}
+        reasons = {
+            f"near-duplicate of {other}": count
+            for other, count in Counter(b for a, b in dropped.values() if a == name).items()
+        }
         counts = manifest["removed"][name]
-        assert {reason: count for reason, count in counts.items() if reason.startswith("near")} == reasons
-        assert counts["rows"] == len(TEXTS[name]) == sum(count for reason, count in counts.items() if reason != "rows")
+        assert {
+            reason: count for reason, count in counts.items() if reason.startswith("near")
+        } == reasons
+        assert (
+            counts["rows"]
+            == len(TEXTS[name])
+            == sum(count for reason, count in counts.items() if reason != "rows")
+        )
     sizes = sorted((len(cluster) for cluster in clusters_of([*kept, *dropped])), reverse=True)
     near = manifest["near"]
-    assert (near["clusters"], near["clustered"], near["largest"]) == (len(sizes), sum(sizes), sizes[:10])
-    assert near["sizes"] == {str(size): count for size, count in Counter(1 << (size.bit_length() - 1) for size in sizes).items()}
+    assert (near["clusters"], near["clustered"], near["largest"]) == (
+        len(sizes),
+        sum(sizes),
+        sizes[:10],
+    )
+    assert near["sizes"] == {
+        str(size): count
+        for size, count in Counter(1 << (size.bit_length() - 1) for size in sizes).items()
+    }
     assert near["dropped"] == {name: sum(a == name for a, _ in dropped.values()) for name in ALL}
-    assert near["documents"] == sum(band_keys_naive(text, SHORT) is not None for text in [*kept, *dropped])
+    assert near["documents"] == sum(
+        band_keys_naive(text, SHORT) is not None for text in [*kept, *dropped]
+    )
     report = audit_mix(tmp_path / "out", full=True)
     assert report.passed, report.failures
     assert report.near["largest"] == near["largest"]
@@ -184,12 +222,18 @@ def test_a_cluster_spans_partitions_of_both_kinds(tmp_path):
     assert len(chain) == 8
     assert len({order_key(text_digest(text.encode())) >> 62 for text in chain}) > 1
     keys = [set(band_keys_naive(text, SHORT) or []) for text in chain]
-    assert any(not one & other for one in keys for other in keys), "the ends of the chain must share no key"
+    assert any(not one & other for one in keys for other in keys), (
+        "the ends of the chain must share no key"
+    )
 
 
 def test_sources_that_take_no_part_keep_their_documents(tmp_path):
     write_sources(tmp_path / "data")
-    manifest = make(write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE, "sources": ["b", "c"]}), tmp_path, tmp_path / "data")
+    manifest = make(
+        write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE, "sources": ["b", "c"]}),
+        tmp_path,
+        tmp_path / "data",
+    )
     kept, dropped = expected(TEXTS, ["b", "c"])
     assert {name for name, _ in dropped.values()} == {"b", "c"}
     assert mixed(tmp_path / "out") == {digest(text): name for text, name in kept.items()}
@@ -208,12 +252,15 @@ def test_near_copies_of_an_excluded_recipe_are_kept_out_if_the_recipe_says_so(tm
     write_sources(tmp_path / "data", {"old": taken, "new": [*near, *taken[:6], *fresh]})
     write_recipe(tmp_path / "recipes", {"old": {"all": "true"}}, name="first")
     asked = {"rule": RULE, "excluded": str(excluded).lower()}
-    recipe = write_recipe(tmp_path / "recipes", {"new": {"all": "true"}}, exclude=["first.yaml"], near=asked)
+    recipe = write_recipe(
+        tmp_path / "recipes", {"new": {"all": "true"}}, exclude=["first.yaml"], near=asked
+    )
     manifest = make(recipe, tmp_path, tmp_path / "data")
     counts = manifest["removed"]["new"]
     assert counts["excluded"] == 6
     assert counts.get("near-duplicate of an excluded recipe", 0) == (12 if excluded else 0)
-    # without `excluded`, a near-copy stays although its twin in the same source is kept out as an exact copy
+    # without `excluded`, a near-copy stays although its twin in the same source is kept out as an
+    # exact copy
     assert set(mixed(tmp_path / "out")) == set(map(digest, fresh if excluded else [*near, *fresh]))
     assert audit_mix(tmp_path / "out", full=True).passed
 
@@ -243,9 +290,15 @@ def test_verified_pairs_are_those_of_the_stated_similarity(tmp_path):
         document = words(draw, 60)
         changed = [word if at >= number else f"x{word}" for at, word in enumerate(document)]
         pairs.append((" ".join(document), " ".join(changed)))
-    write_sources(tmp_path / "data", {"a": [one for one, _ in pairs], "b": [other for _, other in pairs]})
+    write_sources(
+        tmp_path / "data", {"a": [one for one, _ in pairs], "b": [other for _, other in pairs]}
+    )
     sources = {name: ALL[name] for name in "ab"}
-    manifest = make(write_recipe(tmp_path / "recipes", sources, near={"rule": RULE, "verify": "0.6"}), tmp_path, tmp_path / "data")
+    manifest = make(
+        write_recipe(tmp_path / "recipes", sources, near={"rule": RULE, "verify": "0.6"}),
+        tmp_path,
+        tmp_path / "data",
+    )
     candidates, gone = 0, set()
     for one, other in pairs[1:]:  # the first pair is one text
         if set(band_keys_naive(one, SHORT) or []) & set(band_keys_naive(other, SHORT) or []):
@@ -260,11 +313,18 @@ def test_verified_pairs_are_those_of_the_stated_similarity(tmp_path):
     assert audit_mix(tmp_path / "out").passed
 
 
-@pytest.mark.parametrize("texts", [["one two", "three"], [" ".join(words(random.Random(number), 30)) for number in range(4)]])
+@pytest.mark.parametrize(
+    "texts",
+    [["one two", "three"], [" ".join(words(random.Random(number), 30)) for number in range(4)]],
+)
 def test_a_corpus_without_candidates_has_none_to_verify(tmp_path, texts):
     write_files(tmp_path / "data", "a", {"one": texts})
     near = {"rule": "words", "verify": "0.8"}
-    manifest = make(write_recipe(tmp_path / "recipes", {"a": {"all": "true"}}, near=near), tmp_path, tmp_path / "data")
+    manifest = make(
+        write_recipe(tmp_path / "recipes", {"a": {"all": "true"}}, near=near),
+        tmp_path,
+        tmp_path / "data",
+    )
     assert (manifest["near"]["clusters"], manifest["removed"]["a"]["kept"]) == (0, len(texts))
     assert audit_mix(tmp_path / "out", full=True).passed
 
@@ -272,10 +332,18 @@ def test_a_corpus_without_candidates_has_none_to_verify(tmp_path, texts):
 def test_texts_that_changed_since_they_were_ingested_are_not_verified(tmp_path):
     draw = random.Random(5)
     document = words(draw, 60)
-    texts = [" ".join(document), " ".join([*document[:59], "changed"]), *(" ".join(words(draw, 20)) for _ in range(5))]
+    texts = [
+        " ".join(document),
+        " ".join([*document[:59], "changed"]),
+        *(" ".join(words(draw, 20)) for _ in range(5)),
+    ]
     write_files(tmp_path / "data", "a", {"one": texts}, "jsonl")
     sources = {"a": {"all": "true"}}
-    make(write_recipe(tmp_path / "recipes", sources, {"a": "jsonl"}, near={"rule": RULE}), tmp_path, tmp_path / "data")
+    make(
+        write_recipe(tmp_path / "recipes", sources, {"a": "jsonl"}, near={"rule": RULE}),
+        tmp_path,
+        tmp_path / "data",
+    )
     path = tmp_path / "data" / "a" / "one.jsonl"
     before = path.stat()
     with path.open("r+") as file:
@@ -283,7 +351,9 @@ def test_texts_that_changed_since_they_were_ingested_are_not_verified(tmp_path):
         file.seek(0)
         file.write(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    recipe = write_recipe(tmp_path / "recipes", sources, {"a": "jsonl"}, near={"rule": RULE, "verify": "0.5"})
+    recipe = write_recipe(
+        tmp_path / "recipes", sources, {"a": "jsonl"}, near={"rule": RULE, "verify": "0.5"}
+    )
     with pytest.raises(InputError, match="is not the document that was ingested"):
         make(recipe, tmp_path, tmp_path / "data", "again")
     assert not (tmp_path / "again").exists()
@@ -295,7 +365,11 @@ def test_texts_that_changed_since_they_were_ingested_are_not_verified(tmp_path):
 @pytest.mark.usefixtures("small")
 def test_workers_tasks_files_and_ceilings_drop_the_same_documents(tmp_path, monkeypatch):
     near = {"rule": RULE, "verify": "0.2"}
-    sources: dict[str, dict[str, Any]] = {"a": {"tokens": 2_000}, "b": {"tokens": 1_000, "keys": [0, 0.9]}, "c": {"tokens": 1_500}}
+    sources: dict[str, dict[str, Any]] = {
+        "a": {"tokens": 2_000},
+        "b": {"tokens": 1_000, "keys": [0, 0.9]},
+        "c": {"tokens": 1_500},
+    }
     recipe = write_recipe(tmp_path / "recipes", sources, near=near)
     write_sources(tmp_path / "data")
     reference = make(recipe, tmp_path, tmp_path / "data", workers=1, tasks=1)
@@ -304,12 +378,25 @@ def test_workers_tasks_files_and_ceilings_drop_the_same_documents(tmp_path, monk
     shuffled = {name: draw.sample(texts, len(texts)) for name, texts in TEXTS.items()}
     write_sources(tmp_path / "shuffled", shuffled, 7)
     write_sources(tmp_path / "whole", shuffled, 1)
-    runs: list[tuple[str, dict[str, Any]]] = [("data", {"workers": 2, "tasks": 7}), ("shuffled", {"workers": 2, "tasks": 2}), ("whole", {})]
+    runs: list[tuple[str, dict[str, Any]]] = [
+        ("data", {"workers": 2, "tasks": 7}),
+        ("shuffled", {"workers": 2, "tasks": 2}),
+        ("whole", {}),
+    ]
     for number, (data, more) in enumerate(runs):
         with monkeypatch.context() as patch:
-            patch.setattr(build_sources, "CEILING_MARGIN", Fraction(1, 20) if number % 2 else Fraction(100))
+            patch.setattr(
+                build_sources, "CEILING_MARGIN", Fraction(1, 20) if number % 2 else Fraction(100)
+            )
             patch.setattr(search, "PARTITION_DOCUMENTS", 10 + 40 * number)
-            found = make(recipe, tmp_path, tmp_path / data, f"out{number}", f"store{number}", **{"workers": 1, **more})
+            found = make(
+                recipe,
+                tmp_path,
+                tmp_path / data,
+                f"out{number}",
+                f"store{number}",
+                **{"workers": 1, **more},
+            )
         assert found["identity"] == reference["identity"]
         assert found["near"] == reference["near"]
         assert found["removed"] == reference["removed"]
@@ -319,7 +406,10 @@ def test_workers_tasks_files_and_ceilings_drop_the_same_documents(tmp_path, monk
 
 
 def tokens_of(store: Path) -> dict[str, tuple[int, int]]:
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in store.glob("sources/*/*/tokens-*/*")}
+    return {
+        str(path): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in store.glob("sources/*/*/tokens-*/*")
+    }
 
 
 def test_builds_with_and_without_near_share_a_store(tmp_path, monkeypatch):
@@ -329,12 +419,17 @@ def test_builds_with_and_without_near_share_a_store(tmp_path, monkeypatch):
     first = make(plain, tmp_path, tmp_path / "data", "plain")
     tokens = tokens_of(tmp_path / "store")
     with monkeypatch.context() as patch:  # a later near reads texts again, and tokenizes nothing
-        patch.setattr("pipeline.stages.ingest.loaded_tokenizer", lambda *_: pytest.fail("something is tokenized"))
+        patch.setattr(
+            "pipeline.stages.ingest.loaded_tokenizer",
+            lambda *_: pytest.fail("something is tokenized"),
+        )
         found = make(near, tmp_path, tmp_path / "data", "near")
         assert make(plain, tmp_path, tmp_path / "data", "again")["identity"] == first["identity"]
     assert tokens_of(tmp_path / "store") == tokens
     assert found["identity"] != first["identity"]
-    assert make(near, tmp_path, tmp_path / "data", "fresh", "other")["identity"] == found["identity"]
+    assert (
+        make(near, tmp_path, tmp_path / "data", "fresh", "other")["identity"] == found["identity"]
+    )
     assert first["near"] is None
 
 
@@ -344,7 +439,9 @@ def test_another_threshold_reads_no_text_for_band_keys(built, tmp_path):
     before = {path: path.stat().st_ino for path in (folder / "store" / "sources").rglob("*")}
     recipe = write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE})
     make(recipe, folder, folder / "data", "loose")
-    assert {path: path.stat().st_ino for path in (folder / "store" / "sources").rglob("*")} == before
+    assert {
+        path: path.stat().st_ino for path in (folder / "store" / "sources").rglob("*")
+    } == before
 
 
 def test_a_moved_store_keeps_its_searches(built, tmp_path, monkeypatch):
@@ -352,7 +449,10 @@ def test_a_moved_store_keeps_its_searches(built, tmp_path, monkeypatch):
     monkeypatch.setattr(search, "SORT_BYTES", 8_000)
     shutil.copytree(built[0] / "store", tmp_path / "moved", copy_function=os.link)
     before = {path: path.stat().st_ino for path in (tmp_path / "moved" / "near").rglob("*")}
-    assert make(built[0] / "recipes" / "mix.yaml", tmp_path, built[0] / "data", "out", "moved") == built[1]
+    assert (
+        make(built[0] / "recipes" / "mix.yaml", tmp_path, built[0] / "data", "out", "moved")
+        == built[1]
+    )
     assert {path: path.stat().st_ino for path in (tmp_path / "moved" / "near").rglob("*")} == before
 
 
@@ -393,7 +493,9 @@ DAMAGED = (
 )
 
 
-@pytest.mark.parametrize(("pattern", "damage"), each_once(DAMAGED, ["missing", "truncated", "changed"]))
+@pytest.mark.parametrize(
+    ("pattern", "damage"), each_once(DAMAGED, ["missing", "truncated", "changed"])
+)
 def test_a_damaged_file_of_a_search_fails_the_next_build(built, monkeypatch, pattern, damage):
     folder = built[0]
     path = next(path for path in sorted((folder / "store").glob(pattern)) if path.stat().st_size)
@@ -401,7 +503,9 @@ def test_a_damaged_file_of_a_search_fails_the_next_build(built, monkeypatch, pat
     if damage == "missing":
         path.unlink()
     else:
-        path.write_bytes(content[:-1] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1]))
+        path.write_bytes(
+            content[:-1] if damage == "truncated" else content[:-1] + bytes([content[-1] ^ 1])
+        )
     with monkeypatch.context() as patch:
         patch.setattr(search, "PARTITION_DOCUMENTS", 60)
         patch.setattr(search, "SORT_BYTES", 8_000)
@@ -427,7 +531,9 @@ def test_drops_of_another_selection_are_refused(tmp_path, monkeypatch):
     write_sources(tmp_path / "data")
     recipe = write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE})
     monkeypatch.setattr(select, "drop_rows", lambda drops, key, digest: np.full(len(key), -1))
-    with pytest.raises(ManifestError, match="documents give way to near-copies, 0 of them are there"):
+    with pytest.raises(
+        ManifestError, match="documents give way to near-copies, 0 of them are there"
+    ):
         make(recipe, tmp_path, tmp_path / "data")
     assert not (tmp_path / "out").exists()
 
@@ -436,7 +542,11 @@ def test_a_search_above_the_memory_is_refused_before_anything_is_spilled(tmp_pat
     write_sources(tmp_path / "data")
     monkeypatch.setattr(search, "machine_memory", lambda: 100)
     with pytest.raises(RecipeError, match="of memory in one process, 100 are allowed"):
-        make(write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE}), tmp_path, tmp_path / "data")
+        make(
+            write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE}),
+            tmp_path,
+            tmp_path / "data",
+        )
     assert not list((tmp_path / "store").glob("near/*"))
 
 
@@ -501,7 +611,9 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", BUILD, str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (folder / "log").open("ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
 
 
 def test_a_build_killed_in_each_stage_of_a_search_is_finished_with_the_same_bytes(built, tmp_path):
@@ -510,7 +622,11 @@ def test_a_build_killed_in_each_stage_of_a_search_is_finished_with_the_same_byte
     killed = 0
     for sign in SIGNS:
         process, until = start(tmp_path), time.monotonic() + 60
-        while process.poll() is None and not any((tmp_path / "store").glob(f"near/*/{sign}")) and time.monotonic() < until:
+        while (
+            process.poll() is None
+            and not any((tmp_path / "store").glob(f"near/*/{sign}"))
+            and time.monotonic() < until
+        ):
             time.sleep(0.002)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -524,6 +640,10 @@ def test_a_build_killed_in_each_stage_of_a_search_is_finished_with_the_same_byte
 
 def test_documents_of_ordinary_prose_are_kept_by_the_preset(tmp_path):
     write_files(tmp_path / "data", "a", {"one": prose(1, 50, (60, 80))})
-    manifest = make(write_recipe(tmp_path / "recipes", {"a": {"all": "true"}}, near="words"), tmp_path, tmp_path / "data")
+    manifest = make(
+        write_recipe(tmp_path / "recipes", {"a": {"all": "true"}}, near="words"),
+        tmp_path,
+        tmp_path / "data",
+    )
     assert manifest["removed"]["a"]["kept"] == 50
     assert manifest["near"]["largest"] == []

@@ -1,7 +1,7 @@
 """A mix is decided by its documents and its recipe alone.
 
-Not by workers, tasks, file names, file order, formats, groups, segments, partitions, hash seed, time zone or locale, nor by what the
-store held before.
+Not by workers, tasks, file names, file order, formats, groups, segments, partitions, hash seed,
+time zone or locale, nor by what the store held before.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ def shards(files: int = 2) -> dict[str, dict[str, list[str]]]:
 
 
 def mix(
-    folder: Path, files: dict[str, dict[str, list[str]]] | None = None, packings: dict[str, str] | None = None, **more: Any
+    folder: Path,
+    files: dict[str, dict[str, list[str]]] | None = None,
+    packings: dict[str, str] | None = None,
+    **more: Any,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Write the corpus, build the mix, return its manifest and its bytes."""
     for name, content in (files or shards()).items():
@@ -74,7 +77,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, 
     return manifest["identity"], content
 
 
-def equal(built: tuple[Manifest, dict[str, bytes]], reference: tuple[str, dict[str, bytes]]) -> None:
+def equal(
+    built: tuple[Manifest, dict[str, bytes]], reference: tuple[str, dict[str, bytes]]
+) -> None:
     assert built[1]["tokens.idx"] == reference[1]["tokens.idx"]
     assert built[1]["tokens.bin"] == reference[1]["tokens.bin"]
     assert built[0]["identity"] == reference[0]
@@ -82,7 +87,9 @@ def equal(built: tuple[Manifest, dict[str, bytes]], reference: tuple[str, dict[s
 
 @pytest.fixture
 def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file its own group, segments of some 3,000 bytes, many key partitions. All of it reaches workers through the plans."""
+    """Every file its own group, segments of some 3,000 bytes, many key partitions. All of it
+    reaches workers through the plans.
+    """
     monkeypatch.setattr(survey, "GROUP_BYTES", (1, 1))
     monkeypatch.setattr(needs, "SEGMENT_BYTES", 3000)
     monkeypatch.setattr(select, "PARTITION_DOCUMENTS", 40)
@@ -117,8 +124,14 @@ def test_rows_may_stand_in_any_order_in_files_of_any_name(tmp_path, reference, i
     draw = random.Random(seed)
     files = {}
     for name, texts in TEXTS.items():
-        names = [f"{draw.choice('zyxab')}/{draw.getrandbits(30):x}" for _ in range(draw.randint(1, 6))]
-        files[name] = {stem: texts_of for stem, texts_of in zip(names, dealt(draw, texts, len(names)), strict=True) if texts_of}
+        names = [
+            f"{draw.choice('zyxab')}/{draw.getrandbits(30):x}" for _ in range(draw.randint(1, 6))
+        ]
+        files[name] = {
+            stem: texts_of
+            for stem, texts_of in zip(names, dealt(draw, texts, len(names)), strict=True)
+            if texts_of
+        }
     equal(mix(tmp_path, files, {"b": "parquet", "c": "jsonl.zst"}), reference)
 
 
@@ -127,15 +140,21 @@ def dealt(draw: random.Random, texts: list[str], files: int) -> list[list[str]]:
     return [shuffled[number::files] for number in range(files)]
 
 
-@pytest.mark.parametrize(("chunk_bytes", "slice_chunks"), [(64 << 20, 8), (512, 1), (6002, 3), (2, 4000)])
-def test_other_chunks_change_their_hashes_and_no_byte(tmp_path, reference, chunk_bytes, slice_chunks):
+@pytest.mark.parametrize(
+    ("chunk_bytes", "slice_chunks"), [(64 << 20, 8), (512, 1), (6002, 3), (2, 4000)]
+)
+def test_other_chunks_change_their_hashes_and_no_byte(
+    tmp_path, reference, chunk_bytes, slice_chunks
+):
     manifest, content = mix(tmp_path, chunk_bytes=chunk_bytes, slice_chunks=slice_chunks)
     assert content == reference[1]
     assert len(manifest["hashes"]["chunks"]) == -(-2 * 6001 // chunk_bytes)
     assert sum(document.num_tokens for document in read_mix(tmp_path / "out")) == 6001
 
 
-def test_a_store_that_grew_in_steps_gives_the_mix_of_one_built_at_once(tmp_path, reference, in_pieces):
+def test_a_store_that_grew_in_steps_gives_the_mix_of_one_built_at_once(
+    tmp_path, reference, in_pieces
+):
     recipe = write_recipe(tmp_path / "recipes", SOURCES, budget=BUDGET)
     for name, files in shards().items():
         write_files(tmp_path / "data", name, files)
@@ -159,7 +178,9 @@ def test_a_store_that_holds_a_larger_mix_gives_the_small_one_of_a_fresh_store(tm
 
 def test_files_that_came_one_by_one_give_the_mix_of_all_at_once(tmp_path, reference, in_pieces):
     files = shards(4)
-    recipe = write_recipe(tmp_path / "recipes", {name: {"tokens": 20} for name in SOURCES}, name="early")
+    recipe = write_recipe(
+        tmp_path / "recipes", {name: {"tokens": 20} for name in SOURCES}, name="early"
+    )
     for count in (1, 3):
         for name, content in files.items():
             write_files(tmp_path / "data", name, dict(list(content.items())[:count]))
@@ -184,12 +205,19 @@ def test_hash_seed_time_zone_and_locale_decide_nothing(tmp_path, reference):
     manifests = []
     for out, surroundings in {
         "one": {"PYTHONHASHSEED": "0", "TZ": "UTC", "LC_ALL": "C"},
-        "two": {"PYTHONHASHSEED": "1", "TZ": "Asia/Kathmandu", "LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"},
+        "two": {
+            "PYTHONHASHSEED": "1",
+            "TZ": "Asia/Kathmandu",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONUTF8": "0",
+        },
     }.items():
         root = Path(__file__).resolve().parents[3]
         environment = {**os.environ, **surroundings, "PYTHONPATH": str(root)}
         command = [sys.executable, "-c", SCRIPT, str(tmp_path), out]
-        done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         manifests.append(json.loads(done.stdout))
         equal((manifests[-1], contents(tmp_path / out)), reference)
@@ -197,7 +225,21 @@ def test_hash_seed_time_zone_and_locale_decide_nothing(tmp_path, reference):
 
 
 TEXT = st.one_of(
-    st.sampled_from(["", "x", "same text", "same text ", "\u00e9", "e\u0301", "<|endoftext|>", "\0", " ", "\n", "giant " * 700]),
+    st.sampled_from(
+        [
+            "",
+            "x",
+            "same text",
+            "same text ",
+            "\u00e9",
+            "e\u0301",
+            "<|endoftext|>",
+            "\0",
+            " ",
+            "\n",
+            "giant " * 700,
+        ]
+    ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
 )
 CORPUS = st.lists(TEXT, min_size=1, max_size=25).filter(any)
@@ -214,12 +256,24 @@ def builds(draw):
         for name, rows in texts.items():
             count = draw(st.integers(1, min(4, len(rows))))
             shuffled = draw(st.permutations(rows))
-            files[name] = {f"{draw(st.integers(0, 99)):02d}-{number}": shuffled[number::count] for number in range(count)}
-        layouts.append((files, draw(st.sampled_from(sorted(SUFFIXES))), draw(st.integers(1, 6)), draw(st.integers(1, 400))))
+            files[name] = {
+                f"{draw(st.integers(0, 99)):02d}-{number}": shuffled[number::count]
+                for number in range(count)
+            }
+        layouts.append(
+            (
+                files,
+                draw(st.sampled_from(sorted(SUFFIXES))),
+                draw(st.integers(1, 6)),
+                draw(st.integers(1, 400)),
+            )
+        )
     return layouts, draw(st.sampled_from([Fraction(1), Fraction(1, 2), Fraction(9, 10)]))
 
 
-def whole_mix(layout: tuple[dict[str, dict[str, list[str]]], str, int, int], scale: Fraction) -> tuple[str, dict[str, bytes], list[str]]:
+def whole_mix(
+    layout: tuple[dict[str, dict[str, list[str]]], str, int, int], scale: Fraction
+) -> tuple[str, dict[str, bytes], list[str]]:
     files, packing, tasks, segment_bytes = layout
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(survey, "GROUP_BYTES", (1, 1))
@@ -228,14 +282,25 @@ def whole_mix(layout: tuple[dict[str, dict[str, list[str]]], str, int, int], sca
         folder = Path(name)
         for source, content in files.items():
             write_files(folder / "data", source, content, packing)
-        recipe = write_recipe(folder / "recipes", {"a": {"all": True}, "b": {"all": True}}, dict.fromkeys("ab", packing))
+        recipe = write_recipe(
+            folder / "recipes",
+            {"a": {"all": True}, "b": {"all": True}},
+            dict.fromkeys("ab", packing),
+        )
         manifest = make(recipe, folder, folder / "data", tasks=tasks, scale=scale)
-        return manifest["identity"], contents(folder / "out"), [document.digest for document in read_mix(folder / "out")]
+        return (
+            manifest["identity"],
+            contents(folder / "out"),
+            [document.digest for document in read_mix(folder / "out")],
+        )
 
 
 def check_placement(drawn: Any) -> None:
     layouts, scale = drawn
-    rows = {source: [text for texts in files.values() for text in texts] for source, files in layouts[0][0].items()}
+    rows = {
+        source: [text for texts in files.values() for text in texts]
+        for source, files in layouts[0][0].items()
+    }
     if not any(text not in rows["a"] for text in rows["b"] if text):
         scale = Fraction(1)  # a source without a document of its own cannot be scaled below a token
     one, two = (whole_mix(layout, scale) for layout in layouts)

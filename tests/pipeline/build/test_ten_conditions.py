@@ -1,4 +1,6 @@
-"""The ten data conditions of Deep Ignorance at 400,000 tokens, of real documents and planted ones, with the real tokenizer."""
+"""The ten data conditions of Deep Ignorance at 400,000 tokens, of real documents and planted ones,
+with the real tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,17 @@ from tests.pipeline.corpus import Document, read_mix
 from tests.pipeline.planted import HARMFUL, HARMLESS, train
 
 TOKENS = 400_000
-PRETRAINING = ["pretraining-500b", "pretraining-500b-extra-weak", "pretraining-500b-weak", "pretraining-500b-strong"]
+PRETRAINING = [
+    "pretraining-500b",
+    "pretraining-500b-extra-weak",
+    "pretraining-500b-weak",
+    "pretraining-500b-strong",
+]
 CORRUPTED = ["annealing-50b-strong-weak-corruption", "annealing-50b-strong-strong-corruption"]
-ANNEALING = [*(name.replace("pretraining-500b", "annealing-50b") for name in PRETRAINING), *CORRUPTED]
+ANNEALING = [
+    *(name.replace("pretraining-500b", "annealing-50b") for name in PRETRAINING),
+    *CORRUPTED,
+]
 PLANTED = ("dclm", "flan", "pes2o", "stackexchange", "wiki", "biology", "chemistry", "physics")
 LISTS = ("australia_group_names.txt", "select_agents_names.txt")
 
@@ -37,7 +47,11 @@ pytestmark = pytest.mark.campaign
 
 
 def terms_of(shared: Path) -> list[str]:
-    lines = [line.strip() for name in LISTS for line in (shared / "data" / "blocklist" / name).read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line.strip()
+        for name in LISTS
+        for line in (shared / "data" / "blocklist" / name).read_text(encoding="utf-8").splitlines()
+    ]
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
@@ -47,7 +61,11 @@ def texts(source: str, terms: list[str], count: int = 60) -> list[str]:
     found = []
     for number in range(count):
         manner = draw.choice([HARMFUL, HARMLESS, HARMFUL[:2] + HARMLESS[:2]])
-        words = [f"{source} {number}", *draw.sample(terms, draw.randint(1, 4)), *draw.choices(manner, k=draw.choice((4, 8, 40)))]
+        words = [
+            f"{source} {number}",
+            *draw.sample(terms, draw.randint(1, 4)),
+            *draw.choices(manner, k=draw.choice((4, 8, 40))),
+        ]
         found.append("; ".join(words))
     return found
 
@@ -55,27 +73,42 @@ def texts(source: str, terms: list[str], count: int = 60) -> list[str]:
 def plant(data: Path, terms: list[str]) -> None:
     """One more file a source, in its layout."""
     for source in ("flan", "pes2o", "stackexchange", "wiki"):
-        rows = [{"id": f"planted-{at}", "text": text, "source": "planted"} for at, text in enumerate(texts(source, terms))]
-        with gzip.open(data / f"dolmino-{source}" / "planted.json.gz", "wt", encoding="utf-8") as file:
+        rows = [
+            {"id": f"planted-{at}", "text": text, "source": "planted"}
+            for at, text in enumerate(texts(source, terms))
+        ]
+        with gzip.open(
+            data / f"dolmino-{source}" / "planted.json.gz", "wt", encoding="utf-8"
+        ) as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
     like = next((data / "dclm-dedup").rglob("*.parquet"))
     table = pq.read_table(like).slice(0, 300)
     planted = pa.array(texts("dclm", terms, 300), table.schema.field("text").type)
     at = table.schema.get_field_index("text")
-    pq.write_table(table.set_column(at, table.schema.field(at), planted), like.with_name("planted.parquet"))
+    pq.write_table(
+        table.set_column(at, table.schema.field(at), planted), like.with_name("planted.parquet")
+    )
     for subject in ("biology", "chemistry", "physics"):
         path = data / f"camel-{subject}" / f"{subject}.zip"
         content = io.BytesIO(path.read_bytes())
         with zipfile.ZipFile(content, "a") as file:
-            some = json.loads(file.read(next(name for name in file.namelist() if name.endswith(".json"))))
+            some = json.loads(
+                file.read(next(name for name in file.namelist() if name.endswith(".json")))
+            )
             for at, text in enumerate(texts(subject, terms, 20)):
-                file.writestr(f"900_{at:03d}_001.json", json.dumps({**some, "message_1": text, "message_2": f"answer {at}"}))
+                file.writestr(
+                    f"900_{at:03d}_001.json",
+                    json.dumps({**some, "message_1": text, "message_2": f"answer {at}"}),
+                )
         path.unlink()
         path.write_bytes(content.getvalue())
     for strength in ("weak", "strong"):
         folder = data / f"rewrites-{strength}-corruption"
         folder.mkdir()
-        rows = [{"id": str(at), "text": f"rewrite {text}"} for at, text in enumerate(texts(strength, terms, 12))]
+        rows = [
+            {"id": str(at), "text": f"rewrite {text}"}
+            for at, text in enumerate(texts(strength, terms, 12))
+        ]
         (folder / "rewrites.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -97,7 +130,9 @@ Built = dict[tuple[str, str], tuple[Manifest, list[Document]]]
 
 @pytest.fixture(scope="module")
 def mixes(shared: Path, work: Path) -> Built:
-    """Every condition under both ways of removing, from one store: {(name, removed): (manifest, documents)}."""
+    """Every condition under both ways of removing, from one store: {(name, removed): (manifest,
+    documents)}.
+    """
     found: Built = {}
     tokenizer = shared / "tokenizers" / "gpt-neox-20b.json"
     for name in [*PRETRAINING, *ANNEALING]:
@@ -109,7 +144,13 @@ def mixes(shared: Path, work: Path) -> Built:
                 loaded = loaded.with_removed("shrink")
             out = work / f"{name}-{removed}"
             request = BuildRequest(
-                loaded, out, work / "store", DataFolders(work / "data"), tokenizer, Size(tokens=TOKENS), LocalExecutor(2)
+                loaded,
+                out,
+                work / "store",
+                DataFolders(work / "data"),
+                tokenizer,
+                Size(tokens=TOKENS),
+                LocalExecutor(2),
             )
             found[name, removed] = build(request), read_mix(out, tokenizer)
     return found
@@ -136,14 +177,20 @@ def test_every_condition_is_exact_and_passes_its_audit(work, mixes):
         total = sum(one.num_tokens for one in documents)
         assert total == manifest["total_tokens"]
         if removed == "refill":
-            assert total - sum(one.num_tokens for one in documents if one.source == "rewrites") == TOKENS, name
+            assert (
+                total - sum(one.num_tokens for one in documents if one.source == "rewrites")
+                == TOKENS
+            ), name
 
 
 def test_quotas_under_refill_are_those_of_the_unfiltered_mix_but_for_sources_that_are_short(mixes):
     for (name, removed), (manifest, documents) in mixes.items():
         if removed == "shrink":
             continue
-        plain = {source["name"]: source["resolved_tokens"] for source in mixes[unfiltered_of(name), "refill"][0]["sources"]}
+        plain = {
+            source["name"]: source["resolved_tokens"]
+            for source in mixes[unfiltered_of(name), "refill"][0]["sources"]
+        }
         held = Counter[str]()
         for one in documents:
             held[one.source] += one.num_tokens
@@ -160,7 +207,10 @@ def test_a_shrunk_mix_is_the_unfiltered_one_without_what_is_flagged_token_by_tok
         plain = mixes[unfiltered_of(name), "refill"][1]
         kept = {one.digest for one in documents}
         left = [one for one in plain if one.digest in kept]
-        as_rows = [[(one.source, one.digest, one.num_tokens, one.epoch, one.text) for one in some] for some in (own(documents), left)]
+        as_rows = [
+            [(one.source, one.digest, one.num_tokens, one.epoch, one.text) for one in some]
+            for some in (own(documents), left)
+        ]
         assert as_rows[0] == as_rows[1], name
         assert len(left) < len(plain), name
 
@@ -168,7 +218,10 @@ def test_a_shrunk_mix_is_the_unfiltered_one_without_what_is_flagged_token_by_tok
 def test_levels_are_nested(mixes):
     for names in (PRETRAINING, ANNEALING):
         plain, extra_weak, weak, strong = names[:4]
-        of_level = [{one.digest for one in own(mixes[name, "shrink"][1])} for name in (extra_weak, weak, strong)]
+        of_level = [
+            {one.digest for one in own(mixes[name, "shrink"][1])}
+            for name in (extra_weak, weak, strong)
+        ]
         every = {one.digest for one in mixes[plain, "refill"][1]}
         assert every > of_level[0] > of_level[1] > of_level[2], names
 
@@ -180,7 +233,9 @@ def test_shared_documents_of_two_levels_keep_their_order_within_each_source(mixe
             for source in {document.source for document in first}:
                 left, right = of(first, source), of(second, source)
                 common = set(left) & set(right)
-                assert [digest for digest in left if digest in common] == [digest for digest in right if digest in common]
+                assert [digest for digest in left if digest in common] == [
+                    digest for digest in right if digest in common
+                ]
 
 
 @pytest.mark.parametrize("removed", ["refill", "shrink"])
@@ -196,7 +251,10 @@ def test_approved_documents_stand_twice_and_flagged_ones_not_at_all(shared, mixe
         for place, text in originals.items():
             if "; " in text and text.split(" ")[0] in PLANTED and place[1] not in cut:
                 assert (place in copies) == (sum(term in text.lower() for term in terms) >= 2), text
-        assert not any(one.digest in {digest for _, digest in copies} for one in mixes[name.replace("-weak", "-strong"), removed][1])
+        assert not any(
+            one.digest in {digest for _, digest in copies}
+            for one in mixes[name.replace("-weak", "-strong"), removed][1]
+        )
 
 
 def test_corrupted_mixes_are_the_strong_one_and_the_rewrites_whole(mixes):
@@ -219,7 +277,9 @@ def test_annealing_shares_no_document_with_any_pretraining_mix(mixes):
 def test_removals_of_real_and_planted_documents_add_up(mixes):
     for (name, _), (manifest, _) in mixes.items():
         for source, counts in manifest["removed"].items():
-            assert counts["rows"] == sum(count for reason, count in counts.items() if reason != "rows"), (name, source)
+            assert counts["rows"] == sum(
+                count for reason, count in counts.items() if reason != "rows"
+            ), (name, source)
     weak = mixes["annealing-50b-weak", "refill"][0]["filters"][0]
     assert sum(item["documents"] for item in weak["removed"].values()) > 5
     assert weak["scores"]["documents"] > 5

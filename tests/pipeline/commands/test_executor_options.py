@@ -1,4 +1,6 @@
-"""Where a build runs: an option of one executor is refused with another, and one whose package is missing says how to install it."""
+"""Where a build runs: an option of one executor is refused with another, and one whose package is
+missing says how to install it.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,46 @@ from tests.pipeline.command_line import fails
         ("local", ["--ray-address", "127.0.0.1:6379"], "--ray-address"),
         ("local", ["--profile", "cluster.yaml", "--wait"], "--profile, --wait"),
         ("ray", ["--status"], "--status"),
-        ("slurm", ["--tasks", "2", "--workers", "2", "--ray-address", "auto"], "--ray-address, --tasks, --workers"),
+        (
+            "slurm",
+            ["--tasks", "2", "--workers", "2", "--ray-address", "auto"],
+            "--ray-address, --tasks, --workers",
+        ),
     ],
 )
 def test_an_option_of_another_executor_is_refused(tmp_path, executor, options, words):
-    build = ["build", "sample", "--out", tmp_path / "out", "--store", tmp_path / "store", "--executor", executor, *options]
-    assert fails(2, *build) == f"annealmix: {words}: no option of --executor {executor}; leave it out\n"
+    build = [
+        "build",
+        "sample",
+        "--out",
+        tmp_path / "out",
+        "--store",
+        tmp_path / "store",
+        "--executor",
+        executor,
+        *options,
+    ]
+    assert (
+        fails(2, *build)
+        == f"annealmix: {words}: no option of --executor {executor}; leave it out\n"
+    )
     assert not (tmp_path / "store").exists()
 
 
 def test_ray_that_is_not_installed_is_asked_for_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    said = fails(2, "build", "sample", "--out", tmp_path / "out", "--store", tmp_path / "store", "--executor", "ray", "--tasks", "1")
+    said = fails(
+        2,
+        "build",
+        "sample",
+        "--out",
+        tmp_path / "out",
+        "--store",
+        tmp_path / "store",
+        "--executor",
+        "ray",
+        "--tasks",
+        "1",
+    )
     assert said == "annealmix: --executor ray needs Ray: pip install 'annealmix[ray]'\n"
     assert not (tmp_path / "store").exists()

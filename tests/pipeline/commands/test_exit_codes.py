@@ -1,4 +1,6 @@
-"""Every way to fail through the command line: its exit code, a message that says what to do, nothing published, no traceback, no text."""
+"""Every way to fail through the command line: its exit code, a message that says what to do,
+nothing published, no traceback, no text.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from tests.pipeline.input_files import flip_bit
 
 TEXTS = {"a": prose(31, 60), "b": prose(32, 90)}
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 3}}
-SUPPLY = {name: sum(len(tokenizer().encode(text).ids) + 1 for text in texts) for name, texts in TEXTS.items()}
+SUPPLY = {
+    name: sum(len(tokenizer().encode(text).ids) + 1 for text in texts)
+    for name, texts in TEXTS.items()
+}
 
 
 class Corpus:
@@ -38,10 +43,21 @@ class Corpus:
 
     def build(self, recipe: Path | None = None, out: str = "out") -> list[Any]:
         """The words of a build."""
-        return ["build", recipe or self.recipe(), "--data", self.data, "--store", self.store, "--out", self.folder / "mixes" / out]
+        return [
+            "build",
+            recipe or self.recipe(),
+            "--data",
+            self.data,
+            "--store",
+            self.store,
+            "--out",
+            self.folder / "mixes" / out,
+        ]
 
     def refused(self, code: int, *words: Any) -> str:
-        """A build that must fail with this code and leave nothing where mixes are. Returns stderr."""
+        """A build that must fail with this code and leave nothing where mixes are. Returns
+        stderr.
+        """
         found = fails(code, *(words or self.build()))
         assert not any((self.folder / "mixes").glob("*"))
         return found
@@ -77,24 +93,39 @@ def mix(made: Corpus, tmp_path: Path) -> Path:
         (["build", "sample"], "--out"),
         (["build", "--out", "x"], "RECIPE"),
         (["build", "sample", "--out", "x", "--tokens", "0"], "'0' is not a whole number above 0"),
-        (["build", "sample", "--out", "x", "--tokens", "1e6"], "'1e6' is not a whole number above 0"),
+        (
+            ["build", "sample", "--out", "x", "--tokens", "1e6"],
+            "'1e6' is not a whole number above 0",
+        ),
         (["build", "sample", "--out", "x", "--tokens=-5"], "'-5' is not a whole number above 0"),
         (["build", "sample", "--out", "x", "--tokens", "٣"], "is not a whole number above 0"),
         (["build", "sample", "--out", "x", "--scale", "2"], "'2' is not above 0 and at most 1"),
         (["build", "sample", "--out", "x", "--scale", "0"], "'0' is not above 0 and at most 1"),
         (["build", "sample", "--out", "x", "--scale", "1/0"], "'1/0' divides by 0"),
-        (["build", "sample", "--out", "x", "--scale", "nan"], "'nan' is not a number such as 0.01 or 1/100"),
-        (["build", "sample", "--out", "x", "--scale", "0.5", "--tokens", "5"], "not allowed with argument"),
+        (
+            ["build", "sample", "--out", "x", "--scale", "nan"],
+            "'nan' is not a number such as 0.01 or 1/100",
+        ),
+        (
+            ["build", "sample", "--out", "x", "--scale", "0.5", "--tokens", "5"],
+            "not allowed with argument",
+        ),
         (["build", "sample", "--out", "x", "--workers", "0"], "'0' is not a whole number above 0"),
         (["build", "sample", "--out", "x", "--tasks", "0"], "'0' is not a whole number above 0"),
         (["plan", "sample", "--tokens", "0"], "'0' is not a whole number above 0"),
         (["plan", "sample", "--tokens", "1" + 19 * "0"], "below 2^63"),
         (["trace", "mix", "--token", "-1"], "'-1' is not a whole number from 0"),
         (["trace", "mix", "--step", "0", "--batch", "0"], "'0' is not a whole number above 0"),
-        (["export", "mix", "--html", "page.html", "--samples", "101"], "101 is not a whole number from 0 to 100"),
+        (
+            ["export", "mix", "--html", "page.html", "--samples", "101"],
+            "101 is not a whole number from 0 to 100",
+        ),
         (["diff", "s3://bucket/a", "s3://bucket/b"], "a URL is not allowed here"),
         (["export", "s3://bucket/mix", "--card", "-"], "a URL is not allowed here"),
-        (["trace", "mix", "--token", "0", "--store", "s3://bucket/store"], "a URL is not allowed here"),
+        (
+            ["trace", "mix", "--token", "0", "--store", "s3://bucket/store"],
+            "a URL is not allowed here",
+        ),
         (["audit"], "MIX"),
         (["audit", "x", "--against"], "expected at least one argument"),
         (["store", "rm"], "invalid choice"),
@@ -125,8 +156,19 @@ def test_all_faults_of_a_recipe_are_told_at_once_with_file_and_line(tmp_path, co
     recipe = tmp_path / "faulty.yaml"
     recipe.write_text(FAULTY.replace("  wiki: {use: dolmino-wiki, weight: 1}\n", ""))
     found = fails(2, command, recipe, *(["--out", tmp_path / "out"] if command == "build" else []))
-    for line, told in {2: "budget", 3: "gpt-5", 4: "pretraining-5b", 6: "wiki", 7: "dolmino-flan", 8: "keys", 9: "wait"}.items():
-        assert any(f"{recipe}:{line}: " in told_line and told in told_line for told_line in found.splitlines()), (line, found)
+    for line, told in {
+        2: "budget",
+        3: "gpt-5",
+        4: "pretraining-5b",
+        6: "wiki",
+        7: "dolmino-flan",
+        8: "keys",
+        9: "wait",
+    }.items():
+        assert any(
+            f"{recipe}:{line}: " in told_line and told in told_line
+            for told_line in found.splitlines()
+        ), (line, found)
     assert not (tmp_path / "out").exists()
 
 
@@ -150,7 +192,9 @@ def test_an_output_that_another_mix_has_taken_is_refused_and_kept(corpus):
     passes(*corpus.build())
     kept = (corpus.folder / "mixes" / "out" / "tokens.bin").read_bytes()
     assert "another recipe or size" in fails(2, *corpus.build(), "--tokens", "99")
-    assert "another recipe or size" in fails(2, *corpus.build(corpus.recipe(SOURCES, budget={"tokens": 1002})))
+    assert "another recipe or size" in fails(
+        2, *corpus.build(corpus.recipe(SOURCES, budget={"tokens": 1002}))
+    )
     assert (corpus.folder / "mixes" / "out" / "tokens.bin").read_bytes() == kept
 
 
@@ -178,7 +222,9 @@ def test_looking_at_a_store_that_is_not_there_makes_none(tmp_path):
 
 
 def test_a_recipe_without_a_token_budget_cannot_be_sized_in_tokens(corpus):
-    assert "use --scale" in corpus.refused(2, *corpus.build(corpus.recipe({"a": {"all": True}})), "--tokens", "100")
+    assert "use --scale" in corpus.refused(
+        2, *corpus.build(corpus.recipe({"a": {"all": True}})), "--tokens", "100"
+    )
 
 
 def test_a_size_that_leaves_no_token_is_refused(corpus):
@@ -218,10 +264,18 @@ def test_one_changed_token_ends_the_audit_with_3(mix, full):
     answer = run("audit", mix, "--json", *full)
     assert answer.code == 3
     assert not answer.answer["passed"]
-    assert next(check["name"] for check in answer.answer["checks"] if not check["ok"]) == "chunk hashes"
+    assert (
+        next(check["name"] for check in answer.answer["checks"] if not check["ok"])
+        == "chunk hashes"
+    )
 
 
-FILES = ("tokens.bin", "tokens.idx", "documents.parquet/part-00000.parquet", "provenance.parquet/part-00000.parquet")
+FILES = (
+    "tokens.bin",
+    "tokens.idx",
+    "documents.parquet/part-00000.parquet",
+    "provenance.parquet/part-00000.parquet",
+)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -280,7 +334,9 @@ def test_more_unreadable_rows_than_allowed_end_with_4_and_the_mended_build_goes_
     found = corpus.refused(4)
     assert "sources.a: 2 of 63 rows are unreadable" in found
     assert "quarantine.jsonl" in found
-    quarantine = Path(next(word for word in found.replace(",", " ").split() if word.endswith("quarantine.jsonl")))
+    quarantine = Path(
+        next(word for word in found.replace(",", " ").split() if word.endswith("quarantine.jsonl"))
+    )
     assert [json.loads(line)["row"] for line in quarantine.read_text().splitlines()] == [0, 1]
     assert quarantine.stat().st_mode & 0o077 == 0
     bad.unlink()
@@ -288,12 +344,18 @@ def test_more_unreadable_rows_than_allowed_end_with_4_and_the_mended_build_goes_
 
 
 def test_checksums_that_do_not_fit_end_with_4(corpus):
-    (corpus.data / "a" / "SHA256SUMS").write_text("".join(f"{'0' * 64}  part-{number:03d}.json.gz\n" for number in range(2)))
-    assert re.search(r"part-00[01]\.json\.gz: expected sha256 0+", corpus.refused(4))  # whichever is read first
+    (corpus.data / "a" / "SHA256SUMS").write_text(
+        "".join(f"{'0' * 64}  part-{number:03d}.json.gz\n" for number in range(2))
+    )
+    assert re.search(
+        r"part-00[01]\.json\.gz: expected sha256 0+", corpus.refused(4)
+    )  # whichever is read first
 
 
 def test_a_tokenizer_file_that_is_not_there_ends_with_4(corpus):
-    assert "none.json" in corpus.refused(4, *corpus.build(), "--tokenizer", corpus.folder / "none.json")
+    assert "none.json" in corpus.refused(
+        4, *corpus.build(), "--tokenizer", corpus.folder / "none.json"
+    )
 
 
 # 5: supply; and what is done about it
@@ -320,11 +382,19 @@ def test_a_plan_of_a_short_source_ends_with_5_and_still_shows_the_plan(corpus):
 
 
 def test_a_shortage_is_refilled_when_the_recipe_says_so(corpus):
-    recipe = corpus.recipe({"a": {"tokens": SUPPLY["a"] + 1, "shortfall": {"refill": "b"}}, "b": {"tokens": 10}})
+    recipe = corpus.recipe(
+        {"a": {"tokens": SUPPLY["a"] + 1, "shortfall": {"refill": "b"}}, "b": {"tokens": 10}}
+    )
     ended = passes(*corpus.build(recipe))
     assert "sources.a was 1 token short; b gave what was missing" in ended.err
-    assert [source["realised_tokens"] for source in manifests.load(corpus.folder / "mixes" / "out")["sources"]] == [SUPPLY["a"], 11]
-    assert "1 token given by other sources" in passes("audit", corpus.folder / "mixes" / "out", "--full").err
+    assert [
+        source["realised_tokens"]
+        for source in manifests.load(corpus.folder / "mixes" / "out")["sources"]
+    ] == [SUPPLY["a"], 11]
+    assert (
+        "1 token given by other sources"
+        in passes("audit", corpus.folder / "mixes" / "out", "--full").err
+    )
 
 
 def test_a_shortage_is_repeated_when_the_recipe_says_so_and_no_more(corpus):
@@ -359,7 +429,9 @@ def test_a_damaged_manifest_at_the_output_ends_with_6(corpus):
     assert "manifest.json" in fails(6, *corpus.build())
 
 
-@pytest.mark.parametrize("pattern", ["ledger/*.digest", "ledger/*.row", "tokens-*/*.tokens", "tokens-*/*.num_tokens"])
+@pytest.mark.parametrize(
+    "pattern", ["ledger/*.digest", "ledger/*.row", "tokens-*/*.tokens", "tokens-*/*.num_tokens"]
+)
 def test_a_file_of_the_store_with_other_bytes_ends_with_6_and_names_it(corpus, pattern):
     passes(*corpus.build())
     path = next(corpus.store.glob(f"sources/a-*/*/{pattern}"))
@@ -388,8 +460,12 @@ def test_another_tokenizer_than_the_recipes_ends_with_6(corpus, tmp_path):
     content = json.loads((CHECKOUT / "recipes" / "sample" / "tokenizer.json").read_text())
     content["model"]["merges"] = content["model"]["merges"][:-1]
     (tmp_path / "other.json").write_text(json.dumps(content))
-    assert "it is another tokenizer" in corpus.refused(6, *corpus.build(), "--tokenizer", tmp_path / "other.json")
-    assert "it is another tokenizer" in fails(6, "plan", corpus.recipe(), "--data", corpus.data, "--tokenizer", tmp_path / "other.json")
+    assert "it is another tokenizer" in corpus.refused(
+        6, *corpus.build(), "--tokenizer", tmp_path / "other.json"
+    )
+    assert "it is another tokenizer" in fails(
+        6, "plan", corpus.recipe(), "--data", corpus.data, "--tokenizer", tmp_path / "other.json"
+    )
 
 
 def test_a_tokenizer_file_that_is_no_tokenizer_ends_with_6(corpus, tmp_path):
@@ -418,12 +494,16 @@ def test_an_output_below_a_file_ends_with_a_named_error(corpus):
 # texts
 
 
-MARKER = "quicksilverowl"  # in every row, whether it is read or not; two letters of it are one token at most
+MARKER = (  # in every row, whether it is read or not; two letters of it are one token at most
+    "quicksilverowl"
+)
 
 
 @pytest.fixture
 def marked(tmp_path: Path) -> Corpus:
-    """A corpus of which every row has the marker: in texts, in broken lines, in other columns, and beside what is unreadable."""
+    """A corpus of which every row has the marker: in texts, in broken lines, in other columns, and
+    beside what is unreadable.
+    """
     corpus = Corpus(tmp_path)
     for name, texts in TEXTS.items():
         write_files(corpus.data, name, sharded([f"{MARKER} {text} {MARKER}" for text in texts], 2))
@@ -444,7 +524,10 @@ def marked(tmp_path: Path) -> Corpus:
 
 
 def test_the_documents_text_is_in_no_output_log_or_record(marked):
-    strict, lenient = marked.build(), marked.recipe(SOURCES, budget={"tokens": 1001}, name="lenient", max_quarantined="0.5")
+    strict, lenient = (
+        marked.build(),
+        marked.recipe(SOURCES, budget={"tokens": 1001}, name="lenient", max_quarantined="0.5"),
+    )
     mixes = marked.folder / "mixes"
     ended = [
         run(*strict),
@@ -465,7 +548,9 @@ def test_the_documents_text_is_in_no_output_log_or_record(marked):
     assert ended[-2].code == 4
     for one in ended:
         assert MARKER not in one.out + one.err
-    records = [path for folder in (marked.store, mixes) for path in folder.rglob("*") if path.is_file()]
+    records = [
+        path for folder in (marked.store, mixes) for path in folder.rglob("*") if path.is_file()
+    ]
     assert any(path.name == "quarantine.jsonl" and path.stat().st_size for path in records)
     assert any("logs" in path.parts for path in records)
     for path in records:

@@ -7,8 +7,25 @@ from hypothesis import strategies as st
 
 from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
 
-A = {"rows": 40, "empty": 1, "where": 0, "quality c4-quality": 2, "duplicate of a": 3, "duplicate of b": 4, "filter toy": 5, "kept": 25}
-B = {"rows": 9, "quarantined": 1, "excluded": 2, "near-duplicate of a": 3, "out of key range": 1, "contaminated": 1, "beyond quota": 1}
+A = {
+    "rows": 40,
+    "empty": 1,
+    "where": 0,
+    "quality c4-quality": 2,
+    "duplicate of a": 3,
+    "duplicate of b": 4,
+    "filter toy": 5,
+    "kept": 25,
+}
+B = {
+    "rows": 9,
+    "quarantined": 1,
+    "excluded": 2,
+    "near-duplicate of a": 3,
+    "out of key range": 1,
+    "contaminated": 1,
+    "beyond quota": 1,
+}
 REASONS = st.sampled_from([*A, *B, "a reason of the future"])
 
 
@@ -16,7 +33,17 @@ def test_reasons_stand_in_the_order_in_which_they_are_decided_and_copies_are_add
     columns, rows = waterfall_table({"a": A, "b": B}, total=True)
     assert waterfall_table({"a": A, "b": B}) == (columns, rows[:-1])
     assert columns == [
-        *("source", "rows", "empty", "quarantined", "quality c4-quality", "out of key range", "duplicates", "excluded", "near-duplicates"),
+        *(
+            "source",
+            "rows",
+            "empty",
+            "quarantined",
+            "quality c4-quality",
+            "out of key range",
+            "duplicates",
+            "excluded",
+            "near-duplicates",
+        ),
         *("contaminated", "filter toy", "beyond quota", "kept"),
     ]
     assert rows[0] == ["a", "40", "1", "0", "2", "0", "7", "0", "0", "0", "5", "0", "25"]

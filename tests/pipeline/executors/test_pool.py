@@ -1,4 +1,6 @@
-"""The local pool: a worker that is killed is noticed, named, replaced once; nothing hangs and nothing stays behind."""
+"""The local pool: a worker that is killed is noticed, named, replaced once; nothing hangs and
+nothing stays behind.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,10 @@ ERRORS = {
 
 def plan_of(folder: Path, **more: dict[str, Any]) -> Plan:
     """Six units, of which those that are named differ."""
-    return {"folder": str(folder), "units": [{"file": name, **more.get(name, {})} for name in "abcdef"]}
+    return {
+        "folder": str(folder),
+        "units": [{"file": name, **more.get(name, {})} for name in "abcdef"],
+    }
 
 
 def execute(folder: Path, workers: int = 2, tasks: int = 3, **more: dict[str, Any]) -> Plan:
@@ -102,12 +107,20 @@ def test_a_unit_whose_worker_is_killed_is_done_by_another_and_is_named(tmp_path,
     plan = execute(tmp_path, d={"kills": 1})
     assert Touch.num_done(plan) == 6
     said = capfd.readouterr().err
-    assert "touch: the worker of task 0 of 3, at file d, was ended by signal 9, most likely for want of memory" in said
+    assert (
+        "touch: the worker of task 0 of 3, at file d, was ended by signal 9, most likely for want"
+        " of memory" in said
+    )
     assert (tmp_path / "a.begun").read_text() == "x"  # which the killed worker had done before
 
 
-@pytest.mark.parametrize(("number", "words"), [(signal.SIGKILL, "memory is short"), (signal.SIGSEGV, "by signal 11, again")])
-def test_a_unit_that_kills_two_workers_fails_the_stage_when_all_others_are_done(tmp_path, number, words):
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(signal.SIGKILL, "memory is short"), (signal.SIGSEGV, "by signal 11, again")],
+)
+def test_a_unit_that_kills_two_workers_fails_the_stage_when_all_others_are_done(
+    tmp_path, number, words
+):
     with pytest.raises(AnnealmixError, match=rf"at file c, was ended .*{words}"):
         execute(tmp_path, c={"kills": 2, "signal": int(number)}, e={"kills": 1})
     assert {path.name for path in tmp_path.glob("?")} == set("abde")  # f comes after c in its task
@@ -152,7 +165,9 @@ def _slow(folder: Path, rank: int) -> None:
 
 
 def test_a_signal_that_does_not_wake_the_caller_is_obeyed_before_the_tasks_have_ended(tmp_path):
-    """One that comes between Python's last look and the system call, or to another thread, as here."""
+    """One that comes between Python's last look and the system call, or to another thread, as
+    here.
+    """
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     sends = threading.Timer(3, signal.raise_signal, [signal.SIGTERM])
     sends.start()
@@ -170,7 +185,10 @@ def test_fewer_workers_than_cores_are_begun_where_memory_is_short(monkeypatch, c
     assert local.workers_that_fit(Touch, 2) == 2
     assert capsys.readouterr().err == ""
     assert local.workers_that_fit(Touch, 8) == 2
-    assert "touch: 2 workers instead of 8: a task may need 1.0 GB of memory, 2.5 GB are available" in capsys.readouterr().err
+    assert (
+        "touch: 2 workers instead of 8: a task may need 1.0 GB of memory, 2.5 GB are available"
+        in capsys.readouterr().err
+    )
     monkeypatch.setattr(local, "available_memory", lambda: 1)
     assert local.workers_that_fit(Touch, 8) == 1
 
@@ -179,10 +197,16 @@ def test_fewer_workers_than_cores_are_begun_where_memory_is_short(monkeypatch, c
     ("lines", "root", "files"),
     [
         ("0::/job/step\n", "", ("memory.max", "memory.current", "inactive_file")),
-        ("9:cpu:/\n5:hugetlb,memory:/job/step\n", "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+        (
+            "9:cpu:/\n5:hugetlb,memory:/job/step\n",
+            "memory",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
     ],
 )
-def test_the_smallest_limit_of_a_cgroup_and_those_around_it_counts_and_the_page_cache_does_not(tmp_path, monkeypatch, lines, root, files):
+def test_the_smallest_limit_of_a_cgroup_and_those_around_it_counts_and_the_page_cache_does_not(
+    tmp_path, monkeypatch, lines, root, files
+):
     monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
     monkeypatch.setattr(memory, "CGROUPS", tmp_path / "cgroup")
     (tmp_path / "proc" / "self").mkdir(parents=True)
@@ -199,7 +223,12 @@ def test_the_smallest_limit_of_a_cgroup_and_those_around_it_counts_and_the_page_
 
 
 def test_memory_of_this_machine_is_what_the_system_says():
-    assert 0 < memory.available_memory() <= memory.machine_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert (
+        0
+        < memory.available_memory()
+        <= memory.machine_memory()
+        <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    )
 
 
 @pytest.fixture
@@ -210,11 +239,25 @@ def hub():
 
 def begin(folder: Path, hub: MovingHub) -> Process:
     """A build whose two workers hang over a download."""
-    recipe = write_recipe(folder / "recipes", {"a": {"weight": 1}, "b": {"weight": 1}}, HUB_PACKINGS, budget={"tokens": 301})
+    recipe = write_recipe(
+        folder / "recipes",
+        {"a": {"weight": 1}, "b": {"weight": 1}},
+        HUB_PACKINGS,
+        budget={"tokens": 301},
+    )
     hub.hold(when=lambda: any(folder.glob("store/sources/*/*/.ledger.*")))
     environment = hub.environment(folder / "home")
     process = Process(
-        folder / "run", "build", recipe, "--store", folder / "store", "--out", folder / "out", "--workers", "2", environment=environment
+        folder / "run",
+        "build",
+        recipe,
+        "--store",
+        folder / "store",
+        "--out",
+        folder / "out",
+        "--workers",
+        "2",
+        environment=environment,
     )
     until(lambda: len(hub.waiting) == 2, process)
     return process
@@ -269,7 +312,9 @@ def test_workers_killed_at_very_many_moments_lose_no_unit(tmp_path):
         folder = tmp_path / str(tasks)
         folder.mkdir()
         plan: Plan = {"folder": str(folder), "units": units}
-        for _ in units:  # a task with several such units loses its second worker, too, and the build ends
+        for _ in (
+            units
+        ):  # a task with several such units loses its second worker, too, and the build ends
             with contextlib.suppress(AnnealmixError):
                 LocalExecutor(2, tasks).execute(Touch, plan, folder / "work")
         assert Touch.num_done(plan) == len(units)

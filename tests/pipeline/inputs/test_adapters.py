@@ -18,7 +18,14 @@ from pipeline.inputs.adapters import (
 
 
 def source(adapter: str, **more: object) -> SourceDefinition:
-    fields: dict[str, object] = {"name": "s", "repo": "o/n", "revision": "main", "paths": ("*",), "format": "jsonl", "licence": "CC0"}
+    fields: dict[str, object] = {
+        "name": "s",
+        "repo": "o/n",
+        "revision": "main",
+        "paths": ("*",),
+        "format": "jsonl",
+        "licence": "CC0",
+    }
     return SourceDefinition.model_validate({**fields, "adapter": adapter, **more})
 
 
@@ -68,7 +75,13 @@ def test_question_and_answer_carry_no_markers():
 
 @pytest.mark.parametrize("topic", ["topic", "topic;"])
 def test_camel_is_problem_blank_line_solution_whatever_the_topic_column_is_called(topic):
-    row = {"role_1": "Biologist", topic: "Cells", "sub_topic": "x", "message_1": "What is a cell?", "message_2": "A unit."}
+    row = {
+        "role_1": "Biologist",
+        topic: "Cells",
+        "sub_topic": "x",
+        "message_1": "What is a cell?",
+        "message_2": "A unit.",
+    }
     assert make_adapter(source("camel"))(row) == "What is a cell?\n\nA unit."
 
 
@@ -104,7 +117,10 @@ def test_a_value_that_is_no_text_is_a_bad_record_with_its_reason(adapter, row, r
 
 
 def test_needed_columns_are_the_adapters_and_those_of_where_each_once():
-    assert needed_columns(source("text", where={"source": ("s2ag",), "text": ("x",)})) == ("text", "source")
+    assert needed_columns(source("text", where={"source": ("s2ag",), "text": ("x",)})) == (
+        "text",
+        "source",
+    )
     assert needed_columns(source("camel")) == ("message_1", "message_2")
 
 
@@ -112,7 +128,10 @@ def test_without_where_there_is_nothing_to_select_by():
     assert make_selector(source("text")) is None
 
 
-@pytest.mark.parametrize(("value", "kept"), [("a", True), ("b", False), (1, True), (2, False), (True, True), (False, False)])
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("a", True), ("b", False), (1, True), (2, False), (True, True), (False, False)],
+)
 def test_where_keeps_rows_whose_column_is_a_listed_value(value, kept):
     select = make_selector(source("text", where={"kind": ("a", "1", "true")}))
     assert select is not None
@@ -120,7 +139,13 @@ def test_where_keeps_rows_whose_column_is_a_listed_value(value, kept):
 
 
 @pytest.mark.parametrize(
-    ("row", "reason"), [({}, "missing-field"), ({"kind": None}, "null-field"), ({"kind": 1.5}, "number"), ({"kind": []}, "not-text")]
+    ("row", "reason"),
+    [
+        ({}, "missing-field"),
+        ({"kind": None}, "null-field"),
+        ({"kind": 1.5}, "number"),
+        ({"kind": []}, "not-text"),
+    ],
 )
 def test_where_cannot_judge_a_row_without_the_column(row, reason):
     select = make_selector(source("text", where={"kind": ("a",)}))

@@ -1,4 +1,6 @@
-"""Sources of the hub: the real client against a server on this machine that answers as the hub does."""
+"""Sources of the hub: the real client against a server on this machine that answers as the hub
+does.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        asked = json.loads(body)["paths"] if body.startswith("{") else parse_qs(body).get("paths", [])
+        asked = (
+            json.loads(body)["paths"] if body.startswith("{") else parse_qs(body).get("paths", [])
+        )
         self.answer([self.server.entry(path) for path in asked if path in self.server.files])
 
     def do_HEAD(self) -> None:
@@ -110,7 +114,13 @@ class Answer(BaseHTTPRequestHandler):
             self.answer({"error": "slow down"}, 429)
         elif path.startswith(f"/api/datasets/owner/name/tree/{COMMIT}"):
             below = path.split(f"/tree/{COMMIT}", 1)[1].strip("/")
-            self.answer([self.server.entry(name) for name in self.server.listed if f"{name}/".startswith(f"{below}/" if below else "")])
+            self.answer(
+                [
+                    self.server.entry(name)
+                    for name in self.server.listed
+                    if f"{name}/".startswith(f"{below}/" if below else "")
+                ]
+            )
         elif path in ("/api/datasets/owner/name/revision/main", "/api/datasets/owner/name"):
             self.answer({"id": "owner/name", "sha": self.server.main})
         elif path == f"/api/datasets/owner/name/revision/{COMMIT}":
@@ -163,30 +173,65 @@ def hub() -> Iterator[Hub]:
 
 
 def read_all(
-    hub: Hub, home: Path, packing: str, pattern: str = "data/**", revision: str = "main", store: Path | str = "", **more: str
+    hub: Hub,
+    home: Path,
+    packing: str,
+    pattern: str = "data/**",
+    revision: str = "main",
+    store: Path | str = "",
+    **more: str,
 ) -> list[Any]:
-    """List and read in a process of its own, since the hub's client takes its address from the environment once.
+    """List and read in a process of its own, since the hub's client takes its address from the
+    environment once.
 
     Args:
-        pattern: of the definition, or a URL of hf:// to read instead. store: freezes the revision. more: of the environment.
+        pattern: of the definition, or a URL of hf:// to read instead. store: freezes the revision.
+            more: of the environment.
     """
-    kept = {key: value for key, value in os.environ.items() if not (key.lower().endswith("_proxy") or key.startswith("HF_"))}
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not (key.lower().endswith("_proxy") or key.startswith("HF_"))
+    }
     address = f"http://127.0.0.1:{hub.server_address[1]}"
-    environment = {**kept, "HF_ENDPOINT": address, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+    environment = {
+        **kept,
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+    }
     command = [sys.executable, "-c", READ_ALL, packing, revision, pattern, str(store)]
-    done = subprocess.run(command, cwd=CHECKOUT, env=environment | more, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command,
+        cwd=CHECKOUT,
+        env=environment | more,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.parametrize(
-    ("packing", "path"), [("parquet", "data/a/x.parquet"), ("jsonl.zst", "data/b.jsonl.zst"), ("jsonl.gz", "data/b.json.gz")]
+    ("packing", "path"),
+    [
+        ("parquet", "data/a/x.parquet"),
+        ("jsonl.zst", "data/b.jsonl.zst"),
+        ("jsonl.gz", "data/b.json.gz"),
+    ],
 )
-def test_a_branch_is_resolved_to_its_commit_and_read_with_the_hubs_hash_as_the_pin(hub, tmp_path, packing, path):
+def test_a_branch_is_resolved_to_its_commit_and_read_with_the_hubs_hash_as_the_pin(
+    hub, tmp_path, packing, path
+):
     entry = hub.entry(path)
     sha256 = entry["lfs"]["oid"]
     url = f"hf://datasets/owner/name@{COMMIT}/{path}"
-    assert read_all(hub, tmp_path, packing) == [[path, url, entry["size"], entry["oid"], sha256, sha256, TEXTS]]
+    assert read_all(hub, tmp_path, packing) == [
+        [path, url, entry["size"], entry["oid"], sha256, sha256, TEXTS]
+    ]
 
 
 def test_content_that_is_not_what_the_hub_lists_fails(hub, tmp_path):
@@ -194,7 +239,10 @@ def test_content_that_is_not_what_the_hub_lists_fails(hub, tmp_path):
     data = hub.files["data/b.json.gz"]
     hub.files["data/b.json.gz"] = data[:4] + b"\x01" + data[5:]
     (message,) = read_all(hub, tmp_path, "jsonl.gz")
-    assert message.startswith(f"hf://datasets/owner/name@{COMMIT}/data/b.json.gz: expected sha256 {hashlib.sha256(data).hexdigest()}")
+    assert message.startswith(
+        f"hf://datasets/owner/name@{COMMIT}/data/b.json.gz: expected sha256"
+        f" {hashlib.sha256(data).hexdigest()}"
+    )
 
 
 def test_a_download_that_breaks_off_is_taken_up_again(hub, tmp_path):
@@ -222,15 +270,25 @@ def test_a_branch_that_moves_is_still_read_at_the_commit_that_the_store_froze(hu
 def test_a_file_that_vanishes_after_it_was_listed_fails_at_once_and_names_no_token(hub, tmp_path):
     del hub.files["data/b.json.gz"]
     (message,) = read_all(hub, tmp_path, "jsonl.gz", HF_TOKEN="hf_s3cr3tOfNobody")
-    assert message.startswith(f"hf://datasets/owner/name@{COMMIT}/data/b.json.gz: cannot be read at byte 0")
+    assert message.startswith(
+        f"hf://datasets/owner/name@{COMMIT}/data/b.json.gz: cannot be read at byte 0"
+    )
     assert " tries" not in message
     assert "s3cr3t" not in message
     assert hub.answered < 12
 
 
-def test_a_folder_of_the_hub_is_read_at_its_commit_as_a_source_of_the_published_layout(hub, tmp_path):
-    ((path, url, *_, found),) = read_all(hub, tmp_path, "parquet", pattern="hf://datasets/owner/name@main/data")
-    assert (path, url, found) == ("a/x.parquet", f"hf://datasets/owner/name@{COMMIT}/data/a/x.parquet", TEXTS)
+def test_a_folder_of_the_hub_is_read_at_its_commit_as_a_source_of_the_published_layout(
+    hub, tmp_path
+):
+    ((path, url, *_, found),) = read_all(
+        hub, tmp_path, "parquet", pattern="hf://datasets/owner/name@main/data"
+    )
+    assert (path, url, found) == (
+        "a/x.parquet",
+        f"hf://datasets/owner/name@{COMMIT}/data/a/x.parquet",
+        TEXTS,
+    )
 
 
 def test_case_19_a_pattern_that_matches_nothing_there_fails(hub, tmp_path):
@@ -275,5 +333,7 @@ def test_a_remote_stream_that_stays_broken_fails_by_name_and_offset(monkeypatch)
     monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0)
     stream = RetryingStream("hf://x/y", lambda offset: FlakyFile(b"a" * 20, offset, {10}))
     assert stream.read(10) == b"a" * 10
-    with pytest.raises(InputError, match=r"hf://x/y: cannot be read at byte 10 after 8 tries .*--data"):
+    with pytest.raises(
+        InputError, match=r"hf://x/y: cannot be read at byte 10 after 8 tries .*--data"
+    ):
         stream.read(10)

@@ -49,7 +49,16 @@ def test_files_of_the_format_are_found_in_any_depth_and_sorted_by_their_utf8(tmp
         "x.json.gz",
     )
     found = [file.path for file in list_inputs(definition("jsonl"), tmp_path)]
-    assert found == ["Z.jsonl", "a-b.jsonl", "a/b/c.jsonl", "a/z.jsonl", "b.jsonl", "ä.jsonl", "\uffee.jsonl", "𐀀.jsonl"]
+    assert found == [
+        "Z.jsonl",
+        "a-b.jsonl",
+        "a/b/c.jsonl",
+        "a/z.jsonl",
+        "b.jsonl",
+        "ä.jsonl",
+        "\uffee.jsonl",
+        "𐀀.jsonl",
+    ]
 
 
 def test_an_input_says_path_size_time_and_inode(tmp_path):
@@ -72,7 +81,18 @@ def test_an_input_says_path_size_time_and_inode(tmp_path):
     ],
 )
 def test_each_format_takes_its_own_endings_alone(tmp_path, packing, names):
-    fill(tmp_path, "a.jsonl", "a.json.gz", "a.jsonl.gz", "a.json.zst", "a.jsonl.zst", "a.parquet", "a.zip", "a.txt", "parquet")
+    fill(
+        tmp_path,
+        "a.jsonl",
+        "a.json.gz",
+        "a.jsonl.gz",
+        "a.json.zst",
+        "a.jsonl.zst",
+        "a.parquet",
+        "a.zip",
+        "a.txt",
+        "parquet",
+    )
     assert [file.path for file in list_inputs(definition(packing), tmp_path)] == names
 
 
@@ -176,7 +196,15 @@ def test_checksums_are_read_as_sha256sum_writes_them(tmp_path):
 
 @pytest.mark.parametrize(
     "line",
-    ["abc  a", f"{'a' * 64} a", f"{'g' * 64}  a", f"{'a' * 64}  /etc/a", f"{'a' * 64}  ../a", f"{'a' * 64}  a\n{'b' * 64}  a", "\x00"],
+    [
+        "abc  a",
+        f"{'a' * 64} a",
+        f"{'g' * 64}  a",
+        f"{'a' * 64}  /etc/a",
+        f"{'a' * 64}  ../a",
+        f"{'a' * 64}  a\n{'b' * 64}  a",
+        "\x00",
+    ],
 )
 def test_a_line_that_sha256sum_would_not_write_fails_with_its_number(tmp_path, line):
     listing = tmp_path / "SHA256SUMS"
@@ -206,7 +234,10 @@ def test_content_unchanged_sees_another_size_time_or_file(tmp_path):
 def test_a_local_dataset_is_one_input_named_by_repository_configuration_and_split(tmp_path):
     write(tmp_path, "jsonl", rows_of(texts(2)))
     (file,) = list_inputs(datasets_definition(config="en", split="test"), tmp_path)
-    assert (file.path, file.url) == ("owner/name:en/test", f"datasets://{(tmp_path / 'source').resolve()}")
+    assert (file.path, file.url) == (
+        "owner/name:en/test",
+        f"datasets://{(tmp_path / 'source').resolve()}",
+    )
     with pytest.raises(InputError, match="no such folder"):
         list_inputs(datasets_definition(), tmp_path / "other")
 
@@ -239,13 +270,27 @@ def test_a_hub_that_cannot_be_reached_fails_and_says_what_to_do(revision):
         "    print(error)\n"
     )
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, env=offline, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=CHECKOUT,
+        env=offline,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "owner/name@" in done.stdout
     assert "--data" in done.stdout
     assert "token" in done.stdout
 
 
-REPOSITORY = ["README.md", "data/a.parquet", "data/x/y/b.parquet", "data/x/y/z/c.parquet", "other/d.parquet", "data/x/y/notes.txt"]
+REPOSITORY = [
+    "README.md",
+    "data/a.parquet",
+    "data/x/y/b.parquet",
+    "data/x/y/z/c.parquet",
+    "other/d.parquet",
+    "data/x/y/notes.txt",
+]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +305,10 @@ REPOSITORY = ["README.md", "data/a.parquet", "data/x/y/b.parquet", "data/x/y/z/c
     ],
 )
 def test_patterns_choose_files_of_the_format(pattern, matched):
-    assert match_patterns(definition("parquet", paths=(pattern,)), REPOSITORY, (".parquet",)) == matched
+    assert (
+        match_patterns(definition("parquet", paths=(pattern,)), REPOSITORY, (".parquet",))
+        == matched
+    )
 
 
 def test_case_19_each_pattern_of_a_repository_must_match():

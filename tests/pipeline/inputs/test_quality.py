@@ -1,6 +1,8 @@
-"""Quality steps in a build: what they drop has a reason, what they leave is placement-free, and the store keeps readings apart.
+"""Quality steps in a build: what they drop has a reason, what they leave is placement-free, and the
+store keeps readings apart.
 
-Here are the steps that need no extra (regex, length); each of the others stands beside datatrove's class in tests/models/test_quality.py.
+Here are the steps that need no extra (regex, length); each of the others stands beside datatrove's
+class in tests/models/test_quality.py.
 """
 
 from __future__ import annotations
@@ -75,13 +77,21 @@ def expected(text: str) -> str | None:
 def test_what_passes_is_the_mix_and_every_drop_is_counted_under_its_reason(tmp_path, data):
     manifest = make(write_recipe(tmp_path, SOURCES), tmp_path, data)
     documents = read_mix(tmp_path / "out")
-    assert {document.text for document in documents if document.source == "a"} == {text for text in A if text and not expected(text)}
+    assert {document.text for document in documents if document.source == "a"} == {
+        text for text in A if text and not expected(text)
+    }
     assert {document.text for document in documents if document.source == "b"} == set(B)
     removed = manifest["removed"]["a"]
     drops = Counter(reason for text in A if text and (reason := expected(text)))
     assert len(drops) == 4, "the corpus lets a reason unused"
-    assert {reason: count for reason, count in removed.items() if reason.startswith("quality ")} == drops
-    assert removed["rows"] == len(A) == sum(count for reason, count in removed.items() if reason != "rows")
+    assert {
+        reason: count for reason, count in removed.items() if reason.startswith("quality ")
+    } == drops
+    assert (
+        removed["rows"]
+        == len(A)
+        == sum(count for reason, count in removed.items() if reason != "rows")
+    )
     assert removed["empty"] == 1
     assert not [reason for reason in manifest["removed"]["b"] if reason.startswith("quality ")]
 
@@ -94,7 +104,9 @@ def test_the_audit_passes_and_sees_a_changed_drop(tmp_path, data):
     assert report.passed, report.failures
     manifest: Any = manifests.load(tmp_path / "out")
     manifest["removed"]["a"]["quality length: too short"] += 1
-    forged = manifests.sealed({key: value for key, value in manifest.items() if key not in ("identity", "digest")})
+    forged = manifests.sealed(
+        {key: value for key, value in manifest.items() if key not in ("identity", "digest")}
+    )
     (tmp_path / "out" / manifests.MANIFEST).write_bytes(manifests.dump(forged))
     assert "removals" in {check.name for check in audit_mix(tmp_path / "out").failures}
 
@@ -114,14 +126,23 @@ def test_other_steps_are_read_anew_and_the_same_steps_are_not(tmp_path, data):
     before = {path.name for path in sources.iterdir()}
     plain = {"a": {"all": True}, "b": {"all": True}}
     make(write_recipe(tmp_path, plain, name="plain"), tmp_path, data, "plain")
-    assert {document.text for document in read_mix(tmp_path / "plain")} == {text for text in A + B if text}
+    assert {document.text for document in read_mix(tmp_path / "plain")} == {
+        text for text in A + B if text
+    }
     added = {path.name for path in sources.iterdir()} - before
     assert len(added) == 1
     assert added.pop().startswith("a-")
     make(write_recipe(tmp_path, plain, name="alone"), tmp_path, data, "alone", "store-alone")
-    assert {path.name for path in (tmp_path / "store-alone" / "sources").iterdir()} < {path.name for path in sources.iterdir()}
+    assert {path.name for path in (tmp_path / "store-alone" / "sources").iterdir()} < {
+        path.name for path in sources.iterdir()
+    }
     state = {path: path.stat().st_mtime_ns for path in sources.rglob("*")}
-    make(write_recipe(tmp_path, {**SOURCES, "b": {"tokens": 300}}, name="small"), tmp_path, data, "small")
+    make(
+        write_recipe(tmp_path, {**SOURCES, "b": {"tokens": 300}}, name="small"),
+        tmp_path,
+        data,
+        "small",
+    )
     assert {path: path.stat().st_mtime_ns for path in sources.rglob("*")} == state
 
 
@@ -135,7 +156,10 @@ def test_an_excluded_recipe_may_read_the_same_definition_with_other_steps(tmp_pa
 
 
 def test_two_sources_of_one_definition_may_not_share_keys_whatever_their_steps(tmp_path, data):
-    sources = {"a": {"all": True, "keys": [0, 0.6]}, "again": {"use": "a.yaml", "all": True, "keys": [0.5, 1], "quality": STEPS}}
+    sources = {
+        "a": {"all": True, "keys": [0, 0.6]},
+        "again": {"use": "a.yaml", "all": True, "keys": [0.5, 1], "quality": STEPS},
+    }
     with pytest.raises(RecipeError, match="shares keys with a"):
         make(write_recipe(tmp_path, sources), tmp_path, data)
 
@@ -144,8 +168,16 @@ def test_two_key_ranges_of_one_definition_may_have_different_steps(tmp_path, dat
     sources = {"low": {"use": "a.yaml", "all": True, "keys": [0, 0.5]}}
     sources["high"] = {"use": "a.yaml", "all": True, "keys": [0.5, 1], "quality": STEPS}
     manifest = make(write_recipe(tmp_path, sources), tmp_path, data)
-    assert all(expected(document.text) is None for document in read_mix(tmp_path / "out") if document.source == "high")
-    assert any(expected(document.text) for document in read_mix(tmp_path / "out") if document.source == "low")
+    assert all(
+        expected(document.text) is None
+        for document in read_mix(tmp_path / "out")
+        if document.source == "high"
+    )
+    assert any(
+        expected(document.text)
+        for document in read_mix(tmp_path / "out")
+        if document.source == "low"
+    )
     assert list(manifest["inputs"]) == ["a"]
     assert audit_mix(tmp_path / "out").passed
 
@@ -177,7 +209,10 @@ def test_a_step_that_remembers_earlier_documents_is_refused(monkeypatch, fresh):
         return rule
 
     monkeypatch.setitem(quality_steps._OPENERS, LengthQuality, opener)
-    with pytest.raises(ManifestError, match="quality step length: gives golden document 0 another result when it sees it again"):
+    with pytest.raises(
+        ManifestError,
+        match="quality step length: gives golden document 0 another result when it sees it again",
+    ):
         open_steps(steps({"length": {"min_chars": 1}}))
 
 
@@ -185,7 +220,9 @@ def opener_of(rule: Any) -> Any:
     return lambda arguments: rule
 
 
-def test_a_step_that_cannot_judge_a_row_quarantines_it_and_shows_no_text(tmp_path, data, monkeypatch, fresh):
+def test_a_step_that_cannot_judge_a_row_quarantines_it_and_shows_no_text(
+    tmp_path, data, monkeypatch, fresh
+):
     def rule(text: str, row: Mapping[str, Any]) -> str:
         if text == "mill":
             raise ZeroDivisionError(text)
@@ -202,29 +239,62 @@ def test_a_step_that_cannot_judge_a_row_quarantines_it_and_shows_no_text(tmp_pat
     assert manifest["removed"]["a"]["quarantined"] == 2
 
 
-def test_a_text_that_a_step_empties_is_dropped_for_that_and_is_not_called_empty(tmp_path, data, monkeypatch, fresh):
-    monkeypatch.setitem(quality_steps._OPENERS, RegexQuality, opener_of(lambda text, row: text.replace("mill", "")))
-    manifest = make(write_recipe(tmp_path, {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}), tmp_path, data)
+def test_a_text_that_a_step_empties_is_dropped_for_that_and_is_not_called_empty(
+    tmp_path, data, monkeypatch, fresh
+):
+    monkeypatch.setitem(
+        quality_steps._OPENERS, RegexQuality, opener_of(lambda text, row: text.replace("mill", ""))
+    )
+    manifest = make(
+        write_recipe(tmp_path, {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}),
+        tmp_path,
+        data,
+    )
     assert manifest["removed"]["a"]["quality regex: emptied"] == 2
     assert manifest["removed"]["a"]["empty"] == 1
     assert not any("mill" in document.text for document in read_mix(tmp_path / "out"))
 
 
-def test_a_surrogate_that_a_step_makes_is_repaired_before_it_is_hashed(tmp_path, data, monkeypatch, fresh):
-    monkeypatch.setitem(quality_steps._OPENERS, RegexQuality, opener_of(lambda text, row: text + "\ud800"))
-    make(write_recipe(tmp_path, {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}), tmp_path, data)
+def test_a_surrogate_that_a_step_makes_is_repaired_before_it_is_hashed(
+    tmp_path, data, monkeypatch, fresh
+):
+    monkeypatch.setitem(
+        quality_steps._OPENERS, RegexQuality, opener_of(lambda text, row: text + "\ud800")
+    )
+    make(
+        write_recipe(tmp_path, {"a": {"all": True, "quality": [{"regex": {"keep": "x"}}]}}),
+        tmp_path,
+        data,
+    )
     assert all(document.text.endswith("\ufffd") for document in read_mix(tmp_path / "out"))
 
 
-def test_a_missing_package_is_said_with_the_pip_line_before_a_row_is_read(tmp_path, data, monkeypatch, fresh):
+def test_a_missing_package_is_said_with_the_pip_line_before_a_row_is_read(
+    tmp_path, data, monkeypatch, fresh
+):
     monkeypatch.setitem(sys.modules, "datatrove.pipeline.formatters", None)
     recipe = write_recipe(tmp_path, {"a": {"all": True}, "b": {"all": True, "quality": ["pii"]}})
-    with pytest.raises(RecipeError, match=r"quality step pii lacks a package .*: pip install 'annealmix\[quality\]'") as caught:
+    with pytest.raises(
+        RecipeError,
+        match=r"quality step pii lacks a package .*: pip install 'annealmix\[quality\]'",
+    ) as caught:
         make(recipe, tmp_path, data)
     assert caught.value.exit_code == 2
     assert not list((tmp_path / "store").glob("sources/*/*/ledger"))
 
 
 def test_a_source_of_which_its_steps_leave_nothing_fails_by_name(tmp_path, data):
-    with pytest.raises(InputError, match=r"sources\.a: none of its 63 rows is a document after its quality steps length; ask less of them"):
-        make(write_recipe(tmp_path, {"a": {"all": True, "quality": [{"length": {"min_chars": 99_999}}]}}), tmp_path, data)
+    with pytest.raises(
+        InputError,
+        match=(
+            r"sources\.a: none of its 63 rows is a document after its quality steps length; ask"
+            r" less of them"
+        ),
+    ):
+        make(
+            write_recipe(
+                tmp_path, {"a": {"all": True, "quality": [{"length": {"min_chars": 99_999}}]}}
+            ),
+            tmp_path,
+            data,
+        )

@@ -1,4 +1,6 @@
-"""A probe reads parts of some files, the same ones everywhere, and the truth lies in its interval."""
+"""A probe reads parts of some files, the same ones everywhere, and the truth lies in its
+interval.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ def source(tmp_path_factory):
     write_files(folder / "data", "a", sharded(TEXTS, 20))
     loaded = load_recipe(str(write_recipe(folder, {"a": {"tokens": 10}})))
     tokenizer = Tokenizer(find_tokenizer(loaded.tokenizer), loaded.tokenizer)
-    return loaded.definitions["a"], list_files(loaded.definitions["a"], folder / "data" / "a"), tokenizer
+    return (
+        loaded.definitions["a"],
+        list_files(loaded.definitions["a"], folder / "data" / "a"),
+        tokenizer,
+    )
 
 
 def drawn(sample: Sample) -> tuple[list[str], int]:
@@ -57,22 +63,38 @@ def test_the_order_of_the_files_does_not_matter(source):
 def test_a_large_file_is_read_in_part_and_what_lags_behind_its_bytes_makes_no_error(tmp_path):
     texts = prose(2, 60_000, (20, 60))
     write_files(tmp_path / "data", "a", {"large": texts}, "jsonl")
-    definition = load_recipe(str(write_recipe(tmp_path, {"a": {"tokens": 10}}, {"a": "jsonl"}))).definitions["a"]
+    definition = load_recipe(
+        str(write_recipe(tmp_path, {"a": {"tokens": 10}}, {"a": "jsonl"}))
+    ).definitions["a"]
     files = list_files(definition, tmp_path / "data" / "a")
     (part,) = take_sample(definition, (), files, ProbeSize(part=3 << 20)).parts
     assert 0 < part.share < 0.5
     assert part.text == pytest.approx(sum(map(len, texts)), rel=0.01)
 
 
-CAMPAIGN = [pytest.param(name, marks=pytest.mark.campaign) for name in ("camel-physics", "dolmino-flan", "dolmino-wiki", "dclm-dedup")]
+CAMPAIGN = [
+    pytest.param(name, marks=pytest.mark.campaign)
+    for name in ("camel-physics", "dolmino-flan", "dolmino-wiki", "dclm-dedup")
+]
 
 
 @pytest.mark.parametrize("name", ["dolmino-pes2o", *CAMPAIGN])
 def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, name):
     recipe = load_recipe("annealing-50b")
     definition = next(item for item in recipe.definitions.values() if item.name == name)
-    tokenizer = Tokenizer(find_tokenizer(recipe.tokenizer, shared / "tokenizers" / "gpt-neox-20b.json"), recipe.tokenizer)
+    tokenizer = Tokenizer(
+        find_tokenizer(recipe.tokenizer, shared / "tokenizers" / "gpt-neox-20b.json"),
+        recipe.tokenizer,
+    )
     files = list_files(definition, shared / "data" / name)
-    low, high = take_sample(definition, (), files, ProbeSize(files=(2, 2), sample=1 << 17)).supply(tokenizer).bounds
-    true = len(tokenizer.encode([text for file in files for _, text in DocumentReader(file, definition)])[0])
+    low, high = (
+        take_sample(definition, (), files, ProbeSize(files=(2, 2), sample=1 << 17))
+        .supply(tokenizer)
+        .bounds
+    )
+    true = len(
+        tokenizer.encode([text for file in files for _, text in DocumentReader(file, definition)])[
+            0
+        ]
+    )
     assert low <= true <= high

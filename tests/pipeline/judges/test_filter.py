@@ -1,4 +1,6 @@
-"""`Filter`: decisions, pins and golden texts; and the planted documents of the shipped sample, in their published layouts."""
+"""`Filter`: decisions, pins and golden texts; and the planted documents of the shipped sample, in
+their published layouts.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +25,43 @@ from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.judges.filter import NOT_SCORED, Filter
 
 TERMS = ["Abrin", "Ricin", "Lassa virus", "Lassa fever virus"]
-WORDS = ["tea", "pricing", "river", "abrin", "RICIN", "Lassa\u00a0virus", "lassa fever\nvirus", "Abrin"]
+WORDS = [
+    "tea",
+    "pricing",
+    "river",
+    "abrin",
+    "RICIN",
+    "Lassa\u00a0virus",
+    "lassa fever\nvirus",
+    "Abrin",
+]
 ONE = 1 << 16
 
 
 def files(folder: Path, bias: int | None = None, **changes: Any) -> FilterDefinition:
-    """Write a blocklist, and weights that score every text alike (bias: margin in units of 2^-16); return a filter that pins them."""
+    """Write a blocklist, and weights that score every text alike (bias: margin in units of 2^-16);
+    return a filter that pins them.
+    """
     content = "\n".join(TERMS).encode()
     (folder / "terms.txt").write_bytes(content)
     fields: dict[str, Any] = {
         "name": "toy",
-        "blocklist": {"file": "terms.txt", "sha256": hashlib.sha256(content).hexdigest(), "mode": "words"},
+        "blocklist": {
+            "file": "terms.txt",
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "mode": "words",
+        },
         "golden": [{"text": "Abrin and Ricin", "flagged": True}, {"text": "tea", "flagged": False}],
     }
     if bias is not None:
         LinearWeights(np.zeros(256, np.int32), bias, 0).save(folder / "weights.safetensors")
         digest = open_classifier("linear", folder / "weights.safetensors").digest
-        fields["classifier"] = {"kind": "linear", "path": "weights.safetensors", "digest": digest, "threshold": "0.5"}
+        fields["classifier"] = {
+            "kind": "linear",
+            "path": "weights.safetensors",
+            "digest": digest,
+            "threshold": "0.5",
+        }
     return FilterDefinition.model_validate(fields | changes)
 
 
@@ -57,13 +79,17 @@ class Scripted:
 
 
 def test_without_a_classifier_every_escalated_document_is_flagged(tmp_path):
-    found = Filter.open(files(tmp_path), tmp_path).judge(["Abrin, abrin", "abrin and ricin", "tea", "lassa fever virus; Ricin; ABRIN"])
+    found = Filter.open(files(tmp_path), tmp_path).judge(
+        ["Abrin, abrin", "abrin and ricin", "tea", "lassa fever virus; Ricin; ABRIN"]
+    )
     assert found.terms.tolist() == [1, 2, 0, 3]
     assert found.escalated.tolist() == found.flagged.tolist() == [False, True, False, True]
     assert found.scores.tolist() == [NOT_SCORED] * 4
 
 
-def test_a_score_must_be_greater_than_the_threshold_and_only_escalated_documents_are_scored(tmp_path):
+def test_a_score_must_be_greater_than_the_threshold_and_only_escalated_documents_are_scored(
+    tmp_path,
+):
     definition = files(tmp_path, 0)
     judge = Filter(definition, Blocklist(TERMS, "words"), Scripted())
     found = judge.judge(["abrin ricin 500000", "tea 999999", "abrin ricin 500001", "abrin 1000000"])
@@ -88,9 +114,18 @@ def test_an_empty_batch_has_no_decisions(tmp_path):
 
 def test_opening_needs_golden_decisions_to_come_out(tmp_path):
     Filter.open(files(tmp_path, ONE), tmp_path)
-    with pytest.raises(ManifestError, match=r"golden\[0\] is not flagged \(2 distinct terms, score .* millionths\), the file says flagged"):
+    with pytest.raises(
+        ManifestError,
+        match=(
+            r"golden\[0\] is not flagged \(2 distinct terms, score .* millionths\), the file says"
+            r" flagged"
+        ),
+    ):
         Filter.open(files(tmp_path, -ONE), tmp_path)
-    golden = [{"text": "Abrin and Ricin", "flagged": True}, {"text": "Ricin; Lassa virus", "flagged": False}]
+    golden = [
+        {"text": "Abrin and Ricin", "flagged": True},
+        {"text": "Ricin; Lassa virus", "flagged": False},
+    ]
     with pytest.raises(ManifestError, match=r"golden\[1\] is flagged") as caught:
         Filter.open(files(tmp_path, golden=golden), tmp_path)
     assert "Ricin" not in str(caught.value)
@@ -135,12 +170,22 @@ def test_a_missing_extra_stays_a_usage_error(tmp_path, monkeypatch):
 
 
 def planted_names(source: str) -> dict[tuple[str, int], int]:
-    """(file, row) -> number of listed names, of the documents that the sample plants in a source."""
+    """(file, row) -> number of listed names, of the documents that the sample plants in a
+    source.
+    """
     import recipes
 
-    entries = json.loads((Path(recipes.__file__).parent / "sample" / "data" / "PLANTED.json").read_text(encoding="utf-8"))
+    entries = json.loads(
+        (Path(recipes.__file__).parent / "sample" / "data" / "PLANTED.json").read_text(
+            encoding="utf-8"
+        )
+    )
     kinds = ("listed-names", "disguised-names")
-    return {(one["file"], one["row"]): len(one["names"]) for one in entries if one["source"] == source and one["kind"] in kinds}
+    return {
+        (one["file"], one["row"]): len(one["names"])
+        for one in entries
+        if one["source"] == source and one["kind"] in kinds
+    }
 
 
 SOURCES = [
@@ -150,15 +195,28 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_of_the_planted_documents_just_those_that_name_two_items_are_flagged_in_every_published_layout(sample_data, source):
-    judge, definition, planted = Filter.load("control-lists"), load_source_definition(source), planted_names(source)
+def test_of_the_planted_documents_just_those_that_name_two_items_are_flagged_in_every_published_layout(
+    sample_data, source
+):
+    judge, definition, planted = (
+        Filter.load("control-lists"),
+        load_source_definition(source),
+        planted_names(source),
+    )
     terms: dict[tuple[str, int], int] = {}
     flagged: set[tuple[str, int]] = set()
     for file in list_inputs(definition, sample_data):
-        places, texts = zip(*(((file.path, row), text) for row, text in DocumentReader(file, definition)), strict=True)
+        places, texts = zip(
+            *(((file.path, row), text) for row, text in DocumentReader(file, definition)),
+            strict=True,
+        )
         found = judge.judge(texts)
-        terms |= {place: int(count) for place, count in zip(places, found.terms, strict=True) if count}
-        flagged |= {place for place, is_flagged in zip(places, found.flagged, strict=True) if is_flagged}
+        terms |= {
+            place: int(count) for place, count in zip(places, found.terms, strict=True) if count
+        }
+        flagged |= {
+            place for place, is_flagged in zip(places, found.flagged, strict=True) if is_flagged
+        }
     assert terms == planted
     assert flagged == {place for place, names in planted.items() if names >= 2}
 

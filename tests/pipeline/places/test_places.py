@@ -1,4 +1,6 @@
-"""URLs: what is allowed, and that nothing of a refused one is repeated; and which failures are tried again."""
+"""URLs: what is allowed, and that nothing of a refused one is repeated; and which failures are
+tried again.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from pipeline.places.places import RemoteFolder, parse_url
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://bucket", "s3://bucket/a/b", "gs://bucket/x", "hf://datasets/owner/name", "hf://datasets/owner/name@main/a/b"]
+    "url",
+    [
+        "s3://bucket",
+        "s3://bucket/a/b",
+        "gs://bucket/x",
+        "hf://datasets/owner/name",
+        "hf://datasets/owner/name@main/a/b",
+    ],
 )
 def test_an_allowed_url_is_taken_as_it_is_without_a_slash_at_its_end(url):
     assert parse_url(f"{url}/") == RemoteFolder(url)
@@ -39,7 +48,11 @@ def test_another_url_is_refused_and_not_repeated(url):
     with pytest.raises(RecipeError) as caught:
         parse_url(url)
     assert "hunter2" not in str(caught.value)
-    assert "allowed" in str(caught.value) or "refused" in str(caught.value) or "has the form" in str(caught.value)
+    assert (
+        "allowed" in str(caught.value)
+        or "refused" in str(caught.value)
+        or "has the form" in str(caught.value)
+    )
 
 
 @pytest.mark.parametrize("option", ["--data", "--store", "--out"])
@@ -79,8 +92,22 @@ def caused(outer: Exception, inner: Exception) -> Exception:
     return outer
 
 
-PASSING = [ClientError(429), ClientError(500), ClientError(503), ClientError(400, "RequestTimeout"), ConnectionResetError(), TimeoutError()]
-LASTING = [ClientError(404), ClientError(403), ClientError(400), FileNotFoundError(), PermissionError(), NoCredentialsError()]
+PASSING = [
+    ClientError(429),
+    ClientError(500),
+    ClientError(503),
+    ClientError(400, "RequestTimeout"),
+    ConnectionResetError(),
+    TimeoutError(),
+]
+LASTING = [
+    ClientError(404),
+    ClientError(403),
+    ClientError(400),
+    FileNotFoundError(),
+    PermissionError(),
+    NoCredentialsError(),
+]
 
 
 @pytest.mark.parametrize("error", [*PASSING, caused(OSError(), ClientError(503))])

@@ -1,7 +1,9 @@
-"""annealmix writes these bytes. Whoever changes them must raise the FORMAT of what was changed, or old stores and mixes are misread.
+"""annealmix writes these bytes. Whoever changes them must raise the FORMAT of what was changed, or
+old stores and mixes are misread.
 
-A tiny fixed corpus is built; the hashes of every column, record and table are compared with the literals of today's FORMAT numbers.
-After an intended change: raise the number, run `python -m tests.pipeline.store.test_formats`, and put what it prints in place of GOLDEN.
+A tiny fixed corpus is built; the hashes of every column, record and table are compared with the
+literals of today's FORMAT numbers. After an intended change: raise the number, run `python -m
+tests.pipeline.store.test_formats`, and put what it prints in place of GOLDEN.
 """
 
 from __future__ import annotations
@@ -71,8 +73,20 @@ RAISE = {
     "manifest": "MANIFEST_FORMAT of mixtures/mix/manifest.py",
 }
 TEXTS = {
-    "a": ["The old mill stood by the river.", "x", "", "The bridge was measured in spring.", "x", "Water <|endoftext|> and stone."],
-    "b": ["A town of stone.", "Caf\u00e9 cafe\u0301 \u5ddd", "x", "In the village it was spring, " * 9],
+    "a": [
+        "The old mill stood by the river.",
+        "x",
+        "",
+        "The bridge was measured in spring.",
+        "x",
+        "Water <|endoftext|> and stone.",
+    ],
+    "b": [
+        "A town of stone.",
+        "Caf\u00e9 cafe\u0301 \u5ddd",
+        "x",
+        "In the village it was spring, " * 9,
+    ],
 }
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
@@ -87,16 +101,18 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "ledger/0000.row": "29ee19f3764c1b43",
         "ledger/quarantine.jsonl": "detail path reason row",
         "ledger/done.json": (
-            "counts(documents empty quarantined rows where) digest inputs(etag inode mtime_ns path sha256 size url) "
-            "outputs(0000.digest(blake3 bytes) 0000.file(blake3 bytes) 0000.order_key(blake3 bytes) 0000.row(blake3 bytes) "
-            "quarantine.jsonl(blake3 bytes)) quarantined(json) segment_bytes segments source"
+            "counts(documents empty quarantined rows where) digest inputs(etag inode mtime_ns path"
+            " sha256 size url) outputs(0000.digest(blake3 bytes) 0000.file(blake3 bytes)"
+            " 0000.order_key(blake3 bytes) 0000.row(blake3 bytes) quarantine.jsonl(blake3 bytes))"
+            " quarantined(json) segment_bytes segments source"
         ),
         "tokens/0000.num_tokens": "13965f73a5ed453e",
         "tokens/0000.offset": "51f0dd3a5f696cce",
         "tokens/0000.tokens": "522758ef16eaa473",
         "tokens/done.json": (
-            "digest documents_with_eod_text ledger outputs(0000.num_tokens(blake3 bytes) 0000.offset(blake3 bytes) "
-            "0000.tokens(blake3 bytes)) segments(documents first_row tokens)"
+            "digest documents_with_eod_text ledger outputs(0000.num_tokens(blake3 bytes)"
+            " 0000.offset(blake3 bytes) 0000.tokens(blake3 bytes)) segments(documents first_row"
+            " tokens)"
         ),
         "select/a.digest": "6f13e9125fda7b57",
         "select/a.ledger_row": "a54680d61eb5a5f0",
@@ -113,38 +129,47 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/b.start": "d2bae5c0be7a054d",
         "select/b.token_file": "bcc351fd37e2054d",
         "select/done.json": (
-            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 "
-            "bytes) a.offset(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 "
-            "bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.segment(blake3 bytes) "
-            "b.start(blake3 bytes) b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded in_range "
-            "kept_tokens longest near removed tokens untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens "
-            "longest near removed tokens untokenized))"
+            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes)"
+            " a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes)"
+            " a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes)"
+            " b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes)"
+            " b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes)"
+            " b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded"
+            " in_range kept_tokens longest near removed tokens untokenized) b(copies documents"
+            " duplicates(a) excluded in_range kept_tokens longest near removed tokens untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
         "write/records": "0dc5d3359bb9f8c4",
         "write/fields": (
-            "chunks deviation digest documents eod_tokens files(documents provenance) index provenance slice source_documents "
-            "source_tokens"
+            "chunks deviation digest documents eod_tokens files(documents provenance) index"
+            " provenance slice source_documents source_tokens"
         ),
-        "write/files": "build.json documents.parquet/part-N.parquet manifest.json provenance.parquet/part-N.parquet tokens.bin tokens.idx",
+        "write/files": (
+            "build.json documents.parquet/part-N.parquet manifest.json"
+            " provenance.parquet/part-N.parquet tokens.bin tokens.idx"
+        ),
         "write/tokens.bin": "079e6e2f43cdeb27",
         "write/tokens.idx": "a18da058c9915d98",
         "write/documents": "8f69f4a758d4d9cf",
         "write/provenance": "494b13fdfd4906c0",
         "manifest/fields": (
-            "contamination digest eod_tokens excluded filters format hashes(bin chunks documents documents_parts idx provenance "
-            "provenance_parts) identity layout(chunk_tokens slice_tokens token_dtype) name near published recipe_digest "
-            "removed(a(beyond quota duplicate of a empty kept out of key range quarantined rows where) b(beyond quota duplicate of a "
-            "empty kept out of key range quarantined rows where)) revisions size sources(asked_tokens copy cut definition "
-            "deviation(bound_tokens measured_tokens) documents epochs insert keys licence longest_tokens name non_commercial "
-            "realised_tokens refilled(b) resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) total_documents "
-            "total_tokens"
+            "contamination digest eod_tokens excluded filters format hashes(bin chunks documents"
+            " documents_parts idx provenance provenance_parts) identity layout(chunk_tokens"
+            " slice_tokens token_dtype) name near published recipe_digest removed(a(beyond quota"
+            " duplicate of a empty kept out of key range quarantined rows where) b(beyond quota"
+            " duplicate of a empty kept out of key range quarantined rows where)) revisions size"
+            " sources(asked_tokens copy cut definition deviation(bound_tokens measured_tokens)"
+            " documents epochs insert keys licence longest_tokens name non_commercial"
+            " realised_tokens refilled(b) resolved_tokens) tokenizer(digest eod_id name"
+            " special_tokens vocab_size) total_documents total_tokens"
         ),
         "manifest/input": "path sha256 size",
         "manifest/identity": "b4dcb5e036aed3f9",
         "terms/folder": "terms-4b26b78cbc24bfff-00000000000000000-10000000000000000",
         "terms/0000.terms": "9e9b24ceb7543bde",
-        "terms/done.json": "digest ledger outputs(0000.terms(blake3 bytes)) segments(documents first_row)",
+        "terms/done.json": (
+            "digest ledger outputs(0000.terms(blake3 bytes)) segments(documents first_row)"
+        ),
         "texts/folder": "texts-433d021ea1feb56f",
         "texts/schema": "order_key:uint64 digest:fixed_size_binary[16] text:large_string",
         "grams/folder": "grams-e428ee5fa521fc50",
@@ -182,78 +207,95 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b.start": "d2bae5c0be7a054d",
         "select/filtered /b.token_file": "bcc351fd37e2054d",
         "select/filtered /done.json": (
-            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes) a+removed.digest(blake3 bytes) "
-            "a+removed.ledger_row(blake3 bytes) a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) "
-            "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) a.digest(blake3 bytes) a.ledger_row(blake3 bytes) "
-            "a.num_tokens(blake3 bytes) a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes) "
-            "a.token_file(blake3 bytes) b+removed.after(blake3 bytes) b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 "
-            "bytes) b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes) "
-            "b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
-            "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes)) "
-            "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens untokenized) "
-            "b(copies documents duplicates(a) excluded in_range kept_tokens longest near removed tokens untokenized))"
+            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes)"
+            " a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 bytes)"
+            " a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes)"
+            " a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) a.digest(blake3"
+            " bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes)"
+            " a.place(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes)"
+            " a.token_file(blake3 bytes) b+removed.after(blake3 bytes) b+removed.digest(blake3"
+            " bytes) b+removed.ledger_row(blake3 bytes) b+removed.num_tokens(blake3 bytes)"
+            " b+removed.place(blake3 bytes) b+removed.segment(blake3 bytes)"
+            " b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes)"
+            " b.num_tokens(blake3 bytes) b.offset(blake3 bytes) b.place(blake3 bytes)"
+            " b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes))"
+            " sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near"
+            " removed tokens untokenized) b(copies documents duplicates(a) excluded in_range"
+            " kept_tokens longest near removed tokens untokenized))"
         ),
         "manifest/filters": (
-            "blocklist(mode sha256 threshold) classifier fraction identity label placebo removed(a(documents first_documents "
-            "first_tokens tokens) b(documents first_documents first_tokens tokens)) scores"
+            "blocklist(mode sha256 threshold) classifier fraction identity label placebo"
+            " removed(a(documents first_documents first_tokens tokens) b(documents first_documents"
+            " first_tokens tokens)) scores"
         ),
         "manifest/filtered": "87f52553770c31a4",
         "bands/folder": "bands-b96cb45a316f7995-00000000000000000-10000000000000000",
         "bands/0000.bands": "a997f6b20b41647e",
         "bands/0000.exempt": "cdc96eca844d7912",
-        "bands/done.json": "digest ledger outputs(0000.bands(blake3 bytes) 0000.exempt(blake3 bytes)) segments(documents first_row)",
+        "bands/done.json": (
+            "digest ledger outputs(0000.bands(blake3 bytes) 0000.exempt(blake3 bytes))"
+            " segments(documents first_row)"
+        ),
         "near/documents /digest": "7f8c653bf9810954",
         "near/documents /ledger_row": "e17a0eb7e7cedabd",
         "near/documents /order_key": "5d3d0bf60c128d42",
         "near/documents /segment": "47d399a77543abfd",
         "near/documents /source": "4e0b14da461ba017",
         "near/documents /done.json": (
-            "digest documents outputs(digest(blake3 bytes) ledger_row(blake3 bytes) order_key(blake3 bytes) segment(blake3 bytes) "
-            "source(blake3 bytes))"
+            "digest documents outputs(digest(blake3 bytes) ledger_row(blake3 bytes)"
+            " order_key(blake3 bytes) segment(blake3 bytes) source(blake3 bytes))"
         ),
         "near/bands /0000.band_key": "3374bfd703ffc185",
         "near/bands /0000.band_row": "cbd9f3a90f6aa665",
-        "near/bands /done.json": "digest documents exempt outputs(0000.band_key(blake3 bytes) 0000.band_row(blake3 bytes)) partitions rule",
+        "near/bands /done.json": (
+            "digest documents exempt outputs(0000.band_key(blake3 bytes) 0000.band_row(blake3"
+            " bytes)) partitions rule"
+        ),
         "near/edges /document": "308ddd3ef063d7e5",
         "near/edges /linked": "1f2ed821762f59c8",
-        "near/edges /done.json": "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))",
+        "near/edges /done.json": (
+            "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))"
+        ),
         "near/verified /document": "ba4af9ebc5d666fd",
         "near/verified /linked": "5b28c6a1eb72ad11",
-        "near/verified /done.json": "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))",
+        "near/verified /done.json": (
+            "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))"
+        ),
         "near/candidates /0000.document": "53276490d3ba86d2",
         "near/candidates /0000.ledger_row": "0298bfd37e5ab229",
         "near/candidates /0001.document": "c7470a2e0dd518a9",
         "near/candidates /0001.ledger_row": "b385b9ffa3092ec5",
         "near/candidates /done.json": (
-            "digest documents outputs(0000.document(blake3 bytes) 0000.ledger_row(blake3 bytes) 0001.document(blake3 bytes) "
-            "0001.ledger_row(blake3 bytes)) segments"
+            "digest documents outputs(0000.document(blake3 bytes) 0000.ledger_row(blake3 bytes)"
+            " 0001.document(blake3 bytes) 0001.ledger_row(blake3 bytes)) segments"
         ),
         "near/clusters /component": "ecb2cbf194c355f4",
         "near/clusters /document": "e74baa8795c95058",
         "near/clusters /done.json": (
-            "clustered clusters digest documents largest outputs(component(blake3 bytes) document(blake3 bytes)) sizes(2)"
+            "clustered clusters digest documents largest outputs(component(blake3 bytes)"
+            " document(blake3 bytes)) sizes(2)"
         ),
         "near/drops /0000.digest": "508707566db27aa9",
         "near/drops /0000.order_key": "0c8f38b53fb449e9",
         "near/drops /0000.survivor": "6ff7649fa76f7534",
         "near/drops /0000.survivor_source": "71e0a99173564931",
         "near/drops /done.json": (
-            "digest documents outputs(0000.digest(blake3 bytes) 0000.order_key(blake3 bytes) 0000.survivor(blake3 bytes) "
-            "0000.survivor_source(blake3 bytes)) partitions"
+            "digest documents outputs(0000.digest(blake3 bytes) 0000.order_key(blake3 bytes)"
+            " 0000.survivor(blake3 bytes) 0000.survivor_source(blake3 bytes)) partitions"
         ),
         "near/shingles /document": "53276490d3ba86d2",
         "near/shingles /first_shingle": "6dcf40ff37dac005",
         "near/shingles /num_shingles": "d3efc786ab6208dd",
         "near/shingles /shingle": "c0a4d1ca7f3d9ff8",
         "near/shingles /done.json": (
-            "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes) num_shingles(blake3 bytes) shingle(blake3 "
-            "bytes))"
+            "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes)"
+            " num_shingles(blake3 bytes) shingle(blake3 bytes))"
         ),
         "near/folders": "bands candidates clusters documents drops edges shingles verified",
         "near/shingles": "a",
         "manifest/near": (
-            "clustered clusters documents dropped(a b) excluded identity largest rule(bands rows shingle unit) sizes sources verify "
-            "2 c6fc692ad0cfe2f8"
+            "clustered clusters documents dropped(a b) excluded identity largest rule(bands rows"
+            " shingle unit) sizes sources verify 2 c6fc692ad0cfe2f8"
         ),
     }
 }
@@ -267,7 +309,9 @@ def made() -> dict[str, str]:
         publish = output.publish
 
         def keep_slices(building: Path, out: Path) -> None:
-            slices.update({path.name: path.read_bytes() for path in (building / "slices").iterdir()})
+            slices.update(
+                {path.name: path.read_bytes() for path in (building / "slices").iterdir()}
+            )
             publish(building, out)
 
         patch.setattr(output, "publish", keep_slices)
@@ -275,8 +319,13 @@ def made() -> dict[str, str]:
             write_files(folder / "data", source, {"one": texts}, "jsonl")
         with (folder / "data" / "a" / "one.jsonl").open("ab") as file:
             file.write(b"not json\n")
-        sources = {"a": {"tokens": 60, "shortfall": {"refill": "b"}}, "b": {"tokens": 50, "keys": [0, 1], "shortfall": {"repeat": 2}}}
-        recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), max_quarantined="0.5")
+        sources = {
+            "a": {"tokens": 60, "shortfall": {"refill": "b"}},
+            "b": {"tokens": 50, "keys": [0, 1], "shortfall": {"repeat": 2}},
+        }
+        recipe = write_recipe(
+            folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), max_quarantined="0.5"
+        )
         manifest = make(recipe, folder, folder / "data", chunk_bytes=128, slice_chunks=1)
         found = {**_store(folder / "store"), **_slices(slices), **_mix(folder / "out", manifest)}
         used = {name: {**source, "use": f"{name}.yaml"} for name, source in sources.items()}
@@ -302,14 +351,25 @@ def _filtered(folder: Path, sources: dict[str, Any]) -> dict[str, str]:
     """What a filter adds: the counts of terms, and how escalated texts and scores are laid out."""
     content = b"river\nmill\nstone\n"
     pin = {"file": "terms.txt", "sha256": content_hash(content), "mode": "words"}
-    golden = [{"text": "The mill by the river.", "flagged": "true"}, {"text": "The weather was fine.", "flagged": "false"}]
+    golden = [
+        {"text": "The mill by the river.", "flagged": "true"},
+        {"text": "The weather was fine.", "flagged": "false"},
+    ]
     (folder / "recipes" / "terms.txt").write_bytes(content)
-    (folder / "recipes" / "filter.yaml").write_text(json.dumps({"name": "filter", "blocklist": pin, "golden": golden}))
+    (folder / "recipes" / "filter.yaml").write_text(
+        json.dumps({"name": "filter", "blocklist": pin, "golden": golden})
+    )
     more = {"max_quarantined": "0.5", "filters": ["filter.yaml"], "removed": "shrink"}
-    recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), "filtered", **more)
-    manifest = make(recipe, folder, folder / "data", out="filtered", chunk_bytes=128, slice_chunks=1)
+    recipe = write_recipe(
+        folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), "filtered", **more
+    )
+    manifest = make(
+        recipe, folder, folder / "data", out="filtered", chunk_bytes=128, slice_chunks=1
+    )
     (terms,) = (folder / "store").glob("sources/a-*/*/terms-*")
-    (partition,) = {path.parent for path in (folder / "store").glob("select/*/p0000/a+removed.verdicts")}
+    (partition,) = {
+        path.parent for path in (folder / "store").glob("select/*/p0000/a+removed.verdicts")
+    }
     rule = TextRule(TermRule(pin["sha256"], pin["mode"]), 2)
     return {
         "terms/folder": terms.name,
@@ -317,7 +377,9 @@ def _filtered(folder: Path, sources: dict[str, Any]) -> dict[str, str]:
         "texts/folder": rule.folders,
         "texts/schema": " ".join(f"{field.name}:{field.type}" for field in ESCALATED),
         "grams/folder": GramRule(("d" * 64,)).folders,
-        "grams/columns": " ".join(f"{name}:{DTYPES[name]}" for name in ("grams", "hit_row", "hit_item", "hit_found")),
+        "grams/columns": " ".join(
+            f"{name}:{DTYPES[name]}" for name in ("grams", "hit_row", "hit_item", "hit_found")
+        ),
         "scores/folder": ScoreTable(Store(folder / "store"), "d" * 64).folder.name,
         "scores/layout": f"{SCORE_PARTITIONS} partitions of {CELLS} cells: {' '.join(COLUMNS)}",
         **{f"select/filtered {name}": value for name, value in _folder("", partition).items()},
@@ -330,35 +392,63 @@ def _near(folder: Path) -> dict[str, str]:
     """What a search for near-duplicates adds: band keys, and the folders of its stages."""
     near = {"rule": {"unit": "words", "shingle": 1, "bands": 3, "rows": 1}, "verify": "0.1"}
     sources = {name: {"all": "true"} for name in TEXTS}
-    recipe = write_recipe(folder / "recipes", sources, dict.fromkeys(TEXTS, "jsonl"), "near", max_quarantined="0.5", near=near)
+    recipe = write_recipe(
+        folder / "recipes",
+        sources,
+        dict.fromkeys(TEXTS, "jsonl"),
+        "near",
+        max_quarantined="0.5",
+        near=near,
+    )
     manifest = make(recipe, folder, folder / "data", out="near", chunk_bytes=128, slice_chunks=1)
     (bands,) = (folder / "store").glob("sources/a-*/*/bands-*")
     (search,) = (folder / "store" / "near").iterdir()
-    (shingles, *_) = sorted(search.glob("shingles/*"))
+    shingles, *_ = sorted(search.glob("shingles/*"))
     parts = {name: search / name / "p0000" for name in ("documents", "bands", "edges", "verified")}
-    parts |= {name: search / name for name in ("candidates", "clusters", "drops")} | {"shingles": shingles}
-    found = {f"near/{kind} {name}": value for kind, path in parts.items() for name, value in _folder("", path).items()}
+    parts |= {name: search / name for name in ("candidates", "clusters", "drops")} | {
+        "shingles": shingles
+    }
+    found = {
+        f"near/{kind} {name}": value
+        for kind, path in parts.items()
+        for name, value in _folder("", path).items()
+    }
     return {
         "bands/folder": bands.name,
         **_folder("bands", bands),
         **found,
         "near/folders": " ".join(sorted(path.name for path in search.iterdir())),
         "near/shingles": shingles.name.split("-")[0],
-        "manifest/near": f"{_names({**manifest['near'], 'sizes': 0})} {manifest['near']['clusters']} {manifest['identity'][:16]}",
+        "manifest/near": (
+            f"{_names({**manifest['near'], 'sizes': 0})} {manifest['near']['clusters']}"
+            f" {manifest['identity'][:16]}"
+        ),
     }
 
 
 def _folder(area: str, folder: Path) -> dict[str, str]:
     """Hashes of a published folder's files, and the names in its record."""
-    found = {f"{area}/{path.name}": _hash(path.read_bytes()) for path in sorted(folder.iterdir()) if path.suffix not in (".json", ".jsonl")}
-    found |= {f"{area}/{path.name}": _names(json.loads(path.read_bytes().splitlines()[0])) for path in folder.glob("*.jsonl")}
+    found = {
+        f"{area}/{path.name}": _hash(path.read_bytes())
+        for path in sorted(folder.iterdir())
+        if path.suffix not in (".json", ".jsonl")
+    }
+    found |= {
+        f"{area}/{path.name}": _names(json.loads(path.read_bytes().splitlines()[0]))
+        for path in folder.glob("*.jsonl")
+    }
     return {**found, f"{area}/done.json": _names(json.loads((folder / "done.json").read_bytes()))}
 
 
 def _slices(slices: Mapping[str, bytes]) -> dict[str, str]:
-    """The slices' records, but for the hashes of parquet files: those bytes change with the library's version."""
+    """The slices' records, but for the hashes of parquet files: those bytes change with the
+    library's version.
+    """
     records = {name: json.loads(content) for name, content in sorted(slices.items())}
-    held = {name: {field: value for field, value in record.items() if field not in ("files", "digest")} for name, record in records.items()}
+    held = {
+        name: {field: value for field, value in record.items() if field not in ("files", "digest")}
+        for name, record in records.items()
+    }
     return {
         "write/slices": " ".join(records),
         "write/records": _hash(json.dumps(held, sort_keys=True).encode()),
@@ -369,11 +459,24 @@ def _slices(slices: Mapping[str, bytes]) -> dict[str, str]:
 def _mix(out: Path, manifest: Manifest) -> dict[str, str]:
     hashes = manifest["hashes"]
     return {
-        "write/files": " ".join(sorted({re.sub(r"\d+", "N", str(path.relative_to(out))) for path in out.rglob("*") if path.is_file()})),
+        "write/files": " ".join(
+            sorted(
+                {
+                    re.sub(r"\d+", "N", str(path.relative_to(out)))
+                    for path in out.rglob("*")
+                    if path.is_file()
+                }
+            )
+        ),
         "write/tokens.bin": _hash((out / "tokens.bin").read_bytes()),
         "write/tokens.idx": _hash((out / "tokens.idx").read_bytes()),
-        **{f"write/{table}": _hash("".join(hashes[f"{table}_parts"]).encode()) for table in ("documents", "provenance")},
-        "manifest/fields": _names({name: value for name, value in manifest.items() if name not in ("recipe", "inputs")}),
+        **{
+            f"write/{table}": _hash("".join(hashes[f"{table}_parts"]).encode())
+            for table in ("documents", "provenance")
+        },
+        "manifest/fields": _names(
+            {name: value for name, value in manifest.items() if name not in ("recipe", "inputs")}
+        ),
         "manifest/input": _names(manifest["inputs"]["a"][0]),
         "manifest/identity": manifest["identity"][:16],
     }
@@ -384,7 +487,9 @@ def _hash(content: bytes) -> str:
 
 
 def _names(value: Any) -> str:
-    """The names of a record's fields, nested ones in brackets; of a list, those of its first item."""
+    """The names of a record's fields, nested ones in brackets; of a list, those of its first
+    item.
+    """
     if isinstance(value, list):
         return _names(value[0]) if value else ""
     if not isinstance(value, dict):
@@ -400,18 +505,27 @@ def found() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, str]:
-    assert set(GOLDEN) == {FORMATS}, "a FORMAT was raised: run `python -m tests.pipeline.store.test_formats` and replace GOLDEN by what it prints"
+    assert set(GOLDEN) == {FORMATS}, (
+        "a FORMAT was raised: run `python -m tests.pipeline.store.test_formats` and replace GOLDEN"
+        " by what it prints"
+    )
     return GOLDEN[FORMATS]
 
 
 @pytest.mark.parametrize("area", list(RAISE))
 def test_what_is_written_is_what_its_format_number_stands_for(found, golden, area):
-    mine, literals = ({name: value for name, value in them.items() if name.startswith(f"{area}/")} for them in (found, golden))
-    changed = sorted(name for name in mine.keys() | literals if mine.get(name) != literals.get(name))
+    mine, literals = (
+        {name: value for name, value in them.items() if name.startswith(f"{area}/")}
+        for them in (found, golden)
+    )
+    changed = sorted(
+        name for name in mine.keys() | literals if mine.get(name) != literals.get(name)
+    )
     told = "\n".join(f"  {name}: was {literals.get(name)}, is {mine.get(name)}" for name in changed)
     assert not changed, (
-        f"these bytes changed:\n{told}\nOld stores or mixes hold the old ones. If it is meant, raise {RAISE[area]}, run "
-        "`python -m tests.pipeline.store.test_formats`, and replace GOLDEN by what it prints; if not, it is a defect"
+        f"these bytes changed:\n{told}\nOld stores or mixes hold the old ones. If it is meant,"
+        f" raise {RAISE[area]}, run `python -m tests.pipeline.store.test_formats`, and replace"
+        " GOLDEN by what it prints; if not, it is a defect"
     )
 
 

@@ -1,4 +1,6 @@
-"""What a table of scores covers: escalated documents of a list, from the threshold on at which they were scored."""
+"""What a table of scores covers: escalated documents of a list, from the threshold on at which they
+were scored.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,17 @@ TERMS, OTHER = TermRule("a" * 64, "words"), TermRule("a" * 64, "published")
     ("rule", "missing"),
     [
         (TextRule(TERMS, 2), [(0, 16), (32, 64)]),
-        (TextRule(TERMS, 3), [(0, 16), (32, 64)]),  # escalated from three terms on, so from two on as well
+        (
+            TextRule(TERMS, 3),
+            [(0, 16), (32, 64)],
+        ),  # escalated from three terms on, so from two on as well
         (TextRule(TERMS, 1), [(0, 64)]),
         (TextRule(OTHER, 2), [(0, 64)]),
     ],
 )
-def test_a_higher_threshold_is_covered_by_the_scores_of_a_lower_one_and_nothing_else_is(tmp_path, rule, missing):
+def test_a_higher_threshold_is_covered_by_the_scores_of_a_lower_one_and_nothing_else_is(
+    tmp_path, rule, missing
+):
     table = ScoreTable(Store(tmp_path / "store"), "c" * 64)
     for number in range(SCORE_PARTITIONS):
         folder = table.folder / "one" / partition_name(number)

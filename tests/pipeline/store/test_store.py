@@ -1,4 +1,6 @@
-"""The store and the output's place between builders: what gc leaves, what a frozen commit is, who waits, what a killed worker costs."""
+"""The store and the output's place between builders: what gc leaves, what a frozen commit is, who
+waits, what a killed worker costs.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,16 @@ def words(folder: Path, out: str = "out", store: str = "store") -> list[Any]:
         if not (folder / "data" / name).exists():
             write_files(folder / "data", name, sharded(prose(number, 60), 2))
     recipe = write_recipe(folder / "recipes", SOURCES, budget=BUDGET)
-    return ["build", recipe, "--data", folder / "data", "--store", folder / store, "--out", folder / "mixes" / out]
+    return [
+        "build",
+        recipe,
+        "--data",
+        folder / "data",
+        "--store",
+        folder / store,
+        "--out",
+        folder / "mixes" / out,
+    ]
 
 
 def hub_words(folder: Path, out: str = "out", store: str = "store") -> list[Any]:
@@ -49,7 +60,10 @@ def hub() -> Iterator[MovingHub]:
 def state(folder: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of change of every file below a store's sources."""
     files = (path for path in (folder / "sources").rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+    return {
+        str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns)
+        for path in files
+    }
 
 
 # gc
@@ -66,14 +80,19 @@ def test_after_gc_the_same_build_is_the_same_mix_and_reads_and_tokenizes_nothing
     again = passes(*words(tmp_path, "again"))
     assert "ingest" not in again.err
     assert state(store) == before
-    assert manifests.load(tmp_path / "mixes" / "again") == manifests.load(tmp_path / "mixes" / "out")
+    assert manifests.load(tmp_path / "mixes" / "again") == manifests.load(
+        tmp_path / "mixes" / "out"
+    )
     assert contents(tmp_path / "mixes" / "again") == contents(tmp_path / "mixes" / "out")
 
 
 def test_gc_of_a_clean_store_deletes_nothing(tmp_path):
     passes(*words(tmp_path))
     passes("store", "gc", "--store", tmp_path / "store")
-    assert passes("store", "gc", "--store", tmp_path / "store", "--json").answer == {"deleted": 0, "bytes": 0}
+    assert passes("store", "gc", "--store", tmp_path / "store", "--json").answer == {
+        "deleted": 0,
+        "bytes": 0,
+    }
 
 
 def test_gc_deletes_left_overs_of_stopped_tasks_and_nothing_that_is_published(tmp_path):
@@ -101,7 +120,10 @@ def test_a_mix_outlives_its_store(tmp_path):
 def test_a_branch_that_moves_is_read_at_the_commit_that_the_store_froze(tmp_path, hub):
     moved = "deadbeef" * 5
     environment = hub.environment(tmp_path / "home")
-    assert Process(tmp_path / "one", *hub_words(tmp_path, "one"), environment=environment).end().code == 0
+    assert (
+        Process(tmp_path / "one", *hub_words(tmp_path, "one"), environment=environment).end().code
+        == 0
+    )
     hub.head, hub.others = moved, {moved: ["README.md"]}
     hub.asked.clear()
     ended = Process(tmp_path / "two", *hub_words(tmp_path, "two"), environment=environment).end()
@@ -115,7 +137,9 @@ def test_a_branch_that_moves_is_read_at_the_commit_that_the_store_froze(tmp_path
 def test_a_new_store_meets_the_branch_where_it_is_now(tmp_path, hub):
     moved = "deadbeef" * 5
     hub.head, hub.others = moved, {moved: []}
-    ended = Process(tmp_path / "run", *hub_words(tmp_path), environment=hub.environment(tmp_path / "home")).end()
+    ended = Process(
+        tmp_path / "run", *hub_words(tmp_path), environment=hub.environment(tmp_path / "home")
+    ).end()
     assert ended.code == 4, ended.err
     assert any(path.endswith(f"/tree/{moved}") for path in hub.asked)
     assert "matches no" in ended.err
@@ -126,8 +150,12 @@ def test_a_new_store_meets_the_branch_where_it_is_now(tmp_path, hub):
 
 
 def workers_of(build: int) -> set[int]:
-    """Pool workers of a build: children of its fork server, which is the one child that has children itself."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()
+    """Pool workers of a build: children of its fork server, which is the one child that has
+    children itself.
+    """
+    table = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     children: dict[int, set[int]] = {}
     for line in table:
         pid, parent = map(int, line.split())
@@ -138,8 +166,12 @@ def workers_of(build: int) -> set[int]:
 @pytest.mark.skipif(shutil.which("ps") is None, reason="ps finds the workers")
 def test_the_task_of_a_worker_that_is_killed_is_named_and_done_once_more(tmp_path, hub):
     environment = hub.environment(tmp_path / "home")
-    hub.hold(when=lambda: any(tmp_path.glob("store/sources/*/*/.ledger.*")))  # both workers hang, once they have begun to read
-    process = Process(tmp_path / "run", *hub_words(tmp_path), "--workers", "2", environment=environment)
+    hub.hold(
+        when=lambda: any(tmp_path.glob("store/sources/*/*/.ledger.*"))
+    )  # both workers hang, once they have begun to read
+    process = Process(
+        tmp_path / "run", *hub_words(tmp_path), "--workers", "2", environment=environment
+    )
     try:
         until(lambda: len(hub.waiting) == 2, process)
         workers = workers_of(process.process.pid)
@@ -150,7 +182,11 @@ def test_the_task_of_a_worker_that_is_killed_is_named_and_done_once_more(tmp_pat
     finally:
         process.kill()
     assert ended.code == 0, ended.err
-    assert re.search(r"input files [ab]\.jsonl\.(gz|zst) of [ab], was ended by signal 9, .*; doing it once more, alone", ended.err)
+    assert re.search(
+        r"input files [ab]\.jsonl\.(gz|zst) of [ab], was ended by signal 9, .*; doing it once more,"
+        r" alone",
+        ended.err,
+    )
     assert "audit passed" in passes("audit", tmp_path / "mixes" / "out").err
     until(lambda: not workers_of(process.process.pid))
 
@@ -158,14 +194,23 @@ def test_the_task_of_a_worker_that_is_killed_is_named_and_done_once_more(tmp_pat
 # two builders
 
 
-def test_of_two_builders_of_one_output_one_builds_and_the_other_waits_and_says_built_already(tmp_path):
-    """Each has a store of its own, so that nothing but the output's place is between them; a third holder makes both wait for it."""
+def test_of_two_builders_of_one_output_one_builds_and_the_other_waits_and_says_built_already(
+    tmp_path,
+):
+    """Each has a store of its own, so that nothing but the output's place is between them; a third
+    holder makes both wait for it.
+    """
     commands = [words(tmp_path, store=store) for store in ("store1", "store2")]
     (tmp_path / "mixes").mkdir()
     with (tmp_path / "mixes" / ".out.lock").open("a") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        builders = [Process(tmp_path / f"run{number}", *command) for number, command in enumerate(commands)]
-        until(lambda: all("waiting for the output" in builder.err for builder in builders), builders[0])
+        builders = [
+            Process(tmp_path / f"run{number}", *command) for number, command in enumerate(commands)
+        ]
+        until(
+            lambda: all("waiting for the output" in builder.err for builder in builders),
+            builders[0],
+        )
     ended = [builder.end() for builder in builders]
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
     assert sorted("built already" in one.err for one in ended) == [False, True]
@@ -196,9 +241,14 @@ def test_a_builder_waits_for_another_of_the_same_store_and_names_it(tmp_path, hu
 def test_two_builders_with_two_recipes_make_two_mixes_of_one_store(tmp_path):
     first = words(tmp_path, "first")
     second = [*words(tmp_path, "second"), "--tokens", "200"]
-    ended = [process.end() for process in (Process(tmp_path / "run1", *first), Process(tmp_path / "run2", *second))]
+    ended = [
+        process.end()
+        for process in (Process(tmp_path / "run1", *first), Process(tmp_path / "run2", *second))
+    ]
     assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
-    assert [manifests.load(tmp_path / "mixes" / name)["total_tokens"] for name in ("first", "second")] == [301, 200]
+    assert [
+        manifests.load(tmp_path / "mixes" / name)["total_tokens"] for name in ("first", "second")
+    ] == [301, 200]
 
 
 def test_a_folder_that_a_twin_has_published_is_not_replaced(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""Ids spell the normalised text again, as in the reference library; a tokenizer whose ids do not is refused."""
+"""Ids spell the normalised text again, as in the reference library; a tokenizer whose ids do not is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,19 @@ REFERENCE, DECODER = tokenizer(), Decoder(SAMPLE, "sample")
 def read_back(decoder: Decoder, rows: list[list[int]], before: int = 0) -> list[str]:
     ends = np.cumsum([len(row) for row in rows], dtype=np.int64)
     starts = np.concatenate((np.zeros(1, np.int64), ends[:-1]))
-    return decoder.texts(np.array([number for row in rows for number in row], np.uint16), starts, ends, before)
+    return decoder.texts(
+        np.array([number for row in rows for number in row], np.uint16), starts, ends, before
+    )
 
 
 @given(texts=TEXTS.filter(bool))
 def test_ids_spell_the_normalised_text_as_in_the_reference_library(texts):
     rows = [encoding.ids for encoding in REFERENCE.encode_batch(texts, add_special_tokens=False)]
-    assert read_back(DECODER, rows) == [nfc(text) for text in texts] == REFERENCE.decode_batch(rows, skip_special_tokens=False)
+    assert (
+        read_back(DECODER, rows)
+        == [nfc(text) for text in texts]
+        == REFERENCE.decode_batch(rows, skip_special_tokens=False)
+    )
 
 
 @given(rows=st.lists(st.lists(st.integers(0, 1999), max_size=30), min_size=1, max_size=6))
@@ -55,7 +63,9 @@ def test_letters_of_bytes_are_those_of_the_reference_library():
 
 def test_an_unknown_id_is_named_by_its_place_in_the_stream():
     row = [5] * BLOCK_TOKENS + [2000]
-    with pytest.raises(AuditFailed, match=f"token {BLOCK_TOKENS + 7:,} is id 2,000, which sample does not have"):
+    with pytest.raises(
+        AuditFailed, match=f"token {BLOCK_TOKENS + 7:,} is id 2,000, which sample does not have"
+    ):
         read_back(DECODER, [row], 7)
     with pytest.raises(AuditFailed, match="token 1 is id -1"):
         DECODER.texts(np.array([5, -1], np.int32), np.array([0]), np.array([2]))
@@ -75,7 +85,12 @@ def prefix_space(form: dict[str, Any]) -> None:
 
 
 def no_bytes(form: dict[str, Any]) -> None:
-    form["pre_tokenizer"] = {"type": "Split", "pattern": {"String": "x"}, "behavior": "Isolated", "invert": False}
+    form["pre_tokenizer"] = {
+        "type": "Split",
+        "pattern": {"String": "x"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
 
 
 def removing(form: dict[str, Any]) -> None:
@@ -95,12 +110,20 @@ def strange_letter(form: dict[str, Any]) -> None:
     form["model"]["vocab"]["\u5ddd"] = len(form["model"]["vocab"])
 
 
-@pytest.mark.parametrize("change", [lower_case, prefix_space, no_bytes, removing, swallowing, byte_fallback, strange_letter])
-def test_a_tokenizer_whose_ids_do_not_spell_its_texts_is_refused(change: Callable[[dict[str, Any]], None]):
+@pytest.mark.parametrize(
+    "change",
+    [lower_case, prefix_space, no_bytes, removing, swallowing, byte_fallback, strange_letter],
+)
+def test_a_tokenizer_whose_ids_do_not_spell_its_texts_is_refused(
+    change: Callable[[dict[str, Any]], None],
+):
     form = json.loads(SAMPLE)
     Decoder(json.dumps(form).encode(), "unchanged")
     change(form)
-    with pytest.raises(RecipeError, match=r"changed: texts cannot be read back from its ids: .*; byte-level BPE is needed"):
+    with pytest.raises(
+        RecipeError,
+        match=r"changed: texts cannot be read back from its ids: .*; byte-level BPE is needed",
+    ):
         Decoder(json.dumps(form).encode(), "changed")
 
 
@@ -116,4 +139,6 @@ def test_real_documents_are_read_back_in_nfc_as_the_reference_library_reads_them
     assert found == [nfc(text) for text in texts]
     assert len(texts) > 500
     rows = [row[:-1].tolist() for row in np.split(tokens, ends)[:100]]
-    assert found[:100] == tokenizers.Tokenizer.from_file(str(path)).decode_batch(rows, skip_special_tokens=False)
+    assert found[:100] == tokenizers.Tokenizer.from_file(str(path)).decode_batch(
+        rows, skip_special_tokens=False
+    )

@@ -1,6 +1,8 @@
-"""Ids are those of Hugging Face tokenizers, every document ends in one EOD, and only the pinned tokenizer is ever used.
+"""Ids are those of Hugging Face tokenizers, every document ends in one EOD, and only the pinned
+tokenizer is ever used.
 
-Oracle: the `tokenizers` library, called here directly, on a small BPE trained in this file and on the real GPT-NeoX-20B.
+Oracle: the `tokenizers` library, called here directly, on a small BPE trained in this file and on
+the real GPT-NeoX-20B.
 """
 
 from __future__ import annotations
@@ -32,7 +34,11 @@ from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
 EOD = "<|endoftext|>"
 GOLDEN = ["the cat  sat", f"a{EOD}b", "cafe\u0301", ""]
-CORPUS = ["the cat sat on the mat, isn't it?", "def f(x):\n        return x  # 3,141", "na\u00efve caf\u00e9 \u8a00\u8a9e \U0001f9ec"] * 20
+CORPUS = [
+    "the cat sat on the mat, isn't it?",
+    "def f(x):\n        return x  # 3,141",
+    "na\u00efve caf\u00e9 \u8a00\u8a9e \U0001f9ec",
+] * 20
 ENGINES = ["fastokens", "tokenizers"]
 
 
@@ -43,12 +49,17 @@ def reference(content: str, parse: bool) -> tokenizers.Tokenizer:
 
 
 def train(normalizer: Any, extra: list[Any]) -> str:
-    """A byte-level BPE of about 330 tokens, id 0 = EOD, with a run of spaces as an ordinary added token, as in GPT-NeoX-20B."""
+    """A byte-level BPE of about 330 tokens, id 0 = EOD, with a run of spaces as an ordinary added
+    token, as in GPT-NeoX-20B.
+    """
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=330, special_tokens=[EOD], initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=330,
+        special_tokens=[EOD],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.add_tokens([tokenizers.AddedToken("  ", normalized=True), *extra])
@@ -70,7 +81,10 @@ def define(content: str, **changes: Any) -> TokenizerDefinition:
         "eod_id": tokenizer.token_to_id(EOD),
         "vocab_size": size,
         "padded_vocab_size": size,
-        "golden": [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in GOLDEN],
+        "golden": [
+            {"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids}
+            for text in GOLDEN
+        ],
         "licence": "Apache-2.0",
     }
     return TokenizerDefinition.model_validate(fields | changes)
@@ -86,7 +100,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def loaded(tiny: Path) -> dict[tuple[str, str], Tokenizer]:
     definition = define(TINY)
-    return {(engine, mode): Tokenizer(tiny, definition, mode, engine) for engine in ENGINES for mode in ("text", "parse")}  # type: ignore[arg-type]
+    return {
+        (engine, mode): Tokenizer(tiny, definition, mode, engine)
+        for engine in ENGINES
+        for mode in ("text", "parse")
+    }  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +120,8 @@ def documents(tokens: np.ndarray, lengths: np.ndarray) -> list[list[int]]:
     return [piece.tolist() for piece in np.split(tokens, np.cumsum(lengths))[:-1]]
 
 
-# Text with what tokenizers trip over: special strings and parts of them, runs of white space, decomposed letters, control characters.
+# Text with what tokenizers trip over: special strings and parts of them, runs of white space,
+# decomposed letters, control characters.
 PIECES = st.sampled_from(
     [
         EOD,
@@ -124,7 +143,9 @@ PIECES = st.sampled_from(
         "12",
     ]
 )
-TEXTS = st.lists(st.lists(st.one_of(PIECES, st.text(max_size=6)), max_size=12).map("".join), max_size=12)
+TEXTS = st.lists(
+    st.lists(st.one_of(PIECES, st.text(max_size=6)), max_size=12).map("".join), max_size=12
+)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -135,7 +156,9 @@ def test_ids_are_those_of_the_reference_and_every_document_ends_in_eod(loaded, e
     tokens, lengths = tokenizer.encode(texts)
     assert tokens.dtype == np.dtype("<u2")
     assert lengths.dtype == np.int64
-    assert documents(tokens, lengths) == [[*ids, 0] for ids in expected(reference(TINY, mode == "parse"), texts)]
+    assert documents(tokens, lengths) == [
+        [*ids, 0] for ids in expected(reference(TINY, mode == "parse"), texts)
+    ]
     inside = sum(ids.count(0) for ids in expected(reference(TINY, mode == "parse"), texts))
     assert tokenizer.count_eod_inside(tokens, lengths) == inside
     assert mode == "parse" or inside == 0
@@ -156,13 +179,24 @@ def test_a_batch_holds_at_most_its_limits_or_one_text(monkeypatch):
     monkeypatch.setattr(pipeline.tokens.tokenizer, "BATCH_CHARS", 10)
     monkeypatch.setattr(pipeline.tokens.tokenizer, "BATCH_TEXTS", 3)
     texts = ["x" * 4, "x" * 6, "x", "x" * 50, "", "", "", ""]
-    assert list(pipeline.tokens.tokenizer._batches(texts)) == [texts[:2], texts[2:3], texts[3:4], texts[4:7], texts[7:]]
+    assert list(pipeline.tokens.tokenizer._batches(texts)) == [
+        texts[:2],
+        texts[2:3],
+        texts[3:4],
+        texts[4:7],
+        texts[7:],
+    ]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_texts_give_no_tokens_and_an_empty_text_gives_one_eod(loaded, engine):
     tokens, lengths = loaded[engine, "text"].encode([])
-    assert (tokens.size, lengths.size, tokens.dtype, lengths.dtype) == (0, 0, np.dtype("<u2"), np.dtype(np.int64))
+    assert (tokens.size, lengths.size, tokens.dtype, lengths.dtype) == (
+        0,
+        0,
+        np.dtype("<u2"),
+        np.dtype(np.int64),
+    )
     tokens, lengths = loaded[engine, "text"].encode(["", ""])
     assert (tokens.tolist(), lengths.tolist()) == ([0, 0], [1, 1])
 
@@ -184,7 +218,9 @@ def test_a_lone_surrogate_never_becomes_a_token(loaded, engine):
 
 def test_a_large_vocabulary_has_32_bit_tokens(tiny):
     wide = define(TINY, padded_vocab_size=70_000)
-    object.__setattr__(wide, "vocab_size", 70_000)  # the model is frozen; only the token type is looked at here
+    object.__setattr__(
+        wide, "vocab_size", 70_000
+    )  # the model is frozen; only the token type is looked at here
     ids, num_ids = np.array([69_999], np.uint32), np.array([1])
     tokens, lengths = pipeline.tokens.tokenizer._with_eod(ids, num_ids, wide)
     assert (tokens.dtype, tokens.tolist(), lengths.tolist()) == (np.dtype("<u4"), [69_999, 0], [2])
@@ -192,7 +228,12 @@ def test_a_large_vocabulary_has_32_bit_tokens(tiny):
 
 def test_truncation_and_padding_of_the_file_are_switched_off(tmp_path):
     record = json.loads(TINY)
-    record["truncation"] = {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}
+    record["truncation"] = {
+        "direction": "Right",
+        "max_length": 3,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
     record["padding"] = {
         "strategy": "BatchLongest",
         "direction": "Right",
@@ -206,7 +247,9 @@ def test_truncation_and_padding_of_the_file_are_switched_off(tmp_path):
     texts = ["the cat sat on the mat", "x"]
     for engine in ENGINES:
         tokens, lengths = Tokenizer(path, define(TINY), engine=engine).encode(texts)  # type: ignore[arg-type]
-        assert documents(tokens, lengths) == [[*ids, 0] for ids in expected(reference(TINY, False), texts)]
+        assert documents(tokens, lengths) == [
+            [*ids, 0] for ids in expected(reference(TINY, False), texts)
+        ]
 
 
 def test_loading_makes_no_threads_and_imports_no_tokenizer_before_it_is_needed(tiny, tmp_path):
@@ -222,7 +265,11 @@ assert (os.environ["RAYON_NUM_THREADS"], os.environ["TOKENIZERS_PARALLELISM"]) =
 assert "tokenizers" not in sys.modules, "the reference is loaded for verify only"
 print(tokenizer.engine)
 """
-    bare = {name: value for name, value in os.environ.items() if name not in ("RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM")}
+    bare = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+    }
     result = subprocess.run(
         [sys.executable, "-c", program, str(tiny), str(tmp_path / "definition.json")],
         env=bare | {"PYTHONPATH": str(Path(pipeline.__file__).parents[1])},
@@ -246,7 +293,10 @@ def test_tokenizers_takes_over_where_fastokens_is_missing(tiny, monkeypatch):
     tokenizer = Tokenizer(tiny, define(TINY))
     assert tokenizer.engine == "tokenizers"
     assert "fastokens" in tokenizer.fallback_reason
-    assert tokenizer.encode(["the cat"])[0].tolist() == [*reference(TINY, False).encode("the cat").ids, 0]
+    assert tokenizer.encode(["the cat"])[0].tolist() == [
+        *reference(TINY, False).encode("the cat").ids,
+        0,
+    ]
     with pytest.raises(RecipeError, match="install fastokens"):
         Tokenizer(tiny, define(TINY), engine="fastokens")
 
@@ -268,7 +318,10 @@ def test_tokenizers_takes_over_for_a_model_that_fastokens_does_not_know(tmp_path
 
 def test_an_engine_that_fails_a_golden_vector_is_refused(tiny):
     wrong = define(TINY, golden=[{"text": "the cat", "ids": [7, 8]}])
-    with pytest.raises(ManifestError, match=r"fastokens \S+ gives \[.*\] for golden\[0\], the definition says \[7, 8\]"):
+    with pytest.raises(
+        ManifestError,
+        match=r"fastokens \S+ gives \[.*\] for golden\[0\], the definition says \[7, 8\]",
+    ):
         Tokenizer(tiny, wrong)
 
 
@@ -292,9 +345,16 @@ def test_dropout_and_added_special_tokens_are_refused(tmp_path):
     path = tmp_path / "random.json"
     path.write_text(json.dumps(record), encoding="utf-8")
     with pytest.raises(ManifestError, match=r"dropout 0\.1"):
-        Tokenizer(path, define(TINY, digest=canonical_digest(path.read_bytes()), golden=[{"text": "", "ids": []}]))
+        Tokenizer(
+            path,
+            define(
+                TINY, digest=canonical_digest(path.read_bytes()), golden=[{"text": "", "ids": []}]
+            ),
+        )
     tokenizer = tokenizers.Tokenizer.from_str(TINY)
-    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(single=f"{EOD} $A", special_tokens=[(EOD, 0)])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"{EOD} $A", special_tokens=[(EOD, 0)]
+    )
     path.write_text(tokenizer.to_str(), encoding="utf-8")
     for engine in ENGINES:
         with pytest.raises(ManifestError, match="adds 1 special tokens"):
@@ -310,10 +370,15 @@ class _Liar:
         self._ids = ids
 
     def encode(self, texts: list[str], parse: bool) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(self._ids * len(texts), np.uint32), np.full(len(texts), len(self._ids), np.int64)
+        return np.array(self._ids * len(texts), np.uint32), np.full(
+            len(texts), len(self._ids), np.int64
+        )
 
 
-@pytest.mark.parametrize(("ids", "message"), [([5, 100_000], "gives id 100000"), ([5, 0], "which would forge a document end")])
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [([5, 100_000], "gives id 100000"), ([5, 0], "which would forge a document end")],
+)
 def test_ids_outside_the_vocabulary_and_eod_out_of_plain_text_are_refused(tiny, ids, message):
     tokenizer = Tokenizer(tiny, define(TINY))
     tokenizer._engine = _Liar(ids)  # type: ignore[assignment]
@@ -327,8 +392,18 @@ def test_verify_accepts_what_encode_gives_and_finds_one_changed_token(tiny, mode
     text = f"the cat sat on{EOD} the mat"
     tokens, _ = tokenizer.encode([text])
     tokenizer.verify(text, tokens)
-    for changed in (np.where(np.arange(tokens.size) == 2, 9, tokens), tokens[:-1], np.append(tokens, tokens[-1:])):
-        with pytest.raises(ManifestError, match=r"fastokens \S+ and tokenizers \S+ disagree on a text of \d+ characters from token \d+"):
+    for changed in (
+        np.where(np.arange(tokens.size) == 2, 9, tokens),
+        tokens[:-1],
+        np.append(tokens, tokens[-1:]),
+    ):
+        with pytest.raises(
+            ManifestError,
+            match=(
+                r"fastokens \S+ and tokenizers \S+ disagree on a text of \d+ characters from"
+                r" token \d+"
+            ),
+        ):
             tokenizer.verify(text, changed)
 
 
@@ -425,7 +500,11 @@ def test_gpt_neox_20b_passes_its_golden_vectors(real, engine, mode):
 @pytest.fixture(scope="module")
 def gpt_neox(real: Path) -> tuple[Tokenizer, Tokenizer, tokenizers.Tokenizer]:
     definition = load_tokenizer_definition("gpt-neox-20b")
-    return Tokenizer(real, definition), Tokenizer(real, definition, "parse"), reference(real.read_text(encoding="utf-8"), parse=False)
+    return (
+        Tokenizer(real, definition),
+        Tokenizer(real, definition, "parse"),
+        reference(real.read_text(encoding="utf-8"), parse=False),
+    )
 
 
 @given(texts=TEXTS)
@@ -436,7 +515,10 @@ def test_gpt_neox_20b_ids_are_those_of_the_reference(gpt_neox, texts):
         assert documents(*tokenizer.encode(texts)) == [[*ids, 0] for ids in expected(oracle, texts)]
 
 
-@pytest.mark.parametrize("text", [" " * 1_000_000, "\n" * 1_000_000, "a" * 1_000_000, "7" * 1_000_000, "e\u0301" * 300_000])
+@pytest.mark.parametrize(
+    "text",
+    [" " * 1_000_000, "\n" * 1_000_000, "a" * 1_000_000, "7" * 1_000_000, "e\u0301" * 300_000],
+)
 def test_a_megabyte_of_one_character_is_tokenized_like_any_text(gpt_neox, text):
     as_text, _, oracle = gpt_neox
     oracle.encode_special_tokens = True
@@ -450,10 +532,17 @@ def published_texts(data: Path) -> Iterator[tuple[str, str]]:
         with gzip.open(file, "rt", encoding="utf-8") as lines:
             yield from ((file.name, json.loads(line)["text"]) for line in lines)
     for file in sorted(data.rglob("*.jsonl.zst")):
-        stream = zstandard.ZstdDecompressor().stream_reader(file.read_bytes(), read_across_frames=True)
-        yield from ((file.name, json.loads(line)["text"]) for line in io.TextIOWrapper(stream, encoding="utf-8"))
+        stream = zstandard.ZstdDecompressor().stream_reader(
+            file.read_bytes(), read_across_frames=True
+        )
+        yield from (
+            (file.name, json.loads(line)["text"])
+            for line in io.TextIOWrapper(stream, encoding="utf-8")
+        )
     for file in sorted(data.rglob("*.parquet")):
-        yield from ((file.name, text) for text in pq.read_table(file, columns=["text"])["text"].to_pylist())
+        yield from (
+            (file.name, text) for text in pq.read_table(file, columns=["text"])["text"].to_pylist()
+        )
     for file in sorted(data.rglob("*.zip")):
         with zipfile.ZipFile(file) as archive:
             for member in sorted(archive.namelist()):
@@ -462,7 +551,9 @@ def published_texts(data: Path) -> Iterator[tuple[str, str]]:
                     yield file.name, f"{record['message_1']}\n\n{record['message_2']}"
 
 
-def mismatches(gpt_neox: tuple[Tokenizer, Tokenizer, tokenizers.Tokenizer], found: list[tuple[str, str]]) -> list[str]:
+def mismatches(
+    gpt_neox: tuple[Tokenizer, Tokenizer, tokenizers.Tokenizer], found: list[tuple[str, str]]
+) -> list[str]:
     as_text, _, oracle = gpt_neox
     oracle.encode_special_tokens = True
     wrong: list[str] = []
@@ -471,7 +562,11 @@ def mismatches(gpt_neox: tuple[Tokenizer, Tokenizer, tokenizers.Tokenizer], foun
         ours = documents(*as_text.encode([text for _, text in batch]))
         theirs = oracle.encode_batch_fast([text for _, text in batch], add_special_tokens=False)
         pairs = zip(batch, ours, theirs, strict=True)
-        wrong += [f"{name}: {text[:60]!r}" for (name, text), tokens, encoding in pairs if tokens != [*encoding.ids, 0]]
+        wrong += [
+            f"{name}: {text[:60]!r}"
+            for (name, text), tokens, encoding in pairs
+            if tokens != [*encoding.ids, 0]
+        ]
     return wrong
 
 

@@ -1,8 +1,10 @@
-"""`annealmix export MIX --html FILE`: one page that shows what is in a mix, to be opened anywhere, without network and without scripts.
+"""`annealmix export MIX --html FILE`: one page that shows what is in a mix, to be opened anywhere,
+without network and without scripts.
 
     figures   tables and numbers of each section, from the manifest's claims
     curves    figures along an axis (stream, lengths, scores), from `mixtures.audit.portrait`
-    samples   a few documents of each strand, as text where the tokenizer is at hand; what only the store knows: scores, removed documents
+    samples   a few documents of each strand, as text where the tokenizer is at hand; what only the
+              store knows: scores, removed documents
     charts    one function a kind of chart, by altair and vl-convert
     pictures  the charts of a mix: its figures, drawn
     svg       what of such a picture may stand in a page

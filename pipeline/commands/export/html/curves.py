@@ -22,15 +22,24 @@ def composition(portrait: Portrait) -> list[dict[str, Any]]:
     edges = portrait.edges
     chosen = range(4, len(edges), max(1, (len(edges) - 1) // COMPOSITION_POINTS))
     return [
-        {"tokens": int(edges[at]), "share": percent(int(placed[at]), int(edges[at])), "order": order, "colour": f"var(--{hue(order)})"}
+        {
+            "tokens": int(edges[at]),
+            "share": percent(int(placed[at]), int(edges[at])),
+            "order": order,
+            "colour": f"var(--{hue(order)})",
+        }
         for order, placed in enumerate(portrait.placed)
         for at in chosen
     ]
 
 
 def strays(portrait: Portrait, number: int) -> list[dict[str, Any]]:
-    """Rows of a strand's chart: how far it is from its share at least and at most within each stretch of the stream."""
-    lowest, highest = (np.append(found[number], found[number, -1]) for found in (portrait.lowest, portrait.highest))
+    """Rows of a strand's chart: how far it is from its share at least and at most within each
+    stretch of the stream.
+    """
+    lowest, highest = (
+        np.append(found[number], found[number, -1]) for found in (portrait.lowest, portrait.highest)
+    )
     return [
         {"tokens": int(begin), "lowest": round(float(low), 1), "highest": round(float(high), 1)}
         for begin, low, high in zip(portrait.edges, lowest, highest, strict=True)
@@ -44,24 +53,47 @@ def stray_table(claims: Claims) -> Table:
         measured, bound = source.deviation.measured_tokens, source.deviation.bound_tokens
         used = share(measured, bound) if bound else "-"
         rows.append([name, f"{measured:,}", or_dash(bound), used, f"{source.longest_tokens:,}"])
-    return Table(["source", "strays at most, tokens", "proven bound, tokens", "of the bound", "longest document, tokens"], rows)
+    return Table(
+        [
+            "source",
+            "strays at most, tokens",
+            "proven bound, tokens",
+            "of the bound",
+            "longest document, tokens",
+        ],
+        rows,
+    )
 
 
 def length_rows(portrait: Portrait, number: int) -> list[dict[str, Any]]:
-    """Rows of a strand's histogram: percent of its documents, and of its tokens, by length; two bars for each doubling."""
+    """Rows of a strand's histogram: percent of its documents, and of its tokens, by length; two
+    bars for each doubling.
+    """
     lengths = portrait.lengths[number]
     edges = length_edges(int(lengths.values[-1]) if len(lengths.values) else 1)
     documents, tokens = (counts.tolist() for counts in lengths.histogram(edges))
     rows = [
-        {"low": low, "high": high, "documents": percent(some, lengths.documents), "tokens": percent(many, lengths.tokens)}
-        for low, high, some, many in zip(edges.tolist(), edges[1:].tolist(), documents, tokens, strict=False)
+        {
+            "low": low,
+            "high": high,
+            "documents": percent(some, lengths.documents),
+            "tokens": percent(many, lengths.tokens),
+        }
+        for low, high, some, many in zip(
+            edges.tolist(), edges[1:].tolist(), documents, tokens, strict=False
+        )
     ]
-    return [*rows, {"low": int(edges[-1]), "high": int(edges[-1]), "documents": 0, "tokens": 0}]  # where the line comes down
+    return [
+        *rows,
+        {"low": int(edges[-1]), "high": int(edges[-1]), "documents": 0, "tokens": 0},
+    ]  # where the line comes down
 
 
 def length_edges(longest: int) -> Int64s:
     """1, 2, 3, 4, 6, 8, 12, ... up to above a length: int64."""
-    edges = {1 << power for power in range(longest.bit_length() + 1)} | {3 << power for power in range(longest.bit_length() - 1)}
+    edges = {1 << power for power in range(longest.bit_length() + 1)} | {
+        3 << power for power in range(longest.bit_length() - 1)
+    }
     return np.array(sorted(edges), np.int64)
 
 
@@ -81,16 +113,34 @@ def length_table(claims: Claims, portrait: Portrait) -> Table:
                 cut_text(source.cut.model_dump() if source.cut else None),
             ]
         )
-    return Table(["source", "documents", "median, tokens", "mean, tokens", "longest, tokens", "last document cut to"], rows)
+    return Table(
+        [
+            "source",
+            "documents",
+            "median, tokens",
+            "mean, tokens",
+            "longest, tokens",
+            "last document cut to",
+        ],
+        rows,
+    )
 
 
-def score_rows(edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]) -> list[dict[str, Any]]:
-    """Rows of the chart of scores. edges: millionths; removed, kept: documents between two edges."""
+def score_rows(
+    edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Rows of the chart of scores. edges: millionths; removed, kept: documents between two
+    edges.
+    """
     rows = []
     for low, high, gone, stays in zip(edges, edges[1:], removed, kept, strict=False):
         span = {"low": logit(low), "high": logit(high)}
         rows += [{**span, "begin": 0, "end": stays, "colour": "var(--kept)"}] if stays else []
-        rows += [{**span, "begin": stays, "end": stays + gone, "colour": "var(--filter)"}] if gone else []
+        rows += (
+            [{**span, "begin": stays, "end": stays + gone, "colour": "var(--filter)"}]
+            if gone
+            else []
+        )
     return rows
 
 

@@ -1,4 +1,6 @@
-"""The figures of the page, as plain tables and rows, from what the manifest claims and what was counted in the tables."""
+"""The figures of the page, as plain tables and rows, from what the manifest claims and what was
+counted in the tables.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ SHOWN_FILES = 12
 
 @dataclass(frozen=True)
 class Table:
-    """A table. texts: how many columns at the left hold text; total: whether the last row is a sum."""
+    """A table. texts: how many columns at the left hold text; total: whether the last row is a
+    sum.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -48,7 +52,9 @@ def shares(claims: Claims) -> list[dict[str, Any]]:
             "colour": f"var(--{hue(number)})",
             "realised": percent(source.realised_tokens, claims.total_tokens),
             "asked": percent(source.asked_tokens, asked) if _asks(source) else None,
-            "published": float(said) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", said, re.ASCII) else None,
+            "published": (
+                float(said) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", said, re.ASCII) else None
+            ),
         }
         rows.append(row)
     return rows
@@ -58,17 +64,35 @@ def source_table(claims: Claims) -> Table:
     """Tokens and documents of each strand: asked, realised, published."""
     published = claims.published
     columns = ["source", "asked tokens", "realised tokens", "realised share", "documents"]
-    columns += ["published share", "published tokens", "published documents"] if published.sources else []
+    columns += (
+        ["published share", "published tokens", "published documents"] if published.sources else []
+    )
     rows = []
     for source, name in zip(claims.sources, names(claims), strict=True):
-        row = [name, or_dash(source.asked_tokens if _asks(source) else None), f"{source.realised_tokens:,}"]
+        row = [
+            name,
+            or_dash(source.asked_tokens if _asks(source) else None),
+            f"{source.realised_tokens:,}",
+        ]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
             said = _published(claims, source)
-            row += [f"{said['percent']}%" if said.get("percent") else "-", or_dash(said.get("tokens")), or_dash(said.get("documents"))]
+            row += [
+                f"{said['percent']}%" if said.get("percent") else "-",
+                or_dash(said.get("tokens")),
+                or_dash(said.get("documents")),
+            ]
         rows.append(row)
-    total = ["total", f"{_asked(claims):,}", f"{claims.total_tokens:,}", "100.00%", f"{claims.total_documents:,}"]
-    total += ["", or_dash(published.tokens), or_dash(published.documents)] if published.sources else []
+    total = [
+        "total",
+        f"{_asked(claims):,}",
+        f"{claims.total_tokens:,}",
+        "100.00%",
+        f"{claims.total_documents:,}",
+    ]
+    total += (
+        ["", or_dash(published.tokens), or_dash(published.documents)] if published.sources else []
+    )
     return Table(columns, [*rows, total], total=True)
 
 
@@ -90,10 +114,14 @@ def short_notes(claims: Claims) -> list[str]:
     notes = []
     for source, name in zip(claims.sources, names(claims), strict=True):
         for giver, tokens in source.refilled.items():
-            notes.append(f"{name} was {tokens:,} tokens short; {printable(giver)} gave what was missing.")
+            notes.append(
+                f"{name} was {tokens:,} tokens short; {printable(giver)} gave what was missing."
+            )
         if source.realised_tokens == 0 and not source.copy_number:
             why = (
-                "has no document within its quota that is not removed" if source.resolved_tokens else "has a quota of 0 tokens at this size"
+                "has no document within its quota that is not removed"
+                if source.resolved_tokens
+                else "has a quota of 0 tokens at this size"
             )
             notes.append(f"{name} {why} and is not in the mix.")
     return notes
@@ -112,15 +140,47 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 sums[fate_of(reason)] += count
         for order, (fate, count) in enumerate(counts.items()):
             if count:
-                bars.append({"name": name, "colour": f"var(--{fate})", "share": percent(count, total), "order": order})
+                bars.append(
+                    {
+                        "name": name,
+                        "colour": f"var(--{fate})",
+                        "share": percent(count, total),
+                        "order": order,
+                    }
+                )
     rows = sum(sums.values())
-    steps, left = [{"name": "rows read", "colour": "var(--read)", "begin": 0, "end": rows, "label": f"{rows:,}"}], rows
+    steps, left = (
+        [
+            {
+                "name": "rows read",
+                "colour": "var(--read)",
+                "begin": 0,
+                "end": rows,
+                "label": f"{rows:,}",
+            }
+        ],
+        rows,
+    )
     for fate, count in sums.items():
         if fate == "kept":
-            steps.append({"name": FATES[fate], "colour": "var(--kept)", "begin": 0, "end": left, "label": f"{left:,}"})
+            steps.append(
+                {
+                    "name": FATES[fate],
+                    "colour": "var(--kept)",
+                    "begin": 0,
+                    "end": left,
+                    "label": f"{left:,}",
+                }
+            )
         elif count:
             steps.append(
-                {"name": FATES[fate], "colour": f"var(--{fate})", "begin": left - count, "end": left, "label": f"\N{MINUS SIGN}{count:,}"}
+                {
+                    "name": FATES[fate],
+                    "colour": f"var(--{fate})",
+                    "begin": left - count,
+                    "end": left,
+                    "label": f"\N{MINUS SIGN}{count:,}",
+                }
             )
             left -= count
     return steps, bars
@@ -134,7 +194,12 @@ def fate_table(claims: Claims) -> Table:
 
 def used_fates(claims: Claims) -> dict[str, str]:
     """Fates that occur, with their labels: a legend."""
-    found = {fate_of(reason) for counts in _waterfalls(claims).values() for reason, count in counts.items() if count and reason != "rows"}
+    found = {
+        fate_of(reason)
+        for counts in _waterfalls(claims).values()
+        for reason, count in counts.items()
+        if count and reason != "rows"
+    }
     return {fate: label for fate, label in FATES.items() if fate in found}
 
 
@@ -147,18 +212,39 @@ def _waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
 def epoch_table(claims: Claims, portrait: Portrait) -> Table:
     """How often documents of each strand are in the mix."""
     rows = []
-    for source, name, first in zip(claims.sources, names(claims), portrait.first_documents, strict=True):
+    for source, name, first in zip(
+        claims.sources, names(claims), portrait.first_documents, strict=True
+    ):
         kind = "insert" if source.insert else "second copies" if source.copy_number else "source"
         again = source.documents - first
-        rows.append([name, kind, f"{source.epochs:,}", f"{first:,}", f"{again:,}", f"{source.realised_tokens:,}"])
-    return Table(["source", "kind", "epochs", "documents, first time", "documents, again", "tokens"], rows, texts=2)
+        rows.append(
+            [
+                name,
+                kind,
+                f"{source.epochs:,}",
+                f"{first:,}",
+                f"{again:,}",
+                f"{source.realised_tokens:,}",
+            ]
+        )
+    return Table(
+        ["source", "kind", "epochs", "documents, first time", "documents, again", "tokens"],
+        rows,
+        texts=2,
+    )
 
 
 def cluster_rows(claims: Claims) -> list[dict[str, Any]]:
     """Rows of the chart of cluster sizes."""
-    sizes = sorted((int(low), count) for low, count in claims.near.sizes.items()) if claims.near else []
+    sizes = (
+        sorted((int(low), count) for low, count in claims.near.sizes.items()) if claims.near else []
+    )
     return [
-        {"name": f"{low:,}" + (f" to {2 * low - 1:,}" if low > 1 else "") + " documents", "count": count, "label": f"{count:,}"}
+        {
+            "name": f"{low:,}" + (f" to {2 * low - 1:,}" if low > 1 else "") + " documents",
+            "count": count,
+            "label": f"{count:,}",
+        }
         for low, count in sizes
     ]
 
@@ -169,8 +255,18 @@ def licence_table(claims: Claims) -> Table:
     for source, name in zip(claims.sources, names(claims), strict=True):
         if not source.copy_number:
             use = "forbidden" if source.non_commercial else "not forbidden"
-            rows.append([name, printable(source.definition), printable(source.licence), use, f"{source.realised_tokens:,}"])
-    return Table(["source", "data set", "licence", "commercial use", "tokens in the mix"], rows, texts=4)
+            rows.append(
+                [
+                    name,
+                    printable(source.definition),
+                    printable(source.licence),
+                    use,
+                    f"{source.realised_tokens:,}",
+                ]
+            )
+    return Table(
+        ["source", "data set", "licence", "commercial use", "tokens in the mix"], rows, texts=4
+    )
 
 
 def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Table]]:
@@ -183,9 +279,22 @@ def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Ta
     for name, files in inputs.items():
         listed = list(files)
         whole = size(sum(file["size"] for file in listed))
-        more = f"; the first {SHOWN_FILES} are listed, manifest.json has each" if len(listed) > SHOWN_FILES else ""
-        rows = [[printable(file["path"]), size(file["size"]), f"{file['sha256'][:16]}…"] for file in listed[:SHOWN_FILES]]
-        found.append((printable(name), f"{plural(len(listed), 'file')}, {whole}{more}", Table(["file", "size", "sha256"], rows)))
+        more = (
+            f"; the first {SHOWN_FILES} are listed, manifest.json has each"
+            if len(listed) > SHOWN_FILES
+            else ""
+        )
+        rows = [
+            [printable(file["path"]), size(file["size"]), f"{file['sha256'][:16]}…"]
+            for file in listed[:SHOWN_FILES]
+        ]
+        found.append(
+            (
+                printable(name),
+                f"{plural(len(listed), 'file')}, {whole}{more}",
+                Table(["file", "size", "sha256"], rows),
+            )
+        )
     return found
 
 

@@ -28,15 +28,19 @@ FOLDER = Path(__file__).parent
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
-def write_page(mix: Path, file: Path, store: Path | None, tokenizer: Path | None, samples: int) -> None:
+def write_page(
+    mix: Path, file: Path, store: Path | None, tokenizer: Path | None, samples: int
+) -> None:
     """Write the page of a finished mix.
 
     Args:
-        store: the mix was built from it; None leaves out what only it knows. tokenizer: decodes the samples; None shows no text.
+        store: the mix was built from it; None leaves out what only it knows. tokenizer: decodes the
+            samples; None shows no text.
         samples: documents of each source.
 
     Raises:
-        RecipeError: a package of the extra is missing, or as `refuse_place`. ManifestError: mix, store or tokenizer is damaged or
+        RecipeError: a package of the extra is missing, or as `refuse_place`. ManifestError: mix,
+            store or tokenizer is damaged or
         another.
     """
     refuse_place(file, mix)
@@ -50,7 +54,10 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
 
         from pipeline.commands.export.html.pictures import pictures
     except ImportError as error:
-        raise RecipeError(f"the page needs altair, vl-convert and jinja2 ({error}): pip install 'annealmix[report]'") from None
+        raise RecipeError(
+            f"the page needs altair, vl-convert and jinja2 ({error}): pip install"
+            " 'annealmix[report]'"
+        ) from None
     traced = TracedMix(mix)
     claims = read_claims(traced.manifest, str(mix / manifests.MANIFEST))
     portrait = portray(mix, claims, samples)
@@ -87,35 +94,51 @@ def visible(text: str) -> str:
 
 def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
-    fit, named = mix_fit(mix.manifest, claims.total_tokens), zip(figures.names(claims), claims.sources, strict=True)
-    bound = [(name, source) for name, source in named if source.non_commercial and source.realised_tokens]
+    fit, named = (
+        mix_fit(mix.manifest, claims.total_tokens),
+        zip(figures.names(claims), claims.sources, strict=True),
+    )
+    bound = [
+        (name, source) for name, source in named if source.non_commercial and source.realised_tokens
+    ]
     return {
         "claims": claims,
         "name": printable(claims.name),
-        "strands": [{"name": name, "hue": figures.hue(number)} for number, name in enumerate(figures.names(claims))],
+        "strands": [
+            {"name": name, "hue": figures.hue(number)}
+            for number, name in enumerate(figures.names(claims))
+        ],
         "built": _built(mix.folder),
         "size": claims.size,
         "non_commercial": [name for name, source in bound if not source.copy_number],
-        "non_commercial_share": figures.share(sum(source.realised_tokens for _, source in bound), claims.total_tokens),
+        "non_commercial_share": figures.share(
+            sum(source.realised_tokens for _, source in bound), claims.total_tokens
+        ),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
         "source_table": figures.source_table(claims),
         "short_notes": figures.short_notes(claims),
         "fate_table": figures.fate_table(claims),
         "fates": figures.used_fates(claims),
         "filter_table": _filter_table(claims),
-        "contamination": claims.contamination if isinstance(claims.contamination, ContaminationClaim) else None,
+        "contamination": (
+            claims.contamination if isinstance(claims.contamination, ContaminationClaim) else None
+        ),
         "stray_table": curves.stray_table(claims),
         "length_table": curves.length_table(claims, portrait),
         "epoch_table": figures.epoch_table(claims, portrait),
         "fit": fit_json(fit) if fit else None,
         "licence_table": figures.licence_table(claims),
         "inputs": figures.input_tables(mix.manifest["inputs"]),
-        "excluded": [f"{printable(item.source)} of {printable(item.recipe)}" for item in claims.excluded],
+        "excluded": [
+            f"{printable(item.source)} of {printable(item.recipe)}" for item in claims.excluded
+        ],
     }
 
 
 def _built(folder: Path) -> dict[str, str]:
-    """When and with which version the mix was built, as far as `build.json` says so; it is hashed nowhere, so nothing of it is trusted."""
+    """When and with which version the mix was built, as far as `build.json` says so; it is hashed
+    nowhere, so nothing of it is trusted.
+    """
     try:
         said = json.loads((folder / "build.json").read_bytes())
         date, version = str(said["finished"]), str(said["packages"]["annealmix"])
@@ -131,17 +154,32 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     if not claims.filters:
         return None
     said = claims.published.model_dump(exclude_none=True)
-    published = published_removals(said, {source.name: said["sources"].get(source.name, {}) for source in claims.sources})
-    columns, rows = filter_removal_table([item.model_dump() for item in claims.filters], claims.removed, published)
-    return FILTER_TITLE, Table(columns, [[printable(cell) for cell in row] for row in rows], total=True)
+    published = published_removals(
+        said, {source.name: said["sources"].get(source.name, {}) for source in claims.sources}
+    )
+    columns, rows = filter_removal_table(
+        [item.model_dump() for item in claims.filters], claims.removed, published
+    )
+    return FILTER_TITLE, Table(
+        columns, [[printable(cell) for cell in row] for row in rows], total=True
+    )
 
 
-def _samples(mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path | None) -> list[dict[str, Any]]:
+def _samples(
+    mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path | None
+) -> list[dict[str, Any]]:
     """The sampled documents of each strand that has any."""
     positions = [at for found in portrait.samples for at in found]
     documents = iter(sampled(mix, positions, tokenizer))
     shown = []
-    for number, (source, name, found) in enumerate(zip(claims.sources, figures.names(claims), portrait.samples, strict=True)):
-        strand = {"name": name, "source": source.name, "copies": source.copy_number, "hue": figures.hue(number)}
+    for number, (source, name, found) in enumerate(
+        zip(claims.sources, figures.names(claims), portrait.samples, strict=True)
+    ):
+        strand = {
+            "name": name,
+            "source": source.name,
+            "copies": source.copy_number,
+            "hue": figures.hue(number),
+        }
         shown.append({**strand, "documents": [next(documents) for _ in found]})
     return shown

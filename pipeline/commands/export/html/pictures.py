@@ -17,39 +17,71 @@ from pipeline.report import printable
 
 def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
     """Each chart as an element of the page, by its name in the template."""
-    with debug_mode(False):  # altair would hold each step against the schema of all charts, which is most of the time that a page takes
+    with debug_mode(
+        False
+        # altair would hold each step against the schema of all charts, which is most of the time
+        # that a page takes
+    ):
         return _pictures(claims, portrait, scores)
 
 
 def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
     steps, bars = figures.fates(claims)
-    longest = max((int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1)
+    longest = max(
+        (int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1
+    )
     longest = int(curves.length_edges(longest)[-1])
     return {
         "shares_chart": Markup(charts.shares(figures.shares(claims))),
         "waterfall_chart": Markup(charts.waterfall(steps)),
-        "fates_chart": Markup(charts.stacked(bars, "fates", "What became of the rows of each source, in percent")),
+        "fates_chart": Markup(
+            charts.stacked(bars, "fates", "What became of the rows of each source, in percent")
+        ),
         "composition_chart": Markup(charts.composition(curves.composition(portrait))),
-        "stray_charts": [Markup(_stray(claims, portrait, number)) for number in range(len(claims.sources))],
-        "length_charts": [Markup(_lengths(claims, portrait, longest, number)) for number in range(len(claims.sources))],
+        "stray_charts": [
+            Markup(_stray(claims, portrait, number)) for number in range(len(claims.sources))
+        ],
+        "length_charts": [
+            Markup(_lengths(claims, portrait, longest, number))
+            for number in range(len(claims.sources))
+        ],
         "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
-        "clusters_chart": Markup(charts.clusters(figures.cluster_rows(claims))) if claims.near and claims.near.clusters else None,
+        "clusters_chart": (
+            Markup(charts.clusters(figures.cluster_rows(claims)))
+            if claims.near and claims.near.clusters
+            else None
+        ),
     }
 
 
 def _stray(claims: Claims, portrait: Portrait, number: int) -> str:
     title = f"Distance of {figures.names(claims)[number]} from its share, in tokens"
     bound = claims.sources[number].deviation.bound_tokens
-    return charts.stray(curves.strays(portrait, number), f"var(--{figures.hue(number)})", bound, f"stray{number}", title)
+    return charts.stray(
+        curves.strays(portrait, number),
+        f"var(--{figures.hue(number)})",
+        bound,
+        f"stray{number}",
+        title,
+    )
 
 
 def _lengths(claims: Claims, portrait: Portrait, longest: int, number: int) -> str:
     title = f"Documents and tokens of {figures.names(claims)[number]} by length"
-    return charts.lengths(curves.length_rows(portrait, number), longest, f"var(--{figures.hue(number)})", f"lengths{number}", title)
+    return charts.lengths(
+        curves.length_rows(portrait, number),
+        longest,
+        f"var(--{figures.hue(number)})",
+        f"lengths{number}",
+        title,
+    )
 
 
 def _scores(found: Scores, number: int) -> str:
     rows = curves.score_rows(found.edges, found.removed, found.kept)
     return charts.scores(
-        rows, curves.logit(found.above), f"scores{number}", f"Scores that {printable(found.label)} gave, and its threshold"
+        rows,
+        curves.logit(found.above),
+        f"scores{number}",
+        f"Scores that {printable(found.label)} gave, and its threshold",
     )

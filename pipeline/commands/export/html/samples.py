@@ -1,7 +1,9 @@
-"""A few documents of each strand, and what only the store knows: documents that were removed, and scores around the threshold.
+"""A few documents of each strand, and what only the store knows: documents that were removed, and
+scores around the threshold.
 
-Documents of a strand are sampled by their order key, a hash of their text: the lowest keys, so the choice is arbitrary, and the same
-everywhere. What was removed is never shown: eight digits of its digest, its length and the reason.
+Documents of a strand are sampled by their order key, a hash of their text: the lowest keys, so the
+choice is arbitrary, and the same everywhere. What was removed is never shown: eight digits of its
+digest, its length and the reason.
 """
 
 from __future__ import annotations
@@ -26,12 +28,16 @@ from pipeline.stages.near.clusters import read_drops
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8
 NEAR_LOOKED_AT = 40  # near-copies that are looked up for the sample, over all sources
-_DECODED_TOKENS = 4 * SHOWN_CHARS + 4  # a token spells at least one byte, a character has at most four
+_DECODED_TOKENS = (
+    4 * SHOWN_CHARS + 4
+)  # a token spells at least one byte, a character has at most four
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A document of the mix. text: its beginning; None without a tokenizer. more: whether it goes on."""
+    """A document of the mix. text: its beginning; None without a tokenizer. more: whether it goes
+    on.
+    """
 
     place: Place
     text: str | None
@@ -53,12 +59,18 @@ def _sample(place: Place, mix: TracedMix, texts: Texts | None) -> Sample:
         return Sample(place, None, False)
     end = place.first_token + min(place.num_tokens - 1, _DECODED_TOKENS)
     text = texts.shown(mix.index.tokens[place.first_token : end].tolist())["text"]
-    return Sample(place, text[:SHOWN_CHARS], len(text) > SHOWN_CHARS or end < place.first_token + place.num_tokens - 1)
+    return Sample(
+        place,
+        text[:SHOWN_CHARS],
+        len(text) > SHOWN_CHARS or end < place.first_token + place.num_tokens - 1,
+    )
 
 
 @dataclass(frozen=True)
 class Removed:
-    """A document that is not in the mix. digest: its first digits; num_tokens: None where the store has none of it."""
+    """A document that is not in the mix. digest: its first digits; num_tokens: None where the store
+    has none of it.
+    """
 
     digest: str
     num_tokens: int | None
@@ -66,7 +78,9 @@ class Removed:
 
 
 def removed(mix: MixStore, samples: int) -> dict[str, list[Removed]]:
-    """Of each source, those with the lowest order keys that are contaminated or that filters remove, then near-copies."""
+    """Of each source, those with the lowest order keys that are contaminated or that filters
+    remove, then near-copies.
+    """
     found = {name: list(_removed_of(choice, samples)) for name, choice in mix.choices.items()}
     for source, document in _near_copies(mix):
         mine = found.setdefault(source, [])
@@ -80,7 +94,10 @@ def _removed_of(choice: Choice, samples: int) -> Iterator[Removed]:
     for partition, count in enumerate(choice.removed()):
         take = min(count, left)
         if take:
-            columns = (choice.eligible.removed_column(name, partition)[:take] for name in ("digest", "num_tokens", "verdicts"))
+            columns = (
+                choice.eligible.removed_column(name, partition)[:take]
+                for name in ("digest", "num_tokens", "verdicts")
+            )
             for digest, num_tokens, verdicts in zip(*columns, strict=True):
                 why = [reason for bit, reason in enumerate(reasons) if int(verdicts) >> bit & 1]
                 yield Removed(_digits(digest), int(num_tokens), ", ".join(why))
@@ -97,7 +114,10 @@ def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
             left -= 1
             for fate in fates.of_digest(np.ascontiguousarray(digest).astype(">u8").tobytes()):
                 if fate.reason.startswith(NEAR):
-                    yield fate.source, Removed(_digits(digest), fate.more["num_tokens"], fate.reason)
+                    yield (
+                        fate.source,
+                        Removed(_digits(digest), fate.more["num_tokens"], fate.reason),
+                    )
 
 
 def _digits(digest: Any) -> str:
@@ -106,7 +126,8 @@ def _digits(digest: Any) -> str:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of the documents that a filter escalated. edges: millionths; kept, removed: documents between two edges.
+    """Scores of the documents that a filter escalated. edges: millionths; kept, removed: documents
+    between two edges.
 
     above: the threshold, in millionths.
     """
@@ -120,22 +141,33 @@ class Scores:
 
 def scores(mix: MixStore) -> list[Scores]:
     """The scores that decided, of each filter with a classifier."""
-    return [_scores(mix, number, item) for number, item in enumerate(mix.filters) if item.table is not None and item.rule.above is not None]
+    return [
+        _scores(mix, number, item)
+        for number, item in enumerate(mix.filters)
+        if item.table is not None and item.rule.above is not None
+    ]
 
 
 def _scores(mix: MixStore, number: int, item: MixFilter) -> Scores:
     assert item.rule.above is not None
-    edges = np.array([0, *(round(MILLION / (1 + math.exp(-at / 4))) for at in range(-36, 37)), MILLION + 1], np.int64)
+    edges = np.array(
+        [0, *(round(MILLION / (1 + math.exp(-at / 4))) for at in range(-36, 37)), MILLION + 1],
+        np.int64,
+    )
     kept, gone = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
     prefix = score_column(number)
     for choice in mix.choices.values():
         if number >= choice.eligible.filters:  # an insert
             continue
         for run in choice.first_epoch:
-            kept += _counts(read_kept(choice.eligible, "score", run.partition, prefix)[: run.documents], edges)
+            kept += _counts(
+                read_kept(choice.eligible, "score", run.partition, prefix)[: run.documents], edges
+            )
         for partition, count in enumerate(choice.removed()):
             if count:
-                gone += _counts(choice.eligible.removed_column("score", partition, prefix)[:count], edges)
+                gone += _counts(
+                    choice.eligible.removed_column("score", partition, prefix)[:count], edges
+                )
     return Scores(item.rule.label, item.rule.above, edges.tolist(), kept.tolist(), gone.tolist())
 
 

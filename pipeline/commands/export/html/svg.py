@@ -1,7 +1,9 @@
-"""A chart as it may stand inside a page: known elements and attributes only, identifiers of its own, short numbers.
+"""A chart as it may stand inside a page: known elements and attributes only, identifiers of its
+own, short numbers.
 
-Names of sources are text in a chart. Vega escapes them; that nothing else ever comes through is held here, by taking the picture apart and
-writing down again what is on a list. No scripts, links, styles, or references to anything but the chart's own clip paths.
+Names of sources are text in a chart. Vega escapes them; that nothing else ever comes through is
+held here, by taking the picture apart and writing down again what is on a list. No scripts, links,
+styles, or references to anything but the chart's own clip paths.
 """
 
 from __future__ import annotations
@@ -11,10 +13,35 @@ from xml.etree import ElementTree
 
 _NAMESPACE = "{http://www.w3.org/2000/svg}"
 _ELEMENTS = {"svg", "g", "path", "rect", "line", "text", "tspan", "circle", "defs", "clipPath"}
-_GEOMETRY = {"d", "transform", "x", "y", "x1", "x2", "y1", "y2", "dx", "dy", "cx", "cy", "r", "width", "height", "viewBox"}
+_GEOMETRY = {
+    "d",
+    "transform",
+    "x",
+    "y",
+    "x1",
+    "x2",
+    "y1",
+    "y2",
+    "dx",
+    "dy",
+    "cx",
+    "cy",
+    "r",
+    "width",
+    "height",
+    "viewBox",
+}
 _PAINT = {"fill", "stroke"}
 _LOOK = {
-    *("stroke-width", "stroke-dasharray", "stroke-opacity", "stroke-linecap", "stroke-miterlimit", "fill-opacity", "opacity"),
+    *(
+        "stroke-width",
+        "stroke-dasharray",
+        "stroke-opacity",
+        "stroke-linecap",
+        "stroke-miterlimit",
+        "fill-opacity",
+        "opacity",
+    ),
     *("text-anchor", "font-size", "font-weight", "display"),
 }
 _COLOUR = re.compile(r"none|transparent|currentColor|var\(--[a-z0-9-]+\)")
@@ -27,13 +54,18 @@ def inline(picture: str, name: str, title: str) -> str:
     """An SVG file as an element of a page.
 
     Args:
-        name: of the chart, distinct on its page, letters and digits. title: what it shows, for those who do not see it.
+        name: of the chart, distinct on its page, letters and digits. title: what it shows, for
+            those who do not see it.
 
     Raises:
-        ValueError: it holds a colour that is not of the page's theme, or other text where a number belongs.
+        ValueError: it holds a colour that is not of the page's theme, or other text where a number
+            belongs.
     """
     root = ElementTree.fromstring(picture)
-    clips = {clip.get("id"): f"{name}-{number}" for number, clip in enumerate(root.iter(f"{_NAMESPACE}clipPath"))}
+    clips = {
+        clip.get("id"): f"{name}-{number}"
+        for number, clip in enumerate(root.iter(f"{_NAMESPACE}clipPath"))
+    }
     for element in list(root.iter()):
         for child in list(element):
             if _hidden(child):
@@ -45,9 +77,13 @@ def inline(picture: str, name: str, title: str) -> str:
 
 
 def _hidden(element: ElementTree.Element) -> bool:
-    """Whether it shows nothing: unknown, or one of the empty frames that vega draws around groups."""
+    """Whether it shows nothing: unknown, or one of the empty frames that vega draws around
+    groups.
+    """
     known = element.tag.removeprefix(_NAMESPACE) in _ELEMENTS
-    empty = element.tag == f"{_NAMESPACE}path" and (not element.get("d") or not (element.get("fill") or element.get("stroke")))
+    empty = element.tag == f"{_NAMESPACE}path" and (
+        not element.get("d") or not (element.get("fill") or element.get("stroke"))
+    )
     return not known or (empty and element.get("class") in ("background", "foreground"))
 
 
@@ -55,12 +91,19 @@ def _clean(element: ElementTree.Element, clips: dict[str | None, str]) -> None:
     kept = {}
     for name, value in element.attrib.items():
         if name in _GEOMETRY:
-            kept[name] = _NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), _checked(_SHAPE, name, value))
+            kept[name] = _NUMBER.sub(
+                lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."),
+                _checked(_SHAPE, name, value),
+            )
         elif name in _PAINT:
             kept[name] = _checked(_COLOUR, name, value)
         elif name in _LOOK:
             kept[name] = _checked(_PLAIN, name, value)
-        elif name == "clip-path" and (clip := re.fullmatch(r"url\(#([A-Za-z0-9_-]+)\)", value)) and clip[1] in clips:
+        elif (
+            name == "clip-path"
+            and (clip := re.fullmatch(r"url\(#([A-Za-z0-9_-]+)\)", value))
+            and clip[1] in clips
+        ):
             kept[name] = f"url(#{clips[clip[1]]})"
         elif name == "id" and value in clips:
             kept[name] = clips[value]

@@ -1,4 +1,6 @@
-"""`audit --source-check`, `--store` and `--full`: what they read again, what they refuse, and what they say is missing."""
+"""`audit --source-check`, `--store` and `--full`: what they read again, what they refuse, and what
+they say is missing.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,26 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     b += [f"{text} and a word more" for text in b[:20]]
     for name, texts in {"a": planted(1, 20), "b": b, "extra": prose(9, 6)}.items():
         write_files(folder / "data", name, sharded(texts, 3))
-    write_recipe(folder / "recipes", {"extra": {"all": "true"}}, name="unused")  # for its source definition
-    sources: dict[str, dict[str, Any]] = {"a": {"tokens": 900, "shortfall": {"repeat": 9}}, "b": {"tokens": 2500}}
-    more: dict[str, Any] = {"filters": [{"use": "toy", "level": "weak"}], "copies": "approved", "insert": {"extra": {"use": "extra.yaml"}}}
+    write_recipe(
+        folder / "recipes", {"extra": {"all": "true"}}, name="unused"
+    )  # for its source definition
+    sources: dict[str, dict[str, Any]] = {
+        "a": {"tokens": 900, "shortfall": {"repeat": 9}},
+        "b": {"tokens": 2500},
+    }
+    more: dict[str, Any] = {
+        "filters": [{"use": "toy", "level": "weak"}],
+        "copies": "approved",
+        "insert": {"extra": {"use": "extra.yaml"}},
+    }
     more["near"] = {"rule": {"unit": "words", "shingle": 3, "bands": 6, "rows": 2}}
-    make(write_recipe(folder / "recipes", sources, **more), folder, folder / "data", "mix", filters=folder / "filters")
+    make(
+        write_recipe(folder / "recipes", sources, **more),
+        folder,
+        folder / "data",
+        "mix",
+        filters=folder / "filters",
+    )
     return folder
 
 
@@ -53,15 +70,27 @@ def audit(*arguments: str | Path) -> tuple[dict[str, bool], Ended]:
 
 def test_a_full_audit_makes_the_checks_that_its_inputs_allow_and_names_the_others(work):
     found, ended = audit(work / "mix", "--full")
-    assert (ended.code, all(found.values()), "repeated tokens" in found, "source tokens" in found) == (0, True, True, False)
+    assert (
+        ended.code,
+        all(found.values()),
+        "repeated tokens" in found,
+        "source tokens" in found,
+    ) == (0, True, True, False)
     missing = " ".join(ended.answer["not_checked"])
     assert all(word in missing for word in ("--data DIR", "--store DIR", "--filter F", "toy"))
     found, ended = audit(work / "mix", "--full", "--data", work / "data", "--store", work / "store")
     assert (ended.code, all(found.values())) == (0, True)
     assert found.keys() >= {"source files", "source text", "source tokens"}
-    (files,) = (check["figure"] for check in ended.answer["checks"] if check["name"] == "source files")
+    (files,) = (
+        check["figure"] for check in ended.answer["checks"] if check["name"] == "source files"
+    )
     assert files.startswith("9 files "), "each once, though documents of b are in the mix twice"
-    assert found.keys() >= {"store documents", "store removals", "store filters", "store near-duplicates"}
+    assert found.keys() >= {
+        "store documents",
+        "store removals",
+        "store filters",
+        "store near-duplicates",
+    }
     assert [line for line in ended.answer["not_checked"] if "--filter" not in line] == []
     assert "not checked: " in passes("audit", work / "mix", "--full").err
 
@@ -71,21 +100,34 @@ def test_all_places_of_the_documents_with_the_smallest_digests_are_read_again(wo
     digests = sorted({document.digest for document in documents})
     for number in (1, 7, len(digests), 10**6):
         chosen = set(digests[:number])
-        expected = [position for position, document in enumerate(documents) if document.digest in chosen]
+        expected = [
+            position for position, document in enumerate(documents) if document.digest in chosen
+        ]
         assert [place.position for place in chosen_places(mix, number)] == expected
-    figures = [check.figure for check in check_sources(work / "mix", 10**6, DataFolders(work / "data"), None)]
+    figures = [
+        check.figure
+        for check in check_sources(work / "mix", 10**6, DataFolders(work / "data"), None)
+    ]
     assert f"{len(documents):,} places" in figures[1]
     assert f"{manifests.load(work / 'mix')['total_tokens']:,} tokens" in figures[2]
 
 
 def test_a_cut_document_is_held_to_the_length_that_it_was_cut_from(work, mix):
     def change(manifest: Manifest) -> None:
-        cut = next(source["cut"] for source in manifest["sources"] if source["cut"] and source["epochs"] == 1)
+        cut = next(
+            source["cut"]
+            for source in manifest["sources"]
+            if source["cut"] and source["epochs"] == 1
+        )
         cut["num_tokens"] += 1
 
     forge_manifest(mix, change)
     assert audit_mix(mix).passed
-    failures = [check for check in check_sources(mix, 10**6, DataFolders(work / "data"), None) if not check.ok]
+    failures = [
+        check
+        for check in check_sources(mix, 10**6, DataFolders(work / "data"), None)
+        if not check.ok
+    ]
     assert [check.name for check in failures] == ["source tokens"]
     assert "the manifest says it was cut from" in failures[0].detail
 
@@ -96,9 +138,15 @@ def test_a_source_file_that_is_gone_or_damaged_is_named(work, tmp_path):
     first.unlink()
     second.write_bytes(second.read_bytes()[:-9])
     check = check_sources(work / "mix", 10**6, DataFolders(data), None)[0]
-    assert (check.ok, first.name in check.detail, second.name in check.detail) == (False, True, True)
+    assert (check.ok, first.name in check.detail, second.name in check.detail) == (
+        False,
+        True,
+        True,
+    )
     shutil.rmtree(data / "a")
-    assert "no such folder" in fails(4, "audit", work / "mix", "--source-check", "999", "--data", data)
+    assert "no such folder" in fails(
+        4, "audit", work / "mix", "--source-check", "999", "--data", data
+    )
 
 
 def forged_scores(manifest: Manifest) -> None:
@@ -138,7 +186,9 @@ def test_a_document_that_the_selection_does_not_have_is_seen(work, mix):
         whole.of("extra")[-1].digest = b"\xff" * 16
 
     forge(mix, change)
-    assert {check.name for check in check_store(mix, work / "store") if not check.ok} == {"store documents"}
+    assert {check.name for check in check_store(mix, work / "store") if not check.ok} == {
+        "store documents"
+    }
 
 
 def test_another_store_or_a_mix_that_it_did_not_make_fails_every_check(work, mix, tmp_path):
@@ -147,7 +197,14 @@ def test_another_store_or_a_mix_that_it_did_not_make_fails_every_check(work, mix
 
     forge_manifest(mix, change)
     assert {check.figure for check in check_store(mix, work / "store")} == {"not checked"}
-    make(work / "recipes" / "mix.yaml", tmp_path, work / "data", "other", filters=work / "filters", scale=Fraction(1, 3))
+    make(
+        work / "recipes" / "mix.yaml",
+        tmp_path,
+        work / "data",
+        "other",
+        filters=work / "filters",
+        scale=Fraction(1, 3),
+    )
     shutil.rmtree(tmp_path / "store" / "sources")
     assert {check.figure for check in check_store(mix, tmp_path / "store")} == {"not checked"}
 
@@ -155,5 +212,7 @@ def test_another_store_or_a_mix_that_it_did_not_make_fails_every_check(work, mix
 def test_options_that_would_do_nothing_are_usage_errors(work):
     assert "--data: without" in fails(2, "audit", work / "mix", "--data", work / "data")
     assert "names no sources" in fails(2, "audit", work / "mix" / "tokens", "--source-check", "3")
-    assert "--store: without" in fails(2, "audit", work / "mix" / "tokens", "--store", work / "store")
+    assert "--store: without" in fails(
+        2, "audit", work / "mix" / "tokens", "--store", work / "store"
+    )
     assert "no store there" in fails(2, "audit", work / "mix", "--store", work)

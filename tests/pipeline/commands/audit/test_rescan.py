@@ -1,4 +1,6 @@
-"""`annealmix audit --filter`: what is flagged in a finished mix is found and named, counts are exact, and no text is printed."""
+"""`annealmix audit --filter`: what is flagged in a finished mix is found and named, counts are
+exact, and no text is printed.
+"""
 
 from __future__ import annotations
 
@@ -41,22 +43,41 @@ TERMS = ("Abrin", "Ricin", "Lassa virus", "caf\u00e9")
 SECRET = "zanzibarian"  # a word of the documents that name terms; no output may hold it
 TOKENIZER = Path(recipes.__file__).parent / "sample" / "tokenizer.json"
 ONE = 1 << 16
-NAMED = [f"{SECRET} {number} " + " and ".join(TERMS[: number % 4]) + f" near the old mill {number}" for number in range(40)]
+NAMED = [
+    f"{SECRET} {number} " + " and ".join(TERMS[: number % 4]) + f" near the old mill {number}"
+    for number in range(40)
+]
 CLEAN = [text for text in NAMED if count_distinct_naive(text, TERMS, "words") < 2]
 
 
-def write_filter(folder: Path, weights: LinearWeights | None = None, above: str = "0.5", name: str = "toy", **pins: Any) -> Path:
+def write_filter(
+    folder: Path,
+    weights: LinearWeights | None = None,
+    above: str = "0.5",
+    name: str = "toy",
+    **pins: Any,
+) -> Path:
     """A filter over TERMS. weights: of its classifier, which must score as the golden texts say."""
     folder.mkdir(exist_ok=True)
     content = "\n".join(TERMS).encode()
     (folder / "terms.txt").write_bytes(content)
     golden = [{"text": "Abrin and Ricin", "flagged": True}, {"text": "tea", "flagged": False}]
-    blocklist = {"file": "terms.txt", "sha256": hashlib.sha256(content).hexdigest(), "mode": "words", **pins}
+    blocklist = {
+        "file": "terms.txt",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "mode": "words",
+        **pins,
+    }
     fields: dict[str, Any] = {"name": name, "blocklist": blocklist, "golden": golden}
     if weights is not None:
         weights.save(folder / "weights.safetensors")
         digest = open_classifier("linear", folder / "weights.safetensors").digest
-        fields["classifier"] = {"kind": "linear", "path": "weights.safetensors", "digest": digest, "threshold": above}
+        fields["classifier"] = {
+            "kind": "linear",
+            "path": "weights.safetensors",
+            "digest": digest,
+            "threshold": above,
+        }
     path = folder / f"{name}.yaml"
     path.write_text(json.dumps(fields))
     return path
@@ -68,7 +89,11 @@ def build(folder: Path, named: list[str], **more: Any) -> Path:
     for name, rows in texts.items():
         write_files(folder / "data", name, sharded(rows, 2))
     sources = {name: {"all": True} for name in texts}
-    make(write_recipe(folder / "recipes", more.pop("sources", sources), **more), folder, folder / "data")
+    make(
+        write_recipe(folder / "recipes", more.pop("sources", sources), **more),
+        folder,
+        folder / "data",
+    )
     return folder / "out"
 
 
@@ -92,7 +117,9 @@ def check(ended: Ended, name: str) -> dict[str, Any]:
 
 
 def audit(*words: str | Path) -> Ended:
-    """An audit with --json; the same without prints a table, ends alike, and neither prints a text or a term."""
+    """An audit with --json; the same without prints a table, ends alike, and neither prints a text
+    or a term.
+    """
     words = (*words, "--workers", "1")
     ended, table = run("audit", *words, "--json"), run("audit", *words)
     assert ended.code == table.code, table.err
@@ -109,11 +136,18 @@ def naive(documents: list[Document]) -> list[int]:
 
 def places(documents: list[Document]) -> list[tuple[int, str, int, bool]]:
     counted = zip(documents, naive(documents), strict=True)
-    return [(at, document.source, terms, document.cut) for at, (document, terms) in enumerate(counted) if terms >= 2]
+    return [
+        (at, document.source, terms, document.cut)
+        for at, (document, terms) in enumerate(counted)
+        if terms >= 2
+    ]
 
 
 def found_places(ended: Ended) -> list[tuple[int, str, int, bool]]:
-    return [(one["document"], one["source"], one["terms"], one["cut"]) for one in ended.answer["filters"][0]["flagged_documents"]]
+    return [
+        (one["document"], one["source"], one["terms"], one["cut"])
+        for one in ended.answer["filters"][0]["flagged_documents"]
+    ]
 
 
 def test_one_flagged_document_in_a_finished_mix_fails_the_audit_and_is_named(tmp_path, toy):
@@ -130,8 +164,13 @@ def test_one_flagged_document_in_a_finished_mix_fails_the_audit_and_is_named(tmp
 def test_a_mix_without_a_flagged_document_passes(tmp_path, toy):
     ended = audit(build(tmp_path, CLEAN), "--filter", toy)
     assert (ended.code, found_places(ended)) == (0, [])
-    assert check(ended, "filter toy")["figure"].startswith(f"0 of {110 + len(CLEAN)} documents flagged; 0 escalated, ")
-    assert check(ended, "decoding")["figure"] == "64 of 64 documents read back are encoded into the same ids"
+    assert check(ended, "filter toy")["figure"].startswith(
+        f"0 of {110 + len(CLEAN)} documents flagged; 0 escalated, "
+    )
+    assert (
+        check(ended, "decoding")["figure"]
+        == "64 of 64 documents read back are encoded into the same ids"
+    )
 
 
 def test_counts_of_every_source_are_those_of_the_naive_rule_on_the_original_texts(mix, toy):
@@ -139,7 +178,11 @@ def test_counts_of_every_source_are_those_of_the_naive_rule_on_the_original_text
     assert {nfc(text) for text in NAMED} < {document.text for document in documents}
     terms, ended = naive(documents), audit(mix, "--filter", toy)
     for source, counts in ended.answer["filters"][0]["sources"].items():
-        mine = [(count, document.num_tokens) for count, document in zip(terms, documents, strict=True) if document.source == source]
+        mine = [
+            (count, document.num_tokens)
+            for count, document in zip(terms, documents, strict=True)
+            if document.source == source
+        ]
         flagged = [tokens for count, tokens in mine if count >= 2]
         assert counts == {
             "documents": len(mine),
@@ -164,7 +207,9 @@ def test_a_higher_threshold_moves_what_is_one_below(tmp_path, mix):
 
 @pytest.mark.parametrize("tokens", [40, 55, 70])
 def test_a_cut_document_is_judged_as_it_was_cut(tmp_path, toy, tokens):
-    write_files(tmp_path / "data", "a", {"part": [f"{SECRET} Abrin " + "stone mill " * 30 + "Ricin"]})
+    write_files(
+        tmp_path / "data", "a", {"part": [f"{SECRET} Abrin " + "stone mill " * 30 + "Ricin"]}
+    )
     make(write_recipe(tmp_path / "recipes", {"a": {"tokens": tokens}}), tmp_path, tmp_path / "data")
     (document,) = read_mix(tmp_path / "out")
     assert document.cut
@@ -187,10 +232,14 @@ def scoring(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = np.random.default_rng(3).integers(-8 * ONE, 8 * ONE, 1 << 12).astype(np.int32)
     folder = tmp_path_factory.mktemp("scoring")
     scores = LinearClassifier(LinearWeights(weights, 0, 0), "", "").score(["Abrin and Ricin"])
-    return write_filter(folder / "f", LinearWeights(weights, 0, 0), str(max(0, int(scores[0]) - 1) / 1_000_000))
+    return write_filter(
+        folder / "f", LinearWeights(weights, 0, 0), str(max(0, int(scores[0]) - 1) / 1_000_000)
+    )
 
 
-def test_results_do_not_depend_on_the_number_of_processes_or_the_shares(mix, toy, scoring, monkeypatch):
+def test_results_do_not_depend_on_the_number_of_processes_or_the_shares(
+    mix, toy, scoring, monkeypatch
+):
     words = [mix, "--filter", toy, "--filter", write_filter(toy.parent, name="other")]
     one = run("audit", *words, "--workers", "1", "--json")
     assert one.answer["filters"][0]["flagged_documents"]
@@ -211,7 +260,10 @@ def test_a_mix_of_int32_ids_is_judged_alike(mix, toy, tmp_path):
             document.tokens = document.tokens.astype("<i4")
 
     forge(wide, widen)
-    assert audit(wide, "--filter", toy).answer["filters"] == audit(mix, "--filter", toy).answer["filters"]
+    assert (
+        audit(wide, "--filter", toy).answer["filters"]
+        == audit(mix, "--filter", toy).answer["filters"]
+    )
 
 
 def test_a_bare_pair_is_judged_with_the_tokenizer_that_is_given(mix, toy):
@@ -225,7 +277,10 @@ def other_tokenizer(folder: Path) -> Path:
     """The sample tokenizer with its ids dealt otherwise."""
     form = json.loads(TOKENIZER.read_text(encoding="utf-8"))
     vocab = form["model"]["vocab"]
-    names = sorted((token for token in vocab if vocab[token] > 1), key=lambda token: (vocab[token] * 7919) % 1998)
+    names = sorted(
+        (token for token in vocab if vocab[token] > 1),
+        key=lambda token: (vocab[token] * 7919) % 1998,
+    )
     kept = {token: vocab[token] for token in vocab if vocab[token] < 2}
     form["model"]["vocab"] = kept | {token: at + 2 for at, token in enumerate(names)}
     path = folder / "tokenizer.json"
@@ -237,7 +292,11 @@ def test_another_tokenizer_proves_nothing_and_is_refused(mix, toy, tmp_path):
     other = other_tokenizer(tmp_path)
     assert "has canonical digest" in fails(6, "audit", mix, "--filter", toy, "--tokenizer", other)
     ended = audit(mix / "tokens", "--filter", toy, "--tokenizer", other)
-    assert (ended.code, check(ended, "decoding")["ok"], check(ended, "filter toy")["ok"]) == (3, False, True)
+    assert (ended.code, check(ended, "decoding")["ok"], check(ended, "filter toy")["ok"]) == (
+        3,
+        False,
+        True,
+    )
     assert "give the tokenizer that made the mix" in check(ended, "decoding")["detail"]
 
 
@@ -245,7 +304,11 @@ def test_documents_that_cannot_be_read_are_not_judged_and_fail(mix, toy, tmp_pat
     for name, damage in {
         "table": lambda folder: part(folder, "documents", 1).write_bytes(b"PAR1"),
         "idx": lambda folder: (folder / "tokens.idx").write_bytes(b""),
-        "id": lambda folder: (folder / "tokens.bin").write_bytes(b"\xff\xff" + (folder / "tokens.bin").read_bytes()[2:]),
+        "id": (
+            lambda folder: (folder / "tokens.bin").write_bytes(
+                b"\xff\xff" + (folder / "tokens.bin").read_bytes()[2:]
+            )
+        ),
     }.items():
         folder = Path(shutil.copytree(mix, tmp_path / name))
         damage(folder)
@@ -276,9 +339,13 @@ def test_rescoring_takes_the_smallest_order_keys_and_finds_the_same_scores(mix, 
     threshold = judge.definition.classifier.threshold_millionths  # type: ignore[union-attr]
     ended = audit(mix, "--filter", scoring, "--rescore", "7")
     figures = ended.answer["filters"][0]
-    assert sum(counts["approved"] for counts in figures["sources"].values()) == int((judged.escalated & ~judged.flagged).sum())
+    assert sum(counts["approved"] for counts in figures["sources"].values()) == int(
+        (judged.escalated & ~judged.flagged).sum()
+    )
     assert 0 < int(judged.flagged.sum()) == len(figures["flagged_documents"])
-    assert figures["near_threshold"] == int((np.abs(judged.scores[judged.escalated] - threshold) <= 1000).sum())
+    assert figures["near_threshold"] == int(
+        (np.abs(judged.scores[judged.escalated] - threshold) <= 1000).sum()
+    )
     same = {"documents": 7, "missing": 0, "identical": 7, "largest_difference": 0, "changed": []}
     assert figures["rescored"] == {"alone": same, "reversed": same}
     assert "alone: 7 of 7 scores identical" in check(ended, "rescore toy")["figure"]
@@ -305,8 +372,18 @@ def scored(number: int, score: int, document: int | None = None) -> Scored:
 
 def test_agreement_counts_what_differs_what_is_missing_and_what_is_decided_otherwise():
     documents = [scored(1, 500), scored(2, 501), scored(3, 100), scored(4, 900)]
-    found = agreement(documents, {bytes([1]) * 16: 500, bytes([2]) * 16: 500, bytes([3]) * 16: 400, bytes([9]) * 16: 1}, 500)
-    assert (found.documents, found.missing, found.identical, found.largest_difference, found.changed) == (3, 1, 1, 300, (2,))
+    found = agreement(
+        documents,
+        {bytes([1]) * 16: 500, bytes([2]) * 16: 500, bytes([3]) * 16: 400, bytes([9]) * 16: 1},
+        500,
+    )
+    assert (
+        found.documents,
+        found.missing,
+        found.identical,
+        found.largest_difference,
+        found.changed,
+    ) == (3, 1, 1, 300, (2,))
     assert agreement([], {}, 500) == rescoring.Agreement(0, 0, 0, 0, ())
 
 
@@ -319,26 +396,41 @@ def test_the_smallest_order_keys_are_the_same_however_shares_are_cut(found, cut,
     documents = [scored(value, score, at) for at, (value, score) in enumerate(found)]
     pieces = [*smallest(documents[:cut], number), *smallest(documents[cut:], number)]
     assert smallest(pieces, number) == smallest(documents, number)
-    assert len({one.digest for one in smallest(documents, number)}) == min(number, len({value for value, _ in found}))
+    assert len({one.digest for one in smallest(documents, number)}) == min(
+        number, len({value for value, _ in found})
+    )
 
 
-PIECES = st.sampled_from([*TERMS, "cafe\u0301", "e\u0301", "\u00e9", "\u0301", " ", "x", "\u212b", "\u00ad", "-"])
+PIECES = st.sampled_from(
+    [*TERMS, "cafe\u0301", "e\u0301", "\u00e9", "\u0301", " ", "x", "\u212b", "\u00ad", "-"]
+)
 
 
 @given(text=st.lists(PIECES, max_size=12))
 def test_the_normal_form_counts_the_same_terms_in_mode_words_where_marks_follow_letters(text):
     joined = "".join(text)
-    assert count_distinct_naive(nfc(joined), TERMS, "words") == count_distinct_naive(joined, TERMS, "words")
+    assert count_distinct_naive(nfc(joined), TERMS, "words") == count_distinct_naive(
+        joined, TERMS, "words"
+    )
 
 
 def test_where_the_normal_form_is_decided_otherwise_it_is_as_the_docstring_says():
     beside_a_symbol, decomposed = "=\u0338Abrin", "cafe\u0301"
-    assert [count_distinct_naive(text, TERMS, "words") for text in (beside_a_symbol, nfc(beside_a_symbol))] == [0, 1]
-    assert [count_distinct_naive(text, TERMS, "published") for text in (decomposed, nfc(decomposed))] == [0, 1]
-    assert [count_distinct_naive(text, ["cafe"], "published") for text in (decomposed, nfc(decomposed))] == [1, 0]
+    assert [
+        count_distinct_naive(text, TERMS, "words")
+        for text in (beside_a_symbol, nfc(beside_a_symbol))
+    ] == [0, 1]
+    assert [
+        count_distinct_naive(text, TERMS, "published") for text in (decomposed, nfc(decomposed))
+    ] == [0, 1]
+    assert [
+        count_distinct_naive(text, ["cafe"], "published") for text in (decomposed, nfc(decomposed))
+    ] == [1, 0]
 
 
-def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_original(shared, tmp_path, monkeypatch):
+def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_original(
+    shared, tmp_path, monkeypatch
+):
     from pipeline.commands.audit.rescan import Rescan, ShareJudge
     from pipeline.lookup.documents import mix_pile
 

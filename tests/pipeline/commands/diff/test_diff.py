@@ -1,4 +1,6 @@
-"""A comparison of two mixes is what sets of their documents give, its reasons are those of every single row, and its claims are proven."""
+"""A comparison of two mixes is what sets of their documents give, its reasons are those of every
+single row, and its claims are proven.
+"""
 
 from __future__ import annotations
 
@@ -46,21 +48,34 @@ def by_digest(mix: Path) -> dict[bytes, list[Any]]:
 
 
 def truth(fates: Fates, source: str, digest: bytes) -> str:
-    """The reason of the first row of a source that holds a document, as every single row is traced."""
+    """The reason of the first row of a source that holds a document, as every single row is
+    traced.
+    """
     if source not in {strand["name"] for strand in fates.mix.manifest["sources"]}:
         return "source not in its recipe"
-    return next((fate.reason for fate in fates.of_digest(digest) if fate.source == source), "not among the documents that it reads")
+    return next(
+        (fate.reason for fate in fates.of_digest(digest) if fate.source == source),
+        "not among the documents that it reads",
+    )
 
 
 def documents_by(found: dict[str, Any], side: str) -> dict[tuple[str, str], int]:
     """Documents of one mix alone, by source and reason."""
-    reasons = ((name, reason, figures) for name, counts in found[f"only_{side}"].items() for reason, figures in counts.items())
+    reasons = (
+        (name, reason, figures)
+        for name, counts in found[f"only_{side}"].items()
+        for reason, figures in counts.items()
+    )
     return {(name, reason): figures["documents"] for name, reason, figures in reasons}
 
 
 def tokens_of(found: dict[str, Any], side: str) -> int:
     """Tokens of all documents of one mix."""
-    alone = sum(figures["tokens"] for reasons in found[f"only_{side}"].values() for figures in reasons.values())
+    alone = sum(
+        figures["tokens"]
+        for reasons in found[f"only_{side}"].values()
+        for figures in reasons.values()
+    )
     return int(alone + sum(figures[f"tokens_{side}"] for figures in found["shared"].values()))
 
 
@@ -68,23 +83,31 @@ def tokens_of(found: dict[str, Any], side: str) -> int:
 def test_reasons_are_those_of_every_row_and_figures_those_of_sets(work, tmp_path, one, two):  # noqa: F811
     mixes = {"a": built(work, one), "b": built(work, two)}
     documents = {side: by_digest(mix) for side, mix in mixes.items()}
-    fates = {side: Fates(MixStore(manifests.load(mix), work / "store")) for side, mix in mixes.items()}
+    fates = {
+        side: Fates(MixStore(manifests.load(mix), work / "store")) for side, mix in mixes.items()
+    }
     for store in (None, work / "store"):
         listing = tmp_path / f"{store is None}.parquet"
         found = diff(mixes["a"], mixes["b"], store, listing)
         rows = pl.read_parquet(listing).to_dicts()
         for side, other in (("a", "b"), ("b", "a")):
             mine = [row for row in rows if row["side"] == side]
-            assert sorted(row["digest"] for row in mine) == sorted(documents[side].keys() - documents[other].keys())
+            assert sorted(row["digest"] for row in mine) == sorted(
+                documents[side].keys() - documents[other].keys()
+            )
             for row in mine:
                 places = documents[side][row["digest"]]
                 assert row["source"] in {place.source for place in places}
                 assert row["tokens"] == sum(len(place.tokens) for place in places)
                 known = truth(fates[other], row["source"], row["digest"])
                 assert known == row["reason"] if store else known in row["reason"].split(" or ")
-            assert documents_by(found, side) == Counter((row["source"], row["reason"]) for row in mine)
+            assert documents_by(found, side) == Counter(
+                (row["source"], row["reason"]) for row in mine
+            )
             assert tokens_of(found, side) == found[side]["tokens"]
-        assert sum(figures["documents"] for figures in found["shared"].values()) == len(documents["a"].keys() & documents["b"].keys())
+        assert sum(figures["documents"] for figures in found["shared"].values()) == len(
+            documents["a"].keys() & documents["b"].keys()
+        )
         assert found["shared_otherwise"]["documents"] == sum(row["side"] == "both" for row in rows)
 
 
@@ -93,7 +116,12 @@ def test_the_pairs_have_every_kind_of_reason_and_some_that_only_the_store_knows(
     reasons: set[str] = set()
     for one, two in PAIRS:
         found = diff(built(work, one), built(work, two))
-        reasons |= {reason for side in "ab" for counts in found[f"only_{side}"].values() for reason in counts}
+        reasons |= {
+            reason
+            for side in "ab"
+            for counts in found[f"only_{side}"].values()
+            for reason in counts
+        }
     assert reasons >= {"filter list", "beyond quota", "source not in its recipe"}
     assert any(" or " in reason for reason in reasons)
 
@@ -108,11 +136,20 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_filters(folder / "filters")
     for name, texts in {"a": planted(1, 30), "b": planted(2, 200), "c": prose(3, 60)}.items():
         write_files(folder / "data", name, sharded(texts, 2))
-    sources: dict[str, dict[str, Any]] = {"a": {"tokens": 1500, "shortfall": {"repeat": 4}}, "b": {"tokens": 3000}}
+    sources: dict[str, dict[str, Any]] = {
+        "a": {"tokens": 1500, "shortfall": {"repeat": 4}},
+        "b": {"tokens": 3000},
+    }
     sources["c"] = {"tokens": 900, "keys": [0, 0.7]}
     shrunk: dict[str, Any] = {"filters": ["list"], "removed": "shrink"}
     for name, more in {"whole": {}, "shrunk": shrunk}.items():
-        make(write_recipe(folder / "recipes", sources, name=name, **more), folder, folder / "data", name, filters=folder / "filters")
+        make(
+            write_recipe(folder / "recipes", sources, name=name, **more),
+            folder,
+            folder / "data",
+            name,
+            filters=folder / "filters",
+        )
     return folder
 
 
@@ -121,10 +158,20 @@ def test_a_shrunk_arm_is_the_whole_minus_what_the_filter_removed_in_the_same_ord
     documents = {name: by_digest(arms / name) for name in ("whole", "shrunk")}
     gone = len(documents["whole"].keys() - documents["shrunk"].keys())
     assert gone > 3
-    assert found["claim"] == {"holds": True, "said": f"B = A minus {gone} documents, in the same order"}
+    assert found["claim"] == {
+        "holds": True,
+        "said": f"B = A minus {gone} documents, in the same order",
+    }
     assert {reason for reasons in found["only_a"].values() for reason in reasons} == {"filter list"}
-    assert found["order"] == {"same": True, "places": manifests.load(arms / "shrunk")["total_documents"], "first_difference": None}
-    assert diff(arms / "shrunk", arms / "whole")["claim"]["said"] == f"A = B minus {gone} documents, in the same order"
+    assert found["order"] == {
+        "same": True,
+        "places": manifests.load(arms / "shrunk")["total_documents"],
+        "first_difference": None,
+    }
+    assert (
+        diff(arms / "shrunk", arms / "whole")["claim"]["said"]
+        == f"A = B minus {gone} documents, in the same order"
+    )
 
 
 def test_two_documents_that_changed_places_refute_it_and_are_named(arms, tmp_path):
@@ -194,18 +241,28 @@ def make_insert(mix: ForgedMix) -> None:
         "length": shorten,
     }.items(),
 )
-def test_a_shared_document_that_stands_otherwise_is_counted_by_what_differs(arms, tmp_path, kind, change):
+def test_a_shared_document_that_stands_otherwise_is_counted_by_what_differs(
+    arms, tmp_path, kind, change
+):
     mix = Path(shutil.copytree(arms / "whole", tmp_path / "mix"))
     forge(mix, change)
     found = diff(arms / "whole", mix)
     expected = len({item.digest for item in take_apart(mix).of("c")}) if kind == "inserted" else 1
-    assert (found["shared_otherwise"][kind], found["shared_otherwise"]["documents"]) == (expected, expected)
+    assert (found["shared_otherwise"][kind], found["shared_otherwise"]["documents"]) == (
+        expected,
+        expected,
+    )
     assert not found["claim"]["holds"]
 
 
 def test_equal_mixes_are_identical(arms):
     found = diff(arms / "whole", arms / "whole")
-    assert (found["identical"], found["settings"], found["only_a"], found["only_b"]) == (True, [], {}, {})
+    assert (found["identical"], found["settings"], found["only_a"], found["only_b"]) == (
+        True,
+        [],
+        {},
+        {},
+    )
     assert found["claim"] == {"holds": True, "said": "B = A, in the same order"}
     assert "identical: the same tokens" in passes("diff", arms / "whole", arms / "whole").err
 
@@ -221,7 +278,10 @@ def test_partitions_change_no_figure(arms):
 
 
 def test_what_was_asked_otherwise_is_listed(arms):
-    settings = {item["setting"]: (item["a"], item["b"]) for item in diff(arms / "whole", arms / "shrunk")["settings"]}
+    settings = {
+        item["setting"]: (item["a"], item["b"])
+        for item in diff(arms / "whole", arms / "shrunk")["settings"]
+    }
     assert settings["recipe.removed"] == (None, "shrink")
     assert settings["recipe.filters.list.fraction"] == (None, "1")
     assert "sources.c.asked_tokens" not in settings
@@ -243,7 +303,9 @@ def test_no_digest_is_printed_and_a_list_is_private_and_never_overwritten(arms, 
     assert digests == sorted(digests)
     assert not [digest for digest in digests for one in ended if digest[:8] in one.out + one.err]
     content = listing.read_bytes()
-    assert "exists; delete it" in fails(2, "diff", arms / "whole", arms / "shrunk", "--list", listing)
+    assert "exists; delete it" in fails(
+        2, "diff", arms / "whole", arms / "shrunk", "--list", listing
+    )
     assert listing.read_bytes() == content
     assert ended[1].answer["claim"]["holds"] is True
 
@@ -257,7 +319,9 @@ def test_an_edited_table_and_a_bare_manifest_prove_nothing(arms, tmp_path):
     with pytest.raises(ManifestError, match="not those of its manifest"):
         diff(arms / "whole", mix, listing=listing)
     assert not listing.exists()
-    forge_manifest(other, lambda manifest: manifest.update(total_documents=manifest["total_documents"] - 1))
+    forge_manifest(
+        other, lambda manifest: manifest.update(total_documents=manifest["total_documents"] - 1)
+    )
     with pytest.raises(ManifestError, match="documents in its table"):
         diff(arms / "whole", other)
     shutil.rmtree(mix / "documents.parquet")
@@ -270,7 +334,9 @@ def test_an_edited_table_and_a_bare_manifest_prove_nothing(arms, tmp_path):
 def test_lengths_are_not_compared_between_tokenizers(arms):
     mix = open_documents(MixDocuments(arms / "whole"))
     documents = next(Comparison(mix, mix).partitions())
-    longer = documents.with_columns(pl.col("longest_b") + 1, pl.col("tokens_b") + pl.col("places_b"))
+    longer = documents.with_columns(
+        pl.col("longest_b") + 1, pl.col("tokens_b") + pl.col("places_b")
+    )
     same, other = DiffFigures.of(mix, mix), DiffFigures.of(mix, mix)
     other.same_tokenizer = False
     same.add_shared(longer)

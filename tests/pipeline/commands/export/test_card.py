@@ -1,4 +1,6 @@
-"""`export --card`: the hub's YAML and a page that say what the manifest says, whatever strings the manifest holds."""
+"""`export --card`: the hub's YAML and a page that say what the manifest says, whatever strings the
+manifest holds.
+"""
 
 from __future__ import annotations
 
@@ -63,13 +65,30 @@ def rendered(card: str) -> str:
 def test_the_card_says_sizes_licences_and_identity(manifest):
     card = dataset_card(manifest, "m")
     data = metadata(card)
-    assert (data["license"], data["size_categories"], data["pretty_name"]) == ("cc0-1.0", "n<1K", "mix")
+    assert (data["license"], data["size_categories"], data["pretty_name"]) == (
+        "cc0-1.0",
+        "n<1K",
+        "mix",
+    )
     assert data["source_datasets"] == ["owner/name"]
-    for said in ["2,500 tokens", "1,500", "60.0000%", "CC0", manifest["identity"], manifest["recipe_digest"]]:
+    for said in [
+        "2,500 tokens",
+        "1,500",
+        "60.0000%",
+        "CC0",
+        manifest["identity"],
+        manifest["recipe_digest"],
+    ]:
         assert said in card
     page = rendered(card)
-    assert re.findall(r"<h\d>(.*?)</h\d>", page) == ["mix", "Sources", "What was removed", "Format", "Making it again"]
-    assert "<th style=\"text-align:right\">duplicates</th>" in page
+    assert re.findall(r"<h\d>(.*?)</h\d>", page) == [
+        "mix",
+        "Sources",
+        "What was removed",
+        "Format",
+        "Making it again",
+    ]
+    assert '<th style="text-align:right">duplicates</th>' in page
 
 
 def test_several_licences_are_other_and_one_that_forbids_commerce_is_said(manifest):
@@ -78,10 +97,16 @@ def test_several_licences_are_other_and_one_that_forbids_commerce_is_said(manife
     data = metadata(card)
     assert (data["license"], data["license_name"]) == ("other", "see-the-sources")
     assert "non-commercial" in data["tags"]
-    assert "<strong>No commercial use.</strong> The licences of these sources forbid it: <code>one</code> (CC-BY-NC-4.0)." in rendered(card)
+    assert (
+        "<strong>No commercial use.</strong> The licences of these sources forbid it:"
+        " <code>one</code> (CC-BY-NC-4.0)." in rendered(card)
+    )
 
 
-@pytest.mark.parametrize(("documents", "category"), [(999, "n<1K"), (1000, "1K<n<10K"), (88_961_637, "10M<n<100M"), (10**9, "n>1B")])
+@pytest.mark.parametrize(
+    ("documents", "category"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (88_961_637, "10M<n<100M"), (10**9, "n>1B")],
+)
 def test_the_size_category_is_that_of_the_documents(manifest, documents: int, category: str):
     manifest["total_documents"] = documents
     assert metadata(dataset_card(manifest, "m"))["size_categories"] == category
@@ -89,7 +114,9 @@ def test_the_size_category_is_that_of_the_documents(manifest, documents: int, ca
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_string_of_a_manifest_can_change_the_card(manifest, text: str):
-    """The same headings, tags and fields, and not one link or tag more, than with harmless strings."""
+    """The same headings, tags and fields, and not one link or tag more, than with harmless
+    strings.
+    """
     harmless = dataset_card(_with_strings(manifest, "harmless"), "m")
     hostile = dataset_card(_with_strings(manifest, text), "m")
     fields, given = metadata(harmless), metadata(hostile)
@@ -112,7 +139,14 @@ def _with_strings(manifest: dict[str, Any], text: str) -> dict[str, Any]:
     changed["sources"][1] |= {"licence": text, "non_commercial": True}
     blocklist = {"sha256": "0" * 64, "mode": text, "threshold": 2}
     removed = {"one": dict.fromkeys(("documents", "tokens", "first_documents", "first_tokens"), 1)}
-    item = {"label": text, "identity": "1" * 64, "placebo": False, "fraction": "1", "blocklist": blocklist, "removed": removed}
+    item = {
+        "label": text,
+        "identity": "1" * 64,
+        "placebo": False,
+        "fraction": "1",
+        "blocklist": blocklist,
+        "removed": removed,
+    }
     classifier = {"kind": text, "digest": "2" * 64, "threshold": "0.5"}
     changed["filters"] = [{**item, "classifier": classifier, "scores": None}]
     return changed
@@ -130,8 +164,24 @@ def test_a_plain_text_is_one_cell_that_shows_it_and_nothing_else(text: str):
 
 
 def test_a_shipped_recipe_is_named_and_another_shown(tmp_path: Path, sample_data: Path, manifest):
-    assert cli.main(["build", "sample", "--out", str(tmp_path / "mix"), "--store", str(tmp_path / "store"), "--workers", "1"]) == 0
-    assert "annealmix build sample --out DIR\n" in dataset_card(manifests.load(tmp_path / "mix"), "m")
+    assert (
+        cli.main(
+            [
+                "build",
+                "sample",
+                "--out",
+                str(tmp_path / "mix"),
+                "--store",
+                str(tmp_path / "store"),
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
+    assert "annealmix build sample --out DIR\n" in dataset_card(
+        manifests.load(tmp_path / "mix"), "m"
+    )
     assert "annealmix build RECIPE --out DIR\n" in dataset_card(manifest, "m")
 
 
@@ -143,7 +193,9 @@ def test_the_card_of_a_public_mix_names_the_mix_to_be_built(mix: Path, tmp_path:
     assert "SHA-256 of the input files" not in card
 
 
-def test_the_card_is_written_once_or_printed(mix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_card_is_written_once_or_printed(
+    mix: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     file = tmp_path / "README.md"
     assert cli.main(["export", str(mix), "--card", str(file)]) == 0
     assert cli.main(["export", str(mix), "--card", "-"]) == 0

@@ -1,4 +1,6 @@
-"""What an export or a list writes appears whole and in a place of its own: over nothing, not among a mix's files, not in part."""
+"""What an export or a list writes appears whole and in a place of its own: over nothing, not among
+a mix's files, not in part.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(mix: Path, form: str, place: Path) -> list[str | Path]:
     words = [place if word == "PLACE" else word for word in FORMS[form]]
-    return ["diff", mix, mix.with_name("other"), *words] if form == "list" else ["export", mix, *words]
+    return (
+        ["diff", mix, mix.with_name("other"), *words] if form == "list" else ["export", mix, *words]
+    )
 
 
 def files(folder: Path) -> set[str]:
@@ -66,7 +70,9 @@ def test_nothing_that_exists_is_written_over(mix, tmp_path, form):
 
 
 def test_a_salt_is_not_made_among_the_files_of_a_mix(mix, tmp_path):
-    assert "inside the mix" in fails(2, "export", mix, "--public", tmp_path / "public", "--salt", mix / "salt")
+    assert "inside the mix" in fails(
+        2, "export", mix, "--public", tmp_path / "public", "--salt", mix / "salt"
+    )
     assert not (mix / "salt").exists()
 
 
@@ -99,6 +105,8 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form not in ("text", "public")])
-def test_a_full_disk_leaves_nothing_and_is_said_with_the_name_of_the_file(mix, tmp_path, full_disk, form):
+def test_a_full_disk_leaves_nothing_and_is_said_with_the_name_of_the_file(
+    mix, tmp_path, full_disk, form
+):
     assert "out: No space left on device" in fails(1, *command(mix, form, tmp_path / "out"))
     assert files(tmp_path) == set()

@@ -1,4 +1,6 @@
-"""`export --public`: the same stream, nothing of where it came from, digests that name nothing elsewhere, and an audit that says so."""
+"""`export --public`: the same stream, nothing of where it came from, digests that name nothing
+elsewhere, and an audit that says so.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,13 @@ SALT = bytes(range(32))
 def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     work = tmp_path_factory.mktemp("private")
     write_files(work / "data", "few", sharded(prose(1, 40), 2))
-    write_files(work / "data", "many", {f"secret-place-{at}": prose(2 + at, 100) for at in range(3)})
-    sources = {"few": {"tokens": 3_000, "shortfall": {"repeat": 9}}, "many": {"tokens": 4_000, "keys": [0, 0.9]}}
+    write_files(
+        work / "data", "many", {f"secret-place-{at}": prose(2 + at, 100) for at in range(3)}
+    )
+    sources = {
+        "few": {"tokens": 3_000, "shortfall": {"repeat": 9}},
+        "many": {"tokens": 4_000, "keys": [0, 0.9]},
+    }
     make(write_recipe(work / "recipe", sources, budget={"tokens": 7_000}), work, work / "data")
     return work / "out"
 
@@ -68,7 +75,10 @@ def test_tokens_and_index_are_those_of_the_mix(mix: Path, public: Path):
 def test_tables_differ_in_the_digests_alone(mix: Path, public: Path):
     ours, theirs = (pq.read_table(folder / "documents.parquet") for folder in (mix, public))
     assert ours.drop_columns(["digest"]) == theirs.drop_columns(["digest"])
-    salted = [blake2b(digest, digest_size=16, key=SALT, person=b"annealmix public").digest() for digest in digests(mix)]
+    salted = [
+        blake2b(digest, digest_size=16, key=SALT, person=b"annealmix public").digest()
+        for digest in digests(mix)
+    ]
     assert digests(public) == salted
 
 
@@ -77,7 +87,12 @@ def test_no_file_of_a_public_mix_holds_a_digest_a_path_or_the_salt(mix: Path, pu
     parts = len(manifests.load(mix)["hashes"]["documents_parts"])
     tables = {f"documents.parquet/part-{number:05d}.parquet" for number in range(parts)}
     assert held == {"manifest.json", "tokens.bin", "tokens.idx"} | tables
-    everything = b"".join(pq.read_table(public / "documents.parquet")["digest"].combine_chunks().cast("binary").to_pylist())
+    everything = b"".join(
+        pq.read_table(public / "documents.parquet")["digest"]
+        .combine_chunks()
+        .cast("binary")
+        .to_pylist()
+    )
     everything += (public / "manifest.json").read_bytes()
     for document in read_mix(mix):
         assert bytes.fromhex(document.digest) not in everything
@@ -92,17 +107,25 @@ def test_a_public_mix_passes_its_audit_which_names_what_it_cannot_check(mix: Pat
     assert audit.passed, audit.failures
     impossible = {check.name: check.figure for check in audit.checks if not check.possible}
     assert impossible == LACKS
-    assert {check.name for check in private.checks} == {check.name for check in audit.checks} - {"repeated tokens"}
+    assert {check.name for check in private.checks} == {check.name for check in audit.checks} - {
+        "repeated tokens"
+    }
     assert all(check.possible for check in private.checks)
 
 
-def test_the_command_says_which_checks_are_not_possible(public: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_says_which_checks_are_not_possible(
+    public: Path, capsys: pytest.CaptureFixture[str]
+):
     assert cli.main(["audit", str(public)]) == 0
     said = capsys.readouterr().err
-    assert said.rstrip().endswith("not possible in a public mix: key ranges, key order, provenance, provenance hash")
+    assert said.rstrip().endswith(
+        "not possible in a public mix: key ranges, key order, provenance, provenance hash"
+    )
 
 
-@pytest.mark.parametrize("name", ["documents.parquet/part-00000.parquet", "tokens.bin", "tokens.idx"])
+@pytest.mark.parametrize(
+    "name", ["documents.parquet/part-00000.parquet", "tokens.bin", "tokens.idx"]
+)
 def test_a_damaged_public_mix_does_not_pass(public: Path, tmp_path: Path, name: str):
     shutil.copytree(public, tmp_path / "mix")
     content = bytearray((tmp_path / "mix" / name).read_bytes())
@@ -117,24 +140,46 @@ def test_a_public_mix_is_not_held_against_what_it_hides(public: Path, tmp_path: 
     assert passes("audit", public, "--full", "--json").answer["not_checked"] == []
 
 
-def test_a_private_mix_cannot_call_itself_public_to_escape_its_checks(mix: Path, public: Path, tmp_path: Path):
-    """The claim takes away the provenance table, which then belongs to no mix; and its hashes remain."""
+def test_a_private_mix_cannot_call_itself_public_to_escape_its_checks(
+    mix: Path, public: Path, tmp_path: Path
+):
+    """The claim takes away the provenance table, which then belongs to no mix; and its hashes
+    remain.
+    """
     shutil.copytree(mix, tmp_path / "mix")
     manifest = manifests.load(mix) | {"public": manifests.load(public)["public"]}
     (tmp_path / "mix" / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
     assert "files" in {check.name for check in audit_mix(tmp_path / "mix").failures}
 
 
-def test_a_salt_makes_the_same_mix_again_and_another_salt_another(mix: Path, public: Path, salt: Path, tmp_path: Path):
+def test_a_salt_makes_the_same_mix_again_and_another_salt_another(
+    mix: Path, public: Path, salt: Path, tmp_path: Path
+):
     again = export_public(mix, tmp_path / "again", salt)
     other = export_public(mix, tmp_path / "other", None)
     third = export_public(mix, tmp_path / "third", None)
     assert again == manifests.load(public)
-    assert len({again["identity"], other["identity"], third["identity"], manifests.load(mix)["identity"]}) == 4
-    assert not set(digests(tmp_path / "other")) & {*digests(tmp_path / "third"), *digests(mix), *digests(public)}
+    assert (
+        len(
+            {
+                again["identity"],
+                other["identity"],
+                third["identity"],
+                manifests.load(mix)["identity"],
+            }
+        )
+        == 4
+    )
+    assert not set(digests(tmp_path / "other")) & {
+        *digests(tmp_path / "third"),
+        *digests(mix),
+        *digests(public),
+    }
 
 
-def test_mixes_can_be_compared_if_they_have_one_salt_and_not_otherwise(mix: Path, public: Path, salt: Path, tmp_path: Path):
+def test_mixes_can_be_compared_if_they_have_one_salt_and_not_otherwise(
+    mix: Path, public: Path, salt: Path, tmp_path: Path
+):
     export_public(mix, tmp_path / "same", salt)
     export_public(mix, tmp_path / "other", None)
     shared = audit_against(public, [tmp_path / "same"])[0]
@@ -153,9 +198,12 @@ def test_a_salt_that_is_missing_is_made_for_its_owner_alone(mix: Path, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("content", "mode", "error"), [(b"short", 0o600, RecipeError), (SALT * 3, 0o600, RecipeError), (SALT, 0o640, InputError)]
+    ("content", "mode", "error"),
+    [(b"short", 0o600, RecipeError), (SALT * 3, 0o600, RecipeError), (SALT, 0o640, InputError)],
 )
-def test_a_salt_that_is_weak_or_open_to_others_is_refused(mix: Path, tmp_path: Path, content: bytes, mode: int, error: type[Exception]):
+def test_a_salt_that_is_weak_or_open_to_others_is_refused(
+    mix: Path, tmp_path: Path, content: bytes, mode: int, error: type[Exception]
+):
     (tmp_path / "salt").write_bytes(content)
     (tmp_path / "salt").chmod(mode)
     with pytest.raises(error, match="salt"):

@@ -19,21 +19,46 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`out`: 2,500 tokens. `steps`: 12 steps of 2 x 100 tokens and the one more."""
     work = tmp_path_factory.mktemp("with a blank")
     write_files(work / "data", "one", sharded(prose(1, 200), 2))
-    make(write_recipe(work / "recipe", {"one": {"weight": 1}}, budget={"tokens": 2_500}), work, work / "data")
+    make(
+        write_recipe(work / "recipe", {"one": {"weight": 1}}, budget={"tokens": 2_500}),
+        work,
+        work / "data",
+    )
     budget = {"steps": 12, "batch": 2, "sequence": 100}
-    make(write_recipe(work / "recipe", {"one": {"weight": 1}}, name="steps", budget=budget), work, work / "data", out="steps")
+    make(
+        write_recipe(work / "recipe", {"one": {"weight": 1}}, name="steps", budget=budget),
+        work,
+        work / "data",
+        out="steps",
+    )
     return work
 
 
 def test_the_printed_configuration_is_of_this_mix(work: Path, capsys: pytest.CaptureFixture[str]):
-    assert cli.main(["export", str(work / "out"), "--trainer", "olmo-core", "--sequence", "100", "--batch", "2"]) == 0
+    assert (
+        cli.main(
+            [
+                "export",
+                str(work / "out"),
+                "--trainer",
+                "olmo-core",
+                "--sequence",
+                "100",
+                "--batch",
+                "2",
+            ]
+        )
+        == 0
+    )
     config = YAML(typ="safe").load(capsys.readouterr().out)
     assert config["dataset"]["paths"] == [str(work / "out" / "tokens.bin")]
     assert config["dataset"]["tokenizer"]["vocab_size"] == 2000
     assert config["trainer"]["max_duration"]["value"] == 12
 
 
-def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     export_trainer(work / "steps", "neox", tmp_path / "neox.yml", None, Wish())
     config = YAML(typ="safe").load((tmp_path / "neox.yml").read_text(encoding="utf-8"))
     assert (config["seq_length"], config["train_batch_size"], config["train_iters"]) == (100, 2, 12)
@@ -41,7 +66,9 @@ def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(work: Path, tmp_p
     assert "gpt-neox issue 972" in (tmp_path / "neox.yml").read_text(encoding="utf-8")
 
 
-def test_tokens_that_are_seen_twice_are_asked_for_and_said(work: Path, capsys: pytest.CaptureFixture[str]):
+def test_tokens_that_are_seen_twice_are_asked_for_and_said(
+    work: Path, capsys: pytest.CaptureFixture[str]
+):
     export_trainer(work / "out", "megatron", None, None, Wish(100, 2, 20))
     said = capsys.readouterr()
     assert "--train-iters 20" in said.out

@@ -1,4 +1,6 @@
-"""`annealmix filter check` and `filter train`: every exit code, every kind of data set, and no text in any output."""
+"""`annealmix filter check` and `filter train`: every exit code, every kind of data set, and no text
+in any output.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ Outcome = tuple[int, dict[str, Any], str]
 
 @pytest.fixture
 def check(capsys: pytest.CaptureFixture[str]):
-    """Run `filter check ... --json` and the same without --json; both exit alike, and neither prints a text."""
+    """Run `filter check ... --json` and the same without --json; both exit alike, and neither
+    prints a text.
+    """
 
     def run(*arguments: str | Path, name: str = "control-lists") -> Outcome:
         options = ["filter", "check", *map(str, arguments), "--filter", name]
@@ -63,7 +67,9 @@ def check(capsys: pytest.CaptureFixture[str]):
 
 
 def lines(path: Path, rows: list[Any]) -> Path:
-    data = b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows)
+    data = b"".join(
+        (row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows
+    )
     if path.name.endswith(".gz"):
         data = gzip.compress(data)
     elif path.name.endswith(".zst"):
@@ -81,17 +87,38 @@ def texts(path: Path, found: list[str] = TEXTS, column: str = "text") -> Path:
 
 
 def chat(*contents: str | None) -> dict[str, Any]:
-    return {"messages": [{"role": ("user", "assistant")[at % 2], "content": content} for at, content in enumerate(contents)]}
+    return {
+        "messages": [
+            {"role": ("user", "assistant")[at % 2], "content": content}
+            for at, content in enumerate(contents)
+        ]
+    }
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json.gz", "a.jsonl.gz", "a.jsonl.zst", "a.parquet"])
-def test_a_flagged_document_is_exit_3_in_every_format_and_named_by_file_and_row(check, tmp_path, name):
+def test_a_flagged_document_is_exit_3_in_every_format_and_named_by_file_and_row(
+    check, tmp_path, name
+):
     code, answer, table = check(texts(tmp_path / name), "--tokenizer", TOKENIZER)
     assert code == 3
-    counts = {key: answer[key] for key in ("rows", "documents", "escalated", "flagged", "quarantined", "empty", "files")}
-    assert counts == {"rows": 4, "documents": 4, "escalated": 1, "flagged": 1, "quarantined": 0, "empty": 0, "files": 1}
+    counts = {
+        key: answer[key]
+        for key in ("rows", "documents", "escalated", "flagged", "quarantined", "empty", "files")
+    }
+    assert counts == {
+        "rows": 4,
+        "documents": 4,
+        "escalated": 1,
+        "flagged": 1,
+        "quarantined": 0,
+        "empty": 0,
+        "files": 1,
+    }
     assert answer["flagged_rows"] == [{"file": name, "row": 1, "terms": 2, "score": None}]
-    assert answer["filter"] == {"name": "control-lists", "identity": load_filter("control-lists").definition.identity}
+    assert answer["filter"] == {
+        "name": "control-lists",
+        "identity": load_filter("control-lists").definition.identity,
+    }
     assert answer["passed"] is False
     assert "a check against accidents, not against an adversary" in answer["what"]
     assert "a check against accidents, not against an adversary" in table
@@ -104,12 +131,17 @@ def test_flagged_tokens_are_those_of_the_reference_library_without_eod(check, tm
     path = texts(tmp_path / "a.jsonl", [TWO, NONE, TWO + " <|endoftext|>"])
     native = Tokenizer.from_file(str(TOKENIZER))
     native.encode_special_tokens = True
-    wanted = sum(len(native.encode(text, add_special_tokens=False).ids) for text in (TWO, TWO + " <|endoftext|>"))
+    wanted = sum(
+        len(native.encode(text, add_special_tokens=False).ids)
+        for text in (TWO, TWO + " <|endoftext|>")
+    )
     assert check(path, "--tokenizer", TOKENIZER)[1]["flagged_tokens"] == wanted
     assert check(path)[1]["flagged_tokens"] is None
 
 
-@pytest.mark.parametrize(("limit", "code"), [("0", 3), ("0.249999999", 3), ("1/4", 0), ("0.25", 0), ("1", 0)])
+@pytest.mark.parametrize(
+    ("limit", "code"), [("0", 3), ("0.249999999", 3), ("1/4", 0), ("0.25", 0), ("1", 0)]
+)
 def test_the_limit_is_an_exact_share(check, tmp_path, limit, code):
     assert check(texts(tmp_path / "a.jsonl"), "--limit", limit)[0] == code
 
@@ -121,10 +153,18 @@ def test_clean_data_passes(check, tmp_path):
 
 
 def test_a_row_that_cannot_be_judged_counts_against_the_limit(check, tmp_path):
-    path = lines(tmp_path / "a.jsonl", [{"text": NONE}, {"text": None}, b'{"text": "cut', {"text": ""}, {"text": NONE}])
+    path = lines(
+        tmp_path / "a.jsonl",
+        [{"text": NONE}, {"text": None}, b'{"text": "cut', {"text": ""}, {"text": NONE}],
+    )
     code, answer, table = check(path)
     assert code == 3
-    assert (answer["rows"], answer["documents"], answer["quarantined"], answer["empty"]) == (5, 2, 2, 1)
+    assert (answer["rows"], answer["documents"], answer["quarantined"], answer["empty"]) == (
+        5,
+        2,
+        2,
+        1,
+    )
     assert answer["quarantine_reasons"] == {"json": 1, "null-field": 1}
     assert "such rows count against the limit" in table
     assert check(path, "--limit", "0.5")[0] == 0
@@ -140,14 +180,26 @@ def test_a_folder_is_all_its_files_of_every_format_and_what_is_not_read_is_said(
     (folder / ".hidden.jsonl").write_text(SECRET)
     code, answer, table = check(folder)
     assert (code, answer["files"], answer["documents"], answer["flagged"]) == (3, 3, 6, 3)
-    assert [(one["file"], one["row"]) for one in answer["flagged_rows"]] == [("c.parquet", 2), ("sub/a.jsonl", 0), ("sub/b.jsonl.gz", 0)]
+    assert [(one["file"], one["row"]) for one in answer["flagged_rows"]] == [
+        ("c.parquet", 2),
+        ("sub/a.jsonl", 0),
+        ("sub/b.jsonl.gz", 0),
+    ]
     assert answer["files_not_read"] == ["README.md"]
     assert "not read: README.md" in table
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
-def test_chat_messages_are_one_document_and_terms_of_several_turns_count_together(check, tmp_path, name):
-    rows = [chat(f"{SECRET} Abrin?", "Nipah virus"), chat("tea", NONE), chat("Nipah", "virus, Abrin"), chat("Abrin"), {"messages": []}]
+def test_chat_messages_are_one_document_and_terms_of_several_turns_count_together(
+    check, tmp_path, name
+):
+    rows = [
+        chat(f"{SECRET} Abrin?", "Nipah virus"),
+        chat("tea", NONE),
+        chat("Nipah", "virus, Abrin"),
+        chat("Abrin"),
+        {"messages": []},
+    ]
     if name == "a.jsonl":
         path = lines(tmp_path / name, rows)
     else:
@@ -155,12 +207,19 @@ def test_chat_messages_are_one_document_and_terms_of_several_turns_count_togethe
         pq.write_table(pa.Table.from_pylist(rows), path)
     code, answer, _ = check(path)
     assert (code, answer["documents"], answer["empty"]) == (3, 4, 1)
-    # Contents are joined by white space, which mode `words` reads across: a name that is split between two turns is still named.
+    # Contents are joined by white space, which mode `words` reads across: a name that is split
+    # between two turns is still named.
     assert [one["row"] for one in answer["flagged_rows"]] == [0, 2]
 
 
 def test_a_message_without_text_makes_its_row_unreadable(check, tmp_path):
-    rows = [chat(NONE), chat(NONE, None), {"messages": [{"role": "user"}]}, {"messages": ["x"]}, {"messages": 3}]
+    rows = [
+        chat(NONE),
+        chat(NONE, None),
+        {"messages": [{"role": "user"}]},
+        {"messages": ["x"]},
+        {"messages": 3},
+    ]
     code, answer, _ = check(lines(tmp_path / "a.jsonl", rows))
     assert (code, answer["documents"], answer["quarantined"]) == (3, 1, 4)
     assert answer["quarantine_reasons"] == {"not-text": 3, "null-field": 1}
@@ -182,7 +241,11 @@ def test_rows_with_text_and_messages_need_the_column_named(check, tmp_path):
 def test_a_published_layout_is_read_by_its_source_definition(check, sample_data):
     planted = json.loads((SHIPPED / "sample" / "data" / "PLANTED.json").read_text(encoding="utf-8"))
     for source in ("dolmino-pes2o", "dolmino-flan", "camel-biology", "dclm-dedup"):
-        entries = [one for one in planted if one["source"] == source and one["kind"] in ("listed-names", "disguised-names")]
+        entries = [
+            one
+            for one in planted
+            if one["source"] == source and one["kind"] in ("listed-names", "disguised-names")
+        ]
         wanted = {(one["file"], one["row"]) for one in entries if len(one["names"]) >= 2}
         code, answer, _ = check(sample_data / source, "--source", source, "--limit", "0")
         assert {(one["file"], one["row"]) for one in answer["flagged_rows"]} == wanted
@@ -217,7 +280,18 @@ def test_usage_errors_are_exit_2(check, tmp_path):
         assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("damage", ["missing", "missing-in-folder", "empty-folder", "empty", "truncated", "only-empty-texts", "tokenizer"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "missing",
+        "missing-in-folder",
+        "empty-folder",
+        "empty",
+        "truncated",
+        "only-empty-texts",
+        "tokenizer",
+    ],
+)
 def test_data_that_cannot_be_read_is_exit_4(check, tmp_path, damage):
     path, more = tmp_path / "a.jsonl.gz", []
     if damage == "empty-folder":
@@ -237,10 +311,22 @@ def test_data_that_cannot_be_read_is_exit_4(check, tmp_path, damage):
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source, names = random.Random(3), ["Abrin", "Ricin", "Nipah virus", "Hendra virus", "Lassa virus", "Conotoxin"]
+    source, names = (
+        random.Random(3),
+        [
+            "Abrin",
+            "Ricin",
+            "Nipah virus",
+            "Hendra virus",
+            "Lassa virus",
+            "Conotoxin",
+        ],
+    )
     rows = []
     for number in range(400):
-        text = " ".join(source.choices(["river", "stone", "lamp", "garden", "ledger", SECRET], k=30))
+        text = " ".join(
+            source.choices(["river", "stone", "lamp", "garden", "ledger", SECRET], k=30)
+        )
         positive = number % 3 == 0
         if positive:
             text += f" {' and '.join(source.sample(names, 3))} are named here"
@@ -254,7 +340,9 @@ TRAIN = ["--blocklist", str(SHIPPED / "filters" / "control-lists.txt")]
 @pytest.fixture(scope="module")
 def bundle(labelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "my-filter"
-    assert main(["filter", "train", str(labelled), "--out", str(out), *TRAIN, "--recall", "0.9"]) == 0
+    assert (
+        main(["filter", "train", str(labelled), "--out", str(out), *TRAIN, "--recall", "0.9"]) == 0
+    )
     return out
 
 
@@ -267,7 +355,10 @@ def test_a_trained_filter_is_a_whole_bundle_that_opens_and_is_used(bundle, label
     chosen = json.loads((bundle / "report.json").read_text())["chosen"]
     assert definition.classifier is not None
     assert definition.classifier.threshold_millionths == chosen["threshold"]
-    assert definition.blocklist.sha256 == hashlib.sha256((bundle / "blocklist.txt").read_bytes()).hexdigest()
+    assert (
+        definition.blocklist.sha256
+        == hashlib.sha256((bundle / "blocklist.txt").read_bytes()).hexdigest()
+    )
     assert [one.flagged for one in definition.golden] == [True, False]
     assert SECRET not in (bundle / "filter.yaml").read_text()
     code, answer, _ = check(labelled, name=str(bundle / "filter.yaml"))
@@ -276,29 +367,59 @@ def test_a_trained_filter_is_a_whole_bundle_that_opens_and_is_used(bundle, label
     assert all(one["score"] > chosen["threshold"] for one in answer["flagged_rows"])
 
 
-def test_training_prints_precision_recall_f1_threshold_and_where_the_curve_is(labelled, tmp_path, capsys):
+def test_training_prints_precision_recall_f1_threshold_and_where_the_curve_is(
+    labelled, tmp_path, capsys
+):
     options = ["filter", "train", str(labelled), *TRAIN, "--removal", "0.3", "--name", "named"]
     assert main([*options, "--out", str(tmp_path / "A"), "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert {"threshold", "precision", "recall", "f1", "removal", "curve", "filter", "identity"} <= answer.keys()
+    assert {
+        "threshold",
+        "precision",
+        "recall",
+        "f1",
+        "removal",
+        "curve",
+        "filter",
+        "identity",
+    } <= answer.keys()
     assert answer["removal"] <= 300_000
     assert Path(answer["curve"]).read_text().startswith("<svg")
     assert load_filter(answer["filter"]).definition.name == "named"
     assert main([*options, "--out", str(tmp_path / "B")]) == 0
     shown = capsys.readouterr().err
-    assert all(word in shown for word in ("precision", "recall", "F1", "threshold", "curve.svg", "golden texts", "0.3"))
+    assert all(
+        word in shown
+        for word in ("precision", "recall", "F1", "threshold", "curve.svg", "golden texts", "0.3")
+    )
     assert SECRET not in shown
 
 
 def test_the_same_documents_make_the_same_filter(bundle, labelled, tmp_path):
-    assert main(["filter", "train", str(labelled), "--out", str(tmp_path / "my-filter"), *TRAIN, "--recall", "0.9"]) == 0
+    assert (
+        main(
+            [
+                "filter",
+                "train",
+                str(labelled),
+                "--out",
+                str(tmp_path / "my-filter"),
+                *TRAIN,
+                "--recall",
+                "0.9",
+            ]
+        )
+        == 0
+    )
     for path in bundle.iterdir():
         assert (tmp_path / "my-filter" / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["blocklist.txt", "weights.safetensors"])
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
-def test_one_flipped_byte_in_a_bundle_is_exit_6_and_a_missing_file_exit_4(bundle, check, tmp_path, name, share):
+def test_one_flipped_byte_in_a_bundle_is_exit_6_and_a_missing_file_exit_4(
+    bundle, check, tmp_path, name, share
+):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)
     data = texts(tmp_path / "a.jsonl")
@@ -310,11 +431,17 @@ def test_one_flipped_byte_in_a_bundle_is_exit_6_and_a_missing_file_exit_4(bundle
     assert check(data, name=str(copy / "filter.yaml"))[:2] == (4, {})
 
 
-def test_a_golden_decision_that_fails_is_exit_6_before_the_data_is_looked_at(bundle, check, tmp_path):
+def test_a_golden_decision_that_fails_is_exit_6_before_the_data_is_looked_at(
+    bundle, check, tmp_path
+):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)
     file = copy / "filter.yaml"
-    swapped = file.read_text().replace("flagged: false", "flagged: ?").replace("flagged: true", "flagged: false")
+    swapped = (
+        file.read_text()
+        .replace("flagged: false", "flagged: ?")
+        .replace("flagged: true", "flagged: false")
+    )
     file.write_text(swapped.replace("flagged: ?", "flagged: true"))
     assert check(tmp_path / "no-such-data.jsonl", name=str(file))[0] == 6
 
@@ -323,8 +450,15 @@ def train(labelled: Path, out: Path, *more: str) -> int:
     return main(["filter", "train", str(labelled), "--out", str(out), *TRAIN, *more])
 
 
-def test_golden_texts_may_be_the_users_and_are_decided_by_the_trained_filter(labelled, tmp_path, capsys):
-    given = ["--golden-flagged", "Ricin and Conotoxin are named here", "--golden-passed", "The pricing of tea."]
+def test_golden_texts_may_be_the_users_and_are_decided_by_the_trained_filter(
+    labelled, tmp_path, capsys
+):
+    given = [
+        "--golden-flagged",
+        "Ricin and Conotoxin are named here",
+        "--golden-passed",
+        "The pricing of tea.",
+    ]
     assert train(labelled, tmp_path / "good", *given) == 0
     golden = load_filter(str(tmp_path / "good" / "filter.yaml")).definition.golden
     assert [one.text for one in golden] == [given[1], given[3]]
@@ -360,7 +494,9 @@ def digests(*removed: str) -> np.ndarray:
 
 
 def reappeared(path: Path, removed: np.ndarray | None, limit: str = "0") -> CheckResult:
-    result = run_library_check(find_dataset(str(path)), Filter.load("control-lists"), removed=removed)
+    result = run_library_check(
+        find_dataset(str(path)), Filter.load("control-lists"), removed=removed
+    )
     if removed is not None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("pipeline.commands.filter.removed.removed_digests", lambda store: removed)
@@ -372,7 +508,11 @@ def reappeared(path: Path, removed: np.ndarray | None, limit: str = "0") -> Chec
 def test_a_removed_document_that_reappears_counts_against_the_limit_and_is_named(tmp_path, capsys):
     path = texts(tmp_path / "a.jsonl", [NONE, TWO, ONE_TERM, NONE + " 2"])
     found = reappeared(path, digests(ONE_TERM, TWO, "elsewhere"), "1/2")
-    assert (found.flagged, found.reappeared, found.failing) == (1, 2, 2)  # TWO is both, and counts once
+    assert (found.flagged, found.reappeared, found.failing) == (
+        1,
+        2,
+        2,
+    )  # TWO is both, and counts once
     assert found.returned == [("a.jsonl", 1), ("a.jsonl", 2)]
     assert found.passes(Fraction(1, 2))
     assert not found.passes(Fraction(49, 100))
@@ -394,7 +534,9 @@ def test_a_named_document_that_reappears_fails_where_the_filter_passes_it(tmp_pa
     assert reappeared(path, digests(NONE)).failing == 1
 
 
-def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_without_it_there_is_nothing_to_find(tmp_path, capsys):
+def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_without_it_there_is_nothing_to_find(
+    tmp_path, capsys
+):
     flagged = ["Rinderpest virus and Abrin.", "Lassa fever virus beside Ricin."]
     write_files(tmp_path / "data", "a", {"one": [*prose(1, 40), *flagged]}, "jsonl")
     more: dict[str, Any] = {"budget": {"tokens": 500}, "filters": ["control-lists"]}
@@ -403,7 +545,14 @@ def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_without_it
     again = texts(tmp_path / "again.jsonl", [flagged[0], "Another text."])
     assert run_check(str(again), str(lenient(tmp_path)), store=tmp_path / "store") == 3
     assert "1 removed before" in capsys.readouterr().err
-    assert run_check(str(texts(tmp_path / "new.jsonl", ["Another text."])), str(lenient(tmp_path)), store=tmp_path / "store") == 0
+    assert (
+        run_check(
+            str(texts(tmp_path / "new.jsonl", ["Another text."])),
+            str(lenient(tmp_path)),
+            store=tmp_path / "store",
+        )
+        == 0
+    )
     shutil.rmtree(tmp_path / "store" / "select")
     for store in ("store", "none"):
         with pytest.raises(RecipeError, match="store"):
@@ -414,7 +563,12 @@ def lenient(folder: Path) -> Path:
     """A filter that finds nothing in those texts."""
     content = b"tungsten\nmolybdenum\n"
     (folder / "terms.txt").write_bytes(content)
-    golden = [{"text": "tungsten and molybdenum", "flagged": "true"}, {"text": "The weather was fine.", "flagged": "false"}]
+    golden = [
+        {"text": "tungsten and molybdenum", "flagged": "true"},
+        {"text": "The weather was fine.", "flagged": "false"},
+    ]
     pin = {"file": "terms.txt", "sha256": content_hash(content), "mode": "words"}
-    (folder / "lenient.yaml").write_text(json.dumps({"name": "lenient", "blocklist": pin, "golden": golden}))
+    (folder / "lenient.yaml").write_text(
+        json.dumps({"name": "lenient", "blocklist": pin, "golden": golden})
+    )
     return folder / "lenient.yaml"

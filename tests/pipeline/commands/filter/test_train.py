@@ -1,6 +1,8 @@
-"""`train_filter`: the split, the curve, the picked threshold and the files, on documents of the shipped sample.
+"""`train_filter`: the split, the curve, the picked threshold and the files, on documents of the
+shipped sample.
 
-A document of the toy set is positive if names of the shipped public list were put into it. Names are all that it holds.
+A document of the toy set is positive if names of the shipped public list were put into it. Names
+are all that it holds.
 """
 
 from __future__ import annotations
@@ -28,7 +30,16 @@ from pipeline.judges.classifiers.curve import Curve
 from pipeline.judges.classifiers.labelled import LabelColumns, held_out, read_labelled
 from pipeline.judges.classifiers.training import Goal, LinearSettings, TrainedFilter, train_filter
 
-NAMES = ["Abrin", "Ricin", "Bacillus anthracis", "Nipah virus", "Hendra virus", "Lassa virus", "Conotoxin", "Variola virus"]
+NAMES = [
+    "Abrin",
+    "Ricin",
+    "Bacillus anthracis",
+    "Nipah virus",
+    "Hendra virus",
+    "Lassa virus",
+    "Conotoxin",
+    "Variola virus",
+]
 SETTINGS = LinearSettings(bits=14, epochs=6)
 Row = dict[str, str | int]
 
@@ -36,17 +47,27 @@ Row = dict[str, str | int]
 @pytest.fixture(scope="module")
 def rows(sample_data: Path) -> list[Row]:
     source, texts = random.Random(9), []
-    for path in sorted((sample_data / "dolmino-flan").glob("*.json.gz")) + sorted((sample_data / "dolmino-wiki").glob("*.json.gz")):
+    for path in sorted((sample_data / "dolmino-flan").glob("*.json.gz")) + sorted(
+        (sample_data / "dolmino-wiki").glob("*.json.gz")
+    ):
         for line in gzip.decompress(path.read_bytes()).splitlines():
             try:
                 texts.append(json.loads(line)["text"])
             except (ValueError, KeyError, TypeError):
                 continue  # the sample plants bad rows
-    texts = sorted({text for text in texts if isinstance(text, str) and any(map(str.isalnum, text)) and "\ud83d" not in text})[:500]
+    texts = sorted(
+        {
+            text
+            for text in texts
+            if isinstance(text, str) and any(map(str.isalnum, text)) and "\ud83d" not in text
+        }
+    )[:500]
     found: list[Row] = []
     for text in texts:
         positive = source.random() < 0.3
-        named = f"{text} {' and '.join(source.sample(NAMES, 3))} are named here." if positive else text
+        named = (
+            f"{text} {' and '.join(source.sample(NAMES, 3))} are named here." if positive else text
+        )
         found.append({"text": named, "label": int(positive)})
     return found
 
@@ -62,7 +83,12 @@ def write(path: Path, rows: list[Row]) -> Path:
 @pytest.fixture(scope="module")
 def trained(rows: list[Row], tmp_path_factory: pytest.TempPathFactory) -> TrainedFilter:
     folder = tmp_path_factory.mktemp("trained")
-    return train_filter([write(folder / "a.jsonl", rows)], folder / "filter", goal=Goal(recall=Decimal("0.9")), settings=SETTINGS)
+    return train_filter(
+        [write(folder / "a.jsonl", rows)],
+        folder / "filter",
+        goal=Goal(recall=Decimal("0.9")),
+        settings=SETTINGS,
+    )
 
 
 def test_held_out_documents_are_told_apart(trained: TrainedFilter) -> None:
@@ -72,21 +98,31 @@ def test_held_out_documents_are_told_apart(trained: TrainedFilter) -> None:
     assert trained.chosen.precision >= 900_000
 
 
-def test_report_is_whole_numbers_and_text_and_agrees_with_a_recount(trained: TrainedFilter, rows: list[Row]) -> None:
+def test_report_is_whole_numbers_and_text_and_agrees_with_a_recount(
+    trained: TrainedFilter, rows: list[Row]
+) -> None:
     def refuse(number: str) -> None:
         raise AssertionError(number)
 
     report = json.loads((trained.folder / "report.json").read_text(), parse_float=refuse)
     assert report == trained.report
-    classifier = open_classifier("linear", trained.folder / "weights.safetensors", digest=report["classifier"]["digest"])
-    held = {str(row["text"]): row["label"] for row in rows if held_out(text_digest(str(row["text"]).encode()), key_bound(Decimal("0.2")))}
+    classifier = open_classifier(
+        "linear", trained.folder / "weights.safetensors", digest=report["classifier"]["digest"]
+    )
+    held = {
+        str(row["text"]): row["label"]
+        for row in rows
+        if held_out(text_digest(str(row["text"]).encode()), key_bound(Decimal("0.2")))
+    }
     scores = dict(zip(held, classifier.score(list(held)).tolist(), strict=True))
     assert sum(report["documents"]["held_out"].values()) == len(held)
     for point in [report["chosen"], *report["curve"]]:
         flagged = [text for text in held if scores[text] > point["threshold"]]
         assert point["true_positives"] == sum(held[text] == 1 for text in flagged)
         assert point["false_positives"] == sum(held[text] == 0 for text in flagged)
-        assert point["recall"] == round(Fraction(point["true_positives"], sum(map(int, held.values()))) * 1_000_000)
+        assert point["recall"] == round(
+            Fraction(point["true_positives"], sum(map(int, held.values()))) * 1_000_000
+        )
 
 
 def test_picture_is_an_svg_with_three_curves(trained: TrainedFilter) -> None:
@@ -97,10 +133,17 @@ def test_picture_is_an_svg_with_three_curves(trained: TrainedFilter) -> None:
     assert all(len(line.attrib["points"].split()) > 1 for line in lines)
 
 
-def test_order_copies_and_format_change_neither_weights_nor_curve(rows: list[Row], trained: TrainedFilter, tmp_path: Path) -> None:
+def test_order_copies_and_format_change_neither_weights_nor_curve(
+    rows: list[Row], trained: TrainedFilter, tmp_path: Path
+) -> None:
     shuffled = random.Random(2).sample(rows, len(rows))
-    paths = [write(tmp_path / "b.parquet", shuffled[:200]), write(tmp_path / "c.jsonl", shuffled[150:])]
-    again = train_filter(paths, tmp_path / "filter", goal=Goal(recall=Decimal("0.9")), settings=SETTINGS)
+    paths = [
+        write(tmp_path / "b.parquet", shuffled[:200]),
+        write(tmp_path / "c.jsonl", shuffled[150:]),
+    ]
+    again = train_filter(
+        paths, tmp_path / "filter", goal=Goal(recall=Decimal("0.9")), settings=SETTINGS
+    )
     assert again.report["documents"]["copies"] == 50
     assert again.digest == trained.digest
     assert again.points == trained.points
@@ -110,31 +153,48 @@ def test_order_copies_and_format_change_neither_weights_nor_curve(rows: list[Row
 
 def test_weights_are_the_golden_ones_on_every_machine(tmp_path: Path) -> None:
     rows: list[Row] = [
-        {"text": f"garden {'ricin ' * (number % 3 == 0)}river {number}", "label": int(number % 3 == 0)} for number in range(200)
+        {
+            "text": f"garden {'ricin ' * (number % 3 == 0)}river {number}",
+            "label": int(number % 3 == 0),
+        }
+        for number in range(200)
     ]
-    made = train_filter([write(tmp_path / "a.jsonl", rows)], tmp_path / "filter", settings=LinearSettings(bits=10, epochs=3))
+    made = train_filter(
+        [write(tmp_path / "a.jsonl", rows)],
+        tmp_path / "filter",
+        settings=LinearSettings(bits=10, epochs=3),
+    )
     digest = hashlib.sha256((made.folder / "weights.safetensors").read_bytes()).hexdigest()
     assert digest == "073f878f3e1350b8dc6bb39619060cf227cc647e1e8424852246cbc2ddd98649"
 
 
 def test_copies_never_lie_on_both_sides_of_the_split(rows: list[Row], tmp_path: Path) -> None:
-    found = read_labelled([write(tmp_path / "a.jsonl", rows + rows), write(tmp_path / "b.jsonl", rows)])
+    found = read_labelled(
+        [write(tmp_path / "a.jsonl", rows + rows), write(tmp_path / "b.jsonl", rows)]
+    )
     assert len(found.documents) == len({row["text"] for row in rows})
     assert found.num_copies == 3 * len(rows) - len(found.documents)
-    assert [document.digest for document in found.documents] == sorted(document.digest for document in found.documents)
+    assert [document.digest for document in found.documents] == sorted(
+        document.digest for document in found.documents
+    )
 
 
-SCORES = st.lists(st.tuples(st.integers(0, 1_000_000) | st.integers(0, 5), st.booleans()), min_size=2, max_size=40).filter(
-    lambda rows: len({positive for _, positive in rows}) == 2
-)
+SCORES = st.lists(
+    st.tuples(st.integers(0, 1_000_000) | st.integers(0, 5), st.booleans()), min_size=2, max_size=40
+).filter(lambda rows: len({positive for _, positive in rows}) == 2)
 
 
 def curve_of(rows: list[tuple[int, bool]]) -> Curve:
-    return Curve(np.array([score for score, _ in rows], np.uint32), np.array([positive for _, positive in rows]))
+    return Curve(
+        np.array([score for score, _ in rows], np.uint32),
+        np.array([positive for _, positive in rows]),
+    )
 
 
 @given(rows=SCORES, wanted=st.fractions(min_value=Fraction(1, 100), max_value=1))
-def test_threshold_for_a_recall_is_the_largest_that_reaches_it(rows: list[tuple[int, bool]], wanted: Fraction) -> None:
+def test_threshold_for_a_recall_is_the_largest_that_reaches_it(
+    rows: list[tuple[int, bool]], wanted: Fraction
+) -> None:
     positive = [score for score, label in rows if label]
 
     def recall(threshold: int) -> Fraction:
@@ -150,7 +210,9 @@ def test_threshold_for_a_recall_is_the_largest_that_reaches_it(rows: list[tuple[
 
 
 @given(rows=SCORES, wanted=st.fractions(min_value=0, max_value=Fraction(99, 100)))
-def test_threshold_for_a_removal_rate_is_the_smallest_that_keeps_to_it(rows: list[tuple[int, bool]], wanted: Fraction) -> None:
+def test_threshold_for_a_removal_rate_is_the_smallest_that_keeps_to_it(
+    rows: list[tuple[int, bool]], wanted: Fraction
+) -> None:
     def removal(threshold: int) -> Fraction:
         return Fraction(sum(score > threshold for score, _ in rows), len(rows))
 
@@ -162,15 +224,25 @@ def test_threshold_for_a_removal_rate_is_the_smallest_that_keeps_to_it(rows: lis
 @given(rows=SCORES, threshold=st.integers(0, 1_000_000))
 def test_counts_of_the_curve_add_up(rows: list[tuple[int, bool]], threshold: int) -> None:
     point = curve_of(rows).at(threshold)
-    assert point.true_positives + point.false_positives == sum(score > threshold for score, _ in rows)
+    assert point.true_positives + point.false_positives == sum(
+        score > threshold for score, _ in rows
+    )
     assert point.true_positives + point.false_negatives == sum(positive for _, positive in rows)
-    assert point.true_positives + point.false_positives + point.false_negatives + point.true_negatives == len(rows)
+    assert (
+        point.true_positives + point.false_positives + point.false_negatives + point.true_negatives
+        == len(rows)
+    )
 
 
 def test_labels_may_be_words_when_the_positive_one_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", [{"body": "one", "kind": "hazard"}, {"body": "two", "kind": "fine"}])
+    path = write(
+        tmp_path / "a.parquet", [{"body": "one", "kind": "hazard"}, {"body": "two", "kind": "fine"}]
+    )
     found = read_labelled([path], LabelColumns("body", "kind", "hazard"))
-    assert {document.text: document.positive for document in found.documents} == {"one": True, "two": False}
+    assert {document.text: document.positive for document in found.documents} == {
+        "one": True,
+        "two": False,
+    }
     with pytest.raises(InputError, match="0, 1, false or true"):
         read_labelled([path], LabelColumns("body", "kind"))
 
@@ -180,29 +252,45 @@ def test_labels_may_be_words_when_the_positive_one_is_named(tmp_path: Path) -> N
     ["{", "[]", '{"text": "x"}', '{"text": null, "label": 1}', '{"text": " ", "label": 1}', '{"text": "x", "label": 2}',
      '{"text": "x", "label": null}', '{"text": "x", "label": "1"}', '{"text": "\\ud800", "label": 1}', '{"text": "x", "label": 0.5}'],
 )  # fmt: skip
-def test_row_that_is_no_labelled_document_is_refused_with_file_and_row(tmp_path: Path, line: str) -> None:
+def test_row_that_is_no_labelled_document_is_refused_with_file_and_row(
+    tmp_path: Path, line: str
+) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "fine", "label": 0}\n' + line + "\n")
     with pytest.raises(InputError, match=r"a\.jsonl: row 1"):
         read_labelled([tmp_path / "a.jsonl"])
 
 
 def test_contradicting_copies_are_refused_with_both_places(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.jsonl", [{"text": "x", "label": 0}, {"text": "y", "label": 0}, {"text": "x", "label": 1}])
+    path = write(
+        tmp_path / "a.jsonl",
+        [{"text": "x", "label": 0}, {"text": "y", "label": 0}, {"text": "x", "label": 1}],
+    )
     with pytest.raises(InputError, match=r"row 2: .*row 0"):
         read_labelled([path])
 
 
-def test_nothing_is_left_after_a_failure_and_nothing_is_overwritten(rows: list[Row], trained: TrainedFilter, tmp_path: Path) -> None:
+def test_nothing_is_left_after_a_failure_and_nothing_is_overwritten(
+    rows: list[Row], trained: TrainedFilter, tmp_path: Path
+) -> None:
     path = write(tmp_path / "a.jsonl", rows)
     with pytest.raises(RecipeError, match="both asked"):
-        train_filter([path], tmp_path / "filter", goal=Goal(recall=Decimal(1), removal=Decimal(0)), settings=SETTINGS)
+        train_filter(
+            [path],
+            tmp_path / "filter",
+            goal=Goal(recall=Decimal(1), removal=Decimal(0)),
+            settings=SETTINGS,
+        )
     with pytest.raises(RecipeError, match="above 0"):
         train_filter([path], tmp_path / "filter", goal=Goal(recall=Decimal(2)), settings=SETTINGS)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.jsonl"]
     with pytest.raises(RecipeError, match="already"):
         train_filter([path], trained.folder, settings=SETTINGS)
     with pytest.raises(InputError, match="both classes"):
-        train_filter([write(tmp_path / "b.jsonl", [row for row in rows if row["label"] == 0])], tmp_path / "filter", settings=SETTINGS)
+        train_filter(
+            [write(tmp_path / "b.jsonl", [row for row in rows if row["label"] == 0])],
+            tmp_path / "filter",
+            settings=SETTINGS,
+        )
     with pytest.raises(RecipeError, match="jsonl"):
         read_labelled([write(tmp_path / "a.csv", rows)])
     with pytest.raises(InputError, match="cannot be read"):

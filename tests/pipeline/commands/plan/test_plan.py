@@ -1,4 +1,6 @@
-"""The command `plan`: what it probes, what it says of filters, disks, clusters and the machine, and its exit codes."""
+"""The command `plan`: what it probes, what it says of filters, disks, clusters and the machine, and
+its exit codes.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,13 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def small(tmp_path):
-    """A folder with a source of 400 documents, every tenth of which names two agents, and its recipe."""
-    texts = [f"{text} Abrin and Ricin." if number % 10 == 0 else text for number, text in enumerate(prose(1, 400))]
+    """A folder with a source of 400 documents, every tenth of which names two agents, and its
+    recipe.
+    """
+    texts = [
+        f"{text} Abrin and Ricin." if number % 10 == 0 else text
+        for number, text in enumerate(prose(1, 400))
+    ]
     write_files(tmp_path / "data", "a", {"one": texts[:200], "two": texts[200:]})
     return lambda tokens, **more: write_recipe(tmp_path, {"a": {"tokens": tokens}}, **more)
 
@@ -65,7 +72,9 @@ def test_filters_at_hand_are_tried_at_every_level_that_they_have(cache, small, t
 
 
 @pytest.mark.parametrize(("fraction", "exact"), [("1", True), ("0.5", False)])
-def test_what_a_dose_removes_is_chance_even_where_every_document_was_judged(cache, small, tmp_path, capsys, fraction, exact):
+def test_what_a_dose_removes_is_chance_even_where_every_document_was_judged(
+    cache, small, tmp_path, capsys, fraction, exact
+):
     recipe = small(1_000, filters=[{"use": "control-lists", "fraction": fraction}])
     _, found, _ = run(capsys, recipe, "--data", tmp_path / "data")
     low, high = map(float, found["sources"]["a"]["removed_share_interval"])
@@ -77,7 +86,10 @@ def test_published_removals_are_shown_of_every_level_also_of_an_unfiltered_recip
     for name in ("annealing-50b", "annealing-50b-strong"):
         found = published_levels(load_recipe(name))
         assert set(found) == set(LEVELS)
-        assert [f"{float(found[level]['pes2o'].removed):.4f}" for level in ("weak", "strong")] == ["0.1158", "0.1907"]
+        assert [f"{float(found[level]['pes2o'].removed):.4f}" for level in ("weak", "strong")] == [
+            "0.1158",
+            "0.1907",
+        ]
     assert set(published_levels(load_recipe("pretraining-500b"))) == {"extra-weak", "strong"}
     assert published_levels(load_recipe("sample")) == {}
 
@@ -111,11 +123,15 @@ def test_a_stage_whose_time_depends_on_the_device_says_so():
     assert any(note.startswith("score:") for note in found["notes"])
 
 
-def test_a_disk_that_certainly_cannot_hold_the_mix_is_refused_and_a_tight_one_warned_of(cache, tmp_path, capsys, monkeypatch):
+def test_a_disk_that_certainly_cannot_hold_the_mix_is_refused_and_a_tight_one_warned_of(
+    cache, tmp_path, capsys, monkeypatch
+):
     words = ["annealing-50b", "--out", tmp_path / "mix", "--store", tmp_path / "store"]
     free = {"certain": 10**9, "tight": 210 * 10**9, "plenty": 10**12}
     for case, num_bytes in free.items():
-        monkeypatch.setattr("shutil.disk_usage", lambda _, free=num_bytes: type("Usage", (), {"free": free}))
+        monkeypatch.setattr(
+            "shutil.disk_usage", lambda _, free=num_bytes: type("Usage", (), {"free": free})
+        )
         status, found, err = run(capsys, *words)
         assert status == (2 if case == "certain" else 0)
         assert bool(found["refusals"]) == (case == "certain")
@@ -133,11 +149,19 @@ def test_a_folder_that_is_there_may_hold_what_the_build_needs(tmp_path):
 
 
 def test_a_calibration_scales_the_default_rates_and_is_kept(cache, monkeypatch, capsys):
-    monkeypatch.setattr(calibration, "_kernels", lambda _: [(name, value, lambda: None) for name, value in KERNELS.items()])
+    monkeypatch.setattr(
+        calibration,
+        "_kernels",
+        lambda _: [(name, value, lambda: None) for name, value in KERNELS.items()],
+    )
     monkeypatch.setattr(calibration, "_best", lambda amount, _: amount)
     assert calibration.load_rates() == DEFAULT_RATES
     made = calibration.calibrate()
-    assert (made.read, made.select, made.write) == (2 * DEFAULT_RATES.read, 2 * DEFAULT_RATES.select, 2 * DEFAULT_RATES.write)
+    assert (made.read, made.select, made.write) == (
+        2 * DEFAULT_RATES.read,
+        2 * DEFAULT_RATES.select,
+        2 * DEFAULT_RATES.write,
+    )
     assert calibration.load_rates() == made
     _, found, _ = run(capsys, "annealing-50b")
     assert found["resources"]["rates"].startswith("calibrated on this machine, ")
@@ -148,7 +172,9 @@ def test_a_calibration_scales_the_default_rates_and_is_kept(cache, monkeypatch, 
     assert calibration.load_rates() == DEFAULT_RATES
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"m": {}}', '{"m": {"date": "x", "kernels": {"read": 0}}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"m": {}}', '{"m": {"date": "x", "kernels": {"read": 0}}}']
+)
 def test_a_damaged_calibration_is_an_error_that_says_what_to_do(cache, content):
     cache.mkdir()
     (cache / "calibration.json").write_text(content)
@@ -175,7 +201,9 @@ def test_where_calibrations_lie(monkeypatch):
 
 def test_a_supply_is_shown_with_half_of_its_interval():
     def shown(tokens: int, interval: list[int] | None) -> str:
-        return plan_report.supply({"supply_tokens_estimated": tokens, "supply_tokens_interval": interval})
+        return plan_report.supply(
+            {"supply_tokens_estimated": tokens, "supply_tokens_interval": interval}
+        )
 
     assert shown(12_300_000_000, [11_800_000_000, 12_800_000_000]) == "12.3B ± 4%"
     assert shown(1_234_567, [1_231_000, 1_238_000]) == "1.23M ± 0.3%"

@@ -1,4 +1,6 @@
-"""What --status says of a stage, from the notes that its tasks left and the jobs that Slurm knows."""
+"""What --status says of a stage, from the notes that its tasks left and the jobs that Slurm
+knows.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,14 @@ def noted(tmp_path: Path, *ended: dict[str, Any]) -> Chain:
     folder = tmp_path / "store" / "work" / "select-x"
     (folder / "slurm" / "ended").mkdir(parents=True)
     for item in ended:
-        write_json(folder / "slurm" / "ended" / f"{item['rank']:06d}.json", {"host": "n1", "message": "", "exit_code": 0, **item})
+        write_json(
+            folder / "slurm" / "ended" / f"{item['rank']:06d}.json",
+            {"host": "n1", "message": "", "exit_code": 0, **item},
+        )
     units = [{"partition": number} for number in range(2)]
-    write_json(folder / "plan.json", {"folder": str(tmp_path / "select"), "sources": [], "units": units})
+    write_json(
+        folder / "plan.json", {"folder": str(tmp_path / "select"), "sources": [], "units": units}
+    )
     found = Chain.of(tmp_path / "store", tmp_path / "out")
     found.begin({"out": str(tmp_path / "out")}, "x")
     found.add(stage_named("select"), folder, 2, 2, ["7"], "8")
@@ -38,13 +45,19 @@ def looked(found: Chain, monkeypatch: pytest.MonkeyPatch, *jobs: client.Job) -> 
 def test_a_task_that_is_requeued_is_no_failed_one(tmp_path, monkeypatch):
     told = {"rank": 1, "job": "7_1", "began": 9, "seconds": 1, "exit_code": 1}
     found = noted(tmp_path, told, {"rank": 0, "job": "7_0", "began": 9, "seconds": 1})
-    (stage,) = looked(found, monkeypatch, client.Job("7", "1", "x-select", "PENDING", "BeginTime")).stages
+    (stage,) = looked(
+        found, monkeypatch, client.Job("7", "1", "x-select", "PENDING", "BeginTime")
+    ).stages
     assert (stage.waiting, stage.running, stage.done, stage.failed) == (1, 0, 1, 0)
 
 
 def test_a_node_whose_clock_is_ahead_gives_no_negative_throughput(tmp_path, monkeypatch):
-    found = noted(tmp_path, {"rank": 0, "job": "7_0", "began": int(time.time()) + 900, "seconds": 1})
-    (stage,) = looked(found, monkeypatch, client.Job("7", "1", "x-select", "RUNNING", "None")).stages
+    found = noted(
+        tmp_path, {"rank": 0, "job": "7_0", "began": int(time.time()) + 900, "seconds": 1}
+    )
+    (stage,) = looked(
+        found, monkeypatch, client.Job("7", "1", "x-select", "RUNNING", "None")
+    ).stages
     assert stage.seconds == 0
 
 
@@ -56,7 +69,9 @@ def test_units_of_a_stage_whose_folder_is_gone_are_not_said_to_be_done(tmp_path,
 
 
 def test_a_build_whose_next_step_was_killed_names_that_log(tmp_path, monkeypatch):
-    found = noted(tmp_path, *({"rank": rank, "job": f"7_{rank}", "began": 9, "seconds": 1} for rank in (0, 1)))
+    found = noted(
+        tmp_path, *({"rank": rank, "job": f"7_{rank}", "began": 9, "seconds": 1} for rank in (0, 1))
+    )
     (found.folder / "conduct-8.out").touch()
     assert f"its log: {found.folder / 'conduct-8.out'}" in looked(found, monkeypatch).message
 
@@ -74,8 +89,15 @@ def test_a_job_that_a_younger_one_follows_leaves_the_build_to_it(tmp_path, monke
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     monkeypatch.setattr(client, "cancel", lambda jobs: cancelled.extend(jobs))
     named = {"8": "conduct", "5": "conduct", "9": "select", "10": "conduct"}
-    mine, older, task, younger = (client.Job(job, "N/A", f"x-{name}", "PENDING", "") for job, name in named.items())
-    for jobs, answer in (([mine], None), ([mine, older], None), ([mine, task, younger], "10"), ([mine, younger], "10")):
+    mine, older, task, younger = (
+        client.Job(job, "N/A", f"x-{name}", "PENDING", "") for job, name in named.items()
+    )
+    for jobs, answer in (
+        ([mine], None),
+        ([mine, older], None),
+        ([mine, task, younger], "10"),
+        ([mine, younger], "10"),
+    ):
         monkeypatch.setattr(client, "queued", lambda name, user=None, jobs=jobs: jobs)
         assert found.younger() == answer
     assert not cancelled

@@ -1,4 +1,6 @@
-"""What a trainer reads in a step, told through the files of a built mix, is what the trainer's own loops read of them."""
+"""What a trainer reads in a step, told through the files of a built mix, is what the trainer's own
+loops read of them.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,12 @@ from tests.pipeline.corpus import (
 )
 
 BATCH, SEQUENCE, SEED = 3, 16, 1234
-SOURCES: dict[str, dict[str, Any]] = {"a": {"tokens": 300, "shortfall": {"repeat": 9}}, "b": {"tokens": 1200}}
-# Steps asked for: of one epoch, and of several, which GPT-NeoX pools and megatron-core pools (60) or keeps the last apart (40).
+SOURCES: dict[str, dict[str, Any]] = {
+    "a": {"tokens": 300, "shortfall": {"repeat": 9}},
+    "b": {"tokens": 1200},
+}
+# Steps asked for: of one epoch, and of several, which GPT-NeoX pools and megatron-core pools (60)
+# or keeps the last apart (40).
 STEPS = {"neox": (30, 71), "megatron": (30, 60, 40), "file-order": (None,)}
 TRAININGS = [(trainer, steps) for trainer, all_steps in STEPS.items() for steps in all_steps]
 
@@ -62,16 +68,30 @@ def by_source(documents: list[Document], read: Counter[int]) -> list[dict[str, A
     """The figures of both sources, counted token by token."""
     figures = []
     for name in SOURCES:
-        mine = {position: count for position, count in read.items() if documents[position].source == name}
+        mine = {
+            position: count
+            for position, count in read.items()
+            if documents[position].source == name
+        }
         epochs: Counter[str] = Counter()
         for position, count in mine.items():
             epochs[str(documents[position].epoch)] += count
-        figures.append({"name": name, "documents": len(mine), "tokens": sum(mine.values()), "epochs": dict(epochs)})
+        figures.append(
+            {
+                "name": name,
+                "documents": len(mine),
+                "tokens": sum(mine.values()),
+                "epochs": dict(epochs),
+            }
+        )
     return figures
 
 
 def told(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{name: source[name] for name in ("name", "documents", "tokens", "epochs")} for source in answer["sources"]]
+    return [
+        {name: source[name] for name in ("name", "documents", "tokens", "epochs")}
+        for source in answer["sources"]
+    ]
 
 
 @pytest.mark.parametrize(("trainer", "steps"), TRAININGS)
@@ -80,7 +100,9 @@ def test_every_step_and_sample_reads_what_the_trainers_own_loops_read(mix, train
     samples = own_loops(trainer, documents, steps)
     made = min(len(samples), (steps or len(samples)) * BATCH) // BATCH
     for step in range(made):
-        answer = trace_steps(StepQuestion(mix, training(trainer, steps), step, step + 1, spans=True))
+        answer = trace_steps(
+            StepQuestion(mix, training(trainer, steps), step, step + 1, spans=True)
+        )
         batch = samples[step * BATCH : (step + 1) * BATCH]
         found: list[list[Token]] = [[] for _ in range(BATCH)]
         for span in answer["spans"]:
@@ -91,13 +113,23 @@ def test_every_step_and_sample_reads_what_the_trainers_own_loops_read(mix, train
                 document.row,
                 document.digest,
             )
-            assert (said["epoch"], said["cut"], said["num_tokens"]) == (document.epoch, document.cut, document.num_tokens)
+            assert (said["epoch"], said["cut"], said["num_tokens"]) == (
+                document.epoch,
+                document.cut,
+                document.num_tokens,
+            )
             assert span["token"] == said["first_token"] + span["offset"]
-            found[span["sample"]] += [(said["position"], span["offset"] + token) for token in range(span["num_tokens"])]
+            found[span["sample"]] += [
+                (said["position"], span["offset"] + token) for token in range(span["num_tokens"])
+            ]
         assert found == [text[:-1] for text in batch]
-        assert told(answer) == by_source(documents, Counter(position for text in batch for position, _ in text[:-1]))
+        assert told(answer) == by_source(
+            documents, Counter(position for text in batch for position, _ in text[:-1])
+        )
     assert answer["training"]["steps"] == made
-    with_sample = trace_steps(StepQuestion(mix, training(trainer, steps), made - 1, made, BATCH - 1, spans=True))
+    with_sample = trace_steps(
+        StepQuestion(mix, training(trainer, steps), made - 1, made, BATCH - 1, spans=True)
+    )
     label = with_sample["label"]
     assert (label["position"], label["offset"]) == batch[-1][-1]
     with_last = [span for span in answer["spans"] if span["sample"] == BATCH - 1]
@@ -107,14 +139,20 @@ def test_every_step_and_sample_reads_what_the_trainers_own_loops_read(mix, train
 @pytest.mark.parametrize(("trainer", "steps"), TRAININGS)
 def test_figures_between_two_saves_are_the_sums_of_their_steps(mix, trainer, steps, tmp_path):
     documents, samples = read_mix(mix), own_loops(trainer, read_mix(mix), steps)
-    answer = trace_steps(StepQuestion(mix, training(trainer, steps), 10, 25, listing=tmp_path / "list"))
-    read = Counter(position for text in samples[10 * BATCH : 25 * BATCH] for position, _ in text[:-1])
+    answer = trace_steps(
+        StepQuestion(mix, training(trainer, steps), 10, 25, listing=tmp_path / "list")
+    )
+    read = Counter(
+        position for text in samples[10 * BATCH : 25 * BATCH] for position, _ in text[:-1]
+    )
     assert told(answer) == by_source(documents, read)
     assert (answer["tokens"], answer["documents"]) == (15 * BATCH * SEQUENCE, len(read))
     lines = [json.loads(line) for line in (tmp_path / "list").read_text().splitlines()]
     assert {line["position"]: line["tokens_read"] for line in lines} == read
     assert [line["position"] for line in lines] == sorted(read)
-    assert [line["digest"] for line in lines] == [documents[position].digest for position in sorted(read)]
+    assert [line["digest"] for line in lines] == [
+        documents[position].digest for position in sorted(read)
+    ]
     assert stat.S_IMODE((tmp_path / "list").stat().st_mode) == 0o600
 
 
@@ -127,15 +165,43 @@ def test_the_command_answers_for_steps_samples_and_saves(mix, tmp_path):
     same = trace_steps(StepQuestion(mix, Training("neox", 1234, BATCH, SEQUENCE), 4, 5, spans=True))
     assert step == same
     assert step["training"]["inferred"] is True
-    other = command_line.passes(*trace(mix, "--step", 4, "--trainer", "neox", "--seed", 7, "--json")).answer
+    other = command_line.passes(
+        *trace(mix, "--step", 4, "--trainer", "neox", "--seed", 7, "--json")
+    ).answer
     assert other["spans"] != step["spans"]
-    save = command_line.passes(*trace(mix, "--checkpoint", 25, "--interval", 10, "--trainer", "megatron", "--steps", 30, "--json")).answer
+    save = command_line.passes(
+        *trace(
+            mix,
+            "--checkpoint",
+            25,
+            "--interval",
+            10,
+            "--trainer",
+            "megatron",
+            "--steps",
+            30,
+            "--json",
+        )
+    ).answer
     assert (save["steps"], "spans" in save) == ([20, 24], False)
     first = command_line.passes(
-        *trace(mix, "--checkpoint", 20, "--interval", 10, "--trainer", "megatron", "--samples", 90, "--json")
+        *trace(
+            mix,
+            "--checkpoint",
+            20,
+            "--interval",
+            10,
+            "--trainer",
+            "megatron",
+            "--samples",
+            90,
+            "--json",
+        )
     ).answer
     assert first["steps"] == [10, 19]
-    whole = command_line.passes(*trace(mix, "--checkpoint", 25, "--trainer", "file-order", "--list", tmp_path / "l"))
+    whole = command_line.passes(
+        *trace(mix, "--checkpoint", 25, "--trainer", "file-order", "--list", tmp_path / "l")
+    )
     assert "steps 0 to 24" in whole.err
     assert (tmp_path / "l").exists()
 
@@ -145,7 +211,9 @@ def test_text_is_shown_when_asked_for_and_is_that_of_the_stretch_alone(mix):
     spans = command_line.passes(*words, "--show-text", "--json").answer["spans"]
     documents, reader = read_mix(mix), tokenizer()
     for span in spans:
-        ids = reader.encode(documents[span["document"]["position"]].text).ids[span["offset"] : span["offset"] + span["num_tokens"]]
+        ids = reader.encode(documents[span["document"]["position"]].text).ids[
+            span["offset"] : span["offset"] + span["num_tokens"]
+        ]
         assert span["text"] == reader.decode(ids, skip_special_tokens=False)
     assert any(span["text"] for span in spans)
     shown = next(line for line in spans[0]["text"].splitlines() if line)
@@ -178,7 +246,9 @@ def test_nonsense_is_refused_with_what_there_is(mix, tmp_path):
     assert kept.read_text() == "mine"
     unsized = ("trace", mix, "--step", "0", *neox)
     assert "--steps" in command_line.fails(2, *unsized)
-    assert "makes 0 steps" in command_line.fails(2, "trace", mix, "--step", "0", "--trainer", "file-order")
+    assert "makes 0 steps" in command_line.fails(
+        2, "trace", mix, "--step", "0", "--trainer", "file-order"
+    )
 
 
 def test_tables_that_disagree_with_the_manifest_are_noticed(mix, tmp_path):
@@ -190,7 +260,9 @@ def test_tables_that_disagree_with_the_manifest_are_noticed(mix, tmp_path):
         folder = tmp_path / str(number)
         shutil.copytree(mix, folder)
         pq.write_table(damaged, folder / "documents.parquet" / one.name, use_dictionary=["source"])
-        assert str(folder) in command_line.fails(6, *trace(folder, "--step", 0, "--trainer", "file-order"))
+        assert str(folder) in command_line.fails(
+            6, *trace(folder, "--step", 0, "--trainer", "file-order")
+        )
 
 
 def test_a_list_that_cannot_be_finished_is_no_file(mix, tmp_path):
@@ -209,20 +281,39 @@ def test_sizes_that_do_not_make_up_the_tokens_are_noticed(mix, tmp_path):
         with (folder / "tokens.idx").open("r+b") as file:
             file.seek(34)
             file.write(size.to_bytes(4, "little"))
-        assert "sizes in tokens.idx" in command_line.fails(6, *trace(folder, "--step", 0, "--trainer", "neox"))
+        assert "sizes in tokens.idx" in command_line.fails(
+            6, *trace(folder, "--step", 0, "--trainer", "neox")
+        )
 
 
 def test_a_mix_is_read_at_the_steps_that_its_recipe_budgets(mix):
     work, budget = mix.parent, {"steps": 5, "batch": BATCH, "sequence": SEQUENCE}
     sources = {"a": {"weight": 1}, "b": {"weight": 9}}
-    make(write_recipe(work, sources, name="budgeted", budget=budget), work, work / "data", out="budgeted")
-    for trainer, steps in (("megatron", 5), ("neox", 4)):  # GPT-NeoX's loader has no batch for the last one
-        answer = command_line.passes("trace", work / "budgeted", "--checkpoint", "4", "--trainer", trainer, "--json").answer["training"]
-        assert (answer["steps"], answer["batch"], answer["sequence"], answer["samples_asked"]) == (steps, BATCH, SEQUENCE, 5 * BATCH)
+    make(
+        write_recipe(work, sources, name="budgeted", budget=budget),
+        work,
+        work / "data",
+        out="budgeted",
+    )
+    for trainer, steps in (
+        ("megatron", 5),
+        ("neox", 4),
+    ):  # GPT-NeoX's loader has no batch for the last one
+        answer = command_line.passes(
+            "trace", work / "budgeted", "--checkpoint", "4", "--trainer", trainer, "--json"
+        ).answer["training"]
+        assert (answer["steps"], answer["batch"], answer["sequence"], answer["samples_asked"]) == (
+            steps,
+            BATCH,
+            SEQUENCE,
+            5 * BATCH,
+        )
 
 
 def test_the_last_step_of_neox_is_missing_where_the_mix_holds_it_exactly(mix):
-    """Its loader serves a sequence fewer than it builds (gpt-neox issue 972): 1,500 tokens are 93 sequences, of which 92 are served."""
+    """Its loader serves a sequence fewer than it builds (gpt-neox issue 972): 1,500 tokens are 93
+    sequences, of which 92 are served.
+    """
     for trainer, steps in (("neox", 30), ("megatron", 31)):
         answer = trace_steps(StepQuestion(mix, training(trainer, 31), 0, 1))
         assert (answer["training"]["steps"], answer["training"]["epochs"]) == (steps, 1)

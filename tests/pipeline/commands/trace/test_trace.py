@@ -1,4 +1,6 @@
-"""Every row of every source has the reason under which the manifest counts it; every token and document leads to its row and back."""
+"""Every row of every source has the reason under which the manifest counts it; every token and
+document leads to its row and back.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,33 @@ from tests.pipeline.input_files import json_lines
 TERMS = ["zorvex", "quillam", "brontide"]
 A, B, C = prose(1, 40), prose(2, 110), prose(3, 30)
 B = [f"{text} {' '.join(TERMS[: 1 + at % 4])}" if at % 2 else text for at, text in enumerate(B)]
-ITEM = "Which of the red stones was laid down first when the old bridge was built across the wide river"
+ITEM = (
+    "Which of the red stones was laid down first when the old bridge was built across the wide"
+    " river"
+)
 B[20:60:9] = [f"{at} {ITEM} and some more {' '.join(TERMS)}" for at in range(len(B[20:60:9]))]
 ROWS: dict[str, list[Any]] = {
     "a": [*A, A[3], A[3], "", "x", B[9]],
     "b": [*B, A[5], B[7], "", 17, b"{broken", C[0], B[9]],
-    "c": [*C, A[5], A[6], B[8], "", "x", None, *(f"{text} and more" for text in (*B[10:16], *C[:4]))],
+    "c": [
+        *C,
+        A[5],
+        A[6],
+        B[8],
+        "",
+        "x",
+        None,
+        *(f"{text} and more" for text in (*B[10:16], *C[:4])),
+    ],
     "extra": [B[0], "an insert of its own", B[0]],
-    "taken": [A[0], B[1], B[3], C[2], "only in the excluded one", *(f"{text} and less" for text in B[30:36])],
+    "taken": [
+        A[0],
+        B[1],
+        B[3],
+        C[2],
+        "only in the excluded one",
+        *(f"{text} and less" for text in B[30:36]),
+    ],
 }
 SOURCES: dict[str, dict[str, Any]] = {
     "a": {"tokens": 700, "shortfall": {"repeat": 9}},
@@ -59,7 +80,12 @@ CASES: dict[str, dict[str, Any]] = {
     "placebo": {"filters": [{"placebo_of": "list"}], "removed": "shrink"},
     "insert": {**LIST, "insert": {"extra": {"use": "extra.yaml", "times": 2}}},
     "nothing is escalated": {"filters": ["rare"]},
-    "contaminated": {**TOY, "removed": "shrink", "copies": "approved", "decontaminate": {"sets": ["bench.yaml"]}},
+    "contaminated": {
+        **TOY,
+        "removed": "shrink",
+        "copies": "approved",
+        "decontaminate": {"sets": ["bench.yaml"]},
+    },
     "reported": {"decontaminate": {"sets": ["bench.yaml"], "action": "report"}},
     "quality": {"quality": [{"length": {"min_chars": 60}}]},
     "near": {**LIST, "near": {"rule": LOOSE, "excluded": "true"}},
@@ -76,7 +102,11 @@ def fails(code: int, *arguments: Any) -> str:
 
 
 def line(value: Any, number: int) -> Any:
-    return value if isinstance(value, bytes) else {"text": value, "kind": "drop" if number % 11 == 10 else "keep"}
+    return (
+        value
+        if isinstance(value, bytes)
+        else {"text": value, "kind": "drop" if number % 11 == 10 else "keep"}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -98,26 +128,45 @@ def write_filters(folder: Path) -> None:
     (folder / "terms.txt").write_bytes(content)
     (folder / "rare.txt").write_bytes(b"nowhere\nneither here\n")
     draw = np.random.default_rng(5)
-    LinearWeights(draw.integers(-60_000, 60_000, 256).astype(np.int32), 0, 0).save(folder / "weights.safetensors")
+    LinearWeights(draw.integers(-60_000, 60_000, 256).astype(np.int32), 0, 0).save(
+        folder / "weights.safetensors"
+    )
     golden = [{"text": " ".join(TERMS), "flagged": True}, {"text": "tea", "flagged": False}]
-    blocklist = {"file": "terms.txt", "sha256": hashlib.sha256(content).hexdigest(), "mode": "words"}
+    blocklist = {
+        "file": "terms.txt",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "mode": "words",
+    }
     model = open_classifier("linear", folder / "weights.safetensors")
     above = min(model.score([" ".join(TERMS)])[0] - 1, 500_000) / 1_000_000
-    classifier = {"kind": "linear", "path": "weights.safetensors", "digest": model.digest, "threshold": f"{above:.6f}"}
-    rare = {"file": "rare.txt", "sha256": hashlib.sha256(b"nowhere\nneither here\n").hexdigest(), "mode": "words"}
+    classifier = {
+        "kind": "linear",
+        "path": "weights.safetensors",
+        "digest": model.digest,
+        "threshold": f"{above:.6f}",
+    }
+    rare = {
+        "file": "rare.txt",
+        "sha256": hashlib.sha256(b"nowhere\nneither here\n").hexdigest(),
+        "mode": "words",
+    }
     golden_of_rare = [{"text": "nowhere, neither here", "flagged": True}, golden[1]]
     sure = {**classifier, "threshold": "0"}
     bundles: dict[str, Any] = {"list": {}, "toy": {"classifier": classifier}}
     bundles["rare"] = {"blocklist": rare, "golden": golden_of_rare, "classifier": sure}
     for name, more in bundles.items():
-        (folder / f"{name}.yaml").write_text(json.dumps({"name": name, "blocklist": blocklist, "golden": golden, **more}))
+        (folder / f"{name}.yaml").write_text(
+            json.dumps({"name": name, "blocklist": blocklist, "golden": golden, **more})
+        )
 
 
 def write_set(folder: Path) -> None:
     content = json_lines([{"text": ITEM}])
     (folder / "bench.jsonl").write_bytes(content)
     pin = {"path": "bench.jsonl", "sha256": hashlib.sha256(content).hexdigest()}
-    (folder / "bench.yaml").write_text(json.dumps({"name": "bench", "files": [pin], "format": "jsonl", "columns": "lambada"}))
+    (folder / "bench.yaml").write_text(
+        json.dumps({"name": "bench", "files": [pin], "format": "jsonl", "columns": "lambada"})
+    )
 
 
 def built(work: Path, case: str) -> Path:
@@ -132,14 +181,29 @@ def built(work: Path, case: str) -> Path:
     packings = dict.fromkeys(ROWS, "jsonl")
     write_recipe(recipes, {"extra": {"all": "true"}}, packings, name="unused")
     write_recipe(recipes, {"taken": {"all": "true", "keys": [0, 0.95]}}, packings, name="other")
-    path = write_recipe(recipes, sources, packings, name="mix", exclude=["other.yaml"], max_quarantined="0.2", **more)
+    path = write_recipe(
+        recipes,
+        sources,
+        packings,
+        name="mix",
+        exclude=["other.yaml"],
+        max_quarantined="0.2",
+        **more,
+    )
     write_set(recipes)
     for name in SOURCES:
         file = recipes / f"{name}.yaml"
         file.write_text(json.dumps({**json.loads(file.read_text()), "where": {"kind": ["keep"]}}))
     recipe = load_recipe(str(path), work / "filters")
     layout: dict[str, Any] = {**LAYOUT}
-    request = BuildRequest(recipe, out, work / "store", data=DataFolders(work / "data"), executor=LocalExecutor(1), **layout)
+    request = BuildRequest(
+        recipe,
+        out,
+        work / "store",
+        data=DataFolders(work / "data"),
+        executor=LocalExecutor(1),
+        **layout,
+    )
     build(request)
     return out
 
@@ -147,7 +211,10 @@ def built(work: Path, case: str) -> Path:
 def origins(name: str) -> list[tuple[str, int]]:
     """File and row of each row of a source."""
     count = len(ROWS[name])
-    return [(f"part-{int(at >= count // 3)}.jsonl", at - (count // 3) * (at >= count // 3)) for at in range(count)]
+    return [
+        (f"part-{int(at >= count // 3)}.jsonl", at - (count // 3) * (at >= count // 3))
+        for at in range(count)
+    ]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -165,16 +232,39 @@ def test_every_row_has_the_reason_under_which_the_manifest_counts_it(work, case)
             assert (fate.reason == "kept") == bool(places)
             if fate.document:
                 assert all(place.digest == fate.document.digest.hex() for place in places)
-        assert {"rows": len(ROWS[name]), **counts} == {reason: count for reason, count in waterfall.items() if count}
+        assert {"rows": len(ROWS[name]), **counts} == {
+            reason: count for reason, count in waterfall.items() if count
+        }
 
 
 def test_the_corpus_has_every_reason(work):
     """Without this the test above could pass on rows that are all kept."""
-    waterfalls = [found for case in CASES for found in manifests.load(built(work, case))["removed"].values()]
+    waterfalls = [
+        found for case in CASES for found in manifests.load(built(work, case))["removed"].values()
+    ]
     reasons = {reason for found in waterfalls for reason, count in found.items() if count}
-    assert reasons >= {"where", "empty", "quarantined", "out of key range", "excluded", "duplicate of a", "duplicate of b"}
-    assert reasons >= {"filter list", "filter toy", "filter list x 0.5", "filter placebo of list", "beyond quota", "kept"}
-    assert reasons >= {"contaminated", "near-duplicate of b", "near-duplicate of an excluded recipe"}
+    assert reasons >= {
+        "where",
+        "empty",
+        "quarantined",
+        "out of key range",
+        "excluded",
+        "duplicate of a",
+        "duplicate of b",
+    }
+    assert reasons >= {
+        "filter list",
+        "filter toy",
+        "filter list x 0.5",
+        "filter placebo of list",
+        "beyond quota",
+        "kept",
+    }
+    assert reasons >= {
+        "contaminated",
+        "near-duplicate of b",
+        "near-duplicate of an excluded recipe",
+    }
     assert any(reason.startswith("quality length") for reason in reasons)
 
 
@@ -190,7 +280,9 @@ def test_every_token_and_document_leads_to_its_row_and_back(work, case):
         rows = dict(zip(origins(place.source), ROWS[place.source], strict=True))
         text = rows[place.file, place.row]
         assert place.digest == hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-        decoded = reader.decode(tokens[at : at + place.num_tokens - 1].tolist(), skip_special_tokens=False)
+        decoded = reader.decode(
+            tokens[at : at + place.num_tokens - 1].tolist(), skip_special_tokens=False
+        )
         assert nfc(text).startswith(decoded) if place.cut else decoded == nfc(text)
         assert place in mix.places_from(place.source, place.file, place.row)
         assert place in mix.places_of(place.digest)
@@ -212,15 +304,27 @@ def test_the_command_answers_each_question(work):
     assert by_token[0]["licence"] == "CC0"
     assert "text" not in by_token[0]
     by_position = answer(out, "--position", 3, "--show-text")["places"][0]
-    assert nfc(dict(zip(origins(place.source), ROWS[place.source], strict=True))[place.file, place.row]).startswith(by_position["text"])
-    assert answer(out, "--digest", place.digest[:8])["places"] == answer(out, "--digest", place.digest.upper())["places"]
+    assert nfc(
+        dict(zip(origins(place.source), ROWS[place.source], strict=True))[place.file, place.row]
+    ).startswith(by_position["text"])
+    assert (
+        answer(out, "--digest", place.digest[:8])["places"]
+        == answer(out, "--digest", place.digest.upper())["places"]
+    )
     by_row = answer(out, "--source", place.source, "--file", place.file, "--row", place.row)
-    assert [one["position"] for one in by_row["places"]] == [one.position for one in mix.places_of(place.digest)]
+    assert [one["position"] for one in by_row["places"]] == [
+        one.position for one in mix.places_of(place.digest)
+    ]
 
 
 def removed_row(work: Path, case: str, reason: str) -> tuple[str, str, int]:
     fates = Fates(MixStore(manifests.load(built(work, case)), work / "store"))
-    return next((name, *at) for name in SOURCES for at in origins(name) if fates.of_row(name, *at).reason == reason)
+    return next(
+        (name, *at)
+        for name in SOURCES
+        for at in origins(name)
+        if fates.of_row(name, *at).reason == reason
+    )
 
 
 def test_a_removed_document_is_explained_and_its_text_shown_only_when_asked(work):
@@ -243,10 +347,18 @@ def test_a_removed_document_is_explained_and_its_text_shown_only_when_asked(work
 
 def test_a_digest_that_is_not_in_the_mix_is_explained_by_the_store(work):
     out, (name, file, row) = built(work, "toy"), removed_row(work, "toy", "beyond quota")
-    digest = hashlib.blake2b(dict(zip(origins(name), ROWS[name], strict=True))[file, row].encode(), digest_size=16).hexdigest()
-    assert answer(out, "--digest", digest) == {"mix": manifests.load(out)["identity"], "places": [], "rows": []}
+    digest = hashlib.blake2b(
+        dict(zip(origins(name), ROWS[name], strict=True))[file, row].encode(), digest_size=16
+    ).hexdigest()
+    assert answer(out, "--digest", digest) == {
+        "mix": manifests.load(out)["identity"],
+        "places": [],
+        "rows": [],
+    }
     rows = answer(out, "--digest", digest, "--store", work / "store")["rows"]
-    assert (name, file, row, "beyond quota") in [(one["source"], one["file"], one["row"], one["reason"]) for one in rows]
+    assert (name, file, row, "beyond quota") in [
+        (one["source"], one["file"], one["row"], one["reason"]) for one in rows
+    ]
     last = next(one["last_order_key"] for one in rows if one["reason"] == "beyond quota")
     assert int(last, 16) < order_key(bytes.fromhex(digest))
 
@@ -257,7 +369,9 @@ def test_what_the_store_has_forgotten_is_made_again(work, case, tmp_path):
     manifest = manifests.load(out)
     shutil.copytree(work / "store", tmp_path / "store")
     passes("store", "gc", "--store", tmp_path / "store")
-    before, after = (Fates(MixStore(manifest, folder)) for folder in (work / "store", tmp_path / "store"))
+    before, after = (
+        Fates(MixStore(manifest, folder)) for folder in (work / "store", tmp_path / "store")
+    )
     for name in SOURCES:
         for file, row in origins(name):
             one, two = before.of_row(name, file, row), after.of_row(name, file, row)
@@ -271,8 +385,22 @@ def test_nonsense_is_refused_with_what_there_is(work):
     assert f"0 to {documents - 1:,}" in fails(2, "trace", out, "--position", documents)
     assert "a, b, c" in fails(2, "trace", out, "--source", "d", "--file", "x", "--row", 1)
     assert "part-0.jsonl" in fails(2, "trace", out, "--source", "a", "--file", "x", "--row", 1)
-    assert "0 to" in fails(2, "trace", out, "--source", "a", "--file", "part-0.jsonl", "--row", 10**12, *store)
-    assert "--store" in fails(2, "trace", out, "--source", "b", "--file", "part-1.jsonl", "--row", 10**6, "--store", work / "nowhere")
+    assert "0 to" in fails(
+        2, "trace", out, "--source", "a", "--file", "part-0.jsonl", "--row", 10**12, *store
+    )
+    assert "--store" in fails(
+        2,
+        "trace",
+        out,
+        "--source",
+        "b",
+        "--file",
+        "part-1.jsonl",
+        "--row",
+        10**6,
+        "--store",
+        work / "nowhere",
+    )
     fails(2, "trace", out, "--source", "a")
     fails(2, "trace", out)
     fails(2, "trace", out, "--token", "-1")
@@ -283,14 +411,33 @@ def test_nonsense_is_refused_with_what_there_is(work):
 def test_a_row_that_became_nothing_is_explained_only_where_its_file_is_at_hand(work, tmp_path):
     out, row = built(work, "unfiltered"), len(A) - len(ROWS["a"]) // 3 + 2
     shutil.copytree(work / "data", tmp_path / "data")
-    asked = ("trace", out, "--source", "a", "--file", "part-1.jsonl", "--row", row, "--store", work / "store")
+    asked = (
+        "trace",
+        out,
+        "--source",
+        "a",
+        "--file",
+        "part-1.jsonl",
+        "--row",
+        row,
+        "--store",
+        work / "store",
+    )
     assert "a, part-1.jsonl row" in passes(*asked).err
-    assert answer(*asked[1:], "--data", tmp_path / "data")["rows"][0]["reason"] in ("empty", "where")
-    (tmp_path / "data" / "a" / "part-1.jsonl").write_bytes(json_lines([{"text": "another", "kind": "keep"}]))
+    assert answer(*asked[1:], "--data", tmp_path / "data")["rows"][0]["reason"] in (
+        "empty",
+        "where",
+    )
+    (tmp_path / "data" / "a" / "part-1.jsonl").write_bytes(
+        json_lines([{"text": "another", "kind": "keep"}])
+    )
     assert "sha256" in fails(4, *asked, "--data", tmp_path / "data")
 
 
-@pytest.mark.parametrize("damaged", ["tokens.idx", "documents.parquet/part-00000.parquet", "provenance.parquet/part-00000.parquet"])
+@pytest.mark.parametrize(
+    "damaged",
+    ["tokens.idx", "documents.parquet/part-00000.parquet", "provenance.parquet/part-00000.parquet"],
+)
 def test_a_damaged_mix_is_named(work, tmp_path, damaged):
     shutil.copytree(built(work, "unfiltered"), tmp_path / "mix")
     content = (tmp_path / "mix" / damaged).read_bytes()
@@ -311,8 +458,12 @@ def test_a_provenance_of_another_length_is_named(work, tmp_path):
     shutil.copytree(built(work, "unfiltered"), tmp_path / "mix")
     path = tmp_path / "mix" / "provenance.parquet" / "part-00000.parquet"
     table = pq.read_table(path)
-    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)  # as a part of a longer mix; the rows that are asked for agree
-    assert "rows, the documents of that part are" in fails(6, "trace", tmp_path / "mix", "--position", 0)
+    pq.write_table(
+        pa.concat_tables([table, table.slice(0, 1)]), path
+    )  # as a part of a longer mix; the rows that are asked for agree
+    assert "rows, the documents of that part are" in fails(
+        6, "trace", tmp_path / "mix", "--position", 0
+    )
 
 
 def test_another_store_is_refused(work, tmp_path):
@@ -321,5 +472,17 @@ def test_another_store_is_refused(work, tmp_path):
     shutil.copytree(work / "store", tmp_path / "store")
     gone = next(path for path in (tmp_path / "store" / "sources").glob("b-*/*"))
     shutil.rmtree(gone)
-    message = fails(6, "trace", out, "--source", "b", "--file", "part-1.jsonl", "--row", 10**6, "--store", tmp_path / "store")
+    message = fails(
+        6,
+        "trace",
+        out,
+        "--source",
+        "b",
+        "--file",
+        "part-1.jsonl",
+        "--row",
+        10**6,
+        "--store",
+        tmp_path / "store",
+    )
     assert "part-" in message

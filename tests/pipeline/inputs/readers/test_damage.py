@@ -1,7 +1,9 @@
-"""Damaged files: truncated, flipped or changed input is an error by name, undecodable lines are quarantined. Never silence.
+"""Damaged files: truncated, flipped or changed input is an error by name, undecodable lines are
+quarantined. Never silence.
 
-The case numbers are those of the fault list that the readers were built against; the ending is in each test's name: `fails`
-(InputError), `quarantined` (that row alone, with its number and reason) or `read` (handled).
+The case numbers are those of the fault list that the readers were built against; the ending is in
+each test's name: `fails` (InputError), `quarantined` (that row alone, with its number and reason)
+or `read` (handled).
 """
 
 from __future__ import annotations
@@ -46,7 +48,14 @@ from tests.pipeline.input_files import (
 
 @pytest.mark.parametrize("packing", STREAMS)
 @pytest.mark.parametrize(
-    "line", [b'{"text": "secret', b"{'text': 'secret'}", b'{"text": "secret"} x', b'{"text": NaN}', b'{"text": "x", "n": -Infinity}']
+    "line",
+    [
+        b'{"text": "secret',
+        b"{'text': 'secret'}",
+        b'{"text": "secret"} x',
+        b'{"text": NaN}',
+        b'{"text": "x", "n": -Infinity}',
+    ],
 )
 def test_case_1_a_malformed_line_is_quarantined_and_the_others_read(tmp_path, packing, line):
     write(tmp_path, packing, with_row(500, line))
@@ -74,7 +83,9 @@ def test_case_1_nesting_without_end_is_quarantined(tmp_path):
 
 
 @pytest.mark.parametrize("packing", STREAMS)
-@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"])
+@pytest.mark.parametrize(
+    "bad", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\xaf", b"\xf4\x90\x80\x80"]
+)
 def test_case_2_invalid_utf8_in_mid_file_is_quarantined_that_line_alone(tmp_path, packing, bad):
     write(tmp_path, packing, with_row(499, b'{"text": "a ' + bad + b' b"}'))
     reader, documents = read(tmp_path, definition(packing))
@@ -97,7 +108,9 @@ def test_case_2_invalid_utf8_in_a_parquet_value_is_quarantined_that_row_alone(tm
 # 3 to 11: truncated and damaged files
 
 
-@pytest.mark.parametrize(("packing", "case"), [("jsonl.gz", 3), ("jsonl.zst", 4), ("parquet", 11), ("zip", 0)])
+@pytest.mark.parametrize(
+    ("packing", "case"), [("jsonl.gz", 3), ("jsonl.zst", 4), ("parquet", 11), ("zip", 0)]
+)
 @given(data=st.data())
 def test_cases_3_4_11_a_file_cut_anywhere_fails(packing, case, data):
     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +123,9 @@ def test_cases_3_4_11_a_file_cut_anywhere_fails(packing, case, data):
 @pytest.mark.parametrize("packing", ["jsonl.gz", "jsonl.zst"])
 def test_cases_3_4_a_file_cut_inside_its_second_member_fails(tmp_path, packing):
     path = write(tmp_path, packing, [])
-    path.write_bytes(pack(packing, json_lines(rows_of(TEXTS))) + pack(packing, json_lines(rows_of(TEXTS)))[:-1])
+    path.write_bytes(
+        pack(packing, json_lines(rows_of(TEXTS))) + pack(packing, json_lines(rows_of(TEXTS)))[:-1]
+    )
     fails(tmp_path, packing, "truncated")
 
 
@@ -134,13 +149,17 @@ def test_case_5_a_file_cut_between_two_members_fails_by_its_pinned_hash(tmp_path
 
 @pytest.mark.parametrize("packing", ["jsonl.gz", "jsonl.zst"])
 def test_case_5_a_file_cut_between_two_members_fails_by_its_pinned_size(tmp_path, packing):
-    """The size of a hub's listing. A local file is listed with its own size, and must still have it when it is opened."""
+    """The size of a hub's listing. A local file is listed with its own size, and must still have it
+    when it is opened.
+    """
     members = [pack(packing, json_lines(rows_of(TEXTS[start : start + 500]))) for start in (0, 500)]
     path = write(tmp_path, packing, [])
     path.write_bytes(b"".join(members))
     (file,) = list_inputs(definition(packing), tmp_path)
     path.write_bytes(members[0])
-    with pytest.raises(InputError, match=f"expected {file.size:,} bytes, found {len(members[0]):,}"):
+    with pytest.raises(
+        InputError, match=f"expected {file.size:,} bytes, found {len(members[0]):,}"
+    ):
         list(DocumentReader(file, definition(packing)))
 
 
@@ -148,18 +167,29 @@ def test_case_5_a_file_cut_between_two_members_fails_by_its_pinned_size(tmp_path
 def test_case_6_a_bit_flip_in_the_body_of_a_gz_fails(data):
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), "jsonl.gz", rows_of(TEXTS[:50]))
-        flip_bit(path, data.draw(st.integers(10, path.stat().st_size - 1)), data.draw(st.integers(0, 7)))
+        flip_bit(
+            path, data.draw(st.integers(10, path.stat().st_size - 1)), data.draw(st.integers(0, 7))
+        )
         fails(Path(folder), "jsonl.gz", "damaged|truncated")
 
 
-@pytest.mark.parametrize(("packing", "case"), [("jsonl", 8), ("jsonl.gz", 6), ("jsonl.zst", 7), ("parquet", 9), ("zip", 0)])
+@pytest.mark.parametrize(
+    ("packing", "case"),
+    [("jsonl", 8), ("jsonl.gz", 6), ("jsonl.zst", 7), ("parquet", 9), ("zip", 0)],
+)
 @given(data=st.data())
 def test_cases_6_to_10_a_bit_flip_anywhere_in_a_pinned_file_fails(packing, case, data):
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), packing, rows_of(TEXTS[:50]))
         pin(Path(folder))
-        flip_bit(path, data.draw(st.integers(0, path.stat().st_size - 1)), data.draw(st.integers(0, 7)))
-        fails(Path(folder), packing, "truncated|damaged|changed|bomb|quarantined|cannot be read|columns found")
+        flip_bit(
+            path, data.draw(st.integers(0, path.stat().st_size - 1)), data.draw(st.integers(0, 7))
+        )
+        fails(
+            Path(folder),
+            packing,
+            "truncated|damaged|changed|bomb|quarantined|cannot be read|columns found",
+        )
 
 
 @pytest.mark.parametrize("packing", FORMATS)
@@ -168,12 +198,18 @@ def test_a_bit_flip_in_a_file_without_a_pin_fails_or_leaves_every_row_accounted_
     with tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), packing, rows_of(TEXTS[:50]))
         for _ in range(data.draw(st.integers(1, 3))):
-            flip_bit(path, data.draw(st.integers(0, path.stat().st_size - 1)), data.draw(st.integers(0, 7)))
+            flip_bit(
+                path,
+                data.draw(st.integers(0, path.stat().st_size - 1)),
+                data.draw(st.integers(0, 7)),
+            )
         try:
             reader, documents = read(Path(folder), definition(packing))
         except InputError:
             return
-        assert reader.counts["rows"] == len(documents) + reader.counts["empty"] + len(reader.quarantined)
+        assert reader.counts["rows"] == len(documents) + reader.counts["empty"] + len(
+            reader.quarantined
+        )
 
 
 def test_case_7_a_bit_flip_in_a_zst_without_checksum_fails_by_hash(tmp_path):
@@ -195,13 +231,22 @@ def test_case_8_a_bit_flip_in_plain_jsonl_fails_by_hash(tmp_path):
 def test_cases_9_10_a_bit_flip_in_a_parquet_page_with_a_checksum_fails(tmp_path, compression, case):
     path = write(tmp_path, "parquet", rows_of(["x"]))
     table = pa.table({"text": TEXTS})
-    pq.write_table(table, path, compression=compression, use_dictionary=False, write_page_checksum=True, write_statistics=False)
+    pq.write_table(
+        table,
+        path,
+        compression=compression,
+        use_dictionary=False,
+        write_page_checksum=True,
+        write_statistics=False,
+    )
     flip_bit(path, path.stat().st_size // 3)
     fails(tmp_path, "parquet", "damaged")
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy"])
-def test_cases_9_10_a_bit_flip_in_a_parquet_page_without_a_checksum_fails_by_hash_before_a_row_is_read(tmp_path, compression):
+def test_cases_9_10_a_bit_flip_in_a_parquet_page_without_a_checksum_fails_by_hash_before_a_row_is_read(
+    tmp_path, compression
+):
     path = write(tmp_path, "parquet", rows_of(["x"]))
     pq.write_table(pa.table({"text": TEXTS}), path, compression=compression, use_dictionary=False)
     pin(tmp_path)
@@ -252,7 +297,11 @@ def test_a_pipe_in_the_place_of_a_listed_file_fails_without_waiting(tmp_path):
         list(DocumentReader(file, definition("jsonl")))
 
 
-@pytest.mark.parametrize("url", ["https://example.org/a.jsonl", "file:///etc/passwd", "ftp://a/b.jsonl", "ssh://a/b"])
+@pytest.mark.parametrize(
+    "url", ["https://example.org/a.jsonl", "file:///etc/passwd", "ftp://a/b.jsonl", "ssh://a/b"]
+)
 def test_a_url_scheme_that_is_not_allowed_fails(url):
-    with pytest.raises(InputError, match=r"scheme .* is not allowed; allowed are local files, s3, gs, hf"):
+    with pytest.raises(
+        InputError, match=r"scheme .* is not allowed; allowed are local files, s3, gs, hf"
+    ):
         list(DocumentReader(InputFile("a.jsonl", url, 1), definition("jsonl")))

@@ -1,7 +1,8 @@
 """Giant, dense and hostile files: bounded time and memory, and an error by name.
 
-The case numbers are those of the fault list that the readers were built against; the ending is in each test's name: `fails`
-(InputError), `quarantined` (that row alone, with its number and reason) or `read` (handled).
+The case numbers are those of the fault list that the readers were built against; the ending is in
+each test's name: `fails` (InputError), `quarantined` (that row alone, with its number and reason)
+or `read` (handled).
 """
 
 from __future__ import annotations
@@ -41,9 +42,15 @@ from tests.pipeline.input_files import (
 
 
 @pytest.mark.parametrize("packing", STREAMS)
-def test_case_36_a_giant_document_and_megabytes_of_white_space_are_read_in_bounded_time(tmp_path, packing):
+def test_case_36_a_giant_document_and_megabytes_of_white_space_are_read_in_bounded_time(
+    tmp_path, packing
+):
     giant, blank = "word " * 4_000_000, " \t" * 1_000_000
-    write(tmp_path, packing, [{"text": "a"}, {"text": giant}, blank.encode() * 4, {"text": blank}, {"text": "b"}])
+    write(
+        tmp_path,
+        packing,
+        [{"text": "a"}, {"text": giant}, blank.encode() * 4, {"text": blank}, {"text": "b"}],
+    )
     start = time.process_time()
     reader, documents = read(tmp_path, definition(packing))
     assert time.process_time() - start < 5
@@ -64,7 +71,13 @@ def test_case_36_a_line_above_the_limit_is_quarantined_wherever_it_stands(tmp_pa
     write(
         tmp_path,
         packing,
-        [{"text": "x" * 3_000_000}, *rows_of(TEXTS[:5]), {"text": "x" * 5_000_000}, *rows_of(TEXTS[:5]), {"text": "x" * 2_000_000}],
+        [
+            {"text": "x" * 3_000_000},
+            *rows_of(TEXTS[:5]),
+            {"text": "x" * 5_000_000},
+            *rows_of(TEXTS[:5]),
+            {"text": "x" * 2_000_000},
+        ],
     )
     reader, documents = read(tmp_path, definition(packing), ReadLimits(max_row_bytes=1_500_000))
     assert len(documents) == 10
@@ -76,7 +89,9 @@ def test_case_37_a_decompression_bomb_fails_at_the_cap(tmp_path, packing):
     path = write(tmp_path, packing, [])
     path.write_bytes(pack(packing, b" " * 50_000_000))
     start = time.process_time()
-    fails(tmp_path, packing, "decompression bomb", ReadLimits(max_file_bytes=8_000_000, max_ratio=20))
+    fails(
+        tmp_path, packing, "decompression bomb", ReadLimits(max_file_bytes=8_000_000, max_ratio=20)
+    )
     assert time.process_time() - start < 5
 
 
@@ -87,30 +102,66 @@ def test_case_37_run_length_frames_unpack_in_bounded_pieces(tmp_path):
     block = struct.pack("<I", (131072 << 3) | (1 << 1))[:3] + b" "
     last = struct.pack("<I", (131072 << 3) | (1 << 1) | 1)[:3] + b" "
     path.write_bytes(header + block * 20_000 + last)
-    assert zstandard.ZstdDecompressor().stream_reader(io.BytesIO(path.read_bytes())).read(10) == b" " * 10
-    fails(tmp_path, "jsonl.zst", "decompression bomb", ReadLimits(max_file_bytes=200_000_000, max_ratio=200))
+    assert (
+        zstandard.ZstdDecompressor().stream_reader(io.BytesIO(path.read_bytes())).read(10)
+        == b" " * 10
+    )
+    fails(
+        tmp_path,
+        "jsonl.zst",
+        "decompression bomb",
+        ReadLimits(max_file_bytes=200_000_000, max_ratio=200),
+    )
 
 
 def test_case_37_a_file_within_its_ratio_is_no_bomb(tmp_path):
     values = ["a" * 1000] * 1000
     for packing in ("jsonl.gz", "jsonl.zst"):
         write(tmp_path, packing, rows_of(values))
-        assert len(read(tmp_path, definition(packing), ReadLimits(max_file_bytes=1, max_ratio=1000))[1]) == 1000
+        assert (
+            len(
+                read(tmp_path, definition(packing), ReadLimits(max_file_bytes=1, max_ratio=1000))[1]
+            )
+            == 1000
+        )
 
 
-@pytest.mark.parametrize(("compression", "use_dictionary"), [("none", True), ("zstd", True), ("zstd", False)])
-def test_case_37_a_parquet_file_that_unpacks_beyond_the_cap_fails(tmp_path, compression, use_dictionary):
-    """One text of 100 kB a thousand times: once in a dictionary, or in pages that compress to nothing."""
+@pytest.mark.parametrize(
+    ("compression", "use_dictionary"), [("none", True), ("zstd", True), ("zstd", False)]
+)
+def test_case_37_a_parquet_file_that_unpacks_beyond_the_cap_fails(
+    tmp_path, compression, use_dictionary
+):
+    """One text of 100 kB a thousand times: once in a dictionary, or in pages that compress to
+    nothing.
+    """
     path = write(tmp_path, "parquet", rows_of(["x"]))
-    pq.write_table(pa.table({"text": ["abcdefghij" * 10_000] * 1000}), path, compression=compression, use_dictionary=use_dictionary)
+    pq.write_table(
+        pa.table({"text": ["abcdefghij" * 10_000] * 1000}),
+        path,
+        compression=compression,
+        use_dictionary=use_dictionary,
+    )
     assert path.stat().st_size < 2_000_000
-    fails(tmp_path, "parquet", "decompression bomb", ReadLimits(max_file_bytes=50_000_000, max_ratio=1))
+    fails(
+        tmp_path,
+        "parquet",
+        "decompression bomb",
+        ReadLimits(max_file_bytes=50_000_000, max_ratio=1),
+    )
 
 
 def test_case_37_a_zip_that_declares_too_much_fails(tmp_path):
-    write_zip(tmp_path / "source" / "a.zip", {f"{number}.json": b" " * 1_000_000 for number in range(10)})
+    write_zip(
+        tmp_path / "source" / "a.zip", {f"{number}.json": b" " * 1_000_000 for number in range(10)}
+    )
     fails(tmp_path, "zip", "decompression bomb", ReadLimits(max_file_bytes=9_000_000, max_ratio=1))
-    fails(tmp_path, "zip", "1,000,000 bytes, 999,999 are allowed", ReadLimits(max_member_bytes=999_999))
+    fails(
+        tmp_path,
+        "zip",
+        "1,000,000 bytes, 999,999 are allowed",
+        ReadLimits(max_member_bytes=999_999),
+    )
 
 
 def test_case_37_a_zip_member_that_holds_more_than_it_declares_fails(tmp_path):
@@ -122,11 +173,19 @@ def test_case_37_a_zip_member_that_holds_more_than_it_declares_fails(tmp_path):
 
 
 def test_case_38_a_string_column_over_two_gibibytes_is_read(tmp_path):
-    """2,200 plain texts of a mebibyte in one row group: more than 32-bit offsets can address; a page compresses 128 times."""
+    """2,200 plain texts of a mebibyte in one row group: more than 32-bit offsets can address; a
+    page compresses 128 times.
+    """
     path = write(tmp_path, "parquet", rows_of(["x"]))
     unit = "".join(chr(33 + (number * number * 31 + number // 7) % 90) for number in range(8192))
     column = pa.chunked_array([pa.array([unit * 128] * 20)] * 110)
-    pq.write_table(pa.table({"text": column}), path, compression="zstd", use_dictionary=False, write_statistics=False)
+    pq.write_table(
+        pa.table({"text": column}),
+        path,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+    )
     metadata = pq.ParquetFile(path).metadata
     assert metadata.num_row_groups == 1
     assert metadata.row_group(0).column(0).total_uncompressed_size > 2**31
@@ -140,7 +199,9 @@ def test_case_38_a_string_column_over_two_gibibytes_is_read(tmp_path):
 # 40: hostile archives
 
 
-@pytest.mark.parametrize("name", ["/etc/a.json", "../a.json", "a/../../b.json", "a\\b.json", "..\\a.json"])
+@pytest.mark.parametrize(
+    "name", ["/etc/a.json", "../a.json", "a/../../b.json", "a\\b.json", "..\\a.json"]
+)
 def test_case_40_a_zip_member_whose_name_leads_out_fails(tmp_path, name):
     write_zip(tmp_path / "source" / "a.zip", {"ok.json": b'{"text": "a"}', name: b'{"text": "b"}'})
     fails(tmp_path, "zip", "leads out of the archive")
@@ -175,7 +236,13 @@ def test_two_zip_members_of_one_name_fail(tmp_path):
 
 
 def test_a_zip_member_that_is_no_json_object_is_quarantined(tmp_path):
-    members = {"a.json": b'{"text": "a"}', "b.json": b"", "c.json": b"[]", "d.json": b'{"text": "\xff"}', "e.json": b'{"text": "e"}'}
+    members = {
+        "a.json": b'{"text": "a"}',
+        "b.json": b"",
+        "c.json": b"[]",
+        "d.json": b'{"text": "\xff"}',
+        "e.json": b'{"text": "e"}',
+    }
     write_zip(tmp_path / "source" / "a.zip", members)
     reader, documents = read(tmp_path, definition("zip"))
     assert documents == [(0, "a"), (4, "e")]
@@ -203,7 +270,12 @@ def test_a_pinned_hash_of_dataset_rows_is_checked(tmp_path):
 
 def test_a_quarantine_that_outgrows_its_limit_fails_with_the_reasons(tmp_path):
     write(tmp_path, "jsonl", [{"text": "a"}, *[b"{"] * 6, *[{"text": None}] * 5])
-    fails(tmp_path, "jsonl", r"more than 10 rows cannot be read \(json 6, null-field 5\)", ReadLimits(max_quarantined=10))
+    fails(
+        tmp_path,
+        "jsonl",
+        r"more than 10 rows cannot be read \(json 6, null-field 5\)",
+        ReadLimits(max_quarantined=10),
+    )
 
 
 def test_gz_written_by_another_tool_with_a_file_name_in_its_header_is_read(tmp_path):

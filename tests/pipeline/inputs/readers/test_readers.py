@@ -1,4 +1,6 @@
-"""Readers: every row of every layout is a document or is accounted for, whatever the bytes around it look like."""
+"""Readers: every row of every layout is a document or is accounted for, whatever the bytes around
+it look like.
+"""
 
 from __future__ import annotations
 
@@ -57,18 +59,33 @@ def test_any_list_of_texts_comes_back_from_any_format(packing, values):
         assert reader.size == path.stat().st_size
 
 
-@pytest.mark.parametrize("writer", ["default", "plain", "dictionary", "large_string", "string_view", "binary", "dictionary_array"])
+@pytest.mark.parametrize(
+    "writer",
+    ["default", "plain", "dictionary", "large_string", "string_view", "binary", "dictionary_array"],
+)
 @given(values=st.lists(ANY_TEXT, min_size=1, max_size=30), row_group=st.integers(1, 40))
 def test_texts_come_back_from_parquet_however_they_are_stored(writer, values, row_group):
-    kinds = {"large_string": pa.large_string(), "string_view": pa.string_view(), "binary": pa.binary()}
+    kinds = {
+        "large_string": pa.large_string(),
+        "string_view": pa.string_view(),
+        "binary": pa.binary(),
+    }
     column = pa.array(values, kinds.get(writer, pa.string()))
     column = column.dictionary_encode() if writer == "dictionary_array" else column
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source" / "a.parquet"
         path.parent.mkdir()
         table = pa.table({"other": pa.array(range(len(values))), "text": column})
-        pq.write_table(table, path, row_group_size=row_group, use_dictionary=writer != "plain", write_page_checksum=True)
-        assert read(Path(folder), definition("parquet"))[1] == [(row, value) for row, value in enumerate(values) if value]
+        pq.write_table(
+            table,
+            path,
+            row_group_size=row_group,
+            use_dictionary=writer != "plain",
+            write_page_checksum=True,
+        )
+        assert read(Path(folder), definition("parquet"))[1] == [
+            (row, value) for row, value in enumerate(values) if value
+        ]
 
 
 @pytest.mark.parametrize("packing", FORMATS)
@@ -82,7 +99,14 @@ def test_where_selects_rows_and_counts_the_others(tmp_path, packing):
 
 @pytest.mark.parametrize("packing", FORMATS)
 def test_adapters_see_all_their_columns_in_every_format(tmp_path, packing):
-    write(tmp_path, packing, [{"inputs": "Is it?", "targets": "yes", "id": "1"}, {"inputs": "So", "targets": "no", "id": "2"}])
+    write(
+        tmp_path,
+        packing,
+        [
+            {"inputs": "Is it?", "targets": "yes", "id": "1"},
+            {"inputs": "So", "targets": "no", "id": "2"},
+        ],
+    )
     assert read(tmp_path, definition(packing, "flan"))[1] == [(0, "Is it? yes"), (1, "So\nno")]
 
 
@@ -124,11 +148,19 @@ def test_lines_do_not_depend_on_where_blocks_end(lines, cuts, limit, ends_in_new
     assert found == [line if len(line) <= limit else b"" for line in expected]
 
 
-@given(st.lists(st.binary(max_size=3000), min_size=1, max_size=8), st.sampled_from(["jsonl.gz", "jsonl.zst"]), st.booleans())
+@given(
+    st.lists(st.binary(max_size=3000), min_size=1, max_size=8),
+    st.sampled_from(["jsonl.gz", "jsonl.zst"]),
+    st.booleans(),
+)
 def test_any_number_of_members_unpacks_to_their_concatenation(parts, packing, padded):
-    """Each part a member or frame of its own; gzip may pad with zeros, zstd may have skippable frames between."""
+    """Each part a member or frame of its own; gzip may pad with zeros, zstd may have skippable
+    frames between.
+    """
     gap = b"\0" * 700 if packing == "jsonl.gz" else b"\x50\x2a\x4d\x18\x03\0\0\0abc"
-    data = (gap if padded else b"").join(pack(packing, part) for part in parts) + (gap if padded else b"")
+    data = (gap if padded else b"").join(pack(packing, part) for part in parts) + (
+        gap if padded else b""
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source" / ("a.json.gz" if packing == "jsonl.gz" else "a.jsonl.zst")
         path.parent.mkdir()
@@ -140,10 +172,15 @@ def test_any_number_of_members_unpacks_to_their_concatenation(parts, packing, pa
 
 def test_streams_larger_than_every_buffer_come_back(tmp_path):
     """Some 6 MB of lines between 0 and 300 kB, so that lines cross blocks, slices and frames."""
-    values = [chr(97 + size % 26) * size for size in [7, 300_000, 1_048_576, 0, 65_536, 4096, *range(200_000, 224_000, 1000), 1]]
+    values = [
+        chr(97 + size % 26) * size
+        for size in [7, 300_000, 1_048_576, 0, 65_536, 4096, *range(200_000, 224_000, 1000), 1]
+    ]
     for packing in STREAMS:
         write(tmp_path, packing, rows_of(values))
-        assert read(tmp_path, definition(packing))[1] == [(row, value) for row, value in enumerate(values) if value]
+        assert read(tmp_path, definition(packing))[1] == [
+            (row, value) for row, value in enumerate(values) if value
+        ]
 
 
 @pytest.mark.parametrize("packing", ["jsonl", "parquet"])
@@ -153,7 +190,9 @@ def test_a_local_folder_is_read_by_the_datasets_library_without_a_network(tmp_pa
     source = datasets_definition()
     reader, documents = read(tmp_path, source)
     assert documents == [(row, value) for row, value in enumerate(values) if value]
-    lines = b"".join(json.dumps({"text": value}, separators=(",", ":")).encode() + b"\n" for value in values)
+    lines = b"".join(
+        json.dumps({"text": value}, separators=(",", ":")).encode() + b"\n" for value in values
+    )
     assert (reader.sha256, reader.size) == (hashlib.sha256(lines).hexdigest(), len(lines))
 
 
@@ -204,8 +243,14 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_real_files_hold_the_documents_and_bytes_that_their_listing_states(shared, name):
-    """SOURCES.md counts a Camel document without the blank line between its two messages: 2 bytes."""
-    listed = re.findall(rf"^\| {name}/(\S+) \| (\d+) \| (\d+) \| (\d+) \| (\w+) \|$", (shared / "data" / "SOURCES.md").read_text(), re.M)
+    """SOURCES.md counts a Camel document without the blank line between its two messages: 2
+    bytes.
+    """
+    listed = re.findall(
+        rf"^\| {name}/(\S+) \| (\d+) \| (\d+) \| (\d+) \| (\w+) \|$",
+        (shared / "data" / "SOURCES.md").read_text(),
+        re.M,
+    )
     packing, adapter = LAYOUTS[name]
     source = definition(packing, adapter).model_copy(update={"name": name})
     found = []
@@ -213,11 +258,15 @@ def test_real_files_hold_the_documents_and_bytes_that_their_listing_states(share
         reader = DocumentReader(file, source)
         num_bytes = sum(len(text.encode()) - (2 if adapter == "camel" else 0) for _, text in reader)
         assert reader.counts["rows"] == reader.counts["documents"]
-        found.append((file.path, str(reader.counts["rows"]), str(num_bytes), str(reader.size), reader.sha256))
+        found.append(
+            (file.path, str(reader.counts["rows"]), str(num_bytes), str(reader.size), reader.sha256)
+        )
     assert found == sorted(listed)
 
 
-def test_real_evaluation_files_read_where_they_hold_a_text_and_fail_by_their_columns_where_not(shared):
+def test_real_evaluation_files_read_where_they_hold_a_text_and_fail_by_their_columns_where_not(
+    shared,
+):
     source = definition("jsonl").model_copy(update={"name": "bench"})
     found: dict[str, int | str] = {}
     for file in list_inputs(source, shared / "data"):
@@ -226,7 +275,12 @@ def test_real_evaluation_files_read_where_they_hold_a_text_and_fail_by_their_col
             found[file.path] = len(list(reader))
         except InputError as error:
             found[file.path] = "columns found" if "columns found: " in str(error) else str(error)
-    without = ("hellaswag.jsonl", "mmlu.jsonl", "piqa_validation.jsonl", "wmdp_bio_SCHEMA_STANDIN.jsonl")
+    without = (
+        "hellaswag.jsonl",
+        "mmlu.jsonl",
+        "piqa_validation.jsonl",
+        "wmdp_bio_SCHEMA_STANDIN.jsonl",
+    )
     assert found == dict.fromkeys(without, "columns found") | {"lambada_openai_test.jsonl": 300}
 
 
@@ -244,7 +298,13 @@ def test_bytes_of_gz_and_zstd_written_by_the_usual_writers_are_read(tmp_path):
     data = json_lines(rows_of(texts(2000)))
     writers = [
         ("jsonl.gz", "a.json.gz", gzip.compress(data, 9)),
-        ("jsonl.zst", "a.jsonl.zst", zstandard.ZstdCompressor(19, write_checksum=True, write_content_size=False).compress(data)),
+        (
+            "jsonl.zst",
+            "a.jsonl.zst",
+            zstandard.ZstdCompressor(19, write_checksum=True, write_content_size=False).compress(
+                data
+            ),
+        ),
         ("jsonl.zst", "a.json.zst", zstandard.ZstdCompressor(1, threads=2).compress(data)),
     ]
     for number, (packing, name, packed) in enumerate(writers):
@@ -256,19 +316,22 @@ def test_bytes_of_gz_and_zstd_written_by_the_usual_writers_are_read(tmp_path):
         assert reasons(reader) == []
 
 
-@pytest.mark.parametrize(("packing", "absent"), [("jsonl.gz", "pyarrow datasets huggingface_hub"), ("parquet", "datasets huggingface_hub")])
+@pytest.mark.parametrize(
+    ("packing", "absent"),
+    [("jsonl.gz", "pyarrow datasets huggingface_hub"), ("parquet", "datasets huggingface_hub")],
+)
 def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packing, absent):
     write(tmp_path, packing, rows_of(texts(3)))
     code = (
-        "import sys, pathlib\n"
-        "from mixtures.recipe.source import SourceDefinition\n"
-        "from pipeline.inputs.listing import list_inputs\n"
-        "from pipeline.inputs.readers import DocumentReader\n"
-        f"fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x', adapter='text', format={packing!r})\n"
-        "source = SourceDefinition(**fields)\n"
-        f"(file,) = list_inputs(source, pathlib.Path({str(tmp_path)!r}))\n"
-        "assert len(list(DocumentReader(file, source))) == 3\n"
-        f"print(sorted(set(sys.modules) & set({absent!r}.split())))\n"
+        "import sys, pathlib\nfrom mixtures.recipe.source import SourceDefinition\nfrom"
+        " pipeline.inputs.listing import list_inputs\nfrom pipeline.inputs.readers import"
+        " DocumentReader\nfields = dict(name='source', repo='o/n', revision='main', paths=('*',),"
+        f" licence='x', adapter='text', format={packing!r})\nsource ="
+        " SourceDefinition(**fields)\n(file,) = list_inputs(source,"
+        f" pathlib.Path({str(tmp_path)!r}))\nassert len(list(DocumentReader(file, source))) =="
+        f" 3\nprint(sorted(set(sys.modules) & set({absent!r}.split())))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

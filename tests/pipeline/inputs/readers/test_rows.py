@@ -1,7 +1,8 @@
 """Rows that are not as the definition says, and rows that only look so: quarantined, or read.
 
-The case numbers are those of the fault list that the readers were built against; the ending is in each test's name: `fails`
-(InputError), `quarantined` (that row alone, with its number and reason) or `read` (handled).
+The case numbers are those of the fault list that the readers were built against; the ending is in
+each test's name: `fails` (InputError), `quarantined` (that row alone, with its number and reason)
+or `read` (handled).
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ from tests.pipeline.input_files import (
 
 @pytest.mark.parametrize("packing", FORMATS)
 @pytest.mark.parametrize("adapter", ["text", "title-text"])
-def test_case_12_a_text_field_missing_everywhere_fails_and_says_what_is_there(tmp_path, packing, adapter):
+def test_case_12_a_text_field_missing_everywhere_fails_and_says_what_is_there(
+    tmp_path, packing, adapter
+):
     write(tmp_path, packing, [{"id": "1", "body": "a"}, {"id": "2", "body": "b"}])
     with pytest.raises(InputError, match=r"columns found: .?id.?, .?body.?;"):
         read(tmp_path, definition(packing, adapter))
@@ -75,18 +78,25 @@ def test_case_14_a_parquet_file_without_the_column_of_the_others_fails(tmp_path)
     write(tmp_path, "parquet", [{"id": "1", "content": "x"}], "b.parquet")
     first, second = list_inputs(definition("parquet"), tmp_path)
     assert len(list(DocumentReader(first, definition("parquet")))) == COUNT
-    with pytest.raises(InputError, match=r"b.parquet: no column 'text'; columns found: id, content"):
+    with pytest.raises(
+        InputError, match=r"b.parquet: no column 'text'; columns found: id, content"
+    ):
         list(DocumentReader(second, definition("parquet")))
 
 
-@pytest.mark.parametrize("values", [[1, 2], [1.5, 2.5], [["a"], ["b"]], [{"a": "b"}, {"a": "c"}], [True, False]])
+@pytest.mark.parametrize(
+    "values", [[1, 2], [1.5, 2.5], [["a"], ["b"]], [{"a": "b"}, {"a": "c"}], [True, False]]
+)
 def test_case_14_a_parquet_column_of_another_type_fails(tmp_path, values):
     write(tmp_path, "parquet", [{"text": value} for value in values])
     fails(tmp_path, "parquet", "column 'text' is of type")
 
 
 @pytest.mark.parametrize("packing", [*STREAMS, "zip"])
-@pytest.mark.parametrize(("value", "reason"), [(None, "null-field"), (7, "number"), (0.5, "number"), (True, "not-text"), ([], "not-text")])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(None, "null-field"), (7, "number"), (0.5, "number"), (True, "not-text"), ([], "not-text")],
+)
 def test_case_15_a_text_that_is_no_text_is_quarantined(tmp_path, packing, value, reason):
     write(tmp_path, packing, with_row(500, {"text": value}))
     reader, documents = read(tmp_path, definition(packing))
@@ -132,7 +142,18 @@ def test_case_16_a_lone_surrogate_outside_the_text_is_read_and_repairs_nothing(t
 
 
 def test_numbers_beyond_a_double_outside_the_text_are_read(tmp_path):
-    write(tmp_path, "jsonl", with_row(500, b'{"n": 1e999, "m": -' + b"9" * 400 + b', "text": ' + json.dumps(TEXTS[500]).encode() + b"}"))
+    write(
+        tmp_path,
+        "jsonl",
+        with_row(
+            500,
+            b'{"n": 1e999, "m": -'
+            + b"9" * 400
+            + b', "text": '
+            + json.dumps(TEXTS[500]).encode()
+            + b"}",
+        ),
+    )
     assert read(tmp_path, definition("jsonl"))[1] == list(enumerate(TEXTS))
 
 
@@ -147,15 +168,25 @@ def test_case_17_byte_order_mark_crlf_and_no_final_newline_are_read(tmp_path, pa
 
 
 @pytest.mark.parametrize("packing", FORMATS)
-def test_case_17_separators_nul_and_control_characters_in_a_text_are_read_as_they_are(tmp_path, packing):
-    values = ["a\u2028b\u2029c\u0085d", "a\x00b", "a\r\nb\x0b\x0c\x1c\x1d\x1eb", "\ufeffa", "\uffff\U0010ffff"]
+def test_case_17_separators_nul_and_control_characters_in_a_text_are_read_as_they_are(
+    tmp_path, packing
+):
+    values = [
+        "a\u2028b\u2029c\u0085d",
+        "a\x00b",
+        "a\r\nb\x0b\x0c\x1c\x1d\x1eb",
+        "\ufeffa",
+        "\uffff\U0010ffff",
+    ]
     write(tmp_path, packing, rows_of(values))
     assert read(tmp_path, definition(packing))[1] == list(enumerate(values))
 
 
 def test_case_17_unescaped_line_separators_end_no_line(tmp_path):
     path = write(tmp_path, "jsonl", [])
-    path.write_text(json.dumps({"text": "a\u2028b\u0085c"}, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps({"text": "a\u2028b\u0085c"}, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     assert read(tmp_path, definition("jsonl"))[1] == [(0, "a\u2028b\u0085c")]
 
 
@@ -179,7 +210,10 @@ def test_case_19_an_archive_without_json_members_fails(tmp_path):
 
 @pytest.mark.parametrize("packing", STREAMS)
 def test_case_20_duplicate_and_missing_ids_are_read(tmp_path, packing):
-    rows = [{"text": text} if number % 2 else {"text": text, "id": "same"} for number, text in enumerate(TEXTS)]
+    rows = [
+        {"text": text} if number % 2 else {"text": text, "id": "same"}
+        for number, text in enumerate(TEXTS)
+    ]
     write(tmp_path, packing, rows)
     reader, documents = read(tmp_path, definition(packing))
     assert documents == list(enumerate(TEXTS))

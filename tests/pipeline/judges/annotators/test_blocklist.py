@@ -1,4 +1,6 @@
-"""The fast blocklist equals the naive one: on text made to break it, on planted documents, and on real data."""
+"""The fast blocklist equals the naive one: on text made to break it, on planted documents, and on
+real data.
+"""
 
 from __future__ import annotations
 
@@ -33,31 +35,111 @@ from pipeline.judges.annotators.prefilter import KeyTable
 
 CONTROL_LISTS = Path(str(recipes.__file__)).parent / "filters" / "control-lists.txt"
 
-WORDS = ["a", "ab", "toxin", "T", "2", "lassa", "fever", "virus", "Straße", "kelvin", "İstanbul", "café", "ﬁn", "ſoft", "encephalitis"]
-WORDS += ["haemorrhagic", "haemorrhagie", "結核", "菌", "μικρόβιο", "é", "東京都 1", "hemorrhagic fever"]  # two differ behind 8 bytes
-SEPARATORS = [" ", "  ", "\n", "\r\n", "\t", "-", "_", "\u00a0", "\u2010", "\u3000", "’", "™", ", ", "\x00", "\x1f", "\x85", "", "\ud800"]
+WORDS = [
+    "a",
+    "ab",
+    "toxin",
+    "T",
+    "2",
+    "lassa",
+    "fever",
+    "virus",
+    "Straße",
+    "kelvin",
+    "İstanbul",
+    "café",
+    "ﬁn",
+    "ſoft",
+    "encephalitis",
+]
+WORDS += [
+    "haemorrhagic",
+    "haemorrhagie",
+    "結核",
+    "菌",
+    "μικρόβιο",
+    "é",
+    "東京都 1",
+    "hemorrhagic fever",
+]  # two differ behind 8 bytes
+SEPARATORS = [
+    " ",
+    "  ",
+    "\n",
+    "\r\n",
+    "\t",
+    "-",
+    "_",
+    "\u00a0",
+    "\u2010",
+    "\u3000",
+    "’",
+    "™",
+    ", ",
+    "\x00",
+    "\x1f",
+    "\x85",
+    "",
+    "\ud800",
+]
 SEPARATORS += ["ÿ", "\u115f", "\u0345"]
-SEPARATORS += ["\u00ad", "\u200b", "\ufeff", "\u0301", "\u0307", "\ufe0f", "¹", "\u20dd", "\uff9e", "=\u0338", "x", "\U0001f9ea"]
+SEPARATORS += [
+    "\u00ad",
+    "\u200b",
+    "\ufeff",
+    "\u0301",
+    "\u0307",
+    "\ufe0f",
+    "¹",
+    "\u20dd",
+    "\uff9e",
+    "=\u0338",
+    "x",
+    "\U0001f9ea",
+]
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(0x21, 0x7F)}
 
 
 def disguised(word: str) -> st.SearchStrategy[str]:
     """A word in one of the shapes in which it stands in the wild."""
-    shapes = [word, word.upper(), word.title(), word.translate(FULL_WIDTH), word.replace("k", "\u212a").replace("s", "ſ")]
+    shapes = [
+        word,
+        word.upper(),
+        word.title(),
+        word.translate(FULL_WIDTH),
+        word.replace("k", "\u212a").replace("s", "ſ"),
+    ]
     shapes += [unicodedata.normalize(form, word) for form in ("NFD", "NFKD", "NFC")]
-    shapes += ["\u00ad".join(word), word[:2] + "\u200d" + word[2:], word[1:], word[:-1], word.lower()]
+    shapes += [
+        "\u00ad".join(word),
+        word[:2] + "\u200d" + word[2:],
+        word[1:],
+        word[:-1],
+        word.lower(),
+    ]
     return st.sampled_from(shapes)
 
 
-pieces = st.one_of(st.sampled_from(WORDS).flatmap(disguised), st.sampled_from(SEPARATORS), st.text(max_size=3))
+pieces = st.one_of(
+    st.sampled_from(WORDS).flatmap(disguised), st.sampled_from(SEPARATORS), st.text(max_size=3)
+)
 texts = st.lists(pieces, max_size=25).map("".join)
 clean = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5)
-terms = st.lists(st.tuples(clean, st.sampled_from([" ", "-", "  "])).map(lambda drawn: drawn[1].join(drawn[0])), min_size=1, max_size=12)
+terms = st.lists(
+    st.tuples(clean, st.sampled_from([" ", "-", "  "])).map(lambda drawn: drawn[1].join(drawn[0])),
+    min_size=1,
+    max_size=12,
+)
 
 
 def embedding(term_list: list[str]) -> st.SearchStrategy[str]:
     """A text that holds some of the terms, whole, in pieces, glued or overlapping."""
-    return st.lists(st.one_of(st.sampled_from(term_list).flatmap(disguised), st.sampled_from(SEPARATORS), texts), max_size=6).map("".join)
+    return st.lists(
+        st.one_of(
+            st.sampled_from(term_list).flatmap(disguised), st.sampled_from(SEPARATORS), texts
+        ),
+        max_size=6,
+    ).map("".join)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -71,13 +153,22 @@ def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(mode, data,
         counts = fast.count(documents)
     assert counts.dtype == np.uint16
     assert counts.tolist() == [count_distinct_naive(text, term_list, mode) for text in documents]
-    assert [fast.matches(text) for text in documents] == [matches_naive(text, term_list, mode) for text in documents]
+    assert [fast.matches(text) for text in documents] == [
+        matches_naive(text, term_list, mode) for text in documents
+    ]
 
 
 @pytest.mark.parametrize("mode", MODES)
-@given(data=st.data(), alphabet=st.sampled_from(["ab ", "ab- \u00e9", "a\u0301e \u00ad", "Kk\u212a ", "Σσς ", "İi\u0307 ", "sſß "]))
+@given(
+    data=st.data(),
+    alphabet=st.sampled_from(
+        ["ab ", "ab- \u00e9", "a\u0301e \u00ad", "Kk\u212a ", "Σσς ", "İi\u0307 ", "sſß "]
+    ),
+)
 def test_counts_equal_the_naive_ones_where_terms_overlap_and_nest(mode, data, alphabet):
-    usable = st.text(alphabet, min_size=1, max_size=14).filter(lambda term: normalise(term, mode).strip() != "")
+    usable = st.text(alphabet, min_size=1, max_size=14).filter(
+        lambda term: normalise(term, mode).strip() != ""
+    )
     term_list = data.draw(st.lists(usable, min_size=1, max_size=12))
     documents = data.draw(st.lists(st.text(alphabet, max_size=60), max_size=4))
     expected = [count_distinct_naive(text, term_list, mode) for text in documents]
@@ -89,11 +180,18 @@ def test_counts_equal_the_naive_ones_where_terms_overlap_and_nest(mode, data, al
 def test_another_term_never_lowers_a_count(mode, data):
     term_list = data.draw(terms)
     documents = data.draw(st.lists(embedding(term_list), max_size=4))
-    counts = [Blocklist(term_list[:size], mode).count(documents) for size in range(1, len(term_list) + 1)]
+    counts = [
+        Blocklist(term_list[:size], mode).count(documents) for size in range(1, len(term_list) + 1)
+    ]
     assert (np.diff(np.array(counts, np.int64), axis=0) >= 0).all()
 
 
-@given(data=st.data(), wrap=st.sampled_from(["\n", "\u00a0", "-", " \r\n\t", "\u2011", "_", "\u00ad \u200b", "\u3000", "\x00"]))
+@given(
+    data=st.data(),
+    wrap=st.sampled_from(
+        ["\n", "\u00a0", "-", " \r\n\t", "\u2011", "_", "\u00ad \u200b", "\u3000", "\x00"]
+    ),
+)
 def test_what_separates_words_makes_no_difference_in_words_mode(data, wrap):
     term_list = data.draw(terms)
     text = data.draw(embedding(term_list))
@@ -104,7 +202,10 @@ def test_what_separates_words_makes_no_difference_in_words_mode(data, wrap):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_count_depends_on_its_text_alone(mode):
     fast, draw = Blocklist(["lassa fever virus", "fever", "café au lait"], mode), random.Random(5)
-    documents = ["".join(draw.choices([*WORDS, " ", "\u00ad", "’"], k=12)) + " lassa fever virus" for _ in range(300)]
+    documents = [
+        "".join(draw.choices([*WORDS, " ", "\u00ad", "’"], k=12)) + " lassa fever virus"
+        for _ in range(300)
+    ]
     together = fast.count(documents)
     assert together.tolist() == [int(fast.count([text])[0]) for text in documents]
     order = draw.sample(range(300), 300)
@@ -116,18 +217,30 @@ def test_a_count_depends_on_its_text_alone(mode):
 def test_documents_do_not_run_into_one_another():
     for mode in MODES:
         fast = Blocklist(["lassa fever virus", "fever virus"], mode)
-        assert fast.count(["lassa fever", "virus", "lassa", "fever virus", ""]).tolist() == [0, 0, 0, 1, 0]
+        assert fast.count(["lassa fever", "virus", "lassa", "fever virus", ""]).tolist() == [
+            0,
+            0,
+            0,
+            1,
+            0,
+        ]
 
 
 def test_words_that_the_prefilter_cannot_tell_apart_are_told_apart():
     fast = Blocklist(["haemorrhagic fever", "infections"], "words")
-    assert fast.count(["haemorrhagie fever", "infectious", "haemorrhagic fever infections"]).tolist() == [0, 0, 2]
+    assert fast.count(
+        ["haemorrhagie fever", "infectious", "haemorrhagic fever infections"]
+    ).tolist() == [0, 0, 2]
 
 
 def test_more_terms_than_fit_saturate():
     words = [f"w{number}" for number in range(65_540)]
     fast = Blocklist(words, "words")
-    assert fast.count([" ".join(words), " ".join(words[:65_534]), "w1"]).tolist() == [65_535, 65_534, 1]
+    assert fast.count([" ".join(words), " ".join(words[:65_534]), "w1"]).tolist() == [
+        65_535,
+        65_534,
+        1,
+    ]
 
 
 def test_a_blocklist_without_terms_is_refused():
@@ -135,12 +248,17 @@ def test_a_blocklist_without_terms_is_refused():
         Blocklist([], "words")
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), max_size=60), st.lists(st.integers(0, 2**64 - 1), max_size=40))
+@given(
+    st.lists(st.integers(0, 2**64 - 1), max_size=60),
+    st.lists(st.integers(0, 2**64 - 1), max_size=40),
+)
 def test_a_key_table_finds_exactly_its_keys(inside, other):
     if inside:
         keys = np.array([*other, *inside], np.uint64)
         places, before, after = KeyTable([(key, 1, 2) for key in inside]).find(keys)
-        assert places.tolist() == [place for place, key in enumerate(keys.tolist()) if key in set(inside)]
+        assert places.tolist() == [
+            place for place, key in enumerate(keys.tolist()) if key in set(inside)
+        ]
         assert (before == 1).all()
         assert (after == 2).all()
 
@@ -161,30 +279,52 @@ def many_terms(vocabulary: tuple[str, ...], count: int = 6_178) -> list[str]:
 @pytest.mark.parametrize("mode", MODES)
 def test_planted_terms_of_a_list_of_6178_are_all_found(mode):
     draw = random.Random(11)
-    vocabulary = tuple(sorted({"".join(draw.choices("aeioulnrstbcdmpévß", k=draw.randint(3, 12))) for _ in range(4_000)}))
+    vocabulary = tuple(
+        sorted(
+            {
+                "".join(draw.choices("aeioulnrstbcdmpévß", k=draw.randint(3, 12)))
+                for _ in range(4_000)
+            }
+        )
+    )
     term_list = many_terms(vocabulary)
     fast = Blocklist(term_list, mode)
     assert len(fast) == len({normalise(term, mode) for term in term_list})
     documents, planted = [], []
     for _ in range(150):
         chosen = draw.sample(term_list, draw.randint(0, 4))
-        filler = (" ".join(draw.choices(vocabulary, k=draw.randint(0, 80))) for _ in range(len(chosen) + 1))
-        documents.append(" ".join(part for pair in zip(filler, [*chosen, ""], strict=True) for part in pair))
+        filler = (
+            " ".join(draw.choices(vocabulary, k=draw.randint(0, 80)))
+            for _ in range(len(chosen) + 1)
+        )
+        documents.append(
+            " ".join(part for pair in zip(filler, [*chosen, ""], strict=True) for part in pair)
+        )
         planted.append({normalise(term, mode) for term in chosen})
     found = [{normalise(term, mode) for term in fast.matches(text)} for text in documents]
     assert all(wanted <= have for wanted, have in zip(planted, found, strict=True))
     sample = range(0, len(documents), 10)
-    assert [len(found[place]) for place in sample] == [count_distinct_naive(documents[place], term_list, mode) for place in sample]
+    assert [len(found[place]) for place in sample] == [
+        count_distinct_naive(documents[place], term_list, mode) for place in sample
+    ]
     wrapped = [text.replace(" ", "\u00a0\r\n") for text in documents]
-    assert fast.count(wrapped).tolist() == (fast.count(documents).tolist() if mode == "words" else fast.count(wrapped).tolist())
+    assert fast.count(wrapped).tolist() == (
+        fast.count(documents).tolist() if mode == "words" else fast.count(wrapped).tolist()
+    )
 
 
 def shared_texts(data: Path) -> Iterator[str]:
-    """Every text of the real data, in a fixed order, as far as a text column or a JSON line holds it."""
+    """Every text of the real data, in a fixed order, as far as a text column or a JSON line holds
+    it.
+    """
     for path in sorted(data.rglob("*")):
         if path.suffix in (".gz", ".zst"):
             content = path.read_bytes()
-            plain = gzip.decompress(content) if path.suffix == ".gz" else zstandard.ZstdDecompressor().stream_reader(content).read()
+            plain = (
+                gzip.decompress(content)
+                if path.suffix == ".gz"
+                else zstandard.ZstdDecompressor().stream_reader(content).read()
+            )
             yield from (json.loads(line)["text"] for line in plain.splitlines())
         elif path.suffix == ".parquet":
             yield from pq.read_table(path, columns=["text"]).column("text").to_pylist()
@@ -196,7 +336,9 @@ def shared_texts(data: Path) -> Iterator[str]:
 
 
 def compare_on(documents: list[str], term_list: list[str], mode) -> int:
-    """Compare fast and naive on all documents; the naive search over forms made once. Returns how many documents hold a term."""
+    """Compare fast and naive on all documents; the naive search over forms made once. Returns how
+    many documents hold a term.
+    """
     fast = Blocklist(term_list, mode)
     pad = " " if mode == "words" else ""
     needles = [f"{pad}{needle}{pad}" for needle in fast.rule.needles]
@@ -214,7 +356,16 @@ def control_terms(mode) -> list[str]:
 def test_fast_equals_naive_on_a_sample_of_the_real_documents(mode, shared):
     documents = list(shared_texts(shared / "data"))[::97]
     pieces = [word for text in documents[::5] for word in text.split()[:40]]
-    term_list = [*control_terms(mode), "virus", "the", "of the", "bacillus", "data set", "’s", *many_terms(tuple(pieces), 300)]
+    term_list = [
+        *control_terms(mode),
+        "virus",
+        "the",
+        "of the",
+        "bacillus",
+        "data set",
+        "’s",
+        *many_terms(tuple(pieces), 300),
+    ]
     term_list = [term for term in term_list if normalise(term, mode).strip()]
     assert compare_on(documents, term_list, mode) > len(documents) / 2
 
@@ -223,7 +374,9 @@ def test_fast_equals_naive_on_a_sample_of_the_real_documents(mode, shared):
 @pytest.mark.parametrize("mode", MODES)
 def test_fast_equals_naive_on_every_real_document(mode, shared):
     documents = list(shared_texts(shared / "data"))
-    vocabulary = tuple(sorted({word for text in documents[::50] for word in text.split() if 3 < len(word) < 20}))
+    vocabulary = tuple(
+        sorted({word for text in documents[::50] for word in text.split() if 3 < len(word) < 20})
+    )
     term_list = [*control_terms(mode), *many_terms(vocabulary, 60)]
     term_list = [term for term in term_list if normalise(term, mode).strip()]
     assert compare_on(documents, term_list, mode) > 0
@@ -233,7 +386,9 @@ def test_fast_equals_naive_on_every_real_document(mode, shared):
 @pytest.mark.parametrize("mode", MODES)
 def test_fast_equals_naive_with_6178_terms_on_real_documents(mode, shared):
     documents = list(shared_texts(shared / "data"))[::400]
-    vocabulary = tuple(sorted({word for text in documents for word in text.split() if 3 < len(word) < 20}))
+    vocabulary = tuple(
+        sorted({word for text in documents for word in text.split() if 3 < len(word) < 20})
+    )
     term_list = [term for term in many_terms(vocabulary) if normalise(term, mode).strip()]
     assert compare_on(documents, term_list, mode) > 0
 

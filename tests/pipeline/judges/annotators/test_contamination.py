@@ -1,4 +1,6 @@
-"""The decontamination annotator equals the naive rule, whatever collides, and finds planted items among real documents and no others."""
+"""The decontamination annotator equals the naive rule, whatever collides, and finds planted items
+among real documents and no others.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,23 @@ from pipeline.judges.annotators.ngram_table import BASE, Coverage
 
 COLLIDING = 0  # as base: the hash of a run of words is that of its last word
 
-WORDS = ["a", "b", "A", "international", "internationale", "Straße", "e\u0301", "\u0301", "2\u00b2", "½", "éÉ", "漢", "ﬁn", "\ud800", "\0"]
+WORDS = [
+    "a",
+    "b",
+    "A",
+    "international",
+    "internationale",
+    "Straße",
+    "e\u0301",
+    "\u0301",
+    "2\u00b2",
+    "½",
+    "éÉ",
+    "漢",
+    "ﬁn",
+    "\ud800",
+    "\0",
+]
 SPACES = [" ", "  ", "\n", "\u00a0", "-", "", "\u00ad", "\0", " \0 ", "™", "’", "\u2028"]
 
 texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(SPACES)), max_size=30).map(
@@ -44,12 +62,21 @@ texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(SPACES)), max
 
 
 def definition(name: str = "mine", **changes) -> Benchmark:
-    stated = {"name": name, "files": [{"path": "mine.jsonl", "sha256": "0" * 64}], "format": "jsonl", "columns": "lambada", "ngram": 3}
+    stated = {
+        "name": name,
+        "files": [{"path": "mine.jsonl", "sha256": "0" * 64}],
+        "format": "jsonl",
+        "columns": "lambada",
+        "ngram": 3,
+    }
     return Benchmark.model_validate(stated | changes)
 
 
 def evaluation(*item_texts: str, name: str = "mine", **changes) -> EvaluationSet:
-    return EvaluationSet(definition(name, **changes), tuple(Item(f"f:{n}", (text,)) for n, text in enumerate(item_texts, start=1)))
+    return EvaluationSet(
+        definition(name, **changes),
+        tuple(Item(f"f:{n}", (text,)) for n, text in enumerate(item_texts, start=1)),
+    )
 
 
 @st.composite
@@ -57,17 +84,34 @@ def sets(draw) -> list[EvaluationSet]:
     made = []
     for name in "xyz"[: draw(st.integers(1, 3))]:
         ngram = draw(st.integers(3, 9))
-        rule = definition(name, ngram=ngram, shortest=draw(st.integers(3, ngram)), overlap=draw(st.decimals(0, 1, places=2)))
+        rule = definition(
+            name,
+            ngram=ngram,
+            shortest=draw(st.integers(3, ngram)),
+            overlap=draw(st.decimals(0, 1, places=2)),
+        )
         groups = draw(st.lists(st.lists(texts, min_size=1, max_size=3), min_size=1, max_size=4))
-        made.append(EvaluationSet(rule, tuple(Item(f"f:{n}", tuple(group)) for n, group in enumerate(groups))))
+        made.append(
+            EvaluationSet(
+                rule, tuple(Item(f"f:{n}", tuple(group)) for n, group in enumerate(groups))
+            )
+        )
     return made
 
 
-@given(data=st.data(), made=sets(), base=st.sampled_from([BASE, COLLIDING, 2]), batch=st.sampled_from([1, 30, 1 << 18]))
+@given(
+    data=st.data(),
+    made=sets(),
+    base=st.sampled_from([BASE, COLLIDING, 2]),
+    batch=st.sampled_from([1, 30, 1 << 18]),
+)
 def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(data, made, base, batch):
     indexed = [any(item_ngrams(item, one.definition) for item in one.items) for one in made]
     if not all(indexed):
-        with pytest.raises(InputError, match=f"evaluation set {made[indexed.index(False)].definition.name}: none of its"):
+        with pytest.raises(
+            InputError,
+            match=f"evaluation set {made[indexed.index(False)].definition.name}: none of its",
+        ):
             ContaminationIndex(made, base=base)
         return
     held = st.sampled_from([text for one in made for item in one.items for text in item.texts])
@@ -80,10 +124,17 @@ def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(data, made,
     assert annotation.counts.dtype == np.uint32
     assert annotation.counts.tolist() == [count for count, _ in naive]
     assert [index.matches(document) for document in documents] == [matches for _, matches in naive]
-    assert annotation.documents.tolist() == [number for number, (_, matches) in enumerate(naive) for _ in matches]
-    named = [index.match(item, found) for item, found in zip(annotation.items.tolist(), annotation.found.tolist(), strict=True)]
+    assert annotation.documents.tolist() == [
+        number for number, (_, matches) in enumerate(naive) for _ in matches
+    ]
+    named = [
+        index.match(item, found)
+        for item, found in zip(annotation.items.tolist(), annotation.found.tolist(), strict=True)
+    ]
     assert named == [match for _, matches in naive for match in matches]
-    distinct = [{ngram for item in one.items for ngram in item_ngrams(item, one.definition)} for one in made]
+    distinct = [
+        {ngram for item in one.items for ngram in item_ngrams(item, one.definition)} for one in made
+    ]
     assert len(index) == len(set().union(*distinct))
     assert [one.ngrams for one in index.coverage] == [len(ngrams) for ngrams in distinct]
 
@@ -91,7 +142,9 @@ def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(data, made,
 def test_a_colliding_hash_matches_nothing():
     index = ContaminationIndex([evaluation("one two three", "six two three")], base=COLLIDING)
     assert len(index) == 2
-    assert index.count(["four two three", "one two threes three", "one five three", "six two three"]).tolist() == [0, 0, 0, 1]
+    assert index.count(
+        ["four two three", "one two threes three", "one five three", "six two three"]
+    ).tolist() == [0, 0, 0, 1]
 
 
 @pytest.mark.parametrize("size", range(3, 20))
@@ -100,7 +153,9 @@ def test_an_ngram_is_found_wherever_it_starts_and_not_across_documents(size):
     index = ContaminationIndex([evaluation(" ".join(words), ngram=size)])
     for ahead in range(20):
         filler = "x " * ahead
-        assert index.count([filler + " ".join(words), "", filler + " ".join([*words, "y"])]).tolist() == [1, 0, 1]
+        assert index.count(
+            [filler + " ".join(words), "", filler + " ".join([*words, "y"])]
+        ).tolist() == [1, 0, 1]
         assert index.count([filler + " ".join(words[:-1]), words[-1] + filler]).tolist() == [0, 0]
 
 
@@ -110,7 +165,10 @@ def test_short_texts_are_matched_whole_and_shorter_ones_are_counted_as_not_index
     assert index.coverage == (Coverage("mine", 3, 1, 3), Coverage("other", 1, 0, 1))
     assert index.matches("zero One, two; three-four five") == [Match("mine", "f:1", 1, 1)]
     assert index.matches("one two three") == []
-    assert index.matches("x y z a b c d e f") == [Match("mine", "f:3", 1, 2), Match("other", "f:1", 1, 1)]
+    assert index.matches("x y z a b c d e f") == [
+        Match("mine", "f:3", 1, 2),
+        Match("other", "f:1", 1, 1),
+    ]
 
 
 def test_items_below_their_overlap_do_not_count():
@@ -118,12 +176,16 @@ def test_items_below_their_overlap_do_not_count():
     assert index.matches("a b c d") == []
     assert index.matches("b c d e") == [Match("mine", "f:2", 1, 1)]
     assert index.count(["a b c d", "b c d e", "a b c d e"]).tolist() == [0, 1, 3]
-    assert ContaminationIndex([evaluation("a b c d e", overlap=Decimal("0.66"))]).count(["a b c d"]).tolist() == [2]
+    assert ContaminationIndex([evaluation("a b c d e", overlap=Decimal("0.66"))]).count(
+        ["a b c d"]
+    ).tolist() == [2]
 
 
 def test_a_document_may_hold_more_ngrams_than_words():
     passage = " ".join(f"w{number}" for number in range(70_000))
-    index = ContaminationIndex([evaluation(passage, name=f"by-{ngram}", ngram=ngram) for ngram in (3, 4, 9)])
+    index = ContaminationIndex(
+        [evaluation(passage, name=f"by-{ngram}", ngram=ngram) for ngram in (3, 4, 9)]
+    )
     assert index.count(["x", f"{passage} {passage}"]).tolist() == [0, 69_998 + 69_997 + 69_992]
 
 
@@ -132,7 +194,9 @@ def test_no_set_sets_of_one_name_and_a_set_without_ngrams_are_refused():
         ContaminationIndex([])
     with pytest.raises(RecipeError, match="two evaluation sets are named 'mine'"):
         ContaminationIndex([evaluation("a b c"), evaluation("d e f")])
-    with pytest.raises(InputError, match="evaluation set other: none of its 2 items has a text of 3 words"):
+    with pytest.raises(
+        InputError, match="evaluation set other: none of its 2 items has a text of 3 words"
+    ):
         ContaminationIndex([evaluation("a b c"), evaluation("a b", "", name="other")])
 
 
@@ -143,7 +207,10 @@ def test_nothing_to_annotate_is_annotated():
 
 
 def test_importing_the_annotator_does_not_import_the_compiler():
-    code = "import sys, pipeline.judges.annotators.contamination, pipeline.judges.annotators.evaluation_sets; sys.exit('numba' in sys.modules)"
+    code = (
+        "import sys, pipeline.judges.annotators.contamination,"
+        " pipeline.judges.annotators.evaluation_sets; sys.exit('numba' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -172,35 +239,52 @@ def sources(shared: Path) -> dict[str, list[str]]:
     """Documents of three sources."""
     found = {}
     for name in ("dolmino-flan", "dolmino-stackexchange", "dolmino-wiki"):
-        with gzip.open(sorted((shared / "data" / name).glob("*.gz"))[0], "rt", encoding="utf-8") as rows:
+        with gzip.open(
+            sorted((shared / "data" / name).glob("*.gz"))[0], "rt", encoding="utf-8"
+        ) as rows:
             found[name] = [json.loads(row)["text"] for row in rows][:600]
     return found
 
 
 class Wanted:
-    """All n-grams of all sets in one Python set for each size: a second oracle, quick enough for whole sources."""
+    """All n-grams of all sets in one Python set for each size: a second oracle, quick enough for
+    whole sources.
+    """
 
     def __init__(self, made: Sequence[EvaluationSet]) -> None:
         self.by_size: dict[int, set[str]] = {}
-        for ngram in {ngram for one in made for item in one.items for ngram in item_ngrams(item, one.definition)}:
+        for ngram in {
+            ngram
+            for one in made
+            for item in one.items
+            for ngram in item_ngrams(item, one.definition)
+        }:
             self.by_size.setdefault(ngram.count(" ") + 1, set()).add(ngram)
 
     def held(self, text: str) -> set[str]:
         words = fold_words(text).split()
-        runs = {size: [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)] for size in self.by_size}
+        runs = {
+            size: [" ".join(words[at : at + size]) for at in range(len(words) - size + 1)]
+            for size in self.by_size
+        }
         return {run for size, found in runs.items() for run in found if run in self.by_size[size]}
 
 
 def disguised(draw: random.Random, text: str) -> str:
     """The same words, told apart by no reader."""
     between = draw.choice([" ", "\n", "\u00a0", "\u2009 "])
-    return between.join(draw.choice([word, word.upper(), f"*{word}*"]) if word.isascii() else word for word in text.split())
+    return between.join(
+        draw.choice([word, word.upper(), f"*{word}*"]) if word.isascii() else word
+        for word in text.split()
+    )
 
 
 def planted(draw: random.Random, document: str, inserts: list[str]) -> str:
     """The document with texts between its words, none inside another."""
     words = document.split(" ")
-    for cut, text in sorted(((draw.randrange(len(words) + 1), disguised(draw, text)) for text in inserts), reverse=True):
+    for cut, text in sorted(
+        ((draw.randrange(len(words) + 1), disguised(draw, text)) for text in inserts), reverse=True
+    ):
         words.insert(cut, text)
     return " ".join(words)
 
@@ -216,10 +300,19 @@ def test_planted_items_are_found_in_three_sources_and_nothing_else_is(real_sets,
             for item in draw.sample(items, 20):
                 place = draw.randrange(0, len(documents), 2)
                 inserts.setdefault(place, []).append(
-                    draw.choice([text for text in item.texts if item_ngrams(item._replace(texts=(text,)), one.definition)])
+                    draw.choice(
+                        [
+                            text
+                            for text in item.texts
+                            if item_ngrams(item._replace(texts=(text,)), one.definition)
+                        ]
+                    )
                 )
                 expected.setdefault(place, set()).add((one.definition.name, item.where))
-        mixed = [planted(draw, text, inserts[place]) if place in inserts else text for place, text in enumerate(documents)]
+        mixed = [
+            planted(draw, text, inserts[place]) if place in inserts else text
+            for place, text in enumerate(documents)
+        ]
         counts = index.count(mixed).tolist()
         assert counts == [len(wanted.held(document)) for document in mixed], name
         assert not any(counts[1::2]), name
@@ -232,7 +325,9 @@ def test_matches_of_real_items_equal_the_naive_ones(real_sets):
     for one in real_sets:
         for item in one.items[:2]:
             document = f"Some words before. {item.texts[-1]} And some after."
-            assert (int(index.count([document])[0]), index.matches(document)) == matches_naive(document, real_sets)
+            assert (int(index.count([document])[0]), index.matches(document)) == matches_naive(
+                document, real_sets
+            )
 
 
 @pytest.mark.campaign
@@ -241,4 +336,6 @@ def test_no_real_document_is_called_contaminated_that_shares_no_ngram(real_sets,
     for path in sorted((shared / "data").rglob("*.json.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as rows:
             documents = [json.loads(row)["text"] for row in rows]
-        assert index.count(documents).tolist() == [len(wanted.held(document)) for document in documents], path.name
+        assert index.count(documents).tolist() == [
+            len(wanted.held(document)) for document in documents
+        ], path.name

@@ -18,7 +18,9 @@ from pipeline.judges.annotators.folding import (
 )
 from pipeline.judges.annotators.ngram_table import BASE, FOLDS, WordReader
 
-DELICATE = "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"
+DELICATE = (
+    "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"
+)
 
 
 def words(content: bytes) -> list[bytes]:
@@ -28,10 +30,15 @@ def words(content: bytes) -> list[bytes]:
 @given(st.lists(st.text(DELICATE) | st.text()))
 @example(["½-\u0301", "", "é-\u0301 ’\u0301"])
 def test_words_of_a_batch_are_those_of_the_reference(texts):
-    expected = [word for text in texts for word in [*fold_words(text).encode().split(), b"\0"]] or [b"\0"]
+    expected = [word for text in texts for word in [*fold_words(text).encode().split(), b"\0"]] or [
+        b"\0"
+    ]
     found = WordReader(BASE).read(texts)
     assert words(found.buffer.tobytes()) == expected
-    ends = [found.buffer[start:].tobytes().translate(bytes(FOLDS)).split(b" ", 1)[0] for start in found.starts[: found.count].tolist()]
+    ends = [
+        found.buffer[start:].tobytes().translate(bytes(FOLDS)).split(b" ", 1)[0]
+        for start in found.starts[: found.count].tolist()
+    ]
     assert ends == expected
 
 

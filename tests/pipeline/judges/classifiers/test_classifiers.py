@@ -52,8 +52,27 @@ PIECES = st.sampled_from(
         "_",
     ]
 )
-GAPS = st.sampled_from([" ", "\n", "\u00a0", "\u2028", "-", "…", "\u00ad", "\u200b", "\u3000", ", ", "", "\0", "\u0301", "\u00d7"])
-TEXTS = st.lists(st.tuples(PIECES, GAPS), min_size=1, max_size=25).map(lambda parts: "x " + "".join(piece + gap for piece, gap in parts))
+GAPS = st.sampled_from(
+    [
+        " ",
+        "\n",
+        "\u00a0",
+        "\u2028",
+        "-",
+        "…",
+        "\u00ad",
+        "\u200b",
+        "\u3000",
+        ", ",
+        "",
+        "\0",
+        "\u0301",
+        "\u00d7",
+    ]
+)
+TEXTS = st.lists(st.tuples(PIECES, GAPS), min_size=1, max_size=25).map(
+    lambda parts: "x " + "".join(piece + gap for piece, gap in parts)
+)
 
 
 def naive_words(text: str) -> list[bytes]:
@@ -68,7 +87,11 @@ def naive_words(text: str) -> list[bytes]:
         elif any(first <= point <= last for first, last in SEPARATORS):
             folded += " "
         else:
-            shift = [by for first, last, step, by in LOWER if first <= point <= last and (point - first) % step == 0]
+            shift = [
+                by
+                for first, last, step, by in LOWER
+                if first <= point <= last and (point - first) % step == 0
+            ]
             folded += chr(point + sum(shift))
     runs = [run.encode("utf-8") for run in folded.split(" ") if run]
     return [run[at : at + 24] for run in runs for at in range(0, len(run), 24)]
@@ -87,7 +110,9 @@ def naive_score(text: str, weights: LinearWeights) -> int:
     size, best = weights.window_words or len(hashes), -1
     for at in range(0, len(hashes), size):
         window = hashes[at : at + size]
-        buckets = [one * A & WORD for one in window] + [(one * B + two) * A & WORD for one, two in pairwise(window)]
+        buckets = [one * A & WORD for one in window] + [
+            (one * B + two) * A & WORD for one, two in pairwise(window)
+        ]
         total = sum(int(weights.weights[bucket >> (64 - weights.bits)]) for bucket in buckets)
         best = max(best, exact_logistic(weights.bias + total // len(buckets)))
     return best
@@ -116,12 +141,15 @@ def test_score_does_not_depend_on_neighbours_batch_or_order(texts: list[str], or
     alone = [int(linear.score([text])[0]) for text in texts]
     places = list(range(len(texts)))
     order.shuffle(places)
-    assert linear.score([texts[place] for place in places]).tolist() == [alone[place] for place in places]
+    assert linear.score([texts[place] for place in places]).tolist() == [
+        alone[place] for place in places
+    ]
     assert linear.score([*texts, "y" * 200_000, *texts]).tolist()[: len(texts)] == alone
 
 
 def test_hand_computed_model() -> None:
-    # Two words and their pair, one weight of 3.0 for the first word: 3 / 3 n-grams = margin 1.0; with the bias of -1.0, margin 0.
+    # Two words and their pair, one weight of 3.0 for the first word: 3 / 3 n-grams = margin 1.0;
+    # with the bias of -1.0, margin 0.
     weights = np.zeros(256, np.int32)
     weights[naive_hash(b"ricin") * A % (1 << 64) >> 56] = 3 << 16
     linear = LinearClassifier(LinearWeights(weights, -1 << 16, 0), "", "test")
@@ -183,7 +211,9 @@ def test_hidden_and_unusual_separators_do_not_change_a_score() -> None:
 
 
 def test_megabytes_without_a_space_are_scored_in_bounded_time() -> None:
-    assert classifier().score(["a" * 3_000_000, "日" * 1_000_000, " " * 3_000_000 + "x"]).shape == (3,)
+    assert classifier().score(["a" * 3_000_000, "日" * 1_000_000, " " * 3_000_000 + "x"]).shape == (
+        3,
+    )
 
 
 @pytest.mark.parametrize("text", ["", " \n\t\u00a0", "!!! ... \u2014", "virus \ud800", "\u200b"])
@@ -208,14 +238,19 @@ def weights_file(tmp_path: Path) -> Path:
     return tmp_path / "weights.safetensors"
 
 
-def test_saved_weights_come_back_and_equal_weights_make_equal_bytes(weights_file: Path, tmp_path: Path) -> None:
+def test_saved_weights_come_back_and_equal_weights_make_equal_bytes(
+    weights_file: Path, tmp_path: Path
+) -> None:
     opened = open_classifier("linear", weights_file)
     assert isinstance(opened, LinearClassifier)
     assert (opened.weights.bias, opened.weights.window_words, opened.kind) == (-77, 512, "linear")
     np.testing.assert_array_equal(opened.weights.weights, WEIGHTS)
     LinearWeights(WEIGHTS.copy(), -77, 512).save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == weights_file.read_bytes()
-    assert open_classifier("linear", tmp_path / "again.safetensors", digest=opened.digest).digest == opened.digest
+    assert (
+        open_classifier("linear", tmp_path / "again.safetensors", digest=opened.digest).digest
+        == opened.digest
+    )
 
 
 def test_every_flipped_byte_of_the_weights_is_refused(weights_file: Path) -> None:
@@ -230,7 +265,15 @@ def test_every_flipped_byte_of_the_weights_is_refused(weights_file: Path) -> Non
 
 def test_truncated_extended_or_missing_weights_are_refused(weights_file: Path) -> None:
     content = weights_file.read_bytes()
-    for damaged in (b"", content[:7], content[:200], content[:-1], content + b"\0", b"\xff" * 8 + content[8:], os.urandom(4096)):
+    for damaged in (
+        b"",
+        content[:7],
+        content[:200],
+        content[:-1],
+        content + b"\0",
+        b"\xff" * 8 + content[8:],
+        os.urandom(4096),
+    ):
         weights_file.write_bytes(damaged)
         with pytest.raises(InputError):
             open_classifier("linear", weights_file)
@@ -250,7 +293,9 @@ def test_truncated_extended_or_missing_weights_are_refused(weights_file: Path) -
         (WEIGHTS, np.full(1, 1 << 50, np.int64)),
     ],
 )
-def test_weights_of_another_shape_type_or_size_are_refused(weights_file: Path, weights, bias) -> None:
+def test_weights_of_another_shape_type_or_size_are_refused(
+    weights_file: Path, weights, bias
+) -> None:
     metadata = read_tensors(weights_file).metadata
     write_tensors(weights_file, {"weights": weights, "bias": bias}, metadata)
     with pytest.raises(InputError):
@@ -266,7 +311,8 @@ def test_floating_point_weights_are_refused(weights_file: Path) -> None:
 def test_digest_names_the_weights_and_the_window() -> None:
     assert classifier(1).digest != classifier(2).digest
     assert (
-        LinearClassifier(LinearWeights(WEIGHTS, 0, 1), "ab", "x").digest != LinearClassifier(LinearWeights(WEIGHTS, 0, 1), "cd", "x").digest
+        LinearClassifier(LinearWeights(WEIGHTS, 0, 1), "ab", "x").digest
+        != LinearClassifier(LinearWeights(WEIGHTS, 0, 1), "cd", "x").digest
     )
 
 
@@ -279,13 +325,17 @@ def test_unknown_kind_or_parameter_is_refused(weights_file: Path) -> None:
         open_classifier("sequence", weights_file, parameters={"context": "8192"})
 
 
-TRAIN = [(f"garden river {number} music", False) for number in range(60)] + [(f"garden ricin {number} abrin", True) for number in range(40)]
+TRAIN = [(f"garden river {number} music", False) for number in range(60)] + [
+    (f"garden ricin {number} abrin", True) for number in range(40)
+]
 GOLDEN_SETTINGS = LinearSettings(bits=10, epochs=3)
 
 
 def test_training_is_the_same_for_any_order_and_for_copies() -> None:
     def trained(rows: list[tuple[str, bool]]) -> LinearWeights:
-        return train_linear([text for text, _ in rows], [label for _, label in rows], GOLDEN_SETTINGS)
+        return train_linear(
+            [text for text, _ in rows], [label for _, label in rows], GOLDEN_SETTINGS
+        )
 
     first, second = trained(TRAIN), trained(TRAIN[::-1] + TRAIN[:7])
     assert first.bias == second.bias
@@ -294,16 +344,28 @@ def test_training_is_the_same_for_any_order_and_for_copies() -> None:
 
 def test_training_and_scores_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     script = (
-        "import json, sys; from pathlib import Path; from pipeline.judges.classifiers.training import *;"
-        "rows = json.load(sys.stdin); weights = train_linear(*zip(*rows), LinearSettings(bits=10, epochs=3));"
-        "from pipeline.judges.classifiers.linear import *; linear = LinearClassifier(weights, '', 'test');"
-        "print(weights.bias, weights.weights.tolist(), linear.score([text for text, _ in rows]).tolist())"
+        "import json, sys; from pathlib import Path; from pipeline.judges.classifiers.training"
+        " import *;rows = json.load(sys.stdin); weights = train_linear(*zip(*rows),"
+        " LinearSettings(bits=10, epochs=3));from pipeline.judges.classifiers.linear import *;"
+        " linear = LinearClassifier(weights, '', 'test');print(weights.bias,"
+        " weights.weights.tolist(), linear.score([text for text, _ in rows]).tolist())"
     )
     found = set()
     for seed in ("0", "1", "4242"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).resolve().parents[4])}
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": str(Path(__file__).resolve().parents[4]),
+        }
         command = [sys.executable, "-c", script]
-        done = subprocess.run(command, input=json.dumps(TRAIN), env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command,
+            input=json.dumps(TRAIN),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         found.add(done.stdout)
     assert len(found) == 1
 
@@ -326,8 +388,13 @@ def test_features_of_windows_cover_every_word_once() -> None:
 def tiny_fasttext(value: float = 0.5) -> bytes:
     """A .bin of one word, two labels and two dimensions, byte by byte."""
     arguments = struct.pack("<2i12id", MAGIC, 12, 2, 5, 1, 1, 5, 1, 3, 3, 0, 0, 0, 100, 1e-4)
-    entries = b"".join(name + b"\0" + struct.pack("<qb", 3, kind) for name, kind in ((b"ricin", 0), (b"__label__0", 1), (b"__label__1", 1)))
-    matrices = struct.pack("<B2q2f", 0, 1, 2, value, 1.0) + struct.pack("<B2q4f", 0, 2, 2, 1.0, 2.0, 3.0, 4.0)
+    entries = b"".join(
+        name + b"\0" + struct.pack("<qb", 3, kind)
+        for name, kind in ((b"ricin", 0), (b"__label__0", 1), (b"__label__1", 1))
+    )
+    matrices = struct.pack("<B2q2f", 0, 1, 2, value, 1.0) + struct.pack(
+        "<B2q4f", 0, 2, 2, 1.0, 2.0, 3.0, 4.0
+    )
     return arguments + struct.pack("<3i2q", 3, 1, 2, 9, -1) + entries + matrices
 
 
@@ -345,7 +412,9 @@ def test_fasttext_file_is_walked_to_its_last_byte(tmp_path: Path) -> None:
             check_fasttext_file(path)
 
 
-def test_missing_extra_is_said_with_the_pip_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_is_said_with_the_pip_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "model.bin").write_bytes(tiny_fasttext())
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")

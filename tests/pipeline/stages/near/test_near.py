@@ -1,4 +1,6 @@
-"""Near-duplicate search: the kernel is the rule, and no batch, partition or order of anything changes who is dropped."""
+"""Near-duplicate search: the kernel is the rule, and no batch, partition or order of anything
+changes who is dropped.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ SHORT = NearRule(unit="words", shingle=2, bands=3, rows=2)
 SHORT_CHARACTERS = NearRule(unit="characters", shingle=4, bands=3, rows=2)
 TEXT = st.text(
     st.one_of(
-        st.sampled_from("ab Z09 .,-_\u00a0\u00ad\u0301é½ﬁ²ß\u2028\ufdfaΣ字\ud800\U0001d7ce\U0001f600"),
+        st.sampled_from(
+            "ab Z09 .,-_\u00a0\u00ad\u0301é½ﬁ²ß\u2028\ufdfaΣ字\ud800\U0001d7ce\U0001f600"
+        ),
         st.characters(),
     ),
     max_size=80,
@@ -82,7 +86,10 @@ def test_the_kernel_folds_every_code_point_as_the_rule_says():
 
 
 def test_no_character_folds_to_more_than_there_is_room_for():
-    sizes = [(len(fold_point(point)), len(chr(point).encode("utf-8", "surrogatepass"))) for point in range(sys.maxunicode + 1)]
+    sizes = [
+        (len(fold_point(point)), len(chr(point).encode("utf-8", "surrogatepass")))
+        for point in range(sys.maxunicode + 1)
+    ]
     assert max(length / size for length, size in sizes) == POINTS_A_BYTE
 
 
@@ -101,7 +108,9 @@ def test_signatures_are_those_of_the_naive_rule(rule, texts, repeats):
 
 def test_a_document_of_many_blocks_of_shingles_has_the_naive_signature():
     draw = random.Random(1)
-    text = " ".join(f"w{chr(draw.randrange(97, 123))}{chr(draw.randrange(0x4E00, 0x9000))}" for _ in range(3000))
+    text = " ".join(
+        f"w{chr(draw.randrange(97, 123))}{chr(draw.randrange(0x4E00, 0x9000))}" for _ in range(3000)
+    )
     for rule in (SHORT, SHORT_CHARACTERS):
         assert signatures([text], rule).bands[0].tolist() == band_keys_naive(text, rule)
 
@@ -116,10 +125,15 @@ def test_a_signature_does_not_depend_on_its_batch():
 
 def test_nothing_but_the_kernels_imports_numba():
     script = (
-        "import sys, pipeline.judges.annotators.bands, pipeline.stages.near.edges, pipeline.stages.near.clusters, pipeline.stages.near.spill, mixtures.rules.near;"
-        "assert 'numba' not in sys.modules"
+        "import sys, pipeline.judges.annotators.bands, pipeline.stages.near.edges,"
+        " pipeline.stages.near.clusters, pipeline.stages.near.spill, mixtures.rules.near;assert"
+        " 'numba' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])})
+    subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])},
+    )
 
 
 KEYS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 25)), max_size=60)
@@ -149,18 +163,28 @@ def test_a_bucket_of_boilerplate_makes_no_more_edges_than_documents():
     assert not found[0].any()
 
 
-@given(st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=40), st.integers(1, 7), st.randoms(use_true_random=False))
+@given(
+    st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=40),
+    st.integers(1, 7),
+    st.randoms(use_true_random=False),
+)
 def test_clusters_are_the_connected_components_in_any_order_and_pieces(rows, pieces, draw):
     components = {document: {document} for document in range(40)}
     for one, other in rows:
         joined = components[one] | components[other]
         components.update(dict.fromkeys(joined, joined))
-    expected = [(document, min(components[document])) for document in range(40) if len(components[document]) > 1]
+    expected = [
+        (document, min(components[document]))
+        for document in range(40)
+        if len(components[document]) > 1
+    ]
     draw.shuffle(rows)
     found = clusters(40, [columns(rows[piece::pieces]) for piece in range(pieces)], 1000)
     assert list(zip(found.documents.tolist(), found.components.tolist(), strict=True)) == expected
     firsts, sizes = found.sizes()
-    assert sizes.tolist() == sorted((len(components[first]) for first in firsts.tolist()), reverse=True)
+    assert sizes.tolist() == sorted(
+        (len(components[first]) for first in firsts.tolist()), reverse=True
+    )
 
 
 def test_a_reduction_above_the_memory_is_refused_before_it_begins():
@@ -172,7 +196,10 @@ def test_a_reduction_above_the_memory_is_refused_before_it_begins():
 
 def test_partitions_are_as_many_as_the_memory_asks():
     assert spilled_bytes(410_000_000, WORDS) == 68_880_000_000
-    assert [num_partitions(documents, WORDS, 1 << 30) for documents in (0, 1_000_000, 410_000_000, 615_000_000)] == [1, 1, 512, 512]
+    assert [
+        num_partitions(documents, WORDS, 1 << 30)
+        for documents in (0, 1_000_000, 410_000_000, 615_000_000)
+    ] == [1, 1, 512, 512]
     with pytest.raises(RecipeError, match="more than 65,536 partitions"):
         num_partitions(615_000_000, WORDS, 1 << 20)
 
@@ -183,7 +210,9 @@ def test_edges_of_another_search_are_refused():
 
 
 def corpus() -> list[str]:
-    """60 documents: some alone, some with near-copies, and a chain of which the ends share no band key."""
+    """60 documents: some alone, some with near-copies, and a chain of which the ends share no band
+    key.
+    """
     draw = random.Random(5)
     letters = "abcdefghijklmnopqrstuvwxyz"
 
@@ -205,8 +234,16 @@ def corpus() -> list[str]:
     return texts
 
 
-def searched(folder: Path, texts: list[tuple[int, str]], batches: int, partitions: int, rule: NearRule = SHORT) -> list[Drops]:
-    """The whole search through files: texts as (source, text). Returns the drops by partition of the order key, four of them."""
+def searched(
+    folder: Path,
+    texts: list[tuple[int, str]],
+    batches: int,
+    partitions: int,
+    rule: NearRule = SHORT,
+) -> list[Drops]:
+    """The whole search through files: texts as (source, text). Returns the drops by partition of
+    the order key, four of them.
+    """
     digests = digest_columns(b"".join(text_digest(text.encode()) for _, text in texts))
     batch_folders = []
     bounds = np.linspace(0, len(texts), batches + 1).astype(int)
@@ -221,11 +258,19 @@ def searched(folder: Path, texts: list[tuple[int, str]], batches: int, partition
             shingles = dict(enumerate(shingle_sets([text for _, text in texts], rule)))
             found = verified(found, shingles, rule)
         write_edges(edge_folders[partition], found)
-    write_clusters(folder / "clusters", clusters(len(texts), map(read_edges, edge_folders), 1 << 20), len(texts))
+    write_clusters(
+        folder / "clusters",
+        clusters(len(texts), map(read_edges, edge_folders), 1 << 20),
+        len(texts),
+    )
     clustered = read_clusters(folder / "clusters")
     rows = clustered.documents.astype(np.int64)
     sources = np.array([source for source, _ in texts], np.uint32)
-    write_drops(folder / "drops", drops(clustered, sources[rows], order_keys(digests)[rows], digests[rows]), 4)
+    write_drops(
+        folder / "drops",
+        drops(clustered, sources[rows], order_keys(digests)[rows], digests[rows]),
+        4,
+    )
     return [read_drops(folder / "drops", 4, partition) for partition in range(4)]
 
 
@@ -233,7 +278,13 @@ def flat(found: list[Drops]) -> list[tuple[Any, ...]]:
     return [
         row
         for part in found
-        for row in zip(part.order_key.tolist(), part.digest.tolist(), part.survivor.tolist(), part.survivor_source.tolist(), strict=True)
+        for row in zip(
+            part.order_key.tolist(),
+            part.digest.tolist(),
+            part.survivor.tolist(),
+            part.survivor_source.tolist(),
+            strict=True,
+        )
     ]
 
 
@@ -246,7 +297,10 @@ def test_any_batches_partitions_and_order_drop_the_same_documents(tmp_path):
     assert expected == sorted(expected)
     for batches, partitions in [(1, 7), (2, 2), (7, 1), (7, 7), (20, 5)]:
         draw.shuffle(texts)
-        assert flat(searched(tmp_path / f"{batches}-{partitions}", texts, batches, partitions)) == expected
+        assert (
+            flat(searched(tmp_path / f"{batches}-{partitions}", texts, batches, partitions))
+            == expected
+        )
 
 
 def test_a_cluster_whose_links_lie_in_several_partitions_is_one(tmp_path):
@@ -268,7 +322,9 @@ def test_the_source_in_front_keeps_its_document_whatever_the_keys(tmp_path):
         rows = [(first, left) for left, _ in pairs] + [(1 - first, right) for _, right in pairs]
         found = flat(searched(tmp_path / str(first), rows, 2, 2))
         kept = {tuple(row[2]) for row in found}
-        front = digest_columns(b"".join(text_digest(text.encode()) for source, text in rows if source == 0)).tolist()
+        front = digest_columns(
+            b"".join(text_digest(text.encode()) for source, text in rows if source == 0)
+        ).tolist()
         assert kept <= {tuple(digest) for digest in front}
         assert {row[3] for row in found} == {0}
 
@@ -280,7 +336,14 @@ def test_copies_of_the_survivor_are_left_to_exact_deduplication(tmp_path):
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "changed", "no record"])
 @pytest.mark.parametrize(
-    "name", ["bands-1/0001.band_key", "bands-0/0000.band_row", "edges-1/linked", "clusters/component", "drops/0002.digest"]
+    "name",
+    [
+        "bands-1/0001.band_key",
+        "bands-0/0000.band_row",
+        "edges-1/linked",
+        "clusters/component",
+        "drops/0002.digest",
+    ],
 )
 def test_a_damaged_file_fails_the_search(tmp_path, name, damage):
     texts = [(0, text) for text in corpus()]
@@ -306,7 +369,9 @@ def test_a_damaged_file_fails_the_search(tmp_path, name, damage):
         for partition in range(4):
             read_drops(tmp_path / "drops", 4, partition)
 
-    with pytest.raises(ManifestError, match=r"done\.json" if damage == "no record" else name.split("/")[1]):
+    with pytest.raises(
+        ManifestError, match=r"done\.json" if damage == "no record" else name.split("/")[1]
+    ):
         read_all()
 
 
@@ -322,15 +387,30 @@ def test_bands_and_drops_of_another_plan_are_refused(tmp_path):
 
 
 def test_exempt_documents_are_never_linked(tmp_path):
-    assert flat(searched(tmp_path, [(0, "one two three"), (1, "one two, three!"), (2, ""), (2, "...")], 2, 2, WORDS)) == []
+    assert (
+        flat(
+            searched(
+                tmp_path,
+                [(0, "one two three"), (1, "one two, three!"), (2, ""), (2, "...")],
+                2,
+                2,
+                WORDS,
+            )
+        )
+        == []
+    )
 
 
 def test_every_verified_edge_has_the_stated_similarity_and_no_other_is_taken():
     texts = corpus()
     rule = SHORT.model_copy(update={"verify": Decimal("0.75")})
     made = signatures(texts, rule)
-    candidates = edges(made.bands.ravel(), np.repeat(np.arange(len(texts)), rule.bands).astype(np.uint64))
-    taken = set(zip(*verified(candidates, dict(enumerate(shingle_sets(texts, rule))), rule), strict=True))
+    candidates = edges(
+        made.bands.ravel(), np.repeat(np.arange(len(texts)), rule.bands).astype(np.uint64)
+    )
+    taken = set(
+        zip(*verified(candidates, dict(enumerate(shingle_sets(texts, rule))), rule), strict=True)
+    )
     sets = [shingle_texts(text, rule.unit, rule.shingle) for text in texts]
     assert 0 < len(taken) < len(candidates[0])
     for one, other in zip(*candidates, strict=True):
@@ -346,5 +426,7 @@ def test_a_drop_is_found_by_its_digest_even_where_keys_collide(dropped, asked):
     table = np.array(sorted(dropped), np.uint64).reshape(-1, 2)
     found = Drops(table[:, 0], table, table, np.zeros(len(table), np.uint32))
     documents = np.array(asked, np.uint64).reshape(-1, 2)
-    expected = [sorted(dropped).index(document) if document in dropped else -1 for document in asked]
+    expected = [
+        sorted(dropped).index(document) if document in dropped else -1 for document in asked
+    ]
     assert drop_rows(found, documents[:, 0], documents).tolist() == expected

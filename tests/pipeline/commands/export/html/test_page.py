@@ -1,4 +1,6 @@
-"""The page of a mix shows its figures and nothing that acts: whatever texts, names and licences say stays text."""
+"""The page of a mix shows its figures and nothing that acts: whatever texts, names and licences say
+stays text.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,18 @@ from tests.pipeline.command_line import CHECKOUT, fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
 from tests.pipeline.planted import TERMS, planted, write_filters
 
-EVIL = "<script>alert(1)</script><img src=http://127.0.0.1/x onerror=alert(2)>]]></style></title><!-- \"'><svg onload=alert(3)>&lt;b&gt;"
+EVIL = (
+    "<script>alert(1)</script><img src=http://127.0.0.1/x onerror=alert(2)>]]></style></title><!--"
+    " \"'><svg onload=alert(3)>&lt;b&gt;"
+)
 EVIL_FILE = "<img src=x onerror=alert(4)>'\""
 TOKENIZER = Path(recipes.__file__).parent / "sample" / "tokenizer.json"
 A = [f"{EVIL} {text}" for text in planted(1, 40)]
 B = [*planted(2, 120), *(f"{text} and more" for text in planted(2, 120)[:40:4])]
-SOURCES: dict[str, dict[str, Any]] = {"a": {"tokens": 900, "shortfall": {"repeat": 9}}, "b": {"tokens": 1800}}
+SOURCES: dict[str, dict[str, Any]] = {
+    "a": {"tokens": 900, "shortfall": {"repeat": 9}},
+    "b": {"tokens": 1800},
+}
 NEAR = {"sources": ["b"], "rule": {"unit": "words", "shingle": 3, "bands": 6, "rows": 2}}
 ELEMENTS = {
     *(
@@ -79,7 +87,19 @@ ELEMENTS = {
         "summary",
         "code",
     ),
-    *("article", "blockquote", "footer", "svg", "g", "path", "rect", "line", "text", "defs", "clippath"),
+    *(
+        "article",
+        "blockquote",
+        "footer",
+        "svg",
+        "g",
+        "path",
+        "rect",
+        "line",
+        "text",
+        "defs",
+        "clippath",
+    ),
 }
 
 
@@ -87,17 +107,28 @@ ELEMENTS = {
 def extra() -> None:
     """Skip what draws where the extra is not installed."""
     for needed in ("altair", "jinja2", "vl_convert"):
-        pytest.importorskip(needed, reason=f"{needed} is of the extra `report`: pip install 'annealmix[report]'")
+        pytest.importorskip(
+            needed, reason=f"{needed} is of the extra `report`: pip install 'annealmix[report]'"
+        )
 
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a mix that a filter with a classifier and a search for near-duplicates went over, and its store."""
+    """A folder with a mix that a filter with a classifier and a search for near-duplicates went
+    over, and its store.
+    """
     folder = tmp_path_factory.mktemp("html")
     write_filters(folder / "filters")
     write_files(folder / "data", "a", {EVIL_FILE: A})
     write_files(folder / "data", "b", sharded(B, 2))
-    recipe = write_recipe(folder, SOURCES, filters=["toy"], near=NEAR, copies="approved", published={"sources": {"a": {"percent": 33.3}}})
+    recipe = write_recipe(
+        folder,
+        SOURCES,
+        filters=["toy"],
+        near=NEAR,
+        copies="approved",
+        published={"sources": {"a": {"percent": 33.3}}},
+    )
     for name, more in (("a", {"licence": EVIL, "non_commercial": True}), ("b", {})):
         file = folder / f"{name}.yaml"
         file.write_text(json.dumps({**json.loads(file.read_text()), **more}))
@@ -153,9 +184,18 @@ def check_harmless(content: str) -> Elements:
     assert {tag for tag, _ in elements.found} <= ELEMENTS
     assert not elements.comments
     for tag, attributes in elements.found:
-        assert not [name for name in attributes if name.startswith("on") or name in ("style", "src", "srcset", "xlink:href", "formaction")]
+        assert not [
+            name
+            for name in attributes
+            if name.startswith("on")
+            or name in ("style", "src", "srcset", "xlink:href", "formaction")
+        ]
         address = attributes.get("href")
-        assert address is None or re.fullmatch("#[a-z]+", address) or (tag, address) == ("link", "data:,"), (tag, address)
+        assert (
+            address is None
+            or re.fullmatch("#[a-z]+", address)
+            or (tag, address) == ("link", "data:,")
+        ), (tag, address)
         for value in attributes.values():
             assert not re.search(r"url\((?!#[a-z0-9-]+\))", value or ""), (tag, value)
     identifiers = [attributes["id"] for _, attributes in elements.found if "id" in attributes]
@@ -170,7 +210,9 @@ def test_hostile_texts_licences_and_file_names_stay_text(shown):
 
 
 def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
-    """Names of sources are drawn in charts, too. An audit would say what is wrong with such a mix; the page is made all the same."""
+    """Names of sources are drawn in charts, too. An audit would say what is wrong with such a mix;
+    the page is made all the same.
+    """
     shutil.copytree(work / "out", tmp_path / "mix")
 
     def change(mix: ForgedMix) -> None:
@@ -184,49 +226,99 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             source["refilled"] = {EVIL: 3}
         manifest["removed"][EVIL] = {**manifest["removed"].pop("a"), f"quality {EVIL}": 1}
         manifest["inputs"] = {EVIL: [{"path": EVIL, "size": 0, "sha256": "0" * 64}]}
-        manifest["excluded"] = [{"recipe": EVIL, "source": EVIL, "definition": EVIL, "keys": ["0", "1"]}]
-        benchmark = {"name": EVIL, "identity": "0" * 64, "items": 71, "not_indexed": 13, "ngrams": 5, "hits": []}
+        manifest["excluded"] = [
+            {"recipe": EVIL, "source": EVIL, "definition": EVIL, "keys": ["0", "1"]}
+        ]
+        benchmark = {
+            "name": EVIL,
+            "identity": "0" * 64,
+            "items": 71,
+            "not_indexed": 13,
+            "ngrams": 5,
+            "hits": [],
+        }
         manifest["contamination"] = {"action": "report", "sets": [benchmark], "documents": {}}
-        manifest["recipe"]["budget"], manifest["size"] = {"steps": 3, "batch": 9, "sequence": 64}, {}
+        manifest["recipe"]["budget"], manifest["size"] = (
+            {
+                "steps": 3,
+                "batch": 9,
+                "sequence": 64,
+            },
+            {},
+        )
         for document in mix.documents:
             document.source = EVIL if document.source == "a" else document.source
 
     forge(tmp_path / "mix", change)
-    (tmp_path / "mix" / "build.json").write_text(json.dumps({"finished": EVIL, "packages": {"annealmix": EVIL}}))
+    (tmp_path / "mix" / "build.json").write_text(
+        json.dumps({"finished": EVIL, "packages": {"annealmix": EVIL}})
+    )
     elements = check_harmless(page(tmp_path / "mix", None, TOKENIZER, 1))
     assert elements.text.count(EVIL) >= 10
     assert "\x1b" not in elements.text
     assert f"{EVIL}: 0 of 71 items were found; 13 are too short" in elements.text
-    assert all(trainer in elements.text for trainer in ("gpt-neox", "megatron-core", "olmo-core", "batches of 9 sequences of 64 tokens"))
+    assert all(
+        trainer in elements.text
+        for trainer in (
+            "gpt-neox",
+            "megatron-core",
+            "olmo-core",
+            "batches of 9 sequences of 64 tokens",
+        )
+    )
 
 
 def test_the_policy_of_the_page_allows_its_own_style_and_nothing_else(shown):
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', shown)
     (style,) = re.findall(r"<style>(.*?)</style>", shown, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    rules = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
+    rules = (
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action"
+        " 'none'"
+    )
     assert policy.replace("&#39;", "'") == rules.format(digest)
     assert shown.index("Content-Security-Policy") < shown.index("<title>")
 
 
 def test_the_same_mix_gives_the_same_page_in_another_process(work, shown, tmp_path):
     surroundings = {**os.environ, "PYTHONHASHSEED": "77", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    command = [sys.executable, "-m", "pipeline.cli", "export", work / "out", "--html", tmp_path / "page.html"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "export",
+        work / "out",
+        "--html",
+        tmp_path / "page.html",
+    ]
     command += ["--store", work / "store", "--tokenizer", TOKENIZER, "--samples", 100]
-    subprocess.run(list(map(str, command)), cwd=CHECKOUT, env=surroundings, check=True, capture_output=True)
+    subprocess.run(
+        list(map(str, command)), cwd=CHECKOUT, env=surroundings, check=True, capture_output=True
+    )
     assert (tmp_path / "page.html").read_bytes() == shown.encode()
 
 
-def test_sampled_documents_are_those_with_the_lowest_order_keys_and_shown_with_the_tokenizer_alone(work, shown, bare):
+def test_sampled_documents_are_those_with_the_lowest_order_keys_and_shown_with_the_tokenizer_alone(
+    work, shown, bare
+):
     documents = read_mix(work / "out", TOKENIZER)
     text, silent = Elements(shown).text, Elements(bare).text
     for source in ("a", "b"):
-        mine = [document for document in documents if document.source == source and not document.copy]
-        assert all(nfc(document.text)[:600] in text and document.digest[:8] in text for document in mine[:100])
+        mine = [
+            document for document in documents if document.source == source and not document.copy
+        ]
+        assert all(
+            nfc(document.text)[:600] in text and document.digest[:8] in text
+            for document in mine[:100]
+        )
         assert all(document.digest[:8] in silent for document in mine[:3])
-        first = [order_key(bytes.fromhex(document.digest)) for document in mine if document.epoch == 0]
+        first = [
+            order_key(bytes.fromhex(document.digest)) for document in mine if document.epoch == 0
+        ]
         assert first == sorted(first)
-    assert not [document for document in documents if document.source == "b" and document.text in silent]
+    assert not [
+        document for document in documents if document.source == "b" and document.text in silent
+    ]
     assert "without the tokenizer" in silent
 
 
@@ -239,7 +331,10 @@ def texts_that_are_not_in_the_mix(work: Path) -> Iterator[str]:
 
 def test_removed_documents_are_listed_without_their_texts(work, shown):
     text, quotes = Elements(shown).text, Elements(shown).quotes
-    gone, there = list(texts_that_are_not_in_the_mix(work)), [nfc(document.text) for document in read_mix(work / "out", TOKENIZER)]
+    gone, there = (
+        list(texts_that_are_not_in_the_mix(work)),
+        [nfc(document.text) for document in read_mix(work / "out", TOKENIZER)],
+    )
     assert len(gone) > 10
     assert len(quotes) > 10
     assert set(quotes) <= {one if len(one) <= 600 else f"{one[:600]}…" for one in there}
@@ -253,7 +348,10 @@ def test_removed_documents_are_listed_without_their_texts(work, shown):
 
 def test_scores_are_those_that_decided(work, shown):
     (item,) = manifests.load(work / "out")["filters"]
-    counts = [int(number.replace(",", "")) for number in re.findall(r"(?:in the mix|removed): ([0-9,]+)", Elements(shown).text)]
+    counts = [
+        int(number.replace(",", ""))
+        for number in re.findall(r"(?:in the mix|removed): ([0-9,]+)", Elements(shown).text)
+    ]
     assert sum(counts) == item["scores"]["documents"]
     assert counts[1] == sum(removed["documents"] for removed in item["removed"].values())
 
@@ -262,10 +360,17 @@ def test_the_waterfall_ends_at_the_documents_of_the_mix(work):
     claims = read_claims(manifests.load(work / "out"), "the manifest")
     steps, bars = figures.fates(claims)
     kept = sum(reasons["kept"] for reasons in claims.removed.values())
-    assert (steps[0]["end"], steps[-1]["end"]) == (sum(reasons["rows"] for reasons in claims.removed.values()), kept)
-    assert {step["name"] for step in steps} >= {FATES[fate] for fate in ("near", "filter", "quota", "kept")}
+    assert (steps[0]["end"], steps[-1]["end"]) == (
+        sum(reasons["rows"] for reasons in claims.removed.values()),
+        kept,
+    )
+    assert {step["name"] for step in steps} >= {
+        FATES[fate] for fate in ("near", "filter", "quota", "kept")
+    }
     for name in SOURCES:
-        assert sum(bar["share"] for bar in bars if bar["name"] == name) == pytest.approx(100, abs=0.01)
+        assert sum(bar["share"] for bar in bars if bar["name"] == name) == pytest.approx(
+            100, abs=0.01
+        )
     total = figures.fate_table(claims).rows[-1]
     assert int(total[1].replace(",", "")) == sum(int(cell.replace(",", "")) for cell in total[2:])
 
@@ -274,13 +379,22 @@ def test_every_chart_draws_its_rows(shown):
     """A chart whose data got lost is a frame with axes, and nothing else would notice."""
     pictures = dict(re.findall(r'<svg[^>]*aria-label="([^"]*)"[^>]*>(.*?)</svg>', shown, re.DOTALL))
     painted = {
-        title: set(re.findall(r'(?:fill|stroke)="var\(--([a-z0-9]+)\)"', picture)) - {"soft", "line", "ink", "paper", "warn"}
+        title: (
+            set(re.findall(r'(?:fill|stroke)="var\(--([a-z0-9]+)\)"', picture))
+            - {"soft", "line", "ink", "paper", "warn"}
+        )
         for title, picture in pictures.items()
     }
     assert len(painted) == 14  # two for each of four strands, and six of the whole mix
     assert all(painted.values()), painted
     assert painted["Scores that toy gave, and its threshold"] == {"kept", "filter"}
-    assert painted["What became of the rows, step by step"] == {"read", "near", "filter", "quota", "kept"}
+    assert painted["What became of the rows, step by step"] == {
+        "read",
+        "near",
+        "filter",
+        "quota",
+        "kept",
+    }
 
 
 def test_what_is_published_and_what_is_forbidden_is_said(shown):
@@ -308,27 +422,39 @@ def test_nonsense_is_refused_and_nothing_is_written(work, tmp_path, monkeypatch)
     fails(6, "export", work, "--html", tmp_path / "b.html")
     fails(1, "export", out, "--html", tmp_path / "nowhere" / "b.html")
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    assert "pip install 'annealmix[report]'" in fails(2, "export", out, "--html", tmp_path / "b.html")
+    assert "pip install 'annealmix[report]'" in fails(
+        2, "export", out, "--html", tmp_path / "b.html"
+    )
     assert not (tmp_path / "b.html").exists()
 
 
 def test_a_source_of_which_nothing_is_left_has_no_quota_of_0_and_binds_nobody(tmp_path):
-    """Nor have copies that nothing was copied into. The page, the card and the tables say the same."""
+    """Nor have copies that nothing was copied into. The page, the card and the tables say the
+    same.
+    """
     write_filters(tmp_path / "filters")
-    for name, texts in {"a": prose(1, 30), "b": [f"{' and '.join(TERMS)} {number}" for number in range(5)]}.items():
+    for name, texts in {
+        "a": prose(1, 30),
+        "b": [f"{' and '.join(TERMS)} {number}" for number in range(5)],
+    }.items():
         write_files(tmp_path / "data", name, {"part": texts})
     more: dict[str, Any] = {"filters": ["list", "toy"], "removed": "shrink", "copies": "approved"}
     recipe = write_recipe(tmp_path, {"a": {"tokens": 300}, "b": {"all": "true"}}, **more)
     file = tmp_path / "b.yaml"
     file.write_text(json.dumps({**json.loads(file.read_text()), "non_commercial": True}))
     manifest = make(recipe, tmp_path, tmp_path / "data", filters=tmp_path / "filters")
-    assert [item["realised_tokens"] for item in manifest["sources"] if item["name"] == "b"] == [0, 0]
+    assert [item["realised_tokens"] for item in manifest["sources"] if item["name"] == "b"] == [
+        0,
+        0,
+    ]
     shown = Elements(page(tmp_path / "out", None, None, 1)).text
     assert "b has no document within its quota that is not removed and is not in the mix." in shown
     assert "quota of 0" not in shown
     assert "Not for commercial use" not in shown
     assert "No commercial use" not in dataset_card(manifest, "m")
-    assert "sources.b: every document within its quota is removed; it is not in the mix" in notes(manifest["sources"])
+    assert "sources.b: every document within its quota is removed; it is not in the mix" in notes(
+        manifest["sources"]
+    )
 
 
 def test_a_mix_of_one_document_has_a_page(tmp_path):
@@ -338,7 +464,10 @@ def test_a_mix_of_one_document_has_a_page(tmp_path):
 
 
 def svg(inside: str) -> str:
-    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 9 9">{inside}</svg>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        f' viewBox="0 0 9 9">{inside}</svg>'
+    )
 
 
 @pytest.mark.parametrize(
@@ -348,7 +477,10 @@ def svg(inside: str) -> str:
         "<foreignObject><p>x</p></foreignObject>",
         '<image href="http://127.0.0.1/x"/>',
         '<use xlink:href="#x"/>',
-        '<g onclick="alert(1)" style="fill:red" xlink:href="http://127.0.0.1/" class="x" clip-path="url(http://127.0.0.1/)"/>',
+        (
+            '<g onclick="alert(1)" style="fill:red" xlink:href="http://127.0.0.1/" class="x"'
+            ' clip-path="url(http://127.0.0.1/)"/>'
+        ),
     ],
 )
 def test_a_picture_keeps_nothing_that_could_act(inside):
@@ -358,7 +490,13 @@ def test_a_picture_keeps_nothing_that_could_act(inside):
 
 
 @pytest.mark.parametrize(
-    "inside", ['<g fill="url(http://127.0.0.1/)"/>', '<g fill="#123456"/>', '<g stroke-width="1;x"/>', '<g d="M0,0&quot;"/>']
+    "inside",
+    [
+        '<g fill="url(http://127.0.0.1/)"/>',
+        '<g fill="#123456"/>',
+        '<g stroke-width="1;x"/>',
+        '<g d="M0,0&quot;"/>',
+    ],
 )
 def test_a_picture_with_other_values_than_numbers_and_colours_of_the_theme_is_refused(inside):
     with pytest.raises(ValueError, match="a chart has"):
