@@ -24,20 +24,20 @@ KEY_OF = $(shell $(PYTHON) -c 'import hashlib, os, sys; \
   parts = [repr((sys.version_info[:3], sys.executable, os.getcwd())).encode()]; \
   parts += [open(name, "rb").read().partition(b"[tool.")[0] for name in sys.argv[1:]]; \
   print(hashlib.sha256(b"".join(parts)).hexdigest()[:16])' $(1) 2>/dev/null)
-KEY = $(call KEY_OF,pyproject.toml requirements.lock)
-READERS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-readers.lock Makefile)
-S3_KEY = $(call KEY_OF,pyproject.toml requirements-s3.lock requirements-moto.lock Makefile)
-OLMO_KEY = $(call KEY_OF,requirements-olmo.lock Makefile)
-MODELS_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-models.lock Makefile)
-RAY_KEY = $(call KEY_OF,pyproject.toml requirements.lock requirements-ray.lock)
+KEY = $(call KEY_OF,pyproject.toml locks/base.lock)
+READERS_KEY = $(call KEY_OF,pyproject.toml locks/base.lock locks/readers.lock Makefile)
+S3_KEY = $(call KEY_OF,pyproject.toml locks/s3.lock locks/moto.lock Makefile)
+OLMO_KEY = $(call KEY_OF,locks/olmo.lock Makefile)
+MODELS_KEY = $(call KEY_OF,pyproject.toml locks/base.lock locks/models.lock Makefile)
+RAY_KEY = $(call KEY_OF,pyproject.toml locks/base.lock locks/ray.lock)
 
-# An environment beside .venv for tests that need more: what requirements-NAME.lock adds to requirements.lock, with a CPU build of torch or without.
+# An environment beside .venv for tests that need more: what locks/NAME.lock adds to locks/base.lock, with a CPU build of torch or without.
 define make_environment
 rm -rf .venv-$(1)
 $(PYTHON) -m venv .venv-$(1)
 $(if $(2),.venv-$(1)/bin/python tests/readers/refuse_cuda.py $(TORCH) $(TORCH_INDEX))
-.venv-$(1)/bin/python $(PIP) install --quiet --require-hashes -r requirements.lock
-.venv-$(1)/bin/python $(PIP) install --quiet --require-hashes --no-deps -r requirements-$(1).lock
+.venv-$(1)/bin/python $(PIP) install --quiet --require-hashes -r locks/base.lock
+.venv-$(1)/bin/python $(PIP) install --quiet --require-hashes --no-deps -r locks/$(1).lock
 $(if $(2),.venv-$(1)/bin/python $(PIP) install --quiet --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH))
 .venv-$(1)/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
 .venv-$(1)/bin/python $(PIP) check
@@ -52,13 +52,13 @@ check-python:
 	  echo "annealmix needs Python 3.10 or newer; $(PYTHON) is `$(PYTHON) --version 2>&1`." \
 	       "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 
-env: check-python ## make .venv from requirements.lock, only if that has changed
+env: check-python ## make .venv from locks/base.lock, only if that has changed
 	@test -e .venv/made-$(KEY) || $(MAKE) --no-print-directory .venv/made-$(KEY)
 
 .venv/made-%:
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(PIP) install --quiet --require-hashes -r requirements.lock
+	.venv/bin/python $(PIP) install --quiet --require-hashes -r locks/base.lock
 	.venv/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
@@ -70,14 +70,16 @@ demo: env ## build the sample mix from the shipped data, audit it, print the tab
 test: lint types ## lint, types and tests (what a change must pass)
 	.venv/bin/python -m pytest -n $(WORKERS)
 
-lint: env ## ruff
+lint: env ## ruff, its formatter, and who may import whom
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check --quiet .
+	.venv/bin/lint-imports --no-cache
 
 types: env ## mypy, strict
 	.venv/bin/mypy
 
-format: env ## ruff's formatter, on files that you name: make format FILES="a.py b.py"
-	.venv/bin/ruff format $(FILES)
+format: env ## ruff's formatter, over the whole tree
+	.venv/bin/ruff format .
 
 test-readers: check-python ## read a mix back with megatron-core and datatrove in .venv-readers, with OLMo-core in .venv-olmo (CPU torch)
 	@test -e .venv-readers/made-$(READERS_KEY) || $(MAKE) --no-print-directory .venv-readers/made-$(READERS_KEY)
@@ -92,7 +94,7 @@ test-readers: check-python ## read a mix back with megatron-core and datatrove i
 	rm -rf .venv-olmo
 	$(PYTHON) -m venv .venv-olmo
 	.venv-olmo/bin/python tests/readers/refuse_cuda.py $(TORCH) $(TORCH_INDEX)
-	.venv-olmo/bin/python $(PIP) install --quiet --require-hashes --no-deps -r requirements-olmo.lock
+	.venv-olmo/bin/python $(PIP) install --quiet --require-hashes --no-deps -r locks/olmo.lock
 	.venv-olmo/bin/python $(PIP) install --quiet --no-deps $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) $(TORCH)
 	.venv-olmo/bin/python $(PIP) check
 	touch $@
@@ -115,13 +117,13 @@ test-s3: check-python ## sources, stores and mixes on an S3 server on loopback (
 	@test -e .venv-s3/made-$(S3_KEY) || $(MAKE) --no-print-directory .venv-s3/made-$(S3_KEY)
 	.venv-s3/bin/python -m pytest -m s3 tests/s3
 
-# requirements-s3.lock is whole, not an addition: s3fs holds python-dateutil to an older release than requirements.lock has.
+# locks/s3.lock is whole, not an addition: s3fs holds python-dateutil to an older release than locks/base.lock has.
 .venv-s3/made-%:
 	rm -rf .venv-s3 .venv-moto
 	$(PYTHON) -m venv .venv-moto
-	.venv-moto/bin/python $(PIP) install --quiet --require-hashes -r requirements-moto.lock
+	.venv-moto/bin/python $(PIP) install --quiet --require-hashes -r locks/moto.lock
 	$(PYTHON) -m venv .venv-s3
-	.venv-s3/bin/python $(PIP) install --quiet --require-hashes -r requirements-s3.lock
+	.venv-s3/bin/python $(PIP) install --quiet --require-hashes -r locks/s3.lock
 	.venv-s3/bin/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
 	.venv-s3/bin/python $(PIP) check
 	touch $@
@@ -152,37 +154,37 @@ manifests: env ## write manifests/ again: the plan of every recipe at full scale
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header
 lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE=--upgrade also takes newer releases
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --quiet uv; }
-	$(COMPILE) $(UPGRADE) --extra test --extra report -o requirements.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --extra test --extra report -o locks/base.lock pyproject.toml
 	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
-	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-readers.lock .venv-lock/readers.in
+	$(COMPILE) $(UPGRADE) --constraint locks/base.lock --override .venv-lock/without-torch.txt -o locks/readers.lock .venv-lock/readers.in
 	printf '%s\n' ai2-olmo-core==3.0.0 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/olmo.in
-	$(COMPILE) $(UPGRADE) --override .venv-lock/without-torch.txt -o requirements-olmo.lock .venv-lock/olmo.in
+	$(COMPILE) $(UPGRADE) --override .venv-lock/without-torch.txt -o locks/olmo.lock .venv-lock/olmo.in
 	printf '%s\n' 'transformers>=5.0' safetensors fasttext-community==0.11.9 fasteners ftfy pyahocorasick regex 'spacy>=3.8' 'tldextract>=5.1,<6' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/models.in
-	$(COMPILE) $(UPGRADE) --constraint requirements.lock --override .venv-lock/without-torch.txt -o requirements-models.lock .venv-lock/models.in
+	$(COMPILE) $(UPGRADE) --constraint locks/base.lock --override .venv-lock/without-torch.txt -o locks/models.lock .venv-lock/models.in
 	printf '%s\n' 'ray>=2.40' > .venv-lock/ray.in
-	$(COMPILE) $(UPGRADE) --constraint requirements.lock -o requirements-ray.lock .venv-lock/ray.in
-	awk '/^[^ ]/ {drop = /^python-dateutil==/} !drop' requirements.lock > .venv-lock/s3.txt
-	$(COMPILE) $(UPGRADE) --extra test --extra s3 --constraint .venv-lock/s3.txt -o requirements-s3.lock pyproject.toml
+	$(COMPILE) $(UPGRADE) --constraint locks/base.lock -o locks/ray.lock .venv-lock/ray.in
+	awk '/^[^ ]/ {drop = /^python-dateutil==/} !drop' locks/base.lock > .venv-lock/s3.txt
+	$(COMPILE) $(UPGRADE) --extra test --extra s3 --constraint .venv-lock/s3.txt -o locks/s3.lock pyproject.toml
 	printf '%s\n' 'moto[server]>=5.1' > .venv-lock/moto.in
-	$(COMPILE) $(UPGRADE) -o requirements-moto.lock .venv-lock/moto.in
+	$(COMPILE) $(UPGRADE) -o locks/moto.lock .venv-lock/moto.in
 	@set -e; head_of() { printf '# %s\n' "$$@" > .venv-lock/head; cat .venv-lock/head "$$file" > .venv-lock/whole; cp .venv-lock/whole "$$file"; }; \
-	file=requirements.lock; head_of \
+	file=locks/base.lock; head_of \
 	  'Every dependency of annealmix (runtime and tests), pinned with hashes, for Python 3.10 and newer on every platform. Made by `make lock`.' \
-	  'pip install --require-hashes -r requirements.lock && pip install --no-deps --no-build-isolation -e .'; \
-	file=requirements-readers.lock; head_of \
-	  'What `make test-readers` adds to requirements.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
+	  'pip install --require-hashes -r locks/base.lock && pip install --no-deps --no-build-isolation -e .'; \
+	file=locks/readers.lock; head_of \
+	  'What `make test-readers` adds to locks/base.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
-	file=requirements-ray.lock; head_of \
-	  'What `make test-ray` adds to requirements.lock: Ray, and what it needs. Made by `make lock`.'; \
-	file=requirements-olmo.lock; head_of \
+	file=locks/ray.lock; head_of \
+	  'What `make test-ray` adds to locks/base.lock: Ray, and what it needs. Made by `make lock`.'; \
+	file=locks/olmo.lock; head_of \
 	  'What `make test-readers` reads with OLMo-core: OLMo-core and all that it needs, without annealmix and without torch. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
-	file=requirements-models.lock; head_of \
-	  'What `make test-models` adds to requirements.lock: transformers, safetensors, fastText, the extra quality, and what torch needs but for CUDA. Made by `make lock`.' \
+	file=locks/models.lock; head_of \
+	  'What `make test-models` adds to locks/base.lock: transformers, safetensors, fastText, the extra quality, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
-	file=requirements-s3.lock; head_of 'Everything that `make test-s3` installs in .venv-s3: requirements.lock (but for python-dateutil) and s3fs. Made by `make lock`.'; \
-	file=requirements-moto.lock; head_of 'The S3 server of `make test-s3`, in .venv-moto. Made by `make lock`.'
+	file=locks/s3.lock; head_of 'Everything that `make test-s3` installs in .venv-s3: locks/base.lock (but for python-dateutil) and s3fs. Made by `make lock`.'; \
+	file=locks/moto.lock; head_of 'The S3 server of `make test-s3`, in .venv-moto. Made by `make lock`.'
 
 clean: ## remove what make made
 	rm -rf .venv .venv-readers .venv-olmo .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock

@@ -15,9 +15,7 @@ PACKAGES = ("mixtures", "pipeline", "recipes")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    pytest.importorskip(
-        "hatchling", reason="hatchling builds the wheel; it is in requirements.lock"
-    )
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel; it is in locks/base.lock")
     folder = tmp_path_factory.mktemp("wheel")
     command = [
         sys.executable,

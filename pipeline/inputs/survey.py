@@ -14,6 +14,7 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import list_files
 from pipeline.places.places import Place
+from pipeline.store.records import read_json, write_json
 from pipeline.store.rules import short_key
 from pipeline.store.store import Group, Store
 
@@ -49,7 +50,7 @@ def survey(
     """List a source's files and find the groups that hold them already. A branch of the hub is read
     at the commit that the store froze.
     """
-    files = list_files(definition if folder else store.frozen(definition), folder)
+    files = list_files(definition if folder else frozen(store, definition), folder)
     groups, rest = _cover(store.groups(definition, quality), files)
     return SourceInputs(
         definition, quality, files, groups, grouped(rest, sum(file.size for file in files))
@@ -148,3 +149,25 @@ def group_name(files: Sequence[InputFile]) -> str:
             for state, file in zip(states, files, strict=True)
         ]
     )
+
+
+def frozen(store: Store, definition: SourceDefinition) -> SourceDefinition:
+    """The definition at the commit that its revision meant when the store first met it.
+
+    So two mixes of one store are of one version of a source, even if its branch has moved
+    between them; delete the source's `revision.json` to take the newer version.
+
+    Raises:
+        RecipeError: the definition is published nowhere. InputError: the hub does not answer.
+    """
+    from pipeline.inputs.hub import resolve_commit
+
+    record = store.source_folder(definition) / "revision.json"
+    repo, revision = definition.repository
+    asked = {"repo": repo, "revision": revision}
+    known = read_json(record) if record.exists() else {}
+    if any(known.get(name) != value for name, value in asked.items()):
+        known = {**asked, "commit": resolve_commit(definition)}
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, known)
+    return definition.model_copy(update={"revision": known["commit"]})

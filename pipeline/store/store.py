@@ -139,27 +139,6 @@ class Store:
             Group(path) for path in sorted(folder.glob("[0-9a-f]*")) if is_done(path / "ledger")
         ]
 
-    def frozen(self, definition: SourceDefinition) -> SourceDefinition:
-        """The definition at the commit that its revision meant when this store first met it.
-
-        So two mixes of one store are of one version of a source, even if its branch has moved
-        between them; delete the source's `revision.json` to take the newer version.
-
-        Raises:
-            RecipeError: the definition is published nowhere. InputError: the hub does not answer.
-        """
-        from pipeline.inputs.hub import resolve_commit
-
-        record = self.source_folder(definition) / "revision.json"
-        repo, revision = definition.repository
-        asked = {"repo": repo, "revision": revision}
-        known = read_json(record) if record.exists() else {}
-        if any(known.get(name) != value for name, value in asked.items()):
-            known = {**asked, "commit": resolve_commit(definition)}
-            record.parent.mkdir(parents=True, exist_ok=True)
-            write_json(record, known)
-        return definition.model_copy(update={"revision": known["commit"]})
-
     def work_folder(self) -> Path:
         """Plans of stages and logs of their tasks."""
         folder = self.folder / "work"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.sample.prose import Draw, Writer, Zipf, past, plural, shuffled
+from tests.sample.prose import Draw, Writer, Zipf, past, plural, shuffled
 
 
 def test_draws_are_splitmix64() -> None:

@@ -19,8 +19,8 @@ import zstandard
 
 from mixtures.keys import key_bound, order_key, text_digest
 from mixtures.recipe.load import load_recipe
-from recipes.sample import make_sample
-from recipes.sample.packing import versions
+from tests.sample import make_sample
+from tests.sample.packing import versions
 from tests.recipes.sample_files import (
     BAD_KINDS,
     DATA,
@@ -65,7 +65,7 @@ def test_check_succeeds_in_another_process_with_another_hash_seed_time_zone_and_
         "LC_ALL": "C",
         "PYTHONPATH": str(CHECKOUT),
     }
-    command = [sys.executable, "-m", "recipes.sample.make_sample", "--check"]
+    command = [sys.executable, "-m", "tests.sample.make_sample", "--check"]
     checked = subprocess.run(
         command, cwd=CHECKOUT, env=surroundings, capture_output=True, text=True, check=False
     )

@@ -44,7 +44,7 @@ packing, revision, pattern, store = sys.argv[1:]
 source = definition(packing, revision=revision, paths=("*",) if "://" in pattern else (pattern,))
 try:
     if store:
-        source = Store(Path(store)).frozen(source)
+        source = frozen(Store(Path(store)), source)
     for file in list_files(source, parse_url(pattern) if pattern.startswith("hf://") else None):
         reader = DocumentReader(file, source)
         texts = [text for _, text in reader]

@@ -101,10 +101,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def loaded(tiny: Path) -> dict[tuple[str, str], Tokenizer]:
     definition = define(TINY)
     return {
-        (engine, mode): Tokenizer(tiny, definition, mode, engine)
+        (engine, mode): Tokenizer(tiny, definition, mode, engine)  # type: ignore[arg-type]
         for engine in ENGINES
         for mode in ("text", "parse")
-    }  # type: ignore[arg-type]
+    }
 
 
 @pytest.fixture(scope="module")

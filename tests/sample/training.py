@@ -108,7 +108,7 @@ def definition_yaml(tokenizer_json: str) -> str:
     from mixtures.recipe.tokenizer import canonical_digest
 
     lines = [
-        "# Written by `python -m recipes.sample.make_sample`; do not edit.",
+        "# Written by `python -m tests.sample.make_sample`; do not edit.",
         "name: sample",
         (
             "description: byte-level BPE of 2,000 ids for the shipped sample, of the same build as"

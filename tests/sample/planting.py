@@ -20,10 +20,10 @@ import json
 import unicodedata
 from typing import Any
 
-from recipes.sample.corpus import Corpus, Record, SampleFile
-from recipes.sample.prose import Draw, Writer
-from recipes.sample.sources import dclm_row, dolmino_row
-from recipes.sample.words import LISTED_NAMES
+from tests.sample.corpus import Corpus, Record, SampleFile
+from tests.sample.prose import Draw, Writer
+from tests.sample.sources import dclm_row, dolmino_row
+from tests.sample.words import LISTED_NAMES
 
 _NAMING = (
     "The committee added {} to the public control list in spring.",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from recipes.sample.prose import Draw
+from tests.sample.prose import Draw
 
 
 @dataclass(eq=False)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from recipes.sample import words
+from tests.sample import words
 
 T = TypeVar("T")
 _MASK = (1 << 64) - 1

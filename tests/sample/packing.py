@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from recipes.sample.corpus import SampleFile
-from recipes.sample.sources import WARC_FIELDS
+from tests.sample.corpus import SampleFile
+from tests.sample.sources import WARC_FIELDS
 
 _BOM = b"\xef\xbb\xbf"
 DCLM_SCHEMA = pa.schema(

@@ -11,8 +11,8 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from recipes.sample.corpus import Record, SampleFile
-from recipes.sample.prose import Draw, Writer
+from tests.sample.corpus import Record, SampleFile
+from tests.sample.prose import Draw, Writer
 
 ADDED = "2024-11-22T00:00:00.000Z"
 WARC_FIELDS = (

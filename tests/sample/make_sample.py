@@ -1,9 +1,9 @@
 """Make the sample that annealmix ships, from one seed: data in the published layouts, its
 tokenizer, and the list of what is planted.
 
-    python -m recipes.sample.make_sample            write recipes/sample and
+    python -m tests.sample.make_sample            write recipes/sample and
                                                     recipes/tokenizers/sample.yaml again
-    python -m recipes.sample.make_sample --check    make it in a temporary folder and compare; exit
+    python -m tests.sample.make_sample --check    make it in a temporary folder and compare; exit
                                                     code 1 if anything differs
 
     data/dclm-dedup/data/global-shard_01_of_10/local-shard_0_of_10/*.parquet
@@ -24,15 +24,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from recipes.sample.corpus import Corpus
-from recipes.sample.packing import pack, unpack, versions
-from recipes.sample.planting import plant_all, text_of
-from recipes.sample.sources import make_sources
-from recipes.sample.training import definition_yaml, train_tokenizer
+from tests.sample.corpus import Corpus
+from tests.sample.packing import pack, unpack, versions
+from tests.sample.planting import plant_all, text_of
+from tests.sample.sources import make_sources
+from tests.sample.training import definition_yaml, train_tokenizer
 
 SEED = 2508_06601
 PACKED_WITH = "PACKED_WITH.json"
-RECIPES = Path(__file__).resolve().parent.parent
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
 def make_corpus(seed: int = SEED) -> Corpus:
@@ -92,7 +92,7 @@ def differences(made: Path, shipped: Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m recipes.sample.make_sample", description="Make the shipped sample again."
+        prog="python -m tests.sample.make_sample", description="Make the shipped sample again."
     )
     parser.add_argument(
         "--check",
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     for path in found:
         print(
             f"recipes/{path}: differs from what the script makes; run python -m"
-            " recipes.sample.make_sample",
+            " tests.sample.make_sample",
             file=sys.stderr,
         )
     return 1 if found else 0

@@ -2,7 +2,7 @@
 names and compounds.
 
 All text of the sample is made from these lists, so none of it was written by anybody else. Within
-each list the order is the order of frequency that `recipes.sample.prose` gives to its words.
+each list the order is the order of frequency that `tests.sample.prose` gives to its words.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ VERBS = tuple(
     approach surround cover touch lift pull push turn anchor launch guide rescue welcome invite
     thank trust doubt ignore challenge defend
     """.split()
-)  # transitive; each takes -s, -ed and -ing by the rules of `recipes.sample.prose`
+)  # transitive; each takes -s, -ed and -ing by the rules of `tests.sample.prose`
 
 ADJECTIVES = tuple(
     """
