@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser campaign faults bench manifests lock clean \
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser campaign house faults bench manifests lock clean \
   check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
@@ -135,8 +135,11 @@ test-browser: env ## open the page of a mix in Chromium (Debian: apt-get install
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then .venv/bin/python -m pytest -m browser tests/browser; \
 	  else echo "make test-browser cannot run: there is no chromium on this machine (Debian: apt-get install chromium)"; fi
 
-campaign: env ## the slow tests: fault campaigns, many examples, scale
-	.venv/bin/python -m pytest -m campaign -n $(WORKERS)
+campaign: env ## the slow tests: fault campaigns, many examples, scale; drawn anew each time, but in CI
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(if $(CI),default,campaign)} .venv/bin/python -m pytest -m campaign -n $(WORKERS)
+
+house: env ## how large, high and tangled the code is, as figures
+	.venv/bin/python -m tests.house.measure
 
 faults: env ## write tests/faults/RESULTS.md again: how each numbered fault ends, here and in datatrove
 	.venv/bin/python -m tests.faults.table

@@ -35,6 +35,7 @@ from mixtures.errors import InputError
 from pathlib import Path
 from pipeline.places import files as remote
 from pipeline.inputs.listing import list_files
+from pipeline.inputs.survey import frozen
 from pipeline.places.places import parse_url
 from pipeline.inputs.readers import DocumentReader
 from pipeline.store.store import Store
