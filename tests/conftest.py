@@ -1,7 +1,7 @@
 """What every test may ask for: the folders of real data, hypothesis profiles, and quiet tokenizers.
 
 Environment: ANNEALMIX_SHARED names the folder of real data (default: `shared` beside the checkout);
-HYPOTHESIS_PROFILE one of the profiles below (default: `ci` where CI is set, else `default`).
+HYPOTHESIS_PROFILE one of the profiles below.
 """
 
 from __future__ import annotations

@@ -19,8 +19,6 @@ import zstandard
 
 from mixtures.keys import key_bound, order_key, text_digest
 from mixtures.recipe.load import load_recipe
-from tests.sample import make_sample
-from tests.sample.packing import versions
 from tests.recipes.sample_files import (
     BAD_KINDS,
     DATA,
@@ -31,6 +29,8 @@ from tests.recipes.sample_files import (
     planted,
     raw_rows,
 )
+from tests.sample import make_sample
+from tests.sample.packing import versions
 
 CHECKOUT = RECIPES.parent
 

@@ -57,7 +57,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def build_mix(
     out: Path, store: Path, recipe: str, size: Size = Size(), data: Path | None = None
-) -> Path:  # noqa: B008
+) -> Path:
     request = BuildRequest(
         load_recipe(recipe),
         out,
