@@ -48,6 +48,9 @@ CHUNK_BYTES, SLICE_CHUNKS = (
 )  # 25 chunks and 9 slices: every boundary of the layout lies somewhere inside the sample
 
 
+WHOLE = Size()
+
+
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The recipe `sample`: 8 sources, one refilled, one in two epochs, seven cut documents."""
@@ -56,7 +59,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_mix(
-    out: Path, store: Path, recipe: str, size: Size = Size(), data: Path | None = None
+    out: Path, store: Path, recipe: str, size: Size = WHOLE, data: Path | None = None
 ) -> Path:
     request = BuildRequest(
         load_recipe(recipe),
