@@ -48,7 +48,7 @@ CHUNK_BYTES, SLICE_CHUNKS = (
 )  # 25 chunks and 9 slices: every boundary of the layout lies somewhere inside the sample
 
 
-WHOLE = Size()
+AS_ASKED = Size()
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def build_mix(
-    out: Path, store: Path, recipe: str, size: Size = WHOLE, data: Path | None = None
+    out: Path, store: Path, recipe: str, size: Size = AS_ASKED, data: Path | None = None
 ) -> Path:
     request = BuildRequest(
         load_recipe(recipe),
