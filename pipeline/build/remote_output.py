@@ -27,7 +27,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
-from pipeline.places.files import content, listed, put, remove
+from pipeline.places.files import RemoteObject, content, list_objects, put, remove
 from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, progress, say
 from pipeline.store.lock import locked
@@ -50,7 +50,7 @@ class RemoteOutput:
         Raises:
             RecipeError: it holds no mix, a mix of another recipe or size, or a part of one.
         """
-        there = listed(self.url, AnnealmixError)
+        there = list_objects(self.url, AnnealmixError)
         if manifests.MANIFEST in there:
             found = self._manifest()
             if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
@@ -76,7 +76,7 @@ class RemoteOutput:
         with locked(
             self.folder.parent / "sending.lock", f"working copy of {self.url}"
         ):  # of a builder with another store, perhaps
-            there = listed(self.url, AnnealmixError)
+            there = list_objects(self.url, AnnealmixError)
             if manifests.MANIFEST in there:
                 if self._manifest()["digest"] != manifest["digest"]:
                     raise RecipeError(
@@ -89,7 +89,7 @@ class RemoteOutput:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
 
-    def _send_all(self, manifest: manifests.Manifest, there: dict[str, dict[str, Any]]) -> None:
+    def _send_all(self, manifest: manifests.Manifest, there: dict[str, RemoteObject]) -> None:
         marker = {name: manifest[name] for name in ("recipe_digest", "size")}
         put(self.url, UPLOADING, json.dumps(marker, sort_keys=True).encode())
         files = [
@@ -107,8 +107,8 @@ class RemoteOutput:
                 known = there.get(name)
                 if (
                     known is None
-                    or known["size"] != len(data)
-                    or known["md5"] != hashlib.md5(data, usedforsecurity=False).hexdigest()
+                    or known.size != len(data)
+                    or known.md5 != hashlib.md5(data, usedforsecurity=False).hexdigest()
                 ):
                     put(self.url, name, data)
                     sent += 1
@@ -131,7 +131,7 @@ class RemoteOutput:
             except ManifestError as error:
                 raise ManifestError(str(error).replace(folder, self.url.url)) from None
 
-    def _uploading(self, there: dict[str, dict[str, Any]]) -> Any:
+    def _uploading(self, there: dict[str, RemoteObject]) -> Any:
         try:
             return (
                 json.loads(content(self.url, UPLOADING, AnnealmixError))
@@ -162,7 +162,7 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
             that no mix has. AnnealmixError: of the body, naming the remote mix in place of the
             copy.
     """
-    there = listed(url, AnnealmixError)
+    there = list_objects(url, AnnealmixError)
     if manifests.MANIFEST not in there:
         raise RecipeError(
             f"{url}: no mix there (no {manifests.MANIFEST}); name the prefix of one that was built"
@@ -175,22 +175,22 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             with (folder / name).open("wb") as file:
                 for entry in entries:
-                    file.write(_object(url, entry, there[entry]["size"]))
+                    file.write(_object(url, entry, there[entry].size))
         try:
             yield folder
         except AnnealmixError as error:  # its paths are gone in a moment
             raise type(error)(str(error).replace(str(folder), url.url)) from None
 
 
-def _files(url: RemoteFolder, there: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
+def _files(url: RemoteFolder, there: dict[str, RemoteObject]) -> dict[str, list[str]]:
     """The objects of each file of a mix, in order; all shards of a file are there."""
     files: dict[str, list[str]] = {}
     for entry in sorted(there):
         shard = _SHARD.fullmatch(entry)
         files.setdefault(shard[1] if shard else entry, []).append(entry)
-        if entry != manifests.MANIFEST and there[entry]["size"] > SHARD_BYTES:
+        if entry != manifests.MANIFEST and there[entry].size > SHARD_BYTES:
             raise ManifestError(
-                f"{url}/{entry}: {there[entry]['size']:,} bytes, no object of a mix has more than"
+                f"{url}/{entry}: {there[entry].size:,} bytes, no object of a mix has more than"
                 f" {SHARD_BYTES:,}"
             )
     files.pop(UPLOADING, None)

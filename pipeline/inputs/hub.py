@@ -64,6 +64,9 @@ def list_tree(definition: SourceDefinition, commit: str, folder: str = "") -> di
 
     def entries() -> list[object]:
         api = HfApi()
+        # The client asks for a listing again and again by itself, whatever the reason; a hub that
+        # cannot be reached shows here first.
+        api.dataset_info(repo, revision=commit, expand=["sha"])
         return list(
             api.list_repo_tree(
                 repo, folder or None, recursive=True, revision=commit, repo_type="dataset"

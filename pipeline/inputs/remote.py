@@ -16,7 +16,7 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.checksums import CHECKSUMS, parse_checksums, with_checksums
 from pipeline.inputs.file import SUFFIXES, InputFile, nothing_matches
 from pipeline.inputs.hub import list_tree, resolve_commit
-from pipeline.places.files import content, etag_of, file_system, listed, retried
+from pipeline.places.files import content, etag_of, file_system, list_objects, retried
 from pipeline.places.places import RemoteFolder
 
 
@@ -52,8 +52,8 @@ def _files(definition: SourceDefinition, folder: RemoteFolder) -> Mapping[str, I
     """Everything below a folder, by path below it."""
     if folder.scheme != "hf":
         return {
-            path: InputFile(path, f"{folder}/{path}", entry["size"], etag=entry["etag"])
-            for path, entry in listed(folder).items()
+            path: InputFile(path, f"{folder}/{path}", entry.size, etag=entry.etag)
+            for path, entry in list_objects(folder).items()
         }
     owner, name, *inner = folder.url.removeprefix("hf://datasets/").split("/")
     name, _, revision = name.partition("@")

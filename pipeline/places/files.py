@@ -1,12 +1,16 @@
 """File systems of remote places, and patience with them: what may pass is tried again, what cannot
 is said at once.
 
-Clients' own retries are switched off, so that the rules here are the only ones: throttling (429),
-5xx, timeouts, broken connections and whatever is unknown are tried again, ATTEMPTS times with
-growing waits (about 90 s in all); 404, 403 and missing credentials are not. Causes are named by
-type and first line, without query strings (a signed URL has its signature there) and without values
-of the environment that look secret; the exceptions themselves are not chained, since a log would
-show their variables.
+The rules here are the only ones, since clients' own retries are switched off where they can be (not
+in the hub's client, which asks for a listing or a block six times by itself):
+
+    404, 403, no credentials, offline mode of the hub's client    fail at the first try
+    a host whose name is not known                                RESOLVE_ATTEMPTS, about 3 s in all
+    429, 5xx, timeouts, broken connections, the unknown           ATTEMPTS, about 90 s in all
+
+The waits grow, and each says on stderr what is waited for. Causes are named by type and first line,
+without query strings (a signed URL has its signature there) and without values of the environment
+that look secret; the exceptions themselves are not chained, since a log would show their variables.
 """
 
 from __future__ import annotations
@@ -15,16 +19,20 @@ import base64
 import os
 import random
 import re
+import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from mixtures.errors import AnnealmixError, InputError, RecipeError
 from pipeline.places.places import RemoteFolder
+from pipeline.report import say
 
 T = TypeVar("T")
 ATTEMPTS = 8
+RESOLVE_ATTEMPTS = 3  # a resolver may stumble, a name that nobody knows stays unknown
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 BLOCK_BYTES = 8 << 20  # what an open remote file asks for at a time
@@ -37,7 +45,21 @@ _PASSING_CODES = (
     "RequestLimitExceeded",
     "InternalError",
 )
+_LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_LASTING_NAMES = "Credential|OfflineMode"  # of exceptions of clients that are not imported here
 _SECRET_NAMES = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """What a listing says of an object."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    """As `etag_of`."""
+    md5: str | None
+    """As `md5_of`."""
 
 
 def file_system(scheme: str) -> Any:
@@ -54,13 +76,13 @@ def file_system(scheme: str) -> Any:
         if scheme == "s3":
             from s3fs import S3FileSystem
 
-            found = S3FileSystem(
+            system = S3FileSystem(
                 use_listings_cache=False,
                 max_concurrency=2,
                 config_kwargs={"retries": {"total_max_attempts": 1}},
             )
-            found.retries = 1
-            return found
+            system.retries = 1
+            return system
         if scheme == "gs":
             from gcsfs import GCSFileSystem
 
@@ -90,53 +112,52 @@ def retried(
     Raises:
         AnnealmixError: of the kind `failure`.
     """
-    for attempt in range(1, ATTEMPTS + 1):
+    attempt = 0
+    while True:
+        attempt += 1
         try:
             return action()
         except AnnealmixError:
             raise
         except Exception as error:
             reset()
-            if is_permanent(error):
-                raise failure(f"{where} ({told(error)}); {mend}") from None
-            if attempt == ATTEMPTS:
-                raise failure(f"{where} after {attempt} tries ({told(error)}); {mend}") from None
-            time.sleep(
-                min(FIRST_WAIT_SECONDS * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
-                * random.uniform(0.5, 1.0)
-            )
-    raise AssertionError("unreachable: the last try returns or raises")
+            reason, allowed = error_line(error), attempts_at(error)
+            if attempt >= allowed:
+                tries = f" after {attempt} tries" if allowed > 1 else ""
+                raise failure(f"{where}{tries} ({reason}); {mend}") from None
+        longest = min(FIRST_WAIT_SECONDS * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
+        seconds = longest * random.uniform(0.5, 1.0)  # so that many tasks do not ask in step
+        say(f"{where} ({reason}); next try in {seconds:.1f} s")
+        time.sleep(seconds)
 
 
-def is_permanent(error: BaseException) -> bool:
-    """Whether trying again cannot help: not found, not allowed, nobody's credentials. Unknown
-    exceptions may pass.
+def attempts_at(error: BaseException) -> int:
+    """How often what failed so is tried: once where trying again cannot help (not found, not
+    allowed, nobody's credentials, offline mode). Unknown exceptions may pass.
     """
-    for one in _chain(error):
-        response = getattr(one, "response", None)
+    for cause in _chain(error):
+        response = getattr(cause, "response", None)
         code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-        status = _status(one, response)
+        status = _status(cause, response)
         if code in _PASSING_CODES or status in _PASSING_STATUS:
-            return False
+            return ATTEMPTS
         if status is not None and 400 <= status < 500:
-            return True
-        if isinstance(
-            one, (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-        ):
-            return True
-        if "Credential" in type(one).__name__:
-            return True
-    return False
+            return 1
+        if isinstance(cause, _LASTING) or re.search(_LASTING_NAMES, type(cause).__name__):
+            return 1
+        if isinstance(cause, socket.gaierror):
+            return RESOLVE_ATTEMPTS
+    return ATTEMPTS
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An exception and what caused it, the deepest last."""
     seen: set[int] = set()
-    found: BaseException | None = error
-    while found is not None and id(found) not in seen:
-        seen.add(id(found))
-        yield found
-        found = found.__cause__ or found.__context__
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _status(error: BaseException, response: Any) -> int | None:
@@ -144,22 +165,18 @@ def _status(error: BaseException, response: Any) -> int | None:
     for.
     """
     if isinstance(response, dict):
-        found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
-        found = getattr(response, "status_code", None)
-        if type(error).__name__ in (
-            "HttpError",
-            "ClientResponseError",
-        ):  # others call their own findings about a broken answer so
-            found = found or getattr(error, "status", None) or getattr(error, "code", None)
-    return (
-        int(found)
-        if isinstance(found, int) or (isinstance(found, str) and found.isdigit())
-        else None
-    )
+        status = getattr(response, "status_code", None)
+        # exceptions of other kinds mean something else by status or code
+        if type(error).__name__ in ("HttpError", "ClientResponseError"):
+            status = status or getattr(error, "status", None) or getattr(error, "code", None)
+    if isinstance(status, int) or (isinstance(status, str) and status.isdigit()):
+        return int(status)
+    return None
 
 
-def told(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An exception in one line that holds no secret."""
     text = (str(error).strip().splitlines() or [""])[0]
     text = re.sub(r"\?[^\s'\">]*", "?...", text)
@@ -169,11 +186,10 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:500]
 
 
-def listed(
+def list_objects(
     folder: RemoteFolder, failure: type[AnnealmixError] = InputError
-) -> dict[str, dict[str, Any]]:
-    """Every object below a prefix of an object store: path below it -> size (bytes), etag and md5
-    (hex, or None).
+) -> dict[str, RemoteObject]:
+    """Every object below a prefix of an object store, by its path below it.
 
     Raises:
         AnnealmixError: of the kind `failure`, if it cannot be listed, or a key could mean something
@@ -188,9 +204,9 @@ def listed(
             system.info(prefix.split("/", 1)[0])  # `find` takes an unknown bucket for an empty one
         return dict(system.find(prefix, detail=True))
 
-    found = retried(f"{folder.url}: cannot be listed", find, failure=failure)
     objects = {}
-    for key, entry in sorted(found.items()):
+    entries = retried(f"{folder.url}: cannot be listed", find, failure=failure)
+    for key, entry in sorted(entries.items()):
         if key.endswith("/") or entry.get("type") == "directory":
             continue
         path = key.removeprefix(f"{prefix}/")
@@ -202,25 +218,25 @@ def listed(
             raise failure(
                 f"{folder.url}: holds a key that is no path ({key!r}); rename or remove it"
             )
-        objects[path] = {"size": int(entry["size"]), "etag": etag_of(entry), "md5": md5_of(entry)}
+        objects[path] = RemoteObject(int(entry["size"]), etag_of(entry), md5_of(entry))
     return objects
 
 
-def etag_of(entry: dict[str, Any]) -> str:
+def etag_of(entry: Mapping[str, Any]) -> str:
     """What an object store says changes with an object's content: S3's ETag, the generation of
     Google's.
     """
     return str(entry.get("ETag") or entry.get("generation") or entry.get("etag") or "").strip('"')
 
 
-def md5_of(entry: dict[str, Any]) -> str | None:
+def md5_of(entry: Mapping[str, Any]) -> str | None:
     """MD5 (hex) of an object, as far as its listing says: S3's ETag is one where it was sent in one
     piece and not encrypted otherwise.
     """
     if "md5Hash" in entry:
         return base64.b64decode(entry["md5Hash"]).hex()
-    found = str(entry.get("ETag") or "").strip('"')
-    return found if re.fullmatch(r"[0-9a-f]{32}", found) else None
+    etag = str(entry.get("ETag") or "").strip('"')
+    return etag if re.fullmatch(r"[0-9a-f]{32}", etag) else None
 
 
 def content(folder: RemoteFolder, path: str, failure: type[AnnealmixError] = InputError) -> bytes:

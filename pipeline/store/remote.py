@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from pipeline.places.files import content, file_system, listed, put, retried
+from pipeline.places.files import content, file_system, list_objects, put, retried
 from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, say
 from pipeline.store.records import (
@@ -58,7 +58,7 @@ class RemoteStore:
         Raises:
             RecipeError: something else lies there. ManifestError: it is a store of another version.
         """
-        there = listed(self.url, AnnealmixError)
+        there = list_objects(self.url, AnnealmixError)
         if STORE not in there:
             if there:
                 raise RecipeError(
@@ -85,7 +85,7 @@ class RemoteStore:
         fetched = 0
         for folder in folders:
             inside = folder.relative_to(self.folder).as_posix()
-            there = listed(self.url / inside, AnnealmixError)
+            there = list_objects(self.url / inside, AnnealmixError)
             for path in sorted(there, key=_records_last):
                 self._check_name(inside, path)
                 parent, name = f"{inside}/{path}".rsplit("/", 1)
@@ -104,7 +104,7 @@ class RemoteStore:
 
     def push(self) -> None:
         """Send what is published here and not there."""
-        there = listed(self.url, AnnealmixError)
+        there = list_objects(self.url, AnnealmixError)
         if STORE not in there:
             put(self.url, STORE, (self.folder / STORE).read_bytes())
         sent = 0

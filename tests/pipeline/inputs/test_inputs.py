@@ -258,29 +258,39 @@ def test_a_dataset_of_the_hub_is_named_by_its_commit():
 
 
 @pytest.mark.parametrize("revision", ["main", "0" * 40])
-def test_a_hub_that_cannot_be_reached_fails_and_says_what_to_do(revision):
-    """In a process of its own, which the hub's client is told to be offline when it starts."""
+@pytest.mark.parametrize(
+    "network",
+    [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "https://hub.invalid", "HF_HUB_OFFLINE": "0"}],
+    ids=["offline", "no such host"],
+)
+def test_a_hub_that_cannot_be_reached_fails_at_once_and_says_what_to_do(revision, network):
+    """In a process of its own, since the hub's client reads the environment when it starts."""
     code = (
         "from tests.pipeline.input_files import definition\n"
         "from mixtures.errors import InputError\n"
         "from pipeline.inputs.listing import list_inputs\n"
+        "from pipeline.places import files\n"
+        "files.FIRST_WAIT_SECONDS = 0.01\n"
         "try:\n"
         f"    list_inputs(definition('parquet', revision={revision!r}), None)\n"
         "except InputError as error:\n"
         "    print(error)\n"
     )
-    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=CHECKOUT,
-        env=offline,
+        env={**os.environ, **network},
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     assert "owner/name@" in done.stdout
     assert "--data" in done.stdout
     assert "token" in done.stdout
+    offline = network["HF_HUB_OFFLINE"] == "1"
+    assert (" after 3 tries " in done.stdout) is not offline
+    assert done.stderr.count("next try in ") == (0 if offline else 2)
 
 
 REPOSITORY = [

@@ -4,12 +4,13 @@ tried again.
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from mixtures.errors import InputError, RecipeError
 from pipeline import cli
-from pipeline.places import files as remote
-from pipeline.places.files import is_permanent, retried, told
+from pipeline.places.files import ATTEMPTS, RESOLVE_ATTEMPTS, attempts_at, error_line, retried
 from pipeline.places.places import RemoteFolder, parse_url
 
 
@@ -100,7 +101,14 @@ PASSING = [
     ConnectionResetError(),
     TimeoutError(),
 ]
+
+
+class OfflineModeIsEnabled(ConnectionError):  # noqa: N818 - the name is what is recognised
+    """As huggingface_hub's."""
+
+
 LASTING = [
+    OfflineModeIsEnabled(),
     ClientError(404),
     ClientError(403),
     ClientError(400),
@@ -110,34 +118,69 @@ LASTING = [
 ]
 
 
+@pytest.fixture
+def waits(monkeypatch):
+    """Seconds that were waited for, without waiting."""
+    seconds: list[float] = []
+    monkeypatch.setattr("time.sleep", seconds.append)
+    return seconds
+
+
 @pytest.mark.parametrize("error", [*PASSING, caused(OSError(), ClientError(503))])
-def test_what_may_pass_is_tried_again(error, monkeypatch):
-    monkeypatch.setattr(remote, "FIRST_WAIT_SECONDS", 0)
-    left = [error, error]
+def test_what_may_pass_is_tried_again(error, waits):
+    failures = [error, error]
 
     def action() -> str:
-        if left:
-            raise left.pop()
+        if failures:
+            raise failures.pop()
         return "done"
 
-    assert not is_permanent(error)
+    assert attempts_at(error) == ATTEMPTS
     assert retried("s3://x: cannot be read", action) == "done"
+    assert len(waits) == 2
 
 
 @pytest.mark.parametrize("error", [*LASTING, caused(OSError(), ClientError(404))])
-def test_what_cannot_pass_fails_at_the_first_try(error):
-    tries = []
-
+def test_what_cannot_pass_fails_at_the_first_try(error, waits):
     def action() -> None:
-        tries.append(1)
         raise error
 
     with pytest.raises(InputError, match=r"s3://x: cannot be read \("):
         retried("s3://x: cannot be read", action)
-    assert len(tries) == 1
+    assert waits == []
+
+
+def test_a_host_that_nobody_knows_fails_after_a_few_seconds(waits):
+    def action() -> None:
+        with socket.create_connection(("hub.invalid", 443)):
+            pass
+
+    with pytest.raises(InputError, match=f"after {RESOLVE_ATTEMPTS} tries .gaierror: "):
+        retried("hub.invalid: cannot be read", action)
+    assert len(waits) == RESOLVE_ATTEMPTS - 1
+    assert sum(waits) <= 3
+
+
+def test_a_wait_says_what_is_tried_again_why_and_when(waits, capsys, monkeypatch):
+    monkeypatch.setenv("SOME_SECRET_KEY", "hunter2hunter2")
+
+    def action() -> None:
+        raise ConnectionResetError("hunter2hunter2 is gone")
+
+    with pytest.raises(InputError, match=f"after {ATTEMPTS} tries"):
+        retried("s3://x: cannot be read", action)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"s3://x: cannot be read (ConnectionResetError: ... is gone); next try in {seconds:.1f} s"
+        for seconds in waits
+    ]
+    assert [seconds <= 2**at for at, seconds in enumerate(waits)] == [True] * (ATTEMPTS - 1)
+    assert sum(waits) >= 30
 
 
 def test_an_error_is_told_without_queries_and_without_secrets_of_the_environment(monkeypatch):
     monkeypatch.setenv("SOME_SECRET_KEY", "hunter2hunter2")
-    said = told(OSError("GET https://host/file?X-Amz-Signature=abc failed for hunter2hunter2"))
-    assert said == "OSError: GET https://host/file?... failed for ..."
+    line = error_line(
+        OSError("GET https://host/file?X-Amz-Signature=abc failed for hunter2hunter2")
+    )
+    assert line == "OSError: GET https://host/file?... failed for ..."
