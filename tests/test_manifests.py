@@ -18,7 +18,7 @@ PREVIEWS = {"sample", "sample-pretraining"}
 
 @pytest.mark.parametrize("name", sorted(set(list_recipes()) - PREVIEWS))
 def test_the_plan_of_every_full_scale_recipe_is_up_to_date(name):
-    plan = json.loads(json.dumps(planning.plan(planning.PlanRequest(load_recipe(name)))))
+    plan = json.loads(json.dumps(planning.plan(planning.PlanRequest(load_recipe(name))).as_json()))
     assert json.loads((MANIFESTS / f"{name}.plan.json").read_text()) == plan, "run `make manifests`"
 
 

@@ -5,10 +5,11 @@ asks for.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
-from typing import Any
 
-from mixtures.plan.removals import Removal, published_removals
+from mixtures.plan.removals import Removal, published_removals, rounded_share
 from mixtures.recipe.filters import NOT_PUBLISHED
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
@@ -28,15 +29,15 @@ def published_levels(recipe: LoadedRecipe) -> dict[str, dict[str, Removal]]:
     """
     if recipe.data or any(item.name not in NOT_PUBLISHED for item in recipe.filters):
         return {}
-    definitions, found = _definitions(recipe), {}
+    definitions, levels = _definitions(recipe), {}
     for other, level in _published():
         if (
-            level not in found
+            level not in levels
             and _definitions(other) == definitions
             and (removals := published_removals(other))
         ):
-            found[level] = removals
-    return found
+            levels[level] = removals
+    return levels
 
 
 def _definitions(recipe: LoadedRecipe) -> dict[str, str]:
@@ -66,17 +67,20 @@ def _with_one_filter() -> Iterator[tuple[LoadedRecipe, str]]:
             yield other, requests[0].level
 
 
-def levels_json(levels: ByLevel) -> dict[str, dict[str, Any]]:
-    """Removals by level and source, as shares of the text."""
+@dataclass(frozen=True)
+class RemovedShare:
+    """What of a source's text filters are thought to remove, to four decimals."""
+
+    removed_share_estimated: Decimal
+    removed_share_interval: tuple[Decimal, Decimal] | None
+    basis: str
+
+
+def removed_shares(levels: ByLevel) -> dict[str, dict[str, RemovedShare]]:
+    """Removals by level and source, as plans hold them."""
     return {
         level: {
-            name: {
-                "removed_share_estimated": f"{float(removal.removed):.4f}",
-                "removed_share_interval": (
-                    [f"{float(bound):.4f}" for bound in removal.bounds] if removal.bounds else None
-                ),
-                "basis": removal.basis,
-            }
+            name: RemovedShare(rounded_share(removal.removed), removal.interval, removal.basis)
             for name, removal in levels[level].items()
         }
         for level in LEVELS

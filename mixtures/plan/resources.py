@@ -9,11 +9,12 @@ much faster or slower that machine does a kernel like it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
 from mixtures.keys import KEY_SPACE
+from mixtures.plan.rows import SourcePlan
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality import Quality
@@ -29,6 +30,11 @@ WORKER_BYTES_OF_TEXT = (
 SORTED_DOCUMENTS = 4_500_000  # of a partition of select, up to 64 partitions
 SORT_BYTES_A_DOCUMENT = 100
 SEAL_SECONDS = 1  # whatever the size: parts and chunks are hashed where they are written
+
+BAND_BYTES = 8 + 12  # of the near-duplicates' search, of each document
+COMPETING_BYTES_A_DOCUMENT = 1 + 8 + 16 + 2 + 4 + 4
+"""exempt; order_key, digest, source, segment, ledger_row."""
+REDUCTION_BYTES_A_DOCUMENT = 13
 
 # Text that a quality step takes in a second, on the machine of DEFAULT_RATES. The first four split
 # words, which is nearly all of their time and is shared by those that see the same text. language
@@ -55,22 +61,24 @@ SCORE_BYTES_A_SECOND = {"linear": 40_000_000, "fasttext": 15_000_000}
 
 @dataclass(frozen=True)
 class Rates:
-    """Work that one core does in a second. basis: where and when that was measured.
-
-    read, tokenize, blocklist: bytes of text; words, characters: bytes of text, times the hashes
-        that each shingle goes through;
-    near: band keys; select: documents; write: tokens.
-    """
+    """Work that one core does in a second."""
 
     read: int
+    """Bytes of text, as of the next two."""
     tokenize: int
     blocklist: int
     words: int
+    """Bytes of text, times the hashes that each shingle goes through."""
     characters: int
+    """Likewise."""
     near: int
+    """Band keys."""
     select: int
+    """Documents."""
     write: int
+    """Tokens."""
     basis: str
+    """Where and when that was measured."""
 
 
 DEFAULT_RATES = Rates(
@@ -88,19 +96,20 @@ DEFAULT_RATES = Rates(
 
 @dataclass(frozen=True)
 class Work:
-    """What a build has to do. text_bytes: by reading (`LoadedRecipe.reading`), with its quality
-    steps.
-
-    stored_documents: of all readings; documents: under the key ceilings; tokenized, total: tokens;
-        escalated_bytes: text for classifiers.
-    """
+    """What a build has to do."""
 
     text_bytes: Mapping[str, tuple[int, Quality]]
+    """By reading (`LoadedRecipe.reading`), with its quality steps."""
     stored_documents: int
+    """Of all readings."""
     documents: int
+    """Under the key ceilings."""
     tokenized: int
+    """Tokens, under the key ceilings."""
     total: int
+    """Tokens of the mix."""
     escalated_bytes: int
+    """Text for classifiers."""
 
     @property
     def read_bytes(self) -> int:
@@ -117,7 +126,7 @@ def text_bytes(supply: SupplyEstimate) -> int:
 
 def work_of(
     recipe: LoadedRecipe,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Mapping[str, SourcePlan],
     supplies: Mapping[str, SupplyEstimate],
     total: int,
 ) -> Work:
@@ -134,42 +143,86 @@ def work_of(
     }
     tokenized = documents = escalated = 0
     for row in rows.values():
-        share = Fraction(row["tokenized_share_estimated"])
-        tokens = int((row["supply_tokens_estimated"] or row["resolved_tokens"]) * share)
-        removed = Fraction(row["removed_share_estimated"] or 0) + Fraction(
-            row["copied_share_estimated"] or 0
+        share = Fraction(row.tokenized_share_estimated)
+        tokens = int((row.supply_tokens_estimated or row.resolved_tokens) * share)
+        removed = Fraction(row.removed_share_estimated or 0) + Fraction(
+            row.copied_share_estimated or 0
         )
         tokenized += tokens
-        documents += int((row["supply_documents_estimated"] or 0) * share)
+        documents += int((row.supply_documents_estimated or 0) * share)
         escalated += int(tokens * TEXT_BYTES_A_TOKEN * removed)
-    found = {name: (text_bytes(supply), steps) for name, (supply, steps) in readings.items()}
     return Work(
-        found,
-        sum(supply.documents for supply, _ in readings.values()),
-        documents,
-        tokenized,
-        total,
-        escalated,
+        text_bytes={
+            name: (text_bytes(supply), steps) for name, (supply, steps) in readings.items()
+        },
+        stored_documents=sum(supply.documents for supply, _ in readings.values()),
+        documents=documents,
+        tokenized=tokenized,
+        total=total,
+        escalated_bytes=escalated,
     )
 
 
-def resources(
-    recipe: LoadedRecipe, rows: Mapping[str, Mapping[str, Any]], work: Work, rates: Rates
-) -> dict[str, Any]:
-    """Estimated disk, memory and core time: bytes and seconds.
+@dataclass(frozen=True)
+class StageCost:
+    """What a stage takes."""
 
-    Returns:
-        JSON-able. core_seconds: of all stages; core_seconds_PART: of the parts of the ingest;
-        worker_bytes: memory of a worker, but for the reduction of a search for near-duplicates,
-        which is one process; stages: {stage: {core_seconds, worker_bytes}}, core_seconds None where
-        that cannot be said.
-    """
-    near = near_resources(
-        recipe, {name: row["supply_documents_estimated"] or 0 for name, row in rows.items()}
-    )
-    parts = _ingest_seconds(recipe, work, rates)
-    seconds: dict[str, int | None] = {"ingest": sum(parts.values())}
-    if kinds := _classifiers(recipe):
+    core_seconds: int | None
+    """None: it depends on the model and on the device."""
+    worker_bytes: int
+    """Memory of a worker."""
+
+
+@dataclass(frozen=True)
+class NearResources:
+    """What a search for near-duplicates takes."""
+
+    near_documents: int
+    near_store_bytes: int
+    near_reduction_bytes: int
+    """Memory of the reduction, which is one process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """Estimated disk, memory and core time."""
+
+    text_bytes: int
+    """To read."""
+    store_bytes: int
+    mix_bytes: int
+    worker_bytes: int
+    """Memory of a worker, but for the reduction of a search for near-duplicates."""
+    ingest_seconds: Mapping[str, int]
+    """Core time of each part of the ingest."""
+    stages: Mapping[str, StageCost]
+    near: NearResources | None
+    rates: str
+    """Where the rates are from."""
+
+    @property
+    def core_seconds(self) -> int:
+        """Of all stages whose time is known."""
+        return sum(stage.core_seconds or 0 for stage in self.stages.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, those of `near` beside the others, and `core_seconds_PART` of the ingest."""
+        fields = asdict(self)
+        parts = fields.pop("ingest_seconds").items()
+        near = fields.pop("near") or {}
+        by_part = {f"core_seconds_{name}": seconds for name, seconds in parts}
+        return {**fields, **near, "core_seconds": self.core_seconds, **by_part}
+
+
+def estimate_resources(
+    recipe: LoadedRecipe, rows: Mapping[str, SourcePlan], work: Work, rates: Rates
+) -> Resources:
+    """What a build takes, by the rows of the plan's sources and the rates of the machine."""
+    within = {name: row.supply_documents_estimated or 0 for name, row in rows.items()}
+    near = near_resources(recipe, within)
+    ingest_seconds = _ingest_seconds(recipe, work, rates)
+    seconds: dict[str, int | None] = {"ingest": sum(ingest_seconds.values())}
+    if kinds := classifier_kinds(recipe):
         timed = all(kind in SCORE_BYTES_A_SECOND for kind in kinds)
         seconds["score"] = (
             sum(work.escalated_bytes // SCORE_BYTES_A_SECOND[kind] for kind in kinds)
@@ -177,51 +230,36 @@ def resources(
             else None
         )
     if recipe.recipe.near and near:
-        seconds["near"] = near["near_documents"] * recipe.recipe.near.effective.bands // rates.near
+        seconds["near"] = near.near_documents * recipe.recipe.near.effective.bands // rates.near
     seconds |= {
         "select": work.documents // rates.select,
         "write": work.total // rates.write,
         "seal": SEAL_SECONDS,
     }
-    select_bytes = (
-        WORKER_BYTES
-        + max(min(work.stored_documents, SORTED_DOCUMENTS), work.stored_documents // 64)
-        * SORT_BYTES_A_DOCUMENT
+    sorted_documents = max(
+        min(work.stored_documents, SORTED_DOCUMENTS), work.stored_documents // 64
     )
+    select_bytes = WORKER_BYTES + sorted_documents * SORT_BYTES_A_DOCUMENT
     memory = {"select": select_bytes, "seal": WORKER_BYTES}
-    stages = {
-        name: {"core_seconds": value, "worker_bytes": memory.get(name, WORKER_BYTES_OF_TEXT)}
-        for name, value in seconds.items()
-    }
-    token_bytes, ledger = (
-        recipe.tokenizer.dtype.itemsize,
-        work.stored_documents * LEDGER_BYTES_A_DOCUMENT,
+    token_bytes = recipe.tokenizer.dtype.itemsize
+    return Resources(
+        text_bytes=work.read_bytes,
+        store_bytes=work.tokenized * token_bytes
+        + work.stored_documents * LEDGER_BYTES_A_DOCUMENT
+        + work.documents * (SELECT_BYTES_A_DOCUMENT + 12),
+        mix_bytes=work.total * token_bytes + work.documents * MIX_BYTES_A_DOCUMENT,
+        worker_bytes=max(select_bytes, WORKER_BYTES_OF_TEXT),
+        ingest_seconds=ingest_seconds,
+        stages={
+            name: StageCost(value, memory.get(name, WORKER_BYTES_OF_TEXT))
+            for name, value in seconds.items()
+        },
+        near=near,
+        rates=rates.basis,
     )
-    return {
-        **near,
-        "text_bytes": work.read_bytes,
-        "store_bytes": (
-            work.tokenized * token_bytes + ledger + work.documents * (SELECT_BYTES_A_DOCUMENT + 12)
-        ),
-        "mix_bytes": work.total * token_bytes + work.documents * MIX_BYTES_A_DOCUMENT,
-        "worker_bytes": max(select_bytes, WORKER_BYTES_OF_TEXT),
-        "core_seconds": sum(value or 0 for value in seconds.values()),
-        "stages": stages,
-        "rates": rates.basis,
-    } | {f"core_seconds_{name}": value for name, value in parts.items()}
 
 
-def score_notes(recipe: LoadedRecipe, work: Work) -> list[str]:
-    """What of the score stage is not estimated."""
-    if all(kind in SCORE_BYTES_A_SECOND for kind in _classifiers(recipe)):
-        return []
-    return [
-        "score: the time of the classifier is left out, since it depends on the model and the"
-        f" device; about {work.escalated_bytes / 1e9:,.1f} GB of text will be scored"
-    ]
-
-
-def _classifiers(recipe: LoadedRecipe) -> list[str]:
+def classifier_kinds(recipe: LoadedRecipe) -> list[str]:
     """Kinds of the classifiers that judge; `sequence` for a filter that is still to be brought, as
     the published ones are.
     """
@@ -271,43 +309,22 @@ def _quality_seconds(steps: Quality, num_bytes: int) -> int:
     return int(num_bytes * (words + others))
 
 
-BAND_BYTES = 8 + 12
-COMPETING_BYTES_A_DOCUMENT = (
-    1 + 8 + 16 + 2 + 4 + 4
-)  # exempt; order_key, digest, source, segment, ledger_row
-REDUCTION_BYTES_A_DOCUMENT = 13
-
-
-def near_notes(recipe: LoadedRecipe) -> list[str]:
-    """What a plan says beside the figures."""
-    if recipe.recipe.near is None or recipe.recipe.near.effective.verify is None:
-        return []
-    return [
-        "near: to verify, groups of files that hold candidates are read again; each word or"
-        " character of these takes 8 bytes of disk"
-    ]
-
-
-def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> dict[str, int]:
-    """Documents and bytes; nothing if the recipe asks for no search.
+def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> NearResources | None:
+    """What the recipe's search takes; None if it asks for none.
 
     Args:
         within: estimated documents of each source in its key range.
     """
     near = recipe.recipe.near
     if near is None:
-        return {}
-    rule, documents = (
-        near.effective,
-        sum(count for name, count in within.items() if near.competes(name)),
-    )
+        return None
+    documents = sum(count for name, count in within.items() if near.competes(name))
     if near.excluded:
         documents += sum(_excluded_documents(other) for other in recipe.excluded)
-    return {
-        "near_documents": documents,
-        "near_store_bytes": documents * (rule.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT),
-        "near_reduction_bytes": documents * REDUCTION_BYTES_A_DOCUMENT,
-    }
+    document_bytes = near.effective.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT
+    return NearResources(
+        documents, documents * document_bytes, documents * REDUCTION_BYTES_A_DOCUMENT
+    )
 
 
 def _excluded_documents(recipe: LoadedRecipe) -> int:

@@ -99,27 +99,28 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Shortage:
-    """A source that is short. asked_tokens: its quota, with what it gives for others; available: in
-    all epochs that it is allowed, at the estimate, and at the lower and upper end.
-    """
+    """A source that is short."""
 
     source: str
     certainty: Certainty
     asked_tokens: int
-    available: tuple[int, int, int]
+    """Its quota, with what it gives for others."""
+    available_tokens_estimated: int
+    """In all epochs that it is allowed."""
+    available_tokens_interval: tuple[int, int]
     remedies: tuple[Remedy, ...]
 
     def line(self, recipe: str) -> str:
         """For people."""
-        estimate, low, high = self.available
+        low, high = self.available_tokens_interval
         interval = f" ({low:,} to {high:,})" if low < high else ""
         how = {"certain": "is short", "probable": "is probably short", "possible": "may be short"}[
             self.certainty
         ]
         mend = "; or ".join(remedy.says for remedy in self.remedies)
         asks = (
-            f"sources.{self.source} asks {self.asked_tokens:,} tokens, about {estimate:,}{interval}"
-            " are available"
+            f"sources.{self.source} asks {self.asked_tokens:,} tokens, about"
+            f" {self.available_tokens_estimated:,}{interval} are available"
         )
         return f"{recipe}: {asks}, so it {how}; {mend}"
 
@@ -155,11 +156,8 @@ def shortages(question: Question, asked: Quotas) -> list[Shortage]:
             name,
             found[name],
             asked.resolved[name],
-            (
-                question.available(name, "probable"),
-                question.available(name, "possible"),
-                question.available(name, "certain"),
-            ),
+            question.available(name, "probable"),
+            (question.available(name, "possible"), question.available(name, "certain")),
             tuple(_remedies(question, name, asked)),
         )
         for name in question.recipe.recipe.sources
@@ -374,19 +372,3 @@ def _free(recipe: LoadedRecipe, name: str) -> tuple[Decimal, Decimal]:
             if key_bound(request.keys[0]) >= key_bound(high):
                 top = min(top, request.keys[0])
     return floor, top
-
-
-def shortage_json(shortage: Shortage) -> dict[str, Any]:
-    """A shortage in integers and strings."""
-    estimate, low, high = shortage.available
-    return {
-        "source": shortage.source,
-        "certainty": shortage.certainty,
-        "asked_tokens": shortage.asked_tokens,
-        "available_tokens_estimated": estimate,
-        "available_tokens_interval": [low, high],
-        "remedies": [
-            {"change": item.change, "value": item.value, "says": item.says}
-            for item in shortage.remedies
-        ],
-    }

@@ -8,8 +8,9 @@ estimated from the text: they are then at most as many as there are files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
+from mixtures.plan.plan import Plan
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.build.near import SORT_BYTES, key_partitions
 from pipeline.executors.local import TASKS_A_WORKER
@@ -27,39 +28,50 @@ _NEAR_PARTS = {
 }  # per cent of the search's time, of a build of 180,000 documents
 
 
+@dataclass(frozen=True)
+class StageArray:
+    """The tasks of a stage. The seconds are None where the time is not known."""
+
+    stage: str
+    units: int
+    tasks: int
+    task_seconds: int | None
+    """Of one task."""
+    seconds: int | None
+    """Of the stage, at as many tasks at a time as there are workers."""
+
+
 def arrays(
     recipe: LoadedRecipe,
-    plan: Mapping[str, Any],
+    plan: Plan,
+    *,
     groups: Mapping[str, int],
     text_bytes: Mapping[str, int],
     workers: int,
-) -> list[dict[str, Any]]:
-    """One entry a stage of a build that begins with an empty store, in order.
+) -> list[StageArray]:
+    """One for each stage of a build that begins with an empty store, in order.
 
     Args:
         groups: of input files, by reading, where the files are listed. text_bytes: by reading.
             workers: tasks at a time.
-
-    Returns:
-        [{stage, units, tasks, task_seconds, seconds}], task_seconds of one task, seconds of the
-        stage at `workers` tasks at a time; both None where the time is not known.
     """
-    resources = plan["resources"]
+    resources = plan.resources
     units = {"ingest": sum(groups.get(name, _groups(size)) for name, size in text_bytes.items())}
-    seconds = {name: stage["core_seconds"] for name, stage in resources["stages"].items()}
+    seconds = {name: stage.core_seconds for name, stage in resources.stages.items()}
     if "score" in seconds:
         units["score"] = SCORE_PARTITIONS
-    if recipe.recipe.near and "near" in seconds:
-        documents, took = resources["near_documents"], seconds.pop("near")
+    near, near_seconds = resources.near, seconds.pop("near", None)
+    if near and near_seconds is not None:
+        documents = near.near_documents
         units |= {
             "near-spill": key_partitions(documents),
             "near-link": _bands(recipe, documents),
             "near-reduce": 1,
         }
-        seconds |= {name: took * share // 100 for name, share in _NEAR_PARTS.items()}
-    documents = sum(row["supply_documents_estimated"] or 0 for row in plan["sources"].values())
+        seconds |= {name: near_seconds * share // 100 for name, share in _NEAR_PARTS.items()}
+    documents = sum(row.supply_documents_estimated or 0 for row in plan.sources.values())
     slice_bytes = CHUNK_BYTES * SLICE_CHUNKS
-    mix_bytes = plan["left_tokens_estimated"] * recipe.tokenizer.dtype.itemsize
+    mix_bytes = plan.left_tokens_estimated * recipe.tokenizer.dtype.itemsize
     units |= {"select": num_partitions(documents), "write": -(-mix_bytes // slice_bytes), "seal": 1}
     return [
         _array(stage, count, seconds[stage], workers) for stage, count in units.items() if count
@@ -77,14 +89,8 @@ def _groups(text_bytes: int) -> int:
     return -(-packed // survey.group_target(packed))
 
 
-def _array(stage: str, units: int, core_seconds: int | None, workers: int) -> dict[str, Any]:
+def _array(stage: str, units: int, core_seconds: int | None, workers: int) -> StageArray:
     tasks = min(units, workers * TASKS_A_WORKER if workers > 1 else 1)
     a_task = None if core_seconds is None else -(-core_seconds // tasks)
     in_all = None if a_task is None else -(-tasks // workers) * a_task
-    return {
-        "stage": stage,
-        "units": units,
-        "tasks": tasks,
-        "task_seconds": a_task,
-        "seconds": in_all,
-    }
+    return StageArray(stage, units, tasks, a_task, in_all)

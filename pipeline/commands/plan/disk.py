@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mixtures.plan.plan import Plan
 from pipeline.report import size
 
 
 @dataclass(frozen=True)
 class Disk:
-    """One disk that a build would write to. needed_bytes: estimated; least_bytes: what it takes at
-    the very least.
-    """
+    """One disk that a build would write to."""
 
     folders: tuple[Path, ...]
     needed_bytes: int
+    """Estimated."""
     least_bytes: int
+    """What it takes at the very least."""
     free_bytes: int
 
     @property
@@ -45,49 +44,38 @@ class Disk:
         return self.least_bytes <= self.free_bytes
 
 
-def disks(
-    plan: Mapping[str, Any], token_bytes: int, store: Path | None, out: Path | None
-) -> list[Disk]:
+def disks(plan: Plan, token_bytes: int, store: Path | None, out: Path | None) -> list[Disk]:
     """The disks of the folders that are given, each once. What is there already counts as room: it
     may be what the build would write.
     """
-    resources = plan["resources"]
+    near_bytes = plan.resources.near.near_store_bytes if plan.resources.near else 0
+    quotas = sum(row.resolved_tokens for row in plan.sources.values())
     wanted = (
-        (
-            store,
-            resources["store_bytes"] + resources.get("near_store_bytes", 0),
-            _least_stored(plan),
-        ),
-        (
-            out,
-            resources["mix_bytes"],
-            sum(row["resolved_tokens"] for row in plan["sources"].values()),
-        ),
+        (store, plan.resources.store_bytes + near_bytes, _least_stored(plan)),
+        (out, plan.resources.mix_bytes, quotas),
     )
-    found: dict[int, Disk] = {}
+    by_device: dict[int, Disk] = {}
     for folder, needed, tokens in wanted:
         if folder is None:
             continue
-        place = next(
-            place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir()
+        parent = next(
+            parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir()
         )
-        device = os.stat(place).st_dev
-        before = found.get(device, Disk((), 0, 0, shutil.disk_usage(place).free))
-        least = 0 if folder.exists() or plan["removed"] == "shrink" else tokens * token_bytes
-        found[device] = Disk(
+        device = os.stat(parent).st_dev
+        before = by_device.get(device, Disk((), 0, 0, shutil.disk_usage(parent).free))
+        least = 0 if folder.exists() or plan.removed == "shrink" else tokens * token_bytes
+        by_device[device] = Disk(
             (*before.folders, folder),
             before.needed_bytes + needed,
             before.least_bytes + least,
             before.free_bytes,
         )
-    return list(found.values())
+    return list(by_device.values())
 
 
-def _least_stored(plan: Mapping[str, Any]) -> int:
+def _least_stored(plan: Plan) -> int:
     """Tokens that a store must hold: those of the mix, without epochs and copies."""
-    rows = plan["sources"].values()
     return sum(
-        row["resolved_tokens"]
-        // (row["epochs"] * (2 if float(row["copied_share_estimated"] or 0) else 1))
-        for row in rows
+        row.resolved_tokens // (row.epochs * (2 if row.copied_share_estimated else 1))
+        for row in plan.sources.values()
     )

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError, SupplyError
-from pipeline.commands.options import local_path, positive
-
-if TYPE_CHECKING:
-    pass
-from typing import TYPE_CHECKING
-
 from pipeline.commands.options import (
     add_data,
     add_filters,
     add_size,
     data_folders,
+    local_path,
+    positive,
     recipe_of,
     size_of,
 )
@@ -59,34 +54,29 @@ def _plan(options: argparse.Namespace) -> int:
         else:
             planning.show_recipes(as_json=options.json)
         return 0
-    recipe, size, data = recipe_of(options), size_of(options), data_folders(options)
-    more = {"workers": options.workers} if options.workers else {}
     request = planning.PlanRequest(
-        recipe,
-        size,
-        data,
-        options.tokenizer,
-        options.store,
-        options.out,
+        recipe=recipe_of(options),
+        size=size_of(options),
+        data=data_folders(options),
+        tokenizer=options.tokenizer,
+        store=options.store,
+        out=options.out,
+        workers=options.workers or planning.CLUSTER_WORKERS,
         rates=rates or load_rates(),
-        **more,
     )
-    plan = planning.plan(request)
+    build_plan = planning.plan(request)
     if options.json:
-        report.result(plan)
+        report.result(build_plan.as_json())
     else:
         from pipeline.commands.plan import report as plan_report
 
-        plan_report.show(plan)
-    for line in [*plan["shortages"], *plan["refusals"]]:
+        plan_report.show(build_plan)
+    shortages, refusals = build_plan.plan.shortages, build_plan.refusals
+    for line in [*shortages, *refusals]:
         report.say(f"annealmix: {line}")
-    return (
-        SupplyError.exit_code
-        if plan["shortages"]
-        else RecipeError.exit_code
-        if plan["refusals"]
-        else 0
-    )
+    if shortages:
+        return SupplyError.exit_code
+    return RecipeError.exit_code if refusals else 0
 
 
 def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixtures.plan.levels import published_levels
-from mixtures.plan.plan import make_plan
+from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.supply import SupplyEstimate, published_supplies
@@ -16,6 +16,10 @@ from mixtures.rules.levels import LEVELS, Level
 from mixtures.stream.quotas import Size
 from pipeline import report
 from pipeline.inputs.listing import DataFolders, list_files
+
+if TYPE_CHECKING:
+    from pipeline.commands.plan.arrays import StageArray
+    from pipeline.commands.plan.disk import Disk
 
 CLUSTER_WORKERS = 64  # tasks at a time, where nobody says how many there will be
 
@@ -46,43 +50,73 @@ def show_recipes(*, as_json: bool) -> None:
 
 def show_rates(rates: Rates, *, as_json: bool) -> None:
     """Show how fast a core is."""
-    found = {name: value for name, value in asdict(rates).items() if name != "basis"}
     if as_json:
-        report.result({**found, "basis": rates.basis})
+        report.result(asdict(rates))
         return
     report.table(
         f"work of one core in a second, {rates.basis}",
         ["stage", "work"],
-        [[name, f"{value:,}"] for name, value in found.items()],
+        [[name, f"{value:,}"] for name, value in asdict(rates).items() if name != "basis"],
     )
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What is to be planned. store, out: folders whose disks are looked at. workers: tasks at a
-    time on a cluster.
-    """
+    """What is to be planned."""
 
     recipe: LoadedRecipe
     size: Size = field(default_factory=Size)
     data: DataFolders = field(default_factory=DataFolders)
+    """Where there is a folder of a source, its files are probed."""
     tokenizer: Path | None = None
+    """The recipe's tokenizer.json; None: where it is usually found."""
     store: Path | None = None
+    """Of the build: is there room on its disk?"""
     out: Path | None = None
+    """Likewise, of the mix."""
     workers: int = CLUSTER_WORKERS
+    """Tasks at a time on a cluster."""
     rates: Rates = DEFAULT_RATES
 
 
-def plan(request: PlanRequest) -> dict[str, Any]:
+@dataclass(frozen=True)
+class BuildPlan:
+    """A plan, and how its build fits a cluster and the disks."""
+
+    plan: Plan
+    workers: int
+    """Tasks at a time."""
+    arrays: list[StageArray]
+    disks: list[Disk]
+    """Of the folders that are given."""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may not work."""
+        tight = [disk.line for disk in self.disks if disk.line and disk.possible]
+        return [*self.plan.warnings, *tight]
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why it cannot work, beside a short supply."""
+        return [disk.line for disk in self.disks if not disk.possible]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan's own JSON, with `arrays` and `refusals`."""
+        return {
+            **self.plan.as_json(),
+            "arrays": {"workers": self.workers, "stages": [asdict(item) for item in self.arrays]},
+            "warnings": self.warnings,
+            "refusals": self.refusals,
+        }
+
+
+def plan(request: PlanRequest) -> BuildPlan:
     """Plan a recipe. Where there is a folder (given, or the recipe's own), a source's supply is
     probed in it, and what the filters remove if all of them are there; of the others the published
     figures are taken.
-
-    Returns:
-        As `make_plan`, with arrays (`pipeline.commands.plan.arrays`) and, where folders are given,
-        disks. `refusals`: why it cannot work, beside a short supply.
     """
-    from pipeline.commands.plan.arrays import arrays
+    from pipeline.commands.plan.arrays import arrays  # the stages, which a list does not need
     from pipeline.commands.plan.disk import disks
 
     recipe = request.recipe
@@ -98,24 +132,23 @@ def plan(request: PlanRequest) -> dict[str, Any]:
     made = make_plan(recipe, request.size, supplies, removals, levels, request.rates)
     texts = {recipe.reading(name): text_bytes(supply) for name, supply in supplies.items()}
     groups = {recipe.reading(name): source.groups for name, source in probed.items()}
-    made["arrays"] = {
-        "workers": request.workers,
-        "stages": arrays(recipe, made, groups, texts, request.workers),
-    }
-    found = disks(made, recipe.tokenizer.dtype.itemsize, request.store, request.out)
-    made["warnings"] += [disk.line for disk in found if disk.line and disk.possible]
-    return {**made, "refusals": [disk.line for disk in found if not disk.possible]}
+    return BuildPlan(
+        made,
+        request.workers,
+        arrays(recipe, made, groups=groups, text_bytes=texts, workers=request.workers),
+        disks(made, recipe.tokenizer.dtype.itemsize, request.store, request.out),
+    )
 
 
 @dataclass(frozen=True)
 class _Probed:
-    """What a probe found of a source. removals: by level, as `probed_removals`. groups: of its
-    files, in an ingest.
-    """
+    """What a probe tells of a source."""
 
     supply: SupplyEstimate
     removals: dict[Level | None, Removal]
+    """By level, as `probed_removals`."""
     groups: int
+    """Of its files, in an ingest."""
 
 
 def _probed(request: PlanRequest) -> dict[str, _Probed]:

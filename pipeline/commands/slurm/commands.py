@@ -55,21 +55,21 @@ def _refuse_hopeless(request: BuildRequest) -> None:
     Raises:
         SupplyError: a source is certainly short. RecipeError: a disk certainly has too little room.
     """
-    plan = planning.plan(
+    build_plan = planning.plan(
         planning.PlanRequest(
-            request.recipe,
-            request.size,
-            request.data,
-            request.tokenizer,
-            request.store,
-            request.out,
+            recipe=request.recipe,
+            size=request.size,
+            data=request.data,
+            tokenizer=request.tokenizer,
+            store=request.store,
+            out=request.out,
         )
     )
-    if plan["shortages"]:
-        raise SupplyError("\n".join(plan["shortages"]))
-    if plan["refusals"]:
-        raise RecipeError("\n".join(plan["refusals"]))
-    for line in plan["warnings"]:
+    if shortages := build_plan.plan.shortages:
+        raise SupplyError("\n".join(shortages))
+    if refusals := build_plan.refusals:
+        raise RecipeError("\n".join(refusals))
+    for line in build_plan.warnings:
         say(f"warning: {line}")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import RecipeError
-from mixtures.plan.plan import make_plan
+from mixtures.plan.plan import FilterPlan, Plan, make_plan
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import SupplyEstimate, published_supplies
 from mixtures.recipe.load import load_recipe
@@ -18,7 +18,7 @@ from mixtures.stream.quotas import Size
 NEVER, TWICE = "20.6%", "29.8%"  # deep-ignorance.md section 2, of a mix that lost 8.4%
 
 
-def planned(name: str, rule: Any = None, size: Size = Size()) -> dict[str, Any]:  # noqa: B008
+def planned(name: str, rule: Any = None, size: Size = Size()) -> Plan:  # noqa: B008
     recipe = load_recipe(name)
     return make_plan(
         recipe.with_removed(rule) if rule else recipe, size, published_supplies(recipe)
@@ -39,78 +39,78 @@ def small(folder: Path, filters: str, published: str = "") -> str:
 
 def test_a_shrunk_mix_at_the_full_schedule_shows_what_the_published_runs_saw():
     plan = planned("pretraining-500b-strong", "shrink")
-    assert plan["total_tokens"] == 500_000_000_000
-    assert plan["left_tokens_estimated"] == 500_000_000_000 * 9158 // 10_000
-    assert plan["trainer_fit"]["steps"] == 119_209
-    seen = plan["trainer_fit"]["trainers"]["gpt-neox"]
+    assert plan.total_tokens == 500_000_000_000
+    assert plan.left_tokens_estimated == 500_000_000_000 * 9158 // 10_000
+    assert plan.as_json()["trainer_fit"]["steps"] == 119_209
+    seen = plan.as_json()["trainer_fit"]["trainers"]["gpt-neox"]
     assert (seen["epochs"], seen["exposure"]["never"], seen["exposure"]["twice"]) == (
         2,
         NEVER,
         TWICE,
     )
-    (note,) = [note for note in plan["notes"] if note.startswith("removed: shrink")]
+    (note,) = [note for note in plan.notes if note.startswith("removed: shrink")]
     assert NEVER in note
     assert TWICE in note
 
 
 def test_a_shrunk_annealing_mix_is_read_at_its_own_schedule():
     plan = planned("annealing-50b-strong", "shrink")
-    assert plan["trainer_fit"]["steps"] == 11_921
-    assert plan["trainer_fit"]["trainers"]["gpt-neox"]["epochs"] == 2
+    assert plan.as_json()["trainer_fit"]["steps"] == 11_921
+    assert plan.as_json()["trainer_fit"]["trainers"]["gpt-neox"]["epochs"] == 2
 
 
 def test_a_refilled_mix_fits_its_trainer_as_the_unfiltered_one():
     for arm in ("annealing-50b-strong", "annealing-50b-weak", "annealing-50b-extra-weak"):
         plan = planned(arm)
-        assert plan["left_tokens_estimated"] == plan["total_tokens"] == 50_000_000_000
-        assert plan["trainer_fit"] == planned("annealing-50b")["trainer_fit"]
+        assert plan.left_tokens_estimated == plan.total_tokens == 50_000_000_000
+        assert plan.fit == planned("annealing-50b").fit
 
 
 def test_refilling_takes_more_of_a_source_and_shrinking_takes_what_the_unfiltered_mix_takes():
-    plain = planned("annealing-50b")["sources"]
+    plain = planned("annealing-50b").sources
     refilled, shrunk = (
-        planned("annealing-50b-strong", rule)["sources"] for rule in ("refill", "shrink")
+        planned("annealing-50b-strong", rule).sources for rule in ("refill", "shrink")
     )
     for name in ("pes2o", "flan", "dclm"):
-        assert float(refilled[name]["key_ceiling_estimated"]) > float(
-            plain[name]["key_ceiling_estimated"]
+        assert float(refilled[name].key_ceiling_estimated) > float(
+            plain[name].key_ceiling_estimated
         )
-        assert shrunk[name]["key_ceiling_estimated"] == plain[name]["key_ceiling_estimated"]
+        assert shrunk[name].key_ceiling_estimated == plain[name].key_ceiling_estimated
         assert (
-            shrunk[name]["left_tokens_estimated"]
-            < shrunk[name]["resolved_tokens"]
-            == plain[name]["resolved_tokens"]
+            shrunk[name].left_tokens_estimated
+            < shrunk[name].resolved_tokens
+            == plain[name].resolved_tokens
         )
-    ratio = float(refilled["pes2o"]["tokenized_share_estimated"]) / float(
-        plain["pes2o"]["tokenized_share_estimated"]
+    ratio = float(refilled["pes2o"].tokenized_share_estimated) / float(
+        plain["pes2o"].tokenized_share_estimated
     )
     assert ratio == pytest.approx(1 / (1 - 0.1907), rel=0.001)
 
 
 def test_a_source_that_is_used_whole_lacks_what_filters_remove_and_dclm_gives_it():
     plain, filtered = planned("annealing-50b"), planned("annealing-50b-strong")
-    short = {name: sum(row["refilled"].values()) for name, row in filtered["sources"].items()}
+    short = {name: sum(row.refilled.values()) for name, row in filtered.sources.items()}
     for name in ("camel-biology", "wiki", "stackexchange"):
-        assert short[name] > sum(plain["sources"][name]["refilled"].values())
-    assert filtered["sources"]["dclm"]["resolved_tokens"] == 25_000_000_000 + sum(short.values())
+        assert short[name] > sum(plain.sources[name].refilled.values())
+    assert filtered.sources["dclm"].resolved_tokens == 25_000_000_000 + sum(short.values())
 
 
 def test_a_plan_says_what_must_be_brought_and_what_is_not_known():
-    notes = planned("pretraining-500b-weak")["notes"]
+    notes = planned("pretraining-500b-weak").notes
     assert any(
         "deep-ignorance weak must be brought" in note and "--filters DIR" in note for note in notes
     )
     assert any(note.startswith("dclm: what filters remove is not published") for note in notes)
     plan = planned("annealing-50b-strong-weak-corruption")
-    assert plan["filters"] == [{"label": "deep-ignorance strong", "identity": "not brought"}]
-    assert plan["inserts"]["rewrites"]["tokens_estimated"] is None
-    assert any("--data rewrites-weak-corruption=DIR" in note for note in plan["notes"])
+    assert plan.filters == (FilterPlan("deep-ignorance strong", "not brought"),)
+    assert plan.inserts["rewrites"].tokens_estimated is None
+    assert any("--data rewrites-weak-corruption=DIR" in note for note in plan.notes)
 
 
 def test_an_unfiltered_plan_has_no_filters_and_removes_nothing():
     plan = planned("annealing-50b")
-    assert (plan["filters"], plan["removed"], plan["inserts"]) == ([], None, {})
-    assert {row["removal_basis"] for row in plan["sources"].values()} == {None}
+    assert (plan.filters, plan.removed, plan.inserts) == ((), None, {})
+    assert {row.removal_basis for row in plan.sources.values()} == {None}
 
 
 def test_where_only_the_whole_mix_is_published_every_source_is_taken_to_lose_that():
@@ -142,15 +142,15 @@ def test_a_supply_that_covers_the_quota_may_not_cover_it_after_filters(tmp_path)
             Fraction(removed), Fraction(copied), "probe", (Fraction(removed), Fraction(removed))
         )
         plan = make_plan(recipe, Size(), supplies, {"a": removal})
-        assert bool(plan["shortages"]) == short, (removed, copied)
+        assert bool(plan.shortages) == short, (removed, copied)
         shrunk = make_plan(
             recipe.with_removed("shrink"),
             Size(),
             supplies,
             {"a": Removal(Fraction(removed), Fraction(copied), "probe")},
         )
-        assert not shrunk["shortages"]
-        assert shrunk["left_tokens_estimated"] == int(
+        assert not shrunk.shortages
+        assert shrunk.left_tokens_estimated == int(
             900_000 * (1 - Fraction(removed) + Fraction(copied))
         )
 
@@ -162,9 +162,9 @@ def test_inserts_on_top_add_their_tokens_as_often_as_they_are_used():
         "rewrites": SupplyEstimate(24_453, 100_000_000, "probe"),
     }
     plan = make_plan(recipe, Size(), supplies)
-    assert plan["total_tokens"] == 50_000_000_000 + 100_000_000
+    assert plan.total_tokens == 50_000_000_000 + 100_000_000
     assert (
-        make_plan(recipe, Size(scale=Fraction(1, 10)), supplies)["total_tokens"]
+        make_plan(recipe, Size(scale=Fraction(1, 10)), supplies).total_tokens
         == 5_000_000_000 + 10_000_000
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import SupplyError
-from mixtures.plan.plan import make_plan
+from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.load import LoadedRecipe, Shortfall, load_recipe
@@ -33,7 +33,7 @@ def supply(tokens: int, error: int = 0) -> SupplyEstimate:
     return SupplyEstimate(tokens // 100, tokens, "probe", tokens - error, tokens + error)
 
 
-def planned(given: LoadedRecipe, **supplies: SupplyEstimate) -> dict[str, Any]:
+def planned(given: LoadedRecipe, **supplies: SupplyEstimate) -> Plan:
     return make_plan(given, Size(), supplies)
 
 
@@ -48,9 +48,9 @@ def test_how_sure_a_shortage_is_depends_on_where_the_quota_lies_in_the_interval(
     tmp_path, tokens, certainty
 ):
     plan = planned(recipe(tmp_path, TWO), a=supply(tokens, 60_000), b=supply(10**6))
-    assert [item["certainty"] for item in plan["shortfalls"]] == ([certainty] if certainty else [])
-    assert bool(plan["shortages"]) == (certainty == "certain")
-    assert bool(plan["warnings"]) == (certainty in ("probable", "possible"))
+    assert [item.certainty for item in plan.shortfalls] == ([certainty] if certainty else [])
+    assert bool(plan.shortages) == (certainty == "certain")
+    assert bool(plan.warnings) == (certainty in ("probable", "possible"))
 
 
 def test_a_source_that_another_refills_is_not_short_but_its_giver_may_be(tmp_path):
@@ -58,14 +58,14 @@ def test_a_source_that_another_refills_is_not_short_but_its_giver_may_be(tmp_pat
         tmp_path,
         "  a: {use: a.yaml, weight: 1, shortfall: {refill: b}}\n  b: {use: b.yaml, weight: 1}",
     )
-    assert not planned(given, a=supply(100_000), b=supply(10**6))["shortfalls"]
-    (short,) = planned(given, a=supply(100_000), b=supply(800_000, 50_000))["shortfalls"]
-    assert (short["source"], short["asked_tokens"], short["certainty"]) == ("b", 900_000, "certain")
+    assert not planned(given, a=supply(100_000), b=supply(10**6)).shortfalls
+    (short,) = planned(given, a=supply(100_000), b=supply(800_000, 50_000)).shortfalls
+    assert (short.source, short.asked_tokens, short.certainty) == ("b", 900_000, "certain")
 
 
-def remedies(plan: dict[str, Any]) -> dict[str, str]:
-    (short,) = plan["shortfalls"]
-    return {item["change"]: item["value"] for item in short["remedies"]}
+def remedies(plan: Plan) -> dict[str, str]:
+    (short,) = plan.shortfalls
+    return {item.change: item.value for item in short.remedies}
 
 
 def taken(given: LoadedRecipe, change: str, value: str) -> LoadedRecipe:
@@ -106,7 +106,7 @@ def test_every_remedy_works_when_it_is_taken(tmp_path, asks, changes):
             after = make_plan(given, Size(tokens=int(value)), supplies)
         else:
             after = planned(taken(given, change, value), **supplies)
-        assert not after["shortfalls"], (change, value)
+        assert not after.shortfalls, (change, value)
 
 
 def test_files_to_add_make_up_for_what_filters_remove_of_them(tmp_path):
@@ -118,7 +118,7 @@ def test_files_to_add_make_up_for_what_filters_remove_of_them(tmp_path):
     removal = {"a": Removal(Fraction(1, 2), Fraction(0), "probe", (Fraction(2, 5), Fraction(3, 5)))}
     more = int(remedies(make_plan(given, Size(), {"a": supply(1_000_000)}, removal))["data"])
     assert 1_250_000 <= more < 1_260_000
-    assert not make_plan(given, Size(), {"a": supply(1_000_000 + more)}, removal)["shortfalls"]
+    assert not make_plan(given, Size(), {"a": supply(1_000_000 + more)}, removal).shortfalls
 
 
 def test_a_giver_that_is_short_only_where_others_are_shorter_has_remedies_too(tmp_path):
@@ -175,9 +175,9 @@ def test_sources_that_are_used_whole_exceed_the_budget_for_certain_only_at_the_l
 ):
     given = recipe(tmp_path, "  a: {use: a.yaml, all: true}\n  b: {use: b.yaml, weight: 1}")
     plan = planned(given, a=supply(tokens, 200_000), b=supply(4 * 10**6))
-    assert any("used whole" in line for line in plan["warnings"]) == warned
-    assert not plan["shortages"]
-    assert plan["sources"]["a"]["resolved_tokens"] == (850_000 if tokens > 1_000_000 else tokens)
+    assert any("used whole" in line for line in plan.warnings) == warned
+    assert not plan.shortages
+    assert plan.sources["a"].resolved_tokens == (850_000 if tokens > 1_000_000 else tokens)
     with pytest.raises(SupplyError, match="used whole hold 1,050,000"):
         planned(given, a=supply(1_250_000, 200_000), b=supply(4 * 10**6))
 
@@ -196,7 +196,7 @@ def test_a_published_removal_alone_makes_no_shortage_certain(tmp_path, quota, ce
         {"a": supply(1_000_001)},
         {"a": Removal(Fraction(1, 5), Fraction(0), "published of the whole mix")},
     )
-    assert [item["certainty"] for item in plan["shortfalls"]] == [certainty]
+    assert [item.certainty for item in plan.shortfalls] == [certainty]
 
 
 def test_copies_count_at_the_upper_end_before_a_shortage_is_certain():
@@ -218,8 +218,8 @@ def test_leaving_gaps_is_a_remedy_where_filters_make_the_source_short(tmp_path):
     }
     plan = make_plan(given, Size(), {"a": supply(1_000_000)}, removal)
     assert remedies(plan)["removed"] == "shrink"
-    assert plan["shortfalls"][0]["certainty"] == "probable"
-    assert plan["shortfalls"][0]["available_tokens_interval"] == [700_000, 900_000]
+    assert plan.shortfalls[0].certainty == "probable"
+    assert plan.shortfalls[0].available_tokens_interval == (700_000, 900_000)
 
 
 def test_published_figures_are_taken_at_their_word(tmp_path):
@@ -228,4 +228,4 @@ def test_published_figures_are_taken_at_their_word(tmp_path):
         "a": SupplyEstimate(100, 499_999, "published"),
         "b": SupplyEstimate(100, 600_000, "published"),
     }
-    assert [item["certainty"] for item in planned(given, **exact)["shortfalls"]] == ["certain"]
+    assert [item.certainty for item in planned(given, **exact).shortfalls] == ["certain"]

@@ -12,12 +12,8 @@ import pytest
 
 from mixtures.audit.recipe import read_recipe
 from mixtures.errors import RecipeError
-from mixtures.plan.resources import (
-    BAND_BYTES,
-    REDUCTION_BYTES_A_DOCUMENT,
-    near_notes,
-    near_resources,
-)
+from mixtures.plan.notes import near_notes
+from mixtures.plan.resources import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_resources
 from mixtures.recipe.load import LoadedRecipe, load_recipe
 from mixtures.recipe.near import NearRequest, read_near
 from mixtures.rules.near import PRESETS, NearRule
@@ -158,21 +154,21 @@ def test_a_plan_estimates_what_the_search_takes(tmp_path):
     }
     (tmp_path / "other.yaml").write_text(json.dumps(other))
     within = {"a": 400_000_000, "b": 10_000_000}
-    assert near_resources(load(tmp_path), within) == {}
-    assert near_notes(load(tmp_path, "words")) == []
+    assert near_resources(load(tmp_path), within) is None
+    assert list(near_notes(load(tmp_path, "words"))) == []
     whole = near_resources(load(tmp_path, "words"), within)
-    assert whole["near_documents"] == 410_000_000
+    assert whole
+    assert whole.near_documents == 410_000_000
     assert (
-        whole["near_reduction_bytes"]
+        whole.near_reduction_bytes
         == reduction_bytes(410_000_000)
         == 410_000_000 * REDUCTION_BYTES_A_DOCUMENT
     )
     assert (
-        whole["near_store_bytes"]
-        > spilled_bytes(410_000_000, PRESETS["words"]) + 410_000_000 * 14 * 8
+        whole.near_store_bytes > spilled_bytes(410_000_000, PRESETS["words"]) + 410_000_000 * 14 * 8
     )
-    assert whole["near_store_bytes"] // 10**9 == 129
-    assert whole["near_store_bytes"] > BAND_BYTES * 14 * 410_000_000
+    assert whole.near_store_bytes // 10**9 == 129
+    assert whole.near_store_bytes > BAND_BYTES * 14 * 410_000_000
     part = near_resources(
         load(
             tmp_path,
@@ -181,5 +177,6 @@ def test_a_plan_estimates_what_the_search_takes(tmp_path):
         ),
         within,
     )
-    assert part["near_documents"] == 10_500_000
-    assert near_notes(load(tmp_path, {"rule": "words", "verify": "0.8"}))
+    assert part
+    assert part.near_documents == 10_500_000
+    assert list(near_notes(load(tmp_path, {"rule": "words", "verify": "0.8"})))

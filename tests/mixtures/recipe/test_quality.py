@@ -200,18 +200,15 @@ def test_a_plan_counts_the_time_of_the_steps_and_says_what_the_published_supply_
             ([], ["gopher-quality"], ["gopher-quality", "fineweb-quality", "ftfy"])
         )
     )
-    assert "core_seconds_quality" not in bare["resources"]
-    assert (
-        0 < slow["resources"]["core_seconds_quality"] < slower["resources"]["core_seconds_quality"]
-    )
-    assert (
-        slow["resources"]["core_seconds"]
-        == bare["resources"]["core_seconds"] + slow["resources"]["core_seconds_quality"]
-    )
+    assert "quality" not in bare.resources.ingest_seconds
+    seconds = slow.resources.ingest_seconds["quality"]
+    assert 0 < seconds < slower.resources.ingest_seconds["quality"]
+    assert slow.resources.core_seconds == bare.resources.core_seconds + seconds
+    assert slow.resources.as_json()["core_seconds_quality"] == seconds
     said = [
         [
             note
-            for note in plan["notes"]
+            for note in plan.notes
             if "published supply counts what the quality steps will drop" in note
         ]
         for plan in (bare, slow)

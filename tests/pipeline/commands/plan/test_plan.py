@@ -102,25 +102,28 @@ def test_units_of_the_ingest_are_the_groups_of_the_files(cache, small, tmp_path,
     files = list_files(recipe.definitions["a"], tmp_path / "data" / "a")
     from pipeline.inputs.listing import DataFolders
 
-    found = plan(PlanRequest(recipe, data=DataFolders(tmp_path / "data")))["arrays"]["stages"]
-    assert found[0]["units"] == len(grouped(files, sum(file.size for file in files))) == 2
+    stages = plan(PlanRequest(recipe, data=DataFolders(tmp_path / "data"))).arrays
+    assert stages[0].units == len(grouped(files, sum(file.size for file in files))) == 2
 
 
 def test_tasks_are_at_most_units_and_take_the_time_of_the_stage_together():
     recipe = load_recipe("annealing-50b")
     for workers in (1, 16, 10_000):
-        found = plan(PlanRequest(recipe, workers=workers))
-        for item in found["arrays"]["stages"]:
-            seconds = found["resources"]["stages"][item["stage"]]["core_seconds"]
-            assert 1 <= item["tasks"] <= item["units"]
-            assert seconds <= item["tasks"] * item["task_seconds"] < seconds + item["tasks"]
-            assert item["seconds"] >= item["task_seconds"]
+        planned = plan(PlanRequest(recipe, workers=workers))
+        for item in planned.arrays:
+            seconds = planned.plan.resources.stages[item.stage].core_seconds
+            assert 1 <= item.tasks <= item.units
+            assert seconds is not None
+            assert item.task_seconds is not None
+            assert item.seconds is not None
+            assert seconds <= item.tasks * item.task_seconds < seconds + item.tasks
+            assert item.seconds >= item.task_seconds
 
 
 def test_a_stage_whose_time_depends_on_the_device_says_so():
-    found = plan(PlanRequest(load_recipe("annealing-50b-weak")))
-    assert found["resources"]["stages"]["score"]["core_seconds"] is None
-    assert any(note.startswith("score:") for note in found["notes"])
+    found = plan(PlanRequest(load_recipe("annealing-50b-weak"))).plan
+    assert found.resources.stages["score"].core_seconds is None
+    assert any(note.startswith("score:") for note in found.notes)
 
 
 def test_a_disk_that_certainly_cannot_hold_the_mix_is_refused_and_a_tight_one_warned_of(
@@ -141,7 +144,7 @@ def test_a_disk_that_certainly_cannot_hold_the_mix_is_refused_and_a_tight_one_wa
 
 def test_a_folder_that_is_there_may_hold_what_the_build_needs(tmp_path):
     recipe = load_recipe("annealing-50b")
-    made = plan(PlanRequest(recipe))
+    made = plan(PlanRequest(recipe)).plan
     (missing,) = plan_disk.disks(made, 2, None, tmp_path / "new" / "mix")
     (there,) = plan_disk.disks(made, 2, None, tmp_path)
     assert missing.least_bytes == 100_000_000_000
@@ -166,7 +169,7 @@ def test_a_calibration_scales_the_default_rates_and_is_kept(cache, monkeypatch, 
     _, found, _ = run(capsys, "annealing-50b")
     assert found["resources"]["rates"].startswith("calibrated on this machine, ")
     assert found["resources"]["core_seconds"] == pytest.approx(
-        plan(PlanRequest(load_recipe("annealing-50b")))["resources"]["core_seconds"] / 2, rel=0.01
+        plan(PlanRequest(load_recipe("annealing-50b"))).plan.resources.core_seconds / 2, rel=0.01
     )
     monkeypatch.setattr(calibration, "_machine", lambda: "another machine")
     assert calibration.load_rates() == DEFAULT_RATES
@@ -200,12 +203,8 @@ def test_where_calibrations_lie(monkeypatch):
 
 
 def test_a_supply_is_shown_with_half_of_its_interval():
-    def shown(tokens: int, interval: list[int] | None) -> str:
-        return plan_report.supply(
-            {"supply_tokens_estimated": tokens, "supply_tokens_interval": interval}
-        )
-
-    assert shown(12_300_000_000, [11_800_000_000, 12_800_000_000]) == "12.3B ± 4%"
-    assert shown(1_234_567, [1_231_000, 1_238_000]) == "1.23M ± 0.3%"
-    assert shown(950, [950, 950]) == "950 ± 0.0%"
+    shown = plan_report.supply
+    assert shown(12_300_000_000, (11_800_000_000, 12_800_000_000)) == "12.3B ± 4%"
+    assert shown(1_234_567, (1_231_000, 1_238_000)) == "1.23M ± 0.3%"
+    assert shown(950, (950, 950)) == "950 ± 0.0%"
     assert shown(58_052_412_000, None) == "58.1B"
