@@ -14,7 +14,7 @@ from mixtures.recipe.filters import NOT_PUBLISHED
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS
-from mixtures.yaml.shipped import SHIPPED
+from mixtures.yaml.files import SHIPPED, read_text
 
 ByLevel = Mapping[str, Mapping[str, Removal]]
 """{level: {source: what is removed of it}}; a source that nothing is known of is left out."""
@@ -52,9 +52,9 @@ def _published() -> tuple[tuple[LoadedRecipe, str], ...]:
 
 def _with_one_filter() -> Iterator[tuple[LoadedRecipe, str]]:
     for name in list_recipes():
-        if "\nfilters:" not in (SHIPPED / f"{name}.yaml").read_text(
-            encoding="utf-8"
-        ):  # most have none, and take their time to read
+        file = SHIPPED / f"{name}.yaml"
+        # most recipes have no filters, and take their time to read with all that they name
+        if "\nfilters:" not in read_text(file, str(file)):
             continue
         other = load_recipe(name)
         requests = [item.request for item in other.filters]

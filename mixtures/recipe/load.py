@@ -32,14 +32,22 @@ from mixtures.recipe.tokenizer import TokenizerDefinition
 from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
 from mixtures.rules.filter import LoadedFilter, read_filter
 from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
-from mixtures.yaml.shipped import SHIPPED, names_in, shown
+from mixtures.yaml.files import (
+    SHIPPED,
+    is_below,
+    is_file,
+    is_folder,
+    names_in,
+    read_text,
+    shown,
+    without_links,
+)
 from mixtures.yaml.tree import (
     Fault,
     YamlTree,
     check,
     fault_at,
     load_yaml,
-    read_text,
     refuse,
     scan_yaml,
     suggest,
@@ -93,9 +101,8 @@ def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
         RecipeError: every fault of the recipe and of the files it refers to, each with file and
             line; `filters` is no folder.
     """
-    if (
-        filters is not None and not filters.is_dir()
-    ):  # else a shipped filter of the same name would judge instead
+    if filters is not None and not is_folder(filters):
+        # else a shipped filter of the same name would judge instead
         raise RecipeError(
             f"--filters {filters}: no such folder; name the one that holds your filters"
         )
@@ -157,11 +164,7 @@ def _beside(folder: Path, reference: str) -> Path:
     any file.
     """
     file = folder / reference
-    try:
-        inside = file.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # a link that leads to itself
-        inside = False
-    if not inside:
+    if not is_below(file, folder):
         raise _UnknownReferenceError(
             f"{reference!r} leads out of the recipe's folder through a symbolic link; copy it there"
         )
@@ -170,7 +173,7 @@ def _beside(folder: Path, reference: str) -> Path:
 
 def _file_beside(folder: Path, reference: str) -> Path:
     file = _beside(folder, reference)
-    if not file.is_file():
+    if not is_file(file):
         raise _UnknownReferenceError(
             f"{reference!r} is no file; the path is read from the recipe's own folder"
         )
@@ -188,19 +191,17 @@ class _Reading:
         self._done: dict[Path, LoadedRecipe] = {}
 
     def recipe(self, file: Path) -> LoadedRecipe:
-        place = file.resolve()
-        if place in self._open:
-            circle = " -> ".join(
-                path.stem for path in [*self._open[self._open.index(place) :], place]
-            )
+        path = without_links(file)
+        if path in self._open:
+            circle = " -> ".join(one.stem for one in [*self._open[self._open.index(path) :], path])
             raise _UnknownReferenceError(
                 f"recipes exclude each other in a circle: {circle}; remove one of them"
             )
-        if place not in self._done:
-            self._open.append(place)
-            self._done[place] = self._read(file)
+        if path not in self._done:
+            self._open.append(path)
+            self._done[path] = self._read(file)
             self._open.pop()
-        return self._done[place]
+        return self._done[path]
 
     def _read(self, file: Path) -> LoadedRecipe:
         tree = scan_yaml(read_text(file, shown(file)), shown(file))
@@ -275,15 +276,15 @@ class _Reading:
         if is_file_reference(name):
             return read_filter(_file_beside(folder, name))
         if self._filters is not None:
-            places = (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml")
-            found = [place for place in places if place.is_file()]
-            if len(found) > 1:
+            files = (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml")
+            brought = [file for file in files if is_file(file)]
+            if len(brought) > 1:
                 raise RecipeError(
                     f"{self._filters}: holds {name}.yaml and {name}/filter.yaml, and the recipe"
                     " means one; remove the other"
                 )
-            if found:
-                return read_filter(found[0])
+            if brought:
+                return read_filter(brought[0])
         return (
             None
             if name in NOT_PUBLISHED

@@ -58,7 +58,7 @@ from mixtures.yaml.fields import (
     Text,
     describe,
 )
-from mixtures.yaml.shipped import SHIPPED, names_in, shown
+from mixtures.yaml.files import SHIPPED, names_in, read_bytes, shown
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1
@@ -289,16 +289,16 @@ def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
     """
     path = folder / pin.file
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(
             f"{path}: the blocklist cannot be read ({error.strerror}); restore the file that the"
             " filter names"
         ) from None
-    found = content_hash(content)
-    if found != pin.sha256:
+    actual = content_hash(content)
+    if actual != pin.sha256:
         raise ManifestError(
-            f"{path}: has sha256 {found}, the filter pins {pin.sha256}: another list; restore it,"
+            f"{path}: has sha256 {actual}, the filter pins {pin.sha256}: another list; restore it,"
             " or pin a new filter"
         )
     terms = parse_blocklist(content, str(path), pin.mode)

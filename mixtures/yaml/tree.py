@@ -7,7 +7,6 @@ contain at all is in `mixtures.yaml.events`; what its values may be is in the mo
 from __future__ import annotations
 
 import difflib
-import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -15,9 +14,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from mixtures.errors import RecipeError
-from mixtures.yaml.events import MAX_BYTES, TOO_LARGE, Fault, YamlTree, dotted, refuse, scan_yaml
+from mixtures.yaml.events import Fault, YamlTree, dotted, refuse, scan_yaml
 from mixtures.yaml.fields import CROSS_FAULT, Location, describe
+from mixtures.yaml.files import read_text
 
 __all__ = [
     "Fault",
@@ -26,7 +25,6 @@ __all__ = [
     "fault_at",
     "load_yaml",
     "parse_yaml",
-    "read_text",
     "refuse",
     "scan_yaml",
     "suggest",
@@ -61,34 +59,6 @@ def load_yaml(path: Path, where: str | None = None) -> YamlTree:
     """
     shown = where or str(path)
     return parse_yaml(read_text(path, shown), shown)
-
-
-def read_text(path: Path, where: str) -> str:
-    """Read a small UTF-8 file.
-
-    Raises:
-        RecipeError: it cannot be read, is no regular file, is over 256 KiB or is not UTF-8.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would be read without end
-            raise RecipeError(f"{where}: not a regular file; give a YAML file")
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise RecipeError(
-            f"{where}: cannot be read ({reason}); give an existing YAML file"
-        ) from None
-    if len(content) > MAX_BYTES:
-        raise RecipeError(f"{where}:1: {TOO_LARGE}")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RecipeError(
-            f"{where}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as"
-            " UTF-8"
-        ) from None
 
 
 def validate(model: type[M], tree: YamlTree) -> M:

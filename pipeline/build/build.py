@@ -32,7 +32,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.recipe.quality import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
-from mixtures.yaml.shipped import shown
+from mixtures.yaml.files import shown
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import describe

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mixtures.recipe.load import Recipe, list_recipes
-from mixtures.yaml.shipped import SHIPPED
+from mixtures.yaml.files import SHIPPED
 from mixtures.yaml.tree import load_yaml
 
 SCHEMA = Recipe.model_json_schema()

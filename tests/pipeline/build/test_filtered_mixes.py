@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
-from mixtures.yaml.shipped import SHIPPED
+from mixtures.yaml.files import SHIPPED
 from pipeline.commands.audit.filters import FilterOptions, audit_filters
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore

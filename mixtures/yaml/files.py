@@ -1,0 +1,94 @@
+"""Files that recipes and definitions are read from, shipped ones and the user's, and how messages
+name them.
+
+Of `mixtures` this module alone touches the disk, and the rooms `mix` and `audit`, which read a
+finished mix.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import recipes
+from mixtures.errors import RecipeError
+from mixtures.yaml.events import MAX_BYTES, TOO_LARGE
+
+SHIPPED = Path(recipes.__file__).parent
+"""The folder of the recipes, filters, sources and tokenizers that annealmix brings."""
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the YAML files of a folder, without their ending."""
+    return sorted(file.stem for file in folder.glob("*.yaml"))
+
+
+def shown(file: Path) -> str:
+    """Name a file for messages: shipped ones by their place in the project, others as they were
+    given.
+    """
+    return (
+        f"recipes/{file.relative_to(SHIPPED).as_posix()}"
+        if file.is_relative_to(SHIPPED)
+        else str(file)
+    )
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file, perhaps at the end of a link."""
+    return path.is_file()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, perhaps at the end of a link."""
+    return path.is_dir()
+
+
+def without_links(path: Path) -> Path:
+    """The path that all symbolic links lead to: one name for one file."""
+    return path.resolve()
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether a path stays below a folder, also through symbolic links."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # a link that leads to itself
+        return False
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file that a definition names, such as a list of terms.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return path.read_bytes()
+
+
+def read_text(path: Path, where: str) -> str:
+    """Read a small UTF-8 file.
+
+    Raises:
+        RecipeError: it cannot be read, is no regular file, is over 256 KiB or is not UTF-8.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would be read without end
+            raise RecipeError(f"{where}: not a regular file; give a YAML file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise RecipeError(
+            f"{where}: cannot be read ({reason}); give an existing YAML file"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise RecipeError(f"{where}:1: {TOO_LARGE}")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecipeError(
+            f"{where}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as"
+            " UTF-8"
+        ) from None
