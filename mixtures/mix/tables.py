@@ -38,6 +38,7 @@ PROVENANCE = pa.schema(
         ("row", pa.uint64()),  # 0-based row, line or archive member of that file
     ]
 )
+TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 
 
 def to_arrow(schema: pa.Schema, columns: Columns) -> pa.Table:

@@ -14,13 +14,14 @@ document. What a trainer reads in a step comes here as positions (`mixtures.trai
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,13 +30,25 @@ import pyarrow.parquet as pq
 
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.blocks import (
+    BLOCK_ROWS,
+    REPEATED,
+    Block,
+    damaged,
+    num_rows,
+    numbers,
+    read_rows,
+    too_short,
+)
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens, open_indexed
+from mixtures.mix.tables import TABLES
 
 DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
 BATCH_ROWS = 1 << 16  # documents whose columns are compared at a time
-REPEATED = ["source", "file"]  # columns whose texts are read as numbers
+
+PlaceValues = tuple[int, int, int, str, str, int, int, bool, str, int]
 
 _Found = TypeVar("_Found")
 
@@ -61,13 +74,16 @@ class Place:
 class TracedMix:
     """A mix folder, opened without reading its documents.
 
+    Args:
+        kept_blocks: of the tables, that are kept for the next question: some 37 bytes a document.
     Raises:
         ManifestError: the manifest or a file is missing, damaged, or not what the others say.
         RecipeError: the mix is public, so it does not say where its documents came from.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept_blocks: int = 8) -> None:
         self.folder = folder
+        self.block = lru_cache(kept_blocks)(self._read_block)
         self.manifest = manifests.load(folder)
         if self.manifest.get("public"):
             raise RecipeError(
@@ -126,46 +142,99 @@ class TracedMix:
         Raises:
             ManifestError: its tables disagree with its tokens.idx.
         """
-        by_part: dict[int, list[int]] = {}
+        by_block: dict[tuple[int, int], list[int]] = {}
         for position in positions:
-            by_part.setdefault(self._first_token(position) // self._slice_tokens, []).append(
-                position
-            )
-        return [
-            place
-            for places in _side_by_side(lambda item: self._read(*item), [*by_part.items()])
-            for place in places
-        ]
+            by_block.setdefault(self._block_of(position)[:2], []).append(position)
 
-    def _read(self, part: int, positions: list[int]) -> list[Place]:
-        """Documents that start in a part."""
-        first = self._first_position(part * self._slice_tokens)
-        rows = [position - first for position in positions]
-        (documents, num_documents), (provenance, num_origins) = (
-            _rows(self._part(table, part), rows) for table in ("documents", "provenance")
+        def read(block_positions: list[int]) -> list[Place]:
+            return [Place(*self.values(position)) for position in block_positions]
+
+        return [place for places in _side_by_side(read, [*by_block.values()]) for place in places]
+
+    def values(self, position: int) -> PlaceValues:
+        """The fields of `Place` of a document, in their order.
+
+        Raises:
+            ManifestError: the tables disagree with tokens.idx.
+        """
+        part, number, at = self._block_of(position)
+        block = self.block(part, number)
+        return (
+            position,
+            self._pointers.item(position) // self._token_bytes,
+            self._sizes.item(position),
+            *block.values(at),
         )
+
+    def first_tokens(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Tokens of the stream before each of some documents; both int64 [num_positions]."""
+        return self._pointers[positions] // self._token_bytes
+
+    def table_parts(self) -> dict[str, list[Path]]:
+        """The parts of each table in order, after their footers are held against tokens.idx.
+
+        Raises:
+            ManifestError: one cannot be read, or has other columns or another number of rows.
+        """
+        paths: dict[str, list[Path]] = {table: [] for table in TABLES}
+        for part, (first, last) in enumerate(pairwise(self.part_starts)):
+            for table, schema in TABLES.items():
+                path = self._part(table, part)
+                if (rows := num_rows(path, schema)) != last - first:
+                    raise ManifestError(
+                        f"{path}: {rows:,} rows, tokens.idx has {last - first:,} documents there;"
+                        f" `annealmix audit {self.folder}` says what else is off"
+                    )
+                paths[table].append(path)
+        return paths
+
+    def _block_of(self, position: int) -> tuple[int, int, int]:
+        """Part of the tables, number of the block in it, and row of the block."""
+        part = bisect_right(self.part_starts, position) - 1
+        return (part, *divmod(position - self.part_starts[part], BLOCK_ROWS))
+
+    @cached_property
+    def part_starts(self) -> list[int]:
+        """Position of the first document of each part of the tables, and one past the last."""
+        parts = range(1, -(-self.total_tokens // self._slice_tokens))
+        starts = [self._first_position(part * self._slice_tokens) for part in parts]
+        return [0, *starts, self.total_documents]
+
+    def _read_block(self, part: int, number: int) -> Block:
+        """Documents of a part, held against tokens.idx: BLOCK_ROWS, or the rest of the part."""
+        row = number * BLOCK_ROWS
+        first = self.part_starts[part] + row
+        last = min(first + BLOCK_ROWS, self.part_starts[part + 1])
+        tables = {
+            table: read_rows(self._part(table, part), schema, row, last - first)
+            for table, schema in TABLES.items()
+        }
+        expected: dict[str, npt.NDArray[Any]] = {
+            "position": np.arange(first, last),
+            "first_token": self._pointers[first:last] // self._token_bytes,
+            "num_tokens": self._sizes[first:last],
+        }
+        for table, (columns, rows) in tables.items():
+            for name in [name for name in expected if name in columns]:
+                values = cast(npt.NDArray[Any], columns.pop(name))
+                if len(wrong := np.flatnonzero(values != expected[name][: len(values)])):
+                    at = int(wrong[0])
+                    raise ManifestError(
+                        f"{self._part(table, part)}: row {row + at} says {name} {values[at]},"
+                        f" tokens.idx {expected[name][at]}; `annealmix audit {self.folder}` says"
+                        " what else is off"
+                    )
+            if rows < row + last - first:
+                raise too_short(self._part(table, part), rows)
+        (documents, num_documents), (provenance, num_origins) = tables.values()
         if num_documents != num_origins:
             raise ManifestError(
                 f"{self._part('provenance', part)}: {num_origins:,} rows, the documents of that"
                 f" part are {num_documents:,}; it is of another mix, or damaged: `annealmix audit"
                 f" {self.folder}` says what else is off"
             )
-        places = []
-        for position, row, one, other in zip(positions, rows, documents, provenance, strict=True):
-            found = {
-                "position": position,
-                "first_token": self._first_token(position),
-                "num_tokens": int(self.index.sizes[position]),
-            }
-            said = one | other
-            if wrong := [name for name, value in found.items() if said.get(name) != value]:
-                raise ManifestError(
-                    f"{self._part('documents', part)}: row {row} says {wrong[0]}"
-                    f" {said.get(wrong[0])}, tokens.idx {found[wrong[0]]}; `annealmix audit"
-                    f" {self.folder}` says what else is off"
-                )
-            places.append(Place(**{**said, "digest": said["digest"].hex()}))
-        return places
+        digest = cast(npt.NDArray[np.uint8], documents.pop("digest")).tobytes()
+        return Block(digest=digest, **documents, **provenance)  # type: ignore[arg-type]
 
     def places_of(self, prefix: str) -> list[Place]:
         """Every place of a document, in stream order; as `positions_of`."""
@@ -183,7 +252,7 @@ class TracedMix:
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
 
         def begins(batch: pa.RecordBatch) -> list[tuple[int, str]]:
-            raw = _numbers(batch.column("digest"), "<u4", 4)
+            raw = numbers(batch.column("digest"), "<u4", 4)
             found = (
                 (row, raw[4 * row : 4 * row + 4].tobytes().hex())
                 for row in np.flatnonzero(raw[::4] == head).tolist()
@@ -204,7 +273,7 @@ class TracedMix:
         """Every place of the document that a source took from a row of a file."""
 
         def is_of_row(batch: pa.RecordBatch) -> list[tuple[int, None]]:
-            files, rows = batch.column("file"), _numbers(batch.column("row"), "<u8")
+            files, rows = batch.column("file"), numbers(batch.column("row"), "<u8")
             return [
                 (at, None)
                 for at in np.flatnonzero(rows == row).tolist()
@@ -226,7 +295,7 @@ class TracedMix:
             ManifestError: it is of a strand that the manifest does not list, or the tables lack
                 documents.
         """
-        numbers = {
+        known_strands = {
             (strand["name"], strand["copy"]): number
             for number, strand in enumerate(self.manifest["sources"])
         }
@@ -234,19 +303,19 @@ class TracedMix:
         def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
             source, copy = (
                 batch.column("source"),
-                np.minimum(_numbers(batch.column("copy"), "<u2"), 2),
+                np.minimum(numbers(batch.column("copy"), "<u2"), 2),
             )
             known = [
-                [numbers.get((name, copy), -1) for copy in (0, 1, 2)]
+                [known_strands.get((name, copy), -1) for copy in (0, 1, 2)]
                 for name in source.dictionary.to_pylist()
             ]
-            strands = np.array(known, np.int32)[_numbers(source.indices, "<i4"), copy]
+            strands = np.array(known, np.int32)[numbers(source.indices, "<i4"), copy]
             if (strands < 0).any():
                 raise ManifestError(
                     f"{self.folder}: its tables name a source that the manifest does not list;"
                     " build the mix again"
                 )
-            return [(0, (strands, _numbers(batch.column("epoch"), "<u2")))]
+            return [(0, (strands, numbers(batch.column("epoch"), "<u2")))]
 
         pieces = [
             piece for _, piece in self._search("documents", ["source", "copy", "epoch"], read)
@@ -281,11 +350,20 @@ class TracedMix:
             " does not list"
         )
 
-    @property
+    @cached_property
+    def _sizes(self) -> npt.NDArray[np.int32]:
+        """As `index.sizes`, a plain array: what a memmap gives out costs ten times as much."""
+        return np.asarray(self.index.sizes)
+
+    @cached_property
+    def _pointers(self) -> npt.NDArray[np.int64]:
+        return np.asarray(self.index.pointers)
+
+    @cached_property
     def _token_bytes(self) -> int:
         return int(self.index.tokens.dtype.itemsize)
 
-    @property
+    @cached_property
     def _slice_tokens(self) -> int:
         return int(self.manifest["layout"]["slice_tokens"])
 
@@ -294,15 +372,9 @@ class TracedMix:
 
         Not by numpy, which would copy all pointers first: they are not aligned in the file.
         """
-        pointers = self.index.pointers
         return bisect_left(
-            range(len(pointers)),
-            token * self._token_bytes,
-            key=lambda position: int(pointers[position]),
+            range(len(self._pointers)), token * self._token_bytes, key=self._pointers.item
         )
-
-    def _first_token(self, position: int) -> int:
-        return int(self.index.pointers[position]) // self._token_bytes
 
     def _search(
         self,
@@ -341,15 +413,6 @@ def _side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> li
         return list(pool.map(work, items))
 
 
-def _numbers(array: pa.Array, dtype: str, width: int = 1) -> npt.NDArray[Any]:
-    """The buffer of a column without nulls, `width` numbers a row: pyarrow's own conversion would
-    import pandas.
-    """
-    return np.frombuffer(array.buffers()[1], dtype)[
-        width * array.offset : width * (array.offset + len(array))
-    ]
-
-
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """Some columns of a part, in its order; texts are not spelled out."""
     try:
@@ -358,40 +421,4 @@ def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         )
         yield from file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False)
     except (OSError, pa.ArrowException, KeyError) as error:
-        raise _damaged(path, error) from None
-
-
-def _rows(path: Path, rows: list[int]) -> tuple[list[dict[str, Any]], int]:
-    """Some rows of a part, given in ascending order; of the file, only their row groups are read.
-    Returns how many rows it has, too.
-    """
-    found: list[dict[str, Any]] = []
-    try:
-        file, first = pq.ParquetFile(path, memory_map=True), 0
-        for group in range(file.num_row_groups):
-            last = first + file.metadata.row_group(group).num_rows
-            if wanted := rows[bisect_left(rows, first) : bisect_left(rows, last)]:
-                table = file.read_row_group(group)
-                # taking rows imports pyarrow.compute, which costs more than a whole question about
-                # one document
-                some = (
-                    table.slice(wanted[0] - first, 1)
-                    if len(wanted) == 1
-                    else table.take(pa.array([row - first for row in wanted]))
-                )
-                found += some.to_pylist()
-            first = last
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path, error) from None
-    if len(found) < len(rows):
-        raise ManifestError(
-            f"{path}: ends before row {rows[len(found)]}, where tokens.idx has another document;"
-            " build the mix again"
-        )
-    return found, first
-
-
-def _damaged(path: Path, error: Exception) -> ManifestError:
-    return ManifestError(
-        f"{path}: cannot be read ({(str(error).splitlines() or [''])[0]}); build the mix again"
-    )
+        raise damaged(path, error) from None

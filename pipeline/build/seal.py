@@ -20,10 +20,10 @@ from blake3 import blake3
 from mixtures.errors import AnnealmixError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.files import INDEX, TOKENS
-from mixtures.mix.tables import root_hash
+from mixtures.mix.tables import TABLES, root_hash
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Cut, Selection
-from pipeline.stages.write import TABLES, read_slices
+from pipeline.stages.write import read_slices
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 
 PACKAGES = (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix.claims import read_claims
@@ -48,15 +49,21 @@ class Texts:
             else {item["label"]: _terms(item, filters) for item in manifest["filters"]}
         )
 
+    def text(self, tokens: npt.NDArray[np.integer[Any]]) -> str:
+        """The text of some tokens, ids [num_tokens].
+
+        Raises:
+            AuditFailed: an id that the tokenizer does not have.
+        """
+        return self._decoder.texts(tokens, np.array([0]), np.array([len(tokens)]))[0]
+
     def shown(self, tokens: Sequence[int] | None) -> dict[str, Any]:
         """{text, terms: {label: those that stand in it}}; text None where the store has no tokens
         of it.
         """
         if tokens is None:
             return {"text": None}
-        (text,) = self._decoder.texts(
-            np.array(tokens, np.int64), np.array([0]), np.array([len(tokens)])
-        )
+        text = self.text(np.array(tokens, np.int64))
         found = {
             label: matches_naive(text, terms, mode) for label, (terms, mode) in self._lists.items()
         }

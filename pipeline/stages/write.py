@@ -24,7 +24,7 @@ from blake3 import blake3
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import indexed
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash, to_arrow
+from mixtures.mix.tables import TABLES, part_hash, to_arrow
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
 from pipeline.executors.stage import Plan, Stage, Unit
@@ -37,7 +37,6 @@ from pipeline.store.records import file_hash, named, read_record, sync, temporar
 WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
-TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 ROW_GROUP = (
     1 << 16
     # rows of a part that are read together: one document is found in milliseconds

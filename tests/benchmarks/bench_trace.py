@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 from mixtures.mix import indexed
 from mixtures.mix import manifest as manifests
 from mixtures.mix.files import part_path
-from mixtures.mix.tables import to_arrow
-from pipeline.stages.write import TABLES, parquet_form
+from mixtures.mix.tables import TABLES, to_arrow
+from pipeline.stages.write import parquet_form
 
 _EMPTY = ("recipe", "size", "tokenizer", "removed", "contamination", "published", "revisions")
 DOCUMENTS, SLICE_TOKENS, TIMES = 10_000_000, 8 * (64 << 20) // 2, 5

@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix import indexed
+from mixtures.mix.training import Training
 from mixtures.trainers.order import OrderRequest, TrainerOrder
-from pipeline.commands.trace.steps import StepQuestion, Training, trace_steps
+from pipeline.commands.trace.steps import StepQuestion, trace_steps
 
 pytestmark = pytest.mark.readers
 

@@ -250,7 +250,8 @@ def _document_answer(options: argparse.Namespace, mix: Path, default_store: Path
 
 
 def _step_answer(options: argparse.Namespace, mix: Path) -> dict[str, Any]:
-    from pipeline.commands.trace.steps import StepQuestion, Training, trace_steps
+    from mixtures.mix.training import Training
+    from pipeline.commands.trace.steps import StepQuestion, trace_steps
 
     seed = 1234 if options.seed is None else options.seed
     training = Training(

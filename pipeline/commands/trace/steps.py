@@ -1,15 +1,14 @@
 """`annealmix trace --step` and `--checkpoint`: what a trainer read of a mix in some of its steps.
 
     .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order
-    (mixtures.trainers.order)
+                                                          (mixtures.mix.training)
     steps -> samples of the training                      -> tokens read of each document -> figures
                                                           by source, exact
     one step                                           -> also every stretch of a document that it
                                                        read (spans)
 
-Steps are counted from 0 and step N reads samples N * batch to (N + 1) * batch - 1 of the training,
-whatever the number of devices: their loaders share out a global batch of consecutive samples.
-Tokens are those fed to the model; the last label of a sample is told apart.
+Steps and samples: `mixtures.mix.training`. Tokens are those
+fed to the model; the last label of a sample is told apart.
 """
 
 from __future__ import annotations
@@ -21,33 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.errors import ManifestError, RecipeError
+from mixtures.errors import RecipeError
 from mixtures.mix.trace import TracedMix
-from mixtures.trainers.fit import TrainerFit, trainer_fit
-from mixtures.trainers.names import OrderName
-from mixtures.trainers.order import Int64s, OrderRequest, TrainerOrder
-from mixtures.trainers.schedule import mix_fit
+from mixtures.mix.training import Training, TrainingOrder
+from mixtures.trainers.order import Int64s
 from pipeline.commands.destination import private_file
 from pipeline.commands.trace.trace import Answer, described
 from pipeline.lookup.text import Texts
 
 LIST_BATCH = 1 << 14  # documents of a list that are looked up at a time
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training as the user tells it; None: as the recipe budgets it, or the whole number of steps
-    nearest to the mix.
-
-    samples: what the trainer was asked for, where it is not steps * batch.
-    """
-
-    trainer: OrderName
-    seed: int = 1234
-    batch: int | None = None
-    sequence: int | None = None
-    steps: int | None = None
-    samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -85,18 +66,8 @@ class _StepTrace:
     def __init__(self, question: StepQuestion) -> None:
         self.question = question
         self.mix = TracedMix(question.mix)
-        self.batch, request = _request(self.mix, question.training)
-        sizes = self.mix.index.sizes
-        if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != self.mix.total_tokens:
-            raise ManifestError(
-                f"{question.mix}: the sizes in tokens.idx are not those of its"
-                f" {self.mix.total_tokens:,} tokens; build it again"
-            )
-        try:
-            self.order = TrainerOrder(request, sizes)
-        except ValueError as error:
-            raise RecipeError(f"{question.mix}: {error}; ask for fewer samples") from None
-        self.steps = min(self.order.samples, request.samples) // self.batch
+        self.training = TrainingOrder(self.mix, question.training)
+        self.order = self.training.order
         self.first, self.last = self._samples()
         self.texts = (
             Texts(self.mix.manifest, question.tokenizer, question.filters)
@@ -106,20 +77,13 @@ class _StepTrace:
 
     def _samples(self) -> tuple[int, int]:
         """The samples of the training that are asked for, first and one past the last."""
-        asked = self.question
-        if asked.last_step > self.steps:
-            there = f"0 to {self.steps - 1:,}" if self.steps else "none"
-            raise RecipeError(
-                f"{self.mix.folder}: {asked.training.trainer} makes {self.steps:,} steps of"
-                f" {self.batch:,} x {self.order.request.sequence:,} tokens; there is no step"
-                f" {asked.last_step - 1:,}, only {there}"
-            )
-        first, last = asked.first_step * self.batch, asked.last_step * self.batch
+        asked, batch = self.question, self.training.batch
+        first, last = self.training.samples(asked.first_step, asked.last_step)
         if asked.sample is None:
             return first, last
-        if asked.sample >= self.batch:
+        if asked.sample >= batch:
             raise RecipeError(
-                f"{self.mix.folder}: a step has samples 0 to {self.batch - 1:,}; there is no"
+                f"{self.mix.folder}: a step has samples 0 to {batch - 1:,}; there is no"
                 f" --sample {asked.sample:,}"
             )
         return first + asked.sample, first + asked.sample + 1
@@ -152,9 +116,9 @@ class _StepTrace:
         request, training = self.order.request, self.question.training
         said = {
             "trainer": request.trainer,
-            "batch": self.batch,
+            "batch": self.training.batch,
             "sequence": request.sequence,
-            "steps": self.steps,
+            "steps": self.training.steps,
         }
         if request.trainer == "file-order":
             return said
@@ -201,7 +165,7 @@ class _StepTrace:
         documents = {position: described(self.mix, place) for position, place in places.items()}
         said = []
         columns = (
-            spans.reads - self.question.first_step * self.batch,
+            spans.reads - self.question.first_step * self.training.batch,
             spans.positions,
             spans.offsets,
             spans.num_tokens,
@@ -234,35 +198,3 @@ class _StepTrace:
                         "tokens_read": int(read[place.position]),
                     }
                     lines.write(json.dumps(said, sort_keys=True).encode() + b"\n")
-
-
-def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
-    """Sequences of a step, and what the trainer was told."""
-    fit = _fit(mix)
-    batch, sequence = training.batch or fit.batch, training.sequence or fit.sequence
-    if (batch, sequence) != (fit.batch, fit.sequence):
-        fit = trainer_fit(mix.total_tokens, sequence, batch)
-    steps = training.steps or fit.steps or 0
-    if training.trainer == "file-order":
-        return batch, OrderRequest(
-            training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0
-        )
-    if not (steps or training.samples):
-        raise RecipeError(
-            f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x"
-            f" {sequence:,}; say with --steps how many the trainer was asked for, or another"
-            " --batch"
-        )
-    return batch, OrderRequest(
-        training.trainer, sequence, training.samples or steps * batch, training.seed
-    )
-
-
-def _fit(mix: TracedMix) -> TrainerFit:
-    """Batch, sequence and steps that the mix was meant for: those that build and audit print."""
-    fit = mix_fit(mix.manifest, mix.total_tokens)
-    if fit is None:
-        raise RecipeError(
-            f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some"
-        )
-    return fit

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commands.trace.steps import StepQuestion, Training, trace_steps
+from mixtures.mix.training import Training
+from pipeline.commands.trace.steps import StepQuestion, trace_steps
 from tests.mixtures.trainers import original_order
 from tests.mixtures.trainers.original_order import Token
 from tests.pipeline import command_line
