@@ -5,25 +5,35 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from mixtures.words import plural
 
+if TYPE_CHECKING:
+    from mixtures.trainers.fit import Exposure, TrainerFit
+
 __all__ = [
+    "Column",
+    "Table",
     "complain",
+    "count",
     "counted",
-    "fit_table",
-    "or_dash",
     "plural",
+    "print_fit",
     "printable",
     "progress",
     "result",
     "say",
+    "share",
+    "short_hash",
     "size",
     "some",
     "table",
+    "text",
 ]
 
 
@@ -57,28 +67,118 @@ def result(value: Any) -> None:
     print(json.dumps(value, indent=1, sort_keys=True))
 
 
+def count(number: int | None) -> str:
+    """`1,234`; `-` for what is not known."""
+    return "-" if number is None else f"{number:,}"
+
+
+def size(num_bytes: int) -> str:
+    """Bytes for people: `1.5 TB`."""
+    value = float(num_bytes)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+def share(part: float | Decimal | None, decimals: int = 2) -> str:
+    """A share of 1 in per cent: `12.34%`; `-` for what is not known."""
+    return "-" if part is None else f"{100 * part:.{decimals}f}%"
+
+
+def short_hash(digest: str) -> str:
+    """The first 16 digits."""
+    return digest[:16]
+
+
+def text(value: object) -> str:
+    """As it is; `-` for what is not known."""
+    return "-" if value is None else str(value)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a `Table`."""
+
+    name: str
+    value: str | Callable[[Any], Any]
+    """Of a row: the field of that name, the key where rows are mappings, or what a function says of
+    it.
+    """
+    format: Callable[[Any], str] = text
+    """`count`, `share`, `size`, `short_hash`, `text`, or a function of the caller's."""
+    left: bool = False
+    """Left-aligned, as the first column always is."""
+
+    def cell(self, row: Any) -> str:
+        if callable(self.value):
+            return self.format(self.value(row))
+        value = row[self.value] if isinstance(row, Mapping) else getattr(row, self.value)
+        return self.format(value)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of one kind, and what is shown of each. Cells may hold untrusted text: who draws a table
+    escapes them.
+    """
+
+    rows: Iterable[Any]
+    columns: Sequence[Column]
+    total: Mapping[str, Any] = field(default_factory=dict)
+    """A last row: values by the columns' names; other columns stay empty."""
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def cells(self) -> list[list[str]]:
+        """The text of each row."""
+        cells = [[column.cell(row) for column in self.columns] for row in self.rows]
+        if self.total:
+            cells.append(
+                [
+                    column.format(self.total[column.name]) if column.name in self.total else ""
+                    for column in self.columns
+                ]
+            )
+        return cells
+
+    def print(self, title: str) -> None:
+        """Draw it on stderr, without markup or control characters."""
+        lefts = [number == 0 or column.left for number, column in enumerate(self.columns)]
+        _draw(title, self.names, self.cells, lefts)
+
+
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True
 ) -> None:
-    """Print a table to stderr; where it holds numbers, all columns but the first are
+    """Print cells that are text already; where they hold numbers, all columns but the first are
     right-aligned.
     """
+    lefts = [not (numbers and number) for number in range(len(columns))]
+    _draw(title, columns, rows, lefts)
+
+
+def _draw(
+    title: str, names: Sequence[str], rows: Sequence[Sequence[str]], lefts: Sequence[bool]
+) -> None:
     from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = Table(
+    drawn = RichTable(
         title=Text(printable(title)),
         box=box.SIMPLE_HEAD,
         title_justify="left",
         title_style="bold",
         pad_edge=False,
     )
-    for number, column in enumerate(columns):
-        drawn.add_column(
-            printable(column), justify="right" if numbers and number else "left", overflow="fold"
-        )
+    for name, left in zip(names, lefts, strict=True):
+        drawn.add_column(printable(name), justify="left" if left else "right", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(stderr=True, highlight=False, soft_wrap=False)
@@ -146,61 +246,35 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
         yield told
 
 
-def or_dash(value: int | None) -> str:
-    """`1,234`; `-` for what is not known."""
-    return "-" if value is None else f"{value:,}"
-
-
-def size(num_bytes: int) -> str:
-    """Bytes for people: `1.5 TB`."""
-    value = float(num_bytes)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-        value /= 1000
-    raise AssertionError("unreachable")
-
-
-def fit_table(fit: Mapping[str, Any]) -> None:
-    """Print how a mix fits the trainers (`mixtures.plan.plan.fit_json`), and every warning."""
-    if not fit:
+def print_fit(fit: TrainerFit | None) -> None:
+    """Print how a mix fits the trainers, and every warning; nothing of a mix without tokens."""
+    if fit is None:
         return
-    rows = [
-        [
-            name,
-            f"{reading['samples']:,}",
-            f"{reading['single_epoch_steps']:,}",
-            f"{reading['leftover_tokens']:,}",
-            "-" if reading["epochs"] is None else str(reading["epochs"]),
-            (
-                "-"
-                if not reading["exposure"]
-                else " / ".join(reading["exposure"][seen] for seen in ("never", "once", "twice"))
-            ),
-        ]
-        for name, reading in fit["trainers"].items()
-    ]
-    if all(reading["single_epoch_steps"] == 0 for reading in fit["trainers"].values()):
-        say(f"trainer fit: less than one step of {fit['batch']:,} x {fit['sequence']:,} tokens")
+    batches = f"{fit.batch:,} x {fit.sequence:,} tokens"
+    if all(reading.single_epoch_steps == 0 for reading in fit.readings):
+        say(f"trainer fit: less than one step of {batches}")
         return
-    steps = (
-        "no whole step"
-        if fit["steps"] is None
-        else f"{fit['steps']:,} steps{' (the nearest)' if fit['inferred'] else ''}"
-    )
-    title = f"trainer fit: batches of {fit['batch']:,} x {fit['sequence']:,} tokens, {steps}"
-    table(
-        title,
-        [
-            "trainer",
-            "sequences in one epoch",
-            "steps in one epoch",
-            "tokens left over",
-            "epochs for those steps",
-            "documents seen never / once / twice",
-        ],
-        rows,
-    )
-    for reading in fit["trainers"].values():
-        for warning in reading["warnings"]:
+    nearest = " (the nearest)" if fit.inferred else ""
+    steps = "no whole step" if fit.steps is None else f"{fit.steps:,} steps{nearest}"
+    Table(fit.readings, _FIT_COLUMNS).print(f"trainer fit: batches of {batches}, {steps}")
+    for reading in fit.readings:
+        for warning in reading.warnings:
             say(f"warning: {warning}")
+
+
+def _seen(exposure: Exposure | None) -> str:
+    if exposure is None:
+        return "-"
+    return " / ".join(
+        f"{100 * part:.1f}%" for part in (exposure.never, exposure.once, exposure.twice)
+    )
+
+
+_FIT_COLUMNS = (
+    Column("trainer", "trainer"),
+    Column("sequences in one epoch", "samples", count),
+    Column("steps in one epoch", "single_epoch_steps", count),
+    Column("tokens left over", "leftover_tokens", count),
+    Column("epochs for those steps", "epochs", count),
+    Column("documents seen never / once / twice", "exposure", _seen),
+)

@@ -10,7 +10,7 @@ from typing import Any
 from mixtures.audit.report import percent_text
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import NEAR
-from mixtures.trainers.schedule import fit_json, mix_fit
+from mixtures.trainers.schedule import mix_fit
 from mixtures.words import strand_label
 from pipeline import report
 from pipeline.places.places import Place
@@ -50,8 +50,7 @@ def show(manifest: Mapping[str, Any], folder: Place) -> None:
         )
     for line in notes(manifest["sources"]):
         report.say(line)
-    if fit := mix_fit(manifest, total):
-        report.fit_table(fit_json(fit))
+    report.print_fit(mix_fit(manifest, total))
     report.say(f"identity {manifest['identity']}")
 
 

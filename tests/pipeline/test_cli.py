@@ -459,7 +459,8 @@ def test_no_text_at_all_changes_the_terminal_or_is_taken_for_markup(text):
     err = io.StringIO()
     with contextlib.redirect_stderr(err):
         report.say(f"{MARKUP}{text}[/]")
-        report.table(f"{MARKUP}{text}[/]", ["what"], [[text], [f"{MARKUP}{text}[/]"]])
+        rows = [{"what": text}, {"what": f"{MARKUP}{text}[/]"}]
+        report.Table(rows, [report.Column("what", "what")]).print(f"{MARKUP}{text}[/]")
     clean(Ended(0, "", err.getvalue()))
     assert err.getvalue().count(MARKUP) == err.getvalue().count("[/]") >= 3
 

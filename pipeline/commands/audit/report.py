@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text
-from mixtures.trainers.schedule import fit_json
 from mixtures.words import plural, strand_label
 from pipeline import report
 from pipeline.commands.tables import (
@@ -63,7 +62,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
         ):
             row += [
                 f"{figures['percent']}%" if "percent" in figures else "-",
-                report.or_dash(figures.get("documents")),
+                report.count(figures.get("documents")),
             ]
     return columns, rows
 
@@ -78,7 +77,7 @@ def _source_row(source: SourceFigures, total: int) -> list[str]:
         f"{source.epochs:,}",
         cut_text(source.cut),
         f"{source.measured_tokens:,} tokens",
-        report.or_dash(source.bound_tokens),
+        report.count(source.bound_tokens),
     ]
 
 
@@ -185,8 +184,7 @@ def show(
                 " documents"
             )
     report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
-    if audit.fit is not None:
-        report.fit_table(fit_json(audit.fit))
+    report.print_fit(audit.fit)
     for line in [*note_lines(audit), *failure_lines(checks)]:
         report.say(line)
     report.say(verdict(checks))

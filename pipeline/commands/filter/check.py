@@ -276,16 +276,15 @@ def _show(answer: dict[str, Any]) -> None:
         names.append("where")
     if answer["reappeared"] is not None:
         names.append("reappeared")
-    row = ["-" if answer[name] is None else f"{answer[name]:,}" for name in names]
     title = (
         f"{answer['dataset']} ({report.plural(answer['files'], 'file')}) against filter"
         f" {answer['filter']['name']}"
     )
-    report.table(
-        title,
-        ["filter", *(name.replace("_", " ") for name in names)],
-        [[answer["filter"]["identity"][:16], *row]],
-    )
+    columns = [
+        report.Column("filter", lambda answer: answer["filter"]["identity"], report.short_hash),
+        *(report.Column(name.replace("_", " "), name, report.count) for name in names),
+    ]
+    report.Table([answer], columns).print(title)
     for place in answer["flagged_rows"][:SHOWN]:
         score = "" if place["score"] is None else f", score {place['score']:,} millionths"
         report.say(

@@ -290,9 +290,15 @@ def show(bundle: Bundle, *, as_json: bool) -> None:
         f"{held_out['positive'] + held_out['negative']:,} held-out documents,"
         f" {held_out['positive']:,} of them positive"
     )
-    columns = ["", "threshold", "precision", "recall", "F1", "removed"]
-    row = [_decimal(value) for value in (chosen.threshold, *ratios.values())]
-    report.table(title, columns, [[str(bundle.trained.report["rule"]), *row]])
+    columns = [
+        report.Column("", lambda _: bundle.trained.report["rule"]),
+        report.Column("threshold", "threshold", _decimal),
+        report.Column("precision", "precision", _decimal),
+        report.Column("recall", "recall", _decimal),
+        report.Column("F1", "f1", _decimal),
+        report.Column("removed", "removal", _decimal),
+    ]
+    report.Table([chosen], columns).print(title)
     report.say(f"curve {paths['curve']}")
     report.say(f"filter {paths['filter']}, identity {bundle.filter.identity}")
     made = " and ".join(

@@ -7,7 +7,6 @@ from decimal import Decimal
 from mixtures.plan.plan import Plan
 from mixtures.plan.resources import Resources
 from mixtures.plan.rows import SourcePlan
-from mixtures.trainers.schedule import fit_json
 from pipeline import report
 from pipeline.commands.plan.plan import BuildPlan
 
@@ -28,8 +27,7 @@ def show(build_plan: BuildPlan) -> None:
     _show_disk(plan.resources)
     _show_stages(plan.resources)
     _show_arrays(build_plan)
-    if plan.fit:
-        report.fit_table(fit_json(plan.fit))
+    report.print_fit(plan.fit)
     for warning in build_plan.warnings:
         report.say(f"warning: {warning}")
 
@@ -63,7 +61,7 @@ def _show_sources(plan: Plan) -> None:
     total = plan.total_tokens
     rows = [_source_row(name, row, total) for name, row in plan.sources.items()]
     for name, insert in plan.inserts.items():
-        tokens = report.or_dash(insert.tokens_estimated)
+        tokens = report.count(insert.tokens_estimated)
         cells = [f"{name} (insert)", "-", tokens, "-", tokens, "-", "-", f"{insert.times:,}"]
         rows.append([*cells, insert.licence])
     asked = sum(row.asked_tokens for row in plan.sources.values())

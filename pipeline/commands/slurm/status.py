@@ -17,7 +17,7 @@ from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
 from pipeline.executors.stage import in_hand, stage_named
-from pipeline.report import plural, say, size, table
+from pipeline.report import Column, Table, count, plural, say, size
 from pipeline.store.records import read_json
 
 POLL_SECONDS = 5.0
@@ -101,7 +101,7 @@ def status_of(chain: Chain) -> Status:
     elif jobs:
         reasons = Counter(job.reason for job in jobs if job.state in _WAITING)
         message = "\n".join(
-            f"{plural(count, 'job')} waiting: {reason}" for reason, count in reasons.most_common()
+            f"{plural(jobs, 'job')} waiting: {reason}" for reason, jobs in reasons.most_common()
         )
     return Status(state, message, code, stages, len(jobs))
 
@@ -207,29 +207,8 @@ def _failure(
 
 def show(status: Status) -> None:
     """Print a status as a table."""
-    rows = [
-        [
-            stage.stage,
-            f"{stage.units_done:,} of {stage.units:,}",
-            *(
-                f"{count:,}"
-                for count in (stage.tasks, stage.waiting, stage.running, stage.done, stage.failed)
-            ),
-            _throughput(stage),
-        ]
-        for stage in status.stages
-    ]
-    columns = [
-        "stage",
-        "units done",
-        "tasks",
-        "waiting",
-        "running",
-        "ended well",
-        "failed",
-        "throughput",
-    ]
-    table(f"{status.state}: {plural(status.jobs, 'job')} waiting or running", columns, rows)
+    title = f"{status.state}: {plural(status.jobs, 'job')} waiting or running"
+    Table(status.stages, _STAGE_COLUMNS).print(title)
     for line in status.message.splitlines():
         say(line)
 
@@ -245,6 +224,18 @@ def _throughput(stage: StageStatus) -> str:
     if stage.text_bytes is not None:
         return f"{size(stage.text_bytes // stage.seconds)}/s"
     return f"{stage.units_done * 3600 // stage.seconds:,} units/h"
+
+
+_STAGE_COLUMNS = (
+    Column("stage", "stage"),
+    Column("units done", lambda stage: f"{stage.units_done:,} of {stage.units:,}"),
+    Column("tasks", "tasks", count),
+    Column("waiting", "waiting", count),
+    Column("running", "running", count),
+    Column("ended well", "done", count),
+    Column("failed", "failed", count),
+    Column("throughput", _throughput),
+)
 
 
 def follow(chain: Chain, sleep: Callable[[float], None] = time.sleep) -> Status:

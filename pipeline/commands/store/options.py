@@ -33,12 +33,12 @@ def add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _store(options: argparse.Namespace) -> int:
-    from pipeline.commands.store.store import collect, show
+    from pipeline.commands.store.store import collect, list_contents
 
     if not (options.store / "store.json").is_file():
         raise RecipeError(f"{options.store}: no store there; name one with --store DIR")
     if options.action == "ls":
-        show(options.store, as_json=options.json)
+        list_contents(options.store, as_json=options.json)
     else:
         collect(options.store, as_json=options.json)
     return 0

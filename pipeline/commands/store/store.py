@@ -3,63 +3,75 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline import report
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.store.records import DONE, is_done, read_done
 from pipeline.store.store import Store
 
-COUNTS = ("groups", "files", "documents", "tokens", "documents_with_eod_text")
+
+@dataclass(frozen=True)
+class SourceContents:
+    """What a store holds of one source."""
+
+    source: str
+    groups: int
+    """Groups of input files with a finished ledger."""
+    files: int
+    documents: int
+    tokens: int
+    documents_with_eod_text: int
+    """Tokenized ones whose text holds the end-of-document string."""
+    bytes: int
+    """Of all that lies in its folder."""
 
 
-def contents(folder: Path) -> list[dict[str, Any]]:
-    """One row for each source of a store: groups, files, documents, tokens, bytes.
-
-    documents_with_eod_text: tokenized ones whose text holds the end-of-document string.
-    """
-    rows = []
-    for source in sorted(path for path in (folder / "sources").glob("*") if path.is_dir()):
-        groups = [path for path in sorted(source.iterdir()) if is_done(path / "ledger")]
-        ledgers = [read_done(path / "ledger") for path in groups]
-        tokens = [
-            read_done(path)
-            for group in groups
-            for path in sorted(group.glob("tokens-*"))
-            if is_done(path)
-        ]
-        rows.append(
-            {
-                "source": source.name,
-                "groups": len(groups),
-                "files": sum(len(ledger["inputs"]) for ledger in ledgers),
-                "documents": sum(sum(ledger["segments"]) for ledger in ledgers),
-                "tokens": sum(
-                    segment["tokens"] for record in tokens for segment in record["segments"]
-                ),
-                "documents_with_eod_text": sum(
-                    record["documents_with_eod_text"] for record in tokens
-                ),
-                "bytes": _bytes(source),
-            }
-        )
-    return rows
+_COLUMNS = (
+    report.Column("source", "source"),
+    report.Column("groups", "groups", report.count),
+    report.Column("files", "files", report.count),
+    report.Column("documents", "documents", report.count),
+    report.Column("tokens", "tokens", report.count),
+    report.Column("documents with eod text", "documents_with_eod_text", report.count),
+    report.Column("size", "bytes", report.size),
+)
 
 
-def show(folder: Path, *, as_json: bool) -> None:
-    """Print what a store holds."""
-    rows = contents(folder)
-    if as_json:
-        report.result(rows)
-        return
-    table = [
-        [row["source"], *(f"{row[name]:,}" for name in COUNTS), report.size(row["bytes"])]
-        for row in rows
+def contents(folder: Path) -> list[SourceContents]:
+    """What a store holds, source by source."""
+    sources = sorted(path for path in (folder / "sources").glob("*") if path.is_dir())
+    return [_contents(source) for source in sources]
+
+
+def _contents(source: Path) -> SourceContents:
+    groups = [path for path in sorted(source.iterdir()) if is_done(path / "ledger")]
+    ledgers = [read_done(path / "ledger") for path in groups]
+    tokens = [
+        read_done(path)
+        for group in groups
+        for path in sorted(group.glob("tokens-*"))
+        if is_done(path)
     ]
-    report.table(
-        str(folder), ["source", *(name.replace("_", " ") for name in COUNTS), "size"], table
+    return SourceContents(
+        source=source.name,
+        groups=len(groups),
+        files=sum(len(ledger["inputs"]) for ledger in ledgers),
+        documents=sum(sum(ledger["segments"]) for ledger in ledgers),
+        tokens=sum(segment["tokens"] for record in tokens for segment in record["segments"]),
+        documents_with_eod_text=sum(record["documents_with_eod_text"] for record in tokens),
+        bytes=_bytes(source),
     )
+
+
+def list_contents(folder: Path, *, as_json: bool) -> None:
+    """Print what a store holds."""
+    sources = contents(folder)
+    if as_json:
+        report.result([asdict(source) for source in sources])
+    else:
+        report.Table(sources, _COLUMNS).print(str(folder))
 
 
 def collect(folder: Path, *, as_json: bool) -> None:

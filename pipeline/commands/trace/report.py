@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mixtures.words import strand_label
-from pipeline.report import plural, say, table
+from pipeline.report import Column, Table, count, plural, say, share
 
 
 def show(answer: dict[str, Any]) -> None:
@@ -131,9 +131,6 @@ def _show_text(said: dict[str, Any]) -> None:
         say(f"  | {line}")
 
 
-COLUMNS = ("source", "documents", "tokens", "share", "tokens of each epoch of the source")
-
-
 def show_steps(answer: dict[str, Any]) -> None:
     """Print an answer of `pipeline.commands.trace.steps.trace_steps`."""
     _show_training(answer["training"])
@@ -144,7 +141,7 @@ def show_steps(answer: dict[str, Any]) -> None:
         f"{steps}, {samples} of the training: {plural(answer['tokens'], 'token')} of"
         f" {plural(answer['documents'], 'document')}"
     )
-    table("what was read", COLUMNS, [_row(source) for source in answer["sources"]])
+    Table(answer["sources"], _SOURCE_COLUMNS).print("what was read")
     if "label" in answer:
         for span in answer["spans"]:
             _show_span(span)
@@ -174,16 +171,17 @@ def _show_training(training: dict[str, Any]) -> None:
     )
 
 
-def _row(source: dict[str, Any]) -> list[str]:
-    name = strand_label(source["name"], source["copy"])
-    epochs = ", ".join(f"{epoch}: {tokens:,}" for epoch, tokens in source["epochs"].items())
-    return [
-        name,
-        f"{source['documents']:,}",
-        f"{source['tokens']:,}",
-        f"{100 * float(source['share']):.2f}%",
-        epochs,
-    ]
+def _epochs(tokens: dict[str, int]) -> str:
+    return ", ".join(f"{epoch}: {count:,}" for epoch, count in tokens.items())
+
+
+_SOURCE_COLUMNS = (
+    Column("source", lambda source: strand_label(source["name"], source["copy"])),
+    Column("documents", "documents", count),
+    Column("tokens", "tokens", count),
+    Column("share", lambda source: float(source["share"]), share),
+    Column("tokens of each epoch of the source", "epochs", _epochs),
+)
 
 
 def _show_span(span: dict[str, Any]) -> None:

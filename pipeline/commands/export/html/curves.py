@@ -12,7 +12,7 @@ from mixtures.audit.portrait import Int64s, Portrait
 from mixtures.mix.claims import Claims
 from pipeline.commands.export.html.figures import Table, hue, names, percent, share
 from pipeline.commands.tables import cut_text
-from pipeline.report import or_dash
+from pipeline.report import count
 
 COMPOSITION_POINTS = 100
 
@@ -52,7 +52,7 @@ def stray_table(claims: Claims) -> Table:
     for source, name in zip(claims.sources, names(claims), strict=True):
         measured, bound = source.deviation.measured_tokens, source.deviation.bound_tokens
         used = share(measured, bound) if bound else "-"
-        rows.append([name, f"{measured:,}", or_dash(bound), used, f"{source.longest_tokens:,}"])
+        rows.append([name, f"{measured:,}", count(bound), used, f"{source.longest_tokens:,}"])
     return Table(
         [
             "source",

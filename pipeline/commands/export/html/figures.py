@@ -12,8 +12,9 @@ from typing import Any
 from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, SourceClaim
+from pipeline import report
 from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
-from pipeline.report import or_dash, plural, printable, size
+from pipeline.report import plural, printable, size
 
 HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12
@@ -71,7 +72,7 @@ def source_table(claims: Claims) -> Table:
     for source, name in zip(claims.sources, names(claims), strict=True):
         row = [
             name,
-            or_dash(source.asked_tokens if _asks(source) else None),
+            report.count(source.asked_tokens if _asks(source) else None),
             f"{source.realised_tokens:,}",
         ]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
@@ -79,8 +80,8 @@ def source_table(claims: Claims) -> Table:
             said = _published(claims, source)
             row += [
                 f"{said['percent']}%" if said.get("percent") else "-",
-                or_dash(said.get("tokens")),
-                or_dash(said.get("documents")),
+                report.count(said.get("tokens")),
+                report.count(said.get("documents")),
             ]
         rows.append(row)
     total = [
@@ -91,7 +92,9 @@ def source_table(claims: Claims) -> Table:
         f"{claims.total_documents:,}",
     ]
     total += (
-        ["", or_dash(published.tokens), or_dash(published.documents)] if published.sources else []
+        ["", report.count(published.tokens), report.count(published.documents)]
+        if published.sources
+        else []
     )
     return Table(columns, [*rows, total], total=True)
 
