@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser campaign house faults bench manifests lock clean \
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser picture campaign house faults bench manifests lock clean \
   check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
@@ -134,6 +134,9 @@ test-slurm: env ## build on a Slurm cluster that the tests start on this machine
 test-browser: env ## open the page of a mix in Chromium (Debian: apt-get install chromium)
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then .venv/bin/python -m pytest -m browser tests/browser; \
 	  else echo "make test-browser cannot run: there is no chromium on this machine (Debian: apt-get install chromium)"; fi
+
+picture: env ## write docs/mix-page.png again: the page of the sample mix, in Chromium
+	.venv/bin/python -m tests.browser.picture
 
 campaign: env ## the slow tests: fault campaigns, many examples, scale; drawn anew each time, but in CI
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(if $(CI),default,campaign)} .venv/bin/python -m pytest -m campaign -n $(WORKERS)

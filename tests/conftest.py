@@ -18,6 +18,8 @@ os.environ.setdefault("RAYON_NUM_THREADS", "1")
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.pages import Demo
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 # No deadline and no complaint about slow generation: a shared or busy machine says nothing about
@@ -49,6 +51,21 @@ def shared() -> Path:
 def sample_data() -> Path:
     """The shipped sample, one folder a source definition, as `--data` reads it."""
     return CHECKOUT / "recipes" / "sample" / "data"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """What the commands of `make demo` leave and print; nobody writes there."""
+    from tests.pipeline.command_line import passes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("demo"))
+        passes(
+            *("build", "sample", "--out", "demo/sample"),
+            *("--store", "demo/store", "--workers", "1"),
+        )
+        printed = passes("audit", "demo/sample").err
+        return Demo(Path.cwd() / "demo" / "sample", printed.splitlines())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

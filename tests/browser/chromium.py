@@ -126,10 +126,11 @@ class Browser:
             mobile=False,
         )
 
-    def picture(self) -> bytes:
-        """The whole page as PNG."""
+    def picture(self, height: int | None = None) -> bytes:
+        """The page as PNG: so many pixels of it from the top, or the whole."""
         size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {**{name: size[name] for name in ("x", "y", "width", "height")}, "scale": 1}
+        clip["height"] = height or clip["height"]
         return base64.b64decode(
             self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         )
