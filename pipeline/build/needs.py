@@ -9,7 +9,7 @@ mix; it only sets how much one task reads.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def _unit(
     return {
         "source": found.reading,
         "folder": str(folder),
-        "files": [asdict(file) for file in files],
+        "files": [file.as_json() for file in files],
         "ranges": [[f"{low:x}", f"{high:x}"] for low, high in ranges],
         "annotations": annotations,
         "segment_bytes": segment_bytes,

@@ -4,13 +4,12 @@ have.
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from mixtures.errors import InputError
-from mixtures.recipe.source import SourceDefinition
-from pipeline.places.places import Place
 from pipeline.report import some
 
 SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -20,28 +19,47 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "parquet": (".parquet",),
     "zip": (".zip",),
 }
+NAMED_FILES = 5  # in a message; a group or folder may have hundreds
 
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file of a source.
+    """One file of a source. Plans and ledgers hold it as `as_json` gives it:
 
-    path: below the source's folder or repository, with forward slashes: what provenance shows.
-    url: absolute local path; `s3://` or `gs://` and the path; `hf://datasets/REPO@COMMIT/PATH`; or
-        `datasets://REPO@COMMIT` and `datasets:///FOLDER`.
-    size: bytes (0 for `datasets`, whose rows have no file).
-    mtime_ns, inode: of a local file; etag: of a remote one, and of a local folder that `datasets`
-        loads.
-    sha256: pinned hash of the content, where one is known: a line of `SHA256SUMS`, or the hub's.
+    {"path": "a/0.jsonl", "url": "/data/wiki/a/0.jsonl", "size": 1048576, "mtime_ns": 17...,
+     "inode": 4711, "etag": null, "sha256": "e3b0..."}
     """
 
     path: str
+    """Below the source's folder or repository, with forward slashes: what provenance shows."""
     url: str
+    """Absolute local path; `s3://` or `gs://` and the path; `hf://datasets/REPO@COMMIT/PATH`; or
+    `datasets://REPO@COMMIT` and `datasets:///FOLDER`.
+    """
     size: int
+    """Bytes; 0 for `datasets`, whose rows have no file."""
     mtime_ns: int | None = None
+    """Time of the last change of a local file, nanoseconds since 1970."""
     inode: int | None = None
+    """Of a local file."""
     etag: str | None = None
+    """Of a remote file, and of a local folder that `datasets` loads."""
     sha256: str | None = None
+    """Pinned hash (hex) of the content, where one is known: a line of `SHA256SUMS`, or the hub's."""
+
+    @classmethod
+    def of_local(cls, path: str, url: str, state: os.stat_result) -> InputFile:
+        """A file of this machine's file systems."""
+        return cls(path, url, state.st_size, state.st_mtime_ns, state.st_ino)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> InputFile:
+        """Read what `as_json` gave."""
+        return cls(**value)
+
+    def as_json(self) -> dict[str, Any]:
+        """As plans and ledgers hold it."""
+        return asdict(self)
 
     @property
     def scheme(self) -> str:
@@ -53,21 +71,15 @@ class InputFile:
         """True for a file of this machine's file systems."""
         return not self.scheme
 
-
-NAMED_FILES = 5  # in a message; a group or folder may have hundreds
+    def is_still(self, state: os.stat_result) -> bool:
+        """Whether a local file has the size, time of change and inode that it was listed with."""
+        return stat.S_ISREG(state.st_mode) and (
+            state.st_size,
+            state.st_mtime_ns,
+            state.st_ino,
+        ) == (self.size, self.mtime_ns, self.inode)
 
 
 def named_files(source: str, files: Sequence[Mapping[str, Any]]) -> str:
     """A group's files in words. files: as a plan holds them."""
     return f"input files {some([file['path'] for file in files], NAMED_FILES)} of {source}"
-
-
-def nothing_matches(definition: SourceDefinition, folder: Place, found: list[str]) -> InputError:
-    """The error of a folder that holds no file of the definition's format. found: paths of those
-    that it holds.
-    """
-    pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
-    return InputError(
-        f"{folder}: no file matches {pattern} (format {definition.format}); found"
-        f" {some(found, NAMED_FILES) or 'nothing'}"
-    )

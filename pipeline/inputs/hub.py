@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from mixtures.errors import InputError
 from mixtures.recipe.source import SourceDefinition
@@ -20,47 +20,48 @@ T = TypeVar("T")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def resolve_commit(definition: SourceDefinition) -> str:
-    """The commit (40 hex digits) that the definition's revision means now.
+class Revision(NamedTuple):
+    """A dataset repository, and the branch, tag or commit that is asked for."""
 
-    Raises: InputError if the hub does not answer, or knows no such repository or revision;
-    RecipeError if it is published nowhere.
+    repo: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.repo}@{self.name}"
+
+
+def resolve_commit(revision: Revision) -> str:
+    """The commit (40 hex digits) that a revision means now; a commit is taken as it is.
+
+    Raises:
+        InputError: the hub does not answer, or knows no such repository or revision.
     """
-    repo, revision = definition.repository
-    if _COMMIT.fullmatch(revision):
-        return revision
+    if _COMMIT.fullmatch(revision.name):
+        return revision.name
     from huggingface_hub import HfApi
 
-    commit = _asked(definition, lambda: HfApi().dataset_info(repo, revision=revision).sha)
+    commit = _asked(
+        revision, lambda: HfApi().dataset_info(revision.repo, revision=revision.name).sha
+    )
     if commit is None or not _COMMIT.fullmatch(commit):
         raise InputError(
-            f"{repo}: the hub names no commit for revision {revision!r}; pin one in the source"
-            " definition"
+            f"{revision.repo}: the hub names no commit for revision {revision.name!r}; pin one in"
+            " the source definition"
         )
     return commit
 
 
-def list_repository(definition: SourceDefinition, suffixes: tuple[str, ...]) -> list[InputFile]:
-    """The files that the definition's patterns match, in no particular order.
+def list_tree(revision: Revision, folder: str = "") -> dict[str, InputFile]:
+    """Every file of a repository, or of one folder of it, by its path in the repository, at the
+    commit that the revision means now.
 
-    Raises: InputError if the hub does not answer, or a pattern matches no file with one of the
-        suffixes; RecipeError if it is published nowhere.
-    """
-    commit = resolve_commit(definition)
-    files = list_tree(definition, commit)
-    return [files[path] for path in match_patterns(definition, files, suffixes)]
-
-
-def list_tree(definition: SourceDefinition, commit: str, folder: str = "") -> dict[str, InputFile]:
-    """Every file of a repository at a commit, or of one folder of it, by its path in the
-    repository.
-
-    Raises: InputError if the hub does not answer, or knows no such folder.
+    Raises:
+        InputError: the hub does not answer, or knows no such revision or folder.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    repo = definition.repository[0]
+    repo, commit = revision.repo, resolve_commit(revision)
 
     def entries() -> list[object]:
         api = HfApi()
@@ -79,9 +80,9 @@ def list_tree(definition: SourceDefinition, commit: str, folder: str = "") -> di
             url=f"hf://datasets/{repo}@{commit}/{entry.path}",
             size=entry.size,
             etag=entry.blob_id,
-            sha256=_content_hash(entry),
+            sha256=entry.lfs.sha256 if entry.lfs is not None else None,
         )
-        for entry in _asked(definition, entries)
+        for entry in _asked(revision, entries)
         if isinstance(entry, RepoFile)
     }
 
@@ -127,17 +128,12 @@ def glob_expression(pattern: str) -> re.Pattern[str]:
     return re.compile(expression, re.DOTALL)
 
 
-def _content_hash(entry: object) -> str | None:
-    lfs = getattr(entry, "lfs", None)
-    return str(lfs.sha256) if lfs is not None else None
-
-
-def _asked(definition: SourceDefinition, question: Callable[[], T]) -> T:
+def _asked(revision: Revision, question: Callable[[], T]) -> T:
     """Ask the hub. Every failure of its client (network, token, unknown repository) is one named
     error, at once if it will not pass.
     """
     return retried(
-        f"{definition.repo}@{definition.revision}: the hub could not be read",
+        f"{revision}: the hub could not be read",
         question,
         "check the network and the access token, or give local files with --data",
     )

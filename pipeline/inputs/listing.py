@@ -1,10 +1,11 @@
 """Inputs: which files a source consists of, and what is known of each before it is read.
 
 A local source is every file of the published format below its folder, in any depth: `DATA/NAME/`,
-or one of its own. A `SHA256SUMS` file in it (the format of `sha256sum`: 64 hex digits, a space, a
-space or `*`, the path) pins the contents; it must list every file. A source of the hub is what its
-definition's patterns match at one commit (`pipeline.inputs.hub`). A folder of an object store or of
-a repository of the hub is listed as a local one is (`pipeline.inputs.remote`).
+or one of its own. A `SHA256SUMS` file in it (`pipeline.inputs.checksums`) pins the contents; it
+must list every file. A folder of an object store or of a repository of the hub is listed in the
+same way. A source of the hub is what its definition's patterns match at one commit.
+
+    definition, folder -> Lister (disk, hub, object store) -> list_files -> InputFile, ...
 
 Listing is strict, because a file that is silently not there is a mix that is silently another one:
 a pattern without a match, an empty file, a link that leads out of the folder, the same file under
@@ -13,21 +14,45 @@ two names and a file unknown to `SHA256SUMS` are errors.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from mixtures.yaml.tree import suggest
-from pipeline.inputs.checksums import CHECKSUMS, read_checksums, with_checksums
-from pipeline.inputs.file import SUFFIXES, InputFile, nothing_matches
+from pipeline.inputs.checksums import ChecksumFile
+from pipeline.inputs.file import NAMED_FILES, SUFFIXES, InputFile
+from pipeline.inputs.hub import Revision, list_tree, match_patterns, resolve_commit
+from pipeline.inputs.local import LocalFolder, folder_state
+from pipeline.inputs.remote import (
+    RemoteListing,
+    list_hub_folder,
+    list_object_folder,
+    object_unchanged,
+)
 from pipeline.places.places import WRITABLE, Place, RemoteFolder
+from pipeline.report import some
 
 _LOCAL_DATASET = "datasets://"  # and the absolute path of a folder
+
+
+class Lister(Protocol):
+    """A place with files of a source, as `list_files` sees it."""
+
+    def paths(self) -> Sequence[str]:
+        """Every file that may be one of the source, in any order, with forward slashes."""
+
+    def files(self, paths: Sequence[str]) -> list[InputFile]:
+        """What is known of these before they are read."""
+
+    def holds(self, path: str) -> bool:
+        """Whether there is such a file, one of the source or not."""
+
+    def checksums(self) -> ChecksumFile | None:
+        """Its `SHA256SUMS`, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +88,8 @@ class DataFolders:
                 )
 
 
-def list_inputs(definition: SourceDefinition, data: Place | None) -> list[InputFile]:
-    """`list_files` of the folder with the definition's name in a data folder; None reads from the
-    hub.
-    """
-    return list_files(definition, None if data is None else data / definition.name)
-
-
 def list_files(definition: SourceDefinition, folder: Place | None) -> list[InputFile]:
-    """The files of a source, sorted by path (bytes of UTF-8).
+    """The files of a source, sorted by path (bytes of UTF-8, which is the order of `str`).
 
     Args:
         folder: holds them; None reads from the hub.
@@ -80,25 +98,24 @@ def list_files(definition: SourceDefinition, folder: Place | None) -> list[Input
         InputError: there is no file, or one that must not be there. RecipeError: no folder, and it
             is published nowhere.
     """
-    if isinstance(folder, RemoteFolder):
-        from pipeline.inputs.remote import list_remote
-
-        files = list_remote(definition, folder)
-    elif definition.format == "datasets":
-        files = [_dataset_input(definition, folder)]
-    elif folder is None:
-        from pipeline.inputs.hub import list_repository
-
-        files = list_repository(definition, SUFFIXES[definition.format])
+    if definition.format == "datasets":
+        return [_dataset_input(definition, folder)]
+    place, suffixes = _lister(definition, folder), SUFFIXES[definition.format]
+    if folder is None:
+        files = place.files(match_patterns(definition, place.paths(), suffixes))
     else:
-        files = list_folder(definition, folder)
+        visible = sorted(path for path in place.paths() if not _is_hidden(path))
+        named = [path for path in visible if path.endswith(suffixes)]
+        if not named:
+            raise _nothing_matches(definition, folder, visible)
+        files = _pinned(place, place.files(named))
     for file in files:
-        if file.size == 0 and definition.format != "datasets":
+        if file.size == 0:
             raise InputError(
                 f"{file.url}: the file is empty (0 bytes); fetch it again, or remove it from the"
                 " source"
             )
-    return sorted(files, key=lambda file: file.path.encode("utf-8"))
+    return files
 
 
 def content_unchanged(file: InputFile) -> bool:
@@ -110,143 +127,89 @@ def content_unchanged(file: InputFile) -> bool:
     """
     if file.url.startswith(_LOCAL_DATASET + "/"):
         folder = Path(file.url.removeprefix(_LOCAL_DATASET))
-        return folder.is_dir() and _folder_state(folder) == file.etag
+        return folder.is_dir() and folder_state(folder) == file.etag
     if file.scheme in WRITABLE:
-        from pipeline.inputs.remote import object_unchanged
-
         return object_unchanged(file)
     if not file.local:
         return True
     try:
-        found = os.stat(file.url)
+        return file.is_still(os.stat(file.url))
     except OSError:
         return False
-    return stat.S_ISREG(found.st_mode) and (found.st_size, found.st_mtime_ns, found.st_ino) == (
-        file.size,
-        file.mtime_ns,
-        file.inode,
+
+
+def _lister(definition: SourceDefinition, folder: Place | None) -> Lister:
+    if folder is None:
+        return RemoteListing(list_tree(Revision(*definition.repository)))
+    if isinstance(folder, RemoteFolder):
+        return list_hub_folder(folder) if folder.scheme == "hf" else list_object_folder(folder)
+    _refuse_missing(definition, folder, "files")
+    return LocalFolder(folder)
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _nothing_matches(definition: SourceDefinition, folder: Place, paths: list[str]) -> InputError:
+    pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
+    return InputError(
+        f"{folder}: no file matches {pattern} (format {definition.format}); found"
+        f" {some(paths, NAMED_FILES) or 'nothing'}"
     )
 
 
-def list_folder(definition: SourceDefinition, folder: Path) -> list[InputFile]:
-    """The files of the definition's format below a folder.
-
-    Raises: InputError as `list_files`.
+def _pinned(place: Lister, files: list[InputFile]) -> list[InputFile]:
+    """Pin each file to its hash in a `SHA256SUMS`, which must list all of them, and nothing that is
+    not there.
     """
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; put the files of source {definition.name} there, or"
-            f" {_elsewhere(definition)}"
-        )
-    root = folder.resolve()
-    suffixes = SUFFIXES[definition.format]
-    everything = sorted(_walk(root, root))
-    files = [_local_input(root, path) for path in everything if path.endswith(suffixes)]
-    if not files:
-        raise nothing_matches(definition, folder, everything)
-    _refuse_same_file_twice(root, files)
-    listing = root / CHECKSUMS
-    if not listing.exists():
+    listing = place.checksums()
+    if listing is None:
         return files
-    return with_checksums(
-        str(listing), read_checksums(listing), files, lambda path: (root / path).is_file()
-    )
-
-
-def _walk(root: Path, folder: Path) -> Iterator[str]:
-    """Paths of the files below root, hidden ones left out. Links to folders are refused: following
-    them could go in circles.
-    """
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(root, Path(entry.path))
-            elif entry.is_symlink() and entry.is_dir():
-                raise InputError(
-                    f"{entry.path}: links to folders are not followed; copy the folder, or make the"
-                    " source's own folder the link"
-                )
-            else:
-                yield _relative(root, entry.path)
-
-
-def _relative(root: Path, path: str) -> str:
-    relative = Path(path).relative_to(root).as_posix()
-    try:
-        relative.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InputError(
-            f"{root}: the file name {os.fsencode(relative)!r} is not UTF-8; rename it"
-        ) from None
-    return relative
-
-
-def _local_input(root: Path, relative: str) -> InputFile:
-    path = root / relative
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
-        raise InputError(
-            f"{path}: the link leads out of the source's folder, to {path.resolve()};"
-            " copy the file, or make the source's own folder the link"
-        )
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); fetch it again, or remove it from the"
-            " source"
-        ) from None
-    if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{path}: is not a regular file; only regular files are read")
-    return InputFile(relative, str(path), found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def _refuse_same_file_twice(root: Path, files: list[InputFile]) -> None:
-    seen: dict[tuple[int, int], str] = {}
-    for file in files:
-        found = os.stat(file.url)
-        first = seen.setdefault((found.st_dev, found.st_ino), file.path)
-        if first != file.path:
+    sums = listing.sums()
+    for path in sums:
+        if not place.holds(path):
             raise InputError(
-                f"{root}: {first} and {file.path} are links to one file, which would be read twice;"
-                " remove one"
+                f"{listing.where}: lists {path}, which is missing; fetch it, or take it out of the"
+                " list"
             )
+    for file in files:
+        if file.path not in sums:
+            raise InputError(
+                f"{listing.where}: does not list {file.path}, which is in the folder; add it to the"
+                " list, or remove the file"
+            )
+    return [replace(file, sha256=sums[file.path]) for file in files]
 
 
-def _elsewhere(definition: SourceDefinition) -> str:
-    if definition.repo is None:
-        return f"name their folder with --data {definition.name}=DIR"
-    return f"leave out --data to read {definition.repo}"
+def _refuse_missing(definition: SourceDefinition, folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        elsewhere = (
+            f"name their folder with --data {definition.name}=DIR"
+            if definition.repo is None
+            else f"leave out --data to read {definition.repo}"
+        )
+        raise InputError(
+            f"{folder}: no such folder; put the {what} of source {definition.name} there, or"
+            f" {elsewhere}"
+        )
 
 
-def _dataset_input(definition: SourceDefinition, folder: Path | None) -> InputFile:
+def _dataset_input(definition: SourceDefinition, folder: Place | None) -> InputFile:
     """The one input of format `datasets`: a split of a repository, or of a folder that `datasets`
     can load.
     """
+    if isinstance(folder, RemoteFolder):
+        raise RecipeError(
+            f"{folder}: a source of format datasets is read from the hub or a local folder; leave"
+            " out --data, or copy it"
+        )
     config = definition.datasets.config if definition.datasets else None
     split = definition.datasets.split if definition.datasets else "train"
     path = f"{definition.repo}{':' + config if config else ''}/{split}"
     if folder is None:
-        from pipeline.inputs.hub import resolve_commit
-
-        return InputFile(path, f"datasets://{definition.repo}@{resolve_commit(definition)}", 0)
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: no such folder; put the dataset of source {definition.name} there, or"
-            f" {_elsewhere(definition)}"
-        )
-    return InputFile(
-        path, f"{_LOCAL_DATASET}{folder.resolve()}", 0, etag=_folder_state(folder.resolve())
-    )
-
-
-def _folder_state(folder: Path) -> str:
-    """Hash of name, size, time of change and inode of every file in a folder: what stands for the
-    content until it is read.
-    """
-    state = hashlib.sha256()
-    for path in sorted(_walk(folder, folder)):
-        found = (folder / path).stat()
-        state.update(repr((path, found.st_size, found.st_mtime_ns, found.st_ino)).encode("utf-8"))
-    return state.hexdigest()
+        revision = Revision(*definition.repository)
+        return InputFile(path, f"datasets://{revision.repo}@{resolve_commit(revision)}", 0)
+    _refuse_missing(definition, folder, "dataset")
+    folder = folder.resolve()
+    return InputFile(path, f"{_LOCAL_DATASET}{folder}", 0, etag=folder_state(folder))

@@ -1,5 +1,4 @@
-"""Sources in folders of an object store or of a repository of the hub, listed as strictly as local
-ones.
+"""Folders of an object store or of a repository of the hub as places of input files.
 
 An object is known by its size and etag; both are compared when it is opened and again when all of
 it has been read, so that one that is replaced meanwhile fails the build. A file of the hub is named
@@ -8,62 +7,67 @@ by its commit, which is looked up once a listing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from mixtures.errors import RecipeError
-from mixtures.recipe.source import SourceDefinition
-from pipeline.inputs.checksums import CHECKSUMS, parse_checksums, with_checksums
-from pipeline.inputs.file import SUFFIXES, InputFile, nothing_matches
-from pipeline.inputs.hub import list_tree, resolve_commit
+from pipeline.inputs.checksums import CHECKSUMS, ChecksumFile
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.hub import Revision, list_tree
 from pipeline.places.files import content, etag_of, file_system, list_objects, retried
 from pipeline.places.places import RemoteFolder
 
 
-def list_remote(definition: SourceDefinition, folder: RemoteFolder) -> list[InputFile]:
-    """The files of the definition's format below a remote folder, in no particular order; hidden
-    ones are left out.
+@dataclass(frozen=True)
+class RemoteListing:
+    """A `pipeline.inputs.listing.Lister` of a place that was listed whole."""
+
+    everything: Mapping[str, InputFile]
+    """By path below the place."""
+
+    def paths(self) -> list[str]:
+        return list(self.everything)
+
+    def files(self, paths: Sequence[str]) -> list[InputFile]:
+        return [self.everything[path] for path in paths]
+
+    def holds(self, path: str) -> bool:
+        return path in self.everything
+
+    def checksums(self) -> ChecksumFile | None:
+        if CHECKSUMS not in self.everything:
+            return None
+        url = self.everything[CHECKSUMS].url
+        return ChecksumFile(url, content(RemoteFolder(url.rsplit("/", 1)[0]), CHECKSUMS))
+
+
+def list_object_folder(folder: RemoteFolder) -> RemoteListing:
+    """A prefix of an object store.
 
     Raises:
-        InputError: it cannot be listed, there is no such file, or one that must not be there.
-            RecipeError: format `datasets`.
+        InputError: it cannot be listed.
     """
-    if definition.format == "datasets":
-        raise RecipeError(
-            f"{folder}: a source of format datasets is read from the hub or a local folder; leave"
-            " out --data, or copy it"
-        )
-    found = {
-        path: file
-        for path, file in _files(definition, folder).items()
-        if not any(part[0] == "." for part in path.split("/"))
-    }
-    files = [file for path, file in found.items() if path.endswith(SUFFIXES[definition.format])]
-    if not files:
-        raise nothing_matches(definition, folder, sorted(found))
-    if CHECKSUMS not in found:
-        return files
-    listing = found[CHECKSUMS].url
-    sums = parse_checksums(listing, content(RemoteFolder(listing.rsplit("/", 1)[0]), CHECKSUMS))
-    return with_checksums(listing, sums, files, found.__contains__)
-
-
-def _files(definition: SourceDefinition, folder: RemoteFolder) -> Mapping[str, InputFile]:
-    """Everything below a folder, by path below it."""
-    if folder.scheme != "hf":
-        return {
+    return RemoteListing(
+        {
             path: InputFile(path, f"{folder}/{path}", entry.size, etag=entry.etag)
             for path, entry in list_objects(folder).items()
         }
+    )
+
+
+def list_hub_folder(folder: RemoteFolder) -> RemoteListing:
+    """A folder of a repository of the hub, at the commit that its revision means now.
+
+    Raises:
+        InputError: the hub does not answer, or knows no such folder.
+    """
     owner, name, *inner = folder.url.removeprefix("hf://datasets/").split("/")
     name, _, revision = name.partition("@")
-    asked = definition.model_copy(
-        update={"repo": f"{owner}/{name}", "revision": revision or "main"}
-    )
     below = "/".join(inner)
-    found = list_tree(asked, resolve_commit(asked), below)
+    files = list_tree(Revision(f"{owner}/{name}", revision or "main"), below)
     start = len(below) + 1 if below else 0
-    return {path[start:]: replace(file, path=path[start:]) for path, file in found.items()}
+    return RemoteListing(
+        {path[start:]: replace(file, path=path[start:]) for path, file in files.items()}
+    )
 
 
 def object_unchanged(file: InputFile) -> bool:

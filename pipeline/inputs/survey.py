@@ -1,42 +1,55 @@
 """What of a source is there: its files as listed now, held against the groups of files that a store
 has read already.
+
+    survey(store, definition, quality, folder) -> SourceInputs
+        files        as `pipeline.inputs.listing.list_files` gives them
+        groups       of the store, that hold exactly some of these files as they are
+        new_groups   of the files that no group holds
+
+A file that was only touched is hashed to find out whether its group still holds; all else is
+decided by what listing says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from pathlib import Path
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.file import InputFile
+from pipeline.inputs.hub import Revision, resolve_commit
 from pipeline.inputs.listing import list_files
 from pipeline.places.places import Place
-from pipeline.store.records import read_json, write_json
+from pipeline.store.records import file_sha256, read_json, write_json
 from pipeline.store.rules import short_key
 from pipeline.store.store import Group, Store
 
-GROUP_BYTES = (16 << 20, 512 << 20)  # smallest and largest target of a group's input files
-
-
-GROUPS = 512  # groups of a source that are aimed at between those
+GROUPS = 512
+"""Groups of a source that are aimed at, as far as GROUP_BYTES allows."""
+GROUP_BYTES = (16 << 20, 512 << 20)
+"""Smallest and largest target of a group's input files, bytes: below, a task takes longer to start
+than to read; above, one that is stopped loses much.
+"""
 
 
 @dataclass(frozen=True)
 class SourceInputs:
     """A source's files as listed now, the groups of the store that cover some of them, and the
     groups that must be read anew.
-
-    groups: each with its files in the group's order.
     """
 
     definition: SourceDefinition
     quality: Quality
+    """Steps that its texts go through, which decide the folder of the store."""
     files: list[InputFile]
+    """All, sorted by path."""
     groups: list[tuple[Group, list[InputFile]]]
+    """Each with its files in the group's order."""
     new_groups: list[list[InputFile]]
+    """Files that are to be read together."""
 
     @property
     def reading(self) -> str:
@@ -51,13 +64,32 @@ def survey(
     at the commit that the store froze.
     """
     files = list_files(definition if folder else frozen(store, definition), folder)
-    groups, rest = _cover(store.groups(definition, quality), files)
-    return SourceInputs(
-        definition, quality, files, groups, grouped(rest, sum(file.size for file in files))
-    )
+    groups, uncovered = _cover(store.groups(definition, quality), files)
+    new_groups = grouped(uncovered, sum(file.size for file in files))
+    return SourceInputs(definition, quality, files, groups, new_groups)
 
 
-def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
+def frozen(store: Store, definition: SourceDefinition) -> SourceDefinition:
+    """The definition at the commit that its revision meant when the store first met it.
+
+    So two mixes of one store are of one version of a source, even if its branch has moved between
+    them; delete the source's `revision.json` to take the newer version.
+
+    Raises:
+        RecipeError: the definition is published nowhere. InputError: the hub does not answer.
+    """
+    record = store.source_folder(definition) / "revision.json"
+    revision = Revision(*definition.repository)
+    asked = {"repo": revision.repo, "revision": revision.name}
+    known = read_json(record) if record.exists() else {}
+    if any(known.get(name) != value for name, value in asked.items()):
+        known = {**asked, "commit": resolve_commit(revision)}
+        record.parent.mkdir(parents=True, exist_ok=True)
+        write_json(record, known)
+    return definition.model_copy(update={"revision": known["commit"]})
+
+
+def refuse_shared_files(surveys: Mapping[str, SourceInputs]) -> None:
     """Two definitions that read the same rows of a file are one source under two names: its quota
     would be asked twice.
 
@@ -67,12 +99,12 @@ def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
     Raises:
         RecipeError: names the file and both definitions.
     """
-    seen: dict[tuple[object, ...], str] = {}
-    for found in surveys.values():
-        name = found.definition.name
-        where = tuple(sorted((column, values) for column, values in found.definition.where.items()))
-        for file in found.files:
-            first = seen.setdefault((file.url, where), name)
+    readers: dict[tuple[object, ...], str] = {}
+    for inputs in surveys.values():
+        name = inputs.definition.name
+        where = tuple(sorted(inputs.definition.where.items()))
+        for file in inputs.files:
+            first = readers.setdefault((file.url, where), name)
             if first != name:
                 raise RecipeError(
                     f"source definitions {name} and {first} read the same rows of {file.url}; leave"
@@ -80,62 +112,25 @@ def refuse_shared_files(surveys: dict[str, SourceInputs]) -> None:
                 )
 
 
-def _cover(
-    groups: Iterable[Group], files: Sequence[InputFile]
-) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
-    """Choose groups that hold exactly files of the list, no file twice. Returns them and the files
-    that none holds.
+def grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFile]]:
+    """Group neighbouring files to a size that grows with the source, whose files are of
+    `source_bytes` in all.
     """
-    rest = {file.path: file for file in files}
-    chosen = []
-    for group in groups:
-        members = [rest.get(known["path"]) for known in group.inputs]
-        if all(
-            file and _same(known, file) for known, file in zip(group.inputs, members, strict=True)
-        ):
-            chosen.append((group, [file for file in members if file]))
-            for known in group.inputs:
-                del rest[known["path"]]
-    return chosen, list(rest.values())
-
-
-def _same(known: dict[str, object], file: InputFile) -> bool:
-    """Whether a file still has the content that a group was read from; a file that was only touched
-    is hashed to find out.
-    """
-    if known["size"] != file.size and "://" not in file.url:
-        return False
-    if not file.local:
-        return (known["etag"], known["url"]) == (file.etag, file.url) and file.sha256 in (
-            None,
-            known["sha256"],
-        )
-    if (known["mtime_ns"], known["inode"]) == (file.mtime_ns, file.inode):
-        return file.sha256 in (None, known["sha256"])
-    with open(file.url, "rb") as stream:
-        digest = sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return known["sha256"] == digest.hexdigest()
+    target = group_target(source_bytes)
+    groups: list[list[InputFile]] = []
+    group_bytes = target
+    for file in files:
+        if group_bytes >= target:
+            groups.append([])
+            group_bytes = 0
+        groups[-1].append(file)
+        group_bytes += file.size
+    return groups
 
 
 def group_target(source_bytes: int) -> int:
     """Bytes of input files from which on a group of a source is full."""
     return min(max(source_bytes // GROUPS, GROUP_BYTES[0]), GROUP_BYTES[1])
-
-
-def grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFile]]:
-    """Group neighbouring files to a size that grows with the source."""
-    target = group_target(source_bytes)
-    groups: list[list[InputFile]] = []
-    size = target
-    for file in files:
-        if size >= target:
-            groups.append([])
-            size = 0
-        groups[-1].append(file)
-        size += file.size
-    return groups
 
 
 def group_name(files: Sequence[InputFile]) -> str:
@@ -151,23 +146,36 @@ def group_name(files: Sequence[InputFile]) -> str:
     )
 
 
-def frozen(store: Store, definition: SourceDefinition) -> SourceDefinition:
-    """The definition at the commit that its revision meant when the store first met it.
-
-    So two mixes of one store are of one version of a source, even if its branch has moved
-    between them; delete the source's `revision.json` to take the newer version.
-
-    Raises:
-        RecipeError: the definition is published nowhere. InputError: the hub does not answer.
+def _cover(
+    groups: Iterable[Group], files: Sequence[InputFile]
+) -> tuple[list[tuple[Group, list[InputFile]]], list[InputFile]]:
+    """Choose groups that hold exactly files of the list, no file twice. Returns them and the files
+    that none holds.
     """
-    from pipeline.inputs.hub import resolve_commit
+    uncovered = {file.path: file for file in files}
+    chosen = []
+    for group in groups:
+        members = []
+        for known in map(InputFile.from_json, group.inputs):
+            file = uncovered.get(known.path)
+            if file is None or not _is_same(known, file):
+                break
+            members.append(file)
+        else:
+            chosen.append((group, members))
+            for file in members:
+                del uncovered[file.path]
+    return chosen, list(uncovered.values())
 
-    record = store.source_folder(definition) / "revision.json"
-    repo, revision = definition.repository
-    asked = {"repo": repo, "revision": revision}
-    known = read_json(record) if record.exists() else {}
-    if any(known.get(name) != value for name, value in asked.items()):
-        known = {**asked, "commit": resolve_commit(definition)}
-        record.parent.mkdir(parents=True, exist_ok=True)
-        write_json(record, known)
-    return definition.model_copy(update={"revision": known["commit"]})
+
+def _is_same(known: InputFile, file: InputFile) -> bool:
+    """Whether a file still has the content that a group was read from."""
+    if file.local:
+        if known.size != file.size:
+            return False
+        touched = (known.mtime_ns, known.inode) != (file.mtime_ns, file.inode)
+        if touched and known.sha256 != file_sha256(Path(file.url)):
+            return False
+    elif (known.etag, known.url) != (file.etag, file.url):
+        return False
+    return file.sha256 in (None, known.sha256)

@@ -12,7 +12,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.adapters import adapter_columns, make_adapter
 from pipeline.inputs.file import InputFile
-from pipeline.inputs.listing import content_unchanged, list_inputs
+from pipeline.inputs.listing import content_unchanged, list_files
 from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
@@ -115,7 +115,12 @@ def _at_hand(
     """The file as it can be read now; None if it is not where the store found it."""
     if data is not None:
         return next(
-            (file for file in list_inputs(definition, data) if file.path == known["path"]), None
+            (
+                file
+                for file in list_files(definition, data / definition.name)
+                if file.path == known["path"]
+            ),
+            None,
         )
-    file = replace(InputFile(**known), sha256=None)
+    file = replace(InputFile.from_json(known), sha256=None)
     return file if file.local and content_unchanged(file) else None

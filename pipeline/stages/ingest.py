@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Ingest(Stage):
         annotations = due(unit, self._annotators)
         definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
         quality = planned_steps(plan["quality"][unit["source"]])
-        files = [InputFile(**file) for file in unit["files"]]
+        files = [InputFile.from_json(file) for file in unit["files"]]
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             notes = GroupAnnotations(folder, self._annotators, annotations, stack)
@@ -179,7 +179,7 @@ class _GroupReading:
                     " be counted; split the file"
                 )
             self.quarantined += reader.quarantined
-            self.inputs.append({**asdict(file), "sha256": reader.sha256, "size": reader.size})
+            self.inputs.append(replace(file, size=reader.size, sha256=reader.sha256).as_json())
         self._end_segment()
 
     def _end_segment(self) -> None:

@@ -18,7 +18,6 @@ from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe import quality, quality_arguments
 from mixtures.recipe.load import load_source_definition
-from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.quality.quality import GOLDEN, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.store.records import file_sha256
@@ -31,7 +30,7 @@ from tests.pipeline.corpus import (
     write_files,
     write_recipe,
 )
-from tests.pipeline.input_files import json_lines
+from tests.pipeline.input_files import json_lines, list_inputs
 
 pytestmark = pytest.mark.models
 for package in ("spacy", "regex", "ftfy", "fasttext", "tldextract", "ahocorasick", "fasteners"):

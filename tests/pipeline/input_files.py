@@ -18,7 +18,8 @@ import zstandard
 
 from mixtures.errors import InputError
 from mixtures.recipe.source import DatasetsSplit, SourceDefinition
-from pipeline.inputs.listing import list_inputs
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import list_files
 from pipeline.inputs.readers import DocumentReader, ReadLimits
 
 NAMES = {
@@ -126,6 +127,11 @@ def flip_bit(path: Path, offset: int, bit: int = 0) -> None:
     data = bytearray(path.read_bytes())
     data[offset] ^= 1 << bit
     path.write_bytes(data)
+
+
+def list_inputs(definition: SourceDefinition, data: Path | None) -> list[InputFile]:
+    """The files of a source in the folder of its name; None reads from the hub."""
+    return list_files(definition, None if data is None else data / definition.name)
 
 
 def read(

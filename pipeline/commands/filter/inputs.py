@@ -24,7 +24,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.file import SUFFIXES, InputFile
-from pipeline.inputs.listing import list_folder, list_inputs
+from pipeline.inputs.listing import list_files
 from pipeline.inputs.readers.document import DocumentReader, RowLayout
 
 TEXT, MESSAGES = "text", "messages"
@@ -102,7 +102,7 @@ def find_dataset(
     definition = _definition(
         "datasets", repo=name[1], revision="main", datasets={"config": name[2], "split": split}
     )
-    return Dataset(tuple((file, definition) for file in list_inputs(definition, None)), column)
+    return Dataset(tuple((file, definition) for file in list_files(definition, None)), column)
 
 
 def row_text(row: Mapping[str, Any], column: str | None) -> str:
@@ -179,15 +179,16 @@ def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -
             if any(path.endswith(SUFFIXES[name]) for path in present)
         ]
     )
+    for path in present:
+        if any(path.endswith(SUFFIXES.get(definition.format, ())) for definition in definitions):
+            _refuse_empty(folder.resolve() / path)
     found = [
-        (file, definition) for definition in definitions for file in list_folder(definition, folder)
+        (file, definition) for definition in definitions for file in list_files(definition, folder)
     ]
     if not found:
         raise InputError(
             f"{folder}: holds no file of {_endings()}; name the files' folder, or convert them"
         )
-    for file, _ in found:
-        _refuse_empty(file)
     read = {file.path for file, _ in found}
     unread = tuple(path for path in present if path not in read)
     return Dataset(
@@ -199,17 +200,13 @@ def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -
 
 
 def _file(path: Path) -> InputFile:
-    state = path.stat()
-    file = InputFile(path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
-    _refuse_empty(file)
-    return file
+    _refuse_empty(path.resolve())
+    return InputFile.of_local(path.name, str(path.resolve()), path.stat())
 
 
-def _refuse_empty(file: InputFile) -> None:
-    if file.size == 0:
-        raise InputError(
-            f"{file.url}: the file is empty (0 bytes); fetch it again, or take it away"
-        )
+def _refuse_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty (0 bytes); fetch it again, or take it away")
 
 
 def _format_of(path: Path) -> str:

@@ -181,7 +181,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 def _read(folder: Path) -> None:
     """Read the file as an ingest does that tokenizes nothing."""
     from mixtures.recipe.source import SourceDefinition
-    from pipeline.inputs.listing import list_folder
+    from pipeline.inputs.listing import list_files
     from pipeline.inputs.readers import DocumentReader
     from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.stages.segments import SegmentBuilder
@@ -189,7 +189,7 @@ def _read(folder: Path) -> None:
     given = {"name": "calibration", "format": "jsonl.gz", "adapter": "text", "licence": "none"}
     definition = SourceDefinition.model_validate(given)
     builder = SegmentBuilder([], None, SegmentAnnotations([], []))
-    for file in list_folder(definition, folder):
+    for file in list_files(definition, folder):
         for row, text in DocumentReader(file, definition):
             builder.add(0, row, text)
     builder.finish()

@@ -124,16 +124,15 @@ def _open_local(file: InputFile) -> IO[bytes]:
             " the source"
         ) from None
     handle = os.fdopen(descriptor, "rb")
-    found = os.fstat(descriptor)
-    listed = (file.size, file.mtime_ns, file.inode)
-    if not stat.S_ISREG(found.st_mode):
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode):
         handle.close()
         raise InputError(f"{file.url}: is not a regular file; only regular files are read")
-    if (found.st_size, found.st_mtime_ns, found.st_ino) != listed:
+    if not file.is_still(state):
         handle.close()
         raise InputError(
             f"{file.url}: the file changed since it was listed: expected {file.size:,} bytes, found"
-            f" {found.st_size:,} (or another time or inode): it is truncated or changed; plan again"
+            f" {state.st_size:,} (or another time or inode): it is truncated or changed; plan again"
         )
     return handle
 

@@ -111,7 +111,7 @@ def _input(path: Path) -> InputFile:
         state = path.stat()
     except OSError as error:
         raise unreadable(path, error) from None
-    return InputFile(path.name, str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
+    return InputFile.of_local(path.name, str(path.resolve()), state)
 
 
 def _rows(raw: RawFile, path: Path, columns: LabelColumns) -> Rows:

@@ -188,7 +188,7 @@ class Shingle(_NearStage):
             return
         (folder,) = self.outputs(plan, unit)
         definition = SourceDefinition.model_validate(plan["definitions"][unit["reading"]])
-        files = [InputFile(**file) for file in unit["files"]]
+        files = [InputFile.from_json(file) for file in unit["files"]]
         writer = ShingleWriter(
             self.folder / "candidates", Path(unit["ledger"]), unit["segments"], self.rule
         )

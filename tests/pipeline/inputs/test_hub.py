@@ -49,7 +49,8 @@ try:
     for file in list_files(source, parse_url(pattern) if pattern.startswith("hf://") else None):
         reader = DocumentReader(file, source)
         texts = [text for _, text in reader]
-        print(json.dumps([file.path, file.url, file.size, file.etag, file.sha256, reader.sha256, texts]))
+        row = [file.path, file.url, file.size, file.etag, file.sha256, reader.sha256, texts]
+        print(json.dumps(row))
 except InputError as error:
     print(json.dumps(str(error)))
 """
@@ -290,6 +291,18 @@ def test_a_folder_of_the_hub_is_read_at_its_commit_as_a_source_of_the_published_
         f"hf://datasets/owner/name@{COMMIT}/data/a/x.parquet",
         TEXTS,
     )
+
+
+def test_checksums_in_a_folder_of_the_hub_may_list_its_hidden_files(hub, tmp_path):
+    paths = ("data/.gitattributes", "data/a/x.parquet")
+    hub.files["data/.gitattributes"] = hub.listed["data/.gitattributes"] = b"*.parquet lfs"
+    sums = {path: hashlib.sha256(hub.files[path]).hexdigest() for path in paths}
+    lines = "".join(f"{sha256}  {path.removeprefix('data/')}\n" for path, sha256 in sums.items())
+    hub.files["data/SHA256SUMS"] = hub.listed["data/SHA256SUMS"] = lines.encode()
+    ((path, *_, pinned, _, _),) = read_all(
+        hub, tmp_path, "parquet", pattern="hf://datasets/owner/name@main/data"
+    )
+    assert (path, pinned) == ("a/x.parquet", sums["data/a/x.parquet"])
 
 
 def test_case_19_a_pattern_that_matches_nothing_there_fails(hub, tmp_path):

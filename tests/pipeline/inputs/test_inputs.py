@@ -13,10 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError
-from pipeline.inputs.checksums import read_checksums
+from pipeline.inputs.checksums import ChecksumFile
 from pipeline.inputs.hub import glob_expression, match_patterns
-from pipeline.inputs.listing import content_unchanged, list_inputs
-from tests.pipeline.input_files import datasets_definition, definition, pin, rows_of, texts, write
+from pipeline.inputs.listing import content_unchanged
+from tests.pipeline.input_files import (
+    datasets_definition,
+    definition,
+    list_inputs,
+    pin,
+    rows_of,
+    texts,
+    write,
+)
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -188,10 +196,9 @@ def test_a_file_that_checksums_do_not_list_must_not_be_there(tmp_path):
     assert "does not list b.jsonl" in fails(tmp_path)
 
 
-def test_checksums_are_read_as_sha256sum_writes_them(tmp_path):
-    listing = tmp_path / "SHA256SUMS"
-    listing.write_text(f"{'A' * 64}  ./a b.jsonl\n{'b' * 64} *c.jsonl\n\n")
-    assert read_checksums(listing) == {"a b.jsonl": "a" * 64, "c.jsonl": "b" * 64}
+def test_checksums_are_read_as_sha256sum_writes_them():
+    content = f"{'A' * 64}  ./a b.jsonl\n{'b' * 64} *c.jsonl\n\n".encode()
+    assert ChecksumFile("x", content).sums() == {"a b.jsonl": "a" * 64, "c.jsonl": "b" * 64}
 
 
 @pytest.mark.parametrize(
@@ -206,11 +213,9 @@ def test_checksums_are_read_as_sha256sum_writes_them(tmp_path):
         "\x00",
     ],
 )
-def test_a_line_that_sha256sum_would_not_write_fails_with_its_number(tmp_path, line):
-    listing = tmp_path / "SHA256SUMS"
-    listing.write_text(line + "\n")
+def test_a_line_that_sha256sum_would_not_write_fails_with_its_number(line):
     with pytest.raises(InputError, match=r"SHA256SUMS:[12]: "):
-        read_checksums(listing)
+        ChecksumFile("SHA256SUMS", f"{line}\n".encode()).sums()
 
 
 def test_content_unchanged_sees_another_size_time_or_file(tmp_path):
@@ -268,7 +273,7 @@ def test_a_hub_that_cannot_be_reached_fails_at_once_and_says_what_to_do(revision
     code = (
         "from tests.pipeline.input_files import definition\n"
         "from mixtures.errors import InputError\n"
-        "from pipeline.inputs.listing import list_inputs\n"
+        "from tests.pipeline.input_files import list_inputs\n"
         "from pipeline.places import files\n"
         "files.FIRST_WAIT_SECONDS = 0.01\n"
         "try:\n"

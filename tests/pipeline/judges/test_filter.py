@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_source_definition
 from mixtures.rules.filter import FilterDefinition
-from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.judges.filter import NOT_SCORED, Filter
+from tests.pipeline.input_files import list_inputs
 
 TERMS = ["Abrin", "Ricin", "Lassa virus", "Lassa fever virus"]
 WORDS = [

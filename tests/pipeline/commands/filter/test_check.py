@@ -263,7 +263,7 @@ def test_a_data_set_of_the_hub_is_read_through_the_datasets_library_at_a_commit(
         return Split([chat(NONE), chat(TWO)])
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    monkeypatch.setattr("pipeline.inputs.hub.resolve_commit", lambda definition: "c" * 40)
+    monkeypatch.setattr("pipeline.inputs.listing.resolve_commit", lambda revision: "c" * 40)
     code, answer, _ = check("owner/Chat_set:small", "--split", "test")
     assert (code, answer["documents"], answer["flagged"]) == (3, 2, 1)
     assert set(asked) == {("owner/Chat_set", "small", "test", "c" * 40)}

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError
 from pipeline.inputs.file import InputFile
-from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader
 from tests.pipeline.input_files import (
     COUNT,
@@ -33,6 +32,7 @@ from tests.pipeline.input_files import (
     fails,
     flip_bit,
     json_lines,
+    list_inputs,
     others,
     pack,
     pin,

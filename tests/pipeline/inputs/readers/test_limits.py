@@ -20,7 +20,6 @@ import pytest
 import zstandard
 
 from mixtures.errors import InputError
-from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import (
     FORMATS,
@@ -30,6 +29,7 @@ from tests.pipeline.input_files import (
     definition,
     fails,
     json_lines,
+    list_inputs,
     pack,
     read,
     reasons,

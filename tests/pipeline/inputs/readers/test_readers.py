@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, InputError
-from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader, ReadLimits
 from pipeline.inputs.readers.compression import unpacked_blocks
 from pipeline.inputs.readers.json_lines import split_lines
@@ -33,6 +32,7 @@ from tests.pipeline.input_files import (
     datasets_definition,
     definition,
     json_lines,
+    list_inputs,
     pack,
     read,
     reasons,
@@ -324,11 +324,11 @@ def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packi
     write(tmp_path, packing, rows_of(texts(3)))
     code = (
         "import sys, pathlib\nfrom mixtures.recipe.source import SourceDefinition\nfrom"
-        " pipeline.inputs.listing import list_inputs\nfrom pipeline.inputs.readers import"
+        " pipeline.inputs.listing import list_files\nfrom pipeline.inputs.readers import"
         " DocumentReader\nfields = dict(name='source', repo='o/n', revision='main', paths=('*',),"
         f" licence='x', adapter='text', format={packing!r})\nsource ="
-        " SourceDefinition(**fields)\n(file,) = list_inputs(source,"
-        f" pathlib.Path({str(tmp_path)!r}))\nassert len(list(DocumentReader(file, source))) =="
+        " SourceDefinition(**fields)\n(file,) = list_files(source,"
+        f" pathlib.Path({str(tmp_path)!r}) / 'source')\nassert len(list(DocumentReader(file, source))) =="
         f" 3\nprint(sorted(set(sys.modules) & set({absent!r}.split())))\n"
     )
     done = subprocess.run(

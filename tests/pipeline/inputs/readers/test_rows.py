@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError
-from pipeline.inputs.listing import list_inputs
 from pipeline.inputs.readers import DocumentReader, ReadLimits
 from tests.pipeline.input_files import (
     COUNT,
@@ -25,6 +24,7 @@ from tests.pipeline.input_files import (
     definition,
     fails,
     json_lines,
+    list_inputs,
     others,
     pack,
     read,
