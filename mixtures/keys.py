@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,90 @@ SALT = b"annealmix-1"
 DIGEST_BYTES = 16
 KEY_SPACE = 1 << 64
 
-KeyRange = tuple[int, int]
-"""Half-open range of order keys; the upper bound may be 2^64."""
+
+class KeyRange(NamedTuple):
+    """Order keys low <= key < high. The upper bound may be 2^64, which no uint64 holds: all that
+    compares keys with bounds stands here.
+    """
+
+    low: int
+    high: int
+
+    @classmethod
+    def parse(cls, bounds: Iterable[str]) -> KeyRange:
+        """Read what `hex` gives."""
+        low, high = bounds
+        return cls(int(low, 16), int(high, 16))
+
+    @classmethod
+    def partition(cls, number: int, partitions: int) -> KeyRange:
+        """One of equal parts of the key space; `partitions` is a power of two."""
+        width = KEY_SPACE // partitions
+        return cls(number * width, (number + 1) * width)
+
+    def hex(self) -> list[str]:
+        """The bounds as plans and manifests hold them."""
+        return [f"{self.low:x}", f"{self.high:x}"]
+
+    @property
+    def width(self) -> int:
+        """How many keys lie in it; 0 or less in none."""
+        return self.high - self.low
+
+    def holds(self, key: int) -> bool:
+        """Whether a key lies in it."""
+        return self.low <= key < self.high
+
+    def common(self, other: KeyRange) -> KeyRange:
+        """What lies in both; its width is not positive where they do not meet."""
+        return KeyRange(max(self.low, other.low), min(self.high, other.high))
+
+    def meets(self, other: KeyRange) -> bool:
+        """Whether any key lies in both."""
+        return self.common(other).width > 0
+
+    def minus(self, others: Iterable[KeyRange]) -> list[KeyRange]:
+        """What no other range covers, in ascending order."""
+        missing: list[KeyRange] = []
+        at = self.low
+        for low, high in sorted(others):
+            if high <= at or low >= self.high or low >= high:
+                continue
+            if low > at:
+                missing.append(KeyRange(at, low))
+            at = max(at, high)
+        if at < self.high:
+            missing.append(KeyRange(at, self.high))
+        return missing
+
+    def rows(self, keys: npt.NDArray[np.uint64]) -> slice:
+        """The rows of ascending keys, uint64 [num_docs], that lie in it."""
+        low, high = (
+            len(keys) if bound >= KEY_SPACE else int(np.searchsorted(keys, np.uint64(bound)))
+            for bound in self
+        )
+        return slice(low, high)
+
+    def mask(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which of these keys, uint64 [num_docs] in any order, lie in it: bool [num_docs]."""
+        if self.low >= KEY_SPACE:
+            return np.zeros(len(keys), np.bool_)
+        inside = keys >= np.uint64(self.low)
+        return inside if self.high >= KEY_SPACE else inside & (keys < np.uint64(self.high))
+
+
+ALL_KEYS = KeyRange(0, KEY_SPACE)
+
+
+def merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+    """The union of key ranges, as ranges that do not touch, in ascending order."""
+    union: list[KeyRange] = []
+    for low, high in sorted(ranges):
+        if union and low <= union[-1].high:
+            union[-1] = KeyRange(union[-1].low, max(union[-1].high, high))
+        else:
+            union.append(KeyRange(low, high))
+    return union
 
 
 def text_digest(text: bytes) -> bytes:
@@ -124,18 +207,3 @@ def sort_order(
     columns = [digests[rows, 0], digests[rows, 1], *(column[rows] for column in ties)]
     order[tied] = rows[np.lexsort([*reversed(columns), keys[rows]])]
     return order
-
-
-def missing_ranges(wanted: KeyRange, present: Iterable[KeyRange]) -> list[KeyRange]:
-    """What of `wanted` no range of `present` covers, in ascending order."""
-    missing: list[KeyRange] = []
-    at, end = wanted
-    for low, high in sorted(present):
-        if high <= at or low >= end or low >= high:
-            continue
-        if low > at:
-            missing.append((at, low))
-        at = max(at, high)
-    if at < end:
-        missing.append((at, end))
-    return missing

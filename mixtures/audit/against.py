@@ -180,13 +180,13 @@ def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, lab
             if here.definition != there.definition or here.copy_number or there.copy_number:
                 continue
             definitions.add(here.definition)
-            common = _overlap(here.key_range, there.key_range)
+            common = here.key_range.common(there.key_range)
             if (
-                common
+                common.width > 0
                 and not _excluded(mine, here.definition, common)
                 and not _excluded(other, here.definition, common)
             ):
-                meet.append(f"{here.definition} [{common[0]:x}, {common[1]:x})")
+                meet.append(f"{here.definition} [{', '.join(common.hex())})")
     name = f"key ranges with {label}"
     if not meet:
         return judge(name, f"disjoint in {plural(len(definitions), 'common definition')}", [])
@@ -203,12 +203,7 @@ def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, lab
     )
 
 
-def _overlap(one: KeyRange, two: KeyRange) -> KeyRange | None:
-    low, high = max(one[0], two[0]), min(one[1], two[1])
-    return (low, high) if low < high else None
-
-
 def _excluded(mix: MixDocuments, definition: str, keys: KeyRange) -> bool:
     """Whether a mix takes nothing that the definition has in these keys, from whatever source."""
     ranges = [item.key_range for item in mix.claims.excluded if item.definition == definition]
-    return any(low <= keys[0] and keys[1] <= high for low, high in ranges)
+    return any(keys.common(item) == keys for item in ranges)

@@ -407,8 +407,8 @@ def _place_faults(source: SourceClaim, request: SourceRequest | None) -> list[st
         faults.append(
             f"{source.name}: definition {source.definition}, the recipe uses {request.use}"
         )
-    if [f"{key:x}" for key in request.key_range] != source.keys:
-        keys = ", ".join(f"{key:x}" for key in request.key_range)
+    if request.key_range.hex() != source.keys:
+        keys = ", ".join(request.key_range.hex())
         faults.append(f"{source.name}: keys [{', '.join(source.keys)}), the recipe says [{keys})")
     return faults
 

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.keys import KEY_SPACE, KeyRange, order_key, order_keys
+from mixtures.keys import order_key, order_keys
 from mixtures.mix.claims import SourceClaim
 from mixtures.mix.manifest import Manifest
 from mixtures.recipe.decontaminate import CONTAMINATED
@@ -74,7 +74,7 @@ class WhyNot:
         ]
         found = np.full(len(keys), OUT_OF_RANGE if targets else NO_SOURCE, object)
         for code, target in targets:
-            inside = _within(keys, target.key_range)
+            inside = target.key_range.mask(keys)
             behind = inside & self._behind(code, keys, digest)
             found[inside] = self._candidates(source, target, behind=False)
             found[behind] = self._candidates(source, target, behind=True)
@@ -82,9 +82,7 @@ class WhyNot:
             for item in self.other.claims.excluded:
                 if item.definition == source.definition:
                     found[
-                        _within(keys, item.key_range)
-                        & (found != OUT_OF_RANGE)
-                        & (found != NO_SOURCE)
+                        item.key_range.mask(keys) & (found != OUT_OF_RANGE) & (found != NO_SOURCE)
                     ] = EXCLUDED
         return found
 
@@ -168,12 +166,6 @@ def _same_use(target: SourceClaim, source: SourceClaim) -> bool:
         source.insert,
         0,
     )
-
-
-def _within(keys: npt.NDArray[np.uint64], bounds: KeyRange) -> npt.NDArray[np.bool_]:
-    low, high = bounds
-    inside = keys >= np.uint64(low) if low < KEY_SPACE else np.zeros(len(keys), np.bool_)
-    return inside & (keys < np.uint64(high)) if high < KEY_SPACE else inside
 
 
 def _requests(manifest: Manifest) -> dict[str, Mapping[str, Any]]:

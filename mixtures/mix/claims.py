@@ -175,7 +175,7 @@ class KeysClaim(Claim):
     @property
     def key_range(self) -> KeyRange:
         """Half-open range of order keys."""
-        return min(int(self.keys[0], 16), KEY_SPACE), min(int(self.keys[1], 16), KEY_SPACE)
+        return KeyRange(*(min(bound, KEY_SPACE) for bound in KeyRange.parse(self.keys)))
 
 
 class SourceClaim(KeysClaim):

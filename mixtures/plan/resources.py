@@ -332,5 +332,5 @@ def _excluded_documents(recipe: LoadedRecipe) -> int:
     count = 0
     for name, request in recipe.recipe.sources.items():
         if size := recipe.definitions[name].published:
-            count += size.documents * (request.key_range[1] - request.key_range[0]) // KEY_SPACE
+            count += size.documents * request.key_range.width // KEY_SPACE
     return count

@@ -336,9 +336,7 @@ def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, 
     if new_high - new_low < width:
         return
     wider = request.model_copy(update={"keys": (new_low, new_high)})
-    share = Fraction(
-        wider.key_range[1] - wider.key_range[0], request.key_range[1] - request.key_range[0]
-    )
+    share = Fraction(wider.key_range.width, request.key_range.width)
     ends = [None if bound is None else int(bound * share) for bound in (supply.low, supply.high)]
     filling = {
         **question.filling,

@@ -73,7 +73,7 @@ class SupplyEstimate:
         """The supply of a key range. Which documents fall into it is chance, and widens the
         interval.
         """
-        width = keys[1] - keys[0]
+        width = keys.width
         documents, tokens = self.documents * width // KEY_SPACE, self.tokens * width // KEY_SPACE
         text_bytes = None if self.text_bytes is None else self.text_bytes * width // KEY_SPACE
         if self.low is None or self.high is None:

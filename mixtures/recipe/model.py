@@ -24,7 +24,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from mixtures.keys import key_bound
+from mixtures.keys import KeyRange, key_bound
 from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.filters import FilterRequests, Insert
 from mixtures.recipe.near import NearField, near_faults
@@ -144,9 +144,9 @@ class SourceRequest(Checked):
     quality: Quality = ()
 
     @property
-    def key_range(self) -> tuple[int, int]:
+    def key_range(self) -> KeyRange:
         """Order keys [lower, upper) of the range; the upper bound of the whole space is 2^64."""
-        return key_bound(self.keys[0]), key_bound(self.keys[1])
+        return KeyRange(key_bound(self.keys[0]), key_bound(self.keys[1]))
 
     @property
     def refill_from(self) -> str | None:
@@ -276,7 +276,7 @@ class Wish:
     tokens: int | None
     weight: Decimal | None
     all: bool
-    keys: tuple[int, int] | None
+    keys: KeyRange | None
     refill: str | None
     sound: bool
 
@@ -303,7 +303,7 @@ class Wish:
             tokens=fields.get("tokens"),
             weight=fields.get("weight"),
             all=fields.get("all", False),
-            keys=(key_bound(keys[0]), key_bound(keys[1])) if keys else None,
+            keys=KeyRange(key_bound(keys[0]), key_bound(keys[1])) if keys else None,
             refill=shortfall.refill if shortfall else None,
             sound=False,
         )
@@ -476,7 +476,7 @@ def _overlap_faults(parts: Parts) -> Iterator[tuple[Location, str]]:
     for (first, one), (second, other) in combinations(parts.sources.items(), 2):
         if one.use is None or one.use != other.use or one.keys is None or other.keys is None:
             continue
-        if max(one.keys[0], other.keys[0]) < min(one.keys[1], other.keys[1]):
+        if one.keys.meets(other.keys):
             yield (
                 (
                     "sources",

@@ -191,7 +191,7 @@ class _Build:
         mine = [
             source
             for source in self.mine
-            if source.reading == reading and source.ceiling > source.keys[0]
+            if source.reading == reading and source.tokenized.width > 0
         ]
         judged = [source.tokenized for source in mine if not source.insert]
         searched = [

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.keys import KeyRange
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.load import LoadedRecipe
 from pipeline.executors.stage import Plan
 from pipeline.stages.eligible import Choice, read_kept
-from pipeline.stages.gathering import ledger_segments, row_range
+from pipeline.stages.gathering import ledger_segments
 from pipeline.store.columns import prefix, read_column
 
 if TYPE_CHECKING:
@@ -111,9 +112,10 @@ class _Hits:
         ledger, number = self._segments[segment]
         keys = read_column(ledger, "order_key", prefix(number))
         for folder, low, high, _ in self._grams[segment]:
-            first, last = row_range(keys, (int(low, 16), int(high, 16)))
-            hit_rows = read_column(Path(folder), "hit_row", prefix(number)).astype(np.int64) + first
-            wanted = np.isin(hit_rows, ledger_rows[(ledger_rows >= first) & (ledger_rows < last)])
+            rows = KeyRange.parse((low, high)).rows(keys)
+            hit_rows = read_column(Path(folder), "hit_row", prefix(number)).astype(np.int64)
+            inside = ledger_rows[(ledger_rows >= rows.start) & (ledger_rows < rows.stop)]
+            wanted = np.isin(hit_rows + rows.start, inside)
             items = read_column(Path(folder), "hit_item", prefix(number))[wanted].tolist()
             found = read_column(Path(folder), "hit_found", prefix(number))[wanted].tolist()
             for item, count in zip(items, found, strict=True):

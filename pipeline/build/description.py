@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import AnnealmixError
-from mixtures.keys import KEY_SPACE
+from mixtures.keys import ALL_KEYS
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import LoadedRecipe
 from mixtures.recipe.near import NEAR
@@ -98,7 +98,7 @@ def _excluded(recipe: LoadedRecipe) -> list[dict[str, Any]]:
             "recipe": other.recipe.name,
             "source": name,
             "definition": other.definitions[name].name,
-            "keys": [f"{key:x}" for key in item.key_range],
+            "keys": item.key_range.hex(),
         }
         for other in recipe.excluded
         for name, item in other.recipe.sources.items()
@@ -109,7 +109,7 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str
     """What a manifest says of a source, of the copies of some of its documents, or of an insert."""
     name, definition = strand.source, recipe.definitions[strand.source]
     insert = name in quotas.inserted
-    keys = (0, KEY_SPACE) if insert else recipe.recipe.sources[name].key_range
+    keys = ALL_KEYS if insert else recipe.recipe.sources[name].key_range
     asked, resolved = (
         (strand.tokens, strand.tokens)
         if insert or strand.copy

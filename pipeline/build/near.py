@@ -26,7 +26,7 @@ from pipeline.stages.near.competing import ledger_documents
 from pipeline.stages.near.edges import num_partitions
 from pipeline.stages.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
 from pipeline.store.records import is_done, read_done
-from pipeline.store.rules import BandRule, hex_range, short_key
+from pipeline.store.rules import BandRule, short_key
 from pipeline.store.store import Store
 from pipeline.store.trust import Trust
 
@@ -77,13 +77,9 @@ def plan_sources(
             continue
         segments, taking_part = [], competes(near, source)
         for group, _ in inputs[source.reading].groups:
-            ranges = [
-                item
-                for item in group.ranges(bands)
-                if item.keys[0] < source.keys[1] and item.keys[1] > source.keys[0]
-            ]
+            ranges = [item for item in group.ranges(bands) if item.keys.meets(source.keys)]
             folders = (
-                [[str(item.folder), *hex_range(item.keys), item.digest] for item in ranges]
+                [[str(item.folder), *item.keys.hex(), item.digest] for item in ranges]
                 if taking_part
                 else []
             )
@@ -93,9 +89,7 @@ def plan_sources(
                 "bands": folders,
             }
             segments += [{**ledger, "segment": number} for number in range(len(group.segment_rows))]
-        planned.append(
-            {"competes": taking_part, "keys": hex_range(source.keys), "segments": segments}
-        )
+        planned.append({"competes": taking_part, "keys": source.keys.hex(), "segments": segments})
     return planned
 
 

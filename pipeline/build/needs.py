@@ -14,13 +14,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from mixtures.errors import InputError
-from mixtures.keys import KeyRange
+from mixtures.keys import KeyRange, merged
 from pipeline.executors.stage import Unit
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.survey import SourceInputs, group_name
-from pipeline.judges.judges import Judges, merged
+from pipeline.judges.judges import Judges
 from pipeline.stages.ingest import SEGMENT_BYTES
-from pipeline.store.rules import BandRule, TokenRule, hex_range
+from pipeline.store.rules import BandRule, TokenRule
 from pipeline.store.store import Group, Store
 
 
@@ -49,7 +49,7 @@ class Needs:
                 for keys in merged(self.searched)
                 for part in (group.missing(bands, keys) if group else [keys])
             ]
-            found += [[bands.folders, *hex_range(keys)] for keys in missing]
+            found += [[bands.folders, *keys.hex()] for keys in missing]
         return found
 
 
@@ -83,7 +83,7 @@ def _unit(
         "source": found.reading,
         "folder": str(folder),
         "files": [file.as_json() for file in files],
-        "ranges": [[f"{low:x}", f"{high:x}"] for low, high in ranges],
+        "ranges": [keys.hex() for keys in ranges],
         "annotations": annotations,
         "segment_bytes": segment_bytes,
     }

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.keys import KEY_SPACE, KeyRange
+from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
 from mixtures.plan.removals import published_removals
 from mixtures.plan.rows import CEILING_MARGIN
 from mixtures.recipe.load import LoadedRecipe
@@ -47,13 +47,15 @@ def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
         request, definition = loaded.recipe.sources[name], loaded.definitions[name]
         keys, folder = request.key_range, data.folder(definition.name, loaded.data)
         sources.append(
-            BuildSource(shown, definition, request.quality, keys, excluded, folder, ceiling=keys[0])
+            BuildSource(
+                shown, definition, request.quality, keys, excluded, folder, ceiling=keys.low
+            )
         )
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
         folder = data.folder(definition.name, recipe.data)
         sources.append(
-            BuildSource(name, definition, (), (0, KEY_SPACE), False, folder, KEY_SPACE, insert=True)
+            BuildSource(name, definition, (), ALL_KEYS, False, folder, KEY_SPACE, insert=True)
         )
     _refuse_ambiguous(sources)
     data.refuse_unknown({source.definition.name for source in sources})
@@ -103,13 +105,13 @@ def set_first_ceilings(
         source.ceiling = _covered_to(found, rule, source.keys)
         if source.complete:
             estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
-        elif source.ceiling == source.keys[0] or recipe.recipe.sources[source.name].all:
+        elif source.ceiling == source.keys.low or recipe.recipe.sources[source.name].all:
             whole = (
                 take_sample(source.definition, source.quality, found.files, ONE_FILE)
                 .supply(tokenizer())
                 .tokens
             )
-            tokens = whole * (source.keys[1] - source.keys[0]) // KEY_SPACE
+            tokens = whole * source.keys.width // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
         asked = asked_quotas(recipe.recipe, size, estimated)
@@ -117,13 +119,13 @@ def set_first_ceilings(
         SupplyError
     ):  # an estimate may be too large; whether the sources fit is judged when they are counted
         for source in sources:
-            source.ceiling = source.keys[1]
+            source.ceiling = source.keys.high
         return
     removals = {} if recipe.recipe.shrinks else published_removals(recipe)
     for source in sources:
         if recipe.recipe.sources[source.name].all:
-            source.ceiling = source.keys[1]
-        elif source.ceiling == source.keys[0]:
+            source.ceiling = source.keys.high
+        elif source.ceiling == source.keys.low:
             filled = removals[source.name].filled if source.name in removals else 1
             tokens = int(estimated[source.name].tokens * filled)
             source.ceiling = _ceiling(source.keys, asked[source.name] / tokens if tokens else 1.0)
@@ -136,24 +138,26 @@ def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[s
     for source in sources:
         if source.name not in quotas.wanted:
             continue
-        low, high = source.keys
         share = (
-            (source.ceiling - low) / (high - low) * quotas.wanted[source.name] / tokens[source.name]
+            source.tokenized.width
+            / source.keys.width
+            * quotas.wanted[source.name]
+            / tokens[source.name]
             if tokens[source.name]
             else 1.0
         )
         raised = _ceiling(source.keys, share)
-        source.ceiling = raised if raised > source.ceiling else high
+        source.ceiling = raised if raised > source.ceiling else source.keys.high
 
 
 def _covered_to(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
-    """The key up to which every group of a source is tokenized from keys[0] on; keys[0] if one is
+    """The key up to which every group of a source is tokenized from keys.low on; keys.low if one is
     not, or is still to be read.
     """
     if found.new_groups or not found.groups:
-        return keys[0]
+        return keys.low
     missing = [group.missing(rule, keys) for group, _ in found.groups]
-    return min(parts[0][0] if parts else keys[1] for parts in missing)
+    return min(parts[0].low if parts else keys.high for parts in missing)
 
 
 def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
@@ -161,10 +165,7 @@ def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
     needs no tokenizer.
     """
     ranges = [
-        item
-        for group, _ in found.groups
-        for item in group.ranges(rule)
-        if item.keys[0] < keys[1] and item.keys[1] > keys[0]
+        item for group, _ in found.groups for item in group.ranges(rule) if item.keys.meets(keys)
     ]
     return sum(
         segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"]
@@ -173,5 +174,5 @@ def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
 
 def _ceiling(keys: KeyRange, share: float) -> int:
     """The key below which `share` of a key range lies, with margin, inside the range."""
-    low, high = keys
-    return min(low + math.ceil((high - low) * min(share * float(CEILING_MARGIN), 1.0)), high)
+    width = math.ceil(keys.width * min(share * float(CEILING_MARGIN), 1.0))
+    return min(keys.low + width, keys.high)

@@ -10,7 +10,7 @@ from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.survey import SourceInputs
 from pipeline.places.places import Place
-from pipeline.store.rules import TokenRule, hex_range
+from pipeline.store.rules import TokenRule
 from pipeline.store.store import Group
 
 
@@ -26,8 +26,8 @@ class BuildSource:
     """A source of the build, or one of an excluded recipe, which takes its documents away from the
     others and is never tokenized.
 
-    data: the folder with its files, instead of the hub. ceiling: documents of keys[0] <= order_key
-        < ceiling are tokenized.
+    data: the folder with its files, instead of the hub. ceiling: documents of keys.low <=
+        order_key < ceiling are tokenized.
     insert: whether it is one of the recipe's inserts, which filters do not judge and which is used
         whole.
     """
@@ -51,12 +51,12 @@ class BuildSource:
     @property
     def tokenized(self) -> KeyRange:
         """Key range that must have tokens; empty for an excluded source."""
-        return self.keys[0], self.ceiling
+        return KeyRange(self.keys.low, self.ceiling)
 
     @property
     def complete(self) -> bool:
         """Whether the whole key range is tokenized."""
-        return self.ceiling == self.keys[1]
+        return self.ceiling == self.keys.high
 
     def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
         """The source as a select plan lists it: its ledger segments, with the folders of tokens and
@@ -69,9 +69,11 @@ class BuildSource:
         segments = []
         for group, _ in inputs.groups:
             tokens = [
-                [str(item.folder), *hex_range(item.keys), item.digest]
+                [str(item.folder), *item.keys.hex(), item.digest]
                 for item in group.ranges(rule)
-                if item.keys[0] < self.ceiling and item.keys[1] > self.keys[0] and not self.excluded
+                if item.keys.low < self.ceiling
+                and item.keys.high > self.keys.low
+                and not self.excluded
             ]
             counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
             file_ranks = [ranks[file["path"]] for file in group.inputs]
@@ -90,7 +92,7 @@ class BuildSource:
             "name": self.name,
             "excluded": self.excluded,
             "insert": self.insert,
-            "keys": hex_range(self.keys),
+            "keys": self.keys.hex(),
             "ceiling": f"{self.ceiling:x}",
             "segments": segments,
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import ManifestError
-from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
+from mixtures.keys import ALL_KEYS, KeyRange, merged
 from mixtures.recipe.filters import RecipeFilter
 from mixtures.rules.contamination import LoadedBenchmark
 from mixtures.rules.filter import LoadedFilter
@@ -23,7 +23,7 @@ from pipeline.executors.stage import Plan
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
 from pipeline.store.records import read_done
-from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, hex_range, short_key
+from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, short_key
 from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
 from pipeline.store.store import Group, Store
 
@@ -138,7 +138,7 @@ class Judges:
             for item in self._lists.values():
                 for text in item.texts:
                     found += [(text, part) for part in self._texts_due(group, text, keys)]
-        return [[rule.folders, *hex_range(keys)] for rule, keys in dict.fromkeys(found)]
+        return [[rule.folders, *keys.hex()] for rule, keys in dict.fromkeys(found)]
 
     def _texts_due(self, group: Group | None, text: TextRule, keys: KeyRange) -> list[KeyRange]:
         """Parts of a key range whose escalated texts some classifier has not scored, and which do
@@ -153,7 +153,7 @@ class Judges:
             if text in scorer.wants
             for part in scorer.table.missing(text, group.record["digest"], keys)
         ]
-        return [part for keys in merged(unscored) for part in missing_ranges(keys, waiting)]
+        return [part for keys in merged(unscored) for part in keys.minus(waiting)]
 
     @property
     def counts(self) -> list[str]:
@@ -170,13 +170,12 @@ class Judges:
         """Folders of scores as a select plan lists them: for each filter [folder, digest], none
         without a classifier.
         """
-        whole = (0, KEY_SPACE)
         tables = [
             self._scorers[pin.digest].table if (pin := item.definition.classifier) else None
             for item in self.filters
         ]
         return [
-            [[str(folder), digest] for folder, digest in table.folders(whole)] if table else []
+            [[str(folder), digest] for folder, digest in table.folders(ALL_KEYS)] if table else []
             for table in tables
         ]
 
@@ -203,15 +202,15 @@ class Judges:
                     waiting = [
                         item
                         for item in group.ranges(text)
-                        if any(_touch(item.keys, part) for part in missing)
+                        if any(item.keys.meets(part) for part in missing)
                     ]
                     if left := [
                         part
                         for keys in missing
-                        for part in missing_ranges(keys, [item.keys for item in waiting])
+                        for part in keys.minus(item.keys for item in waiting)
                     ]:
                         raise ManifestError(
-                            f"{group.folder}: escalated texts of {hex_range(left[0])} are missing;"
+                            f"{group.folder}: escalated texts of {left[0].hex()} are missing;"
                             " build again"
                         )
                     texts += [item.folder for item in waiting]
@@ -220,7 +219,7 @@ class Judges:
                             text.terms.folders,
                             text.threshold,
                             group.record["digest"],
-                            *hex_range(item.keys),
+                            *item.keys.hex(),
                         ]
                         for item in waiting
                     ]
@@ -273,7 +272,7 @@ class Scoring:
     def plan(self) -> Plan:
         """The plan of a score stage."""
         records = [read_done(folder) for folder in self.texts]
-        known = self.table.folders((0, KEY_SPACE))
+        known = self.table.folders(ALL_KEYS)
         classifier = self.bundle.definition.classifier
         assert classifier is not None
         by_partition = [
@@ -301,24 +300,9 @@ def counted_folders(rules: Sequence[Rule], group: Group, keys: KeyRange) -> list
     """
     return [
         [
-            [str(item.folder), *hex_range(item.keys), item.digest]
+            [str(item.folder), *item.keys.hex(), item.digest]
             for item in group.ranges(rule)
-            if _touch(item.keys, keys)
+            if item.keys.meets(keys)
         ]
         for rule in rules
     ]
-
-
-def _touch(one: KeyRange, two: KeyRange) -> bool:
-    return max(one[0], two[0]) < min(one[1], two[1])
-
-
-def merged(ranges: Iterable[KeyRange]) -> list[KeyRange]:
-    """The union of key ranges, as ranges that do not touch."""
-    merged: list[KeyRange] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-        else:
-            merged.append((low, high))
-    return merged

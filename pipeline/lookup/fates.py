@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import RecipeError
-from mixtures.keys import KEY_SPACE, digest_columns, order_key
+from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, order_key
 from mixtures.recipe.filters import dose_keys
 from mixtures.recipe.near import EXCLUDED, NEAR
 from pipeline.inputs.build_source import BuildSource
@@ -243,11 +243,7 @@ class Fates:
             for number, source in sources
             if (number == document.number if alone else not source.insert)
         ]
-        within = [
-            number
-            for number in rivals
-            if sources[number][1].keys[0] <= document.key < sources[number][1].keys[1]
-        ]
+        within = [number for number in rivals if sources[number][1].keys.holds(document.key)]
         return min(
             (row for number in within for row in self._rows(number, document.digest)), key=_order
         )
@@ -290,7 +286,7 @@ class Fates:
         rule, score = item.rule, None
         if item.table:
             scored = read_scores(
-                folder for folder, _ in item.table.folders((document.key, document.key + 1))
+                folder for folder, _ in item.table.folders(KeyRange(document.key, document.key + 1))
             )
             found = look_up(
                 scored, np.array([document.key], np.uint64), digest_columns(document.digest)
@@ -313,9 +309,7 @@ class Fates:
 
     def _folder(self, rule: Rule, document: LedgerRow) -> Path | None:
         ranges = document.group.ranges(rule)
-        return next(
-            (item.folder for item in ranges if item.keys[0] <= document.key < item.keys[1]), None
-        )
+        return next((item.folder for item in ranges if item.keys.holds(document.key)), None)
 
     def _column(self, rule: Rule, name: str, document: LedgerRow) -> int | None:
         """A document's value in a column beside its ledger; None if its key range has none."""

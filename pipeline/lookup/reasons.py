@@ -70,7 +70,7 @@ class StoreReasons:
             for item in others
             if (item.definition, item.insert) == (mine.definition, mine.insert)
         ]
-        return [item.name for item in alike if item.key_range[0] <= key < item.key_range[1]]
+        return [item.name for item in alike if item.key_range.holds(key)]
 
     def _of_source(
         self, name: str, digest: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.keys import KEY_SPACE, KeyRange, key_bound
+from mixtures.keys import ALL_KEYS, KeyRange, key_bound
 from mixtures.mix.claims import read_claims
 from mixtures.mix.manifest import MANIFEST, Manifest
 from mixtures.recipe.near import read_near
@@ -118,7 +118,7 @@ class MixStore:
     @cached_property
     def plan(self) -> Plan:
         """The select plan, with its folder."""
-        scores = [item.table.folders((0, KEY_SPACE)) if item.table else [] for item in self.filters]
+        scores = [item.table.folders(ALL_KEYS) if item.table else [] for item in self.filters]
         recipe = self.manifest["recipe"]
         plan = select_plan(
             [
@@ -271,7 +271,7 @@ class MixStore:
         """The sources as `pipeline.build.sources.sources_of` lists them."""
         found, taken = [], list(self._taken)
         for other in self.manifest["excluded"]:
-            name, keys = other["definition"], (int(other["keys"][0], 16), int(other["keys"][1], 16))
+            name, keys = other["definition"], KeyRange.parse(other["keys"])
             same = [item for item in taken if item[:2] == (name, keys)]
             if (
                 len(same) > 1
@@ -279,10 +279,10 @@ class MixStore:
                 taken.remove(same[0])
             shown = f"{other['recipe']}/{other['source']}"
             found.append(
-                BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys[0])
+                BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys.low)
             )
         for strand in self.manifest["sources"]:
-            name, keys = strand["name"], (int(strand["keys"][0], 16), int(strand["keys"][1], 16))
+            name, keys = strand["name"], KeyRange.parse(strand["keys"])
             definition, quality = (
                 self.definitions[strand["definition"]],
                 self._quality.get(name, ()),
@@ -290,7 +290,7 @@ class MixStore:
             if not strand["copy"]:
                 found.append(
                     BuildSource(
-                        name, definition, quality, keys, False, None, keys[1], strand["insert"]
+                        name, definition, quality, keys, False, None, keys.high, strand["insert"]
                     )
                 )
         return found
@@ -306,7 +306,7 @@ class MixStore:
                 part for rule in self._counting for part in group.missing(rule, source.keys)
             ]
             missing += [part for item in self.filters for part in item.unscored(group, source.keys)]
-        return min([source.keys[1], *(low for low, _ in missing)])
+        return min([source.keys.high, *(low for low, _ in missing)])
 
     def _make_selection(self) -> None:
         """Make the selection again where the store no longer has it."""
@@ -351,8 +351,7 @@ _QUALITY: TypeAdapter[Quality] = TypeAdapter(Quality)
 
 
 def _keys(item: Mapping[str, Any]) -> KeyRange:
-    low, high = (key_bound(Decimal(share)) for share in item["keys"])
-    return low, high
+    return KeyRange(*(key_bound(Decimal(share)) for share in item["keys"]))
 
 
 def _require(same: object, store: Path, name: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges
+from mixtures.keys import KeyRange
 from pipeline.store.columns import prefix, read_column
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -83,11 +83,10 @@ def _pieces(
 ) -> Iterator[Arrays]:
     segments = token_file = 0
     for number, source in enumerate(sources):
-        low, high = (int(bound, 16) for bound in source["keys"])
+        keys = KeyRange.parse(source["keys"]).common(partition)
         for segment in source["segments"]:
-            keys = (max(low, partition[0]), min(high, partition[1]))
-            if number in domain and keys[0] < keys[1]:
-                judged = (keys[0], min(keys[1], int(source["ceiling"], 16)))
+            if number in domain and keys.width > 0:
+                judged = keys.common(KeyRange(0, int(source["ceiling"], 16)))
                 piece = _piece(segment, keys, token_file) | _counts(segment, keys, judged, counts)
                 documents = len(piece["order_key"])
                 yield {
@@ -103,13 +102,12 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
     """One segment's documents in a key range; num_tokens is 0 where they are not tokenized."""
     folder, head = Path(segment["ledger"]), prefix(segment["segment"])
     ledger_keys = read_column(folder, "order_key", head)
-    first, last = row_range(ledger_keys, keys)
-    rows = slice(first, last)
+    rows = keys.rows(ledger_keys)
     num_tokens, offset, token_file = (
-        np.zeros(last - first, dtype) for dtype in (np.uint32, np.uint64, np.uint32)
+        np.zeros(rows.stop - rows.start, dtype) for dtype in (np.uint32, np.uint64, np.uint32)
     )
     for index, (tokens, low, high, _) in enumerate(segment["tokens"]):
-        here, there = common_rows(ledger_keys, keys, low, high)
+        here, there = common_rows(ledger_keys, keys, KeyRange.parse((low, high)))
         num_tokens[here] = read_column(Path(tokens), "num_tokens", head)[there]
         offset[here] = read_column(Path(tokens), "offset", head)[there]
         token_file[here] = first_token_file + index
@@ -119,7 +117,7 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
         "digest": read_column(folder, "digest", head)[rows],
         "file_rank": ranks[read_column(folder, "file", head)[rows]],
         "row": read_column(folder, "row", head)[rows],
-        "ledger_row": np.arange(first, last),
+        "ledger_row": np.arange(rows.start, rows.stop),
         "num_tokens": num_tokens,
         "offset": offset,
         "token_file": token_file,
@@ -127,15 +125,18 @@ def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Ar
 
 
 def common_rows(
-    ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, low: str, high: str
+    ledger_keys: npt.NDArray[np.uint64], keys: KeyRange, stored: KeyRange
 ) -> tuple[slice, slice]:
-    """Rows that a folder of the key range [low, high) gives to those of `keys`: counted from the
-    first of `keys`, and of the folder.
+    """Rows that a folder of the key range `stored` gives to those of `keys`: counted from the first
+    of `keys`, and of the folder. ledger_keys: uint64 [num_docs], ascending.
     """
-    first, last = row_range(ledger_keys, keys)
-    range_first, range_last = row_range(ledger_keys, (int(low, 16), int(high, 16)))
-    begin, end = max(first, range_first), max(min(last, range_last), max(first, range_first))
-    return slice(begin - first, end - first), slice(begin - range_first, end - range_first)
+    rows, there = keys.rows(ledger_keys), stored.rows(ledger_keys)
+    begin = max(rows.start, there.start)
+    end = max(min(rows.stop, there.stop), begin)
+    return (
+        slice(begin - rows.start, end - rows.start),
+        slice(begin - there.start, end - there.start),
+    )
 
 
 def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: list[str]) -> Arrays:
@@ -144,16 +145,16 @@ def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: l
     """
     head = prefix(segment["segment"])
     ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
-    first, last = row_range(ledger_keys, keys)
+    rows = keys.rows(ledger_keys)
     columns = {}
     for index, name in enumerate(counts):
-        found = np.zeros(last - first, np.uint32)
+        found = np.zeros(rows.stop - rows.start, np.uint32)
         folders = segment["counts"][index] if segment["counts"] else []
         for folder, low, high, _ in folders:
-            here, there = common_rows(ledger_keys, keys, low, high)
+            here, there = common_rows(ledger_keys, keys, KeyRange.parse((low, high)))
             found[here] = read_column(Path(folder), name, head)[there]
-        if segment["counts"] and missing_ranges(
-            judged, [(int(low, 16), int(high, 16)) for _, low, high, _ in folders]
+        if segment["counts"] and judged.minus(
+            KeyRange.parse((low, high)) for _, low, high, _ in folders
         ):
             raise ManifestError(
                 f"{segment['ledger']}: documents that are to be judged have no {name}; delete its"
@@ -161,12 +162,3 @@ def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: l
             )
         columns[f"count{index}"] = found
     return columns
-
-
-def row_range(ledger_keys: npt.NDArray[np.uint64], keys: KeyRange) -> tuple[int, int]:
-    """Rows of a segment, sorted by key, that lie in a key range."""
-    low, high = (
-        len(ledger_keys) if key >= KEY_SPACE else int(np.searchsorted(ledger_keys, np.uint64(key)))
-        for key in keys
-    )
-    return low, high

@@ -97,7 +97,7 @@ class Ingest(Stage):
         """Ledger, tokens and what annotators note."""
         folder = Path(unit["folder"])
         noted = [
-            folder / folder_name(name, (int(low, 16), int(high, 16)))
+            folder / folder_name(name, KeyRange.parse((low, high)))
             for name, low, high in unit["annotations"]
         ]
         return [folder / "ledger", *_token_folders(plan, unit).values(), *noted]
@@ -110,7 +110,7 @@ class Ingest(Stage):
 
 def _token_folders(plan: Plan, unit: Unit) -> dict[KeyRange, Path]:
     """Where the tokens of each key range of a unit belong."""
-    ranges = [(int(low, 16), int(high, 16)) for low, high in unit["ranges"]]
+    ranges = map(KeyRange.parse, unit["ranges"])
     return {
         keys: Path(unit["folder"]) / folder_name(plan["tokenizer"]["folders"], keys)
         for keys in ranges
@@ -231,10 +231,10 @@ class _GroupReading:
                 " or delete this group of the store"
             )
         ledger = read_done(self.ledger)
-        for (low, high), writer, written in zip(
+        for keys, writer, written in zip(
             self.ranges, self.token_folders, self.token_segments, strict=True
         ):
-            special_strings = sum(low <= key < high for key in self.special_strings)
+            special_strings = sum(map(keys.holds, self.special_strings))
             writer.publish(
                 {
                     "ledger": ledger["digest"],

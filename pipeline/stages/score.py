@@ -33,7 +33,6 @@ from pipeline.store.scores import (
     SCORE_PARTITIONS,
     Scored,
     look_up,
-    partition_keys,
     partition_name,
     read_scores,
 )
@@ -72,7 +71,7 @@ class Score(Stage):
         known = read_scores(map(Path, plan["known"][number]))
         pieces = [
             self._scored(plan, keys, known)
-            for keys in _steps(partition_keys(number), plan["text_bytes"])
+            for keys in _steps(KeyRange.partition(number, SCORE_PARTITIONS), plan["text_bytes"])
         ]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FolderWriter(folder) as writer:
@@ -122,10 +121,10 @@ class Score(Stage):
 def _steps(keys: KeyRange, text_bytes: int) -> Iterable[KeyRange]:
     """A partition in stretches of whole cells that hold about LOAD_BYTES each."""
     width = KEY_SPACE // CELLS
-    cells = (keys[1] - keys[0]) // width
+    cells = keys.width // width
     steps = min(max(text_bytes // SCORE_PARTITIONS // LOAD_BYTES + 1, 1), cells)
-    bounds = [keys[0] + cells * step // steps * width for step in range(steps + 1)]
-    return pairwise(bounds)
+    bounds = [keys.low + cells * step // steps * width for step in range(steps + 1)]
+    return map(KeyRange, bounds, bounds[1:])
 
 
 def _read_texts(folders: Sequence[Path], keys: KeyRange) -> tuple[Scored, list[str]]:
@@ -160,13 +159,9 @@ def _tables(folder: Path, keys: KeyRange) -> Iterable[Any]:
             )
         for group in range(file.num_row_groups):
             limits = file.metadata.row_group(group).column(0).statistics
-            if limits is None or (limits.min < keys[1] and limits.max >= keys[0]):
+            if limits is None or keys.meets(KeyRange(limits.min, limits.max + 1)):
                 table = file.read_row_group(group)
-                key = table.column("order_key").to_numpy()
-                inside = key >= np.uint64(keys[0])
-                yield table.filter(
-                    inside & (key < np.uint64(keys[1])) if keys[1] < KEY_SPACE else inside
-                )
+                yield table.filter(keys.mask(table.column("order_key").to_numpy()))
 
 
 def delete_texts(folders: Iterable[Path]) -> None:

@@ -65,8 +65,8 @@ class SegmentBuilder:
         content = text.encode()
         digest = text_digest(content)
         key = order_key(digest)
-        for low, high in self.ranges:
-            if low <= key < high:
+        for keys in self.ranges:
+            if keys.holds(key):
                 self._tokenized.append(len(self._keys))
                 self._texts.append(text)
                 self._pending_bytes += len(content)
@@ -163,15 +163,13 @@ class Segment:
         """Write the tokens of one key range in ledger order. Returns first_row, documents,
         tokens.
         """
-        ledger = self.columns["order_key"]
-        first = int(np.searchsorted(ledger, np.uint64(keys[0])))
-        last = len(ledger) if keys[1] >> 64 else int(np.searchsorted(ledger, np.uint64(keys[1])))
-        num_tokens, starts = self.num_tokens[first:last], self.starts[first:last]
+        rows = keys.rows(self.columns["order_key"])
+        num_tokens, starts = self.num_tokens[rows], self.starts[rows]
         write_column(folder, "num_tokens", num_tokens, prefix(segment))
         write_column(folder, "offset", np.cumsum(num_tokens) - num_tokens, prefix(segment))
         path = folder / f"{prefix(segment)}tokens"
         with named(path), path.open("wb") as file:
-            for at in range(0, last - first, 8192):
+            for at in range(0, len(starts), 8192):
                 stretch = zip(
                     starts[at : at + 8192].tolist(),
                     num_tokens[at : at + 8192].tolist(),
@@ -182,4 +180,8 @@ class Segment:
                         [self.tokens[start : start + count] for start, count in stretch]
                     ).tobytes()
                 )
-        return {"first_row": first, "documents": last - first, "tokens": int(num_tokens.sum())}
+        return {
+            "first_row": rows.start,
+            "documents": len(starts),
+            "tokens": int(num_tokens.sum()),
+        }

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import AnnealmixError, ManifestError
-from mixtures.keys import KEY_SPACE, KeyRange, sort_order
+from mixtures.keys import KeyRange, sort_order
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.judges.verdicts import Documents, FilterRule, Verdicts, judge
 from pipeline.stages.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
@@ -121,8 +121,7 @@ class Select(Stage):
         if self.is_done(plan, unit):
             return
         (folder,) = self.outputs(plan, unit)
-        width = KEY_SPACE // plan["partitions"]
-        keys = (unit["partition"] * width, (unit["partition"] + 1) * width)
+        keys = KeyRange.partition(unit["partition"], plan["partitions"])
         with FolderWriter(folder) as writer:
             writing = _Partition(plan, unit["partition"], keys, writer.path)
             writer.publish(writing.write())
@@ -212,12 +211,7 @@ class _Partition:
         source = self.sources[number]
         mine = arrays["source"] == number
         eligible = mine & first & (near < 0)
-        ceiling = int(source["ceiling"], 16)
-        within = (
-            eligible
-            if ceiling >= KEY_SPACE
-            else eligible & (arrays["order_key"] < np.uint64(ceiling))
-        )
+        within = eligible & KeyRange(0, int(source["ceiling"], 16)).mask(arrays["order_key"])
         found = {name: values[within] for name, values in arrays.items()}
         if (found["num_tokens"] == 0).any():
             raise AnnealmixError(

@@ -34,11 +34,6 @@ GRAMS_FORMAT = 1
 BANDS_FORMAT = 1
 
 
-def hex_range(keys: KeyRange) -> list[str]:
-    """A key range as plans and manifests hold it: two hex numbers, the upper one may be 2^64."""
-    return [f"{keys[0]:x}", f"{keys[1]:x}"]
-
-
 def short_key(value: Any) -> str:
     """16 hex digits of the sha256 of a JSON-able value."""
     return sha256(canonical_json(value)).hexdigest()[:16]
@@ -129,4 +124,4 @@ def folder_name(folders: str, keys: KeyRange) -> str:
     """Name of the folder of a key range; bounds in hex, 17 digits since the upper one may be 2^64.
     folders: see `Rule`.
     """
-    return f"{folders}-{keys[0]:017x}-{keys[1]:017x}"
+    return f"{folders}-{keys.low:017x}-{keys.high:017x}"

@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import (
+    ALL_KEYS,
     KEY_SPACE,
     KeyRange,
     digest_columns,
-    missing_ranges,
     order_keys,
     sort_order,
 )
@@ -70,7 +70,7 @@ class ScoreTable:
     def covered(self, rule: TextRule, ledger_digest: str) -> list[KeyRange]:
         """Key ranges of a ledger's escalated documents that are scored."""
         return [
-            (int(low, 16), int(high, 16))
+            KeyRange.parse((low, high))
             for _, record in self.increments
             for terms, threshold, ledger, low, high in record["scored"]
             if (terms, ledger) == (rule.terms.folders, ledger_digest)
@@ -79,7 +79,7 @@ class ScoreTable:
 
     def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
         """Key ranges of `wanted` whose escalated documents are not scored yet."""
-        return missing_ranges(wanted, self.covered(rule, ledger_digest))
+        return wanted.minus(self.covered(rule, ledger_digest))
 
     def folders(self, keys: KeyRange) -> list[tuple[Path, str]]:
         """Partitions that hold scores of a key range: folder and digest of its done-record.
@@ -125,16 +125,10 @@ def partition_name(number: int) -> str:
     return f"p{number:02d}"
 
 
-def partition_keys(number: int) -> KeyRange:
-    """Key range of a partition."""
-    width = KEY_SPACE // SCORE_PARTITIONS
-    return number * width, (number + 1) * width
-
-
 def partitions_of(keys: KeyRange) -> range:
     """Partitions that a key range touches."""
     width = KEY_SPACE // SCORE_PARTITIONS
-    return range(keys[0] // width, -(-keys[1] // width))
+    return range(keys.low // width, -(-keys.high // width))
 
 
 def read_scores(folders: Iterable[Path]) -> Scored:
@@ -193,7 +187,7 @@ def stored_scores(
         raise RecipeError(f"{store}: no store there; name one with --store DIR")
     wanted = list(digests)
     folders = [
-        folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders((0, KEY_SPACE))
+        folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders(ALL_KEYS)
     ]
     columns = digest_columns(b"".join(wanted))
     found = look_up(read_scores(folders), order_keys(columns), columns).tolist()

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.keys import SALT, KeyRange, missing_ranges
+from mixtures.keys import SALT, KeyRange
 from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source import SourceDefinition
 from pipeline.store.lock import locked
@@ -82,7 +82,7 @@ class Group:
         """
         found = []
         for folder in self.folder.glob(f"{rule.folders}-*"):
-            low, high = (int(part, 16) for part in folder.name.split("-")[-2:])
+            keys = KeyRange.parse(folder.name.split("-")[-2:])
             if is_done(folder):
                 record = read_done(folder)
                 if record["ledger"] != self.record["digest"]:
@@ -90,12 +90,12 @@ class Group:
                         f"{folder}: made for a ledger that is no longer there; delete the group"
                         f" {self.folder}, build again"
                     )
-                found.append(ColumnRange(folder, (low, high), record["digest"]))
+                found.append(ColumnRange(folder, keys, record["digest"]))
         return sorted(found, key=lambda item: item.keys)
 
     def missing(self, rule: Rule, wanted: KeyRange) -> list[KeyRange]:
         """Key ranges of `wanted` that a rule has no folder for yet."""
-        return missing_ranges(wanted, [item.keys for item in self.ranges(rule)])
+        return wanted.minus(item.keys for item in self.ranges(rule))
 
 
 class Store:

@@ -18,7 +18,13 @@ from hypothesis import strategies as st
 from mixtures import keys
 
 SHARES = st.decimals(0, 1, allow_nan=False, places=18)
-BOUNDS = st.tuples(st.integers(0, 24), st.integers(0, 24)).map(lambda pair: (min(pair), max(pair)))
+RANGES = st.tuples(st.integers(0, 24), st.integers(0, 24)).map(
+    lambda pair: keys.KeyRange(min(pair), max(pair))
+)
+EDGES = [0, 1, 2, 2**63, 2**64 - 2, 2**64 - 1, 2**64]
+EDGE_RANGES = st.tuples(st.sampled_from(EDGES), st.sampled_from(EDGES)).map(
+    lambda pair: keys.KeyRange(min(pair), max(pair))
+)
 DIGESTS = st.binary(min_size=16, max_size=16)
 
 
@@ -53,15 +59,48 @@ def test_the_ends_of_the_key_space_are_exact():
     assert keys.key_bound(Decimal("0.8")) == -(-8 * 2**64 // 10)
 
 
-@given(st.lists(BOUNDS, max_size=6), BOUNDS)
+@given(st.lists(RANGES, max_size=6), RANGES)
 def test_missing_ranges_are_what_the_present_ones_leave(present, wanted):
-    missing = keys.missing_ranges(wanted, present)
+    missing = wanted.minus(present)
     covered = {key for low, high in present for key in range(low, high)}
     assert [key for low, high in missing for key in range(low, high)] == [
         key for key in range(*wanted) if key not in covered
     ]
     assert all(low < high for low, high in missing)
     assert all(left[1] < right[0] for left, right in pairwise(missing))
+
+
+@given(st.lists(RANGES, max_size=6))
+def test_the_union_of_ranges_holds_their_keys_in_ranges_that_do_not_touch(ranges):
+    union = keys.merged(ranges)
+    assert {key for item in union for key in range(*item)} == {
+        key for item in ranges for key in range(*item)
+    }
+    assert all(left.high < right.low for left, right in pairwise(union))
+
+
+@given(EDGE_RANGES, EDGE_RANGES, st.lists(st.sampled_from(EDGES[:-1])))
+def test_rows_masks_and_overlaps_agree_with_single_keys_up_to_the_edge_of_the_space(
+    one, other, chosen
+):
+    column = np.array(sorted(chosen), np.uint64)
+    held = [one.holds(key) for key in sorted(chosen)]
+    assert one.mask(column).tolist() == held
+    assert column[one.rows(column)].tolist() == [key for key in sorted(chosen) if one.holds(key)]
+    assert one.common(other).mask(column).tolist() == [
+        both and other.holds(key) for both, key in zip(held, sorted(chosen), strict=True)
+    ]
+    assert one.meets(other) == any(
+        one.holds(key) and other.holds(key) for key in (one.low, other.low)
+    )
+    assert keys.KeyRange.parse(one.hex()) == one
+
+
+@given(st.integers(0, 6).map(lambda power: 2**power))
+def test_partitions_are_the_key_space_without_gap_or_overlap(count):
+    parts = [keys.KeyRange.partition(number, count) for number in range(count)]
+    assert keys.merged(parts) == [keys.ALL_KEYS]
+    assert sum(part.width for part in parts) == 2**64
 
 
 @given(

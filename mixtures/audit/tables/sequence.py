@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge
 from mixtures.audit.tables.columns import Int64s, Rows, Uint64s
-from mixtures.keys import KEY_SPACE
 from mixtures.mix.claims import Claims
 from mixtures.words import plural
 
@@ -26,20 +25,13 @@ class KeyRanges:
 
     def add(self, rows: Rows) -> None:
         for number, mine in rows.by_source(len(self._sources)):
-            low, high = self._sources[number].key_range
-            keys = rows.order_key[mine]
-            outside = (
-                np.zeros(len(keys), np.bool_) if low < KEY_SPACE else np.ones(len(keys), np.bool_)
-            )
-            if low < KEY_SPACE:
-                outside |= keys < np.uint64(low)
-            if high < KEY_SPACE:
-                outside |= keys >= np.uint64(high)
+            key_range = self._sources[number].key_range
+            outside = ~key_range.mask(rows.order_key[mine])
             if outside.any():
                 row = int(mine[np.argmax(outside)])
                 self._faults.append(
                     f"{rows.where(row)} has order key {int(rows.order_key[row]):x},"
-                    f" {self._sources[number].label} takes [{low:x}, {high:x})"
+                    f" {self._sources[number].label} takes [{', '.join(key_range.hex())})"
                 )
         self._documents += len(rows)
 

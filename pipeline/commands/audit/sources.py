@@ -240,11 +240,9 @@ class _SourceCheck:
             if place.row not in texts:
                 self._fault("source text", f"{where}: the row is no document")
                 continue
-            digest, keys = (
-                text_digest(texts[place.row].encode("utf-8")),
-                self.mix.claims.sources[place.source].key_range,
-            )
-            if digest != place.digest or not keys[0] <= order_key(digest) < keys[1]:
+            digest = text_digest(texts[place.row].encode("utf-8"))
+            keys = self.mix.claims.sources[place.source].key_range
+            if digest != place.digest or not keys.holds(order_key(digest)):
                 self._fault(
                     "source text",
                     f"{where}: its text has another digest, or its key is not the source's",

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.keys import KEY_SPACE, KeyRange
+from mixtures.keys import KeyRange
 from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
 from pipeline.executors.stage import Plan, Unit
@@ -93,8 +93,7 @@ def due(unit: Unit, annotators: Sequence[Annotator]) -> list[tuple[Rule, KeyRang
     """What a unit must still publish beside tokens."""
     rules = {rule.folders: rule for annotator in annotators for rule in annotator.rules}
     wanted = [
-        (rules[folders], (int(low, 16), int(high, 16)))
-        for folders, low, high in unit["annotations"]
+        (rules[folders], KeyRange.parse((low, high))) for folders, low, high in unit["annotations"]
     ]
     return [
         (rule, keys)
@@ -113,7 +112,7 @@ class _Looking:
         self._bytes = 0
 
     def add(self, row: int, key: int, text: str) -> None:
-        if any(low <= key < high for low, high in self.ranges):
+        if any(keys.holds(key) for keys in self.ranges):
             self.counted.rows.append(row)
             self._texts.append(text)
             self._bytes += len(text)
@@ -184,18 +183,13 @@ class GroupAnnotations:
         ):
             looking = notes.looking[rule.folders]
             looking.look()
-            first, last = (
-                len(ledger) if key >= KEY_SPACE else int(np.searchsorted(ledger, np.uint64(key)))
-                for key in keys
-            )
-            looking.counted.digest, looking.counted.order_key = (
-                columns["digest"][first:last],
-                ledger[first:last],
-            )
+            rows = keys.rows(ledger)
+            looking.counted.digest = columns["digest"][rows]
+            looking.counted.order_key = ledger[rows]
             record = looking.annotator.write(
-                writer.path, number, rule, looking.counted, order[first:last]
+                writer.path, number, rule, looking.counted, order[rows]
             )
-            written.append({"first_row": first, "documents": last - first, **record})
+            written.append({"first_row": rows.start, "documents": rows.stop - rows.start, **record})
 
     def publish(self, ledger_digest: str) -> None:
         """Publish all folders. ledger_digest: of the done-record of the ledger that they lie

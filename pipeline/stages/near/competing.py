@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError
-from mixtures.keys import KEY_SPACE, KeyRange, missing_ranges, sort_order
+from mixtures.keys import KeyRange, sort_order
 from pipeline.judges.annotators.bands import Signatures
-from pipeline.stages.gathering import common_rows, row_range
+from pipeline.stages.gathering import common_rows
 from pipeline.store.columns import prefix, read_column
 
 U64 = npt.NDArray[np.uint64]
@@ -41,22 +41,16 @@ class Competing:
         return Signatures(self.bands, np.zeros(len(self.bands), np.bool_))
 
 
-def partition_range(number: int, partitions: int) -> KeyRange:
-    """The keys of a partition; `partitions` is a power of two."""
-    width = KEY_SPACE // partitions
-    return number * width, (number + 1) * width
-
-
 def ledger_documents(sources: list[dict[str, Any]]) -> int:
     """Documents in the key ranges of the sources that take part, copies and short ones included."""
     count = 0
     for source in sources:
-        keys = _bounds(source["keys"])
+        keys = KeyRange.parse(source["keys"])
         for segment in source["segments"] if source["competes"] else ():
-            first, last = row_range(
-                read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"])), keys
+            rows = keys.rows(
+                read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"]))
             )
-            count += last - first
+            count += rows.stop - rows.start
     return count
 
 
@@ -82,7 +76,7 @@ def competing(sources: list[dict[str, Any]], partition: KeyRange, num_bands: int
     for number, (source, segment) in enumerate(segments):
         rows = by_segment[bounds[number] : bounds[number + 1]]
         if len(rows):
-            keys = _clipped(source, partition)
+            keys = KeyRange.parse(source["keys"]).common(partition)
             bands[rows], exempt[rows] = _band_rows(
                 segment, keys, found["ledger_row"][rows], num_bands
             )
@@ -94,17 +88,18 @@ def _survivors(sources: list[dict[str, Any]], partition: KeyRange) -> dict[str, 
     pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in COLUMNS}
     number = 0
     for place, source in enumerate(sources):
-        keys = _clipped(source, partition)
+        keys = KeyRange.parse(source["keys"]).common(partition)
         for segment in source["segments"]:
-            if keys[0] < keys[1]:
+            if keys.width > 0:
                 folder, head = Path(segment["ledger"]), prefix(segment["segment"])
                 ledger_keys = read_column(folder, "order_key", head)
-                first, last = row_range(ledger_keys, keys)
-                pieces["order_key"].append(ledger_keys[first:last])
-                pieces["digest"].append(read_column(folder, "digest", head)[first:last])
-                pieces["source"].append(np.full(last - first, place, np.uint16))
-                pieces["segment"].append(np.full(last - first, number, np.uint32))
-                pieces["ledger_row"].append(np.arange(first, last, dtype=np.uint32))
+                rows = keys.rows(ledger_keys)
+                ledger_rows = np.arange(rows.start, rows.stop, dtype=np.uint32)
+                pieces["order_key"].append(ledger_keys[rows])
+                pieces["digest"].append(read_column(folder, "digest", head)[rows])
+                pieces["source"].append(np.full(len(ledger_rows), place, np.uint16))
+                pieces["segment"].append(np.full(len(ledger_rows), number, np.uint32))
+                pieces["ledger_row"].append(ledger_rows)
             number += 1
     empty = {
         "order_key": np.uint64,
@@ -136,26 +131,17 @@ def _band_rows(
     """
     head = prefix(segment["segment"])
     ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
-    if missing_ranges(keys, [_bounds(item[1:3]) for item in segment["bands"]]):
+    if keys.minus(KeyRange.parse(item[1:3]) for item in segment["bands"]):
         raise ManifestError(
             f"{segment['ledger']}: documents that are searched for near-duplicates lack band keys;"
             " delete its group"
         )
-    first, _ = row_range(ledger_keys, keys)
+    first = keys.rows(ledger_keys).start
     bands, exempt = np.empty((len(rows), num_bands), np.uint64), np.ones(len(rows), np.bool_)
     for folder, low, high, _ in segment["bands"]:
-        here, there = common_rows(ledger_keys, keys, low, high)
+        here, there = common_rows(ledger_keys, keys, KeyRange.parse((low, high)))
         mine = np.flatnonzero((rows >= first + here.start) & (rows < first + here.stop))
         places = rows[mine].astype(np.int64) - (first + here.start) + there.start
         bands[mine] = read_column(Path(folder), "bands", head).reshape(-1, num_bands)[places]
         exempt[mine] = read_column(Path(folder), "exempt", head)[places] != 0
     return bands, exempt
-
-
-def _clipped(source: dict[str, Any], partition: KeyRange) -> KeyRange:
-    low, high = _bounds(source["keys"])
-    return max(low, partition[0]), min(high, partition[1])
-
-
-def _bounds(keys: Any) -> KeyRange:
-    return int(keys[0], 16), int(keys[1], 16)

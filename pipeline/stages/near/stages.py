@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.keys import KeyRange
 from mixtures.recipe.source import SourceDefinition
 from mixtures.rules.near import NearRule
 from pipeline.executors.stage import Plan, Stage, Unit
@@ -36,7 +37,7 @@ from pipeline.stages.near.clusters import (
     write_clusters,
     write_drops,
 )
-from pipeline.stages.near.competing import competing, partition_range
+from pipeline.stages.near.competing import competing
 from pipeline.stages.near.edges import (
     edges,
     read_bands,
@@ -99,7 +100,7 @@ class Spill(_NearStage):
             return
         number = unit["partition"]
         found = competing(
-            plan["sources"], partition_range(number, plan["key_partitions"]), self.rule.bands
+            plan["sources"], KeyRange.partition(number, plan["key_partitions"]), self.rule.bands
         )
         write_bands(self.bands[number], found.signatures, self.rule, plan["band_partitions"])
         publish(self.documents[number], found.columns, {"documents": len(found.bands)})

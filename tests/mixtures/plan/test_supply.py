@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.keys import KEY_SPACE
+from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
 from mixtures.plan.supply import (
     FilePart,
     SupplyEstimate,
@@ -152,17 +152,17 @@ def test_which_documents_fall_into_a_key_range_is_chance_and_widens_the_interval
         0,
         int((lengths**2).sum()),
     )
-    keys = (KEY_SPACE // 10, KEY_SPACE * 3 // 10)
+    keys = KeyRange(KEY_SPACE // 10, KEY_SPACE * 3 // 10)
     low, high = whole.within(keys).bounds
     for _ in range(TRIALS):
         places = draw.random(len(lengths))
         hits += low <= int(lengths[(places >= 0.1) & (places < 0.3)].sum()) <= high
     assert hits / TRIALS > 0.88
-    assert whole.within((0, KEY_SPACE)).bounds == whole.bounds
+    assert whole.within(ALL_KEYS).bounds == whole.bounds
 
 
 def test_a_figure_without_an_interval_has_none_in_a_key_range():
-    found = SupplyEstimate(10, 1_000, "published").within((0, KEY_SPACE // 2))
+    found = SupplyEstimate(10, 1_000, "published").within(KeyRange(0, KEY_SPACE // 2))
     assert (found.documents, found.tokens, found.low, found.high) == (5, 500, None, None)
 
 
