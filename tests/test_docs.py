@@ -406,3 +406,19 @@ def test_pre_commit_runs_what_lint_and_types_run():
         assert commands
         for command in commands[0].split("\n\t"):
             assert f"entry: {command.strip()}\n" in hooks, command
+
+
+def test_one_version_is_cited_logged_and_built():
+    (version,) = re.findall(r'^version = "(.*)"$', (CHECKOUT / "pyproject.toml").read_text(), re.M)
+    assert f"\nversion: {version}\n" in (CHECKOUT / "CITATION.cff").read_text()
+    assert f"\n## [{version}]" in PAGES["CHANGELOG.md"]
+
+
+def test_the_default_store_and_the_demo_are_ignored():
+    lines = (CHECKOUT / ".gitignore").read_text().splitlines()
+    store = next(
+        action.default
+        for action in parsers()["build"]._actions
+        if "--store" in action.option_strings
+    )
+    assert {f"{store}/", "/demo/"} <= set(lines)
