@@ -1,5 +1,5 @@
-"""Compiled loops over bytes and 64-bit numbers. They do what `mixtures.rules.near_text` says, and
-nothing else imports numba.
+"""Compiled kernels of near-duplicate search: band keys of texts, as `mixtures.rules.near_text` says,
+and clusters of edges. Import it late: it brings numba.
 
 Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the
 interpreter's lock. All arithmetic is on unsigned numbers and wraps. numba makes a float of a sum of
@@ -10,7 +10,7 @@ counts from the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +18,28 @@ from numba import njit
 
 from mixtures.rules.near_text import BASE, FNV_OFFSET, FNV_PRIME, MIX_FIRST, MIX_SECOND
 
+if TYPE_CHECKING:
+    from pipeline.judges.annotators.bands import (
+        Folding,
+        Permutations,
+        Room,
+        Shingling,
+        Signatures,
+        Texts,
+    )
+
 Bytes = npt.NDArray[np.uint8]
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Meaning of an entry of the fold table: one of these, a code point, or MANY + the place in `forms`
-# of a count and its code points.
+# Meaning of an entry of `Folding.table`, if it is no code point.
 SEPARATES, VANISHES, MANY = ord(" "), 0, 1 << 31
 BLOCK = 1024  # shingles that go through all permutations while they are in the nearest cache
 
 _SEPARATES, _VANISHES, _MANY = np.uint32(SEPARATES), np.uint32(VANISHES), np.uint32(MANY)
-_NOUGHT = np.uint32(
-    ord("0")
-)  # all ASCII digits; nothing that is folded lies between it and the space
+# All ASCII digits become it; nothing that is folded lies between it and the space.
+_NOUGHT = np.uint32(ord("0"))
 _OFFSET, _PRIME, _BASE = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME), np.uint64(BASE)
 _FIRST, _SECOND = np.uint64(MIX_FIRST), np.uint64(MIX_SECOND)
 _ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
@@ -52,7 +60,9 @@ def _mixed(value: np.uint64) -> np.uint64:
 
 @_compiled
 def _decoded(content: Bytes, at: np.uint64) -> tuple[np.uint32, np.uint64]:
-    """The code point at the first of several bytes of valid UTF-8, and the place behind it."""
+    """The code point at the first of several bytes of valid UTF-8, and the place behind it.
+    content: uint8 [num_bytes].
+    """
     lead, second = np.uint32(content[at]), np.uint32(content[at + _ONE] & 0x3F)
     if lead < 0xE0:
         return np.uint32((lead & 0x1F) << 6 | second), at + _TWO
@@ -65,9 +75,10 @@ def _decoded(content: Bytes, at: np.uint64) -> tuple[np.uint32, np.uint64]:
 
 @_compiled
 def folded(
-    content: Bytes, at: np.uint64, end: np.uint64, table: U32, forms: U32, points: U32
+    content: Bytes, at: np.uint64, end: np.uint64, folding: Folding, points: U32
 ) -> np.int64:
-    """Write the code points of a document's folded text to `points`. Returns how many.
+    """Write the code points of a document's folded text, the bytes [at, end) of uint8 [num_bytes],
+    to `points`, uint32 [room]. Returns how many.
 
     A space or "0" that comes again at once is written over, so a run of them is one, and so is a
     space in front. What ASCII letters these are decides no branch, which is what makes it fast.
@@ -76,24 +87,24 @@ def folded(
     while at < end:
         lead = content[at]
         if lead < 0x80:
-            value = table[lead]
+            value = folding.table[lead]
             at += _ONE
             points[count] = value
             count += np.uint64(not (value == last and value <= _NOUGHT))
             last = value
             continue
         point, at = _decoded(content, at)
-        place, length = table[point], np.uint32(1)
+        place, length = folding.table[point], np.uint32(1)
         if place >= _MANY:
             place -= _MANY
-            length = forms[place]
+            length = folding.forms[place]
         elif place == _VANISHES:
             continue
         for _ in range(length):
-            value = table[point]
+            value = folding.table[point]
             if value >= _MANY:
                 place += np.uint32(1)
-                value = forms[place]
+                value = folding.forms[place]
             points[count] = value
             count += np.uint64(not (value == last and value <= _NOUGHT))
             last = value
@@ -102,7 +113,12 @@ def folded(
 
 @_compiled
 def word_tokens(points: U32, tokens: U64) -> np.int64:
-    """Write the hashes of a folded text's words to `tokens`. Returns how many."""
+    """Write the hashes of a folded text's words to `tokens`. Returns how many.
+
+    Args:
+        points: uint32 [num_points], one space between two words and none at the ends. tokens:
+            uint64 [room].
+    """
     if len(points) == 0:
         return np.int64(0)
     count, word = _ZERO, _OFFSET
@@ -120,7 +136,9 @@ def word_tokens(points: U32, tokens: U64) -> np.int64:
 
 @_compiled
 def shingles_in_place(tokens: U64, count: np.int64, size: int) -> np.int64:
-    """Overwrite the tokens with the hashes of their shingles. Returns how many."""
+    """Overwrite the first `count` of uint64 [room] tokens with the hashes of their shingles.
+    Returns how many.
+    """
     if count < size:
         return np.int64(0)
     power, rolling = _ONE, _ZERO
@@ -138,39 +156,34 @@ def shingles_in_place(tokens: U64, count: np.int64, size: int) -> np.int64:
 
 @_compiled
 def shingle_hashes(
-    content: Bytes,
-    at: np.uint64,
-    end: np.uint64,
-    words: bool,
-    size: int,
-    table: U32,
-    forms: U32,
-    points: U32,
-    tokens: U64,
+    content: Bytes, at: np.uint64, end: np.uint64, shingling: Shingling, room: Room
 ) -> np.int64:
-    """Write the hashes of a document's shingles to `tokens`, in the order of the text. Returns how
-    many.
+    """Write the hashes of a document's shingles to `room.tokens`, in the order of the text. Returns
+    how many. content: uint8 [num_bytes], the document its bytes [at, end).
     """
-    count = folded(content, at, end, table, forms, points)
-    if words:
-        count = word_tokens(points[:count], tokens)
+    count = folded(content, at, end, shingling.folding, room.points)
+    if shingling.of_words:
+        count = word_tokens(room.points[:count], room.tokens)
     else:
         for place in range(count):
-            tokens[place] = np.uint64(points[place])
-    return shingles_in_place(tokens, count, size)
+            room.tokens[place] = np.uint64(room.points[place])
+    return shingles_in_place(room.tokens, count, shingling.size)
 
 
 @_compiled
-def minima_of(shingles: U64, factors: U32, summands: U32, minima: U32) -> None:
-    """The smallest image of the shingles' upper halves under each permutation."""
+def minima_of(shingles: U64, permutations: Permutations, minima: U32) -> None:
+    """Write the smallest image of the shingles' upper halves under each permutation. shingles:
+    uint64 [num_shingles]; minima: uint32 [num_hashes].
+    """
     minima[:] = _LARGEST
     upper = np.empty(BLOCK, np.uint32)
     for start in range(0, len(shingles), BLOCK):
         count = min(BLOCK, len(shingles) - start)
         for place in range(count):
             upper[place] = np.uint32(shingles[start + place] >> _32)
-        for number in range(len(factors)):
-            factor, summand, smallest = factors[number], summands[number], minima[number]
+        for number in range(len(minima)):
+            factor, summand = permutations.factors[number], permutations.summands[number]
+            smallest = minima[number]
             for place in range(count):
                 smallest = min(smallest, np.uint32(upper[place] * factor + summand))
             minima[number] = smallest
@@ -178,47 +191,34 @@ def minima_of(shingles: U64, factors: U32, summands: U32, minima: U32) -> None:
 
 @_compiled
 def band_keys(
-    content: Bytes,
-    ends: U64,
-    words: bool,
-    size: int,
-    table: U32,
-    forms: U32,
-    factors: U32,
-    summands: U32,
-    points: U32,
-    tokens: U64,
-    keys: U64,
-    exempt: npt.NDArray[np.bool_],
+    texts: Texts, shingling: Shingling, permutations: Permutations, room: Room, made: Signatures
 ) -> None:
-    """Band keys of documents that lie one behind the other in `content`; `points` and `tokens` have
-    room for those of the longest.
-    """
-    minima = np.empty(len(factors), np.uint32)
-    rows = len(factors) // keys.shape[1]
+    """Write the band keys of texts, and which are exempt, to `made`."""
+    num_bands = made.bands.shape[1]
+    minima = np.empty(len(permutations.factors), np.uint32)
+    rows = len(minima) // num_bands
     start = _ZERO
-    for document in range(len(ends)):
-        shingles = tokens[
-            : shingle_hashes(
-                content, start, ends[document], words, size, table, forms, points, tokens
-            )
-        ]
-        start = ends[document]
-        exempt[document] = len(shingles) == 0
-        if len(shingles) == 0:
-            keys[document] = _ZERO
+    for document in range(len(texts.ends)):
+        end = texts.ends[document]
+        count = shingle_hashes(texts.content, start, end, shingling, room)
+        start = end
+        made.exempt[document] = count == 0
+        if count == 0:
+            made.bands[document] = _ZERO
             continue
-        minima_of(shingles, factors, summands, minima)
-        for band in range(keys.shape[1]):
+        minima_of(room.tokens[:count], permutations, minima)
+        for band in range(num_bands):
             key = _mixed(np.uint64(band + 1))
             for row in range(rows):
                 key = _mixed(key ^ np.uint64(minima[band * rows + row]))
-            keys[document, band] = key
+            made.bands[document, band] = key
 
 
 @_compiled
 def shared_count(left: U64, right: U64) -> int:
-    """How many numbers two ascending arrays of distinct numbers share."""
+    """How many numbers two arrays share; both ascending and distinct, uint64 [num_left], uint64
+    [num_right].
+    """
     shared, a, b = 0, 0, 0
     while a < len(left) and b < len(right):
         if left[a] == right[b]:
@@ -234,6 +234,7 @@ def shared_count(left: U64, right: U64) -> int:
 
 @_compiled
 def _root(parents: Any, document: np.uint64) -> np.uint64:
+    """The first document of a cluster. parents: uint32 or uint64 [num_docs], here and below."""
     while parents[document] != document:
         parents[document] = parents[parents[document]]  # halves the path for who comes next
         document = np.uint64(parents[document])
@@ -242,8 +243,8 @@ def _root(parents: Any, document: np.uint64) -> np.uint64:
 
 @_compiled
 def join(parents: Any, documents: U64, linked: U64) -> None:
-    """Join the two clusters of each edge under the smaller of their roots, so that a root is the
-    first document of its cluster.
+    """Join the two clusters of each edge, uint64 [num_edges] each, under the smaller of their
+    roots, so that a root is the first document of its cluster.
     """
     for edge in range(len(documents)):
         one, other = _root(parents, documents[edge]), _root(parents, linked[edge])
@@ -255,8 +256,8 @@ def join(parents: Any, documents: U64, linked: U64) -> None:
 
 @_compiled
 def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
-    """Point each document to its root and mark those that are not alone. No parent is above its
-    child, so one ascending pass does it.
+    """Point each document to its root and mark those that are not alone: bool [num_docs]. No parent
+    is above its child, so one ascending pass does it.
     """
     for document in range(len(parents)):
         root = parents[parents[document]]
@@ -267,7 +268,9 @@ def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
 
 @_compiled
 def gather(parents: Any, clustered: npt.NDArray[np.bool_], members: Any, components: Any) -> None:
-    """Write the documents that are marked, ascending, and their roots."""
+    """Write the documents that are marked, ascending, and their roots: members, components:
+    [num_clustered], of the parents' dtype.
+    """
     count = 0
     for document in range(len(parents)):
         if clustered[document]:

@@ -14,8 +14,8 @@ an installation five.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from mixtures.rules.near_text import fold_point, permutation, word_points
 
 U64 = npt.NDArray[np.uint64]
 U32 = npt.NDArray[np.uint32]
+Bytes = npt.NDArray[np.uint8]
 
 # Folding makes at most so many characters of a byte: U+FDFA, three bytes, becomes 18. A test holds
 # this.
@@ -32,8 +33,7 @@ POINTS_A_BYTE = 6
 _CODE_POINTS = 0x110000
 
 
-@dataclass(frozen=True)
-class Signatures:
+class Signatures(NamedTuple):
     """bands: uint64 [num_docs, bands], 0 where exempt. exempt: bool [num_docs], True for documents
     shorter than a shingle.
     """
@@ -42,75 +42,109 @@ class Signatures:
     exempt: npt.NDArray[np.bool_]
 
 
+class Texts(NamedTuple):
+    """Texts in UTF-8, one behind the other. content: uint8 [num_bytes]; ends: uint64 [num_docs],
+    the byte behind each.
+    """
+
+    content: Bytes
+    ends: U64
+
+
+class Folding(NamedTuple):
+    """What folding makes of each code point.
+
+    table: uint32 [0x110000]: SEPARATES, VANISHES, another code point, or MANY + a place in `forms`.
+    forms: uint32, at such a place the number of code points, and these behind it.
+    """
+
+    table: U32
+    forms: U32
+
+
+class Shingling(NamedTuple):
+    """What a shingle is. of_words: of words, else of characters. size: in these."""
+
+    of_words: bool
+    size: int
+    folding: Folding
+
+
+class Permutations(NamedTuple):
+    """factors, summands: uint32 [num_hashes] each; a hash h becomes h * factor + summand."""
+
+    factors: U32
+    summands: U32
+
+
+class Room(NamedTuple):
+    """What a document's text is worked on in, at most POINTS_A_BYTE of each for a byte of the
+    longest one. points: uint32, its folded code points; tokens: uint64, hashes of its words, then
+    of its shingles.
+    """
+
+    points: U32
+    tokens: U64
+
+    @classmethod
+    def of(cls, texts: Texts) -> Room:
+        """Room for the longest text; what is not written to takes no memory."""
+        longest = int(np.diff(texts.ends, prepend=np.uint64(0)).max(initial=0))
+        size = POINTS_A_BYTE * longest + 1
+        return cls(np.empty(size, np.uint32), np.empty(size, np.uint64))
+
+
 def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
     """The band keys of each text. Memory: the texts' UTF-8, and 12 to 72 bytes for each byte of the
     longest one.
     """
-    from pipeline.judges.annotators import band_kernels as kernels
+    from pipeline.judges.annotators.band_kernels import band_keys
 
-    content, ends = _packed(texts)
-    table, forms = fold_table()
-    factors, summands = permutations(rule.hashes)
-    keys = np.empty((len(texts), rule.bands), np.uint64)
-    exempt = np.empty(len(texts), np.bool_)
-    words, room = rule.unit == "words", _room(ends)
-    kernels.band_keys(
-        content, ends, words, rule.shingle, table, forms, factors, summands, *room, keys, exempt
-    )
-    return Signatures(keys, exempt)
+    packed = _packed(texts)
+    made = Signatures(np.empty((len(texts), rule.bands), np.uint64), np.empty(len(texts), np.bool_))
+    band_keys(packed, _shingling(rule), permutations(rule.hashes), Room.of(packed), made)
+    return made
 
 
 def shingle_sets(texts: Sequence[str], rule: NearRule) -> list[U64]:
-    """The distinct shingle hashes of each text, ascending."""
-    from pipeline.judges.annotators import band_kernels as kernels
+    """The distinct shingle hashes of each text, ascending: uint64 [num_shingles] each."""
+    from pipeline.judges.annotators.band_kernels import shingle_hashes
 
-    content, ends = _packed(texts)
-    table, forms = fold_table()
-    words, (points, tokens) = rule.unit == "words", _room(ends)
-    sets, start = [], np.uint64(0)
-    for end in ends:
-        count = kernels.shingle_hashes(
-            content, start, end, words, rule.shingle, table, forms, points, tokens
-        )
-        sets.append(np.unique(tokens[:count]))
+    packed, shingling = _packed(texts), _shingling(rule)
+    room, start, sets = Room.of(packed), np.uint64(0), []
+    for end in packed.ends:
+        count = shingle_hashes(packed.content, start, end, shingling, room)
+        sets.append(np.unique(room.tokens[:count]))
         start = end
     return sets
 
 
-def _packed(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint8], U64]:
-    """All texts in UTF-8, and where each ends. A lone surrogate separates words."""
+def _packed(texts: Sequence[str]) -> Texts:
+    """All texts in UTF-8. A lone surrogate separates words."""
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     ends = np.cumsum([len(content) for content in encoded], dtype=np.uint64)
-    return np.frombuffer(b"".join(encoded), np.uint8), ends
+    return Texts(np.frombuffer(b"".join(encoded), np.uint8), ends)
 
 
-def _room(ends: U64) -> tuple[U32, U64]:
-    """Room for the folded text and the tokens of the longest document; what is not written to takes
-    no memory.
-    """
-    longest = POINTS_A_BYTE * int(np.diff(ends, prepend=np.uint64(0)).max(initial=0)) + 1
-    return np.empty(longest, np.uint32), np.empty(longest, np.uint64)
+def _shingling(rule: NearRule) -> Shingling:
+    return Shingling(rule.unit == "words", rule.shingle, fold_table())
 
 
 @cache
-def permutations(count: int) -> tuple[U32, U32]:
-    """Factors and summands of the first permutations: uint32 [count] each."""
+def permutations(count: int) -> Permutations:
+    """The first ones, as many as `count`."""
     pairs = np.array([permutation(number) for number in range(count)], np.uint32)
-    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+    return Permutations(np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]))
 
 
 @cache
-def fold_table() -> tuple[U32, U32]:
-    """`fold_point` of all code points: table uint32 [0x110000] and forms uint32, as
-    `pipeline.judges.annotators.band_kernels` says. Takes about a second.
-    """
+def fold_table() -> Folding:
+    """`fold_point` of all code points. Takes about a second."""
     from mixtures.rules.near_text import ignored_points
     from pipeline.judges.annotators.band_kernels import MANY, SEPARATES, VANISHES
 
-    table, forms = (
-        np.full(_CODE_POINTS, SEPARATES, np.uint32),
-        [0],
-    )  # place 0 would look like no place
+    table = np.full(_CODE_POINTS, SEPARATES, np.uint32)
+    forms: list[int] = []
     for point in word_points() | ignored_points():
         form = [
             ord("0") if 48 <= ord(character) <= 57 else ord(character)
@@ -123,4 +157,4 @@ def fold_table() -> tuple[U32, U32]:
         else:
             table[point] = MANY + len(forms)
             forms += [len(form), *form]
-    return table, np.array(forms, np.uint32)
+    return Folding(table, np.array(forms, np.uint32))

@@ -116,44 +116,45 @@ class ContaminationIndex:
         )
 
     def _held(self, words: Words) -> tuple[I64, I64]:
-        """Distinct pairs of a document of the batch and an n-gram in it, sorted."""
-        from pipeline.judges.annotators.ngram_kernels import find_ngrams
+        """Distinct pairs of a document of the batch and an n-gram in it, sorted: int64 [num_pairs]
+        each.
+        """
+        from pipeline.judges.annotators.ngram_kernels import Hits, find_ngrams
 
-        table = self._table
-        room = words.count  # more only if n-grams of several sizes begin at most words
+        size = len(self._table)
+        # More than one n-gram a word only if n-grams of several sizes begin at most words.
+        room = len(words.starts)
         while True:
-            places, rows = np.empty(room, np.int64), np.empty(room, np.int64)
-            count = find_ngrams(
-                words.buffer, FOLDS, words.starts, words.sums, words.count, table.powers, table.sizes, table.window,
-                table.stride, table.windows.bits, table.windows.shift, table.bitmap.bits, table.bitmap.shift, table.hashes,
-                table.content, table.lows, table.highs, places, rows,
-            )  # fmt: skip
+            hits = Hits(np.empty(room, np.int64), np.empty(room, np.int64))
+            count = find_ngrams(words, FOLDS, self._table.ngrams, hits)
             if count <= room:
                 break
             room = count
         if not count:
             return _EMPTY, _EMPTY
-        documents = np.searchsorted(words.marks, words.starts[places[:count]])
-        pairs = np.unique(documents * len(table) + rows[:count])
-        return pairs // len(table), pairs % len(table)
+        documents = np.searchsorted(words.marks, words.starts[hits.word[:count]])
+        pairs = np.unique(documents * size + hits.row[:count])
+        return pairs // size, pairs % size
 
     def _matches(self, documents: I64, rows: I64) -> tuple[I64, tuple[I64, I64, I64]]:
-        """From distinct pairs of document and n-gram: the document of each n-gram that counts, and
-        (documents, items, found).
+        """From distinct pairs of document and n-gram, int64 [num_pairs] each: the document of each
+        n-gram that counts, and (documents, items, counts), int64 [num_matches] each.
         """
         table = self._table
         owners = table.owners_at[rows + 1] - table.owners_at[rows]
         pair = np.repeat(np.arange(len(rows)), owners)
+        # The place of each owner among its n-gram's: 0, 1, ... again for every pair.
         ahead = np.arange(len(pair)) - np.repeat(np.cumsum(owners) - owners, owners)
         keys = documents[pair] * table.num_items + table.owners[table.owners_at[rows][pair] + ahead]
-        matches, of, found = np.unique(keys, return_inverse=True, return_counts=True)
+        matches, of, held_ngrams = np.unique(keys, return_inverse=True, return_counts=True)
         items = matches % table.num_items
-        enough = found >= table.least[items]
+        enough = held_ngrams >= table.least[items]
+        # An n-gram that counts for several items counts once.
         held = documents[np.unique(pair[enough[of]])]
         return held, (
             matches[enough] // table.num_items,
             items[enough],
-            found[enough].astype(np.int64),
+            held_ngrams[enough].astype(np.int64),
         )
 
 

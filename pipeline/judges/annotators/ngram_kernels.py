@@ -2,9 +2,9 @@
 Import it late: it brings numba.
 
 A buffer is what `pipeline.judges.annotators.ngram_table` makes of a batch: UTF-8 in which what is
-not ASCII is folded, all words between separators, a mark behind each text. A table folds a byte to
-itself, another letter, or SEPARATOR. A mark is a NUL between separators, a word like any other, and
-no n-gram holds one.
+not ASCII is folded, all words between separators, a mark behind each text. A mark is a NUL between
+separators, a word like any other, and no n-gram holds one. `folds`, uint8 [256], makes of a byte
+itself, another letter, or SEPARATOR.
 
 Words are hashed whole, to 64 bits. `sums[w]` is a polynomial over the hashes of the words before w,
 modulo 2**64, so the hash of any run of words is one multiplication and a subtraction: `sums[high] -
@@ -16,21 +16,38 @@ A hit is never a hash alone: `find_ngrams` compares the bytes of the words.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.judges.annotators.folding import BLANK, OPEN
 
+if TYPE_CHECKING:
+    from pipeline.judges.annotators.ngram_table import Bitmap, Ngrams, Words
+
 F = TypeVar("F", bound=Callable[..., Any])
+U64 = npt.NDArray[np.uint64]
+I64 = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
 
 SEPARATOR = np.uint8(32)
 
 _OFFSET = np.uint64(0xCBF29CE484222325)  # FNV-1a
 _PRIME = np.uint64(0x100000001B3)
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, bits well mixed (2**64 / golden ratio)
+# numba makes a float of int64 with uint64, so every number beside a hash is a uint64.
 _0, _1, _3, _7, _29, _32 = (np.uint64(number) for number in (0, 1, 3, 7, 29, 32))
+
+
+class Hits(NamedTuple):
+    """Room for occurrences of n-grams. word: int64 [room], the first word of each; row: int64
+    [room], its n-gram's row in `Ngrams`.
+    """
+
+    word: I64
+    row: I64
 
 
 def _compiled(function: F) -> F:
@@ -45,14 +62,15 @@ def _compiled(function: F) -> F:
 
 
 @_compiled
-def settle_runs(buffer: Any, kinds: Any, starts: Any, ends: Any) -> Any:
+def settle_runs(buffer: Bytes, kinds: Bytes, starts: I64, ends: I64) -> int:
     """Fold the runs of characters outside ASCII that need nothing but blanks, and find the others.
 
     Args:
-        buffer: uint8, UTF-8 that begins and ends in ASCII; separators outside ASCII become blanks.
-            kinds: `settled_kinds`.
-        starts, ends: filled with the bytes of the runs that hold an OPEN character, which stay as
-            they are; len(buffer) // 2 long.
+        buffer: uint8 [num_bytes], UTF-8 that begins and ends in ASCII; separators outside ASCII
+            become blanks.
+        kinds: uint8 [num_code_points], `settled_kinds`.
+        starts, ends: int64 [num_bytes // 2], filled with the bytes of the runs that hold an OPEN
+            character, which stay as they are.
     Returns: the number of these runs.
     """
     count, place = 0, 0
@@ -77,37 +95,37 @@ def settle_runs(buffer: Any, kinds: Any, starts: Any, ends: Any) -> Any:
 
 
 @_compiled
-def _kind(buffer: Any, kinds: Any, place: Any) -> Any:
-    """Kind and size in bytes of the character at a place, which is not ASCII."""
+def _kind(buffer: Bytes, kinds: Bytes, place: int) -> tuple[np.uint8, int]:
+    """Kind, and size in bytes, of the character at a place of uint8 [num_bytes]; it is not
+    ASCII.
+    """
     if buffer[place] < 0xE0:
         code, size = (buffer[place] & 0x1F) << 6 | buffer[place + 1] & 0x3F, 2
     elif buffer[place] < 0xF0:
-        code, size = (
-            (buffer[place] & 0x0F) << 12
-            | (buffer[place + 1] & 0x3F) << 6
-            | buffer[place + 2] & 0x3F,
-            3,
-        )
+        high, middle, low = buffer[place] & 0x0F, buffer[place + 1] & 0x3F, buffer[place + 2] & 0x3F
+        code, size = high << 12 | middle << 6 | low, 3
     else:
-        code, size = len(kinds), 4
+        code, size = len(kinds), 4  # beyond the table, so OPEN
     return (kinds[code] if code < len(kinds) else np.uint8(OPEN)), size
 
 
 @_compiled
-def find_words(buffer: Any, table: Any, base: Any, starts: Any, sums: Any) -> Any:
+def find_words(buffer: Bytes, folds: Bytes, base: np.uint64, starts: Any, sums: U64) -> np.int64:
     """Fill in the words of a buffer.
 
     Args:
-        buffer: uint8, begins and ends with a separator. table: uint8 [256]. base: uint64.
-        starts, sums: int and uint64, at least len(buffer) // 2 + 2 long: the first byte of each
-            word, and the sum before each word and behind the last one.
+        buffer: uint8 [num_bytes], begins and ends with a separator.
+        base: of the polynomial.
+        starts: int32 or int64 [room], the first byte of each word; room: num_bytes // 2 + 2.
+        sums: uint64 [room], the sum before each word and behind the last one.
     Returns: the number of words, marks included.
     """
     # No branch depends on a byte: what the end of a word costs in mispredictions is more than all
-    # of this. Unsigned indices have no sign to test at every access.
+    # of this. So every byte writes the word that it may end, and the next one writes over it.
+    # Unsigned indices have no sign to test at every access.
     count, start, value, inside = _0, _0, _OFFSET, False
     for place in range(np.uint64(len(buffer))):
-        byte = table[buffer[place]]
+        byte = folds[buffer[place]]
         start = start if inside else np.uint64(place)
         value = value if inside else _OFFSET
         value = (value ^ np.uint64(byte)) * _PRIME
@@ -115,6 +133,7 @@ def find_words(buffer: Any, table: Any, base: Any, starts: Any, sums: Any) -> An
         count += np.uint64(before & (not inside))
         starts[count] = start
         sums[count + _1] = value
+    # Until here sums[w + 1] is the hash of word w, its separator included; now they are summed up.
     sums[0] = _0
     for word in range(count):
         value = sums[word + _1]
@@ -124,14 +143,16 @@ def find_words(buffer: Any, table: Any, base: Any, starts: Any, sums: Any) -> An
 
 
 @_compiled
-def run_hash(sums: Any, powers: Any, low: Any, size: Any) -> Any:
-    """The hash of the words [low, low + size)."""
+def run_hash(sums: U64, powers: U64, low: int, size: int) -> Any:
+    """uint64, the hash of the words [low, low + size). sums: uint64 [num_words + 1]; powers: uint64
+    [max_size + 1], of the base.
+    """
     return sums[low + size] - sums[low] * powers[size]
 
 
 @_compiled
-def run_hashes(sums: Any, powers: Any, lows: Any, sizes: Any) -> Any:
-    """`run_hash` of arrays: uint64."""
+def run_hashes(sums: U64, powers: U64, lows: I64, sizes: I64) -> U64:
+    """`run_hash` of int64 [num_runs] each: uint64 [num_runs]."""
     out = np.empty(len(lows), np.uint64)
     for row in range(len(lows)):
         out[row] = run_hash(sums, powers, lows[row], sizes[row])
@@ -139,40 +160,41 @@ def run_hashes(sums: Any, powers: Any, lows: Any, sizes: Any) -> Any:
 
 
 @_compiled
-def add_to_bitmap(bitmap: Any, shift: Any, hashes: Any) -> None:
-    """Set the bit of each hash. bitmap: uint8, 2**(64 - shift) bits."""
+def add_to_bitmap(bitmap: Bitmap, hashes: U64) -> None:
+    """Set the bit of each hash. hashes: uint64 [num_hashes]."""
     for value in hashes:
-        bit = (value * _MIX) >> shift
-        bitmap[bit >> _3] |= np.uint8(_1 << (bit & _7))
+        bit = (value * _MIX) >> bitmap.shift
+        bitmap.bits[bit >> _3] |= np.uint8(_1 << (bit & _7))
 
 
 @_compiled
-def in_bitmap(bitmap: Any, shift: Any, value: Any) -> Any:
-    """Whether the hash may have been added."""
-    bit = (value * _MIX) >> shift
-    return (np.uint64(bitmap[bit >> _3]) >> (bit & _7)) & _1 != _0
+def in_bitmap(bitmap: Bitmap, value: np.uint64) -> Any:
+    """bool, whether the hash may have been added."""
+    bit = (value * _MIX) >> bitmap.shift
+    return (np.uint64(bitmap.bits[bit >> _3]) >> (bit & _7)) & _1 != _0
 
 
 @_compiled
-def same_words(buffer: Any, table: Any, place: Any, content: Any, low: Any, high: Any) -> Any:
-    """Whether the words from a place on, which begins a word, are those of the content's bytes
-    [low, high), one space between two.
+def same_words(buffer: Bytes, folds: Bytes, place: int, table: Ngrams, row: int) -> Any:
+    """bool, whether the words from a place on, which begins one, are those of an n-gram. buffer:
+    uint8 [num_bytes].
     """
+    low, high = table.lows[row], table.highs[row]
     while low < high:
-        byte = table[buffer[place]]
-        if byte != content[low]:
+        byte = folds[buffer[place]]
+        if byte != table.content[low]:
             return False
         place += 1
         low += 1
         if byte == SEPARATOR:
-            while table[buffer[place]] == SEPARATOR:
+            while folds[buffer[place]] == SEPARATOR:
                 place += 1
-    return table[buffer[place]] == SEPARATOR
+    return folds[buffer[place]] == SEPARATOR  # not the beginning of a longer word
 
 
 @_compiled
-def first_row(hashes: Any, value: Any) -> Any:
-    """The first row whose hash is not below the value. hashes: sorted."""
+def first_row(hashes: U64, value: np.uint64) -> int:
+    """The first row whose hash is not below the value. hashes: uint64 [num_ngrams], ascending."""
     low, high = 0, len(hashes)
     while low < high:
         middle = (low + high) >> 1
@@ -184,43 +206,33 @@ def first_row(hashes: Any, value: Any) -> Any:
 
 
 @_compiled
-def find_ngrams(
-    buffer: Any, table: Any, starts: Any, sums: Any, num_words: Any, powers: Any, sizes: Any, window: Any, stride: Any,
-    windows: Any, windows_shift: Any, bitmap: Any, shift: Any, hashes: Any, content: Any, lows: Any, highs: Any, places: Any, found: Any,
-) -> Any:  # fmt: skip
-    """Every occurrence of every n-gram.
+def find_ngrams(words: Words, folds: Bytes, table: Ngrams, hits: Hits) -> int:
+    """Write every occurrence of every n-gram to `hits`, as far as there is room. Returns how many
+    there are.
 
     An n-gram of `window + stride - 1` words or more holds a whole window that begins at a multiple
     of `stride` wherever it starts. So only these windows are looked up; the n-grams around a window
     that may be known are then looked up one by one.
-
-    Args:
-        buffer ... sums: as `find_words` left them; num_words: as it returned. powers: uint64, of
-        the base.
-        sizes: the distinct sizes of n-grams, in words. window, stride: in words.
-        windows, bitmap: bitmaps of the windows and of the n-grams, with their shifts.
-        hashes: uint64, sorted, of the n-grams; content: uint8, and lows, highs: int64, the bytes of
-            each n-gram in it.
-        places, found: int64, filled with the first word and the row of each occurrence, as far as
-            there is room.
-    Returns: the number of occurrences.
     """
-    count = 0
-    for place in range(0, num_words - window + 1, stride):
-        if not in_bitmap(windows, windows_shift, run_hash(sums, powers, place, window)):
+    count, num_words = 0, len(words.starts)
+    for place in range(0, num_words - table.window + 1, table.stride):
+        window = run_hash(words.sums, table.powers, place, table.window)
+        if not in_bitmap(table.known_windows, window):
             continue
-        for low in range(max(0, place - stride + 1), place + 1):
-            for size in sizes:
+        # Of an n-gram that starts here, this is the first window at a multiple of the stride, so
+        # each occurrence is met once.
+        for low in range(max(0, place - table.stride + 1), place + 1):
+            for size in table.sizes:
                 if low + size > num_words:
                     continue
-                value = run_hash(sums, powers, low, size)
-                if not in_bitmap(bitmap, shift, value):
+                value = run_hash(words.sums, table.powers, low, size)
+                if not in_bitmap(table.known, value):
                     continue
-                row = first_row(hashes, value)
-                while row < len(hashes) and hashes[row] == value:
-                    if same_words(buffer, table, starts[low], content, lows[row], highs[row]):
-                        if count < len(places):
-                            places[count], found[count] = low, row
+                row = first_row(table.hashes, value)
+                while row < len(table.hashes) and table.hashes[row] == value:
+                    if same_words(words.buffer, folds, words.starts[low], table, row):
+                        if count < len(hits.word):
+                            hits.word[count], hits.row[count] = low, row
                         count += 1
                     row += 1
     return count

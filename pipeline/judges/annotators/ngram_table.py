@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,20 +26,21 @@ BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
 FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
 
 
-@dataclass(frozen=True)
-class Words:
-    """The words of a buffer, marks included. starts: their first bytes; sums: see
-    `pipeline.judges.annotators.ngram_kernels`. count: of words.
+class Words(NamedTuple):
+    """The words of a buffer, marks included, as `pipeline.judges.annotators.ngram_kernels` has
+    them.
+
+    buffer: uint8 [num_bytes]. starts: int32 or int64 [num_words], the first byte of each word.
+    sums: uint64 [num_words + 1], of the hashes before each word and behind the last one.
     """
 
     buffer: Bytes
     starts: npt.NDArray[Any]
     sums: U64
-    count: int
 
     @property
     def marks(self) -> I64:
-        """The byte that ends each text."""
+        """The byte that ends each text: int64 [num_texts]."""
         return np.flatnonzero(self.buffer == 0)
 
 
@@ -60,12 +61,12 @@ class WordReader:
         if not all(text.isascii() for text in texts):
             content = self._folded(content)
         buffer = np.frombuffer(content, np.uint8)
-        places = np.int32 if len(buffer) < 1 << 31 else np.int64
-        room = (
-            len(buffer) // 2 + 2
-        )  # a separator behind each word, and one on both sides of each mark
-        starts, sums = np.empty(room, places), np.empty(room, np.uint64)
-        return Words(buffer, starts, sums, find_words(buffer, FOLDS, self.base, starts, sums))
+        place = np.int32 if len(buffer) < 1 << 31 else np.int64
+        # A separator is behind each word, and one on both sides of each mark.
+        room = len(buffer) // 2 + 2
+        starts, sums = np.empty(room, place), np.empty(room, np.uint64)
+        count = find_words(buffer, FOLDS, self.base, starts, sums)
+        return Words(buffer, starts[:count], sums[: count + 1])
 
     def _folded(self, content: bytes) -> bytes:
         """Fold what is not ASCII: most of it in the kernel, the rest by the reference."""
@@ -77,16 +78,44 @@ class WordReader:
         return self._runs.fold_at(buffer.tobytes(), starts[:count].tolist(), ends[:count].tolist())
 
 
-class Bitmap:
-    """Says of a 64-bit hash that it is unknown, or that it may be known."""
+class Bitmap(NamedTuple):
+    """Says of a 64-bit hash that it is unknown, or that it may be known. bits: uint8 [2**(61 -
+    shift)]; a hash's bit is the number that its mixed bits from `shift` up make.
+    """
 
-    def __init__(self, hashes: U64) -> None:
+    bits: Bytes
+    shift: np.uint64
+
+    @classmethod
+    def of(cls, hashes: U64) -> Bitmap:
+        """Mark hashes: uint64 [num_hashes]."""
         from pipeline.judges.annotators.ngram_kernels import add_to_bitmap
 
-        bits = min(max((BITS_A_KEY * len(hashes)).bit_length(), 12), 32)
-        self.bits: Bytes = np.zeros(1 << (bits - 3), np.uint8)
-        self.shift = np.uint64(64 - bits)
-        add_to_bitmap(self.bits, self.shift, hashes)
+        size = min(max((BITS_A_KEY * len(hashes)).bit_length(), 12), 32)
+        bitmap = cls(np.zeros(1 << (size - 3), np.uint8), np.uint64(64 - size))
+        add_to_bitmap(bitmap, hashes)
+        return bitmap
+
+
+class Ngrams(NamedTuple):
+    """Distinct n-grams, as `find_ngrams` looks for them.
+
+    hashes: uint64 [num_ngrams], ascending. content: uint8 [num_bytes], folded texts; lows, highs:
+        int64 [num_ngrams], the bytes of each n-gram in it, one space between two words.
+    powers: uint64 [MAX_NGRAM + 1], of the base. sizes: int64 [num_sizes], distinct, in words.
+    window, stride: in words. known, known_windows: of the n-grams, and of all their windows.
+    """
+
+    hashes: U64
+    content: Bytes
+    lows: I64
+    highs: I64
+    powers: U64
+    sizes: I64
+    window: int
+    stride: int
+    known: Bitmap
+    known_windows: Bitmap
 
 
 @dataclass(frozen=True)
@@ -102,16 +131,12 @@ class Coverage:
 
 
 class NgramTable:
-    """All n-grams of all items.
+    """All n-grams of all items, and whose they are. Items of all sets are counted through.
 
-    hashes: uint64 [num_ngrams], sorted. content: uint8; lows, highs: int64 [num_ngrams], the bytes
-        of each n-gram in it, one space between two words.
-    sizes: int64, the distinct sizes in words. window, stride: words, see `find_ngrams`. windows,
-        bitmap: of windows and n-grams.
-    owners: int64, and owners_at: int64 [num_ngrams + 1]: items owners[owners_at[row]:owners_at[row
-        + 1]] have the n-gram of a row.
-    totals, least: int64 [num_items]: distinct n-grams, and how many of them contaminate. Items of
-        all sets are counted through.
+    ngrams: what to look for. coverage: by set.
+    owners: int64 [num_pairs], and owners_at: int64 [num_ngrams + 1]: the items
+        owners[owners_at[row]:owners_at[row + 1]] have the n-gram of a row.
+    totals, least: int64 [num_items], distinct n-grams, and how many of them contaminate.
 
     Raises:
         RecipeError: no set, or two of one name.
@@ -125,42 +150,43 @@ class NgramTable:
         owners, texts = _texts(sets)
         words = reader.read([fold_words(text) for text in texts])
         lows, sizes, items = _occurrences(sets, owners, words)
-        self.num_items = sum(len(evaluation.items) for evaluation in sets)
-        self.powers: U64 = np.array(
+        powers: U64 = np.array(
             [pow(int(reader.base), power, 1 << 64) for power in range(MAX_NGRAM + 1)], np.uint64
         )
-        hashes = run_hashes(words.sums, self.powers, lows, sizes)
+        hashes = run_hashes(words.sums, powers, lows, sizes)
         starts: I64 = words.starts.astype(np.int64)
-        low_bytes, high_bytes = (
-            starts[lows],
-            starts[lows + sizes] - 1,
-        )  # one space is between a folded text's words and before its mark
+        # One space is between a folded text's words, and before its mark.
+        low_bytes, high_bytes = starts[lows], starts[lows + sizes] - 1
         rows, numbers = _distinct(words.buffer, low_bytes, high_bytes, hashes)
-        self.content: Bytes = words.buffer
-        self.hashes, self.lows, self.highs = hashes[rows], low_bytes[rows], high_bytes[rows]
+        self.num_items = sum(len(evaluation.items) for evaluation in sets)
         pairs = np.unique(numbers * self.num_items + items)
         self.owners: I64 = pairs % self.num_items
         self.owners_at: I64 = np.searchsorted(pairs // self.num_items, np.arange(len(rows) + 1))
         self.totals: I64 = np.bincount(self.owners, minlength=self.num_items)
         self.coverage = _coverage(sets, self.totals, pairs)
         self.least: I64 = np.array(_least(sets, self.totals), np.int64)
-        self.sizes: I64 = np.unique(sizes)
-        self._make_windows(words, lows[rows], run_hashes)
+        # Windows of about half the shortest n-gram; any n-gram holds one at every multiple of the
+        # stride, whichever of its first `stride` words that is.
+        window = int(sizes.min()) // 2 + 1
+        stride = int(sizes.min()) - window + 1
+        places = np.unique(lows[rows][:, None] + np.arange(stride))
+        windows = run_hashes(words.sums, powers, places, np.full(len(places), window))
+        self.ngrams = Ngrams(
+            hashes=hashes[rows],
+            content=words.buffer,
+            lows=low_bytes[rows],
+            highs=high_bytes[rows],
+            powers=powers,
+            sizes=np.unique(sizes),
+            window=window,
+            stride=stride,
+            known=Bitmap.of(hashes[rows]),
+            known_windows=Bitmap.of(windows),
+        )
 
     def __len__(self) -> int:
         """The number of distinct n-grams."""
-        return len(self.hashes)
-
-    def _make_windows(self, words: Words, lows: I64, run_hashes: Any) -> None:
-        """Windows of about half the shortest n-gram, and their bitmap."""
-        shortest = int(self.sizes[0])
-        self.window = shortest // 2 + 1
-        self.stride = shortest - self.window + 1
-        places = np.unique(lows[:, None] + np.arange(self.stride))
-        self.windows = Bitmap(
-            run_hashes(words.sums, self.powers, places, np.full(len(places), self.window))
-        )
-        self.bitmap = Bitmap(self.hashes)
+        return len(self.ngrams.hashes)
 
 
 def _refuse_names(sets: Sequence[EvaluationSet]) -> None:
@@ -196,13 +222,15 @@ def _texts(sets: Sequence[EvaluationSet]) -> tuple[list[tuple[int, int]], list[s
 def _occurrences(
     sets: Sequence[EvaluationSet], owners: list[tuple[int, int]], words: Words
 ) -> tuple[I64, I64, I64]:
-    """First word, size in words and item of every n-gram of every text."""
+    """First word, size in words and item of every n-gram of every text: int64 [num_occurrences]
+    each. owners: of each text, set and item.
+    """
     limits = [
         (evaluation.definition.ngram, evaluation.definition.shortest_words) for evaluation in sets
     ]
     empty = np.zeros(0, np.int64)
     lows, sizes, items = [empty], [empty], [empty]
-    ends = np.searchsorted(words.starts[: words.count], words.marks)
+    ends = np.searchsorted(words.starts, words.marks)
     for (number, item), low, end in zip(
         owners, [0, *(ends + 1).tolist()], ends.tolist(), strict=False
     ):
@@ -219,11 +247,15 @@ def _occurrences(
 def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I64]:
     """Tell n-grams apart by their words, not their hashes.
 
-    Returns: one occurrence of each distinct n-gram, by hash; and of each occurrence the number of
-    its n-gram in that order.
+    Args:
+        buffer: uint8 [num_bytes]. lows, highs: int64 [num_occurrences], bytes in it; hashes: uint64
+            [num_occurrences].
+    Returns: int64 [num_ngrams], one occurrence of each distinct n-gram, by hash; and int64
+    [num_occurrences], the number of each occurrence's n-gram in that order.
     """
     first = np.arange(len(hashes))
     order = np.argsort(hashes, kind="stable")
+    # Only where a hash comes again, equal to the one before or behind it, must bytes be compared.
     equal = hashes[order][1:] == hashes[order][:-1]
     again = (
         order[np.concatenate((equal, [False])) | np.concatenate(([False], equal))]
@@ -243,8 +275,12 @@ def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I
 
 
 def _coverage(sets: Sequence[EvaluationSet], totals: I64, pairs: I64) -> tuple[Coverage, ...]:
-    """Raises: InputError, of a set without an n-gram."""
-    found, low = [], 0
+    """Of each set. totals: int64 [num_items]; pairs: int64 [num_pairs], n-gram * num_items + item.
+
+    Raises:
+        InputError: a set has no n-gram.
+    """
+    by_set, low = [], 0
     for evaluation in sets:
         definition, high = evaluation.definition, low + len(evaluation.items)
         indexed = int(np.count_nonzero(totals[low:high]))
@@ -256,12 +292,13 @@ def _coverage(sets: Sequence[EvaluationSet], totals: I64, pairs: I64) -> tuple[C
             )
         owners = pairs % len(totals)
         ngrams = np.unique(pairs[(owners >= low) & (owners < high)] // len(totals))
-        found.append(Coverage(definition.name, high - low, high - low - indexed, len(ngrams)))
+        by_set.append(Coverage(definition.name, high - low, high - low - indexed, len(ngrams)))
         low = high
-    return tuple(found)
+    return tuple(by_set)
 
 
 def _least(sets: Sequence[EvaluationSet], totals: I64) -> list[int]:
+    """How many of its n-grams contaminate, by item. totals: int64 [num_items]."""
     overlaps = [evaluation.definition.overlap for evaluation in sets for _ in evaluation.items]
     return [
         needed(total, overlap) for total, overlap in zip(totals.tolist(), overlaps, strict=True)

@@ -69,7 +69,7 @@ def kernel_fold(text: str) -> str:
 
     content = np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
     points = np.empty(POINTS_A_BYTE * len(content) + 1, np.uint32)
-    count = kernels.folded(content, np.uint64(0), np.uint64(len(content)), *fold_table(), points)
+    count = kernels.folded(content, np.uint64(0), np.uint64(len(content)), fold_table(), points)
     return "".join(map(chr, points[:count].tolist()))
 
 
