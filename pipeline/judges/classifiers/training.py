@@ -48,7 +48,7 @@ from pipeline.judges.classifiers.linear import (
 )
 from pipeline.judges.classifiers.logistic import ONE, quantised_logistic
 from pipeline.judges.classifiers.scores import MILLION, encoded
-from pipeline.judges.classifiers.tensor_file import write_whole
+from pipeline.store.records import write_whole
 
 WEIGHTS, REPORT, PICTURE = "weights.safetensors", "report.json", "curve.svg"
 

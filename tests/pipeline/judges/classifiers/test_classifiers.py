@@ -15,15 +15,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.fasttext import MAGIC, check_fasttext_file
 from pipeline.judges.classifiers.hashed_ngrams import INVISIBLE, LOWER, SEPARATORS, features
-from pipeline.judges.classifiers.linear import MAX_WEIGHT, LinearClassifier, LinearWeights
+from pipeline.judges.classifiers.linear import (
+    FORMAT,
+    MAX_WEIGHT,
+    LinearClassifier,
+    LinearWeights,
+)
 from pipeline.judges.classifiers.logistic import LIMIT, quantised_logistic
 from pipeline.judges.classifiers.scores import quantised
-from pipeline.judges.classifiers.tensor_file import read_tensors, write_tensors
 from pipeline.judges.classifiers.training import LinearSettings, train_linear
 
 A, B, WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, (1 << 64) - 1
@@ -296,10 +301,28 @@ def test_truncated_extended_or_missing_weights_are_refused(weights_file: Path) -
 def test_weights_of_another_shape_type_or_size_are_refused(
     weights_file: Path, weights, bias
 ) -> None:
-    metadata = read_tensors(weights_file).metadata
-    write_tensors(weights_file, {"weights": weights, "bias": bias}, metadata)
-    with pytest.raises(InputError):
+    metadata = {"format": FORMAT, "window_words": "512"}
+    save_file({"weights": np.ascontiguousarray(weights), "bias": bias}, weights_file, metadata)
+    with pytest.raises(InputError, match=r"2\^"):
         open_classifier("linear", weights_file)
+
+
+def test_file_of_another_writer_is_read(weights_file: Path) -> None:
+    ours = LinearClassifier.open(weights_file).weights
+    bias, metadata = np.array([-77], np.int64), {"format": FORMAT, "window_words": "512"}
+    save_file({"weights": WEIGHTS, "bias": bias}, weights_file, metadata)
+    theirs = LinearClassifier.open(weights_file).weights
+    assert (theirs.bias, theirs.window_words) == (ours.bias, ours.window_words)
+    np.testing.assert_array_equal(theirs.weights, ours.weights)
+
+
+def test_name_that_appears_twice_in_the_header_is_refused(weights_file: Path) -> None:
+    content = weights_file.read_bytes()
+    size = 8 + int.from_bytes(content[:8], "little")
+    header = content[8:size].replace(b'"format"', b'"window_words"')
+    weights_file.write_bytes(len(header).to_bytes(8, "little") + header + content[size:])
+    with pytest.raises(InputError, match="appears twice"):
+        LinearClassifier.open(weights_file)
 
 
 def test_floating_point_weights_are_refused(weights_file: Path) -> None:
