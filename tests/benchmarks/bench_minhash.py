@@ -178,7 +178,7 @@ def recall(labels: dict[int, int], plants: Sequence[tuple[str, int, int]]) -> di
 def spilled(bands: Any, folder: Path) -> None:
     """Publish band keys, as the signature stage ends on both sides."""
     from mixtures.rules.near import PRESETS
-    from pipeline.judges.annotators.bands import Signatures
+    from pipeline.judges.annotators.kernel_arrays import Signatures
     from pipeline.stages.near.edges import write_bands
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,27 +10,25 @@ counts from the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from mixtures.rules.near_text import BASE, FNV_OFFSET, FNV_PRIME, MIX_FIRST, MIX_SECOND
+from pipeline.judges.annotators.kernel_arrays import (
+    U32,
+    U64,
+    Bytes,
+    Flags,
+    Folding,
+    Permutations,
+    Room,
+    Shingling,
+    Signatures,
+    Texts,
+)
 
-if TYPE_CHECKING:
-    from pipeline.judges.annotators.bands import (
-        Folding,
-        Permutations,
-        Room,
-        Shingling,
-        Signatures,
-        Texts,
-    )
-
-Bytes = npt.NDArray[np.uint8]
-U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Meaning of an entry of `Folding.table`, if it is no code point.
@@ -255,7 +253,7 @@ def join(parents: Any, documents: U64, linked: U64) -> None:
 
 
 @_compiled
-def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
+def flatten(parents: Any, clustered: Flags) -> None:
     """Point each document to its root and mark those that are not alone: bool [num_docs]. No parent
     is above its child, so one ascending pass does it.
     """
@@ -267,7 +265,7 @@ def flatten(parents: Any, clustered: npt.NDArray[np.bool_]) -> None:
 
 
 @_compiled
-def gather(parents: Any, clustered: npt.NDArray[np.bool_], members: Any, components: Any) -> None:
+def gather(parents: Any, clustered: Flags, members: Any, components: Any) -> None:
     """Write the documents that are marked, ascending, and their roots: members, components:
     [num_clustered], of the parents' dtype.
     """

@@ -15,83 +15,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import fold_point, permutation, word_points
-
-U64 = npt.NDArray[np.uint64]
-U32 = npt.NDArray[np.uint32]
-Bytes = npt.NDArray[np.uint8]
+from pipeline.judges.annotators.kernel_arrays import (
+    U64,
+    Folding,
+    Permutations,
+    Room,
+    Shingling,
+    Signatures,
+    Texts,
+)
 
 # Folding makes at most so many characters of a byte: U+FDFA, three bytes, becomes 18. A test holds
 # this.
 POINTS_A_BYTE = 6
 _CODE_POINTS = 0x110000
-
-
-class Signatures(NamedTuple):
-    """bands: uint64 [num_docs, bands], 0 where exempt. exempt: bool [num_docs], True for documents
-    shorter than a shingle.
-    """
-
-    bands: U64
-    exempt: npt.NDArray[np.bool_]
-
-
-class Texts(NamedTuple):
-    """Texts in UTF-8, one behind the other. content: uint8 [num_bytes]; ends: uint64 [num_docs],
-    the byte behind each.
-    """
-
-    content: Bytes
-    ends: U64
-
-
-class Folding(NamedTuple):
-    """What folding makes of each code point.
-
-    table: uint32 [0x110000]: SEPARATES, VANISHES, another code point, or MANY + a place in `forms`.
-    forms: uint32, at such a place the number of code points, and these behind it.
-    """
-
-    table: U32
-    forms: U32
-
-
-class Shingling(NamedTuple):
-    """What a shingle is. of_words: of words, else of characters. size: in these."""
-
-    of_words: bool
-    size: int
-    folding: Folding
-
-
-class Permutations(NamedTuple):
-    """factors, summands: uint32 [num_hashes] each; a hash h becomes h * factor + summand."""
-
-    factors: U32
-    summands: U32
-
-
-class Room(NamedTuple):
-    """What a document's text is worked on in, at most POINTS_A_BYTE of each for a byte of the
-    longest one. points: uint32, its folded code points; tokens: uint64, hashes of its words, then
-    of its shingles.
-    """
-
-    points: U32
-    tokens: U64
-
-    @classmethod
-    def of(cls, texts: Texts) -> Room:
-        """Room for the longest text; what is not written to takes no memory."""
-        longest = int(np.diff(texts.ends, prepend=np.uint64(0)).max(initial=0))
-        size = POINTS_A_BYTE * longest + 1
-        return cls(np.empty(size, np.uint32), np.empty(size, np.uint64))
 
 
 def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
@@ -102,7 +44,7 @@ def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
 
     packed = _packed(texts)
     made = Signatures(np.empty((len(texts), rule.bands), np.uint64), np.empty(len(texts), np.bool_))
-    band_keys(packed, _shingling(rule), permutations(rule.hashes), Room.of(packed), made)
+    band_keys(packed, _shingling(rule), permutations(rule.hashes), _room(packed), made)
     return made
 
 
@@ -111,7 +53,7 @@ def shingle_sets(texts: Sequence[str], rule: NearRule) -> list[U64]:
     from pipeline.judges.annotators.band_kernels import shingle_hashes
 
     packed, shingling = _packed(texts), _shingling(rule)
-    room, start, sets = Room.of(packed), np.uint64(0), []
+    room, start, sets = _room(packed), np.uint64(0), []
     for end in packed.ends:
         count = shingle_hashes(packed.content, start, end, shingling, room)
         sets.append(np.unique(room.tokens[:count]))
@@ -124,6 +66,13 @@ def _packed(texts: Sequence[str]) -> Texts:
     encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     ends = np.cumsum([len(content) for content in encoded], dtype=np.uint64)
     return Texts(np.frombuffer(b"".join(encoded), np.uint8), ends)
+
+
+def _room(texts: Texts) -> Room:
+    """Room for the longest text; what is not written to takes no memory."""
+    longest = int(np.diff(texts.ends, prepend=np.uint64(0)).max(initial=0))
+    size = POINTS_A_BYTE * longest + 1
+    return Room(np.empty(size, np.uint32), np.empty(size, np.uint64))
 
 
 def _shingling(rule: NearRule) -> Shingling:

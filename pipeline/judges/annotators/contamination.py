@@ -25,15 +25,8 @@ import numpy.typing as npt
 
 from mixtures.rules.contamination import EvaluationSet, Match
 from pipeline.judges.annotators.folding import batches
-from pipeline.judges.annotators.ngram_table import (
-    BASE,
-    FOLDS,
-    I64,
-    Coverage,
-    NgramTable,
-    WordReader,
-    Words,
-)
+from pipeline.judges.annotators.kernel_arrays import I64, Hits, Words
+from pipeline.judges.annotators.ngram_table import BASE, FOLDS, Coverage, NgramTable, WordReader
 
 
 class Annotation(NamedTuple):
@@ -119,7 +112,7 @@ class ContaminationIndex:
         """Distinct pairs of a document of the batch and an n-gram in it, sorted: int64 [num_pairs]
         each.
         """
-        from pipeline.judges.annotators.ngram_kernels import Hits, find_ngrams
+        from pipeline.judges.annotators.ngram_kernels import find_ngrams
 
         size = len(self._table)
         # More than one n-gram a word only if n-grams of several sizes begin at most words.

@@ -16,21 +16,15 @@ A hit is never a hash alone: `find_ngrams` compares the bytes of the words.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.judges.annotators.folding import BLANK, OPEN
-
-if TYPE_CHECKING:
-    from pipeline.judges.annotators.ngram_table import Bitmap, Ngrams, Words
+from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Hits, Ngrams, Words
 
 F = TypeVar("F", bound=Callable[..., Any])
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 
 SEPARATOR = np.uint8(32)
 
@@ -39,15 +33,6 @@ _PRIME = np.uint64(0x100000001B3)
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, bits well mixed (2**64 / golden ratio)
 # numba makes a float of int64 with uint64, so every number beside a hash is a uint64.
 _0, _1, _3, _7, _29, _32 = (np.uint64(number) for number in (0, 1, 3, 7, 29, 32))
-
-
-class Hits(NamedTuple):
-    """Room for occurrences of n-grams. word: int64 [room], the first word of each; row: int64
-    [room], its n-gram's row in `Ngrams`.
-    """
-
-    word: I64
-    row: I64
 
 
 def _compiled(function: F) -> F:

@@ -6,42 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.rules.contamination import MAX_NGRAM, EvaluationSet, needed
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.folding import SPACED, FoldedRuns, settled_kinds, to_utf8
-
-U64 = npt.NDArray[np.uint64]
-I64 = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
+from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Ngrams, Words
 
 BASE = 0xD6E8FEB86659FD93  # of the polynomial over words: odd, bits well mixed
 BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
 # Folds ASCII, but for NUL, which is the mark behind a text.
 FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
-
-
-class Words(NamedTuple):
-    """The words of a buffer, marks included, as `pipeline.judges.annotators.ngram_kernels` has
-    them.
-
-    buffer: uint8 [num_bytes]. starts: int32 or int64 [num_words], the first byte of each word.
-    sums: uint64 [num_words + 1], of the hashes before each word and behind the last one.
-    """
-
-    buffer: Bytes
-    starts: npt.NDArray[Any]
-    sums: U64
-
-    @property
-    def marks(self) -> I64:
-        """The byte that ends each text: int64 [num_texts]."""
-        return np.flatnonzero(self.buffer == 0)
 
 
 class WordReader:
@@ -78,44 +55,14 @@ class WordReader:
         return self._runs.fold_at(buffer.tobytes(), starts[:count].tolist(), ends[:count].tolist())
 
 
-class Bitmap(NamedTuple):
-    """Says of a 64-bit hash that it is unknown, or that it may be known. bits: uint8 [2**(61 -
-    shift)]; a hash's bit is the number that its mixed bits from `shift` up make.
-    """
+def bitmap(hashes: U64) -> Bitmap:
+    """Mark hashes: uint64 [num_hashes]."""
+    from pipeline.judges.annotators.ngram_kernels import add_to_bitmap
 
-    bits: Bytes
-    shift: np.uint64
-
-    @classmethod
-    def of(cls, hashes: U64) -> Bitmap:
-        """Mark hashes: uint64 [num_hashes]."""
-        from pipeline.judges.annotators.ngram_kernels import add_to_bitmap
-
-        size = min(max((BITS_A_KEY * len(hashes)).bit_length(), 12), 32)
-        bitmap = cls(np.zeros(1 << (size - 3), np.uint8), np.uint64(64 - size))
-        add_to_bitmap(bitmap, hashes)
-        return bitmap
-
-
-class Ngrams(NamedTuple):
-    """Distinct n-grams, as `find_ngrams` looks for them.
-
-    hashes: uint64 [num_ngrams], ascending. content: uint8 [num_bytes], folded texts; lows, highs:
-        int64 [num_ngrams], the bytes of each n-gram in it, one space between two words.
-    powers: uint64 [MAX_NGRAM + 1], of the base. sizes: int64 [num_sizes], distinct, in words.
-    window, stride: in words. known, known_windows: of the n-grams, and of all their windows.
-    """
-
-    hashes: U64
-    content: Bytes
-    lows: I64
-    highs: I64
-    powers: U64
-    sizes: I64
-    window: int
-    stride: int
-    known: Bitmap
-    known_windows: Bitmap
+    size = min(max((BITS_A_KEY * len(hashes)).bit_length(), 12), 32)
+    marked = Bitmap(np.zeros(1 << (size - 3), np.uint8), np.uint64(64 - size))
+    add_to_bitmap(marked, hashes)
+    return marked
 
 
 @dataclass(frozen=True)
@@ -180,8 +127,8 @@ class NgramTable:
             sizes=np.unique(sizes),
             window=window,
             stride=stride,
-            known=Bitmap.of(hashes[rows]),
-            known_windows=Bitmap.of(windows),
+            known=bitmap(hashes[rows]),
+            known_windows=bitmap(windows),
         )
 
     def __len__(self) -> int:

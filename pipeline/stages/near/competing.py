@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KeyRange, sort_order
-from pipeline.judges.annotators.bands import Signatures
+from pipeline.judges.annotators.kernel_arrays import Signatures
 from pipeline.stages.gathering import common_rows
 from pipeline.store.columns import prefix, read_column
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.rules.near import NearRule
-from pipeline.judges.annotators.bands import Signatures
+from pipeline.judges.annotators.kernel_arrays import Signatures
 from pipeline.stages.near.spill import part, publish, publish_partitions, read_published
 
 U64 = npt.NDArray[np.uint64]
