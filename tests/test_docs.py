@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from mixtures import errors
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
-from mixtures.recipe import model
+from mixtures.recipe import model, request
 from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.filters import FilterRequest, Insert
 from mixtures.recipe.load import load_recipe
@@ -48,9 +48,9 @@ TOKENIZERS, COMMANDS, FORMATS = "docs/tokenizers.md", "docs/commands.md", "docs/
 
 FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (RECIPES, "Fields of a recipe", 0, model.Recipe),
-    (RECIPES, "Budget", 0, model.Budget),
-    (RECIPES, "Sources", 0, model.SourceRequest),
-    (RECIPES, "Shortfall", 0, model.Shortfall),
+    (RECIPES, "Budget", 0, request.Budget),
+    (RECIPES, "Sources", 0, request.SourceRequest),
+    (RECIPES, "Shortfall", 0, request.Shortfall),
     (RECIPES, "Near", 0, NearRequest),
     (RECIPES, "Near", 1, NearRule),
     (RECIPES, "Decontaminate", 0, Decontamination),

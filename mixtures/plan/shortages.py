@@ -21,7 +21,7 @@ from mixtures.keys import key_bound
 from mixtures.plan.resources import TEXT_BYTES_A_TOKEN
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.model import Shortfall, SourceRequest
+from mixtures.recipe.request import Shortfall, SourceRequest
 from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
 from mixtures.yaml.fields import plain_decimal
 

@@ -19,14 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mixtures.errors import RecipeError
 from mixtures.recipe.filters import NOT_PUBLISHED, FilterRequest, RecipeFilter
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.model import (
-    Budget,
-    Published,
-    PublishedFigures,
-    Recipe,
-    Shortfall,
-    SourceRequest,
-)
+from mixtures.recipe.model import Recipe
 from mixtures.recipe.source import SourceDefinition
 from mixtures.recipe.tokenizer import TokenizerDefinition
 from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
@@ -53,22 +46,6 @@ from mixtures.yaml.tree import (
     suggest,
     validate,
 )
-
-__all__ = [
-    "Budget",
-    "LoadedRecipe",
-    "Published",
-    "PublishedFigures",
-    "Recipe",
-    "Shortfall",
-    "SourceRequest",
-    "list_recipes",
-    "list_source_definitions",
-    "list_tokenizer_definitions",
-    "load_recipe",
-    "load_source_definition",
-    "load_tokenizer_definition",
-]
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from mixtures.errors import RecipeError, SupplyError
 
 if TYPE_CHECKING:
-    from mixtures.recipe.load import Recipe, SourceRequest
+    from mixtures.recipe.model import Recipe
+    from mixtures.recipe.request import SourceRequest
 
 
 def webster(shares: Sequence[Fraction], seats: int) -> list[int]:

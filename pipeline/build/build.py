@@ -29,7 +29,7 @@ from pathlib import Path
 
 from mixtures.errors import RecipeError
 from mixtures.mix import manifest as manifests
-from mixtures.recipe.load import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.yaml.files import shown

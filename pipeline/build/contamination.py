@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mixtures.keys import KeyRange
 from mixtures.recipe.decontaminate import CONTAMINATED
-from mixtures.recipe.load import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.executors.stage import Plan
 from pipeline.stages.eligible import Choice, read_kept
 from pipeline.stages.gathering import ledger_segments

@@ -13,7 +13,7 @@ import numpy as np
 from mixtures.errors import AnnealmixError
 from mixtures.keys import ALL_KEYS
 from mixtures.mix import manifest as manifests
-from mixtures.recipe.load import LoadedRecipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.near import NEAR
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.stream.selection import Selection

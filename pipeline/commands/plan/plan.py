@@ -11,7 +11,9 @@ from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.supply import SupplyEstimate, published_supplies
-from mixtures.recipe.load import LoadedRecipe, Recipe, list_recipes, load_recipe
+from mixtures.recipe.load import list_recipes, load_recipe
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.model import Recipe
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.stream.quotas import Size
 from pipeline import report

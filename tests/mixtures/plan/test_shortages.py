@@ -13,7 +13,9 @@ from mixtures.errors import SupplyError
 from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import SupplyEstimate
-from mixtures.recipe.load import LoadedRecipe, Shortfall, load_recipe
+from mixtures.recipe.load import load_recipe
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.request import Shortfall
 from mixtures.stream.quotas import Size
 
 HEAD = "name: mix\ntokenizer: sample\n"

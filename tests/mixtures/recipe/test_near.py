@@ -14,7 +14,8 @@ from mixtures.audit.recipe import read_recipe
 from mixtures.errors import RecipeError
 from mixtures.plan.notes import near_notes
 from mixtures.plan.resources import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_resources
-from mixtures.recipe.load import LoadedRecipe, load_recipe
+from mixtures.recipe.load import load_recipe
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.near import NearRequest, read_near
 from mixtures.rules.near import PRESETS, NearRule
 from pipeline.stages.near.clusters import reduction_bytes

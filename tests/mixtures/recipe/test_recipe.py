@@ -16,15 +16,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.load import (
-    Budget,
-    LoadedRecipe,
-    Recipe,
-    SourceRequest,
-    load_recipe,
-    load_source_definition,
-    load_tokenizer_definition,
-)
+from mixtures.recipe.load import load_recipe, load_source_definition, load_tokenizer_definition
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.model import Recipe
+from mixtures.recipe.request import Budget, SourceRequest
 from mixtures.recipe.source import SourceDefinition
 from mixtures.yaml.tree import parse_yaml, validate
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from mixtures.recipe.load import Recipe, list_recipes
+from mixtures.recipe.load import list_recipes
+from mixtures.recipe.model import Recipe
 from mixtures.yaml.files import SHIPPED
 from mixtures.yaml.tree import load_yaml
 

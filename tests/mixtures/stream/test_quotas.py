@@ -13,7 +13,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.recipe.load import Recipe, load_recipe
+from mixtures.recipe.load import load_recipe
+from mixtures.recipe.model import Recipe
 from mixtures.stream.quotas import (
     Quotas,
     Size,

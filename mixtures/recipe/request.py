@@ -1,0 +1,152 @@
+"""What a recipe asks: its budget, and of each source a quota, a key range and what happens if it is
+short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from mixtures.keys import KeyRange, key_bound
+from mixtures.recipe.quality import Quality
+from mixtures.yaml.fields import (
+    Checked,
+    Exact,
+    Flag,
+    Integer,
+    Location,
+    Name,
+    Positive,
+    Reference,
+    describe,
+)
+
+
+class Budget(Checked, use_attribute_docstrings=True):
+    """How many tokens the whole mix has, EOD tokens counted: the number itself, or trainer steps."""
+
+    tokens: Positive | None = None
+    steps: Positive | None = None
+    """Of `batch` sequences of `sequence` tokens each. A trainer that needs S samples of length L
+    reads S*L + 1 tokens, because each sample's targets are shifted by one (GPT-NeoX and
+    megatron-core, `GPT2Dataset`)."""
+    batch: Positive = 2048
+    """Sequences of a step; with the next one, the 4,194,304 tokens of the published runs."""
+    sequence: Positive = 2048
+    """Tokens."""
+
+    @property
+    def total_tokens(self) -> int:
+        """Tokens of the mix: `tokens`, or steps * batch * sequence + 1."""
+        if self.tokens is not None:
+            return self.tokens
+        return (self.steps or 0) * self.batch * self.sequence + 1
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Exactly one of tokens and steps; batch and sequence belong to steps."""
+        if ("tokens" in given) == ("steps" in given):
+            yield (), "give either tokens, or steps (with batch and sequence)"
+        elif "tokens" in given:
+            for key in ("batch", "sequence"):
+                if key in given:
+                    yield (
+                        (key,),
+                        "belongs to a budget in steps; remove it, or give steps instead of tokens",
+                    )
+
+
+class Shortfall(Checked, use_attribute_docstrings=True):
+    """What happens when a source holds less than its quota: neither field set means that the build
+    fails.
+    """
+
+    repeat: Annotated[Integer, Field(ge=2, le=65_535)] | None = None
+    """How often the whole source may be used at most."""
+    refill: Name | None = None
+    """The source that gives the missing tokens instead."""
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """One rule at a time."""
+        if "repeat" in given and "refill" in given:
+            yield (), "gives both repeat and refill; keep one of them"
+
+
+_SHORTFALL_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"const": "error"}, {"type": "object", "minProperties": 1, "maxProperties": 1}]}
+)
+
+
+def _shortfall(value: Any) -> Any:
+    if value == "error":
+        return {}
+    if isinstance(value, Shortfall) or (isinstance(value, Mapping) and value):
+        return value
+    raise ValueError(
+        f"found {describe(value)}; allowed: error, {{repeat: N}} or {{refill: SOURCE}}"
+    )
+
+
+def _key_range(value: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    if len(value) != 2:
+        raise ValueError(f"found {len(value)} numbers; write two, [lower, upper]")
+    low, high = value
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"found [{low}, {high}]; 0 <= lower < upper <= 1 must hold")
+    if key_bound(low) == key_bound(high):
+        raise ValueError(f"found [{low}, {high}]; no 64-bit order key lies between them")
+    return value
+
+
+class SourceRequest(Checked, use_attribute_docstrings=True):
+    """What a mix takes of one source: exactly one of `tokens`, `weight` and `all`."""
+
+    use: Reference
+    """The source definition, by shipped name or by file (relative to the recipe)."""
+    tokens: Positive | None = None
+    """A fixed quota."""
+    weight: Annotated[Exact, Field(gt=0)] | None = None
+    """A share of what fixed quotas leave."""
+    all: Flag = False
+    """Everything."""
+    keys: Annotated[tuple[Exact, ...], AfterValidator(_key_range)] = (Decimal(0), Decimal(1))
+    """The half-open share of the key space that is taken, as exact decimals."""
+    shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
+    quality: Quality = ()
+    """Steps that each document goes through when it is read, in order
+    (`mixtures.recipe.quality`)."""
+
+    @property
+    def key_range(self) -> KeyRange:
+        """Order keys [lower, upper) of the range; the upper bound of the whole space is 2^64."""
+        return KeyRange(key_bound(self.keys[0]), key_bound(self.keys[1]))
+
+    @property
+    def refill_from(self) -> str | None:
+        """The source that gives what this one lacks."""
+        return self.shortfall.refill
+
+    @property
+    def max_epochs(self) -> int:
+        """How often this source may be used at most."""
+        return self.shortfall.repeat or 1
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Exactly one amount; no shortfall rule where all is taken."""
+        amounts = [key for key in ("tokens", "weight", "all") if key in given]
+        if not amounts:
+            yield (), "asks for nothing; give one of tokens, weight, all: true"
+        elif len(amounts) > 1:
+            yield (), f"gives {' and '.join(amounts)}; keep one of them"
+        if given.get("all") in ("false", False) and "all" in given:
+            yield ("all",), "is false; write all: true or leave it out"
+        if "all" in given and given.get("shortfall", "error") != "error":
+            yield (
+                ("shortfall",),
+                "a source that is used whole (all) is never short; remove the rule",
+            )
