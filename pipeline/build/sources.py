@@ -18,7 +18,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
-from pipeline.inputs.sample import ONE_FILE, take_sample
+from pipeline.inputs.probe import ONE_FILE, take_probe
 from pipeline.inputs.survey import SourceInputs
 from pipeline.store.records import read_done
 from pipeline.store.rules import TokenRule
@@ -107,7 +107,7 @@ def set_first_ceilings(
             estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
         elif source.ceiling == source.keys.low or recipe.recipe.sources[source.name].all:
             whole = (
-                take_sample(source.definition, source.quality, found.files, ONE_FILE)
+                take_probe(source.definition, source.quality, found.files, ONE_FILE)
                 .supply(tokenizer())
                 .tokens
             )

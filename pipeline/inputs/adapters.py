@@ -1,11 +1,14 @@
 """Adapters: how one published row becomes one training text.
 
-| adapter | columns | training text | |---|---|---| | text | text | as it is | | flan | inputs,
-targets | inputs + joint + targets; the joint is nothing after white space, one space after
-punctuation, else a newline | | title-text | title, text | title, blank line, body | |
-title-abstract | title, abstract | title, blank line, abstract | | question-answer | title,
-question, answer | the three, joined by blank lines, without markers | | camel | message_1,
-message_2 | the two, joined by a blank line, without role markers |
+    adapter         columns                  training text
+    text            text                     as it is
+    flan            inputs, targets          inputs + joint + targets; the joint is nothing after
+                                             white space, one space after punctuation, else a
+                                             newline
+    title-text      title, text              title, blank line, body
+    title-abstract  title, abstract          title, blank line, abstract
+    question-answer title, question, answer  the three, joined by blank lines, without markers
+    camel           message_1, message_2     the two, joined by a blank line, without role markers
 
 A part that is empty brings no joint with it, so that a page without a title does not begin with a
 blank line. Nothing else is stripped, normalised or searched: a literal `<|endoftext|>` stays text
@@ -17,12 +20,17 @@ Punctuation is what Unicode calls so (categories P*) and the ASCII signs of `str
 A row that cannot become a text raises `BadRecord` with one of these reasons (the readers add json
 to too-large, quality steps the last):
 
-| reason | the row | |---|---| | missing-field | has no such column | | null-field | has null in the
-column | | number | has a number in the column | | not-text | has another type (list, object, true
-or false) in the column | | json | is not JSON as RFC 8259 has it (NaN and Infinity are not) | |
-utf8 | is not UTF-8 | | not-an-object | is JSON, but no object | | too-large | is larger than
-`ReadLimits` allows | | quality | has a text that a quality step of the recipe cannot judge
-(`pipeline.inputs.quality.quality`) |
+    reason         the row
+    missing-field  has no such column
+    null-field     has null in the column
+    number         has a number in the column
+    not-text       has another type (list, object, true or false) in the column
+    json           is not JSON as RFC 8259 has it (NaN and Infinity are not)
+    utf8           is not UTF-8
+    not-an-object  is JSON, but no object
+    too-large      is larger than `ReadLimits` allows
+    quality        has a text that a quality step of the recipe cannot judge
+                   (`pipeline.inputs.quality.quality`)
 
 Sources: the layouts and joints that facts of the published mixes state (arXiv 2508.06601 and its
 scripts; the cards of the corpora).
@@ -197,7 +205,7 @@ def _bad_field(row: Mapping[str, Any], column: str) -> BadRecord:
     value = row[column]
     if value is None:
         return BadRecord("null-field", f"null in column {column!r}")
-    reason = (
-        "number" if isinstance(value, int | float) and not isinstance(value, bool) else "not-text"
-    )
-    return BadRecord(reason, f"{type(value).__name__} in column {column!r}")
+    # to Python true and false are numbers, to JSON they are not
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    detail = f"{type(value).__name__} in column {column!r}"
+    return BadRecord("number" if is_number else "not-text", detail)

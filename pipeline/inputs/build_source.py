@@ -14,7 +14,7 @@ from pipeline.store.rules import TokenRule
 from pipeline.store.store import Group
 
 
-class Counted(Protocol):
+class CountFolders(Protocol):
     """Whoever knows where the counts of annotators lie (`pipeline.judges.judges.Judges`)."""
 
     def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
@@ -25,21 +25,22 @@ class Counted(Protocol):
 class BuildSource:
     """A source of the build, or one of an excluded recipe, which takes its documents away from the
     others and is never tokenized.
-
-    data: the folder with its files, instead of the hub. ceiling: documents of keys.low <=
-        order_key < ceiling are tokenized.
-    insert: whether it is one of the recipe's inserts, which filters do not judge and which is used
-        whole.
     """
 
     name: str
     definition: SourceDefinition
     quality: Quality
     keys: KeyRange
+    """Documents outside of it are not of the source."""
     excluded: bool
     data: Place | None
+    """The folder with its files, instead of the hub."""
     ceiling: int
+    """Documents of keys.low <= order_key < ceiling are tokenized."""
     insert: bool = False
+    """Whether it is one of the recipe's inserts, which filters do not judge and which is used
+    whole.
+    """
 
     @property
     def reading(self) -> str:
@@ -58,7 +59,9 @@ class BuildSource:
         """Whether the whole key range is tokenized."""
         return self.ceiling == self.keys.high
 
-    def as_selected(self, inputs: SourceInputs, rule: TokenRule, judges: Counted) -> dict[str, Any]:
+    def as_selected(
+        self, inputs: SourceInputs, rule: TokenRule, judges: CountFolders
+    ) -> dict[str, Any]:
         """The source as a select plan lists it: its ledger segments, with the folders of tokens and
         counts of its range.
 

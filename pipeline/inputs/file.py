@@ -45,7 +45,7 @@ class InputFile:
     etag: str | None = None
     """Of a remote file, and of a local folder that `datasets` loads."""
     sha256: str | None = None
-    """Pinned hash (hex) of the content, where one is known: a line of `SHA256SUMS`, or the hub's."""
+    """Pinned hash (hex) of the content, where one is known: of `SHA256SUMS`, or of the hub."""
 
     @classmethod
     def of_local(cls, path: str, url: str, state: os.stat_result) -> InputFile:

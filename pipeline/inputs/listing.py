@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source import DatasetsSplit, SourceDefinition
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.checksums import ChecksumFile
 from pipeline.inputs.file import NAMED_FILES, SUFFIXES, InputFile
@@ -204,9 +204,8 @@ def _dataset_input(definition: SourceDefinition, folder: Place | None) -> InputF
             f"{folder}: a source of format datasets is read from the hub or a local folder; leave"
             " out --data, or copy it"
         )
-    config = definition.datasets.config if definition.datasets else None
-    split = definition.datasets.split if definition.datasets else "train"
-    path = f"{definition.repo}{':' + config if config else ''}/{split}"
+    split = definition.datasets or DatasetsSplit()
+    path = f"{definition.repo}{':' + split.config if split.config else ''}/{split.split}"
     if folder is None:
         revision = Revision(*definition.repository)
         return InputFile(path, f"datasets://{revision.repo}@{resolve_commit(revision)}", 0)

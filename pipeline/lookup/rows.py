@@ -13,7 +13,8 @@ from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.adapters import adapter_columns, make_adapter
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged, list_files
-from pipeline.inputs.quality.quality import Dropped, QualitySteps, open_steps
+from pipeline.inputs.quality.quality import QualitySteps, open_steps
+from pipeline.inputs.quality.rule import Dropped
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
 from pipeline.inputs.survey import SourceInputs

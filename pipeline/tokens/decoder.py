@@ -15,7 +15,7 @@ with 60 and more (2026-11-22, a 2-core x86-64 machine). Tests hold the two equal
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,13 +56,15 @@ class Decoder:
         self.special_ids = frozenset(row[0] for row in form["added_tokens"] if row[-1])
         spelled = _spelled(form)
         size = 1 + max(spelled)
+        pieces = [spelled.get(number, b"") for number in range(size)]
+        # Of each id, [size]: whether it is one, its bytes in `_bytes` from where on, and how many.
         self._known = np.zeros(size, np.bool_)
         self._known[list(spelled)] = True
-        pieces = [spelled.get(number, b"") for number in range(size)]
         self._bytes = np.frombuffer(b"".join(pieces), np.uint8)
-        self._lengths = np.array([len(piece) for piece in pieces], np.int32)
-        self._starts = np.cumsum(self._lengths, dtype=np.int32) - self._lengths
-        self._places = np.arange(BLOCK_TOKENS * int(self._lengths.max()), dtype=np.int32)
+        self._num_bytes = np.array([len(piece) for piece in pieces], np.int32)
+        self._starts = np.cumsum(self._num_bytes, dtype=np.int32) - self._num_bytes
+        # 0, 1, 2, ... for as many bytes as a block can have, made once
+        self._count = np.arange(BLOCK_TOKENS * int(self._num_bytes.max()), dtype=np.int32)
 
     def texts(
         self,
@@ -74,28 +76,32 @@ class Decoder:
         """The text of each stretch tokens[start:end].
 
         Args:
-            tokens: ids [num_tokens]. starts, ends: int64 [num_texts], stretches of them. before:
-                tokens of the stream before these.
+            tokens: ids, any integers [num_tokens].
+            starts, ends: int64 [num_texts], 0 <= start <= end <= num_tokens.
+            before: tokens of the stream before these, for messages.
 
         Raises:
             AuditFailed: an id that the tokenizer does not have; says which and where in the stream.
         """
-        offsets = np.zeros(len(tokens) + 1, np.int64)
+        offsets = np.zeros(len(tokens) + 1, np.int64)  # bytes of all tokens before each
         pieces = []
         for low in range(0, len(tokens), BLOCK_TOKENS):
             block = tokens[low : low + BLOCK_TOKENS].astype(np.intp)
             self._refuse_unknown(block, before + low)
-            lengths = self._lengths.take(block)
-            ends_here = np.cumsum(lengths, dtype=np.int32)
-            places = np.repeat(self._starts.take(block) - (ends_here - lengths), lengths)
-            places += self._places[: len(places)]
-            pieces.append(self._bytes.take(places).tobytes())
-            offsets[low + 1 : low + 1 + len(block)] = offsets[low] + ends_here
+            num_bytes = self._num_bytes.take(block)
+            byte_ends = np.cumsum(num_bytes, dtype=np.int32)
+            # Byte i of the block is `_bytes` at i + (start of its token's bytes there - bytes of
+            # the block before the token).
+            picks = np.repeat(self._starts.take(block) - (byte_ends - num_bytes), num_bytes)
+            picks += self._count[: len(picks)]
+            pieces.append(self._bytes.take(picks).tobytes())
+            offsets[low + 1 : low + 1 + len(block)] = offsets[low] + byte_ends
         content = b"".join(pieces)
         bounds = zip(offsets[starts].tolist(), offsets[ends].tolist(), strict=True)
         return [content[low:high].decode("utf-8", "replace") for low, high in bounds]
 
     def _refuse_unknown(self, ids: npt.NDArray[np.intp], before: int) -> None:
+        """ids: intp [num_tokens], at least one. before: tokens of the stream before these."""
         if (
             int(ids.min()) >= 0
             and int(ids.max()) < len(self._known)
@@ -113,7 +119,7 @@ class Decoder:
         )
 
 
-def _spelled(form: dict[str, Any]) -> dict[int, bytes]:
+def _spelled(form: Mapping[str, Any]) -> dict[int, bytes]:
     """{id: bytes}. A token of the model is written in the letters of `byte_letters`; an added one
     is its own text.
     """
@@ -138,7 +144,7 @@ def byte_letters() -> dict[str, int]:
     }
 
 
-def _losses(form: dict[str, Any]) -> Iterable[str]:
+def _losses(form: Mapping[str, Any]) -> Iterable[str]:
     """What makes the ids say something else than the text."""
     model, letters = form["model"], byte_letters()
     added = {row[1] for row in form["added_tokens"]}
@@ -160,15 +166,12 @@ def _losses(form: dict[str, Any]) -> Iterable[str]:
     if not (form["normalizer"] is None or form["normalizer"].get("type") == "NFC"):
         yield f"its normaliser is {form['normalizer'].get('type')}, allowed are NFC and none"
     steps = form["pre_tokenizer"] or {}
-    for step in steps.get("pretokenizers", [steps]):
+    parts = steps.get("pretokenizers", [steps])
+    for step in parts:
         removes = step.get("behavior") == "Removed"
         if step.get("type") not in _LOSSLESS or step.get("add_prefix_space") or removes:
             yield f"its pre-tokenizer {step.get('type')} adds or takes away white space, or may"
-    if "ByteLevel" not in _types(steps):
+    if all(step.get("type") != "ByteLevel" for step in parts):
         yield "its pre-tokenizer is not ByteLevel"
     if any(lstrip or rstrip for _, _, _, lstrip, rstrip, _, _ in form["added_tokens"]):
         yield "an added token swallows the white space beside it"
-
-
-def _types(steps: dict[str, Any]) -> Sequence[str]:
-    return [str(step.get("type")) for step in steps.get("pretokenizers", [steps])]

@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import os
 from itertools import chain
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 EngineName = Literal["fastokens", "tokenizers"]
 Ids = npt.NDArray[np.uint32]
-Lengths = npt.NDArray[np.int64]
+"""uint32 [num_tokens]: ids of several texts, one after another, without EOD."""
+NumTokens = npt.NDArray[np.int64]
+"""int64 [num_texts]: tokens of each text."""
+
+
+class Vocabulary(NamedTuple):
+    """What a library says of a tokenizer."""
+
+    size: int
+    """Ids, those of added tokens included."""
+    token_id: int | None
+    """Id of the token that was asked for; None: there is no such token."""
+    num_added: int
+    """Special tokens that the post-processor would add to a text."""
 
 
 class Engine(Protocol):
@@ -24,18 +37,17 @@ class Engine(Protocol):
 
     name: EngineName
 
-    def encode(self, texts: list[str], parse: bool) -> tuple[Ids, Lengths]:
-        """Flat ids of all texts in their order, without EOD, and the number of ids of each text.
+    def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
+        """Ids of all texts in their order, uint32 [num_tokens], without EOD, and the number of ids
+        of each text, int64 [num_texts].
 
         Args:
             parse: special strings in a text become their ids; else they are encoded as the
                 characters that they are.
         """
 
-    def describe(self, token: str) -> tuple[int, int | None, int]:
-        """Size of the vocabulary with added tokens; the id of `token`; number of special tokens the
-        post-processor would add.
-        """
+    def describe(self, token: str) -> Vocabulary:
+        """What the library has loaded. token: whose id is asked for."""
 
 
 class Fastokens:
@@ -50,13 +62,13 @@ class Fastokens:
         self._native.no_truncation()
         self._native.no_padding()
 
-    def encode(self, texts: list[str], parse: bool) -> tuple[Ids, Lengths]:
+    def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
         ids, offsets = self._native.encode_batch_flat(texts, split_special_tokens=not parse)
-        ends: Lengths = np.frombuffer(offsets, "<u8").astype(np.int64)
-        return np.frombuffer(ids, "<u4"), ends[1:] - ends[:-1]
+        bounds: NumTokens = np.frombuffer(offsets, "<u8").astype(np.int64)  # [num_texts + 1]
+        return np.frombuffer(ids, "<u4"), bounds[1:] - bounds[:-1]
 
-    def describe(self, token: str) -> tuple[int, int | None, int]:
-        return (
+    def describe(self, token: str) -> Vocabulary:
+        return Vocabulary(
             self._native.vocab_size,
             self._native.token_to_id(token),
             self._native.num_special_tokens_to_add(False),
@@ -75,17 +87,17 @@ class Reference:
         self._native.no_truncation()
         self._native.no_padding()
 
-    def encode(self, texts: list[str], parse: bool) -> tuple[Ids, Lengths]:
+    def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
         self._native.encode_special_tokens = not parse
         rows = [
             encoding.ids
             for encoding in self._native.encode_batch_fast(texts, add_special_tokens=False)
         ]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        return np.fromiter(chain.from_iterable(rows), np.uint32, int(lengths.sum())), lengths
+        num_ids = np.fromiter(map(len, rows), np.int64, len(rows))
+        return np.fromiter(chain.from_iterable(rows), np.uint32, int(num_ids.sum())), num_ids
 
-    def describe(self, token: str) -> tuple[int, int | None, int]:
-        return (
+    def describe(self, token: str) -> Vocabulary:
+        return Vocabulary(
             self._native.get_vocab_size(),
             self._native.token_to_id(token),
             self._native.num_special_tokens_to_add(False),

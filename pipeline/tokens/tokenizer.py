@@ -1,8 +1,8 @@
 """Texts to token ids: one interface over `fastokens` (fast) and Hugging Face `tokenizers`
 (reference and fallback).
 
-    definition -> find_tokenizer -> Tokenizer(path, definition).encode(texts) -> flat tokens with
-    EOD, lengths
+    definition -> find_tokenizer -> path
+    Tokenizer(path, definition).encode(texts) -> tokens of all texts with EOD, how many each has
 
 The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer`):
 whatever file is found must have it. Three things hold the ids to those of the reference library:
@@ -20,7 +20,7 @@ run with one thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -36,10 +36,13 @@ from mixtures.recipe.tokenizer import (
     form_digest,
 )
 from pipeline.places.places import default_cache
-from pipeline.tokens.engines import ENGINES, Engine, EngineName, Ids, Lengths, open_engine
+from pipeline.tokens.engines import ENGINES, Engine, EngineName, Ids, NumTokens, open_engine
 
 SpecialTokens = Literal["text", "parse"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
+"""uint16 or uint32 (`TokenizerDefinition.dtype`) [num_tokens]: texts one after another, each
+followed by EOD.
+"""
 
 # Large enough that the call costs nothing beside the work, small enough that ids as uint32 and the
 # copies that an engine makes stay in the tens of megabytes. A document above the limit is a batch
@@ -75,16 +78,15 @@ def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) ->
         looked.append(str(place))
     if definition.repo is not None:
         try:
-            found = _download(definition)
-        except (
-            Exception
-        ) as error:  # the hub's client has many ways to fail; the reason is in the message below
+            downloaded = _download(definition)
+        # the hub's client has many ways to fail; the reason is in the message below
+        except Exception as error:
             looked.append(
                 f"{definition.repo} at {definition.revision} on the hub ({type(error).__name__}:"
                 f" {_first_line(error)})"
             )
         else:
-            return _checked(found, definition)
+            return _checked(downloaded, definition)
     raise InputError(
         f"tokenizer {definition.name}: not found in {'; '.join(looked)}; give it with --tokenizer"
         " FILE or put it into the cache folder"
@@ -182,14 +184,15 @@ class Tokenizer:
         self._refuse_unfit(form)
         self.self_test()
 
-    def encode(self, texts: Sequence[str]) -> tuple[Tokens, Lengths]:
-        """Tokens of all texts in their order, each followed by EOD, and the length of each.
+    def encode(self, texts: Sequence[str]) -> tuple[Tokens, NumTokens]:
+        """Tokens of all texts in their order, each followed by EOD, and how many each has.
 
         Args:
             texts: valid Unicode; lone surrogates are repaired by the readers before.
 
         Returns:
-            tokens: `definition.dtype` [sum(lengths)]; lengths: int64 [len(texts)], tokens with EOD.
+            tokens: `definition.dtype` [sum(num_tokens)].
+            num_tokens: int64 [num_texts], EOD included.
 
         Raises:
             ManifestError: the engine gave an id outside the vocabulary, or EOD for plain text.
@@ -200,17 +203,17 @@ class Tokenizer:
         ]
         if not pieces:
             return np.empty(0, self.definition.dtype), np.empty(0, np.int64)
-        tokens, lengths = zip(*pieces, strict=True)
-        return np.concatenate(tokens), np.concatenate(lengths)
+        tokens, num_tokens = zip(*pieces, strict=True)
+        return np.concatenate(tokens), np.concatenate(num_tokens)
 
-    def count_eod_inside(self, tokens: Tokens, lengths: Lengths) -> int:
+    def count_eod_inside(self, tokens: Tokens, num_tokens: NumTokens) -> int:
         """EOD tokens that are not the end of a document: special strings that
         `special_tokens="parse"` turned into EOD.
 
         Args:
-            tokens, lengths: as `encode` returns them.
+            tokens, num_tokens: as `encode` returns them.
         """
-        return int(np.count_nonzero(tokens == self.definition.eod_id)) - lengths.size
+        return int(np.count_nonzero(tokens == self.definition.eod_id)) - num_tokens.size
 
     def self_test(self) -> None:
         """Encode the golden vectors, and the special EOD string where it is to be parsed.
@@ -244,6 +247,9 @@ class Tokenizer:
         """Compare the tokens of one document, EOD included, with what the reference library makes
         of its text.
 
+        Args:
+            tokens: `definition.dtype` [num_tokens].
+
         Raises:
             ManifestError: they differ; names both libraries, their versions and the first place.
         """
@@ -265,8 +271,8 @@ class Tokenizer:
 
     def _encode_batch(
         self, engine: Engine, texts: list[str], mode: SpecialTokens
-    ) -> tuple[Tokens, Lengths]:
-        ids, num_ids = engine.encode(texts, mode == "parse")
+    ) -> tuple[Tokens, NumTokens]:
+        ids, num_ids = engine.encode(texts, parse=mode == "parse")
         if ids.size and int(ids.max()) >= self.definition.vocab_size:
             raise ManifestError(
                 f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives id"
@@ -291,31 +297,31 @@ class Tokenizer:
     def _named_engine(self, name: EngineName) -> Engine:
         try:
             return open_engine(name, self._json)
-        except (
-            Exception
-        ) as error:  # tokenizers raises plain Exception for a file that it cannot load
+        # tokenizers raises plain Exception for a file that it cannot load
+        except Exception as error:
             raise RecipeError(
                 f"tokenizer {self.definition.name}: {name} cannot load {self.path}"
                 f" ({type(error).__name__}: {_first_line(error)}); install {name}, or take the"
                 f" other of {', '.join(ENGINES)}"
             ) from error
 
-    def _refuse_unfit(self, form: dict[str, Any]) -> None:
-        vocab_size, eod_id, num_added = self._engine.describe(self.definition.eod_token)
+    def _refuse_unfit(self, form: Mapping[str, Any]) -> None:
+        """form: of the tokenizer.json, as `canonical_form` gives it."""
+        vocabulary = self._engine.describe(self.definition.eod_token)
         faults = []
-        if vocab_size != self.definition.vocab_size:
+        if vocabulary.size != self.definition.vocab_size:
             faults.append(
-                f"it has {vocab_size} ids, the definition says {self.definition.vocab_size}"
+                f"it has {vocabulary.size} ids, the definition says {self.definition.vocab_size}"
             )
-        if eod_id != self.definition.eod_id:
+        if vocabulary.token_id != self.definition.eod_id:
             faults.append(
-                f"{self.definition.eod_token} has id {eod_id}, the definition says"
+                f"{self.definition.eod_token} has id {vocabulary.token_id}, the definition says"
                 f" {self.definition.eod_id}"
             )
-        if num_added:
+        if vocabulary.num_added:
             faults.append(
-                f"its post-processor adds {num_added} special tokens to every text; only EOD may be"
-                " added"
+                f"its post-processor adds {vocabulary.num_added} special tokens to every text;"
+                " only EOD may be added"
             )
         if form["model"].get("dropout"):
             faults.append(
@@ -346,12 +352,20 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _with_eod(
-    ids: Ids, num_ids: Lengths, definition: TokenizerDefinition
-) -> tuple[Tokens, Lengths]:
-    lengths = num_ids + 1
-    ends = np.cumsum(lengths) - 1
-    is_text = np.ones(ids.size + lengths.size, np.bool_)
-    is_text[ends] = False
-    tokens: Tokens = np.full(is_text.size, definition.eod_id, definition.dtype)
+    ids: Ids, num_ids: NumTokens, definition: TokenizerDefinition
+) -> tuple[Tokens, NumTokens]:
+    """Put EOD behind the ids of each text.
+
+    Args:
+        ids: uint32 [sum(num_ids)]. num_ids: int64 [num_texts].
+
+    Returns:
+        tokens: `definition.dtype` [sum(num_ids) + num_texts].
+        num_tokens: int64 [num_texts], EOD included.
+    """
+    num_tokens = num_ids + 1
+    tokens: Tokens = np.full(ids.size + num_ids.size, definition.eod_id, definition.dtype)
+    is_text = np.ones(tokens.size, np.bool_)
+    is_text[np.cumsum(num_tokens) - 1] = False  # the last token of each text is its EOD
     tokens[is_text] = ids  # every id is below vocab_size, so it fits the dtype
-    return tokens, lengths
+    return tokens, num_tokens

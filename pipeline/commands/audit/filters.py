@@ -170,7 +170,7 @@ def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
             continue
         ids = np.asarray(pair.tokens[int(share.starts[0]) : int(share.ends[0])])
         ids = ids[:-1] if int(ids[-1]) in pile.end_ids else ids
-        again, _ = engine.encode(reader.texts(share.starts, share.ends), pile.parse)
+        again, _ = engine.encode(reader.texts(share.starts, share.ends), parse=pile.parse)
         equal = np.array_equal(ids, again)
         same, different = same + equal, different + (not equal)
     faults = []

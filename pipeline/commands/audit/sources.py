@@ -229,7 +229,8 @@ class _SourceCheck:
     def _check_places(self, places: list[Chosen], texts: dict[int, str]) -> None:
         known = sorted(texts)
         ids, lengths = self.engine.encode(
-            [texts[row] for row in known], self.mix.claims.tokenizer.special_tokens == "parse"
+            [texts[row] for row in known],
+            parse=self.mix.claims.tokenizer.special_tokens == "parse",
         )
         encoded = (
             dict(zip(known, np.split(ids, np.cumsum(lengths)[:-1]), strict=True)) if known else {}

@@ -184,7 +184,7 @@ def token_counter(file: Path) -> CountTokens:
             f"{file}: is no tokenizer.json that can be read ({first}); give the published file with"
             " --tokenizer"
         ) from None
-    return lambda texts: int(engine.encode(texts, False)[1].sum())
+    return lambda texts: int(engine.encode(texts, parse=False)[1].sum())
 
 
 def run_check(

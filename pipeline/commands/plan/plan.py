@@ -170,7 +170,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     if not folders:
         return {}
     from pipeline.commands.plan.removals import open_filters, probed_removals
-    from pipeline.inputs.sample import take_sample
+    from pipeline.inputs.probe import take_probe
     from pipeline.inputs.survey import grouped
     from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
@@ -188,7 +188,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
         )
         if reading not in readings:
             files = list_files(definition, folder)
-            sample = take_sample(definition, source.quality if source else (), files)
+            sample = take_probe(definition, source.quality if source else (), files)
             groups = len(grouped(files, sum(file.size for file in files)))
             readings[reading] = _Probed(
                 sample.supply(tokenizer), probed_removals(recipe, filters, sample), groups

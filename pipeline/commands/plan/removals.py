@@ -18,7 +18,7 @@ from mixtures.plan.supply import share_interval
 from mixtures.recipe.filters import RecipeFilter, at_level
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS, Level
-from pipeline.inputs.sample import Sample
+from pipeline.inputs.probe import Probe
 from pipeline.judges.filter import Filter, Judgement
 
 SHARES = 10_000  # shares are told in such parts, their ends rounded outwards
@@ -68,7 +68,7 @@ def _opened(item: RecipeFilter) -> Filter:
 
 
 def probed_removals(
-    recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample: Sample
+    recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample: Probe
 ) -> dict[Level | None, Removal]:
     """What is removed of a source by level; None: as the recipe says. Levels that take a classifier
     which is not there are left out.
@@ -98,7 +98,7 @@ def probed_removals(
 
 
 def _removal(
-    sample: Sample,
+    sample: Probe,
     judged: Sequence[tuple[ProbeFilter, Judgement, npt.NDArray[np.bool_]]],
     *,
     copies: bool,

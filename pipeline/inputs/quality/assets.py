@@ -5,6 +5,8 @@ domains and addresses).
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,14 @@ from typing import Any
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.quality_arguments import LanguageQuality, UrlQuality
 from pipeline.inputs.adapters import BadRecord
-from pipeline.inputs.quality.rule import Dropped, Rule, argument_values, require_hash
+from pipeline.inputs.quality.rule import Dropped, StepRule, argument_values, require_hash
 from pipeline.places.places import default_cache
 from pipeline.store.records import file_sha256
 
 URL_LISTS = "url_filterblacklistsv0_3_0.tar.gz"
 
 
-def language_rule(arguments: LanguageQuality) -> Rule:
+def language_rule(arguments: LanguageQuality) -> StepRule:
     """The rule of the step language."""
     from datatrove.data import Document
     from datatrove.utils.lid import FT176LID
@@ -56,15 +58,15 @@ def _language_model(sha256: str) -> Path:
             why = f"{FT176LID.MODEL_URL} cannot be fetched ({type(error).__name__})"
             raise InputError(f"{path}: not there, and {why}; put it there") from None
         path = Path(downloaded)
-    if (found := file_sha256(path)) != sha256:
+    if (actual := file_sha256(path)) != sha256:
         raise ManifestError(
-            f"{path}: has SHA-256 {found}, the step pins {sha256}; restore the file, or name its"
+            f"{path}: has SHA-256 {actual}, the step pins {sha256}; restore the file, or name its"
             " hash"
         )
     return path
 
 
-def url_rule(arguments: UrlQuality) -> Rule:
+def url_rule(arguments: UrlQuality) -> StepRule:
     """The rule of the step url."""
     from datatrove.data import Document
     from datatrove.pipeline.filters import URLFilter
@@ -75,9 +77,8 @@ def url_rule(arguments: UrlQuality) -> Rule:
     filter_ = URLFilter(
         **{name: value for name, value in argument_values(arguments).items() if name != "column"}
     )
-    filter_.tldextractor = TLDExtract(
-        suffix_list_urls=(), cache_dir=None
-    )  # else it fetches today's list of public suffixes
+    # else it fetches today's list of public suffixes
+    filter_.tldextractor = TLDExtract(suffix_list_urls=(), cache_dir=None)
     if arguments.use_integrated_lists:
         _add_lists(filter_)
 
@@ -104,8 +105,6 @@ def _add_lists(filter_: Any) -> None:
     """What URLFilter.download_data does, but from the package itself: that unpacks into a shared
     cache, and reads it by the locale.
     """
-    import io
-    import tarfile
 
     from datatrove.pipeline.filters.url_filter import get_list, parse_list
     from datatrove.utils._import_utils import ASSETS_PATH

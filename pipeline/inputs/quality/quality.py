@@ -27,14 +27,13 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.recipe.quality import OneStep, Quality, canonical_quality
 from mixtures.recipe.quality_arguments import UrlQuality
 from pipeline.inputs.adapters import BadRecord
-from pipeline.inputs.quality.rule import Dropped, Rule
+from pipeline.inputs.quality.rule import Dropped, StepRule
 from pipeline.inputs.quality.steps import open_rule
-
-__all__ = ["PREFIX", "Dropped", "QualitySteps", "open_steps", "planned_steps"]
 
 PREFIX = "quality "
 """Begins the reason of every document that a step dropped, in ledgers and manifests."""
 
+# What steps may use; their versions are recorded in ledgers.
 PACKAGES = ("datatrove", "fasttext-community", "ftfy", "polars", "regex", "spacy", "tldextract")
 
 GOLDEN_URL = "https://www.example.org/garden/measured-by-hand.html"
@@ -64,11 +63,14 @@ GOLDEN = (
 
 
 class QualitySteps:
-    """Made by `open_steps`. columns: of the row, besides the text's own, that a step needs. steps:
-    as the recipe has them.
+    """Made by `open_steps`.
+
+    Attributes:
+        steps: as the recipe has them.
+        columns: of the row, besides the text's own, that a step needs.
     """
 
-    def __init__(self, steps: Quality, rules: Sequence[Rule]) -> None:
+    def __init__(self, steps: Quality, rules: Sequence[StepRule]) -> None:
         self.steps = steps
         self.columns = _columns(steps)
         self._rules = list(zip(_labels(steps), rules, strict=True))
@@ -87,8 +89,7 @@ class QualitySteps:
                 outcome = rule(text, row or {})
             except (BadRecord, MemoryError):
                 raise
-            # datatrove's steps divide by counts that may be 0, and each library has errors of its
-            # own
+            # datatrove's steps divide by counts that may be 0; each library has errors of its own
             except Exception as error:
                 raise BadRecord(
                     "quality", f"the step {label} raised {type(error).__name__}"
@@ -166,22 +167,19 @@ def planned_steps(canonical: Sequence[Mapping[str, Any]]) -> QualitySteps | None
 _QUALITY: TypeAdapter[tuple[OneStep, ...]] = TypeAdapter(Quality)
 
 
-def _require_pure(rule: Rule, row: Mapping[str, Any]) -> None:
-    """Hold a step to itself on the golden documents."""
-    first = [_outcome(rule, text, row) for text in GOLDEN]
-    second = [_outcome(rule, text, row) for text in reversed(GOLDEN)]
-    if differing := [
-        at
-        for at, pair in enumerate(zip(first, reversed(second), strict=True))
-        if pair[0] != pair[1]
-    ]:
-        raise ManifestError(
-            f"gives golden document {differing[0]} another result when it sees it again; it cannot"
-            " be used"
-        )
+def _require_pure(rule: StepRule, row: Mapping[str, Any]) -> None:
+    """Hold a step to itself on the golden documents, which it sees in order and in reverse."""
+    forward = [_outcome(rule, text, row) for text in GOLDEN]
+    backward = [_outcome(rule, text, row) for text in reversed(GOLDEN)][::-1]
+    for number, outcomes in enumerate(zip(forward, backward, strict=True)):
+        if outcomes[0] != outcomes[1]:
+            raise ManifestError(
+                f"gives golden document {number} another result when it sees it again; it cannot be"
+                " used"
+            )
 
 
-def _outcome(rule: Rule, text: str, row: Mapping[str, Any]) -> str | Dropped:
+def _outcome(rule: StepRule, text: str, row: Mapping[str, Any]) -> str | Dropped:
     try:
         return rule(text, row)
     except (ImportError, MemoryError):

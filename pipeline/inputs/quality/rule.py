@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from mixtures.errors import ManifestError
 
+# SHA-256 (hex) of each table's strings in a row, UTF-8; of the URL lists' files.
 TABLES = {
     "punctuation": "add6d54a8847e51ecc60aeb110417c1bc08a89fbe827b378ddd5e66f78641863",
     "terminal punctuation": "223fdebf0f76873809176fd2d6d8872e39bdc969664a293b233a45ce7fc396ab",
@@ -23,12 +24,13 @@ TABLES = {
 
 
 class Dropped(NamedTuple):
-    """A text is not a document of the source. reason: of the step, stable."""
+    """A text is not a document of the source."""
 
     reason: str
+    """Of the step; the same in every release, since ledgers and manifests hold it."""
 
 
-Rule = Callable[[str, Mapping[str, Any]], str | Dropped]
+StepRule = Callable[[str, Mapping[str, Any]], str | Dropped]
 """(text, row) -> the text, changed or not, or why it is dropped."""
 
 
@@ -48,14 +50,14 @@ def require_table(name: str, values: Iterable[str]) -> None:
     require_hash(name, hashlib.sha256("".join(values).encode()).hexdigest())
 
 
-def require_hash(name: str, found: str) -> None:
+def require_hash(name: str, sha256: str) -> None:
     """Refuse a table whose SHA-256 (hex) is not the pinned one.
 
     Raises:
         ManifestError: names the table and both hashes.
     """
-    if found != TABLES[name]:
+    if sha256 != TABLES[name]:
         raise ManifestError(
-            f"datatrove's {name} have SHA-256 {found}, {TABLES[name]} is pinned; install the"
+            f"datatrove's {name} have SHA-256 {sha256}, {TABLES[name]} is pinned; install the"
             " datatrove that annealmix is pinned to"
         )

@@ -1,13 +1,21 @@
 """How each quality step is made of datatrove's own class and the arguments of the recipe: a rule
 for one text.
 
-| step | made of | besides | |---|---|---| | gopher-quality, gopher-repetition, c4-quality,
-fineweb-quality | datatrove's filter | words and sentences by spaCy's rules | | language |
-datatrove's FT176LID | lid.176.bin, held to its SHA-256; downloaded where no cache holds it | | url
-| datatrove's URLFilter | its lists are read from the package, as UTF-8; the public suffix list is
-tldextract's own copy | | ftfy, symbol-lines-remover, pii | datatrove's formatter | pii begins with
-its first replacement in every document | | regex, length | ours | the Rust regex engine, as polars
-has it, whose time is linear in the text |
+    step                      made of                  besides
+    gopher-quality,           datatrove's filter       words and sentences by spaCy's rules
+    gopher-repetition,
+    c4-quality,
+    fineweb-quality
+    language                  datatrove's FT176LID     lid.176.bin, held to its SHA-256; downloaded
+                                                       where no cache holds it
+    url                       datatrove's URLFilter    its lists are read from the package, as
+                                                       UTF-8; the public suffix list is tldextract's
+                                                       own copy
+    ftfy,                     datatrove's formatter    pii begins with its first replacement in
+    symbol-lines-remover,                              every document
+    pii
+    regex, length             ours                     the Rust regex engine, as polars has it,
+                                                       whose time is linear in the text
 
 What is left out: C4BadWordsFilter (draws random numbers), UnigramLogProbFilter (an unpinned
 download), SamplerFilter (random), LambdaFilter and FastTextClassifierFilter (code and models of any
@@ -35,16 +43,13 @@ from mixtures.recipe.quality_arguments import (
     UrlQuality,
 )
 from pipeline.inputs.quality.assets import language_rule, url_rule
-from pipeline.inputs.quality.rule import Dropped, Rule, argument_values, require_table
+from pipeline.inputs.quality.rule import Dropped, StepRule, argument_values, require_table
 
-NEEDS_MORE_THAN_RULES = (
-    "ja",
-    "vi",
-    "zh",
-)  # spaCy hands these to packages that bring dictionaries or write caches
+NEEDS_MORE_THAN_RULES = ("ja", "vi", "zh")
+"""Languages whose words spaCy gives to packages that bring dictionaries or write caches."""
 
 
-def open_rule(step: OneStep) -> Rule:
+def open_rule(step: OneStep) -> StepRule:
     """Make the rule of one step.
 
     Raises:
@@ -57,7 +62,7 @@ def open_rule(step: OneStep) -> Rule:
     return _OPENERS[type(arguments)](arguments)
 
 
-def _filter_rule(filter_: Any) -> Rule:
+def _filter_rule(filter_: Any) -> StepRule:
     """The rule of a datatrove filter, which judges a text and may change it."""
     from datatrove.data import Document
     from datatrove.pipeline.filters.base_filter import get_filter_result
@@ -70,7 +75,7 @@ def _filter_rule(filter_: Any) -> Rule:
     return rule
 
 
-def _gopher_quality(arguments: GopherQuality) -> Rule:
+def _gopher_quality(arguments: GopherQuality) -> StepRule:
     from datatrove.pipeline.filters import GopherQualityFilter
     from datatrove.utils.text import PUNCTUATION_SET
 
@@ -79,14 +84,14 @@ def _gopher_quality(arguments: GopherQuality) -> Rule:
     return _filter_rule(GopherQualityFilter(**argument_values(arguments)))
 
 
-def _gopher_repetition(arguments: GopherRepetition) -> Rule:
+def _gopher_repetition(arguments: GopherRepetition) -> StepRule:
     from datatrove.pipeline.filters import GopherRepetitionFilter
 
     _require_words(arguments.language)
     return _filter_rule(GopherRepetitionFilter(**argument_values(arguments)))
 
 
-def _c4_quality(arguments: C4Quality) -> Rule:
+def _c4_quality(arguments: C4Quality) -> StepRule:
     from datatrove.pipeline.filters import C4QualityFilter, c4_filters
 
     _require_words(arguments.language)
@@ -99,6 +104,7 @@ def _c4_quality(arguments: C4Quality) -> Rule:
         ],
     )
     values = argument_values(arguments)
+    # a recipe switches a rule off by 0, datatrove by -1
     off = {
         name: -1
         for name in ("min_num_sentences", "min_words_per_line", "max_word_length")
@@ -107,7 +113,7 @@ def _c4_quality(arguments: C4Quality) -> Rule:
     return _filter_rule(C4QualityFilter(**{**values, **off}))
 
 
-def _fineweb_quality(arguments: FineWebQuality) -> Rule:
+def _fineweb_quality(arguments: FineWebQuality) -> StepRule:
     from datatrove.pipeline.filters import FineWebQualityFilter
     from datatrove.utils.text import TERMINAL_PUNCTUATION
 
@@ -139,19 +145,19 @@ def _require_words(language: str) -> None:
         )
 
 
-def _regex(arguments: RegexQuality) -> Rule:
+def _regex(arguments: RegexQuality) -> StepRule:
     import polars
 
     pattern, keep = arguments.remove or arguments.keep, arguments.keep is not None
 
     def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
-        found = polars.Series([text]).str.contains(str(pattern)).item()
-        return text if found == keep else Dropped("found" if found else "not found")
+        matches = polars.Series([text]).str.contains(str(pattern)).item()
+        return text if matches == keep else Dropped("found" if matches else "not found")
 
     return rule
 
 
-def _length(arguments: LengthQuality) -> Rule:
+def _length(arguments: LengthQuality) -> StepRule:
     least, most = arguments.min_chars, arguments.max_chars
 
     def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:
@@ -162,7 +168,7 @@ def _length(arguments: LengthQuality) -> Rule:
     return rule
 
 
-def _ftfy(arguments: Ftfy) -> Rule:
+def _ftfy(arguments: Ftfy) -> StepRule:
     from datatrove.pipeline.formatters import FTFYFormatter
 
     escapes: dict[str, str | bool] = {"auto": "auto", "true": True, "false": False}
@@ -176,7 +182,7 @@ def _ftfy(arguments: Ftfy) -> Rule:
     return lambda text, row: str(formatter.format(text))
 
 
-def _symbol_lines(arguments: SymbolLinesRemover) -> Rule:
+def _symbol_lines(arguments: SymbolLinesRemover) -> StepRule:
     from datatrove.pipeline.formatters import SymbolLinesFormatter
     from datatrove.utils.text import PUNCTUATION_SET
 
@@ -187,7 +193,7 @@ def _symbol_lines(arguments: SymbolLinesRemover) -> Rule:
     return lambda text, row: str(formatter.format(text))
 
 
-def _pii(arguments: Pii) -> Rule:
+def _pii(arguments: Pii) -> StepRule:
     from datatrove.pipeline.formatters import PIIFormatter
 
     formatter = PIIFormatter(**argument_values(arguments))
@@ -201,7 +207,7 @@ def _pii(arguments: Pii) -> Rule:
     return rule
 
 
-_OPENERS: dict[type, Callable[[Any], Rule]] = {
+_OPENERS: dict[type, Callable[[Any], StepRule]] = {
     GopherQuality: _gopher_quality,
     GopherRepetition: _gopher_repetition,
     C4Quality: _c4_quality,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source import DatasetsSplit, SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged
 from pipeline.inputs.readers.rows import Rows
@@ -77,35 +77,30 @@ class DatasetRows:
         import datasets
 
         location = self.file.url.removeprefix("datasets://")
-        asked = self._definition.datasets
-        options: dict[str, Any] = {
-            "name": asked.config if asked else None,
-            "split": asked.split if asked else "train",
-            "streaming": True,
-        }
+        split = self._definition.datasets or DatasetsSplit()
+        options = {"name": split.config, "split": split.split}
         if not location.startswith("/"):
             location, options["revision"] = location.rsplit("@", 1)
-        return datasets.load_dataset(location, **options)
+        return datasets.load_dataset(location, **options, streaming=True)
 
-    def _check_columns(self, found: list[str] | None) -> None:
-        missing = [column for column in self._columns if found is not None and column not in found]
-        if found is not None and missing:
-            raise InputError(
-                f"{self.file.url}: no column {missing[0]!r}; columns found:"
-                f" {', '.join(found[:40])}; name the right adapter in the source definition"
-            )
+    def _check_columns(self, names: list[str] | None) -> None:
+        """names: columns of the split; None: the library does not know them yet."""
+        for column in self._columns:
+            if names is not None and column not in names:
+                raise InputError(
+                    f"{self.file.url}: no column {column!r}; columns found:"
+                    f" {', '.join(names[:40])}; name the right adapter in the source definition"
+                )
 
 
-def canonical_row(record: dict[str, Any]) -> bytes:
+def canonical_row(record: Mapping[str, Any]) -> bytes:
     """A row as one line of JSON whose bytes depend on its values alone. Values that JSON lacks
     (dates, bytes) stand as their repr.
     """
-    return (
-        json.dumps(
-            record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=repr
-        ).encode("ascii")
-        + b"\n"
+    line = json.dumps(
+        record, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=repr
     )
+    return line.encode("ascii") + b"\n"
 
 
 @contextmanager

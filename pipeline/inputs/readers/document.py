@@ -28,12 +28,12 @@ _DEFAULT_LIMITS = ReadLimits()
 
 
 class RowLayout(NamedTuple):
-    """What stands in place of a definition's adapter, for data that no definition describes: the
-    columns to read, and row -> text.
-    """
+    """What stands in place of a definition's adapter, for data that no definition describes."""
 
     columns: tuple[str, ...]
+    """That are read for the text."""
     adapt: AdaptRow
+    """Row -> text."""
 
 
 class DocumentReader:
@@ -64,8 +64,10 @@ class DocumentReader:
         layout: RowLayout | None = None,
         quality: QualitySteps | None = None,
     ) -> None:
-        """Args: layout: how a row becomes a text; None: as the definition's adapter says. quality:
-        steps that each text goes through.
+        """
+        Args:
+            layout: how a row becomes a text; None: as the definition's adapter says.
+            quality: steps that each text goes through.
         """
         self.file = file
         self._any_messages = layout is not None
@@ -137,23 +139,20 @@ class DocumentReader:
 
     def _needed_columns(self) -> tuple[str, ...]:
         needed = needed_columns(self.definition, self._layout.columns)
-        return (
-            needed
-            if self._quality is None
-            else tuple(dict.fromkeys((*needed, *self._quality.columns)))
-        )
+        judged = self._quality.columns if self._quality else ()
+        return tuple(dict.fromkeys((*needed, *judged)))
 
     def _documents(self, rows: Rows) -> Iterator[tuple[int, str]]:
         """The loop over all rows. Its counts are local because it runs some hundred thousand times
         a second.
         """
         adapt, select, quality = self._layout.adapt, make_selector(self.definition), self._quality
-        surely_small = self.limits.max_text_bytes // 4
+        surely_small = self.limits.max_text_bytes // 4  # a character is 4 bytes of UTF-8 at most
         num_rows = num_documents = num_unselected = num_empty = 0
         try:
             for row, record in rows:
                 num_rows += 1
-                plain = type(record) is dict
+                plain = type(record) is dict  # what it almost always is: no row to repair or refuse
                 try:
                     if not plain:
                         _check_object(record)
@@ -241,9 +240,8 @@ class DocumentReader:
                 f" {', '.join(self._needed_columns())};{self._columns_found()} name the right"
                 " adapter in the source definition, or remove the file"
             )
-        if counts["rows"] != counts["documents"] + counts["where"] + counts[
-            "empty"
-        ] + dropped + len(self.quarantined):
+        outcomes = sum(counts[name] for name in ("documents", "where", "empty"))
+        if counts["rows"] != outcomes + dropped + len(self.quarantined):
             raise AnnealmixError(
                 f"{self.file.url}: rows do not add up: {dict(counts)}; this is a defect of"
                 " annealmix, please report it"

@@ -21,9 +21,9 @@ from pipeline.inputs.readers.compression import unpacks_too_far
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits, Rows
 
-_BATCH_BYTES = 16 * MEBIBYTE
+_BATCH_BYTES = 16 * MEBIBYTE  # of values once decoded: what is held in memory beside the pages
 _BATCH_ROWS = 4096
-_BUFFER_BYTES = MEBIBYTE
+_BUFFER_BYTES = MEBIBYTE  # of a column chunk, read at a time
 
 
 def parquet_rows(
@@ -46,7 +46,7 @@ def parquet_rows(
 
     handle = raw.seekable()
     try:
-        yield from _rows(raw, handle, text_columns, columns, limits, messages)
+        yield from _rows(raw, handle, text_columns, columns, limits, messages=messages)
     except (
         pa.ArrowException,
         OSError,
@@ -69,6 +69,7 @@ def _rows(
     text_columns: tuple[str, ...],
     columns: tuple[str, ...],
     limits: ReadLimits,
+    *,
     messages: bool,
 ) -> Rows:
     from pyarrow import parquet
@@ -80,6 +81,7 @@ def _rows(
     if packed_bytes > allowed:
         raise unpacks_too_far(raw, packed_bytes, allowed)
     encoded = sorted(_dictionary_columns(file.metadata, columns))
+    # Opened again, since only the footer says which columns to keep encoded.
     handle.seek(0)
     file = parquet.ParquetFile(
         handle,
@@ -113,12 +115,12 @@ def _check_columns(
     columns: tuple[str, ...],
     messages: bool,
 ) -> None:
-    found = ", ".join(schema.names[:40])
+    names = ", ".join(schema.names[:40])
     for column in columns:
         if schema.names.count(column) != 1:
             raise InputError(
                 f"{raw.file.url}: {schema.names.count(column) or 'no'} column {column!r}; columns"
-                f" found: {found}; name the right adapter in the source definition, or remove the"
+                f" found: {names}; name the right adapter in the source definition, or remove the"
                 " file"
             )
         kind = schema.field(column).type
@@ -127,7 +129,7 @@ def _check_columns(
         if not _is_text(kind) and (column in text_columns or not _is_plain(kind)):
             raise InputError(
                 f"{raw.file.url}: column {column!r} is of type {kind}, text is allowed; columns"
-                f" found: {found}; mend the file"
+                f" found: {names}; mend the file"
             )
 
 
@@ -188,15 +190,14 @@ def _dictionary_columns(metadata: Any, columns: tuple[str, ...]) -> set[str]:
 
 
 def _slices(batch: Any) -> Iterator[tuple[Any, int]]:
-    """Parts of a batch that decode to about `_BATCH_BYTES` or to one row, and the bytes that each
-    decodes to.
+    """Parts of a record batch that decode to about `_BATCH_BYTES` or to one row, and the bytes that
+    each decodes to.
     """
     import numpy as np
 
+    # int64 [num_rows]: bytes of the rows up to and with each
     ends = np.cumsum(sum(_value_bytes(column) for column in batch.columns))
-    if len(ends) == 0:
-        return
-    start, before = 0, 0
+    start, before = 0, 0  # row, bytes of the rows before it
     while start < len(ends):
         stop = max(start + 1, int(np.searchsorted(ends, before + _BATCH_BYTES, side="right")))
         yield batch.slice(start, stop - start), int(ends[stop - 1]) - before
@@ -204,8 +205,8 @@ def _slices(batch: Any) -> Iterator[tuple[Any, int]]:
 
 
 def _value_bytes(column: Any) -> Any:
-    """Bytes of each value of a column: int64 [num_rows]; 8 for numbers, the mean for nested values,
-    which are decoded already.
+    """Bytes of each value of a column of num_rows once it is decoded: int64 [num_rows]; 8 for
+    numbers, the mean for nested values, which are decoded already.
     """
     import numpy as np
     import pyarrow as pa
@@ -218,6 +219,7 @@ def _value_bytes(column: Any) -> Any:
         return np.full(len(column), 8, np.int64)
     if types.is_string_view(values.type) or types.is_binary_view(values.type):
         values = values.cast(pa.large_binary())
+    # Of an encoded column these are the lengths of the dictionary's entries, which rows point at.
     lengths = compute.binary_length(values)
     if types.is_dictionary(column.type):
         lengths = lengths.take(column.indices)
@@ -225,6 +227,7 @@ def _value_bytes(column: Any) -> Any:
 
 
 def _records(part: Any, columns: tuple[str, ...]) -> Iterator[Any]:
+    """The record of each row of a record batch: {column: value}, or a BadRecord."""
     values = [_python_values(part.column(column)) for column in columns]
     if len(columns) == 1:
         (name,) = columns
@@ -240,8 +243,8 @@ def _record(columns: tuple[str, ...], row: tuple[Any, ...]) -> Any:
 
 
 def _python_values(column: Any) -> list[Any]:
-    """Values as Python objects; a BadRecord in the place of text that is not UTF-8, which parquet
-    does not rule out.
+    """Values of a column [num_rows] as Python objects; a BadRecord in the place of text that is not
+    UTF-8, which parquet does not rule out.
     """
     import pyarrow as pa
     from pyarrow import types

@@ -21,15 +21,20 @@ MEBIBYTE = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 Rows = Iterator[tuple[int, Any]]
+"""(row, record) of every row of a file, in its order."""
 
 
 class Quarantined(NamedTuple):
     """A row that is not read as a document, and why; holds nothing of the document's text."""
 
     path: str
+    """Of its file, below the source's folder."""
     row: int
+    """From 0, over all rows of the file."""
     reason: str
+    """One of `pipeline.inputs.adapters.REASONS`."""
     detail: str
+    """Names of columns, types and positions."""
 
 
 class SurrogateRow(dict[str, Any]):
@@ -40,24 +45,25 @@ class SurrogateRow(dict[str, Any]):
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """How much one file may ask for. The defaults are far above what published corpora hold.
-
-    max_text_bytes: UTF-8 of one training text; a larger one is quarantined (`too-large`).
-    max_row_bytes: one line as it stands in the file; a longer one is quarantined (`too-large`)
-        without being held in memory.
-    max_member_bytes: one member of a zip archive; a larger one is an error.
-    max_file_bytes, max_ratio: a file may unpack to the larger of max_file_bytes and max_ratio times
-        its size; beyond is an error.
-    max_quarantined: rows of one file that are quarantined one by one; beyond, the file itself is
-        taken as damaged.
-    """
+    """How much one file may ask for. The defaults are far above what published corpora hold."""
 
     max_text_bytes: int = 256 * MEBIBYTE
+    """UTF-8 of one training text; a larger one is quarantined (`too-large`)."""
     max_row_bytes: int = 1024 * MEBIBYTE
+    """One line as it stands in the file; a longer one is quarantined (`too-large`) without being
+    held in memory.
+    """
     max_member_bytes: int = 64 * MEBIBYTE
+    """One member of a zip archive; a larger one is an error."""
     max_file_bytes: int = 1024 * MEBIBYTE
+    """A file may unpack to so many bytes, or to `max_ratio` times its size if that is more; beyond
+    is an error.
+    """
     max_ratio: int = 200
     max_quarantined: int = 100_000
+    """Rows of one file that are quarantined one by one; beyond, the file itself is taken as
+    damaged.
+    """
 
     def unpacked_bytes(self, packed_bytes: int) -> int:
         """How many bytes a file of `packed_bytes` may unpack to."""

@@ -26,7 +26,7 @@ from mixtures.recipe.quality_arguments import LengthQuality, RegexQuality
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.quality import steps as quality_steps
 from pipeline.inputs.quality.quality import open_steps
-from pipeline.inputs.quality.rule import Dropped, Rule
+from pipeline.inputs.quality.rule import Dropped, StepRule
 from tests.pipeline.corpus import (
     contents,
     make,
@@ -199,7 +199,7 @@ def test_a_pattern_that_backtracks_without_end_elsewhere_is_searched_in_passing(
 
 
 def test_a_step_that_remembers_earlier_documents_is_refused(monkeypatch, fresh):
-    def opener(arguments: LengthQuality) -> Rule:
+    def opener(arguments: LengthQuality) -> StepRule:
         seen: list[str] = []
 
         def rule(text: str, row: Mapping[str, Any]) -> str | Dropped:

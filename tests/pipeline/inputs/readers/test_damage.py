@@ -244,7 +244,7 @@ def test_cases_9_10_a_bit_flip_in_a_parquet_page_with_a_checksum_fails(tmp_path,
 
 
 @pytest.mark.parametrize("compression", ["none", "snappy"])
-def test_cases_9_10_a_bit_flip_in_a_parquet_page_without_a_checksum_fails_by_hash_before_a_row_is_read(
+def test_cases_9_10_a_bit_flip_in_a_parquet_page_without_a_checksum_fails_by_hash_before_any_row(
     tmp_path, compression
 ):
     path = write(tmp_path, "parquet", rows_of(["x"]))

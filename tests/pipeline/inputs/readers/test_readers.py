@@ -323,13 +323,16 @@ def test_bytes_of_gz_and_zstd_written_by_the_usual_writers_are_read(tmp_path):
 def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packing, absent):
     write(tmp_path, packing, rows_of(texts(3)))
     code = (
-        "import sys, pathlib\nfrom mixtures.recipe.source import SourceDefinition\nfrom"
-        " pipeline.inputs.listing import list_files\nfrom pipeline.inputs.readers import"
-        " DocumentReader\nfields = dict(name='source', repo='o/n', revision='main', paths=('*',),"
-        f" licence='x', adapter='text', format={packing!r})\nsource ="
-        " SourceDefinition(**fields)\n(file,) = list_files(source,"
-        f" pathlib.Path({str(tmp_path)!r}) / 'source')\nassert len(list(DocumentReader(file, source))) =="
-        f" 3\nprint(sorted(set(sys.modules) & set({absent!r}.split())))\n"
+        "import pathlib, sys\n"
+        "from mixtures.recipe.source import SourceDefinition\n"
+        "from pipeline.inputs.listing import list_files\n"
+        "from pipeline.inputs.readers import DocumentReader\n"
+        "fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x',"
+        f" adapter='text', format={packing!r})\n"
+        "source = SourceDefinition(**fields)\n"
+        f"(file,) = list_files(source, pathlib.Path({str(tmp_path)!r}) / 'source')\n"
+        "assert len(list(DocumentReader(file, source))) == 3\n"
+        f"print(sorted(set(sys.modules) & set({absent!r}.split())))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True

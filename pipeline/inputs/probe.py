@@ -28,54 +28,58 @@ from pipeline.tokens.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class ProbeSize:
-    """How much a probe reads. files: at least and at most; bytes: of the drawn files together, no
-    file counted above `part`, below which more are drawn; part: characters of text of a file;
-    sample: characters that are tokenized and judged, or `documents`, if that is more.
-    """
+    """How much a probe reads."""
 
     files: tuple[int, int] = (6, 48)
+    """At least and at most so many, as far as there are; six give the error bar a spread."""
     bytes: int = 64 << 20
+    """More files are drawn until those drawn have so many bytes, none counted above `part`."""
     part: int = 16 << 20
+    """Characters of text of a file, after which the rest of it is not read."""
     sample: int = 1 << 21
+    """Characters that are tokenized and judged."""
     documents: int = 64
+    """At least so many of them, whatever their characters."""
 
 
 ONE_FILE = ProbeSize(files=(1, 1))  # enough for a ceiling, which needs no error bar
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A document of the sample. weight: documents of the files that it stands for."""
+class DrawnText:
+    """A document that was drawn."""
 
     text: str
     weight: float
+    """Documents of its file that it stands for: 1 over the share of the file that was read."""
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What was read of a source. parts: of the files that were drawn; kept: documents, drawn with
-    equal chances from the parts.
-
-    all: whether these are all documents of the parts. num_files, total_bytes: of the whole source.
-    """
+class Probe:
+    """What was read of a source."""
 
     parts: list[FilePart]
-    kept: list[Kept]
+    """Of the files that were drawn."""
+    drawn: list[DrawnText]
+    """Documents, drawn with equal chances from the parts."""
     all: bool
+    """Whether these are all documents of the parts."""
     num_files: int
+    """Of the whole source."""
     total_bytes: int
+    """Of the whole source."""
 
     @property
     def texts(self) -> list[str]:
-        """Texts of the sample."""
-        return [item.text for item in self.kept]
+        """Texts of the documents, in the order that all columns here follow."""
+        return [item.text for item in self.drawn]
 
     @cached_property
     def weights(self) -> Floats:
-        """float64 [num_docs]: characters of the files that each document of the sample stands for,
-        up to a factor.
+        """float64 [num_docs]: characters of the files that each document stands for, up to a
+        factor.
         """
-        return np.array([item.weight * len(item.text) for item in self.kept], np.float64)
+        return np.array([item.weight * len(item.text) for item in self.drawn], np.float64)
 
     @property
     def whole(self) -> bool:
@@ -90,39 +94,38 @@ class Sample:
     def basis(self) -> str:
         """Says what the estimate is made of."""
         return (
-            f"probe of {len(self.parts):,} of {self.num_files:,} files, {len(self.kept):,}"
+            f"probe of {len(self.parts):,} of {self.num_files:,} files, {len(self.drawn):,}"
             " documents tokenized"
         )
 
     def supply(self, tokenizer: Tokenizer) -> SupplyEstimate:
         """What the whole source is thought to hold."""
         texts = self.texts
-        _, lengths = tokenizer.encode(texts)
-        chars, sizes = (
-            np.array(values, np.float64)
-            for values in ([*map(len, texts)], [len(text.encode()) for text in texts])
+        _, num_tokens = tokenizer.encode(texts)
+        tokenized = TokenizedSample(  # each float64 [num_docs]
+            np.array([len(text) for text in texts], np.float64),
+            np.array([len(text.encode()) for text in texts], np.float64),
+            num_tokens.astype(np.float64),
+            np.array([item.weight for item in self.drawn], np.float64),
         )
-        weights = np.array([item.weight for item in self.kept], np.float64)
-        tokenized = TokenizedSample(chars, sizes, lengths.astype(np.float64), weights)
         return estimate_supply(self.parts, self.num_files, self.total_bytes, tokenized, self.basis)
 
 
-def take_sample(
+def take_probe(
     definition: SourceDefinition,
     quality: Quality,
     files: Sequence[InputFile],
     size: ProbeSize = ProbeSize(),
-) -> Sample:
+) -> Probe:
     """Read parts of some of a source's files, through its quality steps."""
     steps = open_steps(quality) if quality else None
     drawing, parts = _Drawing(size), []
     for number, file in enumerate(_drawn(files, size)):
         parts.append(_read(file, number, definition, steps, drawing))
     weights = [1 / part.share for part in parts]
-    kept = [Kept(text, weights[number]) for _, number, text in drawing.kept]
-    return Sample(
-        parts, kept, drawing.bound == KEY_SPACE, len(files), sum(file.size for file in files)
-    )
+    drawn = [DrawnText(text, weights[number]) for _, number, text in drawing.kept]
+    total_bytes = sum(file.size for file in files)
+    return Probe(parts, drawn, drawing.bound == KEY_SPACE, len(files), total_bytes)
 
 
 def _drawn(files: Sequence[InputFile], size: ProbeSize) -> list[InputFile]:
@@ -144,8 +147,8 @@ def _hash(name: str) -> int:
 
 
 class _Drawing:
-    """A sample whose documents all have the same chance: those whose hash lies below a bound that
-    is halved when they are too many.
+    """Documents that all have the same chance: those whose hash lies below a bound that is halved
+    when they are too many. kept: (hash, number of the file, text).
     """
 
     def __init__(self, size: ProbeSize) -> None:
@@ -179,7 +182,8 @@ def _read(
     before each reading but the first, so the first chunk of a file that is not read whole does not
     count.
     """
-    reader, chunks = DocumentReader(file, definition, quality=steps), list[tuple[int, int, int]]()
+    reader = DocumentReader(file, definition, quality=steps)
+    chunks: list[tuple[int, int, int]] = []  # [num_chunks, 3]: bytes, characters, documents
     begin = position = chars = documents = 0
     for row, text in reader:
         if reader.bytes_read != position:

@@ -8,8 +8,8 @@ import pytest
 
 from mixtures.recipe.load import load_recipe
 from pipeline.inputs.listing import list_files
+from pipeline.inputs.probe import Probe, ProbeSize, take_probe
 from pipeline.inputs.readers import DocumentReader
-from pipeline.inputs.sample import ProbeSize, Sample, take_sample
 from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 
@@ -30,13 +30,13 @@ def source(tmp_path_factory):
     )
 
 
-def drawn(sample: Sample) -> tuple[list[str], int]:
-    return sorted(sample.texts), len(sample.parts)
+def drawn(probe: Probe) -> tuple[list[str], int]:
+    return sorted(probe.texts), len(probe.parts)
 
 
 def test_what_is_read_whole_is_counted(source):
     definition, files, tokenizer = source
-    found = take_sample(definition, (), files, ProbeSize(files=(99, 99))).supply(tokenizer)
+    found = take_probe(definition, (), files, ProbeSize(files=(99, 99))).supply(tokenizer)
     true = len(tokenizer.encode(TEXTS)[0])
     assert (found.documents, found.low, found.tokens, found.high) == (len(TEXTS), true, true, true)
     assert found.text_bytes == sum(len(text.encode()) for text in TEXTS)
@@ -44,18 +44,18 @@ def test_what_is_read_whole_is_counted(source):
 
 def test_the_true_supply_lies_in_the_interval_of_a_small_sample(source):
     definition, files, tokenizer = source
-    sample = take_sample(definition, (), files, ProbeSize(files=(6, 6), sample=20_000))
+    sample = take_probe(definition, (), files, ProbeSize(files=(6, 6), sample=20_000))
     found = sample.supply(tokenizer)
     low, high = found.bounds
     assert len(sample.parts) == 6
-    assert len(sample.kept) < len(TEXTS) / 4
+    assert len(sample.drawn) < len(TEXTS) / 4
     assert low < len(tokenizer.encode(TEXTS)[0]) < high < 1.5 * low
 
 
 def test_the_order_of_the_files_does_not_matter(source):
     definition, files, tokenizer = source
     size = ProbeSize(files=(5, 5), sample=8_000)
-    one, other = (take_sample(definition, (), order, size) for order in (files, files[::-1]))
+    one, other = (take_probe(definition, (), order, size) for order in (files, files[::-1]))
     assert drawn(one) == drawn(other)
     assert one.supply(tokenizer) == other.supply(tokenizer)
 
@@ -67,7 +67,7 @@ def test_a_large_file_is_read_in_part_and_what_lags_behind_its_bytes_makes_no_er
         str(write_recipe(tmp_path, {"a": {"tokens": 10}}, {"a": "jsonl"}))
     ).definitions["a"]
     files = list_files(definition, tmp_path / "data" / "a")
-    (part,) = take_sample(definition, (), files, ProbeSize(part=3 << 20)).parts
+    (part,) = take_probe(definition, (), files, ProbeSize(part=3 << 20)).parts
     assert 0 < part.share < 0.5
     assert part.text == pytest.approx(sum(map(len, texts)), rel=0.01)
 
@@ -88,7 +88,7 @@ def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, name):
     )
     files = list_files(definition, shared / "data" / name)
     low, high = (
-        take_sample(definition, (), files, ProbeSize(files=(2, 2), sample=1 << 17))
+        take_probe(definition, (), files, ProbeSize(files=(2, 2), sample=1 << 17))
         .supply(tokenizer)
         .bounds
     )
