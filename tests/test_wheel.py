@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-PACKAGES = ("mixtures", "pipeline", "recipes")
+PACKAGES = ("annealmix", "mixtures", "pipeline", "recipes")
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +50,31 @@ def test_wheel_installs_the_console_script_and_the_licence(wheel: zipfile.ZipFil
     )
     assert "annealmix = pipeline.cli:main" in wheel.read(entry_points).decode()
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_the_installed_copy_runs_from_another_folder(
+    wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    wheel.extractall(tmp_path / "installed")
+    (tmp_path / "elsewhere").mkdir()
+
+    def run(*words: str) -> str:
+        ended = subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path / "elsewhere",
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    assert run("-m", "annealmix", "--help").startswith("usage: annealmix")
+    lines = run(
+        "-c",
+        "import annealmix; print(annealmix.load_recipe('sample').file); print(annealmix.__file__);"
+        "print(annealmix.__version__)",
+    ).splitlines()
+    assert all(line.startswith(str(tmp_path / "installed")) for line in lines[:2])
+    assert f"annealmix-{lines[2]}-" in Path(str(wheel.filename)).name

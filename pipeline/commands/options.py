@@ -13,8 +13,6 @@ from mixtures.errors import RecipeError
 if TYPE_CHECKING:
     from pipeline.inputs.listing import DataFolders
     from pipeline.places.places import Place
-from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +21,6 @@ from pipeline.places.places import (
     SCHEMES,
     WRITABLE,
     Place,
-    RemoteFolder,
     default_cache,
     is_url,
     parse_url,
@@ -148,18 +145,6 @@ def add_cache(command: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="working copies of remote stores and mixes (~/.cache/annealmix)",
     )
-
-
-@contextmanager
-def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
-    """A mix to read: where it lies, or a copy of a remote one that is deleted afterwards."""
-    if not isinstance(mix, RemoteFolder):
-        yield mix
-        return
-    from pipeline.build.remote_output import fetched
-
-    with fetched(mix, cache) as folder:
-        yield folder
 
 
 DEFAULT_STORE = "annealmix-store"

@@ -29,9 +29,9 @@ from mixtures.mix.trace import Place, TracedMix
 from mixtures.mix.training import Training, TrainingOrder
 from mixtures.trainers.names import OrderName
 from mixtures.trainers.order import Spans
-from pipeline.build.remote_output import fetched
+from pipeline.lookup.local import local_mix
 from pipeline.lookup.text import Texts
-from pipeline.places.places import WRITABLE, RemoteFolder, default_cache, read_place
+from pipeline.places.places import WRITABLE, default_cache, read_place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -87,12 +87,13 @@ class Records(Sequence[Record]):
     @overload
     def __getitem__(self, index: slice) -> Records: ...
     def __getitem__(self, index: int | slice) -> Record | Records:
-        positions = self._positions[index]
-        return (
-            Records(self._read, positions)
-            if isinstance(positions, range)
-            else self._read(positions)
-        )
+        if isinstance(index, slice):
+            return Records(self._read, self._positions[index])
+        try:
+            position = self._positions[index]
+        except IndexError:
+            raise IndexError(f"there is no document {index:,} of {len(self):,}") from None
+        return self._read(position)
 
 
 class Mix(Records):
@@ -234,8 +235,7 @@ def open_mix(
     """
     with ExitStack() as opened:
         place = read_place(os.fspath(path), WRITABLE)
-        if isinstance(place, RemoteFolder):
-            copies = Path(cache) if cache is not None else default_cache()
-            place = opened.enter_context(fetched(place, copies))
+        copies = default_cache() if cache is None else Path(cache)
+        folder = opened.enter_context(local_mix(place, copies))
         reopen = partial(open_mix, path, tokenizer=tokenizer, cache=cache)
-        return Mix(place, None if tokenizer is None else Path(tokenizer), opened, reopen)
+        return Mix(folder, None if tokenizer is None else Path(tokenizer), opened, reopen)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
 from mixtures.audit.report import Check
@@ -20,13 +21,41 @@ from pipeline.inputs.listing import DataFolders
 HASHING = "hash and count"
 
 
-def run(
-    mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions
-) -> int:
-    """Audit a mix folder, or the prefix of a bare .bin/.idx pair, and print the report.
+@dataclass(frozen=True)
+class MixAudit:
+    """What an audit found."""
 
-    Returns:
-        The exit code: 0, or 3 when a check fails.
+    report: AuditReport
+    """Of the mix: the recount, and what depth and filters add to it."""
+    against: list[Check]
+    """Of the mix beside others."""
+    filters: list[dict[str, Any]]
+    """All figures of those that judged the documents."""
+    not_checked: list[str]
+    """A sentence for each kind that a full audit could not make."""
+
+    @property
+    def checks(self) -> list[Check]:
+        """All of them."""
+        return [*self.report.checks, *self.against]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Dicts, lists, strings and numbers."""
+        return {
+            **self.report.as_json(),
+            "against": [asdict(check) for check in self.against],
+            "filters": self.filters,
+            "not_checked": self.not_checked,
+        }
+
+
+def audit(mix: Path, others: Sequence[Path], *, depth: Depth, options: FilterOptions) -> MixAudit:
+    """Audit a mix folder, or the prefix of a bare .bin/.idx pair.
 
     Raises:
         RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the
@@ -34,27 +63,34 @@ def run(
         Else as `audit_filters` and `deeper_checks`.
     """
     _refuse_idle(mix, depth, options)
-    audit = _audit(mix, others, depth.full)
+    recount = _audit(mix, others, depth.full)
     deeper, missing = deeper_checks(mix, depth) if mix.is_dir() else ([], [])
     judged = (
         audit_filters(mix if mix.is_dir() else _prefix(mix), options)
         if options.filters
         else FilterAudit()
     )
-    audit = replace(audit, checks=(*audit.checks, *deeper, *judged.checks))
-    more = audit_against(mix, list(others)) if others else []
+    checks = (*recount.checks, *deeper, *judged.checks)
+    against = audit_against(mix, list(others)) if others else []
+    return MixAudit(replace(recount, checks=checks), against, judged.filters, missing)
+
+
+def run(
+    mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions
+) -> int:
+    """As `audit`, and print the report.
+
+    Returns:
+        The exit code: 0, or 3 when a check fails.
+    """
+    found = audit(mix, others, depth=depth, options=options)
     if as_json:
-        more_json = {
-            "against": [asdict(check) for check in more],
-            "filters": judged.filters,
-            "not_checked": missing,
-        }
-        report.result({**audit.as_json(), **more_json})
+        report.result(found.as_json())
     else:
-        for line in missing:
+        for line in found.not_checked:
             report.say(f"not checked: {line}")
-        audit_report.show(audit, more, judged.filters)
-    return 0 if audit.passed and all(check.ok for check in more) else AuditFailed.exit_code
+        audit_report.show(found.report, found.against, found.filters)
+    return 0 if found.ok else AuditFailed.exit_code
 
 
 def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:

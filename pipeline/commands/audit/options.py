@@ -9,11 +9,11 @@ from pipeline.commands.options import (
     add_cache,
     add_data,
     data_folders,
-    local_mix,
     local_path,
     positive,
     written,
 )
+from pipeline.lookup.local import local_mix
 
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

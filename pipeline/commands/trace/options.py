@@ -12,13 +12,13 @@ from mixtures.errors import RecipeError
 from mixtures.trainers.names import ORDERS
 from pipeline.commands.options import (
     add_cache,
-    local_mix,
     local_path,
     positive,
     readable,
     whole_number,
     written,
 )
+from pipeline.lookup.local import local_mix
 
 STEP_OPTIONS = (
     "sample",

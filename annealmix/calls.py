@@ -1,0 +1,216 @@
+"""The commands as functions of Python: what their options say in text, these take as values.
+
+A folder is a `str` or a path; one that a command takes as a URL may be a URL. Progress goes to
+stderr. Errors name the options of the commands.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+from mixtures.recipe.load import LoadedRecipe
+from mixtures.recipe.load import load_recipe as load_recipe_file
+from mixtures.rules.levels import Level
+from mixtures.stream.quotas import Size
+from pipeline.build.build import BuildRequest
+from pipeline.build.build import build as build_mix
+from pipeline.build.remote import working_places
+from pipeline.commands.audit.audit import Depth, MixAudit
+from pipeline.commands.audit.audit import audit as audit_mix
+from pipeline.commands.audit.filters import FilterOptions
+from pipeline.commands.options import DEFAULT_STORE
+from pipeline.commands.plan.calibration import load_rates
+from pipeline.commands.plan.plan import CLUSTER_WORKERS, BuildPlan, PlanRequest
+from pipeline.commands.plan.plan import plan as plan_build
+from pipeline.executors.local import LocalExecutor
+from pipeline.inputs.listing import DataFolders
+from pipeline.lookup.local import local_mix
+from pipeline.lookup.mix import Mix, open_mix
+from pipeline.places.places import WRITABLE, Place, default_cache, read_place
+
+Folder = str | os.PathLike[str]
+Removed = Literal["refill", "shrink"]
+
+
+def load_recipe(
+    recipe: Folder | LoadedRecipe, *, filters: Folder | None = None, removed: Removed | None = None
+) -> LoadedRecipe:
+    """Read a recipe: the name of a shipped one, or a YAML file (with a `/`, or ending in .yaml).
+
+    Args:
+        filters: folder of your filters, NAME.yaml or NAME/filter.yaml. removed: what follows where
+            filters remove documents, whatever the recipe says.
+
+    Raises:
+        RecipeError: every fault of the recipe and of the files it refers to, with file and line.
+    """
+    if not isinstance(recipe, LoadedRecipe):
+        recipe = load_recipe_file(os.fspath(recipe), _path(filters))
+    return recipe.with_removed(removed) if removed else recipe
+
+
+def plan(
+    recipe: Folder | LoadedRecipe,
+    *,
+    tokens: int | None = None,
+    scale: Fraction | float | str | None = None,
+    data: Folder | Mapping[str, Folder] | None = None,
+    tokenizer: Folder | None = None,
+    store: Folder | None = None,
+    out: Folder | None = None,
+    workers: int = CLUSTER_WORKERS,
+) -> BuildPlan:
+    """What a recipe will take and cost, before anything is built.
+
+    Args:
+        recipe: loaded, or as `load_recipe` takes it. tokens, scale: of a preview in the same
+            proportions; scale is a share of the recipe such as 0.01 or "1/100". data: folder whose
+            DATA/SOURCE are probed, or {source: its folder}. tokenizer: the recipe's tokenizer.json.
+            store, out: of the build: is there room on their disks? workers: tasks at a time on a
+            cluster.
+
+    Raises:
+        RecipeError: the recipe or the data is not as it must be. InputError: a file is damaged.
+    """
+    return plan_build(
+        PlanRequest(
+            recipe=load_recipe(recipe),
+            size=_size(tokens, scale),
+            data=_data(data),
+            tokenizer=_path(tokenizer),
+            store=_path(store),
+            out=_path(out),
+            workers=workers,
+            rates=load_rates(),
+        )
+    )
+
+
+def build(
+    recipe: Folder | LoadedRecipe,
+    *,
+    out: Folder,
+    store: Folder = DEFAULT_STORE,
+    tokens: int | None = None,
+    scale: Fraction | float | str | None = None,
+    data: Folder | Mapping[str, Folder] | None = None,
+    tokenizer: Folder | None = None,
+    workers: int | None = None,
+    tasks: int | None = None,
+    cache: Folder | None = None,
+) -> Mix:
+    """Build a mix on this machine, or go on with one that was stopped, and open it.
+
+    With more than one worker, call it under `if __name__ == "__main__":`, since workers import the
+    calling module again.
+
+    Args:
+        out: folder or URL of the mix; it appears when it is whole. store: likewise, of tokens that
+            all mixes share. data: read DATA/SOURCE instead of the hub, or {source: its folder}.
+            workers: tasks at a time (the cores, as far as memory allows). tasks: shares of a stage
+            (a few a worker). cache: of working copies of remote folders. The others: as `plan`.
+
+    Raises:
+        AnnealmixError: of the kind that the exit codes list; nothing is then visible at `out`.
+    """
+    local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
+    build_mix(
+        BuildRequest(
+            recipe=load_recipe(recipe),
+            out=local_out,
+            store=local_store,
+            data=_data(data),
+            tokenizer=_path(tokenizer),
+            size=_size(tokens, scale),
+            executor=LocalExecutor(workers, tasks),
+            remote=remote,
+        )
+    )
+    return open_mix(out, tokenizer=tokenizer, cache=cache)
+
+
+def audit(
+    mix: Folder | Mix,
+    *,
+    against: Sequence[Folder] = (),
+    full: bool = False,
+    source_check: int | None = None,
+    data: Folder | Mapping[str, Folder] | None = None,
+    store: Folder | None = None,
+    filters: Sequence[str] = (),
+    level: Level | None = None,
+    rescore: int | None = None,
+    tokenizer: Folder | None = None,
+    workers: int | None = None,
+    cache: Folder | None = None,
+) -> MixAudit:
+    """Count again everything that a mix says of itself; a check that fails is an answer (`ok`), not
+    an error.
+
+    Args:
+        mix: opened, a folder or URL, or the prefix of a bare .bin/.idx pair. against: folders of
+            mixes that are to share no document with it. full: every check that the others allow.
+            source_check: documents to read again in their sources, in `data` or on the hub. store:
+            the mix's own, to hold removals and scores against. filters: names or files, to judge
+            every document again. level: published level at which they judge. rescore: documents to
+            score again. tokenizer: that made the ids. workers: processes that judge at a time.
+
+    Raises:
+        RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the
+            manifest is not what its digest says. InputError: a file at hand is damaged.
+    """
+    depth = Depth(
+        full=full,
+        source_check=source_check,
+        data=_data(data),
+        tokenizer=_path(tokenizer),
+        store=_path(store),
+        filtered=bool(filters),
+    )
+    options = FilterOptions(
+        filters=tuple(filters),
+        tokenizer=_path(tokenizer),
+        rescore=rescore,
+        workers=workers,
+        level=level,
+        store=_path(store),
+    )
+    place = mix.folder if isinstance(mix, Mix) else _written(mix)
+    with local_mix(place, _cache(cache)) as folder:
+        return audit_mix(folder, [Path(one) for one in against], depth=depth, options=options)
+
+
+def _path(folder: Folder | None) -> Path | None:
+    return None if folder is None else Path(folder)
+
+
+def _written(folder: Folder) -> Place:
+    return read_place(os.fspath(folder), WRITABLE)
+
+
+def _cache(folder: Folder | None) -> Path:
+    return default_cache() if folder is None else Path(folder)
+
+
+def _size(tokens: int | None, scale: Fraction | float | str | None) -> Size:
+    if tokens is not None and scale is not None:
+        raise ValueError("tokens and scale both say how large a preview is; give one of them")
+    if tokens is not None and tokens < 1:
+        raise ValueError(f"tokens {tokens} is not above 0")
+    share = None if scale is None else Fraction(str(scale))  # 0.01 is 1/100, as on the command line
+    if share is not None and not 0 < share <= 1:
+        raise ValueError(f"scale {scale} is not above 0 and at most 1")
+    return Size(share, tokens)
+
+
+def _data(data: Folder | Mapping[str, Folder] | None) -> DataFolders:
+    if data is None:
+        return DataFolders()
+    if isinstance(data, Mapping):
+        folders = {name: read_place(os.fspath(one)).absolute() for name, one in data.items()}
+        return DataFolders(None, folders)
+    return DataFolders(read_place(os.fspath(data)).absolute())

@@ -1,0 +1,25 @@
+"""A mix to read, wherever it is. Nothing heavy is imported for one of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.places.places import Place, RemoteFolder
+
+
+@contextmanager
+def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
+    """A mix to read: where it lies, or a copy of a remote one that is deleted afterwards.
+
+    Raises:
+        RecipeError: there is no mix at the URL. ManifestError: what is there is none.
+    """
+    if not isinstance(mix, RemoteFolder):
+        yield mix
+        return
+    from pipeline.build.remote_output import fetched
+
+    with fetched(mix, cache) as folder:
+        yield folder
