@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from mixtures.recipe.load import LoadedRecipe
 from mixtures.recipe.load import load_recipe as load_recipe_file
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import Level
 from mixtures.stream.quotas import Size
 from pipeline.build.build import BuildRequest
