@@ -18,6 +18,7 @@ from mixtures.rules.levels import LEVELS, Level
 from mixtures.stream.quotas import Size
 from pipeline import report
 from pipeline.inputs.listing import DataFolders, list_files
+from pipeline.report import Column, Table
 
 if TYPE_CHECKING:
     from pipeline.commands.plan.arrays import StageArray
@@ -39,15 +40,16 @@ def show_recipes(*, as_json: bool) -> None:
             [{"name": recipe.name, "description": recipe.description} for recipe in recipes]
         )
         return
-    rows = [
-        [
-            recipe.name,
-            f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys",
-            recipe.description,
-        ]
-        for recipe in recipes
+    columns = [
+        Column("name", "name"),
+        Column("tokens", _budget, left=True),
+        Column("what", "description", left=True),
     ]
-    report.table("recipes", ["name", "tokens", "what"], rows, numbers=False)
+    Table(recipes, columns).print("recipes")
+
+
+def _budget(recipe: Recipe) -> str:
+    return f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys"
 
 
 def show_rates(rates: Rates, *, as_json: bool) -> None:

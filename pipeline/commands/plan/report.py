@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
 
+from mixtures.plan.levels import RemovedShare
 from mixtures.plan.plan import Plan
 from mixtures.plan.resources import Resources
-from mixtures.plan.rows import SourcePlan
-from pipeline import report
+from mixtures.words import plural
 from pipeline.commands.plan.plan import BuildPlan
+from pipeline.report import Column, Table, count, print_fit, say, share, size, table
 
 
 def show(build_plan: BuildPlan) -> None:
@@ -21,15 +24,15 @@ def show(build_plan: BuildPlan) -> None:
         _show_levels(plan)
     for name, row in plan.sources.items():
         for giver, tokens in row.refilled.items():
-            report.say(f"sources.{name} is about {tokens:,} tokens short; {giver} gives them")
+            say(f"sources.{name} is about {tokens:,} tokens short; {giver} gives them")
     for note in plan.notes:
-        report.say(note)
+        say(note)
     _show_disk(plan.resources)
     _show_stages(plan.resources)
     _show_arrays(build_plan)
-    report.print_fit(plan.fit)
+    print_fit(plan.fit)
     for warning in build_plan.warnings:
-        report.say(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def supply(tokens: int | None, interval: tuple[int, int] | None) -> str:
@@ -40,160 +43,173 @@ def supply(tokens: int | None, interval: tuple[int, int] | None) -> str:
         return "-"
     if not interval or not tokens:
         return short(tokens)
-    return f"{short(tokens)} ± {percent((interval[1] - interval[0]) / 2 / tokens)}"
+    half = (interval[1] - interval[0]) / 2 / tokens
+    return f"{short(tokens)} ± {share(half, 0 if half >= 0.02 else 1)}"
 
 
-def short(count: int) -> str:
+def short(number: int) -> str:
     """`12.3B`: three digits of a large number."""
-    for unit, size in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= size:
-            value = count / size
+    for unit, least in (("B", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= least:
+            value = number / least
             return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}{unit}"
-    return str(count)
+    return str(number)
 
 
-def percent(share: float) -> str:
-    """`4%`, `0.3%`."""
-    return f"{100 * share:.0f}%" if share >= 0.02 else f"{100 * share:.1f}%"
+class _SourceRow(NamedTuple):
+    """What is shown of a source or an insert."""
+
+    source: str
+    asked: int | None
+    resolved: int | None
+    share: float | None
+    supply: str
+    keys: str | None
+    ceiling: Decimal | None
+    epochs: str
+    licence: str
+
+
+_SOURCE_COLUMNS = (
+    Column("source", "source"),
+    Column("asked", "asked", count),
+    Column("resolved", "resolved", count),
+    Column("share", "share", partial(share, decimals=4)),
+    Column("supply (estimate)", "supply"),
+    Column("keys", "keys"),
+    Column("tokenized up to", "ceiling"),
+    Column("epochs", "epochs"),
+    Column("licence", "licence"),
+)
 
 
 def _show_sources(plan: Plan) -> None:
-    total = plan.total_tokens
-    rows = [_source_row(name, row, total) for name, row in plan.sources.items()]
-    for name, insert in plan.inserts.items():
-        tokens = report.count(insert.tokens_estimated)
-        cells = [f"{name} (insert)", "-", tokens, "-", tokens, "-", "-", f"{insert.times:,}"]
-        rows.append([*cells, insert.licence])
-    asked = sum(row.asked_tokens for row in plan.sources.values())
-    rows.append(["total", f"{asked:,}", f"{total:,}", *[""] * 6])
-    columns = [
-        "source",
-        "asked",
-        "resolved",
-        "share",
-        "supply (estimate)",
-        "keys",
-        "tokenized up to",
-        "epochs",
-        "licence",
+    rows = [
+        _SourceRow(
+            name,
+            row.asked_tokens,
+            row.resolved_tokens,
+            row.resolved_tokens / plan.total_tokens if plan.total_tokens else None,
+            supply(row.supply_tokens_estimated, row.supply_tokens_interval),
+            f"[{row.keys[0]}, {row.keys[1]})",
+            row.key_ceiling_estimated,
+            str(row.epochs),
+            row.licence,
+        )
+        for name, row in plan.sources.items()
     ]
-    report.table(f"{plan.recipe}: tokens by source", columns, rows)
+    for name, insert in plan.inserts.items():
+        tokens, times = insert.tokens_estimated, f"{insert.times:,}"
+        rows.append(
+            _SourceRow(
+                f"{name} (insert)",
+                asked=None,
+                resolved=tokens,
+                share=None,
+                supply=count(tokens),
+                keys=None,
+                ceiling=None,
+                epochs=times,
+                licence=insert.licence,
+            )
+        )
+    asked = sum(row.asked_tokens for row in plan.sources.values())
+    total = {"source": "total", "asked": asked, "resolved": plan.total_tokens}
+    Table(rows, _SOURCE_COLUMNS, total).print(f"{plan.recipe}: tokens by source")
     bases = sorted({row.supply_basis.partition(" of ")[0] for row in plan.sources.values()})
-    report.say(
+    say(
         f"supply estimates: {', '.join(bases)}; copies counted; ± is half of a 95% interval; a"
         " build counts the real ones"
     )
 
 
-def _source_row(name: str, row: SourcePlan, total: int) -> list[str]:
-    return [
-        name,
-        f"{row.asked_tokens:,}",
-        f"{row.resolved_tokens:,}",
-        f"{100 * row.resolved_tokens / total:.4f}%" if total else "-",
-        supply(row.supply_tokens_estimated, row.supply_tokens_interval),
-        f"[{row.keys[0]}, {row.keys[1]})",
-        str(row.key_ceiling_estimated),
-        str(row.epochs),
-        row.licence,
-    ]
+_REMOVAL_COLUMNS = (
+    Column("source", lambda row: row[0]),
+    Column(
+        "removed (estimate)",
+        lambda row: _share(row[1].removed_share_estimated, row[1].removed_share_interval),
+    ),
+    Column("copied (estimate)", lambda row: row[1].copied_share_estimated, share),
+    Column("tokens left of its quota", lambda row: row[1].left_tokens_estimated, count),
+    Column("basis", lambda row: row[1].removal_basis),
+)
 
 
 def _show_removals(plan: Plan) -> None:
     """What filters are thought to remove, and what of each quota is then left."""
-    rows = [
-        [
-            name,
-            _share(row.removed_share_estimated, row.removed_share_interval),
-            _share(row.copied_share_estimated),
-            f"{row.left_tokens_estimated:,}",
-            str(row.removal_basis),
-        ]
-        for name, row in plan.sources.items()
-    ]
     labels = ", ".join(item.label for item in plan.filters)
-    columns = [
-        "source",
-        "removed (estimate)",
-        "copied (estimate)",
-        "tokens left of its quota",
-        "basis",
-    ]
-    report.table(f"filters: {labels}; removed: {plan.removed}", columns, rows)
+    title = f"filters: {labels}; removed: {plan.removed}"
+    Table(plan.sources.items(), _REMOVAL_COLUMNS).print(title)
 
 
 def _show_levels(plan: Plan) -> None:
     levels = plan.removal_by_level
-    rows = [[name] for name in plan.sources]
-    for by_source in levels.values():
-        for cells in rows:
-            removed = by_source.get(cells[0])
-            cells.append(
-                _share(removed.removed_share_estimated, removed.removed_share_interval)
-                if removed
-                else "-"
-            )
+    columns = [Column(level, levels[level].get, _removed) for level in levels]
+    Table(plan.sources, [Column("source", str), *columns]).print("removed at each level (estimate)")
     bases = sorted({removed.basis for level in levels.values() for removed in level.values()})
-    report.table("removed at each level (estimate)", ["source", *levels], rows)
-    report.say(f"removal estimates: {', '.join(bases)}")
+    say(f"removal estimates: {', '.join(bases)}")
 
 
-def _share(share: Decimal | None, interval: tuple[Decimal, Decimal] | None = None) -> str:
-    if share is None:
+def _removed(removed: RemovedShare | None) -> str:
+    if removed is None:
         return "-"
+    return _share(removed.removed_share_estimated, removed.removed_share_interval)
+
+
+def _share(estimate: Decimal | None, interval: tuple[Decimal, Decimal] | None) -> str:
+    """`12.34% (11.50 to 13.20)`: the estimate and its interval."""
     ends = f" ({100 * interval[0]:.2f} to {100 * interval[1]:.2f})" if interval else ""
-    return f"{100 * share:.2f}%{ends}"
+    return share(estimate) + ends
 
 
 def _show_disk(resources: Resources) -> None:
     rows = [
-        ["text to read", report.size(resources.text_bytes)],
-        ["disk for the store", report.size(resources.store_bytes)],
-        ["disk for the mix", report.size(resources.mix_bytes)],
+        ["text to read", size(resources.text_bytes)],
+        ["disk for the store", size(resources.store_bytes)],
+        ["disk for the mix", size(resources.mix_bytes)],
     ]
     near = resources.near
     if near and near.near_documents:  # 0 of unknown supplies
         searched = f"near-duplicates among {near.near_documents:,} documents"
-        memory = report.size(near.near_reduction_bytes)
-        rows.append([f"disk for {searched}", report.size(near.near_store_bytes)])
+        memory = size(near.near_reduction_bytes)
+        rows.append([f"disk for {searched}", size(near.near_store_bytes)])
         rows.append(["memory for their reduction, in one process", memory])
-    report.table("estimated cost", ["what", "how much"], rows)
-
-
-def _show_stages(resources: Resources) -> None:
-    rows = [
-        [name, _hours(stage.core_seconds), report.size(stage.worker_bytes)]
-        for name, stage in resources.stages.items()
-    ]
-    report.table(
-        "by stage",
-        ["stage", "core-hours", "memory of a worker"],
-        [*rows, ["total", _hours(resources.core_seconds), ""]],
-    )
-    report.say(f"speed: {resources.rates}")
-
-
-def _show_arrays(build_plan: BuildPlan) -> None:
-    rows = [
-        [
-            item.stage,
-            f"{item.units:,}",
-            f"{item.tasks:,}",
-            _minutes(item.task_seconds),
-            _minutes(item.seconds),
-        ]
-        for item in build_plan.arrays
-    ]
-    columns = ["stage", "units", "tasks", "minutes a task", "minutes in all"]
-    at_a_time = report.plural(build_plan.workers, "task")
-    report.table(f"on a cluster, an empty store, {at_a_time} at a time", columns, rows)
-
-
-def _minutes(seconds: int | None) -> str:
-    return "?" if seconds is None else f"{seconds / 60:,.1f}"
+    table("estimated cost", ["what", "how much"], rows)
 
 
 def _hours(seconds: int | None) -> str:
     if seconds is None:
         return "?"
     return f"{seconds / 3600:,.1f}" if seconds >= 360 else f"{seconds / 3600:,.4f}"
+
+
+def _minutes(seconds: int | None) -> str:
+    return "?" if seconds is None else f"{seconds / 60:,.1f}"
+
+
+_STAGE_COLUMNS = (
+    Column("stage", lambda row: row[0]),
+    Column("core-hours", lambda row: row[1].core_seconds, _hours),
+    Column("memory of a worker", lambda row: row[1].worker_bytes, size),
+)
+
+
+def _show_stages(resources: Resources) -> None:
+    total = {"stage": "total", "core-hours": resources.core_seconds}
+    Table(resources.stages.items(), _STAGE_COLUMNS, total).print("by stage")
+    say(f"speed: {resources.rates}")
+
+
+_ARRAY_COLUMNS = (
+    Column("stage", "stage"),
+    Column("units", "units", count),
+    Column("tasks", "tasks", count),
+    Column("minutes a task", "task_seconds", _minutes),
+    Column("minutes in all", "seconds", _minutes),
+)
+
+
+def _show_arrays(build_plan: BuildPlan) -> None:
+    at_a_time = plural(build_plan.workers, "task")
+    title = f"on a cluster, an empty store, {at_a_time} at a time"
+    Table(build_plan.arrays, _ARRAY_COLUMNS).print(title)
