@@ -218,10 +218,11 @@ def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
     """The file, in ASCII."""
     blocklist, classifier = definition.blocklist, definition.classifier
     assert classifier is not None
+    shown = f"{REPORT} and {PICTURE} say" if trained.has_picture else f"{REPORT} says"
     lines = [
         (
-            f"# Written by `annealmix filter train`. {REPORT} and {PICTURE} say how the threshold"
-            f" was picked: {trained.report['rule']}."
+            f"# Written by `annealmix filter train`. {shown} how the threshold was picked:"
+            f" {trained.report['rule']}."
         ),
         f"name: {_quoted(definition.name)}",
         f"description: {_quoted(definition.description)}",
@@ -267,6 +268,7 @@ def show(bundle: Bundle, *, as_json: bool) -> None:
     paths = {
         name: str(bundle.folder / file)
         for name, file in (("curve", PICTURE), ("report", REPORT), ("filter", FILTER))
+        if file != PICTURE or bundle.trained.has_picture
     }
     if as_json:
         answer = {
@@ -299,7 +301,8 @@ def show(bundle: Bundle, *, as_json: bool) -> None:
         report.Column("removed", "removal", _decimal),
     ]
     report.Table([chosen], columns).print(title)
-    report.say(f"curve {paths['curve']}")
+    undrawn = f"not drawn, its points are in {REPORT}; pip install 'annealmix[report]' draws it"
+    report.say(f"curve {paths.get('curve', undrawn)}")
     report.say(f"filter {paths['filter']}, identity {bundle.filter.identity}")
     made = " and ".join(
         json.dumps(one.text, ensure_ascii=False) for one in bundle.filter.definition.golden

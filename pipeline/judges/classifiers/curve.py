@@ -1,5 +1,5 @@
 """What a threshold does to held-out documents: counts, precision, recall, F1, and the rule that
-picks a threshold. Integers only.
+picks a threshold. Integers only, but for the picture.
 
 A document is flagged if its score is GREATER than the threshold. Ratios are in millionths, to the
 nearest, halves up.
@@ -7,7 +7,7 @@ nearest, halves up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import log
@@ -136,82 +136,64 @@ def _millionths(part: int, whole: int) -> int | None:
     return (2 * part * MILLION + whole) // (2 * whole) if whole else None
 
 
-_WIDTH, _HEIGHT = 720, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 700, 44, 372
 _TICKS = (100, 1_000, 10_000, 100_000, 500_000, 900_000, 990_000, 999_000, 999_900)
 _LIMIT = 9.21  # logit of 0.9999
-_LINES: tuple[tuple[str, str, Callable[[Point], int | None]], ...] = (
-    ("recall", "#1b6ca8", lambda point: point.recall),
-    ("precision", "#c2571a", lambda point: point.precision),
-    ("removed", "#5b5b5b", lambda point: point.removal),
-)
+_COLOURS = ("#1b6ca8", "#c2571a", "#5b5b5b")
 
 
 def curve_svg(points: Sequence[Point], chosen: Point, title: str) -> str:
-    """The picture as text.
+    """A picture of recall, precision and share removed over the threshold, by altair and
+    vl-convert, with fonts that the latter brings.
+
+    The axis is in logits, which spread both ends: published thresholds lie at 0.0105 as well as at
+    0.5.
 
     Args:
         points: ascending by threshold. chosen: the picked threshold, marked. title: plain text.
+    Raises:
+        ImportError: the extra `report` is not installed.
     """
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
-            ' font-family="sans-serif" font-size="12">'
-        ),
-        f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="#ffffff"/>',
-        _label(_LEFT, 22, title, "start", "#111111"),
-        *_axes(),
-        *_marks(points, chosen),
-        "</svg>",
+    import altair as alt
+    import vl_convert
+
+    names = [
+        f"{name} {'-' if share is None else f'{share / MILLION:.4f}'}"
+        for name, share in _shares(chosen).items()
     ]
-    return "\n".join(parts) + "\n"
-
-
-def _axes() -> list[str]:
-    parts = [f'<path d="M{_LEFT} {_TOP}V{_BOTTOM}H{_RIGHT}" fill="none" stroke="#111111"/>']
-    for tick in _TICKS:
-        parts.append(
-            _label(_across(tick), _BOTTOM + 18, f"{tick / MILLION:g}", "middle", "#111111")
-        )
-        parts.append(f'<path d="M{_across(tick):.1f} {_TOP}V{_BOTTOM}" stroke="#e4e4e4"/>')
-    for share in range(0, MILLION + 1, MILLION // 5):
-        parts.append(_label(_LEFT - 8, _down(share) + 4, f"{share / MILLION:g}", "end", "#111111"))
-    parts.append(
-        _label((_LEFT + _RIGHT) / 2, _BOTTOM + 38, "threshold (flagged above)", "middle", "#111111")
+    rows = [
+        {"at": _logit(point.threshold), "share": share / MILLION, "name": name}
+        for point in points
+        for name, share in zip(names, _shares(point).values(), strict=True)
+        if share is not None
+    ]
+    labels = {_logit(tick): f"{tick / MILLION:g}" for tick in _TICKS}
+    near = (f"abs(datum.value - ({at!r})) < 0.01 ? '{label}'" for at, label in labels.items())
+    x = alt.X(
+        "at:Q",
+        title="threshold (flagged above)",
+        axis=alt.Axis(values=list(labels), labelExpr=" : ".join((*near, "''"))),
+        scale=alt.Scale(domain=[-_LIMIT, _LIMIT], nice=False),
     )
-    return parts
+    colour = alt.Color(
+        "name:N",
+        title=None,
+        legend=alt.Legend(orient="top"),
+        scale=alt.Scale(domain=names, range=_COLOURS),
+    )
+    share = alt.Y("share:Q", title=None, scale=alt.Scale(domain=[0, 1]))
+    lines = alt.Chart(alt.NamedData("points")).mark_line().encode(x=x, y=share, color=colour)
+    rule = alt.Chart(alt.NamedData("chosen")).mark_rule(strokeDash=[4, 3]).encode(x="at:Q")
+    chart = (lines + rule).properties(width=644, height=328, title=title)
+    chart = chart.configure(font="Liberation Sans", background="#ffffff")
+    data = {"points": rows, "chosen": [{"at": _logit(chosen.threshold)}]}
+    drawn = {**chart.to_dict(validate=False), "datasets": data}
+    return str(vl_convert.vegalite_to_svg(drawn, allowed_base_urls=[]))
 
 
-def _marks(points: Sequence[Point], chosen: Point) -> list[str]:
-    at = _across(chosen.threshold)
-    parts = [f'<path d="M{at:.1f} {_TOP}V{_BOTTOM}" stroke="#111111" stroke-dasharray="4 3"/>']
-    for number, (name, colour, value) in enumerate(_LINES):
-        places = [
-            (_across(point.threshold), found)
-            for point in points
-            if (found := value(point)) is not None
-        ]
-        line = " ".join(f"{across:.1f},{_down(found):.1f}" for across, found in places)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        shown = value(chosen)
-        text = f"{name} {'-' if shown is None else f'{shown / MILLION:.4f}'}"
-        parts.append(_label(_RIGHT - 340 + 130 * number, _TOP - 8, text, "start", colour))
-    return parts
+def _shares(point: Point) -> dict[str, int | None]:
+    return {"recall": point.recall, "precision": point.precision, "removed": point.removal}
 
 
-def _across(threshold: int) -> float:
+def _logit(threshold: int) -> float:
     share = min(max(threshold, 1), MILLION - 1) / MILLION
-    logit = min(max(log(share / (1 - share)), -_LIMIT), _LIMIT)
-    return _LEFT + (_RIGHT - _LEFT) * (logit + _LIMIT) / (2 * _LIMIT)
-
-
-def _down(share: int) -> float:
-    return _BOTTOM - (_BOTTOM - _TOP) * share / MILLION
-
-
-def _label(across: float, down: float, text: str, anchor: str, colour: str) -> str:
-    plain = text.replace("&", "&amp;").replace("<", "&lt;")
-    return (
-        f'<text x="{across:.1f}" y="{down:.1f}" text-anchor="{anchor}"'
-        f' fill="{colour}">{plain}</text>'
-    )
+    return min(max(log(share / (1 - share)), -_LIMIT), _LIMIT)

@@ -17,122 +17,20 @@ only log it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
 from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
-from pipeline.store.records import unreadable
-
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
-_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
-
-
-class SequenceFiles(NamedTuple):
-    """config: config.json. tokenizer: text of tokenizer.json. weights: the bytes of each
-    safetensors file. sha256: hex, by name.
-    """
-
-    config: dict[str, Any]
-    tokenizer: str
-    weights: list[bytes]
-    sha256: dict[str, str]
-
-
-def read_sequence_files(folder: Path) -> SequenceFiles:
-    """Read what the model is made of.
-
-    Raises:
-        InputError: a file is missing or no JSON, or the model needs code or pickle.
-    """
-    _refuse_code_and_pickle(folder)
-    contents = {name: _content(folder / name) for name in ("config.json", "tokenizer.json")}
-    config = _json_object(folder / "config.json", contents["config.json"])
-    if code := sorted({"auto_map", "custom_pipelines"} & config.keys()):
-        raise InputError(
-            f"{folder / 'config.json'}: names code to run ({', '.join(code)}); only architectures"
-            " of transformers are read"
-        )
-    names = [_WEIGHTS]
-    if not (folder / _WEIGHTS).exists():
-        contents[_INDEX] = _content(folder / _INDEX)
-        names = _shards(folder / _INDEX, contents[_INDEX])
-    contents.update({name: _content(folder / name) for name in names})
-    sha256 = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    try:
-        tokenizer = contents["tokenizer.json"].decode("utf-8")
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{folder / 'tokenizer.json'}: is not UTF-8; restore the file that the filter names"
-        ) from None
-    return SequenceFiles(config, tokenizer, [contents[name] for name in names], sha256)
-
-
-def _refuse_code_and_pickle(folder: Path) -> None:
-    if folder.suffix in PICKLES:
-        raise InputError(
-            f"{folder}: is a pickle, which can run code; name a folder with config.json,"
-            " tokenizer.json and safetensors"
-        )
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder}: is no folder; a sequence classifier is a folder with config.json,"
-            " tokenizer.json and safetensors"
-        )
-    names = sorted(path.name for path in folder.iterdir())
-    if code := [name for name in names if name.endswith((".py", ".pyc", ".so"))]:
-        raise InputError(
-            f"{folder}: holds code ({', '.join(code)}), and no model's code is run; take an"
-            " architecture of transformers"
-        )
-    pickles = [name for name in names if name.endswith(PICKLES)]
-    if pickles and not any(name.endswith(".safetensors") for name in names):
-        raise InputError(
-            f"{folder}: has its weights as {', '.join(pickles)}, a pickle can run code; convert"
-            " them to safetensors"
-        )
-
-
-def _shards(path: Path, content: bytes) -> list[str]:
-    shards = _json_object(path, content).get("weight_map")
-    if not isinstance(shards, dict) or not shards:
-        raise InputError(f"{path}: has no weight_map; restore the file that the filter names")
-    names = sorted({str(name) for name in shards.values()})
-    for name in names:
-        if Path(name).name != name or not name.endswith(".safetensors"):
-            raise InputError(
-                f"{path}: names the shard {name!r}; a shard is a .safetensors file in the same"
-                " folder"
-            )
-    return names
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
-
-
-def _json_object(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: is no JSON object; restore the file that the filter names")
-    return found
-
+from pipeline.judges.classifiers.sequence_files import SequenceFiles, read_sequence_files
 
 RULES = 1
 SHORTEST = 128
@@ -142,21 +40,20 @@ _BATCH_DOCUMENTS = 256
 
 @dataclass(frozen=True)
 class SequenceSettings:
-    """label: name or number of the positive class; of a model with one output there is nothing to
-    choose.
-
-    context: tokens of a window, 0 for the model's own maximum. rows: windows of a forward pass.
-        dtype: of the weights and
-    activations. device: `cpu` or `cuda`; recorded, not in the digest. threads: of torch on a CPU, 0
-    to leave them as they are.
-    """
+    """How a model is opened; all but device and threads are part of its digest."""
 
     label: str = "1"
+    """Name or number of the positive class; a model with one output has nothing to choose."""
     context: int = 0
+    """Tokens of a window; 0 for the model's own maximum."""
     rows: int = 1
+    """Windows of a forward pass."""
     dtype: str = "float32"
+    """Of weights and activations."""
     device: str = "cpu"
+    """`cpu` or `cuda`."""
     threads: int = 1
+    """Of torch on a CPU; 0 leaves them as they are."""
 
 
 class SequenceClassifier:
@@ -243,9 +140,7 @@ class SequenceClassifier:
         for length, windows in sorted(by_length.items()):
             documents = [document for document, _ in windows]
             probabilities = self._probabilities([ids for _, ids in windows], length)
-            quantised(
-                probabilities, str(self._folder)
-            )  # a NaN must be seen before it meets a maximum
+            quantised(probabilities, str(self._folder))  # refuses a NaN before it meets a maximum
             np.maximum.at(best, documents, probabilities)
         return quantised(best, str(self._folder))
 
@@ -261,7 +156,7 @@ class SequenceClassifier:
         """
         import torch
 
-        rows, found = self._settings.rows, []
+        rows, shares = self._settings.rows, []
         with _deterministic(self._settings), torch.inference_mode():
             for at in range(0, len(windows), rows):
                 batch = windows[at : at + rows]
@@ -276,14 +171,16 @@ class SequenceClassifier:
                 logits = self._model(
                     **dict(zip(("input_ids", "attention_mask"), tensors, strict=True))
                 ).logits
-                found.append(
+                shares.append(
                     _positive_share(logits.double().cpu().numpy()[: len(batch)], self._label)
                 )
-        return np.concatenate(found)
+        return np.concatenate(shares)
 
 
 def _positive_share(logits: npt.NDArray[np.float64], label: int) -> npt.NDArray[np.float64]:
-    """Softmax of one label, or the logistic function of a single output; float64 [num_windows]."""
+    """Softmax of one label, or the logistic function of a single output: float64 [num_windows] of
+    logits float64 [num_windows, num_outputs].
+    """
     if logits.shape[1] == 1:
         logits = np.concatenate((np.zeros_like(logits), logits), axis=1)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -360,9 +257,8 @@ def _model(folder: Path, config: Any, weights: list[bytes], settings: SequenceSe
     from safetensors.torch import load
 
     if settings.device != "cpu":
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # cuBLAS is not deterministic without; read at its first use
+        # cuBLAS is not deterministic without; it reads this at its first use.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         if not torch.cuda.is_available():
             raise RecipeError(
                 f"{folder}: device {settings.device!r} asked, torch {torch.__version__} finds no"
@@ -372,9 +268,8 @@ def _model(folder: Path, config: Any, weights: list[bytes], settings: SequenceSe
         state = {name: tensor for content in weights for name, tensor in load(content).items()}
         model = _empty_model(config)
         model.load_state_dict(state, strict=True)
-    except (
-        Exception
-    ) as error:  # of many kinds: a damaged header, a missing or surplus tensor, another shape
+    # Errors of many kinds: a damaged header, a missing or surplus tensor, another shape.
+    except Exception as error:
         raise InputError(
             f"{folder}: its weights are not those of its config.json ({_line(error)}); restore the"
             " pinned files"

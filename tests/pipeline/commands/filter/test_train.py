@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import random
+import sys
 import xml.etree.ElementTree as ElementTree
 from decimal import Decimal
 from fractions import Fraction
@@ -28,7 +29,8 @@ from mixtures.keys import key_bound, text_digest
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.curve import Curve
 from pipeline.judges.classifiers.labelled import LabelColumns, held_out, read_labelled
-from pipeline.judges.classifiers.training import Goal, LinearSettings, TrainedFilter, train_filter
+from pipeline.judges.classifiers.linear_training import LinearSettings
+from pipeline.judges.classifiers.training import Goal, TrainedFilter, train_filter
 
 NAMES = [
     "Abrin",
@@ -128,9 +130,32 @@ def test_report_is_whole_numbers_and_text_and_agrees_with_a_recount(
 def test_picture_is_an_svg_with_three_curves(trained: TrainedFilter) -> None:
     root = ElementTree.fromstring((trained.folder / "curve.svg").read_text(encoding="utf-8"))
     assert root.tag.endswith("}svg")
-    lines = [element for element in root if element.tag.endswith("polyline")]
-    assert len(lines) == 3
-    assert all(len(line.attrib["points"].split()) > 1 for line in lines)
+    lines = [
+        element.attrib["d"]
+        for element in root.iter()
+        if element.tag.endswith("}path") and element.attrib.get("stroke-width") == "2"
+    ]
+    assert len([line for line in lines if line.count("L") > 1]) == 3
+    text = " ".join(root.itertext())
+    for name in ("recall", "precision", "removed"):
+        assert f"{name} 0." in text or f"{name} 1." in text
+
+
+def test_without_the_extra_all_is_written_but_the_picture(
+    rows: list[Row], trained: TrainedFilter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    plain = train_filter(
+        [write(tmp_path / "a.jsonl", rows)],
+        tmp_path / "filter",
+        goal=Goal(recall=Decimal("0.9")),
+        settings=SETTINGS,
+    )
+    assert sorted(path.name for path in plain.folder.iterdir()) == [
+        "report.json",
+        "weights.safetensors",
+    ]
+    assert (plain.digest, plain.points) == (trained.digest, trained.points)
 
 
 def test_order_copies_and_format_change_neither_weights_nor_curve(

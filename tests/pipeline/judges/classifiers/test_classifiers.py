@@ -27,9 +27,9 @@ from pipeline.judges.classifiers.linear import (
     LinearClassifier,
     LinearWeights,
 )
+from pipeline.judges.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.judges.classifiers.logistic import LIMIT, quantised_logistic
 from pipeline.judges.classifiers.scores import quantised
-from pipeline.judges.classifiers.training import LinearSettings, train_linear
 
 A, B, WORD = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, (1 << 64) - 1
 BITS = 12
@@ -367,8 +367,8 @@ def test_training_is_the_same_for_any_order_and_for_copies() -> None:
 
 def test_training_and_scores_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
     script = (
-        "import json, sys; from pathlib import Path; from pipeline.judges.classifiers.training"
-        " import *;rows = json.load(sys.stdin); weights = train_linear(*zip(*rows),"
+        "import json, sys; from pathlib import Path;"
+        "from pipeline.judges.classifiers.linear_training import *;rows = json.load(sys.stdin); weights = train_linear(*zip(*rows),"
         " LinearSettings(bits=10, epochs=3));from pipeline.judges.classifiers.linear import *;"
         " linear = LinearClassifier(weights, '', 'test');print(weights.bias,"
         " weights.weights.tolist(), linear.score([text for text, _ in rows]).tolist())"
