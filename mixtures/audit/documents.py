@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, read_claims
+from mixtures.mix.claims import read_claims
 from mixtures.mix.files import part_path
+from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.tables import DOCUMENTS, from_arrow, part_hash, root_hash
 
 
@@ -32,9 +32,8 @@ class MixDocuments:
     """
 
     def __init__(self, path: Path) -> None:
-        self.folder = path.parent if path.name == manifests.MANIFEST else path
-        self.manifest = manifests.load(self.folder)
-        self.claims: Claims = read_claims(self.manifest, str(self.folder / manifests.MANIFEST))
+        self.folder = path.parent if path.name == MANIFEST else path
+        self.claims = read_claims(self.folder)
         self.bare = not (self.folder / "documents.parquet").is_dir()
         self.names = [
             *(source.label for source in self.claims.sources),

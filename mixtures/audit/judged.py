@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any
 
 from mixtures.audit.report import Check, judge
-from mixtures.mix.claims import Claims, ContaminationClaim, FilterClaim, NearClaim
+from mixtures.mix.claims import Claims
+from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.filters import THRESHOLDS
 from mixtures.recipe.near import EXCLUDED, NEAR

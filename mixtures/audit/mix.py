@@ -36,12 +36,11 @@ from mixtures.audit.tables.placement import PrefixBound, Quotas, StreamOrder, Ta
 from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
 from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.keys import digest_columns, order_keys
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import read_claims
+from mixtures.mix.claims import DeviationClaim, PublishedSource, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
+from mixtures.mix.manifest import identity
 from mixtures.mix.public import LACKS
 from mixtures.mix.tables import DOCUMENTS, root_hash
-from mixtures.trainers.schedule import mix_fit
 from mixtures.words import plural
 
 
@@ -62,16 +61,15 @@ def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None
         ManifestError: the manifest is missing, damaged or not one that annealmix writes. All else
             is a failed check.
     """
-    manifest = manifests.load(folder)
-    return _MixAudit(folder, manifest, full).run(progress)
+    return _MixAudit(folder, full).run(progress)
 
 
 class _MixAudit:
     """One audit: the manifest's claims, and the pair if it can be opened."""
 
-    def __init__(self, folder: Path, manifest: manifests.Manifest, full: bool) -> None:
-        self.folder, self.manifest, self.full = folder, manifest, full
-        self.claims = read_claims(manifest, str(folder / manifests.MANIFEST))
+    def __init__(self, folder: Path, full: bool) -> None:
+        self.folder, self.full = folder, full
+        self.claims = read_claims(folder)
         self.max_rows = max_rows(folder, self.claims.layout.dtype.itemsize)
         self.pair, self.open_faults = try_open(folder / TOKENS, folder / INDEX)
         self.pointer_faults = [] if self.pair is None else pointer_faults(self.pair)
@@ -119,33 +117,26 @@ class _MixAudit:
             total_documents=quotas.total_documents,
             eod_tokens=counted.eod_tokens,
             sources=tuple(self._sources(quotas, bound)),
-            removed={name: dict(counts) for name, counts in self.claims.removed.items()},
-            filters=tuple(item.model_dump() for item in self.claims.filters),
-            near=self.claims.near.model_dump() if self.claims.near and self.full else {},
-            published=self.claims.published.model_dump(exclude={"sources"}, exclude_none=True),
-            fit=mix_fit(self.manifest, quotas.total_tokens),
+            removed=self.claims.removed,
+            filters=tuple(self.claims.filters),
+            near=self.claims.near if self.full else None,
+            published=self.claims.published,
+            fit=self.claims.fit(quotas.total_tokens),
         )
 
     def _manifest(self) -> Check:
-        found = manifests.identity(self.manifest)
-        faults = (
-            []
-            if found == self.claims.identity
-            else [f"its hashes give identity {found}, it says {self.claims.identity}"]
-        )
-        roots = {"bin": root_hash(self.claims.hashes.chunks)}
-        roots |= {
-            table: root_hash(getattr(self.claims.hashes, f"{table}_parts"))
-            for table in ("documents", "provenance")
-        }
-        for name, root in roots.items():
-            if root != getattr(self.claims.hashes, name):
-                faults.append(
-                    f"hashes.{name} is {getattr(self.claims.hashes, name)}, its pieces give {root}"
-                )
-        return judge(
-            "manifest", f"digest {self.manifest['digest'][:16]}, identity {found[:16]}", faults
-        )
+        claims, hashes, faults = self.claims, self.claims.hashes, []
+        due = identity(claims.as_json())
+        if due != claims.identity:
+            faults.append(f"its hashes give identity {due}, it says {claims.identity}")
+        for name, root, pieces in (
+            ("bin", hashes.bin, hashes.chunks),
+            ("documents", hashes.documents, hashes.documents_parts),
+            ("provenance", hashes.provenance, hashes.provenance_parts),
+        ):
+            if root != root_hash(pieces):
+                faults.append(f"hashes.{name} is {root}, its pieces give {root_hash(pieces)}")
+        return judge("manifest", f"digest {claims.digest[:16]}, identity {due[:16]}", faults)
 
     def _index_hash(self) -> Check:
         path = self.folder / INDEX
@@ -200,25 +191,18 @@ class _MixAudit:
         for number, (source, (bound_tokens, measured_tokens)) in enumerate(
             zip(self.claims.sources, bound.figures(), strict=True)
         ):
-            figures = published.get(source.name) if not source.copy_number else None
-            yield SourceFigures(
-                name=source.name,
-                copy=source.copy_number,
-                insert=source.insert,
-                definition=source.definition,
-                licence=source.licence,
-                non_commercial=source.non_commercial,
-                keys=(source.keys[0], source.keys[1]),
-                asked_tokens=source.asked_tokens,
-                resolved_tokens=source.resolved_tokens,
-                realised_tokens=quotas.tokens[number],
-                documents=quotas.documents[number],
-                epochs=source.epochs,
-                share=percent_text(quotas.tokens[number], quotas.total_tokens, 6),
-                longest_tokens=bound.longest[number],
-                bound_tokens=bound_tokens,
-                measured_tokens=measured_tokens,
-                cut=source.cut.model_dump() if source.cut else None,
-                refilled=dict(source.refilled),
-                published=figures.model_dump(exclude_none=True) if figures else {},
+            stated = None if source.copy_number else published.get(source.name)
+            # Not validated: what a damaged mix holds may be more than a manifest could say.
+            yield SourceFigures.model_construct(
+                **{
+                    **vars(source),
+                    "realised_tokens": quotas.tokens[number],
+                    "documents": quotas.documents[number],
+                    "longest_tokens": bound.longest[number],
+                    "deviation": DeviationClaim.model_construct(
+                        bound_tokens=bound_tokens, measured_tokens=measured_tokens
+                    ),
+                    "share": percent_text(quotas.tokens[number], quotas.total_tokens, 6),
+                    "published": stated or PublishedSource(),
+                }
             )

@@ -54,11 +54,12 @@ def read_recipe(claims: Claims) -> Recipe:
     given = {
         "name": canonical["name"],
         "tokenizer": canonical["tokenizer"]["name"],
+        "special_tokens": canonical["special_tokens"],
         "sources": sources,
     }
     given |= {
         key: canonical[key]
-        for key in ("budget", "special_tokens", "max_quarantined", "removed", "copies")
+        for key in ("budget", "max_quarantined", "removed", "copies")
         if key in canonical
     }
     given["filters"] = [_filter_request(item) for item in canonical.get("filters", [])]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mixtures.mix.claims import PublishedClaims, PublishedSource, SourceClaim
+from mixtures.mix.judged import FilterClaim, NearClaim
 from mixtures.trainers.fit import TrainerFit
 
 
@@ -27,60 +29,45 @@ class Check:
     possible: bool = True
 
 
-@dataclass(frozen=True)
-class SourceFigures:
-    """One source: what was asked, what the tables and bytes hold, and what is published of it.
-
-    share: of the mix's tokens in percent, six decimals. published: some of percent, documents,
-        tokens. keys: [low, high) as hex.
-    bound_tokens, measured_tokens: how far the source may (None: no bound is proven) and does stray
-        from its share at any prefix.
-    copy: 1 for the copies of some of a source's documents; insert: the user's own documents.
-    cut: the claimed one document that ends the quota, {kept_tokens, num_tokens, document}.
-        refilled: {giver: tokens}.
+class SourceFigures(SourceClaim):
+    """One strand of the mix: what the manifest says of it, with its tokens, documents, longest
+    document and deviation as they were counted.
     """
 
-    name: str
-    definition: str
-    licence: str
-    non_commercial: bool
-    keys: tuple[str, str]
-    asked_tokens: int
-    resolved_tokens: int
-    realised_tokens: int
-    documents: int
-    epochs: int
     share: str
-    longest_tokens: int
-    bound_tokens: int | None
-    measured_tokens: int
-    copy: int = 0
-    insert: bool = False
-    cut: dict[str, int] | None = None
-    refilled: dict[str, int] = field(default_factory=dict)
-    published: dict[str, Any] = field(default_factory=dict)
+    """Of the mix's tokens in percent, six decimals."""
+    published: PublishedSource
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines: flat, and without what is not published."""
+        figures = self.model_dump(by_alias=True, exclude={"deviation", "published"})
+        return {
+            **figures,
+            **self.deviation.model_dump(),
+            "published": self.published.model_dump(exclude_none=True),
+        }
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """The result of an audit. identity is empty for a pair without a manifest; removed: rows of
-    each source by what became of them;
-    filters: what each is and removed, as the manifest says; near: so, of near-duplicates, in a full
-        audit.
-    """
+    """The result of an audit."""
 
     path: str
     name: str
     identity: str
+    """Empty for a pair without a manifest."""
     checks: tuple[Check, ...]
     total_tokens: int
     total_documents: int
     eod_tokens: int
     sources: tuple[SourceFigures, ...] = ()
     removed: dict[str, dict[str, int]] = field(default_factory=dict)
-    filters: tuple[dict[str, Any], ...] = ()
-    near: dict[str, Any] = field(default_factory=dict)
-    published: dict[str, Any] = field(default_factory=dict)
+    """Rows of each source by what became of them."""
+    filters: tuple[FilterClaim, ...] = ()
+    """What each is and removed, as the manifest says."""
+    near: NearClaim | None = None
+    """Clusters of near-duplicates, as the manifest says; in a full audit."""
+    published: PublishedClaims = field(default_factory=PublishedClaims)
     fit: TrainerFit | None = None
 
     @property
@@ -95,7 +82,15 @@ class AuditReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as dicts, lists, strings and numbers."""
-        return {**asdict(self), "passed": self.passed}
+        published = self.published.model_dump(exclude={"sources"}, exclude_none=True)
+        return {
+            **asdict(self),
+            "sources": [source.as_json() for source in self.sources],
+            "filters": [item.model_dump() for item in self.filters],
+            "near": self.near.model_dump() if self.near else {},
+            "published": published,
+            "passed": self.passed,
+        }
 
 
 def judge(name: str, figure: str, faults: Sequence[str]) -> Check:

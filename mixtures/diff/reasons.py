@@ -27,8 +27,7 @@ import numpy.typing as npt
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.keys import order_key, order_keys
-from mixtures.mix.claims import SourceClaim
-from mixtures.mix.manifest import Manifest
+from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import NEAR
 
@@ -47,7 +46,7 @@ class WhyNot:
 
     def __init__(self, mine: MixDocuments, other: MixDocuments) -> None:
         self.mine, self.other = mine, other
-        self._same_relations = _relations(mine.manifest) == _relations(other.manifest)
+        self._same_relations = _relations(mine.claims) == _relations(other.claims)
 
     def reasons(
         self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64]
@@ -130,17 +129,17 @@ class WhyNot:
 
     def _reads_the_same(self, definition: str) -> bool:
         """Whether both mixes read the same files of a definition."""
-        here, there = (mix.manifest["inputs"].get(definition) for mix in (self.mine, self.other))
+        here, there = (mix.claims.inputs.get(definition) for mix in (self.mine, self.other))
         return bool(here == there)
 
     def _excludes_alike(self, source: SourceClaim) -> bool:
         """Whether what the other mix excludes of a source's definition are the documents that the
         source has.
         """
-        request = _requests(self.mine.manifest).get(source.name, {})
+        request = _requests(self.mine.claims).get(source.name, {})
         asked = [
             item
-            for item in self.other.manifest["recipe"].get("exclude", [])
+            for item in self.other.claims.recipe.get("exclude", [])
             if item["definition"]["name"] == source.definition
         ]
         alike = all(
@@ -153,7 +152,7 @@ class WhyNot:
     def _same_reading(self, source: SourceClaim, target: SourceClaim) -> bool:
         """Whether the documents of two sources are made of the same files in the same way."""
         asked = [
-            _requests(mix.manifest).get(name, {})
+            _requests(mix.claims).get(name, {})
             for mix, name in ((self.mine, source.name), (self.other, target.name))
         ]
         one, two = ({key: item.get(key) for key in ("definition", "quality")} for item in asked)
@@ -168,19 +167,19 @@ def _same_use(target: SourceClaim, source: SourceClaim) -> bool:
     )
 
 
-def _requests(manifest: Manifest) -> dict[str, Mapping[str, Any]]:
+def _requests(claims: Claims) -> dict[str, Mapping[str, Any]]:
     """What the recipe of a manifest says of each source and insert."""
-    recipe = manifest["recipe"]
+    recipe = claims.recipe
     items: Iterable[Mapping[str, Any]] = [*recipe.get("sources", []), *recipe.get("insert", [])]
     return {item["name"]: item for item in items}
 
 
-def _relations(manifest: Manifest) -> Any:
+def _relations(claims: Claims) -> Any:
     """All that decides which of equal or similar documents stays: sources in their order, what is
     excluded, near-duplicates, the files.
     """
-    recipe = manifest["recipe"]
-    places = [
+    recipe = claims.recipe
+    sources = [
         {key: item.get(key) for key in ("name", "definition", "quality", "keys")}
         for item in recipe.get("sources", [])
     ]
@@ -188,5 +187,5 @@ def _relations(manifest: Manifest) -> Any:
         item["definition"]["name"]
         for item in [*recipe.get("sources", []), *recipe.get("exclude", [])]
     }
-    inputs = {name: files for name, files in manifest["inputs"].items() if name in read}
-    return [places, recipe.get("exclude"), recipe.get("near"), inputs]
+    inputs = {name: files for name, files in claims.inputs.items() if name in read}
+    return [sources, recipe.get("exclude"), recipe.get("near"), inputs]

@@ -7,35 +7,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any
 
-from mixtures.mix.manifest import Manifest
-from mixtures.words import plural, strand_label
+from mixtures.mix.claims import Claims
+from mixtures.words import plural
 
-BUDGET = ("asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs")
+BUDGET = {"asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs"}
 WHOLE = ("name", "size", "tokenizer", "layout", "total_tokens", "total_documents", "revisions")
 
 
-def differing_settings(one: Manifest, two: Manifest) -> list[dict[str, Any]]:
+def differing_settings(one: Claims, two: Claims) -> list[dict[str, Any]]:
     """Each setting that differs: {setting, a, b}, None where a mix has no such setting; by name.
 
     Settings are paths such as `recipe.sources.dclm.tokens`; items of a list go by their name, where
     they have one.
     """
-    found = [_settings(manifest) for manifest in (one, two)]
-    names = sorted(found[0].keys() | found[1].keys())
-    pairs = [(name, found[0].get(name), found[1].get(name)) for name in names]
+    a, b = _settings(one), _settings(two)
     return [
-        {"setting": name, "a": here, "b": there} for name, here, there in pairs if here != there
+        {"setting": name, "a": a.get(name), "b": b.get(name)}
+        for name in sorted(a.keys() | b.keys())
+        if a.get(name) != b.get(name)
     ] + _differing_inputs(one, two)
 
 
-def _settings(manifest: Manifest) -> dict[str, Any]:
-    budgets = {
-        strand_label(item["name"], item["copy"]): {key: item[key] for key in BUDGET}
-        for item in manifest["sources"]
-    }
-    return _flat(
-        {**{key: manifest[key] for key in WHOLE}, "recipe": manifest["recipe"], "sources": budgets}
-    )
+def _settings(claims: Claims) -> dict[str, Any]:
+    budgets = {source.label: source.model_dump(include=BUDGET) for source in claims.sources}
+    whole = claims.as_json()
+    return _flat({**{key: whole[key] for key in (*WHOLE, "recipe")}, "sources": budgets})
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -57,22 +53,22 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def _differing_inputs(one: Manifest, two: Manifest) -> list[dict[str, Any]]:
+def _differing_inputs(one: Claims, two: Claims) -> list[dict[str, Any]]:
     """Of each definition that does not read the same files: how many files each mix reads that the
     other does not.
     """
-    found = []
-    for name in sorted(one["inputs"].keys() | two["inputs"].keys()):
+    differing = []
+    for name in sorted(one.inputs.keys() | two.inputs.keys()):
         here, there = (
-            {(file["path"], file["sha256"]) for file in manifest["inputs"].get(name, [])}
-            for manifest in (one, two)
+            {(file.path, file.sha256) for file in claims.inputs.get(name, [])}
+            for claims in (one, two)
         )
         if here != there:
-            found.append(
+            differing.append(
                 {"setting": f"inputs.{name}", "a": _more(here, there), "b": _more(there, here)}
             )
-    return found
+    return differing
 
 
-def _more(mine: Set[Any], other: Set[Any]) -> str:
-    return f"{plural(len(mine), 'file')}, {len(mine - other):,} of them not in the other"
+def _more(files: Set[Any], other: Set[Any]) -> str:
+    return f"{plural(len(files), 'file')}, {len(files - other):,} of them not in the other"

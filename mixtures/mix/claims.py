@@ -1,141 +1,46 @@
-"""What a manifest says, with types: a crafted manifest is refused here, so that no check has to
-guard against one.
+"""The manifest with types. What a build writes is made of these, and whoever reads a manifest reads
+it through them, so that no check has to guard against a crafted one.
 
-`mixtures.mix.manifest.load` checks the outer fields and the digest; these models check everything
-below that the audit reads.
+    MixClaims     what was asked, resolved and selected: known before a byte is written
+    Description   the same with its strands: what a build is about to make
+    Claims        a finished mix: also what was counted in its bytes, their hashes, the identity
+
+An example, of which `mixtures.mix.manifest` explains identity and digest: manifests/sample.json.
+What filters, near-duplicates and evaluation sets did stands in `mixtures.mix.judged`.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from mixtures.errors import ManifestError
-from mixtures.keys import KEY_SPACE, KeyRange
-from mixtures.mix.manifest import Manifest
+from mixtures.mix import manifest as manifests
+from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
+from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
 from mixtures.stream.quotas import Size
+from mixtures.trainers.fit import TrainerFit
+from mixtures.trainers.schedule import budget_fit
 from mixtures.words import strand_label
 
-MAX_COUNT = 1 << 52  # above any token count, and below where float64 would round a midpoint
-Count = Annotated[int, Field(ge=0, lt=MAX_COUNT)]
-Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Key = Annotated[str, Field(pattern=r"^(0|[1-9a-f][0-9a-f]{0,16})$")]
 
-
-class Claim(BaseModel):
-    """Part of a manifest: strict types, and more fields than these are allowed."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-class RemovedClaim(Claim):
-    """What a filter removed of a source within its quota; first_*: of that, what no earlier filter
-    removes.
+class SizeClaim(Claim):
+    """How large the build was asked to be: nothing, a share of the recipe, or a number of
+    tokens.
     """
 
-    documents: Count
-    tokens: Count
-    first_documents: Count
-    first_tokens: Count
-
-
-class BlocklistClaim(Claim):
-    """The list of a filter."""
-
-    sha256: Hash
-    mode: str
-    threshold: Count
-
-
-class ClassifierClaim(Claim):
-    """The classifier of a filter. threshold: a decimal, as text."""
-
-    kind: str
-    digest: Hash
-    threshold: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,18})?$")]
-
-
-class ScoresClaim(Claim):
-    """The scores that decided: how many documents needed one, and BLAKE3 over them
-    (`pipeline.stages.eligible.score_digest`).
-    """
-
-    documents: Count
-    blake3: Hash
-
-
-class FilterClaim(Claim):
-    """A filter of the mix. removed: by source."""
-
-    label: str
-    identity: Hash
-    placebo: bool
-    fraction: str
-    blocklist: BlocklistClaim
-    classifier: ClassifierClaim | None
-    scores: ScoresClaim | None
-    removed: dict[str, RemovedClaim]
-
-
-class NearRuleClaim(Claim):
-    """What decides band keys (`mixtures.rules.near.NearRule`)."""
-
-    unit: Literal["words", "characters"]
-    shingle: Count
-    bands: Count
-    rows: Count
-
-
-class NearClaim(Claim):
-    """A search for near-duplicates over the whole key ranges of its sources.
-
-    verify: a decimal, as text. documents: exact survivors that are long enough; clustered: those of
-        them in clusters. sizes: clusters by
-    the power of two that their size reaches. largest: sizes, at most 10. dropped: by source.
-    """
-
-    identity: Hash
-    rule: NearRuleClaim
-    sources: list[str]
-    excluded: Literal["true", "false"]
-    verify: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")] | None = None
-    documents: Count
-    clusters: Count
-    clustered: Count
-    sizes: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
-    largest: Annotated[list[Count], Field(max_length=10)]
-    dropped: dict[str, Count]
+    scale: Annotated[str, Field(pattern=r"^[0-9]{1,31}(/0*[1-9][0-9]{0,30})?$")] | None = None
+    tokens: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
 
     @property
-    def asked(self) -> dict[str, Any]:
-        """What the recipe must ask (`mixtures.recipe.near.NearRequest.canonical`)."""
-        asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
-        return asked if self.verify is None else {**asked, "verify": self.verify}
-
-
-class PublicClaim(Claim):
-    """Of a public mix (`mixtures.mix.public`). of: identity of the mix that it was made of; salt:
-    names the salt of its digests.
-    """
-
-    of: Hash
-    salt: Hash
-
-
-class Layout(Claim):
-    """Bytes of the mix: see `manifest.layout`."""
-
-    token_dtype: Literal["uint16", "int32"]
-    chunk_tokens: Annotated[int, Field(ge=1, lt=MAX_COUNT)]
-    slice_tokens: Annotated[int, Field(ge=1, lt=MAX_COUNT)]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """A token as it is read back; unsigned, so that a negative id is seen as too large."""
-        return np.dtype("<u2" if self.token_dtype == "uint16" else "<u4")
+    def size(self) -> Size:
+        """As the quotas take it."""
+        scale = None if self.scale is None else Fraction(self.scale)
+        return Size(scale, None if self.tokens is None else int(self.tokens))
 
 
 class TokenizerClaim(Claim):
@@ -146,42 +51,30 @@ class TokenizerClaim(Claim):
     eod_id: Count
     vocab_size: Count
     special_tokens: Literal["text", "parse"]
+    """What became of strings such as `<|endoftext|>` inside a document."""
 
 
-class CutClaim(Claim):
-    """The document that ends a source's quota: its index in the source's sequence, tokens kept and
-    tokens it had.
-    """
+class LayoutClaim(Claim):
+    """How the bytes of the mix are cut (`pipeline.stages.write.Layout`)."""
 
-    document: Count
-    kept_tokens: Annotated[int, Field(ge=1, lt=MAX_COUNT)]
-    num_tokens: Count
-
-
-class DeviationClaim(Claim):
-    """Largest distance from the source's share at a prefix: proven (not where removals left gaps)
-    and measured, in tokens, rounded up.
-    """
-
-    bound_tokens: Count | None
-    measured_tokens: Count
-
-
-class KeysClaim(Claim):
-    """What has a key range, in hex."""
-
-    keys: Annotated[list[Key], Field(min_length=2, max_length=2)]
+    token_dtype: Literal["uint16", "int32"]
+    chunk_tokens: Positive
+    """Tokens that one hash covers."""
+    slice_tokens: Positive
+    """Tokens of the stream whose documents make one part of each table."""
 
     @property
-    def key_range(self) -> KeyRange:
-        """Half-open range of order keys."""
-        return KeyRange(*(min(bound, KEY_SPACE) for bound in KeyRange.parse(self.keys)))
+    def dtype(self) -> np.dtype[Any]:
+        """A token as it is read back; unsigned, so that a negative id is seen as too large."""
+        return np.dtype("<u2" if self.token_dtype == "uint16" else "<u4")
 
 
-class SourceClaim(KeysClaim):
-    """One strand of the mix: a source, the copies of some of its documents (copy 1), or an
-    insert.
+class SelectedClaim(KeysClaim):
+    """One strand of the mix as it was selected: a source, the copies of some of its documents (copy
+    1), or an insert.
     """
+
+    model_config = ConfigDict(populate_by_name=True)  # a model has a method `copy`
 
     name: str
     copy_number: Annotated[int, Field(ge=0, le=1, alias="copy")]
@@ -190,19 +83,46 @@ class SourceClaim(KeysClaim):
     licence: str
     non_commercial: bool
     asked_tokens: Count
+    """By the recipe, at the size of the mix."""
     resolved_tokens: Count
-    realised_tokens: Count
+    """After shortfalls: the quota."""
     documents: Count
+    """Repeats counted."""
     epochs: Count
     longest_tokens: Count
-    cut: CutClaim | None
     refilled: dict[str, Count]
-    deviation: DeviationClaim
+    """Tokens that other sources gave instead, by their name."""
 
     @property
     def label(self) -> str:
         """Names the strand in tables and messages."""
         return strand_label(self.name, self.copy_number)
+
+
+class CutClaim(Claim):
+    """The document that ends a source's quota."""
+
+    document: Count
+    """Its index in the source's sequence."""
+    kept_tokens: Positive
+    num_tokens: Count
+    """That it had."""
+
+
+class DeviationClaim(Claim):
+    """Largest distance from the source's share at a prefix, in tokens, rounded up."""
+
+    bound_tokens: Count | None
+    """Proven; None where removals left gaps."""
+    measured_tokens: Count
+
+
+class SourceClaim(SelectedClaim):
+    """One strand of the mix, with what was counted in the bytes."""
+
+    realised_tokens: Count
+    cut: CutClaim | None
+    deviation: DeviationClaim
 
     @property
     def dropped_tokens(self) -> int:
@@ -210,36 +130,6 @@ class SourceClaim(KeysClaim):
         edited manifest alone.
         """
         return self.resolved_tokens - self.realised_tokens
-
-
-class HitClaim(Claim):
-    """An item of an evaluation set that documents hold: at most `found` of its `total` n-grams in
-    one of them.
-    """
-
-    item: str
-    documents: Count
-    found: Count
-    total: Count
-
-
-class SetClaim(Claim):
-    """An evaluation set, what of it is looked for, and what was found."""
-
-    name: str
-    identity: Hash
-    items: Count
-    not_indexed: Count
-    ngrams: Count
-    hits: list[HitClaim]
-
-
-class ContaminationClaim(Claim):
-    """What evaluation sets found. documents: contaminated ones by source."""
-
-    action: Literal["drop", "report"]
-    sets: list[SetClaim]
-    documents: dict[str, Count]
 
 
 class ExcludedClaim(KeysClaim):
@@ -250,16 +140,43 @@ class ExcludedClaim(KeysClaim):
     definition: str
 
 
+class PublishedFigures(Claim):
+    """What a paper or card states, as far as it does; percents as printed."""
+
+    documents: Count | None = None
+    tokens: Count | None = None
+    removed_percent: str | None = None
+    """Of the documents, by filters."""
+    copied_percent: str | None = None
+    """Of the documents, by `copies: approved`."""
+
+
+class PublishedSource(PublishedFigures):
+    """What is published of a source."""
+
+    percent: str | None = None
+    """Of the mix's tokens."""
+
+
+class PublishedClaims(PublishedFigures):
+    """What is published of the mix."""
+
+    sources: dict[str, PublishedSource] = Field(default_factory=dict)
+
+
 class InputClaim(Claim):
     """A file that was read."""
 
     path: str
     size: Count
+    """Bytes."""
     sha256: Hash
 
 
 class HashClaims(Claim):
-    """BLAKE3 of the chunks, the .idx and the tables' parts, and the roots over them."""
+    """BLAKE3 of the chunks, the .idx and the tables' parts, and the roots over them
+    (`mixtures.mix.tables.root_hash`).
+    """
 
     chunks: list[Hash]
     bin: Hash
@@ -270,64 +187,56 @@ class HashClaims(Claim):
     provenance: Hash
 
 
-class SizeClaim(Claim):
-    """How large the build was asked to be: nothing, a share of the recipe, or a number of
-    tokens.
-    """
+class PublicClaim(Claim):
+    """Of a public mix (`mixtures.mix.public`)."""
 
-    scale: Annotated[str, Field(pattern=r"^[0-9]{1,18}(/0*[1-9][0-9]{0,17})?$")] | None = None
-    tokens: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
-
-    @property
-    def size(self) -> Size:
-        """As the quotas take it."""
-        scale = None if self.scale is None else Fraction(self.scale)
-        return Size(scale, None if self.tokens is None else int(self.tokens))
+    of: Hash
+    """Identity of the mix that it was made of."""
+    salt: Hash
+    """Names the salt of its digests."""
 
 
-class PublishedSource(Claim):
-    """What is published of a source."""
+class MixClaims(Claim):
+    """What is known of a mix before its bytes are written."""
 
-    documents: Count | None = None
-    tokens: Count | None = None
-    percent: str | None = None
-    removed_percent: str | None = None
-    copied_percent: str | None = None
-
-
-class PublishedClaims(Claim):
-    """What is published of the mix."""
-
-    documents: Count | None = None
-    tokens: Count | None = None
-    removed_percent: str | None = None
-    copied_percent: str | None = None
-    sources: dict[str, PublishedSource] = Field(default_factory=dict)
-
-
-class Claims(Claim):
-    """All of a manifest that the audit reads."""
-
+    format: int
     name: str
     recipe: dict[str, Any]
+    """In its canonical form."""
     recipe_digest: str
     size: SizeClaim
     tokenizer: TokenizerClaim
-    layout: Layout
+    layout: LayoutClaim
     total_tokens: Count
     total_documents: Count
-    eod_tokens: Count
-    sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     removed: dict[str, dict[str, Count]]
+    """Rows of each source by what became of them; `rows` is the sum of the others."""
     contamination: ContaminationClaim | dict[str, str]
+    """Empty without evaluation sets."""
     filters: Annotated[list[FilterClaim], Field(max_length=16)]
     near: NearClaim | None
     excluded: list[ExcludedClaim]
     published: PublishedClaims
     revisions: dict[str, str]
+    """REPO@COMMIT of each definition that was read from the hub."""
     inputs: dict[str, list[InputClaim]]
+    """By definition."""
+
+
+class Description(MixClaims):
+    """A mix that is to be written."""
+
+    sources: list[SelectedClaim]
+
+
+class Claims(MixClaims):
+    """A finished mix: all of its manifest."""
+
+    eod_tokens: Count
+    sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     hashes: HashClaims
     identity: Hash
+    digest: str
     public: PublicClaim | None = None
 
     @property
@@ -371,9 +280,42 @@ class Claims(Claim):
         """Slices, and so parts of each table, that the layout demands."""
         return -(-self.total_tokens // self.layout.slice_tokens)
 
+    def fit(self, num_tokens: int) -> TrainerFit | None:
+        """How the mix fits the trainers; None without tokens.
 
-def read_claims(manifest: Manifest, where: str) -> Claims:
+        Args:
+            num_tokens: that the manifest says, or that were counted.
+        """
+        if num_tokens < 1:
+            return None
+        quotas = sum(
+            source.resolved_tokens
+            for source in self.sources
+            if not (source.copy_number or source.insert)
+        )
+        return budget_fit(
+            self.recipe.get("budget"),
+            whole=self.size.size == Size(),
+            num_tokens=num_tokens,
+            quota_tokens=quotas if self.shrinks else None,
+        )
+
+
+def read_claims(folder: Path) -> Claims:
+    """Read the manifest of a mix folder: the one way in which a mix is taken for one.
+
+    Raises:
+        ManifestError: it is missing, damaged, of another format, edited after it was written, or
+            says what no mix can be; names every field that is not what the format says.
+    """
+    return typed(manifests.load(folder), str(folder / manifests.MANIFEST))
+
+
+def typed(manifest: manifests.Manifest, where: str) -> Claims:
     """Give a manifest's content its types.
+
+    Args:
+        where: names the manifest in messages.
 
     Raises:
         ManifestError: says every field that is not what the format says.

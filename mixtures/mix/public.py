@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import DIGEST_BYTES
-from mixtures.mix import manifest as manifests
-from mixtures.mix.manifest import Manifest
+from mixtures.mix.claims import Claims, PublicClaim
+from mixtures.mix.manifest import Manifest, sealed
 from mixtures.mix.tables import root_hash
 
 SALT_BYTES = (16, 64)  # fewer could be guessed, more is no key of BLAKE2b
@@ -58,7 +58,7 @@ def salt_name(salt: bytes) -> str:
     return blake2b(digest_size=32, key=salt, person=_SALT).hexdigest()
 
 
-def public_manifest(manifest: Manifest, salt: bytes, documents_parts: Sequence[str]) -> Manifest:
+def public_manifest(claims: Claims, salt: bytes, documents_parts: Sequence[str]) -> Manifest:
     """The manifest of the public form of a mix.
 
     Input files that were read from this machine are left out; those of the hub are published anyway
@@ -67,16 +67,17 @@ def public_manifest(manifest: Manifest, salt: bytes, documents_parts: Sequence[s
     Args:
         documents_parts: hashes of the parts of the public documents table.
     """
-    hashes = {
-        **manifest["hashes"],
-        "documents_parts": list(documents_parts),
-        "documents": root_hash(list(documents_parts)),
-        "provenance_parts": [],
-        "provenance": root_hash([]),
-    }
+    hashes = claims.hashes.model_copy(
+        update={
+            "documents_parts": list(documents_parts),
+            "documents": root_hash(list(documents_parts)),
+            "provenance_parts": [],
+            "provenance": root_hash([]),
+        }
+    )
     inputs = {
-        name: files if name in manifest["revisions"] else []
-        for name, files in manifest["inputs"].items()
+        name: files if name in claims.revisions else [] for name, files in claims.inputs.items()
     }
-    public = {"of": manifest["identity"], "salt": salt_name(salt)}
-    return manifests.sealed({**manifest, "hashes": hashes, "inputs": inputs, "public": public})
+    public = PublicClaim(of=claims.identity, salt=salt_name(salt))
+    update = {"hashes": hashes, "inputs": inputs, "public": public}
+    return sealed(claims.model_copy(update=update).as_json())

@@ -29,7 +29,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
-from mixtures.mix import manifest as manifests
 from mixtures.mix.blocks import (
     BLOCK_ROWS,
     REPEATED,
@@ -40,6 +39,7 @@ from mixtures.mix.blocks import (
     read_rows,
     too_short,
 )
+from mixtures.mix.claims import SourceClaim, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens, open_indexed
 from mixtures.mix.tables import TABLES
@@ -84,13 +84,15 @@ class TracedMix:
     def __init__(self, folder: Path, kept_blocks: int = 8) -> None:
         self.folder = folder
         self.block = lru_cache(kept_blocks)(self._read_block)
-        self.manifest = manifests.load(folder)
-        if self.manifest.get("public"):
+        self.claims = read_claims(folder)
+        if self.claims.public:
             raise RecipeError(
                 f"{folder}: a public mix, without files and rows; trace the mix that it was made of"
             )
-        self.total_documents: int = self.manifest["total_documents"]
-        self.total_tokens: int = self.manifest["total_tokens"]
+        self.total_documents, self.total_tokens = (
+            self.claims.total_documents,
+            self.claims.total_tokens,
+        )
 
     @cached_property
     def index(self) -> IndexedTokens:
@@ -100,7 +102,7 @@ class TracedMix:
         except AuditFailed as error:
             raise ManifestError(f"{error}; build the mix again") from None
         found = (index.tokens.dtype.name, len(index.tokens), len(index.pointers))
-        expected = (self.manifest["layout"]["token_dtype"], self.total_tokens, self.total_documents)
+        expected = (self.claims.layout.token_dtype, self.total_tokens, self.total_documents)
         if found != expected:
             raise ManifestError(
                 f"{self.folder}: tokens.bin and tokens.idx hold {found[1]:,} tokens of {found[0]}"
@@ -296,8 +298,8 @@ class TracedMix:
                 documents.
         """
         known_strands = {
-            (strand["name"], strand["copy"]): number
-            for number, strand in enumerate(self.manifest["sources"])
+            (strand.name, strand.copy_number): number
+            for number, strand in enumerate(self.claims.sources)
         }
 
         def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
@@ -336,15 +338,15 @@ class TracedMix:
             for token in self.index.tokens[place.first_token + first : place.first_token + last]
         ]
 
-    def strand(self, place: Place) -> dict[str, Any]:
+    def strand(self, place: Place) -> SourceClaim:
         """What the manifest says of the source, copies or insert that a document belongs to.
 
         Raises:
             ManifestError: it lists none of that name.
         """
-        for strand in self.manifest["sources"]:
-            if (strand["name"], strand["copy"]) == (place.source, place.copy):
-                return dict(strand)
+        for strand in self.claims.sources:
+            if (strand.name, strand.copy_number) == (place.source, place.copy):
+                return strand
         raise ManifestError(
             f"{self.folder}: document {place.position} is of {place.source!r}, which the manifest"
             " does not list"
@@ -365,7 +367,7 @@ class TracedMix:
 
     @cached_property
     def _slice_tokens(self) -> int:
-        return int(self.manifest["layout"]["slice_tokens"])
+        return self.claims.layout.slice_tokens
 
     def _first_position(self, token: int) -> int:
         """Position of the first document that starts at or after a token.

@@ -15,7 +15,6 @@ from mixtures.mix.trace import TracedMix
 from mixtures.trainers.fit import trainer_fit
 from mixtures.trainers.names import ORDERS, OrderName
 from mixtures.trainers.order import OrderRequest, TrainerOrder
-from mixtures.trainers.schedule import mix_fit
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class TrainingOrder:
 def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
     """Sequences of a step, and what the trainer was told."""
     # batch, sequence and steps that the mix was meant for: those that build and audit print
-    fit = mix_fit(mix.manifest, mix.total_tokens)
+    fit = mix.claims.fit(mix.total_tokens)
     if fit is None:
         raise RecipeError(
             f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some"

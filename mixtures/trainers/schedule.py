@@ -7,7 +7,6 @@ for one mix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -36,26 +35,6 @@ def budget_fit(
     if steps is None or not whole:
         steps = trainer_fit(quota_tokens, sequence, batch).steps if quota_tokens else None
     return trainer_fit(num_tokens, sequence, batch, steps)
-
-
-def mix_fit(manifest: Mapping[str, Any], num_tokens: int) -> TrainerFit | None:
-    """As `budget_fit`, of a finished mix; None without tokens. num_tokens: that the manifest says,
-    or that were counted.
-    """
-    if num_tokens < 1:
-        return None
-    quotas = sum(
-        strand["resolved_tokens"]
-        for strand in manifest["sources"]
-        if not strand["copy"] and not strand["insert"]
-    )
-    meant = quotas if manifest["recipe"].get("removed") == "shrink" else None
-    return budget_fit(
-        manifest["recipe"].get("budget"),
-        whole=not manifest["size"],
-        num_tokens=num_tokens,
-        quota_tokens=meant,
-    )
 
 
 def fit_json(fit: TrainerFit) -> dict[str, Any]:

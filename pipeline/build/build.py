@@ -35,7 +35,7 @@ from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_o
 from mixtures.yaml.files import shown
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
-from pipeline.build.description import describe
+from pipeline.build.description import Chosen, describe
 from pipeline.build.near import Found, NearSearch, band_rule, competes
 from pipeline.build.needs import Needs, ingest_units, refuse_bad_rows, refuse_unread
 from pipeline.build.remote import RemotePlaces
@@ -417,18 +417,22 @@ class _Build:
             "units": [{"slice": number} for number in slices],
             "format": WRITE_FORMAT,
         }
-        found = contamination_report(self.request.recipe, self.judges.index, select_plan, choices)
         described = describe(
-            self.request.recipe,
-            self.request.size,
-            layout,
-            quotas,
-            choices,
-            self.inputs,
-            found,
-            near,
+            Chosen(
+                recipe=self.request.recipe,
+                size=self.request.size,
+                layout=layout,
+                quotas=quotas,
+                choices=choices,
+                inputs=self.inputs,
+                contamination=contamination_report(
+                    self.request.recipe, self.judges.index, select_plan, choices
+                ),
+                near=near,
+            )
         )
-        with output.building(self.request.out, short_key([plan, described])) as folder:
+        key = short_key([plan, described.as_json()])
+        with output.building(self.request.out, key) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)
             plan["folder"] = str(folder)

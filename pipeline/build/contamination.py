@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import KeyRange
+from mixtures.mix.judged import ContaminationClaim, HitClaim, SetClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.executors.stage import Plan
@@ -31,44 +32,35 @@ def contamination_report(
     index: ContaminationIndex | None,
     plan: Plan,
     choices: Mapping[str, Choice],
-) -> dict[str, Any]:
-    """The section of a manifest; empty without evaluation sets.
+) -> ContaminationClaim | None:
+    """What the evaluation sets of a recipe found; None without any.
 
     Args:
         plan: of the select stage.
-
-    Returns:
-        action; sets: {name, identity, items, not_indexed, ngrams} and hits of each: {item,
-        documents, found, total}, where `found` of the item's `total` n-grams are in the document
-        that holds most of them; documents: by source.
     """
     asked = recipe.recipe.decontaminate
     if asked is None or index is None:
-        return {}
-    documents, hits = contaminated(
+        return None
+    documents, items = contaminated(
         plan, {name: choices[name] for name in recipe.recipe.sources}, asked.action
     )
-    by_set: dict[str, dict[str, list[int]]] = {}
-    for item, (count, found) in sorted(hits.items()):
-        match = index.match(item, found)
-        by_set.setdefault(match.set, {})[match.item] = [count, match.found, match.total]
+    hits: dict[str, list[HitClaim]] = {}
+    for item, (count, most) in sorted(items.items()):
+        match = index.match(item, most)
+        hit = HitClaim(item=match.item, documents=count, found=match.found, total=match.total)
+        hits.setdefault(match.set, []).append(hit)
     sets = [
-        {
-            "name": benchmark.definition.name,
-            "identity": benchmark.definition.identity,
-            "items": coverage.items,
-            "not_indexed": coverage.not_indexed,
-            "ngrams": coverage.ngrams,
-            "hits": [
-                {"item": where, "documents": count, "found": found, "total": total}
-                for where, (count, found, total) in by_set.get(
-                    benchmark.definition.name, {}
-                ).items()
-            ],
-        }
+        SetClaim(
+            name=benchmark.definition.name,
+            identity=benchmark.definition.identity,
+            items=coverage.items,
+            not_indexed=coverage.not_indexed,
+            ngrams=coverage.ngrams,
+            hits=hits.get(benchmark.definition.name, []),
+        )
         for benchmark, coverage in zip(recipe.benchmarks, index.coverage, strict=True)
     ]
-    return {"action": asked.action, "sets": sets, "documents": documents}
+    return ContaminationClaim(action=asked.action, sets=sets, documents=documents)
 
 
 def contaminated(

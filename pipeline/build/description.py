@@ -6,13 +6,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from mixtures.errors import AnnealmixError
 from mixtures.keys import ALL_KEYS
-from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import (
+    Description,
+    ExcludedClaim,
+    InputClaim,
+    LayoutClaim,
+    PublishedClaims,
+    SelectedClaim,
+    SizeClaim,
+    TokenizerClaim,
+)
+from mixtures.mix.judged import (
+    BlocklistClaim,
+    ClassifierClaim,
+    ContaminationClaim,
+    FilterClaim,
+    FilterFigures,
+    NearClaim,
+    NearFigures,
+    RemovedClaim,
+    ScoresClaim,
+)
+from mixtures.mix.manifest import MANIFEST_FORMAT
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.near import NEAR
 from mixtures.stream.quotas import Quotas, Size
@@ -24,89 +45,92 @@ from pipeline.stages.eligible import Choice, RemovalFigures, removal_figures, sc
 from pipeline.stages.write import Layout
 
 
-def describe(
-    recipe: LoadedRecipe,
-    size: Size,
-    layout: Layout,
-    quotas: Quotas,
-    choices: Mapping[str, Choice],
-    inputs: dict[str, SourceInputs],
-    contamination: dict[str, Any],
-    near: Found | None,
-) -> manifests.Manifest:
-    """Describe a mix that is to be written.
+@dataclass(frozen=True)
+class Chosen:
+    """What a build knows when everything is selected."""
 
-    Args:
-        choices: of each source and insert, in their order.
-        contamination: what the evaluation sets found (`pipeline.build.contamination`).
-        near: the search for near-duplicates, if the recipe asks for one.
-    """
+    recipe: LoadedRecipe
+    size: Size
+    layout: Layout
+    quotas: Quotas
+    choices: Mapping[str, Choice]
+    """Of each source and insert, in their order."""
+    inputs: Mapping[str, SourceInputs]
+    """By reading: a definition under its quality steps."""
+    contamination: ContaminationClaim | None
+    """What the evaluation sets found (`pipeline.build.contamination`)."""
+    near: Found | None
+    """The search for near-duplicates, if the recipe asks for one."""
+
+
+def describe(chosen: Chosen) -> Description:
+    """Describe a mix that is to be written."""
+    recipe, choices, inputs = chosen.recipe, chosen.choices, chosen.inputs
     strands = [strand for choice in choices.values() for strand in choice.strands]
     figures = {name: removal_figures(choice) for name, choice in choices.items()}
-    return {
-        "format": manifests.MANIFEST_FORMAT,
-        "name": recipe.recipe.name,
-        "recipe": recipe.canonical(),
-        "recipe_digest": recipe.digest,
-        "size": size.as_json(),
-        "tokenizer": _tokenizer(recipe),
-        "layout": {
-            "token_dtype": np.dtype(layout.dtype).name,
-            "chunk_tokens": layout.chunk_tokens,
-            "slice_tokens": layout.slice_tokens,
-        },
-        "total_tokens": sum(strand.tokens for strand in strands),
-        "total_documents": sum(strand.documents for strand in strands),
-        "sources": [_strand(recipe, strand, quotas) for strand in strands],
-        "removed": {
+    published = recipe.recipe.published
+    # Of one definition under several quality steps the files are the same, and so is what is said
+    # of them.
+    by_definition = {read.definition.name: read for _, read in sorted(inputs.items())}
+    return Description(
+        format=MANIFEST_FORMAT,
+        name=recipe.recipe.name,
+        recipe=recipe.canonical(),
+        recipe_digest=recipe.digest,
+        size=SizeClaim.model_validate(chosen.size.as_json()),
+        tokenizer=TokenizerClaim(
+            name=recipe.tokenizer.name,
+            digest=recipe.tokenizer.digest,
+            eod_id=recipe.tokenizer.eod_id,
+            vocab_size=recipe.tokenizer.vocab_size,
+            special_tokens=recipe.recipe.special_tokens,
+        ),
+        layout=LayoutClaim.model_validate(
+            {
+                "token_dtype": np.dtype(chosen.layout.dtype).name,
+                "chunk_tokens": chosen.layout.chunk_tokens,
+                "slice_tokens": chosen.layout.slice_tokens,
+            }
+        ),
+        total_tokens=sum(strand.tokens for strand in strands),
+        total_documents=sum(strand.documents for strand in strands),
+        sources=[_strand(recipe, strand, chosen.quotas) for strand in strands],
+        removed={
             name: waterfall(inputs[recipe.reading(name)], choice, figures[name])
             for name, choice in choices.items()
         },
-        "contamination": contamination,
-        "filters": [
+        contamination=chosen.contamination or {},
+        filters=[
             _filter(recipe, number, choices, figures) for number in range(len(recipe.filters))
         ],
-        "near": _near(recipe, near, choices) if near else None,
-        "excluded": _excluded(recipe),
-        "published": (
-            recipe.recipe.published.model_dump(mode="json", exclude_none=True)
-            if recipe.recipe.published
-            else {}
+        near=_near(recipe, chosen.near, choices) if chosen.near else None,
+        excluded=_excluded(recipe),
+        published=PublishedClaims.model_validate(
+            published.model_dump(mode="json", exclude_none=True) if published else {}
         ),
-        # Of one definition under several quality steps the files are the same, and so is what is
-        # said of them.
-        "revisions": {
-            found.definition.name: origin
-            for _, found in sorted(inputs.items())
-            if (origin := _revision(found))
+        revisions={
+            name: origin for name, read in by_definition.items() if (origin := _revision(read))
         },
-        "inputs": {found.definition.name: _inputs(found) for _, found in sorted(inputs.items())},
-    }
+        inputs={name: _inputs(read) for name, read in by_definition.items()},
+    )
 
 
-def _tokenizer(recipe: LoadedRecipe) -> dict[str, Any]:
-    said = {
-        name: getattr(recipe.tokenizer, name) for name in ("name", "digest", "eod_id", "vocab_size")
-    }
-    return {**said, "special_tokens": recipe.recipe.special_tokens}
-
-
-def _excluded(recipe: LoadedRecipe) -> list[dict[str, Any]]:
+def _excluded(recipe: LoadedRecipe) -> list[ExcludedClaim]:
     """The sources of excluded recipes, which took their documents away."""
     return [
-        {
-            "recipe": other.recipe.name,
-            "source": name,
-            "definition": other.definitions[name].name,
-            "keys": item.key_range.hex(),
-        }
+        ExcludedClaim(
+            recipe=other.recipe.name,
+            source=name,
+            definition=other.definitions[name].name,
+            keys=item.key_range.hex(),
+        )
         for other in recipe.excluded
         for name, item in other.recipe.sources.items()
     ]
 
 
-def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str, Any]:
-    """What a manifest says of a source, of the copies of some of its documents, or of an insert."""
+def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> SelectedClaim:
+    """A source, the copies of some of its documents, or an insert."""
     name, definition = strand.source, recipe.definitions[strand.source]
     insert = name in quotas.inserted
     keys = ALL_KEYS if insert else recipe.recipe.sources[name].key_range
@@ -115,21 +139,21 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> dict[str
         if insert or strand.copy
         else (quotas.asked[name], quotas.resolved[name])
     )
-    return {
-        "name": name,
-        "copy": strand.copy,
-        "insert": insert,
-        "definition": definition.name,
-        "licence": definition.licence,
-        "non_commercial": definition.non_commercial,
-        "keys": [f"{key:x}" for key in keys],
-        "asked_tokens": asked,
-        "resolved_tokens": resolved,
-        "documents": strand.documents,
-        "epochs": strand.epochs,
-        "longest_tokens": strand.longest,
-        "refilled": {} if strand.copy else quotas.refilled.get(name, {}),
-    }
+    return SelectedClaim(
+        name=name,
+        copy_number=strand.copy,
+        insert=insert,
+        definition=definition.name,
+        licence=definition.licence,
+        non_commercial=definition.non_commercial,
+        keys=keys.hex(),
+        asked_tokens=asked,
+        resolved_tokens=resolved,
+        documents=strand.documents,
+        epochs=strand.epochs,
+        longest_tokens=strand.longest,
+        refilled={} if strand.copy else quotas.refilled.get(name, {}),
+    )
 
 
 def waterfall(
@@ -162,7 +186,7 @@ def waterfall(
     removed = {
         reason: figure.first[0] for reason, figure in zip(eligible.reasons, figures, strict=True)
     }
-    found = {
+    rows = {
         **counts,
         **dict(sorted(dropped.items())),
         "out of key range": documents - eligible.in_range,
@@ -171,12 +195,9 @@ def waterfall(
         "beyond quota": eligible.documents - sum(removed.values()) - kept,
         "kept": kept,
     }
-    if (
-        found["rows"] != sum(count for name, count in found.items() if name != "rows")
-        or found["beyond quota"] < 0
-    ):
-        raise AnnealmixError(f"{eligible.name}: rows do not balance: {found}")
-    return found
+    if rows["rows"] != sum(rows.values()) - rows["rows"] or rows["beyond quota"] < 0:
+        raise AnnealmixError(f"{eligible.name}: rows do not balance: {rows}")
+    return rows
 
 
 def _filter(
@@ -184,27 +205,28 @@ def _filter(
     number: int,
     choices: Mapping[str, Choice],
     figures: Mapping[str, Sequence[RemovalFigures]],
-) -> dict[str, Any]:
-    """What a filter is, what it removed of each source within its quota, and the scores that it
-    decided by.
-    """
+) -> FilterClaim:
     item = recipe.filters[number]
-    pin, classifier, model = item.definition.blocklist, item.definition.classifier, None
-    if classifier:
-        model = {
-            "kind": classifier.kind,
-            "digest": classifier.digest,
-            "threshold": f"{classifier.threshold:f}",
-        }
-    return {
-        "label": item.label,
-        "identity": item.definition.identity,
-        "placebo": item.placebo,
-        "fraction": f"{item.request.fraction.normalize():f}",
-        "blocklist": {"sha256": pin.sha256, "mode": pin.mode, "threshold": pin.threshold},
-        "classifier": model,
-        **filter_figures(number, choices, figures, scored=classifier is not None),
-    }
+    pin, classifier = item.definition.blocklist, item.definition.classifier
+    done = filter_figures(number, choices, figures, scored=classifier is not None)
+    return FilterClaim(
+        label=item.label,
+        identity=item.definition.identity,
+        placebo=item.placebo,
+        fraction=f"{item.request.fraction.normalize():f}",
+        blocklist=BlocklistClaim(sha256=pin.sha256, mode=pin.mode, threshold=pin.threshold),
+        classifier=(
+            ClassifierClaim(
+                kind=classifier.kind,
+                digest=classifier.digest,
+                threshold=f"{classifier.threshold:f}",
+            )
+            if classifier
+            else None
+        ),
+        scores=done.scores,
+        removed=done.removed,
+    )
 
 
 def filter_figures(
@@ -213,44 +235,41 @@ def filter_figures(
     figures: Mapping[str, Sequence[RemovalFigures]],
     *,
     scored: bool,
-) -> dict[str, Any]:
+) -> FilterFigures:
     """What a filter removed of each source within its quota, and the scores that it decided by:
     None if it is not `scored`.
+
+    Args:
+        figures: of each source's reasons, the filters' last (`removal_figures`).
     """
     judged = {name: choice for name, choice in choices.items() if choice.eligible.filters}
-    mine = {
-        name: figures[name][len(figures[name]) - choice.eligible.filters + number]
-        for name, choice in judged.items()
-    }
-    scores = (
-        dict(zip(("documents", "blake3"), score_digest(judged.values(), number), strict=True))
-        if scored
-        else None
-    )
-    removed = {
-        name: {
-            "documents": figure.removed[0],
-            "tokens": figure.removed[1],
-            "first_documents": figure.first[0],
-            "first_tokens": figure.first[1],
-        }
-        for name, figure in mine.items()
-    }
-    return {"scores": scores, "removed": removed}
+    removed = {}
+    for name, choice in judged.items():
+        figure = figures[name][len(figures[name]) - choice.eligible.filters + number]
+        removed[name] = RemovedClaim(
+            documents=figure.removed[0],
+            tokens=figure.removed[1],
+            first_documents=figure.first[0],
+            first_tokens=figure.first[1],
+        )
+    scores = None
+    if scored:
+        documents, hashed = score_digest(judged.values(), number)
+        scores = ScoresClaim(documents=documents, blake3=hashed)
+    return FilterFigures(scores=scores, removed=removed)
 
 
-def _near(recipe: LoadedRecipe, found: Found, choices: Mapping[str, Choice]) -> dict[str, Any]:
+def _near(recipe: LoadedRecipe, search: Found, choices: Mapping[str, Choice]) -> NearClaim:
     """The rule, the clusters over whole key ranges, and what gave way in each source."""
     assert recipe.recipe.near is not None
-    return {
-        **recipe.recipe.near.canonical(recipe.recipe.sources),
-        **near_figures(found, choices, recipe.recipe.sources),
-    }
+    sources = recipe.recipe.sources
+    figures = near_figures(search, choices, sources)
+    return NearClaim.model_validate({**recipe.recipe.near.canonical(sources), **figures.as_json()})
 
 
 def near_figures(
-    found: Found, choices: Mapping[str, Choice], sources: Iterable[str]
-) -> dict[str, Any]:
+    search: Found, choices: Mapping[str, Choice], sources: Iterable[str]
+) -> NearFigures:
     """The clusters over whole key ranges, and what gave way in each source, inserts not among
     them.
     """
@@ -262,28 +281,29 @@ def near_figures(
         )
         for name in sources
     }
-    return {
-        **{
-            name: found.clusters[name]
-            for name in ("documents", "clusters", "clustered", "sizes", "largest")
-        },
-        "dropped": dropped,
-    }
+    return NearFigures(
+        documents=search.clusters["documents"],
+        clusters=search.clusters["clusters"],
+        clustered=search.clusters["clustered"],
+        sizes=search.clusters["sizes"],
+        largest=search.clusters["largest"],
+        dropped=dropped,
+    )
 
 
-def _inputs(found: SourceInputs) -> list[dict[str, Any]]:
-    known = {file["path"]: file for group, _ in found.groups for file in group.inputs}
+def _inputs(read: SourceInputs) -> list[InputClaim]:
+    known = {file["path"]: file for group, _ in read.groups for file in group.inputs}
     return [
-        {"path": file.path, "size": known[file.path]["size"], "sha256": known[file.path]["sha256"]}
-        for file in found.files
+        InputClaim(path=file.path, size=known[file.path]["size"], sha256=known[file.path]["sha256"])
+        for file in read.files
     ]
 
 
-def _revision(found: SourceInputs) -> str | None:
+def _revision(read: SourceInputs) -> str | None:
     """REPO@COMMIT of a source that was read from the hub; other places are not named, since they
     say nothing of the content.
     """
-    url, path = found.files[0].url, found.files[0].path
+    url, path = read.files[0].url, read.files[0].path
     if not url.startswith(("hf://", "datasets://")) or url.startswith("datasets:///"):
         return None
     return url.split("://", 1)[1].removeprefix("datasets/").removesuffix(path).rstrip("/")

@@ -18,6 +18,7 @@ from typing import Any
 
 from mixtures.errors import RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Description, read_claims
 from mixtures.mix.files import TOKENS
 from pipeline.report import say
 from pipeline.stages.write import Layout
@@ -42,10 +43,10 @@ def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
         raise RecipeError(
             f"{out}: exists and is no mix (no {manifests.MANIFEST}); choose another --out"
         )
-    found = manifests.load(out)
-    if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
+    claims = read_claims(out)
+    if (claims.recipe_digest, claims.size.as_json()) != (recipe_digest, size):
         raise RecipeError(
-            f"{out}: holds {found['name']} of another recipe or size; choose another --out, or"
+            f"{out}: holds {claims.name} of another recipe or size; choose another --out, or"
             " delete it"
         )
 
@@ -99,40 +100,41 @@ def publish(folder: Path, out: Path) -> None:
     sync(out.parent)
 
 
-def finished(out: Path, described: manifests.Manifest, layout: Layout) -> manifests.Manifest:
+def finished(out: Path, described: Description, layout: Layout) -> manifests.Manifest:
     """The manifest of a mix that is at its place already, if it is the one that was asked for.
 
     Raises:
         RecipeError: it is another mix, or not whole.
     """
-    found = manifests.load(out)
-    different = [name for name, value in described.items() if not _says(found.get(name), value)]
+    manifest = read_claims(out).as_json()
+    different = [
+        name for name, value in described.as_json().items() if not _says(manifest.get(name), value)
+    ]
     if different:
         raise RecipeError(
             f"{out}: holds another mix ({', '.join(different)} differ from what this command"
             " builds); choose another --out, or delete it"
         )
     tokens = out / TOKENS
-    if (
-        not tokens.is_file()
-        or tokens.stat().st_size != described["total_tokens"] * layout.token_bytes
-    ):
+    if not tokens.is_file() or tokens.stat().st_size != described.total_tokens * layout.token_bytes:
         raise RecipeError(
             f"{tokens}: not as long as the manifest says; the mix was damaged after it was built:"
             f" delete {out} and build again"
         )
-    say(f"{out}: built already, identity {found['identity']}")
-    return found
+    say(f"{out}: built already, identity {manifest['identity']}")
+    return manifest
 
 
 def _is_free(out: Path) -> bool:
     return not out.exists() or (out.is_dir() and not any(out.iterdir()))
 
 
-def _says(found: Any, described: Any) -> bool:
+def _says(sealed: Any, described: Any) -> bool:
     """Whether a sealed value is the described one; sealing adds fields to the sources."""
-    if isinstance(found, dict) and isinstance(described, dict):
-        return all(name in found and _says(found[name], value) for name, value in described.items())
-    if isinstance(found, list) and isinstance(described, list):
-        return len(found) == len(described) and all(map(_says, found, described))
-    return bool(found == described)
+    if isinstance(sealed, dict) and isinstance(described, dict):
+        return all(
+            name in sealed and _says(sealed[name], value) for name, value in described.items()
+        )
+    if isinstance(sealed, list) and isinstance(described, list):
+        return len(sealed) == len(described) and all(map(_says, sealed, described))
+    return bool(sealed == described)

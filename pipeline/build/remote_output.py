@@ -27,6 +27,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from pipeline.places.files import RemoteObject, content, list_objects, put, remove
 from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, progress, say
@@ -52,10 +53,10 @@ class RemoteOutput:
         """
         there = list_objects(self.url, AnnealmixError)
         if manifests.MANIFEST in there:
-            found = self._manifest()
-            if (found["recipe_digest"], found["size"]) != (recipe_digest, size):
+            claims = self._claims()
+            if (claims.recipe_digest, claims.size.as_json()) != (recipe_digest, size):
                 raise RecipeError(
-                    f"{self.url}: holds {found['name']} of another recipe or size; choose another"
+                    f"{self.url}: holds {claims.name} of another recipe or size; choose another"
                     " --out, or delete it"
                 )
         elif there and self._uploading(there) != {"recipe_digest": recipe_digest, "size": size}:
@@ -78,7 +79,7 @@ class RemoteOutput:
         ):  # of a builder with another store, perhaps
             there = list_objects(self.url, AnnealmixError)
             if manifests.MANIFEST in there:
-                if self._manifest()["digest"] != manifest["digest"]:
+                if self._claims().digest != manifest["digest"]:
                     raise RecipeError(
                         f"{self.url}: holds another mix than this command builds; choose another"
                         " --out, or delete it"
@@ -120,14 +121,14 @@ class RemoteOutput:
             " already"
         )
 
-    def _manifest(self) -> manifests.Manifest:
+    def _claims(self) -> Claims:
         """The manifest there, checked as a local one is."""
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, manifests.MANIFEST).write_bytes(
                 content(self.url, manifests.MANIFEST, AnnealmixError)
             )
             try:
-                return manifests.load(Path(folder))
+                return read_claims(Path(folder))
             except ManifestError as error:
                 raise ManifestError(str(error).replace(folder, self.url.url)) from None
 

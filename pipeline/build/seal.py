@@ -19,6 +19,14 @@ from blake3 import blake3
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import (
+    CutClaim,
+    Description,
+    DeviationClaim,
+    HashClaims,
+    SourceClaim,
+    typed,
+)
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.tables import TABLES, root_hash
 from mixtures.stream.order import deviation_bound
@@ -40,7 +48,7 @@ PACKAGES = (
 
 
 def seal(
-    folder: Path, described: manifests.Manifest, selections: list[Selection], slices: int
+    folder: Path, described: Description, selections: list[Selection], slices: int
 ) -> manifests.Manifest:
     """Add up the slices, check them against the selection, and write manifest.json and build.json.
 
@@ -62,24 +70,34 @@ def seal(
         )
     eod_tokens = sum(record["eod_tokens"] for record in records)
     if eod_tokens != sum(selected) and (
-        described["tokenizer"]["special_tokens"] == "text" or eod_tokens < sum(selected)
+        described.tokenizer.special_tokens == "text" or eod_tokens < sum(selected)
     ):
         raise AnnealmixError(
             f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents"
         )
     for name in (TOKENS, INDEX):
         sync(folder / name)
-    deviations = _deviations(folder, selections, records)
+    strays = _deviations(folder, selections, records)
     sources = [
-        {**source, "realised_tokens": tokens, "cut": _cut(selection.cut), "deviation": deviation}
+        SourceClaim(
+            **vars(source),
+            realised_tokens=tokens,
+            cut=_cut(selection.cut),
+            deviation=deviation,
+        )
         for source, tokens, selection, deviation in zip(
-            described["sources"], realised, selections, deviations, strict=True
+            described.sources, realised, selections, strays, strict=True
         )
     ]
-    hashes = _hashes(folder, records)
     manifest = manifests.sealed(
-        {**described, "sources": sources, "eod_tokens": eod_tokens, "hashes": hashes}
+        {
+            **described.as_json(),
+            "sources": [source.as_json() for source in sources],
+            "eod_tokens": eod_tokens,
+            "hashes": _hashes(folder, records).as_json(),
+        }
     )
+    typed(manifest, str(folder / manifests.MANIFEST))
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
     return manifest
@@ -87,7 +105,7 @@ def seal(
 
 def _deviations(
     folder: Path, selections: list[Selection], records: list[dict[str, Any]]
-) -> list[dict[str, int | None]]:
+) -> list[DeviationClaim]:
     """How far each strand strays from its share at most, and may; where removed documents left
     gaps, no bound is proven.
     """
@@ -109,31 +127,30 @@ def _deviations(
     bound_tokens: list[int | None] = [-(-bound // (2 * sum(quotas))) for bound in bounds]
     bound_tokens = bound_tokens or [None] * len(selections)
     return [
-        {"bound_tokens": bound, "measured_tokens": -(-value // sum(quotas))}
+        DeviationClaim(bound_tokens=bound, measured_tokens=-(-value // sum(quotas)))
         for bound, value in zip(bound_tokens, measured, strict=True)
     ]
 
 
-def _hashes(folder: Path, records: list[dict[str, Any]]) -> dict[str, Any]:
+def _hashes(folder: Path, records: list[dict[str, Any]]) -> HashClaims:
     """Hashes of the .bin, chunk by chunk, of the .idx, and of the tables, part by part."""
     chunks = [chunk for record in records for chunk in record["chunks"]]
-    hashes: dict[str, Any] = {
-        "chunks": chunks,
-        "bin": root_hash(chunks),
-        "idx": file_hash(folder / INDEX, blake3.AUTO),
-    }
-    for name in TABLES:
-        hashes[f"{name}_parts"] = [record[name] for record in records]
-        hashes[name] = root_hash(hashes[f"{name}_parts"])
-    return hashes
-
-
-def _cut(cut: Cut | None) -> dict[str, int] | None:
-    return (
-        {"kept_tokens": cut.kept_tokens, "num_tokens": cut.num_tokens, "document": cut.document}
-        if cut
-        else None
+    parts = {name: [record[name] for record in records] for name in TABLES}
+    return HashClaims(
+        chunks=chunks,
+        bin=root_hash(chunks),
+        idx=file_hash(folder / INDEX, blake3.AUTO),
+        documents_parts=parts["documents"],
+        documents=root_hash(parts["documents"]),
+        provenance_parts=parts["provenance"],
+        provenance=root_hash(parts["provenance"]),
     )
+
+
+def _cut(cut: Cut | None) -> CutClaim | None:
+    if cut is None:
+        return None
+    return CutClaim(document=cut.document, kept_tokens=cut.kept_tokens, num_tokens=cut.num_tokens)
 
 
 def _how() -> dict[str, Any]:

@@ -128,6 +128,7 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _build(options: argparse.Namespace) -> int:
+    from mixtures.mix.claims import typed
     from pipeline import report
     from pipeline.build.build import BuildRequest, build
     from pipeline.build.remote import working_places
@@ -158,5 +159,5 @@ def _build(options: argparse.Namespace) -> int:
     if options.json:
         report.result(manifest)
     else:
-        mix_report.show(manifest, options.out)
+        mix_report.show(typed(manifest, str(options.out)), options.out)
     return code

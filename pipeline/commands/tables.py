@@ -4,14 +4,13 @@ counted again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 from mixtures.audit.report import percent_text
+from mixtures.mix.claims import Claims, CutClaim, PublishedClaims, SourceClaim
+from mixtures.mix.judged import FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import NEAR
-from mixtures.trainers.schedule import mix_fit
-from mixtures.words import strand_label
 from pipeline import report
 from pipeline.places.places import Place
 
@@ -19,45 +18,39 @@ FILTER_TITLE = "removed by filters"
 COLUMNS = ("source", "asked", "realised", "share", "documents", "epochs", "last document cut to")
 
 
-def show(manifest: Mapping[str, Any], folder: Place) -> None:
+def show(claims: Claims, folder: Place) -> None:
     """Print what a finished mix holds."""
-    total = manifest["total_tokens"]
+    total = claims.total_tokens
     rows = [
         [
-            strand_label(source["name"], source["copy"]),
-            f"{source['asked_tokens']:,}",
-            f"{source['realised_tokens']:,}",
-            f"{100 * source['realised_tokens'] / total:.4f}%",
-            f"{source['documents']:,}",
-            str(source["epochs"]),
-            cut_text(source["cut"]),
+            source.label,
+            f"{source.asked_tokens:,}",
+            f"{source.realised_tokens:,}",
+            f"{100 * source.realised_tokens / total:.4f}%",
+            f"{source.documents:,}",
+            str(source.epochs),
+            cut_text(source.cut),
         ]
-        for source in manifest["sources"]
+        for source in claims.sources
     ]
-    rows.append(
-        ["total", "", f"{total:,}", "100.0000%", f"{manifest['total_documents']:,}", "", ""]
-    )
-    report.table(f"{manifest['name']}: {folder}", COLUMNS, rows)
-    published = manifest["published"]
-    if manifest["filters"]:
-        figures = published.get("sources", {})
-        shares = published_removals(
-            published,
-            {source["name"]: figures.get(source["name"], {}) for source in manifest["sources"]},
-        )
+    rows.append(["total", "", f"{total:,}", "100.0000%", f"{claims.total_documents:,}", "", ""])
+    report.table(f"{claims.name}: {folder}", COLUMNS, rows)
+    if claims.filters:
         report.table(
-            FILTER_TITLE, *filter_removal_table(manifest["filters"], manifest["removed"], shares)
+            FILTER_TITLE,
+            *filter_removal_table(claims.filters, claims.removed, claims.published, claims.sources),
         )
-    for line in notes(manifest["sources"]):
+    for line in notes(claims.sources):
         report.say(line)
-    report.print_fit(mix_fit(manifest, total))
-    report.say(f"identity {manifest['identity']}")
+    report.print_fit(claims.fit(total))
+    report.say(f"identity {claims.identity}")
 
 
 def filter_removal_table(
-    filters: Iterable[Mapping[str, Any]],
+    filters: Iterable[FilterClaim],
     removed: Mapping[str, Mapping[str, int]],
-    published: Mapping[str, str | None],
+    published: PublishedClaims,
+    sources: Iterable[SourceClaim],
 ) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of what all filters together removed of each source, and in total, before
     its quota was met.
@@ -66,72 +59,62 @@ def filter_removal_table(
     were kept (copies and further epochs aside). It is what is published of the authors' mixes.
 
     Args:
-        filters, removed: of a manifest. published: of `published_removals`.
+        filters, removed, published, sources: of a manifest.
     """
     counts: dict[str, list[int]] = {}  # documents, tokens, documents that were judged
     for item in filters:
-        for name, figures in item["removed"].items():
+        for name, figures in item.removed.items():
             sums = counts.setdefault(name, [0, 0, removed.get(name, {}).get("kept", 0)])
-            gone = figures["first_documents"]
-            counts[name] = [sums[0] + gone, sums[1] + figures["first_tokens"], sums[2] + gone]
+            gone = figures.first_documents
+            counts[name] = [sums[0] + gone, sums[1] + figures.first_tokens, sums[2] + gone]
     counts["total"] = [sum(column) for column in zip(*counts.values(), strict=True)]
+    stated = {
+        source.name: figures.removed_percent if figures else None
+        for source in sources
+        for figures in [published.sources.get(source.name)]
+    }
     rows = []
-    for name, stated in published.items():
+    for name, percent in {**stated, "total": published.removed_percent}.items():
         if name not in counts:  # an insert
             continue
         documents, tokens, judged = counts[name]
         share = f"{percent_text(documents, judged, 2)}%" if judged else "-"
-        rows.append([name, f"{documents:,}", f"{tokens:,}", share, f"{stated}%" if stated else "-"])
+        shown = f"{percent}%" if percent else "-"
+        rows.append([name, f"{documents:,}", f"{tokens:,}", share, shown])
     return ["source", "documents", "tokens", "share of documents", "published share"], rows
 
 
-def published_removals(
-    total: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str | None]:
-    """removed_percent of each source, in the mix's order, and of the whole mix under "total"; None
-    where nothing is published.
-
-    Args:
-        total, sources: figures of the mix, and of every source.
-    """
-    return {
-        **{name: figures.get("removed_percent") for name, figures in sources.items()},
-        "total": total.get("removed_percent"),
-    }
-
-
-def cut_text(cut: Mapping[str, int] | None) -> str:
+def cut_text(cut: CutClaim | None) -> str:
     """How much of its last document a source keeps."""
-    return f"{cut['kept_tokens']:,} of {cut['num_tokens']:,} tokens" if cut else "-"
+    return f"{cut.kept_tokens:,} of {cut.num_tokens:,} tokens" if cut else "-"
 
 
-def notes(sources: Iterable[Mapping[str, Any]]) -> list[str]:
+def notes(sources: Sequence[SourceClaim]) -> list[str]:
     """What a reader of a mix must know of its sources: shortfalls, sources that give nothing,
     licences.
     """
     lines = []
     for source in sources:
-        if source["copy"]:
+        if source.copy_number:
             continue
-        name = f"{'insert' if source['insert'] else 'sources'}.{source['name']}"
-        for giver, tokens in source["refilled"].items():
+        name = f"{'insert' if source.insert else 'sources'}.{source.name}"
+        for giver, tokens in source.refilled.items():
             lines.append(
                 f"{name} was {report.plural(tokens, 'token')} short; {giver} gave what was missing"
             )
-        if source["epochs"] > 1 and not source["insert"]:
+        if source.epochs > 1 and not source.insert:
             lines.append(
-                f"{name} was short of its quota; its documents are used up to {source['epochs']}"
-                " times"
+                f"{name} was short of its quota; its documents are used up to {source.epochs} times"
             )
-        if source["realised_tokens"] == 0:
+        if source.realised_tokens == 0:
             why = (
                 "every document within its quota is removed"
-                if source["resolved_tokens"]
+                if source.resolved_tokens
                 else "its quota is 0 tokens at this size"
             )
             lines.append(f"{name}: {why}; it is not in the mix")
-        elif source["non_commercial"]:
-            lines.append(f"{name}: licence {source['licence']} forbids commercial use")
+        elif source.non_commercial:
+            lines.append(f"{name}: licence {source.licence} forbids commercial use")
     return lines
 
 

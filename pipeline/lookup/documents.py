@@ -22,7 +22,6 @@ from mixtures.audit.files import max_rows
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
-from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
@@ -199,7 +198,7 @@ def mix_pile(folder: Path, tokenizer: Path | None) -> Pile:
         RecipeError: no tokenizer of that name is known, and none is given.
         InputError: the tokenizer cannot be found or read.
     """
-    claims = read_claims(manifests.load(folder), str(folder / manifests.MANIFEST))
+    claims = read_claims(folder)
     claimed = claims.tokenizer
     file = tokenizer or _named_tokenizer(claimed.name)
     found = canonical_digest(_tokenizer_bytes(file))

@@ -110,7 +110,7 @@ class Mix(Records):
         self._traced = TracedMix(folder, KEPT_BLOCKS)
         super().__init__(self._record, range(self._traced.total_documents))
         self.folder = folder
-        self.manifest: Manifest = self._traced.manifest
+        self.manifest: Manifest = self._traced.claims.as_json()
         self.tokens: Tokens = self._traced.index.tokens
         self._ids = np.asarray(self.tokens)
         self._tokenizer = tokenizer
@@ -138,12 +138,12 @@ class Mix(Records):
     @property
     def name(self) -> str:
         """Of its recipe."""
-        return str(self.manifest["name"])
+        return self._traced.claims.name
 
     @property
     def identity(self) -> str:
         """What the mix is, 64 hex digits: the same tokens, documents and order have the same."""
-        return str(self.manifest["identity"])
+        return self._traced.claims.identity
 
     @property
     def sources(self) -> list[dict[str, Any]]:
@@ -174,7 +174,7 @@ class Mix(Records):
 
     @cached_property
     def _texts(self) -> Texts:
-        return Texts(self.manifest, self._tokenizer, None)
+        return Texts(self._traced.claims, self._tokenizer, None)
 
     def step(
         self,

@@ -31,7 +31,7 @@ class StoreReasons:
 
     def __init__(self, why: WhyNot, store: Path) -> None:
         self.why = why
-        self.mix = MixStore(why.other.manifest, store)
+        self.mix = MixStore(why.other.claims, store)
         self.fates = Fates(self.mix)
 
     def exact(

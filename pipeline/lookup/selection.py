@@ -19,14 +19,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from mixtures.audit.recipe import read_definition, require_recipe
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import ALL_KEYS, KeyRange, key_bound
-from mixtures.mix.claims import read_claims
-from mixtures.mix.manifest import MANIFEST, Manifest
+from mixtures.mix.claims import Claims
+from mixtures.mix.judged import FilterClaim
+from mixtures.mix.manifest import MANIFEST
 from mixtures.recipe.near import read_near
 from mixtures.recipe.quality import Quality
 from mixtures.recipe.source import SourceDefinition
@@ -73,30 +73,30 @@ class MixStore:
             was made from.
     """
 
-    def __init__(self, manifest: Manifest, folder: Path) -> None:
+    def __init__(self, claims: Claims, folder: Path) -> None:
         if not (folder / "store.json").is_file():
             raise RecipeError(
                 f"{folder}: no store there; name the one that the mix was built from with"
                 " --store DIR"
             )
-        require_recipe(read_claims(manifest, MANIFEST), MANIFEST)
-        self.manifest, self.store = manifest, Store(folder.absolute())
-        tokenizer, token_bytes = (
-            manifest["tokenizer"],
-            np.dtype(manifest["layout"]["token_dtype"]).itemsize,
+        require_recipe(claims, MANIFEST)
+        self.claims, self.store = claims, Store(folder.absolute())
+        self.rule = TokenRule(
+            claims.tokenizer.digest,
+            claims.tokenizer.special_tokens,
+            claims.layout.dtype.itemsize,
         )
-        self.rule = TokenRule(tokenizer["digest"], tokenizer["special_tokens"], token_bytes)
-        self.definitions = definitions(manifest)
-        asked = manifest["recipe"]
+        self.definitions = definitions(claims)
+        asked = claims.recipe
         self._quality = {item["name"]: read_quality(item) for item in asked["sources"]}
         self._taken = [
             (item["definition"]["name"], _keys(item), read_quality(item))
             for item in asked["exclude"]
         ]
-        sets = manifest["recipe"].get("decontaminate", {}).get("sets", [])
+        sets = asked.get("decontaminate", {}).get("sets", [])
         self.grams = GramRule(tuple(item["identity"] for item in sets)) if sets else None
         self._filters_by_list: dict[TermRule, int] = {}
-        self.filters = [self._filter(said) for said in manifest["filters"]]
+        self.filters = [self._filter(said) for said in claims.filters]
         self.sources = self._sources()
         readings = {source.reading: source for source in self.sources}
         self.inputs = {
@@ -119,7 +119,7 @@ class MixStore:
     def plan(self) -> Plan:
         """The select plan, with its folder."""
         scores = [item.table.folders(ALL_KEYS) if item.table else [] for item in self.filters]
-        recipe = self.manifest["recipe"]
+        recipe = self.claims.recipe
         plan = select_plan(
             [
                 source.as_selected(self.inputs[source.reading], self.rule, self)
@@ -149,7 +149,7 @@ class MixStore:
         Raises:
             ManifestError: it would have to read texts again, which a build does.
         """
-        asked = self.manifest["recipe"].get("near")
+        asked = self.claims.recipe.get("near")
         if asked is None:
             return None
         request, partitions = read_near(asked), num_partitions(self._documents)
@@ -178,30 +178,30 @@ class MixStore:
             ManifestError: it is not what the manifest says.
         """
         self._make_selection()
-        strands = [strand for strand in self.manifest["sources"] if not strand["copy"]]
+        strands = [strand for strand in self.claims.sources if not strand.copy_number]
         eligible = read_eligible(
-            Path(self.plan["folder"]), self.plan, [strand["name"] for strand in strands]
+            Path(self.plan["folder"]), self.plan, [strand.name for strand in strands]
         )
-        times = {item["name"]: item["times"] for item in self.manifest["recipe"].get("insert", [])}
+        times = {item["name"]: item["times"] for item in self.claims.recipe.get("insert", [])}
         found = {}
         for strand in strands:
-            name = strand["name"]
-            if strand["insert"]:
+            name = strand.name
+            if strand.insert:
                 found[name] = eligible[name].select_whole(
-                    strand["documents"] // times[name], times[name]
+                    strand.documents // times[name], times[name]
                 )
             else:
                 _require(
-                    eligible[name].tokens or not strand["resolved_tokens"], self.store.folder, name
+                    eligible[name].tokens or not strand.resolved_tokens, self.store.folder, name
                 )
                 found[name] = eligible[name].select(
-                    strand["resolved_tokens"],
-                    asked=name in self._whole or strand["asked_tokens"] > 0,
+                    strand.resolved_tokens,
+                    asked=name in self._whole or strand.asked_tokens > 0,
                 )
             mine = [
-                (said["documents"], said["realised_tokens"])
-                for said in self.manifest["sources"]
-                if said["name"] == name
+                (said.documents, said.realised_tokens)
+                for said in self.claims.sources
+                if said.name == name
             ]
             _require(
                 mine == [(taken.documents, taken.tokens) for taken in found[name].strands],
@@ -219,36 +219,35 @@ class MixStore:
     @cached_property
     def _whole(self) -> set[str]:
         """Sources that the recipe uses whole."""
-        return {item["name"] for item in self.manifest["recipe"]["sources"] if item.get("all")}
+        return {item["name"] for item in self.claims.recipe["sources"] if item.get("all")}
 
     @cached_property
     def _removed(self) -> dict[str, list[int]]:
         return {}
 
-    def _filter(self, said: Mapping[str, Any]) -> MixFilter:
-        pin, classifier = said["blocklist"], said["classifier"]
-        terms = TermRule(pin["sha256"], pin["mode"])
+    def _filter(self, said: FilterClaim) -> MixFilter:
+        pin, classifier = said.blocklist, said.classifier
+        terms = TermRule(pin.sha256, pin.mode)
         number = self._filters_by_list.setdefault(terms, len(self._filters_by_list))
-        above = int(Decimal(classifier["threshold"]) * MILLION) if classifier else None
-        dose = key_bound(Decimal(said["fraction"]))
-        rule = FilterRule(said["label"], number, pin["threshold"], above, said["placebo"], dose)
+        above = int(Decimal(classifier.threshold) * MILLION) if classifier else None
+        dose = key_bound(Decimal(said.fraction))
+        rule = FilterRule(said.label, number, pin.threshold, above, said.placebo, dose)
         return MixFilter(
             rule,
             terms,
-            ScoreTable(self.store, classifier["digest"]) if classifier else None,
-            said["fraction"],
+            ScoreTable(self.store, classifier.digest) if classifier else None,
+            said.fraction,
         )
 
     def _inputs(self, definition: SourceDefinition, quality: Quality) -> SourceInputs:
         """The groups of the store that hold exactly the files of the manifest, as they were."""
-        name, said = definition.name, self.manifest["inputs"].get(definition.name)
+        name, said = definition.name, self.claims.inputs.get(definition.name)
         if said is None:
             raise ManifestError(
                 f"{MANIFEST}: lists no inputs of {name}; it was not written by annealmix, or edited"
             )
         files = {
-            file["path"]: InputFile(file["path"], "", file["size"], sha256=file["sha256"])
-            for file in said
+            file.path: InputFile(file.path, "", file.size, sha256=file.sha256) for file in said
         }
         left, groups = dict(files), []
         for group in self.store.groups(definition, quality):
@@ -270,27 +269,27 @@ class MixStore:
     def _sources(self) -> list[BuildSource]:
         """The sources as `pipeline.build.sources.sources_of` lists them."""
         found, taken = [], list(self._taken)
-        for other in self.manifest["excluded"]:
-            name, keys = other["definition"], KeyRange.parse(other["keys"])
+        for other in self.claims.excluded:
+            name, keys = other.definition, other.key_range
             same = [item for item in taken if item[:2] == (name, keys)]
             if (
                 len(same) > 1
             ):  # of two that differ in their quality steps alone, the manifest lists each once
                 taken.remove(same[0])
-            shown = f"{other['recipe']}/{other['source']}"
+            shown = f"{other.recipe}/{other.source}"
             found.append(
                 BuildSource(shown, self.definitions[name], same[0][2], keys, True, None, keys.low)
             )
-        for strand in self.manifest["sources"]:
-            name, keys = strand["name"], KeyRange.parse(strand["keys"])
+        for strand in self.claims.sources:
+            name, keys = strand.name, strand.key_range
             definition, quality = (
-                self.definitions[strand["definition"]],
+                self.definitions[strand.definition],
                 self._quality.get(name, ()),
             )
-            if not strand["copy"]:
+            if not strand.copy_number:
                 found.append(
                     BuildSource(
-                        name, definition, quality, keys, False, None, keys.high, strand["insert"]
+                        name, definition, quality, keys, False, None, keys.high, strand.insert
                     )
                 )
         return found
@@ -326,11 +325,11 @@ class MixStore:
                 Select(path, digest).do(plan, unit)
 
 
-def definitions(manifest: Manifest) -> dict[str, SourceDefinition]:
+def definitions(claims: Claims) -> dict[str, SourceDefinition]:
     """What decided the texts of each source definition that a mix used, excluded recipes' and
     inserts' too, by its name.
     """
-    recipe = manifest["recipe"]
+    recipe = claims.recipe
     asked: Sequence[Mapping[str, Any]] = [
         *recipe["sources"],
         *recipe["exclude"],

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.mix.claims import read_claims
-from mixtures.mix.manifest import MANIFEST, Manifest
+from mixtures.mix.claims import Claims
+from mixtures.mix.judged import FilterClaim
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.rules.blocklist import matches_naive
 from mixtures.rules.filter import LoadedFilter, list_filters, load_filter, load_terms, read_filter
@@ -33,8 +33,8 @@ class Texts:
         RecipeError: `filters` lacks a filter of the mix.
     """
 
-    def __init__(self, manifest: Manifest, file: Path | None, filters: Path | None) -> None:
-        said = read_claims(manifest, MANIFEST).tokenizer
+    def __init__(self, claims: Claims, file: Path | None, filters: Path | None) -> None:
+        said = claims.tokenizer
         definition = load_tokenizer_definition(said.name)
         if definition.digest != said.digest:
             raise ManifestError(
@@ -46,7 +46,7 @@ class Texts:
         self._lists = (
             {}
             if filters is None
-            else {item["label"]: _terms(item, filters) for item in manifest["filters"]}
+            else {item.label: _terms(item, filters) for item in claims.filters}
         )
 
     def text(self, tokens: npt.NDArray[np.integer[Any]]) -> str:
@@ -70,16 +70,15 @@ class Texts:
         return {"text": text, **({"terms": found} if found else {})}
 
 
-def _terms(item: dict[str, Any], folder: Path) -> tuple[tuple[str, ...], Any]:
+def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Any]:
     """The terms of a manifest's filter and their mode, from the bundle that has its list."""
-    pin = item["blocklist"]
     for bundle in _bundles(folder):
         found = bundle.definition.blocklist
-        if (found.sha256, found.mode) == (pin["sha256"], pin["mode"]):
+        if (found.sha256, found.mode) == (item.blocklist.sha256, item.blocklist.mode):
             return load_terms(found, bundle.folder), found.mode
     raise RecipeError(
-        f"{folder}: holds no filter with the blocklist of {item['label']!r} (sha256"
-        f" {pin['sha256']}); name another --filters"
+        f"{folder}: holds no filter with the blocklist of {item.label!r} (sha256"
+        f" {item.blocklist.sha256}); name another --filters"
     )
 
 

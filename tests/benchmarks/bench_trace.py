@@ -29,7 +29,7 @@ from mixtures.mix.files import part_path
 from mixtures.mix.tables import TABLES, to_arrow
 from pipeline.stages.write import parquet_form
 
-_EMPTY = ("recipe", "size", "tokenizer", "removed", "contamination", "published", "revisions")
+_EMPTY = ("recipe", "size", "removed", "contamination", "published", "revisions")
 DOCUMENTS, SLICE_TOKENS, TIMES = 10_000_000, 8 * (64 << 20) // 2, 5
 SOURCES = ("dclm", "flan", "pes2o", "wiki", "stackexchange")
 FILES, ROWS = 400, 30_000
@@ -106,11 +106,10 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
         "chunks": [],
         "documents_parts": [],
         "provenance_parts": [],
-        "bin": "",
-        "idx": "",
-        "documents": "",
-        "provenance": "",
+        **dict.fromkeys(("bin", "idx", "documents", "provenance"), "0" * 64),
     }
+    tokenizer = {"name": "t", "digest": "", "eod_id": 0, "vocab_size": 9, "special_tokens": "text"}
+    deviation = {"bound_tokens": 1, "measured_tokens": 1}
     files = [
         {"path": f"global/part-{number:05d}.jsonl.zst", "size": 1, "sha256": "0" * 64}
         for number in range(FILES)
@@ -122,11 +121,12 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
             "name": "bench",
             "recipe_digest": "",
             "layout": layout,
+            "tokenizer": tokenizer,
             "total_tokens": total,
             "total_documents": documents,
             "eod_tokens": documents,
             "sources": [
-                {**source, **figures, "name": name, "refilled": {}, "deviation": {}}
+                {**source, **figures, "name": name, "refilled": {}, "deviation": deviation}
                 for name in SOURCES
             ],
             "filters": [],

@@ -12,7 +12,7 @@ from typing import Any
 from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
 from mixtures.audit.report import Check
 from mixtures.errors import AuditFailed, RecipeError
-from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Claims, read_claims
 from pipeline import report
 from pipeline.commands.audit import report as audit_report
 from pipeline.commands.audit.filters import FilterAudit, FilterOptions, audit_filters
@@ -191,8 +191,8 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
         Else as `pipeline.commands.audit.sources.check_sources` and
         `pipeline.commands.audit.store.check_store`.
     """
-    manifest = manifests.load(folder)
-    if manifest.get("public") and (depth.num_documents or depth.store):
+    claims = read_claims(folder)
+    if claims.public and (depth.num_documents or depth.store):
         raise RecipeError(
             f"{folder}: a public mix, without files and rows and with digests of its own, which"
             " neither sources nor a store know; leave out --source-check, --data and --store, or"
@@ -207,21 +207,21 @@ def deeper_checks(folder: Path, depth: Depth) -> tuple[list[Check], list[str]]:
         from pipeline.commands.audit.store import check_store
 
         checks += check_store(folder, depth.store)
-    return checks, _missing(manifest, depth) if depth.full else []
+    return checks, _missing(claims, depth) if depth.full else []
 
 
-def _missing(manifest: manifests.Manifest, depth: Depth) -> list[str]:
-    missing, public = [], manifest.get("public")
-    if not (depth.num_documents or public):
+def _missing(claims: Claims, depth: Depth) -> list[str]:
+    missing = []
+    if not (depth.num_documents or claims.public):
         missing.append(
             "source files, text and tokens: give the files with --data DIR, or read the hub's with"
             " --source-check N"
         )
-    if not (depth.store or public):
+    if not (depth.store or claims.public):
         missing.append(
             "store documents, removals and filters: give the store of the mix with --store DIR"
         )
-    labels = [item["label"] for item in manifest["filters"] if not item["placebo"]]
+    labels = [item.label for item in claims.filters if not item.placebo]
     if labels and not depth.filtered:
         missing.append(
             f"documents judged again by {', '.join(labels)}: give the filters with --filter F"

@@ -5,18 +5,17 @@ trainers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text
-from mixtures.words import plural, strand_label
+from mixtures.mix.judged import NearClaim
+from mixtures.words import plural
 from pipeline import report
 from pipeline.commands.tables import (
     FILTER_TITLE,
     cut_text,
     filter_removal_table,
     notes,
-    published_removals,
     waterfall_table,
 )
 
@@ -27,7 +26,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: one row a source, and the total; published figures beside the realised ones
     where there are any.
     """
-    published = bool(audit.published) or any(source.published for source in audit.sources)
+    stated = [*(source.published for source in audit.sources), audit.published]
     columns = [
         "source",
         "asked",
@@ -40,7 +39,7 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
         "of at most",
     ]
     rows = [_source_row(source, audit.total_tokens) for source in audit.sources]
-    asked = f"{sum(source.asked_tokens for source in audit.sources if not source.copy):,}"
+    asked = f"{sum(source.asked_tokens for source in audit.sources if not source.copy_number):,}"
     share = f"{percent_text(audit.total_tokens, audit.total_tokens, 4)}%"
     rows.append(
         [
@@ -55,29 +54,25 @@ def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
             "",
         ]
     )
-    if published:
+    if any(figures.model_dump(exclude={"sources"}, exclude_none=True) for figures in stated):
         columns += ["published share", "published documents"]
-        for row, figures in zip(
-            rows, [*(source.published for source in audit.sources), audit.published], strict=True
-        ):
-            row += [
-                f"{figures['percent']}%" if "percent" in figures else "-",
-                report.count(figures.get("documents")),
-            ]
+        percents = [source.published.percent for source in audit.sources]
+        for row, percent, figures in zip(rows, [*percents, None], stated, strict=True):
+            row += ["-" if percent is None else f"{percent}%", report.count(figures.documents)]
     return columns, rows
 
 
 def _source_row(source: SourceFigures, total: int) -> list[str]:
     return [
-        strand_label(source.name, source.copy),
+        source.label,
         f"{source.asked_tokens:,}",
         f"{source.realised_tokens:,}",
         f"{percent_text(source.realised_tokens, total, 4)}%",
         f"{source.documents:,}",
         f"{source.epochs:,}",
         cut_text(source.cut),
-        f"{source.measured_tokens:,} tokens",
-        report.count(source.bound_tokens),
+        f"{source.deviation.measured_tokens:,} tokens",
+        report.count(source.deviation.bound_tokens),
     ]
 
 
@@ -100,7 +95,7 @@ def failure_lines(checks: Sequence[Check]) -> list[str]:
 
 def note_lines(audit: AuditReport) -> list[str]:
     """Sentences below the tables: who gave what to whom, licences, the identity."""
-    lines = notes(asdict(source) for source in audit.sources)
+    lines = notes(audit.sources)
     if audit.identity:
         lines.append(f"identity {audit.identity}")
     return lines
@@ -139,9 +134,9 @@ def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
     ]
 
 
-def near_table(near: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of clusters of near-duplicates by size. near: of an `AuditReport`."""
-    sizes = sorted((int(size), count) for size, count in near["sizes"].items())
+def near_table(near: NearClaim) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of clusters of near-duplicates by size."""
+    sizes = sorted((int(size), count) for size, count in near.sizes.items())
     return ["documents in a cluster", "clusters"], [
         [f"{size:,} to {2 * size - 1:,}", f"{count:,}"] for size, count in sizes
     ]
@@ -159,30 +154,27 @@ def show(
         rows = {
             source.name: audit.removed.get(source.name, {})
             for source in audit.sources
-            if not source.copy
+            if not source.copy_number
         }
         report.table("rows of each source, by what became of them", *waterfall_table(rows))
     if audit.filters:
-        published = published_removals(
-            audit.published,
-            {source.name: source.published for source in audit.sources if not source.copy},
+        report.table(
+            FILTER_TITLE,
+            *filter_removal_table(audit.filters, audit.removed, audit.published, audit.sources),
         )
-        report.table(FILTER_TITLE, *filter_removal_table(audit.filters, audit.removed, published))
     for figures in filters:
         report.table(
             f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures)
         )
     if audit.near:
-        what = f"{audit.near['clustered']:,} of {plural(audit.near['documents'], 'document')}"
+        what = f"{audit.near.clustered:,} of {plural(audit.near.documents, 'document')}"
         report.table(
-            f"clusters of near-duplicates: {what} in {audit.near['clusters']:,}",
+            f"clusters of near-duplicates: {what} in {audit.near.clusters:,}",
             *near_table(audit.near),
         )
-        if audit.near["largest"]:
-            report.say(
-                f"largest clusters: {', '.join(f'{size:,}' for size in audit.near['largest'])}"
-                " documents"
-            )
+        if audit.near.largest:
+            sizes = ", ".join(f"{size:,}" for size in audit.near.largest)
+            report.say(f"largest clusters: {sizes} documents")
     report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
     report.print_fit(audit.fit)
     for line in [*note_lines(audit), *failure_lines(checks)]:

@@ -157,8 +157,8 @@ class _SourceCheck:
 
     def __init__(self, mix: MixDocuments, pair: IndexedTokens, engine: Engine) -> None:
         self.mix, self.pair, self.engine, self.found = mix, pair, engine, _Found()
-        self._definitions = definitions(mix.manifest)
-        recipe = mix.manifest["recipe"]
+        self._definitions = definitions(mix.claims)
+        recipe = mix.claims.recipe
         self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}
 
     def run(self, chosen: Sequence[Chosen], data: DataFolders) -> list[Check]:
@@ -193,7 +193,7 @@ class _SourceCheck:
         name = source.definition
         if name not in listed:
             listed[name] = {file.path: file for file in self._files(name, data)}
-        pins = {file["path"]: file["sha256"] for file in self.mix.manifest["inputs"].get(name, [])}
+        pins = {file.path: file.sha256 for file in self.mix.claims.inputs.get(name, [])}
         file = listed[name].get(path)
         if file is None or path not in pins:
             self._fault(
@@ -221,7 +221,7 @@ class _SourceCheck:
 
     def _files(self, name: str, data: DataFolders) -> list[InputFile]:
         """The files of a definition: in the user's folder, or on the hub at the mix's commit."""
-        definition, origin = self._definitions[name], self.mix.manifest["revisions"].get(name)
+        definition, origin = self._definitions[name], self.mix.claims.revisions.get(name)
         if origin is not None:
             definition = definition.model_copy(update={"revision": origin.rpartition("@")[2]})
         return list_files(definition, data.folder(name))

@@ -15,7 +15,6 @@ its ledgers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -28,7 +27,7 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.errors import ManifestError
-from mixtures.mix.claims import ContaminationClaim
+from mixtures.mix.judged import ContaminationClaim
 from mixtures.words import plural
 from pipeline.build.contamination import contaminated
 from pipeline.build.description import filter_figures, near_figures, waterfall
@@ -54,11 +53,11 @@ def check_store(folder: Path, store: Path) -> list[Check]:
         RecipeError: there is no store. ManifestError: the mix's manifest is damaged.
     """
     mix = MixDocuments(folder)
-    made = {"store filters": mix.manifest["filters"], "store near-duplicates": mix.manifest["near"]}
-    made["store contamination"] = mix.manifest["recipe"].get("decontaminate")
+    made = {"store filters": mix.claims.filters, "store near-duplicates": mix.claims.near}
+    made["store contamination"] = mix.claims.recipe.get("decontaminate")
     names = [name for name in NAMES if made.get(name, True)]
     try:
-        held = _Held(mix, MixStore(mix.manifest, store))
+        held = _Held(mix, MixStore(mix.claims, store))
     except ManifestError as error:
         return [unread(name, str(error)) for name in names]
     checks = {"store documents": held.documents, "store removals": held.removals}
@@ -125,7 +124,7 @@ class _Held:
         for name, choice in self.choices.items():
             found = waterfall(self.store.inputs[readings[name]], choice, self.figures[name])
             rows += found["rows"]
-            faults += _different(name, found, self.mix.manifest["removed"].get(name, {}))
+            faults += _different(name, found, self.mix.claims.removed.get(name, {}))
         return judge(
             "store removals",
             f"{rows:,} rows of {plural(len(self.choices), 'source')} counted again",
@@ -135,16 +134,17 @@ class _Held:
     def filters(self) -> Check:
         """What each filter removed, and the scores that it decided by."""
         faults, scores = [], 0
-        for number, said in enumerate(self.mix.manifest["filters"]):
-            found = filter_figures(
-                number, self.choices, self.figures, scored=said["classifier"] is not None
+        for number, claim in enumerate(self.mix.claims.filters):
+            counted = filter_figures(
+                number, self.choices, self.figures, scored=claim.classifier is not None
             )
-            scores += found["scores"]["documents"] if found["scores"] else 0
+            scores += counted.scores.documents if counted.scores else 0
+            again, listed = counted.as_json(), claim.as_json()
             for name in ("scores", "removed"):
                 faults += _different(
-                    f"filter {said['label']}: {name}", found[name] or {}, said[name] or {}
+                    f"filter {claim.label}: {name}", again[name] or {}, listed[name] or {}
                 )
-        count = len(self.mix.manifest["filters"])
+        count = len(self.mix.claims.filters)
         return judge(
             "store filters",
             f"removals and {plural(scores, 'score')} of {plural(count, 'filter')} counted again",
@@ -154,13 +154,14 @@ class _Held:
     def near(self) -> Check:
         """Clusters of near-duplicates and what gave way in each source."""
         assert self.store.near is not None
-        sources = [item["name"] for item in self.mix.manifest["recipe"]["sources"]]
-        found = json.loads(json.dumps(near_figures(self.store.near, self.choices, sources)))
-        said = {name: self.mix.manifest["near"].get(name) for name in found}
+        assert self.mix.claims.near is not None
+        sources = [item["name"] for item in self.mix.claims.recipe["sources"]]
+        counted = near_figures(self.store.near, self.choices, sources)
+        listed = self.mix.claims.near.model_dump(include=set(counted.model_fields_set))
         return judge(
             "store near-duplicates",
-            f"{plural(found['clusters'], 'cluster')} in the store",
-            _different("near", found, said),
+            f"{plural(counted.clusters, 'cluster')} in the store",
+            _different("near", counted.as_json(), listed),
         )
 
     def contamination(self) -> Check:
@@ -172,7 +173,7 @@ class _Held:
             return unread(
                 "store contamination", "the manifest says nothing of what its evaluation sets found"
             )
-        names = [item["name"] for item in self.mix.manifest["recipe"]["sources"]]
+        names = [item["name"] for item in self.mix.claims.recipe["sources"]]
         documents, items = contaminated(
             self.store.plan, {name: self.choices[name] for name in names}, said.action
         )

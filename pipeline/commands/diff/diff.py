@@ -48,11 +48,11 @@ def diff(
         if why_not := mixes[0].incomparable(mixes[1]):
             raise RecipeError(f"diff: {why_not}")
         found = _Diff(*mixes, store, documents).run()
-    a, b = (mix.manifest for mix in mixes)
+    a, b = (mix.claims for mix in mixes)
     said = {side: _said(mix) for side, mix in zip(SIDES, mixes, strict=True)}
     return {
         **said,
-        "identical": a["identity"] == b["identity"],
+        "identical": a.identity == b.identity,
         "settings": differing_settings(a, b),
         **found,
     }

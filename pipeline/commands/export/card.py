@@ -19,8 +19,8 @@ from mixtures.audit.files import CARD
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
-from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, SourceClaim, read_claims
+from mixtures.mix.manifest import MANIFEST
 from mixtures.words import plural
 from pipeline.commands.destination import refuse_inside, refuse_taken
 from pipeline.commands.tables import waterfall_table
@@ -59,29 +59,28 @@ def export_card(mix: Path, out: Path | None) -> None:
         refuse_taken(out)
         if out.resolve() != (mix / CARD).resolve():
             refuse_inside(out, mix)
-    card = dataset_card(manifests.load(mix), str(mix / manifests.MANIFEST))
+    card = dataset_card(read_claims(mix), str(mix / MANIFEST))
     if out is None:
         sys.stdout.write(card)
     else:
         write_whole(out, card.encode())
 
 
-def dataset_card(manifest: manifests.Manifest, where: str) -> str:
+def dataset_card(claims: Claims, where: str) -> str:
     """The text of the card.
 
     Args:
         where: names the manifest in messages.
 
     Raises:
-        ManifestError: the manifest is not one that annealmix writes.
+        ManifestError: its recipe is not one that annealmix writes.
     """
     from huggingface_hub import DatasetCard
 
-    claims = read_claims(manifest, where)
     require_recipe(claims, where)
     parts = [
         _head(claims),
-        _sources(claims, manifest),
+        _sources(claims),
         _removed(claims),
         _filters(claims),
         _format(claims),
@@ -90,15 +89,14 @@ def dataset_card(manifest: manifests.Manifest, where: str) -> str:
     return (
         str(
             DatasetCard(
-                f"---\n{_metadata(claims, manifest)}\n---\n\n"
-                + "\n".join(part for part in parts if part)
+                f"---\n{_metadata(claims)}\n---\n\n" + "\n".join(part for part in parts if part)
             )
         )
         + "\n"
     )
 
 
-def _metadata(claims: Claims, manifest: manifests.Manifest) -> str:
+def _metadata(claims: Claims) -> str:
     from huggingface_hub import DatasetCardData
 
     found = {LICENCES.get(source.licence.lower(), "other") for source in claims.sources}
@@ -108,9 +106,7 @@ def _metadata(claims: Claims, manifest: manifests.Manifest) -> str:
         license_name="see-the-sources" if licence == "other" else None,
         pretty_name=" ".join(claims.name.split()),
         size_categories=_size(claims.total_documents),
-        source_datasets=sorted(
-            {repo for repo in _repos(manifest).values() if _REPO.fullmatch(repo)}
-        )
+        source_datasets=sorted({repo for repo in _repos(claims).values() if _REPO.fullmatch(repo)})
         or None,
         tags=[
             "annealmix",
@@ -143,12 +139,10 @@ def _size(documents: int) -> str:
     return "n>1B"
 
 
-def _repos(manifest: manifests.Manifest) -> dict[str, str]:
+def _repos(claims: Claims) -> dict[str, str]:
     """{source definition: repository on the hub}, as the recipe says."""
     named = [
-        item["definition"]
-        for key in ("sources", "insert")
-        for item in manifest["recipe"].get(key, [])
+        item["definition"] for key in ("sources", "insert") for item in claims.recipe.get(key, [])
     ]
     return {str(item["name"]): str(item.get("repo") or "") for item in named}
 
@@ -183,8 +177,8 @@ def _non_commercial(claims: Claims) -> list[SourceClaim]:
     ]
 
 
-def _sources(claims: Claims, manifest: manifests.Manifest) -> str:
-    repos, revisions = _repos(manifest), manifest["revisions"]
+def _sources(claims: Claims) -> str:
+    repos, revisions = _repos(claims), claims.revisions
 
     def row(source: SourceClaim) -> list[str]:
         place = str(revisions.get(source.definition) or repos.get(source.definition) or "")

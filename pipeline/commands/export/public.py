@@ -46,8 +46,7 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
     """
     for place in (out, *([salt_file] if salt_file else [])):
         refuse_inside(place, mix)
-    manifest = manifests.load(mix)
-    claims = read_claims(manifest, str(mix / manifests.MANIFEST))
+    claims = read_claims(mix)
     if claims.public:
         raise RecipeError(
             f"{mix}: is public already; name the mix that it was made of, identity"
@@ -65,7 +64,7 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         ]
         for name in (TOKENS, INDEX):
             shutil.copyfile(mix / name, folder / name)
-        public = public_manifest(manifest, salt, parts)
+        public = public_manifest(claims, salt, parts)
         write_whole(folder / manifests.MANIFEST, manifests.dump(public))
         audit = audit_mix(folder)
         if audit.failures:

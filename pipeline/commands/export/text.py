@@ -31,7 +31,6 @@ import pyarrow.parquet as pq
 
 from mixtures.audit.tables.parts import Columns, proven_part
 from mixtures.errors import AuditFailed
-from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.indexed import IndexedTokens
@@ -73,7 +72,7 @@ def export_text(
         ManifestError, InputError: as `mix_pile`.
     """
     pile = mix_pile(mix, tokenizer)
-    claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
+    claims = read_claims(mix)
     shards = list(_shards(claims, pile.open(), shard_tokens))
     with appearing(out, mix) as folder:
         names = [
@@ -129,7 +128,7 @@ class TextShards(Stage):
         self._mix = Path(plan["mix"])
         self._pile = mix_pile(self._mix, Path(plan["tokenizer"]))
         self._pair, self._decoder = self._pile.open(), self._pile.decoder()
-        self._claims = read_claims(manifests.load(self._mix), str(self._mix / manifests.MANIFEST))
+        self._claims = read_claims(self._mix)
 
     @staticmethod
     def outputs(plan: Plan, unit: Unit) -> list[Path]:

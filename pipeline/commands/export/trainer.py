@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import TOKENS
 from mixtures.recipe.load import load_tokenizer_definition
@@ -61,7 +60,7 @@ def export_trainer(
             )
         link = out.with_name(f"{out.name}.ds").absolute()
         refuse_taken(link)
-    claims = read_claims(manifests.load(mix), str(mix / manifests.MANIFEST))
+    claims = read_claims(mix)
     trained = _trained(mix.absolute(), claims, mix_pile(mix, tokenizer).tokenizer.absolute(), link)
     schedule = _schedule(trainer, claims, wish)
     for warning in warnings(trainer, trained.num_tokens, schedule):

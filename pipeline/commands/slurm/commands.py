@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mixtures.errors import RecipeError, SupplyError
-from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from mixtures.mix.manifest import Manifest
 from pipeline.build.build import BuildRequest
 from pipeline.commands.plan import plan as planning
@@ -44,7 +44,7 @@ def give(
             return manifest, 0
     status = follow(chain)
     if status.state == FINISHED:
-        return manifests.load(request.out), 0
+        return read_claims(request.out).as_json(), 0
     complain(status.message)
     return None, status.exit_code
 

@@ -70,7 +70,7 @@ class _StepTrace:
         self.order = self.training.order
         self.first, self.last = self._samples()
         self.texts = (
-            Texts(self.mix.manifest, question.tokenizer, question.filters)
+            Texts(self.mix.claims, question.tokenizer, question.filters)
             if question.show_text
             else None
         )
@@ -91,7 +91,7 @@ class _StepTrace:
     def answer(self) -> Answer:
         asked, read = self.question, self.order.tokens_read(self.first, self.last)
         said: Answer = {
-            "mix": self.mix.manifest["identity"],
+            "mix": self.mix.claims.identity,
             "training": self._training(),
             "steps": [asked.first_step, asked.last_step - 1],
             "samples": [self.first, self.last - 1],
@@ -135,15 +135,16 @@ class _StepTrace:
         """
         strands, epochs = self.mix.strands_and_epochs()
         total, figures = int(read.sum()), []
-        for number, strand in enumerate(self.mix.manifest["sources"]):
+        for number, strand in enumerate(self.mix.claims.sources):
             mine = (strands == number) & (read > 0)
             tokens, epoch = read[mine], epochs[mine]
             figures.append(
                 {
-                    name: strand[name]
-                    for name in ("name", "copy", "insert", "licence", "non_commercial")
-                }
-                | {
+                    "name": strand.name,
+                    "copy": strand.copy_number,
+                    "insert": strand.insert,
+                    "licence": strand.licence,
+                    "non_commercial": strand.non_commercial,
                     "documents": len(tokens),
                     "tokens": int(tokens.sum()),
                     "share": f"{tokens.sum() / total:.6f}",

@@ -67,8 +67,8 @@ def described(mix: TracedMix, place: Place) -> Answer:
     """
     strand = mix.strand(place)
     said: Answer = {**vars(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
-    said |= {name: strand[name] for name in ("definition", "licence", "non_commercial", "insert")}
-    return said | ({"whole_tokens": strand["cut"]["num_tokens"]} if place.cut else {})
+    said |= strand.model_dump(include={"definition", "licence", "non_commercial", "insert"})
+    return said | ({"whole_tokens": strand.cut.num_tokens} if place.cut and strand.cut else {})
 
 
 class _Trace:
@@ -82,7 +82,7 @@ class _Trace:
         fates = self._fates(bool(places))
         rows = [self._row(fates, fate) for fate in self._asked(fates, places)] if fates else []
         return {
-            "mix": self.mix.manifest["identity"],
+            "mix": self.mix.claims.identity,
             "places": [self._place(place) for place in places],
             "rows": rows,
         }
@@ -101,14 +101,12 @@ class _Trace:
 
     def _require_origin(self, source: str, file: str) -> None:
         """Refuse a source or file that the mix was not made from."""
-        definitions = {
-            strand["name"]: strand["definition"] for strand in self.mix.manifest["sources"]
-        }
+        definitions = {strand.name: strand.definition for strand in self.mix.claims.sources}
         if source not in definitions:
             raise RecipeError(
                 f"{self.mix.folder}: has no source {source!r}; it has {', '.join(definitions)}"
             )
-        files = [item["path"] for item in self.mix.manifest["inputs"][definitions[source]]]
+        files = [item.path for item in self.mix.claims.inputs[definitions[source]]]
         if file not in files:
             raise RecipeError(
                 f"{self.mix.folder}: source {source} was not made from a file {file!r}; it was made"
@@ -128,7 +126,7 @@ class _Trace:
         from pipeline.lookup.fates import Fates
         from pipeline.lookup.selection import MixStore
 
-        return Fates(MixStore(self.mix.manifest, folder))
+        return Fates(MixStore(self.mix.claims, folder))
 
     def _asked(self, fates: Fates, places: list[Place]) -> list[Fate]:
         """What became of the rows that the question is about."""
@@ -174,4 +172,4 @@ class _Trace:
     def _texts(self) -> Texts:
         from pipeline.lookup.text import Texts
 
-        return Texts(self.mix.manifest, self.question.tokenizer, self.question.filters)
+        return Texts(self.mix.claims, self.question.tokenizer, self.question.filters)

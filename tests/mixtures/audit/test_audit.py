@@ -25,10 +25,10 @@ from mixtures.audit.stream import Stream, count_stream
 from mixtures.audit.tables.parts import read_part
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import typed
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
-from mixtures.trainers.schedule import mix_fit
 from pipeline.build.build import BuildRequest, build
 from pipeline.commands.audit import report as audit_report
 from pipeline.executors.local import LocalExecutor
@@ -668,14 +668,14 @@ def test_trainer_fit_follows_a_budget_in_steps_of_a_mix_of_full_size(clean: Path
         "size": {},
         "recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}},
     }
-    fit = mix_fit(steps, 50_000_000_000)
+    fit = typed(steps, "steps").fit(50_000_000_000)
     assert fit is not None
     assert (fit.steps, fit.inferred) == (11_921, False)
     assert any("297,985 short" in warning for warning in fit.warnings)
-    preview = mix_fit({**steps, "size": {"tokens": "1000000"}}, 1_000_000)
+    preview = typed({**steps, "size": {"tokens": "1000000"}}, "preview").fit(1_000_000)
     assert preview is not None
     assert preview.inferred
-    assert mix_fit(manifest, 0) is None
+    assert typed(manifest, "whole").fit(0) is None
 
 
 def test_trainer_fit_takes_nothing_of_a_budget_that_is_no_budget(clean: Path) -> None:
@@ -685,7 +685,8 @@ def test_trainer_fit_takes_nothing_of_a_budget_that_is_no_budget(clean: Path) ->
         {"steps": "11921", "batch": 2048, "sequence": 2048},
         {"steps": 0, "batch": 0, "sequence": 0},
     ):
-        fit = mix_fit({**manifests.load(clean), "recipe": {"budget": budget}}, 50_000_000_000)
+        manifest = {**manifests.load(clean), "recipe": {"budget": budget}}
+        fit = typed(manifest, str(budget)).fit(50_000_000_000)
         assert fit is not None
         assert (fit.batch, fit.sequence, fit.inferred) == (2048, 2048, True)
 

@@ -47,7 +47,7 @@ def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def portrait(folder: Path, samples: int = 0) -> Portrait:
-    return portray(folder, read_claims(manifests.load(folder), "the manifest"), samples)
+    return portray(folder, read_claims(folder), samples)
 
 
 def test_lengths_epochs_and_samples_are_those_of_the_documents(mix):

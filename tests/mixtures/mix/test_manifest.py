@@ -17,29 +17,63 @@ from hypothesis import strategies as st
 
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 
 HASHES = {
-    "chunks": ["aa"],
-    "bin": "ab",
-    "idx": "ac",
-    "documents_parts": ["ad"],
-    "documents": "ae",
+    "chunks": ["a" * 64],
+    "bin": "b" * 64,
+    "idx": "c" * 64,
+    "documents_parts": ["d" * 64],
+    "documents": "e" * 64,
     "provenance_parts": [],
-    "provenance": "af",
+    "provenance": "f" * 64,
 }
 SOURCE = {
-    "name": "wiki", "copy": 0, "insert": False,
-    "definition": "dolmino-wiki", "licence": "CC-BY-SA", "non_commercial": False, "keys": ["0", "ff"], "asked_tokens": 5,
-    "resolved_tokens": 5, "realised_tokens": 5, "documents": 2, "epochs": 1, "longest_tokens": 3, "cut": None, "refilled": {},
-    "deviation": {"bound_tokens": 1},
-}  # fmt: skip
+    "name": "wiki",
+    "copy": 0,
+    "insert": False,
+    "definition": "dolmino-wiki",
+    "licence": "CC-BY-SA",
+    "non_commercial": False,
+    "keys": ["0", "ff"],
+    "asked_tokens": 5,
+    "resolved_tokens": 5,
+    "realised_tokens": 5,
+    "documents": 2,
+    "epochs": 1,
+    "longest_tokens": 3,
+    "cut": None,
+    "refilled": {},
+    "deviation": {"bound_tokens": 1, "measured_tokens": 1},
+}
 PLAIN: dict[str, Any] = {
-    "format": manifests.MANIFEST_FORMAT, "name": "mix \u00e9", "recipe": {"name": "mix"}, "recipe_digest": "00",
-    "size": {}, "tokenizer": {},
-    "layout": {"slice_tokens": 8}, "total_tokens": 5, "total_documents": 2,
-    "eod_tokens": 2, "sources": [SOURCE], "removed": {}, "contamination": {}, "filters": [], "near": None, "excluded": [],
-    "published": {}, "revisions": {}, "inputs": {}, "hashes": HASHES,
-}  # fmt: skip
+    "format": manifests.MANIFEST_FORMAT,
+    "name": "mix \u00e9",
+    "recipe": {"name": "mix"},
+    "recipe_digest": "00",
+    "size": {},
+    "tokenizer": {
+        "name": "toy",
+        "digest": "00",
+        "eod_id": 0,
+        "vocab_size": 9,
+        "special_tokens": "text",
+    },
+    "layout": {"token_dtype": "uint16", "chunk_tokens": 4, "slice_tokens": 8},
+    "total_tokens": 5,
+    "total_documents": 2,
+    "eod_tokens": 2,
+    "sources": [SOURCE],
+    "removed": {},
+    "contamination": {},
+    "filters": [],
+    "near": None,
+    "excluded": [],
+    "published": {},
+    "revisions": {},
+    "inputs": {},
+    "hashes": HASHES,
+}
 SEALED = manifests.sealed(PLAIN)
 BYTES = manifests.dump(SEALED)
 
@@ -47,7 +81,7 @@ BYTES = manifests.dump(SEALED)
 def load(content: bytes) -> manifests.Manifest:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / manifests.MANIFEST).write_bytes(content)
-        return manifests.load(Path(folder))
+        return read_claims(Path(folder)).as_json()
 
 
 def plain_hash(value: Any) -> str:
@@ -181,4 +215,31 @@ def test_a_folder_without_a_manifest_and_a_file_are_no_mix(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for place in (tmp_path, tmp_path / "none", tmp_path / "file"):
         with pytest.raises(ManifestError, match="no finished mix"):
-            manifests.load(place)
+            read_claims(place)
+
+
+@pytest.mark.parametrize(
+    ("holder", "name"),
+    [
+        *(([], name) for name in PLAIN if name not in ("layout", "hashes")),
+        *((["layout"], name) for name in PLAIN["layout"]),
+        *((["tokenizer"], name) for name in PLAIN["tokenizer"]),
+        *((["sources", 0], name) for name in SOURCE),
+        *((["hashes"], name) for name in HASHES),
+    ],
+)
+def test_a_manifest_without_a_field_is_refused_by_the_name_of_the_field(holder, name):
+    changed = deepcopy(SEALED)
+    value: Any = changed
+    for key in holder:
+        value = value[key]
+    del value[name]
+    changed["digest"] = manifests.digest(changed)
+    with pytest.raises(ManifestError, match=name):
+        load(json.dumps(changed).encode())
+
+
+def test_fields_that_this_version_does_not_know_are_kept():
+    layout = {**PLAIN["layout"], "later": 1}
+    sealed = manifests.sealed({**PLAIN, "layout": layout, "later": {"a": [None, 1]}})
+    assert load(manifests.dump(sealed)) == sealed

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
+from mixtures.mix.claims import typed
 from mixtures.mix.manifest import Manifest
 from mixtures.yaml.files import SHIPPED
 from pipeline.commands.audit.filters import FilterOptions, audit_filters
@@ -457,7 +458,7 @@ def test_a_source_that_is_flagged_whole_says_that_filters_removed_it(tmp_path, g
     assert [check.detail for check in audit_mix(tmp_path / "out").failures] == []
     assert {
         fate.reason
-        for fate in Fates(MixStore(manifest, tmp_path / "store")).of_digest(
+        for fate in Fates(MixStore(typed(manifest, "m"), tmp_path / "store")).of_digest(
             bytes.fromhex(digest("zorvex quillam 3"))
         )
     } == {"filter list"}

@@ -27,7 +27,8 @@ from mixtures.audit.judged import check_near
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, NearClaim, read_claims
+from mixtures.mix.claims import Claims, typed
+from mixtures.mix.judged import NearClaim
 from mixtures.rules.near import NearRule
 from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline.build import near as search
@@ -205,7 +206,8 @@ def test_of_each_cluster_the_first_source_keeps_one_document(tmp_path):
     )
     report = audit_mix(tmp_path / "out", full=True)
     assert report.passed, report.failures
-    assert report.near["largest"] == near["largest"]
+    assert report.near is not None
+    assert report.near.largest == near["largest"]
 
 
 @pytest.mark.usefixtures("small")
@@ -575,13 +577,13 @@ def forged(claims: Claims, **more: Any) -> Claims:
     ],
 )
 def test_forged_figures_of_clusters_are_seen(built, more):
-    claims = read_claims(built[1], "manifest")
+    claims = typed(built[1], "manifest")
     assert check_near(claims).ok
     assert not check_near(forged(claims, **more)).ok
 
 
 def test_near_duplicates_without_clusters_are_seen(built):
-    claims = read_claims(built[1], "manifest")
+    claims = typed(built[1], "manifest")
     assert isinstance(claims.near, NearClaim)
     assert not check_near(claims.model_copy(update={"near": None})).ok
     removed = {**claims.removed, "a": {**claims.removed["a"], "near-duplicate of nobody": 0}}

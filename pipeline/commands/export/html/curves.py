@@ -110,7 +110,7 @@ def length_table(claims: Claims, portrait: Portrait) -> Table:
                 f"{lengths.median:,}",
                 mean,
                 longest,
-                cut_text(source.cut.model_dump() if source.cut else None),
+                cut_text(source.cut),
             ]
         )
     return Table(

@@ -5,13 +5,13 @@ counted in the tables.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
-from mixtures.mix.claims import Claims, SourceClaim
+from mixtures.mix.claims import Claims, InputClaim, SourceClaim
 from pipeline import report
 from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
 from pipeline.report import plural, printable, size
@@ -272,7 +272,7 @@ def licence_table(claims: Claims) -> Table:
     )
 
 
-def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Table]]:
+def input_tables(inputs: Mapping[str, Sequence[InputClaim]]) -> list[tuple[str, str, Table]]:
     """(definition, sentence, files) of each definition that was read.
 
     Args:
@@ -280,21 +280,20 @@ def input_tables(inputs: Mapping[str, Iterable[Any]]) -> list[tuple[str, str, Ta
     """
     found = []
     for name, files in inputs.items():
-        listed = list(files)
-        whole = size(sum(file["size"] for file in listed))
+        whole = size(sum(file.size for file in files))
         more = (
             f"; the first {SHOWN_FILES} are listed, manifest.json has each"
-            if len(listed) > SHOWN_FILES
+            if len(files) > SHOWN_FILES
             else ""
         )
         rows = [
-            [printable(file["path"]), size(file["size"]), f"{file['sha256'][:16]}…"]
-            for file in listed[:SHOWN_FILES]
+            [printable(file.path), size(file.size), f"{file.sha256[:16]}…"]
+            for file in files[:SHOWN_FILES]
         ]
         found.append(
             (
                 printable(name),
-                f"{plural(len(listed), 'file')}, {whole}{more}",
+                f"{plural(len(files), 'file')}, {whole}{more}",
                 Table(["file", "size", "sha256"], rows),
             )
         )

@@ -11,15 +11,15 @@ from typing import Any
 
 from mixtures.audit.portrait import Portrait, portray
 from mixtures.errors import RecipeError
-from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, ContaminationClaim, read_claims
+from mixtures.mix.claims import Claims
+from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
-from mixtures.trainers.schedule import fit_json, mix_fit
+from mixtures.trainers.schedule import fit_json
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
-from pipeline.commands.tables import FILTER_TITLE, filter_removal_table, published_removals
+from pipeline.commands.tables import FILTER_TITLE, filter_removal_table
 from pipeline.lookup.selection import MixStore
 from pipeline.report import printable
 from pipeline.store.records import write_whole
@@ -59,9 +59,9 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
             " 'annealmix[report]'"
         ) from None
     traced = TracedMix(mix)
-    claims = read_claims(traced.manifest, str(mix / manifests.MANIFEST))
+    claims = traced.claims
     portrait = portray(mix, claims, samples)
-    beside = MixStore(traced.manifest, store) if store else None
+    beside = MixStore(claims, store) if store else None
     found_scores = scores(beside) if beside else []
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -74,7 +74,7 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     environment.filters |= {"printable": printable, "visible": visible}
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     text: str = environment.get_template("page.html.j2").render(
-        **_sections(traced, claims, portrait),
+        **_sections(mix, claims, portrait),
         **pictures(claims, portrait, found_scores),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
@@ -92,10 +92,10 @@ def visible(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, Any]:
+def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, Any]:
     """Everything that is shown as text or tables."""
     fit, named = (
-        mix_fit(mix.manifest, claims.total_tokens),
+        claims.fit(claims.total_tokens),
         zip(figures.names(claims), claims.sources, strict=True),
     )
     bound = [
@@ -108,7 +108,7 @@ def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, A
             {"name": name, "hue": figures.hue(number)}
             for number, name in enumerate(figures.names(claims))
         ],
-        "built": _built(mix.folder),
+        "built": _built(mix),
         "size": claims.size,
         "non_commercial": [name for name, source in bound if not source.copy_number],
         "non_commercial_share": figures.share(
@@ -128,7 +128,7 @@ def _sections(mix: TracedMix, claims: Claims, portrait: Portrait) -> dict[str, A
         "epoch_table": figures.epoch_table(claims, portrait),
         "fit": fit_json(fit) if fit else None,
         "licence_table": figures.licence_table(claims),
-        "inputs": figures.input_tables(mix.manifest["inputs"]),
+        "inputs": figures.input_tables(claims.inputs),
         "excluded": [
             f"{printable(item.source)} of {printable(item.recipe)}" for item in claims.excluded
         ],
@@ -153,12 +153,8 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     """What filters removed of each source."""
     if not claims.filters:
         return None
-    said = claims.published.model_dump(exclude_none=True)
-    published = published_removals(
-        said, {source.name: said["sources"].get(source.name, {}) for source in claims.sources}
-    )
     columns, rows = filter_removal_table(
-        [item.model_dump() for item in claims.filters], claims.removed, published
+        claims.filters, claims.removed, claims.published, claims.sources
     )
     return FILTER_TITLE, Table(
         columns, [[printable(cell) for cell in row] for row in rows], total=True

@@ -50,7 +50,7 @@ def sampled(mix: TracedMix, positions: Sequence[int], tokenizer: Path | None) ->
     Raises:
         ManifestError: the tokenizer is not that of the mix, or the tables are damaged.
     """
-    texts = Texts(mix.manifest, tokenizer, None) if tokenizer and positions else None
+    texts = Texts(mix.claims, tokenizer, None) if tokenizer and positions else None
     return [_sample(mix.document(position), mix, texts) for position in positions]
 
 

@@ -20,6 +20,7 @@ from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import DiffFigures
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims
 from pipeline.commands.diff.diff import diff
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
@@ -51,7 +52,7 @@ def truth(fates: Fates, source: str, digest: bytes) -> str:
     """The reason of the first row of a source that holds a document, as every single row is
     traced.
     """
-    if source not in {strand["name"] for strand in fates.mix.manifest["sources"]}:
+    if source not in {strand.name for strand in fates.mix.claims.sources}:
         return "source not in its recipe"
     return next(
         (fate.reason for fate in fates.of_digest(digest) if fate.source == source),
@@ -83,9 +84,7 @@ def tokens_of(found: dict[str, Any], side: str) -> int:
 def test_reasons_are_those_of_every_row_and_figures_those_of_sets(work, tmp_path, one, two):  # noqa: F811
     mixes = {"a": built(work, one), "b": built(work, two)}
     documents = {side: by_digest(mix) for side, mix in mixes.items()}
-    fates = {
-        side: Fates(MixStore(manifests.load(mix), work / "store")) for side, mix in mixes.items()
-    }
+    fates = {side: Fates(MixStore(read_claims(mix), work / "store")) for side, mix in mixes.items()}
     for store in (None, work / "store"):
         listing = tmp_path / f"{store is None}.parquet"
         found = diff(mixes["a"], mixes["b"], store, listing)

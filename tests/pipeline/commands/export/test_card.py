@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import typed
 from pipeline import cli
 from pipeline.commands.export.card import code, dataset_card, plain, table
 from pipeline.commands.export.public import export_public
@@ -51,6 +52,10 @@ def manifest(mix: Path) -> dict[str, Any]:
     return deepcopy(manifests.load(mix))
 
 
+def card_of(manifest: dict[str, Any]) -> str:
+    return dataset_card(typed(manifest, "m"), "m")
+
+
 def metadata(card: str) -> dict[str, Any]:
     """The YAML of a card."""
     said: dict[str, Any] = DatasetCard(card).data.to_dict()
@@ -63,7 +68,7 @@ def rendered(card: str) -> str:
 
 
 def test_the_card_says_sizes_licences_and_identity(manifest):
-    card = dataset_card(manifest, "m")
+    card = card_of(manifest)
     data = metadata(card)
     assert (data["license"], data["size_categories"], data["pretty_name"]) == (
         "cc0-1.0",
@@ -93,7 +98,7 @@ def test_the_card_says_sizes_licences_and_identity(manifest):
 
 def test_several_licences_are_other_and_one_that_forbids_commerce_is_said(manifest):
     manifest["sources"][0] |= {"licence": "CC-BY-NC-4.0", "non_commercial": True}
-    card = dataset_card(manifest, "m")
+    card = card_of(manifest)
     data = metadata(card)
     assert (data["license"], data["license_name"]) == ("other", "see-the-sources")
     assert "non-commercial" in data["tags"]
@@ -109,7 +114,7 @@ def test_several_licences_are_other_and_one_that_forbids_commerce_is_said(manife
 )
 def test_the_size_category_is_that_of_the_documents(manifest, documents: int, category: str):
     manifest["total_documents"] = documents
-    assert metadata(dataset_card(manifest, "m"))["size_categories"] == category
+    assert metadata(card_of(manifest))["size_categories"] == category
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -117,8 +122,8 @@ def test_no_string_of_a_manifest_can_change_the_card(manifest, text: str):
     """The same headings, tags and fields, and not one link or tag more, than with harmless
     strings.
     """
-    harmless = dataset_card(_with_strings(manifest, "harmless"), "m")
-    hostile = dataset_card(_with_strings(manifest, text), "m")
+    harmless = card_of(_with_strings(manifest, "harmless"))
+    hostile = card_of(_with_strings(manifest, text))
     fields, given = metadata(harmless), metadata(hostile)
     assert given.keys() == fields.keys()
     assert {name for name in fields if fields[name] != given[name]} == {"pretty_name"}
@@ -179,15 +184,13 @@ def test_a_shipped_recipe_is_named_and_another_shown(tmp_path: Path, sample_data
         )
         == 0
     )
-    assert "annealmix build sample --out DIR\n" in dataset_card(
-        manifests.load(tmp_path / "mix"), "m"
-    )
-    assert "annealmix build RECIPE --out DIR\n" in dataset_card(manifest, "m")
+    assert "annealmix build sample --out DIR\n" in card_of(manifests.load(tmp_path / "mix"))
+    assert "annealmix build RECIPE --out DIR\n" in card_of(manifest)
 
 
 def test_the_card_of_a_public_mix_names_the_mix_to_be_built(mix: Path, tmp_path: Path):
     public = export_public(mix, tmp_path / "public", None)
-    card = dataset_card(public, "m")
+    card = card_of(public)
     assert f"must have identity `{manifests.load(mix)['identity']}`" in card
     assert public["identity"] in card
     assert "SHA-256 of the input files" not in card
@@ -206,4 +209,4 @@ def test_the_card_is_written_once_or_printed(
 def test_a_manifest_of_no_mix_has_no_card(manifest):
     manifest["sources"][0]["documents"] = "many"
     with pytest.raises(ManifestError, match=r"sources\.0\.documents"):
-        dataset_card(manifest, "m")
+        card_of(manifest)

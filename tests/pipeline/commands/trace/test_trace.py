@@ -18,6 +18,7 @@ import pytest
 
 from mixtures.keys import order_key
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import read_claims, typed
 from mixtures.mix.trace import TracedMix
 from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest, build
@@ -221,7 +222,7 @@ def origins(name: str) -> list[tuple[str, int]]:
 def test_every_row_has_the_reason_under_which_the_manifest_counts_it(work, case):
     out = built(work, case)
     manifest = manifests.load(out)
-    fates = Fates(MixStore(manifest, work / "store"))
+    fates = Fates(MixStore(typed(manifest, "m"), work / "store"))
     mix = TracedMix(out)
     for name, waterfall in manifest["removed"].items():
         counts: Counter[str] = Counter()
@@ -318,7 +319,7 @@ def test_the_command_answers_each_question(work):
 
 
 def removed_row(work: Path, case: str, reason: str) -> tuple[str, str, int]:
-    fates = Fates(MixStore(manifests.load(built(work, case)), work / "store"))
+    fates = Fates(MixStore(read_claims(built(work, case)), work / "store"))
     return next(
         (name, *at)
         for name in SOURCES
@@ -370,7 +371,8 @@ def test_what_the_store_has_forgotten_is_made_again(work, case, tmp_path):
     shutil.copytree(work / "store", tmp_path / "store")
     passes("store", "gc", "--store", tmp_path / "store")
     before, after = (
-        Fates(MixStore(manifest, folder)) for folder in (work / "store", tmp_path / "store")
+        Fates(MixStore(typed(manifest, "m"), folder))
+        for folder in (work / "store", tmp_path / "store")
     )
     for name in SOURCES:
         for file, row in origins(name):

@@ -22,7 +22,7 @@ import pytest
 import recipes
 from mixtures.keys import order_key
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import read_claims
+from mixtures.mix.claims import read_claims, typed
 from pipeline.commands.export.card import dataset_card
 from pipeline.commands.export.html import figures
 from pipeline.commands.export.html.page import page
@@ -357,7 +357,7 @@ def test_scores_are_those_that_decided(work, shown):
 
 
 def test_the_waterfall_ends_at_the_documents_of_the_mix(work):
-    claims = read_claims(manifests.load(work / "out"), "the manifest")
+    claims = read_claims(work / "out")
     steps, bars = figures.fates(claims)
     kept = sum(reasons["kept"] for reasons in claims.removed.values())
     assert (steps[0]["end"], steps[-1]["end"]) == (
@@ -451,7 +451,7 @@ def test_a_source_of_which_nothing_is_left_has_no_quota_of_0_and_binds_nobody(tm
     assert "b has no document within its quota that is not removed and is not in the mix." in shown
     assert "quota of 0" not in shown
     assert "Not for commercial use" not in shown
-    assert "No commercial use" not in dataset_card(manifest, "m")
+    assert "No commercial use" not in dataset_card(typed(manifest, "m"), "m")
     assert "sources.b: every document within its quota is removed; it is not in the mix" in notes(
         manifest["sources"]
     )

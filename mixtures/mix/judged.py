@@ -1,0 +1,141 @@
+"""What a manifest says of the documents that were removed: by filters, as near-duplicates, and for
+what evaluation sets hold. `mixtures.audit.judged` holds it against itself and the recipe.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from mixtures.mix.claim import Claim, Count, Hash
+
+
+class RemovedClaim(Claim):
+    """What a filter removed of a source within its quota."""
+
+    documents: Count
+    tokens: Count
+    first_documents: Count
+    """Of `documents`, those that no earlier filter removes: the figure of the waterfall."""
+    first_tokens: Count
+
+
+class BlocklistClaim(Claim):
+    """The list of a filter."""
+
+    sha256: Hash
+    mode: str
+    threshold: Count
+    """Distinct terms that escalate a document."""
+
+
+class ClassifierClaim(Claim):
+    """The classifier of a filter."""
+
+    kind: str
+    digest: Hash
+    threshold: Annotated[str, Field(pattern=r"^0(\.[0-9]{1,18})?$")]
+    """Scores above it remove a document; a decimal, as text."""
+
+
+class ScoresClaim(Claim):
+    """The scores that decided."""
+
+    documents: Count
+    """How many needed one."""
+    blake3: Hash
+    """Over digests and scores (`pipeline.stages.eligible.score_digest`)."""
+
+
+class FilterFigures(Claim):
+    """What a filter did to a mix."""
+
+    scores: ScoresClaim | None
+    removed: dict[str, RemovedClaim]
+    """By source."""
+
+
+class FilterClaim(FilterFigures):
+    """A filter of the mix, and what it did."""
+
+    label: str
+    identity: Hash
+    placebo: bool
+    fraction: str
+    blocklist: BlocklistClaim
+    classifier: ClassifierClaim | None
+
+
+class NearRuleClaim(Claim):
+    """What decides band keys (`mixtures.rules.near.NearRule`)."""
+
+    unit: Literal["words", "characters"]
+    shingle: Count
+    bands: Count
+    rows: Count
+
+
+class NearFigures(Claim):
+    """Clusters of near-duplicates over the whole key ranges of the sources that take part."""
+
+    documents: Count
+    """Exact survivors that are long enough to be compared."""
+    clusters: Count
+    clustered: Count
+    """Of `documents`, those in clusters."""
+    sizes: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
+    """Clusters by the power of two that their size reaches."""
+    largest: Annotated[list[Count], Field(max_length=10)]
+    """Sizes of the largest clusters, descending."""
+    dropped: dict[str, Count]
+    """Documents that gave way, by source."""
+
+
+class NearClaim(NearFigures):
+    """A search for near-duplicates, and what it found."""
+
+    identity: Hash
+    rule: NearRuleClaim
+    sources: list[str]
+    excluded: Literal["true", "false"]
+    verify: Annotated[str, Field(pattern=r"^[0-9]{1,18}(\.[0-9]{1,18})?$")] | None = None
+    """Jaccard similarity from which two documents are near-duplicates; a decimal, as text."""
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What the recipe must ask (`mixtures.recipe.near.NearRequest.canonical`)."""
+        asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
+        return asked if self.verify is None else {**asked, "verify": self.verify}
+
+
+class HitClaim(Claim):
+    """An item of an evaluation set that documents of the sources hold."""
+
+    item: str
+    documents: Count
+    found: Count
+    """N-grams of the item in the document that holds most of them."""
+    total: Count
+    """N-grams of the item."""
+
+
+class SetClaim(Claim):
+    """An evaluation set, what of it is looked for, and what was found."""
+
+    name: str
+    identity: Hash
+    items: Count
+    not_indexed: Count
+    """Items that are too short to be looked for."""
+    ngrams: Count
+    hits: list[HitClaim]
+
+
+class ContaminationClaim(Claim):
+    """What evaluation sets found."""
+
+    action: Literal["drop", "report"]
+    sets: list[SetClaim]
+    documents: dict[str, Count]
+    """Contaminated ones, by source."""
