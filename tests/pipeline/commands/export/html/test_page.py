@@ -453,7 +453,7 @@ def test_a_source_of_which_nothing_is_left_has_no_quota_of_0_and_binds_nobody(tm
     assert "Not for commercial use" not in shown
     assert "No commercial use" not in dataset_card(typed(manifest, "m"), "m")
     assert "sources.b: every document within its quota is removed; it is not in the mix" in notes(
-        manifest["sources"]
+        typed(manifest, "m").sources
     )
 
 
