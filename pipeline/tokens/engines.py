@@ -63,6 +63,7 @@ class Fastokens:
         self._native.no_padding()
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
+        """As `Engine.encode`: uint32 [num_tokens], int64 [num_texts]."""
         ids, offsets = self._native.encode_batch_flat(texts, split_special_tokens=not parse)
         bounds: NumTokens = np.frombuffer(offsets, "<u8").astype(np.int64)  # [num_texts + 1]
         return np.frombuffer(ids, "<u4"), bounds[1:] - bounds[:-1]
@@ -88,6 +89,7 @@ class Reference:
         self._native.no_padding()
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
+        """As `Engine.encode`: uint32 [num_tokens], int64 [num_texts]."""
         self._native.encode_special_tokens = not parse
         rows = [
             encoding.ids

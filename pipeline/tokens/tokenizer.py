@@ -211,7 +211,8 @@ class Tokenizer:
         `special_tokens="parse"` turned into EOD.
 
         Args:
-            tokens, num_tokens: as `encode` returns them.
+            tokens: `definition.dtype` [sum(num_tokens)].
+            num_tokens: int64 [num_texts], EOD included.
         """
         return int(np.count_nonzero(tokens == self.definition.eod_id)) - num_tokens.size
 
@@ -272,6 +273,9 @@ class Tokenizer:
     def _encode_batch(
         self, engine: Engine, texts: list[str], mode: SpecialTokens
     ) -> tuple[Tokens, NumTokens]:
+        """One call of a library: `definition.dtype` [sum(num_tokens)], int64 [num_texts], as
+        `encode`. What no library may give is refused here.
+        """
         ids, num_ids = engine.encode(texts, parse=mode == "parse")
         if ids.size and int(ids.max()) >= self.definition.vocab_size:
             raise ManifestError(
