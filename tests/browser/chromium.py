@@ -126,11 +126,10 @@ class Browser:
             mobile=False,
         )
 
-    def picture(self, height: int | None = None) -> bytes:
-        """The page as PNG: so many pixels of it from the top, or the whole."""
-        size = self.ask("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {**{name: size[name] for name in ("x", "y", "width", "height")}, "scale": 1}
-        clip["height"] = height or clip["height"]
+    def picture(self, height: int) -> bytes:
+        """So many pixels of the page from the top, as PNG."""
+        width = self.ask("Page.getLayoutMetrics")["cssContentSize"]["width"]
+        clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         return base64.b64decode(
             self.ask("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"]
         )
