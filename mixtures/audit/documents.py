@@ -120,13 +120,18 @@ class MixDocuments:
         return part_path(self.folder, "documents", number)
 
     def parts(self, *columns: str) -> Iterator[Columns]:
-        """Some columns of the table, part by part."""
+        """Some columns of the table, part by part.
+
+        Each [num_rows of the part]; digest uint8 [num_rows, 16].
+        """
         for number in range(self.num_parts):
             yield read_part(self.part(number), DOCUMENTS, self.max_rows, list(columns))
 
     def coded_parts(self, *columns: str) -> Iterator[Columns]:
         """Some columns of a table without fault, part by part, and `source` as `source_codes` gives
         it: without a Python object a row.
+
+        `source` is int32 [num_rows of the part], -1 for one that is not listed.
         """
         wanted = pa.schema([DOCUMENTS.field(name) for name in dict.fromkeys(("copy", *columns))])
         for number in range(self.num_parts):
@@ -148,6 +153,8 @@ class MixDocuments:
     def source_codes(self, columns: Columns) -> npt.NDArray[np.int32]:
         """Index into the manifest's sources of each document, -1 for one that it does not list.
         columns: with source and copy.
+
+        Returns: int32 [num_rows].
         """
         strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
         return np.array([self.codes.get(strand, -1) for strand in strands], np.int32)

@@ -30,9 +30,9 @@ from mixtures.audit.report import (
     unread,
 )
 from mixtures.audit.stream import Progress, check_stream
-from mixtures.audit.tables.columns import Rule, walk
+from mixtures.audit.tables.columns import DocumentCheck, walk
 from mixtures.audit.tables.parts import PartReader, read_part
-from mixtures.audit.tables.placement import PrefixBound, Quotas, StreamOrder, TableIndex
+from mixtures.audit.tables.placement import CountedQuotas, PrefixBound, StreamOrder, TableIndex
 from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
 from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.keys import digest_columns, order_keys
@@ -84,19 +84,28 @@ class _MixAudit:
         stream_checks, counted = check_stream(self.folder / TOKENS, self.claims, pointers, progress)
         checks += [*stream_checks, self._index_hash(), self._index()]
         reader = PartReader(self.folder, self.claims, self.max_rows)
-        quotas, epochs, bound = Quotas(self.claims), Epochs(self.claims), PrefixBound(self.claims)
-        rules: list[Rule] = [TableIndex(self.claims, self.pair), quotas, Cuts(self.claims)]
-        rules += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
-        rules += [
+        quotas, epochs = CountedQuotas(self.claims), Epochs(self.claims)
+        bound = PrefixBound(self.claims)
+        document_checks: list[DocumentCheck] = [
+            TableIndex(self.claims, self.pair),
+            quotas,
+            Cuts(self.claims),
+        ]
+        document_checks += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
+        document_checks += [
             Distinct(self.claims, self._digests_with_keys),
             StreamOrder(self.claims),
             bound,
             Origins(self.claims),
         ]
         if self.full:
-            rules.append(Repeats(self.claims, self.pair if not self.pointer_faults else None))
+            document_checks.append(
+                Repeats(self.claims, self.pair if not self.pointer_faults else None)
+            )
         lacks = LACKS if self.claims.public else {}
-        of_documents = walk(reader, self.claims, [rule for rule in rules if rule.name not in lacks])
+        of_documents = walk(
+            reader, self.claims, [check for check in document_checks if check.name not in lacks]
+        )
         checks += [
             reader.check_tables(),
             *(reader.check_hashes(table) for table in tables_of(self.claims)),
@@ -186,7 +195,7 @@ class _MixAudit:
 
         return digests_with_keys(parts(), keys)
 
-    def _sources(self, quotas: Quotas, bound: PrefixBound) -> Iterator[SourceFigures]:
+    def _sources(self, quotas: CountedQuotas, bound: PrefixBound) -> Iterator[SourceFigures]:
         published = self.claims.published.sources
         for number, (source, (bound_tokens, measured_tokens)) in enumerate(
             zip(self.claims.sources, bound.figures(), strict=True)

@@ -160,6 +160,9 @@ class _Pass:
     def add(self, columns: Columns) -> None:
         """Count the next documents of the stream.
 
+        Args:
+            columns: of a part, [num_docs] each.
+
         Raises:
             ValueError: a strand that the manifest does not list.
         """
@@ -193,6 +196,9 @@ class _Pass:
     def _add_lengths(
         self, number: int, mine: npt.NDArray[np.intp], num_tokens: Int64s, columns: Columns
     ) -> None:
+        """mine: rows of strand `number`, [num_of_strand]. num_tokens and columns: of the
+        part, [num_docs].
+        """
         self._lengths[number].add(num_tokens[mine])
         self._first[number] += int((columns["epoch"][mine] == 0).sum())
         wanted = self._samples - len(self._positions[number])

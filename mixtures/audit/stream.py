@@ -151,6 +151,7 @@ def _read(stream: Stream, handle: int, begin: int, end: int) -> bytes:
 
 
 def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkCount:
+    """Count a block. tokens: [num_tokens] from token `begin` of the stream on, at least one."""
     largest = int(tokens.max())
     counted = ChunkCount(eod_tokens=int(np.count_nonzero(tokens == stream.eod_id)), max_id=largest)
     if largest >= stream.vocab_size:

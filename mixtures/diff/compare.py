@@ -106,6 +106,8 @@ class Comparison:
 
         Args:
             progress: called with (partitions done, of how many).
+
+        A frame has [num_docs of the partition] rows, no two of one digest.
         """
         count = 1 << self.bits
         for number in range(count):
@@ -136,7 +138,10 @@ class Comparison:
         return OrderFound(places, _first_difference(*streams))
 
     def _places(self, mix: MixDocuments, number: int) -> pl.DataFrame:
-        """The places of the documents of a partition in a mix, in stream order."""
+        """The places of the documents of a partition in a mix, in stream order.
+
+        Columns: [num_places of the partition].
+        """
         frames, first = [], 0
         for columns in mix.coded_parts(*COLUMNS):
             digest = digest_columns(np.ascontiguousarray(columns.pop("digest")))
@@ -162,7 +167,10 @@ class Comparison:
     def _stream(
         self, mix: MixDocuments, marks: Marks
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]]:
-        """(positions, digests) of the marked places in stream order, part by part."""
+        """(positions, digests) of the marked places in stream order, part by part.
+
+        positions: int64 [num_marked]; digests: uint64 [num_marked, 2].
+        """
         first = 0
         for columns in mix.parts("digest"):
             here = np.flatnonzero(marks[first : first + len(columns["digest"])])
@@ -171,7 +179,10 @@ class Comparison:
 
 
 def _by_document(mix: MixDocuments, places: pl.DataFrame) -> pl.DataFrame:
-    """One row a document of its places."""
+    """One row a document of its places.
+
+    places: [num_places]. Returns: [num_docs].
+    """
     inserts = [code for code, source in enumerate(mix.claims.sources) if source.insert]
     return places.group_by(KEY).agg(
         pl.col(
@@ -187,7 +198,11 @@ def _by_document(mix: MixDocuments, places: pl.DataFrame) -> pl.DataFrame:
 
 
 def _mark(places: pl.DataFrame, common: pl.DataFrame, marks: Marks) -> None:
-    """Mark where documents stand that both mixes have, each as often as both have it."""
+    """Mark where documents stand that both mixes have, each as often as both have it.
+
+    places: [num_places], in stream order. common: [num_common]. marks: bool [documents of the
+    mix], by position.
+    """
     found = places.select(*KEY, "position").join(common, on=KEY, how="inner", maintain_order="left")
     if len(found) > len(common):  # some stand more than once
         found = found.with_columns(pl.int_range(pl.len()).over(KEY).alias("turn")).filter(
@@ -200,7 +215,10 @@ def _first_difference(
     one: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]],
     two: Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]],
 ) -> tuple[int, int] | None:
-    """Positions of the first two documents that differ in two streams of equal length."""
+    """Positions of the first two documents that differ in two streams of equal length.
+
+    one, two: pieces of positions int64 [n] and digests uint64 [n, 2].
+    """
     empty = np.empty(0, np.int64), np.empty((0, 2), np.uint64)
     (here, mine), (there, theirs) = empty, empty
     while True:

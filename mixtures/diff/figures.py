@@ -68,6 +68,8 @@ class DiffFigures:
     def add_shared(self, documents: pl.DataFrame) -> pl.DataFrame:
         """Add documents of both mixes. Returns those that stand otherwise, with a bool column for
         each of OTHERWISE.
+
+        documents: [num_docs], columns as `Comparison.partitions` gives them.
         """
         columns = ("places_a", "tokens_a", "places_b", "tokens_b")
         for code, *figures in documents.group_by("source_a").agg(*_sums(*columns)).iter_rows():
@@ -80,6 +82,7 @@ class DiffFigures:
         return judged
 
     def _differences(self, documents: pl.DataFrame) -> dict[str, pl.Series]:
+        """Whether documents differ, by kind: bool [num_docs] each."""
         a, b = ({name: documents[f"{name}_{side}"] for name in _COMPARED} for side in SIDES)
         known = sorted({name for names in self.names for name in names})
         numbers = [np.array([known.index(name) for name in names]) for names in self.names]
@@ -162,6 +165,7 @@ _SHARED = ("documents", "places_a", "tokens_a", "places_b", "tokens_b")
 
 
 def _sums(*names: str) -> list[pl.Expr]:
+    """Sums of columns [num_docs] of a group, and how many documents it has."""
     return [pl.len().alias("documents"), *(pl.col(name).cast(pl.UInt64).sum() for name in names)]
 
 

@@ -66,6 +66,9 @@ class WhyNot:
     def _of_source(
         self, source: SourceClaim, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]
     ) -> npt.NDArray[np.object_]:
+        """Reasons of documents of one source: object [num_docs]. keys: uint64 [num_docs].
+        digest: uint64 [num_docs, 2].
+        """
         targets = [
             (code, item)
             for code, item in enumerate(self.other.claims.sources)
@@ -88,7 +91,10 @@ class WhyNot:
     def _behind(
         self, code: int, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]
     ) -> npt.NDArray[np.bool_]:
-        """Documents that stand after the last one that the other mix took."""
+        """Documents that stand after the last one that the other mix took.
+
+        bool [num_docs]. keys: uint64 [num_docs]; digest: uint64 [num_docs, 2].
+        """
         last = self.other.last.get(code)
         if last is None:
             return np.ones(len(keys), np.bool_)

@@ -65,6 +65,8 @@ def read_rows(
 
     Raises:
         ManifestError: it is damaged, has other columns, or none of the rows.
+
+    Columns are [num_rows] each, digests [num_rows, 16] flat.
     """
     try:
         file = _open(path, schema)
@@ -115,6 +117,8 @@ def num_rows(path: Path, schema: pa.Schema) -> int:
 
     Raises:
         ManifestError: it cannot be read, or has other columns.
+
+    schema: the columns that it must have, [num_rows] each.
     """
     try:
         return int(_open(path, schema).metadata.num_rows)
@@ -123,7 +127,10 @@ def num_rows(path: Path, schema: pa.Schema) -> int:
 
 
 def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
-    """A part whose texts are read as codes of a dictionary."""
+    """A part whose texts are read as codes of a dictionary.
+
+    schema: the columns that it must have, [num_rows] each.
+    """
     repeated = [name for name in REPEATED if name in schema.names]
     file = pq.ParquetFile(path, memory_map=True, read_dictionary=repeated)
     codes = pa.dictionary(pa.int32(), pa.string())
@@ -134,6 +141,7 @@ def _open(path: Path, schema: pa.Schema) -> pq.ParquetFile:
 
 
 def _column(array: pa.Array) -> Column:
+    """A column without nulls: numbers, bits as uint8, codes and their texts; [num_rows]."""
     if array.null_count:
         raise pa.ArrowInvalid(f"a column has {array.null_count} nulls")
     if pa.types.is_dictionary(array.type):

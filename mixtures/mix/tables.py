@@ -53,6 +53,8 @@ def to_arrow(schema: pa.Schema, columns: Columns) -> pa.Table:
 def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
     """Build an array from buffers: pyarrow's own conversion would import pandas, which costs more
     than a whole part.
+
+    values: [num_rows], or uint8 [num_rows, 16] of digests.
     """
     count = len(values)
     if pa.types.is_string(field.type):
@@ -81,6 +83,8 @@ def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]
 
     Raises:
         ValueError: the table has other columns or types, or a null.
+
+    Returns: by name, [num_rows] each; digest uint8 [num_rows, 16].
     """
     if table.schema.names != schema.names or table.schema.types != schema.types:
         raise ValueError(
@@ -121,6 +125,8 @@ def part_hash(schema: pa.Schema, columns: Columns) -> str:
 
     A column of numbers is hashed as its little-endian values, one of text as its UTF-8 values, each
     followed by a NUL byte.
+
+    columns: by name, [num_rows] each, digest [num_rows, 16].
     """
     whole = blake3()
     for field in schema:

@@ -149,6 +149,9 @@ class TracedMix:
             by_block.setdefault(self._block_of(position)[:2], []).append(position)
 
         def read(block_positions: list[int]) -> list[Place]:
+            """(strand int32 [num_rows], epoch uint16 [num_rows]) of a batch, as one
+            entry.
+            """
             return [Place(*self.values(position)) for position in block_positions]
 
         return [place for places in _side_by_side(read, [*by_block.values()]) for place in places]
@@ -254,6 +257,9 @@ class TracedMix:
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
 
         def begins(batch: pa.RecordBatch) -> list[tuple[int, str]]:
+            """(row, digest in hex) of the rows [num_rows] whose digest begins with the
+            prefix.
+            """
             raw = numbers(batch.column("digest"), "<u4", 4)
             found = (
                 (row, raw[4 * row : 4 * row + 4].tobytes().hex())
@@ -275,6 +281,7 @@ class TracedMix:
         """Every place of the document that a source took from a row of a file."""
 
         def is_of_row(batch: pa.RecordBatch) -> list[tuple[int, None]]:
+            """(row, nothing) of the rows [num_rows] that come from the file and row."""
             files, rows = batch.column("file"), numbers(batch.column("row"), "<u8")
             return [
                 (at, None)
@@ -354,11 +361,15 @@ class TracedMix:
 
     @cached_property
     def _sizes(self) -> npt.NDArray[np.int32]:
-        """As `index.sizes`, a plain array: what a memmap gives out costs ten times as much."""
+        """As `index.sizes`, a plain array: what a memmap gives out costs ten times as much.
+
+        int32 [num_docs], tokens with the end of the document.
+        """
         return np.asarray(self.index.sizes)
 
     @cached_property
     def _pointers(self) -> npt.NDArray[np.int64]:
+        """As `index.pointers`: int64 [num_docs], bytes before each document."""
         return np.asarray(self.index.pointers)
 
     @cached_property
@@ -386,6 +397,9 @@ class TracedMix:
     ) -> list[tuple[int, _Found]]:
         """What `find` finds in the rows of every part, in stream order: (position, found) for each
         (row of the batch, found).
+
+        find: takes batches of columns [num_rows]; gives (row of the batch, what was
+        searched).
         """
 
         def search(part: int) -> list[tuple[int, _Found]]:
@@ -416,7 +430,10 @@ def _side_by_side(work: Callable[[_Item], _Found], items: Sequence[_Item]) -> li
 
 
 def _batches(path: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of a part, in its order; texts are not spelled out."""
+    """Some columns of a part, in its order; texts are not spelled out.
+
+    A column is [num_rows of the batch], at most BATCH_ROWS.
+    """
     try:
         file = pq.ParquetFile(
             path, memory_map=True, read_dictionary=[name for name in REPEATED if name in columns]

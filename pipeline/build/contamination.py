@@ -101,6 +101,7 @@ class _Hits:
         return len(rows[0])
 
     def _add_segment(self, segment: int, ledger_rows: npt.NDArray[Any]) -> None:
+        """Add the hits of documents of a segment. ledger_rows: int64 [num_docs]."""
         ledger, number = self._segments[segment]
         keys = read_column(ledger, "order_key", prefix(number))
         for folder, low, high, _ in self._grams[segment]:
@@ -116,7 +117,10 @@ class _Hits:
 
 
 def _dropped(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """(segment, ledger row) of the documents that are dropped as contaminated."""
+    """(segment, ledger row) of the documents that are dropped as contaminated.
+
+    Returns: int64 [num_docs] both.
+    """
     bit = np.uint32(1 << list(choice.eligible.reasons).index(CONTAMINATED))
     pieces = []
     for partition, count in enumerate(choice.removed()):
@@ -133,7 +137,10 @@ def _dropped(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 
 def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """(segment, ledger row) of the documents of the mix that are contaminated."""
+    """(segment, ledger row) of the documents of the mix that are contaminated.
+
+    Returns: int64 [num_docs] both.
+    """
     pieces = []
     for run in choice.first_epoch:
         grams, *columns = (
@@ -145,6 +152,7 @@ def _kept(choice: Choice) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
 
 
 def _joined(pieces: list[list[npt.NDArray[Any]]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """(segment, ledger row), int64 [num_docs], of pieces of both."""
     empty = np.empty(0, np.int64)
     return np.concatenate([empty, *(segment for segment, _ in pieces)]), np.concatenate(
         [empty, *(row for _, row in pieces)]

@@ -1,7 +1,7 @@
 """One pass over the documents of a mix: the columns of each part, and what came before them, given
-to every rule in turn.
+to every check in turn.
 
-Memory: one part's columns, and what the rules keep: 8 bytes a document (`copies`), 20 more for
+Memory: one part's columns, and what the checks keep: 8 bytes a document (`copies`), 20 more for
 those of repeated sources (`sequence`).
 """
 
@@ -25,39 +25,44 @@ Uint64s = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Rows:
-    """Documents of one part in stream order, all arrays [num_docs].
-
-    part: number of the slice. first: documents of the stream before these. before: int64
-        [num_sources], tokens of each source before these.
-    source: index into the manifest's sources (a strand: name and copy), -1 for an unknown one.
-        start, index: tokens and documents of its
-    strand before a document, counted here, not read. position, first_token, num_tokens, digest
-    (uint64 [num_docs, 2]), epoch, copy, cut: as the table says.
-    file, origin: path and position as the provenance says, None where that part cannot be read.
+    """Documents of one part in stream order, all arrays [num_docs] but for `before` and `digest`:
+    as the table says, where nothing else is said.
     """
 
     part: int
+    """Number of the slice."""
     first: int
+    """Documents of the stream before these."""
     before: Int64s
+    """[num_sources], tokens of each strand before these."""
     position: Uint64s
     first_token: Uint64s
     num_tokens: Int64s
     source: Int64s
+    """Index into the manifest's sources (a strand: name and copy), -1 for an unknown one."""
     start: Int64s
+    """Tokens of its strand before a document, counted here, not read."""
     index: Int64s
+    """Documents of its strand before it, counted here, not read."""
     digest: Uint64s
+    """[num_docs, 2], the high and the low half."""
     order_key: Uint64s
     epoch: Int64s
     copy: Int64s
     cut: npt.NDArray[np.bool_]
     file: npt.NDArray[Any] | None
+    """As the provenance says; None where that part cannot be read."""
     origin: Uint64s | None
+    """Its position as the provenance says; None where that part cannot be read."""
 
     def __len__(self) -> int:
         return len(self.position)
 
     def by_source(self, num_sources: int) -> Iterator[tuple[int, Int64s]]:
-        """(source, rows of that source) for each source that has any."""
+        """(source, rows of that source) for each source that has any.
+
+        Rows: int64 [num_of_source], ascending.
+        """
         for source in range(num_sources):
             mine = np.flatnonzero(self.source == source)
             if len(mine):
@@ -68,7 +73,7 @@ class Rows:
         return f"document {self.first + row:,}"
 
 
-class Rule(Protocol):
+class DocumentCheck(Protocol):
     """A check that is made of all documents, part by part."""
 
     name: str
@@ -93,6 +98,7 @@ class _Running:
         self._first = 0
 
     def rows(self, part: int, documents: Columns, provenance: Columns | None) -> Rows:
+        """Columns of a part, [num_docs] each, with what came before each document."""
         digest = digest_columns(np.ascontiguousarray(documents["digest"]))
         strands = zip(documents["source"].tolist(), documents["copy"].tolist(), strict=True)
         source = np.array([self._codes.get(strand, -1) for strand in strands], np.int64)
@@ -130,9 +136,9 @@ class _Running:
         )
 
 
-def walk(reader: PartReader, claims: Claims, rules: Sequence[Rule]) -> list[Check]:
-    """Give all documents to all rules. Parts after one that cannot be read are still hashed, but no
-    rule can judge them.
+def walk(reader: PartReader, claims: Claims, checks: Sequence[DocumentCheck]) -> list[Check]:
+    """Give all documents to all checks. Parts after one that cannot be read are still hashed, but
+    no check can judge them.
     """
     running, broken = _Running(claims), None
     for part in reader:
@@ -140,8 +146,8 @@ def walk(reader: PartReader, claims: Claims, rules: Sequence[Rule]) -> list[Chec
             broken = part.number if broken is None else broken
         elif broken is None:
             rows = running.rows(part.number, part.documents, part.provenance)
-            for rule in rules:
-                rule.add(rows)
+            for check in checks:
+                check.add(rows)
     if broken is None:
-        return [rule.result() for rule in rules]
-    return [unread(rule.name, f"part {broken:,} of documents cannot be read") for rule in rules]
+        return [check.result() for check in checks]
+    return [unread(check.name, f"part {broken:,} of documents cannot be read") for check in checks]

@@ -40,6 +40,7 @@ UNREADABLE = (
 """What pyarrow raises on damaged files, as found by changing single bytes of them."""
 
 Columns = dict[str, npt.NDArray[Any]]
+"""Columns of a part by name, [num_rows] each; digest uint8 [num_rows, 16]."""
 
 
 def read_part(
@@ -49,6 +50,8 @@ def read_part(
 
     Raises:
         Any of UNREADABLE: it is not a part of this table, or claims more than `max_rows` rows.
+
+    Returns: [num_rows] each; digest uint8 [num_rows, 16], texts as objects.
     """
     texts = [column.name for column in schema if pa.types.is_string(column.type)]
     if not path.is_file():  # a pipe would be waited for
@@ -68,6 +71,9 @@ def read_part(
 
 
 def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """[num_rows] of texts, once no text of the dictionary is too long to be spelled out for
+    each row.
+    """
     if not pa.types.is_dictionary(column.type):
         raise ValueError(f"a text column is {column.type}, expected string")
     for chunk in column.chunks:
@@ -88,6 +94,8 @@ def proven_part(folder: Path, claims: Claims, number: int) -> Columns:
 
     Raises:
         AuditFailed: they are not, or cannot be read.
+
+    Returns: [num_rows] each.
     """
     path, expected = part_path(folder, "documents", number), claims.hashes.documents_parts[number]
     try:
@@ -132,6 +140,7 @@ class PartReader:
             yield Part(number, self._read("documents", number), self._read("provenance", number))
 
     def _read(self, table: str, number: int) -> Columns | None:
+        """[num_rows] each; None where the part cannot be read, and then the fault is noted."""
         if table not in tables_of(self.claims):
             return None
         path, schema = part_path(self.folder, table, number), SCHEMAS[table]

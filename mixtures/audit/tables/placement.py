@@ -53,6 +53,7 @@ class TableIndex:
         self._tokens += int(rows.num_tokens.sum())
 
     def _note(self, rows: Rows, wrong: npt.NDArray[np.bool_], what: str) -> None:
+        """Note that documents are wrong. wrong: bool [num_docs]."""
         if wrong.any():
             self._faults.append(f"{rows.where(int(np.argmax(wrong)))} {what}")
 
@@ -73,7 +74,7 @@ class TableIndex:
         )
 
 
-class Quotas:
+class CountedQuotas:
     """Every strand gives its share of its quota to the token (`Claims.shares`), and the sum is the
     mix.
     """

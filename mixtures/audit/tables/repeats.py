@@ -28,6 +28,9 @@ class Distinct:
     name = "duplicates"
 
     def __init__(self, claims: Claims, reread: Callable[[npt.NDArray[np.uint64]], Uint64s]) -> None:
+        """reread: gives the digests uint64 [num_found, 2] of documents with one of some
+        keys, uint64 [num_keys] ascending.
+        """
         self._inserts = [number for number, source in enumerate(claims.sources) if source.insert]
         self._reread = reread
         self._keys: list[npt.NDArray[np.uint64]] = []
@@ -65,6 +68,9 @@ def digests_with_keys(
 ) -> Uint64s:
     """Digests of the documents whose order key is one of `keys` (ascending). parts: (digests, order
     keys, whether to look) of each part.
+
+    digests: uint64 [num_docs, 2]; order keys: uint64 [num_docs]; whether to look: bool
+    [num_docs]; keys: uint64 [num_keys]. Returns: uint64 [num_found, 2].
     """
     found = [digest[look & np.isin(order_key, keys)] for digest, order_key, look in parts]
     return np.concatenate([np.empty((0, 2), np.uint64), *found])
@@ -149,6 +155,9 @@ class Repeats:
                     self._compare(number, begin, here, rows)
 
     def _compare(self, number: int, begin: int, here: npt.NDArray[np.int64], rows: Rows) -> None:
+        """Compare tokens of a later epoch with those of the first. begin: the first one's place in
+        its epoch. here: int64 [num_docs], rows of a source and epoch.
+        """
         starts = np.concatenate(self._starts[number])
         self._starts[number] = [starts]
         for row, first in zip(

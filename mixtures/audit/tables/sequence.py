@@ -88,7 +88,10 @@ class KeyOrder:
 
 
 def _greater(key: Uint64s, digest: Uint64s) -> npt.NDArray[np.bool_]:
-    """Whether each (key, digest) but the first is greater than the one before."""
+    """Whether each (key, digest) but the first is greater than the one before.
+
+    key: uint64 [num_docs]; digest: uint64 [num_docs, 2]. Returns: bool [num_docs - 1].
+    """
     high, low = digest[:, 0], digest[:, 1]
     later_digest = (high[1:] > high[:-1]) | ((high[1:] == high[:-1]) & (low[1:] > low[:-1]))
     result: npt.NDArray[np.bool_] = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & later_digest)
@@ -188,6 +191,7 @@ class Epochs:
                 self._add_epoch(number, epoch, mine[epochs == epoch], rows)
 
     def _add_epoch(self, number: int, epoch: int, mine: Int64s, rows: Rows) -> None:
+        """Add documents of an epoch. mine: int64 [num_docs], their rows, in stream order."""
         counts = self._counts[number]
         if epoch == len(counts):
             counts.append(0)
@@ -201,6 +205,7 @@ class Epochs:
         self._compare(number, slice(begin, counts[epoch]), mine, rows)
 
     def _compare(self, number: int, there: slice, mine: Int64s, rows: Rows) -> None:
+        """Compare documents with the first epoch's at `there`. mine: int64 [num_docs], rows."""
         digests, lengths = (
             np.concatenate(self._digests[number]),
             np.concatenate(self._lengths[number]),

@@ -134,18 +134,18 @@ def _prefix(mix: Path) -> Path:
 FULL_DOCUMENTS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Depth:
-    """What the command was told. source_check: documents to read again, None for none; filtered:
-    whether filters judge the documents.
-    """
+    """What the command was told."""
 
     full: bool = False
     source_check: int | None = None
+    """Documents to read again; None: none."""
     data: DataFolders = field(default_factory=DataFolders)
     tokenizer: Path | None = None
     store: Path | None = None
     filtered: bool = False
+    """Whether filters judge the documents."""
 
     @property
     def has_data(self) -> bool:

@@ -27,8 +27,8 @@ from pipeline.commands.audit.rescan import (
     COUNTS,
     NEAR_MILLIONTHS,
     Agreement,
-    Found,
-    Place,
+    FilterCounts,
+    FlaggedDocument,
     Rescan,
     Scored,
     ShareJudge,
@@ -44,20 +44,21 @@ NUM_ENCODED = 64  # documents that are encoded again
 MAX_ENCODED_TOKENS = 1 << 18  # of one of these: the reference library takes seconds for more
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FilterOptions:
-    """What the command was told. filters: names or files; rescore: documents to score again, None
-    for none; workers: processes.
-
-    level: at which the filters judge. store: hold scores against those that its table has.
-    """
+    """What the command was told."""
 
     filters: tuple[str, ...] = ()
+    """Names or files."""
     tokenizer: Path | None = None
     rescore: int | None = None
+    """Documents to score again; None: none."""
     workers: int | None = None
+    """Processes; None: the cores."""
     level: Level | None = None
+    """At which the filters judge; None: their own."""
     store: Path | None = None
+    """Hold scores against those that its table has."""
 
     def refuse_idle(self, used: Collection[str]) -> None:
         """Refuse options that would do nothing without a filter. used: those that something else of
@@ -149,7 +150,7 @@ def _opened(options: FilterOptions) -> list[Filter]:
 
 def _judged(
     plan: Rescan, filters: Sequence[Filter], pair: IndexedTokens, workers: int | None
-) -> list[Found]:
+) -> list[FilterCounts]:
     judged = [0]
     with report.progress("judge documents", len(pair.documents) - 1, lambda: judged[0]):
         return rescan(plan, filters, pair, workers, lambda count: judged.__setitem__(0, count))
@@ -192,7 +193,7 @@ def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
     )
 
 
-def _filter_check(one: Filter, pile: Pile, found: Found) -> Check:
+def _filter_check(one: Filter, pile: Pile, found: FilterCounts) -> Check:
     definition = one.definition
     documents, escalated, flagged = (
         found.total(name) for name in ("documents", "escalated", "flagged")
@@ -226,7 +227,7 @@ def _filter_check(one: Filter, pile: Pile, found: Found) -> Check:
     )
 
 
-def _told(place: Place) -> str:
+def _told(place: FlaggedDocument) -> str:
     score = "" if place.score is None else f", score {place.score:,} millionths"
     return (
         f"document {place.document:,} of {place.source}"
@@ -234,7 +235,7 @@ def _told(place: Place) -> str:
     )
 
 
-def _figures(one: Filter, pile: Pile, found: Found) -> dict[str, Any]:
+def _figures(one: Filter, pile: Pile, found: FilterCounts) -> dict[str, Any]:
     rows = found.counts.tolist()
     by_source = {
         name: dict(zip(COUNTS, row, strict=True))
@@ -271,7 +272,7 @@ def _rescored(
     }
 
 
-def _rescore_check(one: Filter, found: Found, agreements: dict[str, Agreement]) -> Check:
+def _rescore_check(one: Filter, found: FilterCounts, agreements: dict[str, Agreement]) -> Check:
     told = "; ".join(
         f"{name}: {held.identical:,} of {plural(held.documents, 'score')} identical, the largest"
         f" difference {plural(held.largest_difference, 'millionth')}"

@@ -87,20 +87,20 @@ def _audit(options: argparse.Namespace) -> int:
     from pipeline.commands.audit.filters import FilterOptions
 
     chosen = FilterOptions(
-        tuple(options.filter),
-        options.tokenizer,
-        options.rescore,
-        options.workers,
-        options.level,
-        options.store,
+        filters=tuple(options.filter),
+        tokenizer=options.tokenizer,
+        rescore=options.rescore,
+        workers=options.workers,
+        level=options.level,
+        store=options.store,
     )
     depth = Depth(
-        options.full,
-        options.source_check,
-        data_folders(options),
-        options.tokenizer,
-        options.store,
-        bool(options.filter),
+        full=options.full,
+        source_check=options.source_check,
+        data=data_folders(options),
+        tokenizer=options.tokenizer,
+        store=options.store,
+        filtered=bool(options.filter),
     )
     with local_mix(options.mix, options.cache) as mix:
         return auditing.run(mix, options.against, depth=depth, as_json=options.json, options=chosen)

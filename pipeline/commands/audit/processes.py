@@ -15,7 +15,7 @@ import numpy as np
 from mixtures.audit.stream import cores
 from mixtures.errors import AnnealmixError
 from mixtures.mix.indexed import IndexedTokens
-from pipeline.commands.audit.rescan import COUNTS, Found, Rescan, ShareJudge
+from pipeline.commands.audit.rescan import COUNTS, FilterCounts, Rescan, ShareJudge
 from pipeline.executors.pool import end_with_caller
 from pipeline.judges.filter import Filter
 from pipeline.lookup.documents import SHARE_TOKENS, Share
@@ -29,7 +29,7 @@ def rescan(
     pair: IndexedTokens,
     workers: int | None = None,
     done: Callable[[int], None] | None = None,
-) -> list[Found]:
+) -> list[FilterCounts]:
     """Judge every document.
 
     Args:
@@ -46,7 +46,9 @@ def rescan(
     """
     if workers is None:
         workers = min(cores(), -(-len(pair.tokens) // SHARE_TOKENS))
-    whole = [Found(np.zeros((len(plan.pile.sources), len(COUNTS)), np.int64)) for _ in filters]
+    whole = [
+        FilterCounts(np.zeros((len(plan.pile.sources), len(COUNTS)), np.int64)) for _ in filters
+    ]
     shares, num_done = plan.pile.shares(pair), 0
     if workers > 1:
         results = _side_by_side(plan, shares, workers)
@@ -62,10 +64,12 @@ def rescan(
     return whole
 
 
-def _side_by_side(plan: Rescan, shares: Iterable[Share], workers: int) -> Iterator[list[Found]]:
+def _side_by_side(
+    plan: Rescan, shares: Iterable[Share], workers: int
+) -> Iterator[list[FilterCounts]]:
     """Results in the order of the shares."""
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (plan,))
-    waiting: deque[Future[list[Found]]] = deque()
+    waiting: deque[Future[list[FilterCounts]]] = deque()
     try:
         for share in shares:
             waiting.append(pool.submit(_judge, share))
@@ -94,7 +98,7 @@ def _begin(plan: Rescan) -> None:
     _plans.append(plan)
 
 
-def _judge(share: Share) -> list[Found]:
+def _judge(share: Share) -> list[FilterCounts]:
     if not _judges:
         _judges.append(ShareJudge(_plans[0]))
     return _judges[0].judge(share)

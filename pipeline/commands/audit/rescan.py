@@ -55,7 +55,7 @@ class Scored(NamedTuple):
     score: int
 
 
-class Place(NamedTuple):
+class FlaggedDocument(NamedTuple):
     """A flagged document. document: its position in the stream; score: millionths, None without a
     classifier.
     """
@@ -68,23 +68,23 @@ class Place(NamedTuple):
 
 
 @dataclass
-class Found:
-    """What one filter says of documents.
-
-    counts: int64 [num_sources, len(COUNTS)]: documents; those with one distinct term fewer than
-        escalates; escalated; flagged; tokens of
-    the flagged, ends of documents included. near: scores within NEAR_MILLIONTHS of the threshold.
-    places: the first flagged documents.
-    scored: of the whole documents with a score, one of each digest, those with the smallest order
-        keys.
-    """
+class FilterCounts:
+    """What one filter says of documents."""
 
     counts: npt.NDArray[np.int64]
+    """[num_sources, len(COUNTS)]: documents; those with one distinct term fewer than escalates;
+    escalated; flagged; tokens of the flagged, ends of documents included.
+    """
     near: int = 0
-    places: list[Place] = field(default_factory=list)
+    """Scores within NEAR_MILLIONTHS of the threshold."""
+    places: list[FlaggedDocument] = field(default_factory=list)
+    """The first flagged documents."""
     scored: list[Scored] = field(default_factory=list)
+    """Of the whole documents with a score, one of each digest, those with the smallest order
+    keys.
+    """
 
-    def add(self, other: Found, num_scored: int) -> None:
+    def add(self, other: FilterCounts, num_scored: int) -> None:
         """Add what comes after this in the stream; of the scored documents `num_scored` are
         kept.
         """
@@ -159,6 +159,8 @@ class ShareJudge:
     def texts(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[str]:
         """Texts of documents that stand side by side, without their last token where that only ends
         them.
+
+        starts, ends: int64 [num_docs], tokens of the stream.
         """
         if not len(starts):
             return []
@@ -170,7 +172,7 @@ class ShareJudge:
         ends[full] -= closed
         return self._decoder.texts(tokens, starts, ends, low)
 
-    def judge(self, share: Share) -> list[Found]:
+    def judge(self, share: Share) -> list[FilterCounts]:
         """What each filter says of a share.
 
         Raises:
@@ -180,7 +182,7 @@ class ShareJudge:
         texts = self.texts(share.starts, share.ends)
         return [self._found(share, texts, judge) for judge in self._filters]
 
-    def _found(self, share: Share, texts: list[str], judge: Filter) -> Found:
+    def _found(self, share: Share, texts: list[str], judge: Filter) -> FilterCounts:
         judged = judge.judge(texts)
         threshold = judge.definition.blocklist.threshold
         lengths = share.ends - share.starts
@@ -194,7 +196,7 @@ class ShareJudge:
         counts = np.zeros((len(self._rescan.pile.sources), len(COUNTS)), np.int64)
         for number, column in enumerate(columns):
             np.add.at(counts[:, number], share.source, column.astype(np.int64))
-        found = Found(counts, places=list(self._places(share, judged)))
+        found = FilterCounts(counts, places=list(self._places(share, judged)))
         if (pin := judge.definition.classifier) is not None:
             has_score = judged.scores != NOT_SCORED
             found.near = int(
@@ -205,11 +207,13 @@ class ShareJudge:
             found.scored = smallest(self._scored(share, texts, judged), self._rescan.num_scored)
         return found
 
-    def _places(self, share: Share, judged: Judgement) -> Iterable[Place]:
+    def _places(self, share: Share, judged: Judgement) -> Iterable[FlaggedDocument]:
         for at in np.flatnonzero(judged.flagged)[:PLACES].tolist():
             score = None if judged.scores[at] == NOT_SCORED else int(judged.scores[at])
             source = self._rescan.pile.sources[share.source[at]]
-            yield Place(share.first + at, source, int(judged.terms[at]), score, bool(share.cut[at]))
+            yield FlaggedDocument(
+                share.first + at, source, int(judged.terms[at]), score, bool(share.cut[at])
+            )
 
     def _scored(self, share: Share, texts: list[str], judged: Judgement) -> Iterable[Scored]:
         """Scored documents that are whole. Without a table a document's digest is that of the text

@@ -61,7 +61,7 @@ class Chosen:
 
 
 @dataclass
-class _Found:
+class _Differences:
     """What was looked at, and what is wrong, by check."""
 
     files: int = 0
@@ -156,7 +156,7 @@ class _SourceCheck:
     """
 
     def __init__(self, mix: MixDocuments, pair: IndexedTokens, engine: Engine) -> None:
-        self.mix, self.pair, self.engine, self.found = mix, pair, engine, _Found()
+        self.mix, self.pair, self.engine, self.found = mix, pair, engine, _Differences()
         self._definitions = definitions(mix.claims)
         recipe = mix.claims.recipe
         self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}

@@ -189,7 +189,10 @@ class _Held:
 
 
 def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:
-    """Digests of a strand, epoch after epoch, a partition at a time."""
+    """Digests of a strand, epoch after epoch, a partition at a time.
+
+    A piece is uint64 [num_docs, 2].
+    """
     column = partial(choice.eligible.strand(copy).column, "digest")
     for run in choice.strands[copy].runs:
         yield np.asarray(column(run.partition))[: run.documents].astype(np.uint64)

@@ -94,6 +94,7 @@ class _Diff:
         return self.figures.as_json()
 
     def _add_only(self, side: str, documents: pl.DataFrame) -> None:
+        """Count documents of one mix alone, [num_docs of them]."""
         mine = documents.select(
             *KEY, *(pl.col(f"{name}_{side}").alias(name) for name in ("source", "places", "tokens"))
         )
@@ -108,6 +109,7 @@ class _Diff:
             )
 
     def _list_shared(self, documents: DocumentList, otherwise: pl.DataFrame) -> None:
+        """List documents of both that stand otherwise, [num_docs]."""
         differs = otherwise.select(OTHERWISE).to_numpy()
         reasons = np.array([", ".join(np.array(OTHERWISE)[row]) for row in differs], object)
         digest = otherwise.select(KEY).to_numpy()
@@ -120,6 +122,7 @@ class _Diff:
         )
 
     def _names(self, side: str, source: Any) -> Reasons:
+        """Names of sources by code: object [num_docs]."""
         return np.array([self.figures.name(side, code) for code in source.tolist()], object)
 
 

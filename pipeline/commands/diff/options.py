@@ -35,9 +35,9 @@ def _diff(options: argparse.Namespace) -> int:
     from pipeline.commands.diff import report as diff_report
     from pipeline.commands.diff.diff import diff
 
-    found = diff(options.one, options.two, options.store, options.list)
+    answer = diff(options.one, options.two, store=options.store, listing=options.list)
     if options.json:
-        report.result(found)
+        report.result(answer)
     else:
-        diff_report.show(found)
+        diff_report.show(answer)
     return 0

@@ -9,11 +9,11 @@ from mixtures.diff.figures import OTHERWISE, SIDES
 from mixtures.words import plural
 from pipeline import report
 
-Found = Mapping[str, Any]
+Answer = Mapping[str, Any]
 MAX_TEXT = 60  # characters of a setting that are shown
 
 
-def source_table(found: Found) -> tuple[list[str], list[list[str]]]:
+def source_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: what each source shares and has alone, in different documents and the
     tokens of all their places.
     """
@@ -27,13 +27,13 @@ def source_table(found: Found) -> tuple[list[str], list[list[str]]]:
         "only in B",
         "tokens",
     ]
-    names = dict.fromkeys([*found["shared"], *found["only_a"], *found["only_b"]])
+    names = dict.fromkeys([*answer["shared"], *answer["only_a"], *answer["only_b"]])
     rows = []
     for name in names:
-        shared = found["shared"].get(name, {})
+        shared = answer["shared"].get(name, {})
         row = [shared.get(figure, 0) for figure in ("documents", "tokens_a", "tokens_b")]
         for side in SIDES:
-            reasons = found[f"only_{side}"].get(name, {}).values()
+            reasons = answer[f"only_{side}"].get(name, {}).values()
             row += [
                 sum(figures[figure] for figures in reasons) for figure in ("documents", "tokens")
             ]
@@ -45,11 +45,11 @@ def source_table(found: Found) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def reason_table(found: Found) -> tuple[list[str], list[list[str]]]:
+def reason_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: why documents of one mix are not in the other."""
     rows = []
     for side, other in (("a", "B"), ("b", "A")):
-        for source, reasons in found[f"only_{side}"].items():
+        for source, reasons in answer[f"only_{side}"].items():
             for reason, figures in reasons.items():
                 rows.append(
                     [
@@ -63,9 +63,9 @@ def reason_table(found: Found) -> tuple[list[str], list[list[str]]]:
     return ["only in", "source", "documents", "tokens", "why"], rows
 
 
-def setting_table(found: Found) -> tuple[list[str], list[list[str]]]:
+def setting_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
     """Columns and rows: the settings that differ."""
-    rows = [[item["setting"], _short(item["a"]), _short(item["b"])] for item in found["settings"]]
+    rows = [[item["setting"], _short(item["a"]), _short(item["b"])] for item in answer["settings"]]
     return ["setting", "A", "B"], rows
 
 
@@ -80,11 +80,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
-def notes(found: Found) -> list[str]:
+def notes(answer: Answer) -> list[str]:
     """Sentences below the tables: documents that both have and that stand otherwise, the order, the
     verdict.
     """
-    lines, otherwise, order = [], found["shared_otherwise"], found["order"]
+    lines, otherwise, order = [], answer["shared_otherwise"], answer["order"]
     if otherwise["documents"]:
         kinds = ", ".join(
             f"{otherwise[kind]:,} by {_KINDS[kind]}" for kind in OTHERWISE if otherwise[kind]
@@ -104,8 +104,8 @@ def notes(found: Found) -> list[str]:
         )
     lines.append(
         "identical: the same tokens, documents and order"
-        if found["identical"]
-        else found["claim"]["said"]
+        if answer["identical"]
+        else answer["claim"]["said"]
     )
     return lines
 
@@ -120,10 +120,10 @@ _KINDS = {
 }
 
 
-def show(found: Found) -> None:
+def show(answer: Answer) -> None:
     """Print a comparison to stderr."""
     for side in SIDES:
-        said = found[side]
+        said = answer[side]
         figures = (
             f"{said['documents_and_repeats']:,} documents (repeats counted), {said['tokens']:,}"
             " tokens"
@@ -132,14 +132,14 @@ def show(found: Found) -> None:
             f"{side.upper()}: {said['name']}, {said['path']}: {figures}, identity"
             f" {said['identity'][:16]}"
         )
-    if found["settings"]:
+    if answer["settings"]:
         report.table(
-            "what differs in recipe, budgets and inputs", *setting_table(found), numbers=False
+            "what differs in recipe, budgets and inputs", *setting_table(answer), numbers=False
         )
     report.table(
-        "different documents by source, with the tokens of all their places", *source_table(found)
+        "different documents by source, with the tokens of all their places", *source_table(answer)
     )
-    if found["only_a"] or found["only_b"]:
-        report.table("why not in the other", *reason_table(found), numbers=False)
-    for line in notes(found):
+    if answer["only_a"] or answer["only_b"]:
+        report.table("why not in the other", *reason_table(answer), numbers=False)
+    for line in notes(answer):
         report.say(line)

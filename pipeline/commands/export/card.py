@@ -42,10 +42,14 @@ LICENCES = {
 `other` there.
 """
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
-_FORMAT = """`tokens.bin` holds all tokens, little-endian {dtype}, every document ends in id {eod_id}; `tokens.idx` is its index for
-Megatron and GPT-NeoX. `documents.parquet/` has one row a document in stream order. `manifest.json` says all that is said here, and
-the hashes. `annealmix audit DIR` counts everything again, `annealmix export DIR --trainer NAME` writes a trainer's data configuration.
-"""
+_FORMAT = (
+    "`tokens.bin` holds all tokens, little-endian {dtype}, every document ends in id "
+    "{eod_id}; `tokens.idx` is its index for\n"
+    "Megatron and GPT-NeoX. `documents.parquet/` has one row a document in stream order. "
+    "`manifest.json` says all that is said here, and\n"
+    "the hashes. `annealmix audit DIR` counts everything again, `annealmix export DIR "
+    "--trainer NAME` writes a trainer's data configuration.\n"
+)
 
 
 def export_card(mix: Path, out: Path | None) -> None:

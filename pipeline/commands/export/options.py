@@ -137,15 +137,15 @@ def _export(options: argparse.Namespace) -> int:
         write_page(
             options.mix,
             options.html,
-            options.store,
-            options.tokenizer,
-            SAMPLES if options.samples is None else options.samples,
+            store=options.store,
+            tokenizer=options.tokenizer,
+            samples=SAMPLES if options.samples is None else options.samples,
         )
         say(f"{options.html}: {size(options.html.stat().st_size)}")
     elif options.text is not None:
         from pipeline.commands.export.text import export_text
 
-        export_text(options.mix, options.text, options.tokenizer, options.workers)
+        export_text(options.mix, options.text, options.tokenizer, workers=options.workers)
     elif options.card is not None:
         from pipeline.commands.export.card import export_card
 
@@ -166,6 +166,6 @@ def _export(options: argparse.Namespace) -> int:
             options.trainer,
             options.out,
             options.tokenizer,
-            Wish(options.sequence, options.batch, options.steps),
+            Wish(sequence=options.sequence, batch=options.batch, steps=options.steps),
         )
     return 0

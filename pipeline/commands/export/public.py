@@ -77,7 +77,10 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
 
 
 def _salted_part(columns: Columns, target: Path, salt: bytes) -> str:
-    """Write the public form of a part of the documents table. Returns the hash of what it says."""
+    """Write the public form of a part of the documents table. Returns the hash of what it says.
+
+    columns: [num_docs] each.
+    """
     columns = {**columns, "digest": salted(columns["digest"], salt)}
     pq.write_table(
         to_arrow(DOCUMENTS, columns),

@@ -170,6 +170,8 @@ class TextShards(Stage):
     def _documents(self, unit: Unit) -> tuple[Columns, Any, Any]:
         """Columns of a shard's documents, and where each starts and ends in the stream, as table
         and .idx say alike.
+
+        Columns [num_docs]; starts and ends: int64 [num_docs], tokens.
         """
         path, size = (
             part_path(self._mix, "documents", unit["part"]),
@@ -197,6 +199,7 @@ class TextShards(Stage):
 
 
 def _table(columns: Columns, texts: list[str]) -> pa.Table:
+    """A share of a shard: columns and texts [num_docs]."""
     marks = zip(columns["digest"], columns["epoch"].tolist(), columns["copy"].tolist(), strict=True)
     names = [
         f"{digest.tobytes().hex()}{f'-e{epoch}' if epoch else ''}{f'-c{copy}' if copy else ''}"

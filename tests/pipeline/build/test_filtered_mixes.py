@@ -5,6 +5,7 @@ same whatever the store went through.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -421,10 +422,18 @@ def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work
     built(work, case, "proven")
     toy = (str(work / "filters" / TOY / "filter.yaml"),)
     tokenizer = SHIPPED / "sample" / "tokenizer.json"
-    weak = audit_filters(
-        work / "proven", FilterOptions(toy, tokenizer, 5, 1, "weak", work / "store")
+    weak_again = FilterOptions(
+        filters=toy,
+        tokenizer=tokenizer,
+        rescore=5,
+        workers=1,
+        level="weak",
+        store=work / "store",
     )
-    strong = audit_filters(work / "proven", FilterOptions(toy, tokenizer, None, 1, "strong"))
+    weak = audit_filters(work / "proven", weak_again)
+    strong = audit_filters(
+        work / "proven", replace(weak_again, rescore=None, level="strong", store=None)
+    )
     assert all(check.ok for check in weak.checks)
     held = weak.filters[0]["rescored"]["as stored"]
     assert (held["documents"], held["identical"], held["missing"]) == (5, 5, 0)
@@ -433,7 +442,7 @@ def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work
     content = forget.read_bytes()
     forget.write_bytes(content[:-4])
     with pytest.raises(ManifestError, match="score"):
-        audit_filters(work / "proven", FilterOptions(toy, tokenizer, 5, 1, "weak", work / "store"))
+        audit_filters(work / "proven", weak_again)
     forget.write_bytes(content)
 
 

@@ -90,7 +90,10 @@ def length_rows(portrait: Portrait, number: int) -> list[dict[str, Any]]:
 
 
 def length_edges(longest: int) -> Int64s:
-    """1, 2, 3, 4, 6, 8, 12, ... up to above a length: int64."""
+    """1, 2, 3, 4, 6, 8, 12, ... up to above a length: int64.
+
+    Returns: int64 [num_edges], tokens, ascending.
+    """
     edges = {1 << power for power in range(longest.bit_length() + 1)} | {
         3 << power for power in range(longest.bit_length() - 1)
     }
