@@ -69,8 +69,8 @@ class BuildSource:
         is another.
         """
         ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
-        segments = []
-        for group, _ in inputs.groups:
+        segments: list[dict[str, object]] = []
+        for group, files in inputs.groups:
             tokens = [
                 [str(item.folder), *item.keys.hex(), item.digest]
                 for item in group.ranges(rule)
@@ -79,18 +79,17 @@ class BuildSource:
                 and not self.excluded
             ]
             counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
-            file_ranks = [ranks[file["path"]] for file in group.inputs]
-            for number in range(len(group.segment_rows)):
-                ledger = {"ledger": str(group.ledger), "digest": group.record["digest"]}
-                segments.append(
-                    {
-                        **ledger,
-                        "segment": number,
-                        "file_ranks": file_ranks,
-                        "tokens": tokens,
-                        "counts": counts,
-                    }
-                )
+            segments += [
+                {
+                    "ledger": str(group.ledger),
+                    "digest": group.record["digest"],
+                    "segment": number,
+                    "file_ranks": [ranks[file.path] for file in files],
+                    "tokens": tokens,
+                    "counts": counts,
+                }
+                for number in range(len(group.segment_rows))
+            ]
         return {
             "name": self.name,
             "excluded": self.excluded,

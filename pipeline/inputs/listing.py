@@ -57,12 +57,12 @@ class Lister(Protocol):
 
 @dataclass(frozen=True)
 class DataFolders:
-    """Where the user keeps sources. every: holds a folder of each definition's name; named: folders
-    of single definitions, before that.
-    """
+    """Where the user keeps sources."""
 
     every: Place | None = None
+    """Holds a folder of each definition's name."""
     named: Mapping[str, Place] = field(default_factory=dict)
+    """Folders of single definitions, which come before."""
 
     def folder(self, definition: str, own: Path | None = None) -> Place | None:
         """The folder with the files of a definition; None: they are read from the hub.

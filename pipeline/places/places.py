@@ -26,11 +26,10 @@ _DATASET = re.compile(r"datasets/[^/@]+/[^/@]+(@[^/@]+)?(/[^@]*)?")
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A prefix of an object store, or a folder of a repository of the hub. url: without a slash at
-    its end.
-    """
+    """A prefix of an object store, or a folder of a repository of the hub."""
 
     url: str
+    """Without a slash at its end."""
 
     @property
     def scheme(self) -> str:
