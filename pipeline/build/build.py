@@ -23,7 +23,7 @@ command: every unit that was done stays done.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -43,7 +43,6 @@ from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_o
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
-from pipeline.executors.stage import Plan, Unit
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.inputs.survey import SourceInputs, refuse_shared_files, survey
@@ -51,17 +50,24 @@ from pipeline.judges.judges import Judges
 from pipeline.report import plural, say
 from pipeline.report import size as report_size
 from pipeline.stages.eligible import Choice, Eligible, read_eligible
-from pipeline.stages.ingest import Ingest, loaded_tokenizer
+from pipeline.stages.ingest import (
+    Ingest,
+    IngestPlan,
+    IngestUnit,
+    PlannedTokenizer,
+    loaded_tokenizer,
+)
 from pipeline.stages.score import Score, delete_texts
-from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
+from pipeline.stages.select import SELECT_FORMAT, Select, SelectPlan, inputs_of, num_partitions
 from pipeline.stages.write import (
     CHUNK_BYTES,
     SLICE_CHUNKS,
     WRITE_FORMAT,
     Layout,
+    SliceUnit,
     Write,
+    WritePlan,
     prepare_folder,
-    selection_json,
 )
 from pipeline.store.records import is_done
 from pipeline.store.rules import TokenRule, short_key
@@ -173,7 +179,7 @@ class _Build:
 
     def _tokenizer(self) -> Tokenizer:
         return loaded_tokenizer(
-            str(self._tokenizer_path), self.request.recipe.tokenizer, self.recipe.special_tokens
+            self._tokenizer_path, self.request.recipe.tokenizer, self.recipe.special_tokens
         )
 
     def _survey(self) -> dict[str, SourceInputs]:
@@ -217,12 +223,12 @@ class _Build:
                 open_steps(steps)
 
     def _ingest(self) -> None:
-        units = []
+        units: list[IngestUnit] = []
         for name, found in self.inputs.items():
             units += ingest_units(self.store, found, self._needs(name))
         if units:
-            self._open_quality({unit["source"] for unit in units})
-            tokenizes = any(unit["ranges"] for unit in units)
+            self._open_quality({unit.source for unit in units})
+            tokenizes = any(unit.ranges for unit in units)
             plan = self._ingest_plan(units, tokenizes=tokenizes)
             if tokenizes and (reason := self._tokenizer().fallback_reason):
                 say(f"tokenizing with the slow reference engine: {reason}")
@@ -237,7 +243,7 @@ class _Build:
                 self.request.executor,
                 Ingest,
                 plan,
-                self.store.work_folder() / f"ingest-{short_key(plan)}",
+                self.store.work_folder() / f"ingest-{short_key(plan.as_json())}",
             )
             self.trust.add(fresh)
             self.inputs = self._survey()
@@ -247,28 +253,24 @@ class _Build:
             self.recipe.max_quarantined,
         )
 
-    def _ingest_plan(self, units: list[Unit], *, tokenizes: bool) -> Plan:
-        return {
-            "definitions": {
-                name: found.definition.model_dump(mode="json", exclude_defaults=True)
-                for name, found in self.inputs.items()
+    def _ingest_plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
+        tokenizer = PlannedTokenizer(
+            path=self._tokenizer_path if tokenizes else None,
+            definition=self.request.recipe.tokenizer,
+            special_tokens=self.recipe.special_tokens,
+            folders=self.rule.folders,
+        )
+        return IngestPlan(
+            definitions={name: reading.definition for name, reading in self.inputs.items()},
+            quality={
+                name: canonical_quality(reading.quality) for name, reading in self.inputs.items()
             },
-            "quality": {
-                name: canonical_quality(found.quality) for name, found in self.inputs.items()
-            },
-            "tokenizer": {
-                "path": str(self._tokenizer_path) if tokenizes else None,
-                "definition": self.request.recipe.tokenizer.model_dump(mode="json"),
-                "special_tokens": self.recipe.special_tokens,
-                "folders": self.rule.folders,
-            },
-            "blocklists": self.judges.blocklists,
-            "benchmarks": self.judges.benchmark_files,
-            "near": (
-                self.bands.near.model_dump(mode="json", exclude_none=True) if self.bands else None
-            ),
-            "units": units,
-        }
+            tokenizer=tokenizer,
+            blocklists=self.judges.blocklists,
+            benchmarks=self.judges.benchmark_files,
+            near=self.bands.near if self.bands else None,
+            units=tuple(units),
+        )
 
     def _score(self) -> None:
         """Score what waits for a classifier, and delete the texts that no other waits for.
@@ -285,16 +287,16 @@ class _Build:
             self.trust.verify(job.texts)
             plan = job.plan()
             say(
-                f"score: {report_size(plan['text_bytes'])} of escalated text for"
+                f"score: {report_size(plan.text_bytes)} of escalated text for"
                 f" {job.bundle.definition.name}"
             )
             execute(
                 self.request.executor,
                 Score,
                 plan,
-                self.store.work_folder() / f"score-{short_key(plan)}",
+                self.store.work_folder() / f"score-{short_key(plan.as_json())}",
             )
-            job.table.seal(Path(plan["folder"]), job.scored)
+            job.table.seal(plan.folder, job.scored)
         delete_texts(self.judges.scored([group for group, _ in groups]))
 
     @property
@@ -321,42 +323,37 @@ class _Build:
         self.request.remote.pull([search.folder])
         return search.run()
 
-    def _select(self, near: Found | None) -> tuple[Plan, dict[str, Eligible]]:
-        sources = [
-            source.as_selected(self.inputs[source.reading], self.rule, self.judges)
-            for source in self.sources
-        ]
-        plan = select_plan(
-            sources,
-            self.judges.rules,
-            self.judges.counts,
-            self.judges.scores(),
-            self._documents,
-            near=[str(near.drops), near.digest] if near else None,
+    def _select(self, near: Found | None) -> tuple[SelectPlan, dict[str, Eligible]]:
+        plan = SelectPlan(
+            partitions=num_partitions(self._documents),
+            sources=tuple(
+                source.as_selected(self.inputs[source.reading], self.rule, self.judges)
+                for source in self.sources
+            ),
+            filters=tuple(self.judges.rules),
+            counts=tuple(self.judges.counts),
             decontaminate=self.recipe.decontaminate.action if self.recipe.decontaminate else None,
+            scores=tuple(map(tuple, self.judges.scores())),
+            near=(near.drops, near.digest) if near else None,
             shrink=self.recipe.shrinks,
             copies=self.recipe.copies == "approved",
-        )
+            in_order=any(rule.placebo for rule in self.judges.rules),
+            format=SELECT_FORMAT,
+        ).placed(self.store.folder)
         self.trust.verify(inputs_of(plan))
-        folder = self.store.folder / "select" / short_key(plan)
-        plan |= {
-            "folder": str(folder),
-            "units": [{"partition": number} for number in range(plan["partitions"])],
-        }
-        folder.mkdir(parents=True, exist_ok=True)
+        plan.folder.mkdir(parents=True, exist_ok=True)
         partitions = [
-            partition for unit in plan["units"] for partition in Select.outputs(plan, unit)
+            partition for unit in plan.all_units for partition in Select.outputs(plan, unit)
         ]
         self.trust.verify(filter(is_done, partitions))
-        todo = [unit for unit in plan["units"] if not Select.is_done(plan, unit)]
         execute(
             self.request.executor,
             Select,
-            {**plan, "units": todo},
-            self.store.work_folder() / f"select-{folder.name}",
+            plan.having(unit for unit in plan.all_units if not Select.is_done(plan, unit)),
+            self.store.work_folder() / f"select-{plan.folder.name}",
         )
         self.trust.add(partitions)
-        return plan, read_eligible(folder, plan, [*self.recipe.sources, *self.recipe.insert])
+        return plan, read_eligible(plan, [*self.recipe.sources, *self.recipe.insert])
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
         supplies = {
@@ -381,7 +378,11 @@ class _Build:
         }
 
     def _write(
-        self, select_plan: Plan, eligible: dict[str, Eligible], quotas: Quotas, near: Found | None
+        self,
+        select_plan: SelectPlan,
+        eligible: dict[str, Eligible],
+        quotas: Quotas,
+        near: Found | None,
     ) -> manifests.Manifest:
         choices = {
             name: (
@@ -407,16 +408,16 @@ class _Build:
         )
         documents = sum(strand.documents for strand in strands)
         slices = range(-(-total // layout.slice_tokens))
-        plan: Plan = {
-            "layout": asdict(layout),
-            "total_documents": documents,
-            "total_tokens": total,
-            "eod_id": self.request.recipe.tokenizer.eod_id,
-            "select": {name: value for name, value in select_plan.items() if name != "units"},
-            "selections": [selection_json(strand) for strand in strands],
-            "units": [{"slice": number} for number in slices],
-            "format": WRITE_FORMAT,
-        }
+        plan = WritePlan(
+            layout=layout,
+            total_documents=documents,
+            total_tokens=total,
+            eod_id=self.request.recipe.tokenizer.eod_id,
+            select=select_plan,
+            selections=tuple(strands),
+            units=tuple(SliceUnit(slice=number) for number in slices),
+            format=WRITE_FORMAT,
+        )
         described = describe(
             Chosen(
                 recipe=self.request.recipe,
@@ -431,13 +432,17 @@ class _Build:
                 near=near,
             )
         )
-        key = short_key([plan, described.as_json()])
+        key = short_key([plan.as_json(), described.as_json()])
         with output.building(self.request.out, key) as folder:
             if folder is None:
                 return output.finished(self.request.out, described, layout)
-            plan["folder"] = str(folder)
             prepare_folder(folder, layout, total, documents)
-            execute(self.request.executor, Write, plan, folder / "work")
+            execute(
+                self.request.executor,
+                Write,
+                plan.model_copy(update={"folder": folder}),
+                folder / "work",
+            )
             sealed = seal.seal(folder, described, strands, len(slices))
             output.publish(folder, self.request.out)
             return sealed

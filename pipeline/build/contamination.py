@@ -8,19 +8,17 @@ dropped or (`action: report`) kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.keys import KeyRange
 from mixtures.mix.judged import ContaminationClaim, HitClaim, SetClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.loaded import LoadedRecipe
-from pipeline.executors.stage import Plan
 from pipeline.stages.eligible import Choice, read_kept
 from pipeline.stages.gathering import ledger_segments
+from pipeline.stages.select import SelectPlan
 from pipeline.store.columns import prefix, read_column
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 def contamination_report(
     recipe: LoadedRecipe,
     index: ContaminationIndex | None,
-    plan: Plan,
+    plan: SelectPlan,
     choices: Mapping[str, Choice],
 ) -> ContaminationClaim | None:
     """What the evaluation sets of a recipe found; None without any.
@@ -64,7 +62,7 @@ def contamination_report(
 
 
 def contaminated(
-    plan: Plan, choices: Mapping[str, Choice], action: str
+    plan: SelectPlan, choices: Mapping[str, Choice], action: str
 ) -> tuple[dict[str, int], dict[int, tuple[int, int]]]:
     """What the store holds of evaluation sets in a mix.
 
@@ -84,12 +82,12 @@ def contaminated(
 class _Hits:
     """Items that were found. items: {item: [documents, most of its n-grams in one document]}."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._segments = ledger_segments(plan["sources"])
+    def __init__(self, plan: SelectPlan) -> None:
+        self._segments = ledger_segments(plan.sources)
         self._grams = [
-            segment["counts"][-1] if segment["counts"] else []
-            for source in plan["sources"]
-            for segment in source["segments"]
+            segment.counts[-1] if segment.counts else ()
+            for source in plan.sources
+            for segment in source.segments
         ]
         self.items: dict[int, list[int]] = {}
 
@@ -104,13 +102,13 @@ class _Hits:
         """Add the hits of documents of a segment. ledger_rows: int64 [num_docs]."""
         ledger, number = self._segments[segment]
         keys = read_column(ledger, "order_key", prefix(number))
-        for folder, low, high, _ in self._grams[segment]:
-            rows = KeyRange.parse((low, high)).rows(keys)
-            hit_rows = read_column(Path(folder), "hit_row", prefix(number)).astype(np.int64)
+        for grams in self._grams[segment]:
+            rows = grams.keys.rows(keys)
+            hit_rows = read_column(grams.folder, "hit_row", prefix(number)).astype(np.int64)
             inside = ledger_rows[(ledger_rows >= rows.start) & (ledger_rows < rows.stop)]
             wanted = np.isin(hit_rows + rows.start, inside)
-            items = read_column(Path(folder), "hit_item", prefix(number))[wanted].tolist()
-            found = read_column(Path(folder), "hit_found", prefix(number))[wanted].tolist()
+            items = read_column(grams.folder, "hit_item", prefix(number))[wanted].tolist()
+            found = read_column(grams.folder, "hit_found", prefix(number))[wanted].tolist()
             for item, count in zip(items, found, strict=True):
                 held = self.items.setdefault(item, [0, 0])
                 held[0], held[1] = held[0] + 1, max(held[1], count)

@@ -9,7 +9,7 @@ every folder is made once; each build verifies what an earlier one left there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,24 @@ from mixtures.recipe.near import NearRequest
 from mixtures.recipe.quality import canonical_quality
 from pipeline.executors import Executor, execute
 from pipeline.executors.memory import machine_memory
-from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.executors.stage import PartitionUnit, StageClass, Unit
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.survey import SourceInputs
 from pipeline.report import plural, say
 from pipeline.stages.near.clusters import check_memory
-from pipeline.stages.near.competing import ledger_documents
+from pipeline.stages.near.competing import NearSegment, NearSource, ledger_documents
 from pipeline.stages.near.edges import num_partitions
-from pipeline.stages.near.stages import Candidates, Link, Reduce, Shingle, Spill, Verify
+from pipeline.stages.near.stages import (
+    Candidates,
+    Link,
+    NearPlan,
+    Reduce,
+    Shingle,
+    ShingleUnit,
+    Spill,
+    Verify,
+    WholeUnit,
+)
 from pipeline.store.records import is_done, read_done
 from pipeline.store.rules import BandRule, short_key
 from pipeline.store.store import Store
@@ -63,54 +73,51 @@ def competes(near: NearRequest | None, source: BuildSource) -> bool:
 
 def plan_sources(
     near: NearRequest, sources: Sequence[BuildSource], inputs: Mapping[str, SourceInputs]
-) -> list[dict[str, Any]]:
-    """Sources as the stages read them: competes, keys, segments [{ledger, digest, segment, bands:
-    [[folder, low, high, digest]]}].
+) -> tuple[NearSource, ...]:
+    """Sources as the stages read them.
 
     Args:
         sources: in order of priority; inserts, which are the last of them and compete with nothing,
             are left out.
     """
-    planned, bands = [], band_rule(near)
+    bands, planned = band_rule(near), []
     for source in sources:
         if source.insert:
             continue
-        segments, taking_part = [], competes(near, source)
+        segments: list[NearSegment] = []
         for group, _ in inputs[source.reading].groups:
-            ranges = [item for item in group.ranges(bands) if item.keys.meets(source.keys)]
-            folders = (
-                [[str(item.folder), *item.keys.hex(), item.digest] for item in ranges]
-                if taking_part
-                else []
+            ranges = (
+                tuple(item for item in group.ranges(bands) if item.keys.meets(source.keys))
+                if competes(near, source)
+                else ()
             )
-            ledger = {
-                "ledger": str(group.ledger),
-                "digest": group.record["digest"],
-                "bands": folders,
-            }
-            segments += [{**ledger, "segment": number} for number in range(len(group.segment_rows))]
-        planned.append({"competes": taking_part, "keys": source.keys.hex(), "segments": segments})
-    return planned
+            segments += [
+                NearSegment(
+                    ledger=group.ledger, digest=group.record["digest"], segment=number, bands=ranges
+                )
+                for number in range(len(group.segment_rows))
+            ]
+        planned.append(
+            NearSource(competes=competes(near, source), keys=source.keys, segments=tuple(segments))
+        )
+    return tuple(planned)
 
 
-def _decisive(planned: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What of the planned sources decides a search: hashes of records, no paths, so that a store
-    that was moved keeps its searches.
+def _decisive(source: NearSource) -> dict[str, Any]:
+    """What of a planned source decides a search: hashes of records, no paths, so that a store that
+    was moved keeps its searches.
     """
-    return [
-        {
-            **source,
-            "segments": [
-                {
-                    "ledger": segment["digest"],
-                    "segment": segment["segment"],
-                    "bands": [item[1:] for item in segment["bands"]],
-                }
-                for segment in source["segments"]
-            ],
-        }
-        for source in planned
-    ]
+    return {
+        **source.as_json("segments"),
+        "segments": [
+            {
+                "ledger": segment.digest,
+                "segment": segment.segment,
+                "bands": [[*item.keys.hex(), item.digest] for item in segment.bands],
+            }
+            for segment in source.segments
+        ],
+    }
 
 
 def key_partitions(documents: int) -> int:
@@ -155,7 +162,7 @@ class NearSearch:
         planned = plan_sources(near, sources, inputs)
         decides = {
             "rule": self._rule.identity(),
-            "sources": _decisive(planned),
+            "sources": list(map(_decisive, planned)),
             "partitions": partitions,
             "format": NEAR_FORMAT,
         }
@@ -163,19 +170,17 @@ class NearSearch:
         self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
         documents, memory = ledger_documents(planned), machine_memory()
         check_memory(documents, memory)
-        self._plan: Plan = {
-            "folder": str(self.folder),
-            "rule": self._rule.model_dump(mode="json", exclude_none=True),
-            "sources": planned,
-            "key_partitions": key_partitions(documents),
-            "band_partitions": num_partitions(documents, self._rule, SORT_BYTES),
-            "partitions": partitions,
-            "memory_bytes": memory,
-            "definitions": {
-                name: found.definition.model_dump(mode="json") for name, found in inputs.items()
-            },
-            "quality": {name: canonical_quality(found.quality) for name, found in inputs.items()},
-        }
+        self._plan = NearPlan[Any](
+            folder=self.folder,
+            rule=self._rule,
+            sources=planned,
+            key_partitions=key_partitions(documents),
+            band_partitions=num_partitions(documents, self._rule, SORT_BYTES),
+            partitions=partitions,
+            memory_bytes=memory,
+            definitions={name: reading.definition for name, reading in inputs.items()},
+            quality={name: canonical_quality(item.quality) for name, item in inputs.items()},
+        )
 
     def run(self) -> Found:
         """Do what is not done yet.
@@ -185,31 +190,29 @@ class NearSearch:
                 read again have changed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        segments = [segment for source in self._plan["sources"] for segment in source["segments"]]
-        beside = [
+        segments = [segment for source in self._plan.sources for segment in source.segments]
+        self._trust.verify(
             folder
             for segment in segments
-            for folder in (segment["ledger"], *(item[0] for item in segment["bands"]))
-        ]
-        self._trust.verify(map(Path, beside))
-        by_band = [{"partition": number} for number in range(self._plan["band_partitions"])]
-        self._do(Spill, [{"partition": number} for number in range(self._plan["key_partitions"])])
+            for folder in (segment.ledger, *(item.folder for item in segment.bands))
+        )
+        by_band = _partitions(self._plan.band_partitions)
+        self._do(Spill, _partitions(self._plan.key_partitions))
         self._do(Link, by_band)
         if self._rule.verify is not None:
-            self._do(Candidates, [{}])
+            self._do(Candidates, [WholeUnit()])
             units = self._shingle_units()
             self._do(Shingle, units)
-            self._plan["shingles"] = [
-                str(folder) for unit in units for folder in Shingle.outputs(self._plan, unit)
-            ]
+            folders = [folder for unit in units for folder in Shingle.outputs(self._plan, unit)]
+            self._plan = self._plan.model_copy(update={"shingles": tuple(folders)})
             self._do(Verify, by_band)
-        self._do(Reduce, [{}])
+        self._do(Reduce, [WholeUnit()])
         return self.found()
 
     @property
     def done(self) -> bool:
         """Whether there is nothing left to do."""
-        return Reduce.is_done(self._plan, {})
+        return Reduce.is_done(self._plan, WholeUnit())
 
     def found(self) -> Found:
         """What a search that is done has found."""
@@ -219,7 +222,7 @@ class NearSearch:
             read_done(self.folder / "clusters"),
         )
 
-    def _do(self, stage: type[Stage], units: list[Unit]) -> None:
+    def _do(self, stage: StageClass, units: Sequence[Unit]) -> None:
         folders = [folder for unit in units for folder in stage.outputs(self._plan, unit)]
         self._trust.verify(filter(is_done, folders))
         todo = [unit for unit in units if not stage.is_done(self._plan, unit)]
@@ -231,29 +234,33 @@ class NearSearch:
         execute(
             self._executor,
             stage,
-            {**self._plan, "units": todo},
+            self._plan.having(todo),
             self._work / f"{stage.name}-{self._key}",
         )
         self._trust.add(folders)
 
-    def _shingle_units(self) -> list[Unit]:
+    def _shingle_units(self) -> list[ShingleUnit]:
         """Units of the groups that hold candidates."""
         wanted = set(read_done(self.folder / "candidates")["segments"])
-        segments: dict[str, list[list[int]]] = {}
+        segments: dict[Path, list[tuple[int, int]]] = {}
         for number, segment in enumerate(
-            segment for source in self._plan["sources"] for segment in source["segments"]
+            segment for source in self._plan.sources for segment in source.segments
         ):
             if number in wanted:
-                segments.setdefault(segment["ledger"], []).append([number, segment["segment"]])
+                segments.setdefault(segment.ledger, []).append((number, segment.segment))
         return [
-            {
-                "group": f"{group.folder.parent.name}-{group.folder.name}",
-                "reading": reading,
-                "ledger": str(group.ledger),
-                "files": [asdict(file) for file in files],
-                "segments": segments[str(group.ledger)],
-            }
-            for reading, found in self._inputs.items()
-            for group, files in found.groups
-            if str(group.ledger) in segments
+            ShingleUnit(
+                group=f"{group.folder.parent.name}-{group.folder.name}",
+                reading=reading,
+                ledger=group.ledger,
+                files=tuple(files),
+                segments=tuple(segments[group.ledger]),
+            )
+            for reading, source in self._inputs.items()
+            for group, files in source.groups
+            if group.ledger in segments
         ]
+
+
+def _partitions(count: int) -> list[PartitionUnit]:
+    return [PartitionUnit(partition=number) for number in range(count)]

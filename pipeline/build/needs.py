@@ -15,13 +15,12 @@ from pathlib import Path
 
 from mixtures.errors import InputError
 from mixtures.keys import KeyRange, merged
-from pipeline.executors.stage import Unit
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.survey import SourceInputs, group_name
 from pipeline.judges.judges import Judges
-from pipeline.stages.ingest import SEGMENT_BYTES
+from pipeline.stages.ingest import SEGMENT_BYTES, IngestUnit
 from pipeline.store.rules import BandRule, TokenRule
-from pipeline.store.store import Group, Store
+from pipeline.store.store import Due, Group, Store
 
 
 @dataclass(frozen=True)
@@ -38,22 +37,22 @@ class Needs:
     bands: BandRule | None = None
     searched: Sequence[KeyRange] = ()
 
-    def noted(self, group: Group | None) -> list[list[str]]:
-        """What a reading of a group must note beside tokens: [folders of the rule, low, high].
+    def noted(self, group: Group | None) -> list[Due]:
+        """What a reading of a group must note beside tokens.
         group: None: nothing of it is there yet.
         """
-        found = self.judges.due(group, self.judged)
+        noted = self.judges.due(group, self.judged)
         if bands := self.bands:
             missing = [
                 part
                 for keys in merged(self.searched)
                 for part in (group.missing(bands, keys) if group else [keys])
             ]
-            found += [[bands.folders, *keys.hex()] for keys in missing]
-        return found
+            noted += [Due(bands.folders, keys) for keys in missing]
+        return noted
 
 
-def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Unit]:
+def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[IngestUnit]:
     """Units that read what is new, tokenize what is missing, and note what filters must know."""
     units = []
     for group, files in found.groups:
@@ -76,17 +75,17 @@ def _unit(
     folder: Path,
     files: Sequence[InputFile],
     ranges: Sequence[KeyRange],
-    annotations: list[list[str]],
+    annotations: Sequence[Due],
     segment_bytes: int,
-) -> Unit:
-    return {
-        "source": found.reading,
-        "folder": str(folder),
-        "files": [file.as_json() for file in files],
-        "ranges": [keys.hex() for keys in ranges],
-        "annotations": annotations,
-        "segment_bytes": segment_bytes,
-    }
+) -> IngestUnit:
+    return IngestUnit(
+        source=found.reading,
+        folder=folder,
+        files=tuple(files),
+        ranges=tuple(ranges),
+        annotations=tuple(annotations),
+        segment_bytes=segment_bytes,
+    )
 
 
 def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:

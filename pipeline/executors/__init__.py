@@ -8,20 +8,20 @@ complete: that is in the plan and in the done-records.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.report import progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline.executors.stage import Plan, Stage
+    from pipeline.executors.stage import Plan, StageClass
 
 
 class Executor(Protocol):
     """Does the units of a plan."""
 
-    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
+    def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Freeze a plan in `folder` and do all of its units; one after another if the plan says
         `in_order`.
 
@@ -30,7 +30,7 @@ class Executor(Protocol):
         """
 
 
-def execute(executor: Executor, stage: type[Stage], plan: Plan, folder: Path) -> None:
+def execute(executor: Executor, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
     """Do all units of a plan, and show how many are done."""
-    with progress(stage.name, len(plan["units"]), partial(stage.num_done, plan)):
+    with progress(stage.name, len(plan.units), partial(stage.num_done, plan)):
         executor.execute(stage, plan, folder)

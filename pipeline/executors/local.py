@@ -12,6 +12,7 @@ import signal
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.utils.logging import logger
@@ -19,7 +20,7 @@ from datatrove.utils.logging import logger
 from mixtures.errors import AnnealmixError
 from pipeline.executors.memory import available_memory
 from pipeline.executors.pool import run_tasks
-from pipeline.executors.stage import Plan, Stage, forget, freeze, in_hand
+from pipeline.executors.stage import Plan, StageClass, forget, freeze, in_hand
 from pipeline.report import plural, say, size
 from pipeline.store.records import named
 
@@ -38,7 +39,7 @@ def cores() -> int:
 class LocalTask:
     """A rank's share of a frozen plan."""
 
-    stage: type[Stage]
+    stage: StageClass
     plan: Path
     digest: str
     world_size: int
@@ -70,7 +71,7 @@ class LocalExecutor:
     workers: int | None = None
     tasks: int | None = None
 
-    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
+    def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Freeze a plan in `folder` and do all of its units; one after another if the plan says
         `in_order`.
 
@@ -78,14 +79,14 @@ class LocalExecutor:
             AnnealmixError: of the first task that failed, or twice lost its worker; the units that
                 were done stay done.
         """
-        units = len(plan["units"])
+        units = len(plan.units)
         if units == 0:
             return
         forget(folder, "logs")
         path, digest = freeze(folder, plan)
         workers = self.workers or workers_that_fit(stage, min(cores(), units))
         shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)
-        tasks = 1 if plan.get("in_order") else min(shares, units)
+        tasks = 1 if plan.in_order else min(shares, units)
         task = LocalTask(stage, path, digest, tasks)
         with named(folder):
             if min(workers, tasks) == 1:
@@ -95,7 +96,7 @@ class LocalExecutor:
                 _run(task, min(workers, tasks))
 
 
-def workers_that_fit(stage: type[Stage], wanted: int) -> int:
+def workers_that_fit(stage: StageClass, wanted: int) -> int:
     """Workers for which there is memory, at least one; says so if they are fewer than wanted."""
     available = available_memory()
     fit = max(min(wanted, available // stage.task_bytes), 1)

@@ -26,7 +26,7 @@ from datatrove.utils.stats import PipelineStats
 
 from mixtures.errors import AnnealmixError, RecipeError
 from pipeline.executors.local import NOWHERE, TASKS_A_WORKER
-from pipeline.executors.stage import Plan, Stage, Unit, forget, freeze
+from pipeline.executors.stage import Plan, StageClass, Unit, forget, freeze
 from pipeline.report import size, some
 from pipeline.store.records import read_json, write_json
 
@@ -47,7 +47,7 @@ class RayExecutor:
     workers: int | None = None
     tasks: int | None = None
 
-    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
+    def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Freeze a plan in `folder` and do all of its units; one after another if the plan says
         `in_order`.
 
@@ -55,14 +55,14 @@ class RayExecutor:
             RecipeError: there is no such cluster, or no node of it has enough memory.
                 AnnealmixError: units were not done; of the kind of the first task that failed.
         """
-        units = len(plan["units"])
+        units = len(plan.units)
         if units == 0:
             return
         cores = _connect(self.address, stage)
         forget(folder, "logs", "failed")
         path, digest = freeze(folder, plan)
         workers = self.workers or cores
-        tasks = 1 if plan.get("in_order") else min(self.tasks or TASKS_A_WORKER * workers, units)
+        tasks = 1 if plan.in_order else min(self.tasks or TASKS_A_WORKER * workers, units)
         logger.remove()
         executor = _Tasks(
             pipeline=[stage(path, digest)],
@@ -117,7 +117,7 @@ def _actors() -> Iterator[None]:
         datatrove_ray.RankWorker = RankWorker
 
 
-def _connect(address: str | None, stage: type[Stage]) -> int:
+def _connect(address: str | None, stage: StageClass) -> int:
     """Connect with the cluster. Returns its cores.
 
     Raises:
@@ -178,7 +178,7 @@ def _failure(folder: Path, rank: int) -> Path:
     return folder / "failed" / f"{rank:05d}.json"
 
 
-def _refuse_undone(stage: type[Stage], plan: Plan, folder: Path, tasks: int) -> None:
+def _refuse_undone(stage: StageClass, plan: Plan[Any], folder: Path, tasks: int) -> None:
     """Hold the plan against what is done.
 
     Raises:
@@ -186,7 +186,7 @@ def _refuse_undone(stage: type[Stage], plan: Plan, folder: Path, tasks: int) -> 
     """
     undone = [
         unit
-        for number, unit in enumerate(plan["units"])
+        for number, unit in enumerate(plan.units)
         if not _is_done(stage, plan, folder, number % tasks, unit)
     ]
     if not undone:
@@ -207,13 +207,13 @@ def _refuse_undone(stage: type[Stage], plan: Plan, folder: Path, tasks: int) -> 
     )
     names = some(list(map(stage.describe, undone)), NAMED_UNITS)
     raise kind(
-        f"{failure['message']}\n{stage.name}: {len(undone):,} of {len(plan['units']):,} units were"
+        f"{failure['message']}\n{stage.name}: {len(undone):,} of {len(plan.units):,} units were"
         f" not done: {names}; logs are in {folder / 'logs'}; the same command goes on from what is"
         " done"
     )
 
 
-def _is_done(stage: type[Stage], plan: Plan, folder: Path, rank: int, unit: Unit) -> bool:
+def _is_done(stage: StageClass, plan: Plan[Any], folder: Path, rank: int, unit: Unit) -> bool:
     """Whether a unit is done; one that is written in place only if its task has ended well now,
     since a record may be an older one.
     """

@@ -8,26 +8,56 @@ no consequence.
 
 from __future__ import annotations
 
+import builtins
 import json
 import shutil
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from datatrove.pipeline.base import PipelineStep
+from typing_extensions import Self
 
 from mixtures.errors import AnnealmixError, ManifestError
-from pipeline.store.records import canonical_json, is_done, read_done, write_whole
+from pipeline.store.records import Frozen, canonical_json, is_done, read_done, write_whole
 
-Plan = dict[str, Any]
-Unit = dict[str, Any]
 _IN_HAND = "in-hand"
 
 
-class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
+class Unit(Frozen):
+    """What a task does at once. Units are independent of each other."""
+
+
+class PartitionUnit(Unit):
+    """A partition of keys."""
+
+    partition: int
+
+
+U = TypeVar("U", bound=Unit)
+
+
+class Plan(Frozen, Generic[U]):
+    """What a stage is to do, and all that it must know."""
+
+    units: tuple[U, ...] = ()
+    folder: Path | None = None
+    """Where all units leave their results, if that is one place."""
+    in_order: bool = False
+    """Whether each unit needs the results of those before it."""
+
+    def having(self, units: Iterable[U]) -> Self:
+        """The same plan with these units."""
+        return self.model_copy(update={"units": tuple(units)})
+
+
+P = TypeVar("P", bound=Plan[Any])
+
+
+class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove publishes no types
     """Base of the stages. Subclasses do one unit of their plan, and say what it leaves."""
 
     type = "annealmix"
@@ -38,6 +68,8 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
     """Memory that a task may need, at the sizes in which its stage shares out work; 0.4 GB of it
     are what it imports.
     """
+
+    plan_type: builtins.type[P]  # `type` is datatrove's name of a step's kind
 
     def __init__(self, plan: Path, digest: str) -> None:
         super().__init__()
@@ -53,14 +85,14 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         self._check(self.upstream(plan))
         note = in_hand(self.plan_path.parent, rank)
         note.parent.mkdir(exist_ok=True)
-        for unit in plan["units"][rank::world_size]:
+        for unit in plan.units[rank::world_size]:
             note.write_text(self.describe(unit), "utf-8")
             with self.track_time("unit"):
                 self._do(plan, unit)
         note.unlink(missing_ok=True)
         yield from ()
 
-    def _do(self, plan: Plan, unit: Unit) -> None:
+    def _do(self, plan: P, unit: U) -> None:
         """Do a unit, and name it in errors that do not say where they happened."""
         try:
             self.do(plan, unit)
@@ -74,7 +106,7 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
         except Exception as error:
             raise RuntimeError(f"{self.name} failed at {self.describe(unit)}") from error
 
-    def read_plan(self) -> Plan:
+    def read_plan(self) -> P:
         """Read the plan, refusing one that is not the one that was frozen."""
         content = self.plan_path.read_bytes()
         if sha256(content).hexdigest() != self.digest:
@@ -82,13 +114,12 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
                 f"{self.plan_path}: not the plan that this task was given (sha256 {self.digest});"
                 " start the build again"
             )
-        plan: Plan = json.loads(content)
-        return plan
+        return self.plan_type.from_json(json.loads(content))
 
-    def prepare(self, plan: Plan) -> None:
+    def prepare(self, plan: P) -> None:
         """Load once what every unit of a rank needs."""
 
-    def upstream(self, plan: Plan) -> Mapping[Path, str]:
+    def upstream(self, plan: P) -> Mapping[Path, str]:
         """Folders of earlier stages that units read, with the digest of their record, or "" where
         the plan does not say.
 
@@ -110,34 +141,37 @@ class Stage(PipelineStep):  # type: ignore[misc]  # datatrove publishes no types
                 )
 
     @abstractmethod
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: P, unit: U) -> None:
         """Do one unit, or nothing if it is done already."""
 
     @staticmethod
     @abstractmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: P, unit: U) -> list[Path]:
         """What a unit publishes, or has published before."""
 
     @staticmethod
     @abstractmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: U) -> str:
         """A unit in words, for whoever must find out why it failed."""
 
     @classmethod
-    def is_done(cls, plan: Plan, unit: Unit) -> bool:
+    def is_done(cls, plan: P, unit: U) -> bool:
         """Whether each output of a unit has its done-record."""
         return all(map(is_done, cls.outputs(plan, unit)))
 
     @classmethod
-    def num_done(cls, plan: Plan) -> int:
+    def num_done(cls, plan: P) -> int:
         """Units of a plan that are done."""
-        return sum(cls.is_done(plan, unit) for unit in plan["units"])
+        return sum(cls.is_done(plan, unit) for unit in plan.units)
 
 
-def freeze(folder: Path, plan: Plan) -> tuple[Path, str]:
+StageClass = type[Stage[Any, Any]]
+
+
+def freeze(folder: Path, plan: Plan[Any]) -> tuple[Path, str]:
     """Write a plan below `folder` (made when missing). Returns its path and sha256."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = canonical_json(plan)
+    content = canonical_json(plan.as_json())
     write_whole(folder / "plan.json", content)
     return folder / "plan.json", sha256(content).hexdigest()
 
@@ -169,7 +203,7 @@ name.
 """
 
 
-def stage_named(name: str) -> type[Stage]:
+def stage_named(name: str) -> StageClass:
     """A stage's class. Only its own module is imported: a task starts in half the time."""
     members = vars(import_module(MODULES[name.partition("-")[0]])).values()
     return next(

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from mixtures.keys import KeyRange
 from mixtures.recipe.quality import Quality, reading_name
 from mixtures.recipe.source import SourceDefinition
 from pipeline.inputs.survey import SourceInputs
 from pipeline.places.places import Place
+from pipeline.store.records import Frozen
 from pipeline.store.rules import TokenRule
-from pipeline.store.store import Group
+from pipeline.store.store import ColumnRange, Group, PlannedKey, PlannedKeys, PlannedRange
 
 
 class CountFolders(Protocol):
     """Whoever knows where the counts of annotators lie (`pipeline.judges.judges.Judges`)."""
 
-    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range: for each column [folder, low, high, digest]."""
+    def counted(self, group: Group, keys: KeyRange) -> tuple[tuple[ColumnRange, ...], ...]:
+        """Folders of counts that touch a key range, for each column."""
+
+
+class SelectedSegment(Frozen):
+    """A ledger segment as a select plan lists it."""
+
+    ledger: Path
+    digest: str
+    """Of the ledger's done-record."""
+    segment: int
+    """Number of the segment in the ledger."""
+    file_ranks: tuple[int, ...]
+    """Of the ledger's files, by their number in it: the order that decides between equal texts."""
+    tokens: tuple[PlannedRange, ...]
+    counts: tuple[tuple[PlannedRange, ...], ...]
+    """For each column that annotators wrote; empty where nothing judges."""
+
+
+class SelectedSource(Frozen):
+    """A source as a select plan lists it."""
+
+    name: str
+    excluded: bool
+    """Whether it only takes copies away."""
+    insert: bool
+    """Whether it competes with none."""
+    keys: PlannedKeys
+    ceiling: PlannedKey
+    """Documents from this key on are not tokenized."""
+    segments: tuple[SelectedSegment, ...]
 
 
 @dataclass
@@ -61,7 +92,7 @@ class BuildSource:
 
     def as_selected(
         self, inputs: SourceInputs, rule: TokenRule, judges: CountFolders
-    ) -> dict[str, Any]:
+    ) -> SelectedSource:
         """The source as a select plan lists it: its ledger segments, with the folders of tokens and
         counts of its range.
 
@@ -69,32 +100,33 @@ class BuildSource:
         is another.
         """
         ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
-        segments: list[dict[str, object]] = []
+        segments: list[SelectedSegment] = []
         for group, files in inputs.groups:
-            tokens = [
-                [str(item.folder), *item.keys.hex(), item.digest]
+            tokens = tuple(
+                item
                 for item in group.ranges(rule)
+                # not `meets`: a range below whose ceiling nothing lies lists what it lies in
                 if item.keys.low < self.ceiling
                 and item.keys.high > self.keys.low
                 and not self.excluded
-            ]
-            counts = [] if self.excluded or self.insert else judges.counted(group, self.tokenized)
+            )
+            counts = () if self.excluded or self.insert else judges.counted(group, self.tokenized)
             segments += [
-                {
-                    "ledger": str(group.ledger),
-                    "digest": group.record["digest"],
-                    "segment": number,
-                    "file_ranks": [ranks[file.path] for file in files],
-                    "tokens": tokens,
-                    "counts": counts,
-                }
+                SelectedSegment(
+                    ledger=group.ledger,
+                    digest=group.record["digest"],
+                    segment=number,
+                    file_ranks=tuple(ranks[file.path] for file in files),
+                    tokens=tokens,
+                    counts=counts,
+                )
                 for number in range(len(group.segment_rows))
             ]
-        return {
-            "name": self.name,
-            "excluded": self.excluded,
-            "insert": self.insert,
-            "keys": self.keys.hex(),
-            "ceiling": f"{self.ceiling:x}",
-            "segments": segments,
-        }
+        return SelectedSource(
+            name=self.name,
+            excluded=self.excluded,
+            insert=self.insert,
+            keys=self.keys,
+            ceiling=self.ceiling,
+            segments=tuple(segments),
+        )

@@ -80,6 +80,6 @@ class InputFile:
         ) == (self.size, self.mtime_ns, self.inode)
 
 
-def named_files(source: str, files: Sequence[Mapping[str, Any]]) -> str:
-    """A group's files in words. files: as a plan holds them."""
-    return f"input files {some([file['path'] for file in files], NAMED_FILES)} of {source}"
+def named_files(source: str, files: Sequence[InputFile]) -> str:
+    """A group's files in words."""
+    return f"input files {some([file.path for file in files], NAMED_FILES)} of {source}"

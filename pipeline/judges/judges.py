@@ -12,20 +12,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import PlainSerializer
 
 from mixtures.errors import ManifestError
 from mixtures.keys import ALL_KEYS, KeyRange, merged
 from mixtures.recipe.filters import RecipeFilter
 from mixtures.rules.contamination import LoadedBenchmark
-from mixtures.rules.filter import LoadedFilter
-from pipeline.executors.stage import Plan
+from mixtures.rules.filter import ClassifierPin, LoadedFilter
+from pipeline.executors.stage import PartitionUnit, Plan
+from pipeline.judges.annotators.reading import PlannedBlocklist
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
-from pipeline.store.records import read_done
+from pipeline.store.records import Frozen, read_done
 from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, short_key
 from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.store.store import Group, Store
+from pipeline.store.store import ColumnRange, Due, Group, Store
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex
@@ -107,16 +110,16 @@ class Judges:
         return [scorer.table.folder for scorer in self._scorers.values()]
 
     @property
-    def blocklists(self) -> list[dict[str, Any]]:
+    def blocklists(self) -> tuple[PlannedBlocklist, ...]:
         """The lists as an ingest plan holds them."""
-        return [
-            {
-                "pin": item.bundle.definition.blocklist.model_dump(mode="json"),
-                "folder": str(item.bundle.folder.absolute()),
-                "thresholds": [text.threshold for text in item.texts],
-            }
+        return tuple(
+            PlannedBlocklist(
+                pin=item.bundle.definition.blocklist,
+                folder=item.bundle.folder.absolute(),
+                thresholds=tuple(text.threshold for text in item.texts),
+            )
             for item in self._lists.values()
-        ]
+        )
 
     @property
     def rules(self) -> list[FilterRule]:
@@ -124,8 +127,8 @@ class Judges:
         numbers = {rule: number for number, rule in enumerate(self._lists)}
         return [FilterRule.of(item, numbers[self._terms_of(item)]) for item in self.filters]
 
-    def due(self, group: Group | None, wanted: Sequence[KeyRange]) -> list[list[str]]:
-        """Terms and texts that a reading of a group must note: [folders of the rule, low, high].
+    def due(self, group: Group | None, wanted: Sequence[KeyRange]) -> list[Due]:
+        """Terms and texts that a reading of a group must note.
 
         Args:
             group: None: nothing of it is in the store yet. wanted: key ranges that are to be
@@ -138,7 +141,7 @@ class Judges:
             for item in self._lists.values():
                 for text in item.texts:
                     found += [(text, part) for part in self._texts_due(group, text, keys)]
-        return [[rule.folders, *keys.hex()] for rule, keys in dict.fromkeys(found)]
+        return [Due(rule.folders, keys) for rule, keys in dict.fromkeys(found)]
 
     def _texts_due(self, group: Group | None, text: TextRule, keys: KeyRange) -> list[KeyRange]:
         """Parts of a key range whose escalated texts some classifier has not scored, and which do
@@ -160,24 +163,19 @@ class Judges:
         """Columns of counts that select reads: of each blocklist, then of the evaluation sets."""
         return ["terms"] * len(self._lists) + ["grams"] * len(self._grams)
 
-    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
-        """Folders of counts that touch a key range, as a select plan lists them: for each of
-        `counts` [folder, low, high, digest].
-        """
+    def counted(self, group: Group, keys: KeyRange) -> tuple[tuple[ColumnRange, ...], ...]:
+        """Folders of counts that touch a key range, for each of `counts`."""
         return counted_folders([*self._lists, *self._grams], group, keys)
 
-    def scores(self) -> list[list[list[str]]]:
-        """Folders of scores as a select plan lists them: for each filter [folder, digest], none
-        without a classifier.
+    def scores(self) -> list[list[tuple[Path, str]]]:
+        """Folders of scores with the digests of their records, for each filter; none without a
+        classifier.
         """
         tables = [
             self._scorers[pin.digest].table if (pin := item.definition.classifier) else None
             for item in self.filters
         ]
-        return [
-            [[str(folder), digest] for folder, digest in table.folders(ALL_KEYS)] if table else []
-            for table in tables
-        ]
+        return [table.folders(ALL_KEYS) if table else [] for table in tables]
 
     def scoring(self, groups: Iterable[tuple[Group, Sequence[KeyRange]]]) -> list[Scoring]:
         """What is still to be scored, one job a classifier.
@@ -228,9 +226,9 @@ class Judges:
         return jobs
 
     @property
-    def benchmark_files(self) -> list[str]:
-        """The evaluation sets as an ingest plan holds them."""
-        return [str(Path(item.where).absolute()) for item in self.benchmarks]
+    def benchmark_files(self) -> tuple[Path, ...]:
+        """The files of the evaluation sets."""
+        return tuple(Path(item.where).absolute() for item in self.benchmarks)
 
     def scored(self, groups: Iterable[Group]) -> list[Path]:
         """Folders of escalated texts that every classifier of the recipe which wants them has
@@ -269,40 +267,55 @@ class Scoring:
     texts: list[Path]
     scored: list[list[Any]]
 
-    def plan(self) -> Plan:
+    def plan(self) -> ScorePlan:
         """The plan of a score stage."""
         records = [read_done(folder) for folder in self.texts]
         known = self.table.folders(ALL_KEYS)
         classifier = self.bundle.definition.classifier
         assert classifier is not None
         by_partition = [
-            [str(folder) for folder, _ in known if folder.name == partition_name(number)]
+            tuple(folder for folder, _ in known if folder.name == partition_name(number))
             for number in range(SCORE_PARTITIONS)
         ]
-        return {
-            "folder": str(self.table.folder / short_key([record["digest"] for record in records])),
-            "classifier": {
-                "pin": classifier.model_dump(mode="json", exclude_none=True),
-                "folder": str(self.bundle.folder.absolute()),
-            },
-            "texts": [str(folder) for folder in self.texts],
-            "known": by_partition,
-            "text_bytes": sum(
+        return ScorePlan(
+            folder=self.table.folder / short_key([record["digest"] for record in records]),
+            classifier=PlannedClassifier(pin=classifier, folder=self.bundle.folder.absolute()),
+            texts=tuple(self.texts),
+            known=tuple(by_partition),
+            text_bytes=sum(
                 segment["bytes"] for record in records for segment in record["segments"]
             ),
-            "units": [{"partition": number} for number in range(SCORE_PARTITIONS)],
-        }
+            units=tuple(PartitionUnit(partition=number) for number in range(SCORE_PARTITIONS)),
+        )
 
 
-def counted_folders(rules: Sequence[Rule], group: Group, keys: KeyRange) -> list[list[list[str]]]:
-    """Folders of counts that touch a key range, as a select plan lists them: for each rule [folder,
-    low, high, digest].
-    """
-    return [
-        [
-            [str(item.folder), *item.keys.hex(), item.digest]
-            for item in group.ranges(rule)
-            if item.keys.meets(keys)
-        ]
-        for rule in rules
+class PlannedClassifier(Frozen):
+    """The classifier of a score stage."""
+
+    pin: Annotated[
+        ClassifierPin,
+        PlainSerializer(lambda value: value.model_dump(mode="json", exclude_none=True)),
     ]
+    folder: Path
+    """Of the bundle that holds it."""
+
+
+class ScorePlan(Plan[PartitionUnit]):
+    """What a score stage must know. Its folder is that of the new increment."""
+
+    folder: Path
+    classifier: PlannedClassifier
+    texts: tuple[Path, ...]
+    """Folders of escalated texts."""
+    known: tuple[tuple[Path, ...], ...]
+    """Folders of earlier scores, by partition."""
+    text_bytes: int
+
+
+def counted_folders(
+    rules: Sequence[Rule], group: Group, keys: KeyRange
+) -> tuple[tuple[ColumnRange, ...], ...]:
+    """Folders of counts that touch a key range, for each rule."""
+    return tuple(
+        tuple(item for item in group.ranges(rule) if item.keys.meets(keys)) for rule in rules
+    )

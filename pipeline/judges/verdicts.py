@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE
@@ -65,6 +66,16 @@ class FilterRule:
     def from_json(cls, value: Mapping[str, Any]) -> FilterRule:
         """Read a plan's rule."""
         return cls(**{**value, "dose": int(value["dose"], 16)})
+
+
+PlannedFilter = Annotated[
+    FilterRule,
+    PlainValidator(
+        lambda value: value if isinstance(value, FilterRule) else FilterRule.from_json(value)
+    ),
+    PlainSerializer(FilterRule.as_json),
+]
+"""As `FilterRule.as_json` gives it in a plan."""
 
 
 class Documents(NamedTuple):

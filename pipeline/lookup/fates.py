@@ -219,7 +219,7 @@ class Fates:
         """The near-copy that stays instead of an exact survivor, if one does."""
         if self.mix.near is None:
             return None
-        partitions = self.mix.plan["partitions"]
+        partitions = self.mix.plan.partitions
         dropped = read_drops(
             self.mix.near.drops, partitions, document.key // (KEY_SPACE // partitions)
         )

@@ -33,7 +33,7 @@ from mixtures.recipe.source import SourceDefinition
 from mixtures.rules.filter import MILLION
 from pipeline.build.near import Found, NearSearch
 from pipeline.executors.local import LocalExecutor
-from pipeline.executors.stage import Plan, freeze
+from pipeline.executors.stage import freeze
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.survey import SourceInputs
@@ -41,10 +41,10 @@ from pipeline.judges.judges import counted_folders
 from pipeline.judges.verdicts import FilterRule
 from pipeline.report import say
 from pipeline.stages.eligible import Choice, read_eligible
-from pipeline.stages.select import Select, inputs_of, num_partitions, select_plan
-from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, TokenRule, short_key
+from pipeline.stages.select import SELECT_FORMAT, Select, SelectPlan, inputs_of, num_partitions
+from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, TokenRule
 from pipeline.store.scores import ScoreTable
-from pipeline.store.store import Group, Store
+from pipeline.store.store import ColumnRange, Group, Store
 from pipeline.store.trust import Trust
 
 
@@ -106,7 +106,7 @@ class MixStore:
         for source in self.sources:
             source.ceiling = self._ceiling(source)
 
-    def counted(self, group: Group, keys: KeyRange) -> list[list[list[str]]]:
+    def counted(self, group: Group, keys: KeyRange) -> tuple[tuple[ColumnRange, ...], ...]:
         """Folders of counts, as `pipeline.judges.judges.Judges.counted`."""
         return counted_folders(self._counting, group, keys)
 
@@ -116,25 +116,27 @@ class MixStore:
         return [*self._filters_by_list, *([self.grams] if self.grams else [])]
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> SelectPlan:
         """The select plan, with its folder."""
-        scores = [item.table.folders(ALL_KEYS) if item.table else [] for item in self.filters]
         recipe = self.claims.recipe
-        plan = select_plan(
-            [
+        return SelectPlan(
+            partitions=num_partitions(self._documents),
+            sources=tuple(
                 source.as_selected(self.inputs[source.reading], self.rule, self)
                 for source in self.sources
-            ],
-            [item.rule for item in self.filters],
-            ["terms"] * len(self._filters_by_list) + (["grams"] if self.grams else []),
-            [[[str(folder), digest] for folder, digest in found] for found in scores],
-            self._documents,
-            near=[str(self.near.drops), self.near.digest] if self.near else None,
+            ),
+            filters=tuple(item.rule for item in self.filters),
+            counts=("terms",) * len(self._filters_by_list) + (("grams",) if self.grams else ()),
             decontaminate=recipe["decontaminate"]["action"] if self.grams else None,
+            scores=tuple(
+                tuple(item.table.folders(ALL_KEYS)) if item.table else () for item in self.filters
+            ),
+            near=(self.near.drops, self.near.digest) if self.near else None,
             shrink=recipe.get("removed") == "shrink",
             copies=recipe.get("copies") == "approved",
-        )
-        return {**plan, "folder": str(self.store.folder / "select" / short_key(plan))}
+            in_order=any(item.rule.placebo for item in self.filters),
+            format=SELECT_FORMAT,
+        ).placed(self.store.folder)
 
     @property
     def _documents(self) -> int:
@@ -179,9 +181,7 @@ class MixStore:
         """
         self._make_selection()
         strands = [strand for strand in self.claims.sources if not strand.copy_number]
-        eligible = read_eligible(
-            Path(self.plan["folder"]), self.plan, [strand.name for strand in strands]
-        )
+        eligible = read_eligible(self.plan, [strand.name for strand in strands])
         times = {item["name"]: item["times"] for item in self.claims.recipe.get("insert", [])}
         found = {}
         for strand in strands:
@@ -309,18 +309,15 @@ class MixStore:
 
     def _make_selection(self) -> None:
         """Make the selection again where the store no longer has it."""
-        folder, units = (
-            Path(self.plan["folder"]),
-            [{"partition": number} for number in range(self.plan["partitions"])],
-        )
+        units = self.plan.all_units
         if all(Select.is_done(self.plan, unit) for unit in units):
             return
         say(f"{self.store.folder}: the selection of this mix is not there; making it again")
         with self.store.lock():
             Trust().verify(inputs_of(self.plan))
-            folder.mkdir(parents=True, exist_ok=True)
-            plan = {**self.plan, "units": units}
-            path, digest = freeze(self.store.work_folder() / f"select-{folder.name}", plan)
+            self.plan.folder.mkdir(parents=True, exist_ok=True)
+            plan = self.plan.having(units)
+            path, digest = freeze(self.store.work_folder() / f"select-{plan.folder.name}", plan)
             for unit in units:
                 Select(path, digest).do(plan, unit)
 

@@ -13,11 +13,12 @@ the third.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,11 @@ from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near import EXCLUDED, NEAR
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.store.columns import read_column
-from pipeline.store.records import read_done
+from pipeline.store.records import Frozen, Record
+
+if TYPE_CHECKING:
+    from pipeline.inputs.build_source import SelectedSource
+    from pipeline.stages.select import SelectPlan
 
 KEPT, COPIES, REMOVED = "", "+copies", "+removed"
 
@@ -286,56 +291,102 @@ def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -
     )
 
 
-def read_eligible(folder: Path, plan: dict[str, Any], names: list[str]) -> dict[str, Eligible]:
-    """Read the tables of a finished select stage.
+class SourceTable(Frozen):
+    """What a partition holds of a source: documents, but where another unit is named."""
 
-    Args:
-        plan: of the stage: partitions, filters, shrink, copies, sources.
+    documents: int
+    """That can be in the mix: below the ceiling and not removed."""
+    tokens: int
+    """Of the quota that the documents fill, copies and what keeps its place included."""
+    longest: int
+    """Tokens of the longest that can be in the mix."""
+    kept_tokens: int
+    """Tokens of those that can be in the mix, each once."""
+    removed: int
+    """That are contaminated or that filters remove."""
+    copies: tuple[int, int, int] | None
+    """Documents that are copied, their tokens, and those of the longest; None: none is."""
+    untokenized: int
+    """From the ceiling on."""
+    in_range: int
+    """In the key range."""
+    duplicates: dict[str, int]
+    """By the source of the survivor."""
+    excluded: int
+    """Whose survivor is an excluded recipe's."""
+    near: dict[str, int]
+    """That give way to a near-copy, by its source; "" is all excluded recipes."""
+
+    @property
+    def unique(self) -> int:
+        """What is left when duplicates and excluded documents are gone, removed or not."""
+        return self.documents + self.removed + self.untokenized
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Documents that are gone, by the reason in words."""
+        return {
+            **{f"duplicate of {other}": count for other, count in self.duplicates.items()},
+            **{f"{NEAR}{other or EXCLUDED}": count for other, count in self.near.items()},
+            "excluded": self.excluded,
+        }
+
+    @property
+    def partition(self) -> PartitionTable:
+        """What a quota is filled from."""
+        copied = None
+        if self.copies:
+            documents, tokens, longest = self.copies
+            copied = PartitionTable(documents, tokens, longest, tokens)
+        return PartitionTable(self.documents, self.tokens, self.longest, self.kept_tokens, copied)
+
+
+class PartitionRecord(Record):
+    """The done-record of a partition."""
+
+    sources: dict[str, SourceTable]
+    debts: dict[str, dict[int, list[int]]]
+    """Of each source and placebo filter, what it still owes in each class of length."""
+    filters: int
+    """How many there are."""
+    decontaminate: str | None
+    """As in the plan."""
+
+
+def read_eligible(plan: SelectPlan, names: Iterable[str]) -> dict[str, Eligible]:
+    """The tables of a finished select stage, by source.
 
     Raises:
         ManifestError: a partition is missing or damaged.
     """
     records = [
-        read_done(partition_folder(folder, partition))["sources"]
-        for partition in range(plan["partitions"])
+        PartitionRecord.read(partition_folder(plan.folder, number))
+        for number in range(plan.partitions)
     ]
-    sources = {source["name"]: source for source in plan["sources"] if not source["excluded"]}
-    reasons = [CONTAMINATED] if plan["decontaminate"] == "drop" else []
-    reasons += [f"filter {rule['label']}" for rule in plan["filters"]]
-    eligible = {}
-    for name in names:
-        tables = [record[name] for record in records]
-        duplicates: dict[str, int] = {}
-        for table in tables:
-            for other, count in table["duplicates"].items():
-                reason = f"duplicate of {other}"
-                duplicates[reason] = duplicates.get(reason, 0) + count
-            for other, count in table["near"].items():
-                reason = f"{NEAR}{other or EXCLUDED}"
-                duplicates[reason] = duplicates.get(reason, 0) + count
-            duplicates["excluded"] = duplicates.get("excluded", 0) + table["excluded"]
-        source = sources[name]
-        judged = not source["insert"]
-        eligible[name] = Eligible(
-            name,
-            folder,
-            [_table(table) for table in tables],
-            sum(table["in_range"] for table in tables),
-            sum(table["documents"] + table["removed"] + table["untokenized"] for table in tables),
-            {reason: count for reason, count in duplicates.items() if count},
-            complete=int(source["ceiling"], 16) == int(source["keys"][1], 16),
-            shrink=judged and plan["shrink"],
-            copied=judged and plan["copies"],
-            reasons=reasons if judged else (),
-            filters=len(plan["filters"]) if judged else 0,
-        )
-    return eligible
+    sources = {source.name: source for source in plan.sources if not source.excluded}
+    return {
+        name: _eligible(plan, sources[name], [record.sources[name] for record in records])
+        for name in names
+    }
 
 
-def _table(value: dict[str, Any]) -> PartitionTable:
-    copies = value["copies"] and PartitionTable(
-        value["copies"][0], value["copies"][1], value["copies"][2], value["copies"][1]
-    )
-    return PartitionTable(
-        value["documents"], value["tokens"], value["longest"], value["kept_tokens"], copies
+def _eligible(plan: SelectPlan, source: SelectedSource, tables: list[SourceTable]) -> Eligible:
+    duplicates: Counter[str] = Counter()
+    for table in tables:
+        duplicates.update(table.reasons)
+    judged = not source.insert
+    reasons = [CONTAMINATED] if plan.decontaminate == "drop" else []
+    reasons += [f"filter {rule.label}" for rule in plan.filters]
+    return Eligible(
+        name=source.name,
+        folder=plan.folder,
+        tables=[table.partition for table in tables],
+        in_range=sum(table.in_range for table in tables),
+        documents=sum(table.unique for table in tables),
+        duplicates={reason: count for reason, count in duplicates.items() if count},
+        complete=source.ceiling == source.keys.high,
+        shrink=judged and plan.shrink,
+        copied=judged and plan.copies,
+        reasons=reasons if judged else (),
+        filters=len(plan.filters) if judged else 0,
     )

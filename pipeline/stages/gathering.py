@@ -7,7 +7,7 @@ The columns `segment` and `token_file` count the plan's ledger segments and toke
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,27 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KeyRange
+from pipeline.inputs.build_source import SelectedSegment, SelectedSource
 from pipeline.store.columns import prefix, read_column
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def token_files(sources: list[dict[str, Any]]) -> list[Path]:
+def token_files(sources: Sequence[SelectedSource]) -> list[Path]:
     """All token files that a plan may read, in the order that the column `token_file` counts."""
     return [
-        Path(folder) / f"{prefix(segment['segment'])}tokens"
+        tokens.folder / f"{prefix(segment.segment)}tokens"
         for source in sources
-        for segment in source["segments"]
-        for folder, *_ in segment["tokens"]
+        for segment in source.segments
+        for tokens in segment.tokens
     ]
 
 
-def ledger_segments(sources: list[dict[str, Any]]) -> list[tuple[Path, int]]:
+def ledger_segments(sources: Sequence[SelectedSource]) -> list[tuple[Path, int]]:
     """All ledger segments of a plan, (folder, segment), in the order that the column `segment`
     counts.
     """
-    return [
-        (Path(segment["ledger"]), segment["segment"])
-        for source in sources
-        for segment in source["segments"]
-    ]
+    return [(segment.ledger, segment.segment) for source in sources for segment in source.segments]
 
 
 _GATHERED = {
@@ -57,7 +54,7 @@ _GATHERED = {
 
 
 def gathered(
-    sources: list[dict[str, Any]], keys: KeyRange, domain: set[int], counts: list[str]
+    sources: Sequence[SelectedSource], keys: KeyRange, domain: set[int], counts: Sequence[str]
 ) -> Arrays:
     """Columns of all documents of some sources in a key partition and in their source's key range.
 
@@ -79,14 +76,17 @@ def gathered(
 
 
 def _pieces(
-    sources: list[dict[str, Any]], partition: KeyRange, domain: set[int], counts: list[str]
+    sources: Sequence[SelectedSource],
+    partition: KeyRange,
+    domain: set[int],
+    counts: Sequence[str],
 ) -> Iterator[Arrays]:
     segments = token_file = 0
     for number, source in enumerate(sources):
-        keys = KeyRange.parse(source["keys"]).common(partition)
-        for segment in source["segments"]:
+        keys = source.keys.common(partition)
+        for segment in source.segments:
             if number in domain and keys.width > 0:
-                judged = keys.common(KeyRange(0, int(source["ceiling"], 16)))
+                judged = keys.common(KeyRange(0, source.ceiling))
                 piece = _piece(segment, keys, token_file) | _counts(segment, keys, judged, counts)
                 documents = len(piece["order_key"])
                 yield {
@@ -95,23 +95,23 @@ def _pieces(
                     "segment": np.full(documents, segments),
                 }
             segments += 1
-            token_file += len(segment["tokens"])
+            token_file += len(segment.tokens)
 
 
-def _piece(segment: dict[str, Any], keys: KeyRange, first_token_file: int) -> Arrays:
+def _piece(segment: SelectedSegment, keys: KeyRange, first_token_file: int) -> Arrays:
     """One segment's documents in a key range; num_tokens is 0 where they are not tokenized."""
-    folder, head = Path(segment["ledger"]), prefix(segment["segment"])
+    folder, head = segment.ledger, prefix(segment.segment)
     ledger_keys = read_column(folder, "order_key", head)
     rows = keys.rows(ledger_keys)
     num_tokens, offset, token_file = (
         np.zeros(rows.stop - rows.start, dtype) for dtype in (np.uint32, np.uint64, np.uint32)
     )
-    for index, (tokens, low, high, _) in enumerate(segment["tokens"]):
-        here, there = common_rows(ledger_keys, keys, KeyRange.parse((low, high)))
-        num_tokens[here] = read_column(Path(tokens), "num_tokens", head)[there]
-        offset[here] = read_column(Path(tokens), "offset", head)[there]
+    for index, tokens in enumerate(segment.tokens):
+        here, there = common_rows(ledger_keys, keys, tokens.keys)
+        num_tokens[here] = read_column(tokens.folder, "num_tokens", head)[there]
+        offset[here] = read_column(tokens.folder, "offset", head)[there]
         token_file[here] = first_token_file + index
-    ranks = np.asarray(segment["file_ranks"], np.uint32)
+    ranks = np.asarray(segment.file_ranks, np.uint32)
     return {
         "order_key": ledger_keys[rows],
         "digest": read_column(folder, "digest", head)[rows],
@@ -139,26 +139,26 @@ def common_rows(
     )
 
 
-def _counts(segment: dict[str, Any], keys: KeyRange, judged: KeyRange, counts: list[str]) -> Arrays:
+def _counts(
+    segment: SelectedSegment, keys: KeyRange, judged: KeyRange, counts: Sequence[str]
+) -> Arrays:
     """What annotators counted in one segment's documents of a key range; all of `judged` must be
     counted where something judges.
     """
-    head = prefix(segment["segment"])
-    ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
+    head = prefix(segment.segment)
+    ledger_keys = read_column(segment.ledger, "order_key", head)
     rows = keys.rows(ledger_keys)
     columns = {}
     for index, name in enumerate(counts):
-        found = np.zeros(rows.stop - rows.start, np.uint32)
-        folders = segment["counts"][index] if segment["counts"] else []
-        for folder, low, high, _ in folders:
-            here, there = common_rows(ledger_keys, keys, KeyRange.parse((low, high)))
-            found[here] = read_column(Path(folder), name, head)[there]
-        if segment["counts"] and judged.minus(
-            KeyRange.parse((low, high)) for _, low, high, _ in folders
-        ):
+        column = np.zeros(rows.stop - rows.start, np.uint32)
+        counted = segment.counts[index] if segment.counts else ()
+        for item in counted:
+            here, there = common_rows(ledger_keys, keys, item.keys)
+            column[here] = read_column(item.folder, name, head)[there]
+        if segment.counts and judged.minus(item.keys for item in counted):
             raise ManifestError(
-                f"{segment['ledger']}: documents that are to be judged have no {name}; delete its"
+                f"{segment.ledger}: documents that are to be judged have no {name}; delete its"
                 " group and build again"
             )
-        columns[f"count{index}"] = found
+        columns[f"count{index}"] = column
     return columns

@@ -18,7 +18,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
@@ -29,10 +31,17 @@ from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined
-from pipeline.judges.annotators.reading import GroupAnnotations, due, open_annotators
+from pipeline.judges.annotators.reading import (
+    GroupAnnotations,
+    PlannedBlocklist,
+    PlannedNearRule,
+    due,
+    open_annotators,
+)
 from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
-from pipeline.store.records import FolderWriter, canonical_json, is_done, read_done
+from pipeline.store.records import FolderWriter, Frozen, canonical_json, is_done, read_done
 from pipeline.store.rules import folder_name
+from pipeline.store.store import PlannedDue, PlannedKeys
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = (
@@ -41,40 +50,82 @@ SEGMENT_BYTES = (
 QUARANTINE = "quarantine.jsonl"
 
 
-class Ingest(Stage):
-    """Plan: definitions {reading: SourceDefinition}, quality {reading: steps}, tokenizer {path
-    (null: no unit tokenizes), definition, special_tokens, folders (of its TokenRule)}, blocklists,
-    benchmarks, near (rule whose band keys are noted, or null), units.
+class IngestUnit(Unit):
+    """A group of input files, and what a reading of them must leave."""
 
-    Unit: source (its reading: the definition under its quality steps), folder (of the group), files
-    [InputFile], ranges [[low, high]] to tokenize, annotations [[folders, low, high]],
-    segment_bytes.
-    """
+    source: str
+    """The reading: the definition under its quality steps."""
+    folder: Path
+    """Of the group."""
+    files: tuple[InputFile, ...]
+    ranges: tuple[PlannedKeys, ...]
+    """What is to be tokenized; the ranges are disjoint."""
+    annotations: tuple[PlannedDue, ...]
+    segment_bytes: int
+
+
+class PlannedTokenizer(Frozen):
+    """The tokenizer of an ingest."""
+
+    path: Path | None
+    """None: no unit tokenizes."""
+    definition: Annotated[
+        TokenizerDefinition, PlainSerializer(lambda value: value.model_dump(mode="json"))
+    ]
+    special_tokens: SpecialTokens
+    folders: str
+    """Of its TokenRule."""
+
+
+class IngestPlan(Plan[IngestUnit]):
+    """What an ingest must know."""
+
+    definitions: dict[
+        str,
+        Annotated[
+            SourceDefinition,
+            PlainSerializer(lambda value: value.model_dump(mode="json", exclude_defaults=True)),
+        ],
+    ]
+    """By reading."""
+    quality: dict[str, list[Any]]
+    """By reading, as `canonical_quality` writes the steps."""
+    tokenizer: PlannedTokenizer
+    blocklists: tuple[PlannedBlocklist, ...]
+    benchmarks: tuple[Path, ...]
+    near: PlannedNearRule | None
+    """The rule whose band keys are noted."""
+
+
+class Ingest(Stage[IngestPlan, IngestUnit]):
+    """Reads groups of input files."""
 
     name = "ingest"
+    plan_type = IngestPlan
     task_bytes = WORKER_BYTES_OF_TEXT
 
-    def prepare(self, plan: Plan) -> None:
+    def prepare(self, plan: IngestPlan) -> None:
         """Load the tokenizer and open the annotators once a rank."""
-        given = plan["tokenizer"]
-        definition = TokenizerDefinition.model_validate(given["definition"])
+        planned = plan.tokenizer
         self._tokenizer = (
-            loaded_tokenizer(given["path"], definition, given["special_tokens"])
-            if given["path"]
+            loaded_tokenizer(planned.path, planned.definition, planned.special_tokens)
+            if planned.path
             else None
         )
-        self._annotators = open_annotators(plan)
+        self._annotators = open_annotators(plan.blocklists, plan.benchmarks, plan.near)
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: IngestPlan, unit: IngestUnit) -> None:
         """Read one group."""
         if self.is_done(plan, unit):
             return
-        folder, tokens = Path(unit["folder"]), _token_folders(plan, unit)
-        todo = {keys: path for keys, path in tokens.items() if not is_done(path)}
-        annotations = due(unit, self._annotators)
-        definition = SourceDefinition.model_validate(plan["definitions"][unit["source"]])
-        quality = planned_steps(plan["quality"][unit["source"]])
-        files = [InputFile.from_json(file) for file in unit["files"]]
+        folder = unit.folder
+        todo = {
+            keys: path for keys, path in _token_folders(plan, unit).items() if not is_done(path)
+        }
+        annotations = due(folder, unit.annotations, self._annotators)
+        definition = plan.definitions[unit.source]
+        quality = planned_steps(plan.quality[unit.source])
+        files = unit.files
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             notes = GroupAnnotations(folder, self._annotators, annotations, stack)
@@ -85,7 +136,7 @@ class Ingest(Stage):
                 files,
                 todo,
                 self._tokenizer,
-                unit["segment_bytes"],
+                unit.segment_bytes,
                 notes,
                 stack,
             )
@@ -93,38 +144,30 @@ class Ingest(Stage):
             reading.publish()
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: IngestPlan, unit: IngestUnit) -> list[Path]:
         """Ledger, tokens and what annotators note."""
-        folder = Path(unit["folder"])
-        noted = [
-            folder / folder_name(name, KeyRange.parse((low, high)))
-            for name, low, high in unit["annotations"]
-        ]
-        return [folder / "ledger", *_token_folders(plan, unit).values(), *noted]
+        noted = [unit.folder / folder_name(item.folders, item.keys) for item in unit.annotations]
+        return [unit.folder / "ledger", *_token_folders(plan, unit).values(), *noted]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: IngestUnit) -> str:
         """The input files."""
-        return named_files(unit["source"], unit["files"])
+        return named_files(unit.source, unit.files)
 
 
-def _token_folders(plan: Plan, unit: Unit) -> dict[KeyRange, Path]:
+def _token_folders(plan: IngestPlan, unit: IngestUnit) -> dict[KeyRange, Path]:
     """Where the tokens of each key range of a unit belong."""
-    ranges = map(KeyRange.parse, unit["ranges"])
-    return {
-        keys: Path(unit["folder"]) / folder_name(plan["tokenizer"]["folders"], keys)
-        for keys in ranges
-    }
+    return {keys: unit.folder / folder_name(plan.tokenizer.folders, keys) for keys in unit.ranges}
 
 
 @lru_cache(maxsize=1)
 def loaded_tokenizer(
-    path: str, definition: TokenizerDefinition, special_tokens: SpecialTokens
+    path: Path, definition: TokenizerDefinition, special_tokens: SpecialTokens
 ) -> Tokenizer:
     """The tokenizer, which tests itself when it is loaded: once a process, however many ranks it
     does.
     """
-    return Tokenizer(Path(path), definition, special_tokens)
+    return Tokenizer(path, definition, special_tokens)
 
 
 class _GroupReading:

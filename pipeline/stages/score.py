@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 
 from mixtures.errors import InputError, ManifestError
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, sort_order
-from mixtures.rules.filter import ClassifierPin
-from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.executors.stage import PartitionUnit, Stage
 from pipeline.judges.annotators.annotator import TEXTS
 from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import open_pinned
+from pipeline.judges.judges import ScorePlan
 from pipeline.store.columns import prefix, write_column
 from pipeline.store.records import DONE, FolderWriter, read_done
 from pipeline.store.scores import (
@@ -43,35 +43,32 @@ CELLS = (
 LOAD_BYTES = 256 << 20  # escalated text that a task holds
 
 
-class Score(Stage):
-    """Plan: folder (of the increment), classifier {pin, folder}, texts [folders], known [folders of
-    scores, by partition], text_bytes, units.
-
-    Unit: partition.
-    """
+class Score(Stage[ScorePlan, PartitionUnit]):
+    """Scores escalated texts."""
 
     name = "score"
+    plan_type = ScorePlan
     task_bytes = (
         2_000_000_000  # a small model and its library; LOAD_BYTES of text, which are held twice
     )
 
-    def prepare(self, plan: Plan) -> None:
+    def prepare(self, plan: ScorePlan) -> None:
         """Open the classifier once a rank, when its first document is there."""
         self._classifier: Classifier | None = None
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: ScorePlan) -> dict[Path, str]:
         """The texts."""
-        return {Path(folder): "" for folder in plan["texts"]}
+        return dict.fromkeys(plan.texts, "")
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: ScorePlan, unit: PartitionUnit) -> None:
         """Score one partition."""
         if self.is_done(plan, unit):
             return
-        number, (folder,) = unit["partition"], self.outputs(plan, unit)
-        known = read_scores(map(Path, plan["known"][number]))
+        number, (folder,) = unit.partition, self.outputs(plan, unit)
+        known = read_scores(plan.known[number])
         pieces = [
             self._scored(plan, keys, known)
-            for keys in _steps(KeyRange.partition(number, SCORE_PARTITIONS), plan["text_bytes"])
+            for keys in _steps(KeyRange.partition(number, SCORE_PARTITIONS), plan.text_bytes)
         ]
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FolderWriter(folder) as writer:
@@ -80,18 +77,18 @@ class Score(Stage):
             writer.publish({"documents": sum(len(piece["score"]) for piece in pieces)})
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: ScorePlan, unit: PartitionUnit) -> list[Path]:
         """The partition's scores; without documents they are empty."""
-        return [Path(plan["folder"]) / partition_name(unit["partition"])]
+        return [plan.folder / partition_name(unit.partition)]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: PartitionUnit) -> str:
         """The partition."""
-        return f"key partition {unit['partition']} of {SCORE_PARTITIONS}"
+        return f"key partition {unit.partition} of {SCORE_PARTITIONS}"
 
-    def _scored(self, plan: Plan, keys: KeyRange, known: Scored) -> Scored:
+    def _scored(self, plan: ScorePlan, keys: KeyRange, known: Scored) -> Scored:
         """Scores of the documents of a key range that have none yet."""
-        found, texts = _read_texts([Path(folder) for folder in plan["texts"]], keys)
+        found, texts = _read_texts(plan.texts, keys)
         fresh = np.flatnonzero(look_up(known, found["order_key"], found["digest"]) < 0)
         found, texts = (
             {name: values[fresh] for name, values in found.items()},
@@ -105,16 +102,15 @@ class Score(Stage):
                 scores[first:last] = self._score(plan, texts[first:last])
         return {**found, "score": scores}
 
-    def _score(self, plan: Plan, texts: Sequence[str]) -> Any:
+    def _score(self, plan: ScorePlan, texts: Sequence[str]) -> Any:
         if self._classifier is None:
-            given = plan["classifier"]
-            pin = ClassifierPin.model_validate(given["pin"])
-            self._classifier = open_pinned(pin, Path(given["folder"]) / pin.path)
+            pin = plan.classifier.pin
+            self._classifier = open_pinned(pin, plan.classifier.folder / pin.path)
         try:
             return self._classifier.score(texts).astype(np.int32)
         except InputError as error:
             raise InputError(
-                f"{plan['classifier']['folder']}: an escalated document cannot be scored: {error}"
+                f"{plan.classifier.folder}: an escalated document cannot be scored: {error}"
             ) from None
 
 

@@ -25,16 +25,43 @@ import numpy.typing as npt
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KeyRange, sort_order
-from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.judges.verdicts import Documents, FilterRule, Verdicts, judge
-from pipeline.stages.eligible import COPIES, KEPT, REMOVED, partition_folder, score_column
+from pipeline.executors.stage import PartitionUnit, Plan, Stage
+from pipeline.inputs.build_source import SelectedSource
+from pipeline.judges.verdicts import Debts, Documents, PlannedFilter, Verdicts, judge
+from pipeline.stages.eligible import (
+    COPIES,
+    KEPT,
+    REMOVED,
+    PartitionRecord,
+    SourceTable,
+    partition_folder,
+    score_column,
+)
 from pipeline.stages.gathering import Arrays, gathered
 from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.store.columns import write_column
-from pipeline.store.records import FolderWriter, read_done
+from pipeline.store.records import FolderWriter
+from pipeline.store.rules import short_key
 from pipeline.store.scores import Scored, partition_name, partitions_of, read_scores
 
 SELECT_FORMAT = 4
+STRAND_COLUMNS = (
+    "digest",
+    "num_tokens",
+    "offset",
+    "token_file",
+    "segment",
+    "ledger_row",
+)
+REMOVED_COLUMNS = (
+    "digest",
+    "num_tokens",
+    "segment",
+    "ledger_row",
+    "verdicts",
+    "after",
+    "place",
+)
 PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB
 MAX_PARTITIONS = 64
 
@@ -49,134 +76,124 @@ def num_partitions(documents: int) -> int:
     return count
 
 
-def select_plan(
-    sources: Sequence[dict[str, Any]],
-    rules: Sequence[FilterRule],
-    counts: list[str],
-    scores: list[list[list[str]]],
-    documents: int,
-    *,
-    near: list[str] | None,
-    decontaminate: str | None,
-    shrink: bool,
-    copies: bool,
-) -> Plan:
-    """The plan of a select stage but for its folder and units; a hash of it names the folder.
+class SelectPlan(Plan[PartitionUnit]):
+    """What a select stage must know."""
 
-    Args:
-        sources: as `Select` lists them. scores: by filter. documents: of all ledgers, each once.
-        near: folder of the drops of near-duplicates, and the digest of its record.
-    """
-    return {
-        "partitions": num_partitions(documents),
-        "sources": list(sources),
-        "filters": [rule.as_json() for rule in rules],
-        "counts": counts,
-        "decontaminate": decontaminate,
-        "scores": scores,
-        "near": near,
-        "shrink": shrink,
-        "copies": copies,
-        "in_order": any(rule.placebo for rule in rules),
-        "format": SELECT_FORMAT,
-    }
+    folder: Path = Path()
+    """Set when the rest is known, of which its name is a hash; so are the units."""
+    partitions: int
+    sources: tuple[SelectedSource, ...]
+    """In order of priority, excluded ones first."""
+    filters: tuple[PlannedFilter, ...]
+    counts: tuple[str, ...]
+    """Columns that annotators wrote, those of the blocklists first."""
+    decontaminate: str | None
+    """What is done with contaminated documents: drop or report; None: nothing is looked for."""
+    scores: tuple[tuple[tuple[Path, str], ...], ...]
+    """Of each filter, folders of scores with the digests of their records."""
+    near: tuple[Path, str] | None
+    """Folder of the drops of near-duplicates, and the digest of its record."""
+    shrink: bool
+    """Whether what filters remove takes its part of the quota."""
+    copies: bool
+    """Whether approved documents are copied, so that each fills the quota twice."""
+    format: int
+
+    def placed(self, store: Path) -> SelectPlan:
+        """The plan with its folder in a store."""
+        key = short_key(self.as_json("folder", "units"))
+        return self.model_copy(update={"folder": store / "select" / key})
+
+    @property
+    def all_units(self) -> list[PartitionUnit]:
+        """Every partition."""
+        return [PartitionUnit(partition=number) for number in range(self.partitions)]
 
 
-def inputs_of(plan: Plan) -> dict[Path, str]:
+def inputs_of(plan: SelectPlan) -> dict[Path, str]:
     """Folders of the store that a select stage reads (ledgers, tokens, counts, scores, drops), with
     the digests of their records.
     """
-    segments = [segment for source in plan["sources"] for segment in source["segments"]]
-    ledgers = [(segment["ledger"], segment["digest"]) for segment in segments]
+    segments = [segment for source in plan.sources for segment in source.segments]
+    ledgers = [(segment.ledger, segment.digest) for segment in segments]
     beside = [
-        (item[0], item[3])
+        (item.folder, item.digest)
         for segment in segments
-        for items in (segment["tokens"], *segment["counts"])
-        for item in items
+        for ranges in (segment.tokens, *segment.counts)
+        for item in ranges
     ]
-    scored = [(folder, digest) for items in plan["scores"] for folder, digest in items]
-    near = [plan["near"]] if plan["near"] else []
-    return {Path(folder): digest for folder, digest in (*ledgers, *beside, *scored, *near)}
+    scored = [folder for folders in plan.scores for folder in folders]
+    return dict([*ledgers, *beside, *scored, *([plan.near] if plan.near else [])])
 
 
-class Select(Stage):
-    """Plan: partitions, folder, sources in order of priority (excluded ones first), filters, counts
-    (columns that annotators wrote, those of the blocklists first), decontaminate (null, drop or
-    report), scores, near, shrink, copies, units.
-
-    Source: name, excluded (whether it only takes copies away), insert (whether it competes with
-    none), keys [low, high], ceiling (documents from there on are not tokenized), segments [{ledger,
-    digest, segment, file_ranks, tokens: [[folder, low, high, digest]], counts: such a list for each
-    column}]. scores: [[folder, digest]] by filter. Unit: partition.
-    """
+class Select(Stage[SelectPlan, PartitionUnit]):
+    """Sorts and judges key partitions."""
 
     name = "select"
+    plan_type = SelectPlan
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: SelectPlan) -> dict[Path, str]:
         """All that it judges by."""
         return inputs_of(plan)
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: SelectPlan, unit: PartitionUnit) -> None:
         """Sort and judge one partition."""
         if self.is_done(plan, unit):
             return
         (folder,) = self.outputs(plan, unit)
-        keys = KeyRange.partition(unit["partition"], plan["partitions"])
         with FolderWriter(folder) as writer:
-            writing = _Partition(plan, unit["partition"], keys, writer.path)
-            writer.publish(writing.write())
+            record = _Partition(plan, unit.partition, writer.path).write()
+            writer.publish(record.as_json())
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: SelectPlan, unit: PartitionUnit) -> list[Path]:
         """The partition's columns."""
-        return [partition_folder(Path(plan["folder"]), unit["partition"])]
+        return [partition_folder(plan.folder, unit.partition)]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: PartitionUnit) -> str:
         """The partition."""
-        return f"key partition {unit['partition']}"
+        return f"key partition {unit.partition}"
 
 
 class _Partition:
     """One key partition while it is selected."""
 
-    def __init__(self, plan: Plan, number: int, keys: KeyRange, path: Path) -> None:
-        self.sources, self.keys, self.path = plan["sources"], keys, path
-        self.shrink, self.copies, self.counts = plan["shrink"], plan["copies"], plan["counts"]
-        self.decontaminate = plan["decontaminate"]
-        self.rules = [FilterRule.from_json(value) for value in plan["filters"]]
-        scored = [index for index, rule in enumerate(self.rules) if rule.above is not None]
-        self.scored = {index: _scores_within(plan["scores"][index], keys) for index in scored}
-        self.drops = (
-            read_drops(Path(plan["near"][0]), plan["partitions"], number) if plan["near"] else None
-        )
-        self.debts: dict[str, dict[str, list[int]]] = {}
-        if number and any(
-            rule.placebo for rule in self.rules
-        ):  # debts run on from one partition to the next
-            self.debts = read_done(partition_folder(Path(plan["folder"]), number - 1))["debts"]
+    def __init__(self, plan: SelectPlan, number: int, path: Path) -> None:
+        self.plan, self.path = plan, path
+        self.keys = KeyRange.partition(number, plan.partitions)
+        self.scored = {
+            index: _scores_within(plan.scores[index], self.keys)
+            for index, rule in enumerate(plan.filters)
+            if rule.above is not None
+        }
+        self.drops = read_drops(plan.near[0], plan.partitions, number) if plan.near else None
+        self.debts: dict[str, dict[int, list[int]]] = {}
+        if number and plan.in_order:  # debts run on from one partition to the next
+            self.debts = PartitionRecord.read(partition_folder(plan.folder, number - 1)).debts
 
-    def write(self) -> dict[str, Any]:
+    def write(self) -> PartitionRecord:
         """Write the columns of every source. Returns the partition's record."""
-        tables, debts = {}, {}
-        for domain in _domains(self.sources):
-            arrays = _sorted(gathered(self.sources, self.keys, domain, self.counts))
+        sources, tables, debts = self.plan.sources, {}, {}
+        for domain in _domains(sources):
+            arrays = _sorted(gathered(sources, self.keys, domain, self.plan.counts))
             first = _first_of_each_document(arrays)
+            # of each row, the source of the nearest first row at or above it: its survivor's
             survivor = arrays["source"][
                 np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
             ]
             near = self._near(arrays, first) if 0 in domain else np.full(len(first), -1)
             for number in sorted(domain):
-                if not self.sources[number]["excluded"]:
-                    name = self.sources[number]["name"]
-                    tables[name], left = self._write_source(arrays, first, survivor, near, number)
-                    debts[name] = {str(index): values.tolist() for index, values in left.items()}
-        return {
-            "sources": tables,
-            "debts": debts,
-            "filters": len(self.rules),
-            "decontaminate": self.decontaminate,
-        }
+                if not sources[number].excluded:
+                    name = sources[number].name
+                    tables[name], owed = self._write_source(arrays, first, survivor, near, number)
+                    debts[name] = {index: values.tolist() for index, values in owed.items()}
+        return PartitionRecord(
+            sources=tables,
+            debts=debts,
+            filters=len(self.plan.filters),
+            decontaminate=self.plan.decontaminate,
+        )
 
     def _near(self, arrays: Arrays, first: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """The source whose near-copy stays instead of each document, -1 where the document stays or
@@ -204,123 +221,129 @@ class _Partition:
         survivor: npt.NDArray[np.uint16],
         near: npt.NDArray[np.int64],
         number: int,
-    ) -> tuple[dict[str, Any], dict[int, npt.NDArray[np.int64]]]:
+    ) -> tuple[SourceTable, Debts]:
         """Write one source's documents below its ceiling. Returns what they are, and what placebos
         still owe.
+
+        first: bool [num_docs], of each text the first document; survivor: uint16 [num_docs], the
+        source of that one; near: int64 [num_docs], see `_near`.
         """
-        source = self.sources[number]
-        mine = arrays["source"] == number
-        eligible = mine & first & (near < 0)
-        within = eligible & KeyRange(0, int(source["ceiling"], 16)).mask(arrays["order_key"])
-        found = {name: values[within] for name, values in arrays.items()}
-        if (found["num_tokens"] == 0).any():
+        source, sources = self.plan.sources[number], self.plan.sources
+        own = arrays["source"] == number
+        eligible = own & first & (near < 0)
+        within = eligible & KeyRange(0, source.ceiling).mask(arrays["order_key"])
+        columns = {name: values[within] for name, values in arrays.items()}
+        if (columns["num_tokens"] == 0).any():
             raise AnnealmixError(
-                f"{self.path}: {source['name']} has documents below its ceiling without tokens; the"
+                f"{self.path}: {source.name} has documents below its ceiling without tokens; the"
                 " store is not what the plan says"
             )
-        grams = (
-            found[f"count{len(self.counts) - 1}"]
-            if self.decontaminate
-            else np.zeros(len(found["order_key"]), np.uint32)
+        columns["grams"] = (
+            columns[f"count{len(self.plan.counts) - 1}"]
+            if self.plan.decontaminate
+            else np.zeros(len(columns["order_key"]), np.uint32)
         )
-        dropped = (grams > 0) & (self.decontaminate == "drop")
-        verdicts = self._judge(source, found, ~dropped)
-        duplicates = np.bincount(survivor[mine & ~first], minlength=len(self.sources)).tolist()
-        table = {
-            **self._write_columns(source, {**found, "grams": grams}, dropped, verdicts),
-            "untokenized": int(eligible.sum() - within.sum()),
-            "in_range": int(mine.sum()),
-            "duplicates": {
-                self.sources[other]["name"]: count
-                for other, count in enumerate(duplicates)
-                if count and not self.sources[other]["excluded"]
+        contaminated = (columns["grams"] > 0) & (self.plan.decontaminate == "drop")
+        verdicts = self._judge(source, columns, ~contaminated)
+        duplicates = np.bincount(survivor[own & ~first], minlength=len(sources)).tolist()
+        table = SourceTable(
+            **self._write_columns(source, columns, contaminated, verdicts),
+            untokenized=int(eligible.sum() - within.sum()),
+            in_range=int(own.sum()),
+            duplicates={
+                other.name: count
+                for other, count in zip(sources, duplicates, strict=True)
+                if count and not other.excluded
             },
-            "excluded": sum(
-                count for other, count in enumerate(duplicates) if self.sources[other]["excluded"]
+            excluded=sum(
+                count for other, count in zip(sources, duplicates, strict=True) if other.excluded
             ),
-            "near": self._near_counts(near[mine & (near >= 0)]),
-        }
-        out = table["documents"] + table["removed"] + table["untokenized"] + table["excluded"]
-        out += sum(table["duplicates"].values()) + sum(table["near"].values())
-        if table["in_range"] != out:
-            raise AnnealmixError(f"{self.path}: {source['name']} does not balance: {table}")
+            near=self._near_counts(near[own & (near >= 0)]),
+        )
+        gone = table.excluded + sum(table.duplicates.values()) + sum(table.near.values())
+        if table.in_range != table.unique + gone:
+            raise AnnealmixError(f"{self.path}: {source.name} does not balance: {table.as_json()}")
         return table, verdicts.debts
 
     def _near_counts(self, survivors: npt.NDArray[np.int64]) -> dict[str, int]:
-        """Dropped documents by the source of what stays instead, "" for all excluded ones."""
+        """Dropped documents by the source of what stays instead, "" for all excluded ones.
+        survivors: source numbers [num_dropped].
+        """
         counts: dict[str, int] = {}
-        for other, count in enumerate(np.bincount(survivors, minlength=len(self.sources)).tolist()):
+        by_source = np.bincount(survivors, minlength=len(self.plan.sources)).tolist()
+        for other, count in zip(self.plan.sources, by_source, strict=True):
             if count:
-                name = "" if self.sources[other]["excluded"] else self.sources[other]["name"]
+                name = "" if other.excluded else other.name
                 counts[name] = counts.get(name, 0) + count
         return counts
 
     def _judge(
-        self, source: dict[str, Any], found: Arrays, present: npt.NDArray[np.bool_]
+        self, source: SelectedSource, columns: Arrays, present: npt.NDArray[np.bool_]
     ) -> Verdicts:
-        """What filters say. present: documents that are not dropped as contaminated; filters judge
-        no others.
+        """What filters say. present: bool [num_docs], those that are not dropped as contaminated;
+        filters judge no others.
         """
-        rules = [] if source["insert"] else self.rules
-        terms = [
-            found[f"count{index}"][present]
-            for index, name in enumerate(self.counts)
-            if name == "terms"
-        ]
         documents = Documents(
-            found["order_key"][present],
-            found["digest"][present],
-            found["num_tokens"][present],
-            terms,
+            columns["order_key"][present],
+            columns["digest"][present],
+            columns["num_tokens"][present],
+            [
+                columns[f"count{index}"][present]
+                for index, name in enumerate(self.plan.counts)
+                if name == "terms"
+            ],
         )
-        owed = {int(index): values for index, values in self.debts.get(source["name"], {}).items()}
-        return judge(source["name"], documents, rules, self.scored, owed).among(present)
+        rules = () if source.insert else self.plan.filters
+        owed = self.debts.get(source.name, {})
+        return judge(source.name, documents, rules, self.scored, owed).among(present)
 
     def _write_columns(
         self,
-        source: dict[str, Any],
-        found: Arrays,
+        source: SelectedSource,
+        columns: Arrays,
         contaminated: npt.NDArray[np.bool_],
         verdicts: Verdicts,
     ) -> dict[str, Any]:
-        judged, name = not source["insert"], source["name"]
-        reasons = (
-            verdicts.removed << np.uint32(1) | contaminated
-            if self.decontaminate == "drop"
-            else verdicts.removed
-        )
+        """Write what a source has below its ceiling. Returns the part of its table that counts it.
+
+        columns: [num_docs] each, in key order; contaminated: bool [num_docs], those that are
+        dropped for it.
+        """
+        plan, name, judged = self.plan, source.name, not source.insert
+        reasons = verdicts.removed
+        if plan.decontaminate == "drop":  # bit 0 is contamination, bit i + 1 filter i
+            reasons = reasons << np.uint32(1) | contaminated
         removed = reasons != 0
-        num_tokens = found["num_tokens"].astype(np.uint64)
-        copies, shrink = self.copies and judged, self.shrink and judged
-        approved = verdicts.approved & ~removed if copies else np.zeros(len(removed), np.bool_)
-        fills = num_tokens * (~contaminated if shrink else ~removed + approved.astype(np.uint64))
-        placed = {**found, "place": np.cumsum(fills) - fills}
         kept = ~removed
+        copies, shrink = plan.copies and judged, plan.shrink and judged
+        approved = verdicts.approved & kept if copies else np.zeros(len(kept), np.bool_)
+        num_tokens = columns["num_tokens"].astype(np.uint64)
+        # Of each document, how often its tokens count toward the quota. Under shrink, what filters
+        # remove keeps its place; otherwise it has none, and an approved document fills two.
+        times = ~contaminated if shrink else kept.astype(np.uint64) + approved
+        fills = num_tokens * times
+        placed = {
+            **columns,
+            "place": np.cumsum(fills) - fills,  # tokens of the quota before the document
+            "after": np.cumsum(kept) - kept,  # kept documents before it
+            "verdicts": reasons,
+        }
         more = [
             *(["place"] if shrink or copies else []),
-            *(["grams"] if self.decontaminate == "report" and judged else []),
+            *(["grams"] if plan.decontaminate == "report" and judged else []),
         ]
         self._write_strand(name, KEPT, placed, kept, more)
         if copies:
             self._write_strand(name, COPIES, placed, approved, ())
+            # of each copy, the number of its document among those that are kept
             write_column(self.path, "of", np.flatnonzero(approved[kept]), f"{name}{COPIES}.")
-        if judged and (self.rules or self.decontaminate):
-            placed |= {"verdicts": reasons, "after": np.cumsum(kept) - kept}
-            for column in (
-                "digest",
-                "num_tokens",
-                "segment",
-                "ledger_row",
-                "verdicts",
-                "after",
-                "place",
-            ):
+        if judged and (plan.filters or plan.decontaminate):
+            for column in REMOVED_COLUMNS:
                 write_column(self.path, column, placed[column][removed], f"{name}{REMOVED}.")
             for index, scores in verdicts.scores.items():
                 for part, chosen in ((KEPT, kept), (REMOVED, removed)):
-                    write_column(
-                        self.path, "score", scores[chosen], f"{name}{part}.{score_column(index)}"
-                    )
+                    prefix = f"{name}{part}.{score_column(index)}"
+                    write_column(self.path, "score", scores[chosen], prefix)
         copied = num_tokens[approved]
         return {
             "documents": int(kept.sum()),
@@ -329,7 +352,7 @@ class _Partition:
             "kept_tokens": int(num_tokens[kept].sum()),
             "removed": int(removed.sum()),
             "copies": (
-                [len(copied), int(copied.sum()), int(copied.max(initial=0))] if copies else None
+                (len(copied), int(copied.sum()), int(copied.max(initial=0))) if copies else None
             ),
         }
 
@@ -337,41 +360,31 @@ class _Partition:
         self,
         name: str,
         part: str,
-        found: Arrays,
+        columns: Arrays,
         chosen: npt.NDArray[np.bool_],
         more: Collection[str],
     ) -> None:
-        """Write what the stream needs of some documents."""
-        for column in (
-            "digest",
-            "num_tokens",
-            "offset",
-            "token_file",
-            "segment",
-            "ledger_row",
-            *more,
-        ):
-            write_column(self.path, column, found[column][chosen], f"{name}{part}.")
-        num_tokens = found["num_tokens"][chosen]
-        write_column(
-            self.path,
-            "start",
-            np.cumsum(num_tokens, dtype=np.uint64) - num_tokens,
-            f"{name}{part}.",
-        )
+        """Write what the stream needs of some documents. columns: [num_docs] each; chosen: bool
+        [num_docs]; more: columns beside those of every strand.
+        """
+        for column in (*STRAND_COLUMNS, *more):
+            write_column(self.path, column, columns[column][chosen], f"{name}{part}.")
+        num_tokens = columns["num_tokens"][chosen]
+        starts = np.cumsum(num_tokens, dtype=np.uint64) - num_tokens
+        write_column(self.path, "start", starts, f"{name}{part}.")
 
 
-def _domains(sources: list[dict[str, Any]]) -> list[set[int]]:
+def _domains(sources: Sequence[SelectedSource]) -> list[set[int]]:
     """Sources whose documents compete with each other, by number: all but the inserts, and each
     insert alone.
     """
-    inserts = [{number} for number, source in enumerate(sources) if source["insert"]]
+    inserts = [{number} for number, source in enumerate(sources) if source.insert]
     return [set(range(len(sources))).difference(*inserts), *inserts]
 
 
-def _scores_within(folders: list[list[str]], keys: KeyRange) -> Scored:
+def _scores_within(folders: Sequence[tuple[Path, str]], keys: KeyRange) -> Scored:
     names = {partition_name(number) for number in partitions_of(keys)}
-    return read_scores(Path(folder) for folder, _ in folders if Path(folder).name in names)
+    return read_scores(folder for folder, _ in folders if folder.name in names)
 
 
 def _sorted(arrays: Arrays) -> Arrays:

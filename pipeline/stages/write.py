@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 from blake3 import blake3
+from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import indexed
@@ -28,9 +29,9 @@ from mixtures.mix.tables import TABLES, part_hash, to_arrow
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.stages.eligible import Strand, partition_folder, read_eligible
+from pipeline.stages.eligible import Strand, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
-from pipeline.stages.select import inputs_of
+from pipeline.stages.select import Select, SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns
 from pipeline.store.records import file_hash, named, read_record, sync, temporary, write_record
 
@@ -92,90 +93,98 @@ def parquet_form(columns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-class Write(Stage):
-    """Plan: folder, layout, total_documents, total_tokens, eod_id, select (the plan of that stage),
-    selections of the strands, units.
-
-    Unit: slice.
-    """
-
-    name = "write"
-    in_place = True
-
-    def prepare(self, plan: Plan) -> None:
-        """Open the selection."""
-        self._mix = _Mix(plan)
-
-    def upstream(self, plan: Plan) -> dict[Path, str]:
-        """What was selected, and what that was selected from."""
-        folder = Path(plan["select"]["folder"])
-        selected = {
-            partition_folder(folder, number): "" for number in range(plan["select"]["partitions"])
-        }
-        return {**inputs_of(plan["select"]), **selected}
-
-    def do(self, plan: Plan, unit: Unit) -> None:
-        """Write one slice, unless a build that was stopped has, and what it wrote is still
-        there.
-        """
-        record = slice_record(self._mix.folder, unit["slice"])
-        if not self._mix.holds(unit["slice"], record):
-            with named(self._mix.folder):
-                write_record(record, self._mix.write_slice(unit["slice"]))
-
-    @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
-        """The slice's record; its bytes are parts of files that all slices share."""
-        return [slice_record(Path(plan["folder"]), unit["slice"])]
-
-    @classmethod
-    def is_done(cls, plan: Plan, unit: Unit) -> bool:
-        """Whether the slice is recorded."""
-        return all(record.is_file() for record in cls.outputs(plan, unit))
-
-    @staticmethod
-    def describe(unit: Unit) -> str:
-        """The slice."""
-        return f"slice {unit['slice']}"
-
-
-def selection_json(selection: Selection) -> dict[str, Any]:
+def _selection_json(selection: Selection) -> dict[str, Any]:
     """A selection as a plan holds it."""
-    cut = selection.cut
     return {
-        "source": selection.source,
-        "quota": selection.quota,
-        "longest": selection.longest,
-        "cut": [cut.document, cut.kept_tokens, cut.num_tokens] if cut else None,
-        "tokens": selection.tokens,
-        "copy": selection.copy,
+        **asdict(selection),
+        "cut": astuple(selection.cut) if selection.cut else None,
         "runs": [list(astuple(run)) for run in selection.runs],
     }
 
 
-def _selection(value: dict[str, Any]) -> Selection:
+def _selection(value: Selection | Mapping[str, Any]) -> Selection:
+    if isinstance(value, Selection):
+        return value
     cut = Cut(*value["cut"]) if value["cut"] else None
-    runs = tuple(Run(*run) for run in value["runs"])
-    return Selection(
-        value["source"], value["quota"], runs, cut, value["longest"], value["tokens"], value["copy"]
-    )
+    return Selection(**{**value, "cut": cut, "runs": tuple(Run(*run) for run in value["runs"])})
+
+
+class SliceUnit(Unit):
+    """A slice of the stream."""
+
+    slice: int
+
+
+class WritePlan(Plan[SliceUnit]):
+    """What writing a mix must know."""
+
+    folder: Path = Path()
+    """That the mix is written in; set when all else is known."""
+    layout: Layout
+    total_documents: int
+    total_tokens: int
+    eod_id: int
+    select: SelectPlan
+    """Of the stage that is written from."""
+    selections: tuple[
+        Annotated[Selection, PlainValidator(_selection), PlainSerializer(_selection_json)], ...
+    ]
+    """Of each strand."""
+    format: int
+
+
+class Write(Stage[WritePlan, SliceUnit]):
+    """Writes slices of the stream."""
+
+    name = "write"
+    plan_type = WritePlan
+    in_place = True
+
+    def prepare(self, plan: WritePlan) -> None:
+        """Open the selection."""
+        self._mix = _Mix(plan)
+
+    def upstream(self, plan: WritePlan) -> dict[Path, str]:
+        """What was selected, and what that was selected from."""
+        selected = [
+            folder for unit in plan.select.all_units for folder in Select.outputs(plan.select, unit)
+        ]
+        return {**inputs_of(plan.select), **dict.fromkeys(selected, "")}
+
+    def do(self, plan: WritePlan, unit: SliceUnit) -> None:
+        """Write one slice, unless a build that was stopped has, and what it wrote is still
+        there.
+        """
+        record = slice_record(self._mix.folder, unit.slice)
+        if not self._mix.holds(unit.slice, record):
+            with named(self._mix.folder):
+                write_record(record, self._mix.write_slice(unit.slice))
+
+    @staticmethod
+    def outputs(plan: WritePlan, unit: SliceUnit) -> list[Path]:
+        """The slice's record; its bytes are parts of files that all slices share."""
+        return [slice_record(plan.folder, unit.slice)]
+
+    @classmethod
+    def is_done(cls, plan: WritePlan, unit: SliceUnit) -> bool:
+        """Whether the slice is recorded."""
+        return all(record.is_file() for record in cls.outputs(plan, unit))
+
+    @staticmethod
+    def describe(unit: SliceUnit) -> str:
+        """The slice."""
+        return f"slice {unit.slice}"
 
 
 class _Mix:
     """What a slice needs to know of the whole mix."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.folder = Path(plan["folder"])
-        self.layout = Layout(**plan["layout"])
-        self.total_documents, self.total_tokens, self.eod_id = (
-            plan["total_documents"],
-            plan["total_tokens"],
-            plan["eod_id"],
-        )
-        sources = plan["select"]["sources"]
-        self.selections = [_selection(value) for value in plan["selections"]]
+    def __init__(self, plan: WritePlan) -> None:
+        self.folder, self.layout, self.eod_id = plan.folder, plan.layout, plan.eod_id
+        self.total_documents, self.total_tokens = plan.total_documents, plan.total_tokens
+        self.selections = plan.selections
         self.names = [selection.source for selection in self.selections]
-        eligible = read_eligible(Path(plan["select"]["folder"]), plan["select"], self.names)
+        eligible = read_eligible(plan.select, self.names)
         self.strands: list[Strand] = [
             eligible[selection.source].strand(selection.copy) for selection in self.selections
         ]
@@ -186,8 +195,10 @@ class _Mix:
             for selection, strand in zip(self.selections, self.strands, strict=True)
         ]
         self.shares = [selection.tokens for selection in self.selections]
-        self.token_files = token_files(sources)
-        self.columns = StreamColumns(self.selections, self.strands, ledger_segments(sources))
+        self.token_files = token_files(plan.select.sources)
+        self.columns = StreamColumns(
+            self.selections, self.strands, ledger_segments(plan.select.sources)
+        )
 
     def holds(self, number: int, path: Path) -> bool:
         """Whether a slice is recorded, and its bytes, index entries and table parts are those of

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any
 
 from blake3 import blake3
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
 
 from mixtures.errors import InputError, ManifestError
 
@@ -29,6 +31,38 @@ DONE = "done.json"
 def canonical_json(value: Any) -> bytes:
     """Sorted keys, no spaces, UTF-8: the form that is hashed."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+class Frozen(BaseModel):
+    """A frozen value that is written as JSON and read through the same type.
+
+    What was not set is not written, so that what some plans alone hold changes no others' bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read what `as_json` gave."""
+        return cls.model_validate(value)
+
+    def as_json(self, *without: str) -> dict[str, Any]:
+        """As it is written. without: fields that are left out."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude=set(without))
+
+
+class Record(Frozen):
+    """What a unit's done-record says of its results."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")  # the sizes and hashes of its outputs
+
+    digest: str = ""
+    """BLAKE3 (hex) of the record; set when it is read."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the done-record of a folder; see `read_done`."""
+        return cls.from_json(read_done(folder))
 
 
 @contextmanager

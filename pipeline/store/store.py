@@ -30,11 +30,13 @@ without tokenizing; a build removes only what a stopped task left half-written.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange
@@ -47,11 +49,62 @@ from pipeline.store.rules import LEDGER_FORMAT, STORE_FORMAT, Rule, short_key
 
 @dataclass(frozen=True)
 class ColumnRange:
-    """What lies beside a ledger for one key range. digest: of its done-record."""
+    """What lies beside a ledger for one key range."""
 
     folder: Path
     keys: KeyRange
     digest: str
+    """Of its done-record."""
+
+    @classmethod
+    def of(cls, value: ColumnRange | Sequence[str]) -> ColumnRange:
+        """Read a range of a plan."""
+        if isinstance(value, ColumnRange):
+            return value
+        folder, low, high, digest = value
+        return cls(Path(folder), KeyRange.parse((low, high)), digest)
+
+    def as_json(self) -> list[str]:
+        """For a plan."""
+        return [str(self.folder), *self.keys.hex(), self.digest]
+
+
+@dataclass(frozen=True)
+class Due:
+    """What must still be noted of a group's documents of a key range."""
+
+    folders: str
+    """Of the rule, see `Rule.folders`."""
+    keys: KeyRange
+
+    @classmethod
+    def of(cls, value: Due | Sequence[str]) -> Due:
+        """Read what a plan holds."""
+        return value if isinstance(value, Due) else cls(value[0], KeyRange.parse(value[1:]))
+
+    def as_json(self) -> list[str]:
+        """For a plan."""
+        return [self.folders, *self.keys.hex()]
+
+
+PlannedDue = Annotated[Due, PlainValidator(Due.of), PlainSerializer(Due.as_json)]
+"""[folders, low, high] in a plan."""
+PlannedRange = Annotated[
+    ColumnRange, PlainValidator(ColumnRange.of), PlainSerializer(ColumnRange.as_json)
+]
+"""[folder, low, high, digest] in a plan."""
+PlannedKeys = Annotated[
+    KeyRange,
+    PlainValidator(lambda value: value if isinstance(value, KeyRange) else KeyRange.parse(value)),
+    PlainSerializer(KeyRange.hex),
+]
+"""[low, high] in hex in a plan."""
+PlannedKey = Annotated[
+    int,
+    PlainValidator(lambda value: int(value, 16) if isinstance(value, str) else value),
+    PlainSerializer(lambda value: f"{value:x}"),
+]
+"""In hex in a plan, since 2^64 does not fit every JSON reader."""
 
 
 class Group:

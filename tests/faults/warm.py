@@ -108,7 +108,7 @@ def _child(command: Mapping[str, Any]) -> int:
     )
 
     def told(self: Any, stage: Any, plan: Any, folder: Any) -> None:
-        if plan["units"]:
+        if plan.units:
             _tell("stage", stage.name)
         execute(self, stage, plan, folder)
 

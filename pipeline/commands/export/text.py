@@ -79,13 +79,9 @@ def export_text(
             f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))
         ]
         units = [
-            {**shard, "file": str(folder / name)} for shard, name in zip(shards, names, strict=True)
+            TextUnit(**shard, file=folder / name) for shard, name in zip(shards, names, strict=True)
         ]
-        plan = {
-            "mix": str(mix.absolute()),
-            "tokenizer": str(pile.tokenizer.absolute()),
-            "units": units,
-        }
+        plan = TextPlan(mix=mix.absolute(), tokenizer=pile.tokenizer.absolute(), units=tuple(units))
         with progress("shards of text", len(units), lambda: TextShards.num_done(plan)):
             LocalExecutor(workers).execute(TextShards, plan, folder / "work")
         shutil.rmtree(folder / "work")
@@ -116,42 +112,60 @@ def _shards(claims: Claims, pair: IndexedTokens, shard_tokens: int) -> Iterator[
                 yield {"part": part, "row": low - first, "position": low, "documents": high - low}
 
 
-class TextShards(Stage):
-    """Plan: mix, tokenizer, units. Unit: part of the tables, row of the first document in it, its
-    position, documents, file.
+class TextUnit(Unit):
+    """A shard: `documents` of them from `row` of a part of the tables on, from `position` of the
+    mix.
     """
 
-    name = "text"
+    part: int
+    row: int
+    position: int
+    documents: int
+    file: Path
 
-    def prepare(self, plan: Plan) -> None:
+
+class TextPlan(Plan[TextUnit]):
+    """The mix and the file of its tokenizer."""
+
+    mix: Path
+    tokenizer: Path
+
+
+class TextShards(Stage[TextPlan, TextUnit]):
+    """Writes the shards."""
+
+    name = "text"
+    plan_type = TextPlan
+
+    def prepare(self, plan: TextPlan) -> None:
         """Open the mix and the tokenizer."""
-        self._mix = Path(plan["mix"])
-        self._pile = mix_pile(self._mix, Path(plan["tokenizer"]))
+        self._mix = plan.mix
+        self._pile = mix_pile(self._mix, plan.tokenizer)
         self._pair, self._decoder = self._pile.open(), self._pile.decoder()
         self._claims = read_claims(self._mix)
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: TextPlan, unit: TextUnit) -> list[Path]:
         """The shard."""
-        return [Path(unit["file"])]
+        return [unit.file]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: TextUnit) -> str:
         """Its documents."""
-        return f"documents {unit['position']:,} to {unit['position'] + unit['documents'] - 1:,}"
+        return f"documents {unit.position:,} to {unit.position + unit.documents - 1:,}"
 
     @classmethod
-    def is_done(cls, plan: Plan, unit: Unit) -> bool:
+    def is_done(cls, plan: TextPlan, unit: TextUnit) -> bool:
         """Whether the shard has its name, which it gets when it is whole. An export that stops is
         made anew, so nothing is recorded.
         """
-        return Path(unit["file"]).is_file()
+        return unit.file.is_file()
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: TextPlan, unit: TextUnit) -> None:
         """Write one shard, a row group for each share."""
         columns, starts, ends = self._documents(unit)
         texts_end = ends - np.isin(self._pair.tokens[ends - 1], self._pile.end_ids)
-        written = Path(unit["file"]).with_name(f".{Path(unit['file']).name}")
+        written = unit.file.with_name(f".{unit.file.name}")
         with pq.ParquetWriter(
             written, SCHEMA, compression="zstd", use_dictionary=["source"]
         ) as writer:
@@ -165,28 +179,28 @@ class TextShards(Stage):
                     _table({name: values[here] for name, values in columns.items()}, texts)
                 )
                 at = stop
-        written.rename(unit["file"])
+        written.rename(unit.file)
 
-    def _documents(self, unit: Unit) -> tuple[Columns, Any, Any]:
+    def _documents(self, unit: TextUnit) -> tuple[Columns, Any, Any]:
         """Columns of a shard's documents, and where each starts and ends in the stream, as table
         and .idx say alike.
 
         Columns [num_docs]; starts and ends: int64 [num_docs], tokens.
         """
         path, size = (
-            part_path(self._mix, "documents", unit["part"]),
+            part_path(self._mix, "documents", unit.part),
             self._pair.tokens.dtype.itemsize,
         )
-        rows = slice(unit["row"], unit["row"] + unit["documents"])
+        rows = slice(unit.row, unit.row + unit.documents)
         columns = {
             name: values[rows]
-            for name, values in proven_part(self._mix, self._claims, unit["part"]).items()
+            for name, values in proven_part(self._mix, self._claims, unit.part).items()
         }
         starts, lengths = (
             columns["first_token"].astype(np.int64),
             columns["num_tokens"].astype(np.int64),
         )
-        here = slice(unit["position"], unit["position"] + unit["documents"])
+        here = slice(unit.position, unit.position + unit.documents)
         if not (
             np.array_equal(starts * size, self._pair.pointers[here])
             and np.array_equal(lengths, self._pair.sizes[here])

@@ -20,7 +20,7 @@ from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import FAILED, FINISHED, Chain
 from pipeline.executors.slurm.executor import SlurmExecutor, Submitted
 from pipeline.executors.slurm.profile import Profile
-from pipeline.executors.stage import Plan, Stage
+from pipeline.executors.stage import Plan, StageClass
 from pipeline.report import say
 
 
@@ -59,7 +59,7 @@ class _Launch:
     ) -> None:
         self._chain, self._request, self._profile, self._trusted = chain, request, profile, trusted
 
-    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
+    def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Submit a stage; see `SlurmExecutor.execute`."""
         digest = self._chain.begin(self._request, self._profile.job_name)
         SlurmExecutor(self._chain, digest, self._profile, self._trusted, follows=False).execute(

@@ -169,10 +169,11 @@ def _units_done(entry: dict[str, Any], folder: Path, *, whole: bool) -> tuple[in
         return entry["units"], None
     if not path.is_file():  # somebody deleted the folder
         return 0, None
-    plan, stage = read_json(path), stage_named(entry["stage"])
-    done = [unit for unit in plan["units"] if stage.is_done(plan, unit)]
-    sizes = [file["size"] for unit in done for file in unit.get("files", [])]
-    return len(done), sum(sizes) if any("files" in unit for unit in plan["units"]) else None
+    stage = stage_named(entry["stage"])
+    plan = stage.plan_type.from_json(read_json(path))
+    done = [unit for unit in plan.units if stage.is_done(plan, unit)]
+    sizes = [file.size for unit in done for file in getattr(unit, "files", ())]
+    return len(done), sum(sizes) if any(hasattr(unit, "files") for unit in plan.units) else None
 
 
 def _ended(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -14,6 +14,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from datatrove.executor.slurm import SlurmPipelineExecutor
 
@@ -47,7 +48,7 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
     """
 
     def __init__(
-        self, stage: Stage, tasks: int, folder: Path, resources: Resources, job_name: str
+        self, stage: Stage[Any, Any], tasks: int, folder: Path, resources: Resources, job_name: str
     ) -> None:
         super().__init__(
             pipeline=[stage],

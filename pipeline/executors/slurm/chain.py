@@ -24,7 +24,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
-from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.executors.stage import Plan, StageClass, Unit
 from pipeline.store.records import (
     canonical_json,
     is_done,
@@ -128,7 +128,7 @@ class Chain:
 
     def add(
         self,
-        stage: type[Stage],
+        stage: StageClass,
         folder: Path,
         tasks: int,
         units: int,
@@ -213,7 +213,7 @@ class Chain:
             if is_done(folder)
         }
 
-    def refuse_repeated(self, stage: type[Stage], plan: Plan) -> None:
+    def refuse_repeated(self, stage: StageClass, plan: Plan[Any]) -> None:
         """Units that the last jobs of this chain were to do are not submitted again by the chain
         itself: it would go round for ever.
 
@@ -224,7 +224,9 @@ class Chain:
         if not stages or stages[-1]["stage"] != stage.name:
             return
         folder = Path(stages[-1]["folder"])
-        left = _identities(plan) & _identities(read_json(folder / "plan.json"))
+        left = _identities(plan) & _identities(
+            stage.plan_type.from_json(read_json(folder / "plan.json"))
+        )
         if left:
             raise AnnealmixError(
                 f"{stage.name}: its jobs have ended, but {len(left):,} of {stages[-1]['units']:,}"
@@ -244,10 +246,9 @@ class Chain:
         write_record(self.folder / "chain.json", record)
 
 
-def _identities(plan: Plan) -> set[bytes]:
+def _identities(plan: Plan[Any]) -> set[tuple[Path | None, Unit]]:
     """The units of a plan, so that those of two plans of a stage can be compared."""
-    units: list[Unit] = plan["units"]
-    return {canonical_json([plan.get("folder"), unit]) for unit in units}
+    return {(plan.folder, unit) for unit in plan.units}
 
 
 def _marker(out: Path) -> Path:

@@ -10,7 +10,7 @@ from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import CONDUCT, Chain
 from pipeline.executors.slurm.package import package
 from pipeline.executors.slurm.profile import Profile
-from pipeline.executors.stage import Plan, Stage, forget
+from pipeline.executors.stage import Plan, StageClass, Unit, forget
 from pipeline.executors.stage import freeze as freeze_plan
 from pipeline.report import plural, say
 
@@ -39,17 +39,17 @@ class SlurmExecutor:
             follows,
         )
 
-    def execute(self, stage: type[Stage], plan: Plan, folder: Path) -> None:
+    def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
         """Submit the units that are not done.
 
         Raises:
             Submitted: always, but where no unit is left. AnnealmixError: Slurm refuses, or the
                 units were submitted before.
         """
-        units = [unit for unit in plan["units"] if not self._is_done(stage, plan, unit)]
+        units = [unit for unit in plan.units if not self._is_done(stage, plan, unit)]
         if not units:
             return
-        plan = {**plan, "units": units}
+        plan = plan.having(units)
         if self._follows:
             self._chain.refuse_repeated(stage, plan)
         forget(folder, arrays.ENDED)
@@ -57,7 +57,7 @@ class SlurmExecutor:
         resources = self._profile.resources(stage.name)
         if resources.memory is None:
             resources = resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
-        tasks = 1 if plan.get("in_order") else min(len(units), resources.tasks or arrays.TASKS)
+        tasks = 1 if plan.in_order else min(len(units), resources.tasks or arrays.TASKS)
         if resources.parallel:  # Slurm limits the elements of one array that run at a time
             tasks = min(tasks, client.max_array_size())
         name = f"{self._profile.job_name}-{self._chain.key}-"
@@ -111,7 +111,7 @@ class SlurmExecutor:
             arrays.write_script(self._chain.folder / "conduct.sh", self._profile, words),
         )
 
-    def _is_done(self, stage: type[Stage], plan: Plan, unit: dict[str, Any]) -> bool:
+    def _is_done(self, stage: StageClass, plan: Plan[Any], unit: Unit) -> bool:
         """Whether a unit need not be submitted. What a stopped build left is checked again by a
         task if the stage writes in place.
         """

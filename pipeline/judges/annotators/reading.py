@@ -21,23 +21,32 @@ from array import array
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
 from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
-from pipeline.executors.stage import Plan, Unit
 from pipeline.judges.annotators.annotator import (
     BandAnnotator,
     Counted,
     GramAnnotator,
     TermAnnotator,
 )
-from pipeline.store.records import FolderWriter, is_done
-from pipeline.store.rules import BandRule, GramRule, Rule, TermRule, TextRule, range_folder
+from pipeline.store.records import FolderWriter, Frozen, is_done
+from pipeline.store.rules import (
+    BandRule,
+    GramRule,
+    Rule,
+    TermRule,
+    TextRule,
+    folder_name,
+    range_folder,
+)
+from pipeline.store.store import Due
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
 
@@ -58,47 +67,62 @@ class Annotator(Protocol):
         """
 
 
-def open_annotators(plan: Plan) -> list[Annotator]:
-    """Open what an ingest plan lists: blocklists [{pin, folder, thresholds}], benchmarks [file] and
-    near (a rule, or null).
+class PlannedBlocklist(Frozen):
+    """A blocklist of an ingest plan."""
+
+    pin: Annotated[BlocklistPin, PlainSerializer(lambda value: value.model_dump(mode="json"))]
+    folder: Path
+    """Of the bundle that holds the list."""
+    thresholds: tuple[int, ...]
+    """Distinct terms from which on texts are kept for a classifier."""
+
+
+PlannedNearRule = Annotated[
+    NearRule, PlainSerializer(lambda value: value.model_dump(mode="json", exclude_none=True))
+]
+
+
+def open_annotators(
+    blocklists: Sequence[PlannedBlocklist], benchmarks: Sequence[Path], near: NearRule | None
+) -> list[Annotator]:
+    """Open what an ingest plan lists. benchmarks: files of evaluation sets.
 
     Raises: as `load_terms` and `open_benchmark`, if a file is no longer the pinned one.
     """
     opened: list[Annotator] = []
-    for given in plan["blocklists"]:
+    for planned in blocklists:
         from pipeline.judges.annotators.blocklist import Blocklist
 
-        pin = BlocklistPin.model_validate(given["pin"])
+        pin = planned.pin
         terms = TermRule(pin.sha256, pin.mode)
-        texts = tuple(TextRule(terms, threshold) for threshold in given["thresholds"])
+        texts = tuple(TextRule(terms, threshold) for threshold in planned.thresholds)
         opened.append(
-            TermAnnotator(Blocklist(load_terms(pin, Path(given["folder"])), pin.mode), terms, texts)
+            TermAnnotator(Blocklist(load_terms(pin, planned.folder), pin.mode), terms, texts)
         )
-    if plan["benchmarks"]:
+    if benchmarks:
         from pipeline.judges.annotators.contamination import ContaminationIndex
         from pipeline.judges.annotators.evaluation_sets import open_benchmark
 
-        sets = [open_benchmark(Path(file)) for file in plan["benchmarks"]]
+        sets = [open_benchmark(file) for file in benchmarks]
         opened.append(
             GramAnnotator(
                 ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))
             )
         )
-    if plan["near"]:
-        opened.append(BandAnnotator(BandRule(NearRule.model_validate(plan["near"]))))
+    if near:
+        opened.append(BandAnnotator(BandRule(near)))
     return opened
 
 
-def due(unit: Unit, annotators: Sequence[Annotator]) -> list[tuple[Rule, KeyRange]]:
-    """What a unit must still publish beside tokens."""
+def due(
+    folder: Path, wanted: Sequence[Due], annotators: Sequence[Annotator]
+) -> list[tuple[Rule, KeyRange]]:
+    """What of `wanted` is not published in a group's folder yet."""
     rules = {rule.folders: rule for annotator in annotators for rule in annotator.rules}
-    wanted = [
-        (rules[folders], KeyRange.parse((low, high))) for folders, low, high in unit["annotations"]
-    ]
     return [
-        (rule, keys)
-        for rule, keys in wanted
-        if not is_done(Path(unit["folder"]) / range_folder(rule, keys))
+        (rules[item.folders], item.keys)
+        for item in wanted
+        if not is_done(folder / folder_name(item.folders, item.keys))
     ]
 
 

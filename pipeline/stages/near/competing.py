@@ -9,6 +9,7 @@ nor tasks have a say in their numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from mixtures.keys import KeyRange, sort_order
 from pipeline.judges.annotators.kernel_arrays import Signatures
 from pipeline.stages.gathering import common_rows
 from pipeline.store.columns import prefix, read_column
+from pipeline.store.records import Frozen
+from pipeline.store.store import PlannedKeys, PlannedRange
 
 U64 = npt.NDArray[np.uint64]
 COLUMNS = ("order_key", "digest", "source", "segment", "ledger_row")
@@ -41,20 +44,38 @@ class Competing:
         return Signatures(self.bands, np.zeros(len(self.bands), np.bool_))
 
 
-def ledger_documents(sources: list[dict[str, Any]]) -> int:
+class NearSegment(Frozen):
+    """A ledger segment as the stages of a search read it."""
+
+    ledger: Path
+    digest: str
+    """Of the ledger's done-record."""
+    segment: int
+    """Number of the segment in the ledger."""
+    bands: tuple[PlannedRange, ...]
+
+
+class NearSource(Frozen):
+    """A source as the stages of a search read it."""
+
+    competes: bool
+    keys: PlannedKeys
+    segments: tuple[NearSegment, ...]
+
+
+def ledger_documents(sources: Sequence[NearSource]) -> int:
     """Documents in the key ranges of the sources that take part, copies and short ones included."""
     count = 0
     for source in sources:
-        keys = KeyRange.parse(source["keys"])
-        for segment in source["segments"] if source["competes"] else ():
-            rows = keys.rows(
-                read_column(Path(segment["ledger"]), "order_key", prefix(segment["segment"]))
+        for segment in source.segments if source.competes else ():
+            rows = source.keys.rows(
+                read_column(segment.ledger, "order_key", prefix(segment.segment))
             )
             count += rows.stop - rows.start
     return count
 
 
-def competing(sources: list[dict[str, Any]], partition: KeyRange, num_bands: int) -> Competing:
+def competing(sources: Sequence[NearSource], partition: KeyRange, num_bands: int) -> Competing:
     """Gather those of a key partition.
 
     Args:
@@ -64,34 +85,34 @@ def competing(sources: list[dict[str, Any]], partition: KeyRange, num_bands: int
         ManifestError: the band keys of a part of the key range are missing.
     """
     found = _survivors(sources, partition)
-    competes = np.array([source["competes"] for source in sources], np.bool_)
+    competes = np.array([source.competes for source in sources], np.bool_)
     found = {name: values[competes[found["source"]]] for name, values in found.items()}
     bands, exempt = (
         np.empty((len(found["order_key"]), num_bands), np.uint64),
         np.ones(len(found["order_key"]), np.bool_),
     )
-    segments = [(source, segment) for source in sources for segment in source["segments"]]
+    segments = [(source, segment) for source in sources for segment in source.segments]
     by_segment = np.argsort(found["segment"], kind="stable")
     bounds = np.searchsorted(found["segment"][by_segment], np.arange(len(segments) + 1))
     for number, (source, segment) in enumerate(segments):
         rows = by_segment[bounds[number] : bounds[number + 1]]
         if len(rows):
-            keys = KeyRange.parse(source["keys"]).common(partition)
+            keys = source.keys.common(partition)
             bands[rows], exempt[rows] = _band_rows(
                 segment, keys, found["ledger_row"][rows], num_bands
             )
     return Competing({name: values[~exempt] for name, values in found.items()}, bands[~exempt])
 
 
-def _survivors(sources: list[dict[str, Any]], partition: KeyRange) -> dict[str, npt.NDArray[Any]]:
+def _survivors(sources: Sequence[NearSource], partition: KeyRange) -> dict[str, npt.NDArray[Any]]:
     """The first copy of each text of a partition, by source, segment and row."""
     pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in COLUMNS}
     number = 0
     for place, source in enumerate(sources):
-        keys = KeyRange.parse(source["keys"]).common(partition)
-        for segment in source["segments"]:
+        keys = source.keys.common(partition)
+        for segment in source.segments:
             if keys.width > 0:
-                folder, head = Path(segment["ledger"]), prefix(segment["segment"])
+                folder, head = segment.ledger, prefix(segment.segment)
                 ledger_keys = read_column(folder, "order_key", head)
                 rows = keys.rows(ledger_keys)
                 ledger_rows = np.arange(rows.start, rows.stop, dtype=np.uint32)
@@ -124,24 +145,24 @@ def _survivors(sources: list[dict[str, Any]], partition: KeyRange) -> dict[str, 
 
 
 def _band_rows(
-    segment: dict[str, Any], keys: KeyRange, rows: npt.NDArray[Any], num_bands: int
+    segment: NearSegment, keys: KeyRange, rows: npt.NDArray[Any], num_bands: int
 ) -> tuple[U64, npt.NDArray[np.bool_]]:
     """Band keys of some ledger rows of a segment, and whether they are exempt. rows: ledger rows
     within `keys`.
     """
-    head = prefix(segment["segment"])
-    ledger_keys = read_column(Path(segment["ledger"]), "order_key", head)
-    if keys.minus(KeyRange.parse(item[1:3]) for item in segment["bands"]):
+    head = prefix(segment.segment)
+    ledger_keys = read_column(segment.ledger, "order_key", head)
+    if keys.minus(item.keys for item in segment.bands):
         raise ManifestError(
-            f"{segment['ledger']}: documents that are searched for near-duplicates lack band keys;"
+            f"{segment.ledger}: documents that are searched for near-duplicates lack band keys;"
             " delete its group"
         )
     first = keys.rows(ledger_keys).start
     bands, exempt = np.empty((len(rows), num_bands), np.uint64), np.ones(len(rows), np.bool_)
-    for folder, low, high, _ in segment["bands"]:
-        here, there = common_rows(ledger_keys, keys, KeyRange.parse((low, high)))
+    for stored in segment.bands:
+        here, there = common_rows(ledger_keys, keys, stored.keys)
         mine = np.flatnonzero((rows >= first + here.start) & (rows < first + here.stop))
         places = rows[mine].astype(np.int64) - (first + here.start) + there.start
-        bands[mine] = read_column(Path(folder), "bands", head).reshape(-1, num_bands)[places]
-        exempt[mine] = read_column(Path(folder), "exempt", head)[places] != 0
+        bands[mine] = read_column(stored.folder, "bands", head).reshape(-1, num_bands)[places]
+        exempt[mine] = read_column(stored.folder, "exempt", head)[places] != 0
     return bands, exempt

@@ -17,17 +17,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Generic
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
 from mixtures.recipe.source import SourceDefinition
-from mixtures.rules.near import NearRule
-from pipeline.executors.stage import Plan, Stage, Unit
+from pipeline.executors.stage import PartitionUnit, Plan, Stage, U, Unit
 from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import planned_steps
+from pipeline.judges.annotators.reading import PlannedNearRule
 from pipeline.stages.near.clusters import (
     Clusters,
     Drops,
@@ -37,7 +38,7 @@ from pipeline.stages.near.clusters import (
     write_clusters,
     write_drops,
 )
-from pipeline.stages.near.competing import competing
+from pipeline.stages.near.competing import NearSource, competing
 from pipeline.stages.near.edges import (
     edges,
     read_bands,
@@ -56,105 +57,141 @@ def parts(folder: Path, kind: str, count: int) -> list[Path]:
     return [_part(folder, kind, number) for number in range(count)]
 
 
-def _part(folder: str | Path, kind: str, number: int) -> Path:
-    return Path(folder) / kind / f"p{number:04d}"
+def _part(folder: Path, kind: str, number: int) -> Path:
+    return folder / kind / f"p{number:04d}"
 
 
-class _NearStage(Stage):
-    """Plan: folder, rule, sources, key_partitions, band_partitions, partitions (of select),
-    memory_bytes, definitions, quality, units.
-    """
+class WholeUnit(Unit):
+    """All that there is."""
+
+
+class ShingleUnit(Unit):
+    """A group of input files with candidates."""
+
+    group: str
+    """Its folder below shingles/."""
+    reading: str
+    ledger: Path
+    files: tuple[InputFile, ...]
+    segments: tuple[tuple[int, int], ...]
+    """Number in the plan, number in the group."""
+
+
+class NearPlan(Plan[U], Generic[U]):
+    """What all stages of a search must know; the folder is that of the search."""
+
+    folder: Path
+    rule: PlannedNearRule
+    sources: tuple[NearSource, ...]
+    key_partitions: int
+    band_partitions: int
+    partitions: int
+    """Of the select stage."""
+    memory_bytes: int
+    """What the reduction may take."""
+    definitions: dict[
+        str,
+        Annotated[SourceDefinition, PlainSerializer(lambda value: value.model_dump(mode="json"))],
+    ]
+    """By reading."""
+    quality: dict[str, list[Any]]
+    """By reading, as `canonical_quality` writes the steps."""
+    shingles: tuple[Path, ...] = ()
+    """Folders of shingle sets, from Verify on."""
+
+
+class _NearStage(Stage[NearPlan[U], U]):
+    """Base of the stages."""
 
     # 1.2 GB are the band keys of 2M documents while they are spilled, 14 a document; of the largest
     # preset 20
     task_bytes = 2_000_000_000
 
-    def prepare(self, plan: Plan) -> None:
+    def prepare(self, plan: NearPlan[U]) -> None:
         """Read the rule once a rank."""
-        self.folder, self.rule = Path(plan["folder"]), NearRule.model_validate(plan["rule"])
-        self.documents = parts(self.folder, "documents", plan["key_partitions"])
-        self.bands = parts(self.folder, "bands", plan["key_partitions"])
-        self.edges = parts(self.folder, "edges", plan["band_partitions"])
-        self.verified = parts(self.folder, "verified", plan["band_partitions"])
+        self.folder, self.rule = plan.folder, plan.rule
+        self.documents = parts(self.folder, "documents", plan.key_partitions)
+        self.bands = parts(self.folder, "bands", plan.key_partitions)
+        self.edges = parts(self.folder, "edges", plan.band_partitions)
+        self.verified = parts(self.folder, "verified", plan.band_partitions)
         self.links = self.edges if self.rule.verify is None else self.verified
 
 
-class Spill(_NearStage):
+class Spill(_NearStage[PartitionUnit]):
     """Unit: partition, of the order key."""
 
     name = "near-spill"
+    plan_type = NearPlan[PartitionUnit]
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: NearPlan[PartitionUnit]) -> dict[Path, str]:
         """Ledgers and band keys."""
-        segments = [segment for source in plan["sources"] for segment in source["segments"]]
-        bands = {
-            Path(folder): digest
-            for segment in segments
-            for folder, _, _, digest in segment["bands"]
-        }
-        return {**{Path(segment["ledger"]): segment["digest"] for segment in segments}, **bands}
+        segments = [segment for source in plan.sources for segment in source.segments]
+        bands = {item.folder: item.digest for segment in segments for item in segment.bands}
+        return {**{segment.ledger: segment.digest for segment in segments}, **bands}
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> None:
         """Gather a partition's competing documents."""
         if self.is_done(plan, unit):
             return
-        number = unit["partition"]
+        number = unit.partition
         found = competing(
-            plan["sources"], KeyRange.partition(number, plan["key_partitions"]), self.rule.bands
+            plan.sources, KeyRange.partition(number, plan.key_partitions), self.rule.bands
         )
-        write_bands(self.bands[number], found.signatures, self.rule, plan["band_partitions"])
+        write_bands(self.bands[number], found.signatures, self.rule, plan.band_partitions)
         publish(self.documents[number], found.columns, {"documents": len(found.bands)})
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> list[Path]:
         """Documents, and their band keys."""
-        return [_part(plan["folder"], kind, unit["partition"]) for kind in ("documents", "bands")]
+        return [_part(plan.folder, kind, unit.partition) for kind in ("documents", "bands")]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: PartitionUnit) -> str:
         """The partition."""
-        return f"key partition {unit['partition']}"
+        return f"key partition {unit.partition}"
 
 
-class Link(_NearStage):
+class Link(_NearStage[PartitionUnit]):
     """Unit: partition, of the band key."""
 
     name = "near-link"
+    plan_type = NearPlan[PartitionUnit]
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: NearPlan[PartitionUnit]) -> dict[Path, str]:
         """Band keys by partition."""
         return dict.fromkeys(self.bands, "")
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> None:
         """Link the documents of a partition's buckets."""
-        number = unit["partition"]
+        number = unit.partition
         if not self.is_done(plan, unit):
             write_edges(
                 self.edges[number],
-                edges(*read_bands(self.bands, self.rule, plan["band_partitions"], number)),
+                edges(*read_bands(self.bands, self.rule, plan.band_partitions, number)),
             )
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> list[Path]:
         """The partition's edges."""
-        return [_part(plan["folder"], "edges", unit["partition"])]
+        return [_part(plan.folder, "edges", unit.partition)]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: PartitionUnit) -> str:
         """The partition."""
-        return f"band partition {unit['partition']}"
+        return f"band partition {unit.partition}"
 
 
-class Candidates(_NearStage):
+class Candidates(_NearStage[WholeUnit]):
     """One unit."""
 
     name = "near-candidates"
+    plan_type = NearPlan[WholeUnit]
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: NearPlan[WholeUnit]) -> dict[Path, str]:
         """Edges, and whom they join."""
         return dict.fromkeys([*self.edges, *self.documents], "")
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: NearPlan[WholeUnit], unit: WholeUnit) -> None:
         """List the documents at the ends of edges by segment."""
         if not self.is_done(plan, unit):
             write_candidates(
@@ -162,108 +199,112 @@ class Candidates(_NearStage):
             )
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: NearPlan[WholeUnit], unit: WholeUnit) -> list[Path]:
         """The list."""
-        return [Path(plan["folder"]) / "candidates"]
+        return [plan.folder / "candidates"]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: WholeUnit) -> str:
         """All of it."""
         return "the documents at the ends of all edges"
 
 
-class Shingle(_NearStage):
+class Shingle(_NearStage[ShingleUnit]):
     """Unit: group (its folder below shingles/), reading, ledger, files, segments [[number in the
     plan, number in the group]].
     """
 
     name = "near-shingle"
+    plan_type = NearPlan[ShingleUnit]
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: NearPlan[ShingleUnit]) -> dict[Path, str]:
         """Who must be read again."""
         return {self.folder / "candidates": ""}
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: NearPlan[ShingleUnit], unit: ShingleUnit) -> None:
         """Read a group's candidates again."""
         if self.is_done(plan, unit):
             return
         (folder,) = self.outputs(plan, unit)
-        definition = SourceDefinition.model_validate(plan["definitions"][unit["reading"]])
-        files = [InputFile.from_json(file) for file in unit["files"]]
-        writer = ShingleWriter(
-            self.folder / "candidates", Path(unit["ledger"]), unit["segments"], self.rule
+        writer = ShingleWriter(self.folder / "candidates", unit.ledger, unit.segments, self.rule)
+        writer.write(
+            folder,
+            unit.files,
+            plan.definitions[unit.reading],
+            planned_steps(plan.quality[unit.reading]),
         )
-        writer.write(folder, files, definition, planned_steps(plan["quality"][unit["reading"]]))
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: NearPlan[ShingleUnit], unit: ShingleUnit) -> list[Path]:
         """Shingle sets of the group's candidates."""
-        return [Path(plan["folder"]) / "shingles" / unit["group"]]
+        return [plan.folder / "shingles" / unit.group]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: ShingleUnit) -> str:
         """The input files."""
-        return named_files(unit["reading"], unit["files"])
+        return named_files(unit.reading, unit.files)
 
 
-class Verify(_NearStage):
+class Verify(_NearStage[PartitionUnit]):
     """Unit: partition, of the band key. Plan: shingles, too: the folders."""
 
     name = "near-verify"
+    plan_type = NearPlan[PartitionUnit]
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: NearPlan[PartitionUnit]) -> dict[Path, str]:
         """Edges and shingle sets."""
-        return dict.fromkeys([*self.edges, *map(Path, plan["shingles"])], "")
+        return dict.fromkeys([*self.edges, *plan.shingles], "")
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> None:
         """Keep the edges of a partition whose documents are alike."""
         if self.is_done(plan, unit):
             return
-        number = unit["partition"]
+        number = unit.partition
         found = read_edges(self.edges[number])
-        sets = read_shingles([Path(folder) for folder in plan["shingles"]], found)
+        sets = read_shingles(plan.shingles, found)
         write_edges(self.verified[number], verified(found, sets, self.rule))
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> list[Path]:
         """The edges that stay."""
-        return [_part(plan["folder"], "verified", unit["partition"])]
+        return [_part(plan.folder, "verified", unit.partition)]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: PartitionUnit) -> str:
         """The partition."""
-        return f"band partition {unit['partition']}"
+        return f"band partition {unit.partition}"
 
 
-class Reduce(_NearStage):
+class Reduce(_NearStage[WholeUnit]):
     """One unit. memory_bytes: what the reduction may take."""
 
     name = "near-reduce"
+    plan_type = NearPlan[WholeUnit]
 
-    def upstream(self, plan: Plan) -> dict[Path, str]:
+    def upstream(self, plan: NearPlan[WholeUnit]) -> dict[Path, str]:
         """Edges, and whom they join."""
         return dict.fromkeys([*self.links, *self.documents], "")
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: NearPlan[WholeUnit], unit: WholeUnit) -> None:
         """Join the edges, and say who gives way to whom, by partition of select."""
         counts = [int(read_done(folder)["documents"]) for folder in self.documents]
         if not is_done(self.folder / "clusters"):
-            found = clusters(sum(counts), map(read_edges, self.links), plan["memory_bytes"])
+            found = clusters(sum(counts), map(read_edges, self.links), plan.memory_bytes)
             write_clusters(self.folder / "clusters", found, sum(counts))
         if not is_done(self.folder / "drops"):
             write_drops(
                 self.folder / "drops",
                 self._drops(read_clusters(self.folder / "clusters"), counts),
-                plan["partitions"],
+                plan.partitions,
             )
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
+    def outputs(plan: NearPlan[WholeUnit], unit: WholeUnit) -> list[Path]:
         """Clusters, and who gives way."""
-        return [Path(plan["folder"]) / kind for kind in ("clusters", "drops")]
+        return [plan.folder / kind for kind in ("clusters", "drops")]
 
     @staticmethod
-    def describe(unit: Unit) -> str:
+    def describe(unit: WholeUnit) -> str:
         """All of it."""
         return "all edges"
 

@@ -24,35 +24,49 @@ from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving
 from tests.pipeline.corpus import write_recipe
 
 
-class Touch(Stage):
-    """Unit: file to make, kills (times that its worker is killed before), error."""
+class TouchUnit(Unit):
+    """A file to make; kills: times that its worker is killed before, by `signal`."""
+
+    file: str
+    kills: int = 0
+    signal: int = signal.SIGKILL
+    error: str = ""
+
+
+class TouchPlan(Plan[TouchUnit]):
+    folder: Path
+
+
+class Touch(Stage[TouchPlan, TouchUnit]):
+    """Makes files."""
 
     name = "touch"
+    plan_type = TouchPlan
 
-    def do(self, plan: Plan, unit: Unit) -> None:
+    def do(self, plan: TouchPlan, unit: TouchUnit) -> None:
         (path,) = self.outputs(plan, unit)
         if path.exists():
             return
         begun = path.with_name(f"{path.name}.begun")
         with begun.open("a") as file:
             file.write("x")
-        if begun.stat().st_size <= unit.get("kills", 0):
-            os.kill(os.getpid(), unit.get("signal", signal.SIGKILL))
-        if unit.get("error"):
-            raise ERRORS[unit["error"]]
+        if begun.stat().st_size <= unit.kills:
+            os.kill(os.getpid(), unit.signal)
+        if unit.error:
+            raise ERRORS[unit.error]
         path.touch()
 
     @staticmethod
-    def outputs(plan: Plan, unit: Unit) -> list[Path]:
-        return [Path(plan["folder"]) / unit["file"]]
+    def outputs(plan: TouchPlan, unit: TouchUnit) -> list[Path]:
+        return [plan.folder / unit.file]
 
     @classmethod
-    def is_done(cls, plan: Plan, unit: Unit) -> bool:
+    def is_done(cls, plan: TouchPlan, unit: TouchUnit) -> bool:
         return cls.outputs(plan, unit)[0].exists()
 
     @staticmethod
-    def describe(unit: Unit) -> str:
-        return f"file {unit['file']}"
+    def describe(unit: TouchUnit) -> str:
+        return f"file {unit.file}"
 
 
 class TwoArgumentsError(Exception):
@@ -71,15 +85,13 @@ ERRORS = {
 }
 
 
-def plan_of(folder: Path, **more: dict[str, Any]) -> Plan:
+def plan_of(folder: Path, **more: dict[str, Any]) -> TouchPlan:
     """Six units, of which those that are named differ."""
-    return {
-        "folder": str(folder),
-        "units": [{"file": name, **more.get(name, {})} for name in "abcdef"],
-    }
+    units = tuple(TouchUnit(file=name, **more.get(name, {})) for name in "abcdef")
+    return TouchPlan(folder=folder, units=units)
 
 
-def execute(folder: Path, workers: int = 2, tasks: int = 3, **more: dict[str, Any]) -> Plan:
+def execute(folder: Path, workers: int = 2, tasks: int = 3, **more: dict[str, Any]) -> TouchPlan:
     plan = plan_of(folder, **more)
     LocalExecutor(workers, tasks).execute(Touch, plan, folder / "work")
     return plan
@@ -307,11 +319,11 @@ def _runs(pid: int) -> bool:
 @pytest.mark.campaign
 def test_workers_killed_at_very_many_moments_lose_no_unit(tmp_path):
     """Each of 40 units kills its first worker; two of them do so side by side."""
-    units = [{"file": f"{number:02d}", "kills": 1} for number in range(40)]
+    units = tuple(TouchUnit(file=f"{number:02d}", kills=1) for number in range(40))
     for tasks in (40, 7):
         folder = tmp_path / str(tasks)
         folder.mkdir()
-        plan: Plan = {"folder": str(folder), "units": units}
+        plan = TouchPlan(folder=folder, units=units)
         for _ in (
             units
         ):  # a task with several such units loses its second worker, too, and the build ends

@@ -109,8 +109,8 @@ def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
     if mix.near is None:
         return
     fates, left = Fates(mix), NEAR_LOOKED_AT
-    for partition in range(mix.plan["partitions"]):
-        for digest in read_drops(mix.near.drops, mix.plan["partitions"], partition).digest[:left]:
+    for partition in range(mix.plan.partitions):
+        for digest in read_drops(mix.near.drops, mix.plan.partitions, partition).digest[:left]:
             left -= 1
             for fate in fates.of_digest(np.ascontiguousarray(digest).astype(">u8").tobytes()):
                 if fate.reason.startswith(NEAR):
