@@ -58,7 +58,8 @@ from pipeline.stages.ingest import (
     loaded_tokenizer,
 )
 from pipeline.stages.score import Score, delete_texts
-from pipeline.stages.select import SELECT_FORMAT, Select, SelectPlan, inputs_of, num_partitions
+from pipeline.stages.select import Select, num_partitions
+from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.write import (
     CHUNK_BYTES,
     SLICE_CHUNKS,
@@ -337,8 +338,6 @@ class _Build:
             near=(near.drops, near.digest) if near else None,
             shrink=self.recipe.shrinks,
             copies=self.recipe.copies == "approved",
-            in_order=any(rule.placebo for rule in self.judges.rules),
-            format=SELECT_FORMAT,
         ).placed(self.store.folder)
         self.trust.verify(inputs_of(plan))
         plan.folder.mkdir(parents=True, exist_ok=True)

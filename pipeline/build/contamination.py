@@ -18,7 +18,7 @@ from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.loaded import LoadedRecipe
 from pipeline.stages.eligible import Choice, read_kept
 from pipeline.stages.gathering import ledger_segments
-from pipeline.stages.select import SelectPlan
+from pipeline.stages.select_plan import SelectPlan
 from pipeline.store.columns import prefix, read_column
 
 if TYPE_CHECKING:

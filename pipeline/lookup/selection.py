@@ -41,7 +41,8 @@ from pipeline.judges.judges import counted_folders
 from pipeline.judges.verdicts import FilterRule
 from pipeline.report import say
 from pipeline.stages.eligible import Choice, read_eligible
-from pipeline.stages.select import SELECT_FORMAT, Select, SelectPlan, inputs_of, num_partitions
+from pipeline.stages.select import Select, num_partitions
+from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, TokenRule
 from pipeline.store.scores import ScoreTable
 from pipeline.store.store import ColumnRange, Group, Store
@@ -134,8 +135,6 @@ class MixStore:
             near=(self.near.drops, self.near.digest) if self.near else None,
             shrink=recipe.get("removed") == "shrink",
             copies=recipe.get("copies") == "approved",
-            in_order=any(item.rule.placebo for item in self.filters),
-            format=SELECT_FORMAT,
         ).placed(self.store.folder)
 
     @property

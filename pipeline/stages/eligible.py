@@ -32,7 +32,7 @@ from pipeline.store.records import Frozen, Record
 
 if TYPE_CHECKING:
     from pipeline.inputs.build_source import SelectedSource
-    from pipeline.stages.select import SelectPlan
+    from pipeline.stages.select_plan import SelectPlan
 
 KEPT, COPIES, REMOVED = "", "+copies", "+removed"
 

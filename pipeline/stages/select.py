@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KeyRange, sort_order
-from pipeline.executors.stage import PartitionUnit, Plan, Stage
+from pipeline.executors.stage import PartitionUnit, Stage
 from pipeline.inputs.build_source import SelectedSource
-from pipeline.judges.verdicts import Debts, Documents, PlannedFilter, Verdicts, judge
+from pipeline.judges.verdicts import Debts, Documents, Verdicts, judge
 from pipeline.stages.eligible import (
     COPIES,
     KEPT,
@@ -39,12 +39,11 @@ from pipeline.stages.eligible import (
 )
 from pipeline.stages.gathering import Arrays, gathered
 from pipeline.stages.near.clusters import drop_rows, read_drops
+from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.store.columns import write_column
 from pipeline.store.records import FolderWriter
-from pipeline.store.rules import short_key
 from pipeline.store.scores import Scored, partition_name, partitions_of, read_scores
 
-SELECT_FORMAT = 4
 STRAND_COLUMNS = (
     "digest",
     "num_tokens",
@@ -74,56 +73,6 @@ def num_partitions(documents: int) -> int:
     while count < MAX_PARTITIONS and documents > count * PARTITION_DOCUMENTS * 1.5:
         count *= 2
     return count
-
-
-class SelectPlan(Plan[PartitionUnit]):
-    """What a select stage must know."""
-
-    folder: Path = Path()
-    """Set when the rest is known, of which its name is a hash; so are the units."""
-    partitions: int
-    sources: tuple[SelectedSource, ...]
-    """In order of priority, excluded ones first."""
-    filters: tuple[PlannedFilter, ...]
-    counts: tuple[str, ...]
-    """Columns that annotators wrote, those of the blocklists first."""
-    decontaminate: str | None
-    """What is done with contaminated documents: drop or report; None: nothing is looked for."""
-    scores: tuple[tuple[tuple[Path, str], ...], ...]
-    """Of each filter, folders of scores with the digests of their records."""
-    near: tuple[Path, str] | None
-    """Folder of the drops of near-duplicates, and the digest of its record."""
-    shrink: bool
-    """Whether what filters remove takes its part of the quota."""
-    copies: bool
-    """Whether approved documents are copied, so that each fills the quota twice."""
-    format: int
-
-    def placed(self, store: Path) -> SelectPlan:
-        """The plan with its folder in a store."""
-        key = short_key(self.as_json("folder", "units"))
-        return self.model_copy(update={"folder": store / "select" / key})
-
-    @property
-    def all_units(self) -> list[PartitionUnit]:
-        """Every partition."""
-        return [PartitionUnit(partition=number) for number in range(self.partitions)]
-
-
-def inputs_of(plan: SelectPlan) -> dict[Path, str]:
-    """Folders of the store that a select stage reads (ledgers, tokens, counts, scores, drops), with
-    the digests of their records.
-    """
-    segments = [segment for source in plan.sources for segment in source.segments]
-    ledgers = [(segment.ledger, segment.digest) for segment in segments]
-    beside = [
-        (item.folder, item.digest)
-        for segment in segments
-        for ranges in (segment.tokens, *segment.counts)
-        for item in ranges
-    ]
-    scored = [folder for folders in plan.scores for folder in folders]
-    return dict([*ledgers, *beside, *scored, *([plan.near] if plan.near else [])])
 
 
 class Select(Stage[SelectPlan, PartitionUnit]):

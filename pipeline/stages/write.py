@@ -31,7 +31,8 @@ from mixtures.stream.selection import Cut, Run, Selection
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.eligible import Strand, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
-from pipeline.stages.select import Select, SelectPlan, inputs_of
+from pipeline.stages.select import Select
+from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns
 from pipeline.store.records import file_hash, named, read_record, sync, temporary, write_record
 

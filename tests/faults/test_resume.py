@@ -15,7 +15,7 @@ import pytest
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import manifest as manifests
 from pipeline.executors.local import LocalExecutor
-from pipeline.stages import select, write
+from pipeline.stages import select_plan, write
 from pipeline.store import rules, store
 from pipeline.store.rules import STORE_FORMAT
 from tests.pipeline.command_line import until
@@ -121,7 +121,7 @@ def test_what_changed_after_a_stopped_build_is_in_the_next_as_if_nothing_had_bee
 FORMATS = {
     "tokens": (rules, "TOKENS_FORMAT", "sources/*/*/ledger"),
     "ledger": (store, "LEDGER_FORMAT", "none"),
-    "select": (select, "SELECT_FORMAT", "sources/*/*/*"),
+    "select": (select_plan, "SELECT_FORMAT", "sources/*/*/*"),
     "write": (write, "WRITE_FORMAT", "sources/*/*/*"),
 }
 

@@ -25,7 +25,7 @@ from pipeline.build import output
 from pipeline.build.near import NEAR_FORMAT
 from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
 from pipeline.stages.score import CELLS
-from pipeline.stages.select import SELECT_FORMAT
+from pipeline.stages.select_plan import SELECT_FORMAT
 from pipeline.stages.write import WRITE_FORMAT
 from pipeline.store.columns import DTYPES
 from pipeline.store.rules import (
@@ -68,7 +68,7 @@ RAISE = {
     "bands": "BANDS_FORMAT of pipeline/store/store.py",
     "near": "NEAR_FORMAT of pipeline/build/near.py",
     "scores": "SCORES_FORMAT of pipeline/store/scores.py",
-    "select": "SELECT_FORMAT of pipeline/stages/select.py",
+    "select": "SELECT_FORMAT of pipeline/stages/select_plan.py",
     "write": "WRITE_FORMAT of pipeline/stages/write.py",
     "manifest": "MANIFEST_FORMAT of mixtures/mix/manifest.py",
 }

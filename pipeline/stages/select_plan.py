@@ -1,0 +1,66 @@
+"""The plan of a select stage: all that decides which documents are eligible, and where the result
+lies.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.executors.stage import PartitionUnit, Plan
+from pipeline.inputs.build_source import SelectedSource
+from pipeline.judges.verdicts import PlannedFilter
+from pipeline.store.rules import short_key
+
+SELECT_FORMAT = 4
+
+
+class SelectPlan(Plan[PartitionUnit]):
+    """What a select stage must know."""
+
+    folder: Path = Path()
+    """Set when the rest is known, of which its name is a hash; so are the units."""
+    partitions: int
+    sources: tuple[SelectedSource, ...]
+    """In order of priority, excluded ones first."""
+    filters: tuple[PlannedFilter, ...]
+    counts: tuple[str, ...]
+    """Columns that annotators wrote, those of the blocklists first."""
+    decontaminate: str | None
+    """What is done with contaminated documents: drop or report; None: nothing is looked for."""
+    scores: tuple[tuple[tuple[Path, str], ...], ...]
+    """Of each filter, folders of scores with the digests of their records."""
+    near: tuple[Path, str] | None
+    """Folder of the drops of near-duplicates, and the digest of its record."""
+    shrink: bool
+    """Whether what filters remove takes its part of the quota."""
+    copies: bool
+    """Whether approved documents are copied, so that each fills the quota twice."""
+    format: int = SELECT_FORMAT
+
+    def placed(self, store: Path) -> SelectPlan:
+        """The plan with what follows from the rest: its order, format, and folder in a store."""
+        in_order = any(rule.placebo for rule in self.filters)  # placebos hand on what they owe
+        plan = self.model_copy(update={"in_order": in_order, "format": SELECT_FORMAT})
+        folder = store / "select" / short_key(plan.as_json("folder", "units"))
+        return plan.model_copy(update={"folder": folder})
+
+    @property
+    def all_units(self) -> list[PartitionUnit]:
+        """Every partition."""
+        return [PartitionUnit(partition=number) for number in range(self.partitions)]
+
+
+def inputs_of(plan: SelectPlan) -> dict[Path, str]:
+    """Folders of the store that a select stage reads (ledgers, tokens, counts, scores, drops), with
+    the digests of their records.
+    """
+    segments = [segment for source in plan.sources for segment in source.segments]
+    ledgers = [(segment.ledger, segment.digest) for segment in segments]
+    beside = [
+        (item.folder, item.digest)
+        for segment in segments
+        for ranges in (segment.tokens, *segment.counts)
+        for item in ranges
+    ]
+    scored = [folder for folders in plan.scores for folder in folders]
+    return dict([*ledgers, *beside, *scored, *([plan.near] if plan.near else [])])
