@@ -139,16 +139,16 @@ class MixDocuments:
                 self.part(number), read_dictionary=["source"], memory_map=False
             ) as file:
                 table = file.read(columns=[*wanted.names, "source"])
-            found = from_arrow(wanted, table.select(wanted.names))
+            part = from_arrow(wanted, table.select(wanted.names))
             names = table.column("source").combine_chunks()
             codes = [
                 [self.codes.get((name, copy), -1) for copy in (0, 1)] + [-1]
                 for name in names.dictionary.to_pylist()
             ]
-            found["source"] = np.array(codes, np.int32).reshape(-1, 3)[
-                names.indices.to_numpy(), np.minimum(found["copy"], 2)
+            part["source"] = np.array(codes, np.int32).reshape(-1, 3)[
+                names.indices.to_numpy(), np.minimum(part["copy"], 2)
             ]
-            yield found
+            yield part
 
     def source_codes(self, columns: Columns) -> npt.NDArray[np.int32]:
         """Index into the manifest's sources of each document, -1 for one that it does not list.

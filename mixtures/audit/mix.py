@@ -152,15 +152,15 @@ class _MixAudit:
         if not path.is_file():
             return unread("idx hash", f"{path}: no such file")
         try:
-            found = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
+            content = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest()
         except OSError as error:
             return unread("idx hash", f"{path}: {error.strerror or error}")
         faults = (
             []
-            if found == self.claims.hashes.idx
-            else [f"{path}: {found}, the manifest says {self.claims.hashes.idx}"]
+            if content == self.claims.hashes.idx
+            else [f"{path}: {content}, the manifest says {self.claims.hashes.idx}"]
         )
-        return judge("idx hash", found[:16], faults)
+        return judge("idx hash", content[:16], faults)
 
     def _index(self) -> Check:
         if self.pair is None:

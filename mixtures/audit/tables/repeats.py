@@ -72,8 +72,8 @@ def digests_with_keys(
     digests: uint64 [num_docs, 2]; order keys: uint64 [num_docs]; whether to look: bool
     [num_docs]; keys: uint64 [num_keys]. Returns: uint64 [num_found, 2].
     """
-    found = [digest[look & np.isin(order_key, keys)] for digest, order_key, look in parts]
-    return np.concatenate([np.empty((0, 2), np.uint64), *found])
+    digests = [digest[look & np.isin(order_key, keys)] for digest, order_key, look in parts]
+    return np.concatenate([np.empty((0, 2), np.uint64), *digests])
 
 
 class Origins:

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from mixtures.audit import AuditReport, audit_bare, audit_mix
 from mixtures.audit.pair import pointer_faults, try_open
-from mixtures.audit.recipe import recipe_digest
+from mixtures.audit.recipe import recipe_digest, require_recipe
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
 from mixtures.audit.tables.parts import read_part
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import typed
+from mixtures.mix.claims import read_claims, typed
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
@@ -263,6 +263,13 @@ def test_crafted_manifest_is_refused(mix: Path, change: Callable[[dict[str, Any]
     (mix / manifests.MANIFEST).write_text(text)
     with pytest.raises(ManifestError):
         audit_mix(mix)
+
+
+def test_a_recipe_that_does_not_say_what_special_tokens_are_is_no_recipe(mix: Path) -> None:
+    forge_manifest(mix, lambda manifest: manifest["recipe"].pop("special_tokens"))
+    assert {"recipe", "asked quotas", "shortfalls"} <= failed(mix)
+    with pytest.raises(ManifestError, match="special_tokens"):
+        require_recipe(read_claims(mix), "m")
 
 
 def test_huge_claims_allocate_nothing(mix: Path) -> None:

@@ -239,6 +239,11 @@ def test_a_manifest_without_a_field_is_refused_by_the_name_of_the_field(holder, 
         load(json.dumps(changed).encode())
 
 
+def test_an_empty_search_for_near_duplicates_is_none():
+    with pytest.raises(ManifestError, match=r"near\.\w+: Field required"):
+        load(manifests.dump(manifests.sealed({**PLAIN, "near": {}})))
+
+
 def test_fields_that_this_version_does_not_know_are_kept():
     layout = {**PLAIN["layout"], "later": 1}
     sealed = manifests.sealed({**PLAIN, "layout": layout, "later": {"a": [None, 1]}})
