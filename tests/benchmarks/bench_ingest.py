@@ -51,7 +51,12 @@ if __name__ == "__main__":
     LocalPipelineExecutor(
         pipeline=[
             JsonlReader(data, compression="zstd", recursive=True),
-            MegatronDocumentTokenizer(output_folder=out, tokenizer_name_or_path=tokenizer, eos_token="<|endoftext|>", save_filename="t"),
+            MegatronDocumentTokenizer(
+                output_folder=out,
+                tokenizer_name_or_path=tokenizer,
+                eos_token="<|endoftext|>",
+                save_filename="t",
+            ),
         ],
         tasks=1, workers=1, logging_dir=out + "/logs",
     ).run()

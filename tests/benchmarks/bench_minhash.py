@@ -81,8 +81,11 @@ config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
 def decide():
     start = time.process_time()
     for rank in range(14):
-        MinhashDedupBuckets(folder + "/signatures", folder + "/buckets", config=config).run(rank=rank, world_size=14)
-    MinhashDedupCluster(folder + "/buckets", folder + "/clusters", config=config, save_cluster_id=True).run()
+        buckets = MinhashDedupBuckets(folder + "/signatures", folder + "/buckets", config=config)
+        buckets.run(rank=rank, world_size=14)
+    MinhashDedupCluster(
+        folder + "/buckets", folder + "/clusters", config=config, save_cluster_id=True
+    ).run()
     return time.process_time() - start
 if os.path.isdir(source):
     os.rename(source, folder + "/signatures")
@@ -96,7 +99,8 @@ list(signature.run((Document(text=text, id=str(n)) for n, text in enumerate(text
 times.append(time.process_time())
 taken = decide()
 raw = open(folder + "/clusters/000000.clusters", "rb").read()
-json.dump({"clusters": list(struct.iter_unpack("<2I", raw)), "signatures": times[1] - times[0], "decisions": taken}, sys.stdout)
+answer = {"clusters": list(struct.iter_unpack("<2I", raw)), "decisions": taken}
+json.dump({**answer, "signatures": times[1] - times[0]}, sys.stdout)
 """
 
 

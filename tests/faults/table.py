@@ -21,12 +21,17 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = """\
 # Faults and how they end
 
-Written by `make faults`; `tests/faults` holds every row true. **F** fails with a named error and a non-zero exit, nothing published;
-**Q** quarantines the document with file, row and reason, counts it, and fails above the recipe's limit; **S** the same bytes as a clean
-build; **H** handled. Anything else would be silent damage (?). Inputs have 1,000 documents unless the case is of another kind; datatrove
-{datatrove} read the same files with its own readers and LocalPipelineExecutor (– where the case has no counterpart there).
+Written by `make faults`; `tests/faults` holds every row true. **F** fails with a named error \
+and a non-zero exit, nothing published;
+**Q** quarantines the document with file, row and reason, counts it, and fails above the \
+recipe's limit; **S** the same bytes as a clean
+build; **H** handled. Anything else would be silent damage (?). Inputs have 1,000 documents \
+unless the case is of another kind; datatrove
+{datatrove} read the same files with its own readers and LocalPipelineExecutor (– where the case \
+has no counterpart there).
 
-{date}, {machine}, Python {python}: {numbers} faults, {silent} silent here; datatrove ended {passed} of {compared} with exit 0 where the
+{date}, {machine}, Python {python}: {numbers} faults, {silent} silent here; datatrove ended \
+{passed} of {compared} with exit 0 where the
 list demands an error, or with other documents than are there.
 
 | case | fault | expected | ending | exit | documents | message | datatrove {datatrove} |

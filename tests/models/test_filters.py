@@ -48,10 +48,22 @@ def make_sequence(folder: Path) -> str:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     torch.manual_seed(3)
     config = ModernBertConfig(
-        vocab_size=len(vocabulary), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=128, local_attention=16, num_labels=2, pad_token_id=0, cls_token_id=0, sep_token_id=0, bos_token_id=0,
-        eos_token_id=0, id2label={0: "benign", 1: "flagged"}, label2id={"benign": 0, "flagged": 1},
-    )  # fmt: skip
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=128,
+        local_attention=16,
+        num_labels=2,
+        pad_token_id=0,
+        cls_token_id=0,
+        sep_token_id=0,
+        bos_token_id=0,
+        eos_token_id=0,
+        id2label={0: "benign", 1: "flagged"},
+        label2id={"benign": 0, "flagged": 1},
+    )
     ModernBertForSequenceClassification(config).save_pretrained(folder / "model")
     tokenizer.save(str(folder / "model" / "tokenizer.json"))
     return "model"

@@ -55,11 +55,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save(str(target / "tokenizer.json"))
     torch.manual_seed(20260105)
     config = ModernBertConfig(
-        vocab_size=len(vocabulary), hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2,
-        max_position_embeddings=512, local_attention=16, global_attn_every_n_layers=2, num_labels=2,
-        pad_token_id=0, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3,
-        id2label={0: "benign", 1: "flagged"}, label2id={"benign": 0, "flagged": 1},
-    )  # fmt: skip
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        local_attention=16,
+        global_attn_every_n_layers=2,
+        num_labels=2,
+        pad_token_id=0,
+        cls_token_id=2,
+        sep_token_id=3,
+        bos_token_id=2,
+        eos_token_id=3,
+        id2label={0: "benign", 1: "flagged"},
+        label2id={"benign": 0, "flagged": 1},
+    )
     model = ModernBertForSequenceClassification(config)
     with torch.no_grad():  # the usual random weights score every document 0.5: spread them
         for name, parameter in model.named_parameters():

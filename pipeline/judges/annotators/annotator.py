@@ -31,30 +31,33 @@ TEXTS = pa.schema(
 
 
 @dataclass
-class Counted:
-    """What an annotator found in one segment, in the order of reading.
-
-    rows: reading rows of the documents that were looked at. counts: one array a call, a number for
-        each of them. texts: of those that are
-    kept, by reading row. hits: (reading row, item, found). order_key, digest: of the key range that
-    is written next, in ledger order.
+class Notes:
+    """What an annotator noted of one segment, in the order of reading. A reading row is a
+    document's place in that order.
     """
 
     rows: array[int]
+    """uint32, reading rows of the documents that are looked at."""
     counts: list[npt.NDArray[Any]]
+    """One array a call of `look`, a number (or a row of numbers) for each of its documents."""
     texts: dict[int, tuple[int, str]]
+    """Count and text of those that are kept, by reading row."""
     hits: list[npt.NDArray[np.int64]]
+    """int64 [3, num_hits] a call: reading row, item, n-grams of the item in the document."""
     order_key: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
+    """uint64 [num_docs], of the key range that is written next, in ledger order."""
     digest: npt.NDArray[np.uint64] = field(default_factory=lambda: np.empty((0, 2), np.uint64))
+    """uint64 [num_docs, 2], of the same documents."""
     seen: int = 0
+    """Documents that `next_rows` has given out."""
 
     def next_rows(self, count: int) -> npt.NDArray[np.uint32]:
-        """Reading rows of the next `count` documents."""
+        """Reading rows of the next `count` documents: uint32 [count]."""
         self.seen += count
         return np.array(self.rows[self.seen - count : self.seen], np.uint32)
 
     def in_order(self, rows: npt.NDArray[np.intp], dtype: type[np.integer]) -> npt.NDArray[Any]:
-        """Counts of the documents with these reading rows, which were all looked at."""
+        """Counts [num_rows] of the documents with these reading rows, which were all looked at."""
         counts = np.zeros(int(max(self.rows, default=-1)) + 1, dtype)
         if self.counts:
             counts[np.frombuffer(self.rows, np.uint32)] = np.concatenate(self.counts)
@@ -70,38 +73,36 @@ class TermAnnotator:
         self._blocklist, self._terms, self._texts = blocklist, terms, texts
         self.rules: tuple[Rule, ...] = (terms, *texts)
 
-    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, texts: Sequence[str]) -> None:
         """Count, and keep what the lowest threshold escalates."""
-        counts, rows = self._blocklist.count(texts), counted.next_rows(len(texts))
+        counts, rows = self._blocklist.count(texts), notes.next_rows(len(texts))
         if self._texts:
             lowest = min(rule.threshold for rule in self._texts)
             for index in np.flatnonzero(counts >= lowest).tolist():
-                counted.texts[int(rows[index])] = (int(counts[index]), texts[index])
-        counted.counts.append(counts)
+                notes.texts[int(rows[index])] = (int(counts[index]), texts[index])
+        notes.counts.append(counts)
 
     def write(
-        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+        self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
         """Write the column, or the texts."""
         if isinstance(rule, TextRule):
-            return self._write_texts(
-                folder / f"{prefix(segment)}texts.parquet", rule, counted, rows
-            )
-        write_column(folder, "terms", counted.in_order(rows, np.uint16), prefix(segment))
+            return self._write_texts(folder / f"{prefix(segment)}texts.parquet", rule, notes, rows)
+        write_column(folder, "terms", notes.in_order(rows, np.uint16), prefix(segment))
         return {}
 
     def _write_texts(
-        self, path: Path, rule: TextRule, counted: Counted, rows: npt.NDArray[np.intp]
+        self, path: Path, rule: TextRule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
         kept = [
-            (at, counted.texts[row][1])
+            (at, notes.texts[row][1])
             for at, row in enumerate(rows.tolist())
-            if counted.texts.get(row, (0,))[0] >= rule.threshold
+            if notes.texts.get(row, (0,))[0] >= rule.threshold
         ]
         places, texts = [at for at, _ in kept], [text for _, text in kept]
-        digests = np.ascontiguousarray(counted.digest[places]).astype(">u8").tobytes()
+        digests = np.ascontiguousarray(notes.digest[places]).astype(">u8").tobytes()
         arrays = [
-            pa.array(counted.order_key[places], pa.uint64()),
+            pa.array(notes.order_key[places], pa.uint64()),
             pa.array([digests[at : at + 16] for at in range(0, len(digests), 16)], pa.binary(16)),
             pa.array(texts, pa.large_string()),
         ]
@@ -122,27 +123,27 @@ class GramAnnotator:
         self._index = index
         self.rules: tuple[Rule, ...] = (rule,)
 
-    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, texts: Sequence[str]) -> None:
         """Count, and note the items."""
-        found, rows = self._index.annotate(texts), counted.next_rows(len(texts))
-        counted.counts.append(found.counts)
-        counted.hits.append(
-            np.stack([rows[found.documents].astype(np.int64), found.items, found.found])
+        matches, rows = self._index.annotate(texts), notes.next_rows(len(texts))
+        notes.counts.append(matches.counts)
+        notes.hits.append(
+            np.stack([rows[matches.documents].astype(np.int64), matches.items, matches.held])
         )
 
     def write(
-        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+        self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
         """Write the columns; hits in ledger order, then by item."""
-        write_column(folder, "grams", counted.in_order(rows, np.uint32), prefix(segment))
-        hits = np.concatenate([np.empty((3, 0), np.int64), *counted.hits], axis=1)
+        write_column(folder, "grams", notes.in_order(rows, np.uint32), prefix(segment))
+        hits = np.concatenate([np.empty((3, 0), np.int64), *notes.hits], axis=1)
         places = {row: at for at, row in enumerate(rows.tolist())} if hits.size else {}
         at = np.array([places.get(row, -1) for row in hits[0].tolist()], np.int64)
-        mine = np.flatnonzero(at >= 0)
-        mine = mine[np.lexsort((hits[1][mine], at[mine]))]
+        within = np.flatnonzero(at >= 0)  # of this key range; the reading may have others
+        within = within[np.lexsort((hits[1][within], at[within]))]
         for name, values in (("hit_row", at), ("hit_item", hits[1]), ("hit_found", hits[2])):
-            write_column(folder, name, values[mine], prefix(segment))
-        return {"hits": len(mine)}
+            write_column(folder, name, values[within], prefix(segment))
+        return {"hits": len(within)}
 
 
 class BandAnnotator:
@@ -152,22 +153,21 @@ class BandAnnotator:
         self._near = rule.near
         self.rules: tuple[Rule, ...] = (rule,)
 
-    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, texts: Sequence[str]) -> None:
         """Note band keys and, in a last column, whether a text is exempt."""
         made = signatures(texts, self._near)
-        counted.counts.append(
+        notes.counts.append(
             np.concatenate([made.bands, made.exempt[:, None].astype(np.uint64)], axis=1)
         )
 
     def write(
-        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+        self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
         """Write the columns."""
-        places = np.zeros(int(max(counted.rows, default=-1)) + 1, np.intp)
-        places[np.frombuffer(counted.rows, np.uint32)] = np.arange(len(counted.rows))
-        found = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *counted.counts])[
-            places[rows]
-        ]
-        write_column(folder, "bands", found[:, :-1], prefix(segment))
-        write_column(folder, "exempt", found[:, -1], prefix(segment))
+        places = np.zeros(int(max(notes.rows, default=-1)) + 1, np.intp)
+        places[np.frombuffer(notes.rows, np.uint32)] = np.arange(len(notes.rows))
+        columns = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *notes.counts])
+        columns = columns[places[rows]]
+        write_column(folder, "bands", columns[:, :-1], prefix(segment))
+        write_column(folder, "exempt", columns[:, -1], prefix(segment))
         return {}

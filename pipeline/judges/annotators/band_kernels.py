@@ -1,5 +1,5 @@
-"""Compiled kernels of near-duplicate search: band keys of texts, as `mixtures.rules.near_text` says,
-and clusters of edges. Import it late: it brings numba.
+"""Compiled kernels of near-duplicate search: band keys of texts, as `mixtures.rules.near_text`
+says, and clusters of edges. Import it late: it brings numba.
 
 Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the
 interpreter's lock. All arithmetic is on unsigned numbers and wraps. numba makes a float of a sum of

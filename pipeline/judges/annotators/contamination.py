@@ -34,7 +34,7 @@ class Annotation(NamedTuple):
 
     counts: uint32 [num_docs], distinct n-grams of the items that contaminate the document; 0: it is
         clean.
-    documents, items, found: int64 [num_matches], sorted: the document, the item
+    documents, items, held: int64 [num_matches], sorted: the document, the item
         (`ContaminationIndex.match` names it), and how many of the item's n-grams the document
         holds.
     """
@@ -42,7 +42,7 @@ class Annotation(NamedTuple):
     counts: npt.NDArray[np.uint32]
     documents: I64
     items: I64
-    found: I64
+    held: I64
 
 
 class ContaminationIndex:
@@ -83,16 +83,16 @@ class ContaminationIndex:
 
     def matches(self, text: str) -> list[Match]:
         """The items that contaminate a text, in the order of the sets and of their rows."""
-        _, _, items, found = self.annotate([text])
+        _, _, items, held = self.annotate([text])
         return [
-            self.match(item, number)
-            for item, number in zip(items.tolist(), found.tolist(), strict=True)
+            self.match(item, count)
+            for item, count in zip(items.tolist(), held.tolist(), strict=True)
         ]
 
-    def match(self, item: int, found: int) -> Match:
+    def match(self, item: int, held: int) -> Match:
         """Name a match of an annotation."""
         name, where = self._items[item]
-        return Match(name, where, found, int(self._table.totals[item]))
+        return Match(name, where, held, int(self._table.totals[item]))
 
     def annotate(self, texts: Sequence[str]) -> Annotation:
         """What each text holds."""

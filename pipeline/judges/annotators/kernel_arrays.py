@@ -49,8 +49,8 @@ class Ngrams(NamedTuple):
     hashes: uint64 [num_ngrams], ascending. content: uint8 [num_bytes], folded texts; lows, highs:
         int64 [num_ngrams], the bytes of each n-gram in it, one space between two words.
     powers: uint64 [MAX_NGRAM + 1], of the base. sizes: int64 [num_sizes], distinct, in words.
-    window, stride: in words. known: of the hashes; known_windows: of the windows at each of the first
-    `stride` words of an n-gram.
+    window, stride: in words. known: of the hashes; known_windows: of the windows that begin at one
+        of the first `stride` words of an n-gram.
     """
 
     hashes: U64

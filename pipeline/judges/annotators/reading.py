@@ -4,9 +4,8 @@ columns beside the ledger, by key range.
     terms   of each document of a key range, how many distinct terms of a blocklist it holds (column
             `terms`, in ledger order)
     texts   the texts of those that hold enough (`NNNN.texts.parquet`: order_key, digest, text;
-            readable by the owner alone), for a
-            classifier that scores them in a stage of its own (pipeline.stages.score); deleted when
-            they are scored
+            readable by the owner alone), for a classifier that scores them in a stage of its own
+            (pipeline.stages.score); deleted when they are scored
     bands   the band keys of each document (columns `bands` and `exempt`), for near-duplicates
     grams   how many n-grams of evaluation sets each document holds (column `grams`), and of which
             items (columns `hit_*`)
@@ -32,8 +31,8 @@ from mixtures.rules.filter import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.annotator import (
     BandAnnotator,
-    Counted,
     GramAnnotator,
+    Notes,
     TermAnnotator,
 )
 from pipeline.store.records import FolderWriter, Frozen, is_done
@@ -56,14 +55,14 @@ class Annotator(Protocol):
 
     rules: tuple[Rule, ...]
 
-    def look(self, counted: Counted, texts: Sequence[str]) -> None:
+    def look(self, notes: Notes, texts: Sequence[str]) -> None:
         """Note what the texts of the next documents hold."""
 
     def write(
-        self, folder: Path, segment: int, rule: Rule, counted: Counted, rows: npt.NDArray[np.intp]
+        self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
-        """Write a segment's part of one rule. rows: reading rows of the key range's documents, in
-        ledger order. Returns its record.
+        """Write a segment's part of one rule. rows: intp [num_docs], reading rows of the key
+        range's documents, in ledger order. Returns its record.
         """
 
 
@@ -131,13 +130,13 @@ class _Looking:
 
     def __init__(self, annotator: Annotator, ranges: list[KeyRange]) -> None:
         self.annotator, self.ranges = annotator, ranges
-        self.counted = Counted(array("I"), [], {}, [])
+        self.notes = Notes(array("I"), [], {}, [])
         self._texts: list[str] = []
         self._bytes = 0
 
     def add(self, row: int, key: int, text: str) -> None:
         if any(keys.holds(key) for keys in self.ranges):
-            self.counted.rows.append(row)
+            self.notes.rows.append(row)
             self._texts.append(text)
             self._bytes += len(text)
             if self._bytes >= COUNT_BYTES:
@@ -145,7 +144,7 @@ class _Looking:
 
     def look(self) -> None:
         if self._texts:
-            self.annotator.look(self.counted, self._texts)
+            self.annotator.look(self.notes, self._texts)
         self._texts, self._bytes = [], 0
 
 
@@ -194,7 +193,7 @@ class GroupAnnotations:
     def write(
         self,
         number: int,
-        notes: SegmentAnnotations,
+        annotations: SegmentAnnotations,
         columns: dict[str, npt.NDArray[Any]],
         order: npt.NDArray[np.intp],
     ) -> None:
@@ -205,14 +204,12 @@ class GroupAnnotations:
         for (rule, keys), writer, written in zip(
             self._todo, self._writers, self._segments, strict=True
         ):
-            looking = notes.looking[rule.folders]
+            looking = annotations.looking[rule.folders]
             looking.look()
             rows = keys.rows(ledger)
-            looking.counted.digest = columns["digest"][rows]
-            looking.counted.order_key = ledger[rows]
-            record = looking.annotator.write(
-                writer.path, number, rule, looking.counted, order[rows]
-            )
+            looking.notes.digest = columns["digest"][rows]
+            looking.notes.order_key = ledger[rows]
+            record = looking.annotator.write(writer.path, number, rule, looking.notes, order[rows])
             written.append({"first_row": rows.start, "documents": rows.stop - rows.start, **record})
 
     def publish(self, ledger_digest: str) -> None:

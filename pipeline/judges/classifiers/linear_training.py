@@ -143,8 +143,8 @@ def _examples(texts: list[str], labels: list[bool], settings: LinearSettings) ->
 
 
 def _window_after_window(ngrams: Features) -> npt.NDArray[np.int32]:
-    """Buckets of every n-gram, int32 [num_ngrams]: each word followed by its pair with the next, but
-    for pairs that reach over a window's end.
+    """Buckets of every n-gram, int32 [num_ngrams]: each word followed by its pair with the next,
+    but for pairs that reach over a window's end.
     """
     both = np.zeros((len(ngrams.unigrams), 2), np.int32)
     both[:, 0], both[:-1, 1] = ngrams.unigrams, ngrams.bigrams

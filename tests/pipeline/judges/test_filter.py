@@ -189,13 +189,20 @@ def planted_names(source: str) -> dict[tuple[str, int], int]:
 
 
 SOURCES = [
-    "camel-biology", "camel-chemistry", "camel-physics", "dclm-baseline", "dclm-dedup", "dolmino-flan", "dolmino-pes2o",
-    "dolmino-stackexchange", "dolmino-wiki",
-]  # fmt: skip
+    "camel-biology",
+    "camel-chemistry",
+    "camel-physics",
+    "dclm-baseline",
+    "dclm-dedup",
+    "dolmino-flan",
+    "dolmino-pes2o",
+    "dolmino-stackexchange",
+    "dolmino-wiki",
+]
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_of_the_planted_documents_just_those_that_name_two_items_are_flagged_in_every_published_layout(
+def test_of_planted_documents_just_those_that_name_two_items_are_flagged_in_every_published_layout(
     sample_data, source
 ):
     judge, definition, planted = (

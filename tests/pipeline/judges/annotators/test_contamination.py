@@ -129,7 +129,7 @@ def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(data, made,
     ]
     named = [
         index.match(item, found)
-        for item, found in zip(annotation.items.tolist(), annotation.found.tolist(), strict=True)
+        for item, found in zip(annotation.items.tolist(), annotation.held.tolist(), strict=True)
     ]
     assert named == [match for _, matches in naive for match in matches]
     distinct = [

@@ -366,13 +366,15 @@ def test_training_is_the_same_for_any_order_and_for_copies() -> None:
 
 
 def test_training_and_scores_do_not_depend_on_the_hash_seed(tmp_path: Path) -> None:
-    script = (
-        "import json, sys; from pathlib import Path;"
-        "from pipeline.judges.classifiers.linear_training import *;rows = json.load(sys.stdin); weights = train_linear(*zip(*rows),"
-        " LinearSettings(bits=10, epochs=3));from pipeline.judges.classifiers.linear import *;"
-        " linear = LinearClassifier(weights, '', 'test');print(weights.bias,"
-        " weights.weights.tolist(), linear.score([text for text, _ in rows]).tolist())"
-    )
+    script = """
+import json, sys
+from pipeline.judges.classifiers.linear import LinearClassifier
+from pipeline.judges.classifiers.linear_training import LinearSettings, train_linear
+rows = json.load(sys.stdin)
+weights = train_linear(*zip(*rows), LinearSettings(bits=10, epochs=3))
+linear = LinearClassifier(weights, "", "test")
+print(weights.bias, weights.weights.tolist(), linear.score([text for text, _ in rows]).tolist())
+"""
     found = set()
     for seed in ("0", "1", "4242"):
         environment = {
