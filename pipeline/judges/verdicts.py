@@ -117,6 +117,9 @@ class Verdicts:
 def _spread(
     values: npt.NDArray[Any], present: npt.NDArray[np.bool_], absent: int
 ) -> npt.NDArray[Any]:
+    """Values [num_present] among more documents: [num_docs], `absent` where `present`, bool
+    [num_docs], is False.
+    """
     spread = np.full(len(present), absent, values.dtype)
     spread[present] = values
     return spread
@@ -169,6 +172,7 @@ def _scores(
     escalated: npt.NDArray[np.bool_],
     scored: Scored,
 ) -> npt.NDArray[np.int32]:
+    """Scores int32 [num_docs], millionths, -1 where `escalated`, bool [num_docs], is False."""
     scores = np.full(len(escalated), -1, np.int32)
     scores[escalated] = look_up(scored, documents.order_key[escalated], documents.digest[escalated])
     missing = int((scores[escalated] < 0).sum())
@@ -183,6 +187,7 @@ def _scores(
 def _dosed(
     rule: FilterRule, documents: Documents, flagged: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
+    """Of the flagged, bool [num_docs], those that the dose removes: bool [num_docs]."""
     if rule.dose >= KEY_SPACE:
         return flagged
     dosed = np.zeros(len(flagged), np.bool_)

@@ -32,6 +32,7 @@ from pipeline.judges.annotators.folding import SPACED, FoldedRuns, batches, from
 from pipeline.judges.annotators.prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
 
 Hits = tuple[I64, I64]
+"""The document of each hit, and its term's place in the list: int64 [num_hits] each."""
 
 SATURATED = 65_535
 
@@ -160,8 +161,8 @@ def _search(
     Args:
         mark: stands before, between and after the spans, and is part of no needle but for spaces at
             its ends.
-        documents: the document of each span. numbers: the term of each needle; None: needles are
-            all terms.
+        documents: int64 [num_spans], the document of each span. numbers: int64 [num_needles], the
+            term of each needle; None: needles are all terms.
     """
     if not spans:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -25,6 +25,7 @@ U64 = npt.NDArray[np.uint64]
 I64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Spans = tuple[I64, I64]
+"""First bytes, and the bytes behind the last: int64 [num_spans] each."""
 
 WINDOW_BYTES = 8
 STRIDE_BYTES = 4
@@ -91,7 +92,9 @@ class KeyTable:
         return ((keys * _MULTIPLIER) >> self._shift).view(np.int64)
 
     def find(self, keys: U64) -> tuple[I64, I64, I64]:
-        """Indices of the keys that are in the table, and the reach of each before and after it."""
+        """Of keys, uint64 [num_keys]: indices of those in the table, and the reach of each before
+        and after it, int64 [num_hits] each.
+        """
         likely = np.flatnonzero(self._bitmap.take(self._places(keys)))
         rows = np.minimum(np.searchsorted(self._keys, keys[likely]), len(self._keys) - 1)
         found = self._keys[rows] == keys[likely]
@@ -178,7 +181,9 @@ class Windows:
 
 
 def word_keys(starts: I64, ends: I64, first_bytes: U64) -> U64:
-    """A 64-bit key a word, from its length in bytes and its first 8 bytes."""
+    """A 64-bit key a word, from its length in bytes and its first 8 bytes. All arrays
+    [num_words].
+    """
     lengths = ends - starts
     kept: U64 = first_bytes & _FIRST_BYTES.take(lengths, mode="clip")
     keys: U64 = (kept ^ lengths.view(np.uint64)) * _MULTIPLIER
@@ -186,14 +191,14 @@ def word_keys(starts: I64, ends: I64, first_bytes: U64) -> U64:
 
 
 def _pair_keys(keys: U64) -> U64:
-    """A key of each word and the next one."""
+    """A key of each word and the next one: uint64 [num_words - 1] of uint64 [num_words]."""
     turned: U64 = (keys[:-1] >> np.uint64(29)) ^ keys[:-1]
     return (turned * _MULTIPLIER) ^ keys[1:]
 
 
 def _words(text: Bytes) -> tuple[I64, I64, U64]:
     """Starts and ends (bytes) of the words of a text between a space and END, and the 8 bytes from
-    each start.
+    each start: [num_words] each of uint8 [num_bytes].
     """
     space = text == _SPACE
     edges = np.flatnonzero(space[1:] != space[:-1]) + 1
@@ -209,8 +214,8 @@ def _as_bytes(buffer: bytes) -> Bytes:
 
 
 def _inside(lows: I64, highs: I64, places: I64, marks: I64) -> Spans:
-    """Cut ranges to the document in which their places lie. marks: the last byte of each
-    document.
+    """Cut ranges to the document in which their places lie; int64 [num_ranges] each. marks: int64
+    [num_docs], the last byte of each document.
     """
     documents = np.searchsorted(marks, places)
     first = np.concatenate((np.zeros(1, np.int64), marks + 1))

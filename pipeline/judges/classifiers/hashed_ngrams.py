@@ -116,7 +116,9 @@ def features(texts: Sequence[str], bits: int, window_words: int, where: str) -> 
 def _windows(
     first: npt.NDArray[np.int64], count: npt.NDArray[np.int64], size: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First word of each window, and first window of each document."""
+    """First word of each window, int64 [num_windows], and first window of each document, int64
+    [num_docs]. first, count: int64 [num_docs], words of each document.
+    """
     num_windows = -(-count // size) if size else np.ones_like(count)
     document_first = np.cumsum(num_windows) - num_windows
     inside = np.arange(int(num_windows.sum()), dtype=np.int64) - np.repeat(
@@ -177,7 +179,7 @@ def _fold_unicode(data: npt.NDArray[np.uint8]) -> bool:
 
 
 def _words(data: bytearray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First byte and length of every word, long runs cut."""
+    """First byte and length of every word, long runs cut: int64 [num_words] each."""
     letter = np.frombuffer(data, np.uint8) != _SPACE
     edges = np.flatnonzero(letter[1:] ^ letter[:-1]) + 1
     starts = edges[0::2]
@@ -196,10 +198,11 @@ def _words(data: bytearray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
 def _hashes(
     data: bytearray, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> _Hashes:
-    """The word hashes, 8 bytes of all words at a time."""
-    blocks = np.ndarray(
-        (len(data) - _BLOCK_BYTES,), "<u8", data, 0, (1,)
-    )  # the 8 bytes that begin at each byte
+    """The word hashes, uint64 [num_words], 8 bytes of all words at a time. starts, lengths: int64
+    [num_words], bytes.
+    """
+    # The 8 bytes that begin at each byte: windows that overlap, without a copy.
+    blocks = np.ndarray((len(data) - _BLOCK_BYTES,), "<u8", data, 0, (1,))
     hashes: _Hashes = blocks[starts].astype(np.uint64, copy=False)
     hashes &= _MASKS.take(lengths, mode="clip")
     _stir(hashes)

@@ -50,7 +50,7 @@ def quantised_logistic(margins: npt.NDArray[np.int64]) -> Scores:
 
 
 def _exponential(size: Words) -> Words:
-    """exp(-size / 65536) in units of 2^-42."""
+    """exp(-size / 65536) in units of 2^-42: uint64 [num] of uint64 [num]."""
     high_table, low_table = _tables()
     high, low = (
         high_table[size >> np.uint64(_LOW_BITS)],

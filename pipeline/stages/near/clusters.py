@@ -71,7 +71,8 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
     """Join what edges link, directly or through others.
 
     Args:
-        documents: how many there are; partitions: the edges, in any order and any number of pieces.
+        documents: how many there are; partitions: the edges, uint64 [num_edges] twice, in any order
+            and any number of pieces.
 
     Raises:
         RecipeError: see `check_memory`. ManifestError: an edge leads to a document that there is

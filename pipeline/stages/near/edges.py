@@ -122,7 +122,8 @@ def edges(keys: U64, documents: npt.NDArray[np.unsignedinteger]) -> Edges:
 
 
 def _perhaps_shared(keys: U64) -> npt.NDArray[np.intp]:
-    """Rows whose key may stand in another row: all that do, and at most one in eight of the others.
+    """Rows whose key, of uint64 [num_keys], may stand in another row: all that do, and at most one
+    in eight of the others.
 
     Most keys are alone. Sorting values is several times as fast as sorting rows, so values say
     which keys are to be looked at.
@@ -141,7 +142,9 @@ def _perhaps_shared(keys: U64) -> npt.NDArray[np.intp]:
 
 
 def _distinct(documents: U64, linked: U64) -> Edges:
-    """Edges without repeats and without a document's edge to itself, ascending."""
+    """Edges, uint64 [num_links] twice, without repeats and without a document's edge to itself,
+    ascending.
+    """
     apart = documents != linked
     documents, linked = documents[apart], linked[apart]
     order = np.lexsort((linked, documents))
@@ -153,7 +156,7 @@ def _distinct(documents: U64, linked: U64) -> Edges:
 
 def jaccard(left: U64, right: U64) -> tuple[int, int]:
     """How many shingles two documents share and have together, of their ascending, distinct hashes
-    (`shingle_sets`).
+    (`shingle_sets`): uint64 [num_left], uint64 [num_right].
     """
     from pipeline.judges.annotators import band_kernels as kernels
 

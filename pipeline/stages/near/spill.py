@@ -35,8 +35,8 @@ def part(partition: int) -> str:
 
 
 def partition_of(keys: npt.NDArray[np.uint64], partitions: int) -> npt.NDArray[np.uint16]:
-    """The partition of each 64-bit key: equal, ascending key ranges, as many as `partitions`, at
-    most 2^16.
+    """The partition of each 64-bit key, uint16 [num_keys]: equal, ascending key ranges, as many as
+    `partitions`, at most 2^16.
     """
     return (((keys >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.uint16)
 
