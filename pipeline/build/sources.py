@@ -98,37 +98,43 @@ def set_first_ceilings(
     Args:
         inputs: by reading. tokenizer: opened only if a source must be probed.
     """
+    covered: dict[str, int] = {}
     estimated: dict[str, Supply] = {}
     sources = [source for source in sources if not source.insert]
     for source in sources:
-        found = inputs[source.reading]
-        source.ceiling = _covered_to(found, rule, source.keys)
-        if source.complete:
-            estimated[source.name] = Supply(_stored_tokens(found, rule, source.keys), complete=True)
-        elif source.ceiling == source.keys.low or recipe.recipe.sources[source.name].all:
-            whole = (
-                take_probe(source.definition, source.quality, found.files, ONE_FILE)
-                .supply(tokenizer())
-                .tokens
-            )
-            tokens = whole * source.keys.width // KEY_SPACE
+        reading = inputs[source.reading]
+        covered[source.name] = end = _covered_to(reading, rule, source.keys)
+        if end == source.keys.high:
+            tokens = _stored_tokens(reading, rule, source.keys)
+            estimated[source.name] = Supply(tokens, complete=True)
+        elif end == source.keys.low or recipe.recipe.sources[source.name].all:
+            probe = take_probe(source.definition, source.quality, reading.files, ONE_FILE)
+            tokens = probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
     try:
         asked = asked_quotas(recipe.recipe, size, estimated)
-    except (
-        SupplyError
-    ):  # an estimate may be too large; whether the sources fit is judged when they are counted
-        for source in sources:
-            source.ceiling = source.keys.high
-        return
-    removals = {} if recipe.recipe.shrinks else published_removals(recipe)
+    except SupplyError:
+        # an estimate may be too large; whether the sources fit is judged when they are counted
+        asked = None
+    removals = {} if asked is None or recipe.recipe.shrinks else published_removals(recipe)
     for source in sources:
-        if recipe.recipe.sources[source.name].all:
+        if asked is None or recipe.recipe.sources[source.name].all:
             source.ceiling = source.keys.high
-        elif source.ceiling == source.keys.low:
+        elif covered[source.name] > source.keys.low:
+            source.ceiling = covered[source.name]
+        else:
             filled = removals[source.name].filled if source.name in removals else 1
             tokens = int(estimated[source.name].tokens * filled)
-            source.ceiling = _ceiling(source.keys, asked[source.name] / tokens if tokens else 1.0)
+            source.ceiling = first_ceiling(source.keys, asked[source.name], tokens)
+
+
+def first_ceiling(keys: KeyRange, asked: int, available: int) -> int:
+    """The key up to which a source is tokenized at first, with margin, of which nothing is yet.
+
+    Args:
+        asked: tokens. available: tokens that its key range is estimated to fill of a quota.
+    """
+    return _ceiling(keys, asked / available if available else 1.0)
 
 
 def raise_ceilings(sources: list[BuildSource], quotas: Quotas, tokens: Mapping[str, int]) -> None:

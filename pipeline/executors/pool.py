@@ -4,6 +4,9 @@ Each worker has a pipe of its own: the caller sends it a rank and waits for all 
 None or the task's exception; the end of the file is a worker that was killed, since nobody else
 holds the other end. Nothing is shared between workers, so there is no lock that one could take
 along. They are forked from a server that has imported the stages: a start costs milliseconds.
+
+pebble.ProcessPool names a killed worker's task and exit code, too, but its workers receive and send
+through one pair of pipes under locks that they share.
 """
 
 from __future__ import annotations
