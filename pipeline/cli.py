@@ -20,7 +20,6 @@ from pipeline.commands.build import add_build
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
-from pipeline.commands.options import DEFAULT_STORE
 from pipeline.commands.plan.options import add_plan
 from pipeline.commands.slurm.options import add_worker
 from pipeline.commands.store.options import add_store
@@ -102,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     add_audit(commands)
     add_store(commands)
     add_filter(commands)
-    add_trace(commands, DEFAULT_STORE)
+    add_trace(commands)
     add_diff(commands)
     add_worker(commands)
     add_export(commands)

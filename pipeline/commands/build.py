@@ -137,12 +137,12 @@ def _build(options: argparse.Namespace) -> int:
     refuse_mixed(options)
     out, store, remote = working_places(options.out, options.store, options.cache)
     request = BuildRequest(
-        recipe_of(options),
-        out,
-        store,
-        data_folders(options),
-        options.tokenizer,
-        size_of(options),
+        recipe=recipe_of(options),
+        out=out,
+        store=store,
+        data=data_folders(options),
+        tokenizer=options.tokenizer,
+        size=size_of(options),
         remote=remote,
     )
     if options.executor != "slurm":

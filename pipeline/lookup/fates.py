@@ -13,17 +13,27 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, order_key
 from mixtures.recipe.filters import dose_keys
 from mixtures.recipe.near import EXCLUDED, NEAR
 from pipeline.inputs.build_source import BuildSource
+from pipeline.inputs.survey import SourceInputs
+from pipeline.lookup.fate import (
+    BEYOND_QUOTA,
+    NO_EXPLANATION,
+    Explanation,
+    Fate,
+    Judgement,
+    LedgerRow,
+    Origin,
+)
 from pipeline.lookup.rows import fate_when_read
 from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.places.places import Place
@@ -33,57 +43,17 @@ from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.store.columns import prefix, read_column
 from pipeline.store.records import read_done
 from pipeline.store.rules import Rule
-from pipeline.store.scores import look_up, read_scores
+from pipeline.store.scores import ScoreTable, look_up, read_scores
 from pipeline.store.store import Group
 
 
-@dataclass(frozen=True)
-class LedgerRow:
-    """A document of a ledger. number: of its source among the plan's; file_rank: of its file among
-    the source's; at: row of the ledger's segment.
-    """
+class Decision(NamedTuple):
+    """Why a document is in the mix or not."""
 
-    number: int
-    file_rank: int
-    row: int
-    digest: bytes
-    group: Group = field(compare=False)
-    segment: int = field(compare=False)
-    at: int = field(compare=False)
-
-    @property
-    def key(self) -> int:
-        """Its order key."""
-        return order_key(self.digest)
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of a row. document: None if the row is none. more: what explains the reason,
-    JSON-able.
-    """
-
-    source: str
-    file: str
-    row: int
     reason: str
-    document: LedgerRow | None = None
-    more: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
-        said = {
-            "source": self.source,
-            "file": self.file,
-            "row": self.row,
-            "reason": self.reason,
-            **self.more,
-        }
-        return (
-            {**said, "digest": self.document.digest.hex(), "order_key": f"{self.document.key:016x}"}
-            if self.document
-            else said
-        )
+    explanation: Explanation = NO_EXPLANATION
+    removed_by: int | None = None
+    """Bit n: whether filter n removes it; None: they were not asked."""
 
 
 class Fates:
@@ -92,7 +62,7 @@ class Fates:
     def __init__(self, mix: MixStore) -> None:
         self.mix = mix
 
-    def of_row(self, name: str, file: str, row: int, data: Place | None = None) -> Fate:
+    def of_row(self, origin: Origin, data: Place | None = None) -> Fate:
         """What became of a row.
 
         Args:
@@ -100,32 +70,27 @@ class Fates:
         Raises:
             RecipeError: the mix has no such source, file or row.
         """
+        name, file, row = origin.source, origin.file, origin.row
         number = self._number(name)
-        found = self.mix.inputs[self.mix.sources[number].reading]
+        inputs = self._inputs(number)
         group = next(
-            (group for group, files in found.groups if any(item.path == file for item in files)),
+            (group for group, files in inputs.groups if any(item.path == file for item in files)),
             None,
         )
         if group is None:
             raise RecipeError(
-                f"source {name}: has no file {file!r}; it has {len(found.files):,}, such as"
-                f" {found.files[0].path}"
+                f"source {name}: has no file {file!r}; it has {len(inputs.files):,}, such as"
+                f" {inputs.files[0].path}"
             )
-        rank = [item.path for item in found.files].index(file)
+        rank = [item.path for item in inputs.files].index(file)
         if document := _in_ledger(group, number, file, rank, row):
             return self.of_document(document)
         for line in (group.ledger / QUARANTINE).read_text(encoding="utf-8").splitlines():
             bad = json.loads(line)
             if (bad["path"], bad["row"]) == (file, row):
-                return Fate(
-                    name,
-                    file,
-                    row,
-                    "quarantined",
-                    more={"why": bad["reason"], "detail": bad["detail"]},
-                )
-        reason, more = fate_when_read(group, found, file, row, data)
-        return Fate(name, file, row, reason, more=more)
+                return Fate(origin, "quarantined", Explanation(bad["reason"], bad["detail"]))
+        reason, explanation = fate_when_read(group, inputs, file, row, data)
+        return Fate(origin, reason, explanation)
 
     def of_digest(self, digest: bytes) -> list[Fate]:
         """What became of every row of the mix's sources that holds a document."""
@@ -140,26 +105,19 @@ class Fates:
     def of_document(self, document: LedgerRow) -> Fate:
         """What became of a document of a ledger."""
         source = self.mix.sources[document.number]
-        reason, more = self._reason(source, document)
-        filters = (
-            []
-            if source.insert
-            else [
-                self._judgement(number, item, document)
+        decision = self._decision(source, document)
+        figures = {"num_tokens": self._column(self.mix.rule, "num_tokens", document)}
+        if source.insert:
+            filters: tuple[Judgement, ...] = ()
+        else:
+            if self.mix.grams:
+                figures["evaluation_ngrams"] = self._column(self.mix.grams, "grams", document)
+            filters = tuple(
+                self._judgement(number, item, document, decision.removed_by)
                 for number, item in enumerate(self.mix.filters)
-            ]
-        )
-        if more.get("removed_by") is not None:
-            filters = [
-                {**said, "removes": bool(more["removed_by"] >> at & 1)}
-                for at, said in enumerate(filters)
-            ]
-        num_tokens = self._column(self.mix.rule, "num_tokens", document)
-        more = {name: value for name, value in more.items() if name != "removed_by"}
-        more |= {"num_tokens": num_tokens, **({"filters": filters} if filters else {})}
-        if self.mix.grams and not source.insert:
-            more["evaluation_ngrams"] = self._column(self.mix.grams, "grams", document)
-        return Fate(source.name, self._path(document), document.row, reason, document, more)
+            )
+        origin = self._origin(document)
+        return Fate(origin, decision.reason, decision.explanation, document, figures, filters)
 
     def tokens(self, document: LedgerRow) -> list[int] | None:
         """The tokens of a document without its EOD; None if the store has none of it."""
@@ -189,31 +147,21 @@ class Fates:
             raise RecipeError(f"the mix has no source {name!r}; it has {', '.join(names)}")
         return names[name]
 
-    def _reason(self, source: BuildSource, document: LedgerRow) -> tuple[str, dict[str, Any]]:
-        low, high = source.keys
-        if not low <= document.key < high:
-            return "out of key range", {"keys": [f"{low:x}", f"{high:x}"]}
+    def _decision(self, source: BuildSource, document: LedgerRow) -> Decision:
+        if not source.keys.holds(document.key):
+            return Decision("out of key range", Explanation(keys=source.keys.hex()))
         survivor = self._survivor(document)
         if survivor != document:
-            excluded, said = self._stays(survivor)
-            return (
-                ("excluded", {"excluded_by": said})
-                if excluded
-                else (f"duplicate of {said['source']}", {"survivor": said})
-            )
+            origin = self._origin(survivor)
+            if self.mix.sources[survivor.number].excluded:
+                return Decision("excluded", Explanation(excluded_by=origin))
+            return Decision(f"duplicate of {origin.source}", Explanation(survivor=origin))
         if not source.insert and (nearest := self._near_survivor(document)):
-            excluded, said = self._stays(nearest)
-            return f"{NEAR}{EXCLUDED if excluded else said['source']}", {"near_copy": said}
+            origin = self._origin(nearest)
+            excluded = self.mix.sources[nearest.number].excluded
+            reason = f"{NEAR}{EXCLUDED if excluded else origin.source}"
+            return Decision(reason, Explanation(near_copy=origin))
         return self._selected(source.name, document)
-
-    def _stays(self, document: LedgerRow) -> tuple[bool, dict[str, Any]]:
-        """Whether a document that stays instead is an excluded recipe's, and where it is."""
-        source = self.mix.sources[document.number]
-        return source.excluded, {
-            "source": source.name,
-            "file": self._path(document),
-            "row": document.row,
-        }
 
     def _near_survivor(self, document: LedgerRow) -> LedgerRow | None:
         """The near-copy that stays instead of an exact survivor, if one does."""
@@ -248,29 +196,30 @@ class Fates:
             (row for number in within for row in self._rows(number, document.digest)), key=_order
         )
 
-    def _selected(self, name: str, document: LedgerRow) -> tuple[str, dict[str, Any]]:
+    def _selected(self, name: str, document: LedgerRow) -> Decision:
         """Filter, quota or kept, as the selection says."""
         choice = self.mix.choices[name]
         partition = document.key // (KEY_SPACE // len(choice.eligible.tables))
         taken = {run.partition: run.documents for run in choice.first_epoch}.get(partition, 0)
-        at = _index(read_kept(choice.eligible, "digest", partition), document)
-        if at is not None and at < taken:
-            return "kept", {"removed_by": 0}
-        verdicts, reasons_before = None, len(choice.eligible.reasons) - choice.eligible.filters
+        at_kept = _index(read_kept(choice.eligible, "digest", partition), document)
+        if at_kept is not None and at_kept < taken:
+            return Decision("kept", removed_by=0)
+        # Reasons before the filters' are of evaluation sets; filters do not judge what holds items.
+        reasons_before = len(choice.eligible.reasons) - choice.eligible.filters
+        removed_by = 0 if at_kept is not None else None
         if choice.eligible.reasons:
             at_removed = _index(choice.eligible.removed_column("digest", partition), document)
             if at_removed is not None:
                 verdicts = int(choice.eligible.removed_column("verdicts", partition)[at_removed])
+                removed_by = verdicts >> reasons_before
                 if at_removed < self.mix.removed(name)[partition]:
-                    first = (verdicts & -verdicts).bit_length() - 1
-                    said = (
-                        verdicts >> reasons_before if first >= reasons_before else None
-                    )  # filters do not judge what is contaminated
-                    return choice.eligible.reasons[first], {"removed_by": said}
-        judged = (
-            verdicts >> reasons_before if verdicts is not None else 0 if at is not None else None
-        )
-        return "beyond quota", {"last_order_key": self._last_key(name), "removed_by": judged}
+                    first = (verdicts & -verdicts).bit_length() - 1  # the lowest bit that is set
+                    reason = choice.eligible.reasons[first]
+                    return Decision(
+                        reason, removed_by=removed_by if first >= reasons_before else None
+                    )
+        explanation = Explanation(last_order_key=self._last_key(name))
+        return Decision(BEYOND_QUOTA, explanation, removed_by)
 
     def _last_key(self, name: str) -> str | None:
         """Order key of the last document that a quota took; None if it took none."""
@@ -281,31 +230,22 @@ class Fates:
         last = read_kept(choice.eligible, "digest", run.partition)[run.documents - 1]
         return f"{order_key(_bytes(last)):016x}"
 
-    def _judgement(self, number: int, item: MixFilter, document: LedgerRow) -> dict[str, Any]:
-        """What is stored of a document for one filter; None: not known, since nothing needed it."""
-        rule, score = item.rule, None
-        if item.table:
-            scored = read_scores(
-                folder for folder, _ in item.table.folders(KeyRange(document.key, document.key + 1))
-            )
-            found = look_up(
-                scored, np.array([document.key], np.uint64), digest_columns(document.digest)
-            )[0]
-            score = int(found) if found >= 0 else None
-        said: dict[str, Any] = {
-            "label": rule.label,
-            "terms": self._column(item.terms, "terms", document),
-            "threshold": rule.threshold,
-        }
-        said |= {"placebo": rule.placebo, "removes": None}
-        if item.table:
-            said |= {"score_millionths": score, "removed_above_millionths": rule.above}
-        if rule.dose < KEY_SPACE:
-            said |= {
-                "dose": item.fraction,
-                "in_dose": bool(int(dose_keys(digest_columns(document.digest))[0]) < rule.dose),
-            }
-        return said
+    def _judgement(
+        self, number: int, item: MixFilter, document: LedgerRow, removed_by: int | None
+    ) -> Judgement:
+        """What is stored of a document for filter `number`. removed_by: of a `Decision`."""
+        digest = digest_columns(document.digest)
+        return Judgement(
+            label=item.rule.label,
+            terms=self._column(item.terms, "terms", document),
+            threshold=item.rule.threshold,
+            placebo=item.rule.placebo,
+            removes=None if removed_by is None else bool(removed_by >> number & 1),
+            above=item.rule.above,
+            score=_score(item.table, document.key, digest) if item.table else None,
+            dose=item.fraction if item.rule.dose < KEY_SPACE else None,
+            in_dose=bool(int(dose_keys(digest)[0]) < item.rule.dose),
+        )
 
     def _folder(self, rule: Rule, document: LedgerRow) -> Path | None:
         ranges = document.group.ranges(rule)
@@ -321,10 +261,10 @@ class Fates:
 
     def _rows(self, number: int, digest: bytes) -> Iterator[LedgerRow]:
         """Rows of a source that hold a document: bisection in every segment."""
-        found = self.mix.inputs[self.mix.sources[number].reading]
-        ranks = {file.path: rank for rank, file in enumerate(found.files)}
+        inputs = self._inputs(number)
+        ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
         key, halves = np.uint64(order_key(digest)), digest_columns(digest)[0]
-        for group, _ in found.groups:
+        for group, _ in inputs.groups:
             for segment in range(len(group.segment_rows)):
                 keys = read_column(group.ledger, "order_key", prefix(segment))
                 first, last = (
@@ -341,12 +281,19 @@ class Fates:
                             rank = ranks[group.inputs[int(files[at])]["path"]]
                             yield LedgerRow(number, rank, int(rows[at]), digest, group, segment, at)
 
-    def _path(self, document: LedgerRow) -> str:
-        return (
-            self.mix.inputs[self.mix.sources[document.number].reading]
-            .files[document.file_rank]
-            .path
-        )
+    def _inputs(self, number: int) -> SourceInputs:
+        return self.mix.inputs[self.mix.sources[number].reading]
+
+    def _origin(self, document: LedgerRow) -> Origin:
+        file = self._inputs(document.number).files[document.file_rank]
+        return Origin(self.mix.sources[document.number].name, file.path, document.row)
+
+
+def _score(table: ScoreTable, key: int, digest: npt.NDArray[np.uint64]) -> int | None:
+    """The score of a document in millionths, if it was scored. digest: uint64 [1, 2]."""
+    scored = read_scores(folder for folder, _ in table.folders(KeyRange(key, key + 1)))
+    score = int(look_up(scored, np.array([key], np.uint64), digest)[0])
+    return score if score >= 0 else None
 
 
 def _in_ledger(group: Group, number: int, file: str, rank: int, row: int) -> LedgerRow | None:
@@ -362,18 +309,18 @@ def _in_ledger(group: Group, number: int, file: str, rank: int, row: int) -> Led
     return None
 
 
-def _index(digests: Any, document: LedgerRow) -> int | None:
-    """Index of a document in a column of digests that is sorted by (order key, digest)."""
-    place = (document.key, document.digest)
+def _index(digests: npt.NDArray[np.uint64], document: LedgerRow) -> int | None:
+    """Index of a document in digests, uint64 [num_docs, 2], ascending by (order key, digest)."""
     at = bisect_left(
         range(len(digests)),
-        place,
+        (document.key, document.digest),
         key=lambda index: (order_key(raw := _bytes(digests[index])), raw),
     )
     return at if at < len(digests) and _bytes(digests[at]) == document.digest else None
 
 
-def _bytes(halves: Any) -> bytes:
+def _bytes(halves: npt.NDArray[np.uint64]) -> bytes:
+    """The digest of its two halves, uint64 [2]."""
     return bytes(np.ascontiguousarray(halves).astype(">u8").tobytes())
 
 

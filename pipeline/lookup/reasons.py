@@ -116,7 +116,8 @@ class StoreReasons:
     def _traced(self, name: str, digest: bytes) -> str:
         """The reason of the first of its rows: the others are duplicates of it."""
         return next(
-            (fate.reason for fate in self.fates.of_digest(digest) if fate.source == name), NOT_READ
+            (fate.reason for fate in self.fates.of_digest(digest) if fate.origin.source == name),
+            NOT_READ,
         )
 
 

@@ -18,6 +18,7 @@ from pipeline.inputs.quality.rule import Dropped
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
 from pipeline.inputs.survey import SourceInputs
+from pipeline.lookup.fate import NO_EXPLANATION, Explanation
 from pipeline.places.places import Place
 from pipeline.store.store import Group
 
@@ -62,7 +63,7 @@ class _Marks(QualitySteps):
 
 def fate_when_read(
     group: Group, source: SourceInputs, path: str, row: int, data: Place | None
-) -> tuple[str, dict[str, Any]]:
+) -> tuple[str, Explanation]:
     """Whether a row that is neither a document nor quarantined was empty, dropped by a quality
     step, or not selected by `where`.
 
@@ -84,7 +85,7 @@ def fate_when_read(
             f"{known['url']} is not there as it was read; name the folder of the data with --data"
             " DIR, to say why"
         )
-        return "no document", {"missing": missing}
+        return "no document", Explanation(missing=missing)
     adapt = make_adapter(definition)
 
     def or_empty(record: Mapping[str, Any]) -> str:
@@ -106,8 +107,9 @@ def fate_when_read(
             f"{path}: has no row {row:,}; its rows are 0 to {reader.counts['rows'] - 1:,}"
         )
     if row in kinds:
-        return kinds[row], {}
-    return "where", {"where": {column: list(values) for column, values in definition.where.items()}}
+        return kinds[row], NO_EXPLANATION
+    where = {column: list(values) for column, values in definition.where.items()}
+    return "where", Explanation(where=where)
 
 
 def _at_hand(

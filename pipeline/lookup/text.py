@@ -4,7 +4,8 @@ a user asks to see is made.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,22 @@ from pipeline.tokens.decoder import Decoder
 from pipeline.tokens.tokenizer import find_tokenizer
 
 
+@dataclass(frozen=True)
+class DocumentText:
+    """What a document says, or a stretch of it."""
+
+    text: str | None
+    """None where the store has no tokens of it."""
+    terms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of each filter's blocklist, by its label, those that stand in it; empty where no filters are
+    at hand.
+    """
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"text": self.text, **({"terms": dict(self.terms)} if self.terms else {})}
+
+
 class Texts:
     """The texts of a mix's tokens, and its blocklists where a folder of filters is given.
 
@@ -34,12 +51,12 @@ class Texts:
     """
 
     def __init__(self, claims: Claims, file: Path | None, filters: Path | None) -> None:
-        said = claims.tokenizer
-        definition = load_tokenizer_definition(said.name)
-        if definition.digest != said.digest:
+        claimed = claims.tokenizer
+        definition = load_tokenizer_definition(claimed.name)
+        if definition.digest != claimed.digest:
             raise ManifestError(
-                f"tokenizer {said.name}: the mix was made with {said.digest}, this version knows"
-                f" {definition.digest}"
+                f"tokenizer {claimed.name}: the mix was made with {claimed.digest}, this version"
+                f" knows {definition.digest}"
             )
         path = find_tokenizer(definition, file)
         self._decoder = Decoder(path.read_bytes(), str(path))
@@ -57,17 +74,18 @@ class Texts:
         """
         return self._decoder.texts(tokens, np.array([0]), np.array([len(tokens)]))[0]
 
-    def shown(self, tokens: Sequence[int] | None) -> dict[str, Any]:
-        """{text, terms: {label: those that stand in it}}; text None where the store has no tokens
-        of it.
-        """
+    def document(self, tokens: Sequence[int] | None) -> DocumentText:
+        """The text of some tokens of a document, and the terms in it; None: the store has none."""
         if tokens is None:
-            return {"text": None}
+            return DocumentText(None)
         text = self.text(np.array(tokens, np.int64))
-        found = {
-            label: matches_naive(text, terms, mode) for label, (terms, mode) in self._lists.items()
-        }
-        return {"text": text, **({"terms": found} if found else {})}
+        return DocumentText(
+            text,
+            {
+                label: matches_naive(text, terms, mode)
+                for label, (terms, mode) in self._lists.items()
+            },
+        )
 
 
 def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Any]:

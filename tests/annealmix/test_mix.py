@@ -102,7 +102,7 @@ def test_the_text_is_the_one_that_trace_shows(mix, built):
 
     for position in (0, 5, len(mix) - 1):
         answer = trace(Question(mix=built, position=position, show_text=True))
-        assert mix.text(position) == answer["places"][0]["text"]
+        assert mix.text(position) == answer.as_json()["places"][0]["text"]
 
 
 @pytest.mark.parametrize("trainer", ["neox", "megatron", "file-order"])

@@ -132,7 +132,11 @@ def test_every_step_and_sample_of_a_mix_is_what_megatron_core_reads(
     read = megatron_dataset(mix / "tokens", sequence, steps * batch, 1234)
     training = Training("megatron", 1234, batch, sequence, steps)
     for step in range(0, steps, 1 if steps == 20 else 7):
-        answer = trace_steps(StepQuestion(mix, training, step, step + 1, spans=True))
+        answer = trace_steps(
+            StepQuestion(
+                mix=mix, training=training, first_step=step, last_step=step + 1, spans=True
+            )
+        ).as_json()
         assert answer["training"]["epochs"] == epochs
         found: list[list[int]] = [[] for _ in range(batch)]
         for span in answer["spans"]:
@@ -140,7 +144,9 @@ def test_every_step_and_sample_of_a_mix_is_what_megatron_core_reads(
                 span["token"] : span["token"] + span["num_tokens"]
             ].tolist()
         assert found == [read[step * batch + sample]["tokens"].tolist() for sample in range(batch)]
-    label = trace_steps(StepQuestion(mix, training, 3, 4, 5, spans=True))["label"]
+    label = trace_steps(
+        StepQuestion(mix=mix, training=training, first_step=3, last_step=4, sample=5, spans=True)
+    ).as_json()["label"]
     assert tokens[label["token"]] == int(read[3 * batch + 5]["labels"][-1])
 
 

@@ -303,8 +303,6 @@ def _show(answer: dict[str, Any]) -> None:
         )
         report.say(f"not judged: {reasons}; such rows count against the limit as flagged ones do")
     if answer["files_not_read"]:
-        report.say(
-            "not read:"
-            f" {', '.join(answer['files_not_read'][:5])}{' ...' if len(answer['files_not_read']) > 5 else ''}"
-        )
+        more = " ..." if len(answer["files_not_read"]) > 5 else ""
+        report.say(f"not read: {', '.join(answer['files_not_read'][:5])}{more}")
     report.say(f"this is {WHAT}")

@@ -253,7 +253,8 @@ def _quoted(text: str) -> str:
     escaped = (
         f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}" for char in text
     )
-    return f'"{"".join(char if kept else code for char, kept, code in zip(text, plain, escaped, strict=True))}"'
+    chars = (char if kept else code for char, kept, code in zip(text, plain, escaped, strict=True))
+    return f'"{"".join(chars)}"'
 
 
 def show(bundle: Bundle, *, as_json: bool) -> None:

@@ -68,15 +68,15 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
     every, named = value["data"]["every"], value["data"]["named"]
     scale, tokens = value["size"].get("scale"), value["size"].get("tokens")
     request = BuildRequest(
-        recipe,
-        Path(value["out"]),
-        Path(value["store"]),
-        DataFolders(
+        recipe=recipe,
+        out=Path(value["out"]),
+        store=Path(value["store"]),
+        data=DataFolders(
             read_place(every) if every else None,
             {name: read_place(folder) for name, folder in named.items()},
         ),
-        Path(value["tokenizer"]) if value["tokenizer"] else None,
-        Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
+        tokenizer=Path(value["tokenizer"]) if value["tokenizer"] else None,
+        size=Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
     )
     store, out = value["remote"]["store"], value["remote"]["out"]
     remote_store = RemoteStore(parse_url(store), request.store) if store else None

@@ -6,11 +6,12 @@ import argparse
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import ORDERS
 from pipeline.commands.options import (
+    DEFAULT_STORE,
     add_cache,
     local_path,
     positive,
@@ -19,6 +20,10 @@ from pipeline.commands.options import (
     written,
 )
 from pipeline.lookup.local import local_mix
+
+if TYPE_CHECKING:
+    from pipeline.commands.trace.steps import StepQuestion
+    from pipeline.commands.trace.trace import Question
 
 STEP_OPTIONS = (
     "sample",
@@ -33,8 +38,8 @@ STEP_OPTIONS = (
 )
 
 
-def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], store: str) -> None:
-    """Add the command `trace`. store: folder that a build takes when none is named."""
+def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `trace`."""
     trace = commands.add_parser(
         "trace", help="what happened to one document or token of a mix, and why a row is not in it"
     )
@@ -76,7 +81,7 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
         "--store",
         type=local_path,
         metavar="DIR",
-        help=f"the store of the mix: says why, and what filters found ({store})",
+        help=f"the store of the mix: says why, and what filters found ({DEFAULT_STORE})",
     )
     trace.add_argument(
         "--data",
@@ -101,7 +106,7 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser], sto
     )
     trace.add_argument("--json", action="store_true", help="print the answer as JSON")
     _add_training(trace)
-    trace.set_defaults(command=lambda options: _trace(options, Path(store)))
+    trace.set_defaults(command=_trace)
 
 
 def _add_training(trace: argparse.ArgumentParser) -> None:
@@ -174,39 +179,51 @@ def _digest(text: str) -> str:
     return text.lower()
 
 
-def _trace(options: argparse.Namespace, default_store: Path) -> int:
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # numpy would start threads that no question needs
+def _trace(options: argparse.Namespace) -> int:
+    # numpy would start threads that no question needs
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _check(options)
-    from pipeline import report
-    from pipeline.commands.trace.report import show, show_steps
-
     steps = options.step is not None or options.checkpoint is not None
     with local_mix(options.mix, options.cache) as mix:
-        answer = (
-            _step_answer(options, mix) if steps else _document_answer(options, mix, default_store)
-        )
-    if options.json:
-        report.result(answer)
-    elif steps:
-        show_steps(answer)
-    else:
-        show(answer)
+        (_trace_steps if steps else _trace_documents)(options, mix)
     return 0
+
+
+def _trace_documents(options: argparse.Namespace, mix: Path) -> None:
+    from pipeline.commands.trace.report import print_answer
+    from pipeline.commands.trace.trace import trace
+    from pipeline.report import result
+
+    answer = trace(_question(options, mix))
+    if options.json:
+        result(answer.as_json())
+    else:
+        print_answer(answer)
+
+
+def _trace_steps(options: argparse.Namespace, mix: Path) -> None:
+    from pipeline.commands.trace.report import print_steps
+    from pipeline.commands.trace.steps import trace_steps
+    from pipeline.report import result
+
+    answer = trace_steps(_step_question(options, mix))
+    if options.json:
+        result(answer.as_json())
+    else:
+        print_steps(answer)
 
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that do not belong together."""
-    given = [options.source is not None, options.file is not None, options.row is not None]
-    if any(given) and not all(given):
+    origin = [options.source is not None, options.file is not None, options.row is not None]
+    if any(origin) and not all(origin):
         raise RecipeError("trace: --source, --file and --row belong together; give all three")
     if options.filters and not options.show_text:
         raise RecipeError("trace: --filters names the terms in a text, so it needs --show-text")
-    said = [f"--{name}" for name in STEP_OPTIONS if getattr(options, name) is not None]
+    of_steps = [f"--{name}" for name in STEP_OPTIONS if getattr(options, name) is not None]
     if options.step is None and options.checkpoint is None:
-        if said:
-            raise RecipeError(f"trace: {', '.join(said)}: only with --step or --checkpoint")
+        if of_steps:
+            raise RecipeError(f"trace: {', '.join(of_steps)}: only with --step or --checkpoint")
         return
     if options.trainer is None:
         raise RecipeError(
@@ -222,62 +239,56 @@ def _check(options: argparse.Namespace) -> None:
             raise RecipeError(
                 f"trace: --{name.replace('_', '-')} says nothing with --{what}; leave it out"
             )
-    if options.trainer == "file-order" and (
-        told := [name for name in said if name in ("--seed", "--steps", "--samples")]
-    ):
+    idle = [name for name in of_steps if name in ("--seed", "--steps", "--samples")]
+    if options.trainer == "file-order" and idle:
         raise RecipeError(
-            f"trace: {', '.join(told)}: the order of the file does not depend on it; leave it out"
+            f"trace: {', '.join(idle)}: the order of the file does not depend on it; leave it out"
         )
 
 
-def _document_answer(options: argparse.Namespace, mix: Path, default_store: Path) -> dict[str, Any]:
-    from pipeline.commands.trace.trace import Question, trace
+def _question(options: argparse.Namespace, mix: Path) -> Question:
+    from pipeline.commands.trace.trace import Question
+    from pipeline.lookup.fate import Origin
 
-    question = Question(
-        mix,
-        options.token,
-        options.position,
-        options.digest,
-        (options.source, options.file, options.row) if options.source is not None else None,
-        options.store,
-        default_store,
-        options.data,
-        options.tokenizer,
-        options.filters,
-        options.show_text,
+    return Question(
+        mix=mix,
+        token=options.token,
+        position=options.position,
+        digest=options.digest,
+        origin=(
+            None if options.source is None else Origin(options.source, options.file, options.row)
+        ),
+        store=options.store,
+        data=options.data,
+        tokenizer=options.tokenizer,
+        filters=options.filters,
+        show_text=options.show_text,
     )
-    return trace(question)
 
 
-def _step_answer(options: argparse.Namespace, mix: Path) -> dict[str, Any]:
+def _step_question(options: argparse.Namespace, mix: Path) -> StepQuestion:
     from mixtures.mix.training import Training
-    from pipeline.commands.trace.steps import StepQuestion, trace_steps
+    from pipeline.commands.trace.steps import StepQuestion, last_save_before
 
-    seed = 1234 if options.seed is None else options.seed
-    training = Training(
-        options.trainer, seed, options.batch, options.sequence, options.steps, options.samples
+    one = options.step is not None
+    return StepQuestion(
+        mix=mix,
+        training=Training(
+            trainer=options.trainer,
+            seed=1234 if options.seed is None else options.seed,
+            batch=options.batch,
+            sequence=options.sequence,
+            steps=options.steps,
+            samples=options.samples,
+        ),
+        first_step=(
+            options.step if one else last_save_before(options.checkpoint, options.interval)
+        ),
+        last_step=options.step + 1 if one else options.checkpoint,
+        sample=options.sample,
+        spans=one,
+        listing=options.list,
+        tokenizer=options.tokenizer,
+        filters=options.filters,
+        show_text=options.show_text,
     )
-    if options.step is not None:
-        first, last = options.step, options.step + 1
-    else:
-        first, last = (
-            (
-                (options.checkpoint - 1) // options.interval * options.interval
-                if options.interval
-                else 0
-            ),
-            options.checkpoint,
-        )
-    question = StepQuestion(
-        mix,
-        training,
-        first,
-        last,
-        options.sample,
-        options.step is not None,
-        options.list,
-        options.tokenizer,
-        options.filters,
-        options.show_text,
-    )
-    return trace_steps(question)

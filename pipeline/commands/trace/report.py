@@ -1,99 +1,108 @@
-"""What `annealmix trace` prints for people: a few lines a place and a row, on stderr."""
+"""What `annealmix trace` prints for people: a few lines a document and a row, on stderr."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mixtures.words import strand_label
+from pipeline.lookup.fate import BEYOND_QUOTA, Fate, Judgement, Origin
 from pipeline.report import Column, Table, count, plural, say, share
 
+if TYPE_CHECKING:
+    from pipeline.commands.trace.steps import Span, StepAnswer, TrainingFigures
+    from pipeline.commands.trace.trace import Answer, TracedDocument, TracedRow
+    from pipeline.lookup.text import DocumentText
 
-def show(answer: dict[str, Any]) -> None:
-    """Print an answer of `pipeline.commands.trace.trace.trace`."""
-    for place in answer["places"]:
-        _show_place(place)
-    if not answer["places"]:
+
+def print_answer(answer: Answer) -> None:
+    """Print where documents stand in the mix, and what became of rows."""
+    for document in answer.documents:
+        _print_document(document)
+    if not answer.documents:
         say("not in the mix")
-    for row in answer["rows"]:
-        _show_row(row)
-    if not answer["rows"] and not answer["places"]:
+    for row in answer.rows:
+        _print_row(row)
+    if not answer.rows and not answer.documents:
         say("why not is in the store that the mix was built from: name it with --store DIR")
 
 
-def _show_place(place: dict[str, Any]) -> None:
-    last = place["first_token"] + place["num_tokens"] - 1
+def _print_document(document: TracedDocument) -> None:
+    columns = document.columns
+    last = columns.first_token + columns.num_tokens - 1
     say(
-        f"document {place['position']:,}: tokens {place['first_token']:,} to {last:,} of the"
-        f" stream, {place['num_tokens']:,} with EOD"
+        f"document {columns.position:,}: tokens {columns.first_token:,} to {last:,} of the"
+        f" stream, {columns.num_tokens:,} with EOD"
     )
-    if "token" in place:
-        end = ", its EOD" if place["token"] == last else ""
+    if document.token is not None:
+        end = ", its EOD" if document.token == last else ""
         say(
-            f"  token {place['token']:,} is number {place['place_in_document']:,} of the document"
+            f"  token {document.token:,} is number {document.token_of_document:,} of the document"
             f" (from 0){end}"
         )
-    kind = "insert" if place["insert"] else "copy in source" if place["copy"] else "source"
-    note = ", which forbids commercial use" if place["non_commercial"] else ""
+    kind = "insert" if document.insert else "copy in source" if columns.copy else "source"
     say(
-        f"  {kind} {place['source']} ({place['definition']}), epoch {place['epoch']} (from 0),"
-        f" licence {place['licence']}{note}"
+        f"  {kind} {columns.source} ({document.definition}), epoch {columns.epoch} (from 0),"
+        f" {_licence(document)}"
     )
-    say(f"  file {place['file']} row {place['row']}")
-    say(f"  digest {place['digest']}, order key {place['order_key']}")
-    if place["cut"]:
+    say(f"  file {columns.file} row {columns.row}")
+    say(f"  digest {columns.digest}, order key {document.order_key}")
+    if document.whole_tokens is not None:
         say(
-            f"  cut: {place['num_tokens']:,} of {place['whole_tokens']:,} tokens, to end the quota"
+            f"  cut: {columns.num_tokens:,} of {document.whole_tokens:,} tokens, to end the quota"
             " of its source"
         )
-    _show_text(place)
+    _print_text(document.text)
 
 
-def _show_row(row: dict[str, Any]) -> None:
-    say(f"{row['source']}, {row['file']} row {row['row']}: {row['reason']}")
-    for line in _explained(row):
+def _licence(document: TracedDocument) -> str:
+    note = ", which forbids commercial use" if document.non_commercial else ""
+    return f"licence {document.licence}{note}"
+
+
+def _print_row(row: TracedRow) -> None:
+    fate = row.fate
+    say(f"{_named(fate.origin)}: {fate.reason}")
+    for line in _explained(fate):
         say(f"  {line}")
-    if "digest" in row:
-        tokens = "" if row["num_tokens"] is None else f", {plural(row['num_tokens'], 'token')}"
-        say(f"  digest {row['digest']}, order key {row['order_key']}{tokens}")
-    if row.get("evaluation_ngrams"):
-        say(f"  holds {plural(row['evaluation_ngrams'], 'n-gram')} of items of evaluation sets")
-    for item in row.get("filters", []):
-        say(f"  filter {item['label']}: {_judged(item)}")
-    if positions := row.get("positions_of_its_text"):
-        shown = ", ".join(f"{position:,}" for position in positions[:8])
-        say(
-            f"  its text is in the mix {plural(len(positions), 'time')}:"
-            f" {shown}{', ...' if len(positions) > 8 else ''}"
-        )
-    _show_text(row)
+    if fate.document:
+        num_tokens = fate.figures["num_tokens"]
+        tokens = "" if num_tokens is None else f", {plural(num_tokens, 'token')}"
+        say(f"  digest {fate.document.digest.hex()}, order key {fate.document.key:016x}{tokens}")
+    if ngrams := fate.figures.get("evaluation_ngrams"):
+        say(f"  holds {plural(ngrams, 'n-gram')} of items of evaluation sets")
+    for judgement in fate.filters:
+        say(f"  filter {judgement.label}: {_judged(judgement)}")
+    if row.positions:
+        first = ", ".join(f"{position:,}" for position in row.positions[:8])
+        more = ", ..." if len(row.positions) > 8 else ""
+        say(f"  its text is in the mix {plural(len(row.positions), 'time')}: {first}{more}")
+    _print_text(row.text)
 
 
-_STAYS = {
-    "survivor": "the same text is",
-    "excluded_by": "the same text belongs to an excluded recipe:",
-    "near_copy": "the near-duplicate that stays instead is",
-}
+def _named(origin: Origin) -> str:
+    return f"{origin.source}, {origin.file} row {origin.row}"
 
 
-def _explained(row: dict[str, Any]) -> list[str]:
-    lines = []
-    if "why" in row:
-        lines.append(f"{row['why']}: {row['detail']}")
-    if "where" in row:
-        lines.append(f"kept are rows with {row['where']}")
-    if "missing" in row:
-        lines.append(row["missing"])
-    if "keys" in row:
-        lines.append(
-            f"the source takes order keys from {row['keys'][0]} to below {row['keys'][1]}, in hex"
-        )
-    for name, words in _STAYS.items():
-        if name in row:
-            lines.append(
-                f"{words} {row[name]['source']}, {row[name]['file']} row {row[name]['row']}"
-            )
-    if row["reason"] == "beyond quota":
-        last = row["last_order_key"]
+def _explained(fate: Fate) -> list[str]:
+    because, lines = fate.explanation, []
+    if because.why is not None:
+        lines.append(f"{because.why}: {because.detail}")
+    if because.where is not None:
+        lines.append(f"kept are rows with {because.where}")
+    if because.missing is not None:
+        lines.append(because.missing)
+    if because.keys is not None:
+        low, high = because.keys
+        lines.append(f"the source takes order keys from {low} to below {high}, in hex")
+    if because.survivor:
+        lines.append(f"the same text is {_named(because.survivor)}")
+    if because.excluded_by:
+        other = _named(because.excluded_by)
+        lines.append(f"the same text belongs to an excluded recipe: {other}")
+    if because.near_copy:
+        lines.append(f"the near-duplicate that stays instead is {_named(because.near_copy)}")
+    if fate.reason == BEYOND_QUOTA:
+        last = because.last_order_key
         lines.append(
             f"the last document of the quota has order key {last}"
             if last
@@ -102,71 +111,71 @@ def _explained(row: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _judged(item: dict[str, Any]) -> str:
-    terms = "terms not counted" if item["terms"] is None else plural(item["terms"], "distinct term")
-    words = [f"{terms}, escalated from {item['threshold']}"]
-    if "removed_above_millionths" in item:
-        score = item["score_millionths"]
-        said = "no score" if score is None else f"score {score:,} millionths"
-        words.append(f"{said}, flagged above {item['removed_above_millionths']:,}")
-    if "dose" in item:
-        words.append(f"{'in' if item['in_dose'] else 'outside'} the dose of {item['dose']}")
-    if item["placebo"]:
+def _judged(judgement: Judgement) -> str:
+    terms = (
+        "terms not counted" if judgement.terms is None else plural(judgement.terms, "distinct term")
+    )
+    words = [f"{terms}, escalated from {judgement.threshold}"]
+    if judgement.above is not None:
+        score = "no score" if judgement.score is None else f"score {judgement.score:,} millionths"
+        words.append(f"{score}, flagged above {judgement.above:,}")
+    if judgement.dose is not None:
+        words.append(f"{'in' if judgement.in_dose else 'outside'} the dose of {judgement.dose}")
+    if judgement.placebo:
         words.append("a placebo, which removes what is not flagged")
     words.append(
-        {True: "removes it", False: "does not remove it", None: "was not asked"}[item["removes"]]
+        {True: "removes it", False: "does not remove it", None: "was not asked"}[judgement.removes]
     )
     return "; ".join(words)
 
 
-def _show_text(said: dict[str, Any]) -> None:
-    for label, terms in said.get("terms", {}).items():
-        say(f"  terms of {label}: {', '.join(terms) or 'none'}")
-    if "text" not in said:
+def _print_text(document: DocumentText | None) -> None:
+    if document is None:
         return
-    if said["text"] is None:
+    for label, terms in document.terms.items():
+        say(f"  terms of {label}: {', '.join(terms) or 'none'}")
+    if document.text is None:
         say("  text: the store has no tokens of it, since no quota came so far")
         return
-    for line in said["text"].splitlines():
+    for line in document.text.splitlines():
         say(f"  | {line}")
 
 
-def show_steps(answer: dict[str, Any]) -> None:
-    """Print an answer of `pipeline.commands.trace.steps.trace_steps`."""
-    _show_training(answer["training"])
-    (first, last), (low, high) = answer["steps"], answer["samples"]
+def print_steps(answer: StepAnswer) -> None:
+    """Print what a trainer read: figures of each source, and of a sample every stretch."""
+    _print_training(answer.training)
+    (first, last), (low, high) = answer.steps, answer.samples
     steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
     samples = f"sample {low:,}" if low == high else f"samples {low:,} to {high:,}"
     say(
-        f"{steps}, {samples} of the training: {plural(answer['tokens'], 'token')} of"
-        f" {plural(answer['documents'], 'document')}"
+        f"{steps}, {samples} of the training: {plural(answer.tokens, 'token')} of"
+        f" {plural(answer.documents, 'document')}"
     )
-    Table(answer["sources"], _SOURCE_COLUMNS).print("what was read")
-    if "label" in answer:
-        for span in answer["spans"]:
-            _show_span(span)
-        label = answer["label"]
+    Table(answer.sources, _SOURCE_COLUMNS).print("what was read")
+    if answer.label:
+        for span in answer.spans or ():
+            _print_span(span)
         say(
-            f"last label: token {label['token']:,} of the stream, number {label['offset']:,} of"
-            f" document {label['position']:,} (from 0)"
+            f"last label: token {answer.label.token:,} of the stream, number"
+            f" {answer.label.offset:,} of document {answer.label.position:,} (from 0)"
         )
-    elif "spans" in answer:
+    elif answer.spans is not None:
         say(
-            f"its {len(answer['spans']):,} stretches of documents: --json, or one sample with"
+            f"its {len(answer.spans):,} stretches of documents: --json, or one sample with"
             " --sample I"
         )
 
 
-def _show_training(training: dict[str, Any]) -> None:
-    batches = f"batches of {training['batch']:,} x {training['sequence']:,} tokens"
-    if "epochs" not in training:
-        say(f"{training['trainer']}: {plural(training['steps'], 'step')}, {batches}")
+def _print_training(training: TrainingFigures) -> None:
+    batches = f"batches of {training.batch:,} x {training.sequence:,} tokens"
+    if training.samples_asked is None or training.epochs is None:
+        say(f"{training.trainer}: {plural(training.steps, 'step')}, {batches}")
         return
-    inferred = " (inferred; say --steps if they were others)" if training["inferred"] else ""
+    inferred = " (inferred; say --steps if they were others)" if training.inferred else ""
     say(
-        f"{training['trainer']}, seed {training['seed']}:"
-        f" {plural(training['samples_asked'], 'sample')} asked{inferred},"
-        f" {plural(training['epochs'], 'epoch')} of the mix, {plural(training['steps'], 'step')},"
+        f"{training.trainer}, seed {training.seed}:"
+        f" {plural(training.samples_asked, 'sample')} asked{inferred},"
+        f" {plural(training.epochs, 'epoch')} of the mix, {plural(training.steps, 'step')},"
         f" {batches}"
     )
 
@@ -176,30 +185,23 @@ def _epochs(tokens: dict[str, int]) -> str:
 
 
 _SOURCE_COLUMNS = (
-    Column("source", lambda source: strand_label(source["name"], source["copy"])),
+    Column("source", lambda source: strand_label(source.name, source.copy)),
     Column("documents", "documents", count),
     Column("tokens", "tokens", count),
-    Column("share", lambda source: float(source["share"]), share),
+    Column("share", lambda source: float(source.share), share),
     Column("tokens of each epoch of the source", "epochs", _epochs),
 )
 
 
-def _show_span(span: dict[str, Any]) -> None:
-    document = span["document"]
-    last = span["offset"] + span["num_tokens"] - 1
-    part = f"{span['offset']:,} to {last:,} of {document['num_tokens']:,}"
-    cut = ", cut" if document["cut"] else ""
-    note = ", which forbids commercial use" if document["non_commercial"] else ""
+def _print_span(span: Span) -> None:
+    document, columns = span.document, span.document.columns
+    last = span.offset + span.num_tokens - 1
+    part = f"{span.offset:,} to {last:,} of {columns.num_tokens:,}"
+    cut = ", cut" if columns.cut else ""
     say(
-        f"document {document['position']:,}, tokens {part}{cut}: from token {span['token']:,} of"
+        f"document {columns.position:,}, tokens {part}{cut}: from token {span.token:,} of"
         " the stream"
     )
-    say(
-        f"  {document['source']}, epoch {document['epoch']} (from 0), licence"
-        f" {document['licence']}{note}"
-    )
-    say(f"  file {document['file']} row {document['row']}, digest {document['digest']}")
-    for label, terms in span.get("terms", {}).items():
-        say(f"  terms of {label}: {', '.join(terms) or 'none'}")
-    for line in span.get("text", "").splitlines():
-        say(f"  | {line}")
+    say(f"  {columns.source}, epoch {columns.epoch} (from 0), {_licence(document)}")
+    say(f"  file {columns.file} row {columns.row}, digest {columns.digest}")
+    _print_text(span.text)

@@ -14,7 +14,7 @@ fed to the model; the last label of a sample is told apart.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,16 @@ from mixtures.mix.trace import TracedMix
 from mixtures.mix.training import Training, TrainingOrder
 from mixtures.trainers.order import Int64s
 from pipeline.commands.destination import private_file
-from pipeline.commands.trace.trace import Answer, described
-from pipeline.lookup.text import Texts
+from pipeline.commands.trace.trace import TracedDocument, described
+from pipeline.lookup.text import DocumentText, Texts
 
 LIST_BATCH = 1 << 14  # documents of a list that are looked up at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepQuestion:
     """What is asked: steps first_step .. last_step - 1 of a training, or of one step one sample of
     its batch.
-
-    spans: every stretch is asked for. listing: file that the documents are to be listed in.
     """
 
     mix: Path
@@ -45,15 +43,126 @@ class StepQuestion:
     last_step: int
     sample: int | None = None
     spans: bool = False
+    """Whether every stretch is asked for."""
     listing: Path | None = None
+    """File that the documents are to be listed in."""
     tokenizer: Path | None = None
     filters: Path | None = None
     show_text: bool = False
 
 
-def trace_steps(question: StepQuestion) -> Answer:
-    """Answer a question: {training, steps, samples, documents, tokens, sources: [figures of each],
-    spans: [of a step], label: of a sample}.
+@dataclass(frozen=True)
+class TrainingFigures:
+    """A training as it was understood; what no trainer of this order needs is None."""
+
+    trainer: str
+    batch: int
+    sequence: int
+    steps: int
+    seed: int | None = None
+    samples_asked: int | None = None
+    inferred: bool | None = None
+    """Whether the user named neither steps nor samples."""
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class SourceRead:
+    """What was read of one strand of the mix."""
+
+    name: str
+    copy: int
+    insert: bool
+    licence: str
+    non_commercial: bool
+    documents: int
+    """Distinct ones."""
+    tokens: int
+    share: str
+    """Of all tokens that were read, with six decimals."""
+    epochs: dict[str, int]
+    """Tokens of each epoch of the source."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a document that a sample read."""
+
+    sample: int
+    """Of those of the step, from 0."""
+    offset: int
+    """Its first token in the document."""
+    num_tokens: int
+    token: int
+    """Its first token in the stream."""
+    document: TracedDocument
+    text: DocumentText | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        value = {name: getattr(self, name) for name in ("sample", "offset", "num_tokens", "token")}
+        value |= self.text.as_json() if self.text else {}
+        return value | {"document": self.document.as_json()}
+
+
+@dataclass(frozen=True)
+class LastLabel:
+    """The token that a sample's last input is to predict."""
+
+    position: int
+    """Of its document."""
+    offset: int
+    """In the document."""
+    token: int
+    """Of the stream."""
+
+
+@dataclass(frozen=True)
+class StepAnswer:
+    """What a trainer read."""
+
+    mix: str
+    """Its identity."""
+    training: TrainingFigures
+    steps: tuple[int, int]
+    """First and last."""
+    samples: tuple[int, int]
+    """First and last of the training."""
+    documents: int
+    tokens: int
+    sources: list[SourceRead]
+    spans: list[Span] | None = None
+    """Of a step."""
+    label: LastLabel | None = None
+    """Of a sample."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        value: dict[str, Any] = {
+            "mix": self.mix,
+            "training": {k: v for k, v in vars(self.training).items() if v is not None},
+            "steps": list(self.steps),
+            "samples": list(self.samples),
+            "documents": self.documents,
+            "tokens": self.tokens,
+            "sources": [asdict(source) for source in self.sources],
+        }
+        if self.spans is not None:
+            value["spans"] = [span.as_json() for span in self.spans]
+        if self.label is not None:
+            value["label"] = asdict(self.label)
+        return value
+
+
+def last_save_before(checkpoint: int, interval: int | None) -> int:
+    """Steps after which the save before that of `checkpoint` steps was made, of saves `interval`
+    steps apart; 0 without an interval.
+    """
+    return (checkpoint - 1) // interval * interval if interval else 0
+
+
+def trace_steps(question: StepQuestion) -> StepAnswer:
+    """Answer a question.
 
     Raises:
         RecipeError: the training has no such step or sample, or the list cannot be made.
@@ -88,103 +197,89 @@ class _StepTrace:
             )
         return first + asked.sample, first + asked.sample + 1
 
-    def answer(self) -> Answer:
+    def answer(self) -> StepAnswer:
         asked, read = self.question, self.order.tokens_read(self.first, self.last)
-        said: Answer = {
-            "mix": self.mix.claims.identity,
-            "training": self._training(),
-            "steps": [asked.first_step, asked.last_step - 1],
-            "samples": [self.first, self.last - 1],
-            "documents": int(np.count_nonzero(read)),
-            "tokens": int(read.sum()),
-            "sources": self._by_source(read),
-        }
-        if asked.spans:
-            said["spans"] = self._spans()
-        if asked.sample is not None:
-            position, offset = self.order.label(self.first)
-            said["label"] = {
-                "position": position,
-                "offset": offset,
-                "token": self.mix.document(position).first_token + offset,
-            }
+        answer = StepAnswer(
+            mix=self.mix.claims.identity,
+            training=self._training(),
+            steps=(asked.first_step, asked.last_step - 1),
+            samples=(self.first, self.last - 1),
+            documents=int(np.count_nonzero(read)),
+            tokens=int(read.sum()),
+            sources=self._by_source(read),
+            spans=self._spans() if asked.spans else None,
+            label=None if asked.sample is None else self._last_label(),
+        )
         if asked.listing is not None:
             self._list(asked.listing, read)
-        return said
+        return answer
 
-    def _training(self) -> Answer:
+    def _training(self) -> TrainingFigures:
         request, training = self.order.request, self.question.training
-        said = {
-            "trainer": request.trainer,
-            "batch": self.training.batch,
-            "sequence": request.sequence,
-            "steps": self.training.steps,
-        }
+        figures = TrainingFigures(
+            request.trainer, self.training.batch, request.sequence, self.training.steps
+        )
         if request.trainer == "file-order":
-            return said
-        asked = {
-            "seed": request.seed,
-            "samples_asked": request.samples,
-            "inferred": training.steps is None and training.samples is None,
-        }
-        return {**said, **asked, "epochs": self.order.epochs}
+            return figures
+        return replace(
+            figures,
+            seed=request.seed,
+            samples_asked=request.samples,
+            inferred=training.steps is None and training.samples is None,
+            epochs=self.order.epochs,
+        )
 
-    def _by_source(self, read: Int64s) -> list[Answer]:
-        """Figures of each strand of the mix: distinct documents, tokens, share of the tokens, and
-        tokens of each epoch of the source.
-        """
+    def _last_label(self) -> LastLabel:
+        position, offset = self.order.label(self.first)
+        return LastLabel(position, offset, self.mix.document(position).first_token + offset)
+
+    def _by_source(self, read: Int64s) -> list[SourceRead]:
+        """Figures of each strand of the mix. read: int64 [num_docs], tokens of each document."""
         strands, epochs = self.mix.strands_and_epochs()
         total, figures = int(read.sum()), []
         for number, strand in enumerate(self.mix.claims.sources):
-            mine = (strands == number) & (read > 0)
-            tokens, epoch = read[mine], epochs[mine]
+            of_strand = (strands == number) & (read > 0)
+            tokens, epoch = read[of_strand], epochs[of_strand]
             figures.append(
-                {
-                    "name": strand.name,
-                    "copy": strand.copy_number,
-                    "insert": strand.insert,
-                    "licence": strand.licence,
-                    "non_commercial": strand.non_commercial,
-                    "documents": len(tokens),
-                    "tokens": int(tokens.sum()),
-                    "share": f"{tokens.sum() / total:.6f}",
-                    "epochs": {
+                SourceRead(
+                    name=strand.name,
+                    copy=strand.copy_number,
+                    insert=strand.insert,
+                    licence=strand.licence,
+                    non_commercial=strand.non_commercial,
+                    documents=len(tokens),
+                    tokens=int(tokens.sum()),
+                    share=f"{tokens.sum() / total:.6f}",
+                    epochs={
                         str(one): int(tokens[epoch == one].sum())
                         for one in np.unique(epoch).tolist()
                     },
-                }
+                )
             )
         return figures
 
-    def _spans(self) -> list[Answer]:
-        """Every stretch that the samples read, in their order: its document, and first_token and
-        num_tokens of the stretch in it.
-        """
+    def _spans(self) -> list[Span]:
+        """Every stretch that the samples read, in their order."""
         spans = self.order.spans(self.first, self.last)
         positions = np.unique(spans.positions).tolist()
-        places = dict(zip(positions, self.mix.documents(positions), strict=True))
-        documents = {position: described(self.mix, place) for position, place in places.items()}
-        said = []
-        columns = (
-            spans.reads - self.question.first_step * self.training.batch,
-            spans.positions,
-            spans.offsets,
-            spans.num_tokens,
-        )
-        for sample, position, offset, count in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            place = places[position]
-            one = {
-                "sample": sample,
-                "offset": offset,
-                "num_tokens": count,
-                "token": place.first_token + offset,
-            }
-            if self.texts:
-                one |= self.texts.shown(self.mix.tokens(place, offset, offset + count))
-            said.append({**one, "document": documents[position]})
-        return said
+        documents = {
+            columns.position: described(self.mix, columns)
+            for columns in self.mix.documents(positions)
+        }
+        samples = spans.reads - self.question.first_step * self.training.batch
+        columns = (samples, spans.positions, spans.offsets, spans.num_tokens)
+        return [
+            self._span(sample, documents[position], offset, num_tokens)
+            for sample, position, offset, num_tokens in zip(
+                *(column.tolist() for column in columns), strict=True
+            )
+        ]
+
+    def _span(self, sample: int, document: TracedDocument, offset: int, num_tokens: int) -> Span:
+        columns, text = document.columns, None
+        if self.texts:
+            text = self.texts.document(self.mix.tokens(columns, offset, offset + num_tokens))
+        return Span(sample, offset, num_tokens, columns.first_token + offset, document, text)
 
     def _list(self, file: Path, read: Int64s) -> None:
         """Write the documents that were read, a line of JSON each: what the mix says of it, and
@@ -193,9 +288,7 @@ class _StepTrace:
         positions = np.flatnonzero(read)
         with private_file(file) as lines:
             for low in range(0, len(positions), LIST_BATCH):
-                for place in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
-                    said: dict[str, Any] = {
-                        **described(self.mix, place),
-                        "tokens_read": int(read[place.position]),
-                    }
-                    lines.write(json.dumps(said, sort_keys=True).encode() + b"\n")
+                for columns in self.mix.documents(positions[low : low + LIST_BATCH].tolist()):
+                    line = described(self.mix, columns).as_json()
+                    line["tokens_read"] = int(read[columns.position])
+                    lines.write(json.dumps(line, sort_keys=True).encode() + b"\n")

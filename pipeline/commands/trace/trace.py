@@ -1,9 +1,9 @@
 """`annealmix trace`: what happened to one document or token, and why.
 
-    --token, --position, --digest, --source --file --row -> places in the mix (mixtures.mix.trace,
-    from its files alone)
-    not there, or a store is named                        -> what became of its rows
-                                                          (pipeline.lookup.fates, from the store)
+    --token, --position, --digest, --source --file --row -> documents of the mix, from its files
+                                                          alone (mixtures.mix.trace)
+    not there, or a store is named                       -> what became of its rows, from the store
+                                                          (pipeline.lookup.fates)
 
 What a trainer read in a step is asked of `pipeline.commands.trace.steps`.
 """
@@ -17,41 +17,111 @@ from typing import TYPE_CHECKING, Any
 from mixtures.errors import RecipeError
 from mixtures.keys import order_key
 from mixtures.mix.trace import DIGEST_DIGITS, Place, TracedMix
-from pipeline.places.places import RemoteFolder
+from pipeline.commands.options import DEFAULT_STORE
+from pipeline.lookup.fate import Origin
+from pipeline.places.places import Place as Folder
 
 if TYPE_CHECKING:
-    from pipeline.lookup.fates import Fate, Fates
-    from pipeline.lookup.text import Texts
+    from pipeline.lookup.fate import Fate
+    from pipeline.lookup.fates import Fates
+    from pipeline.lookup.text import DocumentText, Texts
 
-Answer = dict[str, Any]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked of a mix: exactly one of token, position, digest, and origin (source, file,
-    row).
-
-    store: None if the user named none; default_store: where a build would have put it. data: folder
-        of the sources' files.
-    filters: folder of filters, whose terms are shown with the text.
-    """
+    """What is asked of a mix: exactly one of token, position, digest, and origin."""
 
     mix: Path
     token: int | None = None
     position: int | None = None
     digest: str | None = None
-    origin: tuple[str, str, int] | None = None
+    """8 to 32 hex digits, in lower case."""
+    origin: Origin | None = None
     store: Path | None = None
-    default_store: Path = Path("annealmix-store")
-    data: Path | RemoteFolder | None = None
+    """None: that of a build that named none, and only for a row that is not in the mix."""
+    data: Folder | None = None
+    """Folder of the sources' files."""
     tokenizer: Path | None = None
     filters: Path | None = None
+    """Folder of filters, whose terms are shown with the text."""
     show_text: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class TracedDocument:
+    """What a mix says of one of its documents: its columns, and what holds of all documents of its
+    source.
+    """
+
+    columns: Place
+    definition: str
+    licence: str
+    non_commercial: bool
+    insert: bool
+    whole_tokens: int | None
+    """Of a document that is cut: its tokens before that."""
+    token: int | None = None
+    """The token of the stream that was asked for."""
+    text: DocumentText | None = None
+
+    @property
+    def order_key(self) -> str:
+        """In hex."""
+        return f"{order_key(bytes.fromhex(self.columns.digest)):016x}"
+
+    @property
+    def token_of_document(self) -> int | None:
+        """The token that was asked for, counted from the document's first."""
+        return None if self.token is None else self.token - self.columns.first_token
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`, and for a list of documents."""
+        names = ("order_key", "definition", "licence", "non_commercial", "insert")
+        value = vars(self.columns) | {name: getattr(self, name) for name in names}
+        if self.whole_tokens is not None:
+            value["whole_tokens"] = self.whole_tokens
+        if self.token is not None:
+            value |= {"token": self.token, "place_in_document": self.token_of_document}
+        return value | (self.text.as_json() if self.text else {})
+
+
+@dataclass(frozen=True)
+class TracedRow:
+    """What became of a row of a source."""
+
+    fate: Fate
+    positions: list[int] | None
+    """Of documents of the mix with its text; None: the row is no document."""
+    text: DocumentText | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        value = self.fate.as_json()
+        if self.positions is not None:
+            value["positions_of_its_text"] = self.positions
+        return value | (self.text.as_json() if self.text else {})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Documents of the mix, and rows of its sources; rows only where the store was asked."""
+
+    mix: str
+    """Its identity."""
+    documents: list[TracedDocument]
+    rows: list[TracedRow]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "mix": self.mix,
+            "places": [document.as_json() for document in self.documents],
+            "rows": [row.as_json() for row in self.rows],
+        }
+
+
 def trace(question: Question) -> Answer:
-    """Answer a question: {places: [of the mix], rows: [of the sources]}; rows only where the store
-    was asked.
+    """Answer a question.
 
     Raises:
         RecipeError: there is no such token, document, source, file or row. ManifestError: mix or
@@ -61,14 +131,21 @@ def trace(question: Question) -> Answer:
     return _Trace(question).answer()
 
 
-def described(mix: TracedMix, place: Place) -> Answer:
-    """What a mix says of one of its documents: its columns, order key, and what holds of all
-    documents of its source.
-    """
-    strand = mix.strand(place)
-    said: Answer = {**vars(place), "order_key": f"{order_key(bytes.fromhex(place.digest)):016x}"}
-    said |= strand.model_dump(include={"definition", "licence", "non_commercial", "insert"})
-    return said | ({"whole_tokens": strand.cut.num_tokens} if place.cut and strand.cut else {})
+def described(
+    mix: TracedMix, columns: Place, *, token: int | None = None, text: DocumentText | None = None
+) -> TracedDocument:
+    """What a mix says of one of its documents."""
+    strand = mix.strand(columns)
+    return TracedDocument(
+        columns=columns,
+        definition=strand.definition,
+        licence=strand.licence,
+        non_commercial=strand.non_commercial,
+        insert=strand.insert,
+        whole_tokens=strand.cut.num_tokens if columns.cut and strand.cut else None,
+        token=token,
+        text=text,
+    )
 
 
 class _Trace:
@@ -78,16 +155,15 @@ class _Trace:
         self.texts = self._texts() if question.show_text else None
 
     def answer(self) -> Answer:
-        places = self._found()
-        fates = self._fates(bool(places))
-        rows = [self._row(fates, fate) for fate in self._asked(fates, places)] if fates else []
-        return {
-            "mix": self.mix.claims.identity,
-            "places": [self._place(place) for place in places],
-            "rows": rows,
-        }
+        documents = self._documents()
+        fates = self._fates(in_mix=bool(documents))
+        return Answer(
+            self.mix.claims.identity,
+            [self._document(columns) for columns in documents],
+            [self._row(fates, fate) for fate in self._asked(fates, documents)] if fates else [],
+        )
 
-    def _found(self) -> list[Place]:
+    def _documents(self) -> list[Place]:
         asked = self.question
         if asked.token is not None:
             return [self.mix.document(self.mix.position_of(asked.token))]
@@ -96,11 +172,12 @@ class _Trace:
         if asked.digest is not None:
             return self.mix.places_of(asked.digest)
         assert asked.origin is not None
-        self._require_origin(*asked.origin[:2])
-        return self.mix.places_from(*asked.origin)
+        self._require_origin(asked.origin)
+        return self.mix.places_from(asked.origin.source, asked.origin.file, asked.origin.row)
 
-    def _require_origin(self, source: str, file: str) -> None:
+    def _require_origin(self, origin: Origin) -> None:
         """Refuse a source or file that the mix was not made from."""
+        source, file = origin.source, origin.file
         definitions = {strand.name: strand.definition for strand in self.mix.claims.sources}
         if source not in definitions:
             raise RecipeError(
@@ -113,13 +190,13 @@ class _Trace:
                 f" from {len(files):,}, such as {files[0]}"
             )
 
-    def _fates(self, in_mix: bool) -> Fates | None:
+    def _fates(self, *, in_mix: bool) -> Fates | None:
         """What answers for the store, where it is asked: it is named, or a row is not in the
         mix.
         """
         asked = self.question
         folder = asked.store or (
-            asked.default_store if asked.origin is not None and not in_mix else None
+            Path(DEFAULT_STORE) if asked.origin is not None and not in_mix else None
         )
         if folder is None:
             return None
@@ -128,13 +205,13 @@ class _Trace:
 
         return Fates(MixStore(self.mix.claims, folder))
 
-    def _asked(self, fates: Fates, places: list[Place]) -> list[Fate]:
+    def _asked(self, fates: Fates, documents: list[Place]) -> list[Fate]:
         """What became of the rows that the question is about."""
         asked = self.question
         if asked.origin is not None:
-            return [fates.of_row(*asked.origin, asked.data)]
-        if places:
-            return fates.of_digest(bytes.fromhex(places[0].digest))
+            return [fates.of_row(asked.origin, asked.data)]
+        if documents:
+            return fates.of_digest(bytes.fromhex(documents[0].digest))
         assert asked.digest is not None
         if len(asked.digest) < DIGEST_DIGITS[1]:
             raise RecipeError(
@@ -143,31 +220,17 @@ class _Trace:
             )
         return fates.of_digest(bytes.fromhex(asked.digest))
 
-    def _place(self, place: Place) -> Answer:
-        said = described(self.mix, place)
-        if self.question.token is not None:
-            said["token"], said["place_in_document"] = (
-                self.question.token,
-                self.question.token - place.first_token,
-            )
-        return said | self._text(self.mix.tokens(place) if self.texts else None)
+    def _document(self, columns: Place) -> TracedDocument:
+        text = self.texts.document(self.mix.tokens(columns)) if self.texts else None
+        return described(self.mix, columns, token=self.question.token, text=text)
 
-    def _row(self, fates: Fates, fate: Fate) -> Answer:
-        said = fate.as_json()
+    def _row(self, fates: Fates, fate: Fate) -> TracedRow:
         if fate.document is None:
-            return said
-        said |= {"positions_of_its_text": self.mix.positions_of(fate.document.digest.hex())}
-        return (
-            said
-            if fate.reason == "kept"
-            else said | self._text(fates.tokens(fate.document) if self.texts else None)
-        )
-
-    def _text(self, tokens: list[int] | None) -> Answer:
-        """The text, and the terms of the filters in it; nothing without `show_text`."""
-        if self.texts is None:
-            return {}
-        return self.texts.shown(tokens)
+            return TracedRow(fate, None, None)
+        positions = self.mix.positions_of(fate.document.digest.hex())
+        if self.texts is None or fate.reason == "kept":
+            return TracedRow(fate, positions, None)
+        return TracedRow(fate, positions, self.texts.document(fates.tokens(fate.document)))
 
     def _texts(self) -> Texts:
         from pipeline.lookup.text import Texts

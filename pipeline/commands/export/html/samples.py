@@ -58,7 +58,7 @@ def _sample(place: Place, mix: TracedMix, texts: Texts | None) -> Sample:
     if texts is None:
         return Sample(place, None, False)
     end = place.first_token + min(place.num_tokens - 1, _DECODED_TOKENS)
-    text = texts.shown(mix.index.tokens[place.first_token : end].tolist())["text"]
+    text = texts.text(np.asarray(mix.index.tokens[place.first_token : end]))
     return Sample(
         place,
         text[:SHOWN_CHARS],
@@ -115,8 +115,8 @@ def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
             for fate in fates.of_digest(np.ascontiguousarray(digest).astype(">u8").tobytes()):
                 if fate.reason.startswith(NEAR):
                     yield (
-                        fate.source,
-                        Removed(_digits(digest), fate.more["num_tokens"], fate.reason),
+                        fate.origin.source,
+                        Removed(_digits(digest), fate.figures["num_tokens"], fate.reason),
                     )
 
 

@@ -55,7 +55,7 @@ def truth(fates: Fates, source: str, digest: bytes) -> str:
     if source not in {strand.name for strand in fates.mix.claims.sources}:
         return "source not in its recipe"
     return next(
-        (fate.reason for fate in fates.of_digest(digest) if fate.source == source),
+        (fate.reason for fate in fates.of_digest(digest) if fate.origin.source == source),
         "not among the documents that it reads",
     )
 

@@ -534,7 +534,7 @@ def test_a_named_document_that_reappears_fails_where_the_filter_passes_it(tmp_pa
     assert reappeared(path, digests(NONE)).failing == 1
 
 
-def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_without_it_there_is_nothing_to_find(
+def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_else_nothing_is_known(
     tmp_path, capsys
 ):
     flagged = ["Rinderpest virus and Abrin.", "Lassa fever virus beside Ricin."]

@@ -274,9 +274,19 @@ def test_labels_may_be_words_when_the_positive_one_is_named(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "line",
-    ["{", "[]", '{"text": "x"}', '{"text": null, "label": 1}', '{"text": " ", "label": 1}', '{"text": "x", "label": 2}',
-     '{"text": "x", "label": null}', '{"text": "x", "label": "1"}', '{"text": "\\ud800", "label": 1}', '{"text": "x", "label": 0.5}'],
-)  # fmt: skip
+    [
+        "{",
+        "[]",
+        '{"text": "x"}',
+        '{"text": null, "label": 1}',
+        '{"text": " ", "label": 1}',
+        '{"text": "x", "label": 2}',
+        '{"text": "x", "label": null}',
+        '{"text": "x", "label": "1"}',
+        '{"text": "\\ud800", "label": 1}',
+        '{"text": "x", "label": 0.5}',
+    ],
+)
 def test_row_that_is_no_labelled_document_is_refused_with_file_and_row(
     tmp_path: Path, line: str
 ) -> None:

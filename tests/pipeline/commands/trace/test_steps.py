@@ -102,8 +102,14 @@ def test_every_step_and_sample_reads_what_the_trainers_own_loops_read(mix, train
     made = min(len(samples), (steps or len(samples)) * BATCH) // BATCH
     for step in range(made):
         answer = trace_steps(
-            StepQuestion(mix, training(trainer, steps), step, step + 1, spans=True)
-        )
+            StepQuestion(
+                mix=mix,
+                training=training(trainer, steps),
+                first_step=step,
+                last_step=step + 1,
+                spans=True,
+            )
+        ).as_json()
         batch = samples[step * BATCH : (step + 1) * BATCH]
         found: list[list[Token]] = [[] for _ in range(BATCH)]
         for span in answer["spans"]:
@@ -129,8 +135,15 @@ def test_every_step_and_sample_reads_what_the_trainers_own_loops_read(mix, train
         )
     assert answer["training"]["steps"] == made
     with_sample = trace_steps(
-        StepQuestion(mix, training(trainer, steps), made - 1, made, BATCH - 1, spans=True)
-    )
+        StepQuestion(
+            mix=mix,
+            training=training(trainer, steps),
+            first_step=made - 1,
+            last_step=made,
+            sample=BATCH - 1,
+            spans=True,
+        )
+    ).as_json()
     label = with_sample["label"]
     assert (label["position"], label["offset"]) == batch[-1][-1]
     with_last = [span for span in answer["spans"] if span["sample"] == BATCH - 1]
@@ -141,8 +154,14 @@ def test_every_step_and_sample_reads_what_the_trainers_own_loops_read(mix, train
 def test_figures_between_two_saves_are_the_sums_of_their_steps(mix, trainer, steps, tmp_path):
     documents, samples = read_mix(mix), own_loops(trainer, read_mix(mix), steps)
     answer = trace_steps(
-        StepQuestion(mix, training(trainer, steps), 10, 25, listing=tmp_path / "list")
-    )
+        StepQuestion(
+            mix=mix,
+            training=training(trainer, steps),
+            first_step=10,
+            last_step=25,
+            listing=tmp_path / "list",
+        )
+    ).as_json()
     read = Counter(
         position for text in samples[10 * BATCH : 25 * BATCH] for position, _ in text[:-1]
     )
@@ -163,7 +182,15 @@ def trace(mix: Path, *words: Any) -> tuple[Any, ...]:
 
 def test_the_command_answers_for_steps_samples_and_saves(mix, tmp_path):
     step = command_line.passes(*trace(mix, "--step", 4, "--trainer", "neox", "--json")).answer
-    same = trace_steps(StepQuestion(mix, Training("neox", 1234, BATCH, SEQUENCE), 4, 5, spans=True))
+    same = trace_steps(
+        StepQuestion(
+            mix=mix,
+            training=Training("neox", 1234, BATCH, SEQUENCE),
+            first_step=4,
+            last_step=5,
+            spans=True,
+        )
+    ).as_json()
     assert step == same
     assert step["training"]["inferred"] is True
     other = command_line.passes(
@@ -316,5 +343,7 @@ def test_the_last_step_of_neox_is_missing_where_the_mix_holds_it_exactly(mix):
     sequences, of which 92 are served.
     """
     for trainer, steps in (("neox", 30), ("megatron", 31)):
-        answer = trace_steps(StepQuestion(mix, training(trainer, 31), 0, 1))
+        answer = trace_steps(
+            StepQuestion(mix=mix, training=training(trainer, 31), first_step=0, last_step=1)
+        ).as_json()
         assert (answer["training"]["steps"], answer["training"]["epochs"]) == (steps, 1)

@@ -26,6 +26,7 @@ from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearWeights
+from pipeline.lookup.fate import Origin
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
 from tests.pipeline import command_line
@@ -227,7 +228,7 @@ def test_every_row_has_the_reason_under_which_the_manifest_counts_it(work, case)
     for name, waterfall in manifest["removed"].items():
         counts: Counter[str] = Counter()
         for file, row in origins(name):
-            fate = fates.of_row(name, file, row)
+            fate = fates.of_row(Origin(name, file, row))
             counts[fate.reason] += 1
             places = mix.places_from(name, file, row)
             assert (fate.reason == "kept") == bool(places)
@@ -324,7 +325,7 @@ def removed_row(work: Path, case: str, reason: str) -> tuple[str, str, int]:
         (name, *at)
         for name in SOURCES
         for at in origins(name)
-        if fates.of_row(name, *at).reason == reason
+        if fates.of_row(Origin(name, *at)).reason == reason
     )
 
 
@@ -376,7 +377,7 @@ def test_what_the_store_has_forgotten_is_made_again(work, case, tmp_path):
     )
     for name in SOURCES:
         for file, row in origins(name):
-            one, two = before.of_row(name, file, row), after.of_row(name, file, row)
+            one, two = before.of_row(Origin(name, file, row)), after.of_row(Origin(name, file, row))
             assert one.as_json() == two.as_json()
 
 
