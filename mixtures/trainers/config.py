@@ -1,13 +1,15 @@
 """The data part of a trainer's configuration for a mix: paths, vocabulary, dtype, sequence, batch
 and steps. Pure; no trainer is imported.
 
-| trainer | what is written | checked against | |---|---|---| | neox | YAML of its keys, one more
-file beside the model's | EleutherAI/gpt-neox 007d6d0 neox_arguments/neox_args.py,
-data/data_utils.py | | megatron | a bash array of arguments of pretrain_gpt.py | megatron-core
-0.16.1 (`GPTDatasetConfig`), Megatron-LM 000ab9d pretrain_gpt.py | | olmo-core | YAML of a dataset,
-a data loader and a duration | ai2-olmo-core 3.0.0 (`from_dict` of each) | | nanotron | YAML of
-`data_stages` and `tokens` | huggingface/nanotron 00708b8 src/nanotron/config/config.py,
-data/nanoset.py |
+    trainer    what is written; checked against
+    neox       YAML of its keys, one more file beside the model's; EleutherAI/gpt-neox 007d6d0
+               neox_arguments/neox_args.py, data/data_utils.py
+    megatron   a bash array of arguments of pretrain_gpt.py; megatron-core 0.16.1
+               (`GPTDatasetConfig`), Megatron-LM 000ab9d pretrain_gpt.py
+    olmo-core  YAML of a dataset, a data loader and a duration; ai2-olmo-core 3.0.0 (`from_dict` of
+               each)
+    nanotron   YAML of `data_stages` and `tokens`; huggingface/nanotron 00708b8
+               src/nanotron/config/config.py, data/nanoset.py
 
 All read one .bin from its first byte. The dtype of a token stands in the .idx, which GPT-NeoX and
 megatron-core read; the other two are told it. No validation split is cut off, so that every

@@ -4,11 +4,13 @@ imported.
 A trainer cuts the token stream into sequences of L tokens and reads B of them a step. What a mix of
 T tokens gives it:
 
-| trainer | sequences in one epoch | when S = steps * B are asked and one epoch does not hold them |
-|---|---|---| | GPT-NeoX | (T - 1) // L | shuffles the documents of e epochs together and reads S of
-the sequences | | megatron-core | (T - 1) // L | the same, or e - 1 epochs whole and then a part of
-the last (see `megatron_schedule`) | | OLMo-core | T // L | reads the epoch's T // L // B steps,
-shuffles again, goes on |
+    trainer        sequences in one epoch; when S = steps * B are asked and one epoch does not hold
+                   them
+    GPT-NeoX       (T - 1) // L; shuffles the documents of e epochs together and reads S of the
+                   sequences
+    megatron-core  (T - 1) // L; the same, or e - 1 epochs whole and then a part of the last (see
+                   `megatron_schedule`)
+    OLMo-core      T // L; reads the epoch's T // L // B steps, shuffles again, goes on
 
 The first two read L + 1 tokens for L predictions, and neighbours share one token, hence the 1. S is
 train_iters * batch in both (GPT-NeoX megatron/data/data_utils.py, megatron-core training.py), for

@@ -9,10 +9,12 @@ the samples shuffled:
                 last label, and sample k+1's first
     read n-th   sample shuffled[n], shuffled by the same generator after the documents
 
-| trainer | documents | samples | |---|---|---| | neox | all epochs shuffled together | all shuffled
-together; the last one is never served (gpt-neox issue 972) | | megatron | the same; a separate last
-epoch follows the others, shuffled by itself | those before the separate epoch first, then the rest
-| | file-order | as in the mix, once | not shuffled |
+    trainer     documents; samples
+    neox        all epochs shuffled together; all shuffled together; the last one is never served
+                (gpt-neox issue 972)
+    megatron    the same; a separate last epoch follows the others, shuffled by itself; those before
+                the separate epoch first, then the rest
+    file-order  as in the mix, once; not shuffled
 
 So an order is a pure function of the documents' sizes, the seed, L and the number of samples asked
 for, which decides the epochs (`mixtures.trainers.fit`). Taken for granted: the whole mix is the

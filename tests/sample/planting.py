@@ -1,17 +1,21 @@
 """What tests need to find in the sample: copies, damaged rows, awkward texts and listed names, each
 noted with its place.
 
-| kind | what it is | |---|---| | duplicate-in-file, duplicate-across-files,
-duplicate-across-sources | a row whose training text is that of the row `of` | | near-duplicate |
-`of` with a few words changed | | composed-accents, nfd-twin | a text in NFC, and the same in NFD:
-another digest, but the same tokens under a tokenizer with NFC | | malformed-json, not-an-object,
-invalid-utf8, null-text, number-text, missing-text | a row to quarantine | | empty-text,
-white-space-text, short-text, long-text | a text of that length | | lone-surrogate, byte-order-mark,
-crlf, no-final-newline, line-separator, nul-character | a row to read all the same | | duplicate-id
-| another text under the id of the row `of` | | special-string | a text with a literal <|endoftext|>
-| | listed-names, disguised-names | a text that names the `names` of public lists of agents, as
-listed, or in another case or spacing | | evaluation-item | a text that holds a question and its
-answers (invented, like all of it) |
+    duplicate-in-file, duplicate-across-files, duplicate-across-sources: a row whose training text
+        is that of the row `of`
+    near-duplicate: `of` with a few words changed
+    composed-accents, nfd-twin: a text in NFC, and the same in NFD: another digest, but the same
+        tokens under a tokenizer with NFC
+    malformed-json, not-an-object, invalid-utf8, null-text, number-text, missing-text: a row to
+        quarantine
+    empty-text, white-space-text, short-text, long-text: a text of that length
+    lone-surrogate, byte-order-mark, crlf, no-final-newline, line-separator, nul-character: a row to
+        read all the same
+    duplicate-id: another text under the id of the row `of`
+    special-string: a text with a literal <|endoftext|>
+    listed-names, disguised-names: a text that names the `names` of public lists of agents, as
+        listed, or in another case or spacing
+    evaluation-item: a text that holds a question and its answers (invented, like all of it)
 """
 
 from __future__ import annotations

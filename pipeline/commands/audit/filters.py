@@ -1,10 +1,11 @@
 """`annealmix audit --filter F [--rescore N]`: the named checks that are made of judging every
 document of a mix again.
 
-| check | fails if | |---|---| | `decoding` | documents spread over the mix are not encoded into
-their ids again: these are of another tokenizer, and spell nothing | | `filter NAME` | the filter
-flags a document | | `rescore NAME` | a document that is scored alone, or in reversed order, is
-decided otherwise |
+    check           fails if
+    `decoding`      documents spread over the mix are not encoded into their ids again: these are of
+                    another tokenizer, and spell nothing
+    `filter NAME`   the filter flags a document
+    `rescore NAME`  a document that is scored alone, or in reversed order, is decided otherwise
 """
 
 from __future__ import annotations

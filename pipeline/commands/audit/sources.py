@@ -1,10 +1,12 @@
 """`annealmix audit --source-check N`: documents of a mix read again from their sources and encoded
 again, which ties tokens to digests.
 
-| check | fails if | |---|---| | `source files` | a file is not there, damaged, or not the one that
-the manifest names | | `source text` | the row of a document is none, or has another digest or an
-order key outside of the source's key range | | `source tokens` | the reference library (Hugging
-Face tokenizers) makes other ids of a text than the .bin holds |
+    check            fails if
+    `source files`   a file is not there, damaged, or not the one that the manifest names
+    `source text`    the row of a document is none, or has another digest or an order key outside of
+                     the source's key range
+    `source tokens`  the reference library (Hugging Face tokenizers) makes other ids of a text than
+                     the .bin holds
 
 The documents are those with the N smallest digests, at all their places: any subset of the sources
 is met in proportion, whoever asks meets the same, and no larger N leaves out what a smaller one

@@ -1,10 +1,11 @@
 """The documents of any data set that a filter is to check: files of the user's, a published layout,
 or a data set of the hub.
 
-| DATASET | read as | |---|---| | a file, or all such files below a folder | .jsonl, .json.gz,
-.jsonl.gz, .json.zst, .jsonl.zst, .parquet, one text a row | | the same, and the name of a source
-definition | the layout that the definition says (`annealmix build --data`) | | OWNER/NAME or
-OWNER/NAME:CONFIG | a split of the hub, through the `datasets` library |
+    a file, or all such files below a folder: .jsonl, .json.gz, .jsonl.gz, .json.zst, .jsonl.zst,
+        .parquet, one text a row
+    the same, and the name of a source definition: the layout that the definition says (`annealmix
+        build --data`)
+    OWNER/NAME or OWNER/NAME:CONFIG: a split of the hub, through the `datasets` library
 
 A row's text is its column `text`, or its chat `messages`; a named column may hold either. Chat
 messages are a list of {role, content}; the contents are joined by blank lines, without the roles,
