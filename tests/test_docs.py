@@ -19,17 +19,23 @@ from pydantic import BaseModel
 
 from mixtures import errors
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
-from mixtures.recipe import model, request
+from mixtures.recipe import model, source_request
 from mixtures.recipe.decontaminate import Decontamination
-from mixtures.recipe.filters import FilterRequest, Insert
+from mixtures.recipe.filter_use import FilterRequest, Insert
 from mixtures.recipe.load import load_recipe
-from mixtures.recipe.near import NearRequest
-from mixtures.recipe.quality import STEP_NAMES, OneStep
-from mixtures.recipe.source import Adapter, DatasetsSplit, Format, PublishedSize, SourceDefinition
-from mixtures.recipe.tokenizer import GoldenVector, TokenizerDefinition
-from mixtures.rules.contamination import PRESETS as COLUMN_PRESETS
-from mixtures.rules.contamination import Benchmark, BenchmarkFile, ItemColumns
-from mixtures.rules.filter import (
+from mixtures.recipe.near_request import NearRequest
+from mixtures.recipe.quality_steps import STEP_NAMES, OneStep
+from mixtures.recipe.source_definition import (
+    Adapter,
+    DatasetsSplit,
+    Format,
+    PublishedSize,
+    SourceDefinition,
+)
+from mixtures.recipe.tokenizer_definition import GoldenVector, TokenizerDefinition
+from mixtures.rules.benchmark import PRESETS as COLUMN_PRESETS
+from mixtures.rules.benchmark import Benchmark, BenchmarkFile, ItemColumns
+from mixtures.rules.filter_definition import (
     BlocklistPin,
     ClassifierParameters,
     ClassifierPin,
@@ -48,9 +54,9 @@ TOKENIZERS, COMMANDS, FORMATS = "docs/tokenizers.md", "docs/commands.md", "docs/
 
 FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (RECIPES, "Fields of a recipe", 0, model.Recipe),
-    (RECIPES, "Budget", 0, request.Budget),
-    (RECIPES, "Sources", 0, request.SourceRequest),
-    (RECIPES, "Shortfall", 0, request.Shortfall),
+    (RECIPES, "Budget", 0, source_request.Budget),
+    (RECIPES, "Sources", 0, source_request.SourceRequest),
+    (RECIPES, "Shortfall", 0, source_request.Shortfall),
     (RECIPES, "Near", 0, NearRequest),
     (RECIPES, "Near", 1, NearRule),
     (RECIPES, "Decontaminate", 0, Decontamination),
@@ -263,7 +269,7 @@ def test_each_line_of_the_example_of_filters_is_one_that_a_recipe_may_have(tmp_p
 
 
 def test_the_example_of_a_filter_and_of_a_profile_are_read(tmp_path: Path):
-    from mixtures.rules.filter import read_filter
+    from mixtures.rules.filter_definition import read_filter
     from pipeline.executors.slurm.profile import load_profile
 
     (tmp_path / "filter.yaml").write_text(fenced(PAGES[FILTERS], "yaml")[0])

@@ -9,7 +9,7 @@ import pytest
 
 from mixtures.recipe.load import list_recipes, load_recipe
 from pipeline.build.build import BuildRequest, build
-from pipeline.commands.plan import plan as planning
+from pipeline.commands.plan import build_plan as planning
 from pipeline.executors.local import LocalExecutor
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"

@@ -14,9 +14,9 @@ from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
-from mixtures.recipe.filters import THRESHOLDS
-from mixtures.recipe.near import EXCLUDED, NEAR
-from mixtures.rules.filter import MILLION, filter_identity
+from mixtures.recipe.filter_use import THRESHOLDS
+from mixtures.recipe.near_request import EXCLUDED, NEAR
+from mixtures.rules.filter_definition import MILLION, filter_identity
 from mixtures.rules.near import NearRule
 from mixtures.words import plural
 
@@ -105,7 +105,7 @@ def _strange(claims: Claims, name: str) -> list[str]:
 
 def _filter_rule_faults(item: FilterClaim) -> list[str]:
     """What a filter says that it decides by gives its identity and fits its label
-    (`RecipeFilter.label`).
+    (`FilterUse.label`).
     """
     blocklist, classifier, faults = item.blocklist, item.classifier, []
     threshold = Decimal(classifier.threshold) if classifier else Decimal(0)

@@ -18,9 +18,9 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.model import Recipe
-from mixtures.recipe.near import read_near
-from mixtures.recipe.request import SourceRequest
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.near_request import read_near
+from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.recipe.source_request import SourceRequest
 from mixtures.stream.quotas import Supply, asked_quotas
 from mixtures.words import plural
 

@@ -29,7 +29,7 @@ from mixtures.audit.documents import MixDocuments
 from mixtures.keys import order_key, order_keys
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
-from mixtures.recipe.near import NEAR
+from mixtures.recipe.near_request import NEAR
 
 NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = (
     "source not in its recipe",

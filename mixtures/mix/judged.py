@@ -104,7 +104,7 @@ class NearClaim(NearFigures):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What the recipe must ask (`mixtures.recipe.near.NearRequest.canonical`)."""
+        """What the recipe must ask (`mixtures.recipe.near_request.NearRequest.canonical`)."""
         asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
         return asked if self.verify is None else {**asked, "verify": self.verify}
 

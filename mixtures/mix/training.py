@@ -14,7 +14,7 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.fit import trainer_fit
 from mixtures.trainers.names import ORDERS, OrderName
-from mixtures.trainers.order import OrderRequest, TrainerOrder
+from mixtures.trainers.training_order import OrderRequest, TrainerOrder
 
 
 @dataclass(frozen=True)

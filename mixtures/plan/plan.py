@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from mixtures.plan.levels import ByLevel, RemovedShare, published_levels, removed_shares
+from mixtures.plan.cost import DEFAULT_RATES, Cost, Rates, estimate_cost, work_of
 from mixtures.plan.notes import (
     filter_notes,
     near_notes,
@@ -23,10 +23,10 @@ from mixtures.plan.notes import (
     score_notes,
     shrink_notes,
 )
+from mixtures.plan.removal_levels import ByLevel, RemovedShare, published_levels, removed_shares
 from mixtures.plan.removals import Removal, published_removals
-from mixtures.plan.resources import DEFAULT_RATES, Rates, Resources, estimate_resources, work_of
-from mixtures.plan.rows import InsertPlan, SourcePlan, plan_inserts, plan_source
-from mixtures.plan.shortages import Question, Shortage, fitted_whole, shortages
+from mixtures.plan.shortages import Demand, Shortage, fitted_whole, shortages
+from mixtures.plan.source_plan import InsertPlan, SourcePlan, plan_inserts, plan_source
 from mixtures.plan.supply import SupplyEstimate, supplies_within
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size
@@ -65,7 +65,7 @@ class Plan:
     whole_warnings: tuple[str, ...]
     """That sources which are used whole may hold more than the budget."""
     notes: tuple[str, ...]
-    resources: Resources
+    resources: Cost
     fit: TrainerFit | None
     """None of a mix without tokens."""
 
@@ -115,8 +115,8 @@ def make_plan(
     filling = {name: _filling(recipe, within[name], removals.get(name)) for name in within}
     inserts = plan_inserts(recipe, size, supplies)
     inserted = {name: row.tokens_estimated or 0 for name, row in inserts.items()}
-    question = Question(recipe, size, within, filling, inserted)
-    quotas, whole_warnings = fitted_whole(question)
+    demand = Demand(recipe, size, within, filling, inserted)
+    quotas, whole_warnings = fitted_whole(demand)
     sources = {
         name: plan_source(
             recipe,
@@ -146,7 +146,7 @@ def make_plan(
         ),
         removed=recipe.recipe.removed if recipe.filters else None,
         removal_by_level=removed_shares(levels),
-        shortfalls=tuple(shortages(question, quotas)),
+        shortfalls=tuple(shortages(demand, quotas)),
         whole_warnings=tuple(whole_warnings),
         notes=(
             *quota_notes(sources),
@@ -156,7 +156,7 @@ def make_plan(
             *filter_notes(recipe, sources, inserts),
             *(shrink_notes(quotas.total, remaining, fit) if fit and recipe.recipe.shrinks else ()),
         ),
-        resources=estimate_resources(recipe, sources, work, rates),
+        resources=estimate_cost(recipe, sources, work, rates),
         fit=fit,
     )
 

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import key_bound
-from mixtures.plan.resources import TEXT_BYTES_A_TOKEN
+from mixtures.plan.cost import TEXT_BYTES_A_TOKEN
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.request import Shortfall, SourceRequest
+from mixtures.recipe.source_request import Shortfall, SourceRequest
 from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
 from mixtures.yaml.fields import plain_decimal
 
@@ -37,16 +37,17 @@ _ENDS: dict[Certainty, Callable[[SupplyEstimate], int]] = {
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked of the supplies. within: of each source's key range; filling: likewise, after
-    what filters remove of it.
-    """
+class Demand:
+    """What is asked of the supplies."""
 
     recipe: LoadedRecipe
     size: Size
     within: Supplies
+    """Of each source's key range."""
     filling: Supplies
+    """Likewise, after what filters remove of it: tokens of the quota that it fills."""
     inserted: Mapping[str, int]
+    """Tokens of each insert."""
 
     def fitted(self, certainty: Certainty) -> tuple[Quotas, dict[str, int]]:
         """Quotas at an end of the intervals, and the quotas of what is short there.
@@ -78,8 +79,8 @@ class Question:
             self.recipe.recipe.sources[name].max_epochs * _ENDS[certainty](supply) if supply else 0
         )
 
-    def changed(self, name: str, **update: Any) -> Question:
-        """The question with other fields of a source's request."""
+    def changed(self, name: str, **update: Any) -> Demand:
+        """The demand with other fields of a source's request."""
         sources = self.recipe.recipe.sources
         request = sources[name].model_copy(update=update)
         recipe = self.recipe.recipe.model_copy(update={"sources": {**sources, name: request}})
@@ -88,13 +89,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Remedy:
-    """One thing that would mend a shortage. change: what it changes of the recipe; value: to what;
-    says: the same for people.
-    """
+    """One thing that would mend a shortage."""
 
     change: Literal["repeat", "refill", "tokens", "weight", "budget", "keys", "removed", "data"]
+    """What it changes of the recipe."""
     value: str
+    """To what."""
     says: str
+    """The same for people."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Shortage:
         return f"{recipe}: {asks}, so it {how}; {mend}"
 
 
-def fitted_whole(question: Question) -> tuple[Quotas, list[str]]:
+def fitted_whole(demand: Demand) -> tuple[Quotas, list[str]]:
     """Quotas at the estimates, and a warning if sources that are used whole may hold more than the
     budget; if they probably do, quotas at the lower ends.
 
@@ -133,67 +135,67 @@ def fitted_whole(question: Question) -> tuple[Quotas, list[str]]:
         SupplyError: they certainly do.
     """
     try:
-        quotas, _ = question.fitted("probable")
+        quotas, _ = demand.fitted("probable")
     except SupplyError as error:
-        return question.fitted("possible")[0], [
+        return demand.fitted("possible")[0], [
             f"{error}; that is estimated: they may hold less, and fit"
         ]
     try:
-        question.fitted("certain")
+        demand.fitted("certain")
     except SupplyError as error:
         return quotas, [f"{error}; that is the upper end of an estimate, which itself fits"]
     return quotas, []
 
 
-def shortages(question: Question, asked: Quotas) -> list[Shortage]:
+def shortages(demand: Demand, asked: Quotas) -> list[Shortage]:
     """Every source that is short, or may be. asked: the quotas at the estimates."""
-    found: dict[str, Certainty] = {}
+    certainties: dict[str, Certainty] = {}
     for certainty in _ENDS:
-        for name in _short(question, certainty):
-            found.setdefault(name, certainty)
+        for name in _short(demand, certainty):
+            certainties.setdefault(name, certainty)
     return [
         Shortage(
             name,
-            found[name],
+            certainties[name],
             asked.resolved[name],
-            question.available(name, "probable"),
-            (question.available(name, "possible"), question.available(name, "certain")),
-            tuple(_remedies(question, name, asked)),
+            demand.available(name, "probable"),
+            (demand.available(name, "possible"), demand.available(name, "certain")),
+            tuple(_remedies(demand, name, asked)),
         )
-        for name in question.recipe.recipe.sources
-        if name in found
+        for name in demand.recipe.recipe.sources
+        if name in certainties
     ]
 
 
-def _short(question: Question, certainty: Certainty) -> dict[str, int]:
+def _short(demand: Demand, certainty: Certainty) -> dict[str, int]:
     try:
-        return question.fitted(certainty)[1]
+        return demand.fitted(certainty)[1]
     # the sources that are used whole exceed the budget: the caller has met that at the estimates
     except SupplyError:
         return {}
 
 
-def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
+def _remedies(demand: Demand, name: str, asked: Quotas) -> Iterator[Remedy]:
     """Remedies that work, and at last the one that always does."""
-    before = question.lacking("possible")
+    before = demand.lacking("possible")
     missing = before.get(name, 0)
     quotas = (
-        question.fitted("possible")[0] if missing < EVERYTHING else asked
+        demand.fitted("possible")[0] if missing < EVERYTHING else asked
     )  # it may be asked more there, for others that are short
-    for remedy, tried in _candidates(question, name, quotas.resolved[name], missing):
+    for remedy, tried in _candidates(demand, name, quotas.resolved[name], missing):
         after = tried.lacking("possible")
         if name not in after and all(
             missing <= before.get(other, 0) for other, missing in after.items()
         ):
             yield remedy
     if missing < EVERYTHING:
-        request = question.recipe.recipe.sources[name]
+        request = demand.recipe.recipe.sources[name]
         more = (
             int(
                 (missing + 1)
                 / request.max_epochs
                 / Fraction(request.keys[1] - request.keys[0])
-                / _left(question, name)
+                / _left(demand, name)
             )
             + 1
         )
@@ -203,11 +205,11 @@ def _remedies(question: Question, name: str, asked: Quotas) -> Iterator[Remedy]:
         )
 
 
-def _left(question: Question, name: str) -> Fraction:
+def _left(demand: Demand, name: str) -> Fraction:
     """Share of a source that filters leave at the lower ends; at the estimates, if that may be
     nothing.
     """
-    within, filling = question.within[name], question.filling[name]
+    within, filling = demand.within[name], demand.filling[name]
     for end in (_ENDS["possible"], _ENDS["probable"]):
         if within and filling and end(within) and end(filling):
             return Fraction(end(filling), end(within))
@@ -215,48 +217,48 @@ def _left(question: Question, name: str) -> Fraction:
 
 
 def _candidates(
-    question: Question, name: str, quota: int, missing: int
-) -> Iterator[tuple[Remedy, Question]]:
-    """What could mend a shortage, each with the question that it makes."""
-    request, supply = question.recipe.recipe.sources[name], question.filling[name]
+    demand: Demand, name: str, quota: int, missing: int
+) -> Iterator[tuple[Remedy, Demand]]:
+    """What could mend a shortage, each with the demand that it makes."""
+    request, supply = demand.recipe.recipe.sources[name], demand.filling[name]
     low = supply.bounds[0] if supply else 0
     if low:
         times = -(-quota // low)
         rule = f"shortfall: {{repeat: {times}}}"
         changed = (
-            question.changed(name, shortfall=Shortfall(repeat=times))
+            demand.changed(name, shortfall=Shortfall(repeat=times))
             if 2 <= times <= 65_535
             else None
         )
         if changed:
             yield Remedy("repeat", str(times), f"allow {times} epochs of it ({rule})"), changed
-    yield from _refills(question, name, missing)
-    yield from _smaller(question, name, low * request.max_epochs, quota)
-    yield from _wider(question, name, quota)
-    if question.recipe.filters and not question.recipe.recipe.shrinks:
+    yield from _refills(demand, name, missing)
+    yield from _smaller(demand, name, low * request.max_epochs, quota)
+    yield from _wider(demand, name, quota)
+    if demand.recipe.filters and not demand.recipe.recipe.shrinks:
         recipe = replace(
-            question.recipe, recipe=question.recipe.recipe.model_copy(update={"removed": "shrink"})
+            demand.recipe, recipe=demand.recipe.recipe.model_copy(update={"removed": "shrink"})
         )
         says = "leave gaps where filters remove documents (removed: shrink)"
         yield (
             Remedy("removed", "shrink", says),
-            replace(question, recipe=recipe, filling=question.within),
+            replace(demand, recipe=recipe, filling=demand.within),
         )
 
 
-def _refills(question: Question, name: str, missing: int) -> Iterator[tuple[Remedy, Question]]:
+def _refills(demand: Demand, name: str, missing: int) -> Iterator[tuple[Remedy, Demand]]:
     """The source with the most to spare, if it does not itself refill from this one."""
-    requests = question.recipe.recipe.sources
-    quotas = question.fitted("possible")[0].resolved if missing < EVERYTHING else {}
+    requests = demand.recipe.recipe.sources
+    quotas = demand.fitted("possible")[0].resolved if missing < EVERYTHING else {}
     spare = {
-        other: question.available(other, "possible") - quotas[other]
+        other: demand.available(other, "possible") - quotas[other]
         for other in quotas
         if not requests[other].all and other != name
     }
     for other in sorted(spare, key=lambda other: -spare[other]):
         if (
             spare[other] < missing
-            or question.filling[other] is None
+            or demand.filling[other] is None
             or _leads_to(requests, other, name)
         ):
             continue
@@ -266,7 +268,7 @@ def _refills(question: Question, name: str, missing: int) -> Iterator[tuple[Reme
         )
         yield (
             Remedy("refill", other, f"{says} (shortfall: {{refill: {other}}})"),
-            question.changed(name, shortfall=Shortfall(refill=other)),
+            demand.changed(name, shortfall=Shortfall(refill=other)),
         )
         return
 
@@ -279,14 +281,14 @@ def _leads_to(requests: Mapping[str, SourceRequest], start: str, end: str) -> bo
 
 
 def _smaller(
-    question: Question, name: str, available: int, quota: int
-) -> Iterator[tuple[Remedy, Question]]:
+    demand: Demand, name: str, available: int, quota: int
+) -> Iterator[tuple[Remedy, Demand]]:
     """A lower quota of the source alone, then of the whole mix."""
-    recipe, request = question.recipe.recipe, question.recipe.recipe.sources[name]
-    if request.tokens is not None and available and question.size == Size():
+    recipe, request = demand.recipe.recipe, demand.recipe.recipe.sources[name]
+    if request.tokens is not None and available and demand.size == Size():
         yield (
             Remedy("tokens", str(available), f"lower its tokens to {available:,}"),
-            question.changed(name, tokens=available),
+            demand.changed(name, tokens=available),
         )
     if request.weight is not None and available:
         weights = sum(
@@ -302,12 +304,12 @@ def _smaller(
                     f"{weight:f}",
                     f"lower its weight from {plain_decimal(request.weight)} to {weight:f}",
                 ),
-                question.changed(name, weight=weight),
+                demand.changed(name, weight=weight),
             )
     if recipe.budget and available:
-        total = question.size.tokens or int(recipe.budget.total_tokens * (question.size.scale or 1))
+        total = demand.size.tokens or int(recipe.budget.total_tokens * (demand.size.scale or 1))
         tokens = total * available // quota * 9_999 // 10_000
-        smaller = replace(question, size=Size(tokens=tokens))
+        smaller = replace(demand, size=Size(tokens=tokens))
         yield (
             Remedy("budget", str(tokens), f"ask {tokens:,} tokens in all (--tokens {tokens})"),
             smaller,
@@ -320,17 +322,17 @@ def _rounded_down(value: Fraction) -> Decimal:
     return exact.quantize(Decimal(1).scaleb(exact.adjusted() - 3), ROUND_DOWN).normalize()
 
 
-def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, Question]]:
+def _wider(demand: Demand, name: str, quota: int) -> Iterator[tuple[Remedy, Demand]]:
     """A wider key range, up to what others take of the same definition."""
-    request, supply = question.recipe.recipe.sources[name], question.filling[name]
+    request, supply = demand.recipe.recipe.sources[name], demand.filling[name]
     low, high = request.keys
-    available = question.available(name, "possible")
+    available = demand.available(name, "possible")
     if supply is None or not available or high - low == 1:
         return
     width = _rounded_up(
         (high - low) * Decimal(quota + 1) / Decimal(available)
     )  # keys are whole numbers: a token may lie at the edge
-    floor, top = _free(question.recipe, name)
+    floor, top = _free(demand.recipe, name)
     new_high = min(low + width, top)
     new_low = max(new_high - width, floor)
     if new_high - new_low < width:
@@ -339,12 +341,12 @@ def _wider(question: Question, name: str, quota: int) -> Iterator[tuple[Remedy, 
     share = Fraction(wider.key_range.width, request.key_range.width)
     ends = [None if bound is None else int(bound * share) for bound in (supply.low, supply.high)]
     filling = {
-        **question.filling,
+        **demand.filling,
         name: replace(supply, tokens=int(supply.tokens * share), low=ends[0], high=ends[1]),
     }
     wider_keys = f"{plain_decimal(new_low)}, {plain_decimal(new_high)}"
     says = f"widen its keys from [{low}, {high}) to [{wider_keys})"
-    changed = replace(question.changed(name, keys=(new_low, new_high)), filling=filling)
+    changed = replace(demand.changed(name, keys=(new_low, new_high)), filling=filling)
     yield Remedy("keys", f"[{wider_keys}]", says), changed
 
 

@@ -45,22 +45,22 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SupplyEstimate:
-    """What a source is thought to hold, over all keys unless it is said otherwise. tokens: EOD
-    included. basis: where the figure is from.
-
-    low, high: ends of a 95% interval of the tokens; None: nothing tells how far off the figure is.
-        text_bytes: UTF-8; None: not known.
-    square_tokens: sum of the squared lengths of the documents, which says how much a key range may
-        differ from its share.
-    """
+    """What a source is thought to hold, over all keys unless it is said otherwise."""
 
     documents: int
     tokens: int
+    """EOD included."""
     basis: str
+    """Where the figure is from."""
     low: int | None = None
+    """Lower end of a 95% interval of the tokens; None: nothing tells how far off the figure is."""
     high: int | None = None
+    """Upper end, likewise."""
     text_bytes: int | None = None
+    """UTF-8; None: not known."""
     square_tokens: int = 0
+    """Sum of the squared lengths of the documents, which says how much a key range may differ from
+    its share."""
 
     @property
     def bounds(self) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What a recipe says of evaluation sets: which ones, and what becomes of documents that hold an
 item of them.
 
-A document that holds enough n-grams of an item (`mixtures.rules.contamination`) is contaminated.
+A document that holds enough n-grams of an item (`mixtures.rules.benchmark`) is contaminated.
 Whether it is does not depend on filters, so arms of a study that differ in their filters are
 decontaminated alike; and the place of one that is dropped is always taken by the next document,
 also where filters leave gaps (`removed: shrink`).
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from mixtures.rules.contamination import LoadedBenchmark
+from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.yaml.fields import LocalPath, Model, describe, is_file_reference
 
 CONTAMINATED = "contaminated"
@@ -30,7 +30,7 @@ def _file(value: str) -> str:
 
 
 class Decontamination(Model):
-    """sets: files that describe evaluation sets (`mixtures.rules.contamination.Benchmark`), below
+    """sets: files that describe evaluation sets (`mixtures.rules.benchmark.Benchmark`), below
     the recipe's folder.
 
     action: `drop` contaminated documents, or only `report` them.

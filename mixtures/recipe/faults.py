@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mixtures.keys import KeyRange, key_bound
-from mixtures.recipe.request import Budget, SourceRequest
+from mixtures.recipe.source_request import Budget, SourceRequest
 from mixtures.yaml.fields import Location
 from mixtures.yaml.tree import suggest
 
@@ -96,7 +96,7 @@ def _made(model: type[M], value: Any) -> M | None:
 
 
 def _well_formed(model: type[BaseModel], value: Any) -> dict[str, Any]:
-    """The fields of a record that are well-formed by themselves, and the defaults of absent ones."""
+    """The fields of a record that are well-formed by themselves; absent ones by their defaults."""
     if not isinstance(value, Mapping):
         return {}
     fields: dict[str, Any] = {}

@@ -17,15 +17,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.filters import NOT_PUBLISHED, FilterRequest, RecipeFilter
+from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
-from mixtures.recipe.source import SourceDefinition
-from mixtures.recipe.tokenizer import TokenizerDefinition
-from mixtures.rules.contamination import LoadedBenchmark, load_benchmark
-from mixtures.rules.filter import LoadedFilter, read_filter
-from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
-from mixtures.yaml.files import (
+from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.recipe.tokenizer_definition import TokenizerDefinition
+from mixtures.rules.benchmark import LoadedBenchmark, load_benchmark
+from mixtures.rules.filter_definition import FilterBundle, read_filter
+from mixtures.yaml.disk import (
     SHIPPED,
     is_below,
     is_file,
@@ -35,6 +34,7 @@ from mixtures.yaml.files import (
     shown,
     without_links,
 )
+from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
 from mixtures.yaml.tree import (
     Fault,
     YamlTree,
@@ -243,13 +243,13 @@ class _Reading:
             TokenizerDefinition, _shipped_file(SHIPPED / "tokenizers", "tokenizer", name)
         )
 
-    def _filter(self, folder: Path, request: FilterRequest) -> RecipeFilter:
-        found = RecipeFilter(request, self._bundle(folder, str(request.use or request.placebo_of)))
-        if found.bundle is not None:
-            _ = found.definition  # a level that the filter does not have is a fault of the recipe
-        return found
+    def _filter(self, folder: Path, request: FilterRequest) -> FilterUse:
+        use = FilterUse(request, self._bundle(folder, str(request.use or request.placebo_of)))
+        if use.bundle is not None:
+            _ = use.definition  # a level that the filter does not have is a fault of the recipe
+        return use
 
-    def _bundle(self, folder: Path, name: str) -> LoadedFilter | None:
+    def _bundle(self, folder: Path, name: str) -> FilterBundle | None:
         if is_file_reference(name):
             return read_filter(_file_beside(folder, name))
         if self._filters is not None:
@@ -297,12 +297,12 @@ class _References:
 
     def requests(self, pattern: Location, model: type[M]) -> list[tuple[Location, M]]:
         """Find the records at a place that are well-formed; a bare text is one's `use`."""
-        found = []
+        records = []
         for at, value in self._places(pattern):
-            given = {"use": value} if isinstance(value, str) else value
-            if _fits(model, given):
-                found.append((at, model.model_validate(given)))
-        return found
+            record = {"use": value} if isinstance(value, str) else value
+            if _fits(model, record):
+                records.append((at, model.model_validate(record)))
+        return records
 
     def _places(self, pattern: Location) -> list[tuple[Location, Any]]:
         places: list[tuple[Location, Any]] = [((), self._tree.value)]

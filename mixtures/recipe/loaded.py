@@ -11,31 +11,27 @@ from typing import Any, Literal
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.decontaminate import canonical_decontamination
-from mixtures.recipe.filters import RecipeFilter
+from mixtures.recipe.filter_use import FilterUse
 from mixtures.recipe.model import Recipe
-from mixtures.recipe.quality import canonical_quality, reading_name
-from mixtures.recipe.source import SourceDefinition
-from mixtures.recipe.tokenizer import TokenizerDefinition
-from mixtures.rules.contamination import LoadedBenchmark
+from mixtures.recipe.quality_steps import canonical_quality, reading_name
+from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.recipe.tokenizer_definition import TokenizerDefinition
+from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.yaml.fields import plain_decimal as _plain_decimal
 
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """A recipe with all that it refers to.
-
-    definitions: by source name, those of inserts too.
-    excluded, filters, benchmarks: in the recipe's order.
-    file: where the recipe was
-        read.
-    """
+    """A recipe with all that it refers to, in the recipe's order."""
 
     recipe: Recipe
     definitions: dict[str, SourceDefinition]
+    """By source name, those of inserts too."""
     excluded: tuple[LoadedRecipe, ...]
     tokenizer: TokenizerDefinition
     file: Path
-    filters: tuple[RecipeFilter, ...] = ()
+    """Where the recipe was read."""
+    filters: tuple[FilterUse, ...] = ()
     benchmarks: tuple[LoadedBenchmark, ...] = ()
 
     def with_removed(self, rule: Literal["refill", "shrink"]) -> LoadedRecipe:

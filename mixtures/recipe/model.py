@@ -1,5 +1,5 @@
-"""A recipe as its file describes it: sources and what is asked of them, exclusions, evaluation sets,
-filters, inserts, and what is published of the mix.
+"""A recipe as its file describes it: sources and what is asked of them, exclusions, evaluation
+sets, filters, inserts, and what is published of the mix.
 
 Rules between these parts are in `mixtures.recipe.faults`; every broken one is reported, whatever
 else is wrong with the file. The strings under fields are in the schema that editors read
@@ -16,9 +16,9 @@ from pydantic import Field
 
 from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.faults import recipe_faults
-from mixtures.recipe.filters import FilterRequests, Insert
-from mixtures.recipe.near import NearField, near_faults
-from mixtures.recipe.request import Budget, SourceRequest
+from mixtures.recipe.filter_use import FilterRequests, Insert
+from mixtures.recipe.near_request import NearField, near_faults
+from mixtures.recipe.source_request import Budget, SourceRequest
 from mixtures.yaml.fields import (
     Checked,
     Exact,

@@ -1,5 +1,5 @@
 """The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults
-(`mixtures.recipe.quality`).
+(`mixtures.recipe.quality_steps`).
 """
 
 from __future__ import annotations

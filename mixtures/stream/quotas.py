@@ -18,7 +18,7 @@ from mixtures.errors import RecipeError, SupplyError
 
 if TYPE_CHECKING:
     from mixtures.recipe.model import Recipe
-    from mixtures.recipe.request import SourceRequest
+    from mixtures.recipe.source_request import SourceRequest
 
 
 def webster(shares: Sequence[Fraction], seats: int) -> list[int]:

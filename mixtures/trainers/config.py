@@ -49,24 +49,23 @@ class Schedule:
 
 @dataclass(frozen=True)
 class TrainedMix:
-    """What a trainer must know of a mix.
-
-    tokens: path of the .bin without `.bin`. folder: of a link to the .bin, which nanotron reads.
-        tokenizer_file: a tokenizer.json;
-    tokenizer: its repository on the hub, or a folder.
-    """
+    """What a trainer must know of a mix."""
 
     name: str
     identity: str
     tokens: str
+    """Path of the .bin without `.bin`."""
     folder: str
+    """Of a link to the .bin, which nanotron reads."""
     num_tokens: int
     num_documents: int
     token_bytes: int
     vocab_size: int
     eod_id: int
     tokenizer_file: str
+    """A tokenizer.json."""
     tokenizer: str
+    """Its repository on the hub, or a folder."""
 
 
 def most_steps(trainer: Trainer, num_tokens: int, sequence: int, batch: int) -> int:

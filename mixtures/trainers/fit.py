@@ -264,7 +264,7 @@ def trainer_fit(
     )
     step_tokens = batch * sequence
     target = (2 * num_tokens + step_tokens) // (2 * step_tokens) if steps is None else steps
-    readings = tuple(_read(trainer, num_tokens, sequence, batch, target) for trainer in _SCHEDULES)
+    readings = tuple(_read(trainer, num_tokens, sequence, batch, target) for trainer in _OUTCOMES)
     return TrainerFit(num_tokens, sequence, batch, target or None, steps is None, readings)
 
 
@@ -278,7 +278,7 @@ def _read(
     if not steps:
         return TrainerReading(trainer, samples, single, leftover)
     needed = steps * batch * sequence + extra
-    schedule = _SCHEDULES[trainer](num_tokens, sequence, batch, steps)
+    schedule = _OUTCOMES[trainer](num_tokens, sequence, batch, steps)
     short = (
         f"{num_tokens:,} tokens are {needed - num_tokens:,} short of {steps:,}"
         f" {'step' if steps == 1 else 'steps'} ({needed:,} tokens)"
@@ -307,47 +307,47 @@ def _read(
     )
 
 
-class _Schedule(NamedTuple):
+class _Outcome(NamedTuple):
     epochs: int
     exposure: Exposure
     behaviour: str  # what the trainer does if one epoch does not hold the steps
 
 
-def _neox_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Schedule:
+def _neox_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
     epochs = neox_epochs(num_tokens, sequence, steps * batch)
     needed = tokens_for_steps(steps, batch, sequence)
     exposure = neox_exposure(num_tokens, needed)
     advice = "; give the budget in steps" if needed - num_tokens < batch * sequence else ""
-    return _Schedule(
+    return _Outcome(
         epochs,
         exposure,
         f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}{advice}",
     )
 
 
-def _megatron_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Schedule:
+def _megatron_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
     plan = megatron_schedule(num_tokens, sequence, steps * batch)
     exposure = megatron_exposure(num_tokens, sequence, steps * batch)
     apart = (
         f"reads {plan.epochs - 1:,} whole, then {plan.samples_final:,} sequences of one more epoch,"
     )
     how = apart if plan.separate else f"shuffles {plan.epochs:,} epochs together"
-    return _Schedule(plan.epochs, exposure, f"megatron-core {how} and sees {exposure}")
+    return _Outcome(plan.epochs, exposure, f"megatron-core {how} and sees {exposure}")
 
 
-def _olmo_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Schedule:
+def _olmo_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
     single = olmo_steps(num_tokens, sequence, batch)
     exposure = olmo_exposure(num_tokens, sequence, batch, steps)
     if not single:
-        return _Schedule(0, exposure, "OLMo-core makes no batch of less than one step")
-    return _Schedule(
+        return _Outcome(0, exposure, "OLMo-core makes no batch of less than one step")
+    return _Outcome(
         -(-steps // single),
         exposure,
         f"OLMo-core goes on into epoch {-(-steps // single):,} and sees {exposure}",
     )
 
 
-_SCHEDULES: dict[TrainerName, Callable[[int, int, int, int], _Schedule]] = {
+_OUTCOMES: dict[TrainerName, Callable[[int, int, int, int], _Outcome]] = {
     "gpt-neox": _neox_schedule,
     "megatron-core": _megatron_schedule,
     "olmo-core": _olmo_schedule,

@@ -12,4 +12,4 @@ TRAINERS: tuple[Trainer, ...] = get_args(Trainer)
 
 OrderName = Literal["neox", "megatron", "file-order"]
 ORDERS: tuple[OrderName, ...] = get_args(OrderName)
-"""Orders in which a mix is read (`mixtures.trainers.order`)."""
+"""Orders in which a mix is read (`mixtures.trainers.training_order`)."""

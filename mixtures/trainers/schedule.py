@@ -25,13 +25,13 @@ def budget_fit(
         quota_tokens: of a mix that shrank, what it would hold otherwise: trainers keep the schedule
             that was meant for that.
     """
-    said = budget if isinstance(budget, dict) else {}
-    given = [
+    asked = budget if isinstance(budget, dict) else {}
+    numbers = [
         value
         for name in ("sequence", "batch", "steps")
-        if isinstance(value := said.get(name), int) and 0 < value < 1 << 48
+        if isinstance(value := asked.get(name), int) and 0 < value < 1 << 48
     ]
-    sequence, batch, steps = given if len(given) == 3 else (2048, 2048, None)
+    sequence, batch, steps = numbers if len(numbers) == 3 else (2048, 2048, None)
     if steps is None or not whole:
         steps = trainer_fit(quota_tokens, sequence, batch).steps if quota_tokens else None
     return trainer_fit(num_tokens, sequence, batch, steps)

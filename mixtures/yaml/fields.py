@@ -66,8 +66,8 @@ class Checked(Model):
         except ValidationError as error:
             faults += [_again(detail) for detail in error.errors(include_url=False)]
         if isinstance(value, Mapping):
-            given = {key: item for key, item in value.items() if item is not None}
-            for location, message in cls.cross_faults(given):
+            stated = {key: item for key, item in value.items() if item is not None}
+            for location, message in cls.cross_faults(stated):
                 failure = PydanticCustomError(CROSS_FAULT, "{message}", {"message": message})
                 faults.append(InitErrorDetails(type=failure, loc=location, input=None))
         if faults or record is None:

@@ -14,9 +14,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from mixtures.yaml.disk import read_text
 from mixtures.yaml.events import Fault, YamlTree, dotted, refuse, scan_yaml
 from mixtures.yaml.fields import CROSS_FAULT, Location, describe
-from mixtures.yaml.files import read_text
 
 __all__ = [
     "Fault",
@@ -132,7 +132,7 @@ def suggest(word: str, known: Iterable[str], what: str = "allowed") -> str:
 
 def _message(model: type[BaseModel], location: Location, detail: Mapping[str, Any]) -> str:
     """Say what was found and what is allowed, for one of pydantic's errors."""
-    found, kind, text = describe(detail["input"]), detail["type"], str(detail["msg"])
+    shown, kind, text = describe(detail["input"]), detail["type"], str(detail["msg"])
     if kind == "missing":
         return "missing; this key is required"
     if kind == "extra_forbidden":
@@ -143,19 +143,19 @@ def _message(model: type[BaseModel], location: Location, detail: Mapping[str, An
         return text
     if kind in ("model_type", "model_attributes_type", "dict_type", "mapping_type"):
         keys = _keys_at(model, location)
-        return f"found {found}; a mapping is needed" + (
+        return f"found {shown}; a mapping is needed" + (
             f" with the keys {', '.join(keys)}" if keys else ""
         )
     if kind in ("tuple_type", "list_type"):
-        return f"found {found}; a list is needed, such as [a, b]"
+        return f"found {shown}; a list is needed, such as [a, b]"
     if kind == "too_short":
         return (
-            f"found {found} of {detail['ctx']['actual_length']}; at least"
+            f"found {shown} of {detail['ctx']['actual_length']}; at least"
             f" {detail['ctx']['min_length']} needed"
         )
     if kind == "literal_error":
-        return f"found {found}; allowed: {detail['ctx']['expected']}"
-    return f"found {found}; {text[0].lower()}{text[1:]}"
+        return f"found {shown}; allowed: {detail['ctx']['expected']}"
+    return f"found {shown}; {text[0].lower()}{text[1:]}"
 
 
 def _in_file(tree: YamlTree, loc: Iterable[str | int], missing: bool) -> Location:

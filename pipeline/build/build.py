@@ -30,9 +30,9 @@ from pathlib import Path
 from mixtures.errors import RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.quality import canonical_quality
+from mixtures.recipe.quality_steps import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
-from mixtures.yaml.files import shown
+from mixtures.yaml.disk import shown
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import Chosen, describe

@@ -35,7 +35,7 @@ from mixtures.mix.judged import (
 )
 from mixtures.mix.manifest import MANIFEST_FORMAT
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.near import NEAR
+from mixtures.recipe.near_request import NEAR
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.stream.selection import Selection
 from pipeline.build.near import Found

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtures.recipe.near import NearRequest
-from mixtures.recipe.quality import canonical_quality
+from mixtures.recipe.near_request import NearRequest
+from mixtures.recipe.quality_steps import canonical_quality
 from pipeline.executors import Executor, execute
 from pipeline.executors.memory import machine_memory
 from pipeline.executors.stage import PartitionUnit, StageClass, Unit

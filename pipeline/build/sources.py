@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
 from mixtures.plan.removals import published_removals
-from mixtures.plan.rows import CEILING_MARGIN
+from mixtures.plan.source_plan import CEILING_MARGIN
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
 from pipeline.inputs.build_source import BuildSource

@@ -10,7 +10,7 @@ from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, CutClaim, PublishedClaims, SourceClaim
 from mixtures.mix.judged import FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
-from mixtures.recipe.near import NEAR
+from mixtures.recipe.near_request import NEAR
 from pipeline import report
 from pipeline.places.places import Place
 

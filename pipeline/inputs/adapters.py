@@ -45,7 +45,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 
 AdaptRow = Callable[[Mapping[str, Any]], str]
 SelectRow = Callable[[Mapping[str, Any]], bool]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from mixtures.errors import InputError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.places.files import retried
 

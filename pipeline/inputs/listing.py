@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.recipe.source import DatasetsSplit, SourceDefinition
+from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.checksums import ChecksumFile
 from pipeline.inputs.file import NAMED_FILES, SUFFIXES, InputFile

@@ -18,8 +18,8 @@ import numpy as np
 
 from mixtures.keys import KEY_SPACE
 from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
-from mixtures.recipe.quality import Quality
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import QualitySteps, open_steps
 from pipeline.inputs.readers import DocumentReader

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.quality import Quality, reading_name
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.quality_steps import Quality, reading_name
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.hub import Revision, resolve_commit
 from pipeline.inputs.listing import list_files

@@ -1,7 +1,7 @@
 """A filter that is open and proven: its files have their pinned hashes, and its golden decisions
 have come out as its file says.
 
-    load_filter (mixtures.rules.filter) -> Filter.open -> judge(texts) -> terms, escalated, scores,
+    load_filter (mixtures.rules.filter_definition) -> Filter.open -> judge(texts) -> terms, escalated, scores,
     flagged
 
 The decision on a document depends on its text and on `identity` alone, not on the texts beside it.
@@ -20,11 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe.filters import at_level
-from mixtures.rules.filter import (
+from mixtures.recipe.filter_use import at_level
+from mixtures.rules.filter_definition import (
     ClassifierPin,
+    FilterBundle,
     FilterDefinition,
-    LoadedFilter,
     load_filter,
     load_terms,
 )
@@ -89,7 +89,7 @@ class Filter:
 
         Raises: as `load_filter`, `open` and `at_level`.
         """
-        loaded: LoadedFilter = load_filter(name_or_file)
+        loaded: FilterBundle = load_filter(name_or_file)
         definition = at_level(loaded, level)
         opened = cls.open(loaded.definition, loaded.folder, loaded.where)
         return cls(

@@ -18,9 +18,9 @@ from pydantic import PlainSerializer
 
 from mixtures.errors import ManifestError
 from mixtures.keys import ALL_KEYS, KeyRange, merged
-from mixtures.recipe.filters import RecipeFilter
-from mixtures.rules.contamination import LoadedBenchmark
-from mixtures.rules.filter import ClassifierPin, LoadedFilter
+from mixtures.recipe.filter_use import FilterUse
+from mixtures.rules.benchmark import LoadedBenchmark
+from mixtures.rules.filter_definition import ClassifierPin, FilterBundle
 from pipeline.executors.stage import PartitionUnit, Plan
 from pipeline.judges.annotators.reading import PlannedBlocklist
 from pipeline.judges.filter import Filter
@@ -41,7 +41,7 @@ class _List:
     """
 
     rule: TermRule
-    bundle: LoadedFilter
+    bundle: FilterBundle
     texts: tuple[TextRule, ...]
 
 
@@ -49,7 +49,7 @@ class _List:
 class _Scorer:
     """A classifier that some filters share. wants: rules of the texts that it must score."""
 
-    bundle: LoadedFilter
+    bundle: FilterBundle
     table: ScoreTable
     wants: tuple[TextRule, ...]
 
@@ -62,7 +62,7 @@ class Judges:
     def __init__(
         self,
         store: Store,
-        filters: Sequence[RecipeFilter],
+        filters: Sequence[FilterUse],
         benchmarks: Sequence[LoadedBenchmark] = (),
     ) -> None:
         """Open them.
@@ -88,7 +88,7 @@ class Judges:
                 opened.add(bundle.where)
             self._add(store, item, bundle)
 
-    def _add(self, store: Store, item: RecipeFilter, bundle: LoadedFilter) -> None:
+    def _add(self, store: Store, item: FilterUse, bundle: FilterBundle) -> None:
         pin, classifier = item.definition.blocklist, item.definition.classifier
         terms = TermRule(pin.sha256, pin.mode)
         wanted = (TextRule(terms, pin.threshold),) if classifier else ()
@@ -245,7 +245,7 @@ class Judges:
                         found.append(item.folder)
         return found
 
-    def _terms_of(self, item: RecipeFilter) -> TermRule:
+    def _terms_of(self, item: FilterUse) -> TermRule:
         return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
 
 
@@ -262,7 +262,7 @@ class Scoring:
     it is done.
     """
 
-    bundle: LoadedFilter
+    bundle: FilterBundle
     table: ScoreTable
     texts: list[Path]
     scored: list[list[Any]]

@@ -19,12 +19,12 @@ from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE
-from mixtures.recipe.filters import LENGTH_CLASSES, RecipeFilter, dose_keys, length_class, placebo
+from mixtures.recipe.filter_use import LENGTH_CLASSES, FilterUse, dose_keys, length_class, placebo
 from pipeline.store.scores import Scored, look_up
 
 Debts = dict[int, npt.NDArray[np.int64]]
 """Of each placebo filter, by its number: what it still owes in each class of length
-(`mixtures.recipe.filters.placebo`).
+(`mixtures.recipe.filter_use.placebo`).
 """
 
 
@@ -46,7 +46,7 @@ class FilterRule:
     dose: int
 
     @classmethod
-    def of(cls, item: RecipeFilter, blocklist: int) -> FilterRule:
+    def of(cls, item: FilterUse, blocklist: int) -> FilterRule:
         """The rule of a recipe's filter at its level."""
         pin, classifier = item.definition.blocklist, item.definition.classifier
         return cls(

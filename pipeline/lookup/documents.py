@@ -27,7 +27,7 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.tables import DOCUMENTS
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer import canonical_digest
+from mixtures.recipe.tokenizer_definition import canonical_digest
 from pipeline.tokens.decoder import Decoder
 from pipeline.tokens.tokenizer import find_tokenizer
 

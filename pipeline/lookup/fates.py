@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from mixtures.errors import RecipeError
 from mixtures.keys import KEY_SPACE, KeyRange, digest_columns, order_key
-from mixtures.recipe.filters import dose_keys
-from mixtures.recipe.near import EXCLUDED, NEAR
+from mixtures.recipe.filter_use import dose_keys
+from mixtures.recipe.near_request import EXCLUDED, NEAR
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.survey import SourceInputs
 from pipeline.lookup.fate import (

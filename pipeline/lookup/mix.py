@@ -28,7 +28,7 @@ from mixtures.mix.manifest import Manifest
 from mixtures.mix.trace import Place, TracedMix
 from mixtures.mix.training import Training, TrainingOrder
 from mixtures.trainers.names import OrderName
-from mixtures.trainers.order import Spans
+from mixtures.trainers.training_order import Spans
 from pipeline.lookup.local import local_mix
 from pipeline.lookup.text import Texts
 from pipeline.places.places import WRITABLE, default_cache, read_place

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import adapter_columns, make_adapter
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged, list_files

@@ -27,10 +27,10 @@ from mixtures.keys import ALL_KEYS, KeyRange, key_bound
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
 from mixtures.mix.manifest import MANIFEST
-from mixtures.recipe.near import read_near
-from mixtures.recipe.quality import Quality
-from mixtures.recipe.source import SourceDefinition
-from mixtures.rules.filter import MILLION
+from mixtures.recipe.near_request import read_near
+from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.rules.filter_definition import MILLION
 from pipeline.build.near import Found, NearSearch
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import freeze

@@ -16,8 +16,14 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.rules.blocklist import matches_naive
-from mixtures.rules.filter import LoadedFilter, list_filters, load_filter, load_terms, read_filter
+from mixtures.rules.filter_definition import (
+    FilterBundle,
+    list_filters,
+    load_filter,
+    load_terms,
+    read_filter,
+)
+from mixtures.rules.terms import matches_naive
 from pipeline.tokens.decoder import Decoder
 from pipeline.tokens.tokenizer import find_tokenizer
 
@@ -100,7 +106,7 @@ def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Any]:
     )
 
 
-def _bundles(folder: Path) -> Iterator[LoadedFilter]:
+def _bundles(folder: Path) -> Iterator[FilterBundle]:
     for path in sorted([*folder.glob("*.yaml"), *folder.glob("*/filter.yaml")]):
         yield read_filter(path)
     yield from map(load_filter, list_filters())

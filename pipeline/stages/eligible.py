@@ -25,7 +25,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from mixtures.recipe.decontaminate import CONTAMINATED
-from mixtures.recipe.near import EXCLUDED, NEAR
+from mixtures.recipe.near_request import EXCLUDED, NEAR
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.store.columns import read_column
 from pipeline.store.records import Frozen, Record

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Any, Protocol
 
 from mixtures.keys import KeyRange
-from mixtures.rules.blocklist import RULES as BLOCKLIST_RULES
 from mixtures.rules.near import NearRule
+from mixtures.rules.terms import RULES as BLOCKLIST_RULES
 from pipeline.store.records import canonical_json
 
 STORE_FORMAT = 1

@@ -40,8 +40,8 @@ from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange
-from mixtures.recipe.quality import QUALITY_FORMAT, Quality, canonical_quality
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.quality_steps import QUALITY_FORMAT, Quality, canonical_quality
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.store.lock import locked
 from pipeline.store.records import is_done, read_done, read_json, write_json
 from pipeline.store.rules import LEDGER_FORMAT, STORE_FORMAT, Rule, short_key

@@ -4,7 +4,7 @@
     definition -> find_tokenizer -> path
     Tokenizer(path, definition).encode(texts) -> tokens of all texts with EOD, how many each has
 
-The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer`):
+The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer_definition`):
 whatever file is found must have it. Three things hold the ids to those of the reference library:
 golden vectors are encoded whenever a tokenizer is loaded; `verify` re-encodes a document with the
 reference (the ingest stage samples 1 in 1,000, about 3% of its time); and a test campaign compares
@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe.tokenizer import (
+from mixtures.recipe.tokenizer_definition import (
     TokenizerDefinition,
     canonical_digest,
     canonical_form,

@@ -18,7 +18,7 @@ then, as the worst case, common phrases only. In turn:
     published   Blocklist(terms, "published").count
     lowered     lower-case, the same automaton, no checks: the answer of `published`
     polars      Series.str.contains_any, ASCII case folded: only whether a text holds a term at all
-    naive       mixtures.rules.blocklist, mode words, on few documents
+    naive       mixtures.rules.terms, mode words, on few documents
 
 The best round of each counts: the machine's other work only ever adds. Nothing is asserted; trust
 the ratios.
@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import ahocorasick_rs
 import polars as pl
 
-from mixtures.rules.blocklist import count_distinct_naive
+from mixtures.rules.terms import count_distinct_naive
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.blocklist import Blocklist
 from tests.benchmarks.bench_ingest import shared_texts

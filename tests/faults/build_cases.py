@@ -21,7 +21,7 @@ import numpy as np
 import recipes
 from mixtures.errors import AnnealmixError
 from mixtures.mix import indexed
-from mixtures.recipe import tokenizer
+from mixtures.recipe import tokenizer_definition
 from mixtures.recipe.load import load_recipe
 from pipeline.build import build as building
 from pipeline.build import seal
@@ -205,7 +205,7 @@ def large_vocabulary(folder: Path) -> Ending:
     sizes = {
         "vocab_size": 70_000,
         "padded_vocab_size": 70_016,
-        "digest": tokenizer.canonical_digest(file.read_bytes()),
+        "digest": tokenizer_definition.canonical_digest(file.read_bytes()),
     }
     large = replace(loaded, tokenizer=loaded.tokenizer.model_copy(update=sizes))
     request = building.BuildRequest(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import InputError, ManifestError
-from mixtures.rules.filter import FilterDefinition
+from mixtures.rules.filter_definition import FilterDefinition
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.filter import NOT_SCORED, Filter
 

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from mixtures.errors import InputError
-from mixtures.recipe.source import DatasetsSplit, SourceDefinition
+from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.readers import DocumentReader, ReadLimits

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.keys import order_key
-from mixtures.rules.filter import read_filter
+from mixtures.rules.filter_definition import read_filter
 from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle
 from pipeline.judges.classifiers import open_classifier
 from tests.pipeline.corpus import WORDS, tokenizer

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from mixtures.mix import indexed
 from mixtures.mix.training import Training
-from mixtures.trainers.order import OrderRequest, TrainerOrder
+from mixtures.trainers.training_order import OrderRequest, TrainerOrder
 from pipeline.commands.trace.steps import StepQuestion, trace_steps
 
 pytestmark = pytest.mark.readers

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixtures.mix import manifest as manifests
-from mixtures.yaml.files import SHIPPED
+from mixtures.yaml.disk import SHIPPED
 from tests.pipeline.corpus import contents
 from tests.pipeline.planted import HARMFUL, train
 from tests.s3.places import build, fetched

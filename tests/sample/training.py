@@ -105,7 +105,7 @@ def _escape(code: int) -> str:
 
 def definition_yaml(tokenizer_json: str) -> str:
     """Return the text of recipes/tokenizers/sample.yaml."""
-    from mixtures.recipe.tokenizer import canonical_digest
+    from mixtures.recipe.tokenizer_definition import canonical_digest
 
     lines = [
         "# Written by `python -m tests.sample.make_sample`; do not edit.",

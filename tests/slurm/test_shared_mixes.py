@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mixtures.mix import manifest as manifests
-from mixtures.yaml.files import SHIPPED
+from mixtures.yaml.disk import SHIPPED
 from tests.pipeline.command_line import passes
 from tests.slurm.cluster import MAX_ARRAY_SIZE
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.file import SUFFIXES, InputFile
 from pipeline.inputs.listing import list_files

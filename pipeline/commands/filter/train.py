@@ -31,8 +31,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.rules.blocklist import Mode, content_hash, parse_blocklist
-from mixtures.rules.filter import BlocklistPin, FilterDefinition, load_filter, load_terms
+from mixtures.rules.filter_definition import BlocklistPin, FilterDefinition, load_filter, load_terms
+from mixtures.rules.terms import Mode, content_hash, parse_blocklist
 from mixtures.yaml.fields import Name
 from pipeline import report
 from pipeline.judges.classifiers import MILLION, Classifier, open_classifier

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from mixtures.errors import InputError
-from mixtures.plan.resources import DEFAULT_RATES, Rates
+from mixtures.plan.cost import DEFAULT_RATES, Rates
 from pipeline.places.places import default_cache
 
 # Work in a CPU second of the machine of DEFAULT_RATES: bytes, but of `sort` keys.
@@ -68,15 +68,17 @@ def calibrate() -> Rates:
 
     with tempfile.TemporaryDirectory(prefix="annealmix-calibration-") as folder:
         kernels = {name: _best(amount, kernel) for name, amount, kernel in _kernels(Path(folder))}
-    found = {"date": datetime.now(timezone.utc).date().isoformat(), "kernels": kernels}
+    calibration = {"date": datetime.now(timezone.utc).date().isoformat(), "kernels": kernels}
     file = calibration_file()
     try:
         known = _known()
     except InputError:  # it is written anew
         known = {}
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, json.dumps({**known, _machine(): found}, indent=1, sort_keys=True).encode())
-    return _rates(found)
+    write_whole(
+        file, json.dumps({**known, _machine(): calibration}, indent=1, sort_keys=True).encode()
+    )
+    return _rates(calibration)
 
 
 def _known() -> dict[str, Any]:
@@ -85,8 +87,8 @@ def _known() -> dict[str, Any]:
         return {}
     try:
         known = json.loads(file.read_bytes())
-        for found in known.values():
-            _rates(found)
+        for calibration in known.values():
+            _rates(calibration)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise InputError(
             f"{file}: not what `annealmix plan --calibrate` writes; calibrate again, or delete it"
@@ -94,8 +96,8 @@ def _known() -> dict[str, Any]:
     return dict(known)
 
 
-def _rates(found: dict[str, Any]) -> Rates:
-    kernels = {name: int(found["kernels"][name]) for name in REFERENCE}
+def _rates(calibration: dict[str, Any]) -> Rates:
+    kernels = {name: int(calibration["kernels"][name]) for name in REFERENCE}
     if min(kernels.values()) <= 0:
         raise ValueError("a rate is not above 0")
     rates = [name for name in Rates.__dataclass_fields__ if name != "basis"]
@@ -105,11 +107,13 @@ def _rates(found: dict[str, Any]) -> Rates:
         for kernel in [_KERNEL_OF.get(name, name)]
     }
     scaled = {
-        name: max(getattr(DEFAULT_RATES, name) * mine // theirs, 1)
-        for name, (mine, theirs) in ratios.items()
+        name: max(getattr(DEFAULT_RATES, name) * here // reference, 1)
+        for name, (here, reference) in ratios.items()
     }
     return replace(
-        DEFAULT_RATES, **scaled, basis=f"calibrated on this machine, {str(found['date'])[:10]}"
+        DEFAULT_RATES,
+        **scaled,
+        basis=f"calibrated on this machine, {str(calibration['date'])[:10]}",
     )
 
 
@@ -144,7 +148,7 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
     from mixtures.keys import sort_order
     from mixtures.recipe.load import load_tokenizer_definition
-    from mixtures.rules.filter import load_filter, load_terms
+    from mixtures.rules.filter_definition import load_filter, load_terms
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
     from pipeline.judges.annotators.blocklist import Blocklist
@@ -180,14 +184,14 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
 
 def _read(folder: Path) -> None:
     """Read the file as an ingest does that tokenizes nothing."""
-    from mixtures.recipe.source import SourceDefinition
+    from mixtures.recipe.source_definition import SourceDefinition
     from pipeline.inputs.listing import list_files
     from pipeline.inputs.readers import DocumentReader
     from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.stages.segments import SegmentBuilder
 
-    given = {"name": "calibration", "format": "jsonl.gz", "adapter": "text", "licence": "none"}
-    definition = SourceDefinition.model_validate(given)
+    fields = {"name": "calibration", "format": "jsonl.gz", "adapter": "text", "licence": "none"}
+    definition = SourceDefinition.model_validate(fields)
     builder = SegmentBuilder([], None, SegmentAnnotations([], []))
     for file in list_files(definition, folder):
         for row, text in DocumentReader(file, definition):

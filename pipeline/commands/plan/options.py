@@ -41,7 +41,7 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
 
 def _plan(options: argparse.Namespace) -> int:
     from pipeline import report
-    from pipeline.commands.plan import plan as planning
+    from pipeline.commands.plan import build_plan as planning
     from pipeline.commands.plan.calibration import calibrate, load_rates
 
     if options.schema:

@@ -6,11 +6,11 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
-from mixtures.plan.levels import RemovedShare
+from mixtures.plan.cost import Cost
 from mixtures.plan.plan import Plan
-from mixtures.plan.resources import Resources
+from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
-from pipeline.commands.plan.plan import BuildPlan
+from pipeline.commands.plan.build_plan import BuildPlan
 from pipeline.report import Column, Table, count, print_fit, say, share, size, table
 
 
@@ -162,7 +162,7 @@ def _share(estimate: Decimal | None, interval: tuple[Decimal, Decimal] | None) -
     return share(estimate) + ends
 
 
-def _show_disk(resources: Resources) -> None:
+def _show_disk(resources: Cost) -> None:
     rows = [
         ["text to read", size(resources.text_bytes)],
         ["disk for the store", size(resources.store_bytes)],
@@ -194,7 +194,7 @@ _STAGE_COLUMNS = (
 )
 
 
-def _show_stages(resources: Resources) -> None:
+def _show_stages(resources: Cost) -> None:
     total = {"stage": "total", "core-hours": resources.core_seconds}
     Table(resources.stages.items(), _STAGE_COLUMNS, total).print("by stage")
     say(f"speed: {resources.rates}")

@@ -23,7 +23,7 @@ import numpy as np
 from mixtures.errors import RecipeError
 from mixtures.mix.trace import TracedMix
 from mixtures.mix.training import Training, TrainingOrder
-from mixtures.trainers.order import Int64s
+from mixtures.trainers.training_order import Int64s
 from pipeline.commands.destination import private_file
 from pipeline.commands.trace.trace import TracedDocument, described
 from pipeline.lookup.text import DocumentText, Texts

@@ -19,7 +19,7 @@ for one text.
 
 What is left out: C4BadWordsFilter (draws random numbers), UnigramLogProbFilter (an unpinned
 download), SamplerFilter (random), LambdaFilter and FastTextClassifierFilter (code and models of any
-kind; see `mixtures.rules.filter`).
+kind; see `mixtures.rules.filter_definition`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.quality import OneStep
 from mixtures.recipe.quality_arguments import (
     C4Quality,
     FineWebQuality,
@@ -42,6 +41,7 @@ from mixtures.recipe.quality_arguments import (
     SymbolLinesRemover,
     UrlQuality,
 )
+from mixtures.recipe.quality_steps import OneStep
 from pipeline.inputs.quality.assets import language_rule, url_rule
 from pipeline.inputs.quality.rule import Dropped, StepRule, argument_values, require_table
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
-from mixtures.recipe.source import DatasetsSplit, SourceDefinition
+from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged
 from pipeline.inputs.readers.rows import Rows

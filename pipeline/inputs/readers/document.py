@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import (
     AdaptRow,
     BadRecord,

@@ -1,5 +1,5 @@
 """The blocklist annotator: how many distinct terms each document holds, exactly as
-`mixtures.rules.blocklist` says, and fast.
+`mixtures.rules.terms` says, and fast.
 
     texts -> batches of about 256 KB -> normalised bytes, one mark a document -> spans
     (`pipeline.judges.annotators.prefilter`)
@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-from mixtures.rules.blocklist import BlocklistRule, Mode
+from mixtures.rules.terms import Mode, TermList
 from pipeline.judges.annotators.folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
 from pipeline.judges.annotators.prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
 
@@ -49,14 +49,14 @@ class Blocklist:
     """A blocklist that is ready to search.
 
     Args:
-        terms: as given, in their order; mode: see `mixtures.rules.blocklist`.
+        terms: as given, in their order; mode: see `mixtures.rules.terms`.
 
     Raises:
-        RecipeError: as `BlocklistRule`.
+        RecipeError: as `TermList`.
     """
 
     def __init__(self, terms: Sequence[str], mode: Mode) -> None:
-        self.rule = BlocklistRule(tuple(terms), mode)
+        self.rule = TermList(tuple(terms), mode)
         needles = [needle.encode() for needle in self.rule.needles]
         self._engine = _Words(needles) if mode == "words" else _Published(needles)
 

@@ -1,5 +1,5 @@
 """The decontamination annotator: which items of evaluation sets each document holds, exactly as
-`mixtures.rules.contamination` says, and fast.
+`mixtures.rules.benchmark` says, and fast.
 
     texts -> batches of about 256 KB -> words and their hashes -> known windows -> known n-grams,
     compared word by word
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.rules.contamination import EvaluationSet, Match
+from mixtures.rules.benchmark import EvaluationSet, Match
 from pipeline.judges.annotators.folding import batches
 from pipeline.judges.annotators.kernel_arrays import I64, Hits, Words
 from pipeline.judges.annotators.ngram_table import BASE, FOLDS, Coverage, NgramTable, WordReader

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from mixtures.errors import InputError, ManifestError
-from mixtures.rules.contamination import (
+from mixtures.rules.benchmark import (
     Benchmark,
     BenchmarkFile,
     EvaluationSet,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.rules.contamination import MAX_NGRAM, EvaluationSet, needed
+from mixtures.rules.benchmark import MAX_NGRAM, EvaluationSet, needed
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.folding import SPACED, FoldedRuns, settled_kinds, to_utf8
 from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Ngrams, Words

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
-from mixtures.rules.filter import BlocklistPin, load_terms
+from mixtures.rules.filter_definition import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.annotator import (
     BandAnnotator,

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError
 from mixtures.keys import text_digest
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.rules.near import NearRule
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import QualitySteps

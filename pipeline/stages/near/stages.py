@@ -24,7 +24,7 @@ import numpy.typing as npt
 from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.executors.stage import PartitionUnit, Plan, Stage, U, Unit
 from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import planned_steps

@@ -15,7 +15,7 @@ from mixtures.plan.removals import Removal
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.request import Shortfall
+from mixtures.recipe.source_request import Shortfall
 from mixtures.stream.quotas import Size
 
 HEAD = "name: mix\ntokenizer: sample\n"

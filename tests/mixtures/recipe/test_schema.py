@@ -9,7 +9,7 @@ import pytest
 
 from mixtures.recipe.load import list_recipes
 from mixtures.recipe.model import Recipe
-from mixtures.yaml.files import SHIPPED
+from mixtures.yaml.disk import SHIPPED
 from mixtures.yaml.tree import load_yaml
 
 SCHEMA = Recipe.model_json_schema()

@@ -4,7 +4,7 @@ by one and as slow as they are.
 Follows EleutherAI/gpt-neox megatron/data/gpt2_dataset.py at 0321b40e37ee (`_build_index_mappings`
 of "packed", `__getitem__`) and megatron-core 0.16.1 core/datasets/gpt_dataset.py
 (`_build_document_sample_shuffle_indices`, `_query_document_sample_shuffle_indices`). Shares no
-formula with mixtures.trainers.order.
+formula with mixtures.trainers.training_order.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.claims import typed
 from mixtures.mix.manifest import Manifest
-from mixtures.yaml.files import SHIPPED
+from mixtures.yaml.disk import SHIPPED
 from pipeline.commands.audit.filters import FilterOptions, audit_filters
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore

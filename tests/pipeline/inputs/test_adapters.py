@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.recipe.source import SourceDefinition
+from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import (
     REASONS,
     BadRecord,

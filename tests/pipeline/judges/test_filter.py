@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_source_definition
-from mixtures.rules.filter import FilterDefinition
+from mixtures.rules.filter_definition import FilterDefinition
 from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.classifiers import open_classifier

@@ -20,7 +20,7 @@ import pytest
 from blake3 import blake3
 
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
-from mixtures.rules.blocklist import content_hash
+from mixtures.rules.terms import content_hash
 from pipeline.build import output
 from pipeline.build.near import NEAR_FORMAT
 from pipeline.judges.annotators.annotator import TEXTS as ESCALATED

@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 import pipeline.tokens.tokenizer
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer import TokenizerDefinition, canonical_digest
+from mixtures.recipe.tokenizer_definition import TokenizerDefinition, canonical_digest
 from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
 
 EOD = "<|endoftext|>"
@@ -257,7 +257,7 @@ def test_loading_makes_no_threads_and_imports_no_tokenizer_before_it_is_needed(t
     program = """
 import os, pathlib, sys
 import pipeline.tokens.tokenizer
-from mixtures.recipe.tokenizer import TokenizerDefinition
+from mixtures.recipe.tokenizer_definition import TokenizerDefinition
 assert not {"fastokens", "tokenizers", "huggingface_hub"} & sys.modules.keys()
 definition = TokenizerDefinition.model_validate_json(pathlib.Path(sys.argv[2]).read_text())
 tokenizer = pipeline.tokens.tokenizer.Tokenizer(pathlib.Path(sys.argv[1]), definition)

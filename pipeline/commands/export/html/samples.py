@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from mixtures.mix.trace import Place, TracedMix
-from mixtures.recipe.near import NEAR
-from mixtures.rules.filter import MILLION
+from mixtures.recipe.near_request import NEAR
+from mixtures.rules.filter_definition import MILLION
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.lookup.text import Texts

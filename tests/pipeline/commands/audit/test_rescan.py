@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import recipes
 from mixtures.keys import order_key
-from mixtures.rules.blocklist import count_distinct_naive
+from mixtures.rules.terms import count_distinct_naive
 from pipeline.commands.audit import rescan as rescoring
 from pipeline.commands.audit.rescan import Scored, agreement, smallest
 from pipeline.judges.classifiers import open_classifier

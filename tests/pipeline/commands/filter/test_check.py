@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 import recipes
 from mixtures.errors import RecipeError
 from mixtures.keys import digest_columns, text_digest
-from mixtures.rules.blocklist import content_hash
-from mixtures.rules.filter import load_filter
+from mixtures.rules.filter_definition import load_filter
+from mixtures.rules.terms import content_hash
 from mixtures.yaml.tree import parse_yaml
 from pipeline.cli import main
 from pipeline.commands.filter.check import CheckResult, run_check

@@ -324,7 +324,7 @@ def test_reading_a_local_file_loads_no_library_of_another_format(tmp_path, packi
     write(tmp_path, packing, rows_of(texts(3)))
     code = (
         "import pathlib, sys\n"
-        "from mixtures.recipe.source import SourceDefinition\n"
+        "from mixtures.recipe.source_definition import SourceDefinition\n"
         "from pipeline.inputs.listing import list_files\n"
         "from pipeline.inputs.readers import DocumentReader\n"
         "fields = dict(name='source', repo='o/n', revision='main', paths=('*',), licence='x',"

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import recipes
 from mixtures.errors import RecipeError
-from mixtures.rules.blocklist import (
+from mixtures.rules.terms import (
     MODES,
     count_distinct_naive,
     matches_naive,

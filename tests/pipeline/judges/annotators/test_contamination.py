@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.rules.contamination import (
+from mixtures.rules.benchmark import (
     Benchmark,
     EvaluationSet,
     Item,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.contamination import EvaluationSet, Item
+from mixtures.rules.benchmark import EvaluationSet, Item
 from pipeline.judges.annotators.evaluation_sets import open_benchmark
 
 ROWS = [

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mixtures.errors import RecipeError
 from mixtures.plan.removals import Removal
 from mixtures.plan.supply import share_interval
-from mixtures.recipe.filters import RecipeFilter, at_level
+from mixtures.recipe.filter_use import FilterUse, at_level
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS, Level
 from pipeline.inputs.probe import Probe
@@ -25,10 +25,10 @@ SHARES = 10_000  # shares are told in such parts, their ends rounded outwards
 
 
 @dataclass(frozen=True)
-class ProbeFilter:
+class ProbedUse:
     """A recipe's filter, opened with its classifier, if it has one that can be opened here."""
 
-    item: RecipeFilter
+    item: FilterUse
     opened: Filter
 
     def flagged(self, found: Judgement, level: Level | None) -> npt.NDArray[np.bool_] | None:
@@ -44,7 +44,7 @@ class ProbeFilter:
         return found.scores > pin.threshold_millionths if self.opened.classifier else None
 
 
-def open_filters(recipe: LoadedRecipe) -> list[ProbeFilter]:
+def open_filters(recipe: LoadedRecipe) -> list[ProbedUse]:
     """The recipe's filters, if the user has brought all of them; else none, since a part of them
     says little.
 
@@ -52,10 +52,10 @@ def open_filters(recipe: LoadedRecipe) -> list[ProbeFilter]:
     """
     if any(item.bundle is None for item in recipe.filters):
         return []
-    return [ProbeFilter(item, _opened(item)) for item in recipe.filters]
+    return [ProbedUse(item, _opened(item)) for item in recipe.filters]
 
 
-def _opened(item: RecipeFilter) -> Filter:
+def _opened(item: FilterUse) -> Filter:
     bundle = item.brought
     try:
         return Filter.open(bundle.definition, bundle.folder, bundle.where)
@@ -68,7 +68,7 @@ def _opened(item: RecipeFilter) -> Filter:
 
 
 def probed_removals(
-    recipe: LoadedRecipe, filters: Sequence[ProbeFilter], sample: Probe
+    recipe: LoadedRecipe, filters: Sequence[ProbedUse], sample: Probe
 ) -> dict[Level | None, Removal]:
     """What is removed of a source by level; None: as the recipe says. Levels that take a classifier
     which is not there are left out.
@@ -79,34 +79,36 @@ def probed_removals(
     if not filters or not sample.weights.sum():
         return {}
     texts = sample.texts
-    judged = [(item, item.opened.judge(texts)) for item in filters]
-    found: dict[Level | None, Removal] = {}
+    judged = [(use, use.opened.judge(texts)) for use in filters]
+    removals: dict[Level | None, Removal] = {}
     for level in (None, *LEVELS):
         flags = [
-            item.flagged(judgement, level or item.item.request.level) for item, judgement in judged
+            use.flagged(judgement, level or use.item.request.level) for use, judgement in judged
         ]
         if all(flag is not None for flag in flags):
             chances = [
-                (item, judgement, flag)
-                for (item, judgement), flag in zip(judged, flags, strict=True)
+                (use, judgement, flag)
+                for (use, judgement), flag in zip(judged, flags, strict=True)
                 if flag is not None
             ]
-            found[level] = _removal(
+            removals[level] = _removal(
                 sample, chances, copies=level is None and recipe.recipe.copies == "approved"
             )
-    return found
+    return removals
 
 
 def _removal(
     sample: Probe,
-    judged: Sequence[tuple[ProbeFilter, Judgement, npt.NDArray[np.bool_]]],
+    judged: Sequence[tuple[ProbedUse, Judgement, npt.NDArray[np.bool_]]],
     *,
     copies: bool,
 ) -> Removal:
+    """judged: each filter with what it says of the sample and what it flags, bool [num_docs]."""
+    # float64 [num_docs], of the text; a document's chance to be kept is the product over filters
     shares = sample.weights / sample.weights.sum()
     kept, escalated = np.ones(len(shares)), np.zeros(len(shares), np.bool_)
-    for item, judgement, flagged in judged:
-        request, placebo = item.item.request, item.item.placebo
+    for use, judgement, flagged in judged:
+        request, placebo = use.item.request, use.item.placebo
         chance = (
             np.full(len(shares), float(flagged.mean())) if placebo else flagged.astype(np.float64)
         )
@@ -117,7 +119,7 @@ def _removal(
     )
     bounds, most_copied = (removed, removed), copied
     if not sample.whole or any(
-        item.item.placebo or item.item.request.fraction < 1 for item, _, _ in judged
+        use.item.placebo or use.item.request.fraction < 1 for use, _, _ in judged
     ):  # chance decides, too
         effective = 1 / float((shares**2).sum())
         bounds, most_copied = (

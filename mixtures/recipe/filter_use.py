@@ -33,7 +33,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import RecipeError
 from mixtures.keys import DIGEST_BYTES, key_bound
-from mixtures.rules.filter import FilterDefinition, LoadedFilter
+from mixtures.rules.filter_definition import FilterBundle, FilterDefinition
 from mixtures.rules.levels import Level
 from mixtures.yaml.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
 
@@ -98,7 +98,7 @@ class Insert(Model):
     on_top: Flag = True
 
 
-def at_level(bundle: LoadedFilter, level: Level | None) -> FilterDefinition:
+def at_level(bundle: FilterBundle, level: Level | None) -> FilterDefinition:
     """A filter at one of the published levels; None: as its file says.
 
     Raises:
@@ -122,13 +122,13 @@ def at_level(bundle: LoadedFilter, level: Level | None) -> FilterDefinition:
 
 
 @dataclass(frozen=True)
-class RecipeFilter:
+class FilterUse:
     """A filter as a recipe uses it. bundle: the filter as its file says; None: the user must bring
     it (`NOT_PUBLISHED`).
     """
 
     request: FilterRequest
-    bundle: LoadedFilter | None
+    bundle: FilterBundle | None
 
     @property
     def name(self) -> str:
@@ -160,7 +160,7 @@ class RecipeFilter:
         return key_bound(self.request.fraction)
 
     @property
-    def brought(self) -> LoadedFilter:
+    def brought(self) -> FilterBundle:
         """The filter as its file says.
 
         Raises:
@@ -190,12 +190,12 @@ class RecipeFilter:
         brought the filter.
         """
         identity = "not brought" if self.bundle is None else self.definition.identity
-        said = {
+        asked = {
             "name": self.label,
             "identity": identity,
             "fraction": f"{self.request.fraction.normalize():f}",
         }
-        return {**said, "placebo": "true"} if self.placebo else said
+        return {**asked, "placebo": "true"} if self.placebo else asked
 
 
 def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -204,8 +204,11 @@ def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
     Args:
         digests: uint64 [num_docs, 2], as `mixtures.keys.digest_columns` makes them.
+
+    Returns:
+        uint64 [num_docs].
     """
-    raw = digests.astype(">u8").tobytes()
+    raw = digests.astype(">u8").tobytes()  # big-endian, as the digest's 16 bytes are
     keys = [
         blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=_DOSE_SALT).digest()
         for at in range(0, len(raw), DIGEST_BYTES)
@@ -215,7 +218,7 @@ def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 def length_class(num_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     """Class of length of documents, eight an octave: floor(8 * log2(num_tokens)). int64 [num_docs],
-    below LENGTH_CLASSES.
+    below LENGTH_CLASSES. num_tokens: [num_docs], EOD included.
 
     Bounds are compared as integers (n^8 >= 2^c), so that no rounding of a logarithm can move a
     document.
@@ -246,22 +249,22 @@ def placebo(
     stretch never changes a choice.
 
     Args:
-        flagged, classes: [num_docs] in key order. debts: int64 [LENGTH_CLASSES], what was not paid
-            before them.
+        flagged: bool [num_docs]; classes: int64 [num_docs], as `length_class`; both in key order.
+        debts: int64 [LENGTH_CLASSES], what was not paid before them.
 
     Returns:
-        removed, bool [num_docs], and the debts that are left.
+        removed, bool [num_docs], and the debts that are not paid, int64 [LENGTH_CLASSES].
     """
-    removed, left = np.zeros(len(flagged), np.bool_), debts.copy()
+    removed, unpaid = np.zeros(len(flagged), np.bool_), debts.copy()
     for number in np.unique(classes).tolist():
-        mine = np.flatnonzero(classes == number)
+        rows = np.flatnonzero(classes == number)
         # debt after each = S + max(d0, -min(S, 0 so far)): reflected at zero (Lindley's recursion),
         # without a loop over documents
-        steps = np.where(flagged[mine], 1, -1)
+        steps = np.where(flagged[rows], 1, -1)
         sums = np.cumsum(steps) + debts[number]
         floor = np.minimum(np.minimum.accumulate(sums), 0)
         after = sums - floor
         before = np.concatenate(([debts[number]], after[:-1]))
-        removed[mine] = ~flagged[mine] & (before > 0)
-        left[number] = after[-1]
-    return removed, left
+        removed[rows] = ~flagged[rows] & (before > 0)
+        unpaid[number] = after[-1]
+    return removed, unpaid

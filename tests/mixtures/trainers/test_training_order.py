@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.trainers import order as trainer_order
+from mixtures.trainers import training_order as trainer_order
 from mixtures.trainers.names import ORDERS, OrderName
-from mixtures.trainers.order import OrderRequest, TrainerOrder
+from mixtures.trainers.training_order import OrderRequest, TrainerOrder
 from tests.mixtures.trainers import original_order
 from tests.mixtures.trainers.original_order import Token
 

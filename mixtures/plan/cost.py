@@ -14,10 +14,10 @@ from fractions import Fraction
 from typing import Any
 
 from mixtures.keys import KEY_SPACE
-from mixtures.plan.rows import SourcePlan
+from mixtures.plan.source_plan import SourcePlan
 from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.quality import Quality
+from mixtures.recipe.quality_steps import Quality
 
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)  # where no probe has counted
 LEDGER_BYTES_A_DOCUMENT = 32
@@ -174,7 +174,7 @@ class StageCost:
 
 
 @dataclass(frozen=True)
-class NearResources:
+class NearCost:
     """What a search for near-duplicates takes."""
 
     near_documents: int
@@ -184,7 +184,7 @@ class NearResources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resources:
+class Cost:
     """Estimated disk, memory and core time."""
 
     text_bytes: int
@@ -196,7 +196,7 @@ class Resources:
     ingest_seconds: Mapping[str, int]
     """Core time of each part of the ingest."""
     stages: Mapping[str, StageCost]
-    near: NearResources | None
+    near: NearCost | None
     rates: str
     """Where the rates are from."""
 
@@ -214,12 +214,12 @@ class Resources:
         return {**fields, **near, "core_seconds": self.core_seconds, **by_part}
 
 
-def estimate_resources(
+def estimate_cost(
     recipe: LoadedRecipe, rows: Mapping[str, SourcePlan], work: Work, rates: Rates
-) -> Resources:
+) -> Cost:
     """What a build takes, by the rows of the plan's sources and the rates of the machine."""
     within = {name: row.supply_documents_estimated or 0 for name, row in rows.items()}
-    near = near_resources(recipe, within)
+    near = near_cost(recipe, within)
     ingest_seconds = _ingest_seconds(recipe, work, rates)
     seconds: dict[str, int | None] = {"ingest": sum(ingest_seconds.values())}
     if kinds := classifier_kinds(recipe):
@@ -242,7 +242,7 @@ def estimate_resources(
     select_bytes = WORKER_BYTES + sorted_documents * SORT_BYTES_A_DOCUMENT
     memory = {"select": select_bytes, "seal": WORKER_BYTES}
     token_bytes = recipe.tokenizer.dtype.itemsize
-    return Resources(
+    return Cost(
         text_bytes=work.read_bytes,
         store_bytes=work.tokenized * token_bytes
         + work.stored_documents * LEDGER_BYTES_A_DOCUMENT
@@ -309,7 +309,7 @@ def _quality_seconds(steps: Quality, num_bytes: int) -> int:
     return int(num_bytes * (words + others))
 
 
-def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> NearResources | None:
+def near_cost(recipe: LoadedRecipe, within: Mapping[str, int]) -> NearCost | None:
     """What the recipe's search takes; None if it asks for none.
 
     Args:
@@ -322,9 +322,7 @@ def near_resources(recipe: LoadedRecipe, within: Mapping[str, int]) -> NearResou
     if near.excluded:
         documents += sum(_excluded_documents(other) for other in recipe.excluded)
     document_bytes = near.effective.bands * BAND_BYTES + COMPETING_BYTES_A_DOCUMENT
-    return NearResources(
-        documents, documents * document_bytes, documents * REDUCTION_BYTES_A_DOCUMENT
-    )
+    return NearCost(documents, documents * document_bytes, documents * REDUCTION_BYTES_A_DOCUMENT)
 
 
 def _excluded_documents(recipe: LoadedRecipe) -> int:

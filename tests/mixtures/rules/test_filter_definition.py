@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.filter import (
+from mixtures.rules.filter_definition import (
     MILLION,
     BlocklistPin,
     ClassifierPin,
@@ -72,9 +72,18 @@ def test_all_faults_are_listed_at_once_with_their_lines(tmp_path):
     where = [fault.split("mine.yaml:")[1].split(": ")[0:2] for fault in faults]
     assert [int(line) for line, _ in where] == sorted(int(line) for line, _ in where)
     assert {path for _, path in where} == {
-        "name", "surprise", "blocklist.file", "blocklist.sha256", "blocklist.mode", "blocklist.threshold", "classifier.digest",
-        "classifier.threshold", "classifier.parameters.context", "golden", "golden[0].flagged",
-    }  # fmt: skip
+        "name",
+        "surprise",
+        "blocklist.file",
+        "blocklist.sha256",
+        "blocklist.mode",
+        "blocklist.threshold",
+        "classifier.digest",
+        "classifier.threshold",
+        "classifier.parameters.context",
+        "golden",
+        "golden[0].flagged",
+    }
 
 
 @pytest.mark.parametrize(

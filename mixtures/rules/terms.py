@@ -51,7 +51,7 @@ def normalise(text: str, mode: Mode) -> str:
 
 
 @dataclass(frozen=True)
-class BlocklistRule:
+class TermList:
     """The terms of a blocklist, as given and in their order, and the mode in which they are
     matched.
 
@@ -137,7 +137,7 @@ def matches_naive(text: str, terms: Sequence[str], mode: Mode) -> list[str]:
     search a term.
     """
     document = _padded(normalise(text, mode), mode)
-    needles = BlocklistRule(tuple(terms), mode).needles
+    needles = TermList(tuple(terms), mode).needles
     return [term for needle, term in needles.items() if _padded(needle, mode) in document]
 
 

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from mixtures.errors import InputError
-from mixtures.plan.levels import published_levels
-from mixtures.plan.resources import DEFAULT_RATES
+from mixtures.plan.cost import DEFAULT_RATES
+from mixtures.plan.removal_levels import published_levels
 from mixtures.recipe.load import load_recipe
 from mixtures.rules.levels import LEVELS
 from pipeline import cli
 from pipeline.commands.plan import calibration
 from pipeline.commands.plan import disk as plan_disk
 from pipeline.commands.plan import report as plan_report
-from pipeline.commands.plan.plan import PlanRequest, plan
+from pipeline.commands.plan.build_plan import PlanRequest, plan
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.survey import grouped
 from tests.pipeline.corpus import prose, write_files, write_recipe

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from mixtures.errors import ManifestError
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer import TokenizerDefinition, canonical_digest, token_dtype
+from mixtures.recipe.tokenizer_definition import TokenizerDefinition, canonical_digest, token_dtype
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.keys import digest_columns, order_key
-from mixtures.recipe.filters import LENGTH_CLASSES, dose_keys, length_class, placebo
+from mixtures.recipe.filter_use import LENGTH_CLASSES, dose_keys, length_class, placebo
 
 Documents = list[tuple[bool, int]]
 """(flagged, class of length) of documents in key order."""

@@ -46,7 +46,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
-from mixtures.rules.filter import Sha256
+from mixtures.rules.filter_definition import Sha256
 from mixtures.rules.word_characters import fold_words
 from mixtures.yaml.fields import (
     Checked,
@@ -344,10 +344,10 @@ def matches_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[M
     for evaluation in sets:
         for item in evaluation.items:
             ngrams = item_ngrams(item, evaluation.definition)
-            found = {ngram for ngram in ngrams if f" {ngram} " in document}
-            if ngrams and len(found) >= needed(len(ngrams), evaluation.definition.overlap):
-                held |= found
+            present = {ngram for ngram in ngrams if f" {ngram} " in document}
+            if ngrams and len(present) >= needed(len(ngrams), evaluation.definition.overlap):
+                held |= present
                 matches.append(
-                    Match(evaluation.definition.name, item.where, len(found), len(ngrams))
+                    Match(evaluation.definition.name, item.where, len(present), len(ngrams))
                 )
     return len(held), matches

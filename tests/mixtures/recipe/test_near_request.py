@@ -12,11 +12,11 @@ import pytest
 
 from mixtures.audit.recipe import read_recipe
 from mixtures.errors import RecipeError
+from mixtures.plan.cost import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_cost
 from mixtures.plan.notes import near_notes
-from mixtures.plan.resources import BAND_BYTES, REDUCTION_BYTES_A_DOCUMENT, near_resources
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.near import NearRequest, read_near
+from mixtures.recipe.near_request import NearRequest, read_near
 from mixtures.rules.near import PRESETS, NearRule
 from pipeline.stages.near.clusters import reduction_bytes
 from pipeline.stages.near.edges import spilled_bytes
@@ -155,9 +155,9 @@ def test_a_plan_estimates_what_the_search_takes(tmp_path):
     }
     (tmp_path / "other.yaml").write_text(json.dumps(other))
     within = {"a": 400_000_000, "b": 10_000_000}
-    assert near_resources(load(tmp_path), within) is None
+    assert near_cost(load(tmp_path), within) is None
     assert list(near_notes(load(tmp_path, "words"))) == []
-    whole = near_resources(load(tmp_path, "words"), within)
+    whole = near_cost(load(tmp_path, "words"), within)
     assert whole
     assert whole.near_documents == 410_000_000
     assert (
@@ -170,7 +170,7 @@ def test_a_plan_estimates_what_the_search_takes(tmp_path):
     )
     assert whole.near_store_bytes // 10**9 == 129
     assert whole.near_store_bytes > BAND_BYTES * 14 * 410_000_000
-    part = near_resources(
+    part = near_cost(
         load(
             tmp_path,
             {"rule": "words", "sources": ["b"], "excluded": "true"},

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mixtures.plan.levels import published_levels
+from mixtures.plan.cost import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.plan import Plan, make_plan
+from mixtures.plan.removal_levels import published_levels
 from mixtures.plan.removals import Removal, published_removals
-from mixtures.plan.resources import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.supply import SupplyEstimate, published_supplies
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
@@ -21,8 +21,8 @@ from pipeline.inputs.listing import DataFolders, list_files
 from pipeline.report import Column, Table
 
 if TYPE_CHECKING:
-    from pipeline.commands.plan.arrays import StageArray
     from pipeline.commands.plan.disk import Disk
+    from pipeline.commands.plan.stage_arrays import StageArray
 
 CLUSTER_WORKERS = 64  # tasks at a time, where nobody says how many there will be
 
@@ -120,8 +120,8 @@ def plan(request: PlanRequest) -> BuildPlan:
     probed in it, and what the filters remove if all of them are there; of the others the published
     figures are taken.
     """
-    from pipeline.commands.plan.arrays import arrays  # the stages, which a list does not need
     from pipeline.commands.plan.disk import disks
+    from pipeline.commands.plan.stage_arrays import arrays  # the stages, which a list does not need
 
     recipe = request.recipe
     probed = _probed(request)
@@ -171,7 +171,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
     }
     if not folders:
         return {}
-    from pipeline.commands.plan.removals import open_filters, probed_removals
+    from pipeline.commands.plan.probed_removals import open_filters, probed_removals
     from pipeline.inputs.probe import take_probe
     from pipeline.inputs.survey import grouped
     from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer

@@ -10,11 +10,11 @@ from decimal import Decimal
 from functools import cache
 
 from mixtures.plan.removals import Removal, published_removals, rounded_share
-from mixtures.recipe.filters import NOT_PUBLISHED
+from mixtures.recipe.filter_use import NOT_PUBLISHED
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS
-from mixtures.yaml.files import SHIPPED, read_text
+from mixtures.yaml.disk import SHIPPED, read_text
 
 ByLevel = Mapping[str, Mapping[str, Removal]]
 """{level: {source: what is removed of it}}; a source that nothing is known of is left out."""

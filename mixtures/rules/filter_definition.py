@@ -7,7 +7,7 @@ description: what it is meant to find
 blocklist:
   file: terms.txt             # beside this file; one term a line
   sha256: 5d7b...             # of the file's bytes
-  mode: published             # or words (mixtures.rules.blocklist)
+  mode: published             # or words (mixtures.rules.terms)
   threshold: 2                # escalate from so many distinct terms on
 classifier:                   # none: every escalated document is flagged
   kind: sequence              # linear, fasttext or sequence (pipeline.judges.classifiers)
@@ -43,7 +43,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.blocklist import BlocklistRule, Mode, content_hash, parse_blocklist
+from mixtures.rules.terms import Mode, TermList, content_hash, parse_blocklist
+from mixtures.yaml.disk import SHIPPED, names_in, read_bytes, shown
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -58,7 +59,6 @@ from mixtures.yaml.fields import (
     Text,
     describe,
 )
-from mixtures.yaml.files import SHIPPED, names_in, read_bytes, shown
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
 RULES = 1
@@ -98,7 +98,7 @@ Sha256 = Annotated[Line, AfterValidator(_sha256)]
 
 
 class BlocklistPin(Model):
-    """The list, its rule of matching (`mixtures.rules.blocklist`), and from how many distinct terms
+    """The list, its rule of matching (`mixtures.rules.terms`), and from how many distinct terms
     on a document is escalated.
     """
 
@@ -233,7 +233,7 @@ def filter_identity(
 
 
 @dataclass(frozen=True)
-class LoadedFilter:
+class FilterBundle:
     """A definition and the folder in which the files that it names lie. where: names it in
     messages.
     """
@@ -248,7 +248,7 @@ def list_filters() -> list[str]:
     return names_in(SHIPPED / "filters")
 
 
-def load_filter(name_or_file: str) -> LoadedFilter:
+def load_filter(name_or_file: str) -> FilterBundle:
     """Read a filter by the name of a shipped one, or by file (anything with a `/` or ending in
     .yaml or .yml).
 
@@ -268,13 +268,13 @@ def load_filter(name_or_file: str) -> LoadedFilter:
     return read_filter(file)
 
 
-def read_filter(file: Path) -> LoadedFilter:
+def read_filter(file: Path) -> FilterBundle:
     """Read a filter's file.
 
     Raises:
         RecipeError: it is missing or malformed: every fault with file and line.
     """
-    return LoadedFilter(
+    return FilterBundle(
         validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file)
     )
 
@@ -302,7 +302,7 @@ def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
             " or pin a new filter"
         )
     terms = parse_blocklist(content, str(path), pin.mode)
-    count = len(BlocklistRule(terms, pin.mode).needles)
+    count = len(TermList(terms, pin.mode).needles)
     if count < pin.threshold:
         raise RecipeError(
             f"{path}: holds {count:,} distinct terms, the filter escalates from {pin.threshold:,}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from mixtures.keys import KeyRange, key_bound
-from mixtures.recipe.quality import Quality
+from mixtures.recipe.quality_steps import Quality
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -26,7 +26,7 @@ from mixtures.yaml.fields import (
 
 
 class Budget(Checked, use_attribute_docstrings=True):
-    """How many tokens the whole mix has, EOD tokens counted: the number itself, or trainer steps."""
+    """How many tokens the whole mix has, EOD tokens counted: the number, or trainer steps."""
 
     tokens: Positive | None = None
     steps: Positive | None = None
@@ -118,7 +118,7 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
     quality: Quality = ()
     """Steps that each document goes through when it is read, in order
-    (`mixtures.recipe.quality`)."""
+    (`mixtures.recipe.quality_steps`)."""
 
     @property
     def key_range(self) -> KeyRange:

@@ -55,13 +55,13 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class OrderRequest:
-    """What a trainer was told. sequence: tokens of a sample. samples: asked for, steps * batch;
-    file-order ignores it and the seed.
-    """
+    """What a trainer was told."""
 
     trainer: OrderName
     sequence: int
+    """Tokens of a sample."""
     samples: int
+    """Asked for, steps * batch; file-order ignores it and the seed."""
     seed: int
 
     def epochs(self, num_tokens: int) -> int:
@@ -77,17 +77,16 @@ class OrderRequest:
 
 @dataclass(frozen=True)
 class Spans:
-    """Stretches of documents in the order in which they are read, all arrays int64 [num_spans].
-
-    reads: which sample each belongs to, from 0 in the order of reading. positions: its document in
-        the mix.
-    offsets: tokens of the document before it. num_tokens: its length.
-    """
+    """Stretches of documents in the order in which they are read, all arrays int64 [num_spans]."""
 
     reads: Int64s
+    """Which sample each belongs to, from 0 in the order of reading."""
     positions: Int64s
+    """Its document in the mix."""
     offsets: Int64s
+    """Tokens of the document before it."""
     num_tokens: Int64s
+    """Its length."""
 
 
 class TrainerOrder:
@@ -95,6 +94,7 @@ class TrainerOrder:
 
     Args:
         sizes: int32 [num_docs], tokens of each document of the mix, EOD included; all above 0.
+
     Raises:
         ValueError: the epochs hold more documents or samples than can be numbered.
     """
@@ -117,6 +117,7 @@ class TrainerOrder:
         self._documents = _epochs(len(sizes), self.epochs - last, state if self._shuffles else None)
         if last:
             self._documents = np.concatenate([self._documents, _epochs(len(sizes), 1, state)])
+        # int64 [epochs * num_docs]: tokens up to and with each document laid end to end
         self._ends = np.cumsum(self._sizes[self._documents], dtype=np.int64)
         self._shuffled = np.arange(samples, dtype=np.uint32)
         if self._shuffles:
@@ -135,11 +136,14 @@ class TrainerOrder:
         """What samples first .. last - 1 of the training feed to the model, `sequence` tokens each;
         their last labels are `label`'s.
         """
+        # tokens of the documents laid end to end, int64 [num_samples]
         starts = self._shuffled[first:last].astype(np.int64) * self.request.sequence
         stops = starts + self.request.sequence
         low, high = self._slots(starts), self._slots(stops - 1)
-        counts = high - low + 1
+        counts = high - low + 1  # documents that each sample touches; a span for each
         sample = np.repeat(np.arange(len(starts)), counts)
+        # low, low + 1 .. high of each sample, one after the other: a running number, less that of
+        # the sample's first span
         slots = np.arange(int(counts.sum())) + (low - np.cumsum(counts) + counts)[sample]
         positions = self._documents[slots].astype(np.int64)
         ends = self._ends[slots]
@@ -179,13 +183,13 @@ class TrainerOrder:
         )
 
     def _slots(self, tokens: Int64s) -> Int64s:
-        """Which of the documents laid end to end each token is in."""
+        """Which of the documents laid end to end each token is in, both int64 [num_tokens]."""
         return self._ends.searchsorted(tokens, side="right")
 
 
 def _epochs(num_documents: int, epochs: int, state: Any | None) -> npt.NDArray[np.int32]:
-    """Positions of all documents of some epochs, shuffled together by a numpy RandomState; in order
-    without one.
+    """Positions of all documents of some epochs, int32 [epochs * num_documents], shuffled together
+    by a numpy RandomState; in order without one.
     """
     documents = np.tile(np.arange(num_documents, dtype=np.int32), epochs)
     if state is not None:

@@ -80,8 +80,8 @@ class OneStep(Checked):
     @property
     def arguments(self) -> Model:
         """All arguments, defaults too."""
-        found: Model = self._at(self.name)
-        return found
+        arguments: Model = self._at(self.name)
+        return arguments
 
     def _at(self, name: str) -> Any:
         return getattr(self, name.replace("-", "_"))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError
-from mixtures.rules.blocklist import (
-    BlocklistRule,
+from mixtures.rules.terms import (
+    TermList,
     content_hash,
     count_distinct_naive,
     matches_naive,
@@ -146,7 +146,7 @@ def test_spellings_of_one_term_are_one_term_named_by_the_first():
     content = b"T-2 toxin\nt 2 TOXIN\nRicin\nricin\n"
     assert parse_blocklist(content, "list.txt", "words") == ("T-2 toxin", "Ricin")
     assert parse_blocklist(content, "list.txt", "published") == ("T-2 toxin", "t 2 TOXIN", "Ricin")
-    assert BlocklistRule(("T-2 toxin", "t 2 TOXIN"), "words").needles == {"t 2 toxin": "T-2 toxin"}
+    assert TermList(("T-2 toxin", "t 2 TOXIN"), "words").needles == {"t 2 toxin": "T-2 toxin"}
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_file_that_cannot_be_read_as_terms_is_refused_with_its_line(content, m
 )
 def test_a_rule_without_meaning_is_refused(terms, mode):
     with pytest.raises(RecipeError, match="blocklist: "):
-        BlocklistRule(terms, mode)
+        TermList(terms, mode)
 
 
 def test_the_identity_of_a_file_is_the_sha256_of_its_bytes():
