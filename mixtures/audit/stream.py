@@ -172,7 +172,7 @@ def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkC
 
 def _last_tokens(stream: Stream, begin: int, end: int) -> npt.NDArray[np.int64]:
     """Index of the last token of each document that ends in [begin, end): the token before each
-    later start, and the stream's last.
+    later start, and the stream's last. int64 [num_ends], ascending.
 
     An empty document (only pairs that others wrote have them) ends nowhere.
     """

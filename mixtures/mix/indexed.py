@@ -133,7 +133,7 @@ def open_indexed(bin_path: Path, idx_path: Path) -> IndexedTokens:
 
 
 def _mapped(path: Path, dtype: np.dtype, offset: int, count: int) -> npt.NDArray:  # type: ignore[type-arg]
-    """[count] of the numbers from `offset` bytes on, memory-mapped; an empty file cannot be."""
+    """The numbers from `offset` bytes on, dtype [count], memory-mapped; an empty file cannot be."""
     if count == 0:
         return np.empty(0, dtype)
     return np.memmap(path, dtype, "r", offset, (count,))

@@ -100,6 +100,7 @@ class TrainerOrder:
     """
 
     def __init__(self, request: OrderRequest, sizes: npt.NDArray[np.int32]) -> None:
+        """sizes: int32 [num_docs], tokens of each document, in the order of the stream."""
         self._sizes = np.ascontiguousarray(sizes)  # not aligned in an .idx
         num_tokens = int(self._sizes.sum(dtype=np.int64))
         self.request = request

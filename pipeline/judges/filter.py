@@ -1,8 +1,8 @@
 """A filter that is open and proven: its files have their pinned hashes, and its golden decisions
 have come out as its file says.
 
-    load_filter (mixtures.rules.filter_definition) -> Filter.open -> judge(texts) -> terms, escalated, scores,
-    flagged
+    load_filter (mixtures.rules.filter_definition) -> Filter.open
+    judge(texts) -> terms, escalated, scores, flagged
 
 The decision on a document depends on its text and on `identity` alone, not on the texts beside it.
 (One exception, said by `pipeline.judges.classifiers.sequence`: with `rows` above 1 the last digit

@@ -105,7 +105,9 @@ class Verdicts:
     debts: Debts
 
     def among(self, present: npt.NDArray[np.bool_]) -> Verdicts:
-        """The verdicts among more documents, where those that are not present were not judged."""
+        """The verdicts among more documents, where those that are not present were not judged.
+        present: bool [num_docs].
+        """
         return Verdicts(
             _spread(self.removed, present, 0),
             _spread(self.approved, present, 0),

@@ -174,8 +174,8 @@ class Pile:
 def _bounds(
     pair: IndexedTokens, low: int, high: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Tokens at which documents low .. high - 1 start and end: a document may be several
-    sequences.
+    """Tokens at which documents low .. high - 1 start and end, both int64 [high - low]: a document
+    may be several sequences.
     """
     sequences = np.asarray(pair.documents[low : high + 1], np.int64)
     edges = np.full(len(sequences), len(pair.tokens), np.int64)

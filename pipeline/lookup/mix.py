@@ -152,7 +152,8 @@ class Mix(Records):
 
     @cached_property
     def documents(self) -> pl.LazyFrame:
-        """Both tables side by side, a row a document in the order of the stream.
+        """Both tables side by side [num_docs], a row a document in the order of the stream; columns
+        as `mixtures.mix.tables` names them.
 
         Raises:
             ManifestError: a part cannot be read, or has other rows than tokens.idx.

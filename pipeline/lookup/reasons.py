@@ -38,7 +38,7 @@ class StoreReasons:
         self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64], reasons: Reasons
     ) -> Reasons:
         """The reasons, with those that the manifests leave open replaced by what the store says. As
-        `WhyNot.reasons`.
+        `WhyNot.reasons`. source: integer [num_docs]; digest: uint64 [num_docs, 2].
         """
         found = reasons.copy()
         rows = np.flatnonzero([reason == UNKNOWN or " or " in reason for reason in reasons])
@@ -51,6 +51,7 @@ class StoreReasons:
         return found
 
     def _names(self, source: npt.NDArray[np.integer]) -> list[str]:
+        """Sources of the other mix that read the same data. source: integer [num_docs], ours."""
         definitions = {
             self.why.mine.claims.sources[code].definition
             for code in np.unique(source[source >= 0]).tolist()
@@ -75,6 +76,7 @@ class StoreReasons:
     def _of_source(
         self, name: str, digest: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]
     ) -> Reasons:
+        """digest: uint64 [num_docs, 2]; keys: uint64 [num_docs], their order keys."""
         choice = self.mix.choices[name]
         found = np.full(len(digest), UNKNOWN, object)
         width = KEY_SPACE // len(choice.eligible.tables)
@@ -91,7 +93,9 @@ class StoreReasons:
     def _of_partition(
         self, choice: Choice, partition: int, digest: npt.NDArray[np.uint64]
     ) -> Reasons:
-        """What the selection's columns say; UNKNOWN where a document is not in them."""
+        """What the selection's columns say; UNKNOWN where a document is not in them. digest: uint64
+        [num_docs, 2].
+        """
         taken = sum(run.documents for run in choice.first_epoch if run.partition == partition)
         kept = np.asarray(read_kept(choice.eligible, "digest", partition))[taken:]
         pieces = [_frame(kept, np.full(len(kept), -1))]
@@ -122,6 +126,7 @@ class StoreReasons:
 
 
 def _frame(digest: npt.NDArray[np.uint64], reason: npt.NDArray[np.int64]) -> pl.DataFrame:
+    """Columns to join by. digest: uint64 [num_docs, 2]; reason: int64 [num_docs]."""
     halves = digest.astype(np.uint64)
     return pl.DataFrame(
         {KEY[0]: halves[:, 0], KEY[1]: halves[:, 1], "reason": reason.astype(np.int64)}

@@ -57,7 +57,7 @@ class Strand:
     placed: bool
 
     def column(self, name: str, partition: int) -> npt.NDArray[Any]:
-        """A column of a partition, memory-mapped."""
+        """A column [num_docs] of a partition, memory-mapped."""
         return read_column(
             partition_folder(self.folder, partition), name, f"{self.source}{self.part}."
         )
@@ -136,7 +136,7 @@ class Eligible:
         return Copies(strand.column("of", partition), strand.lengths(partition))
 
     def removed_column(self, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
-        """A column of the documents that filters remove."""
+        """A column [num_docs] of the documents that filters remove, memory-mapped."""
         return read_column(
             partition_folder(self.folder, partition), name, f"{self.name}{REMOVED}.{prefix}"
         )
@@ -285,7 +285,7 @@ def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
 
 
 def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
-    """A column of the documents that can be in the mix."""
+    """A column [num_docs] of the documents that can be in the mix, memory-mapped."""
     return read_column(
         partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}"
     )

@@ -145,8 +145,8 @@ class _Partition:
         )
 
     def _near(self, arrays: Arrays, first: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """The source whose near-copy stays instead of each document, -1 where the document stays or
-        is no exact survivor.
+        """The source whose near-copy stays instead of each document, int64 [num_docs]; -1 where the
+        document stays or is no exact survivor. first: bool [num_docs].
         """
         near = np.full(len(first), -1, np.int64)
         if self.drops is None:
@@ -344,8 +344,8 @@ def _sorted(arrays: Arrays) -> Arrays:
 
 
 def _first_of_each_document(arrays: Arrays) -> npt.NDArray[np.bool_]:
-    """True at the first of each run of equal digests. Equal keys of different digests (a collision)
-    are different documents.
+    """True at the first of each run of equal digests, bool [num_docs]. Equal keys of different
+    digests (a collision) are different documents.
     """
     digest = arrays["digest"]
     first = np.ones(len(digest), np.bool_)

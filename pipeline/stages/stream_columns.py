@@ -34,7 +34,7 @@ class StreamColumns:
     def of(
         self, number: int, first: int, last: int, names: Sequence[str]
     ) -> dict[str, npt.NDArray[Any]]:
-        """Columns of documents first .. last - 1 of a strand."""
+        """Columns of documents first .. last - 1 of a strand, each [num_docs]."""
         selection, strand = self.selections[number], self.strands[number]
         pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
         for run in selection.runs_within(first, last):
@@ -51,7 +51,9 @@ class StreamColumns:
         return {name: np.concatenate(values) for name, values in pieces.items()}
 
     def table(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
-        """Columns of documents.parquet and provenance.parquet of some documents of the stream."""
+        """Columns of documents.parquet and provenance.parquet of some documents of the stream, each
+        [num_docs] (digest: uint8 [num_docs, 16]).
+        """
         documents = len(starting.source)
         columns: dict[str, npt.NDArray[Any]] = {
             "position": starting.first_position + np.arange(documents, dtype=np.uint64),
@@ -90,7 +92,9 @@ class StreamColumns:
     def _origins(
         self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]
     ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """File path and row of documents, given their segment and row in its ledger."""
+        """File path (str) and row (uint64) of documents, given their segment and row in its ledger;
+        all [num_docs].
+        """
         files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
         by_segment = np.argsort(segments, kind="stable")
         for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
@@ -104,5 +108,5 @@ class StreamColumns:
 
 
 def _input_paths(ledger: Path) -> npt.NDArray[Any]:
-    """Paths of a ledger's input files, as its `file` column counts them."""
+    """Paths of a ledger's input files, str [num_files], as its `file` column counts them."""
     return np.array([file["path"] for file in read_json(ledger / DONE)["inputs"]], object)

@@ -274,7 +274,9 @@ class _Mix:
         }
 
     def _documents_ending(self, placed: Placed, written: npt.NDArray[Any], low: int) -> Int64s:
-        """Documents of each source whose last token, as written from token `low` on, is EOD."""
+        """Documents of each source whose last token, as written from token `low` on, is EOD: int64
+        [num_sources]. written: the stream's dtype [num_tokens].
+        """
         last = placed.first_token + placed.num_tokens - 1 - low
         here = np.flatnonzero((last >= 0) & (last < len(written)))
         whole = here[written[last[here]] == self.eod_id]
@@ -283,7 +285,9 @@ class _Mix:
     def _gather(
         self, placed: Placed, low: int, high: int, source_tokens: Int64s
     ) -> npt.NDArray[Any]:
-        """Tokens [low, high) of the stream. Adds to source_tokens what each source gave."""
+        """Tokens low .. high - 1 of the stream, its dtype [num_tokens]. Adds to source_tokens
+        (int64 [num_sources]) what each source gave.
+        """
         tokens = np.empty(high - low, self.layout.dtype)
         first, last = (
             np.searchsorted(placed.first_token, low, "right") - 1,
@@ -321,6 +325,13 @@ class _Mix:
         begin: Int64s,
         end: Int64s,
     ) -> None:
+        """Fill in runs of tokens from the store's files.
+
+        Args:
+            tokens: the stream's dtype [num_tokens], a slice of the stream.
+            files, origin: integer [num_docs], a run's file and its first token there.
+            begin, end: int64 [num_docs], where in `tokens` it goes.
+        """
         by_file = np.argsort(files, kind="stable")
         for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
             mapped = np.asarray(

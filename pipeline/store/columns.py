@@ -71,7 +71,9 @@ def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str 
 
 
 def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
-    """Memory-map a column, read-only."""
+    """Memory-map a column, read-only: [num_rows], or [num_rows, 2] of PAIRS; dtype as DTYPES.
+    `bands` comes flat, [num_rows * bands], for the file does not say how many a document has.
+    """
     path = folder / f"{prefix}{name}"
     if path.stat().st_size == 0:
         return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])

@@ -4,11 +4,11 @@
     definition -> find_tokenizer -> path
     Tokenizer(path, definition).encode(texts) -> tokens of all texts with EOD, how many each has
 
-The identity of a tokenizer is the canonical digest of its contents (`mixtures.recipe.tokenizer_definition`):
-whatever file is found must have it. Three things hold the ids to those of the reference library:
-golden vectors are encoded whenever a tokenizer is loaded; `verify` re-encodes a document with the
-reference (the ingest stage samples 1 in 1,000, about 3% of its time); and a test campaign compares
-every document of the published samples.
+The identity of a tokenizer is the canonical digest of its contents
+(`mixtures.recipe.tokenizer_definition`): whatever file is found must have it. Three things hold the
+ids to those of the reference library: golden vectors are encoded whenever a tokenizer is loaded;
+`verify` re-encodes a document with the reference (the ingest stage samples 1 in 1,000, about 3% of
+its time); and a test campaign compares every document of the published samples.
 
 Special strings: `special_tokens="text"` encodes a literal `<|endoftext|>` as the characters that it
 is, so that no document can forge a document end; `"parse"` turns it into the special id, as

@@ -85,7 +85,7 @@ class TermAnnotator:
     def write(
         self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
-        """Write the column, or the texts."""
+        """Write the column, or the texts. rows: intp [num_docs], as `Annotator.write`."""
         if isinstance(rule, TextRule):
             return self._write_texts(folder / f"{prefix(segment)}texts.parquet", rule, notes, rows)
         write_column(folder, "terms", notes.in_order(rows, np.uint16), prefix(segment))
@@ -94,6 +94,9 @@ class TermAnnotator:
     def _write_texts(
         self, path: Path, rule: TextRule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
+        """Write the texts that reach the rule's threshold. rows: intp [num_docs], as
+        `Annotator.write`.
+        """
         kept = [
             (at, notes.texts[row][1])
             for at, row in enumerate(rows.tolist())
@@ -134,7 +137,9 @@ class GramAnnotator:
     def write(
         self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
-        """Write the columns; hits in ledger order, then by item."""
+        """Write the columns; hits in ledger order, then by item. rows: intp [num_docs], as
+        `Annotator.write`.
+        """
         write_column(folder, "grams", notes.in_order(rows, np.uint32), prefix(segment))
         hits = np.concatenate([np.empty((3, 0), np.int64), *notes.hits], axis=1)
         places = {row: at for at, row in enumerate(rows.tolist())} if hits.size else {}
@@ -163,7 +168,7 @@ class BandAnnotator:
     def write(
         self, folder: Path, segment: int, rule: Rule, notes: Notes, rows: npt.NDArray[np.intp]
     ) -> dict[str, int]:
-        """Write the columns."""
+        """Write the columns. rows: intp [num_docs], as `Annotator.write`."""
         places = np.zeros(int(max(notes.rows, default=-1)) + 1, np.intp)
         places[np.frombuffer(notes.rows, np.uint32)] = np.arange(len(notes.rows))
         columns = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *notes.counts])

@@ -94,8 +94,8 @@ def _folded_run(run: str) -> bytes | None:
 
 @cache
 def settled_kinds() -> npt.NDArray[np.uint8]:
-    """What folding makes of a character outside ASCII, whatever stands beside it: uint8, by code
-    point, as far as the array reaches.
+    """What folding makes of a character outside ASCII, whatever stands beside it: uint8 [0x2C00],
+    by code point; those beyond are OPEN.
 
     KEPT: itself, a letter that composes with no character but a combining one behind it. BLANK: a
     separator. OPEN: else, or not known here; a run with such a character is folded by the

@@ -165,6 +165,7 @@ class _Walk:
     def __init__(
         self, path: Path, content: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     ) -> None:
+        """content: uint8 [num_bytes] of the file."""
         self.path, self.content, self.at = path, content, 0
 
     def refuse(self, what: str) -> NoReturn:

@@ -129,7 +129,7 @@ def _windows(
 
 def _folded(texts: Sequence[str], where: str) -> tuple[bytearray, npt.NDArray[np.int64]]:
     """All texts in lower case with one byte value for all that ends a word, and the first byte of
-    each.
+    each: int64 [num_texts].
 
     A space goes before every text; zeros enough for an unaligned read follow the last.
     """
@@ -153,7 +153,7 @@ def _joined(pieces: list[bytes]) -> bytearray:
 
 def _fold_unicode(data: npt.NDArray[np.uint8]) -> bool:
     """Lower-case letters and blank separators of two and three bytes, in place; both keep their
-    length.
+    length. data: uint8 [num_bytes], UTF-8.
 
     Returns False at once if there is an invisible character, which has to be taken out of the text
     first: looking for each of them in every text would cost more than all the rest.
@@ -226,8 +226,8 @@ def _ascii_table() -> bytes:
 
 
 def _unicode_tables() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Two folded bytes of every code point below U+0800; whether one below U+10000 ends a word, and
-    whether it is invisible.
+    """Two folded bytes of every code point below U+0800 (int64 [0x800], the first byte above the
+    second); whether one below U+10000 ends a word, and whether it is invisible (bool [0x10000]).
     """
     ends = np.zeros(0x10000, np.bool_)
     for first, last in SEPARATORS:

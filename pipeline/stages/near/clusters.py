@@ -39,8 +39,8 @@ class Clusters:
     components: npt.NDArray[np.unsignedinteger]
 
     def sizes(self) -> tuple[npt.NDArray[np.unsignedinteger], npt.NDArray[np.int64]]:
-        """The first document and the size of each cluster, largest first, then by first
-        document.
+        """The first document and the size of each cluster, unsigned and int64 [num_clusters],
+        largest first, then by first document.
         """
         firsts, sizes = np.unique(self.components, return_counts=True)
         order = np.lexsort((firsts, -sizes))

@@ -105,7 +105,9 @@ def competing(sources: Sequence[NearSource], partition: KeyRange, num_bands: int
 
 
 def _survivors(sources: Sequence[NearSource], partition: KeyRange) -> dict[str, npt.NDArray[Any]]:
-    """The first copy of each text of a partition, by source, segment and row."""
+    """The first copy of each text of a partition, by source, segment and row: the columns COLUMNS,
+    each [num_docs].
+    """
     pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in COLUMNS}
     number = 0
     for place, source in enumerate(sources):
@@ -147,8 +149,8 @@ def _survivors(sources: Sequence[NearSource], partition: KeyRange) -> dict[str, 
 def _band_rows(
     segment: NearSegment, keys: KeyRange, rows: npt.NDArray[Any], num_bands: int
 ) -> tuple[U64, npt.NDArray[np.bool_]]:
-    """Band keys of some ledger rows of a segment, and whether they are exempt. rows: ledger rows
-    within `keys`.
+    """Band keys of some ledger rows of a segment (uint64 [num_rows, num_bands]), and whether they
+    are exempt (bool [num_rows]). rows: integer [num_rows], ledger rows within `keys`.
     """
     head = prefix(segment.segment)
     ledger_keys = read_column(segment.ledger, "order_key", head)

@@ -59,7 +59,7 @@ def publish_partitions(
     record: dict[str, Any],
 ) -> None:
     """Write the rows of each partition of `keys` as files of their own, in the order given, unless
-    the folder is there.
+    the folder is there. keys: uint64 [num_rows]; columns: of as many rows.
     """
     if is_done(folder):
         return
@@ -77,8 +77,8 @@ def publish_partitions(
 def read_published(
     folder: Path, names: tuple[str, ...], prefix: str = ""
 ) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
-    """The done-record of a folder and some of its columns, memory-mapped, hashed first (about a
-    second a gigabyte).
+    """The done-record of a folder and some of its columns [num_rows], memory-mapped, hashed first
+    (about a second a gigabyte).
 
     Raises:
         ManifestError: the record or a column is missing, truncated or changed, or the record names

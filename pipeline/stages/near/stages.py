@@ -316,7 +316,9 @@ class Reduce(_NearStage[WholeUnit]):
     def _of(
         self, documents: npt.NDArray[Any], counts: Sequence[int]
     ) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-        """Columns source, order_key and digest of some documents, ascending."""
+        """Columns source, order_key and digest of some documents, each [num_docs], a folder at a
+        time. documents: unsigned [num_docs], ascending. counts: documents of each folder.
+        """
         bounds = np.searchsorted(documents, np.concatenate(([0], np.cumsum(counts))))
         first = 0
         for number, (folder, count) in enumerate(zip(self.documents, counts, strict=True)):
