@@ -23,9 +23,9 @@ from pipeline.commands.audit.audit import Depth, MixAudit
 from pipeline.commands.audit.audit import audit as audit_mix
 from pipeline.commands.audit.filters import FilterOptions
 from pipeline.commands.options import DEFAULT_STORE
-from pipeline.commands.plan.calibration import load_rates
 from pipeline.commands.plan.build_plan import CLUSTER_WORKERS, BuildPlan, PlanRequest
 from pipeline.commands.plan.build_plan import plan as plan_build
+from pipeline.commands.plan.calibration import load_rates
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.local import local_mix

@@ -32,7 +32,8 @@ class RecipeError(AnnealmixError):
     exit_code = 2
 
 
-class AuditFailed(AnnealmixError):  # noqa: N818  # an audit that fails is an answer, not an error in the program
+# An audit that fails is an answer, not an error in the program.
+class AuditFailed(AnnealmixError):  # noqa: N818
     """A finished mix is not what its manifest, its recipe or its format says."""
 
     exit_code = 3

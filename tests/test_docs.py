@@ -17,6 +17,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
+from annealmix import __main__ as cli
 from mixtures import errors
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.recipe import model, source_request
@@ -43,7 +44,6 @@ from mixtures.rules.filter_definition import (
     GoldenDecision,
 )
 from mixtures.rules.near import PRESETS, NearRule
-from pipeline import cli
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.adapters import REASONS
 from pipeline.inputs.file import SUFFIXES

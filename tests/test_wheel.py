@@ -48,7 +48,7 @@ def test_wheel_installs_the_console_script_and_the_licence(wheel: zipfile.ZipFil
     (entry_points,) = (
         name for name in wheel.namelist() if name.endswith(".dist-info/entry_points.txt")
     )
-    assert "annealmix = pipeline.cli:main" in wheel.read(entry_points).decode()
+    assert "annealmix = annealmix.__main__:main" in wheel.read(entry_points).decode()
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in wheel.namelist())
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +133,7 @@ def open_indexed(bin_path: Path, idx_path: Path) -> IndexedTokens:
     )
 
 
-def _mapped(path: Path, dtype: np.dtype, offset: int, count: int) -> npt.NDArray:  # type: ignore[type-arg]
+def _mapped(path: Path, dtype: np.dtype[Any], offset: int, count: int) -> npt.NDArray[Any]:
     """The numbers from `offset` bytes on, dtype [count], memory-mapped; an empty file cannot be."""
     if count == 0:
         return np.empty(0, dtype)

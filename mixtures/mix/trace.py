@@ -8,7 +8,8 @@ file and row.
                            stream; parts side by side on all cores
 
 Nothing holds more than a column of a part on each core, but for `strands_and_epochs`: 6 bytes a
-document. What a trainer reads in a step comes here as positions (`mixtures.trainers.training_order`).
+document. What a trainer reads in a step comes here as positions
+(`mixtures.trainers.training_order`).
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
+from mixtures.estimates import SupplyEstimate
 from mixtures.keys import KEY_SPACE
 from mixtures.plan.source_plan import SourcePlan
-from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality_steps import Quality
 

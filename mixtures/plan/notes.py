@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import SCORE_BYTES_A_SECOND, classifier_kinds
 from mixtures.plan.source_plan import InsertPlan, SourcePlan
-from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.filter_use import NOT_PUBLISHED
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.trainers.fit import TrainerFit

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import DEFAULT_RATES, Cost, Rates, estimate_cost, work_of
 from mixtures.plan.notes import (
     filter_notes,
@@ -27,7 +28,7 @@ from mixtures.plan.removal_levels import ByLevel, RemovedShare, published_levels
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.shortages import Demand, Shortage, fitted_whole, shortages
 from mixtures.plan.source_plan import InsertPlan, SourcePlan, plan_inserts, plan_source
-from mixtures.plan.supply import SupplyEstimate, supplies_within
+from mixtures.plan.supply import supplies_within
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.trainers.fit import TrainerFit

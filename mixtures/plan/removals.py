@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
-from mixtures.plan.supply import SupplyEstimate
+from mixtures.estimates import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
 
 

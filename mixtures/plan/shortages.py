@@ -17,9 +17,9 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from mixtures.errors import RecipeError, SupplyError
+from mixtures.estimates import SupplyEstimate
 from mixtures.keys import key_bound
 from mixtures.plan.cost import TEXT_BYTES_A_TOKEN
-from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.source_request import Shortfall, SourceRequest
 from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas

@@ -17,14 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.places.places import (
-    SCHEMES,
-    WRITABLE,
-    Place,
-    default_cache,
-    is_url,
-    parse_url,
-)
+from pipeline.places.places import SCHEMES, WRITABLE, Place, default_cache, is_url, parse_url
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe

@@ -3,7 +3,7 @@ what the whole source holds.
 
 Which files are drawn, and which of their documents are tokenized and judged, is decided by hashes
 of path and row: the same files give the same answer everywhere. How the estimate and its error are
-made is in `mixtures.plan.supply`. JSON lines are read from their beginning until there is enough;
+made is in `mixtures.estimates`. JSON lines are read from their beginning until there is enough;
 parquet and zip files are read whole.
 """
 
@@ -16,8 +16,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from mixtures.estimates import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from mixtures.keys import KEY_SPACE
-from mixtures.plan.supply import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from mixtures.recipe.quality_steps import Quality
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile

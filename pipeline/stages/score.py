@@ -29,13 +29,7 @@ from pipeline.judges.filter import open_pinned
 from pipeline.judges.judges import ScorePlan
 from pipeline.store.columns import prefix, write_column
 from pipeline.store.records import DONE, FolderWriter, read_done
-from pipeline.store.scores import (
-    SCORE_PARTITIONS,
-    Scored,
-    look_up,
-    partition_name,
-    read_scores,
-)
+from pipeline.store.scores import SCORE_PARTITIONS, Scored, look_up, partition_name, read_scores
 
 CELLS = (
     1 << 14

@@ -22,14 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.keys import (
-    ALL_KEYS,
-    KEY_SPACE,
-    KeyRange,
-    digest_columns,
-    order_keys,
-    sort_order,
-)
+from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange, digest_columns, order_keys, sort_order
 from pipeline.store.columns import read_column
 from pipeline.store.records import is_done, read_done, read_record, write_record
 from pipeline.store.rules import TextRule, short_key

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import annealmix
-from pipeline import cli
+from annealmix import __main__ as cli
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

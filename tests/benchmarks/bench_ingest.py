@@ -161,7 +161,7 @@ def main() -> None:
                 command = [
                     sys.executable,
                     "-m",
-                    "pipeline.cli",
+                    "annealmix",
                     "build",
                     str(folder / f"{mix}.yaml"),
                     "--data",

@@ -140,7 +140,7 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
 
 def ask(folder: Path, *words: str) -> tuple[dict[str, Any], list[float]]:
     """Give a command several times. Returns its answer and the seconds of each."""
-    command = [sys.executable, "-m", "pipeline.cli", "trace", str(folder), *words, "--json"]
+    command = [sys.executable, "-m", "annealmix", "trace", str(folder), *words, "--json"]
     seconds = []
     for _ in range(TIMES):
         begun = time.perf_counter()

@@ -94,7 +94,7 @@ class Trouble:
 
 def _child(command: Mapping[str, Any]) -> int:
     """In the forked process: tell the stages, and give the command."""
-    from pipeline import cli
+    from annealmix import __main__ as cli
     from pipeline.build import seal
     from pipeline.executors.local import LocalExecutor
     from pipeline.executors.stage import Stage

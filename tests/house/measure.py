@@ -179,7 +179,9 @@ def _module(name: str) -> str:
 
 
 def _room(module: str) -> str:
-    return ".".join(module.split(".")[:2])
+    """The first folder below `mixtures` or `pipeline`; the face and the recipes are a room each."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] in ("mixtures", "pipeline") else parts[0]
 
 
 def _entries(name: str) -> list[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from pipeline import cli
+from annealmix import __main__ as cli
 from tests.pipeline.corpus import prose
 from tests.pipeline.input_files import json_lines, pack, rows_of
 from tests.pipeline.inputs.test_hub import COMMIT, Answer, Hub
@@ -100,7 +100,7 @@ def obey_interrupts() -> None:
 
 
 class Process:
-    """`python -m pipeline.cli` in a process group of its own; its output goes to files, so that it
+    """`python -m annealmix` in a process group of its own; its output goes to files, so that it
     never waits for its reader.
     """
 
@@ -116,7 +116,7 @@ class Process:
         surroundings = {**os.environ, "PYTHONPATH": str(CHECKOUT), **(environment or {})}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.cli", *_words(arguments)],
+                [sys.executable, "-m", "annealmix", *_words(arguments)],
                 cwd=folder,
                 env=surroundings,
                 stdin=subprocess.DEVNULL,

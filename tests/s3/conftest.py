@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import cli
+from annealmix import __main__ as cli
 from pipeline.places import files as remote
 from tests.pipeline.command_line import CHECKOUT
 from tests.s3.server import Network, moto_server

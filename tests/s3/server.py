@@ -132,7 +132,9 @@ class _Forward(BaseHTTPRequestHandler):
         self.close_connection = broken or self.close_connection
 
     def refuse(self, status: int, code: str, message: str = "no") -> None:
-        data = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+        data = (
+            f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        ).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(data)))

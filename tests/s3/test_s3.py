@@ -15,8 +15,8 @@ from urllib.parse import quote
 import pytest
 from blake3 import blake3
 
+from annealmix import __main__ as cli
 from mixtures.mix import manifest as manifests
-from pipeline import cli
 from pipeline.build import remote_output
 from pipeline.build.remote_output import RemoteOutput
 from pipeline.inputs.readers.raw import RawFile

@@ -77,7 +77,8 @@ def _dclm(writer: Writer, number: int) -> dict[str, Any]:
     slug = "-".join(title.lower().split())
     return dclm_row(
         text,
-        f"https://{writer.place().lower()}.example/{writer.draw.between(1998, 2022)}/{slug}-{number}",
+        f"https://{writer.place().lower()}.example"
+        f"/{writer.draw.between(1998, 2022)}/{slug}-{number}",
     )
 
 

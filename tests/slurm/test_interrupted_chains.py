@@ -195,7 +195,7 @@ def test_waiting_for_another_build_at_the_same_place_is_refused(tmp_path, data):
     assert give(build.request, None, None, wait=True)[1] == 0
 
 
-def test_a_mix_folder_that_is_deleted_while_it_is_written_is_not_said_to_be_whole_and_is_written_again(
+def test_a_mix_folder_that_is_deleted_while_it_is_written_is_not_whole_and_is_written_again(
     tmp_path, data, local
 ):
     build = given(tmp_path, data, held(tmp_path, "write"))

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removal_levels import published_levels
 from mixtures.plan.removals import Removal, published_removals
-from mixtures.plan.supply import SupplyEstimate, published_supplies
+from mixtures.plan.supply import published_supplies
 from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import RecipeError
+from mixtures.estimates import share_interval
 from mixtures.plan.removals import Removal
-from mixtures.plan.supply import share_interval
 from mixtures.recipe.filter_use import FilterUse, at_level
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS, Level

@@ -61,7 +61,8 @@ class RawFile:
         """A handle on the checked content, at its start. A remote file is first copied into an
         unnamed temporary file.
         """
-        target = None if self.file.local else tempfile.TemporaryFile()  # noqa: SIM115 - __exit__ closes it
+        # __exit__ closes it
+        target = None if self.file.local else tempfile.TemporaryFile()  # noqa: SIM115
         self._spooled = target
         try:
             for block in self.blocks():

@@ -146,7 +146,8 @@ class _Published:
                     self._short_automaton, documents, b"\xff", np.arange(len(texts)), self._short
                 )
             )
-        return tuple(np.concatenate(column) for column in zip(*found, strict=True))  # type: ignore[return-value]
+        columns = zip(*found, strict=True)
+        return tuple(np.concatenate(column) for column in columns)  # type: ignore[return-value]
 
 
 def _search(

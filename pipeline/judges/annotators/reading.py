@@ -29,12 +29,7 @@ from pydantic import PlainSerializer
 from mixtures.keys import KeyRange
 from mixtures.rules.filter_definition import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
-from pipeline.judges.annotators.annotator import (
-    BandAnnotator,
-    GramAnnotator,
-    Notes,
-    TermAnnotator,
-)
+from pipeline.judges.annotators.annotator import BandAnnotator, GramAnnotator, Notes, TermAnnotator
 from pipeline.store.records import FolderWriter, Frozen, is_done
 from pipeline.store.rules import (
     BandRule,

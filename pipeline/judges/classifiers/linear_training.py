@@ -22,13 +22,7 @@ import numpy.typing as npt
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import text_digest
 from pipeline.judges.classifiers.hashed_ngrams import Features, features
-from pipeline.judges.classifiers.linear import (
-    BITS,
-    MAX_BIAS,
-    MAX_WEIGHT,
-    LinearWeights,
-    batches,
-)
+from pipeline.judges.classifiers.linear import BITS, MAX_BIAS, MAX_WEIGHT, LinearWeights, batches
 from pipeline.judges.classifiers.logistic import ONE, quantised_logistic
 from pipeline.judges.classifiers.scores import MILLION, encoded
 

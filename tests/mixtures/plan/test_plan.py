@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from mixtures.errors import RecipeError
+from mixtures.estimates import SupplyEstimate
 from mixtures.plan.plan import FilterPlan, Plan, make_plan
 from mixtures.plan.removals import Removal, published_removals
-from mixtures.plan.supply import SupplyEstimate, published_supplies
+from mixtures.plan.supply import published_supplies
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
 

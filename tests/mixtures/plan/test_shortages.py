@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from mixtures.errors import SupplyError
+from mixtures.estimates import SupplyEstimate
 from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removals import Removal
-from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.source_request import Shortfall

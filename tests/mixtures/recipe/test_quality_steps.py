@@ -14,8 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from mixtures.audit.recipe import recipe_digest
 from mixtures.errors import RecipeError
+from mixtures.estimates import SupplyEstimate
 from mixtures.plan.plan import make_plan
-from mixtures.plan.supply import SupplyEstimate
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.quality_steps import STEP_NAMES, Quality, canonical_quality, reading_name
 from mixtures.stream.quotas import Size

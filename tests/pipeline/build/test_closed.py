@@ -266,7 +266,7 @@ def test_a_mix_and_a_store_inside_one_another_are_refused_before_any_work(
 def test_a_build_whose_main_process_alone_is_killed_is_finished_by_the_same_command(
     tmp_path, workers
 ):
-    command = [sys.executable, "-m", "pipeline.cli", "build", "sample", "--workers", str(workers)]
+    command = [sys.executable, "-m", "annealmix", "build", "sample", "--workers", str(workers)]
     command += ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not list((tmp_path / "store").glob("work/*/plan.json")):

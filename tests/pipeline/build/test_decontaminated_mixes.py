@@ -20,8 +20,11 @@ from pipeline.commands.filter.removed import removed_digests
 from tests.mixtures.audit.forged_mix import forge_manifest
 from tests.pipeline.corpus import make, prose, read_mix, sharded, write_files, write_recipe
 
-ITEMS = [f"Which of the {name} stones was laid down first when the {name} bridge was built across the wide river" for name in
-         ("red", "grey", "white", "black", "round", "flat")]  # fmt: skip
+ITEMS = [
+    f"Which of the {name} stones was laid down first when the {name} bridge was built across"
+    " the wide river"
+    for name in ("red", "grey", "white", "black", "round", "flat")
+]
 SHORT = "too short to be found"
 SOURCES = ("a", "b", "c")
 FILTER_TERMS = b"ravenna\ncordoba\n"

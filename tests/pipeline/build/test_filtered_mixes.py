@@ -314,7 +314,7 @@ def test_quotas_that_end_where_a_partition_ends_count_the_same_removals_in_any_n
             assert check(work, case, f"{removed}-two")["identity"] == whole["identity"]
 
 
-def test_where_the_last_partition_holds_nothing_but_removed_documents_they_count_only_within_the_quota(
+def test_removed_documents_that_fill_the_last_partition_count_only_within_the_quota(
     tmp_path,
 ):
     """A source of two documents, the first kept, the second removed; each alone in its half of the

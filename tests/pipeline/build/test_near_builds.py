@@ -602,7 +602,8 @@ from pipeline.stages import select
 from pipeline.build import near as search
 from tests.pipeline.corpus import each_once, make
 if __name__ == "__main__":
-    survey.GROUP_BYTES, select.PARTITION_DOCUMENTS, search.PARTITION_DOCUMENTS, search.SORT_BYTES = (1, 1), 40, 10, 500
+    survey.GROUP_BYTES, select.PARTITION_DOCUMENTS = (1, 1), 40
+    search.PARTITION_DOCUMENTS, search.SORT_BYTES = 10, 500
     work = Path(sys.argv[1])
     make(work / "recipes" / "mix.yaml", work, work / "data", workers=1)
 """

@@ -194,7 +194,8 @@ from pathlib import Path
 from tests.pipeline.corpus import make
 if __name__ == "__main__":
     work = Path(sys.argv[1])
-    print(json.dumps(make(work / "recipes" / "mix.yaml", work, work / "data", sys.argv[2], sys.argv[2] + "-store")))
+    out, store = sys.argv[2], sys.argv[2] + "-store"
+    print(json.dumps(make(work / "recipes" / "mix.yaml", work, work / "data", out, store)))
 """
 
 

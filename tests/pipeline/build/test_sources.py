@@ -1,4 +1,6 @@
-"""A first ceiling lies in its key range, is as good as whole where an estimate says so, and never falls."""
+"""A first ceiling lies in its key range, is as good as whole where an estimate says so, and never
+falls.
+"""
 
 from __future__ import annotations
 

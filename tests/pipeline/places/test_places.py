@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
+from annealmix import __main__ as cli
 from mixtures.errors import InputError, RecipeError
-from pipeline import cli
 from pipeline.places.files import ATTEMPTS, RESOLVE_ATTEMPTS, attempts_at, error_line, retried
 from pipeline.places.places import RemoteFolder, parse_url
 

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from annealmix import __main__ as cli
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import typed
-from pipeline import cli
 from pipeline.commands.export.card import code, dataset_card, plain, table
 from pipeline.commands.export.public import export_public
 from pipeline.report import printable

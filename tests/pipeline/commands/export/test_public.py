@@ -13,11 +13,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from annealmix import __main__ as cli
 from mixtures.audit import audit_against, audit_mix
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.public import LACKS
-from pipeline import cli
 from pipeline.commands.export.public import export_public
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import (

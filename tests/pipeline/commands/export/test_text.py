@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import recipes
+from annealmix import __main__ as cli
 from mixtures.errors import AuditFailed, ManifestError, RecipeError
-from pipeline import cli
 from pipeline.commands.export.text import export_text
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from annealmix import __main__ as cli
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
-from pipeline import cli
 from pipeline.commands.export.trainer import Wish, export_trainer
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 

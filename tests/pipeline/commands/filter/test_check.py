@@ -24,12 +24,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recipes
+from annealmix.__main__ import main
 from mixtures.errors import RecipeError
 from mixtures.keys import digest_columns, text_digest
 from mixtures.rules.filter_definition import load_filter
 from mixtures.rules.terms import content_hash
 from mixtures.yaml.tree import parse_yaml
-from pipeline.cli import main
 from pipeline.commands.filter.check import CheckResult, run_check
 from pipeline.commands.filter.check import check as run_library_check
 from pipeline.commands.filter.inputs import find_dataset

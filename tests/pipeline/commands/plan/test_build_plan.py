@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from annealmix import __main__ as cli
 from mixtures.errors import InputError
 from mixtures.plan.cost import DEFAULT_RATES
 from mixtures.plan.removal_levels import published_levels
 from mixtures.recipe.load import load_recipe
 from mixtures.rules.levels import LEVELS
-from pipeline import cli
 from pipeline.commands.plan import calibration
 from pipeline.commands.plan import disk as plan_disk
 from pipeline.commands.plan import report as plan_report

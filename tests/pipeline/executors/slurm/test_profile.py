@@ -215,7 +215,10 @@ def answering(folder: Path, monkeypatch: pytest.MonkeyPatch, **commands: bytes) 
 
 
 def test_names_of_other_jobs_may_be_any_bytes(tmp_path, monkeypatch):
-    lines = b"1|N/A|PENDING|None|caf\xe9\n2|N/A|PENDING|None|a\nb\n3|7|RUNNING|None|annealmix-k-ingest\n4|N/A|PENDING|None|a|b\n"
+    lines = (
+        b"1|N/A|PENDING|None|caf\xe9\n2|N/A|PENDING|None|a\nb\n"
+        b"3|7|RUNNING|None|annealmix-k-ingest\n4|N/A|PENDING|None|a|b\n"
+    )
     answering(tmp_path, monkeypatch, squeue=lines)
     assert client.queued("annealmix-k-") == [
         client.Job("3", "7", "annealmix-k-ingest", "RUNNING", "None")

@@ -21,12 +21,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.fasttext import MAGIC, check_fasttext_file
 from pipeline.judges.classifiers.hashed_ngrams import INVISIBLE, LOWER, SEPARATORS, features
-from pipeline.judges.classifiers.linear import (
-    FORMAT,
-    MAX_WEIGHT,
-    LinearClassifier,
-    LinearWeights,
-)
+from pipeline.judges.classifiers.linear import FORMAT, MAX_WEIGHT, LinearClassifier, LinearWeights
 from pipeline.judges.classifiers.linear_training import LinearSettings, train_linear
 from pipeline.judges.classifiers.logistic import LIMIT, quantised_logistic
 from pipeline.judges.classifiers.scores import quantised

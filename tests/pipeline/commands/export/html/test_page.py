@@ -285,7 +285,7 @@ def test_the_same_mix_gives_the_same_page_in_another_process(work, shown, tmp_pa
     command = [
         sys.executable,
         "-m",
-        "pipeline.cli",
+        "annealmix",
         "export",
         work / "out",
         "--html",

@@ -273,7 +273,7 @@ HEAVY = {
 }
 HELP = """
 import sys
-from pipeline import cli
+from annealmix import __main__ as cli
 try:
     cli.main(sys.argv[1:])
 except SystemExit as ended:
@@ -327,7 +327,7 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(tmp_path, 
 
 def test_head_gets_its_bytes_and_no_traceback(tmp_path):
     command = (
-        f"'{sys.executable}' -m pipeline.cli plan annealing-50b --json 2>'{tmp_path}/stderr' | head"
+        f"'{sys.executable}' -m annealmix plan annealing-50b --json 2>'{tmp_path}/stderr' | head"
         " -c 10"
     )
     done = subprocess.run(["/bin/sh", "-c", command], cwd=CHECKOUT, capture_output=True, check=True)
@@ -382,9 +382,12 @@ def test_an_interrupted_build_says_so_shows_nothing_and_goes_on(tmp_path, hub, n
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_code_that_is_run_from_a_string_ends_with_1(tmp_path, number):
     """As that of dataclasses is. CPython would end by SIGINT, whatever main returns."""
-    code = "import sys; from pipeline import cli; from pipeline.commands.store import store\n"
+    code = "import sys; from annealmix import __main__ as cli\n"
+    code += "from pipeline.commands.store import store\n"
     code += "def show(*_, **__): exec('import time; print(1, flush=True); time.sleep(60)')\n"
-    code += "store.show = show; sys.exit(cli.main(['store', 'ls', '--store', sys.argv[1]]))"
+    code += (
+        "store.list_contents = show; sys.exit(cli.main(['store', 'ls', '--store', sys.argv[1]]))"
+    )
     Store(tmp_path / "store")
     (tmp_path / "command.py").write_text(code)
     command = [

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
-from mixtures.plan.supply import (
+from mixtures.estimates import (
     FilePart,
     SupplyEstimate,
     TokenizedSample,
@@ -22,6 +21,7 @@ from mixtures.plan.supply import (
     share_interval,
     student,
 )
+from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
 
 TRIALS = 120
 
