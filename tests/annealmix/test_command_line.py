@@ -401,7 +401,7 @@ def test_an_interrupt_in_code_that_is_run_from_a_string_ends_with_1(tmp_path, nu
         command, env=surroundings, stdout=subprocess.PIPE, preexec_fn=obey_interrupts
     ) as process:
         assert process.stdout is not None
-        process.stdout.readline()
+        assert process.stdout.readline() == b"1\n"  # the code from the string runs
         process.send_signal(number)
         assert process.wait(60) == 1
 
