@@ -22,7 +22,7 @@ from typing import Any
 
 from mixtures.keys import order_key
 from mixtures.rules.filter_definition import read_filter
-from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle
+from pipeline.commands.filter.train import GoldenTexts, ListChoice, TrainRequest, make_bundle
 from pipeline.judges.classifiers import open_classifier
 from tests.pipeline.corpus import WORDS, tokenizer
 
@@ -101,9 +101,13 @@ def train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str])
     blocklist = folder / f".{name}.txt"
     blocklist.write_text("\n".join(terms))
     flagged = f"{terms[0]} {terms[1]} {' '.join([*harmful[:4], *harmful[:4]])}"
-    make_bundle(
-        [labelled], folder / name, ListChoice(blocklist), golden=GoldenTexts(flagged=(flagged,))
+    request = TrainRequest(
+        labelled=[labelled],
+        out=folder / name,
+        blocklist=ListChoice(blocklist),
+        golden=GoldenTexts(flagged=(flagged,)),
     )
+    make_bundle(request)
 
 
 def digest(text: str) -> str:

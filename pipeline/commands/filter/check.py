@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,30 +44,48 @@ class CountTokens(Protocol):
     def __call__(self, texts: list[str], /) -> int: ...
 
 
+class FlaggedRow(NamedTuple):
+    """Where a flagged document is. Its text and terms are not told."""
+
+    file: str
+    row: int
+    terms: int
+    """Distinct ones."""
+    score: int | None
+    """In millionths; None: not scored."""
+
+
+class ReappearedRow(NamedTuple):
+    """Where a document is that was removed elsewhere."""
+
+    file: str
+    row: int
+
+
 @dataclass
 class CheckResult:
-    """What was counted. places: (file, row, distinct terms, score in millionths or None) of the
-    first flagged documents.
-
-    flagged_tokens: without ends of documents; None if no tokenizer was given. reappeared: documents
-        of which the digest is that of a
-    removed one, None if no digests were given; returned: (file, row) of the first of them. failing:
-    flagged or reappeared.
-    """
+    """What was counted so far, and in the end."""
 
     rows: int = 0
     documents: int = 0
     empty: int = 0
     unselected: int = 0
+    """Left out by `where` of a source definition."""
     quarantined: int = 0
     escalated: int = 0
     flagged: int = 0
     flagged_tokens: int | None = None
+    """Without ends of documents; None if no tokenizer was given."""
     reappeared: int | None = None
+    """Documents whose digest is that of a removed one; None if no digests were given."""
     failing: int = 0
+    """Flagged or reappeared."""
     reasons: Counter[str] = field(default_factory=Counter)
-    places: list[tuple[str, int, int, int | None]] = field(default_factory=list)
-    returned: list[tuple[str, int]] = field(default_factory=list)
+    """Of quarantined rows."""
+    flagged_rows: list[FlaggedRow] = field(default_factory=list)
+    """The first of them."""
+    reappeared_rows: list[ReappearedRow] = field(default_factory=list)
+    """Likewise."""
 
     def passes(self, limit: Fraction) -> bool:
         """Whether at most the limit's share of what should have been judged is flagged, has
@@ -99,11 +117,11 @@ def check(
     known = None if removed is None else DigestSet(removed)
     for reader in dataset.readers():
         for rows, texts in _batches(reader):
-            found = judge.judge(texts)
-            _count(result, found, reader.file.path, rows, texts, count_tokens)
-            failing = found.flagged
+            judgement = judge.judge(texts)
+            _count(result, judgement, reader.file.path, rows, texts, count_tokens)
+            failing = judgement.flagged
             if known is not None:
-                failing = failing | _count_returned(result, known, reader.file.path, rows, texts)
+                failing = failing | _count_reappeared(result, known, reader.file.path, rows, texts)
             result.failing += int(failing.sum())
         counts = reader.counts
         result.rows += counts["rows"]
@@ -121,33 +139,36 @@ def check(
 
 def _count(
     result: CheckResult,
-    found: Judgement,
+    judgement: Judgement,
     file: str,
     rows: list[int],
     texts: list[str],
     count_tokens: CountTokens | None,
 ) -> None:
-    flagged = np.flatnonzero(found.flagged).tolist()
+    flagged = np.flatnonzero(judgement.flagged).tolist()
     result.documents += len(texts)
-    result.escalated += int(found.escalated.sum())
+    result.escalated += int(judgement.escalated.sum())
     result.flagged += len(flagged)
     if count_tokens is not None and flagged:
         result.flagged_tokens = (result.flagged_tokens or 0) + count_tokens(
             [texts[at] for at in flagged]
         )
-    for at in flagged[: PLACES - len(result.places)]:
-        score = int(found.scores[at])
-        result.places.append((file, rows[at], int(found.terms[at]), score if score >= 0 else None))
+    for at in flagged[: PLACES - len(result.flagged_rows)]:
+        score = int(judgement.scores[at])
+        result.flagged_rows.append(
+            FlaggedRow(file, rows[at], int(judgement.terms[at]), score if score >= 0 else None)
+        )
 
 
-def _count_returned(
+def _count_reappeared(
     result: CheckResult, known: DigestSet, file: str, rows: list[int], texts: list[str]
 ) -> npt.NDArray[np.bool_]:
     """Count the documents that were removed elsewhere: bool [num_docs]."""
     again = known.holds(digest_columns(b"".join(text_digest(text.encode()) for text in texts)))
     result.reappeared = (result.reappeared or 0) + int(again.sum())
-    result.returned += [
-        (file, rows[at]) for at in np.flatnonzero(again)[: PLACES - len(result.returned)].tolist()
+    room = PLACES - len(result.reappeared_rows)
+    result.reappeared_rows += [
+        ReappearedRow(file, rows[at]) for at in np.flatnonzero(again)[:room].tolist()
     ]
     return again
 
@@ -187,122 +208,143 @@ def token_counter(file: Path) -> CountTokens:
     return lambda texts: int(engine.encode(texts, parse=False)[1].sum())
 
 
-def run_check(
-    dataset: str,
-    filter_name: str,
-    *,
-    limit: Fraction = Fraction(0),
-    column: str | None = None,
-    source: str | None = None,
-    split: str = "train",
-    tokenizer: Path | None = None,
-    store: Path | None = None,
-    level: Level | None = None,
-    as_json: bool = False,
-) -> int:
-    """The command: print the counts, return the exit code (0, or 3 above the limit).
+@dataclass(frozen=True, kw_only=True)
+class CheckRequest:
+    """What is to be checked, and how."""
 
-    Args:
-        level: of the published ones, at which the filter judges. store: documents that filters
-            removed there are looked for.
-    """
+    dataset: str
+    filter: str
+    """Name of a shipped filter, or its file."""
+    limit: Fraction = Fraction(0)
+    """Share of the documents that may be flagged, reappear or be unreadable."""
+    column: str | None = None
+    source: str | None = None
+    """Name of the source definition in whose layout the files are."""
+    split: str = "train"
+    tokenizer: Path | None = None
+    store: Path | None = None
+    """Documents that filters removed there are looked for."""
+    level: Level | None = None
+    """Of the published ones, at which the filter judges."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckAnswer:
+    """What a check says of a data set."""
+
+    dataset: str
+    filter_name: str
+    filter_identity: str
+    files: int
+    files_not_read: tuple[str, ...]
+    result: CheckResult
+    limit: Fraction
+
+    @property
+    def passed(self) -> bool:
+        return self.result.passes(self.limit)
+
+    @property
+    def verdict(self) -> str:
+        """For people, in a line."""
+        result = self.result
+        rows = report.plural(result.quarantined, "row")
+        unjudged = f" and {rows} that cannot be judged" if result.quarantined else ""
+        again = f", {result.reappeared:,} removed before" if result.reappeared is not None else ""
+        documents = report.plural(result.documents, "document")
+        return (
+            f"filter check {'passed' if self.passed else 'FAILED'}: {self.dataset}:"
+            f" {result.flagged:,} of {documents} flagged{again}{unjudged}, limit {self.limit}"
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        result = self.result
+        return {
+            "what": WHAT,
+            "dataset": self.dataset,
+            "filter": {"name": self.filter_name, "identity": self.filter_identity},
+            "files": self.files,
+            "files_not_read": self.files_not_read,
+            "rows": result.rows,
+            "documents": result.documents,
+            "empty": result.empty,
+            "where": result.unselected,
+            "quarantined": result.quarantined,
+            "quarantine_reasons": result.reasons,
+            "escalated": result.escalated,
+            "flagged": result.flagged,
+            "flagged_tokens": result.flagged_tokens,
+            "flagged_rows": [row._asdict() for row in result.flagged_rows],
+            "reappeared": result.reappeared,
+            "reappeared_rows": [row._asdict() for row in result.reappeared_rows],
+            "limit": str(self.limit),
+            "passed": self.passed,
+        }
+
+
+def run_check(request: CheckRequest, *, as_json: bool = False) -> int:
+    """The command: print the counts, return the exit code (0, or 3 above the limit)."""
     from mixtures.recipe.load import load_source_definition
     from pipeline.commands.filter.removed import removed_digests
 
-    judge = Filter.load(filter_name, level)
-    removed = removed_digests(store) if store else None
-    counter = token_counter(tokenizer) if tokenizer else None
-    found = find_dataset(
-        dataset,
-        column=column,
-        source=load_source_definition(source) if source else None,
-        split=split,
+    judge = Filter.load(request.filter, request.level)
+    removed = removed_digests(request.store) if request.store else None
+    count_tokens = token_counter(request.tokenizer) if request.tokenizer else None
+    dataset = find_dataset(
+        request.dataset,
+        column=request.column,
+        source=load_source_definition(request.source) if request.source else None,
+        split=request.split,
     )
-    result = check(found, judge, counter, removed)
-    answer = _answer(dataset, judge, found, result, limit)
+    answer = CheckAnswer(
+        dataset=request.dataset,
+        filter_name=judge.definition.name,
+        filter_identity=judge.identity,
+        files=len(dataset.files),
+        files_not_read=dataset.unread,
+        result=check(dataset, judge, count_tokens, removed),
+        limit=request.limit,
+    )
     if as_json:
-        report.result(answer)
+        report.result(answer.as_json())
     else:
         _show(answer)
-    passed = result.passes(limit)
-    unjudged = (
-        f" and {report.plural(result.quarantined, 'row')} that cannot be judged"
-        if result.quarantined
-        else ""
-    )
-    returned = f", {result.reappeared:,} removed before" if result.reappeared is not None else ""
-    flagged = (
-        f"{result.flagged:,} of {report.plural(result.documents, 'document')} flagged{returned}"
-    )
-    verdict = f"{dataset}: {flagged}{unjudged}, limit {answer['limit']}"
-    report.say(f"filter check {'passed' if passed else 'FAILED'}: {verdict}")
-    return 0 if passed else AuditFailed.exit_code
+    report.say(answer.verdict)
+    return 0 if answer.passed else AuditFailed.exit_code
 
 
-def _answer(
-    dataset: str, judge: Filter, found: Dataset, result: CheckResult, limit: Fraction
-) -> dict[str, Any]:
-    return {
-        "what": WHAT,
-        "dataset": dataset,
-        "filter": {"name": judge.definition.name, "identity": judge.identity},
-        "files": len(found.files),
-        "files_not_read": list(found.unread),
-        "rows": result.rows,
-        "documents": result.documents,
-        "empty": result.empty,
-        "where": result.unselected,
-        "quarantined": result.quarantined,
-        "quarantine_reasons": dict(sorted(result.reasons.items())),
-        "escalated": result.escalated,
-        "flagged": result.flagged,
-        "flagged_tokens": result.flagged_tokens,
-        "flagged_rows": [
-            dict(zip(("file", "row", "terms", "score"), place, strict=True))
-            for place in result.places
-        ],
-        "reappeared": result.reappeared,
-        "reappeared_rows": [
-            dict(zip(("file", "row"), place, strict=True)) for place in result.returned
-        ],
-        "limit": str(limit),
-        "passed": result.passes(limit),
-    }
-
-
-def _show(answer: dict[str, Any]) -> None:
+def _show(answer: CheckAnswer) -> None:
+    result = answer.result
     names = ["rows", "documents", "escalated", "flagged", "flagged_tokens", "quarantined", "empty"]
-    if answer["where"]:
-        names.append("where")
-    if answer["reappeared"] is not None:
-        names.append("reappeared")
-    title = (
-        f"{answer['dataset']} ({report.plural(answer['files'], 'file')}) against filter"
-        f" {answer['filter']['name']}"
-    )
     columns = [
-        report.Column("filter", lambda answer: answer["filter"]["identity"], report.short_hash),
+        report.Column("filter", lambda _: answer.filter_identity, report.short_hash),
         *(report.Column(name.replace("_", " "), name, report.count) for name in names),
     ]
-    report.Table([answer], columns).print(title)
-    for place in answer["flagged_rows"][:SHOWN]:
-        score = "" if place["score"] is None else f", score {place['score']:,} millionths"
-        report.say(
-            f"flagged: {place['file']} row {place['row']:,}"
-            f" ({report.plural(place['terms'], 'distinct term')}{score})"
-        )
-    if answer["flagged"] > SHOWN:
-        report.say(f"and {answer['flagged'] - SHOWN:,} more (--json names the first {PLACES:,})")
-    for place in answer["reappeared_rows"][:SHOWN]:
-        report.say(f"removed before: {place['file']} row {place['row']:,}")
-    if (answer["reappeared"] or 0) > SHOWN:
-        report.say(f"and {answer['reappeared'] - SHOWN:,} more (--json names the first {PLACES:,})")
-    if answer["quarantine_reasons"]:
-        reasons = ", ".join(
-            f"{reason} {count:,}" for reason, count in answer["quarantine_reasons"].items()
-        )
+    if result.unselected:
+        columns.append(report.Column("where", "unselected", report.count))
+    if result.reappeared is not None:
+        columns.append(report.Column("reappeared", "reappeared", report.count))
+    files = report.plural(answer.files, "file")
+    title = f"{answer.dataset} ({files}) against filter {answer.filter_name}"
+    report.Table([result], columns).print(title)
+    for flagged in result.flagged_rows[:SHOWN]:
+        score = "" if flagged.score is None else f", score {flagged.score:,} millionths"
+        terms = report.plural(flagged.terms, "distinct term")
+        report.say(f"flagged: {flagged.file} row {flagged.row:,} ({terms}{score})")
+    _say_more(result.flagged)
+    for again in result.reappeared_rows[:SHOWN]:
+        report.say(f"removed before: {again.file} row {again.row:,}")
+    _say_more(result.reappeared or 0)
+    if result.reasons:
+        reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in sorted(result.reasons.items()))
         report.say(f"not judged: {reasons}; such rows count against the limit as flagged ones do")
-    if answer["files_not_read"]:
-        more = " ..." if len(answer["files_not_read"]) > 5 else ""
-        report.say(f"not read: {', '.join(answer['files_not_read'][:5])}{more}")
+    if answer.files_not_read:
+        more = " ..." if len(answer.files_not_read) > 5 else ""
+        report.say(f"not read: {', '.join(answer.files_not_read[:5])}{more}")
     report.say(f"this is {WHAT}")
+
+
+def _say_more(rows: int) -> None:
+    if rows > SHOWN:
+        report.say(f"and {rows - SHOWN:,} more (--json names the first {PLACES:,})")

@@ -35,17 +35,16 @@ _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::([\w.-]+))?"
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is to be read: each file with the definition that says its format.
-
-    column: where the texts are; None: `text` or `messages`. published: the definitions' adapters
-        say it. unread: other files of the
-    folder, which no format reads.
-    """
+    """What is to be read."""
 
     files: tuple[tuple[InputFile, SourceDefinition], ...]
+    """Each with the definition that says its format."""
     column: str | None = None
+    """Where the texts are; None: `text` or `messages`."""
     published: bool = False
+    """Whether the definitions' adapters say where the texts are."""
     unread: tuple[str, ...] = ()
+    """Other files of the folder, which no format reads."""
 
     def readers(self) -> list[DocumentReader]:
         """One reader a file, in the order of the paths."""
@@ -183,17 +182,17 @@ def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -
     for path in present:
         if any(path.endswith(SUFFIXES.get(definition.format, ())) for definition in definitions):
             _refuse_empty(folder.resolve() / path)
-    found = [
+    files = [
         (file, definition) for definition in definitions for file in list_files(definition, folder)
     ]
-    if not found:
+    if not files:
         raise InputError(
             f"{folder}: holds no file of {_endings()}; name the files' folder, or convert them"
         )
-    read = {file.path for file, _ in found}
+    read = {file.path for file, _ in files}
     unread = tuple(path for path in present if path not in read)
     return Dataset(
-        tuple(sorted(found, key=lambda one: one[0].path.encode())),
+        tuple(sorted(files, key=lambda one: one[0].path.encode())),
         column,
         source is not None,
         unread,
@@ -226,13 +225,13 @@ def _endings() -> str:
 
 def _definition(packing: str, **more: Any) -> SourceDefinition:
     """A definition made for one reading: the readers want one."""
-    fields: dict[str, Any] = {
+    fields = {
         "name": "data-set",
         "repo": "data/set",
         "revision": "none",
         "licence": "not stated",
         "adapter": "text",
+        "format": packing,
     }
-    if packing != "datasets":
-        fields["paths"] = ("**",)
-    return SourceDefinition.model_validate(fields | {"format": packing} | more)
+    paths = {} if packing == "datasets" else {"paths": ("**",)}
+    return SourceDefinition.model_validate({**fields, **paths, **more})

@@ -182,11 +182,11 @@ def _decimal(text: str) -> Decimal:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from pipeline.commands.filter.check import run_check
+    from pipeline.commands.filter.check import CheckRequest, run_check
 
-    return run_check(
-        options.dataset,
-        options.filter,
+    request = CheckRequest(
+        dataset=options.dataset,
+        filter=options.filter,
         limit=options.limit,
         column=options.text_column,
         source=options.source,
@@ -194,24 +194,35 @@ def _check(options: argparse.Namespace) -> int:
         tokenizer=options.tokenizer,
         store=options.store,
         level=options.level,
-        as_json=options.json,
     )
+    return run_check(request, as_json=options.json)
 
 
 def _train(options: argparse.Namespace) -> int:
-    from pipeline.commands.filter.train import GoldenTexts, ListChoice, make_bundle, show
+    from pipeline import report
+    from pipeline.commands.filter.train import (
+        GoldenTexts,
+        ListChoice,
+        TrainRequest,
+        make_bundle,
+        show,
+    )
     from pipeline.judges.classifiers.labelled import LabelColumns
     from pipeline.judges.classifiers.training import Goal
 
-    bundle = make_bundle(
-        options.labelled,
-        options.out,
-        ListChoice(options.blocklist, options.mode, options.threshold),
+    request = TrainRequest(
+        labelled=options.labelled,
+        out=options.out,
+        blocklist=ListChoice(options.blocklist, options.mode, options.threshold),
         name=options.name,
         columns=LabelColumns(options.text_column, options.label_column, options.positive),
         holdout=options.holdout,
         goal=Goal(options.recall, options.removal),
         golden=GoldenTexts(tuple(options.golden_flagged), tuple(options.golden_passed)),
     )
-    show(bundle, as_json=options.json)
+    bundle = make_bundle(request)
+    if options.json:
+        report.result(bundle.as_json())
+    else:
+        show(bundle)
     return 0

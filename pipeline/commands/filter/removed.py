@@ -29,26 +29,25 @@ def removed_digests(store: Path) -> npt.NDArray[np.uint64]:
     """
     if not (store / "store.json").is_file():
         raise RecipeError(f"{store}: no store there; name one with --store DIR")
-    found, filtered = [np.empty((0, 2), np.uint64)], False
+    removed, filtered = [np.empty((0, 2), np.uint64)], False
     ending = f"{REMOVED}.digest"
     for folder in sorted(path for path in store.glob("select/*/p*") if is_done(path)):
         record = read_done(folder)
         if not record.get("filters"):
             continue
         filtered = True
-        lowest = (
-            2 if record["decontaminate"] == "drop" else 1
-        )  # bit 0 is then of evaluation sets, which are no reason to warn
+        # "drop": bit 0 is of evaluation sets, which are no reason to warn
+        lowest = 2 if record["decontaminate"] == "drop" else 1
         for name in record["outputs"]:
             if name.endswith(ending):
                 digests, verdicts = (
                     read_column(folder, column, name.removesuffix("digest"))
                     for column in ("digest", "verdicts")
                 )
-                found.append(digests[verdicts >= lowest].astype(np.uint64))
+                removed.append(digests[verdicts >= lowest].astype(np.uint64))
     if not filtered:
         raise RecipeError(
             f"{store}: no selection of it was filtered (`annealmix store gc` deletes selections),"
             " so nothing is known to be removed; build a filtered mix in it, or leave --store out"
         )
-    return np.unique(np.concatenate(found), axis=0)
+    return np.unique(np.concatenate(removed), axis=0)

@@ -26,7 +26,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -70,28 +69,62 @@ class GoldenTexts:
     passed: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """What a filter is made of."""
+
+    labelled: Sequence[Path]
+    """Files of labelled documents."""
+    out: Path
+    """Folder of the filter."""
+    blocklist: ListChoice
+    name: str | None = None
+    """Of the filter; None: that of the folder."""
+    columns: LabelColumns | None = None
+    holdout: Decimal = Decimal("0.2")
+    """Share of the documents that is measured on."""
+    goal: Goal | None = None
+    golden: GoldenTexts = GoldenTexts()
+
+
 @dataclass(frozen=True)
 class Bundle:
-    """What was made. filter: as opened from the finished files."""
+    """What was made."""
 
     folder: Path
     trained: TrainedFilter
     filter: Filter
+    """As opened from the finished files."""
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Of what was written, by what it is."""
+        return {
+            name: str(self.folder / file)
+            for name, file in (("curve", PICTURE), ("report", REPORT), ("filter", FILTER))
+            if file != PICTURE or self.trained.has_picture
+        }
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        chosen = self.trained.chosen
+        return {
+            "threshold": chosen.threshold,
+            "precision": chosen.precision,
+            "recall": chosen.recall,
+            "f1": chosen.f1,
+            "removal": chosen.removal,
+            **self.paths,
+            "documents": self.trained.report["documents"],
+            "rule": self.trained.report["rule"],
+            "identity": self.filter.identity,
+            "digest": self.trained.digest,
+            "unit": "millionths",
+        }
 
 
-def make_bundle(
-    labelled: Sequence[Path],
-    out: Path,
-    blocklist: ListChoice,
-    *,
-    name: str | None = None,
-    columns: LabelColumns | None = None,
-    holdout: Decimal = Decimal("0.2"),
-    goal: Goal | None = None,
-    golden: GoldenTexts | None = None,
-) -> Bundle:
-    """Train on labelled documents and write the folder `out`. name: of the filter; None: of the
-    folder.
+def make_bundle(request: TrainRequest) -> Bundle:
+    """Train on labelled documents and write the folder of the filter.
 
     Raises:
         RecipeError: `out` is there and not empty, options out of range, or no golden text can be
@@ -99,21 +132,29 @@ def make_bundle(
         InputError: a file is missing or damaged, or too few documents are labelled.
         ManifestError: a golden text of the user's comes out otherwise.
     """
+    out, blocklist = request.out, request.blocklist
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RecipeError(
             f"{out}: is there already; name a new folder, since a filter that is in use must not"
             " change"
         )
     content = _content(blocklist.file)  # before the training, which takes longer
-    pin, name = _pin(blocklist, content), _named(out.name if name is None else name)
+    pin = _pin(blocklist, content)
+    name = _named(out.name if request.name is None else request.name)
     parse_blocklist(content, str(blocklist.file), blocklist.mode)
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
         folder = staging / "filter"
-        trained = train_filter(labelled, folder, columns=columns, holdout=holdout, goal=goal)
+        trained = train_filter(
+            request.labelled,
+            folder,
+            columns=request.columns,
+            holdout=request.holdout,
+            goal=request.goal,
+        )
         write_whole(folder / BLOCKLIST, content)
-        definition = _definition(name, pin, trained, folder, golden or GoldenTexts())
+        definition = _definition(name, pin, trained, folder, request.golden)
         write_whole(folder / FILTER, _yaml(definition, trained).encode("ascii"))
         loaded = load_filter(str(folder / FILTER))
         opened = Filter.open(loaded.definition, folder, f"{out / FILTER}")
@@ -172,7 +213,7 @@ def _definition(
     flagged = golden.flagged or (_flagged_text(terms, pin.threshold, classifier, threshold),)
     decisions = [{"text": text, "flagged": True} for text in flagged]
     decisions += [{"text": text, "flagged": False} for text in golden.passed or (HARMLESS,)]
-    fields: dict[str, Any] = {
+    fields = {
         "name": name,
         "description": "trained by annealmix filter train",
         "blocklist": pin.model_dump(),
@@ -257,38 +298,9 @@ def _quoted(text: str) -> str:
     return f'"{"".join(chars)}"'
 
 
-def show(bundle: Bundle, *, as_json: bool) -> None:
+def show(bundle: Bundle) -> None:
     """Print what was measured on the held-out documents, and where the files are."""
-    chosen, documents = bundle.trained.chosen, bundle.trained.report["documents"]
-    ratios = {
-        "precision": chosen.precision,
-        "recall": chosen.recall,
-        "f1": chosen.f1,
-        "removal": chosen.removal,
-    }
-    paths = {
-        name: str(bundle.folder / file)
-        for name, file in (("curve", PICTURE), ("report", REPORT), ("filter", FILTER))
-        if file != PICTURE or bundle.trained.has_picture
-    }
-    if as_json:
-        answer = {
-            "threshold": chosen.threshold,
-            **ratios,
-            **paths,
-            "documents": documents,
-            "rule": bundle.trained.report["rule"],
-        }
-        report.result(
-            answer
-            | {
-                "identity": bundle.filter.identity,
-                "digest": bundle.trained.digest,
-                "unit": "millionths",
-            }
-        )
-        return
-    held_out = documents["held_out"]
+    held_out = bundle.trained.report["documents"]["held_out"]
     title = (
         f"{held_out['positive'] + held_out['negative']:,} held-out documents,"
         f" {held_out['positive']:,} of them positive"
@@ -301,10 +313,10 @@ def show(bundle: Bundle, *, as_json: bool) -> None:
         report.Column("F1", "f1", _decimal),
         report.Column("removed", "removal", _decimal),
     ]
-    report.Table([chosen], columns).print(title)
+    report.Table([bundle.trained.chosen], columns).print(title)
     undrawn = f"not drawn, its points are in {REPORT}; pip install 'annealmix[report]' draws it"
-    report.say(f"curve {paths.get('curve', undrawn)}")
-    report.say(f"filter {paths['filter']}, identity {bundle.filter.identity}")
+    report.say(f"curve {bundle.paths.get('curve', undrawn)}")
+    report.say(f"filter {bundle.paths['filter']}, identity {bundle.filter.identity}")
     made = " and ".join(
         json.dumps(one.text, ensure_ascii=False) for one in bundle.filter.definition.golden
     )

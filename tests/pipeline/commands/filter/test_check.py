@@ -10,6 +10,7 @@ import json
 import random
 import shutil
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +31,7 @@ from mixtures.keys import digest_columns, text_digest
 from mixtures.rules.filter_definition import load_filter
 from mixtures.rules.terms import content_hash
 from mixtures.yaml.tree import parse_yaml
-from pipeline.commands.filter.check import CheckResult, run_check
+from pipeline.commands.filter.check import CheckRequest, CheckResult, run_check
 from pipeline.commands.filter.check import check as run_library_check
 from pipeline.commands.filter.inputs import find_dataset
 from pipeline.commands.filter.train import _quoted
@@ -500,7 +501,14 @@ def reappeared(path: Path, removed: np.ndarray | None, limit: str = "0") -> Chec
     if removed is not None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("pipeline.commands.filter.removed.removed_digests", lambda store: removed)
-            code = run_check(str(path), "control-lists", limit=Fraction(limit), store=Path("store"))
+            code = run_check(
+                CheckRequest(
+                    dataset=str(path),
+                    filter="control-lists",
+                    limit=Fraction(limit),
+                    store=Path("store"),
+                )
+            )
         assert code == (0 if result.passes(Fraction(limit)) else 3)
     return result
 
@@ -513,7 +521,7 @@ def test_a_removed_document_that_reappears_counts_against_the_limit_and_is_named
         2,
         2,
     )  # TWO is both, and counts once
-    assert found.returned == [("a.jsonl", 1), ("a.jsonl", 2)]
+    assert found.reappeared_rows == [("a.jsonl", 1), ("a.jsonl", 2)]
     assert found.passes(Fraction(1, 2))
     assert not found.passes(Fraction(49, 100))
     shown = capsys.readouterr().err
@@ -543,20 +551,17 @@ def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_else_nothi
     recipe = write_recipe(tmp_path / "recipes", {"a": {"weight": 1}}, {"a": "jsonl"}, **more)
     make(recipe, tmp_path, tmp_path / "data")
     again = texts(tmp_path / "again.jsonl", [flagged[0], "Another text."])
-    assert run_check(str(again), str(lenient(tmp_path)), store=tmp_path / "store") == 3
-    assert "1 removed before" in capsys.readouterr().err
-    assert (
-        run_check(
-            str(texts(tmp_path / "new.jsonl", ["Another text."])),
-            str(lenient(tmp_path)),
-            store=tmp_path / "store",
-        )
-        == 0
+    request = CheckRequest(
+        dataset=str(again), filter=str(lenient(tmp_path)), store=tmp_path / "store"
     )
+    assert run_check(request) == 3
+    assert "1 removed before" in capsys.readouterr().err
+    new = texts(tmp_path / "new.jsonl", ["Another text."])
+    assert run_check(replace(request, dataset=str(new))) == 0
     shutil.rmtree(tmp_path / "store" / "select")
     for store in ("store", "none"):
         with pytest.raises(RecipeError, match="store"):
-            run_check(str(again), "control-lists", store=tmp_path / store)
+            run_check(replace(request, filter="control-lists", store=tmp_path / store))
 
 
 def lenient(folder: Path) -> Path:
