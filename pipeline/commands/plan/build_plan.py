@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import DEFAULT_RATES, Rates, text_bytes
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from pipeline.commands.plan.stage_arrays import StageArray
 
 CLUSTER_WORKERS = 64  # tasks at a time, where nobody says how many there will be
-
-
-def recipe_schema() -> dict[str, Any]:
-    """The JSON schema of a recipe file, for editors."""
-    return Recipe.model_json_schema()
 
 
 def show_recipes(*, as_json: bool) -> None:
@@ -58,11 +53,12 @@ def show_rates(rates: Rates, *, as_json: bool) -> None:
     if as_json:
         report.result(asdict(rates))
         return
-    report.table(
-        f"work of one core in a second, {rates.basis}",
-        ["stage", "work"],
-        [[name, f"{value:,}"] for name, value in asdict(rates).items() if name != "basis"],
-    )
+    work = [(name, value) for name, value in asdict(rates).items() if name != "basis"]
+    columns = [
+        Column("stage", lambda row: row[0]),
+        Column("work", lambda row: row[1], report.count),
+    ]
+    Table(work, columns).print(f"work of one core in a second, {rates.basis}")
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ class BuildPlan:
         """Why it cannot work, beside a short supply."""
         return [disk.line for disk in self.disks if not disk.possible]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The plan's own JSON, with `arrays` and `refusals`."""
         return {
             **self.plan.as_json(),
@@ -134,14 +130,14 @@ def plan(request: PlanRequest) -> BuildPlan:
             for level in LEVELS:
                 if level in source.removals:
                     levels.setdefault(level, {})[name] = source.removals[level]
-    made = make_plan(recipe, request.size, supplies, removals, levels, request.rates)
+    planned = make_plan(recipe, request.size, supplies, removals, levels, request.rates)
     texts = {recipe.reading(name): text_bytes(supply) for name, supply in supplies.items()}
     groups = {recipe.reading(name): source.groups for name, source in probed.items()}
     return BuildPlan(
-        made,
+        planned,
         request.workers,
-        arrays(recipe, made, groups=groups, text_bytes=texts, workers=request.workers),
-        disks(made, recipe.tokenizer.dtype.itemsize, request.store, request.out),
+        arrays(recipe, planned, groups=groups, text_bytes=texts, workers=request.workers),
+        disks(planned, recipe.tokenizer.dtype.itemsize, request.store, request.out),
     )
 
 

@@ -40,12 +40,13 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from mixtures.recipe.model import Recipe
     from pipeline import report
     from pipeline.commands.plan import build_plan as planning
     from pipeline.commands.plan.calibration import calibrate, load_rates
 
     if options.schema:
-        report.result(planning.recipe_schema())
+        report.result(Recipe.model_json_schema())
         return 0
     rates = calibrate() if options.calibrate else None
     if options.recipe is None:

@@ -11,7 +11,7 @@ from mixtures.plan.plan import Plan
 from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
-from pipeline.report import Column, Table, count, print_fit, say, share, size, table
+from pipeline.report import Column, Table, count, print_fit, say, share, size
 
 
 def show(build_plan: BuildPlan) -> None:
@@ -162,19 +162,24 @@ def _share(estimate: Decimal | None, interval: tuple[Decimal, Decimal] | None) -
     return share(estimate) + ends
 
 
+_COST_COLUMNS = (
+    Column("what", lambda row: row[0]),
+    Column("how much", lambda row: row[1], size),
+)
+
+
 def _show_disk(resources: Cost) -> None:
     rows = [
-        ["text to read", size(resources.text_bytes)],
-        ["disk for the store", size(resources.store_bytes)],
-        ["disk for the mix", size(resources.mix_bytes)],
+        ("text to read", resources.text_bytes),
+        ("disk for the store", resources.store_bytes),
+        ("disk for the mix", resources.mix_bytes),
     ]
     near = resources.near
     if near and near.near_documents:  # 0 of unknown supplies
         searched = f"near-duplicates among {near.near_documents:,} documents"
-        memory = size(near.near_reduction_bytes)
-        rows.append([f"disk for {searched}", size(near.near_store_bytes)])
-        rows.append(["memory for their reduction, in one process", memory])
-    table("estimated cost", ["what", "how much"], rows)
+        rows.append((f"disk for {searched}", near.near_store_bytes))
+        rows.append(("memory for their reduction, in one process", near.near_reduction_bytes))
+    Table(rows, _COST_COLUMNS).print("estimated cost")
 
 
 def _hours(seconds: int | None) -> str:
