@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError
-
-if TYPE_CHECKING:
-    from pipeline.executors import Executor
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 from pipeline.commands.options import (
     DEFAULT_STORE,
     add_cache,
     add_data,
     add_filters,
+    add_json,
     add_size,
+    add_store_folder,
+    add_tokenizer,
     data_folders,
-    local_path,
     positive,
     recipe_of,
     size_of,
     written,
 )
+
+if TYPE_CHECKING:
+    from pipeline.executors import Executor
 
 
 def add_executor(build: argparse.ArgumentParser) -> None:
@@ -98,17 +98,14 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
     add_size(build)
-    build.add_argument(
-        "--store",
-        type=written,
+    add_store_folder(
+        build,
+        f"token store, shared by all mixes ({DEFAULT_STORE})",
+        folder=written,
         default=Path(DEFAULT_STORE),
-        metavar="DIR",
-        help=f"token store, shared by all mixes ({DEFAULT_STORE})",
     )
     add_cache(build)
-    build.add_argument(
-        "--tokenizer", type=local_path, metavar="FILE", help="the recipe's tokenizer.json"
-    )
+    add_tokenizer(build, "the recipe's tokenizer.json")
     add_filters(build)
     build.add_argument(
         "--workers",
@@ -123,7 +120,7 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="shares in which each stage's units are handed out (a few a worker)",
     )
     add_executor(build)
-    build.add_argument("--json", action="store_true", help="print the manifest, or the status")
+    add_json(build, "the manifest, or the status")
     build.set_defaults(command=_build)
 
 

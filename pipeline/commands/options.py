@@ -6,22 +6,20 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import TYPE_CHECKING
-
-from mixtures.errors import RecipeError
-
-if TYPE_CHECKING:
-    from pipeline.inputs.listing import DataFolders
-    from pipeline.places.places import Place
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mixtures.errors import RecipeError
 from pipeline.places.places import SCHEMES, WRITABLE, Place, default_cache, is_url, parse_url
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
     from mixtures.stream.quotas import Size
+    from pipeline.inputs.listing import DataFolders
+
+DEFAULT_STORE = "annealmix-store"
 
 MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
 
@@ -130,25 +128,47 @@ def _place(text: str, allowed: tuple[str, ...]) -> Place:
 
 def add_cache(command: argparse.ArgumentParser) -> None:
     """Add --cache."""
-    cache = default_cache()
     command.add_argument(
         "--cache",
         type=local_path,
-        default=cache,
+        default=default_cache(),
         metavar="DIR",
         help="working copies of remote stores and mixes (~/.cache/annealmix)",
     )
 
 
-DEFAULT_STORE = "annealmix-store"
+def add_json(command: argparse.ArgumentParser, what: str) -> None:
+    """Add --json, which prints `what`."""
+    command.add_argument("--json", action="store_true", help=f"print {what}")
+
+
+def add_store_folder(
+    command: argparse.ArgumentParser,
+    what: str,
+    *,
+    folder: Callable[[str], Place] = local_path,
+    default: Path | None = None,
+) -> None:
+    """Add --store. what: its help. folder: the type of its argument."""
+    command.add_argument("--store", type=folder, default=default, metavar="DIR", help=what)
+
+
+def add_tokenizer(
+    command: argparse.ArgumentParser, what: str, *, file: Callable[[str], Path] = local_path
+) -> None:
+    """Add --tokenizer. what: its help. file: the type of its argument."""
+    command.add_argument("--tokenizer", type=file, metavar="FILE", help=what)
+
+
+def add_filters_folder(command: argparse.ArgumentParser, what: str) -> None:
+    """Add --filters. what: its help."""
+    command.add_argument("--filters", type=local_path, metavar="DIR", help=what)
 
 
 def add_filters(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--filters",
-        type=local_path,
-        metavar="DIR",
-        help="folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml",
+    """Add --filters and --removed to a command that is given a recipe."""
+    add_filters_folder(
+        command, "folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     command.add_argument(
         "--removed",

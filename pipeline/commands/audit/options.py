@@ -8,6 +8,9 @@ from mixtures.rules.levels import LEVELS
 from pipeline.commands.options import (
     add_cache,
     add_data,
+    add_json,
+    add_store_folder,
+    add_tokenizer,
     data_folders,
     local_path,
     positive,
@@ -62,22 +65,12 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="read N documents again in their sources and encode them with the reference library",
     )
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
-    audit.add_argument(
-        "--store",
-        type=local_path,
-        metavar="DIR",
-        help="hold removals and scores against this store, the mix's own",
-    )
-    audit.add_argument(
-        "--tokenizer",
-        type=local_path,
-        metavar="FILE",
-        help="the tokenizer.json that made the ids (for --filter and --source-check)",
-    )
+    add_store_folder(audit, "hold removals and scores against this store, the mix's own")
+    add_tokenizer(audit, "the tokenizer.json that made the ids (for --filter and --source-check)")
     audit.add_argument(
         "--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)"
     )
-    audit.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_json(audit, "the report as JSON")
     audit.set_defaults(command=_audit)
 
 

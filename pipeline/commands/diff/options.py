@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.options import local_path
+from pipeline.commands.options import add_json, add_store_folder, local_path
 
 
 def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -14,19 +14,14 @@ def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     diff.add_argument("one", type=local_path, metavar="A", help="folder of a mix")
     diff.add_argument("two", type=local_path, metavar="B", help="folder of another")
-    diff.add_argument(
-        "--store",
-        type=local_path,
-        metavar="DIR",
-        help="the store of both: says why where the manifests leave several reasons",
-    )
+    add_store_folder(diff, "the store of both: says why where the manifests leave several reasons")
     diff.add_argument(
         "--list",
         type=local_path,
         metavar="FILE",
         help="write the documents in which they differ to a new parquet file, mode 0600",
     )
-    diff.add_argument("--json", action="store_true", help="print the answer as JSON")
+    add_json(diff, "the answer as JSON")
     diff.set_defaults(command=_diff)
 
 

@@ -6,7 +6,13 @@ import argparse
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
-from pipeline.commands.options import local_path, positive, whole_number
+from pipeline.commands.options import (
+    add_store_folder,
+    add_tokenizer,
+    local_path,
+    positive,
+    whole_number,
+)
 
 SAMPLES, MOST_SAMPLES = 3, 100  # documents of each source that a page shows
 # Options that belong to some of the forms alone.
@@ -60,18 +66,8 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DIR",
         help="a copy without file and row, with salted digests",
     )
-    export.add_argument(
-        "--tokenizer",
-        type=local_path,
-        metavar="FILE",
-        help="the mix's tokenizer.json (for --text, --trainer, texts of --html)",
-    )
-    export.add_argument(
-        "--store",
-        type=local_path,
-        metavar="DIR",
-        help="the mix's store (for --html: scores, and what was removed)",
-    )
+    add_tokenizer(export, "the mix's tokenizer.json (for --text, --trainer, texts of --html)")
+    add_store_folder(export, "the mix's store (for --html: scores, and what was removed)")
     export.add_argument(
         "--samples",
         type=_samples,

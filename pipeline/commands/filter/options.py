@@ -11,6 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from mixtures.rules.levels import LEVELS
+from pipeline.commands.options import add_json, add_store_folder, add_tokenizer
 
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,19 +60,13 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     check.add_argument(
         "--split", default="train", metavar="NAME", help="split of a data set of the hub (train)"
     )
-    check.add_argument(
-        "--store",
-        type=Path,
-        metavar="DIR",
-        help="look for documents, too, that filters removed from mixes of this store",
+    add_store_folder(
+        check,
+        "look for documents, too, that filters removed from mixes of this store",
+        folder=Path,
     )
-    check.add_argument(
-        "--tokenizer",
-        type=Path,
-        metavar="FILE",
-        help="a tokenizer.json: count the flagged tokens, too",
-    )
-    check.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_tokenizer(check, "a tokenizer.json: count the flagged tokens, too", file=Path)
+    add_json(check, "the result as JSON")
     check.set_defaults(command=_check)
 
 
@@ -158,7 +153,7 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="TEXT",
         help="text that must not be flagged",
     )
-    train.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    add_json(train, "what was measured as JSON")
     train.set_defaults(command=_train)
 
 

@@ -8,7 +8,10 @@ from mixtures.errors import RecipeError, SupplyError
 from pipeline.commands.options import (
     add_data,
     add_filters,
+    add_json,
     add_size,
+    add_store_folder,
+    add_tokenizer,
     data_folders,
     local_path,
     positive,
@@ -28,12 +31,7 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
     plan.add_argument(
         "--workers", type=positive, metavar="N", help="tasks at a time on a cluster (64)"
     )
-    plan.add_argument(
-        "--store",
-        type=local_path,
-        metavar="DIR",
-        help="the build's store: is there room on its disk?",
-    )
+    add_store_folder(plan, "the build's store: is there room on its disk?")
     plan.add_argument(
         "--out", type=local_path, metavar="DIR", help="the mix's folder: is there room on its disk?"
     )
@@ -93,13 +91,8 @@ def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     add_size(plan)
     add_data(plan, "probe the files of DIR/SOURCE instead of taking the publishers' figures")
-    plan.add_argument(
-        "--tokenizer",
-        type=local_path,
-        metavar="FILE",
-        help="the recipe's tokenizer.json (needed for a probe)",
-    )
+    add_tokenizer(plan, "the recipe's tokenizer.json (needed for a probe)")
     add_plan_options(plan)
-    plan.add_argument("--json", action="store_true", help="print the plan as JSON")
+    add_json(plan, "the plan as JSON")
     add_filters(plan)
     plan.set_defaults(command=_plan)

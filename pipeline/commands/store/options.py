@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from pipeline.commands.options import DEFAULT_STORE, local_path
+from pipeline.commands.options import DEFAULT_STORE, add_json, add_store_folder
 
 
 def add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,14 +21,8 @@ def add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             " source"
         ),
     )
-    store.add_argument(
-        "--store",
-        type=local_path,
-        default=Path(DEFAULT_STORE),
-        metavar="DIR",
-        help=f"the store ({DEFAULT_STORE})",
-    )
-    store.add_argument("--json", action="store_true", help="print as JSON")
+    add_store_folder(store, f"the store ({DEFAULT_STORE})", default=Path(DEFAULT_STORE))
+    add_json(store, "as JSON")
     store.set_defaults(command=_store)
 
 

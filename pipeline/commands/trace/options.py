@@ -13,6 +13,10 @@ from mixtures.trainers.names import ORDERS
 from pipeline.commands.options import (
     DEFAULT_STORE,
     add_cache,
+    add_filters_folder,
+    add_json,
+    add_store_folder,
+    add_tokenizer,
     local_path,
     positive,
     readable,
@@ -77,11 +81,8 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     trace.add_argument("--file", metavar="F", help="path below the source's folder or repository")
     trace.add_argument("--row", type=whole_number, metavar="R", help="row of the file, from 0")
-    trace.add_argument(
-        "--store",
-        type=local_path,
-        metavar="DIR",
-        help=f"the store of the mix: says why, and what filters found ({DEFAULT_STORE})",
+    add_store_folder(
+        trace, f"the store of the mix: says why, and what filters found ({DEFAULT_STORE})"
     )
     trace.add_argument(
         "--data",
@@ -92,19 +93,9 @@ def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     trace.add_argument(
         "--show-text", action="store_true", help="print the text, of removed documents too"
     )
-    trace.add_argument(
-        "--tokenizer",
-        type=local_path,
-        metavar="FILE",
-        help="the mix's tokenizer.json, to decode the text",
-    )
-    trace.add_argument(
-        "--filters",
-        type=local_path,
-        metavar="DIR",
-        help="folder of filters: with --show-text, names their terms in it",
-    )
-    trace.add_argument("--json", action="store_true", help="print the answer as JSON")
+    add_tokenizer(trace, "the mix's tokenizer.json, to decode the text")
+    add_filters_folder(trace, "folder of filters: with --show-text, names their terms in it")
+    add_json(trace, "the answer as JSON")
     _add_training(trace)
     trace.set_defaults(command=_trace)
 
