@@ -304,7 +304,7 @@ class _Build:
     def _documents(self) -> int:
         """Documents of all ledgers, each once."""
         return sum(
-            sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups
+            group.record.documents for found in self.inputs.values() for group, _ in found.groups
         )
 
     def _near(self) -> Found | None:

@@ -173,15 +173,11 @@ def waterfall(
     documents, eligible = 0, choice.eligible
     for group, _ in inputs.groups:
         for name in counts:
-            counts[name] += group.record["counts"].get(name, 0)
+            counts[name] += group.record.counts.get(name, 0)
         dropped.update(
-            {
-                name: count
-                for name, count in group.record["counts"].items()
-                if name.startswith(PREFIX)
-            }
+            {name: count for name, count in group.record.counts.items() if name.startswith(PREFIX)}
         )
-        documents += sum(group.segment_rows)
+        documents += group.record.documents
     kept = sum(run.documents for run in choice.first_epoch)
     removed = {
         reason: figure.first[0] for reason, figure in zip(eligible.reasons, figures, strict=True)
@@ -292,7 +288,7 @@ def near_figures(
 
 
 def _inputs(read: SourceInputs) -> list[InputClaim]:
-    known = {file["path"]: file for group, _ in read.groups for file in group.inputs}
+    known = {file["path"]: file for group, _ in read.groups for file in group.record.inputs}
     return [
         InputClaim(path=file.path, size=known[file.path]["size"], sha256=known[file.path]["sha256"])
         for file in read.files

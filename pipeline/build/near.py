@@ -93,9 +93,9 @@ def plan_sources(
             )
             segments += [
                 NearSegment(
-                    ledger=group.ledger, digest=group.record["digest"], segment=number, bands=ranges
+                    ledger=group.ledger, digest=group.record.digest, segment=number, bands=ranges
                 )
-                for number in range(len(group.segment_rows))
+                for number in range(len(group.record.segments))
             ]
         planned.append(
             NearSource(competes=competes(near, source), keys=source.keys, segments=tuple(segments))

@@ -60,9 +60,7 @@ def ingest_units(store: Store, found: SourceInputs, needs: Needs) -> list[Ingest
         annotations = needs.noted(group)
         if missing or annotations:
             units.append(
-                _unit(
-                    found, group.folder, files, missing, annotations, group.record["segment_bytes"]
-                )
+                _unit(found, group.folder, files, missing, annotations, group.record.segment_bytes)
             )
     for files in found.new_groups:
         folder = store.source_folder(found.definition, found.quality) / group_name(files)
@@ -117,15 +115,15 @@ def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal
     for name, found in inputs.items():
         groups = [group for group, _ in found.groups]
         rows, bad = (
-            sum(group.record["counts"].get(count, 0) for group in groups)
+            sum(group.record.counts.get(count, 0) for group in groups)
             for count in ("rows", "quarantined")
         )
-        if rows and not any(sum(group.segment_rows) for group in groups):
+        if rows and not any(group.record.documents for group in groups):
             faults.append(
                 f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found)}"
             )
         if Decimal(bad) > max_quarantined * rows:
-            worst = next(group for group in groups if group.record["counts"].get("quarantined", 0))
+            worst = next(group for group in groups if group.record.counts.get("quarantined", 0))
             faults.append(
                 f"sources.{name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a"
                 f" share of {max_quarantined}; see {worst.ledger / 'quarantine.jsonl'}, mend the"

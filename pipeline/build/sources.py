@@ -20,8 +20,8 @@ from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.probe import ONE_FILE, take_probe
 from pipeline.inputs.survey import SourceInputs
-from pipeline.store.records import read_done
 from pipeline.store.rules import TokenRule
+from pipeline.store.store import RangeRecord
 from pipeline.tokens.tokenizer import Tokenizer
 
 
@@ -173,9 +173,7 @@ def _stored_tokens(found: SourceInputs, rule: TokenRule, keys: KeyRange) -> int:
     ranges = [
         item for group, _ in found.groups for item in group.ranges(rule) if item.keys.meets(keys)
     ]
-    return sum(
-        segment["tokens"] for item in ranges for segment in read_done(item.folder)["segments"]
-    )
+    return sum(RangeRecord.read(item.folder).tokens for item in ranges)
 
 
 def _ceiling(keys: KeyRange, share: float) -> int:

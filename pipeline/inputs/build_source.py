@@ -114,13 +114,13 @@ class BuildSource:
             segments += [
                 SelectedSegment(
                     ledger=group.ledger,
-                    digest=group.record["digest"],
+                    digest=group.record.digest,
                     segment=number,
                     file_ranks=tuple(ranks[file.path] for file in files),
                     tokens=tokens,
                     counts=counts,
                 )
-                for number in range(len(group.segment_rows))
+                for number in range(len(group.record.segments))
             ]
         return SelectedSource(
             name=self.name,

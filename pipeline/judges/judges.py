@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import PlainSerializer
 
@@ -25,10 +25,10 @@ from pipeline.executors.stage import PartitionUnit, Plan
 from pipeline.judges.annotators.reading import PlannedBlocklist
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
-from pipeline.store.records import Frozen, read_done
+from pipeline.store.records import Frozen
 from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, short_key
-from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
-from pipeline.store.store import ColumnRange, Due, Group, Store
+from pipeline.store.scores import SCORE_PARTITIONS, ScoredRange, ScoreTable, partition_name
+from pipeline.store.store import ColumnRange, Due, Group, RangeRecord, Store
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.contamination import ContaminationIndex
@@ -154,7 +154,7 @@ class Judges:
             part
             for scorer in self._scorers.values()
             if text in scorer.wants
-            for part in scorer.table.missing(text, group.record["digest"], keys)
+            for part in scorer.table.missing(text, group.record.digest, keys)
         ]
         return [part for keys in merged(unscored) for part in keys.minus(waiting)]
 
@@ -195,7 +195,7 @@ class Judges:
                     missing = [
                         part
                         for keys in wanted
-                        for part in scorer.table.missing(text, group.record["digest"], keys)
+                        for part in scorer.table.missing(text, group.record.digest, keys)
                     ]
                     waiting = [
                         item
@@ -213,12 +213,12 @@ class Judges:
                         )
                     texts += [item.folder for item in waiting]
                     scored += [
-                        [
+                        ScoredRange(
                             text.terms.folders,
                             text.threshold,
-                            group.record["digest"],
+                            group.record.digest,
                             *item.keys.hex(),
-                        ]
+                        )
                         for item in waiting
                     ]
             if texts:
@@ -240,7 +240,7 @@ class Judges:
                 tables = [scorer.table for scorer in self._scorers.values() if text in scorer.wants]
                 for item in group.ranges(text):
                     if not any(
-                        table.missing(text, group.record["digest"], item.keys) for table in tables
+                        table.missing(text, group.record.digest, item.keys) for table in tables
                     ):
                         found.append(item.folder)
         return found
@@ -265,11 +265,11 @@ class Scoring:
     bundle: FilterBundle
     table: ScoreTable
     texts: list[Path]
-    scored: list[list[Any]]
+    scored: list[ScoredRange]
 
     def plan(self) -> ScorePlan:
         """The plan of a score stage."""
-        records = [read_done(folder) for folder in self.texts]
+        records = [RangeRecord.read(folder) for folder in self.texts]
         known = self.table.folders(ALL_KEYS)
         classifier = self.bundle.definition.classifier
         assert classifier is not None
@@ -278,13 +278,11 @@ class Scoring:
             for number in range(SCORE_PARTITIONS)
         ]
         return ScorePlan(
-            folder=self.table.folder / short_key([record["digest"] for record in records]),
+            folder=self.table.folder / short_key([record.digest for record in records]),
             classifier=PlannedClassifier(pin=classifier, folder=self.bundle.folder.absolute()),
             texts=tuple(self.texts),
             known=tuple(by_partition),
-            text_bytes=sum(
-                segment["bytes"] for record in records for segment in record["segments"]
-            ),
+            text_bytes=sum(segment.bytes for record in records for segment in record.segments),
             units=tuple(PartitionUnit(partition=number) for number in range(SCORE_PARTITIONS)),
         )
 

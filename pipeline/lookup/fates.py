@@ -41,10 +41,9 @@ from pipeline.stages.eligible import read_kept
 from pipeline.stages.ingest import QUARANTINE
 from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.store.columns import prefix, read_column
-from pipeline.store.records import read_done
 from pipeline.store.rules import Rule
 from pipeline.store.scores import ScoreTable, look_up, read_scores
-from pipeline.store.store import Group
+from pipeline.store.store import Group, RangeRecord
 
 
 class Decision(NamedTuple):
@@ -256,7 +255,7 @@ class Fates:
         folder = self._folder(rule, document)
         if folder is None:
             return None
-        first = read_done(folder)["segments"][document.segment]["first_row"]
+        first = RangeRecord.read(folder).segments[document.segment].first_row
         return int(read_column(folder, name, prefix(document.segment))[document.at - first])
 
     def _rows(self, number: int, digest: bytes) -> Iterator[LedgerRow]:
@@ -265,7 +264,7 @@ class Fates:
         ranks = {file.path: rank for rank, file in enumerate(inputs.files)}
         key, halves = np.uint64(order_key(digest)), digest_columns(digest)[0]
         for group, _ in inputs.groups:
-            for segment in range(len(group.segment_rows)):
+            for segment in range(len(group.record.segments)):
                 keys = read_column(group.ledger, "order_key", prefix(segment))
                 first, last = (
                     int(np.searchsorted(keys, key, "left")),
@@ -278,7 +277,7 @@ class Fates:
                     )
                     for at in range(first, last):
                         if (digests[at] == halves).all():
-                            rank = ranks[group.inputs[int(files[at])]["path"]]
+                            rank = ranks[group.record.inputs[int(files[at])]["path"]]
                             yield LedgerRow(number, rank, int(rows[at]), digest, group, segment, at)
 
     def _inputs(self, number: int) -> SourceInputs:
@@ -300,8 +299,8 @@ def _in_ledger(group: Group, number: int, file: str, rank: int, row: int) -> Led
     """The document of a row, if it is one: a search through the columns of its group's ledger,
     which is sorted by key.
     """
-    index = [known["path"] for known in group.inputs].index(file)
-    for segment in range(len(group.segment_rows)):
+    index = [known["path"] for known in group.record.inputs].index(file)
+    for segment in range(len(group.record.segments)):
         files, rows = (read_column(group.ledger, name, prefix(segment)) for name in ("file", "row"))
         for at in np.flatnonzero((rows == row) & (files == index)).tolist():
             digest = _bytes(read_column(group.ledger, "digest", prefix(segment))[at])

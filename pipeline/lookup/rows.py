@@ -78,7 +78,7 @@ def fate_when_read(
             store read.
     """
     definition = source.definition
-    known = next(item for item in group.inputs if item["path"] == path)
+    known = next(item for item in group.record.inputs if item["path"] == path)
     file = _at_hand(known, definition, data)
     if file is None:
         missing = (

@@ -63,7 +63,7 @@ class MixFilter:
     def unscored(self, group: Group, keys: KeyRange) -> list[KeyRange]:
         """Parts of a key range whose escalated documents have no scores yet."""
         text = TextRule(self.terms, self.rule.threshold)
-        return self.table.missing(text, group.record["digest"], keys) if self.table else []
+        return self.table.missing(text, group.record.digest, keys) if self.table else []
 
 
 class MixStore:
@@ -140,7 +140,7 @@ class MixStore:
     @property
     def _documents(self) -> int:
         return sum(
-            sum(group.segment_rows) for found in self.inputs.values() for group, _ in found.groups
+            group.record.documents for found in self.inputs.values() for group, _ in found.groups
         )
 
     @cached_property
@@ -250,13 +250,13 @@ class MixStore:
         }
         left, groups = dict(files), []
         for group in self.store.groups(definition, quality):
-            members = [left.get(known["path"]) for known in group.inputs]
-            pairs = zip(members, group.inputs, strict=True)
+            members = [left.get(known["path"]) for known in group.record.inputs]
+            pairs = zip(members, group.record.inputs, strict=True)
             if all(
                 file and (file.size, file.sha256) == (known["size"], known["sha256"])
                 for file, known in pairs
             ):
-                groups.append((group, [left.pop(known["path"]) for known in group.inputs]))
+                groups.append((group, [left.pop(known["path"]) for known in group.record.inputs]))
         if left:
             raise ManifestError(
                 f"{self.store.folder}: does not hold {len(left):,} of {len(files):,} files of"

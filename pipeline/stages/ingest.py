@@ -13,7 +13,7 @@ Every row that was read is a document of the ledger or is counted under one reas
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
@@ -39,9 +39,9 @@ from pipeline.judges.annotators.reading import (
     open_annotators,
 )
 from pipeline.stages.segments import MAX_ROWS, SegmentBuilder
-from pipeline.store.records import FolderWriter, Frozen, canonical_json, is_done, read_done
+from pipeline.store.records import FolderWriter, Frozen, Record, canonical_json, is_done
 from pipeline.store.rules import folder_name
-from pipeline.store.store import PlannedDue, PlannedKeys
+from pipeline.store.store import LedgerRecord, PlannedDue, PlannedKeys, RangeRecord, SegmentRange
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
 SEGMENT_BYTES = (
@@ -123,22 +123,17 @@ class Ingest(Stage[IngestPlan, IngestUnit]):
             keys: path for keys, path in _token_folders(plan, unit).items() if not is_done(path)
         }
         annotations = due(folder, unit.annotations, self._annotators)
-        definition = plan.definitions[unit.source]
-        quality = planned_steps(plan.quality[unit.source])
-        files = unit.files
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             notes = GroupAnnotations(folder, self._annotators, annotations, stack)
             reading = _GroupReading(
-                folder,
-                definition,
-                quality,
-                files,
-                todo,
-                self._tokenizer,
-                unit.segment_bytes,
-                notes,
-                stack,
+                unit,
+                definition=plan.definitions[unit.source],
+                quality=planned_steps(plan.quality[unit.source]),
+                tokens=todo,
+                tokenizer=self._tokenizer,
+                notes=notes,
+                stack=stack,
             )
             reading.read()
             reading.publish()
@@ -171,48 +166,47 @@ def loaded_tokenizer(
 
 
 class _GroupReading:
-    """One pass over a group's files."""
+    """One pass over a group's files.
+
+    Args:
+        tokens: folders of the key ranges whose tokens are to be written. notes: what annotators are
+            to note. stack: closes the folders that are written.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        unit: IngestUnit,
+        *,
         definition: SourceDefinition,
         quality: QualitySteps | None,
-        files: Sequence[InputFile],
         tokens: Mapping[KeyRange, Path],
         tokenizer: Tokenizer | None,
-        segment_bytes: int,
         notes: GroupAnnotations,
         stack: ExitStack,
     ) -> None:
-        self.definition, self.files, self.ranges, self.tokenizer = (
-            definition,
-            files,
-            list(tokens),
-            tokenizer,
-        )
-        self.quality, self.segment_bytes, self.notes = quality, segment_bytes, notes
-        self.ledger = folder / "ledger"
-        self.known = read_done(self.ledger) if is_done(self.ledger) else None
+        self.unit, self.definition, self.quality = unit, definition, quality
+        self.ranges, self.tokenizer, self.notes = list(tokens), tokenizer, notes
+        self.ledger = unit.folder / "ledger"
+        self.known = LedgerRecord.read(self.ledger) if is_done(self.ledger) else None
         self.new_ledger = None if self.known else stack.enter_context(FolderWriter(self.ledger))
         self.token_folders = [stack.enter_context(FolderWriter(path)) for path in tokens.values()]
         self.builder = SegmentBuilder(self.ranges, tokenizer, notes.segment())
         self.segments: list[int] = []
-        self.token_segments: list[list[dict[str, int]]] = [[] for _ in tokens]
+        self.token_segments: list[list[SegmentRange]] = [[] for _ in tokens]
         self.special_strings: list[int] = []
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.quarantined: list[Quarantined] = []
-        self.inputs: list[dict[str, Any]] = []
+        self.inputs: list[InputFile] = []
 
     def read(self) -> None:
         """Read all files into segments."""
-        for index, file in enumerate(self.files):
+        for index, file in enumerate(self.unit.files):
             reader = DocumentReader(file, self.definition, quality=self.quality)
             add = self.builder.add
             for row, text in reader:
                 add(index, row, text)
-                if self.builder.num_bytes >= self.segment_bytes:
+                if self.builder.num_bytes >= self.unit.segment_bytes:
                     self._end_segment()
                     add = self.builder.add
             self.counts.update(reader.counts)
@@ -222,7 +216,7 @@ class _GroupReading:
                     " be counted; split the file"
                 )
             self.quarantined += reader.quarantined
-            self.inputs.append(replace(file, size=reader.size, sha256=reader.sha256).as_json())
+            self.inputs.append(replace(file, size=reader.size, sha256=reader.sha256))
         self._end_segment()
 
     def _end_segment(self) -> None:
@@ -250,39 +244,37 @@ class _GroupReading:
                 f" {sum(self.segments):,} reached the ledger"
             )
         self.reasons.update(item.reason for item in self.quarantined)
-        record = {
-            "source": self.definition.name,
-            "inputs": self.inputs,
-            "segments": self.segments,
-            "segment_bytes": self.segment_bytes,
-            "counts": dict(self.counts),
-            "quarantined": dict(self.reasons),
-        }
-        if self.quality:
-            record["quality"] = self.quality.record()
         if self.new_ledger:
+            record = LedgerRecord(
+                source=self.definition.name,
+                inputs=tuple(file.as_json() for file in self.inputs),
+                segments=tuple(self.segments),
+                segment_bytes=self.unit.segment_bytes,
+                counts=dict(self.counts),
+                quarantined=dict(self.reasons),
+            )
+            if self.quality:
+                record = record.model_copy(update={"quality": self.quality.record()})
             lines = b"".join(canonical_json(item._asdict()) + b"\n" for item in self.quarantined)
             path = self.new_ledger.path / QUARANTINE
             path.touch(mode=0o600)
             path.write_bytes(lines)
-            self.new_ledger.publish(record)
-        elif self.known and [file["sha256"] for file in self.known["inputs"]] != [
-            file["sha256"] for file in self.inputs
+            self.new_ledger.publish(record.as_json())
+        elif self.known and [file["sha256"] for file in self.known.inputs] != [
+            file.sha256 for file in self.inputs
         ]:
             raise InputError(
                 f"{self.ledger}: the input files are not those that were first read; restore them,"
                 " or delete this group of the store"
             )
-        ledger = read_done(self.ledger)
+        ledger = Record.read(self.ledger).digest
         for keys, writer, written in zip(
             self.ranges, self.token_folders, self.token_segments, strict=True
         ):
-            special_strings = sum(map(keys.holds, self.special_strings))
-            writer.publish(
-                {
-                    "ledger": ledger["digest"],
-                    "segments": written,
-                    "documents_with_eod_text": special_strings,
-                }
+            tokens = RangeRecord(
+                ledger=ledger,
+                segments=tuple(written),
+                documents_with_eod_text=sum(map(keys.holds, self.special_strings)),
             )
-        self.notes.publish(ledger["digest"])
+            writer.publish(tokens.as_json())
+        self.notes.publish(ledger)

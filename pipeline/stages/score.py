@@ -28,8 +28,9 @@ from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import open_pinned
 from pipeline.judges.judges import ScorePlan
 from pipeline.store.columns import prefix, write_column
-from pipeline.store.records import DONE, FolderWriter, read_done
+from pipeline.store.records import DONE, FolderWriter
 from pipeline.store.scores import SCORE_PARTITIONS, Scored, look_up, partition_name, read_scores
+from pipeline.store.store import RangeRecord
 
 CELLS = (
     1 << 14
@@ -140,7 +141,7 @@ def _tables(folder: Path, keys: KeyRange) -> Iterable[Any]:
     """Rows of a folder of texts that lie in a key range; row groups that lie outside are not
     read.
     """
-    for number in range(len(read_done(folder)["segments"])):
+    for number in range(len(RangeRecord.read(folder).segments)):
         file = pq.ParquetFile(folder / f"{prefix(number)}texts.parquet")
         if file.schema_arrow != TEXTS:
             raise ManifestError(

@@ -20,6 +20,7 @@ from mixtures.errors import InputError
 from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_digest
 from pipeline.store.columns import prefix, read_column, write_column
 from pipeline.store.records import named
+from pipeline.store.store import SegmentRange
 
 if TYPE_CHECKING:
     from pipeline.judges.annotators.reading import SegmentAnnotations
@@ -148,21 +149,19 @@ class Segment:
             InputError: the texts are not those that were read before.
         """
         for name, values in self.columns.items():
-            found = (
+            stored = (
                 read_column(folder, name, prefix(segment))
                 if (folder / f"{prefix(segment)}{name}").exists()
                 else None
             )
-            if found is None or not np.array_equal(found, values):
+            if stored is None or not np.array_equal(stored, values):
                 raise InputError(
                     f"{folder}: the inputs give other documents than when they were first read"
                     f" (column {name}); restore the files, or delete this group of the store"
                 )
 
-    def write_tokens(self, folder: Path, segment: int, keys: KeyRange) -> dict[str, int]:
-        """Write the tokens of one key range in ledger order. Returns first_row, documents,
-        tokens.
-        """
+    def write_tokens(self, folder: Path, segment: int, keys: KeyRange) -> SegmentRange:
+        """Write the tokens of one key range in ledger order."""
         rows = keys.rows(self.columns["order_key"])
         num_tokens, starts = self.num_tokens[rows], self.starts[rows]
         write_column(folder, "num_tokens", num_tokens, prefix(segment))
@@ -180,8 +179,6 @@ class Segment:
                         [self.tokens[start : start + count] for start, count in stretch]
                     ).tobytes()
                 )
-        return {
-            "first_row": rows.start,
-            "documents": len(starts),
-            "tokens": int(num_tokens.sum()),
-        }
+        return SegmentRange(
+            first_row=rows.start, documents=len(starts), tokens=int(num_tokens.sum())
+        )

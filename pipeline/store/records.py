@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -138,7 +138,7 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
+def write_record(path: Path, record: Mapping[str, object]) -> None:
     """Write a record with its own BLAKE3, so that no figure in it can change unnoticed."""
     write_json(path, {**record, "digest": blake3(canonical_json(record)).hexdigest()})
 
@@ -189,7 +189,7 @@ class FolderWriter:
         self.path.mkdir(parents=True)
         return self
 
-    def publish(self, record: dict[str, Any]) -> None:
+    def publish(self, record: Mapping[str, object]) -> None:
         """Flush all files, write the done-record with their sizes and hashes, rename into place.
 
         If a twin of this task was faster, what it published stays: both hold the same.

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange, digest_columns, order_keys, sort_order
 from pipeline.store.columns import read_column
-from pipeline.store.records import is_done, read_done, read_record, write_record
+from pipeline.store.records import Record, is_done, read_record, write_record
 from pipeline.store.rules import TextRule, short_key
 from pipeline.store.store import Store
 
@@ -39,6 +39,28 @@ Scored = dict[str, npt.NDArray[Any]]
 """
 
 
+class ScoredRange(NamedTuple):
+    """Escalated documents that are scored: those of one ledger and key range."""
+
+    terms: str
+    """Folders of the terms they were escalated by (`TermRule.folders`)."""
+    threshold: int
+    """Distinct terms from which they were escalated; a higher one is covered as well."""
+    ledger: str
+    """Digest of the ledger's done-record."""
+    low: str
+    high: str
+    """The key range, in hex."""
+
+
+class IncrementRecord(Record):
+    """What makes an increment count."""
+
+    scored: tuple[ScoredRange, ...]
+    partitions: tuple[str, ...]
+    """Digest of each partition's done-record."""
+
+
 class ScoreTable:
     """All scores of one classifier in a store, as they are now."""
 
@@ -50,24 +72,25 @@ class ScoreTable:
         )
 
     @cached_property
-    def increments(self) -> list[tuple[Path, dict[str, Any]]]:
+    def increments(self) -> list[tuple[Path, IncrementRecord]]:
         """Finished increments with their records, by name.
 
         Raises:
             ManifestError: a record is damaged.
         """
         return [
-            (path.parent, read_record(path)) for path in sorted(self.folder.glob(f"*/{SCORED}"))
+            (path.parent, IncrementRecord.from_json(read_record(path)))
+            for path in sorted(self.folder.glob(f"*/{SCORED}"))
         ]
 
     def covered(self, rule: TextRule, ledger_digest: str) -> list[KeyRange]:
         """Key ranges of a ledger's escalated documents that are scored."""
         return [
-            KeyRange.parse((low, high))
+            KeyRange.parse((scored.low, scored.high))
             for _, record in self.increments
-            for terms, threshold, ledger, low, high in record["scored"]
-            if (terms, ledger) == (rule.terms.folders, ledger_digest)
-            and threshold <= rule.threshold
+            for scored in record.scored
+            if (scored.terms, scored.ledger) == (rule.terms.folders, ledger_digest)
+            and scored.threshold <= rule.threshold
         ]
 
     def missing(self, rule: TextRule, ledger_digest: str, wanted: KeyRange) -> list[KeyRange]:
@@ -80,36 +103,32 @@ class ScoreTable:
         Raises:
             ManifestError: one that was scored is missing, truncated or damaged.
         """
-        found = []
+        partitions = []
         for increment, record in self.increments:
             for number in partitions_of(keys):
-                folder, digest = increment / partition_name(number), record["partitions"][number]
+                folder, digest = increment / partition_name(number), record.partitions[number]
                 if digest and not is_done(folder):
                     raise ManifestError(
                         f"{folder}: missing, although {increment / SCORED} lists it; delete"
                         f" {increment} and build again"
                     )
-                if digest and read_done(folder)["digest"] != digest:
+                if digest and Record.read(folder).digest != digest:
                     raise ManifestError(
                         f"{folder}: not the scores that {increment / SCORED} lists; delete"
                         f" {increment} and build again"
                     )
                 if digest:
-                    found.append((folder, digest))
-        return found
+                    partitions.append((folder, digest))
+        return partitions
 
-    def seal(self, increment: Path, scored: Iterable[list[Any]]) -> None:
-        """Make a finished increment count.
-
-        Args:
-            scored: [folders of the terms, threshold, digest of the ledger, low, high]; a higher
-                threshold is covered as well.
-        """
-        digests = [
-            read_done(increment / partition_name(number))["digest"]
+    def seal(self, increment: Path, scored: Iterable[ScoredRange]) -> None:
+        """Make a finished increment count, which scored these documents."""
+        digests = tuple(
+            Record.read(increment / partition_name(number)).digest
             for number in range(SCORE_PARTITIONS)
-        ]
-        write_record(increment / SCORED, {"scored": sorted(scored), "partitions": digests})
+        )
+        record = IncrementRecord(scored=tuple(sorted(scored)), partitions=digests)
+        write_record(increment / SCORED, record.as_json())
         self.__dict__.pop("increments", None)
 
 
@@ -152,7 +171,7 @@ def look_up(
     Args:
         keys: uint64 [num_docs]. digests: uint64 [num_docs, 2].
     """
-    found = np.full(len(keys), -1, np.int32)
+    scores = np.full(len(keys), -1, np.int32)
     at = np.searchsorted(scored["order_key"], keys)
     pending = np.flatnonzero(at < len(scored["order_key"]))
     while len(pending):  # once, but for different documents that share an order key
@@ -160,11 +179,11 @@ def look_up(
         pending = pending[scored["order_key"][here] == keys[pending]]
         here = at[pending]
         same = (scored["digest"][here] == digests[pending]).all(axis=1)
-        found[pending[same]] = scored["score"][here[same]]
+        scores[pending[same]] = scored["score"][here[same]]
         pending = pending[~same]
         at[pending] += 1
         pending = pending[at[pending] < len(scored["order_key"])]
-    return found
+    return scores
 
 
 def stored_scores(
@@ -183,5 +202,5 @@ def stored_scores(
         folder for folder, _ in ScoreTable(Store(store), classifier_digest).folders(ALL_KEYS)
     ]
     columns = digest_columns(b"".join(wanted))
-    found = look_up(read_scores(folders), order_keys(columns), columns).tolist()
-    return {digest: score for digest, score in zip(wanted, found, strict=True) if score >= 0}
+    scores = look_up(read_scores(folders), order_keys(columns), columns).tolist()
+    return {digest: score for digest, score in zip(wanted, scores, strict=True) if score >= 0}

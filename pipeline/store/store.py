@@ -36,14 +36,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import ConfigDict, PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange
 from mixtures.recipe.quality_steps import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.store.lock import locked
-from pipeline.store.records import is_done, read_done, read_json, write_json
+from pipeline.store.records import Frozen, Record, is_done, read_json, write_json
 from pipeline.store.rules import LEDGER_FORMAT, STORE_FORMAT, Rule, short_key
 
 
@@ -107,25 +107,67 @@ PlannedKey = Annotated[
 """In hex in a plan, since 2^64 does not fit every JSON reader."""
 
 
+class LedgerRecord(Record):
+    """The done-record of a ledger."""
+
+    source: str
+    inputs: tuple[dict[str, Any], ...]
+    """`pipeline.inputs.file.InputFile.as_json` of each file, in the order of the ledger's `file`
+    column.
+    """
+    segments: tuple[int, ...]
+    """Documents of each."""
+    segment_bytes: int
+    """Text at which a segment ends."""
+    counts: dict[str, int]
+    """Rows that were read, documents, and rows left out under each reason."""
+    quarantined: dict[str, int]
+    """Rows by what is wrong with them."""
+    quality: dict[str, Any] | None = None
+    """Steps, and versions of the packages that they may use; not written without steps."""
+
+    @property
+    def documents(self) -> int:
+        """Documents of all segments."""
+        return sum(self.segments)
+
+
+class SegmentRange(Frozen):
+    """What a folder of a key range holds of a segment."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")  # annotators count hits and texts, too
+
+    first_row: int
+    """The ledger row of its first document."""
+    documents: int
+    tokens: int = 0
+    """In token folders, EOD included."""
+    bytes: int = 0
+    """In folders of escalated texts: UTF-8 of all of them."""
+
+
+class RangeRecord(Record):
+    """The done-record of a folder that lies beside a ledger for one key range."""
+
+    ledger: str
+    """Digest of the ledger's record."""
+    segments: tuple[SegmentRange, ...]
+    documents_with_eod_text: int = 0
+    """In token folders: those whose text spells a special token out."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all segments."""
+        return sum(segment.tokens for segment in self.segments)
+
+
 class Group:
     """A group of input files: its ledger, and the key ranges that are tokenized."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ledger = folder / "ledger"
-        self.record = read_done(self.ledger)
-
-    @property
-    def inputs(self) -> list[dict[str, Any]]:
-        """path, size, mtime_ns, inode, etag, sha256 of each file, in the order of the ledger's
-        `file` column.
-        """
-        return list(self.record["inputs"])
-
-    @property
-    def segment_rows(self) -> list[int]:
-        """Documents of each segment."""
-        return list(self.record["segments"])
+        self.record = LedgerRecord.read(self.ledger)
 
     def ranges(self, rule: Rule) -> list[ColumnRange]:
         """Published folders of a rule, in key order.
@@ -133,18 +175,18 @@ class Group:
         Raises:
             ManifestError: one is damaged, or was made for another ledger than the group has now.
         """
-        found = []
+        ranges = []
         for folder in self.folder.glob(f"{rule.folders}-*"):
             keys = KeyRange.parse(folder.name.split("-")[-2:])
             if is_done(folder):
-                record = read_done(folder)
-                if record["ledger"] != self.record["digest"]:
+                record = RangeRecord.read(folder)
+                if record.ledger != self.record.digest:
                     raise ManifestError(
                         f"{folder}: made for a ledger that is no longer there; delete the group"
                         f" {self.folder}, build again"
                     )
-                found.append(ColumnRange(folder, keys, record["digest"]))
-        return sorted(found, key=lambda item: item.keys)
+                ranges.append(ColumnRange(folder, keys, record.digest))
+        return sorted(ranges, key=lambda item: item.keys)
 
     def missing(self, rule: Rule, wanted: KeyRange) -> list[KeyRange]:
         """Key ranges of `wanted` that a rule has no folder for yet."""
@@ -158,16 +200,14 @@ class Store:
         self.folder = folder
         identity = {"format": STORE_FORMAT, "salt": SALT.decode()}
         if (folder / "store.json").exists():
-            if (found := read_json(folder / "store.json")) != identity:
+            if (stored := read_json(folder / "store.json")) != identity:
                 raise ManifestError(
-                    f"{folder}: a store of {found}, this version reads {identity}; choose another"
+                    f"{folder}: a store of {stored}, this version reads {identity}; choose another"
                     " --store"
                 )
             return
-        made_by_others = (
-            "store.json",
-            "lock",
-        )  # another builder may be making the same store at this moment
+        # another builder may be making the same store at this moment
+        made_by_others = ("store.json", "lock")
         if folder.exists() and any(
             not path.name.startswith(".") and path.name not in made_by_others
             for path in folder.iterdir()
@@ -203,8 +243,8 @@ class Store:
         running.
         """
         for folder in ("sources/*/*", "select/*", "scores/*/*", "near/*", "near/*/*"):
-            for left in self.folder.glob(f"{folder}/.*.tmp"):
-                shutil.rmtree(left)
+            for unfinished in self.folder.glob(f"{folder}/.*.tmp"):
+                shutil.rmtree(unfinished)
         for texts in self.folder.glob("sources/*/*/texts-*"):  # whose deletion was begun
             if not is_done(texts):
                 shutil.rmtree(texts)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline import report
 from pipeline.executors.slurm.chain import refuse_busy
-from pipeline.store.records import DONE, is_done, read_done
-from pipeline.store.store import Store
+from pipeline.store.records import DONE, is_done
+from pipeline.store.store import LedgerRecord, RangeRecord, Store
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ def contents(folder: Path) -> list[SourceContents]:
 
 def _contents(source: Path) -> SourceContents:
     groups = [path for path in sorted(source.iterdir()) if is_done(path / "ledger")]
-    ledgers = [read_done(path / "ledger") for path in groups]
+    ledgers = [LedgerRecord.read(path / "ledger") for path in groups]
     tokens = [
-        read_done(path)
+        RangeRecord.read(path)
         for group in groups
         for path in sorted(group.glob("tokens-*"))
         if is_done(path)
@@ -57,10 +57,10 @@ def _contents(source: Path) -> SourceContents:
     return SourceContents(
         source=source.name,
         groups=len(groups),
-        files=sum(len(ledger["inputs"]) for ledger in ledgers),
-        documents=sum(sum(ledger["segments"]) for ledger in ledgers),
-        tokens=sum(segment["tokens"] for record in tokens for segment in record["segments"]),
-        documents_with_eod_text=sum(record["documents_with_eod_text"] for record in tokens),
+        files=sum(len(ledger.inputs) for ledger in ledgers),
+        documents=sum(ledger.documents for ledger in ledgers),
+        tokens=sum(record.tokens for record in tokens),
+        documents_with_eod_text=sum(record.documents_with_eod_text for record in tokens),
         bytes=_bytes(source),
     )
 

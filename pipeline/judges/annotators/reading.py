@@ -40,7 +40,7 @@ from pipeline.store.rules import (
     folder_name,
     range_folder,
 )
-from pipeline.store.store import Due
+from pipeline.store.store import Due, RangeRecord, SegmentRange
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
 
@@ -179,7 +179,7 @@ class GroupAnnotations:
             stack.enter_context(FolderWriter(folder / range_folder(rule, keys)))
             for rule, keys in todo
         ]
-        self._segments: list[list[dict[str, int]]] = [[] for _ in todo]
+        self._segments: list[list[SegmentRange]] = [[] for _ in todo]
 
     def segment(self) -> SegmentAnnotations:
         """Notes for the next segment."""
@@ -204,12 +204,14 @@ class GroupAnnotations:
             rows = keys.rows(ledger)
             looking.notes.digest = columns["digest"][rows]
             looking.notes.order_key = ledger[rows]
-            record = looking.annotator.write(writer.path, number, rule, looking.notes, order[rows])
-            written.append({"first_row": rows.start, "documents": rows.stop - rows.start, **record})
+            counts = looking.annotator.write(writer.path, number, rule, looking.notes, order[rows])
+            written.append(
+                SegmentRange(first_row=rows.start, documents=rows.stop - rows.start, **counts)
+            )
 
     def publish(self, ledger_digest: str) -> None:
         """Publish all folders. ledger_digest: of the done-record of the ledger that they lie
         beside.
         """
         for writer, written in zip(self._writers, self._segments, strict=True):
-            writer.publish({"ledger": ledger_digest, "segments": written})
+            writer.publish(RangeRecord(ledger=ledger_digest, segments=tuple(written)).as_json())

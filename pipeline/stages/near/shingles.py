@@ -32,6 +32,7 @@ from pipeline.stages.near.edges import Edges
 from pipeline.stages.near.spill import read_published
 from pipeline.store.columns import DTYPES, prefix, read_column, write_column
 from pipeline.store.records import FolderWriter, read_done
+from pipeline.store.store import LedgerRecord
 
 BATCH_CHARS = 4 << 20
 
@@ -113,7 +114,7 @@ class ShingleWriter:
         Raises:
             InputError: a document is not what was ingested.
         """
-        inputs = read_done(self._ledger)["inputs"]
+        inputs = LedgerRecord.read(self._ledger).inputs
         wanted_files = {file for file, _ in self._wanted}
         with FolderWriter(folder) as writer:
             with (writer.path / "shingle").open("wb") as stream:

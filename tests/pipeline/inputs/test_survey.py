@@ -26,7 +26,7 @@ from pipeline.inputs.survey import (
     survey,
 )
 from pipeline.store.records import FolderWriter, file_sha256
-from pipeline.store.store import Store
+from pipeline.store.store import LedgerRecord, Store
 from tests.pipeline.input_files import definition
 
 FILE = InputFile("a", "/data/a", 5, mtime_ns=1, inode=2)
@@ -55,7 +55,15 @@ def read_group(store, files):
     with FolderWriter(
         store.source_folder(definition("jsonl")) / group_name(files) / "ledger"
     ) as writer:
-        writer.publish({"inputs": inputs, "segments": []})
+        record = LedgerRecord(
+            source="s",
+            inputs=tuple(inputs),
+            segments=(),
+            segment_bytes=1,
+            counts={},
+            quarantined={},
+        )
+        writer.publish(record.as_json())
 
 
 def surveyed(store, folder):

@@ -9,7 +9,7 @@ import pytest
 from mixtures.keys import KeyRange
 from pipeline.store.records import DONE, write_record
 from pipeline.store.rules import TermRule, TextRule
-from pipeline.store.scores import SCORE_PARTITIONS, ScoreTable, partition_name
+from pipeline.store.scores import SCORE_PARTITIONS, ScoredRange, ScoreTable, partition_name
 from pipeline.store.store import Store
 
 TERMS, OTHER = TermRule("a" * 64, "words"), TermRule("a" * 64, "published")
@@ -35,6 +35,6 @@ def test_a_higher_threshold_is_covered_by_the_scores_of_a_lower_one_and_nothing_
         folder = table.folder / "one" / partition_name(number)
         folder.mkdir(parents=True)
         write_record(folder / DONE, {"outputs": {}})
-    table.seal(table.folder / "one", [[TERMS.folders, 2, "ledger", "10", "20"]])
+    table.seal(table.folder / "one", [ScoredRange(TERMS.folders, 2, "ledger", "10", "20")])
     assert table.missing(rule, "ledger", KeyRange(0, 64)) == missing
     assert table.missing(rule, "another ledger", KeyRange(0, 64)) == [(0, 64)]
