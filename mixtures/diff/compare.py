@@ -41,16 +41,15 @@ Marks = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class OrderFound:
-    """Whether what both mixes have stands in the same order. places: compared, the k-th of a
-    document in A with its k-th in B.
-
-    differs: positions in A and in B of the first two that are not of the same document; None if the
-        order is the same.
-    """
+class SharedOrder:
+    """Whether what both mixes have stands in the same order."""
 
     places: int
+    """Compared: the k-th of a document in A with its k-th in B."""
     differs: tuple[int, int] | None
+    """Positions in A and in B of the first two that are not of the same document; None if the order
+    is the same.
+    """
 
 
 def open_documents(mix: MixDocuments) -> MixDocuments:
@@ -67,12 +66,9 @@ def open_documents(mix: MixDocuments) -> MixDocuments:
     if mix.fault:
         raise ManifestError(f"{mix.fault}; `annealmix audit {mix.folder}` says what else is off")
     if mix.num_rows != mix.claims.total_documents:
-        said = (
-            f"{mix.num_rows:,} documents in its table, the manifest says"
-            f" {mix.claims.total_documents:,}"
-        )
         raise ManifestError(
-            f"{mix.folder}: {said}; `annealmix audit {mix.folder}` says what else is off"
+            f"{mix.folder}: {mix.num_rows:,} documents in its table, the manifest says"
+            f" {mix.claims.total_documents:,}; `annealmix audit {mix.folder}` says what else is off"
         )
     return mix
 
@@ -113,7 +109,7 @@ class Comparison:
         for number in range(count):
             places = [self._places(mix, number) for mix in self.mixes]
             one, two = (
-                _by_document(mix, found) for mix, found in zip(self.mixes, places, strict=True)
+                _by_document(mix, rows) for mix, rows in zip(self.mixes, places, strict=True)
             )
             joined = one.join(two, on=KEY, how="full", coalesce=True, suffix="_b").sort(KEY)
             joined = joined.rename({name: f"{name}_a" for name in one.columns if name not in KEY})
@@ -121,13 +117,13 @@ class Comparison:
             common = common.filter(
                 joined["places_a"].is_not_null() & joined["places_b"].is_not_null()
             )
-            for found, marks in zip(places, self._marks, strict=True):
-                _mark(found, common, marks)
+            for rows, marks in zip(places, self._marks, strict=True):
+                _mark(rows, common, marks)
             yield joined
             if progress is not None:
                 progress(number + 1, count)
 
-    def order(self) -> OrderFound:
+    def order(self) -> SharedOrder:
         """Whether the common documents stand in the same order. To be asked when all partitions
         were gone through.
         """
@@ -135,7 +131,7 @@ class Comparison:
             self._stream(mix, marks) for mix, marks in zip(self.mixes, self._marks, strict=True)
         ]
         places = int(self._marks[0].sum())
-        return OrderFound(places, _first_difference(*streams))
+        return SharedOrder(places, _first_difference(*streams))
 
     def _places(self, mix: MixDocuments, number: int) -> pl.DataFrame:
         """The places of the documents of a partition in a mix, in stream order.
@@ -145,19 +141,18 @@ class Comparison:
         frames, first = [], 0
         for columns in mix.coded_parts(*COLUMNS):
             digest = digest_columns(np.ascontiguousarray(columns.pop("digest")))
-            mine = (
+            rows = (  # the top bits number the partition; a shift by all 64 is not defined
                 np.flatnonzero(digest[:, 0] >> np.uint64(64 - self.bits) == number)
                 if self.bits
                 else np.arange(len(digest))
             )
-            chosen = {name: values[mine] for name, values in columns.items()}
             frames.append(
                 pl.DataFrame(
                     {
-                        "high": digest[mine, 0],
-                        "low": digest[mine, 1],
-                        "position": mine + first,
-                        **chosen,
+                        "high": digest[rows, 0],
+                        "low": digest[rows, 1],
+                        "position": rows + first,
+                        **{name: values[rows] for name, values in columns.items()},
                     }
                 )
             )
@@ -185,9 +180,8 @@ def _by_document(mix: MixDocuments, places: pl.DataFrame) -> pl.DataFrame:
     """
     inserts = [code for code, source in enumerate(mix.claims.sources) if source.insert]
     return places.group_by(KEY).agg(
-        pl.col(
-            "source"
-        ).min(),  # of a document and its copies the document, of a source and an insert the source
+        # of a document and its copies the document, of a source and an insert the source
+        pl.col("source").min(),
         pl.len().alias("places"),
         pl.col("num_tokens").cast(pl.UInt64).sum().alias("tokens"),
         pl.col("num_tokens").max().alias("longest"),
@@ -203,12 +197,14 @@ def _mark(places: pl.DataFrame, common: pl.DataFrame, marks: Marks) -> None:
     places: [num_places], in stream order. common: [num_common]. marks: bool [documents of the
     mix], by position.
     """
-    found = places.select(*KEY, "position").join(common, on=KEY, how="inner", maintain_order="left")
-    if len(found) > len(common):  # some stand more than once
-        found = found.with_columns(pl.int_range(pl.len()).over(KEY).alias("turn")).filter(
+    shared = places.select(*KEY, "position").join(
+        common, on=KEY, how="inner", maintain_order="left"
+    )
+    if len(shared) > len(common):  # some stand more than once
+        shared = shared.with_columns(pl.int_range(pl.len()).over(KEY).alias("turn")).filter(
             pl.col("turn") < pl.col("common")
         )
-    marks[found["position"].to_numpy()] = True
+    marks[shared["position"].to_numpy()] = True
 
 
 def _first_difference(
@@ -220,19 +216,21 @@ def _first_difference(
     one, two: pieces of positions int64 [n] and digests uint64 [n, 2].
     """
     empty = np.empty(0, np.int64), np.empty((0, 2), np.uint64)
-    (here, mine), (there, theirs) = empty, empty
+    (at_one, digests_one), (at_two, digests_two) = empty, empty
     while True:
-        while not len(here):
+        # pieces end at other documents in each stream, so the rest of the longer one waits
+        while not len(at_one):
             if (piece := next(one, None)) is None:
                 return None
-            here, mine = piece
-        while not len(there):
+            at_one, digests_one = piece
+        while not len(at_two):
             if (piece := next(two, None)) is None:
                 return None
-            there, theirs = piece
-        count = min(len(here), len(there))
-        wrong = (mine[:count] != theirs[:count]).any(axis=1)
+            at_two, digests_two = piece
+        count = min(len(at_one), len(at_two))
+        wrong = (digests_one[:count] != digests_two[:count]).any(axis=1)
         if wrong.any():
-            at = int(np.argmax(wrong))
-            return int(here[at]), int(there[at])
-        here, mine, there, theirs = here[count:], mine[count:], there[count:], theirs[count:]
+            row = int(np.argmax(wrong))
+            return int(at_one[row]), int(at_two[row])
+        at_one, digests_one = at_one[count:], digests_one[count:]
+        at_two, digests_two = at_two[count:], digests_two[count:]

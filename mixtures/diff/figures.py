@@ -4,15 +4,17 @@ mix is the other minus documents.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.diff.compare import OrderFound
+from mixtures.diff.compare import SharedOrder
 from mixtures.words import plural
 
 SIDES = ("a", "b")
@@ -20,31 +22,48 @@ OTHERWISE = ("source", "cut", "repeated", "copied", "inserted", "length")
 """In what a document that both mixes have can differ: the source that gives it, its cut, how often
 it stands, its tokens if whole.
 """
-FIGURES = ("documents", "places", "tokens")
 
 Reasons = npt.NDArray[np.object_]
 
 
+class SharedFigures(NamedTuple):
+    """Documents that both mixes have, and what all their places hold in each."""
+
+    documents: int = 0
+    places_a: int = 0
+    tokens_a: int = 0
+    places_b: int = 0
+    tokens_b: int = 0
+
+
+class OnlyFigures(NamedTuple):
+    """Documents that one mix alone has, and what all their places hold."""
+
+    documents: int = 0
+    places: int = 0
+    tokens: int = 0
+
+
 @dataclass
 class DiffFigures:
-    """What was found. names: of the strands of each mix, by code; same_tokenizer: else lengths are
-    not compared.
-
-    shared: {source of A: [documents, places in A, tokens in A, places in B, tokens in B]}. only: of
-        each side {(source, reason):
-    [documents, places, tokens]}. otherwise: documents of both by OTHERWISE. order: None until it
-    was compared.
-    """
+    """What a comparison counts, partition by partition."""
 
     names: tuple[list[str], list[str]]
+    """Of the strands of each mix, by code."""
     same_tokenizer: bool
-    shared: dict[str, list[int]] = field(default_factory=dict)
-    only: dict[str, dict[tuple[str, str], list[int]]] = field(
-        default_factory=lambda: {side: {} for side in SIDES}
+    """Else lengths are not compared."""
+    shared: dict[str, SharedFigures] = field(default_factory=lambda: defaultdict(SharedFigures))
+    """By source of A."""
+    only: dict[str, dict[tuple[str, str], OnlyFigures]] = field(
+        default_factory=lambda: {side: defaultdict(OnlyFigures) for side in SIDES}
     )
+    """By side, then by (source, reason)."""
     otherwise: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OTHERWISE, 0))
+    """Documents of both by what differs."""
     differing: int = 0
-    order: OrderFound | None = None
+    """Documents of both in which anything differs."""
+    order: SharedOrder | None = None
+    """None until it was compared."""
 
     @classmethod
     def of(cls, one: MixDocuments, two: MixDocuments) -> DiffFigures:
@@ -62,8 +81,10 @@ class DiffFigures:
         """
         explained = documents.with_columns(pl.Series("reason", reasons, pl.String))
         counted = explained.group_by("source", "reason").agg(*_sums("places", "tokens"))
+        only = self.only[side]
         for code, reason, *figures in counted.iter_rows():
-            _add(self.only[side], (self.name(side, code), reason), figures)
+            key = self.name(side, code), reason
+            only[key] = OnlyFigures(*map(add, only[key], figures))
 
     def add_shared(self, documents: pl.DataFrame) -> pl.DataFrame:
         """Add documents of both mixes. Returns those that stand otherwise, with a bool column for
@@ -73,7 +94,8 @@ class DiffFigures:
         """
         columns = ("places_a", "tokens_a", "places_b", "tokens_b")
         for code, *figures in documents.group_by("source_a").agg(*_sums(*columns)).iter_rows():
-            _add(self.shared, self.name("a", code), figures)
+            name = self.name("a", code)
+            self.shared[name] = SharedFigures(*map(add, self.shared[name], figures))
         judged = documents.with_columns(**self._differences(documents))
         judged = judged.filter(pl.any_horizontal(*OTHERWISE))
         for name in OTHERWISE:
@@ -95,19 +117,20 @@ class DiffFigures:
             (a["cut"] > 0) & (a["places"] == b["places"]) & (a["tokens"] != b["tokens"])
         )
         length = (a["cut"] == 0) & (b["cut"] == 0) & (a["longest"] != b["longest"])
-        found = {
+        if not self.same_tokenizer:  # other ids, other lengths: no two documents can be cut alike
+            length, other_cut = length & False, (a["cut"] > 0) != (b["cut"] > 0)
+        return {
             "source": pl.Series(sources[0] != sources[1]),
             "repeated": repeated,
             "copied": a["copies"] != b["copies"],
+            "inserted": a["inserted"] != b["inserted"],
+            "length": length,
+            "cut": other_cut,
         }
-        found |= {"inserted": a["inserted"] != b["inserted"], "length": length, "cut": other_cut}
-        if not self.same_tokenizer:  # other ids, other lengths: no two documents can be cut alike
-            found |= {"length": length & False, "cut": (a["cut"] > 0) != (b["cut"] > 0)}
-        return found
 
     def documents(self, side: str) -> int:
         """Documents of one mix alone."""
-        return sum(figures[0] for figures in self.only[side].values())
+        return sum(figures.documents for figures in self.only[side].values())
 
     @property
     def claim(self) -> tuple[bool, str]:
@@ -132,17 +155,14 @@ class DiffFigures:
             return False, f"not so: {minus}, in the same order; {', '.join(against)}"
         return True, f"{minus}, in the same order"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`."""
-        holds, said = self.claim
+        holds, sentence = self.claim
         order = self.order
         assert order is not None
         differs = dict(zip(SIDES, order.differs, strict=True)) if order.differs else None
         return {
-            "shared": {
-                name: dict(zip(_SHARED, figures, strict=True))
-                for name, figures in sorted(self.shared.items())
-            },
+            "shared": {name: figures._asdict() for name, figures in sorted(self.shared.items())},
             **{f"only_{side}": self._only(side) for side in SIDES},
             "shared_otherwise": {**self.otherwise, "documents": self.differing},
             "order": {
@@ -150,27 +170,19 @@ class DiffFigures:
                 "places": order.places,
                 "first_difference": differs,
             },
-            "claim": {"holds": holds, "said": said},
+            "claim": {"holds": holds, "said": sentence},
         }
 
     def _only(self, side: str) -> dict[str, dict[str, dict[str, int]]]:
-        found: dict[str, dict[str, dict[str, int]]] = {}
+        by_source: dict[str, dict[str, dict[str, int]]] = {}
         for (source, reason), figures in sorted(self.only[side].items()):
-            found.setdefault(source, {})[reason] = dict(zip(FIGURES, figures, strict=True))
-        return found
+            by_source.setdefault(source, {})[reason] = figures._asdict()
+        return by_source
 
 
 _COMPARED = ("source", "places", "tokens", "longest", "copies", "inserted", "cut")
-_SHARED = ("documents", "places_a", "tokens_a", "places_b", "tokens_b")
 
 
 def _sums(*names: str) -> list[pl.Expr]:
     """Sums of columns [num_docs] of a group, and how many documents it has."""
     return [pl.len().alias("documents"), *(pl.col(name).cast(pl.UInt64).sum() for name in names)]
-
-
-def _add(counts: dict[Any, list[int]], key: Any, figures: list[int]) -> None:
-    counts[key] = [
-        before + more
-        for before, more in zip(counts.get(key, [0] * len(figures)), figures, strict=True)
-    ]

@@ -5,17 +5,19 @@ in what they were asked to be.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import KEY, Comparison, open_documents
 from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, Reasons
 from mixtures.diff.reasons import WhyNot
-from mixtures.diff.settings import differing_settings
+from mixtures.diff.settings import Setting, differing_settings
 from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.commands.destination import refuse_place
@@ -25,9 +27,39 @@ if TYPE_CHECKING:
     from pipeline.lookup.reasons import StoreReasons
 
 
-def diff(
-    one: Path, two: Path, store: Path | None = None, listing: Path | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class MixTotals:
+    """What the manifest of a mix says of the whole."""
+
+    path: str
+    name: str
+    identity: str
+    documents_and_repeats: int
+    tokens: int
+
+
+@dataclass(frozen=True)
+class MixDiff:
+    """Two mixes compared."""
+
+    mixes: tuple[MixTotals, MixTotals]
+    """A and B."""
+    identical: bool
+    """Whether they are the same tokens, documents and order."""
+    settings: list[Setting]
+    figures: DiffFigures
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            **{side: asdict(mix) for side, mix in zip(SIDES, self.mixes, strict=True)},
+            "identical": self.identical,
+            "settings": [asdict(setting) for setting in self.settings],
+            **self.figures.as_json(),
+        }
+
+
+def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None = None) -> MixDiff:
     """Compare two mix folders.
 
     Args:
@@ -47,24 +79,28 @@ def diff(
         mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
         if why_not := mixes[0].incomparable(mixes[1]):
             raise RecipeError(f"diff: {why_not}")
-        found = _Diff(*mixes, store, documents).run()
+        figures = _Comparing(*mixes, store, documents).run()
     a, b = (mix.claims for mix in mixes)
-    said = {side: _said(mix) for side, mix in zip(SIDES, mixes, strict=True)}
-    return {
-        **said,
-        "identical": a.identity == b.identity,
-        "settings": differing_settings(a, b),
-        **found,
-    }
+    return MixDiff(
+        mixes=(_totals(mixes[0]), _totals(mixes[1])),
+        identical=a.identity == b.identity,
+        settings=differing_settings(a, b),
+        figures=figures,
+    )
 
 
-def _said(mix: MixDocuments) -> dict[str, Any]:
+def _totals(mix: MixDocuments) -> MixTotals:
     claims = mix.claims
-    totals = {"documents_and_repeats": claims.total_documents, "tokens": claims.total_tokens}
-    return {"path": str(mix.folder), "name": claims.name, "identity": claims.identity, **totals}
+    return MixTotals(
+        path=str(mix.folder),
+        name=claims.name,
+        identity=claims.identity,
+        documents_and_repeats=claims.total_documents,
+        tokens=claims.total_tokens,
+    )
 
 
-class _Diff:
+class _Comparing:
     """One comparison while it is made."""
 
     def __init__(
@@ -79,9 +115,10 @@ class _Diff:
         self.why = {"a": WhyNot(one, two), "b": WhyNot(two, one)}
         self.stored = {side: _stored(why, store) for side, why in self.why.items()} if store else {}
 
-    def run(self) -> dict[str, Any]:
-        with report.counted("compare documents") as told:
-            for documents in self.comparison.partitions(told):
+    def run(self) -> DiffFigures:
+        """Go through all partitions, and list what differs."""
+        with report.counted("compare documents") as progress:
+            for documents in self.comparison.partitions(progress):
                 for side, other in (("a", "b"), ("b", "a")):
                     self._add_only(side, documents.filter(pl.col(f"places_{other}").is_null()))
                 shared = documents.filter(
@@ -91,21 +128,21 @@ class _Diff:
                 if self.documents:
                     self._list_shared(self.documents, otherwise)
         self.figures.order = self.comparison.order()
-        return self.figures.as_json()
+        return self.figures
 
     def _add_only(self, side: str, documents: pl.DataFrame) -> None:
         """Count documents of one mix alone, [num_docs of them]."""
-        mine = documents.select(
+        only = documents.select(
             *KEY, *(pl.col(f"{name}_{side}").alias(name) for name in ("source", "places", "tokens"))
         )
-        source, digest = mine["source"].to_numpy(), mine.select(KEY).to_numpy()
+        source, digest = only["source"].to_numpy(), only.select(KEY).to_numpy()
         reasons: Reasons = self.why[side].reasons(source, digest)
         if self.stored:
             reasons = self.stored[side].exact(source, digest, reasons)
-        self.figures.add_only(side, mine, reasons)
+        self.figures.add_only(side, only, reasons)
         if self.documents:
             self.documents.add(
-                digest, self._names(side, source), side, reasons, mine["tokens"].to_numpy()
+                digest, self._names(side, source), side, reasons, only["tokens"].to_numpy()
             )
 
     def _list_shared(self, documents: DocumentList, otherwise: pl.DataFrame) -> None:
@@ -121,8 +158,8 @@ class _Diff:
             otherwise["tokens_a"].to_numpy(),
         )
 
-    def _names(self, side: str, source: Any) -> Reasons:
-        """Names of sources by code: object [num_docs]."""
+    def _names(self, side: str, source: npt.NDArray[np.integer]) -> npt.NDArray[np.object_]:
+        """Names of sources by code, both [num_docs]."""
         return np.array([self.figures.name(side, code) for code in source.tolist()], object)
 
 

@@ -30,9 +30,9 @@ def _diff(options: argparse.Namespace) -> int:
     from pipeline.commands.diff import report as diff_report
     from pipeline.commands.diff.diff import diff
 
-    answer = diff(options.one, options.two, store=options.store, listing=options.list)
+    mix_diff = diff(options.one, options.two, store=options.store, listing=options.list)
     if options.json:
-        report.result(answer)
+        report.result(mix_diff.as_json())
     else:
-        diff_report.show(answer)
+        diff_report.show(mix_diff)
     return 0

@@ -2,111 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
-from mixtures.diff.figures import OTHERWISE, SIDES
+from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, SharedFigures
 from mixtures.words import plural
-from pipeline import report
+from pipeline.commands.diff.diff import MixDiff
+from pipeline.report import Column, Table, count, say, short_hash
 
-Answer = Mapping[str, Any]
 MAX_TEXT = 60  # characters of a setting that are shown
 
 
-def source_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: what each source shares and has alone, in different documents and the
-    tokens of all their places.
-    """
-    columns = [
-        "source",
-        "shared documents",
-        "tokens in A",
-        "tokens in B",
-        "only in A",
-        "tokens",
-        "only in B",
-        "tokens",
-    ]
-    names = dict.fromkeys([*answer["shared"], *answer["only_a"], *answer["only_b"]])
-    rows = []
-    for name in names:
-        shared = answer["shared"].get(name, {})
-        row = [shared.get(figure, 0) for figure in ("documents", "tokens_a", "tokens_b")]
-        for side in SIDES:
-            reasons = answer[f"only_{side}"].get(name, {}).values()
-            row += [
-                sum(figures[figure] for figures in reasons) for figure in ("documents", "tokens")
-            ]
-        rows.append(row)
-    rows.append([sum(column) for column in zip(*rows, strict=True)])
-    return columns, [
-        [name, *(f"{value:,}" for value in row)]
-        for name, row in zip([*names, "total"], rows, strict=True)
-    ]
-
-
-def reason_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: why documents of one mix are not in the other."""
-    rows = []
-    for side, other in (("a", "B"), ("b", "A")):
-        for source, reasons in answer[f"only_{side}"].items():
-            for reason, figures in reasons.items():
-                rows.append(
-                    [
-                        side.upper(),
-                        source,
-                        f"{figures['documents']:,}",
-                        f"{figures['tokens']:,}",
-                        f"not in {other}: {reason}",
-                    ]
-                )
-    return ["only in", "source", "documents", "tokens", "why"], rows
-
-
-def setting_table(answer: Answer) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: the settings that differ."""
-    rows = [[item["setting"], _short(item["a"]), _short(item["b"])] for item in answer["settings"]]
-    return ["setting", "A", "B"], rows
-
-
-def _short(value: Any) -> str:
-    text = (
-        "-"
-        if value is None
-        else f"{value:,}"
-        if isinstance(value, int) and not isinstance(value, bool)
-        else str(value)
+def show(diff: MixDiff) -> None:
+    """Print a comparison to stderr."""
+    for side, mix in zip(SIDES, diff.mixes, strict=True):
+        say(
+            f"{side.upper()}: {mix.name}, {mix.path}: {mix.documents_and_repeats:,} documents"
+            f" (repeats counted), {mix.tokens:,} tokens, identity {short_hash(mix.identity)}"
+        )
+    if diff.settings:
+        Table(diff.settings, _SETTING_COLUMNS).print("what differs in recipe, budgets and inputs")
+    sources = _source_rows(diff.figures)
+    Table(sources, _SOURCE_COLUMNS).print(
+        "different documents by source, with the tokens of all their places"
     )
+    if reasons := _reason_rows(diff.figures):
+        Table(reasons, _REASON_COLUMNS).print("why not in the other")
+    for line in _notes(diff):
+        say(line)
+
+
+class _SourceRow(NamedTuple):
+    """What a source shares and has alone: different documents, and the tokens of all their
+    places.
+    """
+
+    source: str
+    shared: int
+    tokens_a: int
+    tokens_b: int
+    only_a: int
+    only_a_tokens: int
+    only_b: int
+    only_b_tokens: int
+
+
+_SOURCE_COLUMNS = (
+    Column("source", "source"),
+    Column("shared documents", "shared", count),
+    Column("tokens in A", "tokens_a", count),
+    Column("tokens in B", "tokens_b", count),
+    Column("only in A", "only_a", count),
+    Column("tokens", "only_a_tokens", count),
+    Column("only in B", "only_b", count),
+    Column("tokens", "only_b_tokens", count),
+)
+
+
+def _source_rows(figures: DiffFigures) -> list[_SourceRow]:
+    """Sources that share documents first, each kind by name; the total last."""
+    alone = [source for side in SIDES for source, _ in sorted(figures.only[side])]
+    rows: dict[str, list[int]] = {}
+    for source in dict.fromkeys([*sorted(figures.shared), *alone]):
+        shared = figures.shared.get(source, SharedFigures())
+        rows[source] = [shared.documents, shared.tokens_a, shared.tokens_b]
+        for side in SIDES:
+            only = [counts for (name, _), counts in figures.only[side].items() if name == source]
+            rows[source] += [sum(one.documents for one in only), sum(one.tokens for one in only)]
+    numbers = range(len(_SOURCE_COLUMNS) - 1)
+    rows["total"] = [sum(row[number] for row in rows.values()) for number in numbers]
+    return [_SourceRow(source, *row) for source, row in rows.items()]
+
+
+class _ReasonRow(NamedTuple):
+    """Why documents of one mix are not in the other."""
+
+    side: str
+    source: str
+    documents: int
+    tokens: int
+    why: str
+
+
+_REASON_COLUMNS = (
+    Column("only in", "side"),
+    Column("source", "source", left=True),
+    Column("documents", "documents", count, left=True),
+    Column("tokens", "tokens", count, left=True),
+    Column("why", "why", left=True),
+)
+
+
+def _reason_rows(figures: DiffFigures) -> list[_ReasonRow]:
+    return [
+        _ReasonRow(side.upper(), source, counts.documents, counts.tokens, f"not in {other}: {why}")
+        for side, other in (("a", "B"), ("b", "A"))
+        for (source, why), counts in sorted(figures.only[side].items())
+    ]
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
-def notes(answer: Answer) -> list[str]:
+_SETTING_COLUMNS = (
+    Column("setting", "setting"),
+    Column("A", "a", _short, left=True),
+    Column("B", "b", _short, left=True),
+)
+
+
+def _notes(diff: MixDiff) -> list[str]:
     """Sentences below the tables: documents that both have and that stand otherwise, the order, the
     verdict.
     """
-    lines, otherwise, order = [], answer["shared_otherwise"], answer["order"]
-    if otherwise["documents"]:
+    lines, figures = [], diff.figures
+    if figures.differing:
         kinds = ", ".join(
-            f"{otherwise[kind]:,} by {_KINDS[kind]}" for kind in OTHERWISE if otherwise[kind]
+            f"{figures.otherwise[kind]:,} by {_KINDS[kind]}"
+            for kind in OTHERWISE
+            if figures.otherwise[kind]
         )
-        lines.append(
-            f"{plural(otherwise['documents'], 'shared document')} stand otherwise: {kinds}"
-        )
-    if order["first_difference"]:
+        lines.append(f"{plural(figures.differing, 'shared document')} stand otherwise: {kinds}")
+    order = figures.order
+    assert order is not None
+    if order.differs:
         where = " and ".join(
-            f"document {order['first_difference'][side]:,} of {side.upper()}" for side in SIDES
+            f"document {position:,} of {side.upper()}"
+            for side, position in zip(SIDES, order.differs, strict=True)
         )
         lines.append(f"the shared documents stand in another order: first at {where}")
     else:
         lines.append(
-            f"the shared documents stand in the same order: {plural(order['places'], 'place')}"
+            f"the shared documents stand in the same order: {plural(order.places, 'place')}"
             " compared"
         )
-    lines.append(
-        "identical: the same tokens, documents and order"
-        if answer["identical"]
-        else answer["claim"]["said"]
-    )
+    _, claim = figures.claim
+    lines.append("identical: the same tokens, documents and order" if diff.identical else claim)
     return lines
 
 
@@ -118,28 +152,3 @@ _KINDS = {
     "inserted": "inserts",
     "length": "tokens",
 }
-
-
-def show(answer: Answer) -> None:
-    """Print a comparison to stderr."""
-    for side in SIDES:
-        said = answer[side]
-        figures = (
-            f"{said['documents_and_repeats']:,} documents (repeats counted), {said['tokens']:,}"
-            " tokens"
-        )
-        report.say(
-            f"{side.upper()}: {said['name']}, {said['path']}: {figures}, identity"
-            f" {said['identity'][:16]}"
-        )
-    if answer["settings"]:
-        report.table(
-            "what differs in recipe, budgets and inputs", *setting_table(answer), numbers=False
-        )
-    report.table(
-        "different documents by source, with the tokens of all their places", *source_table(answer)
-    )
-    if answer["only_a"] or answer["only_b"]:
-        report.table("why not in the other", *reason_table(answer), numbers=False)
-    for line in notes(answer):
-        report.say(line)

@@ -40,6 +40,13 @@ PAIRS = [
 ]
 
 
+def answer(
+    one: Path, two: Path, store: Path | None = None, listing: Path | None = None
+) -> dict[str, Any]:
+    """The comparison as machines read it."""
+    return diff(one, two, store, listing).as_json()
+
+
 def by_digest(mix: Path) -> dict[bytes, list[Any]]:
     """Places of each document."""
     found = defaultdict(list)
@@ -87,7 +94,7 @@ def test_reasons_are_those_of_every_row_and_figures_those_of_sets(work, tmp_path
     fates = {side: Fates(MixStore(read_claims(mix), work / "store")) for side, mix in mixes.items()}
     for store in (None, work / "store"):
         listing = tmp_path / f"{store is None}.parquet"
-        found = diff(mixes["a"], mixes["b"], store, listing)
+        found = answer(mixes["a"], mixes["b"], store, listing=listing)
         rows = pl.read_parquet(listing).to_dicts()
         for side, other in (("a", "b"), ("b", "a")):
             mine = [row for row in rows if row["side"] == side]
@@ -114,7 +121,7 @@ def test_the_pairs_have_every_kind_of_reason_and_some_that_only_the_store_knows(
     """Without this the test above could pass on pairs that hardly differ."""
     reasons: set[str] = set()
     for one, two in PAIRS:
-        found = diff(built(work, one), built(work, two))
+        found = answer(built(work, one), built(work, two))
         reasons |= {
             reason
             for side in "ab"
@@ -153,7 +160,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_shrunk_arm_is_the_whole_minus_what_the_filter_removed_in_the_same_order(arms):
-    found = diff(arms / "whole", arms / "shrunk")
+    found = answer(arms / "whole", arms / "shrunk")
     documents = {name: by_digest(arms / name) for name in ("whole", "shrunk")}
     gone = len(documents["whole"].keys() - documents["shrunk"].keys())
     assert gone > 3
@@ -168,7 +175,7 @@ def test_a_shrunk_arm_is_the_whole_minus_what_the_filter_removed_in_the_same_ord
         "first_difference": None,
     }
     assert (
-        diff(arms / "shrunk", arms / "whole")["claim"]["said"]
+        answer(arms / "shrunk", arms / "whole")["claim"]["said"]
         == f"A = B minus {gone} documents, in the same order"
     )
 
@@ -181,7 +188,7 @@ def test_two_documents_that_changed_places_refute_it_and_are_named(arms, tmp_pat
         whole.swap(whole.documents[at], whole.documents[at + 1])
 
     forge(mix, change)
-    found = diff(arms / "whole", mix)
+    found = answer(arms / "whole", mix)
     assert not found["claim"]["holds"]
     assert "another order" in found["claim"]["said"]
     assert found["order"]["first_difference"]["b"] == at
@@ -199,7 +206,7 @@ def test_a_document_of_its_own_or_a_repeat_refutes_it(arms, tmp_path):
     for number, (change, word) in enumerate([(own, "only in B"), (again, "stand otherwise")]):
         mix = Path(shutil.copytree(arms / "shrunk", tmp_path / str(number)))
         forge(mix, change)
-        found = diff(arms / "whole", mix)
+        found = answer(arms / "whole", mix)
         assert not found["claim"]["holds"]
         assert word in found["claim"]["said"]
 
@@ -245,7 +252,7 @@ def test_a_shared_document_that_stands_otherwise_is_counted_by_what_differs(
 ):
     mix = Path(shutil.copytree(arms / "whole", tmp_path / "mix"))
     forge(mix, change)
-    found = diff(arms / "whole", mix)
+    found = answer(arms / "whole", mix)
     expected = len({item.digest for item in take_apart(mix).of("c")}) if kind == "inserted" else 1
     assert (found["shared_otherwise"][kind], found["shared_otherwise"]["documents"]) == (
         expected,
@@ -255,7 +262,7 @@ def test_a_shared_document_that_stands_otherwise_is_counted_by_what_differs(
 
 
 def test_equal_mixes_are_identical(arms):
-    found = diff(arms / "whole", arms / "whole")
+    found = answer(arms / "whole", arms / "whole")
     assert (found["identical"], found["settings"], found["only_a"], found["only_b"]) == (
         True,
         [],
@@ -279,7 +286,7 @@ def test_partitions_change_no_figure(arms):
 def test_what_was_asked_otherwise_is_listed(arms):
     settings = {
         item["setting"]: (item["a"], item["b"])
-        for item in diff(arms / "whole", arms / "shrunk")["settings"]
+        for item in answer(arms / "whole", arms / "shrunk")["settings"]
     }
     assert settings["recipe.removed"] == (None, "shrink")
     assert settings["recipe.filters.list.fraction"] == (None, "1")
@@ -316,18 +323,18 @@ def test_an_edited_table_and_a_bare_manifest_prove_nothing(arms, tmp_path):
         shutil.copy(other / "documents.parquet" / part.name, part)
     listing = tmp_path / "list.parquet"
     with pytest.raises(ManifestError, match="not those of its manifest"):
-        diff(arms / "whole", mix, listing=listing)
+        answer(arms / "whole", mix, listing=listing)
     assert not listing.exists()
     forge_manifest(
         other, lambda manifest: manifest.update(total_documents=manifest["total_documents"] - 1)
     )
     with pytest.raises(ManifestError, match="documents in its table"):
-        diff(arms / "whole", other)
+        answer(arms / "whole", other)
     shutil.rmtree(mix / "documents.parquet")
     with pytest.raises(ManifestError, match="no documents"):
-        diff(mix, arms / "whole")
+        answer(mix, arms / "whole")
     with pytest.raises(RecipeError, match="no store"):
-        diff(arms / "whole", arms / "shrunk", tmp_path)
+        answer(arms / "whole", arms / "shrunk", tmp_path)
 
 
 def test_lengths_are_not_compared_between_tokenizers(arms):
