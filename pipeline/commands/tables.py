@@ -5,45 +5,73 @@ counted again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import NamedTuple
 
 from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, CutClaim, PublishedClaims, SourceClaim
 from mixtures.mix.judged import FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
-from pipeline import report
+from mixtures.words import plural
 from pipeline.places.places import Place
+from pipeline.report import Column, Table, count, print_fit, say
 
 FILTER_TITLE = "removed by filters"
-COLUMNS = ("source", "asked", "realised", "share", "documents", "epochs", "last document cut to")
 
 
 def show(claims: Claims, folder: Place) -> None:
     """Print what a finished mix holds."""
-    total = claims.total_tokens
-    rows = [
-        [
-            source.label,
-            f"{source.asked_tokens:,}",
-            f"{source.realised_tokens:,}",
-            f"{100 * source.realised_tokens / total:.4f}%",
-            f"{source.documents:,}",
-            str(source.epochs),
-            cut_text(source.cut),
-        ]
-        for source in claims.sources
-    ]
-    rows.append(["total", "", f"{total:,}", "100.0000%", f"{claims.total_documents:,}", "", ""])
-    report.table(f"{claims.name}: {folder}", COLUMNS, rows)
+    tokens = claims.total_tokens
+    columns = (
+        Column("source", "label"),
+        Column("asked", "asked_tokens", count),
+        Column("realised", "realised_tokens", count),
+        Column("share", lambda source: 100 * source.realised_tokens / tokens, "{:.4f}%".format),
+        Column("documents", "documents", count),
+        Column("epochs", "epochs"),
+        Column("last document cut to", "cut", cut_text),
+    )
+    total = {
+        "source": "total",
+        "realised": tokens,
+        "share": 100,
+        "documents": claims.total_documents,
+    }
+    Table(claims.sources, columns, total).print(f"{claims.name}: {folder}")
     if claims.filters:
-        report.table(
-            FILTER_TITLE,
-            *filter_removal_table(claims.filters, claims.removed, claims.published, claims.sources),
-        )
+        filter_removal_table(
+            claims.filters, claims.removed, claims.published, claims.sources
+        ).print(FILTER_TITLE)
     for line in notes(claims.sources):
-        report.say(line)
-    report.print_fit(claims.fit(total))
-    report.say(f"identity {claims.identity}")
+        say(line)
+    print_fit(claims.fit(tokens))
+    say(f"identity {claims.identity}")
+
+
+class _RemovalRow(NamedTuple):
+    """What all filters together removed of a source."""
+
+    source: str
+    documents: int
+    tokens: int
+    judged: int
+    """Documents: those removed, and those kept."""
+    published: str | None
+    """Percent of the authors' documents."""
+
+
+_REMOVAL_COLUMNS = (
+    Column("source", "source"),
+    Column("documents", "documents", count),
+    Column("tokens", "tokens", count),
+    Column(
+        "share of documents",
+        lambda row: f"{percent_text(row.documents, row.judged, 2)}%" if row.judged else "-",
+    ),
+    Column("published share", lambda row: f"{row.published}%" if row.published else "-"),
+)
 
 
 def filter_removal_table(
@@ -51,9 +79,8 @@ def filter_removal_table(
     removed: Mapping[str, Mapping[str, int]],
     published: PublishedClaims,
     sources: Iterable[SourceClaim],
-) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what all filters together removed of each source, and in total, before
-    its quota was met.
+) -> Table:
+    """What all filters together removed of each source, and in total, before its quota was met.
 
     The share is of the documents that filters judged there: those that were removed, and those that
     were kept (copies and further epochs aside). It is what is published of the authors' mixes.
@@ -61,27 +88,28 @@ def filter_removal_table(
     Args:
         filters, removed, published, sources: of a manifest.
     """
-    counts: dict[str, list[int]] = {}  # documents, tokens, documents that were judged
+    counts: dict[str, tuple[int, int, int]] = {}  # as `_RemovalRow` has them
     for item in filters:
         for name, figures in item.removed.items():
-            sums = counts.setdefault(name, [0, 0, removed.get(name, {}).get("kept", 0)])
+            documents, tokens, judged = counts.get(
+                name, (0, 0, removed.get(name, {}).get("kept", 0))
+            )
             gone = figures.first_documents
-            counts[name] = [sums[0] + gone, sums[1] + figures.first_tokens, sums[2] + gone]
-    counts["total"] = [sum(column) for column in zip(*counts.values(), strict=True)]
+            counts[name] = documents + gone, tokens + figures.first_tokens, judged + gone
+    documents, tokens, judged = (sum(column) for column in zip(*counts.values(), strict=True))
+    counts["total"] = documents, tokens, judged
     stated = {
         source.name: figures.removed_percent if figures else None
         for source in sources
         for figures in [published.sources.get(source.name)]
     }
-    rows = []
-    for name, percent in {**stated, "total": published.removed_percent}.items():
-        if name not in counts:  # an insert
-            continue
-        documents, tokens, judged = counts[name]
-        share = f"{percent_text(documents, judged, 2)}%" if judged else "-"
-        shown = f"{percent}%" if percent else "-"
-        rows.append([name, f"{documents:,}", f"{tokens:,}", share, shown])
-    return ["source", "documents", "tokens", "share of documents", "published share"], rows
+    stated["total"] = published.removed_percent
+    rows = [
+        _RemovalRow(name, *counts[name], percent)
+        for name, percent in stated.items()
+        if name in counts  # an insert is not
+    ]
+    return Table(rows, _REMOVAL_COLUMNS)
 
 
 def cut_text(cut: CutClaim | None) -> str:
@@ -100,7 +128,7 @@ def notes(sources: Sequence[SourceClaim]) -> list[str]:
         name = f"{'insert' if source.insert else 'sources'}.{source.name}"
         for giver, tokens in source.refilled.items():
             lines.append(
-                f"{name} was {report.plural(tokens, 'token')} short; {giver} gave what was missing"
+                f"{name} was {plural(tokens, 'token')} short; {giver} gave what was missing"
             )
         if source.epochs > 1 and not source.insert:
             lines.append(
@@ -153,13 +181,13 @@ def joined(counts: Counts) -> dict[str, int]:
     copy.
     """
     sums: dict[str, int] = {}
-    for reason, count in counts.items():
+    for reason, rows in counts.items():
         name = (
             f"{reason.partition(' of ')[0]}s"
             if reason.startswith(("duplicate of ", NEAR))
             else reason
         )
-        sums[name] = sums.get(name, 0) + count
+        sums[name] = sums.get(name, 0) + rows
     return sums
 
 
@@ -168,38 +196,27 @@ def fate_of(reason: str) -> str:
     return _KINDS.get(reason, "filter" if reason.startswith("filter ") else "early")
 
 
-def waterfall_table(
-    removed: Mapping[str, Counts], *, total: bool = False
-) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: one row a source; the reasons in the order in which they are decided, those
-    that occur.
+def waterfall_table(removed: Mapping[str, Counts], *, total: bool = False) -> Table:
+    """One row a source; the reasons in the order in which they are decided, those that occur.
 
     Args:
         removed: by source. total: whether the last row is the sum of the others.
     """
-    counts = {name: joined(reasons) for name, reasons in removed.items()}
-    columns = [
-        "rows",
-        *_in_order(
-            {reason for found in counts.values() for reason, count in found.items() if count}
-            - {"rows"}
-        ),
-    ]
-    figures = [
-        (name, [found.get(column, 0) for column in columns]) for name, found in counts.items()
-    ]
+    rows = [(name, joined(counts)) for name, counts in removed.items()]
+    occurring = {reason for _, counts in rows for reason, number in counts.items() if number}
+    reasons = ["rows", *_in_order(occurring - {"rows"})]
     if total:
-        figures.append(
-            ("total", [sum(column) for column in zip(*(row for _, row in figures), strict=True)])
-        )
-    return ["source", *columns], [
-        [name, *(f"{figure:,}" for figure in row)] for name, row in figures
-    ]
+        sums = {reason: sum(counts.get(reason, 0) for _, counts in rows) for reason in reasons}
+        rows.append(("total", sums))
+    columns = [Column(reason, partial(_rows_of, reason), count) for reason in reasons]
+    return Table(rows, [Column("source", itemgetter(0)), *columns])
+
+
+def _rows_of(reason: str, row: tuple[str, Counts]) -> int:
+    return row[1].get(reason, 0)
 
 
 def _in_order(reasons: set[str]) -> list[str]:
     kinds, known = list(FATES), list(_KINDS)
-    places = {reason: known.index(reason) if reason in known else len(known) for reason in reasons}
-    return sorted(
-        reasons, key=lambda reason: (kinds.index(fate_of(reason)), places[reason], reason)
-    )
+    ranks = {reason: known.index(reason) if reason in known else len(known) for reason in reasons}
+    return sorted(reasons, key=lambda reason: (kinds.index(fate_of(reason)), ranks[reason], reason))

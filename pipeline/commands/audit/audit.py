@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
 from mixtures.audit.report import Check
@@ -15,7 +14,7 @@ from mixtures.errors import AuditFailed, RecipeError
 from mixtures.mix.claims import Claims, read_claims
 from pipeline import report
 from pipeline.commands.audit import report as audit_report
-from pipeline.commands.audit.filters import FilterAudit, FilterOptions, audit_filters
+from pipeline.commands.audit.filters import FilterAudit, FilterFigures, FilterOptions, audit_filters
 from pipeline.inputs.listing import DataFolders
 
 HASHING = "hash and count"
@@ -29,7 +28,7 @@ class MixAudit:
     """Of the mix: the recount, and what depth and filters add to it."""
     against: list[Check]
     """Of the mix beside others."""
-    filters: list[dict[str, Any]]
+    filters: list[FilterFigures]
     """All figures of those that judged the documents."""
     not_checked: list[str]
     """A sentence for each kind that a full audit could not make."""
@@ -44,12 +43,12 @@ class MixAudit:
         """Whether every check passed."""
         return all(check.ok for check in self.checks)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Dicts, lists, strings and numbers."""
         return {
             **self.report.as_json(),
             "against": [asdict(check) for check in self.against],
-            "filters": self.filters,
+            "filters": [item.as_json() for item in self.filters],
             "not_checked": self.not_checked,
         }
 
@@ -83,14 +82,14 @@ def run(
     Returns:
         The exit code: 0, or 3 when a check fails.
     """
-    found = audit(mix, others, depth=depth, options=options)
+    mix_audit = audit(mix, others, depth=depth, options=options)
     if as_json:
-        report.result(found.as_json())
+        report.result(mix_audit.as_json())
     else:
-        for line in found.not_checked:
+        for line in mix_audit.not_checked:
             report.say(f"not checked: {line}")
-        audit_report.show(found.report, found.against, found.filters)
-    return 0 if found.ok else AuditFailed.exit_code
+        audit_report.show(mix_audit.report, mix_audit.against, mix_audit.filters)
+    return 0 if mix_audit.ok else AuditFailed.exit_code
 
 
 def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
@@ -110,8 +109,8 @@ def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
 
 def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
     if mix.is_dir():
-        with report.counted(HASHING) as told:
-            return audit_mix(mix, full, told)
+        with report.counted(HASHING) as progress:
+            return audit_mix(mix, full, progress)
     prefix = _prefix(mix)
     if not prefix.with_name(f"{prefix.name}.bin").is_file():
         raise RecipeError(
@@ -122,8 +121,8 @@ def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
             f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the"
             " folder of a mix"
         )
-    with report.counted(HASHING) as told:
-        return audit_bare(prefix, progress=told)
+    with report.counted(HASHING) as progress:
+        return audit_bare(prefix, progress=progress)
 
 
 def _prefix(mix: Path) -> Path:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,14 +85,61 @@ class FilterOptions:
             )
 
 
-@dataclass
+class FilterRow(NamedTuple):
+    """What a filter says of the documents of a source."""
+
+    source: str
+    documents: int
+    one_below: int
+    """With one distinct term fewer than escalates."""
+    escalated: int
+    flagged: int
+    flagged_tokens: int
+
+    @property
+    def approved(self) -> int:
+        """Escalated and not flagged."""
+        return self.escalated - self.flagged
+
+    def as_json(self) -> dict[str, int]:
+        counts = {name: getattr(self, name) for name in COUNTS}
+        return {**counts, "approved": self.approved}
+
+
+@dataclass(frozen=True)
+class FilterFigures:
+    """What one filter says of a mix."""
+
+    name: str
+    identity: str
+    sources: list[FilterRow]
+    near_threshold: int | None
+    """Scores within NEAR_MILLIONTHS of the threshold; None without a classifier."""
+    flagged_documents: list[FlaggedDocument]
+    """The first."""
+    rescored: dict[str, Agreement] | None
+    """By what scored again; None where nothing was to."""
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`."""
+        figures: dict[str, object] = {
+            "name": self.name,
+            "identity": self.identity,
+            "sources": {row.source: row.as_json() for row in self.sources},
+            "near_threshold": self.near_threshold,
+            "flagged_documents": [document._asdict() for document in self.flagged_documents],
+        }
+        if self.rescored is not None:
+            figures["rescored"] = {name: asdict(held) for name, held in self.rescored.items()}
+        return figures
+
+
+@dataclass(frozen=True)
 class FilterAudit:
-    """What the filters say of a mix. checks: named, for the audit; filters: all figures, for
-    machines (`as_json`).
-    """
+    """What the filters say of a mix."""
 
     checks: list[Check] = field(default_factory=list)
-    filters: list[dict[str, Any]] = field(default_factory=list)
+    filters: list[FilterFigures] = field(default_factory=list)
 
 
 def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
@@ -117,18 +164,17 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
         pair = pile.open()
         judge_again = ShareJudge(plan, filters, pair)
         decoding = _decoding(pile, pair, judge_again)
-        found = _judged(plan, filters, pair, options.workers)
+        judged = _judged(plan, filters, pair, options.workers)
     except AuditFailed as error:
         return FilterAudit([unread(f"filter {one.definition.name}", str(error)) for one in filters])
     audit = FilterAudit([decoding])
-    for one, what in zip(filters, found, strict=True):
-        audit.checks.append(_filter_check(one, pile, what))
-        figures = _figures(one, pile, what)
+    for one, counts in zip(filters, judged, strict=True):
+        audit.checks.append(_filter_check(one, pile, counts))
+        agreements = None
         if options.rescore is not None:
-            agreements = _rescored(one, what.scored, judge_again, options.store)
-            audit.checks.append(_rescore_check(one, what, agreements))
-            figures["rescored"] = {name: asdict(held) for name, held in agreements.items()}
-        audit.filters.append(figures)
+            agreements = _rescored(one, counts.scored, judge_again, options.store)
+            audit.checks.append(_rescore_check(one, counts, agreements))
+        audit.filters.append(_figures(one, pile, counts, agreements))
     return audit
 
 
@@ -236,21 +282,19 @@ def _told(place: FlaggedDocument) -> str:
     )
 
 
-def _figures(one: Filter, pile: Pile, found: FilterCounts) -> dict[str, Any]:
-    rows = found.counts.tolist()
-    by_source = {
-        name: dict(zip(COUNTS, row, strict=True))
-        for name, row in zip(pile.sources, rows, strict=True)
-    }
-    for counts in by_source.values():
-        counts["approved"] = counts["escalated"] - counts["flagged"]
-    return {
-        "name": one.definition.name,
-        "identity": one.identity,
-        "sources": by_source,
-        "near_threshold": found.near if one.definition.classifier else None,
-        "flagged_documents": [place._asdict() for place in found.places],
-    }
+def _figures(
+    one: Filter, pile: Pile, judged: FilterCounts, rescored: dict[str, Agreement] | None
+) -> FilterFigures:
+    # a source and its copies share a name; all its documents are counted where that comes last
+    counts = dict(zip(pile.sources, judged.counts.tolist(), strict=True))
+    return FilterFigures(
+        name=one.definition.name,
+        identity=one.identity,
+        sources=[FilterRow(name, *row) for name, row in counts.items()],
+        near_threshold=judged.near if one.definition.classifier else None,
+        flagged_documents=judged.places,
+        rescored=rescored,
+    )
 
 
 def _rescored(

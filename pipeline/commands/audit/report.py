@@ -4,13 +4,12 @@ trainers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from mixtures.audit.report import AuditReport, Check, SourceFigures, percent_text
+from mixtures.audit.report import AuditReport, Check, percent_text
 from mixtures.mix.judged import NearClaim
 from mixtures.words import plural
-from pipeline import report
+from pipeline.commands.audit.filters import FilterFigures
 from pipeline.commands.tables import (
     FILTER_TITLE,
     cut_text,
@@ -18,74 +17,60 @@ from pipeline.commands.tables import (
     notes,
     waterfall_table,
 )
+from pipeline.report import Column, Table, count, print_fit, say, short_hash
 
-CHECK_COLUMNS = ("check", "", "figure")
 
-
-def source_table(audit: AuditReport) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: one row a source, and the total; published figures beside the realised ones
-    where there are any.
+def source_table(audit: AuditReport) -> Table:
+    """One row a source, and the total; published figures beside the realised ones where there are
+    any.
     """
-    stated = [*(source.published for source in audit.sources), audit.published]
     columns = [
-        "source",
-        "asked",
-        "realised",
-        "share",
-        "documents",
-        "epochs",
-        "last document cut to",
-        "strays from its share by",
-        "of at most",
+        Column("source", "label"),
+        Column("asked", "asked_tokens", count),
+        Column("realised", "realised_tokens", count),
+        Column(
+            "share", "realised_tokens", lambda part: f"{percent_text(part, audit.total_tokens, 4)}%"
+        ),
+        Column("documents", "documents", count),
+        Column("epochs", "epochs", count),
+        Column("last document cut to", "cut", cut_text),
+        Column(
+            "strays from its share by",
+            lambda source: f"{source.deviation.measured_tokens:,} tokens",
+        ),
+        Column("of at most", lambda source: source.deviation.bound_tokens, count),
     ]
-    rows = [_source_row(source, audit.total_tokens) for source in audit.sources]
-    asked = f"{sum(source.asked_tokens for source in audit.sources if not source.copy_number):,}"
-    share = f"{percent_text(audit.total_tokens, audit.total_tokens, 4)}%"
-    rows.append(
-        [
-            "total",
-            asked,
-            f"{audit.total_tokens:,}",
-            share,
-            f"{audit.total_documents:,}",
-            "",
-            "",
-            "",
-            "",
+    total = {
+        "source": "total",
+        "asked": sum(source.asked_tokens for source in audit.sources if not source.copy_number),
+        "realised": audit.total_tokens,
+        "share": audit.total_tokens,
+        "documents": audit.total_documents,
+        "published share": None,
+        "published documents": audit.published.documents,
+    }
+    published = [*(source.published for source in audit.sources), audit.published]
+    if any(figures.model_dump(exclude={"sources"}, exclude_none=True) for figures in published):
+        columns += [
+            Column("published share", lambda source: source.published.percent, _percent),
+            Column("published documents", lambda source: source.published.documents, count),
         ]
-    )
-    if any(figures.model_dump(exclude={"sources"}, exclude_none=True) for figures in stated):
-        columns += ["published share", "published documents"]
-        percents = [source.published.percent for source in audit.sources]
-        for row, percent, figures in zip(rows, [*percents, None], stated, strict=True):
-            row += ["-" if percent is None else f"{percent}%", report.count(figures.documents)]
-    return columns, rows
+    return Table(audit.sources, columns, total)
 
 
-def _source_row(source: SourceFigures, total: int) -> list[str]:
-    return [
-        source.label,
-        f"{source.asked_tokens:,}",
-        f"{source.realised_tokens:,}",
-        f"{percent_text(source.realised_tokens, total, 4)}%",
-        f"{source.documents:,}",
-        f"{source.epochs:,}",
-        cut_text(source.cut),
-        f"{source.deviation.measured_tokens:,} tokens",
-        report.count(source.deviation.bound_tokens),
-    ]
+def _percent(figure: str | None) -> str:
+    return "-" if figure is None else f"{figure}%"
 
 
-def check_rows(checks: Sequence[Check]) -> list[list[str]]:
-    """One row a check: its name, whether it holds, what was measured."""
-    return [
-        [
-            check.name,
-            ("ok" if check.ok else "FAILED") if check.possible else "not possible",
-            check.figure,
-        ]
-        for check in checks
-    ]
+def _outcome(check: Check) -> str:
+    return ("ok" if check.ok else "FAILED") if check.possible else "not possible"
+
+
+_CHECK_COLUMNS = (
+    Column("check", "name"),
+    Column("", _outcome, left=True),
+    Column("figure", "figure", left=True),
+)
 
 
 def failure_lines(checks: Sequence[Check]) -> list[str]:
@@ -114,69 +99,59 @@ def verdict(checks: Sequence[Check]) -> str:
     return f"audit FAILED: {len(failed):,} of {made}: {', '.join(failed)}{lacking}"
 
 
-def filter_table(figures: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of what a filter says of each source. figures: of
-    `pipeline.commands.audit.filters.FilterAudit`.
-    """
-    names = ("documents", "one_below", "escalated", "approved", "flagged", "flagged_tokens")
-    columns = [
-        "source",
-        "documents",
-        "one term below",
-        "escalated",
-        "of these approved",
-        "flagged",
-        "flagged tokens",
-    ]
-    return columns, [
-        [source, *(f"{counts[name]:,}" for name in names)]
-        for source, counts in figures["sources"].items()
-    ]
+_FILTER_COLUMNS = (
+    Column("source", "source"),
+    Column("documents", "documents", count),
+    Column("one term below", "one_below", count),
+    Column("escalated", "escalated", count),
+    Column("of these approved", "approved", count),
+    Column("flagged", "flagged", count),
+    Column("flagged tokens", "flagged_tokens", count),
+)
 
-
-def near_table(near: NearClaim) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of clusters of near-duplicates by size."""
-    sizes = sorted((int(size), count) for size, count in near.sizes.items())
-    return ["documents in a cluster", "clusters"], [
-        [f"{size:,} to {2 * size - 1:,}", f"{count:,}"] for size, count in sizes
-    ]
+_CLUSTER_COLUMNS = (
+    Column("documents in a cluster", lambda row: f"{row[0]:,} to {2 * row[0] - 1:,}"),
+    Column("clusters", lambda row: row[1], count),
+)
 
 
 def show(
-    audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[Mapping[str, Any]] = ()
+    audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[FilterFigures] = ()
 ) -> None:
     """Print an audit to stderr. more: checks that were made beside it, such as those of
     `--against`; filters: figures of `--filter`.
     """
     checks = [*audit.checks, *more]
     if audit.sources:
-        report.table(f"{audit.name}: {audit.path}", *source_table(audit))
+        source_table(audit).print(f"{audit.name}: {audit.path}")
         rows = {
             source.name: audit.removed.get(source.name, {})
             for source in audit.sources
             if not source.copy_number
         }
-        report.table("rows of each source, by what became of them", *waterfall_table(rows))
+        waterfall_table(rows).print("rows of each source, by what became of them")
     if audit.filters:
-        report.table(
-            FILTER_TITLE,
-            *filter_removal_table(audit.filters, audit.removed, audit.published, audit.sources),
+        filter_removal_table(audit.filters, audit.removed, audit.published, audit.sources).print(
+            FILTER_TITLE
         )
-    for figures in filters:
-        report.table(
-            f"filter {figures['name']}, identity {figures['identity'][:16]}", *filter_table(figures)
-        )
+    for item in filters:
+        title = f"filter {item.name}, identity {short_hash(item.identity)}"
+        Table(item.sources, _FILTER_COLUMNS).print(title)
     if audit.near:
-        what = f"{audit.near.clustered:,} of {plural(audit.near.documents, 'document')}"
-        report.table(
-            f"clusters of near-duplicates: {what} in {audit.near.clusters:,}",
-            *near_table(audit.near),
-        )
-        if audit.near.largest:
-            sizes = ", ".join(f"{size:,}" for size in audit.near.largest)
-            report.say(f"largest clusters: {sizes} documents")
-    report.table("checks", CHECK_COLUMNS, check_rows(checks), numbers=False)
-    report.print_fit(audit.fit)
+        _show_near(audit.near)
+    Table(checks, _CHECK_COLUMNS).print("checks")
+    print_fit(audit.fit)
     for line in [*note_lines(audit), *failure_lines(checks)]:
-        report.say(line)
-    report.say(verdict(checks))
+        say(line)
+    say(verdict(checks))
+
+
+def _show_near(near: NearClaim) -> None:
+    """Clusters of near-duplicates by size."""
+    sizes = sorted((int(size), clusters) for size, clusters in near.sizes.items())
+    what = f"{near.clustered:,} of {plural(near.documents, 'document')}"
+    Table(sizes, _CLUSTER_COLUMNS).print(
+        f"clusters of near-duplicates: {what} in {near.clusters:,}"
+    )
+    if near.largest:
+        say(f"largest clusters: {', '.join(map(count, near.largest))} documents")

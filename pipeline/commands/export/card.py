@@ -209,8 +209,10 @@ def _sources(claims: Claims) -> str:
 
 def _removed(claims: Claims) -> str:
     names = [source.name for source in claims.sources if not source.copy_number]
-    columns, rows = waterfall_table({name: claims.removed.get(name, {}) for name in names})
-    shown = table([plain(column) for column in columns], [[code(row[0]), *row[1:]] for row in rows])
+    rows = waterfall_table({name: claims.removed.get(name, {}) for name in names})
+    shown = table(
+        [plain(column) for column in rows.names], [[code(row[0]), *row[1:]] for row in rows.cells]
+    )
     near = ""
     if claims.near:
         near = (

@@ -435,8 +435,9 @@ def test_a_mix_is_proven_at_its_level_and_its_scores_are_those_that_decided(work
         work / "proven", replace(weak_again, rescore=None, level="strong", store=None)
     )
     assert all(check.ok for check in weak.checks)
-    held = weak.filters[0]["rescored"]["as stored"]
-    assert (held["documents"], held["identical"], held["missing"]) == (5, 5, 0)
+    assert weak.filters[0].rescored
+    held = weak.filters[0].rescored["as stored"]
+    assert (held.documents, held.identical, held.missing) == (5, 5, 0)
     assert [check.name for check in strong.checks if not check.ok] == [f"filter {TOY}"]
     forget = next((work / "store").glob("scores/*/*/p*/score"))
     content = forget.read_bytes()

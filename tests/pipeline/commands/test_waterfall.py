@@ -30,9 +30,10 @@ REASONS = st.sampled_from([*A, *B, "a reason of the future"])
 
 
 def test_reasons_stand_in_the_order_in_which_they_are_decided_and_copies_are_added_up():
-    columns, rows = waterfall_table({"a": A, "b": B}, total=True)
-    assert waterfall_table({"a": A, "b": B}) == (columns, rows[:-1])
-    assert columns == [
+    table, parts = (waterfall_table({"a": A, "b": B}, total=total) for total in (True, False))
+    rows = table.cells
+    assert (parts.names, parts.cells) == (table.names, rows[:-1])
+    assert table.names == [
         *(
             "source",
             "rows",

@@ -191,8 +191,8 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def fate_table(claims: Claims) -> Table:
     """Rows of each source by what became of them; what occurs nowhere is left out."""
-    columns, rows = waterfall_table(_waterfalls(claims), total=True)
-    return Table([printable(column) for column in columns], rows, total=True)
+    table = waterfall_table(_waterfalls(claims), total=True)
+    return Table([printable(name) for name in table.names], table.cells, total=True)
 
 
 def used_fates(claims: Claims) -> dict[str, str]:

@@ -153,12 +153,9 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     """What filters removed of each source."""
     if not claims.filters:
         return None
-    columns, rows = filter_removal_table(
-        claims.filters, claims.removed, claims.published, claims.sources
-    )
-    return FILTER_TITLE, Table(
-        columns, [[printable(cell) for cell in row] for row in rows], total=True
-    )
+    table = filter_removal_table(claims.filters, claims.removed, claims.published, claims.sources)
+    cells = [[printable(cell) for cell in row] for row in table.cells]
+    return FILTER_TITLE, Table(table.names, cells, total=True)
 
 
 def _samples(
