@@ -8,7 +8,6 @@ near-duplicates is not recounted here, since the clusters were made over whole k
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
@@ -312,7 +311,7 @@ def _near_reasons(counts: dict[str, int]) -> dict[str, int]:
 
 
 def _near_rule_faults(near: NearClaim) -> list[str]:
-    given: dict[str, Any] = near.rule.model_dump()
+    given = near.rule.model_dump()
     try:
         rule = NearRule.model_validate(
             {**given, "verify": None if near.verify is None else Decimal(near.verify)}

@@ -27,7 +27,7 @@ from mixtures.words import plural
 _ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")
 
 
-def recipe_digest(recipe: dict[str, Any]) -> str:
+def recipe_digest(recipe: Mapping[str, object]) -> str:
     """SHA-256 of a recipe's canonical JSON (`LoadedRecipe.digest`)."""
     return hashlib.sha256(
         json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode("ascii")
@@ -121,7 +121,7 @@ def _unlike(claims: Claims, asked: Mapping[str, str]) -> list[str]:
     return [f"it has no source {item.name} that reads {item.definition}" for item in strange]
 
 
-def _filter_request(item: dict[str, Any]) -> dict[str, Any]:
+def _filter_request(item: Mapping[str, str]) -> dict[str, str]:
     """A canonical filter names its label, which need be no name that a recipe could use."""
     return {
         "placebo_of" if item.get("placebo") == "true" else "use": "any",

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from mixtures.mix.claims import PublishedClaims, PublishedSource, SourceClaim
 from mixtures.mix.judged import FilterClaim, NearClaim
@@ -38,7 +37,7 @@ class SourceFigures(SourceClaim):
     """Of the mix's tokens in percent, six decimals."""
     published: PublishedSource
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For machines: flat, and without what is not published."""
         figures = self.model_dump(by_alias=True, exclude={"deviation", "published"})
         return {
@@ -80,7 +79,7 @@ class AuditReport:
         """The checks that did not pass."""
         return [check for check in self.checks if not check.ok]
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The report as dicts, lists, strings and numbers."""
         published = self.published.model_dump(exclude={"sources"}, exclude_none=True)
         return {

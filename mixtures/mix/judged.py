@@ -4,7 +4,7 @@ what evaluation sets hold. `mixtures.audit.judged` holds it against itself and t
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -103,7 +103,7 @@ class NearClaim(NearFigures):
     """Jaccard similarity from which two documents are near-duplicates; a decimal, as text."""
 
     @property
-    def asked(self) -> dict[str, Any]:
+    def asked(self) -> dict[str, object]:
         """What the recipe must ask (`mixtures.recipe.near_request.NearRequest.canonical`)."""
         asked = self.model_dump(include={"identity", "rule", "sources", "excluded"})
         return asked if self.verify is None else {**asked, "verify": self.verify}

@@ -7,15 +7,14 @@ measured in a font that vl-convert brings along, so that a picture is the same o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import altair as alt
 import vl_convert
 
+from pipeline.commands.export.html.figures import Row
 from pipeline.commands.export.html.svg import inline
 
-Row = dict[str, Any]
 _FONT = "Liberation Sans"
 _WIDE, _NARROW = 630, 350  # pixels of the plot, without axes
 _LABELS, _FIGURES = 180, 40  # pixels left of the plot for names, and for figures
@@ -129,7 +128,9 @@ def composition(rows: Sequence[Row]) -> str:
     )
 
 
-def stray(rows: Sequence[Row], colour: str, bound: int | None, name: str, title: str) -> str:
+def stray(
+    rows: Sequence[Mapping[str, float]], colour: str, bound: int | None, name: str, title: str
+) -> str:
     """How far one strand is from its share along the stream: a band between the lowest and the
     highest, and the bound on both sides.
 

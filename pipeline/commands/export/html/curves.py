@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from mixtures.audit.portrait import Int64s, Portrait
 from mixtures.mix.claims import Claims
-from pipeline.commands.export.html.figures import Table, hue, names, percent, share
+from pipeline.commands.export.html.figures import Row, Table, hue, names, percent, share
 from pipeline.commands.tables import cut_text
 from pipeline.report import count
 
 COMPOSITION_POINTS = 100
 
 
-def composition(portrait: Portrait) -> list[dict[str, Any]]:
+def composition(portrait: Portrait) -> list[Row]:
     """Rows of the chart of prefixes: each strand's share of the first tokens, in percent."""
     edges = portrait.edges
     chosen = range(4, len(edges), max(1, (len(edges) - 1) // COMPOSITION_POINTS))
@@ -33,7 +32,7 @@ def composition(portrait: Portrait) -> list[dict[str, Any]]:
     ]
 
 
-def strays(portrait: Portrait, number: int) -> list[dict[str, Any]]:
+def strays(portrait: Portrait, number: int) -> list[dict[str, float]]:
     """Rows of a strand's chart: how far it is from its share at least and at most within each
     stretch of the stream.
     """
@@ -65,7 +64,7 @@ def stray_table(claims: Claims) -> Table:
     )
 
 
-def length_rows(portrait: Portrait, number: int) -> list[dict[str, Any]]:
+def length_rows(portrait: Portrait, number: int) -> list[dict[str, float]]:
     """Rows of a strand's histogram: percent of its documents, and of its tokens, by length; two
     bars for each doubling.
     """
@@ -129,13 +128,11 @@ def length_table(claims: Claims, portrait: Portrait) -> Table:
     )
 
 
-def score_rows(
-    edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]
-) -> list[dict[str, Any]]:
+def score_rows(edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]) -> list[Row]:
     """Rows of the chart of scores. edges: millionths; removed, kept: documents between two
     edges.
     """
-    rows = []
+    rows: list[Row] = []
     for low, high, gone, stays in zip(edges, edges[1:], removed, kept, strict=False):
         span = {"low": logit(low), "high": logit(high)}
         rows += [{**span, "begin": 0, "end": stays, "colour": "var(--kept)"}] if stays else []

@@ -7,17 +7,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
-from mixtures.mix.claims import Claims, InputClaim, SourceClaim
+from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
 from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
 from pipeline.report import plural, printable, size
 
 HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12
+Row = Mapping[str, object]
+"""A row of a chart: values by the fields that the chart draws."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,21 @@ def names(claims: Claims) -> list[str]:
     return [printable(source.label) for source in claims.sources]
 
 
-def shares(claims: Claims) -> list[dict[str, Any]]:
+def shares(claims: Claims) -> list[Row]:
     """Rows of the chart of shares."""
     asked = _asked(claims)
-    rows = []
+    rows: list[Row] = []
     for number, (source, name) in enumerate(zip(claims.sources, names(claims), strict=True)):
-        said = _published(claims, source).get("percent", "")
+        published = _published(claims, source).percent or ""
         row = {
             "name": name,
             "colour": f"var(--{hue(number)})",
             "realised": percent(source.realised_tokens, claims.total_tokens),
             "asked": percent(source.asked_tokens, asked) if _asks(source) else None,
             "published": (
-                float(said) if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", said, re.ASCII) else None
+                float(published)
+                if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", published, re.ASCII)
+                else None
             ),
         }
         rows.append(row)
@@ -77,11 +80,11 @@ def source_table(claims: Claims) -> Table:
         ]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
-            said = _published(claims, source)
+            figures = _published(claims, source)
             row += [
-                f"{said['percent']}%" if said.get("percent") else "-",
-                report.count(said.get("tokens")),
-                report.count(said.get("documents")),
+                f"{figures.percent}%" if figures.percent else "-",
+                report.count(figures.tokens),
+                report.count(figures.documents),
             ]
         rows.append(row)
     total = [
@@ -107,9 +110,9 @@ def _asked(claims: Claims) -> int:
     return sum(source.asked_tokens for source in claims.sources if _asks(source))
 
 
-def _published(claims: Claims, source: SourceClaim) -> dict[str, Any]:
-    said = claims.published.sources.get(source.name) if _asks(source) else None
-    return said.model_dump(exclude_none=True) if said else {}
+def _published(claims: Claims, source: SourceClaim) -> PublishedSource:
+    published = claims.published.sources.get(source.name) if _asks(source) else None
+    return published or PublishedSource()
 
 
 def short_notes(claims: Claims) -> list[str]:
@@ -130,10 +133,10 @@ def short_notes(claims: Claims) -> list[str]:
     return notes
 
 
-def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def fates(claims: Claims) -> tuple[list[Row], list[Row]]:
     """Rows of the waterfall over all sources, and of the stacked bars, one for each source."""
     sums = dict.fromkeys(FATES, 0)
-    bars = []
+    bars: list[Row] = []
     for name, reasons in _waterfalls(claims).items():
         total = reasons.get("rows", 0)
         counts = dict.fromkeys(FATES, 0)
@@ -152,6 +155,7 @@ def fates(claims: Claims) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                     }
                 )
     rows = sum(sums.values())
+    steps: list[Row]
     steps, left = (
         [
             {
@@ -237,7 +241,7 @@ def epoch_table(claims: Claims, portrait: Portrait) -> Table:
     )
 
 
-def cluster_rows(claims: Claims) -> list[dict[str, Any]]:
+def cluster_rows(claims: Claims) -> list[Row]:
     """Rows of the chart of cluster sizes."""
     sizes = (
         sorted((int(low), count) for low, count in claims.near.sizes.items()) if claims.near else []

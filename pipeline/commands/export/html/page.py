@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from mixtures.audit.portrait import Portrait, portray
 from mixtures.errors import RecipeError
@@ -92,7 +91,7 @@ def visible(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, Any]:
+def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object]:
     """Everything that is shown as text or tables."""
     fit, named = (
         claims.fit(claims.total_tokens),
@@ -160,7 +159,7 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
 
 def _samples(
     mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """The sampled documents of each strand that has any."""
     positions = [at for found in portrait.samples for at in found]
     documents = iter(sampled(mix, positions, tokenizer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
@@ -15,7 +14,7 @@ from pipeline.commands.export.html.samples import Scores
 from pipeline.report import printable
 
 
-def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
+def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
     """Each chart as an element of the page, by its name in the template."""
     with debug_mode(
         False
@@ -25,7 +24,7 @@ def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> di
         return _pictures(claims, portrait, scores)
 
 
-def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, Any]:
+def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
     steps, bars = figures.fates(claims)
     longest = max(
         (int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1

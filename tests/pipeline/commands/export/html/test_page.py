@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -368,9 +368,9 @@ def test_the_waterfall_ends_at_the_documents_of_the_mix(work):
         FATES[fate] for fate in ("near", "filter", "quota", "kept")
     }
     for name in SOURCES:
-        assert sum(bar["share"] for bar in bars if bar["name"] == name) == pytest.approx(
-            100, abs=0.01
-        )
+        assert sum(
+            cast("float", bar["share"]) for bar in bars if bar["name"] == name
+        ) == pytest.approx(100, abs=0.01)
     total = figures.fate_table(claims).rows[-1]
     assert int(total[1].replace(",", "")) == sum(int(cell.replace(",", "")) for cell in total[2:])
 
