@@ -181,7 +181,7 @@ class Benchmark(Checked):
 
         Name, description, paths, presets' names and the spelling of numbers are no part of it.
         """
-        content: dict[str, Any] = {
+        content = {
             "rules": RULES,
             "files": [file.sha256 for file in self.files],
             "format": self.format,

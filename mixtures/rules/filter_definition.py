@@ -220,7 +220,7 @@ def filter_identity(
         sha256, mode, threshold: of the list. classifier: kind, digest, threshold in millionths;
             None without one.
     """
-    content: dict[str, Any] = {
+    content = {
         "rules": RULES,
         "blocklist": {"sha256": sha256, "mode": mode, "threshold": threshold},
         "classifier": (

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.report import some
@@ -24,7 +24,7 @@ NAMED_FILES = 5  # in a message; a group or folder may have hundreds
 
 @dataclass(frozen=True)
 class InputFile:
-    """One file of a source. Plans and ledgers hold it as `as_json` gives it:
+    """One file of a source. Plans and ledgers hold its fields:
 
     {"path": "a/0.jsonl", "url": "/data/wiki/a/0.jsonl", "size": 1048576, "mtime_ns": 17...,
      "inode": 4711, "etag": null, "sha256": "e3b0..."}
@@ -54,12 +54,8 @@ class InputFile:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> InputFile:
-        """Read what `as_json` gave."""
+        """Read what a ledger holds."""
         return cls(**value)
-
-    def as_json(self) -> dict[str, Any]:
-        """As plans and ledgers hold it."""
-        return asdict(self)
 
     @property
     def scheme(self) -> str:

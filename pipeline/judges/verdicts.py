@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE
 from mixtures.recipe.filter_use import LENGTH_CLASSES, FilterUse, dose_keys, length_class, placebo
+from pipeline.store.records import Frozen
 from pipeline.store.scores import Scored, look_up
+from pipeline.store.store import PlannedKey
 
 Debts = dict[int, npt.NDArray[np.int64]]
 """Of each placebo filter, by its number: what it still owes in each class of length
@@ -28,54 +29,34 @@ Debts = dict[int, npt.NDArray[np.int64]]
 """
 
 
-@dataclass(frozen=True)
-class FilterRule:
-    """A filter as a select plan holds it: numbers only.
-
-    label: names it. blocklist: number of its list among the plan's. threshold: distinct terms.
-        above: score in millionths, None without a
-    classifier. placebo: whether it removes what it does not flag. dose: dose keys below are
-    removed.
-    """
+class FilterRule(Frozen):
+    """A filter as a select plan holds it."""
 
     label: str
+    """Names it in messages."""
     blocklist: int
+    """Number of its list among the plan's."""
     threshold: int
+    """Distinct terms from which on a document is escalated."""
     above: int | None
+    """Score in millionths; a higher one is flagged. None without a classifier."""
     placebo: bool
-    dose: int
+    """Whether it removes what it does not flag."""
+    dose: PlannedKey
+    """Flagged documents whose dose key is below are removed."""
 
     @classmethod
     def of(cls, item: FilterUse, blocklist: int) -> FilterRule:
         """The rule of a recipe's filter at its level."""
         pin, classifier = item.definition.blocklist, item.definition.classifier
         return cls(
-            item.label,
-            blocklist,
-            pin.threshold,
-            classifier.threshold_millionths if classifier else None,
-            item.placebo,
-            item.dose_bound,
+            label=item.label,
+            blocklist=blocklist,
+            threshold=pin.threshold,
+            above=classifier.threshold_millionths if classifier else None,
+            placebo=item.placebo,
+            dose=item.dose_bound,
         )
-
-    def as_json(self) -> dict[str, Any]:
-        """For a plan; 2^64 does not fit every JSON reader, so the dose is hex."""
-        return {**self.__dict__, "dose": f"{self.dose:x}"}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> FilterRule:
-        """Read a plan's rule."""
-        return cls(**{**value, "dose": int(value["dose"], 16)})
-
-
-PlannedFilter = Annotated[
-    FilterRule,
-    PlainValidator(
-        lambda value: value if isinstance(value, FilterRule) else FilterRule.from_json(value)
-    ),
-    PlainSerializer(FilterRule.as_json),
-]
-"""As `FilterRule.as_json` gives it in a plan."""
 
 
 class Documents(NamedTuple):
@@ -150,21 +131,23 @@ def judge(
         np.zeros(count, np.bool_),
     )
     scores: dict[int, npt.NDArray[np.int32]] = {}
-    left: Debts = {}
+    debts_after: Debts = {}
     for number, rule in enumerate(rules):
-        found = documents.terms[rule.blocklist] >= rule.threshold
-        flagged = found
+        enough = documents.terms[rule.blocklist] >= rule.threshold
+        flagged = enough
         if rule.above is not None:
-            scores[number] = _scores(source, rule, documents, found, scored[number])
-            flagged = found & (scores[number] > rule.above)
+            scores[number] = _scores(source, rule, documents, enough, scored[number])
+            flagged = enough & (scores[number] > rule.above)
         if rule.placebo:
             owed = np.asarray(debts.get(number, np.zeros(LENGTH_CLASSES)), np.int64)
-            flagged, left[number] = placebo(flagged, length_class(documents.num_tokens), owed)
+            flagged, debts_after[number] = placebo(
+                flagged, length_class(documents.num_tokens), owed
+            )
         else:
-            escalated |= found
+            escalated |= enough
             condemned |= flagged
         removed |= (_dosed(rule, documents, flagged).astype(np.uint32)) << np.uint32(number)
-    return Verdicts(removed, escalated & ~condemned & (removed == 0), scores, left)
+    return Verdicts(removed, escalated & ~condemned & (removed == 0), scores, debts_after)
 
 
 def _scores(

@@ -230,7 +230,14 @@ class MixStore:
         number = self._filters_by_list.setdefault(terms, len(self._filters_by_list))
         above = int(Decimal(classifier.threshold) * MILLION) if classifier else None
         dose = key_bound(Decimal(said.fraction))
-        rule = FilterRule(said.label, number, pin.threshold, above, said.placebo, dose)
+        rule = FilterRule(
+            label=said.label,
+            blocklist=number,
+            threshold=pin.threshold,
+            above=above,
+            placebo=said.placebo,
+            dose=dose,
+        )
         return MixFilter(
             rule,
             terms,

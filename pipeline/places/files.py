@@ -198,7 +198,7 @@ def list_objects(
     system = file_system(folder.scheme)
     prefix = folder.url.split("://", 1)[1]
 
-    def find() -> dict[str, Any]:
+    def find() -> dict[str, Mapping[str, Any]]:
         system.invalidate_cache()
         if "/" in prefix:
             system.info(prefix.split("/", 1)[0])  # `find` takes an unknown bucket for an empty one

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -247,7 +247,7 @@ class _GroupReading:
         if self.new_ledger:
             record = LedgerRecord(
                 source=self.definition.name,
-                inputs=tuple(file.as_json() for file in self.inputs),
+                inputs=tuple(asdict(file) for file in self.inputs),
                 segments=tuple(self.segments),
                 segment_bytes=self.unit.segment_bytes,
                 counts=dict(self.counts),

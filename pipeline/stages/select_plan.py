@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.executors.stage import PartitionUnit, Plan
 from pipeline.inputs.build_source import SelectedSource
-from pipeline.judges.verdicts import PlannedFilter
+from pipeline.judges.verdicts import FilterRule
 from pipeline.store.rules import short_key
 
 SELECT_FORMAT = 4
@@ -22,7 +22,7 @@ class SelectPlan(Plan[PartitionUnit]):
     partitions: int
     sources: tuple[SelectedSource, ...]
     """In order of priority, excluded ones first."""
-    filters: tuple[PlannedFilter, ...]
+    filters: tuple[FilterRule, ...]
     counts: tuple[str, ...]
     """Columns that annotators wrote, those of the blocklists first."""
     decontaminate: str | None

@@ -23,7 +23,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 
@@ -115,8 +115,8 @@ class Bundle:
             "f1": chosen.f1,
             "removal": chosen.removal,
             **self.paths,
-            "documents": self.trained.report["documents"],
-            "rule": self.trained.report["rule"],
+            "documents": asdict(self.trained.documents),
+            "rule": self.trained.rule,
             "identity": self.filter.identity,
             "digest": self.trained.digest,
             "unit": "millionths",
@@ -263,7 +263,7 @@ def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
     lines = [
         (
             f"# Written by `annealmix filter train`. {shown} how the threshold was picked:"
-            f" {trained.report['rule']}."
+            f" {trained.rule}."
         ),
         f"name: {_quoted(definition.name)}",
         f"description: {_quoted(definition.description)}",
@@ -300,13 +300,13 @@ def _quoted(text: str) -> str:
 
 def show(bundle: Bundle) -> None:
     """Print what was measured on the held-out documents, and where the files are."""
-    held_out = bundle.trained.report["documents"]["held_out"]
+    held_out = bundle.trained.documents.held_out
     title = (
-        f"{held_out['positive'] + held_out['negative']:,} held-out documents,"
-        f" {held_out['positive']:,} of them positive"
+        f"{held_out.positive + held_out.negative:,} held-out documents,"
+        f" {held_out.positive:,} of them positive"
     )
     columns = [
-        report.Column("", lambda _: bundle.trained.report["rule"]),
+        report.Column("", lambda _: bundle.trained.rule),
         report.Column("threshold", "threshold", _decimal),
         report.Column("precision", "precision", _decimal),
         report.Column("recall", "recall", _decimal),

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
-from typing import Any
+from typing import Any, TypedDict
 
 from pydantic import TypeAdapter
 
@@ -62,6 +62,15 @@ GOLDEN = (
 )
 
 
+class QualityRecord(TypedDict):
+    """What a ledger records of how it was made."""
+
+    steps: Sequence[Mapping[str, Any]]
+    """As `canonical_quality` writes them."""
+    packages: Mapping[str, str]
+    """Versions of the packages that steps may use, by name."""
+
+
 class QualitySteps:
     """Made by `open_steps`.
 
@@ -101,10 +110,8 @@ class QualitySteps:
             text = outcome
         return text
 
-    def record(self) -> dict[str, Any]:
-        """What a ledger records of how it was made: the steps, and versions of the packages that
-        they may use.
-        """
+    def record(self) -> QualityRecord:
+        """What a ledger records of how it was made."""
         versions = {}
         for name in PACKAGES:
             try:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,7 +188,7 @@ def _positive_share(logits: npt.NDArray[np.float64], label: int) -> npt.NDArray[
     return share
 
 
-def _config(folder: Path, content: dict[str, Any]) -> Any:
+def _config(folder: Path, content: Mapping[str, Any]) -> Any:
     from transformers import CONFIG_MAPPING
 
     kind = content.get("model_type")

@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,6 @@ from pipeline.judges.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point, c
 from pipeline.judges.classifiers.labelled import (
     LabelColumns,
     Labelled,
-    LabelledSet,
     held_out,
     read_labelled,
 )
@@ -78,6 +76,25 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class ClassCounts:
+    """Documents of a part."""
+
+    positive: int
+    negative: int
+
+
+@dataclass(frozen=True)
+class DocumentCounts:
+    """Documents that were labelled."""
+
+    distinct: int
+    copies: int
+    """Those left out, since a text counts once."""
+    training: ClassCounts
+    held_out: ClassCounts
+
+
+@dataclass(frozen=True)
 class TrainedFilter:
     """What was made."""
 
@@ -87,8 +104,9 @@ class TrainedFilter:
     chosen: Point
     """The held-out part at the picked threshold."""
     points: list[Point]
-    report: dict[str, Any]
-    """As it is written."""
+    documents: DocumentCounts
+    rule: str
+    """How the threshold was picked, in words."""
     has_picture: bool
 
 
@@ -125,7 +143,7 @@ def train_filter(
     for name, part in (("training", training), ("held-out", measuring)):
         if len({document.positive for document in part}) != 2:
             raise InputError(
-                f"{name} documents: {_counts(part)['positive']:,} of {len(part):,} are positive;"
+                f"{name} documents: {_counts(part).positive:,} of {len(part):,} are positive;"
                 " both classes are needed: label more"
             )
     weights = train_linear(
@@ -141,6 +159,12 @@ def train_filter(
             np.array([document.positive for document in measuring]),
         )
         chosen, points = curve.at(goal.threshold(curve)), curve.points()
+        documents = DocumentCounts(
+            distinct=len(labelled.documents),
+            copies=labelled.num_copies,
+            training=_counts(training),
+            held_out=_counts(measuring),
+        )
         report = {
             "classifier": {"kind": "linear", "digest": classifier.digest, "weights": WEIGHTS},
             "settings": {
@@ -148,7 +172,7 @@ def train_filter(
                 for name, value in asdict(settings).items()
             },
             "holdout": str(holdout),
-            "documents": _document_counts(labelled, training, measuring),
+            "documents": asdict(documents),
             "inputs": [{"name": name, "sha256": sha256} for name, sha256 in labelled.inputs],
             "rule": str(goal),
             "chosen": _point(chosen),
@@ -165,7 +189,7 @@ def train_filter(
         write_whole(
             folder / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii")
         )
-    return TrainedFilter(out, classifier.digest, chosen, points, report, has_picture)
+    return TrainedFilter(out, classifier.digest, chosen, points, documents, str(goal), has_picture)
 
 
 @contextmanager
@@ -184,20 +208,9 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         raise
 
 
-def _document_counts(
-    labelled: LabelledSet, training: list[Labelled], measuring: list[Labelled]
-) -> dict[str, Any]:
-    return {
-        "distinct": len(labelled.documents),
-        "copies": labelled.num_copies,
-        "training": _counts(training),
-        "held_out": _counts(measuring),
-    }
-
-
-def _counts(documents: list[Labelled]) -> dict[str, int]:
+def _counts(documents: list[Labelled]) -> ClassCounts:
     positive = sum(document.positive for document in documents)
-    return {"positive": positive, "negative": len(documents) - positive}
+    return ClassCounts(positive, len(documents) - positive)
 
 
 def _point(point: Point) -> dict[str, int | None]:

@@ -13,6 +13,7 @@ import json
 import random
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import asdict
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -107,7 +108,8 @@ def test_report_is_whole_numbers_and_text_and_agrees_with_a_recount(
         raise AssertionError(number)
 
     report = json.loads((trained.folder / "report.json").read_text(), parse_float=refuse)
-    assert report == trained.report
+    assert report["documents"] == asdict(trained.documents)
+    assert report["rule"] == trained.rule
     classifier = open_classifier(
         "linear", trained.folder / "weights.safetensors", digest=report["classifier"]["digest"]
     )
@@ -169,7 +171,7 @@ def test_order_copies_and_format_change_neither_weights_nor_curve(
     again = train_filter(
         paths, tmp_path / "filter", goal=Goal(recall=Decimal("0.9")), settings=SETTINGS
     )
-    assert again.report["documents"]["copies"] == 50
+    assert again.documents.copies == 50
     assert again.digest == trained.digest
     assert again.points == trained.points
     for name in ("weights.safetensors", "curve.svg"):
