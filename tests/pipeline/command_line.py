@@ -185,6 +185,8 @@ class _Commits(Answer):
             super().do_GET()
         elif "/tree/" in path:
             self.answer([self.server.entry(name) for name in self.server.others[moved]])
+        elif path.endswith(f"/revision/{moved}"):
+            self.answer({"id": "owner/name", "sha": moved})
         else:
             self.answer({"error": "not served"}, 404)
 
