@@ -28,9 +28,10 @@ def noted(tmp_path: Path, *ended: dict[str, Any]) -> Chain:
             {"host": "n1", "message": "", "exit_code": 0, **item},
         )
     units = [{"partition": number} for number in range(2)]
-    write_json(
-        folder / "plan.json", {"folder": str(tmp_path / "select"), "sources": [], "units": units}
-    )
+    plan = {"folder": str(tmp_path / "select"), "units": units, "partitions": len(units)}
+    plan |= dict.fromkeys(("sources", "filters", "counts", "scores"), ())
+    plan |= {"decontaminate": None, "near": None, "shrink": False, "copies": False}
+    write_json(folder / "plan.json", plan)
     found = Chain.of(tmp_path / "store", tmp_path / "out")
     found.begin({"out": str(tmp_path / "out")}, "x")
     found.add(stage_named("select"), folder, 2, 2, ["7"], "8")
