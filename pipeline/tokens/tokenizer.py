@@ -35,6 +35,7 @@ from mixtures.recipe.tokenizer_definition import (
     canonical_form,
     form_digest,
 )
+from pipeline.places.files import retried
 from pipeline.places.places import default_cache
 from pipeline.tokens.engines import ENGINES, Engine, EngineName, Ids, NumTokens, open_engine
 
@@ -79,6 +80,8 @@ def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) ->
     if definition.repo is not None:
         try:
             downloaded = _download(definition)
+        except InputError as error:
+            looked.append(str(error))
         # the hub's client has many ways to fail; the reason is in the message below
         except Exception as error:
             looked.append(
@@ -102,11 +105,18 @@ def _local_places(definition: TokenizerDefinition) -> Iterator[Path]:
 
 
 def _download(definition: TokenizerDefinition) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
 
-    return Path(
-        hf_hub_download(str(definition.repo), definition.filename, revision=definition.revision)
-    )
+    repo, name, revision = str(definition.repo), definition.filename, definition.revision
+    if not isinstance(try_to_load_from_cache(repo, name, revision=revision), str):
+        # The client asks for a file again and again by itself, whatever the reason; a hub that
+        # cannot be reached shows here first.
+        retried(
+            f"{repo} at {revision} on the hub could not be read",
+            lambda: HfApi().model_info(repo, revision=revision, expand=["sha"]),
+            "check the network and the access token",
+        )
+    return Path(hf_hub_download(repo, name, revision=revision))
 
 
 def _checked(path: Path, definition: TokenizerDefinition) -> Path:

@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -417,6 +418,7 @@ def no_hub(monkeypatch, tmp_path):
     def unreachable(*args: object, **kwargs: object) -> str:
         raise ConnectionError("no route to host")
 
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *args, **kwargs: None)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     monkeypatch.setenv("ANNEALMIX_CACHE", str(tmp_path / "cache"))
     return tmp_path
@@ -469,6 +471,20 @@ def test_shipped_then_cache_then_hub(tiny, no_hub, monkeypatch):
     shipped.unlink()
     with pytest.raises(ManifestError, match="it is another tokenizer"):  # and not quietly the hub's
         find_tokenizer(published)
+
+
+def test_a_hub_whose_name_is_not_known_is_asked_no_more_than_three_times(no_hub, monkeypatch):
+    asked: list[object] = []
+
+    def unknown(*args: object, **kwargs: object) -> None:
+        asked.append(args)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unknown)
+    monkeypatch.setattr("pipeline.places.files.time.sleep", lambda seconds: None)
+    with pytest.raises(InputError, match=r"after 3 tries \(gaierror: .*--tokenizer FILE"):
+        find_tokenizer(define(TINY, repo="someone/tiny", revision="0123abc"))
+    assert len(asked) == 3
 
 
 def test_without_a_repository_the_hub_is_not_asked(no_hub):
