@@ -1,8 +1,8 @@
 """The documents of a finished mix, or of a bare .bin/.idx pair, in shares that processes can judge
 side by side.
 
-    Pile (mix folder, or prefix)  ->  shares(): consecutive documents of about 4 MB of text with
-                                      their sources, digests and cuts
+    StreamDocuments.of_mix, .of_pair  ->  shares(): consecutive documents of about 4 MB of text
+                                          with their sources, digests and cuts
 
 Where a document begins and ends is what the .idx says, as trainers read it; the tables only name
 what stands there. So every token of the .bin is in a document that is judged, whatever a table
@@ -37,43 +37,98 @@ BLOCK_DOCUMENTS = 1 << 20
 
 @dataclass(frozen=True)
 class Share:
-    """Consecutive documents; all arrays [num_docs].
-
-    first: index of the first in the stream. starts, ends: int64, tokens of the stream, the last
-        token included. source: int16, index
-    into `Pile.sources`. digest: uint8 [num_docs, 16], None for a pair without tables. cut: bool.
-    """
+    """Consecutive documents."""
 
     first: int
+    """Position of the first in the stream."""
     starts: npt.NDArray[np.int64]
+    """[num_docs], tokens of the stream."""
     ends: npt.NDArray[np.int64]
+    """[num_docs], one past the last token, an end of document included."""
     source: npt.NDArray[np.int16]
+    """[num_docs], indices into `StreamDocuments.sources`."""
     digest: npt.NDArray[np.uint8] | None
+    """[num_docs, 16]; None for a pair without tables, and in a sample."""
     cut: npt.NDArray[np.bool_]
+    """[num_docs]"""
 
     def __len__(self) -> int:
         return len(self.starts)
 
 
 @dataclass(frozen=True)
-class Pile:
-    """What is to be judged; small, so that a process can be given it.
-
-    bin_path, idx_path: the pair. tokenizer: the file. end_ids: a document's last token is not part
-        of its text if it is one of these.
-    parse: whether special strings in texts became special ids. sources: names. folder: of the mix,
-        None for a pair without tables.
-    parts: of its documents table.
-    """
+class StreamDocuments:
+    """Where documents lie and what decodes them; small, so that a process can be given it."""
 
     bin_path: Path
     idx_path: Path
     tokenizer: Path
+    """Its file."""
     end_ids: tuple[int, ...]
+    """A document's last token is not part of its text if it is one of these."""
     parse: bool
+    """Whether special strings in texts became special ids."""
     sources: tuple[str, ...]
     folder: Path | None = None
+    """Of the mix; None for a pair without tables."""
     parts: int = 0
+    """Of the mix's documents table."""
+
+    @classmethod
+    def of_mix(cls, folder: Path, tokenizer: Path | None) -> StreamDocuments:
+        """The documents of a mix folder.
+
+        Args:
+            tokenizer: the file; None finds the one that the manifest names
+                (`pipeline.tokens.tokenizer.find_tokenizer`).
+
+        Raises:
+            ManifestError: the manifest is damaged, or the tokenizer is not the one that it names.
+            RecipeError: no tokenizer of that name is known, and none is given.
+            InputError: the tokenizer cannot be found or read.
+        """
+        claims = read_claims(folder)
+        claimed = claims.tokenizer
+        file = tokenizer or _named_tokenizer(claimed.name)
+        digest = canonical_digest(_tokenizer_bytes(file))
+        if digest != claimed.digest:
+            raise ManifestError(
+                f"{file} has canonical digest {digest}, the ids of {folder} were made by tokenizer"
+                f" {claimed.name} with {claimed.digest}; give that one with --tokenizer FILE"
+            )
+        return cls(
+            bin_path=folder / TOKENS,
+            idx_path=folder / INDEX,
+            tokenizer=file,
+            end_ids=(claimed.eod_id,),
+            parse=claimed.special_tokens == "parse",
+            sources=tuple(source.name for source in claims.sources),
+            folder=folder,
+            parts=len(claims.hashes.documents_parts),
+        )
+
+    @classmethod
+    def of_pair(cls, prefix: Path, tokenizer: Path | None) -> StreamDocuments:
+        """The documents of `PREFIX.bin` and `PREFIX.idx`; a last token that is special ends its
+        document.
+
+        Raises:
+            RecipeError: no tokenizer is given. InputError, ManifestError: it cannot be read.
+        """
+        if tokenizer is None:
+            raise RecipeError(
+                f"{prefix}: a bare .bin/.idx does not say which tokenizer made its ids; give it"
+                " with --tokenizer FILE"
+            )
+        end_ids = Decoder(_tokenizer_bytes(tokenizer), str(tokenizer)).special_ids
+        return cls(
+            bin_path=prefix.with_name(f"{prefix.name}.bin"),
+            idx_path=prefix.with_name(f"{prefix.name}.idx"),
+            tokenizer=tokenizer,
+            end_ids=tuple(sorted(end_ids)),
+            parse=True,
+            sources=(prefix.name,),
+        )
 
     def open(self) -> IndexedTokens:
         """Map the pair.
@@ -82,11 +137,8 @@ class Pile:
             AuditFailed: it is no pair, or its .idx does not say where documents begin and end.
         """
         pair, faults = try_open(self.bin_path, self.idx_path)
-        faults = (
-            faults
-            if pair is None
-            else pointer_faults(pair, one_sequence_each=self.folder is not None)
-        )
+        if pair is not None:
+            faults = pointer_faults(pair, one_sequence_each=self.folder is not None)
         if pair is None or faults:
             raise AuditFailed(f"the documents cannot be read: {faults[0]}")
         return pair
@@ -138,7 +190,10 @@ class Pile:
                 )
 
     def _columns(self, pair: IndexedTokens) -> Iterator[tuple[int, Columns]]:
-        """(index of the first, columns) of stretches of documents."""
+        """(position of the first, columns) of stretches of documents.
+
+        Columns: source int16, cut bool, digest uint8 [., 16] (of mixes); all [num_docs].
+        """
         total = len(pair.documents) - 1
         if self.folder is None:
             for first in range(0, total, BLOCK_DOCUMENTS):
@@ -157,6 +212,7 @@ class Pile:
             )
 
     def _parts(self, folder: Path) -> Iterator[Columns]:
+        """Columns of each part of the documents table, as `_columns` has them."""
         codes = {name: number for number, name in enumerate(self.sources)}
         limit = max_rows(folder, 2)
         for number in range(self.parts):
@@ -178,40 +234,13 @@ def _bounds(
     may be several sequences.
     """
     sequences = np.asarray(pair.documents[low : high + 1], np.int64)
+    # past the last sequence, which has no pointer, the edge is the end of the stream
     edges = np.full(len(sequences), len(pair.tokens), np.int64)
     inside = sequences < len(pair.sizes)
     edges[inside] = (
         np.asarray(pair.pointers[sequences[inside]], np.int64) // pair.tokens.dtype.itemsize
     )
     return edges[:-1], edges[1:]
-
-
-def mix_pile(folder: Path, tokenizer: Path | None) -> Pile:
-    """The documents of a mix folder.
-
-    Args:
-        tokenizer: the file; None finds the one that the manifest names
-            (`pipeline.tokens.tokenizer.find_tokenizer`).
-
-    Raises:
-        ManifestError: the manifest is damaged, or the tokenizer is not the one that it names.
-        RecipeError: no tokenizer of that name is known, and none is given.
-        InputError: the tokenizer cannot be found or read.
-    """
-    claims = read_claims(folder)
-    claimed = claims.tokenizer
-    file = tokenizer or _named_tokenizer(claimed.name)
-    found = canonical_digest(_tokenizer_bytes(file))
-    if found != claimed.digest:
-        raise ManifestError(
-            f"{file} has canonical digest {found}, the ids of {folder} were made by tokenizer"
-            f" {claimed.name} with {claimed.digest}; give that one with --tokenizer FILE"
-        )
-    names = tuple(source.name for source in claims.sources)
-    parse, parts = claimed.special_tokens == "parse", len(claims.hashes.documents_parts)
-    return Pile(
-        folder / TOKENS, folder / INDEX, file, (claimed.eod_id,), parse, names, folder, parts
-    )
 
 
 def _named_tokenizer(name: str) -> Path:
@@ -222,23 +251,6 @@ def _named_tokenizer(name: str) -> Path:
             f"{error}; the mix names it: give its file with --tokenizer FILE"
         ) from None
     return find_tokenizer(definition)
-
-
-def bare_pile(prefix: Path, tokenizer: Path | None) -> Pile:
-    """The documents of `PREFIX.bin` and `PREFIX.idx`; a last token that is special ends its
-    document.
-
-    Raises:
-        RecipeError: no tokenizer is given. InputError, ManifestError: it cannot be read.
-    """
-    if tokenizer is None:
-        raise RecipeError(
-            f"{prefix}: a bare .bin/.idx does not say which tokenizer made its ids; give it with"
-            " --tokenizer FILE"
-        )
-    ends = Decoder(_tokenizer_bytes(tokenizer), str(tokenizer)).special_ids
-    bin_path, idx_path = (prefix.with_name(f"{prefix.name}.{ending}") for ending in ("bin", "idx"))
-    return Pile(bin_path, idx_path, tokenizer, tuple(sorted(ends)), True, (prefix.name,))
 
 
 def _tokenizer_bytes(file: Path) -> bytes:

@@ -37,7 +37,7 @@ from pipeline.commands.audit.rescan import (
     rescore,
 )
 from pipeline.judges.filter import Filter
-from pipeline.lookup.documents import Pile, bare_pile, mix_pile
+from pipeline.lookup.documents import StreamDocuments
 from pipeline.store.scores import stored_scores
 from pipeline.tokens.engines import open_engine
 
@@ -152,29 +152,30 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
             is missing, or a text cannot be scored.
     """
     filters = _opened(options)
-    pile = mix_pile(mix, options.tokenizer) if mix.is_dir() else bare_pile(mix, options.tokenizer)
+    locate = StreamDocuments.of_mix if mix.is_dir() else StreamDocuments.of_pair
+    stream = locate(mix, options.tokenizer)
     plan = Rescan(
-        pile,
+        stream,
         options.filters,
         tuple(one.identity for one in filters),
         options.rescore or 0,
         options.level,
     )
     try:
-        pair = pile.open()
+        pair = stream.open()
         judge_again = ShareJudge(plan, filters, pair)
-        decoding = _decoding(pile, pair, judge_again)
+        decoding = _decoding(stream, pair, judge_again)
         judged = _judged(plan, filters, pair, options.workers)
     except AuditFailed as error:
         return FilterAudit([unread(f"filter {one.definition.name}", str(error)) for one in filters])
     audit = FilterAudit([decoding])
     for one, counts in zip(filters, judged, strict=True):
-        audit.checks.append(_filter_check(one, pile, counts))
+        audit.checks.append(_filter_check(one, stream, counts))
         agreements = None
         if options.rescore is not None:
             agreements = _rescored(one, counts.scored, judge_again, options.store)
             audit.checks.append(_rescore_check(one, counts, agreements))
-        audit.filters.append(_figures(one, pile, counts, agreements))
+        audit.filters.append(_figures(one, stream, counts, agreements))
     return audit
 
 
@@ -203,33 +204,33 @@ def _judged(
         return rescan(plan, filters, pair, workers, lambda count: judged.__setitem__(0, count))
 
 
-def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
+def _decoding(stream: StreamDocuments, pair: IndexedTokens, reader: ShareJudge) -> Check:
     """Whether the ids are those of the tokenizer: documents that are read back and encoded again
     have the same ids.
 
     Of a mix all that are whole must; of a pair that others wrote more than half, since they may
     have cut texts where they liked.
     """
-    engine = open_engine("tokenizers", pile.tokenizer.read_bytes().decode("utf-8"))
+    engine = open_engine("tokenizers", stream.tokenizer.read_bytes().decode("utf-8"))
     same = different = 0
-    for share in pile.sample(pair, NUM_ENCODED):
+    for share in stream.sample(pair, NUM_ENCODED):
         size = int(share.ends[0] - share.starts[0])
         if share.cut[0] or not 0 < size <= MAX_ENCODED_TOKENS:
             continue
         ids = np.asarray(pair.tokens[int(share.starts[0]) : int(share.ends[0])])
-        ids = ids[:-1] if int(ids[-1]) in pile.end_ids else ids
-        again, _ = engine.encode(reader.texts(share.starts, share.ends), parse=pile.parse)
+        ids = ids[:-1] if int(ids[-1]) in stream.end_ids else ids
+        again, _ = engine.encode(reader.texts(share.starts, share.ends), parse=stream.parse)
         equal = np.array_equal(ids, again)
         same, different = same + equal, different + (not equal)
     faults = []
-    if pile.folder is None and same + different == 0:
+    if stream.folder is None and same + different == 0:
         faults.append(
             "none can be encoded again: each is empty or too long; nothing shows that the tokenizer"
             " made the ids"
         )
-    elif different if pile.folder is not None else same <= different:
+    elif different if stream.folder is not None else same <= different:
         faults.append(
-            f"{plural(different, 'document')} encoded by {pile.tokenizer} get other ids; give the"
+            f"{plural(different, 'document')} encoded by {stream.tokenizer} get other ids; give the"
             " tokenizer that made the mix"
         )
     return judge(
@@ -240,7 +241,7 @@ def _decoding(pile: Pile, pair: IndexedTokens, reader: ShareJudge) -> Check:
     )
 
 
-def _filter_check(one: Filter, pile: Pile, found: FilterCounts) -> Check:
+def _filter_check(one: Filter, stream: StreamDocuments, found: FilterCounts) -> Check:
     definition = one.definition
     documents, escalated, flagged = (
         found.total(name) for name in ("documents", "escalated", "flagged")
@@ -254,7 +255,9 @@ def _filter_check(one: Filter, pile: Pile, found: FilterCounts) -> Check:
         return Check(f"filter {definition.name}", True, figure)
     sources = [
         f"{name} {count:,}"
-        for name, count in zip(pile.sources, found.counts[:, COUNTS.index("flagged")], strict=True)
+        for name, count in zip(
+            stream.sources, found.counts[:, COUNTS.index("flagged")], strict=True
+        )
         if count
     ]
     detail = (
@@ -283,10 +286,13 @@ def _told(place: FlaggedDocument) -> str:
 
 
 def _figures(
-    one: Filter, pile: Pile, judged: FilterCounts, rescored: dict[str, Agreement] | None
+    one: Filter,
+    stream: StreamDocuments,
+    judged: FilterCounts,
+    rescored: dict[str, Agreement] | None,
 ) -> FilterFigures:
     # a source and its copies share a name; all its documents are counted where that comes last
-    counts = dict(zip(pile.sources, judged.counts.tolist(), strict=True))
+    counts = dict(zip(stream.sources, judged.counts.tolist(), strict=True))
     return FilterFigures(
         name=one.definition.name,
         identity=one.identity,

@@ -33,7 +33,7 @@ def rescan(
     """Judge every document.
 
     Args:
-        filters: those of the plan, opened. pair: the pile's, opened.
+        filters: those of the plan, opened. pair: the stream's, opened.
         workers: processes; None: one a core, and none beside this one for a small mix. done: called
             with the documents done so far.
 
@@ -47,9 +47,9 @@ def rescan(
     if workers is None:
         workers = min(cores(), -(-len(pair.tokens) // SHARE_TOKENS))
     whole = [
-        FilterCounts(np.zeros((len(plan.pile.sources), len(COUNTS)), np.int64)) for _ in filters
+        FilterCounts(np.zeros((len(plan.stream.sources), len(COUNTS)), np.int64)) for _ in filters
     ]
-    shares, num_done = plan.pile.shares(pair), 0
+    shares, num_done = plan.stream.shares(pair), 0
     if workers > 1:
         results = _side_by_side(plan, shares, workers)
     else:

@@ -35,7 +35,7 @@ from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
 from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import NOT_SCORED, Filter, Judgement
-from pipeline.lookup.documents import Pile, Share
+from pipeline.lookup.documents import Share, StreamDocuments
 
 PLACES = 1000  # flagged documents that are named
 NEAR_MILLIONTHS = 1000  # a score so close to the threshold is counted as near
@@ -110,13 +110,13 @@ def smallest(scored: Iterable[Scored], number: int) -> list[Scored]:
 
 @dataclass(frozen=True)
 class Rescan:
-    """What to do: judge a pile with filters. names: as the user gave them; identities: of these
+    """What to do: judge a stream with filters. names: as the user gave them; identities: of these
     filters; num_scored: to remember.
 
     level: at which all of them judge.
     """
 
-    pile: Pile
+    stream: StreamDocuments
     names: tuple[str, ...]
     identities: tuple[str, ...]
     num_scored: int = 0
@@ -124,14 +124,14 @@ class Rescan:
 
 
 class ShareJudge:
-    """An opened pile and opened filters: judges share after share.
+    """An opened stream and opened filters: judges share after share.
 
     Args:
         filters: opened ones of these names; None opens them.
 
     Raises:
         ManifestError: a filter has changed since the pass was begun. Else as `Filter.load` and
-            `Pile.open`.
+            `StreamDocuments.open`.
     """
 
     def __init__(
@@ -141,8 +141,8 @@ class ShareJudge:
         pair: IndexedTokens | None = None,
     ) -> None:
         self._rescan = rescan
-        self._pair = rescan.pile.open() if pair is None else pair
-        self._decoder = rescan.pile.decoder()
+        self._pair = rescan.stream.open() if pair is None else pair
+        self._decoder = rescan.stream.decoder()
         self._filters = (
             [Filter.load(name, rescan.level) for name in rescan.names]
             if filters is None
@@ -168,7 +168,7 @@ class ShareJudge:
         tokens = np.asarray(self._pair.tokens[low:high])
         starts, ends = starts - low, ends - low
         full = ends > starts
-        closed = np.isin(tokens[ends[full] - 1], self._rescan.pile.end_ids)
+        closed = np.isin(tokens[ends[full] - 1], self._rescan.stream.end_ids)
         ends[full] -= closed
         return self._decoder.texts(tokens, starts, ends, low)
 
@@ -193,7 +193,7 @@ class ShareJudge:
             judged.flagged,
         ]
         columns.append(np.where(judged.flagged, lengths, 0))
-        counts = np.zeros((len(self._rescan.pile.sources), len(COUNTS)), np.int64)
+        counts = np.zeros((len(self._rescan.stream.sources), len(COUNTS)), np.int64)
         for number, column in enumerate(columns):
             np.add.at(counts[:, number], share.source, column.astype(np.int64))
         found = FilterCounts(counts, places=list(self._places(share, judged)))
@@ -210,7 +210,7 @@ class ShareJudge:
     def _places(self, share: Share, judged: Judgement) -> Iterable[FlaggedDocument]:
         for at in np.flatnonzero(judged.flagged)[:PLACES].tolist():
             score = None if judged.scores[at] == NOT_SCORED else int(judged.scores[at])
-            source = self._rescan.pile.sources[share.source[at]]
+            source = self._rescan.stream.sources[share.source[at]]
             yield FlaggedDocument(
                 share.first + at, source, int(judged.terms[at]), score, bool(share.cut[at])
             )

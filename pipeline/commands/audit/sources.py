@@ -40,7 +40,7 @@ from pipeline import report
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import DataFolders, list_files
 from pipeline.inputs.quality.quality import open_steps
-from pipeline.lookup.documents import mix_pile
+from pipeline.lookup.documents import StreamDocuments
 from pipeline.lookup.rows import texts_of_rows
 from pipeline.lookup.selection import definitions, read_quality
 from pipeline.tokens.engines import Engine, open_engine
@@ -91,7 +91,7 @@ def check_sources(
             tokenizer of that name is known, or a
         source is published nowhere. InputError: the tokenizer or a source's folder is not there.
     """
-    mix, pile = MixDocuments(folder), mix_pile(folder, tokenizer)
+    mix, stream = MixDocuments(folder), StreamDocuments.of_mix(folder, tokenizer)
     try:
         require_recipe(mix.claims, MANIFEST)
     except ManifestError as error:
@@ -106,7 +106,7 @@ def check_sources(
             unread(name, f"the tables cannot be read: {type(error).__name__}: {error}")
             for name in NAMES
         ]
-    engine = open_engine("tokenizers", pile.tokenizer.read_bytes().decode("utf-8"))
+    engine = open_engine("tokenizers", stream.tokenizer.read_bytes().decode("utf-8"))
     return _SourceCheck(mix, pair, engine).run(chosen, data)
 
 

@@ -37,7 +37,7 @@ from mixtures.mix.indexed import IndexedTokens
 from pipeline.commands.destination import appearing
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import Plan, Stage, Unit
-from pipeline.lookup.documents import SHARE_TOKENS, mix_pile
+from pipeline.lookup.documents import SHARE_TOKENS, StreamDocuments
 from pipeline.report import plural, progress, say
 
 SHARD_TOKENS = 1 << 26  # about 270 MB of text
@@ -69,11 +69,11 @@ def export_text(
     Raises:
         RecipeError: as `refuse_place`, or the tokenizer's ids do not spell texts.
         AuditFailed: the mix is not what its manifest says.
-        ManifestError, InputError: as `mix_pile`.
+        ManifestError, InputError: as `StreamDocuments.of_mix`.
     """
-    pile = mix_pile(mix, tokenizer)
+    stream = StreamDocuments.of_mix(mix, tokenizer)
     claims = read_claims(mix)
-    shards = list(_shards(claims, pile.open(), shard_tokens))
+    shards = list(_shards(claims, stream.open(), shard_tokens))
     with appearing(out, mix) as folder:
         names = [
             f"train-{number:05d}-of-{len(shards):05d}.parquet" for number in range(len(shards))
@@ -81,7 +81,9 @@ def export_text(
         units = [
             TextUnit(**shard, file=folder / name) for shard, name in zip(shards, names, strict=True)
         ]
-        plan = TextPlan(mix=mix.absolute(), tokenizer=pile.tokenizer.absolute(), units=tuple(units))
+        plan = TextPlan(
+            mix=mix.absolute(), tokenizer=stream.tokenizer.absolute(), units=tuple(units)
+        )
         with progress("shards of text", len(units), lambda: TextShards.num_done(plan)):
             LocalExecutor(workers).execute(TextShards, plan, folder / "work")
         shutil.rmtree(folder / "work")
@@ -140,8 +142,8 @@ class TextShards(Stage[TextPlan, TextUnit]):
     def prepare(self, plan: TextPlan) -> None:
         """Open the mix and the tokenizer."""
         self._mix = plan.mix
-        self._pile = mix_pile(self._mix, plan.tokenizer)
-        self._pair, self._decoder = self._pile.open(), self._pile.decoder()
+        self._stream = StreamDocuments.of_mix(self._mix, plan.tokenizer)
+        self._pair, self._decoder = self._stream.open(), self._stream.decoder()
         self._claims = read_claims(self._mix)
 
     @staticmethod
@@ -164,7 +166,7 @@ class TextShards(Stage[TextPlan, TextUnit]):
     def do(self, plan: TextPlan, unit: TextUnit) -> None:
         """Write one shard, a row group for each share."""
         columns, starts, ends = self._documents(unit)
-        texts_end = ends - np.isin(self._pair.tokens[ends - 1], self._pile.end_ids)
+        texts_end = ends - np.isin(self._pair.tokens[ends - 1], self._stream.end_ids)
         written = unit.file.with_name(f".{unit.file.name}")
         with pq.ParquetWriter(
             written, SCHEMA, compression="zstd", use_dictionary=["source"]

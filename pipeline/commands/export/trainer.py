@@ -19,7 +19,7 @@ from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_s
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import budget_fit
 from pipeline.commands.destination import refuse_place, refuse_taken
-from pipeline.lookup.documents import mix_pile
+from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import say
 from pipeline.store.records import sync, write_whole
 
@@ -47,7 +47,7 @@ def export_trainer(
     Raises:
         RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path
             cannot stand in a configuration.
-        ManifestError, InputError: as `mix_pile`.
+        ManifestError, InputError: as `StreamDocuments.of_mix`.
     """
     link = None
     if out is not None:
@@ -61,7 +61,8 @@ def export_trainer(
         link = out.with_name(f"{out.name}.ds").absolute()
         refuse_taken(link)
     claims = read_claims(mix)
-    trained = _trained(mix.absolute(), claims, mix_pile(mix, tokenizer).tokenizer.absolute(), link)
+    file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
+    trained = _trained(mix.absolute(), claims, file, link)
     schedule = _schedule(trainer, claims, wish)
     for warning in warnings(trainer, trained.num_tokens, schedule):
         say(f"warning: {warning}")

@@ -432,7 +432,7 @@ def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_origina
     shared, tmp_path, monkeypatch
 ):
     from pipeline.commands.audit.rescan import Rescan, ShareJudge
-    from pipeline.lookup.documents import mix_pile
+    from pipeline.lookup.documents import StreamDocuments
 
     texts = [text for _, text in published_texts(shared / "data")][::60]
     write_files(tmp_path / "data", "real", sharded(texts, 3))
@@ -440,9 +440,11 @@ def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_origina
     recipe = write_recipe(tmp_path / "recipes", {"real": {"all": True}}, tokenizer="gpt-neox-20b")
     make(recipe, tmp_path, tmp_path / "data", tokenizer=file)
     monkeypatch.setattr(rescan_documents, "SHARE_TOKENS", 1 << 16)
-    pile = mix_pile(tmp_path / "out", file)
-    pair = pile.open()
-    judge = ShareJudge(Rescan(pile, (), ()), [], pair)
-    found = [text for share in pile.shares(pair) for text in judge.texts(share.starts, share.ends)]
+    stream = StreamDocuments.of_mix(tmp_path / "out", file)
+    pair = stream.open()
+    judge = ShareJudge(Rescan(stream, (), ()), [], pair)
+    found = [
+        text for share in stream.shares(pair) for text in judge.texts(share.starts, share.ends)
+    ]
     assert sorted(found) == sorted(nfc(text) for text in set(texts) if text)
     assert len(found) > 300
