@@ -234,16 +234,16 @@ def progress(
 
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
-    """As `progress`, in percent, of work that tells by itself: the body is given what it calls with
-    (done, of how many).
+    """As `progress`, in percent, of work that counts by itself: the body calls what this yields
+    with (done, of how many).
     """
     percent = [0]
 
-    def told(done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         percent[0] = 100 * done // total if total else 100
 
     with progress(what, 100, lambda: percent[0]):
-        yield told
+        yield update
 
 
 def print_fit(fit: TrainerFit | None) -> None:

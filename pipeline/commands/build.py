@@ -149,10 +149,10 @@ def _build(options: argparse.Namespace) -> int:
 
         if options.status:
             return commands.look(request, json=options.json)
-        given, code = commands.give(request, options.filters, options.profile, wait=options.wait)
-        if given is None:
+        built, code = commands.give(request, options.filters, options.profile, wait=options.wait)
+        if built is None:
             return code
-        manifest = given
+        manifest = built
     if options.json:
         report.result(manifest)
     else:

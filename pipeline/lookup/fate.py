@@ -5,7 +5,7 @@ explains that.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixtures.keys import order_key
 
@@ -92,10 +92,10 @@ class Judgement:
     """Share of the documents that the filter may remove; None: all."""
     in_dose: bool
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`."""
         names = ("label", "terms", "threshold", "placebo", "removes")
-        value = {name: getattr(self, name) for name in names}
+        value: dict[str, object] = {name: getattr(self, name) for name in names}
         if self.above is not None:
             value |= {"score_millionths": self.score, "removed_above_millionths": self.above}
         return value if self.dose is None else value | {"dose": self.dose, "in_dose": self.in_dose}
@@ -116,7 +116,7 @@ class Fate:
     """
     filters: tuple[Judgement, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`."""
         explained = {
             name: value

@@ -40,15 +40,15 @@ class StoreReasons:
         """The reasons, with those that the manifests leave open replaced by what the store says. As
         `WhyNot.reasons`. source: integer [num_docs]; digest: uint64 [num_docs, 2].
         """
-        found = reasons.copy()
+        exact = reasons.copy()
         rows = np.flatnonzero([reason == UNKNOWN or " or " in reason for reason in reasons])
         keys = order_keys(digest[rows])
         for name in self._names(source[rows]):
             pairs = zip(source[rows].tolist(), keys.tolist(), strict=True)
             here = np.array([name in self._targets(code, key) for code, key in pairs], np.bool_)
-            mine = rows[here]
-            found[mine] = self._of_source(name, digest[mine], keys[here])
-        return found
+            open_rows = rows[here]
+            exact[open_rows] = self._of_source(name, digest[open_rows], keys[here])
+        return exact
 
     def _names(self, source: npt.NDArray[np.integer]) -> list[str]:
         """Sources of the other mix that read the same data. source: integer [num_docs], ours."""
@@ -64,37 +64,41 @@ class StoreReasons:
 
     def _targets(self, code: int, key: int) -> list[str]:
         """Sources of the other mix that would have the document."""
-        mine = self.why.mine.claims.sources[code]
-        others = [item for item in self.why.other.claims.sources if not item.copy_number]
-        alike = [
-            item
-            for item in others
-            if (item.definition, item.insert) == (mine.definition, mine.insert)
+        source = self.why.mine.claims.sources[code]
+        return [
+            item.name
+            for item in self.why.other.claims.sources
+            if not item.copy_number
+            and (item.definition, item.insert) == (source.definition, source.insert)
+            and item.key_range.holds(key)
         ]
-        return [item.name for item in alike if item.key_range.holds(key)]
 
     def _of_source(
         self, name: str, digest: npt.NDArray[np.uint64], keys: npt.NDArray[np.uint64]
     ) -> Reasons:
-        """digest: uint64 [num_docs, 2]; keys: uint64 [num_docs], their order keys."""
+        """Of documents that this source would have: object [num_docs].
+
+        digest: uint64 [num_docs, 2]; keys: uint64 [num_docs], their order keys.
+        """
         choice = self.mix.choices[name]
-        found = np.full(len(digest), UNKNOWN, object)
+        reasons = np.full(len(digest), UNKNOWN, object)
         width = KEY_SPACE // len(choice.eligible.tables)
         partitions = (
             keys // np.uint64(width) if width < KEY_SPACE else np.zeros(len(keys), np.uint64)
         )
         for partition in np.unique(partitions).tolist():
             here = np.flatnonzero(partitions == partition)
-            found[here] = self._of_partition(choice, int(partition), digest[here])
-        for row in np.flatnonzero(found == UNKNOWN).tolist():
-            found[row] = self._traced(name, digest[row].astype(">u8").tobytes())
-        return found
+            reasons[here] = self._of_partition(choice, int(partition), digest[here])
+        for row in np.flatnonzero(reasons == UNKNOWN).tolist():
+            reasons[row] = self._traced(name, digest[row].astype(">u8").tobytes())
+        return reasons
 
     def _of_partition(
         self, choice: Choice, partition: int, digest: npt.NDArray[np.uint64]
     ) -> Reasons:
-        """What the selection's columns say; UNKNOWN where a document is not in them. digest: uint64
-        [num_docs, 2].
+        """What the selection's columns say; UNKNOWN where a document is not in them.
+
+        Object [num_docs]. digest: uint64 [num_docs, 2].
         """
         taken = sum(run.documents for run in choice.first_epoch if run.partition == partition)
         kept = np.asarray(read_kept(choice.eligible, "digest", partition))[taken:]
@@ -104,18 +108,20 @@ class StoreReasons:
                 np.asarray(choice.eligible.removed_column(name, partition))
                 for name in ("digest", "verdicts")
             )
+            # the first reason that holds is the lowest bit that is set; -1 stands for no reason:
+            # those behind the first `removed` were removed behind the end of the quota
             lowest = np.log2((verdicts & -verdicts.astype(np.int64)).astype(np.float64)).astype(
                 np.int64
             )
             lowest[self.mix.removed(choice.eligible.name)[partition] :] = -1
             pieces.append(_frame(removed, lowest))
         wanted = _frame(digest, np.arange(len(digest))).rename({"reason": "row"})
-        found = np.full(len(digest), UNKNOWN, object)
+        reasons = np.full(len(digest), UNKNOWN, object)
         for row, reason in (
             wanted.join(pl.concat(pieces), on=KEY).select("row", "reason").iter_rows()
         ):
-            found[row] = BEYOND if reason < 0 else choice.eligible.reasons[reason]
-        return found
+            reasons[row] = BEYOND if reason < 0 else choice.eligible.reasons[reason]
+        return reasons
 
     def _traced(self, name: str, digest: bytes) -> str:
         """The reason of the first of its rows: the others are duplicates of it."""

@@ -23,7 +23,7 @@ from mixtures.rules.filter_definition import (
     load_terms,
     read_filter,
 )
-from mixtures.rules.terms import matches_naive
+from mixtures.rules.terms import Mode, matches_naive
 from pipeline.tokens.decoder import Decoder
 from pipeline.tokens.tokenizer import find_tokenizer
 
@@ -39,7 +39,7 @@ class DocumentText:
     at hand.
     """
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`."""
         return {"text": self.text, **({"terms": dict(self.terms)} if self.terms else {})}
 
@@ -94,12 +94,12 @@ class Texts:
         )
 
 
-def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Any]:
+def _terms(item: FilterClaim, folder: Path) -> tuple[tuple[str, ...], Mode]:
     """The terms of a manifest's filter and their mode, from the bundle that has its list."""
     for bundle in _bundles(folder):
-        found = bundle.definition.blocklist
-        if (found.sha256, found.mode) == (item.blocklist.sha256, item.blocklist.mode):
-            return load_terms(found, bundle.folder), found.mode
+        blocklist = bundle.definition.blocklist
+        if (blocklist.sha256, blocklist.mode) == (item.blocklist.sha256, item.blocklist.mode):
+            return load_terms(blocklist, bundle.folder), blocklist.mode
     raise RecipeError(
         f"{folder}: holds no filter with the blocklist of {item.label!r} (sha256"
         f" {item.blocklist.sha256}); name another --filters"

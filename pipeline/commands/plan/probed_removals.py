@@ -31,7 +31,7 @@ class ProbedUse:
     item: FilterUse
     opened: Filter
 
-    def flagged(self, found: Judgement, level: Level | None) -> npt.NDArray[np.bool_] | None:
+    def flagged(self, judgement: Judgement, level: Level | None) -> npt.NDArray[np.bool_] | None:
         """bool [num_docs]: what it flags at a level; None: that takes a classifier, and there is
         none.
         """
@@ -40,8 +40,10 @@ class ProbedUse:
         except RecipeError:
             return None
         if pin is None:
-            return found.escalated
-        return found.scores > pin.threshold_millionths if self.opened.classifier else None
+            return judgement.escalated
+        if not self.opened.classifier:
+            return None
+        return judgement.scores > pin.threshold_millionths
 
 
 def open_filters(recipe: LoadedRecipe) -> list[ProbedUse]:

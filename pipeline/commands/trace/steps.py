@@ -98,7 +98,7 @@ class Span:
     document: TracedDocument
     text: DocumentText | None = None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`."""
         value = {name: getattr(self, name) for name in ("sample", "offset", "num_tokens", "token")}
         value |= self.text.as_json() if self.text else {}

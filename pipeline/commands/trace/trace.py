@@ -74,7 +74,7 @@ class TracedDocument:
         """The token that was asked for, counted from the document's first."""
         return None if self.token is None else self.token - self.columns.first_token
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`, and for a list of documents."""
         names = ("order_key", "definition", "licence", "non_commercial", "insert")
         value = vars(self.columns) | {name: getattr(self, name) for name in names}
@@ -94,7 +94,7 @@ class TracedRow:
     """Of documents of the mix with its text; None: the row is no document."""
     text: DocumentText | None
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """For `--json`."""
         value = self.fate.as_json()
         if self.positions is not None:
