@@ -32,7 +32,6 @@ __all__ = [
     "short_hash",
     "size",
     "some",
-    "table",
     "text",
 ]
 
@@ -148,43 +147,29 @@ class Table:
 
     def print(self, title: str) -> None:
         """Draw it on stderr, without markup or control characters."""
-        lefts = [number == 0 or column.left for number, column in enumerate(self.columns)]
-        _draw(title, self.names, self.cells, lefts)
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table as RichTable
+        from rich.text import Text
 
-
-def table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: bool = True
-) -> None:
-    """Print cells that are text already; where they hold numbers, all columns but the first are
-    right-aligned.
-    """
-    lefts = [not (numbers and number) for number in range(len(columns))]
-    _draw(title, columns, rows, lefts)
-
-
-def _draw(
-    title: str, names: Sequence[str], rows: Sequence[Sequence[str]], lefts: Sequence[bool]
-) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    drawn = RichTable(
-        title=Text(printable(title)),
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        pad_edge=False,
-    )
-    for name, left in zip(names, lefts, strict=True):
-        drawn.add_column(printable(name), justify="left" if left else "right", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))
-    console = Console(stderr=True, highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(file=sys.stderr, width=200, highlight=False)
-    console.print(drawn)
+        drawn = RichTable(
+            title=Text(printable(title)),
+            box=box.SIMPLE_HEAD,
+            title_justify="left",
+            title_style="bold",
+            pad_edge=False,
+        )
+        for number, column in enumerate(self.columns):
+            left = number == 0 or column.left
+            drawn.add_column(
+                printable(column.name), justify="left" if left else "right", overflow="fold"
+            )
+        for row in self.cells:
+            drawn.add_row(*(Text(printable(cell)) for cell in row))
+        console = Console(stderr=True, highlight=False, soft_wrap=False)
+        if not console.is_terminal:
+            console = Console(file=sys.stderr, width=200, highlight=False)
+        console.print(drawn)
 
 
 @contextmanager
