@@ -317,9 +317,9 @@ class _Build:
             self.recipe.near,
             self.sources,
             self.inputs,
-            partitions,
-            self.request.executor,
-            self.trust,
+            partitions=partitions,
+            executor=self.request.executor,
+            trust=self.trust,
         )
         self.request.remote.pull([search.folder])
         return search.run()

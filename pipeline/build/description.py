@@ -278,11 +278,11 @@ def near_figures(
         for name in sources
     }
     return NearFigures(
-        documents=search.clusters["documents"],
-        clusters=search.clusters["clusters"],
-        clustered=search.clusters["clustered"],
-        sizes=search.clusters["sizes"],
-        largest=search.clusters["largest"],
+        documents=search.clusters.documents,
+        clusters=search.clusters.clusters,
+        clustered=search.clusters.clustered,
+        sizes=search.clusters.sizes,
+        largest=search.clusters.largest,
         dropped=dropped,
     )
 

@@ -21,9 +21,10 @@ from pipeline.executors.stage import PartitionUnit, StageClass, Unit
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.survey import SourceInputs
 from pipeline.report import plural, say
-from pipeline.stages.near.clusters import check_memory
+from pipeline.stages.near.clusters import ClustersRecord, check_memory
 from pipeline.stages.near.competing import NearSegment, NearSource, ledger_documents
 from pipeline.stages.near.edges import num_partitions
+from pipeline.stages.near.shingles import CandidatesRecord
 from pipeline.stages.near.stages import (
     Candidates,
     Link,
@@ -35,7 +36,7 @@ from pipeline.stages.near.stages import (
     Verify,
     WholeUnit,
 )
-from pipeline.store.records import is_done, read_done
+from pipeline.store.records import Record, is_done
 from pipeline.store.rules import BandRule, short_key
 from pipeline.store.store import Store
 from pipeline.store.trust import Trust
@@ -50,13 +51,13 @@ MAX_PARTITIONS = 4096
 
 @dataclass(frozen=True)
 class Found:
-    """A finished search. drops: folder of the drops, and the digest of its record; clusters: the
-    record of the clusters.
-    """
+    """A finished search."""
 
     drops: Path
+    """Folder of the drops."""
     digest: str
-    clusters: Mapping[str, Any]
+    """Of its done-record."""
+    clusters: ClustersRecord
 
 
 def band_rule(near: NearRequest) -> BandRule:
@@ -143,6 +144,7 @@ class NearSearch:
         near: NearRequest,
         sources: Sequence[BuildSource],
         inputs: Mapping[str, SourceInputs],
+        *,
         partitions: int,
         executor: Executor,
         trust: Trust,
@@ -218,8 +220,8 @@ class NearSearch:
         """What a search that is done has found."""
         return Found(
             self.folder / "drops",
-            read_done(self.folder / "drops")["digest"],
-            read_done(self.folder / "clusters"),
+            Record.read(self.folder / "drops").digest,
+            ClustersRecord.read(self.folder / "clusters"),
         )
 
     def _do(self, stage: StageClass, units: Sequence[Unit]) -> None:
@@ -241,7 +243,7 @@ class NearSearch:
 
     def _shingle_units(self) -> list[ShingleUnit]:
         """Units of the groups that hold candidates."""
-        wanted = set(read_done(self.folder / "candidates")["segments"])
+        wanted = set(CandidatesRecord.read(self.folder / "candidates").segments)
         segments: dict[Path, list[tuple[int, int]]] = {}
         for number, segment in enumerate(
             segment for source in self._plan.sources for segment in source.segments

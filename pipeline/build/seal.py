@@ -28,10 +28,10 @@ from mixtures.mix.claims import (
     typed,
 )
 from mixtures.mix.files import INDEX, TOKENS
-from mixtures.mix.tables import TABLES, root_hash
+from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Cut, Selection
-from pipeline.stages.write import read_slices
+from pipeline.stages.write import SliceRecord, read_slices
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 
 PACKAGES = (
@@ -60,15 +60,15 @@ def seal(
     """
     records = read_slices(folder, slices)
     quotas = [selection.tokens for selection in selections]
-    realised = np.sum([record["source_tokens"] for record in records], axis=0).tolist()
-    documents = np.sum([record["source_documents"] for record in records], axis=0).tolist()
+    realised = np.sum([record.source_tokens for record in records], axis=0).tolist()
+    documents = np.sum([record.source_documents for record in records], axis=0).tolist()
     selected = [selection.documents for selection in selections]
     if realised != quotas or documents != selected:
         raise AnnealmixError(
             f"{folder}: the bytes hold {realised} tokens and {documents} documents that end in EOD"
             f" by source; {quotas} and {selected} were selected"
         )
-    eod_tokens = sum(record["eod_tokens"] for record in records)
+    eod_tokens = sum(record.eod_tokens for record in records)
     if eod_tokens != sum(selected) and (
         described.tokenizer.special_tokens == "text" or eod_tokens < sum(selected)
     ):
@@ -104,7 +104,7 @@ def seal(
 
 
 def _deviations(
-    folder: Path, selections: list[Selection], records: list[dict[str, Any]]
+    folder: Path, selections: list[Selection], records: list[SliceRecord]
 ) -> list[DeviationClaim]:
     """How far each strand strays from its share at most, and may; where removed documents left
     gaps, no bound is proven.
@@ -115,8 +115,7 @@ def _deviations(
         [] if shrunk else deviation_bound(quotas, [selection.longest for selection in selections])
     )
     measured = [
-        max(int(record["deviation"][index]) for record in records)
-        for index in range(len(selections))
+        max(record.deviation[index] for record in records) for index in range(len(selections))
     ]
     for selection, bound, value in zip(selections, bounds, measured, strict=False):
         if 2 * value > bound:
@@ -132,18 +131,19 @@ def _deviations(
     ]
 
 
-def _hashes(folder: Path, records: list[dict[str, Any]]) -> HashClaims:
+def _hashes(folder: Path, records: list[SliceRecord]) -> HashClaims:
     """Hashes of the .bin, chunk by chunk, of the .idx, and of the tables, part by part."""
-    chunks = [chunk for record in records for chunk in record["chunks"]]
-    parts = {name: [record[name] for record in records] for name in TABLES}
+    chunks = [chunk for record in records for chunk in record.chunks]
+    documents = [record.documents for record in records]
+    provenance = [record.provenance for record in records]
     return HashClaims(
         chunks=chunks,
         bin=root_hash(chunks),
         idx=file_hash(folder / INDEX, blake3.AUTO),
-        documents_parts=parts["documents"],
-        documents=root_hash(parts["documents"]),
-        provenance_parts=parts["provenance"],
-        provenance=root_hash(parts["provenance"]),
+        documents_parts=documents,
+        documents=root_hash(documents),
+        provenance_parts=provenance,
+        provenance=root_hash(provenance),
     )
 
 

@@ -155,7 +155,13 @@ class MixStore:
             return None
         request, partitions = read_near(asked), num_partitions(self._documents)
         search = NearSearch(
-            self.store, request, self.sources, self.inputs, partitions, LocalExecutor(1, 1), Trust()
+            self.store,
+            request,
+            self.sources,
+            self.inputs,
+            partitions=partitions,
+            executor=LocalExecutor(1, 1),
+            trust=Trust(),
         )
         if search.done:
             return search.found()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,15 @@ from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.select import Select
 from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns
-from pipeline.store.records import file_hash, named, read_record, sync, temporary, write_record
+from pipeline.store.records import (
+    Record,
+    file_hash,
+    named,
+    read_record,
+    sync,
+    temporary,
+    write_record,
+)
 
 WRITE_FORMAT = 2
 CHUNK_BYTES = 64 << 20
@@ -77,6 +85,28 @@ class Layout:
     def slice_tokens(self) -> int:
         """Tokens of a slice."""
         return self.chunk_tokens * self.slice_chunks
+
+
+class SliceRecord(Record):
+    """The done-record of a slice: what its bytes hold, as they were read back."""
+
+    slice: int
+    index: tuple[tuple[int, int, str], ...]
+    """[offset, bytes, BLAKE3] of each stretch of the .idx."""
+    chunks: tuple[str, ...]
+    """BLAKE3 of each chunk of the .bin."""
+    eod_tokens: int
+    source_tokens: tuple[int, ...]
+    """Of each strand."""
+    source_documents: tuple[int, ...]
+    """Of each strand: documents whose last token lies in the slice, and is EOD."""
+    deviation: tuple[Annotated[int, PlainSerializer(str)], ...]
+    """`mixtures.stream.order.deviation` of each strand; may be beyond 2^64, so a string in JSON."""
+    documents: str
+    provenance: str
+    """`part_hash` of the tables' parts."""
+    files: dict[str, str]
+    """BLAKE3 of the files of those parts, by table."""
 
 
 def slice_record(folder: Path, number: int) -> Path:
@@ -159,7 +189,7 @@ class Write(Stage[WritePlan, SliceUnit]):
         record = slice_record(self._mix.folder, unit.slice)
         if not self._mix.holds(unit.slice, record):
             with named(self._mix.folder):
-                write_record(record, self._mix.write_slice(unit.slice))
+                write_record(record, self._mix.write_slice(unit.slice).as_json())
 
     @staticmethod
     def outputs(plan: WritePlan, unit: SliceUnit) -> list[Path]:
@@ -206,24 +236,24 @@ class _Mix:
         the record.
         """
         try:
-            record = read_record(path)
+            record = SliceRecord.from_json(read_record(path))
             parts = {name: file_hash(part_path(self.folder, name, number)) for name in TABLES}
         except (ManifestError, OSError):
             return False
         chunk_bytes = self.layout.chunk_tokens * self.layout.token_bytes
         begin = number * self.layout.slice_chunks * chunk_bytes
         chunks = [
-            [begin + index * chunk_bytes, chunk_bytes, digest]
-            for index, digest in enumerate(record["chunks"])
+            (begin + index * chunk_bytes, chunk_bytes, digest)
+            for index, digest in enumerate(record.chunks)
         ]
-        return bool(
-            record["slice"] == number
-            and record["files"] == parts
+        return (
+            record.slice == number
+            and record.files == parts
             and _has(self.folder / TOKENS, chunks)
-            and _has(self.folder / INDEX, record["index"])
+            and _has(self.folder / INDEX, record.index)
         )
 
-    def write_slice(self, number: int) -> dict[str, Any]:
+    def write_slice(self, number: int) -> SliceRecord:
         """Write the bytes, index entries and table parts of a slice. Returns its record."""
         begin = number * self.layout.slice_tokens
         end = min(begin + self.layout.slice_tokens, self.total_tokens)
@@ -256,22 +286,20 @@ class _Mix:
                 source_documents += self._documents_ending(placed, written, low)
             os.fsync(file.fileno())
         starting = _starting_in(placed, begin)
-        return {
-            "slice": number,
-            "index": self._write_index(starting),
-            "chunks": chunks,
-            "eod_tokens": num_eod,
-            "source_tokens": source_tokens.tolist(),
-            "source_documents": source_documents.tolist(),
-            "documents": len(starting.source),
-            "deviation": [
-                str(value)
-                for value in deviation(
-                    starting.before, starting.source, starting.num_tokens, self.shares
-                )
-            ],
-            **self._write_tables(number, starting),
-        }
+        index = self._write_index(starting)
+        hashes, files = self._write_tables(number, starting)
+        strays = deviation(starting.before, starting.source, starting.num_tokens, self.shares)
+        return SliceRecord(
+            slice=number,
+            index=tuple(index),
+            chunks=tuple(chunks),
+            eod_tokens=num_eod,
+            source_tokens=tuple(source_tokens.tolist()),
+            source_documents=tuple(source_documents.tolist()),
+            deviation=tuple(strays),
+            files=files,
+            **hashes,
+        )
 
     def _documents_ending(self, placed: Placed, written: npt.NDArray[Any], low: int) -> Int64s:
         """Documents of each source whose last token, as written from token `low` on, is EOD: int64
@@ -342,7 +370,7 @@ class _Mix:
             ):
                 tokens[low:high] = mapped[at : at + high - low]
 
-    def _write_index(self, starting: Placed) -> list[list[Any]]:
+    def _write_index(self, starting: Placed) -> list[tuple[int, int, str]]:
         """Write a slice's entries of the .idx. Returns [offset, bytes, BLAKE3] of each stretch."""
         if not len(starting.source):
             return []
@@ -357,14 +385,14 @@ class _Mix:
             for offset, content in pieces:
                 _write_at(file.fileno(), offset, memoryview(content))
             os.fsync(file.fileno())
-        return [[offset, len(content), blake3(content).hexdigest()] for offset, content in pieces]
+        return [(offset, len(content), blake3(content).hexdigest()) for offset, content in pieces]
 
-    def _write_tables(self, number: int, starting: Placed) -> dict[str, Any]:
+    def _write_tables(self, number: int, starting: Placed) -> tuple[dict[str, str], dict[str, str]]:
         """Write a slice's parts of documents.parquet and provenance.parquet. Returns the hashes of
-        what they say, and of the files.
+        what they say, and of the files, by table.
         """
         columns = self.columns.table(starting)
-        hashes: dict[str, Any] = {"files": {}}
+        hashes, files = {}, {}
         for name, schema in TABLES.items():
             path = part_path(self.folder, name, number)
             written = temporary(path)
@@ -373,8 +401,8 @@ class _Mix:
             written.replace(path)
             sync(path.parent)
             hashes[name] = part_hash(schema, columns)
-            hashes["files"][name] = file_hash(path)
-        return hashes
+            files[name] = file_hash(path)
+        return hashes, files
 
 
 def _starting_in(placed: Placed, begin: int) -> Placed:
@@ -393,7 +421,7 @@ def _starting_in(placed: Placed, begin: int) -> Placed:
     )
 
 
-def _has(path: Path, stretches: list[list[Any]]) -> bool:
+def _has(path: Path, stretches: Iterable[tuple[int, int, str]]) -> bool:
     """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut
     off by the end of the file.
     """
@@ -437,10 +465,12 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
         file.write(indexed.header(total_documents, np.dtype(layout.dtype).name))
 
 
-def read_slices(folder: Path, count: int) -> list[dict[str, Any]]:
+def read_slices(folder: Path, count: int) -> list[SliceRecord]:
     """Read the records of all slices.
 
     Raises:
         ManifestError: one is missing or damaged.
     """
-    return [read_record(slice_record(folder, number)) for number in range(count)]
+    return [
+        SliceRecord.from_json(read_record(slice_record(folder, number))) for number in range(count)
+    ]

@@ -21,7 +21,14 @@ from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import sort_order
 from mixtures.rules.near import survivors
 from pipeline.stages.near.edges import Edges
-from pipeline.stages.near.spill import part, publish, publish_partitions, read_published
+from pipeline.stages.near.spill import (
+    DocumentsRecord,
+    PartitionedRecord,
+    part,
+    publish,
+    publish_partitions,
+    read_published,
+)
 
 U64 = npt.NDArray[np.uint64]
 BYTES_A_DOCUMENT = 13  # a parent 4, a mark 1, and in the result, if it is not alone, 8
@@ -45,6 +52,18 @@ class Clusters:
         firsts, sizes = np.unique(self.components, return_counts=True)
         order = np.lexsort((firsts, -sizes))
         return firsts[order], sizes[order]
+
+
+class ClustersRecord(DocumentsRecord):
+    """The done-record of the clusters among some documents."""
+
+    clusters: int
+    clustered: int
+    """Documents in them."""
+    sizes: dict[str, int]
+    """{power of two: clusters of that size to below the next}."""
+    largest: list[int]
+    """Sizes of the largest, descending."""
 
 
 def reduction_bytes(documents: int) -> int:
@@ -99,33 +118,30 @@ def clusters(documents: int, partitions: Iterable[Edges], memory_bytes: int) -> 
     return Clusters(members, components)
 
 
-def write_clusters(folder: Path, found: Clusters, documents: int) -> None:
-    """Publish the clusters among so many documents, with figures of them in the record
-    (`summary`).
-    """
+def write_clusters(folder: Path, clustered: Clusters, documents: int) -> None:
+    """Publish the clusters among so many documents, with figures of them in the record."""
     publish(
         folder,
-        {"document": found.documents, "component": found.components},
-        {"documents": documents, **summary(found)},
+        {"document": clustered.documents, "component": clustered.components},
+        summary(clustered, documents),
     )
 
 
-def summary(found: Clusters) -> dict[str, Any]:
-    """clusters, clustered: how many, and documents in them. sizes: {power of two: clusters of that
-    size to below the next}. largest.
-    """
-    _, sizes = found.sizes()
+def summary(clustered: Clusters, documents: int) -> ClustersRecord:
+    """Figures of the clusters among so many documents."""
+    _, sizes = clustered.sizes()
     counts = np.bincount(np.frexp(sizes)[1], minlength=1)  # frexp: exact below 2^53
-    return {
-        "clusters": len(sizes),
-        "clustered": len(found.documents),
-        "sizes": {
+    return ClustersRecord(
+        documents=documents,
+        clusters=len(sizes),
+        clustered=len(clustered.documents),
+        sizes={
             str(1 << (exponent - 1)): int(count)
             for exponent, count in enumerate(counts.tolist())
             if count
         },
-        "largest": sizes[:LARGEST].tolist(),
-    }
+        largest=sizes[:LARGEST].tolist(),
+    )
 
 
 def read_clusters(folder: Path) -> Clusters:
@@ -134,7 +150,7 @@ def read_clusters(folder: Path) -> Clusters:
     Raises:
         ManifestError: the folder is missing, damaged or truncated.
     """
-    return Clusters(*read_published(folder, ("document", "component"))[1])
+    return Clusters(*read_published(folder, ("document", "component")))
 
 
 @dataclass(frozen=True)
@@ -181,7 +197,11 @@ def write_drops(folder: Path, found: Drops, partitions: int) -> None:
     """
     columns = {name: getattr(found, name) for name in _DROPS}
     publish_partitions(
-        folder, found.order_key, columns, partitions, {"documents": len(found.order_key)}
+        folder,
+        found.order_key,
+        columns,
+        partitions,
+        DocumentsRecord(documents=len(found.order_key)),
     )
 
 
@@ -192,11 +212,10 @@ def read_drops(folder: Path, partitions: int, partition: int) -> Drops:
         ManifestError: the folder is missing, damaged, truncated, or was written for another number
             of partitions.
     """
-    record, columns = read_published(folder, _DROPS, part(partition))
-    if record["partitions"] != partitions:
+    columns = read_published(folder, _DROPS, part(partition))
+    if (stored := PartitionedRecord.read(folder).partitions) != partitions:
         raise ManifestError(
-            f"{folder}: has {record['partitions']} partitions, {partitions} are asked; delete it"
-            " and build again"
+            f"{folder}: has {stored} partitions, {partitions} are asked; delete it and build again"
         )
     return Drops(*columns)
 

@@ -21,7 +21,14 @@ import numpy.typing as npt
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.kernel_arrays import Signatures
-from pipeline.stages.near.spill import part, publish, publish_partitions, read_published
+from pipeline.stages.near.spill import (
+    PartitionedRecord,
+    part,
+    publish,
+    publish_partitions,
+    read_published,
+)
+from pipeline.store.records import Record
 
 U64 = npt.NDArray[np.uint64]
 BYTES_A_KEY = 12  # on disk: key 8, row 4. 14 bands: 69 GB for 410M documents, 103 GB for 615M
@@ -58,17 +65,32 @@ def num_partitions(documents: int, rule: NearRule, memory_bytes: int) -> int:
     return count
 
 
+class BandsRecord(PartitionedRecord):
+    """The done-record of the band keys of a batch of documents."""
+
+    rule: str
+    """`NearRule.signature_identity`."""
+    exempt: int
+    """Documents that are too short to have keys."""
+
+
+class EdgesRecord(Record):
+    """The done-record of the edges of a partition."""
+
+    edges: int
+
+
 def write_bands(folder: Path, signatures: Signatures, rule: NearRule, partitions: int) -> None:
     """Publish the band keys of a batch of documents (a segment), by partition. Exempt documents are
     counted, and have no keys.
     """
     rows = np.flatnonzero(~signatures.exempt)
     keys = signatures.bands[rows].ravel()
-    record = {
-        "rule": rule.signature_identity(),
-        "documents": len(signatures.exempt),
-        "exempt": int(signatures.exempt.sum()),
-    }
+    record = BandsRecord(
+        rule=rule.signature_identity(),
+        documents=len(signatures.exempt),
+        exempt=int(signatures.exempt.sum()),
+    )
     publish_partitions(
         folder,
         keys,
@@ -88,15 +110,16 @@ def read_bands(folders: Sequence[Path], rule: NearRule, partitions: int, partiti
     """
     keys, documents, first = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)], 0
     for folder in folders:
-        record, (key, row) = read_published(folder, ("band_key", "band_row"), part(partition))
-        if (record["rule"], record["partitions"]) != (rule.signature_identity(), partitions):
+        key, row = read_published(folder, ("band_key", "band_row"), part(partition))
+        record = BandsRecord.read(folder)
+        if (record.rule, record.partitions) != (rule.signature_identity(), partitions):
             raise ManifestError(
-                f"{folder}: band keys of another rule or for {record['partitions']} partitions;"
+                f"{folder}: band keys of another rule or for {record.partitions} partitions;"
                 " delete it and build again"
             )
         keys.append(key)
         documents.append(row.astype(np.uint64) + np.uint64(first))
-        first += record["documents"]
+        first += record.documents
     return np.concatenate(keys), np.concatenate(documents)
 
 
@@ -183,7 +206,7 @@ def verified(found: Edges, shingles: Mapping[int, U64], rule: NearRule) -> Edges
 
 def write_edges(folder: Path, found: Edges) -> None:
     """Publish the edges of one partition."""
-    publish(folder, {"document": found[0], "linked": found[1]}, {"edges": len(found[0])})
+    publish(folder, {"document": found[0], "linked": found[1]}, EdgesRecord(edges=len(found[0])))
 
 
 def read_edges(folder: Path) -> Edges:
@@ -192,5 +215,5 @@ def read_edges(folder: Path) -> Edges:
     Raises:
         ManifestError: the folder is missing, damaged or truncated.
     """
-    _, (documents, linked) = read_published(folder, ("document", "linked"))
+    documents, linked = read_published(folder, ("document", "linked"))
     return documents, linked

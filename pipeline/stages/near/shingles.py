@@ -29,12 +29,19 @@ from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators.bands import shingle_sets
 from pipeline.stages.near.competing import U64
 from pipeline.stages.near.edges import Edges
-from pipeline.stages.near.spill import read_published
+from pipeline.stages.near.spill import DocumentsRecord, read_published
 from pipeline.store.columns import DTYPES, prefix, read_column, write_column
 from pipeline.store.records import FolderWriter, read_done
 from pipeline.store.store import LedgerRecord
 
 BATCH_CHARS = 4 << 20
+
+
+class CandidatesRecord(DocumentsRecord):
+    """The done-record of the candidates."""
+
+    segments: list[int]
+    """Numbers in the plan of the segments that hold some."""
 
 
 def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[Path]) -> None:
@@ -44,7 +51,7 @@ def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[P
     Args:
         documents: folders of the competing documents, in their order.
     """
-    counts = [int(read_done(path)["documents"]) for path in documents]
+    counts = [DocumentsRecord.read(path).documents for path in documents]
     marks = np.zeros(sum(counts), np.bool_)
     for ends in edges:
         for column in ends:
@@ -52,7 +59,7 @@ def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[P
     first, segments, rows, numbers = 0, [], [], []
     for path, count in zip(documents, counts, strict=True):
         chosen = np.flatnonzero(marks[first : first + count])
-        _, (segment, row) = read_published(path, ("segment", "ledger_row"))
+        segment, row = read_published(path, ("segment", "ledger_row"))
         segments.append(segment[chosen])
         rows.append(row[chosen])
         numbers.append(chosen.astype(np.uint64) + np.uint64(first))
@@ -68,7 +75,8 @@ def write_candidates(folder: Path, edges: Iterable[Edges], documents: Sequence[P
         for index, at, end in zip(found.tolist(), bounds[:-1], bounds[1:], strict=True):
             write_column(writer.path, "document", number[order[at:end]], prefix(index))
             write_column(writer.path, "ledger_row", row[order[at:end]], prefix(index))
-        writer.publish({"segments": found.tolist(), "documents": len(order)})
+        record = CandidatesRecord(segments=found.tolist(), documents=len(order))
+        writer.publish(record.as_json())
 
 
 class ShingleWriter:
@@ -86,7 +94,7 @@ class ShingleWriter:
             tuple[int, int], tuple[int, bytes]
         ] = {}  # (file, row): (document, digest)
         for number, segment in segments:
-            _, (document, ledger_row) = read_published(
+            document, ledger_row = read_published(
                 candidates, ("document", "ledger_row"), prefix(number)
             )
             columns = [
@@ -134,7 +142,7 @@ class ShingleWriter:
                 ("num_shingles", sizes),
             ):
                 write_column(writer.path, name, values[order])
-            writer.publish({"documents": len(document)})
+            writer.publish(DocumentsRecord(documents=len(document)).as_json())
 
     def _read(
         self,

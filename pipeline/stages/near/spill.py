@@ -24,9 +24,22 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from pipeline.store.columns import read_column, write_column
-from pipeline.store.records import FolderWriter, file_hash, is_done, read_done
+from pipeline.store.records import FolderWriter, Frozen, Record, file_hash, is_done, read_done
 
 Columns = Mapping[str, npt.NDArray[Any]]
+
+
+class DocumentsRecord(Record):
+    """The done-record of a folder that holds something of so many documents."""
+
+    documents: int
+
+
+class PartitionedRecord(DocumentsRecord):
+    """The done-record of a folder whose rows are cut into partitions."""
+
+    partitions: int = 0
+    """Added when it is published."""
 
 
 def part(partition: int) -> str:
@@ -41,14 +54,14 @@ def partition_of(keys: npt.NDArray[np.uint64], partitions: int) -> npt.NDArray[n
     return (((keys >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)).astype(np.uint16)
 
 
-def publish(folder: Path, columns: Columns, record: dict[str, Any]) -> None:
+def publish(folder: Path, columns: Columns, record: Frozen) -> None:
     """Write the columns of an unpartitioned folder, unless it is there."""
     if is_done(folder):
         return
     with FolderWriter(folder) as writer:
         for name, values in columns.items():
             write_column(writer.path, name, values)
-        writer.publish(record)
+        writer.publish(record.as_json())
 
 
 def publish_partitions(
@@ -56,7 +69,7 @@ def publish_partitions(
     keys: npt.NDArray[np.uint64],
     columns: Columns,
     partitions: int,
-    record: dict[str, Any],
+    record: Frozen,
 ) -> None:
     """Write the rows of each partition of `keys` as files of their own, in the order given, unless
     the folder is there. keys: uint64 [num_rows]; columns: of as many rows.
@@ -71,22 +84,22 @@ def publish_partitions(
             rows = order[bounds[partition] : bounds[partition + 1]]
             for name, values in columns.items():
                 write_column(writer.path, name, values[rows], part(partition))
-        writer.publish({**record, "partitions": partitions})
+        writer.publish({**record.as_json(), "partitions": partitions})
 
 
 def read_published(
     folder: Path, names: tuple[str, ...], prefix: str = ""
-) -> tuple[dict[str, Any], list[npt.NDArray[Any]]]:
-    """The done-record of a folder and some of its columns [num_rows], memory-mapped, hashed first
-    (about a second a gigabyte).
+) -> list[npt.NDArray[Any]]:
+    """Some columns of a folder, [num_rows] each, memory-mapped, hashed first (about a second a
+    gigabyte).
 
     Raises:
         ManifestError: the record or a column is missing, truncated or changed, or the record names
             no such column.
     """
-    record = read_done(folder)
+    outputs = read_done(folder)["outputs"]
     for name in names:
-        path, output = folder / f"{prefix}{name}", record["outputs"].get(f"{prefix}{name}")
+        path, output = folder / f"{prefix}{name}", outputs.get(f"{prefix}{name}")
         if output is None:
             raise ManifestError(
                 f"{path}: its done-record names no such file, so it was written for another plan;"
@@ -97,4 +110,4 @@ def read_published(
                 f"{path}: has BLAKE3 {found}, {output['blake3']} was written; delete {folder} and"
                 " build again"
             )
-    return record, [read_column(folder, name, prefix) for name in names]
+    return [read_column(folder, name, prefix) for name in names]

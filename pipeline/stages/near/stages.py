@@ -48,8 +48,8 @@ from pipeline.stages.near.edges import (
     write_edges,
 )
 from pipeline.stages.near.shingles import ShingleWriter, read_shingles, write_candidates
-from pipeline.stages.near.spill import publish, read_published
-from pipeline.store.records import is_done, read_done
+from pipeline.stages.near.spill import DocumentsRecord, publish, read_published
+from pipeline.store.records import is_done
 
 
 def parts(folder: Path, kind: str, count: int) -> list[Path]:
@@ -138,7 +138,7 @@ class Spill(_NearStage[PartitionUnit]):
             plan.sources, KeyRange.partition(number, plan.key_partitions), self.rule.bands
         )
         write_bands(self.bands[number], found.signatures, self.rule, plan.band_partitions)
-        publish(self.documents[number], found.columns, {"documents": len(found.bands)})
+        publish(self.documents[number], found.columns, DocumentsRecord(documents=len(found.bands)))
 
     @staticmethod
     def outputs(plan: NearPlan[PartitionUnit], unit: PartitionUnit) -> list[Path]:
@@ -287,7 +287,7 @@ class Reduce(_NearStage[WholeUnit]):
 
     def do(self, plan: NearPlan[WholeUnit], unit: WholeUnit) -> None:
         """Join the edges, and say who gives way to whom, by partition of select."""
-        counts = [int(read_done(folder)["documents"]) for folder in self.documents]
+        counts = [DocumentsRecord.read(folder).documents for folder in self.documents]
         if not is_done(self.folder / "clusters"):
             found = clusters(sum(counts), map(read_edges, self.links), plan.memory_bytes)
             write_clusters(self.folder / "clusters", found, sum(counts))
@@ -323,8 +323,6 @@ class Reduce(_NearStage[WholeUnit]):
         first = 0
         for number, (folder, count) in enumerate(zip(self.documents, counts, strict=True)):
             rows = documents[bounds[number] : bounds[number + 1]].astype(np.int64) - first
-            _, (source, order_key, digest) = read_published(
-                folder, ("source", "order_key", "digest")
-            )
+            source, order_key, digest = read_published(folder, ("source", "order_key", "digest"))
             yield source[rows], order_key[rows], digest[rows]
             first += count
