@@ -82,7 +82,7 @@ def stages(build: Given) -> list[dict[str, Any]]:
     """The stages that were submitted."""
     record = build.chain.record
     assert record is not None
-    return list(record["stages"])
+    return [stage.as_json() for stage in record.stages]
 
 
 def given(tmp_path: Path, data: Path, profile: dict[str, Any] | None = None) -> Given:

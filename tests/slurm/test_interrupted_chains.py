@@ -67,7 +67,7 @@ def held(work: Path, stage: str) -> str:
 def stages(build: Given) -> list[dict[str, Any]]:
     record = build.chain.record
     assert record is not None
-    return list(record["stages"])
+    return [stage.as_json() for stage in record.stages]
 
 
 def submitted(build: Given, stage: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
-from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain
+from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain, ChainRecord, SubmittedStage
 from pipeline.executors.stage import in_hand, stage_named
 from pipeline.report import Column, Table, count, plural, say, size
 from pipeline.store.records import read_json
@@ -77,17 +77,17 @@ def status_of(chain: Chain) -> Status:
             "no build of this --out was given to Slurm on this --store; leave out --status to"
             " give it"
         )
-    jobs = chain.jobs() if record["state"] == QUEUED else []
+    jobs = chain.jobs() if record.state == QUEUED else []
     if not jobs:
         record = chain.record or record  # the last job may have ended since
-    latest = len(record["stages"]) - 1
+    latest = len(record.stages) - 1
     stages = [
         _stage(
-            entry, jobs, last=number == latest, whole=number < latest or record["state"] == FINISHED
+            entry, jobs, last=number == latest, whole=number < latest or record.state == FINISHED
         )
-        for number, entry in enumerate(record["stages"])
+        for number, entry in enumerate(record.stages)
     ]
-    state, message, code = record["state"], record.get("message", ""), record.get("exit_code", 0)
+    state, message, code = record.state, record.message, record.exit_code
     if state == QUEUED and not jobs:
         failures = [stage.failure for stage in stages if stage.failure]
         missing = (
@@ -106,13 +106,9 @@ def status_of(chain: Chain) -> Status:
     return Status(state, message, code, stages, len(jobs))
 
 
-def _last_word(chain: Chain, record: dict[str, Any]) -> list[str]:
+def _last_word(chain: Chain, record: ChainRecord) -> list[str]:
     """Where the job wrote that was to go on after the last stage, if it came so far."""
-    log = (
-        chain.folder / f"conduct-{record['stages'][-1]['conductor']}.out"
-        if record["stages"]
-        else None
-    )
+    log = chain.folder / f"conduct-{record.stages[-1].conductor}.out" if record.stages else None
     return (
         [f"the job that was to go on was killed, or out of memory or time; its log: {log}"]
         if log and log.is_file()
@@ -121,13 +117,13 @@ def _last_word(chain: Chain, record: dict[str, Any]) -> list[str]:
 
 
 def _stage(
-    entry: dict[str, Any], jobs: list[client.Job], *, last: bool, whole: bool
+    entry: SubmittedStage, jobs: list[client.Job], *, last: bool, whole: bool
 ) -> StageStatus:
     """last: no stage was submitted after it; all tasks of the others ended well, or the next would
     not have begun. whole: all units are known to be done.
     """
-    folder = Path(entry["folder"])
-    alive = [job for job in jobs if job.job in entry["jobs"]]
+    folder = entry.folder
+    alive = [job for job in jobs if job.job in entry.jobs]
     elements = {f"{job.job}_{job.element}" for job in alive}
     ended = {
         rank: item for rank, item in _ended(folder) if item["job"] not in elements
@@ -136,11 +132,11 @@ def _stage(
     states = [job.state for job in alive]
     waiting = sum(state in _WAITING for state in states)
     running = len(states) - waiting
-    lost = max(entry["tasks"] - len(states) - len(ended), 0) if last else 0
+    lost = max(entry.tasks - len(states) - len(ended), 0) if last else 0
     units_done, text_bytes = _units_done(entry, folder, whole=whole)
     began = min(
         (item["began"] for item in ended.values()),
-        default=int(datetime.fromisoformat(entry["submitted"]).timestamp()),
+        default=int(datetime.fromisoformat(entry.submitted).timestamp()),
     )
     until = (
         max((item["began"] + item["seconds"] for item in ended.values()), default=began)
@@ -148,13 +144,13 @@ def _stage(
         else int(time.time())
     )
     return StageStatus(
-        stage=entry["stage"],
-        units=entry["units"],
+        stage=entry.stage,
+        units=entry.units,
         units_done=units_done,
-        tasks=entry["tasks"],
+        tasks=entry.tasks,
         waiting=waiting,
         running=running,
-        done=len(ended) - len(failed) if last else entry["tasks"],
+        done=len(ended) - len(failed) if last else entry.tasks,
         failed=len(failed) + lost,
         seconds=max(until - began, 0),  # a node's clock may be ahead of ours
         text_bytes=text_bytes,
@@ -162,14 +158,14 @@ def _stage(
     )
 
 
-def _units_done(entry: dict[str, Any], folder: Path, *, whole: bool) -> tuple[int, int | None]:
+def _units_done(entry: SubmittedStage, folder: Path, *, whole: bool) -> tuple[int, int | None]:
     """Units of a stage that are done, and bytes of the files that they read."""
     path = folder / "plan.json"
     if whole:  # and the plan of the slices went with their hidden folder when the mix was published
-        return entry["units"], None
+        return entry.units, None
     if not path.is_file():  # somebody deleted the folder
         return 0, None
-    stage = stage_named(entry["stage"])
+    stage = stage_named(entry.stage)
     plan = stage.plan_type.from_json(read_json(path))
     done = [unit for unit in plan.units if stage.is_done(plan, unit)]
     sizes = [file.size for unit in done for file in getattr(unit, "files", ())]
@@ -185,22 +181,20 @@ def _ended(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _failure(
-    entry: dict[str, Any], folder: Path, failed: dict[int, dict[str, Any]], lost: int
+    entry: SubmittedStage, folder: Path, failed: dict[int, dict[str, Any]], lost: int
 ) -> str | None:
     if failed:
         first = failed[min(failed)]
         log = folder / LOGS / f"{first['job']}.out"
         return (
-            f"{entry['stage']}: task {first['rank']} on {first['host']} failed:"
+            f"{entry.stage}: task {first['rank']} on {first['host']} failed:"
             f" {first['message']}\n  its log: {log}"
         )
     if lost:
-        notes = [
-            note for rank in range(entry["tasks"]) if (note := in_hand(folder, rank)).is_file()
-        ]
+        notes = [note for rank in range(entry.tasks) if (note := in_hand(folder, rank)).is_file()]
         where = f", one of them at {notes[0].read_text('utf-8')}" if notes else ""
         return (
-            f"{entry['stage']}: {plural(lost, 'task')} ended without a word: killed, out of memory"
+            f"{entry.stage}: {plural(lost, 'task')} ended without a word: killed, out of memory"
             f" or time, or never started{where}; logs: {folder / LOGS}"
         )
     return None
@@ -241,7 +235,7 @@ _STAGE_COLUMNS = (
 
 def follow(chain: Chain, sleep: Callable[[float], None] = time.sleep) -> Status:
     """Wait until a chain ends, saying what changes. Interrupted, it leaves the jobs alone."""
-    said = ""
+    last_line = ""
     while True:
         try:
             status = status_of(chain)
@@ -253,9 +247,9 @@ def follow(chain: Chain, sleep: Callable[[float], None] = time.sleep) -> Status:
             continue
         if status.state != QUEUED:
             return status
-        if (line := _line(status)) and line != said:
+        if (line := _line(status)) and line != last_line:
             say(line)
-            said = line
+            last_line = line
         sleep(POLL_SECONDS)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -26,6 +26,8 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.stage import Plan, StageClass, Unit
 from pipeline.store.records import (
+    Frozen,
+    Record,
     canonical_json,
     is_done,
     read_json,
@@ -40,6 +42,38 @@ _PREFIX = "chain-"
 CONDUCT = "conduct"  # how the names of jobs end that go on with a build
 _END_SECONDS = 300  # cancelled jobs that Slurm still lists after that do not end
 FINISHED, FAILED, QUEUED = "finished", "failed", "queued"
+
+
+class SubmittedStage(Frozen):
+    """A stage that was given to Slurm."""
+
+    stage: str
+    folder: Path
+    """Of its plan, logs and notes."""
+    tasks: int
+    units: int
+    jobs: tuple[str, ...]
+    """Ids of its arrays."""
+    conductor: str
+    """Id of the job that goes on after it."""
+    submitted: str
+    """When: ISO 8601, UTC."""
+
+
+class ChainRecord(Record):
+    """How far a build on the cluster is."""
+
+    state: str
+    name: str
+    """What the names of its jobs begin with."""
+    holder: str
+    """Who submitted them, and where."""
+    uid: int
+    out: Path
+    stages: tuple[SubmittedStage, ...]
+    exit_code: int = 0
+    message: str = ""
+    """How it ended, when it has."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +93,14 @@ class Chain:
         return self.folder.name.removeprefix(_PREFIX)[:8]
 
     @property
-    def record(self) -> dict[str, Any] | None:
-        """state, message, exit_code, name (of the jobs), holder, uid, out, stages; None if there
-        never was a chain.
+    def record(self) -> ChainRecord | None:
+        """What is noted of it; None if there never was a chain.
 
         Raises:
             ManifestError: it is damaged.
         """
         path = self.folder / "chain.json"
-        return read_record(path) if path.exists() else None
+        return ChainRecord.from_json(read_record(path)) if path.exists() else None
 
     def begin(self, request: dict[str, Any], job_name: str) -> str:
         """Freeze a request and open the record. Returns the request's hash."""
@@ -76,17 +109,16 @@ class Chain:
         write_whole(self.folder / "request.json", content)
         (self.folder / "trusted.json").unlink(missing_ok=True)
         holder = f"{getpass.getuser()} on {os.uname().nodename}"
-        who = {"holder": holder, "uid": os.geteuid()}
-        self._write(
-            {
-                "state": QUEUED,
-                "name": f"{job_name}-{self.key}-",
-                **who,
-                "out": request["out"],
-                "stages": [],
-            }
+        record = ChainRecord(
+            state=QUEUED,
+            name=f"{job_name}-{self.key}-",
+            holder=holder,
+            uid=os.geteuid(),
+            out=request["out"],
+            stages=(),
         )
-        marker = _marker(Path(request["out"]))
+        self._write(record)
+        marker = _marker(record.out)
         marker.parent.mkdir(parents=True, exist_ok=True)
         write_whole(marker, str(self.folder).encode())
         return sha256(content).hexdigest()
@@ -113,11 +145,11 @@ class Chain:
         Raises:
             RecipeError: in what.
         """
-        found = read_json(self.folder / "request.json")
+        frozen = read_json(self.folder / "request.json")
         different = sorted(
             name
             for name, value in request.items()
-            if name != "profile" and found.get(name) != value
+            if name != "profile" and frozen.get(name) != value
         )
         if different:
             raise RecipeError(
@@ -130,32 +162,32 @@ class Chain:
         self,
         stage: StageClass,
         folder: Path,
+        *,
         tasks: int,
         units: int,
-        jobs: list[str],
+        jobs: Sequence[str],
         conductor: str,
     ) -> None:
         """Note a stage that was submitted."""
         record = self._read()
-        submitted = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        record["stages"].append(
-            {
-                "stage": stage.name,
-                "folder": str(folder),
-                "tasks": tasks,
-                "units": units,
-                "jobs": jobs,
-                "conductor": conductor,
-                "submitted": submitted,
-            }
+        submitted = SubmittedStage(
+            stage=stage.name,
+            folder=folder,
+            tasks=tasks,
+            units=units,
+            jobs=tuple(jobs),
+            conductor=conductor,
+            submitted=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         )
-        self._write({**record, "state": QUEUED})
+        stages = (*record.stages, submitted)
+        self._write(record.model_copy(update={"stages": stages, "state": QUEUED}))
 
     def end(self, state: str, exit_code: int, message: str) -> None:
         """Note how the build ended."""
         record = self._read()
-        self._write({**record, "state": state, "exit_code": exit_code, "message": message})
-        _marker(Path(record["out"])).unlink(missing_ok=True)
+        ended = {"state": state, "exit_code": exit_code, "message": message}
+        self._write(record.model_copy(update=ended))
+        _marker(record.out).unlink(missing_ok=True)
 
     def jobs(self) -> list[client.Job]:
         """Its jobs that are waiting or running.
@@ -164,7 +196,7 @@ class Chain:
             AnnealmixError: Slurm does not answer.
         """
         record = self.record
-        return client.queued(record["name"], record["uid"]) if record else []
+        return client.queued(record.name, record.uid) if record else []
 
     def cancel(self) -> None:
         """Cancel its jobs but the one that asks. They are found by their name: the answer to a
@@ -186,12 +218,12 @@ class Chain:
         Raises:
             AnnealmixError: Slurm does not answer, or they do not end.
         """
-        mine = int(os.environ["SLURM_JOB_ID"])
+        own_job = int(os.environ["SLURM_JOB_ID"])
         for waited in range(_END_SECONDS):
-            others = [job for job in self.jobs() if int(job.job) > mine]
-            found = [job.job for job in others if job.name.endswith(f"-{CONDUCT}")]
-            if found or not others:
-                return max(found, key=int, default=None)
+            others = [job for job in self.jobs() if int(job.job) > own_job]
+            conductors = [job.job for job in others if job.name.endswith(f"-{CONDUCT}")]
+            if conductors or not others:
+                return max(conductors, key=int, default=None)
             if waited == 0:
                 self.cancel()
             sleep(1)
@@ -220,30 +252,30 @@ class Chain:
         Raises:
             AnnealmixError: how many they are, and where their logs lie.
         """
-        stages = self._read()["stages"]
-        if not stages or stages[-1]["stage"] != stage.name:
+        stages = self._read().stages
+        if not stages or stages[-1].stage != stage.name:
             return
-        folder = Path(stages[-1]["folder"])
-        left = _identities(plan) & _identities(
-            stage.plan_type.from_json(read_json(folder / "plan.json"))
+        last = stages[-1]
+        repeated = _identities(plan) & _identities(
+            stage.plan_type.from_json(read_json(last.folder / "plan.json"))
         )
-        if left:
+        if repeated:
             raise AnnealmixError(
-                f"{stage.name}: its jobs have ended, but {len(left):,} of {stages[-1]['units']:,}"
-                f" units are not done; logs are in {folder / 'slurm'}; the same command submits"
-                " what is missing"
+                f"{stage.name}: its jobs have ended, but {len(repeated):,} of {last.units:,}"
+                f" units are not done; logs are in {last.folder / 'slurm'}; the same command"
+                " submits what is missing"
             )
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> ChainRecord:
         record = self.record
         if record is None:
             raise ManifestError(
                 f"{self.folder}: the record of this build is gone; give the command again"
             )
-        return {name: value for name, value in record.items() if name != "digest"}
+        return record
 
-    def _write(self, record: dict[str, Any]) -> None:
-        write_record(self.folder / "chain.json", record)
+    def _write(self, record: ChainRecord) -> None:
+        write_record(self.folder / "chain.json", record.as_json("digest"))
 
 
 def _identities(plan: Plan[Any]) -> set[tuple[Path | None, Unit]]:
@@ -271,9 +303,9 @@ def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) 
     for folder in sorted(folders - {mine}):
         chain = Chain(folder)
         record = chain.record
-        if record is None or record["state"] == FINISHED:
+        if record is None or record.state == FINISHED:
             continue
-        failed = record["state"] == FAILED
+        failed = record.state == FAILED
         try:  # jobs of a failed build are cancelled, and are ending; the one that says so ends, too
             jobs = [
                 job for job in chain.jobs() if not (failed and job.name.endswith(f"-{CONDUCT}"))
@@ -282,13 +314,13 @@ def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) 
             if failed:
                 continue
             raise RecipeError(
-                f"{folder}: {record['holder']} gave {record['out']} to Slurm, which cannot be asked"
+                f"{folder}: {record.holder} gave {record.out} to Slurm, which cannot be asked"
                 f" here whether its jobs have ended ({error}); ask where it can be, or delete that"
                 " folder if they have"
             ) from None
         if jobs:
             raise RecipeError(
-                f"{folder}: {len(jobs):,} jobs that {record['holder']} submitted are building"
-                f" {record['out']} with this store or place; wait for them (--status, --wait), or"
+                f"{folder}: {len(jobs):,} jobs that {record.holder} submitted are building"
+                f" {record.out} with this store or place; wait for them (--status, --wait), or"
                 f" cancel them: scancel {' '.join(sorted({job.job for job in jobs}))}"
             )

@@ -71,7 +71,9 @@ class SlurmExecutor:
             self._chain.trust(
                 self._trusted | {folder for unit in units for folder in stage.outputs(plan, unit)}
             )
-            self._chain.add(stage, folder, tasks, len(units), jobs, conductor)
+            self._chain.add(
+                stage, folder, tasks=tasks, units=len(units), jobs=jobs, conductor=conductor
+            )
         except BaseException:
             self._cancel()
             raise

@@ -34,7 +34,7 @@ def noted(tmp_path: Path, *ended: dict[str, Any]) -> Chain:
     write_json(folder / "plan.json", plan)
     found = Chain.of(tmp_path / "store", tmp_path / "out")
     found.begin({"out": str(tmp_path / "out")}, "x")
-    found.add(stage_named("select"), folder, 2, 2, ["7"], "8")
+    found.add(stage_named("select"), folder, tasks=2, units=2, jobs=["7"], conductor="8")
     return found
 
 
