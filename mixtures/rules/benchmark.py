@@ -1,5 +1,5 @@
-"""Decontamination: an evaluation set, which words of its items are looked for, and the naive rule
-that the fast one must equal.
+"""Decontamination: an evaluation set, which words of its items are looked for, and when a document
+is contaminated by one.
 
 ```yaml
 name: mmlu
@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -47,7 +47,6 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
 from mixtures.rules.filter_definition import Sha256
-from mixtures.rules.word_characters import fold_words
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -316,38 +315,3 @@ def needed(total: int, overlap: Decimal) -> int:
     """
     share = Fraction(overlap) * total
     return max(1, -(-share.numerator // share.denominator))
-
-
-def text_ngrams(text: str, definition: Benchmark) -> set[str]:
-    """The distinct n-grams of an item's text, each as its words with one space between two."""
-    words, size = fold_words(text).split(), definition.ngram
-    if len(words) < size:
-        return {" ".join(words)} if len(words) >= definition.shortest_words else set()
-    return {" ".join(words[start : start + size]) for start in range(len(words) - size + 1)}
-
-
-def item_ngrams(item: Item, definition: Benchmark) -> set[str]:
-    """The distinct n-grams of an item; none: it is not indexed."""
-    return set().union(*(text_ngrams(text, definition) for text in item.texts))
-
-
-def matches_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[Match]]:
-    """What a document holds, by the rule as it is written: the oracle of
-    `pipeline.judges.annotators.contamination`. Slow.
-
-    Returns: the number of distinct n-grams of all items that contaminate it, and these items in
-    their order.
-    """
-    document = f" {fold_words(text)} "
-    held: set[str] = set()
-    matches = []
-    for evaluation in sets:
-        for item in evaluation.items:
-            ngrams = item_ngrams(item, evaluation.definition)
-            present = {ngram for ngram in ngrams if f" {ngram} " in document}
-            if ngrams and len(present) >= needed(len(ngrams), evaluation.definition.overlap):
-                held |= present
-                matches.append(
-                    Match(evaluation.definition.name, item.where, len(present), len(ngrams))
-                )
-    return len(held), matches

@@ -1,5 +1,5 @@
-"""The text, shingles and band keys of near-duplicate search, as a rule and as the naive code that
-the kernel must equal.
+"""The text, shingles and band keys of near-duplicate search, as a rule, and what the kernels take
+of it: the folding of each code point, constants and permutations.
 
 1. Fold each code point by itself, so that no rule looks at a neighbour. Ignored characters vanish.
   What is no word character
@@ -34,24 +34,13 @@ import unicodedata
 from functools import cache
 from hashlib import blake2b
 
-from mixtures.rules.near import NearRule, Unit
 from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
 
-MASK = (1 << 64) - 1
 FNV_OFFSET = 0xCBF29CE484222325
 FNV_PRIME = 0x100000001B3
 BASE = 0x9E3779B97F4A7C15
 MIX_FIRST = 0xBF58476D1CE4E5B9
 MIX_SECOND = 0x94D049BB133111EB
-
-_DIGITS = frozenset("0123456789")
-
-
-def mix(value: int) -> int:
-    """Spread a 64-bit number over all bits."""
-    value = (value ^ (value >> 30)) * MIX_FIRST & MASK
-    value = (value ^ (value >> 27)) * MIX_SECOND & MASK
-    return value ^ (value >> 31)
 
 
 def code_points(table: str) -> frozenset[int]:
@@ -93,77 +82,7 @@ def fold_point(point: int) -> str:
     )
 
 
-def fold(text: str) -> str:
-    """A text as it is compared: words with one space between two."""
-    words = "".join(fold_point(ord(character)) for character in text).split(" ")
-    return " ".join(_one_zero(word) for word in words if word)
-
-
-def _one_zero(word: str) -> str:
-    kept: list[str] = []
-    for place, character in enumerate(word):
-        if character not in _DIGITS:
-            kept.append(character)
-        elif place == 0 or word[place - 1] not in _DIGITS:
-            kept.append("0")
-    return "".join(kept)
-
-
-def shingle_texts(text: str, unit: Unit, size: int) -> set[str]:
-    """The distinct shingles of a text, as text."""
-    folded = fold(text)
-    tokens = folded.split() if unit == "words" else list(folded)
-    joint = " " if unit == "words" else ""
-    return {joint.join(tokens[at : at + size]) for at in range(len(tokens) - size + 1)}
-
-
-def _token(word: str) -> int:
-    value = FNV_OFFSET
-    for character in word:
-        value = (value ^ ord(character)) * FNV_PRIME & MASK
-    return mix(value)
-
-
-def shingle_hashes_naive(text: str, unit: Unit, size: int) -> list[int]:
-    """The shingles of a text as 64-bit numbers, in the order of the text, repeated as they are: the
-    oracle of the kernel.
-    """
-    folded = fold(text)
-    tokens = (
-        [_token(word) for word in folded.split()]
-        if unit == "words"
-        else [ord(character) for character in folded]
-    )
-    hashes = []
-    for at in range(len(tokens) - size + 1):
-        value = 0
-        for token in tokens[at : at + size]:
-            value = (value * BASE + token) & MASK
-        hashes.append(mix(value))
-    return hashes
-
-
 def permutation(number: int) -> tuple[int, int]:
     """The factor and the summand of a permutation."""
     raw = blake2b(b"annealmix-near-1 " + str(number).encode(), digest_size=8).digest()
     return int.from_bytes(raw[:4], "little") | 1, int.from_bytes(raw[4:], "little")
-
-
-def band_keys_naive(text: str, rule: NearRule) -> list[int] | None:
-    """The band keys of a text; None if it is shorter than a shingle and so exempt: the oracle of
-    the kernel.
-    """
-    halves = {shingle >> 32 for shingle in shingle_hashes_naive(text, rule.unit, rule.shingle)}
-    if not halves:
-        return None
-    minima = [
-        min((a * half + b) % (1 << 32) for half in halves)
-        for a, b in map(permutation, range(rule.hashes))
-    ]
-    keys = []
-    for band in range(rule.bands):
-        key = mix(band + 1)
-        for minimum in minima[band * rule.rows : (band + 1) * rule.rows]:
-            key = mix(key ^ minimum)
-        keys.append(key)
-    return keys

@@ -1,5 +1,5 @@
-"""Blocklists: terms, what it means that a document holds one, and the naive implementation that the
-fast one must equal.
+"""Blocklists: terms, what it means that a document holds one, and the rule as it is written, which
+the fast form must equal.
 
 A document's figure is the number of DISTINCT terms that it holds, however often. What a filter does
 with it (escalate from two on, as published) is the filter's business. Two rules:
@@ -27,7 +27,7 @@ list counts `len(rule.needles)` terms, at most its lines.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, get_args
@@ -139,13 +139,6 @@ def matches_naive(text: str, terms: Sequence[str], mode: Mode) -> list[str]:
     document = _padded(normalise(text, mode), mode)
     needles = TermList(tuple(terms), mode).needles
     return [term for needle, term in needles.items() if _padded(needle, mode) in document]
-
-
-def count_distinct_naive(text: str, terms: Iterable[str], mode: Mode) -> int:
-    """The number of distinct terms that a document holds: the oracle of
-    `pipeline.judges.annotators.blocklist.Blocklist.count`.
-    """
-    return len(matches_naive(text, tuple(terms), mode))
 
 
 def _padded(form: str, mode: Mode) -> str:

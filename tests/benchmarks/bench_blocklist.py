@@ -41,10 +41,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import ahocorasick_rs
 import polars as pl
 
-from mixtures.rules.terms import count_distinct_naive
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.blocklist import Blocklist
 from tests.benchmarks.bench_ingest import shared_texts
+from tests.mixtures.rules.naive import count_distinct_naive
 
 NAIVE_DOCUMENTS = 3
 _SPACED = bytes(

@@ -14,7 +14,7 @@ hundredth document, then into every document. Sets: the shared samples of five e
                 few documents. Its indexer wants
                 lighteval for whatever is indexed, so its index is written by its own hashing of the
                 same texts. Left out where spaCy is not installed
-    naive       mixtures.rules.benchmark.matches_naive, on few documents
+    naive       mixtures.rules.benchmark.contamination_naive, on few documents
 
 The best round of each counts: the machine's other work only ever adds. Nothing is asserted; trust
 the ratios.
@@ -38,10 +38,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mixtures.rules.benchmark import Benchmark, EvaluationSet, LoadedBenchmark, matches_naive
+from mixtures.rules.benchmark import Benchmark, EvaluationSet, LoadedBenchmark
 from pipeline.judges.annotators.contamination import ContaminationIndex
 from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from tests.benchmarks.bench_ingest import shared_texts
+from tests.mixtures.rules.naive import contamination_naive
 
 SETS = {
     "hellaswag": "hellaswag.jsonl",
@@ -182,7 +183,7 @@ def main() -> None:
                 planted(texts, sets, every),
                 index,
                 peer,
-                lambda text: matches_naive(text, sets),
+                lambda text: contamination_naive(text, sets),
                 options.rounds,
             )
 

@@ -297,9 +297,9 @@ def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     all candidates.
     """
     from mixtures.rules.near import PRESETS
-    from mixtures.rules.near_text import shingle_texts
     from pipeline.judges.annotators.bands import shingle_sets
     from pipeline.stages.near.edges import edges, verified
+    from tests.mixtures.rules.naive import shingle_texts
 
     rule = PRESETS["words"].model_copy(update={"verify": VERIFY})
     candidates = edges(

@@ -16,14 +16,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.rules.near import PRESETS, NearRule, survivors
-from mixtures.rules.near_text import (
-    band_keys_naive,
-    fold,
-    fold_point,
-    permutation,
-    shingle_hashes_naive,
-    shingle_texts,
-)
+from mixtures.rules.near_text import fold_point, permutation
+from tests.mixtures.rules.naive import band_keys_naive, fold, shingle_hashes_naive, shingle_texts
 
 WORDS = PRESETS["words"]
 GOLDEN_SHINGLE = 0xD73B2D4FD7FA51E0

@@ -12,15 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError
-from mixtures.rules.terms import (
-    TermList,
-    content_hash,
-    count_distinct_naive,
-    matches_naive,
-    normalise,
-    parse_blocklist,
-)
+from mixtures.rules.terms import TermList, content_hash, matches_naive, normalise, parse_blocklist
 from mixtures.rules.word_characters import fold_words, leads_with_combining, separators
+from tests.mixtures.rules.naive import count_distinct_naive
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, typed
 from mixtures.mix.judged import NearClaim
 from mixtures.rules.near import NearRule
-from mixtures.rules.near_text import band_keys_naive, shingle_texts
 from pipeline.build import near as search
 from pipeline.build import needs
 from pipeline.build import sources as build_sources
@@ -38,6 +37,7 @@ from pipeline.commands.store import store as store_commands
 from pipeline.inputs import survey
 from pipeline.stages import select
 from pipeline.store.records import read_done
+from tests.mixtures.rules.naive import band_keys_naive, shingle_texts
 from tests.pipeline.corpus import (
     contents,
     each_once,

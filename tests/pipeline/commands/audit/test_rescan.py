@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 import recipes
 from mixtures.keys import order_key
-from mixtures.rules.terms import count_distinct_naive
 from pipeline.commands.audit import rescan as rescoring
 from pipeline.commands.audit.rescan import Scored, agreement, smallest
 from pipeline.judges.classifiers import open_classifier
@@ -26,6 +25,7 @@ from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights
 from pipeline.judges.filter import Filter
 from pipeline.lookup import documents as rescan_documents
 from tests.mixtures.audit.forged_mix import forge, part
+from tests.mixtures.rules.naive import count_distinct_naive
 from tests.pipeline.command_line import Ended, fails, run
 from tests.pipeline.corpus import (
     Document,

@@ -22,16 +22,11 @@ from hypothesis import strategies as st
 
 import recipes
 from mixtures.errors import RecipeError
-from mixtures.rules.terms import (
-    MODES,
-    count_distinct_naive,
-    matches_naive,
-    normalise,
-    parse_blocklist,
-)
+from mixtures.rules.terms import MODES, matches_naive, normalise, parse_blocklist
 from pipeline.judges.annotators import folding as word_folding
 from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.annotators.prefilter import KeyTable
+from tests.mixtures.rules.naive import count_distinct_naive
 
 CONTROL_LISTS = Path(str(recipes.__file__)).parent / "filters" / "control-lists.txt"
 

@@ -20,20 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.rules.benchmark import (
-    Benchmark,
-    EvaluationSet,
-    Item,
-    LoadedBenchmark,
-    Match,
-    item_ngrams,
-    matches_naive,
-)
+from mixtures.rules.benchmark import Benchmark, EvaluationSet, Item, LoadedBenchmark, Match
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators import folding as word_folding
 from pipeline.judges.annotators.contamination import ContaminationIndex
 from pipeline.judges.annotators.evaluation_sets import read_benchmark
 from pipeline.judges.annotators.ngram_table import BASE, Coverage
+from tests.mixtures.rules.naive import contamination_naive, item_ngrams
 
 COLLIDING = 0  # as base: the hash of a run of words is that of its last word
 
@@ -117,7 +110,7 @@ def test_counts_and_matches_equal_the_naive_ones_on_adversarial_text(data, made,
     held = st.sampled_from([text for one in made for item in one.items for text in item.texts])
     documents = data.draw(st.lists(st.lists(texts | held, max_size=4).map(" ".join), max_size=5))
     index = ContaminationIndex(made, base=base)
-    naive = [matches_naive(document, made) for document in documents]
+    naive = [contamination_naive(document, made) for document in documents]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(word_folding, "BATCH_CHARS", batch)
         annotation = index.annotate(documents)
@@ -325,9 +318,10 @@ def test_matches_of_real_items_equal_the_naive_ones(real_sets):
     for one in real_sets:
         for item in one.items[:2]:
             document = f"Some words before. {item.texts[-1]} And some after."
-            assert (int(index.count([document])[0]), index.matches(document)) == matches_naive(
-                document, real_sets
-            )
+            assert (
+                int(index.count([document])[0]),
+                index.matches(document),
+            ) == contamination_naive(document, real_sets)
 
 
 @pytest.mark.campaign

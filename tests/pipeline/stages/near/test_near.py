@@ -20,13 +20,7 @@ from hypothesis import strategies as st
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.rules.near import PRESETS, NearRule
-from mixtures.rules.near_text import (
-    band_keys_naive,
-    fold,
-    fold_point,
-    shingle_hashes_naive,
-    shingle_texts,
-)
+from mixtures.rules.near_text import fold_point
 from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 from pipeline.stages.near.clusters import (
     Drops,
@@ -49,6 +43,7 @@ from pipeline.stages.near.edges import (
     write_bands,
     write_edges,
 )
+from tests.mixtures.rules.naive import band_keys_naive, fold, shingle_hashes_naive, shingle_texts
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]
 SHORT = NearRule(unit="words", shingle=2, bands=3, rows=2)

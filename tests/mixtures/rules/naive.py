@@ -1,0 +1,143 @@
+"""The rules of `mixtures.rules` run as they are written, one document at a time: what the fast forms
+in `pipeline.judges.annotators` must equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mixtures.rules.benchmark import Benchmark, EvaluationSet, Item, Match, needed
+from mixtures.rules.near import NearRule, Unit
+from mixtures.rules.near_text import (
+    BASE,
+    FNV_OFFSET,
+    FNV_PRIME,
+    MIX_FIRST,
+    MIX_SECOND,
+    fold_point,
+    permutation,
+)
+from mixtures.rules.terms import Mode, matches_naive
+from mixtures.rules.word_characters import fold_words
+
+MASK = (1 << 64) - 1
+_DIGITS = frozenset("0123456789")
+
+
+def mix(value: int) -> int:
+    """Spread a 64-bit number over all bits."""
+    value = (value ^ (value >> 30)) * MIX_FIRST & MASK
+    value = (value ^ (value >> 27)) * MIX_SECOND & MASK
+    return value ^ (value >> 31)
+
+
+def fold(text: str) -> str:
+    """A text as it is compared: words with one space between two."""
+    words = "".join(fold_point(ord(character)) for character in text).split(" ")
+    return " ".join(_one_zero(word) for word in words if word)
+
+
+def _one_zero(word: str) -> str:
+    kept: list[str] = []
+    for place, character in enumerate(word):
+        if character not in _DIGITS:
+            kept.append(character)
+        elif place == 0 or word[place - 1] not in _DIGITS:
+            kept.append("0")
+    return "".join(kept)
+
+
+def shingle_texts(text: str, unit: Unit, size: int) -> set[str]:
+    """The distinct shingles of a text, as text."""
+    folded = fold(text)
+    tokens = folded.split() if unit == "words" else list(folded)
+    joint = " " if unit == "words" else ""
+    return {joint.join(tokens[at : at + size]) for at in range(len(tokens) - size + 1)}
+
+
+def _token(word: str) -> int:
+    value = FNV_OFFSET
+    for character in word:
+        value = (value ^ ord(character)) * FNV_PRIME & MASK
+    return mix(value)
+
+
+def shingle_hashes_naive(text: str, unit: Unit, size: int) -> list[int]:
+    """The shingles of a text as 64-bit numbers, in the order of the text, repeated as they are: the
+    oracle of the kernel.
+    """
+    folded = fold(text)
+    tokens = (
+        [_token(word) for word in folded.split()]
+        if unit == "words"
+        else [ord(character) for character in folded]
+    )
+    hashes = []
+    for at in range(len(tokens) - size + 1):
+        value = 0
+        for token in tokens[at : at + size]:
+            value = (value * BASE + token) & MASK
+        hashes.append(mix(value))
+    return hashes
+
+
+def band_keys_naive(text: str, rule: NearRule) -> list[int] | None:
+    """The band keys of a text; None if it is shorter than a shingle and so exempt: the oracle of
+    the kernel.
+    """
+    halves = {shingle >> 32 for shingle in shingle_hashes_naive(text, rule.unit, rule.shingle)}
+    if not halves:
+        return None
+    minima = [
+        min((a * half + b) % (1 << 32) for half in halves)
+        for a, b in map(permutation, range(rule.hashes))
+    ]
+    keys = []
+    for band in range(rule.bands):
+        key = mix(band + 1)
+        for minimum in minima[band * rule.rows : (band + 1) * rule.rows]:
+            key = mix(key ^ minimum)
+        keys.append(key)
+    return keys
+
+
+def text_ngrams(text: str, definition: Benchmark) -> set[str]:
+    """The distinct n-grams of an item's text, each as its words with one space between two."""
+    words, size = fold_words(text).split(), definition.ngram
+    if len(words) < size:
+        return {" ".join(words)} if len(words) >= definition.shortest_words else set()
+    return {" ".join(words[start : start + size]) for start in range(len(words) - size + 1)}
+
+
+def item_ngrams(item: Item, definition: Benchmark) -> set[str]:
+    """The distinct n-grams of an item; none: it is not indexed."""
+    return set().union(*(text_ngrams(text, definition) for text in item.texts))
+
+
+def contamination_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[Match]]:
+    """What a document holds, by the rule as it is written: the oracle of
+    `pipeline.judges.annotators.contamination`. Slow.
+
+    Returns: the number of distinct n-grams of all items that contaminate it, and these items in
+    their order.
+    """
+    document = f" {fold_words(text)} "
+    held: set[str] = set()
+    matches = []
+    for evaluation in sets:
+        for item in evaluation.items:
+            ngrams = item_ngrams(item, evaluation.definition)
+            present = {ngram for ngram in ngrams if f" {ngram} " in document}
+            if ngrams and len(present) >= needed(len(ngrams), evaluation.definition.overlap):
+                held |= present
+                matches.append(
+                    Match(evaluation.definition.name, item.where, len(present), len(ngrams))
+                )
+    return len(held), matches
+
+
+def count_distinct_naive(text: str, terms: Iterable[str], mode: Mode) -> int:
+    """The number of distinct terms that a document holds: the oracle of
+    `pipeline.judges.annotators.blocklist.Blocklist.count`.
+    """
+    return len(matches_naive(text, tuple(terms), mode))
