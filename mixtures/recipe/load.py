@@ -56,16 +56,6 @@ def list_recipes() -> list[str]:
     return names_in(SHIPPED)
 
 
-def list_source_definitions() -> list[str]:
-    """Names of the shipped source definitions."""
-    return names_in(SHIPPED / "sources")
-
-
-def list_tokenizer_definitions() -> list[str]:
-    """Names of the shipped tokenizer definitions."""
-    return names_in(SHIPPED / "tokenizers")
-
-
 def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
     """Read a recipe by the name of a shipped one, or by file (anything with a `/` or ending in
     .yaml or .yml).

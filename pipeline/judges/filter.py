@@ -116,11 +116,11 @@ class Filter:
             and self.definition.classifier is not None
             and escalated.any()
         ):
-            found = self.classifier.score(
+            escalated_scores = self.classifier.score(
                 [texts[at] for at in np.flatnonzero(escalated).tolist()]
             ).astype(np.int32)
-            scores[escalated] = found
-            flagged[escalated] = found > self.definition.classifier.threshold_millionths
+            scores[escalated] = escalated_scores
+            flagged[escalated] = escalated_scores > self.definition.classifier.threshold_millionths
         return Judgement(terms, escalated, scores, flagged)
 
     def check_golden(self, where: str) -> None:
@@ -139,13 +139,13 @@ class Filter:
             if bool(flagged[0]) != golden.flagged:
                 score = "no score" if scores[0] == NOT_SCORED else f"score {scores[0]:,} millionths"
                 raise ManifestError(
-                    f"{where}: golden[{number}] is {_said(bool(flagged[0]))} ({terms[0]:,} distinct"
-                    f" terms, {score}), the file says {_said(golden.flagged)}: list, model, library"
+                    f"{where}: golden[{number}] is {_word(bool(flagged[0]))} ({terms[0]:,} distinct"
+                    f" terms, {score}), the file says {_word(golden.flagged)}: list, model, library"
                     " or thresholds are others than when it was written; restore them"
                 )
 
 
-def _said(flagged: bool) -> str:
+def _word(flagged: bool) -> str:
     return "flagged" if flagged else "not flagged"
 
 

@@ -98,10 +98,10 @@ def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def unpacks_too_far(raw: RawFile, found: int, allowed: int) -> InputError:
+def unpacks_too_far(raw: RawFile, unpacked: int, allowed: int) -> InputError:
     """The error for a file that unpacks to more than `ReadLimits.unpacked_bytes`."""
     return InputError(
-        f"{raw.file.url}: {raw.file.size:,} bytes unpack to {found:,} or more, {allowed:,} are"
+        f"{raw.file.url}: {raw.file.size:,} bytes unpack to {unpacked:,} or more, {allowed:,} are"
         " allowed: a decompression bomb; remove the file, or split it if it is meant"
     )
 

@@ -71,8 +71,8 @@ class Blocklist:
         counts = np.zeros(len(texts), np.uint16)
         for first, last in batches(texts):
             documents, _ = self._distinct(texts[first:last])
-            found = np.bincount(documents, minlength=last - first)
-            counts[first:last] = np.minimum(found, SATURATED)
+            num_terms = np.bincount(documents, minlength=last - first)
+            counts[first:last] = np.minimum(num_terms, SATURATED)
         return counts
 
     def matches(self, text: str) -> list[str]:
@@ -137,16 +137,16 @@ class _Published:
         marks = np.cumsum([len(document) + 1 for document in documents]) - 1
         lows, highs = self._prefilter.spans(buffer, _BYTE_MARK)
         spans = [buffer[low:high] for low, high in zip(lows.tolist(), highs.tolist(), strict=True)]
-        found = [
+        hits = [
             _search(self._long_automaton, spans, b"\xff", np.searchsorted(marks, lows), self._long)
         ]
         if len(self._short):
-            found.append(
+            hits.append(
                 _search(
                     self._short_automaton, documents, b"\xff", np.arange(len(texts)), self._short
                 )
             )
-        columns = zip(*found, strict=True)
+        columns = zip(*hits, strict=True)
         return tuple(np.concatenate(column) for column in columns)  # type: ignore[return-value]
 
 
@@ -169,11 +169,11 @@ def _search(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     ends = np.cumsum([len(span) + len(mark) for span in spans]) + len(mark)
     matches = automaton.find_matches_as_indexes(mark + mark.join(spans) + mark, overlapping=True)
-    found = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches)).reshape(-1, 3)
+    matched = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches)).reshape(-1, 3)
     # By where a needle ends: at most its last byte, a space, lies in the mark behind its span. It
     # may begin in the mark before.
-    return documents[np.searchsorted(ends, found[:, 2])], (
-        found[:, 0] if numbers is None else numbers[found[:, 0]]
+    return documents[np.searchsorted(ends, matched[:, 2])], (
+        matched[:, 0] if numbers is None else numbers[matched[:, 0]]
     )
 
 

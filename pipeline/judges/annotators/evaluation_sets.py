@@ -79,10 +79,10 @@ def _content(file: BenchmarkFile, path: Path, pinned_by: str) -> bytes:
             f"{path}: the evaluation set cannot be read ({error.strerror}); restore the file that"
             f" {pinned_by} names"
         ) from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != file.sha256:
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != file.sha256:
         raise ManifestError(
-            f"{path}: has sha256 {found}, {pinned_by} pins {file.sha256}: another set; restore it,"
+            f"{path}: has sha256 {actual}, {pinned_by} pins {file.sha256}: another set; restore it,"
             " or pin the new one"
         )
     return content

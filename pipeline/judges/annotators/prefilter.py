@@ -97,9 +97,9 @@ class KeyTable:
         """
         likely = np.flatnonzero(self._bitmap.take(self._places(keys)))
         rows = np.minimum(np.searchsorted(self._keys, keys[likely]), len(self._keys) - 1)
-        found = self._keys[rows] == keys[likely]
-        reach = self._reach[rows[found]]
-        return likely[found], reach[:, 0], reach[:, 1]
+        present = self._keys[rows] == keys[likely]
+        reach = self._reach[rows[present]]
+        return likely[present], reach[:, 0], reach[:, 1]
 
 
 class WordPairs:
@@ -132,14 +132,14 @@ class WordPairs:
             return _EMPTY
         keys = word_keys(starts, ends, first_bytes)
         marks = np.flatnonzero(text == mark)
-        found = []
+        candidates = []
         for table, paired in self._tables:
             if len(table):
                 places, before, after = table.find(_pair_keys(keys) if paired else keys)
                 lows = starts[np.maximum(places - before, 0)]
                 highs = ends[np.minimum(places + after, len(ends) - 1)]
-                found.append(_inside(lows, highs, starts[places], marks))
-        return _merged(found)
+                candidates.append(_inside(lows, highs, starts[places], marks))
+        return _merged(candidates)
 
 
 class Windows:
@@ -222,11 +222,11 @@ def _inside(lows: I64, highs: I64, places: I64, marks: I64) -> Spans:
     return np.maximum(lows, first[documents]), np.minimum(highs, marks[documents])
 
 
-def _merged(found: Sequence[Spans]) -> Spans:
+def _merged(spans: Sequence[Spans]) -> Spans:
     """Join ranges that overlap. What is not joined though it could be is read twice, which changes
     no distinct count.
     """
-    lows, highs = (np.concatenate(column) for column in zip(*found, strict=True))
+    lows, highs = (np.concatenate(column) for column in zip(*spans, strict=True))
     if not len(lows):
         return _EMPTY
     order = np.argsort(lows, kind="stable")

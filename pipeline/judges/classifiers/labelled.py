@@ -73,7 +73,7 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
             disagree on the label.
     """
     columns = columns or LabelColumns()
-    found: dict[bytes, Labelled] = {}
+    by_digest: dict[bytes, Labelled] = {}
     inputs: list[tuple[str, str]] = []
     num_rows = 0
     for path in paths:
@@ -82,7 +82,7 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
             for row, record in _rows(raw, path, columns):
                 document = _labelled(record, f"{path}: row {row}", columns)
                 num_rows += 1
-                first = found.setdefault(document.digest, document)
+                first = by_digest.setdefault(document.digest, document)
                 if first.positive != document.positive:
                     raise InputError(
                         f"{document.place}: has another label than the same text at {first.place};"
@@ -90,7 +90,9 @@ def read_labelled(paths: Sequence[Path], columns: LabelColumns | None = None) ->
                     )
         inputs.append((path.name, raw.sha256))
     return LabelledSet(
-        [found[digest] for digest in sorted(found)], num_rows - len(found), sorted(inputs)
+        [by_digest[digest] for digest in sorted(by_digest)],
+        num_rows - len(by_digest),
+        sorted(inputs),
     )
 
 

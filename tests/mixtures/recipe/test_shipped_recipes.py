@@ -13,13 +13,12 @@ import recipes
 from mixtures.keys import key_bound
 from mixtures.recipe.load import (
     list_recipes,
-    list_source_definitions,
-    list_tokenizer_definitions,
     load_recipe,
     load_source_definition,
     load_tokenizer_definition,
 )
 from mixtures.stream.quotas import Size, asked_quotas
+from mixtures.yaml.disk import SHIPPED, names_in
 
 FOLDER = Path(recipes.__file__).parent
 MIXES = (
@@ -170,7 +169,7 @@ def test_every_shipped_recipe_loads_and_is_called_as_its_file(name):
     assert (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
 
 
-@pytest.mark.parametrize("name", list_source_definitions())
+@pytest.mark.parametrize("name", names_in(SHIPPED / "sources"))
 def test_every_shipped_source_definition_loads_and_is_called_as_its_file(name):
     definition = load_source_definition(name)
     assert definition.name == name
@@ -184,7 +183,7 @@ def test_every_shipped_source_definition_loads_and_is_called_as_its_file(name):
     assert (FOLDER / "sources" / f"{name}.yaml").read_text(encoding="utf-8").startswith("# ")
 
 
-@pytest.mark.parametrize("name", list_tokenizer_definitions())
+@pytest.mark.parametrize("name", names_in(SHIPPED / "tokenizers"))
 def test_every_shipped_tokenizer_definition_loads_and_is_called_as_its_file(name):
     assert load_tokenizer_definition(name).name == name
 
