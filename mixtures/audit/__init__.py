@@ -3,20 +3,25 @@ held against its recipe.
 
     mix       `audit_mix`: all checks of one mix folder, in order
     against   `audit_against`: whether other mixes share a document with it
-    bare      `audit_bare`: what can be said of a .bin/.idx pair without a manifest
+    pair      `audit_bare`: what can be said of a .bin/.idx pair without a manifest; and the checks
+              of an .idx, which `mix` makes too
 
-    report    what an audit returns        claims    what a manifest says, with types (*_claim: of
-                                                     its parts)
-    files     the folder's files           stream    one pass over the .bin; `stream_checks` judges
-                                                     it; `index` the .idx
-    parts     the tables, part by part     mix_documents  of a whole mix, held against its manifest
-    columns   one pass over the tables, given to the rules of the modules below
-    sequence  a source's keys, epochs, cut
-    placement .idx, quotas, stream order, the prefix bound
-    copies    documents that occur twice   repeats   the tokens of repeated documents (`full`)
+    report    what an audit returns: named checks, and what each source realised
+    files     the folder's files, and the size of the .bin
+    stream    one pass over the bytes of the .bin, and the checks that it answers
+    tables/   one pass over the tables, part by part:
+        parts      read, and held against the hashes of the manifest
+        columns    given to the rules of the modules below, with what came before each document
+        sequence   a source's keys, epochs, cut
+        placement  .idx, quotas, stream order, the prefix bound
+        repeats    documents that occur twice, where they came from, and the tokens of repeated
+                   ones (`full`)
     recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
-    filters, contamination, near  what the manifest says of each, held against itself and against
-                                  what was removed
+    judged    what the manifest says of filters, evaluation sets and near-duplicates, held against
+              itself and against what was removed
+
+    documents the documents of a whole mix, held against its manifest before mixes are compared
+    portrait  what the tables say of a mix beside its checks, for the page
 
 Nothing is trusted: no number of a manifest, a header or a table decides how much is allocated
 beyond what the files themselves hold. A file that cannot be read is a failed check, and the checks

@@ -53,44 +53,44 @@ def audit_against(folder: Path, others: list[Path]) -> list[Check]:
     Raises:
         ManifestError: a manifest is missing, damaged or edited.
     """
-    mine, mixes = MixDocuments(folder), [MixDocuments(other) for other in others]
-    names = [mix.claims.name for mix in (mine, *mixes)]
+    this, mixes = MixDocuments(folder), [MixDocuments(other) for other in others]
+    names = [mix.claims.name for mix in (this, *mixes)]
     checks = []
     for mix in mixes:
         label = mix.claims.name if names.count(mix.claims.name) == 1 else str(mix.folder)
-        checks += _compare(mine, mix, label)
+        checks += _compare(this, mix, label)
     return checks
 
 
-def _compare(mine: MixDocuments, other: MixDocuments, label: str) -> list[Check]:
+def _compare(this: MixDocuments, other: MixDocuments, label: str) -> list[Check]:
     name = f"shared documents with {label}"
-    why_not = mine.fault or other.fault or mine.incomparable(other)
+    why_not = this.fault or other.fault or this.incomparable(other)
     if why_not:
-        return [unread(name, why_not), _key_ranges(mine, other, None, label)]
-    shared = _shared(mine, other)
+        return [unread(name, why_not), _key_ranges(this, other, None, label)]
+    shared = _shared(this, other)
     total = sum(shared.values())
     most_first = sorted(shared.items(), key=lambda item: (-item[1], item[0]))
     faults = [
         f"{plural(count, 'document')} of {here} in {there}" for (here, there), count in most_first
     ]
-    compared = f"{mine.claims.total_documents:,} x {other.claims.total_documents:,} compared"
-    sources = f"{len(mine.claims.sources):,} x {plural(len(other.claims.sources), 'source')}"
+    compared = f"{this.claims.total_documents:,} x {other.claims.total_documents:,} compared"
+    sources = f"{len(this.claims.sources):,} x {plural(len(other.claims.sources), 'source')}"
     return [
         judge(name, f"{plural(total, 'document')} shared, {compared} over {sources}", faults),
-        _key_ranges(mine, other, total, label),
+        _key_ranges(this, other, total, label),
     ]
 
 
-def _shared(mine: MixDocuments, other: MixDocuments) -> SharedCounts:
+def _shared(this: MixDocuments, other: MixDocuments) -> SharedCounts:
     """Different documents that two mixes share, by (source of mine, source of the other)."""
-    if mine.claims.total_documents <= other.claims.total_documents:
-        counts = shared_documents(_parts(mine), lambda: _parts(other))
+    if this.claims.total_documents <= other.claims.total_documents:
+        counts = shared_documents(_parts(this), lambda: _parts(other))
         return {
-            (mine.names[here], other.names[there]): count for (here, there), count in counts.items()
+            (this.names[here], other.names[there]): count for (here, there), count in counts.items()
         }
-    counts = shared_documents(_parts(other), lambda: _parts(mine))
+    counts = shared_documents(_parts(other), lambda: _parts(this))
     return {
-        (mine.names[there], other.names[here]): count for (here, there), count in counts.items()
+        (this.names[there], other.names[here]): count for (here, there), count in counts.items()
     }
 
 
@@ -111,14 +111,14 @@ def shared_documents(
         small: parts, read once. large: reads the parts again for each block of `block_documents`
             documents of the small one.
     """
-    found: dict[tuple[int, int], list[Uint64s]] = {}
+    shared: dict[tuple[int, int], list[Uint64s]] = {}
     for block in _blocks(small, block_documents):
         order = np.argsort(block.digest[:, 0], kind="stable")
         block = Documents(block.digest[order], block.source[order])
         for part in large():
             for pair, digests in _matches(block, part):
-                found.setdefault(pair, []).append(digests)
-    return {pair: _different(np.concatenate(digests)) for pair, digests in found.items()}
+                shared.setdefault(pair, []).append(digests)
+    return {pair: _different(np.concatenate(digests)) for pair, digests in shared.items()}
 
 
 def _different(digests: Uint64s) -> int:
@@ -154,20 +154,23 @@ def _matches(block: Documents, part: Documents) -> Iterator[tuple[tuple[int, int
     first, last = np.searchsorted(keys, wanted, "left"), np.searchsorted(keys, wanted, "right")
     hits = last - first
     # every (row of the block, row of the part) whose first halves agree; almost always these are
-    # the same documents
+    # the same documents. Row i of the part is repeated hits[i] times; beside it stand the rows
+    # first[i] .. last[i] - 1 of the block: a count from 0 within each repetition, plus first[i]
     there = np.repeat(np.arange(len(part)), hits)
     here = np.arange(len(there)) - np.repeat(np.cumsum(hits) - hits, hits) + np.repeat(first, hits)
     same = block.digest[here, 1] == part.digest[there, 1]
     here, there = here[same], there[same]
+    # both sources in one number, the first in the upper half; -1, a source that is not listed,
+    # survives in the lower half as an int32
     pairs = (
         block.source[here].astype(np.int64) << 32 | part.source[there].astype(np.int64) & 0xFFFFFFFF
     )
     for pair in np.unique(pairs).tolist():
-        mine = here[pairs == pair]
-        yield (int(block.source[mine[0]]), int(np.int64(pair).astype(np.int32))), block.digest[mine]
+        rows = here[pairs == pair]
+        yield (int(block.source[rows[0]]), int(np.int64(pair).astype(np.int32))), block.digest[rows]
 
 
-def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, label: str) -> Check:
+def _key_ranges(this: MixDocuments, other: MixDocuments, shared: int | None, label: str) -> Check:
     """Whether the mixes are disjoint by construction: for each definition that both use, their key
     ranges do not meet.
 
@@ -175,7 +178,7 @@ def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, lab
     0; None where they were not compared).
     """
     meet, definitions = [], set()
-    for here in mine.claims.sources:
+    for here in this.claims.sources:
         for there in other.claims.sources:
             if here.definition != there.definition or here.copy_number or there.copy_number:
                 continue
@@ -183,19 +186,19 @@ def _key_ranges(mine: MixDocuments, other: MixDocuments, shared: int | None, lab
             common = here.key_range.common(there.key_range)
             if (
                 common.width > 0
-                and not _excluded(mine, here.definition, common)
+                and not _excluded(this, here.definition, common)
                 and not _excluded(other, here.definition, common)
             ):
                 meet.append(f"{here.definition} [{', '.join(common.hex())})")
     name = f"key ranges with {label}"
     if not meet:
         return judge(name, f"disjoint in {plural(len(definitions), 'common definition')}", [])
-    told = f"meet in {', '.join(meet[:3])}{' and others' if len(meet) > 3 else ''}"
+    figure = f"meet in {', '.join(meet[:3])}{' and others' if len(meet) > 3 else ''}"
     if shared == 0:
-        return judge(name, f"{told}; disjoint at this size only, as the documents show", [])
+        return judge(name, f"{figure}; disjoint at this size only, as the documents show", [])
     return judge(
         name,
-        told,
+        figure,
         [
             "the same keys of a definition are taken by both; give one of them another key range,"
             " or exclude the other"

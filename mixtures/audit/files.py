@@ -66,14 +66,14 @@ def _files_below(folder: Path, tables: set[str]) -> set[str]:
     """Paths of all files below a folder, and of folders that are none of these tables; links to
     folders are not followed.
     """
-    found: set[str] = set()
+    paths: set[str] = set()
     for parent, folders, names in os.walk(folder):
         here = Path(parent).relative_to(folder)
-        found |= {(here / name).as_posix() for name in names}
+        paths |= {(here / name).as_posix() for name in names}
         known = tables if here == Path() else set()
-        found |= {f"{(here / name).as_posix()}/" for name in folders if name not in known}
+        paths |= {f"{(here / name).as_posix()}/" for name in folders if name not in known}
         folders[:] = [name for name in folders if name in known]
-    return found
+    return paths
 
 
 def check_bin_size(folder: Path, claims: Claims) -> Check:

@@ -39,10 +39,10 @@ def check_filters(claims: Claims) -> Check:
     each other, source by source.
     """
     faults = []
-    given = claims.recipe.get("filters", [])
+    filters = claims.recipe.get("filters", [])
     records = (
-        [item if isinstance(item, dict) else {} for item in given]
-        if isinstance(given, list)
+        [item if isinstance(item, dict) else {} for item in filters]
+        if isinstance(filters, list)
         else []
     )
     asked = [
@@ -82,11 +82,11 @@ def check_filters(claims: Claims) -> Check:
         reason: sum(counts.get(reason, 0) for counts in claims.removed.values())
         for reason in _filter_reasons(claims)
     }
-    told = ", ".join(
+    figure = ", ".join(
         f"{plural(count, 'document')} by {reason.removeprefix('filter ')}"
         for reason, count in removed.items()
     )
-    return judge(FILTERS, told, faults)
+    return judge(FILTERS, figure, faults)
 
 
 def _filter_reasons(claims: Claims) -> list[str]:
@@ -109,10 +109,10 @@ def _filter_rule_faults(item: FilterClaim) -> list[str]:
     blocklist, classifier, faults = item.blocklist, item.classifier, []
     threshold = Decimal(classifier.threshold) if classifier else Decimal(0)
     model = (classifier.kind, classifier.digest, int(threshold * MILLION)) if classifier else None
-    found = filter_identity(blocklist.sha256, blocklist.mode, blocklist.threshold, model)
-    if found != item.identity:
+    identity = filter_identity(blocklist.sha256, blocklist.mode, blocklist.threshold, model)
+    if identity != item.identity:
         faults.append(
-            f"the filter {item.label} has list and classifier of identity {found}, the manifest"
+            f"the filter {item.label} has list and classifier of identity {identity}, the manifest"
             f" says {item.identity}"
         )
     words = item.label.removeprefix("placebo of ").split(" ")
@@ -124,12 +124,12 @@ def _filter_rule_faults(item: FilterClaim) -> list[str]:
         else classifier is not None and threshold == THRESHOLDS.get(level)
     )
     if item.label.startswith("placebo of ") != item.placebo or dose != item.fraction or not decides:
-        said = (
+        actual = (
             f"placebo {item.placebo}, fraction {item.fraction}, classifier above {threshold}"
             if classifier
             else "it has no classifier"
         )
-        faults.append(f"the filter {item.label} does not do what it is called: {said}")
+        faults.append(f"the filter {item.label} does not do what it is called: {actual}")
     if (classifier is None) != (item.scores is None):
         faults.append(
             f"the filter {item.label} has either a classifier or scores, and needs both or none"
@@ -147,10 +147,9 @@ def _source_faults(claims: Claims, name: str) -> list[str]:
     counts, faults = claims.removed.get(name, {}), []
     if strange := _strange(claims, name):
         faults.append(f"{name}: removed by {strange}, which no filter of the mix is")
-    before = (
-        0,
-        0,
-    )  # what filters removed that no filter before them did: no later one can have removed others
+    # documents and tokens that the filters so far removed: what a later one shares with earlier
+    # ones is among them
+    before = (0, 0)
     for item in claims.filters:
         faults += _figure_faults(item, name, counts.get(f"filter {item.label}", 0), before)
         if figures := item.removed.get(name):
@@ -199,7 +198,7 @@ def _figure_faults(
     if not all(
         tokens >= documents >= 0 and bool(documents) == bool(tokens)
         for documents, tokens in (shared, first)
-    ) or any(mine > theirs for mine, theirs in zip(shared, before, strict=True)):
+    ) or any(removed > possible for removed, possible in zip(shared, before, strict=True)):
         faults.append(
             f"{name}: the filter {item.label} has figures that cannot be: {figures.model_dump()}"
         )
@@ -219,8 +218,8 @@ def has_contamination(claims: Claims) -> bool:
 
 def check_contamination(claims: Claims) -> Check:
     """Every contaminated document is accounted for, and the sets are the recipe's."""
-    found = claims.contamination
-    if not isinstance(found, ContaminationClaim):
+    claim = claims.contamination
+    if not isinstance(claim, ContaminationClaim):
         return judge(
             CONTAMINATION,
             "none",
@@ -229,39 +228,39 @@ def check_contamination(claims: Claims) -> Check:
                 " what they found"
             ],
         )
-    given, faults = claims.recipe.get("decontaminate"), []
-    asked = given if isinstance(given, dict) else {}
-    sets = [{"name": item.name, "identity": item.identity} for item in found.sets]
-    if (asked.get("sets"), asked.get("action")) != (sets, found.action):
-        faults.append(f"the recipe asks for {asked}, the manifest says {found.action} of {sets}")
+    request, faults = claims.recipe.get("decontaminate"), []
+    asked = request if isinstance(request, dict) else {}
+    sets = [{"name": item.name, "identity": item.identity} for item in claim.sets]
+    if (asked.get("sets"), asked.get("action")) != (sets, claim.action):
+        faults.append(f"the recipe asks for {asked}, the manifest says {claim.action} of {sets}")
     sources = [
         source.name for source in claims.sources if not source.copy_number and not source.insert
     ]
-    if sorted(found.documents) != sorted(sources):
-        faults.append(f"counts of {sorted(found.documents)}, sources are {sorted(sources)}")
+    if sorted(claim.documents) != sorted(sources):
+        faults.append(f"counts of {sorted(claim.documents)}, sources are {sorted(sources)}")
     for name in sources:
-        dropped, said = (
+        dropped, claimed = (
             claims.removed.get(name, {}).get(CONTAMINATED, 0),
-            found.documents.get(name, 0),
+            claim.documents.get(name, 0),
         )
-        if dropped != (said if found.action == "drop" else 0):
+        if dropped != (claimed if claim.action == "drop" else 0):
             faults.append(
-                f"{name}: {dropped:,} rows removed as contaminated, the sets found {said:,}"
+                f"{name}: {dropped:,} rows removed as contaminated, the sets found {claimed:,}"
             )
-    for item in found.sets:
+    for item in claim.sets:
         for hit in item.hits:
             if not (
-                0 < hit.found <= hit.total and 0 < hit.documents <= sum(found.documents.values())
+                0 < hit.found <= hit.total and 0 < hit.documents <= sum(claim.documents.values())
             ):
                 faults.append(
                     f"{item.name}: {hit.item} has counts that cannot be: {hit.model_dump()}"
                 )
-    done = "dropped" if found.action == "drop" else "reported"
-    items = sum(len(item.hits) for item in found.sets)
-    documents = plural(sum(found.documents.values()), "document")
+    done = "dropped" if claim.action == "drop" else "reported"
+    items = sum(len(item.hits) for item in claim.sets)
+    documents = plural(sum(claim.documents.values()), "document")
     return judge(
         CONTAMINATION,
-        f"{documents} {done}, with {plural(items, 'item')} of {plural(len(found.sets), 'set')}",
+        f"{documents} {done}, with {plural(items, 'item')} of {plural(len(claim.sets), 'set')}",
         faults,
     )
 
@@ -311,13 +310,13 @@ def _near_reasons(counts: dict[str, int]) -> dict[str, int]:
 
 
 def _near_rule_faults(near: NearClaim) -> list[str]:
-    given = near.rule.model_dump()
+    fields = near.rule.model_dump()
     try:
         rule = NearRule.model_validate(
-            {**given, "verify": None if near.verify is None else Decimal(near.verify)}
+            {**fields, "verify": None if near.verify is None else Decimal(near.verify)}
         )
     except (ValueError, ArithmeticError):
-        return [f"{given} with verify {near.verify} is no rule"]
+        return [f"{fields} with verify {near.verify} is no rule"]
     return (
         []
         if rule.identity() == near.identity
@@ -335,9 +334,11 @@ def _cluster_faults(near: NearClaim) -> list[str]:
         or not least <= near.clustered <= most
         or near.clustered > near.documents
     ):
-        found = f"{near.clusters:,} clusters of {near.clustered:,} of {near.documents:,} documents"
+        figures = (
+            f"{near.clusters:,} clusters of {near.clustered:,} of {near.documents:,} documents"
+        )
         faults.append(
-            f"{found} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to"
+            f"{figures} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to"
             f" {most:,} documents"
         )
     largest = near.largest

@@ -1,5 +1,8 @@
 """What can be said of a .bin/.idx pair without a manifest: that it is whole, what it holds, and how
 trainers will read it.
+
+The .idx (header, lengths, pointers, document index) is checked a block of documents at a time, so
+that memory does not grow with them; `audit_mix` checks that of a mix by the same functions.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from mixtures.errors import AuditFailed, RecipeError
 from mixtures.mix.indexed import IndexedTokens, open_indexed
 from mixtures.trainers.fit import trainer_fit
 from mixtures.words import plural
+
+BLOCK_DOCUMENTS = 1 << 20  # whose sizes and pointers are checked at a time
 
 
 def audit_bare(prefix: Path, progress: Progress | None = None) -> AuditReport:
@@ -94,6 +99,7 @@ def _count(
     unsigned = np.dtype(f"<u{dtype.itemsize}")
     candidate = int(np.asarray(pair.tokens[-1:]).view(unsigned)[0])
     pointers = None
+    # where a document has several sequences, those that begin one; one behind the last is empty
     if trusted:
         one_each = len(pair.documents) == len(pair.sizes) + 1
         pointers = (
@@ -129,12 +135,12 @@ def _candidates(counted: ChunkCount, candidate: int, trusted: bool) -> Check:
     if not trusted:
         return unread("EOD", "the .idx does not say where documents end")
     often = sorted(counted.last_ids.items(), key=lambda item: (-item[1], item[0]))[:3]
-    told = ", ".join(
+    endings = ", ".join(
         f"id {token:,} ends {count:,} ({percent_text(count, counted.ends, 2)}%)"
         for token, count in often
     )
     figure = (
-        f"of {plural(counted.ends, 'document')} {told}; id {candidate:,} occurs"
+        f"of {plural(counted.ends, 'document')} {endings}; id {candidate:,} occurs"
         f" {plural(counted.eod_tokens, 'time')}"
     )
     different = len(counted.last_ids)
@@ -144,9 +150,6 @@ def _candidates(counted: ChunkCount, candidate: int, trusted: bool) -> Check:
         else [f"documents end in {different:,} different ids, so there is no end-of-document id"]
     )
     return judge("EOD", figure, faults)
-
-
-BLOCK_DOCUMENTS = 1 << 20
 
 
 def try_open(bin_path: Path, idx_path: Path) -> tuple[IndexedTokens | None, list[str]]:

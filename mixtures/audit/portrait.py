@@ -122,17 +122,19 @@ def portray(folder: Path, claims: Claims, samples: int = 0) -> Portrait:
             raise ManifestError(
                 f"{reading_fault(path, error)}; `annealmix audit {folder}` says what else is off"
             ) from None
-    found = pass_over.portrait()
-    for claim, lengths, measured in zip(claims.sources, found.lengths, found.measured, strict=True):
-        said = (claim.documents, claim.realised_tokens, claim.deviation.measured_tokens)
-        if said != (lengths.documents, lengths.tokens, measured):
+    portrait = pass_over.portrait()
+    for claim, lengths, measured in zip(
+        claims.sources, portrait.lengths, portrait.measured, strict=True
+    ):
+        claimed = (claim.documents, claim.realised_tokens, claim.deviation.measured_tokens)
+        if claimed != (lengths.documents, lengths.tokens, measured):
             raise ManifestError(
                 f"{folder}: its tables hold {lengths.documents:,} documents and {lengths.tokens:,}"
                 f" tokens of {claim.label}, at most {measured:,} tokens from its share; the"
-                f" manifest says {said[0]:,}, {said[1]:,} and {said[2]:,}; `annealmix audit"
-                f" {folder}` says what is off"
+                f" manifest says {claimed[0]:,}, {claimed[1]:,} and {claimed[2]:,}; `annealmix"
+                f" audit {folder}` says what is off"
             )
-    return found
+    return portrait
 
 
 class _Pass:
@@ -182,27 +184,27 @@ class _Pass:
         )  # the document that each edge lies in, or ends
         stretch = np.minimum(np.searchsorted(self._edges, ends) - 1, POINTS - 1)
         for number in range(len(self._codes)):
-            mine = source == number
-            placed = self._before[number] + np.cumsum(np.where(mine, num_tokens, 0))
-            missing = np.where(mine[reached], ends[reached] - self._edges[edges], 0)
+            of_strand = source == number
+            placed = self._before[number] + np.cumsum(np.where(of_strand, num_tokens, 0))
+            missing = np.where(of_strand[reached], ends[reached] - self._edges[edges], 0)
             self._placed[number, edges] = placed[reached] - missing
             off = placed - ends * self._share(number)
             np.minimum.at(self._lowest[number], stretch, off)
             np.maximum.at(self._highest[number], stretch, off)
-            self._add_lengths(number, np.flatnonzero(mine), num_tokens, columns)
-            self._before[number] += int(num_tokens[mine].sum())
+            self._add_lengths(number, np.flatnonzero(of_strand), num_tokens, columns)
+            self._before[number] += int(num_tokens[of_strand].sum())
         self._documents += len(source)
 
     def _add_lengths(
-        self, number: int, mine: npt.NDArray[np.intp], num_tokens: Int64s, columns: Columns
+        self, number: int, of_strand: npt.NDArray[np.intp], num_tokens: Int64s, columns: Columns
     ) -> None:
-        """mine: rows of strand `number`, [num_of_strand]. num_tokens and columns: of the
+        """of_strand: rows of strand `number`, [num_of_strand]. num_tokens and columns: of the
         part, [num_docs].
         """
-        self._lengths[number].add(num_tokens[mine])
-        self._first[number] += int((columns["epoch"][mine] == 0).sum())
+        self._lengths[number].add(num_tokens[of_strand])
+        self._first[number] += int((columns["epoch"][of_strand] == 0).sum())
         wanted = self._samples - len(self._positions[number])
-        self._positions[number] += (self._documents + mine[:wanted]).tolist()
+        self._positions[number] += (self._documents + of_strand[:wanted]).tolist()
 
     def _share(self, number: int) -> float:
         return self._shares[number] / max(self._total, 1)

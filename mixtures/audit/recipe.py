@@ -51,19 +51,19 @@ def read_recipe(claims: Claims) -> Recipe:
         }
     if len(sources) != len(canonical["sources"]):
         raise ValueError("a source is listed twice")
-    given = {
+    request = {
         "name": canonical["name"],
         "tokenizer": canonical["tokenizer"]["name"],
         "special_tokens": canonical["special_tokens"],
         "sources": sources,
     }
-    given |= {
+    request |= {
         key: canonical[key]
         for key in ("budget", "max_quarantined", "removed", "copies")
         if key in canonical
     }
-    given["filters"] = [_filter_request(item) for item in canonical.get("filters", [])]
-    given["insert"] = {
+    request["filters"] = [_filter_request(item) for item in canonical.get("filters", [])]
+    request["insert"] = {
         item["name"]: {
             "use": item["definition"]["name"],
             "times": item["times"],
@@ -72,9 +72,9 @@ def read_recipe(claims: Claims) -> Recipe:
         for item in canonical.get("insert", [])
     }
     if near := canonical.get("near"):
-        given["near"] = read_near(near).model_dump(exclude_none=True, mode="json")
-        given["exclude"] = ["any"] if canonical["exclude"] else []
-    return Recipe.model_validate(given)
+        request["near"] = read_near(near).model_dump(exclude_none=True, mode="json")
+        request["exclude"] = ["any"] if canonical["exclude"] else []
+    return Recipe.model_validate(request)
 
 
 def require_recipe(claims: Claims, where: str) -> None:
@@ -111,8 +111,8 @@ def read_definition(canonical: Mapping[str, Any]) -> SourceDefinition:
     Raises:
         ValueError, AttributeError: it is none (a ValidationError is a ValueError).
     """
-    said = {name: value for name, value in canonical.items() if value not in ([], {})}
-    return SourceDefinition.model_validate({**said, "licence": "as published"})
+    fields = {name: value for name, value in canonical.items() if value not in ([], {})}
+    return SourceDefinition.model_validate({**fields, "licence": "as published"})
 
 
 def _unlike(claims: Claims, asked: Mapping[str, str]) -> list[str]:
@@ -161,10 +161,10 @@ class RecipeChecks:
 
     def _recipe(self, recipe: Recipe) -> Check:
         claims, canonical, faults = self.claims, self.claims.recipe, []
-        found = recipe_digest(canonical)
-        if found != claims.recipe_digest:
+        digest = recipe_digest(canonical)
+        if digest != claims.recipe_digest:
             faults.append(
-                f"the recipe has digest {found}, the manifest says {claims.recipe_digest}"
+                f"the recipe has digest {digest}, the manifest says {claims.recipe_digest}"
             )
         due = [(name, 0) for name in recipe.sources]
         if recipe.copies == "approved":
@@ -193,7 +193,7 @@ class RecipeChecks:
         faults += _tokenizer_faults(claims.tokenizer)
         faults += self.excluded_faults()
         return judge(
-            "recipe", f"{plural(len(recipe.sources), 'source')}, digest {found[:16]}", faults
+            "recipe", f"{plural(len(recipe.sources), 'source')}, digest {digest[:16]}", faults
         )
 
     def excluded_faults(self) -> list[str]:
@@ -297,21 +297,21 @@ class RecipeChecks:
     def _shortfalls(self, recipe: Recipe) -> Check:
         """Resolved quotas are the asked ones, moved only as the recipe's shortfall rules allow."""
         claims, moved, faults = self.claims, 0, []
-        given = dict.fromkeys((source.name for source in self._sources), 0)
+        gifts = dict.fromkeys((source.name for source in self._sources), 0)
         for source in self._sources:
             request = recipe.sources.get(source.name)
             for giver, tokens in source.refilled.items():
                 if (
                     request is None
                     or giver != request.refill_from
-                    or giver not in given
+                    or giver not in gifts
                     or tokens == 0
                 ):
                     faults.append(
                         f"{source.name}: {giver} gave it {tokens:,} tokens; the recipe does not"
                         " say so"
                     )
-                given[giver] = given.get(giver, 0) + tokens
+                gifts[giver] = gifts.get(giver, 0) + tokens
                 moved += tokens
             if request is not None and source.epochs > request.max_epochs:
                 faults.append(
@@ -325,7 +325,7 @@ class RecipeChecks:
                     f"{source.name}: called short, although documents of it are beyond its quota"
                 )
         for source in self._sources:
-            resolved = source.asked_tokens - sum(source.refilled.values()) + given[source.name]
+            resolved = source.asked_tokens - sum(source.refilled.values()) + gifts[source.name]
             if resolved != source.resolved_tokens:
                 faults.append(
                     f"{source.name}: asked and refills make {resolved:,} tokens, the manifest says"
@@ -396,8 +396,8 @@ def _insert_faults(source: SourceClaim, recipe: Recipe) -> list[str]:
         else [f"{source.name}: definition {source.definition}, the recipe inserts {insert.use}"]
     )
     if source.epochs != insert.times or source.documents % insert.times or source.cut is not None:
-        found = f"{plural(source.documents, 'document')} in {plural(source.epochs, 'epoch')}"
-        faults.append(f"{source.name}: {found}, the recipe inserts each {insert.times:,} times")
+        documents = f"{plural(source.documents, 'document')} in {plural(source.epochs, 'epoch')}"
+        faults.append(f"{source.name}: {documents}, the recipe inserts each {insert.times:,} times")
     return faults
 
 

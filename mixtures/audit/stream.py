@@ -1,4 +1,5 @@
-"""One pass over the bytes of a .bin, all cores at once: chunk hashes, ids, and where documents end.
+"""One pass over the bytes of a .bin, all cores at once: chunk hashes, ids, and where documents end;
+and the checks that it answers (`check_stream`).
 
 Chunks (64 MiB unless the mix says otherwise) are shared out to threads, which hold one block of 8
 MiB each: reading, BLAKE3 and numpy's counting all release the interpreter. Memory: 8 MiB and a few
@@ -34,25 +35,24 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class ChunkCount:
-    """What one chunk, or all of a stream, holds.
-
-    hashes: BLAKE3 of each chunk, hex. eod_tokens: tokens that are the EOD id. max_id: -1 when there
-        is no token.
-    first_bad: index in the stream of the first id that is not below the vocabulary's size, None if
-        there is none.
-    ends: documents that end here; eod_ends: those of them whose last token is the EOD id;
-        first_open: token at which the first
-    of the others ends. last_ids: how many documents end in each id (only where it is asked for).
-    """
+    """What one chunk, or all of a stream, holds."""
 
     hashes: list[str] = field(default_factory=list)
+    """BLAKE3 of each chunk, hex."""
     eod_tokens: int = 0
+    """Tokens that are the EOD id."""
     max_id: int = -1
+    """-1 when there is no token."""
     first_bad: int | None = None
+    """Index in the stream of the first id that is not below the vocabulary's size."""
     ends: int = 0
+    """Documents that end here."""
     eod_ends: int = 0
+    """Those of them whose last token is the EOD id."""
     first_open: int | None = None
+    """Token at which the first of the others ends."""
     last_ids: dict[int, int] = field(default_factory=dict)
+    """How many documents end in each id; only where it is asked for."""
 
     def add(self, other: ChunkCount) -> None:
         """Add what comes after this in the stream."""
@@ -69,22 +69,23 @@ class ChunkCount:
 
 @dataclass(frozen=True)
 class Stream:
-    """A .bin and how to count it.
-
-    dtype: of a token, unsigned. num_tokens: whole tokens of the file. pointers: int64 [num_docs],
-        ascending byte offset of each
-    document, None where the .idx cannot be trusted. vocab_size: ids from there on are bad.
-    list_ends: count documents by their last id.
-    """
+    """A .bin and how to count it."""
 
     path: Path
     dtype: np.dtype[Any]
+    """Of a token, unsigned."""
     num_tokens: int
+    """Whole tokens of the file."""
     chunk_tokens: int
     eod_id: int
     vocab_size: int
+    """Ids from there on are bad."""
     pointers: npt.NDArray[np.int64] | None = None
+    """int64 [num_docs], ascending byte offset of each document; None where the .idx cannot be
+    trusted.
+    """
     list_ends: bool = False
+    """Count documents by their last id."""
 
 
 def count_stream(stream: Stream, progress: Progress | None = None) -> ChunkCount:
@@ -163,7 +164,7 @@ def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkC
     closed = last == stream.eod_id
     counted.ends, counted.eod_ends = len(ends), int(closed.sum())
     if counted.eod_ends < counted.ends:
-        counted.first_open = int(ends[np.argmin(closed)])
+        counted.first_open = int(ends[np.argmin(closed)])  # the first that is False
     if stream.list_ends:
         ids, counts = np.unique(last, return_counts=True)
         counted.last_ids = dict(zip(ids.tolist(), counts.tolist(), strict=True))
@@ -204,6 +205,7 @@ def check_stream(
         claims.tokenizer.eod_id,
         claims.tokenizer.vocab_size,
     )
+    # pointers of whole tokens of another size: they say nothing of where documents end here
     if pointers is not None and len(pointers) and int(pointers[-1]) % dtype.itemsize:
         pointers = None
     if not path.is_file():
@@ -235,17 +237,17 @@ def _chunk_tokens(claims: Claims, num_tokens: int) -> int:
 
 
 def _hashes(claims: Claims, counted: ChunkCount) -> Check:
-    listed, found = claims.hashes.chunks, counted.hashes
+    listed, hashes = claims.hashes.chunks, counted.hashes
     faults = [
         f"chunk {number:,} has hash {here}, the manifest says {there}"
-        for number, (here, there) in enumerate(zip(found, listed, strict=False))
+        for number, (here, there) in enumerate(zip(hashes, listed, strict=False))
         if here != there
     ]
-    if len(found) != len(listed):
-        faults.append(f"{plural(len(found), 'chunk')} counted, the manifest lists {len(listed):,}")
-    if (root := root_hash(found)) != claims.hashes.bin:
+    if len(hashes) != len(listed):
+        faults.append(f"{plural(len(hashes), 'chunk')} counted, the manifest lists {len(listed):,}")
+    if (root := root_hash(hashes)) != claims.hashes.bin:
         faults.append(f"root {root}, the manifest says {claims.hashes.bin}")
-    return judge("chunk hashes", f"{plural(len(found), 'chunk')}, root {root[:16]}", faults)
+    return judge("chunk hashes", f"{plural(len(hashes), 'chunk')}, root {root[:16]}", faults)
 
 
 def _ends(claims: Claims, counted: ChunkCount, trusted: bool) -> Check:
@@ -266,16 +268,16 @@ def _ends(claims: Claims, counted: ChunkCount, trusted: bool) -> Check:
 
 def _eod(claims: Claims, counted: ChunkCount) -> Check:
     """Where special strings stay text, EOD ids are document ends and nothing else."""
-    found, documents, faults = counted.eod_tokens, claims.total_documents, []
-    if found != claims.eod_tokens:
-        faults.append(f"{found:,} EOD ids counted, the manifest says {claims.eod_tokens:,}")
-    if claims.tokenizer.special_tokens == "text" and found != documents:
-        faults.append(f"{found:,} EOD ids, but {plural(documents, 'document')}")
-    elif found < documents:
-        faults.append(f"{found:,} EOD ids are fewer than {plural(documents, 'document')}")
+    eod_tokens, documents, faults = counted.eod_tokens, claims.total_documents, []
+    if eod_tokens != claims.eod_tokens:
+        faults.append(f"{eod_tokens:,} EOD ids counted, the manifest says {claims.eod_tokens:,}")
+    if claims.tokenizer.special_tokens == "text" and eod_tokens != documents:
+        faults.append(f"{eod_tokens:,} EOD ids, but {plural(documents, 'document')}")
+    elif eod_tokens < documents:
+        faults.append(f"{eod_tokens:,} EOD ids are fewer than {plural(documents, 'document')}")
     return judge(
         "EOD count",
-        f"{found:,} ids {claims.tokenizer.eod_id} in {plural(documents, 'document')}",
+        f"{eod_tokens:,} ids {claims.tokenizer.eod_id} in {plural(documents, 'document')}",
         faults,
     )
 

@@ -42,11 +42,11 @@ UNKNOWN = "not known"
 
 
 class WhyNot:
-    """Reasons of documents that are in `mine` and not in `other`."""
+    """Reasons of documents that are in `mix` and not in `other`."""
 
-    def __init__(self, mine: MixDocuments, other: MixDocuments) -> None:
-        self.mine, self.other = mine, other
-        self._same_relations = _relations(mine.claims) == _relations(other.claims)
+    def __init__(self, mix: MixDocuments, other: MixDocuments) -> None:
+        self.mix, self.other = mix, other
+        self._same_relations = _relations(mix.claims) == _relations(other.claims)
 
     def reasons(
         self, source: npt.NDArray[np.integer], digest: npt.NDArray[np.uint64]
@@ -54,14 +54,14 @@ class WhyNot:
         """Object [num_docs]: the reason of each document.
 
         Args:
-            source: codes of `mine`. digest: uint64 [num_docs, 2].
+            source: codes of `mix`. digest: uint64 [num_docs, 2].
         """
-        found = np.full(len(source), UNKNOWN, object)
+        reasons = np.full(len(source), UNKNOWN, object)
         keys = order_keys(digest)
         for code in np.unique(source[source >= 0]).tolist():
             rows = np.flatnonzero(source == code)
-            found[rows] = self._of_source(self.mine.claims.sources[code], keys[rows], digest[rows])
-        return found
+            reasons[rows] = self._of_source(self.mix.claims.sources[code], keys[rows], digest[rows])
+        return reasons
 
     def _of_source(
         self, source: SourceClaim, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]
@@ -74,19 +74,21 @@ class WhyNot:
             for code, item in enumerate(self.other.claims.sources)
             if _same_use(item, source)
         ]
-        found = np.full(len(keys), OUT_OF_RANGE if targets else NO_SOURCE, object)
+        reasons = np.full(len(keys), OUT_OF_RANGE if targets else NO_SOURCE, object)
         for code, target in targets:
             inside = target.key_range.mask(keys)
             behind = inside & self._behind(code, keys, digest)
-            found[inside] = self._candidates(source, target, behind=False)
-            found[behind] = self._candidates(source, target, behind=True)
+            reasons[inside] = self._candidates(source, target, behind=False)
+            reasons[behind] = self._candidates(source, target, behind=True)
         if self._excludes_alike(source):
             for item in self.other.claims.excluded:
                 if item.definition == source.definition:
-                    found[
-                        item.key_range.mask(keys) & (found != OUT_OF_RANGE) & (found != NO_SOURCE)
+                    reasons[
+                        item.key_range.mask(keys)
+                        & (reasons != OUT_OF_RANGE)
+                        & (reasons != NO_SOURCE)
                     ] = EXCLUDED
-        return found
+        return reasons
 
     def _behind(
         self, code: int, keys: npt.NDArray[np.uint64], digest: npt.NDArray[np.uint64]
@@ -110,11 +112,11 @@ class WhyNot:
         """
         counts = self.other.claims.removed.get(target.name, {})
         counted = [reason for reason, count in counts.items() if count]
-        found = [] if self._same_reading(source, target) else [NOT_READ]
+        candidates = [] if self._same_reading(source, target) else [NOT_READ]
         if not self._same_relations:
             # says that another row of the source has the document: of that row it is no reason
             own = f"duplicate of {target.name}"
-            found += [
+            candidates += [
                 reason
                 for reason in counted
                 if reason == EXCLUDED
@@ -124,25 +126,25 @@ class WhyNot:
             reason for reason in counted if reason == CONTAMINATED or reason.startswith("filter ")
         ]
         if not behind:
-            found += judged
+            candidates += judged
         else:
-            found += [BEYOND] if counts.get(BEYOND) else []
+            candidates += [BEYOND] if counts.get(BEYOND) else []
             # a quota that shrinks may end in removed documents, unless it ends in a document that
             # it cut; one that was not met ends nowhere
             open_end = self.other.claims.shrinks and target.cut is None
-            found += judged if open_end or not counts.get(BEYOND) else []
-        return " or ".join(found) or UNKNOWN
+            candidates += judged if open_end or not counts.get(BEYOND) else []
+        return " or ".join(candidates) or UNKNOWN
 
     def _reads_the_same(self, definition: str) -> bool:
         """Whether both mixes read the same files of a definition."""
-        here, there = (mix.claims.inputs.get(definition) for mix in (self.mine, self.other))
+        here, there = (mix.claims.inputs.get(definition) for mix in (self.mix, self.other))
         return bool(here == there)
 
     def _excludes_alike(self, source: SourceClaim) -> bool:
         """Whether what the other mix excludes of a source's definition are the documents that the
         source has.
         """
-        request = _requests(self.mine.claims).get(source.name, {})
+        request = _requests(self.mix.claims).get(source.name, {})
         asked = [
             item
             for item in self.other.claims.recipe.get("exclude", [])
@@ -159,7 +161,7 @@ class WhyNot:
         """Whether the documents of two sources are made of the same files in the same way."""
         asked = [
             _requests(mix.claims).get(name, {})
-            for mix, name in ((self.mine, source.name), (self.other, target.name))
+            for mix, name in ((self.mix, source.name), (self.other, target.name))
         ]
         one, two = ({key: item.get(key) for key in ("definition", "quality")} for item in asked)
         return one == two and self._reads_the_same(source.definition)

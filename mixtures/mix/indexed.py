@@ -67,7 +67,8 @@ def pieces(
     sizes_at = HEADER.size
     pointers_at = sizes_at + 4 * num_documents
     index_at = pointers_at + 8 * num_documents
-    starts = first_token + np.cumsum(num_tokens) - num_tokens
+    starts = first_token + np.cumsum(num_tokens) - num_tokens  # tokens before each document
+    # entries of the document index are one more than documents: the last of all writes two
     last = first_document + count + (first_document + count == num_documents)
     return [
         (sizes_at + 4 * first_document, num_tokens.astype("<i4").tobytes()),

@@ -102,13 +102,13 @@ class TracedMix:
             index = open_indexed(self.folder / TOKENS, self.folder / INDEX)
         except AuditFailed as error:
             raise ManifestError(f"{error}; build the mix again") from None
-        found = (index.tokens.dtype.name, len(index.tokens), len(index.pointers))
+        actual = (index.tokens.dtype.name, len(index.tokens), len(index.pointers))
         expected = (self.claims.layout.token_dtype, self.total_tokens, self.total_documents)
-        if found != expected:
+        if actual != expected:
             raise ManifestError(
-                f"{self.folder}: tokens.bin and tokens.idx hold {found[1]:,} tokens of {found[0]}"
-                f" in {found[2]:,} documents, the manifest says {expected[1]:,} of {expected[0]} in"
-                f" {expected[2]:,}; build the mix again"
+                f"{self.folder}: tokens.bin and tokens.idx hold {actual[1]:,} tokens of"
+                f" {actual[0]} in {actual[2]:,} documents, the manifest says {expected[1]:,} of"
+                f" {expected[0]} in {expected[2]:,}; build the mix again"
             )
         return index
 
@@ -123,6 +123,7 @@ class TracedMix:
                 f"{self.folder}: has no token {token:,}; its tokens are 0 to"
                 f" {self.total_tokens - 1:,}"
             )
+        # the last document that starts at or before the token is before the first that starts after
         return self._first_position(token + 1) - 1
 
     def document(self, position: int) -> Place:
@@ -150,9 +151,7 @@ class TracedMix:
             by_block.setdefault(self._block_of(position)[:2], []).append(position)
 
         def read(block_positions: list[int]) -> list[Place]:
-            """(strand int32 [num_rows], epoch uint16 [num_rows]) of a batch, as one
-            entry.
-            """
+            """Documents of one block, which is read once for all of them."""
             return [Place(*self.values(position)) for position in block_positions]
 
         return [place for places in _side_by_side(read, [*by_block.values()]) for place in places]
@@ -255,28 +254,29 @@ class TracedMix:
         Raises:
             RecipeError: several documents begin so.
         """
+        # the first 4 bytes as the number that they are in memory, so that nothing is swapped
         head = np.frombuffer(bytes.fromhex(prefix[:8]), "<u4")[0]
 
         def begins(batch: pa.RecordBatch) -> list[tuple[int, str]]:
             """(row, digest in hex) of the rows [num_rows] whose digest begins with the
             prefix.
             """
-            raw = numbers(batch.column("digest"), "<u4", 4)
-            found = (
+            raw = numbers(batch.column("digest"), "<u4", 4)  # four numbers a digest of 16 bytes
+            candidates = (
                 (row, raw[4 * row : 4 * row + 4].tobytes().hex())
                 for row in np.flatnonzero(raw[::4] == head).tolist()
             )
-            return [(row, digest) for row, digest in found if digest.startswith(prefix)]
+            return [(row, digest) for row, digest in candidates if digest.startswith(prefix)]
 
-        found = self._search("documents", ["digest"], begins)
-        digests = {digest for _, digest in found}
+        hits = self._search("documents", ["digest"], begins)
+        digests = {digest for _, digest in hits}
         if len(digests) > 1:
             some = ", ".join(sorted(digests)[:3])
             raise RecipeError(
                 f"{self.folder}: {len(digests)} documents have digests that begin with {prefix}:"
                 f" {some}; give more digits"
             )
-        return [position for position, _ in found]
+        return [position for position, _ in hits]
 
     def places_from(self, source: str, file: str, row: int) -> list[Place]:
         """Every place of the document that a source took from a row of a file."""
@@ -290,10 +290,10 @@ class TracedMix:
                 if files[at].as_py() == file
             ]
 
-        found = self._search("provenance", ["file", "row"], is_of_row)
+        hits = self._search("provenance", ["file", "row"], is_of_row)
         return [
             place
-            for place in self.documents([position for position, _ in found])
+            for place in self.documents([position for position, _ in hits])
             if place.source == source
         ]
 
@@ -311,10 +311,10 @@ class TracedMix:
         }
 
         def read(batch: pa.RecordBatch) -> list[tuple[int, tuple[Any, Any]]]:
-            source, copy = (
-                batch.column("source"),
-                np.minimum(numbers(batch.column("copy"), "<u2"), 2),
-            )
+            """(strand int32 [num_rows], epoch uint16 [num_rows]) of a batch, as one entry."""
+            source = batch.column("source")
+            # no strand has copy 2 or more: all of those become the column of `known` that is -1
+            copy = np.minimum(numbers(batch.column("copy"), "<u2"), 2)
             known = [
                 [known_strands.get((name, copy), -1) for copy in (0, 1, 2)]
                 for name in source.dictionary.to_pylist()
@@ -404,14 +404,14 @@ class TracedMix:
         """
 
         def search(part: int) -> list[tuple[int, _Found]]:
-            position, found = self._first_position(part * self._slice_tokens), []
+            position, hits = self._first_position(part * self._slice_tokens), []
             for batch in _batches(self._part(table, part), columns):
-                found += [(position + row, one) for row, one in find(batch)]
+                hits += [(position + row, one) for row, one in find(batch)]
                 position += len(batch)
-            return found
+            return hits
 
         parts = range(-(-self.total_tokens // self._slice_tokens))
-        return [one for found in _side_by_side(search, parts) for one in found]
+        return [one for hits in _side_by_side(search, parts) for one in hits]
 
     def _part(self, table: str, number: int) -> Path:
         return part_path(self.folder, table, number)

@@ -53,7 +53,7 @@ class StoreReasons:
     def _names(self, source: npt.NDArray[np.integer]) -> list[str]:
         """Sources of the other mix that read the same data. source: integer [num_docs], ours."""
         definitions = {
-            self.why.mine.claims.sources[code].definition
+            self.why.mix.claims.sources[code].definition
             for code in np.unique(source[source >= 0]).tolist()
         }
         return [
@@ -64,7 +64,7 @@ class StoreReasons:
 
     def _targets(self, code: int, key: int) -> list[str]:
         """Sources of the other mix that would have the document."""
-        source = self.why.mine.claims.sources[code]
+        source = self.why.mix.claims.sources[code]
         return [
             item.name
             for item in self.why.other.claims.sources

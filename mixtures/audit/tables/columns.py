@@ -64,9 +64,9 @@ class Rows:
         Rows: int64 [num_of_source], ascending.
         """
         for source in range(num_sources):
-            mine = np.flatnonzero(self.source == source)
-            if len(mine):
-                yield source, mine
+            of_source = np.flatnonzero(self.source == source)
+            if len(of_source):
+                yield source, of_source
 
     def where(self, row: int) -> str:
         """How a message names a document."""
@@ -109,12 +109,12 @@ class _Running:
             self._tokens.copy(),
         )
         for number in range(len(self._codes)):
-            mine = np.flatnonzero(source == number)
-            ends = self._tokens[number] + np.cumsum(num_tokens[mine])
-            start[mine] = ends - num_tokens[mine]
-            index[mine] = self._documents[number] + np.arange(len(mine))
-            self._tokens[number] += num_tokens[mine].sum()
-            self._documents[number] += len(mine)
+            of_strand = np.flatnonzero(source == number)
+            ends = self._tokens[number] + np.cumsum(num_tokens[of_strand])
+            start[of_strand] = ends - num_tokens[of_strand]
+            index[of_strand] = self._documents[number] + np.arange(len(of_strand))
+            self._tokens[number] += num_tokens[of_strand].sum()
+            self._documents[number] += len(of_strand)
         first, self._first = self._first, self._first + len(source)
         return Rows(
             part=part,

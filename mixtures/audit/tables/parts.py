@@ -57,10 +57,10 @@ def read_part(
     if not path.is_file():  # a pipe would be waited for
         raise FileNotFoundError("no such file")
     with pq.ParquetFile(path, read_dictionary=texts, memory_map=False) as file:
-        found = file.schema.to_arrow_schema()
-        if found.names != schema.names or file.metadata.num_rows > max_rows:
+        written = file.schema.to_arrow_schema()
+        if written.names != schema.names or file.metadata.num_rows > max_rows:
             columns = (
-                f"{', '.join(found.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}"
+                f"{', '.join(written.names)}; allowed are {max_rows:,} of {', '.join(schema.names)}"
             )
             raise ValueError(f"{file.metadata.num_rows:,} rows of {columns}")
         wanted = schema if only is None else pa.schema([schema.field(name) for name in only])
@@ -102,9 +102,9 @@ def proven_part(folder: Path, claims: Claims, number: int) -> Columns:
         columns = read_part(path, DOCUMENTS, max_rows(folder, claims.layout.dtype.itemsize))
     except UNREADABLE as error:
         raise AuditFailed(reading_fault(path, error)) from None
-    if (found := part_hash(DOCUMENTS, columns)) != expected:
+    if (actual := part_hash(DOCUMENTS, columns)) != expected:
         raise AuditFailed(
-            f"{path}: says {found}, the manifest lists {expected}; `annealmix audit {folder}` says"
+            f"{path}: says {actual}, the manifest lists {expected}; `annealmix audit {folder}` says"
             " what else is off"
         )
     return columns
@@ -175,17 +175,17 @@ class PartReader:
 
     def check_hashes(self, table: str) -> Check:
         """What a table says has the hashes, part by part and over all, that the manifest says."""
-        name, found = f"{table} hash", self.hashes[table]
+        name, hashes = f"{table} hash", self.hashes[table]
         listed: list[str] = getattr(self.claims.hashes, f"{table}_parts")
         root: str = getattr(self.claims.hashes, table)
-        if None in found:
-            return unread(name, f"part {found.index(None):,} of {table} cannot be read")
+        if None in hashes:
+            return unread(name, f"part {hashes.index(None):,} of {table} cannot be read")
         faults = [
             f"{part_path(self.folder, table, number)}: says {here}, the manifest lists {there}"
-            for number, (here, there) in enumerate(zip(found, listed, strict=False))
+            for number, (here, there) in enumerate(zip(hashes, listed, strict=False))
             if here != there
         ]
-        counted = root_hash([part for part in found if part is not None])
+        counted = root_hash([part for part in hashes if part is not None])
         if counted != root:
             faults.append(f"root {counted}, the manifest says {root}")
-        return judge(name, f"{plural(len(found), 'part')}, root {counted[:16]}", faults)
+        return judge(name, f"{plural(len(hashes), 'part')}, root {counted[:16]}", faults)

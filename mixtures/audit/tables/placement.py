@@ -62,10 +62,10 @@ class TableIndex:
             return unread(self.name, "the .idx cannot be read")
         faults = list(self._faults)
         if not self._documents == len(self._pair.sizes) == self._claims.total_documents:
-            indexed, said = len(self._pair.sizes), self._claims.total_documents
+            indexed, claimed = len(self._pair.sizes), self._claims.total_documents
             faults.append(
                 f"{self._documents:,} documents in the table, {indexed:,} in the .idx, the manifest"
-                f" says {said:,}"
+                f" says {claimed:,}"
             )
         return judge(
             self.name,
@@ -88,9 +88,9 @@ class CountedQuotas:
         self.total_tokens = self.total_documents = 0
 
     def add(self, rows: Rows) -> None:
-        for number, mine in rows.by_source(len(self.tokens)):
-            self.tokens[number] += int(rows.num_tokens[mine].sum())
-            self.documents[number] += len(mine)
+        for number, of_source in rows.by_source(len(self.tokens)):
+            self.tokens[number] += int(rows.num_tokens[of_source].sum())
+            self.documents[number] += len(of_source)
         self.total_tokens += int(rows.num_tokens.sum())
         self.total_documents += len(rows)
 
@@ -99,26 +99,25 @@ class CountedQuotas:
         for source, share, tokens, documents in zip(
             claims.sources, claims.shares, self.tokens, self.documents, strict=True
         ):
-            beside = (
-                source.copy_number or source.insert
-            )  # no quota that removed documents could leave gaps in
+            # no quota that removed documents could leave gaps in
+            beside = source.copy_number or source.insert
             fits = share == source.resolved_tokens if beside else share <= source.resolved_tokens
             if not (fits and tokens == share == source.realised_tokens):
-                said = (
+                claimed = (
                     f"quota {source.resolved_tokens:,}, the manifest says"
                     f" {source.realised_tokens:,}"
                 )
-                faults.append(f"{source.label}: {tokens:,} tokens counted, {said}")
+                faults.append(f"{source.label}: {tokens:,} tokens counted, {claimed}")
             if documents != source.documents:
                 faults.append(
                     f"{source.label}: {documents:,} documents counted, the manifest says"
                     f" {source.documents:,}"
                 )
         if not self.total_tokens == sum(claims.shares) == claims.total_tokens:
-            said = (
+            claimed = (
                 f"sources sum to {sum(claims.shares):,}, the manifest says {claims.total_tokens:,}"
             )
-            faults.append(f"{self.total_tokens:,} tokens counted, {said}")
+            faults.append(f"{self.total_tokens:,} tokens counted, {claimed}")
         if self.total_documents != claims.total_documents:
             faults.append(
                 f"{self.total_documents:,} documents counted, the manifest says"
@@ -156,10 +155,13 @@ class StreamOrder:
             self._add_with_gaps(rows)
             return
         where = np.zeros(len(rows), np.float64)
-        for number, mine in rows.by_source(len(self._claims.sources)):
-            where[mine] = positions(
-                rows.start[mine], rows.num_tokens[mine], max(self._claims.shares[number], 1)
+        for number, of_source in rows.by_source(len(self._claims.sources)):
+            where[of_source] = positions(
+                rows.start[of_source],
+                rows.num_tokens[of_source],
+                max(self._claims.shares[number], 1),
             )
+        # the last one of the part before stands in front, so that neighbours over the edge compare
         source, lead = rows.source, 0
         if self._last is not None:
             where, source, lead = (
@@ -177,11 +179,17 @@ class StreamOrder:
 
     def _add_with_gaps(self, rows: Rows) -> None:
         earliest, latest = np.zeros(len(rows), np.float64), np.zeros(len(rows), np.float64)
-        for number, mine in rows.by_source(len(self._claims.sources)):
+        for number, of_source in rows.by_source(len(self._claims.sources)):
             source = self._claims.sources[number]
             quota, gaps = max(source.resolved_tokens, 1), max(source.dropped_tokens, 0)
-            earliest[mine] = positions(rows.start[mine], rows.num_tokens[mine], quota)
-            latest[mine] = positions(rows.start[mine] + gaps, rows.num_tokens[mine], quota)
+            earliest[of_source] = positions(
+                rows.start[of_source], rows.num_tokens[of_source], quota
+            )
+            # as if all that was removed of the source stood before the document
+            latest[of_source] = positions(
+                rows.start[of_source] + gaps, rows.num_tokens[of_source], quota
+            )
+        # the latest of the earliest midpoints so far; before[i] is what stands before document i
         before = np.maximum.accumulate(np.append(self._latest, earliest))
         self._latest = float(before[-1])
         wrong = latest < before[:-1]
@@ -193,9 +201,9 @@ class StreamOrder:
         self._documents += len(rows)
 
     def result(self) -> Check:
-        told = "can ascend, with the gaps that removals left" if self._claims.gaps else "ascend"
+        verdict = "can ascend, with the gaps that removals left" if self._claims.gaps else "ascend"
         return judge(
-            self.name, f"midpoints of {plural(self._documents, 'document')} {told}", self._faults
+            self.name, f"midpoints of {plural(self._documents, 'document')} {verdict}", self._faults
         )
 
 
@@ -217,8 +225,8 @@ class PrefixBound:
     def add(self, rows: Rows) -> None:
         here = deviation(rows.before, rows.source, rows.num_tokens, self._claims.shares)
         self.measured = [max(pair) for pair in zip(self.measured, here, strict=True)]
-        for number, mine in rows.by_source(len(self.longest)):
-            self.longest[number] = max(self.longest[number], int(rows.num_tokens[mine].max()))
+        for number, of_source in rows.by_source(len(self.longest)):
+            self.longest[number] = max(self.longest[number], int(rows.num_tokens[of_source].max()))
 
     @property
     def bounds(self) -> list[int]:
@@ -237,7 +245,7 @@ class PrefixBound:
         ]
 
     def result(self) -> Check:
-        faults, worst, told = [], -1, "no token to place"
+        faults, worst, figure = [], -1, "no token to place"
         for number, (source, (bound, measured)) in enumerate(
             zip(self._claims.sources, self.figures(), strict=True)
         ):
@@ -251,9 +259,10 @@ class PrefixBound:
                 source.deviation.bound_tokens,
                 source.deviation.measured_tokens,
             ):
-                said = f"{source.deviation.measured_tokens:,} tokens{claimed_most}"
+                claimed_stray = f"{source.deviation.measured_tokens:,} tokens{claimed_most}"
                 faults.append(
-                    f"{source.label} strays {measured:,} tokens{most}, the manifest says {said}"
+                    f"{source.label} strays {measured:,} tokens{most}, the manifest says"
+                    f" {claimed_stray}"
                 )
             if self.longest[number] != source.longest_tokens:
                 longest, claimed = self.longest[number], source.longest_tokens
@@ -262,8 +271,8 @@ class PrefixBound:
                     f" {claimed:,}"
                 )
             if measured > worst:
-                worst, told = measured, f"{source.label} strays most, {measured:,} tokens{most}"
-        return judge(self.name, told, faults)
+                worst, figure = measured, f"{source.label} strays most, {measured:,} tokens{most}"
+        return judge(self.name, figure, faults)
 
 
 def _most(bound: int | None) -> str:

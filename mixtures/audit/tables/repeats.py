@@ -1,5 +1,5 @@
-"""The rules between sources: no document twice in an epoch, and every document from a file that its
-source read.
+"""The rules of documents that occur again: none twice in an epoch, each from a file that its source
+read, and in a later epoch (`full`) with the same tokens as the first time.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Distinct:
         self._keys, self._copies = [], []
         keys.sort()
         without = int((~np.isin(copies, keys)).sum())
+        # sorted, so that equal keys are neighbours; different digests may share a key
         tied = np.unique(keys[1:][keys[1:] == keys[:-1]])
         faults = (
             [f"{plural(without, 'copy')} of documents that are not in the mix"] if without else []
@@ -103,8 +104,8 @@ class Origins:
                 f"part {rows.part:,} of provenance does not follow the documents of its slice"
             )
             return
-        for number, mine in rows.by_source(len(self._sources)):
-            files = set(rows.file[mine].tolist())
+        for number, of_source in rows.by_source(len(self._sources)):
+            files = set(rows.file[of_source].tolist())
             for strange in sorted(files - self._inputs[number] - self._used[number])[:4]:
                 source = self._sources[number]
                 self._faults.append(
@@ -126,8 +127,10 @@ class Origins:
 
 
 class Repeats:
-    """Compares tokens, not digests: the last token of a cut document is EOD in both, what lies
-    between may be missing.
+    """A document that occurs again in a later epoch has the same tokens as the first time.
+
+    Compares tokens, not digests: the last token of a cut document is EOD in both, what lies between
+    may be missing.
 
     Keeps 8 bytes a document of the sources that are repeated.
     """
@@ -142,11 +145,11 @@ class Repeats:
         self._faults: list[str] = []
 
     def add(self, rows: Rows) -> None:
-        for number, mine in rows.by_source(len(self._sources)):
+        for number, of_source in rows.by_source(len(self._sources)):
             if self._sources[number].epochs < 2:
                 continue
-            for epoch in np.unique(rows.epoch[mine]).tolist():
-                here = mine[rows.epoch[mine] == epoch]
+            for epoch in np.unique(rows.epoch[of_source]).tolist():
+                here = of_source[rows.epoch[of_source] == epoch]
                 begin = self._counts.get((number, epoch), 0)
                 self._counts[number, epoch] = begin + len(here)
                 if epoch == 0:
@@ -163,10 +166,9 @@ class Repeats:
         for row, first in zip(
             here.tolist(), starts[begin : begin + len(here)].tolist(), strict=False
         ):
-            again, length = (
-                int(rows.first_token[row]),
-                int(rows.num_tokens[row]) - bool(rows.cut[row]),
-            )
+            # a cut document ends in an EOD where the first time another token may stand
+            again = int(rows.first_token[row])
+            length = int(rows.num_tokens[row]) - bool(rows.cut[row])
             tokens = None if self._pair is None else self._pair.tokens
             if tokens is not None and not np.array_equal(
                 tokens[first : first + length], tokens[again : again + length]

@@ -24,11 +24,11 @@ class KeyRanges:
         self._faults: list[str] = []
 
     def add(self, rows: Rows) -> None:
-        for number, mine in rows.by_source(len(self._sources)):
+        for number, of_source in rows.by_source(len(self._sources)):
             key_range = self._sources[number].key_range
-            outside = ~key_range.mask(rows.order_key[mine])
+            outside = ~key_range.mask(rows.order_key[of_source])
             if outside.any():
-                row = int(mine[np.argmax(outside)])
+                row = int(of_source[np.argmax(outside)])
                 self._faults.append(
                     f"{rows.where(row)} has order key {int(rows.order_key[row]):x},"
                     f" {self._sources[number].label} takes [{', '.join(key_range.hex())})"
@@ -57,12 +57,13 @@ class KeyOrder:
         self._faults: list[str] = []
 
     def add(self, rows: Rows) -> None:
-        for number, mine in rows.by_source(len(self._sources)):
-            columns = (rows.epoch[mine], rows.order_key[mine], rows.digest[mine])
+        for number, of_source in rows.by_source(len(self._sources)):
+            columns = (rows.epoch[of_source], rows.order_key[of_source], rows.digest[of_source])
             last = self._last.get(number)
             if last is None:
                 epoch, key, digest = columns
             else:
+                # behind the last one of the part before, so that neighbours over the edge compare
                 epoch, key, digest = (
                     np.concatenate([before, here])
                     for before, here in zip(last, columns, strict=True)
@@ -73,7 +74,8 @@ class KeyOrder:
             self._pairs += int(same_epoch.sum())
             wrong = same_epoch & ~ascends
             if wrong.any():
-                row = int(mine[int(np.argmax(wrong)) + 1 - (len(epoch) - len(mine))])
+                # wrong[i] is of i + 1; one less where the last one of the part before stands first
+                row = int(of_source[int(np.argmax(wrong)) + 1 - (len(epoch) - len(of_source))])
                 self._faults.append(
                     f"{rows.where(row)} of {self._sources[number].label} does not follow the one"
                     " before it in key order"
@@ -111,24 +113,24 @@ class Cuts:
         self._documents = [0] * len(claims.sources)
 
     def add(self, rows: Rows) -> None:
-        for number, mine in rows.by_source(len(self._sources)):
-            self._documents[number] += len(mine)
-            cut = mine[rows.cut[mine]]
-            found = self._cuts.setdefault(number, [])
-            found += list(
+        for number, of_source in rows.by_source(len(self._sources)):
+            self._documents[number] += len(of_source)
+            cut = of_source[rows.cut[of_source]]  # one is allowed, so a few are enough to tell
+            cuts = self._cuts.setdefault(number, [])
+            cuts += list(
                 zip(rows.index[cut[:8]].tolist(), rows.num_tokens[cut[:8]].tolist(), strict=True)
             )
 
     def result(self) -> Check:
         faults = []
         for number, source in enumerate(self._sources):
-            found = self._cuts.get(number, [])
+            cuts = self._cuts.get(number, [])
             claimed = [] if source.cut is None else [(source.cut.document, source.cut.kept_tokens)]
-            if found != claimed:
-                faults.append(f"{source.label}: {_told(found)}, the manifest says {_told(claimed)}")
-            elif found and found[0][0] != self._documents[number] - 1:
+            if cuts != claimed:
+                faults.append(f"{source.label}: {_told(cuts)}, the manifest says {_told(claimed)}")
+            elif cuts and cuts[0][0] != self._documents[number] - 1:
                 faults.append(
-                    f"{source.label}: document {found[0][0]:,} of {self._documents[number]:,} is"
+                    f"{source.label}: document {cuts[0][0]:,} of {self._documents[number]:,} is"
                     " cut, only the last may be"
                 )
             elif source.cut is not None and source.cut.kept_tokens >= source.cut.num_tokens:
@@ -136,7 +138,7 @@ class Cuts:
                     f"{source.label}: its cut document keeps {source.cut.kept_tokens:,} of"
                     f" {source.cut.num_tokens:,} tokens"
                 )
-        count = sum(len(found) for found in self._cuts.values())
+        count = sum(len(cuts) for cuts in self._cuts.values())
         figure = (
             f"{plural(count, 'document')} cut in {plural(len(self._sources), 'source')}, each the"
             " last of its source"
@@ -176,54 +178,62 @@ class Epochs:
         return [counts[0] if counts else 0 for counts in self._counts]
 
     def add(self, rows: Rows) -> None:
-        for number, mine in rows.by_source(len(self._sources)):
-            counts, epochs = self._counts[number], rows.epoch[mine]
+        for number, of_source in rows.by_source(len(self._sources)):
+            counts, epochs = self._counts[number], rows.epoch[of_source]
             last = len(counts) - 1
+            # from the epoch that the part before ended in; the first document of all is in epoch 0
             steps = np.diff(epochs, prepend=max(last, 0))
             if ((steps < 0) | (steps > 1)).any() or (last < 0 and epochs[0] != 0):
-                row = int(mine[np.argmax((steps < 0) | (steps > 1))])
+                row = int(of_source[np.argmax((steps < 0) | (steps > 1))])
                 self._faults.append(
                     f"{rows.where(row)} of {self._sources[number].label} is in epoch"
                     f" {int(rows.epoch[row])}, out of turn"
                 )
                 continue
             for epoch in range(max(last, 0), int(epochs[-1]) + 1):
-                self._add_epoch(number, epoch, mine[epochs == epoch], rows)
+                self._add_epoch(number, epoch, of_source[epochs == epoch], rows)
 
-    def _add_epoch(self, number: int, epoch: int, mine: Int64s, rows: Rows) -> None:
-        """Add documents of an epoch. mine: int64 [num_docs], their rows, in stream order."""
+    def _add_epoch(self, number: int, epoch: int, of_source: Int64s, rows: Rows) -> None:
+        """Add documents of an epoch. of_source: int64 [num_docs], their rows, in stream order."""
         counts = self._counts[number]
         if epoch == len(counts):
             counts.append(0)
-        begin, counts[epoch] = counts[epoch], counts[epoch] + len(mine)
-        if self._sources[number].epochs < 2 or not len(mine):
+        begin, counts[epoch] = counts[epoch], counts[epoch] + len(of_source)
+        if self._sources[number].epochs < 2 or not len(of_source):
             return
         if epoch == 0:
-            self._digests.setdefault(number, []).append(rows.digest[mine])
-            self._lengths.setdefault(number, []).append(rows.num_tokens[mine].astype(np.uint32))
+            self._digests.setdefault(number, []).append(rows.digest[of_source])
+            self._lengths.setdefault(number, []).append(
+                rows.num_tokens[of_source].astype(np.uint32)
+            )
             return
-        self._compare(number, slice(begin, counts[epoch]), mine, rows)
+        self._compare(number, slice(begin, counts[epoch]), of_source, rows)
 
-    def _compare(self, number: int, there: slice, mine: Int64s, rows: Rows) -> None:
-        """Compare documents with the first epoch's at `there`. mine: int64 [num_docs], rows."""
+    def _compare(self, number: int, there: slice, of_source: Int64s, rows: Rows) -> None:
+        """Compare documents with the first epoch's at `there`. of_source: int64 [num_docs],
+        rows.
+        """
         digests, lengths = (
             np.concatenate(self._digests[number]),
             np.concatenate(self._lengths[number]),
         )
         self._digests[number], self._lengths[number] = [digests], [lengths]
         source, expected = self._sources[number], lengths[there].astype(np.int64)
-        if len(expected) < len(mine):
+        if len(expected) < len(of_source):
             self._faults.append(
                 f"{source.label}: an epoch has more than the {len(digests):,} documents of the"
                 " first"
             )
             return
         full = source.cut.num_tokens if source.cut else 0
-        same_length = np.where(rows.cut[mine], expected == full, rows.num_tokens[mine] == expected)
-        wrong = (rows.digest[mine] != digests[there]).any(axis=1) | ~same_length
-        self._repeated += len(mine)
+        # a document cut here stood whole in the first epoch, with all the tokens that it had
+        same_length = np.where(
+            rows.cut[of_source], expected == full, rows.num_tokens[of_source] == expected
+        )
+        wrong = (rows.digest[of_source] != digests[there]).any(axis=1) | ~same_length
+        self._repeated += len(of_source)
         if wrong.any():
-            row = int(mine[np.argmax(wrong)])
+            row = int(of_source[np.argmax(wrong)])
             self._faults.append(
                 f"{rows.where(row)} of {source.label} is not the one of the first epoch at its"
                 " place"

@@ -70,14 +70,14 @@ class FilterOptions:
         """
         if self.filters:
             return
-        given: dict[str, object] = {
+        options: dict[str, object] = {
             "--tokenizer": self.tokenizer,
             "--rescore": self.rescore,
             "--workers": self.workers,
         }
-        given |= {"--level": self.level, "--store": self.store}
+        options |= {"--level": self.level, "--store": self.store}
         if idle := [
-            name for name, value in given.items() if value is not None and name not in used
+            name for name, value in options.items() if value is not None and name not in used
         ]:
             raise RecipeError(
                 f"{', '.join(idle)}: without --filter an audit reads no text; name a filter, or"
@@ -241,14 +241,14 @@ def _decoding(stream: StreamDocuments, pair: IndexedTokens, reader: ShareJudge) 
     )
 
 
-def _filter_check(one: Filter, stream: StreamDocuments, found: FilterCounts) -> Check:
+def _filter_check(one: Filter, stream: StreamDocuments, judged: FilterCounts) -> Check:
     definition = one.definition
     documents, escalated, flagged = (
-        found.total(name) for name in ("documents", "escalated", "flagged")
+        judged.total(name) for name in ("documents", "escalated", "flagged")
     )
     figure = (
         f"{flagged:,} of {plural(documents, 'document')} flagged; {escalated:,} escalated,"
-        f" {found.total('one_below'):,} with "
+        f" {judged.total('one_below'):,} with "
     )
     figure += plural(definition.blocklist.threshold - 1, "distinct term")
     if not flagged:
@@ -256,16 +256,16 @@ def _filter_check(one: Filter, stream: StreamDocuments, found: FilterCounts) -> 
     sources = [
         f"{name} {count:,}"
         for name, count in zip(
-            stream.sources, found.counts[:, COUNTS.index("flagged")], strict=True
+            stream.sources, judged.counts[:, COUNTS.index("flagged")], strict=True
         )
         if count
     ]
     detail = (
-        f"{plural(flagged, 'document')} of {plural(found.total('flagged_tokens'), 'token')} flagged"
-        f" ({', '.join(sources)}): "
+        f"{plural(flagged, 'document')} of {plural(judged.total('flagged_tokens'), 'token')}"
+        f" flagged ({', '.join(sources)}): "
     )
     more = (
-        f" (and {flagged - 3:,} more; --json names the first {len(found.places):,})"
+        f" (and {flagged - 3:,} more; --json names the first {len(judged.places):,})"
         if flagged > 3
         else ""
     )
@@ -273,7 +273,7 @@ def _filter_check(one: Filter, stream: StreamDocuments, found: FilterCounts) -> 
         f"filter {definition.name}",
         False,
         figure,
-        detail + "; ".join(map(_told, found.places[:3])) + more,
+        detail + "; ".join(map(_told, judged.places[:3])) + more,
     )
 
 
@@ -323,15 +323,15 @@ def _rescored(
     }
 
 
-def _rescore_check(one: Filter, found: FilterCounts, agreements: dict[str, Agreement]) -> Check:
-    told = "; ".join(
+def _rescore_check(one: Filter, judged: FilterCounts, agreements: dict[str, Agreement]) -> Check:
+    compared = "; ".join(
         f"{name}: {held.identical:,} of {plural(held.documents, 'score')} identical, the largest"
         f" difference {plural(held.largest_difference, 'millionth')}"
         for name, held in agreements.items()
     )
     figure = (
-        f"{told}; {plural(found.near, 'score')} of the mix within {NEAR_MILLIONTHS:,} millionths of"
-        " the threshold"
+        f"{compared}; {plural(judged.near, 'score')} of the mix within {NEAR_MILLIONTHS:,}"
+        " millionths of the threshold"
     )
     faults = [
         f"document {document:,} is decided otherwise {name}"

@@ -55,10 +55,10 @@ def rescan(
     else:
         judge = ShareJudge(plan, filters, pair)
         results = (judge.judge(share) for share in shares)
-    for found in results:
-        for total, one in zip(whole, found, strict=True):
+    for counts in results:
+        for total, one in zip(whole, counts, strict=True):
             total.add(one, plan.num_scored)
-        num_done += found[0].total("documents")
+        num_done += counts[0].total("documents")
         if done is not None:
             done(num_done)
     return whole

@@ -180,9 +180,9 @@ class ShareJudge:
             InputError: an escalated text cannot be scored.
         """
         texts = self.texts(share.starts, share.ends)
-        return [self._found(share, texts, judge) for judge in self._filters]
+        return [self._counts_of(share, texts, judge) for judge in self._filters]
 
-    def _found(self, share: Share, texts: list[str], judge: Filter) -> FilterCounts:
+    def _counts_of(self, share: Share, texts: list[str], judge: Filter) -> FilterCounts:
         judged = judge.judge(texts)
         threshold = judge.definition.blocklist.threshold
         lengths = share.ends - share.starts
@@ -196,16 +196,16 @@ class ShareJudge:
         counts = np.zeros((len(self._rescan.stream.sources), len(COUNTS)), np.int64)
         for number, column in enumerate(columns):
             np.add.at(counts[:, number], share.source, column.astype(np.int64))
-        found = FilterCounts(counts, places=list(self._places(share, judged)))
+        figures = FilterCounts(counts, places=list(self._places(share, judged)))
         if (pin := judge.definition.classifier) is not None:
             has_score = judged.scores != NOT_SCORED
-            found.near = int(
+            figures.near = int(
                 (
                     np.abs(judged.scores[has_score] - pin.threshold_millionths) <= NEAR_MILLIONTHS
                 ).sum()
             )
-            found.scored = smallest(self._scored(share, texts, judged), self._rescan.num_scored)
-        return found
+            figures.scored = smallest(self._scored(share, texts, judged), self._rescan.num_scored)
+        return figures
 
     def _places(self, share: Share, judged: Judgement) -> Iterable[FlaggedDocument]:
         for at in np.flatnonzero(judged.flagged)[:PLACES].tolist():

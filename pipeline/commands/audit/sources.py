@@ -139,8 +139,8 @@ def _places(mix: MixDocuments, part: int, last: tuple[int, ...]) -> Iterator[Cho
         digest_columns(np.ascontiguousarray(columns["digest"])),
         mix.source_codes(columns),
     )
-    mine = (digest[:, 0] < last[0]) | ((digest[:, 0] == last[0]) & (digest[:, 1] <= last[1]))
-    for row in np.flatnonzero(mine).tolist():
+    chosen = (digest[:, 0] < last[0]) | ((digest[:, 0] == last[0]) & (digest[:, 1] <= last[1]))
+    for row in np.flatnonzero(chosen).tolist():
         position, first_token, num_tokens = (
             int(columns[name][row]) for name in ("position", "first_token", "num_tokens")
         )
@@ -158,7 +158,7 @@ class _SourceCheck:
     """
 
     def __init__(self, mix: MixDocuments, pair: IndexedTokens, engine: Engine) -> None:
-        self.mix, self.pair, self.engine, self.found = mix, pair, engine, _Differences()
+        self.mix, self.pair, self.engine, self.differences = mix, pair, engine, _Differences()
         self._definitions = definitions(mix.claims)
         recipe = mix.claims.recipe
         self._quality = {item["name"]: read_quality(item) for item in recipe["sources"]}
@@ -212,7 +212,7 @@ class _SourceCheck:
         except InputError as error:
             self._fault("source files", str(error))
             return
-        self.found.files += 1
+        self.differences.files += 1
         if sha256 != pins[path]:
             self._fault(
                 "source files",
@@ -238,7 +238,7 @@ class _SourceCheck:
             dict(zip(known, np.split(ids, np.cumsum(lengths)[:-1]), strict=True)) if known else {}
         )
         for place in places:
-            self.found.places += 1
+            self.differences.places += 1
             where = f"document {place.position:,} ({place.file}, row {place.row:,})"
             if place.row not in texts:
                 self._fault("source text", f"{where}: the row is no document")
@@ -259,8 +259,8 @@ class _SourceCheck:
         eod, count = self.mix.claims.tokenizer.eod_id, place.num_tokens
         held = np.asarray(self.pair.tokens[place.first_token : place.first_token + count])
         whole = len(ids) + 1
-        self.found.tokens += len(held)
-        self.found.cut += place.cut
+        self.differences.tokens += len(held)
+        self.differences.cut += place.cut
         fits = len(held) == count and (count <= whole if place.cut else count == whole)
         if not fits:
             self._fault(
@@ -279,24 +279,27 @@ class _SourceCheck:
             )
 
     def _fault(self, name: str, what: str) -> None:
-        self.found.faults[name].append(what)
+        self.differences.faults[name].append(what)
 
     def _checks(self) -> list[Check]:
-        found = self.found
-        cut = f", {found.cut:,} of them cut" if found.cut else ""
-        places = plural(found.places, "place")
+        differences = self.differences
+        cut = f", {differences.cut:,} of them cut" if differences.cut else ""
+        places = plural(differences.places, "place")
         figures = [
-            f"{plural(found.files, 'file')} read again, each the one that the mix was made from",
+            (
+                f"{plural(differences.files, 'file')} read again, each the one that the mix was"
+                " made from"
+            ),
             (
                 f"{places} of the documents with the smallest digests: digest and order key are"
                 " those of the row"
             ),
             (
-                f"{plural(found.tokens, 'token')} of {places}{cut} equal those of tokenizers"
+                f"{plural(differences.tokens, 'token')} of {places}{cut} equal those of tokenizers"
                 f" {version('tokenizers')}"
             ),
         ]
         return [
-            judge(name, figure, found.faults[name])
+            judge(name, figure, differences.faults[name])
             for name, figure in zip(NAMES, figures, strict=True)
         ]

@@ -89,18 +89,22 @@ class _Held:
             for columns in self.mix.parts("source", "copy", "digest"):
                 source = self.mix.source_codes(columns)
                 for code, strand in enumerate(strands):
-                    mine = (
+                    digests = (
                         np.ascontiguousarray(columns["digest"][source == code])
                         .view(">u8")
                         .astype(np.uint64)
                     )
                     while (
-                        len(pending[code]) < len(mine) and (piece := next(strand, None)) is not None
+                        len(pending[code]) < len(digests)
+                        and (piece := next(strand, None)) is not None
                     ):
                         pending[code] = np.concatenate([pending[code], piece])
-                    here, pending[code] = pending[code][: len(mine)], pending[code][len(mine) :]
+                    here, pending[code] = (
+                        pending[code][: len(digests)],
+                        pending[code][len(digests) :],
+                    )
                     compared += len(here)
-                    if not np.array_equal(here, mine):
+                    if not np.array_equal(here, digests):
                         faults.append(
                             f"{self.mix.names[code]}: the mix has other documents than the store's"
                             " selection, or another order"
@@ -122,9 +126,9 @@ class _Held:
         }
         faults, rows = [], 0
         for name, choice in self.choices.items():
-            found = waterfall(self.store.inputs[readings[name]], choice, self.figures[name])
-            rows += found["rows"]
-            faults += _different(name, found, self.mix.claims.removed.get(name, {}))
+            counted = waterfall(self.store.inputs[readings[name]], choice, self.figures[name])
+            rows += counted["rows"]
+            faults += _different(name, counted, self.mix.claims.removed.get(name, {}))
         return judge(
             "store removals",
             f"{rows:,} rows of {plural(len(self.choices), 'source')} counted again",
@@ -168,24 +172,24 @@ class _Held:
         """Documents that hold items of evaluation sets, by source; and of each item that was found,
         in how many and how much of it.
         """
-        said = self.mix.claims.contamination
-        if not isinstance(said, ContaminationClaim):
+        claim = self.mix.claims.contamination
+        if not isinstance(claim, ContaminationClaim):
             return unread(
                 "store contamination", "the manifest says nothing of what its evaluation sets found"
             )
         names = [item["name"] for item in self.mix.claims.recipe["sources"]]
         documents, items = contaminated(
-            self.store.plan, {name: self.choices[name] for name in names}, said.action
+            self.store.plan, {name: self.choices[name] for name in names}, claim.action
         )
-        hits = sorted((hit.documents, hit.found) for item in said.sets for hit in item.hits)
-        faults = _different("contaminated documents", documents, said.documents)
+        hits = sorted((hit.documents, hit.found) for item in claim.sets for hit in item.hits)
+        faults = _different("contaminated documents", documents, claim.documents)
         if sorted(items.values()) != hits:
             faults.append(
                 f"{plural(len(items), 'item')} in the store with other counts than the"
                 f" {len(hits):,} of the manifest"
             )
-        found = f"{plural(sum(documents.values()), 'document')} with {plural(len(items), 'item')}"
-        return judge("store contamination", f"{found} of evaluation sets in the store", faults)
+        figure = f"{plural(sum(documents.values()), 'document')} with {plural(len(items), 'item')}"
+        return judge("store contamination", f"{figure} of evaluation sets in the store", faults)
 
 
 def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:
@@ -198,12 +202,14 @@ def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:
         yield np.asarray(column(run.partition))[: run.documents].astype(np.uint64)
 
 
-def _different(where: str, found: Mapping[str, Any], said: Mapping[str, Any]) -> list[str]:
+def _different(where: str, counted: Mapping[str, Any], claimed: Mapping[str, Any]) -> list[str]:
     """Items of a record of which the manifest says something else."""
     names = [
-        name for name in sorted(found.keys() | said.keys()) if found.get(name) != said.get(name)
+        name
+        for name in sorted(counted.keys() | claimed.keys())
+        if counted.get(name) != claimed.get(name)
     ]
     return [
-        f"{where}: {name} is {found.get(name)}, the manifest says {said.get(name)}"
+        f"{where}: {name} is {counted.get(name)}, the manifest says {claimed.get(name)}"
         for name in names
     ]

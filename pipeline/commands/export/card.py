@@ -103,8 +103,8 @@ def dataset_card(claims: Claims, where: str) -> str:
 def _metadata(claims: Claims) -> str:
     from huggingface_hub import DatasetCardData
 
-    found = {LICENCES.get(source.licence.lower(), "other") for source in claims.sources}
-    licence = found.pop() if len(found) == 1 else "other"
+    licences = {LICENCES.get(source.licence.lower(), "other") for source in claims.sources}
+    licence = licences.pop() if len(licences) == 1 else "other"
     data = DatasetCardData(
         license=licence,
         license_name="see-the-sources" if licence == "other" else None,
@@ -168,8 +168,10 @@ def _head(claims: Claims) -> str:
             " document, its digests salted."
         )
     if bound := _non_commercial(claims):
-        told = ", ".join(f"{code(source.name)} ({plain(source.licence)})" for source in bound)
-        lines.append(f"\n> **No commercial use.** The licences of these sources forbid it: {told}.")
+        forbidding = ", ".join(f"{code(source.name)} ({plain(source.licence)})" for source in bound)
+        lines.append(
+            f"\n> **No commercial use.** The licences of these sources forbid it: {forbidding}."
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -264,13 +266,13 @@ def _rebuild(claims: Claims) -> str:
     )
     name = next(_shipped(claims), None)
     what = name or "RECIPE"
-    told = "The recipe comes with annealmix." if name else "RECIPE says what stands below."
+    source = "The recipe comes with annealmix." if name else "RECIPE says what stands below."
     hashes = " The manifest has SHA-256 of the input files." if all(claims.inputs.values()) else ""
     recipe = json.dumps(
         claims.recipe, indent=1, sort_keys=True
     )  # no line of it can end the block: all begin with a blank, { or }
     return (
-        f"## Making it again\n\n{told} The mix that is built must have identity"
+        f"## Making it again\n\n{source} The mix that is built must have identity"
         f" {code(identity)}.{hashes}\n\n"
         f"```\nannealmix build {what} --out DIR{size}\n```\n\nThe recipe in its canonical form,"
         f" digest {code(claims.recipe_digest)}:\n\n"
@@ -284,10 +286,10 @@ def _shipped(claims: Claims) -> Iterator[str]:
 
     if claims.name in list_recipes():
         try:
-            found: Any = load_recipe(claims.name)
+            recipe: Any = load_recipe(claims.name)
         except AnnealmixError:  # of a filter that cannot be shipped
             return
-        if found.digest == claims.recipe_digest:
+        if recipe.digest == claims.recipe_digest:
             yield claims.name
 
 

@@ -68,10 +68,10 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         write_whole(folder / manifests.MANIFEST, manifests.dump(public))
         audit = audit_mix(folder)
         if audit.failures:
-            told = "; ".join(f"{check.name}: {check.detail}" for check in audit.failures[:3])
+            failures = "; ".join(f"{check.name}: {check.detail}" for check in audit.failures[:3])
             raise AuditFailed(
-                f"{mix}: its public form does not pass its audit: {told}; `annealmix audit {mix}`"
-                " says what is off"
+                f"{mix}: its public form does not pass its audit: {failures}; `annealmix audit"
+                f" {mix}` says what is off"
             )
     return public
 

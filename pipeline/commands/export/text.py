@@ -207,9 +207,9 @@ class TextShards(Stage[TextPlan, TextUnit]):
             np.array_equal(starts * size, self._pair.pointers[here])
             and np.array_equal(lengths, self._pair.sizes[here])
         ):
-            told = "does not agree with the .idx on where documents begin and end"
+            fault = "does not agree with the .idx on where documents begin and end"
             raise AuditFailed(
-                f"{path}: {told}; `annealmix audit {self._mix}` says what else is off"
+                f"{path}: {fault}; `annealmix audit {self._mix}` says what else is off"
             )
         return columns, starts, starts + lengths
 

@@ -84,7 +84,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> T
                 f"{str(path)!r}: the path holds control characters, which a configuration cannot;"
                 " move it"
             )
-    said = claims.tokenizer
+    claim = claims.tokenizer
     return TrainedMix(
         name=claims.name,
         identity=claims.identity,
@@ -93,10 +93,10 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> T
         num_tokens=claims.total_tokens,
         num_documents=claims.total_documents,
         token_bytes=claims.layout.dtype.itemsize,
-        vocab_size=said.vocab_size,
-        eod_id=said.eod_id,
+        vocab_size=claim.vocab_size,
+        eod_id=claim.eod_id,
         tokenizer_file=str(tokenizer),
-        tokenizer=_published(said.name, said.digest) or str(tokenizer.parent),
+        tokenizer=_published(claim.name, claim.digest) or str(tokenizer.parent),
     )
 
 

@@ -37,7 +37,7 @@ def strays(portrait: Portrait, number: int) -> list[dict[str, float]]:
     stretch of the stream.
     """
     lowest, highest = (
-        np.append(found[number], found[number, -1]) for found in (portrait.lowest, portrait.highest)
+        np.append(edges[number], edges[number, -1]) for edges in (portrait.lowest, portrait.highest)
     )
     return [
         {"tokens": int(begin), "lowest": round(float(low), 1), "highest": round(float(high), 1)}

@@ -156,7 +156,7 @@ def fates(claims: Claims) -> tuple[list[Row], list[Row]]:
                 )
     rows = sum(sums.values())
     steps: list[Row]
-    steps, left = (
+    steps, remaining = (
         [
             {
                 "name": "rows read",
@@ -175,8 +175,8 @@ def fates(claims: Claims) -> tuple[list[Row], list[Row]]:
                     "name": FATES[fate],
                     "colour": "var(--kept)",
                     "begin": 0,
-                    "end": left,
-                    "label": f"{left:,}",
+                    "end": remaining,
+                    "label": f"{remaining:,}",
                 }
             )
         elif count:
@@ -184,12 +184,12 @@ def fates(claims: Claims) -> tuple[list[Row], list[Row]]:
                 {
                     "name": FATES[fate],
                     "colour": f"var(--{fate})",
-                    "begin": left - count,
-                    "end": left,
+                    "begin": remaining - count,
+                    "end": remaining,
                     "label": f"\N{MINUS SIGN}{count:,}",
                 }
             )
-            left -= count
+            remaining -= count
     return steps, bars
 
 
@@ -201,13 +201,13 @@ def fate_table(claims: Claims) -> Table:
 
 def used_fates(claims: Claims) -> dict[str, str]:
     """Fates that occur, with their labels: a legend."""
-    found = {
+    occurring = {
         fate_of(reason)
         for counts in _waterfalls(claims).values()
         for reason, count in counts.items()
         if count and reason != "rows"
     }
-    return {fate: label for fate, label in FATES.items() if fate in found}
+    return {fate: label for fate, label in FATES.items() if fate in occurring}
 
 
 def _waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
@@ -282,7 +282,7 @@ def input_tables(inputs: Mapping[str, Sequence[InputClaim]]) -> list[tuple[str, 
     Args:
         inputs: of a manifest.
     """
-    found = []
+    tables = []
     for name, files in inputs.items():
         whole = size(sum(file.size for file in files))
         more = (
@@ -294,14 +294,14 @@ def input_tables(inputs: Mapping[str, Sequence[InputClaim]]) -> list[tuple[str, 
             [printable(file.path), size(file.size), f"{file.sha256[:16]}…"]
             for file in files[:SHOWN_FILES]
         ]
-        found.append(
+        tables.append(
             (
                 printable(name),
                 f"{plural(len(files), 'file')}, {whole}{more}",
                 Table(["file", "size", "sha256"], rows),
             )
         )
-    return found
+    return tables
 
 
 def percent(part: int, whole: int) -> float:

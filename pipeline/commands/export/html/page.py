@@ -139,8 +139,8 @@ def _built(folder: Path) -> dict[str, str]:
     nowhere, so nothing of it is trusted.
     """
     try:
-        said = json.loads((folder / "build.json").read_bytes())
-        date, version = str(said["finished"]), str(said["packages"]["annealmix"])
+        record = json.loads((folder / "build.json").read_bytes())
+        date, version = str(record["finished"]), str(record["packages"]["annealmix"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {"date": "not recorded", "version": ""}
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z", date, re.ASCII):
@@ -161,10 +161,10 @@ def _samples(
     mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path | None
 ) -> list[dict[str, object]]:
     """The sampled documents of each strand that has any."""
-    positions = [at for found in portrait.samples for at in found]
+    positions = [at for sampled_positions in portrait.samples for at in sampled_positions]
     documents = iter(sampled(mix, positions, tokenizer))
     shown = []
-    for number, (source, name, found) in enumerate(
+    for number, (source, name, sampled_positions) in enumerate(
         zip(claims.sources, figures.names(claims), portrait.samples, strict=True)
     ):
         strand = {
@@ -173,5 +173,5 @@ def _samples(
             "copies": source.copy_number,
             "hue": figures.hue(number),
         }
-        shown.append({**strand, "documents": [next(documents) for _ in found]})
+        shown.append({**strand, "documents": [next(documents) for _ in sampled_positions]})
     return shown

@@ -81,18 +81,18 @@ def removed(mix: MixStore, samples: int) -> dict[str, list[Removed]]:
     """Of each source, those with the lowest order keys that are contaminated or that filters
     remove, then near-copies.
     """
-    found = {name: list(_removed_of(choice, samples)) for name, choice in mix.choices.items()}
+    by_source = {name: list(_removed_of(choice, samples)) for name, choice in mix.choices.items()}
     for source, document in _near_copies(mix):
-        mine = found.setdefault(source, [])
-        if sum(item.reason.startswith(NEAR) for item in mine) < samples:
-            mine.append(document)
-    return {name: documents for name, documents in found.items() if documents}
+        documents = by_source.setdefault(source, [])
+        if sum(item.reason.startswith(NEAR) for item in documents) < samples:
+            documents.append(document)
+    return {name: documents for name, documents in by_source.items() if documents}
 
 
 def _removed_of(choice: Choice, samples: int) -> Iterator[Removed]:
-    reasons, left = choice.eligible.reasons, samples
+    reasons, wanted = choice.eligible.reasons, samples
     for partition, count in enumerate(choice.removed()):
-        take = min(count, left)
+        take = min(count, wanted)
         if take:
             columns = (
                 choice.eligible.removed_column(name, partition)[:take]
@@ -101,17 +101,17 @@ def _removed_of(choice: Choice, samples: int) -> Iterator[Removed]:
             for digest, num_tokens, verdicts in zip(*columns, strict=True):
                 why = [reason for bit, reason in enumerate(reasons) if int(verdicts) >> bit & 1]
                 yield Removed(_digits(digest), int(num_tokens), ", ".join(why))
-            left -= take
+            wanted -= take
 
 
 def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
     """(source, near-copy) of the first that give way, by order key."""
     if mix.near is None:
         return
-    fates, left = Fates(mix), NEAR_LOOKED_AT
+    fates, budget = Fates(mix), NEAR_LOOKED_AT
     for partition in range(mix.plan.partitions):
-        for digest in read_drops(mix.near.drops, mix.plan.partitions, partition).digest[:left]:
-            left -= 1
+        for digest in read_drops(mix.near.drops, mix.plan.partitions, partition).digest[:budget]:
+            budget -= 1
             for fate in fates.of_digest(np.ascontiguousarray(digest).astype(">u8").tobytes()):
                 if fate.reason.startswith(NEAR):
                     yield (
