@@ -49,13 +49,13 @@ DIGEST_DIGITS = (8, 32)
 """Hex digits that name a document: at least, and at most."""
 BATCH_ROWS = 1 << 16  # documents whose columns are compared at a time
 
-PlaceValues = tuple[int, int, int, str, str, int, int, bool, str, int]
+PositionValues = tuple[int, int, int, str, str, int, int, bool, str, int]
 
 _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """A document where it stands in a mix: the columns of its tables (`mixtures.mix.tables`),
     digest in hex.
     """
@@ -126,7 +126,7 @@ class TracedMix:
         # the last document that starts at or before the token is before the first that starts after
         return self._first_position(token + 1) - 1
 
-    def document(self, position: int) -> Place:
+    def document(self, position: int) -> Position:
         """The document at a position of the stream.
 
         Raises:
@@ -140,7 +140,7 @@ class TracedMix:
             )
         return self.documents([position])[0]
 
-    def documents(self, positions: Sequence[int]) -> list[Place]:
+    def documents(self, positions: Sequence[int]) -> list[Position]:
         """The documents at some positions of the stream, given in ascending order.
 
         Raises:
@@ -150,14 +150,14 @@ class TracedMix:
         for position in positions:
             by_block.setdefault(self._block_of(position)[:2], []).append(position)
 
-        def read(block_positions: list[int]) -> list[Place]:
+        def read(block_positions: list[int]) -> list[Position]:
             """Documents of one block, which is read once for all of them."""
-            return [Place(*self.values(position)) for position in block_positions]
+            return [Position(*self.values(position)) for position in block_positions]
 
         return [place for places in _side_by_side(read, [*by_block.values()]) for place in places]
 
-    def values(self, position: int) -> PlaceValues:
-        """The fields of `Place` of a document, in their order.
+    def values(self, position: int) -> PositionValues:
+        """The fields of `Position` of a document, in their order.
 
         Raises:
             ManifestError: the tables disagree with tokens.idx.
@@ -241,7 +241,7 @@ class TracedMix:
         digest = cast(npt.NDArray[np.uint8], documents.pop("digest")).tobytes()
         return Block(digest=digest, **documents, **provenance)  # type: ignore[arg-type]
 
-    def places_of(self, prefix: str) -> list[Place]:
+    def places_of(self, prefix: str) -> list[Position]:
         """Every place of a document, in stream order; as `positions_of`."""
         return self.documents(self.positions_of(prefix))
 
@@ -278,7 +278,7 @@ class TracedMix:
             )
         return [position for position, _ in hits]
 
-    def places_from(self, source: str, file: str, row: int) -> list[Place]:
+    def places_from(self, source: str, file: str, row: int) -> list[Position]:
         """Every place of the document that a source took from a row of a file."""
 
         def is_of_row(batch: pa.RecordBatch) -> list[tuple[int, None]]:
@@ -338,7 +338,7 @@ class TracedMix:
             )
         return strands, epochs
 
-    def tokens(self, place: Place, first: int = 0, last: int | None = None) -> list[int]:
+    def tokens(self, place: Position, first: int = 0, last: int | None = None) -> list[int]:
         """Tokens first .. last - 1 of a document, without its EOD."""
         last = place.num_tokens - 1 if last is None else min(last, place.num_tokens - 1)
         return [
@@ -346,7 +346,7 @@ class TracedMix:
             for token in self.index.tokens[place.first_token + first : place.first_token + last]
         ]
 
-    def strand(self, place: Place) -> SourceClaim:
+    def strand(self, place: Position) -> SourceClaim:
         """What the manifest says of the source, copies or insert that a document belongs to.
 
         Raises:

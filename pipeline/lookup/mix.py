@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.mix.manifest import Manifest
-from mixtures.mix.trace import Place, TracedMix
+from mixtures.mix.trace import Position, TracedMix
 from mixtures.mix.training import Training, TrainingOrder
 from mixtures.trainers.names import OrderName
 from mixtures.trainers.training_order import Spans
@@ -44,7 +44,7 @@ Tokens = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class Record(Place):
+class Record(Position):
     """A document of a mix: what its tables say, and its tokens."""
 
     ids: Tokens = field(repr=False, compare=False)

@@ -1,12 +1,14 @@
 """`annealmix audit MIX --store DIR`: what a manifest says of removals and scores, held against the
 store that the mix was made from.
 
-| check | fails if | |---|---| | `store documents` | the store's selection does not hold the
-documents of each source in the order of the mix | | `store removals` | rows of a source became
-something else than the manifest counts | | `store filters` | a filter removed other documents or
-tokens, or decided by other scores (their hash) | | `store near-duplicates` | clusters and drops are
-others | | `store contamination` | the evaluation sets found other documents, or other items in them
-|
+    check                    fails if
+    `store documents`        the store's selection does not hold the documents of each source in the
+                             order of the mix
+    `store removals`         rows of a source became something else than the manifest counts
+    `store filters`          a filter removed other documents or tokens, or decided by other scores
+                             (their hash)
+    `store near-duplicates`  clusters and drops are others
+    `store contamination`    the evaluation sets found other documents, or other items in them
 
 Counts that are moved from one reason to another, with every hash made anew, agree with all that a
 mix itself holds: only this sees them. Selections that the store no longer has are made again from

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.keys import order_key
-from mixtures.mix.trace import DIGEST_DIGITS, Place, TracedMix
+from mixtures.mix.trace import DIGEST_DIGITS, Position, TracedMix
 from pipeline.commands.options import DEFAULT_STORE
 from pipeline.lookup.fate import Origin
 from pipeline.places.places import Place as Folder
@@ -53,7 +53,7 @@ class TracedDocument:
     source.
     """
 
-    columns: Place
+    columns: Position
     definition: str
     licence: str
     non_commercial: bool
@@ -132,7 +132,7 @@ def trace(question: Question) -> Answer:
 
 
 def described(
-    mix: TracedMix, columns: Place, *, token: int | None = None, text: DocumentText | None = None
+    mix: TracedMix, columns: Position, *, token: int | None = None, text: DocumentText | None = None
 ) -> TracedDocument:
     """What a mix says of one of its documents."""
     strand = mix.strand(columns)
@@ -163,7 +163,7 @@ class _Trace:
             [self._row(fates, fate) for fate in self._asked(fates, documents)] if fates else [],
         )
 
-    def _documents(self) -> list[Place]:
+    def _documents(self) -> list[Position]:
         asked = self.question
         if asked.token is not None:
             return [self.mix.document(self.mix.position_of(asked.token))]
@@ -205,7 +205,7 @@ class _Trace:
 
         return Fates(MixStore(self.mix.claims, folder))
 
-    def _asked(self, fates: Fates, documents: list[Place]) -> list[Fate]:
+    def _asked(self, fates: Fates, documents: list[Position]) -> list[Fate]:
         """What became of the rows that the question is about."""
         asked = self.question
         if asked.origin is not None:
@@ -220,7 +220,7 @@ class _Trace:
             )
         return fates.of_digest(bytes.fromhex(asked.digest))
 
-    def _document(self, columns: Place) -> TracedDocument:
+    def _document(self, columns: Position) -> TracedDocument:
         text = self.texts.document(self.mix.tokens(columns)) if self.texts else None
         return described(self.mix, columns, token=self.question.token, text=text)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mixtures.mix.trace import Place, TracedMix
+from mixtures.mix.trace import Position, TracedMix
 from mixtures.recipe.near_request import NEAR
 from mixtures.rules.filter_definition import MILLION
 from pipeline.lookup.fates import Fates
@@ -39,7 +39,7 @@ class Sample:
     on.
     """
 
-    place: Place
+    place: Position
     text: str | None
     more: bool
 
@@ -54,7 +54,7 @@ def sampled(mix: TracedMix, positions: Sequence[int], tokenizer: Path | None) ->
     return [_sample(mix.document(position), mix, texts) for position in positions]
 
 
-def _sample(place: Place, mix: TracedMix, texts: Texts | None) -> Sample:
+def _sample(place: Position, mix: TracedMix, texts: Texts | None) -> Sample:
     if texts is None:
         return Sample(place, None, False)
     end = place.first_token + min(place.num_tokens - 1, _DECODED_TOKENS)
