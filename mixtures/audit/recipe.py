@@ -375,11 +375,11 @@ def _tokenizer_faults(said: TokenizerClaim) -> list[str]:
         said.vocab_size,
     ):
         return []
-    told = (
+    ids = (
         f"EOD {said.eod_id:,} and {said.vocab_size:,} ids, it has EOD {known.eod_id:,} and"
         f" {known.vocab_size:,}"
     )
-    return [f"tokenizer {said.name} is said to have {told}"]
+    return [f"tokenizer {said.name} is said to have {ids}"]
 
 
 def _on_top(recipe: Recipe, name: str) -> bool:
