@@ -68,7 +68,7 @@ demo: env ## build the sample mix from the shipped data, audit it, print the tab
 	.venv/bin/annealmix audit demo/sample
 
 test: lint types ## lint, types and tests (what a change must pass)
-	.venv/bin/python -m pytest -n $(WORKERS)
+	.venv/bin/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: env ## ruff, its formatter, and who may import whom
 	.venv/bin/ruff check .

@@ -14,6 +14,10 @@ from pathlib import Path
 # its own process.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAYON_NUM_THREADS", "1")
+# Temporary folders lie in memory where they can: builds flush all that they write to the disk, and
+# thousands of them would wait for it. What passed is removed at once (pyproject.toml).
+if os.access("/dev/shm", os.W_OK):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -57,6 +57,7 @@ def test_script_makes_the_same_bytes_where_the_packing_libraries_are_the_same(ma
         assert (made / path).read_bytes() == (RECIPES / path).read_bytes(), path
 
 
+@pytest.mark.campaign  # the sample changes with its script alone
 def test_check_succeeds_in_another_process_with_another_hash_seed_time_zone_and_locale() -> None:
     hash_seed = "1" if os.environ.get("PYTHONHASHSEED") == "0" else "0"
     surroundings = os.environ | {

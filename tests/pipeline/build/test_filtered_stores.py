@@ -353,6 +353,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.campaign  # tests/faults/test_kills kills a build with every stage by default
 def test_a_build_that_is_killed_while_it_scores_is_finished_with_the_same_identity(
     work, identities
 ):

@@ -120,6 +120,7 @@ SIGNS = (
 )
 
 
+@pytest.mark.campaign  # tests/faults/test_kills kills a build with every stage by default
 def test_a_build_killed_in_each_of_its_stages_is_finished_with_the_same_bytes(data, reference):
     draw = random.Random(5)
     killed = []

@@ -619,6 +619,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
+@pytest.mark.campaign  # tests/faults/test_kills kills a build with every stage by default
 def test_a_build_killed_in_each_stage_of_a_search_is_finished_with_the_same_bytes(built, tmp_path):
     shutil.copytree(built[0] / "data", tmp_path / "data")
     write_recipe(tmp_path / "recipes", ALL, near={"rule": RULE, "verify": "0.2"})

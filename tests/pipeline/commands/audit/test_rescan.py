@@ -428,6 +428,7 @@ def test_where_the_normal_form_is_decided_otherwise_it_is_as_the_docstring_says(
     ] == [1, 0]
 
 
+@pytest.mark.campaign  # 30,000 real documents
 def test_every_document_of_a_mix_of_real_ones_is_read_back_as_nfc_of_its_original(
     shared, tmp_path, monkeypatch
 ):
