@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any
 
 from mixtures.estimates import SupplyEstimate
 from mixtures.keys import KEY_SPACE
@@ -205,7 +204,7 @@ class Cost:
         """Of all stages whose time is known."""
         return sum(stage.core_seconds or 0 for stage in self.stages.values())
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """The fields, those of `near` beside the others, and `core_seconds_PART` of the ingest."""
         fields = asdict(self)
         parts = fields.pop("ingest_seconds").items()

@@ -9,7 +9,7 @@ also where filters leave gaps (`removed: shrink`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -44,7 +44,7 @@ class Decontamination(Model):
 
 def canonical_decontamination(
     asked: Decontamination, benchmarks: tuple[LoadedBenchmark, ...]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What it asks, for a recipe's digest."""
     sets = [
         {"name": item.definition.name, "identity": item.definition.identity} for item in benchmarks

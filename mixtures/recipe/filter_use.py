@@ -185,7 +185,7 @@ class FilterUse:
         """
         return at_level(self.brought, self.request.level)
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> dict[str, str]:
         """What it asks, for a recipe's digest; identity `not brought` where the user has not
         brought the filter.
         """

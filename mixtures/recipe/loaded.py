@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.decontaminate import canonical_decontamination
@@ -59,7 +59,7 @@ class LoadedRecipe:
         request = self.recipe.sources.get(source)
         return reading_name(self.definitions[source].name, request.quality if request else ())
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self) -> dict[str, object]:
         """What the recipe asks, as dicts, lists, integers and strings.
 
         It does not depend on where the file lies, on comments, order of keys, spelling of numbers,
@@ -72,7 +72,7 @@ class LoadedRecipe:
             for other in self.excluded
             for taken in other._taken()
         }
-        canonical: dict[str, Any] = {
+        canonical: dict[str, object] = {
             "name": recipe.name,
             "tokenizer": {"name": self.tokenizer.name, "digest": self.tokenizer.digest},
             "special_tokens": recipe.special_tokens,
@@ -117,7 +117,7 @@ class LoadedRecipe:
         text = json.dumps(self.canonical(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode("ascii")).hexdigest()
 
-    def _asked(self, name: str) -> dict[str, Any]:
+    def _asked(self, name: str) -> dict[str, object]:
         request = self.recipe.sources[name]
         rule = {
             key: value for key, value in request.shortfall.model_dump().items() if value is not None
@@ -131,9 +131,9 @@ class LoadedRecipe:
         )
         return {**amount, "shortfall": rule or "error"}
 
-    def _place(self, name: str) -> dict[str, Any]:
+    def _place(self, name: str) -> dict[str, object]:
         request = self.recipe.sources[name]
-        place: dict[str, Any] = {
+        place: dict[str, object] = {
             "keys": [_plain_decimal(bound) for bound in request.keys],
             "definition": self._definition(name),
         }
@@ -141,7 +141,7 @@ class LoadedRecipe:
             {**place, "quality": canonical_quality(request.quality)} if request.quality else place
         )
 
-    def _definition(self, name: str) -> dict[str, Any]:
+    def _definition(self, name: str) -> dict[str, object]:
         definition = self.definitions[name]
         published = {
             "repo": definition.repo,
@@ -154,5 +154,5 @@ class LoadedRecipe:
             if value is not None
         }
 
-    def _taken(self) -> list[dict[str, Any]]:
+    def _taken(self) -> list[dict[str, object]]:
         return [self._place(name) for name in self.recipe.sources]

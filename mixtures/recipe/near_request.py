@@ -80,10 +80,10 @@ class NearRequest(Checked):
         """Whether a source of the recipe takes part."""
         return self.sources is None or source in self.sources
 
-    def canonical(self, sources: Iterable[str]) -> dict[str, Any]:
+    def canonical(self, sources: Iterable[str]) -> dict[str, object]:
         """What is asked, for a recipe's digest. sources: of the recipe, in its order."""
         rule = self.effective
-        asked: dict[str, Any] = {
+        asked: dict[str, object] = {
             "identity": rule.identity(),
             "rule": {
                 "unit": rule.unit,

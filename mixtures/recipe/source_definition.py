@@ -159,7 +159,7 @@ class SourceDefinition(Checked):
             )
         return self.repo, self.revision
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What decides the training texts: JSON-able, keyed into the store. Where the files lie is
         not part of it.
         """

@@ -52,7 +52,7 @@ CANONICAL_FORMAT = "annealmix-tokenizer-1"
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 # What the reference library assumes when a parameter is absent. "" and null act alike as prefix and
 # suffix, 0 and null as dropout.
-_BPE_DEFAULTS: dict[str, Any] = {
+_BPE_DEFAULTS: dict[str, object] = {
     "dropout": None,
     "unk_token": None,
     "continuing_subword_prefix": None,
@@ -61,7 +61,7 @@ _BPE_DEFAULTS: dict[str, Any] = {
     "byte_fallback": False,
     "ignore_merges": False,
 }
-_STEP_DEFAULTS: dict[str, dict[str, Any]] = {"ByteLevel": {"use_regex": True}}
+_STEP_DEFAULTS: dict[str, dict[str, object]] = {"ByteLevel": {"use_regex": True}}
 
 
 class GoldenVector(Model):
@@ -159,7 +159,7 @@ def canonical_digest(content: bytes) -> str:
     return form_digest(canonical_form(content))
 
 
-def form_digest(form: dict[str, Any]) -> str:
+def form_digest(form: Mapping[str, object]) -> str:
     """SHA-256, in hex, of a canonical form that has been read already."""
     text = json.dumps(
         form, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False

@@ -37,7 +37,7 @@ def budget_fit(
     return trainer_fit(num_tokens, sequence, batch, steps)
 
 
-def fit_json(fit: TrainerFit) -> dict[str, Any]:
+def fit_json(fit: TrainerFit) -> dict[str, object]:
     """A trainer fit in integers and text; shares of documents in per cent with one decimal."""
     readings = {}
     for reading in fit.readings:

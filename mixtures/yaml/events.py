@@ -40,7 +40,8 @@ MAX_FAULTS = 100  # lines of one error message
 # that only some readers obey, bidirectional overrides (text that reads otherwise than it is), a
 # byte order mark inside, halves of surrogate pairs, non-characters.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
+    "\ufeff\ud800-\udfff\ufffe\uffff]|\r(?!\n)"
 )
 _DIRECTIVE = re.compile(r"^%", re.MULTILINE)
 

@@ -104,7 +104,7 @@ def plan_sources(
     return tuple(planned)
 
 
-def _decisive(source: NearSource) -> dict[str, Any]:
+def _decisive(source: NearSource) -> dict[str, object]:
     """What of a planned source decides a search: hashes of records, no paths, so that a store that
     was moved keeps its searches.
     """

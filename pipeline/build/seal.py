@@ -12,7 +12,6 @@ import platform
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from blake3 import blake3
@@ -153,7 +152,7 @@ def _cut(cut: Cut | None) -> CutClaim | None:
     return CutClaim(document=cut.document, kept_tokens=cut.kept_tokens, num_tokens=cut.num_tokens)
 
 
-def _how() -> dict[str, Any]:
+def _how() -> dict[str, object]:
     """What is recorded of the building, and never hashed."""
     return {
         "packages": {name: version(name) for name in PACKAGES},

@@ -114,7 +114,7 @@ def slice_record(folder: Path, number: int) -> Path:
     return folder / "slices" / f"{number:05d}.json"
 
 
-def parquet_form(columns: Sequence[str]) -> dict[str, Any]:
+def parquet_form(columns: Sequence[str]) -> dict[str, object]:
     """How a table of these columns is written: of what it says, it decides nothing."""
     return {
         "compression": "zstd",
@@ -124,7 +124,7 @@ def parquet_form(columns: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _selection_json(selection: Selection) -> dict[str, Any]:
+def _selection_json(selection: Selection) -> dict[str, object]:
     """A selection as a plan holds it."""
     return {
         **asdict(selection),

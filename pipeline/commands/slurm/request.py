@@ -22,7 +22,7 @@ from pipeline.places.places import parse_url, read_place
 from pipeline.store.remote import RemoteStore
 
 
-def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, Any]:
+def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, object]:
     """A request as JSON. filters: folder of filters that the user brings."""
     data = request.data
     return {

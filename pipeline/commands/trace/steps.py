@@ -138,7 +138,7 @@ class StepAnswer:
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
-        value: dict[str, Any] = {
+        value: dict[str, object] = {
             "mix": self.mix,
             "training": {k: v for k, v in vars(self.training).items() if v is not None},
             "steps": list(self.steps),

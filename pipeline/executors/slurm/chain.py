@@ -15,7 +15,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -102,7 +102,7 @@ class Chain:
         path = self.folder / "chain.json"
         return ChainRecord.from_json(read_record(path)) if path.exists() else None
 
-    def begin(self, request: dict[str, Any], job_name: str) -> str:
+    def begin(self, request: Mapping[str, object], job_name: str) -> str:
         """Freeze a request and open the record. Returns the request's hash."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = canonical_json(request)
@@ -114,7 +114,7 @@ class Chain:
             name=f"{job_name}-{self.key}-",
             holder=holder,
             uid=os.geteuid(),
-            out=request["out"],
+            out=Path(str(request["out"])),
             stages=(),
         )
         self._write(record)
@@ -138,7 +138,7 @@ class Chain:
             )
         return dict(request)
 
-    def refuse_other(self, request: dict[str, Any]) -> None:
+    def refuse_other(self, request: Mapping[str, object]) -> None:
         """Refuse to take the build that jobs are doing for the one that is asked, if they differ in
         more than the profile.
 

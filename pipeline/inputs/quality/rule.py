@@ -34,7 +34,7 @@ StepRule = Callable[[str, Mapping[str, Any]], str | Dropped]
 """(text, row) -> the text, changed or not, or why it is dropped."""
 
 
-def argument_values(arguments: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+def argument_values(arguments: Iterable[tuple[str, Any]]) -> dict[str, object]:
     """Arguments as datatrove takes them: decimals as floats, n-grams as pairs."""
     return {name: _value(value) for name, value in arguments}
 

@@ -37,7 +37,7 @@ class Quarantined(NamedTuple):
     """Names of columns, types and positions."""
 
 
-class SurrogateRow(dict[str, Any]):
+class SurrogateRow(dict[str, object]):
     """A row some of whose strings hold lone surrogates (`"\\ud800"` in JSON): repaired once the row
     has become a text.
     """

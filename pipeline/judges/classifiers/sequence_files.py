@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mixtures.errors import InputError
 from pipeline.store.records import unreadable
@@ -29,7 +29,7 @@ class SequenceFiles(NamedTuple):
     safetensors file. sha256: hex, by name.
     """
 
-    config: dict[str, Any]
+    config: dict[str, object]
     tokenizer: str
     weights: list[bytes]
     sha256: dict[str, str]
@@ -110,7 +110,7 @@ def _content(path: Path) -> bytes:
         raise unreadable(path, error) from None
 
 
-def _json_object(path: Path, content: bytes) -> dict[str, Any]:
+def _json_object(path: Path, content: bytes) -> dict[str, object]:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):

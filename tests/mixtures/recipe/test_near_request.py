@@ -112,7 +112,7 @@ def test_a_recipe_without_near_says_nothing_of_it(tmp_path):
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_canonical_request_is_read_back_as_the_rule_that_it_was(tmp_path, name):
     recipe = load(tmp_path, {"rule": name, "sources": ["b"]})
-    asked = recipe.canonical()["near"]
+    asked: Any = recipe.canonical()["near"]
     assert read_near(asked).effective == PRESETS[name]
     assert asked["sources"] == ["b"]
 

@@ -1,5 +1,5 @@
-"""The rules of `mixtures.rules` run as they are written, one document at a time: what the fast forms
-in `pipeline.judges.annotators` must equal.
+"""The rules of `mixtures.rules` run as they are written, one document at a time: what the fast
+forms in `pipeline.judges.annotators` must equal.
 """
 
 from __future__ import annotations
