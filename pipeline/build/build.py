@@ -1,9 +1,8 @@
 """A build, on one page: recipe -> ingest -> score -> near -> select -> quotas -> write -> seal.
 
     ingest   reads what the store lacks (pipeline.build.needs, pipeline.stages.ingest), tokenizing
-             below each source's ceiling (pipeline.build.sources),
-             and notes what filters must know (pipeline.judges.judges,
-             pipeline.judges.annotators.reading)
+             below each source's ceiling (pipeline.build.sources), and notes what filters must know
+             (pipeline.judges.judges, pipeline.judges.annotators.reading)
     score    what a blocklist escalated, where a filter has a classifier (pipeline.stages.score)
     near     if the recipe asks for it: clusters of near-duplicates, and which of their documents
              give way (pipeline.build.near)
@@ -16,8 +15,9 @@
              pipeline.build.output)
 
 The output appears under its final name only when all of it is written and counted. A build that is
-stopped is started again with the same
-command: every unit that was done stays done.
+stopped is started again with the same command: every unit that was done stays done. Where the
+output or the store is a URL, working copies are pulled and pushed between the steps
+(pipeline.build.remote).
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ build.
     arrays.py    a stage's tasks as job arrays, through datatrove's executor
     chain.py     the record of one build on the cluster: its frozen request, and which jobs were
                  submitted
-    conduct.py   the build itself: goes on until a stage must be computed elsewhere, submits it and
-                 what follows
-    status.py    how far the stages are; following a chain until it ends
-    worker.py    what the jobs run
+    executor.py  submits a stage, and the job that goes on after it
+    package.py   the code that submitted, which every job must find again
+
+What the jobs run, and how far they are, is in `pipeline.commands.slurm`.
 
 A stage is one or more job arrays and, after all of them, one job that goes on with the build: it
 finds what is done by its done-records, as the same command on one machine would, and submits the
