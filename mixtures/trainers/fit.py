@@ -127,12 +127,6 @@ def neox_epochs(num_tokens: int, sequence: int, samples: int) -> int:
     return max(1, -(-(samples * sequence + 1) // num_tokens))
 
 
-def neox_single_epoch_steps(num_tokens: int, sequence: int, batch: int) -> int:
-    """The most steps that GPT-NeoX makes in one epoch by its epoch rule (`_num_epochs`)."""
-    _require_positive(num_tokens=num_tokens, sequence=sequence, batch=batch)
-    return (num_tokens - 1) // sequence // batch
-
-
 def neox_served_steps(num_tokens: int, sequence: int, batch: int, epochs: int = 1) -> int:
     """Full steps that GPT-NeoX's loader serves from the pool of `epochs` epochs before it ends.
 
@@ -158,7 +152,7 @@ def neox_exposure(num_tokens: int, tokens_read: int) -> Exposure:
     return _exposure(epochs, tokens_read / (epochs * num_tokens))
 
 
-def megatron_epochs(num_tokens: int, sequence: int, samples: int, extra_token: bool = True) -> int:
+def megatron_epochs(num_tokens: int, sequence: int, samples: int) -> int:
     """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1 (+ 0
     without `extra_token`).
 
@@ -166,40 +160,28 @@ def megatron_epochs(num_tokens: int, sequence: int, samples: int, extra_token: b
         extra_token: its `add_extra_token_to_sequence`, on by default.
     """
     _require_positive(num_tokens=num_tokens, sequence=sequence)
-    return max(1, -(-(samples * sequence + extra_token) // num_tokens))
+    return max(1, -(-(samples * sequence + 1) // num_tokens))
 
 
-def megatron_samples(
-    num_tokens: int,
-    sequence: int,
-    epochs: int = 1,
-    extra_token: bool = True,
-    drop_last_partial: bool = True,
-) -> int:
-    """Sequences that megatron-core cuts out of `epochs` epochs.
-
-    Args:
-        drop_last_partial: always on in training; validation may keep a padded last one
-            (`drop_last_partial_validation_sequence`).
+def megatron_samples(num_tokens: int, sequence: int, epochs: int) -> int:
+    """Sequences that megatron-core cuts out of `epochs` epochs; as always in training, without the
+    last partial one.
     """
     _require_positive(num_tokens=num_tokens, sequence=sequence, epochs=epochs)
-    tokens = epochs * num_tokens - extra_token
-    return tokens // sequence if drop_last_partial else -(-tokens // sequence)
+    return (epochs * num_tokens - 1) // sequence
 
 
-def megatron_schedule(
-    num_tokens: int, sequence: int, samples: int, extra_token: bool = True
-) -> MegatronSchedule:
+def megatron_schedule(num_tokens: int, sequence: int, samples: int) -> MegatronSchedule:
     """How megatron-core divides `samples` sequences over epochs.
 
     The last of several epochs is kept apart if it gives fewer than int(0.80 * sequences of one
     epoch): then all the others are read whole before it. Otherwise all are pooled, as in GPT-NeoX.
     """
-    epochs = megatron_epochs(num_tokens, sequence, samples, extra_token)
+    epochs = megatron_epochs(num_tokens, sequence, samples)
     if epochs == 1:
         return MegatronSchedule(1, False, 0, samples)
-    before = megatron_samples(num_tokens, sequence, epochs - 1, extra_token)
-    separate = samples - before < int(0.80 * megatron_samples(num_tokens, sequence, 1, extra_token))
+    before = megatron_samples(num_tokens, sequence, epochs - 1)
+    separate = samples - before < int(0.80 * megatron_samples(num_tokens, sequence, 1))
     return MegatronSchedule(epochs, separate, before, samples - before)
 
 

@@ -114,7 +114,7 @@ class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove pub
                 f"{self.plan_path}: not the plan that this task was given (sha256 {self.digest});"
                 " start the build again"
             )
-        return self.plan_type.from_json(json.loads(content))
+        return self.plan_type.model_validate(json.loads(content))
 
     def prepare(self, plan: P) -> None:
         """Load once what every unit of a rank needs."""

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline.report import some
 
@@ -51,11 +50,6 @@ class InputFile:
     def of_local(cls, path: str, url: str, state: os.stat_result) -> InputFile:
         """A file of this machine's file systems."""
         return cls(path, url, state.st_size, state.st_mtime_ns, state.st_ino)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> InputFile:
-        """Read what a ledger holds."""
-        return cls(**value)
 
     @property
     def scheme(self) -> str:

@@ -156,7 +156,7 @@ def _cover(
     chosen = []
     for group in groups:
         members = []
-        for known in map(InputFile.from_json, group.record.inputs):
+        for known in (InputFile(**held) for held in group.record.inputs):
             file = uncovered.get(known.path)
             if file is None or not _is_same(known, file):
                 break

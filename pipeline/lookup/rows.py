@@ -125,5 +125,5 @@ def _at_hand(
             ),
             None,
         )
-    file = replace(InputFile.from_json(known), sha256=None)
+    file = replace(InputFile(**known), sha256=None)
     return file if file.local and content_unchanged(file) else None

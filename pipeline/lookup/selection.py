@@ -8,6 +8,11 @@ The plan is the one that the build would make now. If the selection is no longer
 store gc`, or the store has grown since), it is made again as a build makes it, from what is
 verified first. What it takes is held against the manifest, so that no answer comes from another
 store than the mix.
+
+A build's own sources (`pipeline.build.sources`) come of a recipe file, of data folders that are
+listed and of filters that are brought. A finished mix has to be answered for without any of them:
+the recipe may have been edited, the data moved or grown. Its manifest holds what they were resolved
+to, and is sealed.
 """
 
 from __future__ import annotations

@@ -236,7 +236,7 @@ class _Mix:
         the record.
         """
         try:
-            record = SliceRecord.from_json(read_record(path))
+            record = SliceRecord.model_validate(read_record(path))
             parts = {name: file_hash(part_path(self.folder, name, number)) for name in TABLES}
         except (ManifestError, OSError):
             return False
@@ -472,5 +472,6 @@ def read_slices(folder: Path, count: int) -> list[SliceRecord]:
         ManifestError: one is missing or damaged.
     """
     return [
-        SliceRecord.from_json(read_record(slice_record(folder, number))) for number in range(count)
+        SliceRecord.model_validate(read_record(slice_record(folder, number)))
+        for number in range(count)
     ]

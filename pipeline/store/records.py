@@ -41,11 +41,6 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """Read what `as_json` gave."""
-        return cls.model_validate(value)
-
     def as_json(self, *without: str) -> dict[str, Any]:
         """As it is written. without: fields that are left out."""
         return self.model_dump(mode="json", exclude_unset=True, exclude=set(without))
@@ -62,7 +57,7 @@ class Record(Frozen):
     @classmethod
     def read(cls, folder: Path) -> Self:
         """Read the done-record of a folder; see `read_done`."""
-        return cls.from_json(read_done(folder))
+        return cls.model_validate(read_done(folder))
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class ScoreTable:
             ManifestError: a record is damaged.
         """
         return [
-            (path.parent, IncrementRecord.from_json(read_record(path)))
+            (path.parent, IncrementRecord.model_validate(read_record(path)))
             for path in sorted(self.folder.glob(f"*/{SCORED}"))
         ]
 

@@ -12,7 +12,7 @@ its time); and a test campaign compares every document of the published samples.
 
 Special strings: `special_tokens="text"` encodes a literal `<|endoftext|>` as the characters that it
 is, so that no document can forge a document end; `"parse"` turns it into the special id, as
-GPT-NeoX's own preprocessing does, and then `count_eod_inside` says how many there are.
+GPT-NeoX's own preprocessing does; a manifest's `eod_tokens` counts them with the ends.
 
 Cost on one core: fastokens 28-30 MB of text a second, tokenizers 1.0. One process a core, so both
 run with one thread.
@@ -215,16 +215,6 @@ class Tokenizer:
             return np.empty(0, self.definition.dtype), np.empty(0, np.int64)
         tokens, num_tokens = zip(*pieces, strict=True)
         return np.concatenate(tokens), np.concatenate(num_tokens)
-
-    def count_eod_inside(self, tokens: Tokens, num_tokens: NumTokens) -> int:
-        """EOD tokens that are not the end of a document: special strings that
-        `special_tokens="parse"` turned into EOD.
-
-        Args:
-            tokens: `definition.dtype` [sum(num_tokens)].
-            num_tokens: int64 [num_texts], EOD included.
-        """
-        return int(np.count_nonzero(tokens == self.definition.eod_id)) - num_tokens.size
 
     def self_test(self) -> None:
         """Encode the golden vectors, and the special EOD string where it is to be parsed.

@@ -166,7 +166,7 @@ def _units_done(entry: SubmittedStage, folder: Path, *, whole: bool) -> tuple[in
     if not path.is_file():  # somebody deleted the folder
         return 0, None
     stage = stage_named(entry.stage)
-    plan = stage.plan_type.from_json(read_json(path))
+    plan = stage.plan_type.model_validate(read_json(path))
     done = [unit for unit in plan.units if stage.is_done(plan, unit)]
     sizes = [file.size for unit in done for file in getattr(unit, "files", ())]
     return len(done), sum(sizes) if any(hasattr(unit, "files") for unit in plan.units) else None

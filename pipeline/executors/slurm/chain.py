@@ -100,7 +100,7 @@ class Chain:
             ManifestError: it is damaged.
         """
         path = self.folder / "chain.json"
-        return ChainRecord.from_json(read_record(path)) if path.exists() else None
+        return ChainRecord.model_validate(read_record(path)) if path.exists() else None
 
     def begin(self, request: Mapping[str, object], job_name: str) -> str:
         """Freeze a request and open the record. Returns the request's hash."""
@@ -257,7 +257,7 @@ class Chain:
             return
         last = stages[-1]
         repeated = _identities(plan) & _identities(
-            stage.plan_type.from_json(read_json(last.folder / "plan.json"))
+            stage.plan_type.model_validate(read_json(last.folder / "plan.json"))
         )
         if repeated:
             raise AnnealmixError(

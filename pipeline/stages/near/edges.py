@@ -40,11 +40,6 @@ linked throughout.
 """
 
 
-def spilled_bytes(documents: int, rule: NearRule) -> int:
-    """Disk that the band keys of so many documents take, references to them included."""
-    return documents * rule.bands * BYTES_A_KEY
-
-
 def num_partitions(documents: int, rule: NearRule, memory_bytes: int) -> int:
     """Key partitions, a power of two, each of which is sorted in that much memory. It changes no
     result.

@@ -19,7 +19,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.near_request import NearRequest, read_near
 from mixtures.rules.near import PRESETS, NearRule
 from pipeline.stages.near.clusters import reduction_bytes
-from pipeline.stages.near.edges import spilled_bytes
+from pipeline.stages.near.edges import BYTES_A_KEY
 
 SOURCES = {"a": {"use": "a.yaml", "weight": 1}, "b": {"use": "b.yaml", "weight": 1}}
 WORDS = {"unit": "words", "shingle": 5, "bands": 14, "rows": 8}
@@ -165,9 +165,7 @@ def test_a_plan_estimates_what_the_search_takes(tmp_path):
         == reduction_bytes(410_000_000)
         == 410_000_000 * REDUCTION_BYTES_A_DOCUMENT
     )
-    assert (
-        whole.near_store_bytes > spilled_bytes(410_000_000, PRESETS["words"]) + 410_000_000 * 14 * 8
-    )
+    assert whole.near_store_bytes > 410_000_000 * PRESETS["words"].bands * (BYTES_A_KEY + 8)
     assert whole.near_store_bytes // 10**9 == 129
     assert whole.near_store_bytes > BAND_BYTES * 14 * 410_000_000
     part = near_cost(

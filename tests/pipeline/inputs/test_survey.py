@@ -156,7 +156,7 @@ def test_a_groups_name_depends_on_the_address_of_remote_files_alone():
 
 
 def test_an_input_file_is_read_back_from_a_plan():
-    assert InputFile.from_json(asdict(FILE)) == FILE
+    assert InputFile(**asdict(FILE)) == FILE
     assert list(asdict(FILE)) == ["path", "url", "size", "mtime_ns", "inode", "etag", "sha256"]
 
 

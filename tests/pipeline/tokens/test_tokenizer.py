@@ -161,7 +161,7 @@ def test_ids_are_those_of_the_reference_and_every_document_ends_in_eod(loaded, e
         [*ids, 0] for ids in expected(reference(TINY, mode == "parse"), texts)
     ]
     inside = sum(ids.count(0) for ids in expected(reference(TINY, mode == "parse"), texts))
-    assert tokenizer.count_eod_inside(tokens, lengths) == inside
+    assert np.count_nonzero(tokens == 0) - len(lengths) == inside
     assert mode == "parse" or inside == 0
 
 
@@ -208,7 +208,7 @@ def test_a_forged_document_end_stays_text_unless_it_is_to_be_parsed(loaded, engi
     tokens, lengths = loaded[engine, "text"].encode([text])
     assert np.count_nonzero(tokens == 0) == 1
     tokens, lengths = loaded[engine, "parse"].encode([text, "three"])
-    assert loaded[engine, "parse"].count_eod_inside(tokens, lengths) == 2
+    assert np.count_nonzero(tokens == 0) - len(lengths) == 2
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -509,7 +509,7 @@ def test_the_cache_folder_is_in_the_home_folder_by_default(no_hub, monkeypatch):
 def test_gpt_neox_20b_passes_its_golden_vectors(real, engine, mode):
     tokenizer = Tokenizer(real, load_tokenizer_definition("gpt-neox-20b"), mode, engine)
     tokens, lengths = tokenizer.encode([f"a{EOD}b<|padding|>"])
-    assert tokenizer.count_eod_inside(tokens, lengths) == (mode == "parse")
+    assert np.count_nonzero(tokens == 0) - len(lengths) == (mode == "parse")
     assert (1 in tokens.tolist()) == (mode == "parse")
 
 

@@ -34,11 +34,11 @@ from pipeline.stages.near.clusters import (
     write_drops,
 )
 from pipeline.stages.near.edges import (
+    BYTES_A_KEY,
     edges,
     num_partitions,
     read_bands,
     read_edges,
-    spilled_bytes,
     verified,
     write_bands,
     write_edges,
@@ -190,7 +190,7 @@ def test_a_reduction_above_the_memory_is_refused_before_it_begins():
 
 
 def test_partitions_are_as_many_as_the_memory_asks():
-    assert spilled_bytes(410_000_000, WORDS) == 68_880_000_000
+    assert 410_000_000 * WORDS.bands * BYTES_A_KEY == 68_880_000_000
     assert [
         num_partitions(documents, WORDS, 1 << 30)
         for documents in (0, 1_000_000, 410_000_000, 615_000_000)
