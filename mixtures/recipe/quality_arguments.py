@@ -1,10 +1,11 @@
 """The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults
 (`mixtures.recipe.quality_steps`).
 
-They are typed here, and not generated from datatrove's signatures, for three reasons: a recipe is
-read and checked where datatrove is not installed, with static types; the bounds are ours, as
-datatrove has none; and another release must not change a default, and so a recipe's digest, unseen.
-`tests/models/test_quality.py` compares every name and default with datatrove's own.
+They are typed here, and not generated from datatrove's signatures, for three reasons: what to
+take is decided with static types and without importing datatrove; the bounds are ours; and another
+release must not change a default, and so a recipe's digest, unseen. `tests/models/test_quality.py`
+compares names and defaults with datatrove's own, but for `language` and `url`, which also take
+arguments of ours.
 """
 
 from __future__ import annotations

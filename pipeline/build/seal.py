@@ -29,7 +29,7 @@ from mixtures.mix.claims import (
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound
-from mixtures.stream.selection import Cut, Selection
+from mixtures.stream.selection import Selection
 from pipeline.stages.write import SliceRecord, read_slices
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 
@@ -81,7 +81,7 @@ def seal(
         SourceClaim(
             **vars(source),
             realised_tokens=tokens,
-            cut=_cut(selection.cut),
+            cut=CutClaim(**vars(selection.cut)) if selection.cut else None,
             deviation=deviation,
         )
         for source, tokens, selection, deviation in zip(
@@ -144,12 +144,6 @@ def _hashes(folder: Path, records: list[SliceRecord]) -> HashClaims:
         provenance_parts=provenance,
         provenance=root_hash(provenance),
     )
-
-
-def _cut(cut: Cut | None) -> CutClaim | None:
-    if cut is None:
-        return None
-    return CutClaim(document=cut.document, kept_tokens=cut.kept_tokens, num_tokens=cut.num_tokens)
 
 
 def _how() -> dict[str, object]:

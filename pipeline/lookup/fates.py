@@ -129,12 +129,10 @@ class Fates:
         path = folder / f"{prefix(document.segment)}tokens"
         return [
             int(token)
-            for token in np.memmap(path, self._token_dtype, "r")[offset : offset + count - 1]
+            for token in np.memmap(path, self.mix.claims.layout.dtype, "r")[
+                offset : offset + count - 1
+            ]
         ]
-
-    @property
-    def _token_dtype(self) -> str:
-        return "<u2" if self.mix.rule.token_bytes == 2 else "<i4"
 
     def _number(self, name: str) -> int:
         names = {

@@ -14,23 +14,11 @@ from mixtures.rules.terms import RULES as BLOCKLIST_RULES
 from pipeline.store.records import canonical_json
 
 STORE_FORMAT = 1
-
-
 LEDGER_FORMAT = 1
-
-
 TOKENS_FORMAT = 1
-
-
 TERMS_FORMAT = 1
-
-
 TEXTS_FORMAT = 1
-
-
 GRAMS_FORMAT = 1
-
-
 BANDS_FORMAT = 1
 
 

@@ -112,7 +112,7 @@ class LedgerRecord(Record):
 
     source: str
     inputs: tuple[dict[str, Any], ...]
-    """`pipeline.inputs.file.InputFile.as_json` of each file, in the order of the ledger's `file`
+    """The fields of each `pipeline.inputs.file.InputFile`, in the order of the ledger's `file`
     column.
     """
     segments: tuple[int, ...]
