@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from blake3 import blake3
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from mixtures.errors import InputError, ManifestError
@@ -56,8 +56,19 @@ class Record(Frozen):
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the done-record of a folder; see `read_done`."""
-        return cls.model_validate(read_done(folder))
+        """Read the done-record of a folder.
+
+        Raises:
+            ManifestError: as `read_done`, or a field is missing or of another type.
+        """
+        try:
+            return cls.model_validate(read_done(folder))
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, fault["loc"]))
+            raise ManifestError(
+                f"{folder / DONE}: {where}: {fault['msg']}; delete {folder} and build again"
+            ) from None
 
 
 @contextmanager

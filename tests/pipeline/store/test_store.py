@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from pipeline.store import records
 from pipeline.store.records import FolderWriter, is_done
@@ -270,3 +271,14 @@ def test_a_folder_that_a_twin_has_published_is_not_replaced(tmp_path, monkeypatc
         writer.publish({})
         assert published in ([], [final.stat().st_ino])
         assert asked(final)
+
+
+class OneFieldRecord(records.Record):
+    rows: int
+
+
+@pytest.mark.parametrize("content", [{}, {"rows": "many"}])
+def test_a_sealed_record_without_what_it_must_say_names_the_field(tmp_path, content):
+    records.write_record(tmp_path / records.DONE, {"outputs": {}, **content})
+    with pytest.raises(ManifestError, match=r"done\.json: rows: .*; delete .* and build again"):
+        OneFieldRecord.read(tmp_path)
