@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +117,13 @@ def build(
 
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `out`.
+        RuntimeError: a worker that imports the calling module came to this call.
     """
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise RuntimeError(
+            "annealmix.build was called by a worker of itself, which imports the calling module;"
+            ' call it under `if __name__ == "__main__":`, or with workers=1'
+        )
     local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
     build_mix(
         BuildRequest(

@@ -43,6 +43,18 @@ def test_as_a_module_it_is_the_command_line():
     assert run("-m", "annealmix", "plan", "nowhere").returncode == 2
 
 
+def test_a_script_that_its_workers_import_fails_instead_of_waiting_for_itself(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, annealmix\n"
+        "annealmix.build('sample', out=sys.argv[1], store=sys.argv[2], workers=2)\n"
+    )
+    ended = run(str(script), str(tmp_path / "mix"), str(tmp_path / "store"))
+    assert ended.returncode == 1
+    assert 'call it under `if __name__ == "__main__":`' in ended.stderr
+    assert not (tmp_path / "mix").exists()
+
+
 def test_a_plan_is_the_one_of_the_command(capsys, sample_data):
     planned = annealmix.plan(
         "sample", scale=0.05, data={"dolmino-wiki": sample_data / "dolmino-wiki"}
