@@ -1,11 +1,15 @@
-"""The files of a mix folder: exactly those that the manifest's layout demands."""
+"""The files of a mix folder: exactly those that the manifest's layout demands, beside caches of
+trainers (`mixtures.mix.caches`).
+"""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from mixtures.audit.report import Check, judge
+from mixtures.mix.caches import cache_of, is_cache_folder
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.manifest import MANIFEST
@@ -46,7 +50,8 @@ def check_files(folder: Path, claims: Claims) -> Check:
     expected = {path.relative_to(folder).as_posix() for path in paths}
     found = _files_below(folder, {f"{table}.parquet" for table in tables_of(claims)})
     faults = [f"{folder / name}: missing" for name in sorted(expected - found)]
-    strange = sorted(found - expected - set(OPTIONAL))
+    cached = _caches(folder, found - expected)
+    strange = sorted(found - expected - set(OPTIONAL) - set(cached))
     faults += [
         f"{folder / name}: belongs to no mix; remove it, or find out who wrote it"
         for name in strange
@@ -59,18 +64,41 @@ def check_files(folder: Path, claims: Claims) -> Check:
                 f"hashes.{name} lists {listed:,}, {claims.total_tokens:,} tokens in this layout"
                 f" make {demanded:,}"
             )
-    return judge("files", f"{len(found & expected):,} of {plural(len(expected), 'file')}", faults)
+    figure = f"{len(found & expected):,} of {plural(len(expected), 'file')}"
+    for trainer, number in Counter(cached.values()).items():
+        figure += f"; cache of {trainer}: {plural(number, 'file')}"
+    return judge("files", figure, faults)
+
+
+def _caches(folder: Path, names: set[str]) -> dict[str, str]:
+    """Whose caches are among these files of a mix folder; a link is none, since no trainer makes
+    one.
+    """
+    trainers = {name: cache_of(name) for name in sorted(names)}
+    return {
+        name: trainer
+        for name, trainer in trainers.items()
+        if trainer is not None and not (folder / name).is_symlink()
+    }
 
 
 def _files_below(folder: Path, tables: set[str]) -> set[str]:
-    """Paths of all files below a folder, and of folders that are none of these tables; links to
-    folders are not followed.
+    """Paths of all files below a folder, and of folders that are neither these tables nor a
+    trainer's cache; links to folders are not followed.
     """
     paths: set[str] = set()
     for parent, folders, names in os.walk(folder):
         here = Path(parent).relative_to(folder)
         paths |= {(here / name).as_posix() for name in names}
-        known = tables if here == Path() else set()
+        known = {
+            name
+            for name in folders
+            if (name in tables and here == Path())
+            or (
+                is_cache_folder((here / name).as_posix())
+                and not (folder / here / name).is_symlink()
+            )
+        }
         paths |= {f"{(here / name).as_posix()}/" for name in folders if name not in known}
         folders[:] = [name for name in folders if name in known]
     return paths

@@ -54,9 +54,13 @@ class TrainedMix:
     name: str
     identity: str
     tokens: str
-    """Path of the .bin without `.bin`."""
+    """Path of the .bin without `.bin`, whose name tells the mix from others of its size: OLMo-core
+    knows data by name and size, GPT-NeoX writes its indices beside it.
+    """
     folder: str
-    """Of a link to the .bin, which nanotron reads."""
+    """Of the .bin, for nanotron as a file that ends in .ds."""
+    cache: str
+    """Folder of indices, where a trainer takes one; not in the mix, and of no other."""
     num_tokens: int
     num_documents: int
     token_bytes: int
@@ -124,7 +128,7 @@ def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
 _NOTES: dict[Trainer, str] = {
     "neox": "a key may stand in one configuration file alone: take these out of the others",
     "megatron": 'source this file, then: torchrun ... pretrain_gpt.py "${{DATA_ARGS[@]}}" ...',
-    "olmo-core": "work_dir holds OLMo-core's indices: any folder but the mix",
+    "olmo-core": "OLMo-core knows data by name and size: the link's name is the mix's, keep it",
     "nanotron": (
         "micro_batch_size x batch_accumulation_per_replica x data parallel replicas must stay"
         " {batch}"
@@ -155,6 +159,7 @@ def _neox(mix: TrainedMix, schedule: Schedule) -> str:
 def _megatron(mix: TrainedMix, schedule: Schedule) -> str:
     arguments = {
         "--data-path": mix.tokens,
+        "--data-cache-path": mix.cache,
         "--split": "100,0,0",
         "--tokenizer-type": "HuggingFaceTokenizer",
         "--tokenizer-model": mix.tokenizer,
@@ -181,7 +186,7 @@ def _olmo(mix: TrainedMix, schedule: Schedule) -> str:
         "dtype": "uint16" if mix.token_bytes == 2 else "uint32",
         "sequence_length": schedule.sequence,
         "tokenizer": tokenizer,
-        "work_dir": "dataset-cache",
+        "work_dir": mix.cache,
     }
     loader = {
         "_CLASS_": "olmo_core.data.data_loader.NumpyDataLoaderConfig",

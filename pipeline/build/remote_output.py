@@ -27,6 +27,7 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.caches import cache_of
 from mixtures.mix.claims import Claims, read_claims
 from pipeline.places.files import RemoteObject, content, list_objects, put, remove
 from pipeline.places.places import RemoteFolder
@@ -184,9 +185,13 @@ def fetched(url: RemoteFolder, cache: Path) -> Iterator[Path]:
 
 
 def _files(url: RemoteFolder, there: dict[str, RemoteObject]) -> dict[str, list[str]]:
-    """The objects of each file of a mix, in order; all shards of a file are there."""
+    """The objects of each file of a mix, without trainers' caches, in order; all shards of a file
+    are there.
+    """
     files: dict[str, list[str]] = {}
     for entry in sorted(there):
+        if cache_of(entry):  # whoever trained on a mounted bucket left it; it may be large
+            continue
         shard = _SHARD.fullmatch(entry)
         files.setdefault(shard[1] if shard else entry, []).append(entry)
         if entry != manifests.MANIFEST and there[entry].size > SHARD_BYTES:

@@ -78,7 +78,7 @@ def test_megatron_core_builds_its_dataset_from_the_arguments_with_every_document
         sequence_length=int(arguments["--seq-length"]),
         blend=([arguments["--data-path"]], None),
         split=arguments["--split"],
-        path_to_cache=str(tmp_path / "cache"),
+        path_to_cache=arguments["--data-cache-path"],
         tokenizer=SimpleNamespace(
             vocab_size=VOCAB_SIZE, eod=0, pad=0, unique_identifiers={"class": "sample"}
         ),
@@ -113,7 +113,6 @@ def test_olmo_core_reads_every_document_and_as_many_steps_as_said(mix: Mix, tmp_
             " makes one"
         )
     config = read_json(exported(mix, "olmo-core", tmp_path / "olmo.yaml"))
-    config["dataset"]["work_dir"] = str(tmp_path / "cache")
     (tmp_path / "olmo.json").write_text(json.dumps(config))
     command = [
         python,

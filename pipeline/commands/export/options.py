@@ -58,7 +58,7 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     form.add_argument(
         "--trainer",
         choices=TRAINERS,
-        help="data configuration of a trainer, printed or written to --out",
+        help="data configuration of a trainer, written to --out",
     )
     form.add_argument(
         "--public",
@@ -81,7 +81,7 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--out",
         type=local_path,
         metavar="FILE",
-        help="where the configuration is written (for --trainer)",
+        help="where the configuration is written, and links to the mix beside it (for --trainer)",
     )
     export.add_argument(
         "--sequence",

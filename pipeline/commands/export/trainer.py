@@ -1,27 +1,36 @@
 """`annealmix export MIX --trainer NAME`: the data configuration of a trainer, for the mix where it
-lies.
+lies, and links to it that carry its identity.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims, read_claims
-from mixtures.mix.files import TOKENS
+from mixtures.mix.files import INDEX, TOKENS
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import budget_fit
-from pipeline.commands.destination import refuse_place, refuse_taken
+from pipeline.commands.destination import refuse_place
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import say
 from pipeline.store.records import sync, write_whole
+
+SHOWN_IDENTITY = 16  # hex digits of it in names: no two mixes of a study share them
+_PAIR = ((".bin", TOKENS), (".idx", INDEX))
+_LINKS: dict[Trainer, tuple[tuple[str, str], ...]] = {
+    "neox": _PAIR,
+    "megatron": _PAIR,
+    "olmo-core": ((".bin", TOKENS),),
+    "nanotron": ((".ds", TOKENS),),
+}
+"""Of each trainer: how links end, and the files of the mix that they lead to."""
 
 
 @dataclass(frozen=True)
@@ -38,47 +47,44 @@ class Wish:
 def export_trainer(
     mix: Path, trainer: Trainer, out: Path | None, tokenizer: Path | None, wish: Wish
 ) -> None:
-    """Write the configuration to `out`, or print it to stdout. Warnings go to stderr, too.
+    """Write the configuration to `out`, and beside it a folder OUT.IDENTITY with links to the .bin
+    and the .idx, which the configuration names. Warnings go to stderr, too.
+
+    Trainers tell data apart by path or by name and size, and the mixes of a study have one size and
+    may take each other's place. So the links are named by the identity; and what a trainer writes
+    beside its data (GPT-NeoX) or into a cache lies in that folder, not in the mix.
 
     Without `steps`, the schedule is the recipe's if it is given in steps and the mix is of full
-    size, else as long as no token is seen twice. For nanotron, which reads a folder of .ds files, a
-    folder OUT.ds with a link to the .bin is made beside `out`.
+    size, else as long as no token is seen twice.
 
     Raises:
         RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path
             cannot stand in a configuration.
         ManifestError, InputError: as `StreamDocuments.of_mix`.
     """
-    link = None
-    if out is not None:
-        refuse_place(out, mix)
-    if trainer == "nanotron":
-        if out is None:
-            raise RecipeError(
-                "export: nanotron reads a folder with a file that ends in .ds, which is made beside"
-                " --out FILE; name one"
-            )
-        link = out.with_name(f"{out.name}.ds").absolute()
-        refuse_taken(link)
+    if out is None:
+        raise RecipeError(
+            "export: a configuration names links to the mix, which are made beside --out FILE; name"
+            " one"
+        )
+    refuse_place(out, mix)
     claims = read_claims(mix)
+    links = out.with_name(f"{out.name}.{claims.identity[:SHOWN_IDENTITY]}").absolute()
+    refuse_place(links, mix)
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
-    trained = _trained(mix.absolute(), claims, file, link)
+    trained = _trained(mix.absolute(), claims, file, links)
     schedule = _schedule(trainer, claims, wish)
     for warning in warnings(trainer, trained.num_tokens, schedule):
         say(f"warning: {warning}")
     text = configuration(trainer, trained, schedule)
-    if out is None:
-        sys.stdout.write(text)
-        return
-    if link is None:
-        write_whole(out, text.encode())
-        return
-    with _linked(link, mix.absolute() / TOKENS):
+    with _linked(
+        links, {trained.tokens + new: mix.absolute() / old for new, old in _LINKS[trainer]}
+    ):
         write_whole(out, text.encode())
 
 
-def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> TrainedMix:
-    for path in (mix, tokenizer, link or mix):
+def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> TrainedMix:
+    for path in (mix, tokenizer, links):
         if not str(path).isprintable():
             raise RecipeError(
                 f"{str(path)!r}: the path holds control characters, which a configuration cannot;"
@@ -88,8 +94,9 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, link: Path | None) -> T
     return TrainedMix(
         name=claims.name,
         identity=claims.identity,
-        tokens=str((mix / TOKENS).with_suffix("")),
-        folder=str(link or mix),
+        tokens=str(links / f"tokens-{claims.identity[:SHOWN_IDENTITY]}"),
+        folder=str(links),
+        cache=str(links / "cache"),
         num_tokens=claims.total_tokens,
         num_documents=claims.total_documents,
         token_bytes=claims.layout.dtype.itemsize,
@@ -125,14 +132,19 @@ def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
 
 
 @contextmanager
-def _linked(folder: Path, tokens: Path) -> Iterator[None]:
-    """A folder with a link to the .bin, which vanishes if the body does not end well."""
+def _linked(folder: Path, links: Mapping[str, Path]) -> Iterator[None]:
+    """A folder with links in it, which vanishes if the body does not end well.
+
+    Args:
+        links: what each points to, by its path.
+    """
     try:
         folder.mkdir()
     except FileExistsError:
         raise RecipeError(f"{folder}: exists; delete it, or name another --out") from None
     try:
-        (folder / "tokens.ds").symlink_to(tokens)
+        for link, file in links.items():
+            Path(link).symlink_to(file)
         yield
         sync(folder)
     except BaseException:

@@ -20,6 +20,7 @@ MIX = TrainedMix(
     identity="0" * 64,
     tokens="/data/mix/tokens",
     folder="/data/mix.ds",
+    cache="/data/mix.ds/cache",
     num_tokens=1_000_000,
     num_documents=2_133,
     token_bytes=2,
