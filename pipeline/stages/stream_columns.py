@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.stream.order import Placed
+from mixtures.stream.order import Int64s, Placed
 from mixtures.stream.selection import Selection
 from pipeline.stages.eligible import Strand
 from pipeline.store.columns import prefix, read_column
@@ -29,7 +29,7 @@ class StreamColumns:
         segments: Sequence[tuple[Path, int]],
     ) -> None:
         self.selections, self.strands, self.segments = selections, strands, segments
-        self._paths = lru_cache(maxsize=None)(_input_paths)
+        self._paths = lru_cache(maxsize=None)(input_paths)
 
     def of(
         self, number: int, first: int, last: int, names: Sequence[str]
@@ -107,6 +107,32 @@ class StreamColumns:
         return files, file_rows
 
 
-def _input_paths(ledger: Path) -> npt.NDArray[Any]:
+def input_paths(ledger: Path) -> npt.NDArray[Any]:
     """Paths of a ledger's input files, str [num_files], as its `file` column counts them."""
     return np.array([file["path"] for file in read_json(ledger / DONE)["inputs"]], object)
+
+
+def copy_runs(
+    tokens: npt.NDArray[Any],
+    paths: Sequence[Path],
+    files: npt.NDArray[Any],
+    origin: Int64s,
+    to: tuple[Int64s, Int64s],
+) -> None:
+    """Fill in runs of tokens from the store's files.
+
+    Args:
+        tokens: the stream's dtype [num_tokens], a stretch of the stream. paths: token files.
+        files, origin: integer [num_docs], a run's file among them, and its first token there.
+        to: int64 [num_docs] twice, where in `tokens` it goes, and ends.
+    """
+    begin, end = to
+    by_file = np.argsort(files, kind="stable")
+    if not len(by_file):
+        return
+    for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
+        mapped = np.asarray(np.memmap(paths[int(files[group[0]])], tokens.dtype, "r"))
+        for at, low, high in zip(
+            origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True
+        ):
+            tokens[low:high] = mapped[at : at + high - low]

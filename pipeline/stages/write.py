@@ -33,7 +33,7 @@ from pipeline.stages.eligible import Strand, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.select import Select
 from pipeline.stages.select_plan import SelectPlan, inputs_of
-from pipeline.stages.stream_columns import StreamColumns
+from pipeline.stages.stream_columns import StreamColumns, copy_runs
 from pipeline.store.records import (
     Record,
     file_hash,
@@ -334,7 +334,13 @@ class _Mix:
                 ("token_file", "offset"),
             )
             origin = columns["offset"].astype(np.int64) + (begin - starts)
-            self._copy(tokens, columns["token_file"], origin, begin - low, end - low)
+            copy_runs(
+                tokens,
+                self.token_files,
+                columns["token_file"],
+                origin,
+                (begin - low, end - low),
+            )
             cut = selection.cut
             if (
                 cut
@@ -344,31 +350,6 @@ class _Mix:
                 tokens[end[-1] - low - 1] = self.eod_id
             source_tokens[number] += int((end - begin).sum())
         return tokens
-
-    def _copy(
-        self,
-        tokens: npt.NDArray[Any],
-        files: npt.NDArray[Any],
-        origin: Int64s,
-        begin: Int64s,
-        end: Int64s,
-    ) -> None:
-        """Fill in runs of tokens from the store's files.
-
-        Args:
-            tokens: the stream's dtype [num_tokens], a slice of the stream.
-            files, origin: integer [num_docs], a run's file and its first token there.
-            begin, end: int64 [num_docs], where in `tokens` it goes.
-        """
-        by_file = np.argsort(files, kind="stable")
-        for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
-            mapped = np.asarray(
-                np.memmap(self.token_files[int(files[group[0]])], self.layout.dtype, "r")
-            )
-            for at, low, high in zip(
-                origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True
-            ):
-                tokens[low:high] = mapped[at : at + high - low]
 
     def _write_index(self, starting: Placed) -> list[tuple[int, int, str]]:
         """Write a slice's entries of the .idx. Returns [offset, bytes, BLAKE3] of each stretch."""

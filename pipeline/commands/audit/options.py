@@ -65,7 +65,9 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="read N documents again in their sources and encode them with the reference library",
     )
     add_data(audit, "for --source-check: read DIR/SOURCE instead of the hub")
-    add_store_folder(audit, "hold removals and scores against this store, the mix's own")
+    add_store_folder(
+        audit, "hold every token and row, removals and scores against this store, the mix's own"
+    )
     add_tokenizer(audit, "the tokenizer.json that made the ids (for --filter and --source-check)")
     audit.add_argument(
         "--workers", type=positive, metavar="N", help="processes that judge at a time (the cores)"

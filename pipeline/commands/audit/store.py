@@ -3,41 +3,42 @@ store that the mix was made from.
 
     check                    fails if
     `store documents`        the store's selection does not hold the documents of each source in the
-                             order of the mix
+                             order of the mix, or cuts another one, or at another token
+    `store order`            they do not stand where their places in the quotas put them
+    `store tokens`           a token of the mix is not the store's
+    `store provenance`       a document's file and row are not those of the ledger
     `store removals`         rows of a source became something else than the manifest counts
     `store filters`          a filter removed other documents or tokens, or decided by other scores
                              (their hash)
     `store near-duplicates`  clusters and drops are others
     `store contamination`    the evaluation sets found other documents, or other items in them
 
-Counts that are moved from one reason to another, with every hash made anew, agree with all that a
-mix itself holds: only this sees them. Selections that the store no longer has are made again from
-its ledgers.
+Tokens that are exchanged between documents, and counts that are moved from one reason to another,
+with every hash made anew, agree with all that a mix itself holds: only this sees them. Selections
+that the store no longer has are made again from its ledgers. Where documents differ, the store is
+hashed, so that a damaged one is not taken for a forged mix.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
-from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.errors import ManifestError
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.words import plural
 from pipeline.build.contamination import contaminated
 from pipeline.build.description import filter_figures, near_figures, waterfall
+from pipeline.commands.audit.stored import NAMES as DOCUMENT_CHECKS
+from pipeline.commands.audit.stored import StoredDocuments
 from pipeline.lookup.selection import MixStore
-from pipeline.stages.eligible import Choice, removal_figures
+from pipeline.stages.eligible import removal_figures
 
 NAMES = (
-    "store documents",
+    *DOCUMENT_CHECKS,
     "store removals",
     "store filters",
     "store near-duplicates",
@@ -60,15 +61,16 @@ def check_store(folder: Path, store: Path) -> list[Check]:
     names = [name for name in NAMES if made.get(name, True)]
     try:
         held = _Held(mix, MixStore(mix.claims, store))
+        documents = StoredDocuments(mix, held.store).checks()
     except ManifestError as error:
         return [unread(name, str(error)) for name in names]
-    checks = {"store documents": held.documents, "store removals": held.removals}
-    checks |= {
+    checks = {
+        "store removals": held.removals,
         "store filters": held.filters,
         "store near-duplicates": held.near,
         "store contamination": held.contamination,
     }
-    return [checks[name]() for name in names]
+    return [*documents, *(checks[name]() for name in names if name in checks)]
 
 
 class _Held:
@@ -77,49 +79,6 @@ class _Held:
     def __init__(self, mix: MixDocuments, store: MixStore) -> None:
         self.mix, self.store, self.choices = mix, store, store.choices
         self.figures = {name: removal_figures(choice) for name, choice in self.choices.items()}
-
-    def documents(self) -> Check:
-        """Digests of each strand, in the order of its sequence."""
-        strands = [
-            _sequence(choice, copy)
-            for choice in self.choices.values()
-            for copy in range(len(choice.strands))
-        ]
-        pending = [np.empty((0, 2), np.uint64) for _ in strands]
-        compared, faults = 0, []
-        try:
-            for columns in self.mix.parts("source", "copy", "digest"):
-                source = self.mix.source_codes(columns)
-                for code, strand in enumerate(strands):
-                    digests = (
-                        np.ascontiguousarray(columns["digest"][source == code])
-                        .view(">u8")
-                        .astype(np.uint64)
-                    )
-                    while (
-                        len(pending[code]) < len(digests)
-                        and (piece := next(strand, None)) is not None
-                    ):
-                        pending[code] = np.concatenate([pending[code], piece])
-                    here, pending[code] = (
-                        pending[code][: len(digests)],
-                        pending[code][len(digests) :],
-                    )
-                    compared += len(here)
-                    if not np.array_equal(here, digests):
-                        faults.append(
-                            f"{self.mix.names[code]}: the mix has other documents than the store's"
-                            " selection, or another order"
-                        )
-        except UNREADABLE as error:
-            return unread(
-                "store documents", f"the documents cannot be read: {type(error).__name__}: {error}"
-            )
-        return judge(
-            "store documents",
-            f"{plural(compared, 'document')} are those of the store's selection",
-            list(dict.fromkeys(faults)),
-        )
 
     def removals(self) -> Check:
         """What became of the rows of each source."""
@@ -192,16 +151,6 @@ class _Held:
             )
         figure = f"{plural(sum(documents.values()), 'document')} with {plural(len(items), 'item')}"
         return judge("store contamination", f"{figure} of evaluation sets in the store", faults)
-
-
-def _sequence(choice: Choice, copy: int) -> Iterator[npt.NDArray[np.uint64]]:
-    """Digests of a strand, epoch after epoch, a partition at a time.
-
-    A piece is uint64 [num_docs, 2].
-    """
-    column = partial(choice.eligible.strand(copy).column, "digest")
-    for run in choice.strands[copy].runs:
-        yield np.asarray(column(run.partition))[: run.documents].astype(np.uint64)
 
 
 def _different(where: str, counted: Mapping[str, Any], claimed: Mapping[str, Any]) -> list[str]:
