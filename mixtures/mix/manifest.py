@@ -26,7 +26,7 @@ from blake3 import blake3
 
 from mixtures.errors import ManifestError
 
-MANIFEST_FORMAT = 4
+MANIFEST_FORMAT = 5
 MANIFEST = "manifest.json"
 
 Manifest = dict[str, Any]

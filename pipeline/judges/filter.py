@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.keys import content_of
 from mixtures.recipe.filter_use import at_level
 from mixtures.rules.filter_definition import (
     ClassifierPin,
@@ -107,6 +108,7 @@ class Filter:
         Raises:
             InputError: an escalated text cannot be scored.
         """
+        texts = [content_of(text) for text in texts]
         terms = self._blocklist.count(texts)
         escalated = terms >= self.definition.blocklist.threshold
         scores = np.full(len(texts), NOT_SCORED, np.int32)

@@ -17,7 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError
-from mixtures.keys import KeyRange, digest_columns, order_key, sort_order, text_digest
+from mixtures.keys import (
+    KeyRange,
+    content_digest,
+    content_of,
+    digest_columns,
+    order_key,
+    sort_order,
+)
 from pipeline.store.columns import prefix, read_column, write_column
 from pipeline.store.records import named
 from pipeline.store.store import SegmentRange
@@ -62,22 +69,23 @@ class SegmentBuilder:
         return len(self._keys)
 
     def add(self, file: int, row: int, text: str) -> None:
-        """Add one document."""
-        content = text.encode()
-        digest = text_digest(content)
+        """Add one document: judged by its content, tokenized as it is."""
+        content = content_of(text)
+        encoded = content.encode()
+        digest = content_digest(encoded)
         key = order_key(digest)
         for keys in self.ranges:
             if keys.holds(key):
                 self._tokenized.append(len(self._keys))
                 self._texts.append(text)
-                self._pending_bytes += len(content)
+                self._pending_bytes += len(encoded)
                 break
-        self.notes.add(len(self._keys), key, text)
+        self.notes.add(len(self._keys), key, content)
         self._digests += digest
         self._keys.append(key)
         self._files.append(file)
         self._rows.append(row)
-        self.num_bytes += len(content)
+        self.num_bytes += len(encoded)
         if self._pending_bytes >= ENCODE_BYTES:
             self._encode()
 

@@ -13,8 +13,8 @@ from mixtures.rules.near import NearRule
 from mixtures.rules.terms import RULES as BLOCKLIST_RULES
 from pipeline.store.records import canonical_json
 
-STORE_FORMAT = 1
-LEDGER_FORMAT = 1
+STORE_FORMAT = 2
+LEDGER_FORMAT = 2
 TOKENS_FORMAT = 1
 TERMS_FORMAT = 1
 TEXTS_FORMAT = 1

@@ -227,7 +227,7 @@ def ours(texts: list[str], rounds: int, folder: Path) -> dict[str, Any]:
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
 
-    digests = digest_columns(b"".join(text_digest(text.encode()) for text in texts))
+    digests = digest_columns(b"".join(text_digest(text) for text in texts))
     keys = order_keys(digests)
 
     def sign() -> Any:

@@ -4,10 +4,12 @@ nor leave gaps.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import pairwise, product
 from math import ceil
 
 import numpy as np
@@ -25,24 +27,76 @@ EDGES = [0, 1, 2, 2**63, 2**64 - 2, 2**64 - 1, 2**64]
 EDGE_RANGES = st.tuples(st.sampled_from(EDGES), st.sampled_from(EDGES)).map(
     lambda pair: keys.KeyRange(min(pair), max(pair))
 )
+UNASSIGNED = "".join(
+    "-".join(f"\\U{int(end, 16):08X}" for end in entry.split("-"))
+    for entry in keys.UNASSIGNED_IN_13.split()
+)
 DIGESTS = st.binary(min_size=16, max_size=16)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_many_keys_at_once_are_those_of_the_texts_one_by_one(texts):
-    digests = [keys.text_digest(text.encode()) for text in texts]
-    assert digests == [blake2b(text.encode(), digest_size=16).digest() for text in texts]
+    digests = [keys.text_digest(text) for text in texts]
+    contents = [keys.content_of(text).encode() for text in texts]
+    assert digests == [blake2b(content, digest_size=16).digest() for content in contents]
     columns = keys.digest_columns(b"".join(digests))
     assert keys.order_keys(columns).tolist() == [keys.order_key(digest) for digest in digests]
     assert columns.astype(">u8").tobytes() == b"".join(digests)
 
 
 def test_digest_and_key_of_a_known_text_never_change():
-    digest = keys.text_digest("Grüße, 世界".encode())
+    digest = keys.text_digest("Grüße, 世界")
     assert digest.hex() == blake2b("Grüße, 世界".encode(), digest_size=16).hexdigest()
     assert keys.order_key(digest) == int.from_bytes(
         blake2b(digest, digest_size=8, key=b"annealmix-1").digest(), "little"
     )
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_content_is_normal_form_c_and_the_same_for_all_texts_that_are_canonically_equal(text):
+    content = keys.content_of(text)
+    assert keys.content_of(content) == content
+    assert {keys.content_of(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} == {
+        content
+    }
+    assert keys.text_digest(unicodedata.normalize("NFD", text)) == keys.text_digest(text)
+    if not re.search(f"[{UNASSIGNED}]", text):
+        assert content == unicodedata.normalize("NFC", text)
+
+
+MARKS = (
+    "\u0301\u0323\u0338\u093c\u1161\u11a8\u3099\U00011357"
+    # assigned after Unicode 13.0, so that newer versions of Python move and compose them
+    "\u0898\u1ace\U0001e4ec\U00010efd\U00016d67"
+)
+
+
+def test_normal_forms_are_those_of_one_version_of_unicode_whatever_pythons():
+    found = blake2b(digest_size=8)
+    for point in (*range(0x3000), *range(0x3000, 0xD800, 97), *range(0xE000, 0x20000, 7)):
+        text = chr(point)
+        for form in (text, text + "\u0301", f"e\u0301{text}\u0323", f"a\u0301{text}"):
+            found.update(keys.content_of(form).encode())
+    for base in "eKa\u1100\u0915\u304b\U00011347\U00016d63":
+        for one, other in product(MARKS, MARKS):
+            found.update(keys.content_of(base + one + other).encode())
+    assert found.hexdigest() == "ae967ea9fc7e0d46"
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        "plain",
+        "Gr\u00fc\u00dfe, \u4e16\u754c",
+        "\ufb01ne",
+        "\u00b2",
+        "\uff21",
+        "a\u200db",
+        "\u2126"[:0],
+    ],
+)
+def test_a_text_in_normal_form_is_returned_as_it_is(kept):
+    assert keys.content_of(kept) is kept
 
 
 @given(SHARES)

@@ -159,7 +159,7 @@ def test_sources_hold_and_lack_what_the_recipe_says() -> None:
         texts = {
             text
             for text in documents(loaded.definitions[name].name)
-            if low <= order_key(text_digest(_bytes(text))) < high
+            if low <= order_key(text_digest(_bytes(text).decode())) < high
         }
         supply[name] = sum(len(tokenizer.encode(_bytes(text).decode()).ids) + 1 for text in texts)
         quota[name] = request.tokens or int((request.weight or 0) / weights * (total - fixed))

@@ -222,11 +222,7 @@ class ShareJudge:
         if not self._rescan.num_scored:
             return
         for at in np.flatnonzero((judged.scores != NOT_SCORED) & ~share.cut).tolist():
-            digest = (
-                text_digest(texts[at].encode())
-                if share.digest is None
-                else share.digest[at].tobytes()
-            )
+            digest = text_digest(texts[at]) if share.digest is None else share.digest[at].tobytes()
             start, end = int(share.starts[at]), int(share.ends[at])
             yield Scored(
                 order_key(digest), digest, share.first + at, start, end, int(judged.scores[at])

@@ -243,7 +243,7 @@ class _SourceCheck:
             if place.row not in texts:
                 self._fault("source text", f"{where}: the row is no document")
                 continue
-            digest = text_digest(texts[place.row].encode("utf-8"))
+            digest = text_digest(texts[place.row])
             keys = self.mix.claims.sources[place.source].key_range
             if digest != place.digest or not keys.holds(order_key(digest)):
                 self._fault(

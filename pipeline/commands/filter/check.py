@@ -164,7 +164,7 @@ def _count_reappeared(
     result: CheckResult, known: DigestSet, file: str, rows: list[int], texts: list[str]
 ) -> npt.NDArray[np.bool_]:
     """Count the documents that were removed elsewhere: bool [num_docs]."""
-    again = known.holds(digest_columns(b"".join(text_digest(text.encode()) for text in texts)))
+    again = known.holds(digest_columns(b"".join(text_digest(text) for text in texts)))
     result.reappeared = (result.reappeared or 0) + int(again.sum())
     room = PLACES - len(result.reappeared_rows)
     result.reappeared_rows += [

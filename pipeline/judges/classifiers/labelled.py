@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.keys import text_digest
+from mixtures.keys import content_of, text_digest
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.readers.json_lines import json_line_rows
@@ -163,4 +163,4 @@ def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:
             f"{place}: {columns.label!r} is {label!r}; a label is {wanted}; name the positive"
             " class, or mend the row"
         )
-    return Labelled(text_digest(text.encode("utf-8")), text, positive, place)
+    return Labelled(text_digest(text), content_of(text), positive, place)

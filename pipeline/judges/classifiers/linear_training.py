@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.keys import text_digest
+from mixtures.keys import content_digest, content_of
 from pipeline.judges.classifiers.hashed_ngrams import Features, features
 from pipeline.judges.classifiers.linear import BITS, MAX_BIAS, MAX_WEIGHT, LinearWeights, batches
 from pipeline.judges.classifiers.logistic import ONE, quantised_logistic
@@ -98,9 +98,9 @@ def _check(settings: LinearSettings) -> None:
 def _distinct(texts: Sequence[str], labels: Sequence[bool]) -> tuple[list[str], list[bool]]:
     """Texts and labels in the order of digests, each text once."""
     by_digest: dict[bytes, tuple[str, bool]] = {}
-    for at, (text, label) in enumerate(zip(texts, labels, strict=True)):
+    for at, (text, label) in enumerate(zip(map(content_of, texts), labels, strict=True)):
         _, other = by_digest.setdefault(
-            text_digest(encoded(text, at, "training documents")), (text, bool(label))
+            content_digest(encoded(text, at, "training documents")), (text, bool(label))
         )
         if other != bool(label):
             raise InputError(

@@ -157,7 +157,7 @@ class ShingleWriter:
             known = self._wanted.get((index, row))
             if known is None:
                 continue
-            if text_digest(text.encode()) != known[1]:
+            if text_digest(text) != known[1]:
                 raise InputError(
                     f"{file.url}: row {row:,} is not the document that was ingested; {_RESTORE}"
                 )

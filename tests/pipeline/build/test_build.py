@@ -40,7 +40,7 @@ TEXTS = {
 
 
 def digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(nfc(text).encode(), digest_size=16).hexdigest()
 
 
 def key(text: str) -> int:

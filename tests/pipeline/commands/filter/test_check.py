@@ -491,7 +491,7 @@ def test_training_fails_whole(labelled, tmp_path, capsys):
 
 
 def digests(*removed: str) -> np.ndarray:
-    return digest_columns(b"".join(sorted(text_digest(text.encode()) for text in removed)))
+    return digest_columns(b"".join(sorted(text_digest(text) for text in removed)))
 
 
 def reappeared(path: Path, removed: np.ndarray | None, limit: str = "0") -> CheckResult:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import random
 import sys
+import unicodedata
 import xml.etree.ElementTree as ElementTree
 from dataclasses import asdict
 from decimal import Decimal
@@ -116,7 +117,7 @@ def test_report_is_whole_numbers_and_text_and_agrees_with_a_recount(
     held = {
         str(row["text"]): row["label"]
         for row in rows
-        if held_out(text_digest(str(row["text"]).encode()), key_bound(Decimal("0.2")))
+        if held_out(text_digest(str(row["text"])), key_bound(Decimal("0.2")))
     }
     scores = dict(zip(held, classifier.score(list(held)).tolist(), strict=True))
     assert sum(report["documents"]["held_out"].values()) == len(held)
@@ -160,6 +161,10 @@ def test_without_the_extra_all_is_written_but_the_picture(
     assert (plain.digest, plain.points) == (trained.digest, trained.points)
 
 
+def contents(rows: list[Row]) -> set[str]:
+    return {unicodedata.normalize("NFC", str(row["text"])) for row in rows}
+
+
 def test_order_copies_and_format_change_neither_weights_nor_curve(
     rows: list[Row], trained: TrainedFilter, tmp_path: Path
 ) -> None:
@@ -171,7 +176,7 @@ def test_order_copies_and_format_change_neither_weights_nor_curve(
     again = train_filter(
         paths, tmp_path / "filter", goal=Goal(recall=Decimal("0.9")), settings=SETTINGS
     )
-    assert again.documents.copies == 50
+    assert again.documents.copies == len(rows) + 50 - len(contents(rows))
     assert again.digest == trained.digest
     assert again.points == trained.points
     for name in ("weights.safetensors", "curve.svg"):
@@ -199,7 +204,7 @@ def test_copies_never_lie_on_both_sides_of_the_split(rows: list[Row], tmp_path: 
     found = read_labelled(
         [write(tmp_path / "a.jsonl", rows + rows), write(tmp_path / "b.jsonl", rows)]
     )
-    assert len(found.documents) == len({row["text"] for row in rows})
+    assert len(found.documents) == len(contents(rows))
     assert found.num_copies == 3 * len(rows) - len(found.documents)
     assert [document.digest for document in found.documents] == sorted(
         document.digest for document in found.documents
