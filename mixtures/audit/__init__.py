@@ -17,6 +17,7 @@ held against its recipe.
         repeats    documents that occur twice, where they came from, and the tokens of repeated
                    ones (`full`)
     recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
+    origins   inputs and commits, held against the recipe's definitions
     judged    what the manifest says of filters, evaluation sets and near-duplicates, held against
               itself and against what was removed
 

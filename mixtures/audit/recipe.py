@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mixtures.audit.origins import origin_faults
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from mixtures.mix.claims import Claims, SourceClaim, TokenizerClaim
@@ -192,6 +193,10 @@ class RecipeChecks:
             faults += _place_faults(source, recipe.sources.get(source.name))
         faults += _tokenizer_faults(claims.tokenizer)
         faults += self.excluded_faults()
+        try:
+            faults += origin_faults(claims)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            faults.append(f"the recipe's definitions cannot be read: {_reason(error)}")
         return judge(
             "recipe", f"{plural(len(recipe.sources), 'source')}, digest {digest[:16]}", faults
         )

@@ -18,9 +18,11 @@ Key = Annotated[str, Field(pattern=r"^(0|[1-9a-f][0-9a-f]{0,16})$")]
 
 
 class Claim(BaseModel):
-    """Part of a manifest: strict types, and more fields than these are allowed."""
+    """Part of a manifest: strict types, and no field that its format does not have, since no check
+    could hold it against anything.
+    """
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
     def as_json(self) -> dict[str, Any]:
         """The object of the manifest: the fields that it was read with or made of, and no others,

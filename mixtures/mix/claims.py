@@ -211,7 +211,7 @@ class MixClaims(Claim):
     total_documents: Count
     removed: dict[str, dict[str, Count]]
     """Rows of each source by what became of them; `rows` is the sum of the others."""
-    contamination: ContaminationClaim | dict[str, str]
+    contamination: ContaminationClaim | Annotated[dict[str, str], Field(max_length=0)]
     """Empty without evaluation sets."""
     filters: Annotated[list[FilterClaim], Field(max_length=16)]
     near: NearClaim | None
@@ -238,6 +238,20 @@ class Claims(MixClaims):
     identity: Hash
     digest: str
     public: PublicClaim | None = None
+
+    @property
+    def described(self) -> Description:
+        """What was known of the mix before its bytes were written."""
+        fields = set(SelectedClaim.model_fields)
+        sources = [
+            SelectedClaim.model_construct(
+                fields & source.model_fields_set, **source.model_dump(include=fields)
+            )
+            for source in self.sources
+        ]
+        mine = self.model_fields_set & set(Description.model_fields)
+        values = {name: getattr(self, name) for name in mine}
+        return Description.model_construct(mine, **{**values, "sources": sources})
 
     @property
     def shares(self) -> list[int]:

@@ -70,6 +70,7 @@ from pipeline.stages.write import (
     WritePlan,
     prepare_folder,
 )
+from pipeline.store.mixes import note_mix
 from pipeline.store.records import is_done
 from pipeline.store.rules import TokenRule, short_key
 from pipeline.store.store import Store
@@ -120,6 +121,7 @@ def build(
         refuse_busy(request.store, request.out, chain)
         store.sweep()
         manifest = _Build(request, store, Trust() if trusted is None else Trust(trusted)).run()
+        request.remote.push()
     request.remote.end(manifest)
     return manifest
 
@@ -434,7 +436,9 @@ class _Build:
         key = short_key([plan.as_json(), described.as_json()])
         with output.building(self.request.out, key) as folder:
             if folder is None:
-                return output.finished(self.request.out, described, layout)
+                found = output.finished(self.request.out, described, layout)
+                note_mix(self.store.folder, described.as_json())
+                return found
             prepare_folder(folder, layout, total, documents)
             execute(
                 self.request.executor,
@@ -443,5 +447,6 @@ class _Build:
                 folder / "work",
             )
             sealed = seal.seal(folder, described, strands, len(slices))
+            note_mix(self.store.folder, described.as_json())
             output.publish(folder, self.request.out)
             return sealed

@@ -13,6 +13,7 @@ from mixtures.mix.manifest import Manifest
 from pipeline.build.remote_output import RemoteOutput
 from pipeline.inputs.build_source import BuildSource
 from pipeline.places.places import Place, RemoteFolder, cache_folder
+from pipeline.store.mixes import MIXES
 from pipeline.store.remote import RemoteStore
 from pipeline.store.rules import TokenRule
 from pipeline.store.store import Store
@@ -52,7 +53,7 @@ class RemotePlaces:
         self, store: Store, sources: Sequence[BuildSource], rule: TokenRule, scores: Sequence[Path]
     ) -> None:
         """Before the first stage: fetch what there is of a build's sources under its token rule,
-        and of scores.
+        of scores, and of what was said of its mixes.
 
         Args:
             store: the working copy. scores: its folders of the build's classifiers.
@@ -64,7 +65,7 @@ class RemotePlaces:
         self.pull(
             list(dict.fromkeys(folders)), ("ledger", "terms-", "grams-", "bands-", rule.folders)
         )
-        self.pull(scores)
+        self.pull([*scores, store.folder / MIXES])
 
     def pull(self, folders: Sequence[Path], kinds: Sequence[str] = ("",)) -> None:
         """Before a stage: see `RemoteStore.pull`."""

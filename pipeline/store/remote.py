@@ -7,7 +7,7 @@ before a stage and sent after it.
     push   for each published folder here that is not there: the outputs first, the record last, so
            that only the record counts there too
 
-What lies there: the same paths as below the local store, of `sources`, `scores` and `near`.
+What lies there: the same paths as below the local store, of `sources`, `scores`, `near`, `mixes`.
 Escalated texts (texts-*, mode 0600), selections, plans and logs stay here. A folder that is on both
 sides must have the same record.
 
@@ -28,6 +28,7 @@ from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.places.files import content, file_system, list_objects, put, retried
 from pipeline.places.places import RemoteFolder
 from pipeline.report import plural, say
+from pipeline.store.mixes import MIXES
 from pipeline.store.records import (
     DONE,
     FolderWriter,
@@ -88,6 +89,9 @@ class RemoteStore:
             there = list_objects(self.url / inside, AnnealmixError)
             for path in sorted(there, key=_records_last):
                 self._check_name(inside, path)
+                if inside == MIXES:
+                    self._fetch_record(inside, path)
+                    continue
                 parent, name = f"{inside}/{path}".rsplit("/", 1)
                 last = parent.rsplit("/", 1)[1]
                 if name == DONE and last.startswith(tuple(kinds)) and not last.startswith(PRIVATE):
@@ -122,6 +126,7 @@ class RemoteStore:
 
     def _records(self) -> Iterator[Path]:
         """What counts as published here, but for what stays here."""
+        yield from (self.folder / MIXES).glob("[!.]*.json")
         for part in SHARED:
             for name in (DONE, SCORED, REVISION):
                 for path in (self.folder / part).rglob(name):

@@ -2,6 +2,8 @@
 store that the mix was made from.
 
     check                    fails if
+    `store manifest`         no build from the store said what the manifest says: recipe, licences,
+                             published figures, commits of the hub, inputs, counts
     `store documents`        the store's selection does not hold the documents of each source in the
                              order of the mix, or cuts another one, or at another token
     `store order`            they do not stand where their places in the quotas put them
@@ -21,13 +23,14 @@ hashed, so that a damaged one is not taken for a forged mix.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import ManifestError
+from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.words import plural
 from pipeline.build.contamination import contaminated
@@ -36,8 +39,10 @@ from pipeline.commands.audit.stored import NAMES as DOCUMENT_CHECKS
 from pipeline.commands.audit.stored import StoredDocuments
 from pipeline.lookup.selection import MixStore
 from pipeline.stages.eligible import removal_figures
+from pipeline.store.mixes import noted_mix, noted_mixes
 
 NAMES = (
+    "store manifest",
     *DOCUMENT_CHECKS,
     "store removals",
     "store filters",
@@ -59,18 +64,38 @@ def check_store(folder: Path, store: Path) -> list[Check]:
     made = {"store filters": mix.claims.filters, "store near-duplicates": mix.claims.near}
     made["store contamination"] = mix.claims.recipe.get("decontaminate")
     names = [name for name in NAMES if made.get(name, True)]
+    manifest = _manifest(mix.claims, store)
     try:
         held = _Held(mix, MixStore(mix.claims, store))
         documents = StoredDocuments(mix, held.store).checks()
     except ManifestError as error:
-        return [unread(name, str(error)) for name in names]
+        return [manifest, *(unread(name, str(error)) for name in names[1:])]
     checks = {
         "store removals": held.removals,
         "store filters": held.filters,
         "store near-duplicates": held.near,
         "store contamination": held.contamination,
     }
-    return [*documents, *(checks[name]() for name in names if name in checks)]
+    found = {check.name: check for check in (manifest, *documents)}
+    return [found.get(name) or checks[name]() for name in names]
+
+
+def _manifest(claims: Claims, store: Path) -> Check:
+    """What the build knew before it wrote a byte."""
+    name, described = "store manifest", claims.described.as_json()
+    try:
+        if noted_mix(store, described):
+            figure = f"its {len(described)} fields are as the build from this store said them"
+            return judge(name, figure, [])
+        known = [list(_differences(described, one)) for one in noted_mixes(store)]
+    except ManifestError as error:
+        return unread(name, str(error))
+    nothing = (
+        "nothing is noted of it; name the store that it was built from, or give its build again,"
+        " which finds the mix built and notes it"
+    )
+    figure = f"{plural(len(known), 'mix')} noted in this store, this is none of them"
+    return judge(name, figure, min(known, key=len, default=[nothing]))
 
 
 class _Held:
@@ -151,6 +176,33 @@ class _Held:
             )
         figure = f"{plural(sum(documents.values()), 'document')} with {plural(len(items), 'item')}"
         return judge("store contamination", f"{figure} of evaluation sets in the store", faults)
+
+
+def _differences(said: Any, noted: Any, where: str = "") -> Iterator[str]:
+    """Where a manifest says something else than a build did, field by field."""
+    if isinstance(said, dict) and isinstance(noted, dict):
+        pairs = [(name, said.get(name), noted.get(name)) for name in sorted(said | noted)]
+    elif isinstance(said, list) and isinstance(noted, list) and len(said) == len(noted):
+        pairs = [
+            (_name(one, at), one, two)
+            for at, (one, two) in enumerate(zip(said, noted, strict=True))
+        ]
+    else:
+        if said != noted:
+            yield f"{where} is {_short(said)}, the build said {_short(noted)}"
+        return
+    for name, one, two in pairs:
+        yield from _differences(one, two, f"{where}.{name}" if where else str(name))
+
+
+def _name(item: Any, at: int) -> str:
+    """How a message names an item of a list."""
+    return str(item.get("name", at)) if isinstance(item, dict) else str(at)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _different(where: str, counted: Mapping[str, Any], claimed: Mapping[str, Any]) -> list[str]:

@@ -244,7 +244,12 @@ def test_an_empty_search_for_near_duplicates_is_none():
         load(manifests.dump(manifests.sealed({**PLAIN, "near": {}})))
 
 
-def test_fields_that_this_version_does_not_know_are_kept():
-    layout = {**PLAIN["layout"], "later": 1}
-    sealed = manifests.sealed({**PLAIN, "layout": layout, "later": {"a": [None, 1]}})
-    assert load(manifests.dump(sealed)) == sealed
+@pytest.mark.parametrize("where", [(), ("layout",), ("hashes",), ("sources", 0), ("tokenizer",)])
+def test_a_field_that_the_format_does_not_have_is_refused(where):
+    manifest = json.loads(manifests.dump(PLAIN))
+    place = manifest
+    for step in where:
+        place = place[step]
+    place["later"] = {"a": [None, 1]}
+    with pytest.raises(ManifestError, match=r"later: Extra inputs"):
+        load(manifests.dump(manifests.sealed(manifest)))

@@ -134,9 +134,12 @@ def moved_from_filter_to_duplicates(manifest: Manifest) -> None:
 @pytest.mark.parametrize(
     ("change", "checks"),
     [
-        (forged_scores, {"store filters"}),
-        (other_clusters, {"store near-duplicates"}),
-        (moved_from_filter_to_duplicates, {"store filters", "store removals"}),
+        (forged_scores, {"store manifest", "store filters"}),
+        (other_clusters, {"store manifest", "store near-duplicates"}),
+        (
+            moved_from_filter_to_duplicates,
+            {"store manifest", "store filters", "store removals"},
+        ),
     ],
 )
 def test_figures_that_agree_with_each_other_are_seen_by_the_store_alone(
@@ -162,7 +165,9 @@ def test_another_store_or_a_mix_that_it_did_not_make_fails_every_check(work, mix
         manifest["sources"][0]["resolved_tokens"] += 40
 
     forge_manifest(mix, change)
-    assert {check.figure for check in check_store(mix, work / "store")} == {"not checked"}
+    manifest, *others = check_store(mix, work / "store")
+    assert "resolved_tokens" in manifest.detail
+    assert {check.figure for check in others} == {"not checked"}
     make(
         work / "recipes" / "mix.yaml",
         tmp_path,
@@ -172,7 +177,9 @@ def test_another_store_or_a_mix_that_it_did_not_make_fails_every_check(work, mix
         scale=Fraction(1, 3),
     )
     shutil.rmtree(tmp_path / "store" / "sources")
-    assert {check.figure for check in check_store(mix, tmp_path / "store")} == {"not checked"}
+    found = check_store(mix, tmp_path / "store")
+    assert {check.figure for check in found[1:]} == {"not checked"}
+    assert not found[0].ok
 
 
 def test_options_that_would_do_nothing_are_usage_errors(work):
