@@ -38,7 +38,7 @@ from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import DeviationClaim, PublishedSource, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.mix.manifest import identity
+from mixtures.mix.manifest import identity, mix_id
 from mixtures.mix.public import LACKS
 from mixtures.mix.tables import DOCUMENTS, root_hash
 from mixtures.words import plural
@@ -121,6 +121,7 @@ class _MixAudit:
             path=str(self.folder),
             name=self.claims.name,
             identity=self.claims.identity,
+            mix_id=self.claims.mix_id,
             checks=tuple(checks),
             total_tokens=quotas.total_tokens,
             total_documents=quotas.total_documents,
@@ -135,9 +136,13 @@ class _MixAudit:
 
     def _manifest(self) -> Check:
         claims, hashes, faults = self.claims, self.claims.hashes, []
-        due = identity(claims.as_json())
+        due, due_id = identity(claims.as_json()), mix_id(claims.as_json())
         if due != claims.identity:
             faults.append(f"its hashes give identity {due}, it says {claims.identity}")
+        if due_id != claims.mix_id:
+            faults.append(
+                f"its recipe, tokenizer and hashes give mix id {due_id}, it says {claims.mix_id}"
+            )
         for name, root, pieces in (
             ("bin", hashes.bin, hashes.chunks),
             ("documents", hashes.documents, hashes.documents_parts),
@@ -145,7 +150,8 @@ class _MixAudit:
         ):
             if root != root_hash(pieces):
                 faults.append(f"hashes.{name} is {root}, its pieces give {root_hash(pieces)}")
-        return judge("manifest", f"digest {claims.digest[:16]}, identity {due[:16]}", faults)
+        figure = f"digest {claims.digest[:16]}, identity {due[:16]}, mix id {due_id[:16]}"
+        return judge("manifest", figure, faults)
 
     def _index_hash(self) -> Check:
         path = self.folder / INDEX

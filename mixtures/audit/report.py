@@ -54,11 +54,12 @@ class AuditReport:
     path: str
     name: str
     identity: str
-    """Empty for a pair without a manifest."""
+    """Of the stream; empty for a pair without a manifest, as is `mix_id`."""
     checks: tuple[Check, ...]
     total_tokens: int
     total_documents: int
     eod_tokens: int
+    mix_id: str = ""
     sources: tuple[SourceFigures, ...] = ()
     removed: dict[str, dict[str, int]] = field(default_factory=dict)
     """Rows of each source by what became of them."""

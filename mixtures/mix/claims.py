@@ -3,7 +3,8 @@ it through them, so that no check has to guard against a crafted one.
 
     MixClaims     what was asked, resolved and selected: known before a byte is written
     Description   the same with its strands: what a build is about to make
-    Claims        a finished mix: also what was counted in its bytes, their hashes, the identity
+    Claims        a finished mix: also what was counted in its bytes, their hashes, identity and
+                  mix id
 
 An example, of which `mixtures.mix.manifest` explains identity and digest: manifests/sample.json.
 What filters, near-duplicates and evaluation sets did stands in `mixtures.mix.judged`.
@@ -236,6 +237,9 @@ class Claims(MixClaims):
     sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     hashes: HashClaims
     identity: Hash
+    """Of the stream."""
+    mix_id: Hash
+    """Of the stream, the recipe with its filters, and the tokenizer."""
     digest: str
     public: PublicClaim | None = None
 

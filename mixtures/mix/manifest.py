@@ -1,10 +1,13 @@
 """The manifest: what a mix is, in integers and strings, so that it reads and hashes the same
 everywhere. Here it is JSON, and what is hashed of it; `mixtures.mix.claims` gives it types.
 
-    identity   what the mix is: BLAKE3 of the canonical JSON of {layout, total_tokens,
+    identity   what the stream is: BLAKE3 of the canonical JSON of {layout, total_tokens,
                total_documents, bin, idx, documents}.
                Two mixes with the same identity have the same tokens, documents, order, sources,
-               epochs and cuts.
+               epochs and cuts, whatever was asked to get them.
+    mix_id     what the mix is: BLAKE3 of the canonical JSON of {identity, recipe, tokenizer}, where
+               the recipe names its filters by all that they decide by. Two arms whose filters
+               happened to remove the same documents have one identity and two mix ids.
     digest     BLAKE3 of the canonical JSON of the manifest without this field: an edited manifest
                is noticed before anything is recounted.
 
@@ -45,6 +48,12 @@ def identity(manifest: Manifest) -> str:
     return blake3(canonical(parts)).hexdigest()
 
 
+def mix_id(manifest: Manifest) -> str:
+    """Compute the id of the mix that a manifest's own recipe, tokenizer and hashes give."""
+    parts = {name: manifest[name] for name in ("recipe", "tokenizer")}
+    return blake3(canonical({"identity": identity(manifest), **parts})).hexdigest()
+
+
 def digest(manifest: Manifest) -> str:
     """Compute the digest of a manifest, whatever it says of its own."""
     return blake3(
@@ -53,9 +62,14 @@ def digest(manifest: Manifest) -> str:
 
 
 def sealed(manifest: Manifest) -> Manifest:
-    """Add identity and digest to a manifest."""
-    manifest = {**manifest, "identity": identity(manifest)}
+    """Add identity, mix id and digest to a manifest."""
+    manifest = {**manifest, "identity": identity(manifest), "mix_id": mix_id(manifest)}
     return {**manifest, "digest": digest(manifest)}
+
+
+def names(manifest: Manifest) -> str:
+    """What a finished mix is called in a message."""
+    return f"identity {manifest['identity']}, mix id {manifest['mix_id']}"
 
 
 def dump(manifest: Manifest) -> bytes:
@@ -84,7 +98,8 @@ def load(folder: Path) -> Manifest:
             raise ManifestError(f"{path}: {name} is missing")
     if manifest["format"] != MANIFEST_FORMAT:
         raise ManifestError(
-            f"{path}: format {manifest['format']}, this version reads {MANIFEST_FORMAT}"
+            f"{path}: format {manifest['format']}, this version reads {MANIFEST_FORMAT}; build the"
+            " mix again, or read it with the version that build.json names"
         )
     try:
         content = digest(manifest)

@@ -53,6 +53,7 @@ class TrainedMix:
 
     name: str
     identity: str
+    mix_id: str
     tokens: str
     """Path of the .bin without `.bin`, whose name tells the mix from others of its size: OLMo-core
     knows data by name and size, GPT-NeoX writes its indices beside it.
@@ -113,7 +114,8 @@ def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
     be set, and all warnings.
     """
     notes = [
-        f"Data of {trainer} for the mix {mix.name}, identity {mix.identity}",
+        f"Data of {trainer} for the mix {mix.name}, mix id {mix.mix_id}",
+        f"identity {mix.identity}, of the stream",
         (
             f"{mix.num_tokens:,} tokens in {mix.num_documents:,} documents; {mix.token_bytes} bytes"
             f" a token, ids below {mix.vocab_size:,}, every document ends in id {mix.eod_id}"

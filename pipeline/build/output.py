@@ -121,7 +121,7 @@ def finished(out: Path, described: Description, layout: Layout) -> manifests.Man
             f"{tokens}: not as long as the manifest says; the mix was damaged after it was built:"
             f" delete {out} and build again"
         )
-    say(f"{out}: built already, identity {manifest['identity']}")
+    say(f"{out}: built already, {manifests.names(manifest)}")
     return manifest
 
 

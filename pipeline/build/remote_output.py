@@ -85,7 +85,7 @@ class RemoteOutput:
                         f"{self.url}: holds another mix than this command builds; choose another"
                         " --out, or delete it"
                     )
-                say(f"{self.url}: built already, identity {manifest['identity']}")
+                say(f"{self.url}: built already, {manifests.names(manifest)}")
             else:
                 self._send_all(manifest, there)
             if self.folder.exists():

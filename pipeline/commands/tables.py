@@ -48,6 +48,7 @@ def show(claims: Claims, folder: Place) -> None:
         say(line)
     print_fit(claims.fit(tokens))
     say(f"identity {claims.identity}")
+    say(f"mix id {claims.mix_id}")
 
 
 class _RemovalRow(NamedTuple):

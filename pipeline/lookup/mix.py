@@ -142,8 +142,15 @@ class Mix(Records):
 
     @property
     def identity(self) -> str:
-        """What the mix is, 64 hex digits: the same tokens, documents and order have the same."""
+        """What the stream is, 64 hex digits: the same tokens, documents and order have the same."""
         return self._traced.claims.identity
+
+    @property
+    def mix_id(self) -> str:
+        """What the mix is, 64 hex digits: of its identity, its recipe with the filters, and its
+        tokenizer.
+        """
+        return self._traced.claims.mix_id
 
     @property
     def sources(self) -> list[dict[str, Any]]:

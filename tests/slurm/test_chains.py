@@ -94,7 +94,7 @@ def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
     holds(build.finish(), local)
     assert [stage["stage"] for stage in stages(build)] == ["ingest", "select", "write"]
     assert (stages(build)[0]["units"], len(stages(build)[0]["jobs"])) == (FILES, 2)
-    assert build.status().message == f"identity {manifests.load(local)['identity']}"
+    assert build.status().message == manifests.names(manifests.load(local))
     build.launch()  # there is nothing left to do
     assert build.status().state == "finished"
 

@@ -79,10 +79,12 @@ def failure_lines(checks: Sequence[Check]) -> list[str]:
 
 
 def note_lines(audit: AuditReport) -> list[str]:
-    """Sentences below the tables: who gave what to whom, licences, the identity."""
+    """Sentences below the tables: who gave what to whom, licences, identity and
+    mix id.
+    """
     lines = notes(audit.sources)
     if audit.identity:
-        lines.append(f"identity {audit.identity}")
+        lines += [f"identity {audit.identity}", f"mix id {audit.mix_id}"]
     return lines
 
 

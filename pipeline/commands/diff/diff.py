@@ -34,6 +34,7 @@ class MixTotals:
     path: str
     name: str
     identity: str
+    mix_id: str
     documents_and_repeats: int
     tokens: int
 
@@ -95,6 +96,7 @@ def _totals(mix: MixDocuments) -> MixTotals:
         path=str(mix.folder),
         name=claims.name,
         identity=claims.identity,
+        mix_id=claims.mix_id,
         documents_and_repeats=claims.total_documents,
         tokens=claims.total_tokens,
     )

@@ -17,7 +17,8 @@ def show(diff: MixDiff) -> None:
     for side, mix in zip(SIDES, diff.mixes, strict=True):
         say(
             f"{side.upper()}: {mix.name}, {mix.path}: {mix.documents_and_repeats:,} documents"
-            f" (repeats counted), {mix.tokens:,} tokens, identity {short_hash(mix.identity)}"
+            f" (repeats counted), {mix.tokens:,} tokens, identity {short_hash(mix.identity)},"
+            f" mix id {short_hash(mix.mix_id)}"
         )
     if diff.settings:
         Table(diff.settings, _SETTING_COLUMNS).print("what differs in recipe, budgets and inputs")
@@ -140,7 +141,11 @@ def _notes(diff: MixDiff) -> list[str]:
             " compared"
         )
     _, claim = figures.claim
-    lines.append("identical: the same tokens, documents and order" if diff.identical else claim)
+    if diff.identical:
+        claim = "identical: the same tokens, documents and order"
+        if len({mix.mix_id for mix in diff.mixes}) > 1:
+            claim += "; but they were asked otherwise, and are two mixes by their mix ids"
+    lines.append(claim)
     return lines
 
 

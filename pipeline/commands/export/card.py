@@ -159,7 +159,8 @@ def _head(claims: Claims) -> str:
         f"# {plain(claims.name)}\n",
         (
             f"A token mix for language-model training: {facts}, tokenizer"
-            f" {code(claims.tokenizer.name)}. Identity {code(claims.identity)}."
+            f" {code(claims.tokenizer.name)}. Mix id {code(claims.mix_id)}, identity of the stream"
+            f" {code(claims.identity)}."
         ),
     ]
     if claims.public:

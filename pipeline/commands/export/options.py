@@ -147,13 +147,11 @@ def _export(options: argparse.Namespace) -> int:
 
         export_card(options.mix, None if str(options.card) == "-" else options.card)
     elif options.public is not None:
+        from mixtures.mix.manifest import names
         from pipeline.commands.export.public import export_public
         from pipeline.report import say
 
-        say(
-            f"{options.public}: identity"
-            f" {export_public(options.mix, options.public, options.salt)['identity']}"
-        )
+        say(f"{options.public}: {names(export_public(options.mix, options.public, options.salt))}")
     else:
         from pipeline.commands.export.trainer import Wish, export_trainer
 

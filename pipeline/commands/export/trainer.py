@@ -94,6 +94,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
     return TrainedMix(
         name=claims.name,
         identity=claims.identity,
+        mix_id=claims.mix_id,
         tokens=str(links / f"tokens-{claims.identity[:SHOWN_IDENTITY]}"),
         folder=str(links),
         cache=str(links / "cache"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import AnnealmixError
-from mixtures.mix.manifest import Manifest
+from mixtures.mix import manifest as manifests
 from pipeline.build.build import BuildRequest, build
 from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.executors.slurm import arrays, client
@@ -24,7 +24,9 @@ from pipeline.executors.stage import Plan, StageClass
 from pipeline.report import say
 
 
-def launch(request: BuildRequest, filters: Path | None, profile: Profile) -> Manifest | None:
+def launch(
+    request: BuildRequest, filters: Path | None, profile: Profile
+) -> manifests.Manifest | None:
     """Give a build to Slurm, or what is missing of it. Returns the manifest if there was nothing
     left to submit.
 
@@ -45,7 +47,7 @@ def launch(request: BuildRequest, filters: Path | None, profile: Profile) -> Man
         say(f"submitted: {submitted}; --status shows how far it is, --wait follows it")
         return None
     if chain.record:
-        chain.end(FINISHED, 0, f"identity {manifest['identity']}")
+        chain.end(FINISHED, 0, manifests.names(manifest))
     return manifest
 
 
@@ -94,5 +96,5 @@ def conduct(folder: Path, digest: str) -> None:
         chain.end(FAILED, 1, f"{type(error).__name__}: {error}")
         raise
     else:
-        chain.end(FINISHED, 0, f"identity {manifest['identity']}")
-        say(f"{request.out}: identity {manifest['identity']}")
+        chain.end(FINISHED, 0, manifests.names(manifest))
+        say(f"{request.out}: {manifests.names(manifest)}")

@@ -123,6 +123,7 @@ class StepAnswer:
 
     mix: str
     """Its identity."""
+    mix_id: str
     training: TrainingFigures
     steps: tuple[int, int]
     """First and last."""
@@ -201,6 +202,7 @@ class _StepTrace:
         asked, read = self.question, self.order.tokens_read(self.first, self.last)
         answer = StepAnswer(
             mix=self.mix.claims.identity,
+            mix_id=self.mix.claims.mix_id,
             training=self._training(),
             steps=(asked.first_step, asked.last_step - 1),
             samples=(self.first, self.last - 1),

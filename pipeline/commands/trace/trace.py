@@ -108,6 +108,7 @@ class Answer:
 
     mix: str
     """Its identity."""
+    mix_id: str
     documents: list[TracedDocument]
     rows: list[TracedRow]
 
@@ -115,6 +116,7 @@ class Answer:
         """For `--json`."""
         return {
             "mix": self.mix,
+            "mix_id": self.mix_id,
             "places": [document.as_json() for document in self.documents],
             "rows": [row.as_json() for row in self.rows],
         }
@@ -159,6 +161,7 @@ class _Trace:
         fates = self._fates(in_mix=bool(documents))
         return Answer(
             self.mix.claims.identity,
+            self.mix.claims.mix_id,
             [self._document(columns) for columns in documents],
             [self._row(fates, fate) for fate in self._asked(fates, documents)] if fates else [],
         )

@@ -446,8 +446,9 @@ def test_quota_moved_between_sources_in_every_count_is_noticed(mix: Path) -> Non
     assert failed(mix) >= {"quotas", "asked quotas", "prefix bound"}
 
 
-def test_identity_that_its_hashes_do_not_give_is_noticed(mix: Path) -> None:
-    manifest = {**manifests.load(mix), "identity": "0" * 64}
+@pytest.mark.parametrize("name", ["identity", "mix_id"])
+def test_identity_that_its_hashes_do_not_give_is_noticed(mix: Path, name: str) -> None:
+    manifest = {**manifests.load(mix), name: "0" * 64}
     (mix / manifests.MANIFEST).write_bytes(
         manifests.dump({**manifest, "digest": manifests.digest(manifest)})
     )

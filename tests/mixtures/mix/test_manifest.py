@@ -99,7 +99,13 @@ def test_identity_and_digest_are_those_of_the_description():
     parts = {name: HASHES[name] for name in ("bin", "idx", "documents")}
     parts |= {name: PLAIN[name] for name in ("layout", "total_tokens", "total_documents")}
     assert SEALED["identity"] == plain_hash(parts)
-    assert SEALED["digest"] == plain_hash({**PLAIN, "identity": SEALED["identity"]})
+    mix = {
+        "identity": SEALED["identity"],
+        **{name: PLAIN[name] for name in ("recipe", "tokenizer")},
+    }
+    assert SEALED["mix_id"] == plain_hash(mix)
+    names = {name: SEALED[name] for name in ("identity", "mix_id")}
+    assert SEALED["digest"] == plain_hash({**PLAIN, **names})
 
 
 @pytest.mark.parametrize(
@@ -120,6 +126,7 @@ def test_identity_follows_what_the_mix_is_and_not_where_it_came_from(name):
         other[name] = ["changed"]
     sealed = manifests.sealed(other)
     assert sealed["identity"] == SEALED["identity"]
+    assert (sealed["mix_id"] == SEALED["mix_id"]) == (name not in {"recipe", "tokenizer"})
     assert sealed["digest"] != SEALED["digest"]
 
 

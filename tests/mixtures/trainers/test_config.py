@@ -18,6 +18,7 @@ from mixtures.trainers.names import TRAINERS
 MIX = TrainedMix(
     name="mix",
     identity="0" * 64,
+    mix_id="1" * 64,
     tokens="/data/mix/tokens",
     folder="/data/mix.ds",
     cache="/data/mix.ds/cache",

@@ -101,19 +101,18 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "ledger/0000.row": "29ee19f3764c1b43",
         "ledger/quarantine.jsonl": "detail path reason row",
         "ledger/done.json": (
-            "counts(documents empty quarantined rows where) digest inputs(etag inode mtime_ns"
-            " path sha256 size url) "
-            "outputs(0000.digest(blake3 bytes) 0000.file(blake3 bytes) 0000.order_key(blake3"
-            " bytes) 0000.row(blake3 bytes) "
+            "counts(documents empty quarantined rows where) digest inputs(etag inode "
+            "mtime_ns path sha256 size url) outputs(0000.digest(blake3 bytes) "
+            "0000.file(blake3 bytes) 0000.order_key(blake3 bytes) 0000.row(blake3 bytes) "
             "quarantine.jsonl(blake3 bytes)) quarantined(json) segment_bytes segments source"
         ),
         "tokens/0000.num_tokens": "13965f73a5ed453e",
         "tokens/0000.offset": "51f0dd3a5f696cce",
         "tokens/0000.tokens": "522758ef16eaa473",
         "tokens/done.json": (
-            "digest documents_with_eod_text ledger outputs(0000.num_tokens(blake3 bytes)"
-            " 0000.offset(blake3 bytes) "
-            "0000.tokens(blake3 bytes)) segments(documents first_row tokens)"
+            "digest documents_with_eod_text ledger outputs(0000.num_tokens(blake3 bytes) "
+            "0000.offset(blake3 bytes) 0000.tokens(blake3 bytes)) segments(documents "
+            "first_row tokens)"
         ),
         "select/a.digest": "6f13e9125fda7b57",
         "select/a.ledger_row": "a54680d61eb5a5f0",
@@ -130,52 +129,49 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/b.start": "d10055ab34ed5d68",
         "select/b.token_file": "88ada2950bdc9ee2",
         "select/done.json": (
-            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes)"
-            " a.ledger_row(blake3 bytes) a.num_tokens(blake3 "
-            "bytes) a.offset(blake3 bytes) a.segment(blake3 bytes) a.start(blake3 bytes)"
-            " a.token_file(blake3 bytes) b.digest(blake3 "
-            "bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes)"
-            " b.segment(blake3 bytes) "
-            "b.start(blake3 bytes) b.token_file(blake3 bytes)) sources(a(copies documents"
-            " duplicates(a) excluded in_range "
-            "kept_tokens longest near removed tokens untokenized) b(copies documents"
-            " duplicates(a) excluded in_range kept_tokens "
-            "longest near removed tokens untokenized))"
+            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes) "
+            "a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes) "
+            "a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) "
+            "b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
+            "b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) "
+            "b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded "
+            "in_range kept_tokens longest near removed tokens untokenized) b(copies "
+            "documents duplicates(a) excluded in_range kept_tokens longest near removed "
+            "tokens untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
         "write/records": "0dc5d3359bb9f8c4",
         "write/fields": (
-            "chunks deviation digest documents eod_tokens files(documents provenance) index"
-            " provenance slice source_documents "
-            "source_tokens"
+            "chunks deviation digest documents eod_tokens files(documents provenance) index "
+            "provenance slice source_documents source_tokens"
         ),
-        "write/files": "build.json documents.parquet/part-N.parquet manifest.json"
-        " provenance.parquet/part-N.parquet tokens.bin tokens.idx",
+        "write/files": (
+            "build.json documents.parquet/part-N.parquet manifest.json "
+            "provenance.parquet/part-N.parquet tokens.bin tokens.idx"
+        ),
         "write/tokens.bin": "079e6e2f43cdeb27",
         "write/tokens.idx": "a18da058c9915d98",
         "write/documents": "8f69f4a758d4d9cf",
         "write/provenance": "494b13fdfd4906c0",
         "manifest/fields": (
-            "contamination digest eod_tokens excluded filters format hashes(bin chunks documents"
-            " documents_parts idx provenance "
-            "provenance_parts) identity layout(chunk_tokens slice_tokens token_dtype) name near"
-            " published recipe_digest "
-            "removed(a(beyond quota duplicate of a empty kept out of key range quarantined rows"
-            " where) b(beyond quota duplicate of a "
-            "empty kept out of key range quarantined rows where)) revisions size"
-            " sources(asked_tokens copy cut definition "
-            "deviation(bound_tokens measured_tokens) documents epochs insert keys licence"
-            " longest_tokens name non_commercial "
-            "realised_tokens refilled(b) resolved_tokens) tokenizer(digest eod_id name"
-            " special_tokens vocab_size) total_documents "
-            "total_tokens"
+            "contamination digest eod_tokens excluded filters format hashes(bin chunks "
+            "documents documents_parts idx provenance provenance_parts) identity "
+            "layout(chunk_tokens slice_tokens token_dtype) mix_id name near published "
+            "recipe_digest removed(a(beyond quota duplicate of a empty kept out of key range "
+            "quarantined rows where) b(beyond quota duplicate of a empty kept out of key "
+            "range quarantined rows where)) revisions size sources(asked_tokens copy cut "
+            "definition deviation(bound_tokens measured_tokens) documents epochs insert keys "
+            "licence longest_tokens name non_commercial realised_tokens refilled(b) "
+            "resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) "
+            "total_documents total_tokens"
         ),
         "manifest/input": "path sha256 size",
         "manifest/identity": "b4dcb5e036aed3f9",
         "terms/folder": "terms-4b26b78cbc24bfff-00000000000000000-10000000000000000",
         "terms/0000.terms": "9e9b24ceb7543bde",
-        "terms/done.json": "digest ledger outputs(0000.terms(blake3 bytes))"
-        " segments(documents first_row)",
+        "terms/done.json": (
+            "digest ledger outputs(0000.terms(blake3 bytes)) segments(documents first_row)"
+        ),
         "texts/folder": "texts-433d021ea1feb56f",
         "texts/schema": "order_key:uint64 digest:fixed_size_binary[16] text:large_string",
         "grams/folder": "grams-e428ee5fa521fc50",
@@ -213,99 +209,96 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b.start": "d10055ab34ed5d68",
         "select/filtered /b.token_file": "88ada2950bdc9ee2",
         "select/filtered /done.json": (
-            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes)"
-            " a+removed.digest(blake3 bytes) "
-            "a+removed.ledger_row(blake3 bytes) a+removed.num_tokens(blake3 bytes)"
-            " a+removed.place(blake3 bytes) "
-            "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) a.digest(blake3"
-            " bytes) a.ledger_row(blake3 bytes) "
-            "a.num_tokens(blake3 bytes) a.offset(blake3 bytes) a.place(blake3 bytes)"
-            " a.segment(blake3 bytes) a.start(blake3 bytes) "
-            "a.token_file(blake3 bytes) b+removed.after(blake3 bytes) b+removed.digest(blake3"
-            " bytes) b+removed.ledger_row(blake3 "
-            "bytes) b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes)"
-            " b+removed.segment(blake3 bytes) "
-            "b+removed.verdicts(blake3 bytes) b.digest(blake3 bytes) b.ledger_row(blake3 bytes)"
-            " b.num_tokens(blake3 bytes) "
-            "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) b.start(blake3"
-            " bytes) b.token_file(blake3 bytes)) "
-            "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest near"
-            " removed tokens untokenized) "
-            "b(copies documents duplicates(a) excluded in_range kept_tokens longest near removed"
-            " tokens untokenized))"
+            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes) "
+            "a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 bytes) "
+            "a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) "
+            "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) "
+            "a.digest(blake3 bytes) a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) "
+            "a.offset(blake3 bytes) a.place(blake3 bytes) a.segment(blake3 bytes) "
+            "a.start(blake3 bytes) a.token_file(blake3 bytes) b+removed.after(blake3 bytes) "
+            "b+removed.digest(blake3 bytes) b+removed.ledger_row(blake3 bytes) "
+            "b+removed.num_tokens(blake3 bytes) b+removed.place(blake3 bytes) "
+            "b+removed.segment(blake3 bytes) b+removed.verdicts(blake3 bytes) "
+            "b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
+            "b.offset(blake3 bytes) b.place(blake3 bytes) b.segment(blake3 bytes) "
+            "b.start(blake3 bytes) b.token_file(blake3 bytes)) sources(a(copies documents "
+            "duplicates(a) excluded in_range kept_tokens longest near removed tokens "
+            "untokenized) b(copies documents duplicates(a) excluded in_range kept_tokens "
+            "longest near removed tokens untokenized))"
         ),
         "manifest/filters": (
-            "blocklist(mode sha256 threshold) classifier fraction identity label placebo"
-            " removed(a(documents first_documents "
-            "first_tokens tokens) b(documents first_documents first_tokens tokens)) scores"
+            "blocklist(mode sha256 threshold) classifier fraction identity label placebo "
+            "removed(a(documents first_documents first_tokens tokens) b(documents "
+            "first_documents first_tokens tokens)) scores"
         ),
         "manifest/filtered": "87f52553770c31a4",
         "bands/folder": "bands-b96cb45a316f7995-00000000000000000-10000000000000000",
         "bands/0000.bands": "a997f6b20b41647e",
         "bands/0000.exempt": "cdc96eca844d7912",
-        "bands/done.json": "digest ledger outputs(0000.bands(blake3 bytes) 0000.exempt(blake3"
-        " bytes)) segments(documents first_row)",
+        "bands/done.json": (
+            "digest ledger outputs(0000.bands(blake3 bytes) 0000.exempt(blake3 bytes)) "
+            "segments(documents first_row)"
+        ),
         "near/documents /digest": "9b82e54c0aeb9190",
         "near/documents /ledger_row": "e17a0eb7e7cedabd",
         "near/documents /order_key": "2f01896f21a3c3d3",
         "near/documents /segment": "f30af5918f5c1a8e",
         "near/documents /source": "aa4e60954724ea06",
         "near/documents /done.json": (
-            "digest documents outputs(digest(blake3 bytes) ledger_row(blake3 bytes)"
-            " order_key(blake3 bytes) segment(blake3 bytes) "
-            "source(blake3 bytes))"
+            "digest documents outputs(digest(blake3 bytes) ledger_row(blake3 bytes) "
+            "order_key(blake3 bytes) segment(blake3 bytes) source(blake3 bytes))"
         ),
         "near/bands /0000.band_key": "a8f3d6fc6c23d8f8",
         "near/bands /0000.band_row": "cbd9f3a90f6aa665",
-        "near/bands /done.json": "digest documents exempt outputs(0000.band_key(blake3 bytes)"
-        " 0000.band_row(blake3 bytes)) partitions rule",
+        "near/bands /done.json": (
+            "digest documents exempt outputs(0000.band_key(blake3 bytes) "
+            "0000.band_row(blake3 bytes)) partitions rule"
+        ),
         "near/edges /document": "308ddd3ef063d7e5",
         "near/edges /linked": "2a6672aa8802dbe3",
-        "near/edges /done.json": "digest edges outputs(document(blake3 bytes) linked(blake3"
-        " bytes))",
+        "near/edges /done.json": (
+            "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))"
+        ),
         "near/verified /document": "ba4af9ebc5d666fd",
         "near/verified /linked": "c28f51939d8ca164",
-        "near/verified /done.json": "digest edges outputs(document(blake3 bytes)"
-        " linked(blake3 bytes))",
+        "near/verified /done.json": (
+            "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))"
+        ),
         "near/candidates /0000.document": "befdd51a542a12e3",
         "near/candidates /0000.ledger_row": "0298bfd37e5ab229",
         "near/candidates /0001.document": "131c04a490bb5579",
         "near/candidates /0001.ledger_row": "5ffb5f9af2f29cac",
         "near/candidates /done.json": (
-            "digest documents outputs(0000.document(blake3 bytes) 0000.ledger_row(blake3 bytes)"
-            " 0001.document(blake3 bytes) "
-            "0001.ledger_row(blake3 bytes)) segments"
+            "digest documents outputs(0000.document(blake3 bytes) 0000.ledger_row(blake3 "
+            "bytes) 0001.document(blake3 bytes) 0001.ledger_row(blake3 bytes)) segments"
         ),
         "near/clusters /component": "ecb2cbf194c355f4",
         "near/clusters /document": "a1cebe7b921a5be5",
         "near/clusters /done.json": (
-            "clustered clusters digest documents largest outputs(component(blake3 bytes)"
-            " document(blake3 bytes)) sizes(2)"
+            "clustered clusters digest documents largest outputs(component(blake3 bytes) "
+            "document(blake3 bytes)) sizes(2)"
         ),
         "near/drops /0000.digest": "508707566db27aa9",
         "near/drops /0000.order_key": "0c8f38b53fb449e9",
         "near/drops /0000.survivor": "6ff7649fa76f7534",
         "near/drops /0000.survivor_source": "71e0a99173564931",
         "near/drops /done.json": (
-            "digest documents outputs(0000.digest(blake3 bytes) 0000.order_key(blake3 bytes)"
-            " 0000.survivor(blake3 bytes) "
-            "0000.survivor_source(blake3 bytes)) partitions"
+            "digest documents outputs(0000.digest(blake3 bytes) 0000.order_key(blake3 bytes) "
+            "0000.survivor(blake3 bytes) 0000.survivor_source(blake3 bytes)) partitions"
         ),
         "near/shingles /document": "befdd51a542a12e3",
         "near/shingles /first_shingle": "6dcf40ff37dac005",
         "near/shingles /num_shingles": "d3efc786ab6208dd",
         "near/shingles /shingle": "c0a4d1ca7f3d9ff8",
         "near/shingles /done.json": (
-            "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes)"
-            " num_shingles(blake3 bytes) shingle(blake3 "
-            "bytes))"
+            "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes) "
+            "num_shingles(blake3 bytes) shingle(blake3 bytes))"
         ),
         "near/folders": "bands candidates clusters documents drops edges shingles verified",
         "near/shingles": "a",
         "manifest/near": (
-            "clustered clusters documents dropped(a b) excluded identity largest rule(bands rows"
-            " shingle unit) sizes sources verify "
-            "2 5ab16838fa6e68a7"
+            "clustered clusters documents dropped(a b) excluded identity largest rule(bands "
+            "rows shingle unit) sizes sources verify 2 5ab16838fa6e68a7"
         ),
     }
 }
@@ -553,12 +546,12 @@ def print_golden() -> None:
     print(f"    {FORMATS}: {{")
     for name, value in made().items():
         line = f"        {json.dumps(name)}: {json.dumps(value)},"
-        if len(line) <= 140:
+        if len(line) <= 100:
             print(line)
             continue
         pieces, text = [], value
         while text:
-            cut = len(text) if len(text) <= 120 else text.rindex(" ", 0, 120) + 1
+            cut = len(text) if len(text) <= 80 else text.rindex(" ", 0, 80) + 1
             pieces.append(text[:cut])
             text = text[cut:]
         print(f"        {json.dumps(name)}: (")

@@ -354,6 +354,7 @@ def test_a_digest_that_is_not_in_the_mix_is_explained_by_the_store(work):
     ).hexdigest()
     assert answer(out, "--digest", digest) == {
         "mix": manifests.load(out)["identity"],
+        "mix_id": manifests.load(out)["mix_id"],
         "places": [],
         "rows": [],
     }
