@@ -30,6 +30,7 @@ from mixtures.recipe.source_definition import (
     Adapter,
     DatasetsSplit,
     Format,
+    HubSplit,
     PublishedSize,
     SourceDefinition,
 )
@@ -44,9 +45,10 @@ from mixtures.rules.filter_definition import (
     GoldenDecision,
 )
 from mixtures.rules.near import PRESETS, NearRule
+from mixtures.rules.text_expression import Rendering, TextPart
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.adapters import REASONS
-from pipeline.inputs.file import SUFFIXES
+from pipeline.inputs.file import LAYOUTS, SUFFIXES
 from tests.pages import CHECKOUT, PAGES, Demo, assert_shown, fenced, quoted, section, tables
 
 RECIPES, SOURCES, FILTERS = "docs/recipes.md", "docs/sources.md", "docs/filters.md"
@@ -67,9 +69,11 @@ FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (RECIPES, "Insert", 0, Insert),
     (RECIPES, "Published", 0, model.Published),
     (RECIPES, "Published", 1, model.PublishedFigures),
-    (SOURCES, "Source definitions", 0, SourceDefinition),
-    (SOURCES, "Source definitions", 1, DatasetsSplit),
-    (SOURCES, "Source definitions", 2, PublishedSize),
+    (SOURCES, "In the recipe", 0, HubSplit),
+    (SOURCES, "Text", 1, TextPart),
+    (SOURCES, "Definitions", 0, SourceDefinition),
+    (SOURCES, "Definitions", 1, DatasetsSplit),
+    (SOURCES, "Definitions", 2, PublishedSize),
     (TOKENIZERS, "Tokenizers", 0, TokenizerDefinition),
     (TOKENIZERS, "Tokenizers", 1, GoldenVector),
     (FILTERS, "Filters", 0, FilterDefinition),
@@ -160,10 +164,14 @@ def test_every_preset_of_columns_is_named():
 
 
 def test_formats_adapters_and_reasons_are_all_there():
-    formats = {quoted(row[0])[0]: row[1] for row in tables(section(SOURCES, "Formats"))[0][1:]}
+    formats = {quoted(row[0])[0]: row[1] for row in tables(section(SOURCES, "Packings"))[0][1:]}
     assert list(formats) == list(get_args(Format))
     for name, suffixes in SUFFIXES.items():
-        assert tuple(quoted(formats[name])) == suffixes
+        assert name == "found" or tuple(quoted(formats[name])) == suffixes
+    endings = [quoted(row[0]) for row in tables(section(SOURCES, "Formats"))[0][1:]]
+    assert sorted(ending for row in endings for ending in row) == sorted(LAYOUTS)
+    renderings = tables(section(SOURCES, "Text"))[2][1:]
+    assert [row[0] for row in renderings] == [f"`{name}`" for name in get_args(Rendering)]
     adapters = tables(section(SOURCES, "Adapters"))[0][1:]
     assert [row[0] for row in adapters] == [f"`{name}`" for name in get_args(Adapter)]
     reasons = tables(section("docs/faults.md", "Rows"))[0][1:]

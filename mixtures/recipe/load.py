@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from glob import escape
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -21,6 +22,7 @@ from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.recipe.source_request import SourceRequest, is_url, split_glob
 from mixtures.recipe.tokenizer_definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark, load_benchmark
 from mixtures.rules.filter_definition import FilterBundle, read_filter
@@ -147,6 +149,32 @@ def _file_beside(folder: Path, reference: str) -> Path:
     return file
 
 
+class _InlineSource(NamedTuple):
+    """A source whose definition stands in the recipe."""
+
+    definition: SourceDefinition
+    place: str | None
+    """Path or URL of its folder; None: the library `datasets` reads it from the hub."""
+
+
+def _inline_source(folder: Path, name: str, request: SourceRequest) -> _InlineSource:
+    """Find out what `data` means: a split of the hub, a URL, a file, a folder or a glob."""
+    if not isinstance(request.data, str):
+        return _InlineSource(request.definition(name, ()), None)
+    if is_url(request.data):
+        root, pattern = split_glob(request.data)
+        return _InlineSource(request.definition(name, (pattern,) if pattern else ()), root)
+    path = _beside(folder, request.data)
+    if is_folder(path):
+        return _InlineSource(request.definition(name, ()), str(path))
+    if is_file(path):
+        return _InlineSource(request.definition(name, (escape(path.name),)), str(path.parent))
+    root, pattern = split_glob(request.data)
+    return _InlineSource(
+        request.definition(name, (pattern,) if pattern else ()), str(_beside(folder, root))
+    )
+
+
 class _Reading:
     """One `load_recipe`: reads each file once, and knows which recipes are being read, so that a
     circle is noticed.
@@ -183,6 +211,8 @@ class _Reading:
         for location, use in used:
             if definition := references.follow(location, partial(self._definition, folder, use)):
                 definitions[str(location[1])] = definition
+        inline = self._inline(folder, references)
+        definitions |= {name: source.definition for name, source in inline.items()}
         _name_clashes(tree, definitions, faults)
         excluded = [
             references.follow(location, partial(self._excluded, folder, reference))
@@ -219,7 +249,21 @@ class _Reading:
             file,
             tuple(one for one in filters if one),
             tuple(one for one in benchmarks if one),
+            {name: source.place for name, source in inline.items()},
         )
+
+    def _inline(self, folder: Path, references: _References) -> dict[str, _InlineSource]:
+        """Sources whose definitions stand in the recipe."""
+        sources = {}
+        for (_, name), request in references.requests(("sources", "*"), SourceRequest):
+            if request.data is not None:
+                location = ("sources", name, "data")
+                found = references.follow(
+                    location, partial(_inline_source, folder, str(name), request)
+                )
+                if found is not None:
+                    sources[str(name)] = found
+        return sources
 
     def _definition(self, folder: Path, use: str) -> SourceDefinition:
         if is_file_reference(use):
@@ -290,7 +334,7 @@ class _References:
         records = []
         for at, value in self._places(pattern):
             record = {"use": value} if isinstance(value, str) else value
-            if _fits(model, record):
+            if isinstance(record, Mapping) and _fits(model, record):
                 records.append((at, model.model_validate(record)))
         return records
 
@@ -337,10 +381,12 @@ def _name_clashes(
     ones may not share a name.
     """
     first: dict[str, str] = {}
-    places = {
+    places: dict[str, Location] = {
         str(name): (key, name, "use")
+        if isinstance(item, Mapping) and "use" in item
+        else (key, name)
         for key in ("sources", "insert")
-        for name, _ in _items(tree.value.get(key))
+        for name, item in _items(tree.value.get(key))
     }
     for source, definition in definitions.items():
         other = first.setdefault(definition.name, source)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,9 @@ class LoadedRecipe:
     """Where the recipe was read."""
     filters: tuple[FilterUse, ...] = ()
     benchmarks: tuple[LoadedBenchmark, ...] = ()
+    places: Mapping[str, str | None] = field(default_factory=dict)
+    """Of sources whose definitions stand in the recipe: path or URL of the folder; None: of the
+    hub."""
 
     def with_removed(self, rule: Literal["refill", "shrink"]) -> LoadedRecipe:
         """The recipe as if its file said `removed: rule`.

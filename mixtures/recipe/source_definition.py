@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mixtures.errors import RecipeError
+from mixtures.rules.text_expression import Expression
 from mixtures.yaml.fields import (
     Checked,
     Flag,
@@ -28,8 +29,12 @@ from mixtures.yaml.fields import (
     describe,
 )
 
-Format = Literal["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "zip", "datasets"]
+Format = Literal["found", "jsonl", "jsonl.gz", "jsonl.zst", "parquet", "zip", "datasets"]
+"""found: each file as its ending says, which its content must not contradict."""
 Adapter = Literal["text", "flan", "title-text", "title-abstract", "question-answer", "camel"]
+
+NOT_GIVEN = "not given"
+"""The licence of a source whose definition states none."""
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -61,6 +66,19 @@ class DatasetsSplit(Model):
     split: Line = "train"
 
 
+class HubSplit(Model):
+    """A split of a data set of the hub, read by the library `datasets`."""
+
+    repo: Annotated[Line, AfterValidator(_repo)]
+    revision: Line = "main"
+    config: Line | None = None
+    split: Line = "train"
+
+
+Where = dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]]
+"""Columns, and the values that select a row."""
+
+
 class SourceDefinition(Checked):
     """One corpus.
 
@@ -68,9 +86,10 @@ class SourceDefinition(Checked):
         not a commit (`main`) is
         resolved when a store first meets it, and frozen there.  Both absent: published nowhere, so
             the user brings the files.
-    paths: glob patterns below the repository's root (`**` crosses folders); none for the format
-        `datasets`.
-    format: how the files are packed; adapter: how a row becomes a text.
+    paths: glob patterns below the repository's root, or the folder's (`**` crosses folders); none
+        for the format `datasets`.
+    format: how the files are packed; adapter or text: how a row becomes a text, by an adapter's
+        name or by an expression (`mixtures.rules.text_expression`).
     where: rows are read only if each named column is one of the listed values; the others are
         counted, not kept.
     """
@@ -80,13 +99,12 @@ class SourceDefinition(Checked):
     repo: Annotated[Line, AfterValidator(_repo)] | None = None
     revision: Line | None = None
     paths: tuple[LocalPath, ...] = ()
-    format: Format
-    adapter: Adapter
-    where: dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]] = Field(
-        default_factory=dict
-    )
+    format: Format = "found"
+    adapter: Adapter | None = None
+    text: Expression = ()
+    where: Where = Field(default_factory=dict)
     datasets: DatasetsSplit | None = None
-    licence: Line
+    licence: Line = NOT_GIVEN
     non_commercial: Flag = False
     published: PublishedSize | None = None
 
@@ -113,14 +131,6 @@ class SourceDefinition(Checked):
                         " format"
                     ),
                 )
-            if given.get("paths"):
-                yield (
-                    ("paths",),
-                    (
-                        "are patterns of files in a repository, and there is none; remove them, or"
-                        " add repo and revision"
-                    ),
-                )
         elif not by_library and not given.get("paths"):
             yield (
                 (),
@@ -128,6 +138,13 @@ class SourceDefinition(Checked):
                     "paths is missing or empty; give at least one pattern of files below the"
                     " repository's root"
                 ),
+            )
+        if ("adapter" in given) == ("text" in given):
+            yield (
+                (),
+                "gives both adapter and text; keep one of them"
+                if "text" in given
+                else "does not say how a row becomes a text; give text: COLUMN (or an adapter)",
             )
         if by_library and "paths" in given:
             yield (
@@ -166,7 +183,11 @@ class SourceDefinition(Checked):
         return {
             "name": self.name,
             "format": self.format,
-            "adapter": self.adapter,
+            **(
+                {"text": [part.canonical() for part in self.text]}
+                if self.adapter is None
+                else {"adapter": self.adapter}
+            ),
             "where": {column: sorted(values) for column, values in sorted(self.where.items())},
             "datasets": self.datasets.model_dump() if self.datasets else None,
         }

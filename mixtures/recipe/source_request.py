@@ -4,19 +4,24 @@ short.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, WithJsonSchema
 
 from mixtures.keys import KeyRange, key_bound
 from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.source_definition import Adapter, HubSplit, SourceDefinition, Where
+from mixtures.rules.text_expression import Expression
 from mixtures.yaml.fields import (
     Checked,
     Exact,
     Flag,
     Integer,
+    Line,
+    LocalPath,
     Location,
     Name,
     Positive,
@@ -81,6 +86,26 @@ _SHORTFALL_SCHEMA = WithJsonSchema(
 )
 
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+LOCAL: TypeAdapter[str] = TypeAdapter(LocalPath)
+DataPlace = Annotated[Line, BeforeValidator(lambda value: _data_place(value))]
+"""A `LocalPath` or a URL; which URLs are allowed, `pipeline.places.places` says."""
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is a URL."""
+    return _URL.match(place) is not None
+
+
+def split_glob(place: str) -> tuple[str, str]:
+    """A place and the pattern of files below it, which is empty where the place has none."""
+    scheme, separator, path = place.rpartition("://")
+    parts = path.split("/")
+    first = next((at for at, part in enumerate(parts) if re.search(r"[*?[]", part)), len(parts))
+    root = "/".join(parts[:first]) or "."
+    return f"{scheme}{separator}{root}", "/".join(parts[first:])
+
+
 def _shortfall(value: Any) -> Any:
     if value == "error":
         return {}
@@ -102,11 +127,44 @@ def _key_range(value: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
     return value
 
 
+def _data_place(value: Any) -> Any:
+    return value if isinstance(value, str) and _URL.match(value) else LOCAL.validate_python(value)
+
+
+def _source_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+    """A source is a definition that is named, or one that stands here."""
+    inline = [
+        key for key in ("text", "adapter", "where", "licence", "non_commercial") if key in given
+    ]
+    if "use" in given and "data" in given:
+        yield (), "gives both use and data; keep one of them"
+    elif "use" in given and inline:
+        yield (inline[0],), "belongs to the source definition that is used; write it there"
+    elif "use" not in given and "data" not in given:
+        yield (), "names no source; give use: DEFINITION, or data: FOLDER and text: COLUMN"
+    elif "data" in given and ("text" in given) == ("adapter" in given):
+        both = "gives both text and adapter; keep one of them"
+        neither = "does not say how a row becomes a text; give text: COLUMN (or an adapter)"
+        yield (), both if "text" in given else neither
+
+
 class SourceRequest(Checked, use_attribute_docstrings=True):
     """What a mix takes of one source: exactly one of `tokens`, `weight` and `all`."""
 
-    use: Reference
-    """The source definition, by shipped name or by file (relative to the recipe)."""
+    use: Reference | None = None
+    """The source definition, by shipped name or by file (relative to the recipe); or the fields of
+    one that stand here (`data`, `text`, `adapter`, `where`, `licence`, `non_commercial`)."""
+    data: DataPlace | HubSplit | None = None
+    """Where the files are: a folder, a file or a glob, relative to the recipe, a URL of a folder,
+    or a split of the hub."""
+    text: Expression = ()
+    """How a row becomes a text (`mixtures.rules.text_expression`)."""
+    adapter: Adapter | None = None
+    """Instead of `text`: the name of an adapter."""
+    where: Where = Field(default_factory=dict)
+    """Rows are read only if each named column is one of the listed values."""
+    licence: Line | None = None
+    non_commercial: Flag = False
     tokens: Positive | None = None
     """A fixed quota."""
     weight: Annotated[Exact, Field(gt=0)] | None = None
@@ -119,6 +177,31 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     quality: Quality = ()
     """Steps that each document goes through when it is read, in order
     (`mixtures.recipe.quality_steps`)."""
+
+    def definition(self, name: str, paths: tuple[str, ...]) -> SourceDefinition:
+        """The source definition whose fields stand here.
+
+        Args:
+            name: of the source. paths: patterns of files below the folder, where not all are meant.
+        """
+        hub = self.data if isinstance(self.data, HubSplit) else None
+        fields: dict[str, object] = {
+            "name": name,
+            "text": self.text,
+            "adapter": self.adapter,
+            "where": self.where,
+            "licence": self.licence,
+            "non_commercial": self.non_commercial,
+            "paths": paths,
+        }
+        if hub:
+            fields |= {
+                "format": "datasets",
+                "repo": hub.repo,
+                "revision": hub.revision,
+                "datasets": {"config": hub.config, "split": hub.split},
+            }
+        return SourceDefinition.model_validate({key: item for key, item in fields.items() if item})
 
     @property
     def key_range(self) -> KeyRange:
@@ -137,7 +220,8 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Exactly one amount; no shortfall rule where all is taken."""
+        """One source, exactly one amount; no shortfall rule where all is taken."""
+        yield from _source_faults(given)
         amounts = [key for key in ("tokens", "weight", "all") if key in given]
         if not amounts:
             yield (), "asks for nothing; give one of tokens, weight, all: true"

@@ -45,7 +45,7 @@ def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
     sources = []
     for loaded, shown, name, excluded in [*taken, *mine]:
         request, definition = loaded.recipe.sources[name], loaded.definitions[name]
-        keys, folder = request.key_range, data.folder(definition.name, loaded.data)
+        keys, folder = request.key_range, data.folder_of(loaded, name)
         sources.append(
             BuildSource(
                 shown, definition, request.quality, keys, excluded, folder, ceiling=keys.low
@@ -53,7 +53,7 @@ def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
         )
     for name in recipe.recipe.insert:
         definition = recipe.definitions[name]
-        folder = data.folder(definition.name, recipe.data)
+        folder = data.folder_of(recipe, name)
         sources.append(
             BuildSource(name, definition, (), ALL_KEYS, False, folder, KEY_SPACE, insert=True)
         )

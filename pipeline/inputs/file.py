@@ -8,10 +8,32 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.report import some
 
+LAYOUTS: dict[str, tuple[str, bool]] = {
+    ".jsonl": ("jsonl", True),
+    ".ndjson": ("jsonl", True),
+    ".json": ("json", True),
+    ".csv": ("csv", True),
+    ".tsv": ("tsv", True),
+    ".txt": ("txt", True),
+    ".warc": ("warc", True),
+    ".wet": ("warc", True),
+    ".parquet": ("parquet", False),
+    ".arrow": ("arrow", False),
+    ".feather": ("arrow", False),
+    ".zip": ("zip", False),
+}
+"""By ending: how a file is laid out, and whether it may be packed."""
+PACKINGS = ("gz", "zst", "bz2", "xz")
 SUFFIXES: dict[str, tuple[str, ...]] = {
+    "found": tuple(
+        ending + packing
+        for ending, (_, packable) in LAYOUTS.items()
+        for packing in (("", *(f".{name}" for name in PACKINGS)) if packable else ("",))
+    ),
     "jsonl": (".jsonl",),
     "jsonl.gz": (".json.gz", ".jsonl.gz"),
     "jsonl.zst": (".json.zst", ".jsonl.zst"),
@@ -19,6 +41,28 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "zip": (".zip",),
 }
 NAMED_FILES = 5  # in a message; a group or folder may have hundreds
+
+
+class Layout(NamedTuple):
+    """How a file says by its ending that it is laid out."""
+
+    name: str
+    """A value of `LAYOUTS`."""
+    packing: str | None
+    """One of `PACKINGS`."""
+
+    @property
+    def family(self) -> str:
+        """What may stand in one folder as one source: JSON with and without line breaks."""
+        return {"jsonl": "json"}.get(self.name, self.name)
+
+
+def layout_of(path: str) -> Layout:
+    """What the ending of a file says, which must be one of `SUFFIXES["found"]`."""
+    stem, _, last = path.rpartition(".")
+    packing = last if last in PACKINGS else None
+    ending = f".{(stem if packing else path).rpartition('.')[2]}"
+    return Layout(LAYOUTS[ending][0], packing)
 
 
 @dataclass(frozen=True)

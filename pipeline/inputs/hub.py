@@ -88,10 +88,10 @@ def list_tree(revision: Revision, folder: str = "") -> dict[str, InputFile]:
 
 
 def match_patterns(
-    definition: SourceDefinition, names: Iterable[str], suffixes: tuple[str, ...]
+    definition: SourceDefinition, names: Iterable[str], suffixes: tuple[str, ...], where: str
 ) -> list[str]:
     """Names with one of the suffixes that one of the definition's patterns matches, sorted, each
-    once.
+    once. where: they are, for messages.
 
     Raises: InputError for a pattern without a match: half a source would otherwise look like a
     whole one.
@@ -103,9 +103,8 @@ def match_patterns(
         matched = [name for name in packed if expression.fullmatch(name)]
         if not matched:
             raise InputError(
-                f"source {definition.name}: {pattern!r} matches no {' or '.join(suffixes)} file of"
-                f" {definition.repo}@{definition.revision} ({len(packed)} such files there); mend"
-                " `paths` or `revision`"
+                f"source {definition.name}: {pattern!r} matches no {' or '.join(suffixes[:6])} file"
+                f" of {where} ({len(packed)} such files there); mend the pattern, or the revision"
             )
         chosen.update(matched)
     return sorted(chosen)

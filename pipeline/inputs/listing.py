@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Protocol
 
 from mixtures.errors import InputError, RecipeError
+from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.checksums import ChecksumFile
-from pipeline.inputs.file import NAMED_FILES, SUFFIXES, InputFile
+from pipeline.inputs.file import LAYOUTS, NAMED_FILES, SUFFIXES, InputFile, layout_of
 from pipeline.inputs.hub import Revision, list_tree, match_patterns, resolve_commit
 from pipeline.inputs.local import LocalFolder, folder_state
 from pipeline.inputs.remote import (
@@ -33,7 +34,7 @@ from pipeline.inputs.remote import (
     list_object_folder,
     object_unchanged,
 )
-from pipeline.places.places import WRITABLE, Place, RemoteFolder
+from pipeline.places.places import WRITABLE, Place, RemoteFolder, read_place
 from pipeline.report import some
 
 _LOCAL_DATASET = "datasets://"  # and the absolute path of a folder
@@ -73,6 +74,14 @@ class DataFolders:
         data = self.every or own
         return self.named.get(definition) or (data / definition if data else None)
 
+    def folder_of(self, recipe: LoadedRecipe, source: str) -> Place | None:
+        """The folder with the files of a recipe's source; None: they are read from the hub."""
+        name = recipe.definitions[source].name
+        if source not in recipe.places:
+            return self.folder(name, recipe.data)
+        place = recipe.places[source]
+        return self.named.get(name) or (read_place(place) if place else None)
+
     def refuse_unknown(self, definitions: Iterable[str]) -> None:
         """Hold the named folders against the definitions that are read.
 
@@ -102,12 +111,14 @@ def list_files(definition: SourceDefinition, folder: Place | None) -> list[Input
         return [_dataset_input(definition, folder)]
     place, suffixes = _lister(definition, folder), SUFFIXES[definition.format]
     if folder is None:
-        files = place.files(match_patterns(definition, place.paths(), suffixes))
+        files = place.files(match_patterns(definition, place.paths(), suffixes, definition.origin))
     else:
         visible = sorted(path for path in place.paths() if not _is_hidden(path))
         named = [path for path in visible if path.endswith(suffixes)]
         if not named:
             raise _nothing_matches(definition, folder, visible)
+        if definition.format == "found":
+            named = _of_one_layout(_meant(named, visible, definition, folder), folder)
         files = _pinned(place, place.files(named))
     for file in files:
         if file.size == 0:
@@ -116,6 +127,46 @@ def list_files(definition: SourceDefinition, folder: Place | None) -> list[Input
                 " source"
             )
     return files
+
+
+def _meant(
+    named: list[str], visible: Sequence[str], definition: SourceDefinition, folder: Place
+) -> list[str]:
+    """Of the files whose layout is known, those that a definition means: what its patterns match,
+    and nothing of what `datasets.save_to_disk` notes beside its rows.
+    """
+    if definition.paths:
+        named = match_patterns(definition, named, SUFFIXES["found"], str(folder))
+    if "dataset_dict.json" in visible:
+        splits = sorted({path.split("/")[0] for path in visible if "/" in path})
+        raise InputError(
+            f"{folder}: is a data set of the splits {', '.join(splits)}, and a source is one of"
+            f" them; name its folder, {folder}/{splits[0] if splits else 'SPLIT'}"
+        )
+    saved = {path.removesuffix("state.json") for path in visible if path.endswith("state.json")}
+    saved &= {
+        path.removesuffix("dataset_info.json")
+        for path in visible
+        if path.endswith("dataset_info.json")
+    }
+    notes = {f"{prefix}{name}" for prefix in saved for name in ("state.json", "dataset_info.json")}
+    return [path for path in named if path not in notes]
+
+
+def _of_one_layout(named: list[str], folder: Place) -> list[str]:
+    """Raises: InputError where nobody could say which files are the source's."""
+    families: dict[str, list[str]] = {}
+    for path in named:
+        families.setdefault(layout_of(path).family, []).append(path)
+    if len(families) > 1:
+        found = ", ".join(
+            f"{len(paths):,} of {name} ({paths[0]})" for name, paths in families.items()
+        )
+        raise InputError(
+            f"{folder}: holds files of several layouts: {found}; a source has one: say which with a"
+            " pattern, such as data: FOLDER/**/*.jsonl"
+        )
+    return named
 
 
 def content_unchanged(file: InputFile) -> bool:
@@ -153,6 +204,8 @@ def _is_hidden(path: str) -> bool:
 
 def _nothing_matches(definition: SourceDefinition, folder: Place, paths: list[str]) -> InputError:
     pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
+    if definition.format == "found":
+        pattern = f"{', '.join(f'*{ending}' for ending in LAYOUTS)} or one of them packed"
     return InputError(
         f"{folder}: no file matches {pattern} (format {definition.format}); found"
         f" {some(paths, NAMED_FILES) or 'nothing'}"

@@ -23,13 +23,13 @@ from typing import Any
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord, NeededColumn
 from pipeline.inputs.file import SUFFIXES, InputFile
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.readers.document import DocumentReader, RowLayout
 
 TEXT, MESSAGES = "text", "messages"
-_FORMATS = tuple(name for name in SUFFIXES if name != "zip")
+_FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 _HUB_NAME = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::([\w.-]+))?", re.ASCII)
 
 
@@ -58,8 +58,12 @@ class Dataset:
             return None
         if self.column is None and definition.format in ("parquet", "datasets"):
             column = _text_column(_columns(file, definition), file.url)
-            return RowLayout((column,), lambda row: row_text(row, column))
-        return RowLayout((self.column or TEXT,), lambda row: row_text(row, self.column))
+            return RowLayout((_either(column),), lambda row: row_text(row, column))
+        return RowLayout((_either(self.column or TEXT),), lambda row: row_text(row, self.column))
+
+
+def _either(column: str) -> NeededColumn:
+    return NeededColumn((column,), "text or chat")
 
 
 def find_dataset(
@@ -151,7 +155,7 @@ def _text_column(columns: tuple[str, ...], where: str) -> str:
 
 def _columns(file: InputFile, definition: SourceDefinition) -> tuple[str, ...]:
     if definition.format == "datasets":
-        from pipeline.inputs.readers.dataset_rows import DatasetRows
+        from pipeline.inputs.readers.layouts.dataset_rows import DatasetRows
 
         return tuple(DatasetRows(file, definition, ()).column_names())
     import pyarrow as pa

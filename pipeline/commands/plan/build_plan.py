@@ -162,9 +162,7 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
         {definition.name for one in loaded for definition in one.definitions.values()}
     )
     folders = {
-        name: folder
-        for name, uses in recipe.definitions.items()
-        if (folder := data.folder(uses.name, recipe.data))
+        name: folder for name in recipe.definitions if (folder := data.folder_of(recipe, name))
     }
     if not folders:
         return {}

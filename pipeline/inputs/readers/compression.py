@@ -1,15 +1,19 @@
-"""gz and zstd streams, unpacked in bounded blocks; anything but whole members or frames up to the
-last byte is an error.
+"""gz, zstd, bz2 and xz streams, unpacked in bounded blocks; anything but whole members or frames up
+to the last byte is an error.
 
-Both formats allow several members (frames) in a row, and the usual decoders end silently where a
-frame is cut (zstandard's stream_reader) or where the file is cut between two (both). The first is
+All allow several members (frames, streams) in a row, and the usual decoders end silently where a
+frame is cut (zstandard's stream_reader) or where the file is cut between two (all). The first is
 caught here, the second by the pinned size and hash.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from bz2 import BZ2Decompressor
+from collections.abc import Callable, Iterator
+from functools import partial
+from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
+from typing import Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.readers.raw import RawFile
@@ -18,21 +22,21 @@ from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 # A run-length block of zstd makes 128 KiB of 4 bytes: a slice bounds what one call may return to
 # 128 MiB, whatever the file holds.
 _ZSTD_SLICE_BYTES = 4096
+_XZ_BYTES = 1 << 28  # of memory that a stream may ask for; `xz -9` needs 65 MiB
 _GZIP_WINDOW = 31  # zlib: 15 bits of window, + 16 for gzip's header and trailer
 
 
-def unpacked_blocks(raw: RawFile, packing: str, limits: ReadLimits) -> Iterator[bytes]:
+def unpacked_blocks(raw: RawFile, packing: str | None, limits: ReadLimits) -> Iterator[bytes]:
     """The file's unpacked bytes in order, in blocks of about a mebibyte.
 
     Args:
-        packing: `jsonl` (nothing to unpack), `jsonl.gz` or `jsonl.zst`.
+        packing: gz, zst, bz2 or xz; None: nothing to unpack.
     Raises: InputError if the stream is truncated or damaged, or unpacks to more than the limits
         allow.
     """
-    if packing == "jsonl":
+    if packing is None:
         return raw.blocks()
-    pieces = _gzip_pieces(raw) if packing == "jsonl.gz" else _zstd_pieces(raw)
-    return _gathered(_bounded(pieces, raw, limits))
+    return _gathered(_bounded(_PIECES[packing](raw), raw, limits))
 
 
 def _gzip_pieces(raw: RawFile) -> Iterator[bytes]:
@@ -71,6 +75,48 @@ def _zstd_pieces(raw: RawFile) -> Iterator[bytes]:
                 packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
     if frame is not None:
         raise _truncated(raw, "zstd frame")
+
+
+def _bz2_pieces(raw: RawFile) -> Iterator[bytes]:
+    return _stream_pieces(raw, "bz2", BZ2Decompressor, b"")
+
+
+def _xz_pieces(raw: RawFile) -> Iterator[bytes]:
+    return _stream_pieces(raw, "xz", partial(LZMADecompressor, FORMAT_XZ, _XZ_BYTES), b"\0")
+
+
+def _stream_pieces(
+    raw: RawFile, packing: str, make: Callable[[], Any], padding: bytes
+) -> Iterator[bytes]:
+    """Streams of the standard library's decoders, which keep what they could not yet unpack.
+
+    padding: what may stand between two streams.
+    """
+    stream, streams = None, 0
+    for packed in raw.blocks():
+        while packed:
+            if stream is None:
+                packed = packed.lstrip(padding) if streams and padding else packed
+                if not packed:
+                    break
+                stream, streams = make(), streams + 1
+            try:
+                yield stream.decompress(packed, MEBIBYTE)
+                while not (stream.eof or stream.needs_input):
+                    yield stream.decompress(b"", MEBIBYTE)
+            except (OSError, EOFError, LZMAError, MemoryError) as error:
+                raise _damaged(raw, packing, str(error)) from None
+            packed, stream = (stream.unused_data, None) if stream.eof else (b"", stream)
+    if stream is not None:
+        raise _truncated(raw, f"{packing} stream")
+
+
+_PIECES: dict[str, Callable[[RawFile], Iterator[bytes]]] = {
+    "gz": _gzip_pieces,
+    "zst": _zstd_pieces,
+    "bz2": _bz2_pieces,
+    "xz": _xz_pieces,
+}
 
 
 def _bounded(pieces: Iterator[bytes], raw: RawFile, limits: ReadLimits) -> Iterator[bytes]:

@@ -167,8 +167,8 @@ def _kind(head: bytes) -> str:
         return "tar"
     if _looks_like_utf16(head):
         return "utf-16"
-    if b"\0" in head or not _is_utf8(head):
-        return "binary"
+    if b"\0" in head or not (_is_utf8(head) or head.lstrip()[:1] in (b"[", b"{")):
+        return "binary"  # JSON with some bytes that are no UTF-8 is JSON with bad rows
     return _kind_of_text(head.removeprefix(BYTE_ORDER_MARK))
 
 

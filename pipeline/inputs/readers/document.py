@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
@@ -11,18 +11,22 @@ from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import (
     AdaptRow,
     BadRecord,
+    NeededColumn,
     adapter_columns,
     make_adapter,
     make_selector,
     needed_columns,
     repair_surrogates,
 )
-from pipeline.inputs.file import InputFile
+from pipeline.inputs.file import InputFile, Layout, layout_of
+from pipeline.inputs.readers.agreement import check_agreement
+from pipeline.inputs.readers.layouts import rows_of
+from pipeline.inputs.readers.layouts.columns import missing_column
+from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import Quarantined, ReadLimits, Rows
 
 if TYPE_CHECKING:
     from pipeline.inputs.quality.quality import QualitySteps
-    from pipeline.inputs.readers.raw import RawFile
 
 _DEFAULT_LIMITS = ReadLimits()
 
@@ -30,7 +34,7 @@ _DEFAULT_LIMITS = ReadLimits()
 class RowLayout(NamedTuple):
     """What stands in place of a definition's adapter, for data that no definition describes."""
 
-    columns: tuple[str, ...]
+    columns: tuple[NeededColumn, ...]
     """That are read for the text."""
     adapt: AdaptRow
     """Row -> text."""
@@ -70,13 +74,14 @@ class DocumentReader:
             quality: steps that each text goes through.
         """
         self.file = file
-        self._any_messages = layout is not None
-        self._layout = layout or RowLayout(adapter_columns(definition), make_adapter(definition))
         self.definition = definition
         self.limits = limits
         self._quality = quality
         self._dropped: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        self._layout = layout or RowLayout(
+            adapter_columns(definition), make_adapter(definition, self.counts)
+        )
         self.quarantined: list[Quarantined] = []
         self.sha256 = ""
         self.size = 0
@@ -104,43 +109,38 @@ class DocumentReader:
         self._check_end()
 
     def _file_documents(self) -> Iterator[tuple[int, str]]:
-        from pipeline.inputs.readers.raw import RawFile
-
         with RawFile(self.file) as raw:
             self._raw = raw
             yield from self._documents(self._file_rows(raw))
         self.sha256, self.size = raw.sha256, raw.size
 
-    def _file_rows(self, raw: Any) -> Rows:
-        if self.definition.format == "parquet":
-            from pipeline.inputs.readers.parquet import parquet_rows
+    def _file_rows(self, raw: RawFile) -> Rows:
+        layout = self._file_layout()
+        content = check_agreement(raw, layout)
+        if layout.name == "json" and content.kind != "json-array":
+            layout = layout._replace(name="jsonl")
+        return rows_of(raw, layout, self._needed_columns(), self.limits, self.counts)
 
-            return parquet_rows(
-                raw,
-                self._layout.columns,
-                self._needed_columns(),
-                self.limits,
-                messages=self._any_messages,
-            )
-        if self.definition.format == "zip":
-            from pipeline.inputs.readers.zip_members import zip_rows
-
-            return zip_rows(raw, self.limits, self.counts)
-        from pipeline.inputs.readers.json_lines import json_line_rows
-
-        return json_line_rows(raw, self.definition.format, self.limits, self.counts)
+    def _file_layout(self) -> Layout:
+        """As the definition says, or else the file's ending."""
+        packing = self.definition.format
+        if packing == "found":
+            return layout_of(self.file.path)
+        name, _, packed = packing.partition(".")
+        return Layout(name, packed or None)
 
     def _dataset_documents(self) -> Iterator[tuple[int, str]]:
-        from pipeline.inputs.readers.dataset_rows import DatasetRows
+        from pipeline.inputs.readers.layouts.dataset_rows import DatasetRows
 
         content = DatasetRows(self.file, self.definition, self._needed_columns())
         yield from self._documents(content.rows())
         self.sha256, self.size = content.sha256, content.size
 
-    def _needed_columns(self) -> tuple[str, ...]:
+    def _needed_columns(self) -> tuple[NeededColumn, ...]:
         needed = needed_columns(self.definition, self._layout.columns)
-        judged = self._quality.columns if self._quality else ()
-        return tuple(dict.fromkeys((*needed, *judged)))
+        read = {column.path for column in needed}
+        names = self._quality.columns if self._quality else ()
+        return (*needed, *[NeededColumn((name,), "plain") for name in names if (name,) not in read])
 
     def _documents(self, rows: Rows) -> Iterator[tuple[int, str]]:
         """The loop over all rows. Its counts are local because it runs some hundred thousand times
@@ -209,7 +209,7 @@ class DocumentReader:
         self.counts["quarantined"] += 1
         self.quarantined.append(Quarantined(self.file.path, row, bad.reason, bad.detail))
         if bad.reason == "missing-field" and self._columns_of_first_bad_row is None:
-            self._columns_of_first_bad_row = [str(column) for column in record]
+            self._columns_of_first_bad_row = list(_names(record))
         if len(self.quarantined) > self.limits.max_quarantined:
             reasons = ", ".join(
                 f"{reason} {count:,}"
@@ -235,11 +235,14 @@ class DocumentReader:
             self._columns_of_first_bad_row is not None
             and counts["documents"] + counts["empty"] + counts["where"] + dropped == 0
         ):
-            raise InputError(
-                f"{self.file.url}: not one of {counts['rows']:,} rows has the columns"
-                f" {', '.join(self._needed_columns())};{self._columns_found()} name the right"
-                " adapter in the source definition, or remove the file"
-            )
+            raise InputError(self._no_column(self._columns_of_first_bad_row))
+        for part in self.definition.text:
+            absent, read = counts[f"missing {part.column}"], counts["documents"] + counts["empty"]
+            if part.optional and absent and absent >= read + dropped:
+                raise InputError(
+                    f"{self.file.url}: no row has the column {part.column!r}, which may be missing"
+                    " in some; name another, or take it out of the text"
+                )
         outcomes = sum(counts[name] for name in ("documents", "where", "empty"))
         if counts["rows"] != outcomes + dropped + len(self.quarantined):
             raise AnnealmixError(
@@ -247,12 +250,27 @@ class DocumentReader:
                 " annealmix, please report it"
             )
 
+    def _no_column(self, found: list[str]) -> str:
+        needed = [column.name for column in self._needed_columns()]
+        missing = next((name for name in needed if name not in found), needed[0])
+        where = f"{self.file.url}: not one of {self.counts['rows']:,} rows can be read"
+        return missing_column(where, missing, found)
+
     def _columns_found(self) -> str:
         columns = self._columns_of_first_bad_row
         if columns is None:
             return ""
         shown = ", ".join(repr(column[:40]) for column in columns[:40]) or "none"
         return f" columns found: {shown};"
+
+
+def _names(record: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Columns of a row, those inside objects by their dotted paths."""
+    for name, value in record.items():
+        if isinstance(value, Mapping) and value:
+            yield from _names(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def _check_object(record: Any) -> None:

@@ -34,6 +34,7 @@ class RawFile:
         self.size = 0
         self._hash = hashlib.sha256()
         self._handle: Any = None
+        self._head = b""  # read, and not yet given out
         self._spooled: IO[bytes] | None = None
 
     def __enter__(self) -> RawFile:
@@ -49,6 +50,12 @@ class RawFile:
         self._handle.close()
         if self._spooled is not None:
             self._spooled.close()
+
+    def head(self, num_bytes: int) -> bytes:
+        """The file's first bytes, before any are taken."""
+        while len(self._head) < num_bytes and (block := self._from_file(num_bytes)):
+            self._head += block
+        return self._head[:num_bytes]
 
     def blocks(self, block_bytes: int = MEBIBYTE) -> Iterator[bytes]:
         """The file's bytes in order, hashed as they pass."""
@@ -106,6 +113,12 @@ class RawFile:
             )
 
     def _read(self, num_bytes: int) -> bytes:
+        if self._head:
+            head, self._head = self._head, b""
+            return head
+        return self._from_file(num_bytes)
+
+    def _from_file(self, num_bytes: int) -> bytes:
         try:
             block: bytes = self._handle.read(num_bytes)
         except OSError as error:

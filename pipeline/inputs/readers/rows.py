@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from orjson import loads as strict_loads
 
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters.rows import BadRecord
 
 MEBIBYTE = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -32,7 +32,7 @@ class Quarantined(NamedTuple):
     row: int
     """From 0, over all rows of the file."""
     reason: str
-    """One of `pipeline.inputs.adapters.REASONS`."""
+    """One of `pipeline.inputs.adapters.rows.REASONS`."""
     detail: str
     """Names of columns, types and positions."""
 

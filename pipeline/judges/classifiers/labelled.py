@@ -17,20 +17,15 @@ from typing import Any, NamedTuple
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import content_of, text_digest
-from pipeline.inputs.adapters import BadRecord
-from pipeline.inputs.file import InputFile
-from pipeline.inputs.readers.json_lines import json_line_rows
-from pipeline.inputs.readers.parquet import parquet_rows
+from pipeline.inputs.adapters.rows import BadRecord, NeededColumn
+from pipeline.inputs.file import InputFile, layout_of
+from pipeline.inputs.readers.layouts.json_lines import json_line_rows
+from pipeline.inputs.readers.layouts.parquet import parquet_rows
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows, SurrogateRow
 from pipeline.store.records import unreadable
 
-SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".jsonl.zst": "jsonl.zst",
-    ".parquet": "parquet",
-}
+SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _HOLDOUT_KEY = b"annealmix-holdout-1"
 
 
@@ -117,19 +112,17 @@ def _input(path: Path) -> InputFile:
 
 
 def _rows(raw: RawFile, path: Path, columns: LabelColumns) -> Rows:
-    layout = next(
-        (layout for suffix, layout in SUFFIXES.items() if path.name.endswith(suffix)), None
-    )
-    if layout is None:
+    if not path.name.endswith(SUFFIXES):
         raise RecipeError(
             f"{path}: labelled documents are read from {', '.join(SUFFIXES)}; rename or convert the"
             " file"
         )
-    if layout == "parquet":
-        return parquet_rows(raw, (columns.text,), (columns.text, columns.label), ReadLimits())
-    return json_line_rows(
-        raw, layout, ReadLimits(), Counter()
-    )  # a byte order mark is harmless and needs no count
+    layout = layout_of(path.name)
+    if layout.name == "parquet":
+        needed = (NeededColumn((columns.text,)), NeededColumn((columns.label,), "plain"))
+        return parquet_rows(raw, needed, ReadLimits())
+    # a byte order mark is harmless and needs no count
+    return json_line_rows(raw, layout.packing, ReadLimits(), Counter())
 
 
 def _labelled(record: Any, place: str, columns: LabelColumns) -> Labelled:

@@ -96,7 +96,7 @@ def test_all_faults_of_a_recipe_are_reported_at_once_with_file_and_line(tmp_path
         ("13: sources.b.shortfall.refill:", "refills go in a circle: b -> c -> b"),
         ("14: sources.c.tokens:", "'12:30:45' is not a whole number"),
         ("15: sources.d:", "asks for nothing"),
-        ("15: sources.d.use:", "missing"),
+        ("15: sources.d:", "names no source"),
     ]
     assert [
         line.startswith(f"mine.yaml:{where}") and what in line
@@ -376,7 +376,7 @@ def test_faults_of_the_files_it_refers_to_are_reported_with_their_own_lines(tmp_
         ),
         (
             "defs/a.yaml:8: adapte: unknown key; did you mean 'adapter'? allowed: name,"
-            " description, repo, revision, paths, format, adapter, where, datasets, licence,"
+            " description, repo, revision, paths, format, adapter, text, where, datasets, licence,"
             " non_commercial, published"
         ),
         "defs/a.yaml:9: where.source: found a list of 0; at least 1 needed",
@@ -452,7 +452,7 @@ SOURCE_FAULTS = {
         "paths[0]: '../*.jsonl' leaves",
     ),
     "no path": ("['*.jsonl']", "[]", "paths is missing or empty"),
-    "an unknown format": ("format: jsonl", "format: csv", "allowed: 'jsonl', 'jsonl.gz'"),
+    "an unknown format": ("format: jsonl", "format: csv", "allowed: 'found', 'jsonl', 'jsonl.gz'"),
     "an unknown adapter": ("adapter: text", "adapter: txt", "allowed: 'text', 'flan'"),
     "paths where the library finds files": (
         "format: jsonl",

@@ -10,6 +10,7 @@ from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import (
     REASONS,
     BadRecord,
+    NeededColumn,
     make_adapter,
     make_selector,
     needed_columns,
@@ -117,11 +118,13 @@ def test_a_value_that_is_no_text_is_a_bad_record_with_its_reason(adapter, row, r
 
 
 def test_needed_columns_are_the_adapters_and_those_of_where_each_once():
-    assert needed_columns(source("text", where={"source": ("s2ag",), "text": ("x",)})) == (
-        "text",
-        "source",
+    where = {"source": ("s2ag",), "text": ("x",)}
+    assert needed_columns(source("text", where=where)) == (
+        NeededColumn(("text",)),
+        NeededColumn(("source",), "plain"),
     )
-    assert needed_columns(source("camel")) == ("message_1", "message_2")
+    names = [column.name for column in needed_columns(source("camel"))]
+    assert names == ["message_1", "message_2"]
 
 
 def test_without_where_there_is_nothing_to_select_by():

@@ -320,16 +320,14 @@ REPOSITORY = [
     ],
 )
 def test_patterns_choose_files_of_the_format(pattern, matched):
-    assert (
-        match_patterns(definition("parquet", paths=(pattern,)), REPOSITORY, (".parquet",))
-        == matched
-    )
+    source = definition("parquet", paths=(pattern,))
+    assert match_patterns(source, REPOSITORY, (".parquet",), "the hub") == matched
 
 
 def test_case_19_each_pattern_of_a_repository_must_match():
     source = definition("parquet", paths=("data/**", "gone/*.parquet"))
     with pytest.raises(InputError, match=r"'gone/\*\.parquet' matches no"):
-        match_patterns(source, REPOSITORY, (".parquet",))
+        match_patterns(source, REPOSITORY, (".parquet",), "the hub")
 
 
 @given(st.text(st.sampled_from("ab.+()|^$\\{}-é"), min_size=1))

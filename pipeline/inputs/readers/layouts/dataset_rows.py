@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
+from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged
+from pipeline.inputs.readers.layouts.columns import missing_column
 from pipeline.inputs.readers.rows import Rows
 
 
@@ -28,13 +30,13 @@ class DatasetRows:
     """
 
     def __init__(
-        self, file: InputFile, definition: SourceDefinition, columns: tuple[str, ...]
+        self, file: InputFile, definition: SourceDefinition, columns: Sequence[NeededColumn]
     ) -> None:
         self.file = file
         self.sha256 = ""
         self.size = 0
         self._definition = definition
-        self._columns = columns
+        self._columns = tuple(dict.fromkeys(column.path[0] for column in columns))
 
     def rows(self) -> Rows:
         """Yield (row index, {column: value}) for every row; a column that the row lacks is left
@@ -87,10 +89,7 @@ class DatasetRows:
         """names: columns of the split; None: the library does not know them yet."""
         for column in self._columns:
             if names is not None and column not in names:
-                raise InputError(
-                    f"{self.file.url}: no column {column!r}; columns found:"
-                    f" {', '.join(names[:40])}; name the right adapter in the source definition"
-                )
+                raise InputError(missing_column(self.file.url, column, names))
 
 
 def canonical_row(record: Mapping[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from json import JSONDecodeError
 
 from orjson import loads
 
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.readers.compression import unpacked_blocks
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
@@ -29,7 +29,9 @@ class _Oversized(bytes):
 _OVERSIZED = _Oversized()
 
 
-def json_line_rows(raw: RawFile, packing: str, limits: ReadLimits, counts: Counter[str]) -> Rows:
+def json_line_rows(
+    raw: RawFile, packing: str | None, limits: ReadLimits, counts: Counter[str]
+) -> Rows:
     """Yield (line index, record) for every line that is not white space.
 
     Raises: InputError as `unpacked_blocks` does, and if the content is not what was listed or

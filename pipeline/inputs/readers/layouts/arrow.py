@@ -1,0 +1,100 @@
+"""Rows of an Arrow file (Feather 2) or stream, as `datasets.save_to_disk` writes them: only the
+needed columns, a record batch at a time.
+
+The row number is the index of the row in the file. A stream that was cut between two batches reads
+to its end without an error, so one must have its end mark. Offsets and UTF-8 of each batch are
+checked before anything is read through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+from mixtures.errors import InputError
+from pipeline.inputs.adapters.rows import NeededColumn
+from pipeline.inputs.readers.compression import unpacks_too_far
+from pipeline.inputs.readers.layouts.columns import check_columns, records, slices
+from pipeline.inputs.readers.raw import RawFile
+from pipeline.inputs.readers.rows import ReadLimits, Rows
+
+_FILE_MAGIC = b"ARROW1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+
+
+def arrow_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimits) -> Rows:
+    """Yield (row index, {column: value}) for every row.
+
+    Raises: InputError if the file is damaged, lacks a column, has one of another type, or is not
+        what was listed or pinned.
+    """
+    import pyarrow as pa
+
+    handle = raw.seekable()
+    try:
+        yield from _rows(raw, handle, columns, limits)
+    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, MemoryError) as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise InputError(
+            f"{raw.file.url}: the Arrow file is truncated or damaged ({first}); fetch it again"
+        ) from None
+    raw.finish()
+
+
+def _rows(
+    raw: RawFile, handle: IO[bytes], columns: Sequence[NeededColumn], limits: ReadLimits
+) -> Rows:
+    schema, batches = _open(handle)
+    check_columns(raw.file.url, schema, columns)
+    names = list(dict.fromkeys(column.path[0] for column in columns))
+    allowed = limits.unpacked_bytes(raw.file.size)
+    row = total = 0
+    for batch in batches:
+        for part, num_bytes in slices(_checked(batch.select(names))):
+            total += num_bytes
+            if total > allowed:
+                raise unpacks_too_far(raw, total, allowed)
+            for record in records(part):
+                yield row, record
+                row += 1
+
+
+def _open(handle: IO[bytes]) -> tuple[Any, Iterator[Any]]:
+    """Schema and record batches."""
+    from pyarrow import ipc
+
+    magic = handle.read(len(_FILE_MAGIC))
+    if magic == _FILE_MAGIC:
+        file = ipc.open_file(handle)
+        return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
+    handle.seek(-len(_END_OF_STREAM), 2)
+    if handle.read() != _END_OF_STREAM:
+        raise ValueError("the stream has no end mark")
+    handle.seek(0)
+    stream = ipc.open_stream(handle)
+    return stream.schema, iter(stream)
+
+
+def _checked(batch: Any) -> Any:
+    """The batch, all of whose values may be read; text that is no UTF-8 becomes binary, of which
+    each row is judged alone.
+    """
+    import pyarrow as pa
+    from pyarrow import types
+
+    arrays = []
+    for array in batch.columns:
+        if types.is_string(array.type) or types.is_large_string(array.type):
+            binary = pa.binary() if types.is_string(array.type) else pa.large_binary()
+            bare = pa.Array.from_buffers(
+                binary, len(array), array.buffers(), array.null_count, array.offset
+            )
+            bare.validate(full=True)  # the offsets
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid:
+                array = bare
+        else:
+            array.validate(full=True)
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
