@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.audit.report import AuditReport, Check, judge, percent_text, unread
 from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
@@ -21,12 +22,15 @@ from mixtures.words import plural
 BLOCK_DOCUMENTS = 1 << 20  # whose sizes and pointers are checked at a time
 
 
-def audit_bare(prefix: Path, progress: Progress | None = None) -> AuditReport:
+def audit_bare(
+    prefix: Path, progress: Progress | None = None, vocabulary: int | None = None
+) -> AuditReport:
     """Look at `PREFIX.bin` and `PREFIX.idx`, by whomever they were written.
 
     Args:
         prefix: path without the ending; one of the two files is understood as well.
         progress: called with (bytes read, bytes of the .bin).
+        vocabulary: ids that the tokenizer has, 0 to below it; None: any that the dtype holds.
 
     Raises:
         RecipeError: there is neither file.
@@ -58,7 +62,8 @@ def audit_bare(prefix: Path, progress: Progress | None = None) -> AuditReport:
         f" {pair.tokens.dtype.name}"
     )
     checks_list = [judge("idx", figure, faults), _empty(pair)]
-    counted, ends = _count(bin_path, pair, not faults, progress)
+    pointers = None if faults else _first_pointers(pair)
+    counted, ends = _count(bin_path, pair, pointers, vocabulary, progress)
     checks_list += ends
     return AuditReport(
         str(prefix),
@@ -86,10 +91,28 @@ def _empty(pair: IndexedTokens) -> Check:
     )
 
 
+def _first_pointers(pair: IndexedTokens) -> npt.NDArray[np.int64]:
+    """Byte offsets of the documents, int64 [num_docs]: where a document has several sequences, of
+    those that begin one; one behind the last is empty.
+    """
+    if len(pair.documents) == len(pair.sizes) + 1:
+        return pair.pointers
+    begins = pair.documents[:-1]
+    pointers: npt.NDArray[np.int64] = pair.pointers[np.unique(begins[begins < len(pair.sizes)])]
+    return pointers
+
+
 def _count(
-    path: Path, pair: IndexedTokens, trusted: bool, progress: Progress | None
+    path: Path,
+    pair: IndexedTokens,
+    pointers: npt.NDArray[np.int64] | None,
+    vocabulary: int | None,
+    progress: Progress | None,
 ) -> tuple[ChunkCount, list[Check]]:
-    """Ids, and whether one of them ends the documents: the candidate is the .bin's last token."""
+    """Ids, and whether one of them ends the documents: the candidate is the .bin's last token.
+
+    pointers: int64 [num_docs]; None where the .idx cannot be trusted.
+    """
     if not len(pair.tokens):
         return ChunkCount(), [
             unread("token ids", "the .bin is empty"),
@@ -98,18 +121,9 @@ def _count(
     dtype = pair.tokens.dtype
     unsigned = np.dtype(f"<u{dtype.itemsize}")
     candidate = int(np.asarray(pair.tokens[-1:]).view(unsigned)[0])
-    pointers = None
-    # where a document has several sequences, those that begin one; one behind the last is empty
-    if trusted:
-        one_each = len(pair.documents) == len(pair.sizes) + 1
-        pointers = (
-            pair.pointers
-            if one_each
-            else pair.pointers[
-                np.unique(pair.documents[:-1][pair.documents[:-1] < len(pair.sizes)])
-            ]
-        )
     limit = 1 << (8 * dtype.itemsize - (dtype.kind == "i"))
+    if vocabulary is not None:
+        limit = min(limit, vocabulary)
     stream = Stream(
         path,
         unsigned,
@@ -124,10 +138,16 @@ def _count(
         counted = count_stream(stream, progress)
     except OSError as error:
         return ChunkCount(), [unread("token ids", str(error)), unread("EOD", str(error))]
-    faults = [] if counted.first_bad is None else [f"token {counted.first_bad:,} is negative"]
+    faults = []
+    if counted.first_bad is not None:
+        what = "is negative"
+        if vocabulary is not None:
+            what = f"is no id of the tokenizer, whose ids are below {vocabulary:,}"
+        faults.append(f"token {counted.first_bad:,} {what}")
+    of = "" if vocabulary is None else f" of a vocabulary of {vocabulary:,}"
     return counted, [
-        judge("token ids", f"largest id {counted.max_id:,}", faults),
-        _candidates(counted, candidate, trusted),
+        judge("token ids", f"largest id {counted.max_id:,}{of}", faults),
+        _candidates(counted, candidate, pointers is not None),
     ]
 
 

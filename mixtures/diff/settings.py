@@ -4,10 +4,11 @@ source, inputs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import product
 
-from mixtures.mix.claims import Claims
+from mixtures.mix.claims import Claims, InputClaim
 from mixtures.words import plural
 
 BUDGET = {"asked_tokens", "resolved_tokens", "realised_tokens", "documents", "epochs"}
@@ -28,7 +29,9 @@ class Setting:
 
 
 def differing_settings(one: Claims, two: Claims) -> list[Setting]:
-    """Each setting that differs, by name; then the definitions of which other files are read."""
+    """Each setting that differs, by name; then the definitions of which other files are read,
+    and files that are read under other names.
+    """
     a, b = _settings(one), _settings(two)
     return [
         Setting(name, a.get(name), b.get(name))
@@ -63,19 +66,40 @@ def _flat(value: object, path: str = "") -> dict[str, object]:
 
 
 def _differing_inputs(one: Claims, two: Claims) -> list[Setting]:
-    """Of each definition that does not read the same files: how many files each mix reads that the
-    other does not.
+    """Of each definition that does not read the same files: how many it reads, and how many of
+    them, by their content, the other mix reads nowhere. Then the files that both mixes read under
+    other names: a definition that was renamed or split.
     """
+    everywhere = [
+        {file.sha256 for files in claims.inputs.values() for file in files} for claims in (one, two)
+    ]
     differing = []
     for name in sorted(one.inputs.keys() | two.inputs.keys()):
-        here, there = (
-            {(file.path, file.sha256) for file in claims.inputs.get(name, [])}
-            for claims in (one, two)
-        )
-        if here != there:
-            differing.append(Setting(f"inputs.{name}", _more(here, there), _more(there, here)))
-    return differing
+        here, there = (claims.inputs.get(name, []) for claims in (one, two))
+        if sorted((file.path, file.sha256) for file in here) != sorted(
+            (file.path, file.sha256) for file in there
+        ):
+            differing.append(
+                Setting(f"inputs.{name}", _more(here, everywhere[1]), _more(there, everywhere[0]))
+            )
+    return differing + _renamed(one, two)
 
 
-def _more(files: Set[object], other: Set[object]) -> str:
-    return f"{plural(len(files), 'file')}, {len(files - other):,} of them not in the other"
+def _renamed(one: Claims, two: Claims) -> list[Setting]:
+    """Files of one content that the mixes read in definitions of other names, by pair of them."""
+    found = []
+    for here, there in product(sorted(one.inputs.items()), sorted(two.inputs.items())):
+        sides = [{file.sha256 for file in files} for _, files in (here, there)]
+        shared = len(sides[0] & sides[1])
+        if shared and here[0] != there[0]:
+            both = [
+                f"{name}: {shared:,} of {plural(len(side), 'file')}"
+                for (name, _), side in zip((here, there), sides, strict=True)
+            ]
+            found.append(Setting("inputs under another name", *both))
+    return found
+
+
+def _more(files: Sequence[InputClaim], other: Set[str]) -> str:
+    lacking = sum(file.sha256 not in other for file in files)
+    return f"{plural(len(files), 'file')}, {lacking:,} of them not in the other"

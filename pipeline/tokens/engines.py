@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 from itertools import chain
+from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from mixtures.errors import InputError
 
 EngineName = Literal["fastokens", "tokenizers"]
 Ids = npt.NDArray[np.uint32]
@@ -124,3 +127,22 @@ def open_engine(name: EngineName, tokenizer_json: str) -> Engine:
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return ENGINES[name](tokenizer_json)
+
+
+def num_ids(path: Path) -> int:
+    """One more than the largest id of a tokenizer.json.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    from tokenizers import Tokenizer as Native
+
+    try:
+        vocabulary = Native.from_str(path.read_text("utf-8")).get_vocab(with_added_tokens=True)
+    # tokenizers raises plain Exception for a file that it cannot load
+    except Exception as error:
+        raise InputError(
+            f"{path}: no tokenizer.json that can be read ({error}); give that of the ids with"
+            " --tokenizer FILE"
+        ) from None
+    return 1 + max(vocabulary.values(), default=-1)

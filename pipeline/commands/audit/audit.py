@@ -16,6 +16,7 @@ from pipeline import report
 from pipeline.commands.audit import report as audit_report
 from pipeline.commands.audit.filters import FilterAudit, FilterFigures, FilterOptions, audit_filters
 from pipeline.inputs.listing import DataFolders
+from pipeline.tokens.engines import num_ids
 
 HASHING = "hash and count"
 
@@ -62,7 +63,7 @@ def audit(mix: Path, others: Sequence[Path], *, depth: Depth, options: FilterOpt
         Else as `audit_filters` and `deeper_checks`.
     """
     _refuse_idle(mix, depth, options)
-    recount = _audit(mix, others, depth.full)
+    recount = _audit(mix, others, depth.full, options.tokenizer)
     deeper, missing = deeper_checks(mix, depth) if mix.is_dir() else ([], [])
     judged = (
         audit_filters(mix if mix.is_dir() else _prefix(mix), options)
@@ -96,7 +97,7 @@ def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
     """Refuse options that would do nothing."""
     depth.refuse_idle()
     used = ["--store"] if mix.is_dir() else []
-    used += ["--tokenizer"] if depth.num_documents else []
+    used += ["--tokenizer"] if depth.num_documents or not mix.is_dir() else []
     options.refuse_idle(used)
     if not mix.is_dir():
         depth.refuse_bare(mix)
@@ -107,7 +108,7 @@ def _refuse_idle(mix: Path, depth: Depth, options: FilterOptions) -> None:
             )
 
 
-def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
+def _audit(mix: Path, others: Sequence[Path], full: bool, tokenizer: Path | None) -> AuditReport:
     if mix.is_dir():
         with report.counted(HASHING) as progress:
             return audit_mix(mix, full, progress)
@@ -121,8 +122,9 @@ def _audit(mix: Path, others: Sequence[Path], full: bool) -> AuditReport:
             f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the"
             " folder of a mix"
         )
+    vocabulary = None if tokenizer is None else num_ids(tokenizer)
     with report.counted(HASHING) as progress:
-        return audit_bare(prefix, progress=progress)
+        return audit_bare(prefix, progress, vocabulary)
 
 
 def _prefix(mix: Path) -> Path:

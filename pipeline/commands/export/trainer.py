@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from mixtures.mix.claims import Claims, read_claims
+from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.trace import TracedMix
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainers.names import Trainer
@@ -60,7 +61,8 @@ def export_trainer(
     Raises:
         RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path
             cannot stand in a configuration.
-        ManifestError, InputError: as `StreamDocuments.of_mix`.
+        ManifestError: the .bin or the .idx is not as long as the manifest says; and, with
+            InputError, as `StreamDocuments.of_mix`.
     """
     if out is None:
         raise RecipeError(
@@ -68,7 +70,8 @@ def export_trainer(
             " one"
         )
     refuse_place(out, mix)
-    claims = read_claims(mix)
+    traced = TracedMix(mix)
+    claims, _ = traced.claims, traced.index  # as long as its manifest says
     links = out.with_name(f"{out.name}.{claims.identity[:SHOWN_IDENTITY]}").absolute()
     refuse_place(links, mix)
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()

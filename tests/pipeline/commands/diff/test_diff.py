@@ -18,9 +18,11 @@ import pytest
 from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import Comparison, open_documents
 from mixtures.diff.figures import DiffFigures
+from mixtures.diff.settings import differing_settings
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
+from mixtures.words import plural
 from pipeline.commands.diff.diff import diff
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
@@ -291,6 +293,23 @@ def test_what_was_asked_otherwise_is_listed(arms):
     assert settings["recipe.removed"] == (None, "shrink")
     assert settings["recipe.filters.list.fraction"] == (None, "1")
     assert "sources.c.asked_tokens" not in settings
+
+
+def test_files_that_are_read_under_another_name_are_matched_by_their_content(arms):
+    one = read_claims(arms / "whole")
+    files = one.inputs["c"]
+    two = one.model_copy(update={"inputs": {**one.inputs, "c": files[:1], "rest": files[1:]}})
+    found = {item.setting: (item.a, item.b) for item in differing_settings(one, two)}
+    rest = len(files) - 1
+    lacking = "0 of them not in the other"
+    assert found == {
+        "inputs.c": (f"{plural(rest + 1, 'file')}, {lacking}", f"1 file, {lacking}"),
+        "inputs.rest": (f"0 files, {lacking}", f"{plural(rest, 'file')}, {lacking}"),
+        "inputs under another name": (
+            f"c: {rest:,} of {plural(rest + 1, 'file')}",
+            f"rest: {rest:,} of {plural(rest, 'file')}",
+        ),
+    }
 
 
 # ---- the command
