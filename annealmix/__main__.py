@@ -1,5 +1,5 @@
-"""The command line. Tables and progress go to stderr, answers (`--json`) to stdout; exit codes are
-those of `mixtures.errors`.
+"""The command line. Answers (tables, `--json`) go to stdout, progress and notes to stderr; exit
+codes are those of `mixtures.errors`.
 
 Imports that cost time stand inside the commands: `annealmix --help` answers at once.
 """
@@ -11,17 +11,20 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
+from typing import Any
 
+from annealmix.completion import add_completion
 from mixtures.errors import AnnealmixError
 from pipeline.commands.audit.options import add_audit
-from pipeline.commands.build import add_build
+from pipeline.commands.build.options import add_build
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
+from pipeline.commands.options import Help, add_actions, example_text
 from pipeline.commands.plan.options import add_plan
-from pipeline.commands.slurm.options import add_worker
+from pipeline.commands.schema import add_schema
+from pipeline.commands.slurm.options import WORKER, worker_parser
 from pipeline.commands.store.options import add_store
 from pipeline.commands.trace.options import add_trace
 
@@ -42,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    # only jobs give this command, and no help, suggestion or completion offers it
+    options = (worker_parser() if words[:1] == [WORKER] else _parser()).parse_args(words)
     if threading.current_thread() is threading.main_thread():
         signal.signal(
             signal.SIGTERM, _interrupt
@@ -72,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain("interrupted; the same command goes on from here")
         return 1
     except Exception:
+        import traceback
+
         traceback.print_exc()
         _complain("this is a defect of annealmix; please report it with the lines above")
         return 1
@@ -83,6 +90,16 @@ def _complain(message: str) -> None:
     complain(message)
 
 
+class _Version(argparse.Action):
+    """As argparse's own action, but looked up only when it is asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"annealmix {version('annealmix')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="annealmix",
@@ -92,19 +109,25 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             "exit codes: 0 ok, 1 internal, 2 usage or recipe, 3 audit failed or filter limit"
-            " exceeded, 4 input corrupt, 5 supply short, 6 manifest mismatch"
+            " exceeded, 4 input corrupt, 5 supply short, 6 manifest mismatch\n\n"
+            + example_text(["annealmix build sample --out mix", "annealmix audit mix"])
         ),
+        formatter_class=Help,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version of annealmix and exit"
+    )
+    commands = add_actions(parser, "COMMAND")
     add_plan(commands)
     add_build(commands)
     add_audit(commands)
-    add_store(commands)
-    add_filter(commands)
     add_trace(commands)
     add_diff(commands)
-    add_worker(commands)
     add_export(commands)
+    add_filter(commands)
+    add_store(commands)
+    add_schema(commands)
+    add_completion(commands, _parser)
     return parser
 
 

@@ -1,4 +1,8 @@
-"""What people see: progress and tables on stderr, results on stdout."""
+"""What people see: answers (tables, lines, JSON) on stdout, progress and notes on stderr.
+
+Each is flushed at once, so that the two stand in the order in which they were printed, wherever
+they are led to.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +36,21 @@ __all__ = [
     "short_hash",
     "size",
     "some",
+    "tell",
     "text",
 ]
 
 
 def say(message: str) -> None:
-    """Print one line to stderr. Text from data or recipes is printed as it is, without markup or
-    control characters.
+    """Print one line of progress, or a note, to stderr. Text from data or recipes is printed as it
+    is, without markup or control characters.
     """
     print(printable(message), file=sys.stderr, flush=True)
+
+
+def tell(message: str) -> None:
+    """Print one line of the answer to stdout, likewise."""
+    print(printable(message), flush=True)
 
 
 def complain(message: str) -> None:
@@ -146,7 +156,7 @@ class Table:
         return cells
 
     def print(self, title: str) -> None:
-        """Draw it on stderr, without markup or control characters."""
+        """Draw it on stdout, without markup or control characters."""
         from rich import box
         from rich.console import Console
         from rich.table import Table as RichTable
@@ -166,10 +176,11 @@ class Table:
             )
         for row in self.cells:
             drawn.add_row(*(Text(printable(cell)) for cell in row))
-        console = Console(stderr=True, highlight=False, soft_wrap=False)
+        console = Console(highlight=False, soft_wrap=False)
         if not console.is_terminal:
-            console = Console(file=sys.stderr, width=200, highlight=False)
+            console = Console(file=sys.stdout, width=200, highlight=False)
         console.print(drawn)
+        sys.stdout.flush()
 
 
 @contextmanager
@@ -237,7 +248,7 @@ def print_fit(fit: TrainerFit | None) -> None:
         return
     batches = f"{fit.batch:,} x {fit.sequence:,} tokens"
     if all(reading.single_epoch_steps == 0 for reading in fit.readings):
-        say(f"trainer fit: less than one step of {batches}")
+        tell(f"trainer fit: less than one step of {batches}")
         return
     nearest = " (the nearest)" if fit.inferred else ""
     steps = "no whole step" if fit.steps is None else f"{fit.steps:,} steps{nearest}"

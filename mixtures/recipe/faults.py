@@ -16,7 +16,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mixtures.keys import KeyRange, key_bound
-from mixtures.recipe.source_request import Budget, SourceRequest
+from mixtures.recipe.heading import Budget
+from mixtures.recipe.source_request import SourceRequest
 from mixtures.yaml.fields import Location
 from mixtures.yaml.tree import suggest
 

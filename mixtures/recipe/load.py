@@ -25,7 +25,12 @@ from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import SourceRequest, is_url, split_glob
 from mixtures.recipe.tokenizer_definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark, load_benchmark
-from mixtures.rules.filter_definition import FilterBundle, read_filter
+from mixtures.rules.filter_definition import (
+    FilterBundle,
+    brought_filter,
+    read_filter,
+    refuse_no_folder,
+)
 from mixtures.yaml.disk import (
     SHIPPED,
     is_below,
@@ -70,11 +75,8 @@ def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
         RecipeError: every fault of the recipe and of the files it refers to, each with file and
             line; `filters` is no folder.
     """
-    if filters is not None and not is_folder(filters):
-        # else a shipped filter of the same name would judge instead
-        raise RecipeError(
-            f"--filters {filters}: no such folder; name the one that holds your filters"
-        )
+    if filters is not None:
+        refuse_no_folder(filters)
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
         return _Reading(filters).recipe(Path(name_or_file))
     try:
@@ -286,16 +288,8 @@ class _Reading:
     def _bundle(self, folder: Path, name: str) -> FilterBundle | None:
         if is_file_reference(name):
             return read_filter(_file_beside(folder, name))
-        if self._filters is not None:
-            files = (self._filters / f"{name}.yaml", self._filters / name / "filter.yaml")
-            brought = [file for file in files if is_file(file)]
-            if len(brought) > 1:
-                raise RecipeError(
-                    f"{self._filters}: holds {name}.yaml and {name}/filter.yaml, and the recipe"
-                    " means one; remove the other"
-                )
-            if brought:
-                return read_filter(brought[0])
+        if self._filters is not None and (brought := brought_filter(self._filters, name)):
+            return read_filter(brought)
         return (
             None
             if name in NOT_PUBLISHED

@@ -3,7 +3,7 @@ sets, filters, inserts, and what is published of the mix.
 
 Rules between these parts are in `mixtures.recipe.faults`; every broken one is reported, whatever
 else is wrong with the file. The strings under fields are in the schema that editors read
-(`annealmix plan --schema`).
+(`annealmix schema recipe`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import Field
 from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.faults import recipe_faults
 from mixtures.recipe.filter_use import FilterRequests, Insert
+from mixtures.recipe.heading import Heading
 from mixtures.recipe.near_request import NearField, near_faults
-from mixtures.recipe.source_request import Budget, SourceRequest
+from mixtures.recipe.source_request import SourceRequest
 from mixtures.yaml.fields import (
-    Checked,
     Exact,
     LocalPath,
     Location,
@@ -28,7 +28,6 @@ from mixtures.yaml.fields import (
     Name,
     Positive,
     Reference,
-    Text,
 )
 
 
@@ -58,13 +57,9 @@ class Published(Model, use_attribute_docstrings=True):
     sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
 
 
-class Recipe(Checked, use_attribute_docstrings=True):
+class Recipe(Heading, use_attribute_docstrings=True):
     """A mix, as its file describes it."""
 
-    name: Name
-    description: Text = ""
-    budget: Budget | None = None
-    """Absent if the sources' supply decides (`all`) or the fixed quotas do."""
     tokenizer: Name
     """Name of a tokenizer definition."""
     special_tokens: Literal["text", "parse"] = "text"

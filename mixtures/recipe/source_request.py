@@ -30,40 +30,6 @@ from mixtures.yaml.fields import (
 )
 
 
-class Budget(Checked, use_attribute_docstrings=True):
-    """How many tokens the whole mix has, EOD tokens counted: the number, or trainer steps."""
-
-    tokens: Positive | None = None
-    steps: Positive | None = None
-    """Of `batch` sequences of `sequence` tokens each. A trainer that needs S samples of length L
-    reads S*L + 1 tokens, because each sample's targets are shifted by one (GPT-NeoX and
-    megatron-core, `GPT2Dataset`)."""
-    batch: Positive = 2048
-    """Sequences of a step; with the next one, the 4,194,304 tokens of the published runs."""
-    sequence: Positive = 2048
-    """Tokens."""
-
-    @property
-    def total_tokens(self) -> int:
-        """Tokens of the mix: `tokens`, or steps * batch * sequence + 1."""
-        if self.tokens is not None:
-            return self.tokens
-        return (self.steps or 0) * self.batch * self.sequence + 1
-
-    @classmethod
-    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Exactly one of tokens and steps; batch and sequence belong to steps."""
-        if ("tokens" in given) == ("steps" in given):
-            yield (), "give either tokens, or steps (with batch and sequence)"
-        elif "tokens" in given:
-            for key in ("batch", "sequence"):
-                if key in given:
-                    yield (
-                        (key,),
-                        "belongs to a budget in steps; remove it, or give steps instead of tokens",
-                    )
-
-
 class Shortfall(Checked, use_attribute_docstrings=True):
     """What happens when a source holds less than its quota: neither field set means that the build
     fails.

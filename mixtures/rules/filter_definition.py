@@ -44,7 +44,7 @@ from pydantic import AfterValidator, Field
 
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.rules.terms import Mode, TermList, content_hash, parse_blocklist
-from mixtures.yaml.disk import SHIPPED, names_in, read_bytes, shown
+from mixtures.yaml.disk import SHIPPED, is_file, is_folder, names_in, read_bytes, shown
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -248,15 +248,23 @@ def list_filters() -> list[str]:
     return names_in(SHIPPED / "filters")
 
 
-def load_filter(name_or_file: str) -> FilterBundle:
+def load_filter(name_or_file: str, brought: Path | None = None) -> FilterBundle:
     """Read a filter by the name of a shipped one, or by file (anything with a `/` or ending in
     .yaml or .yml).
 
+    Args:
+        brought: folder of the user's filters, which go before shipped ones of that name.
+
     Raises:
-        RecipeError: there is none, or it is malformed: every fault with file and line.
+        RecipeError: there is none, or it is malformed: every fault with file and line; `brought` is
+            no folder.
     """
+    if brought is not None:
+        refuse_no_folder(brought)
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
         file = Path(name_or_file)
+    elif brought is not None and (found := brought_filter(brought, name_or_file)):
+        file = found
     elif name_or_file in list_filters():
         file = SHIPPED / "filters" / f"{name_or_file}.yaml"
     else:
@@ -266,6 +274,34 @@ def load_filter(name_or_file: str) -> FilterBundle:
             f" such as {name_or_file}.yaml"
         )
     return read_filter(file)
+
+
+def refuse_no_folder(brought: Path) -> None:
+    """A folder of filters must be there, else a shipped filter of the same name would judge.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    if not is_folder(brought):
+        raise RecipeError(
+            f"--filters {brought}: no such folder; name the one that holds your filters"
+        )
+
+
+def brought_filter(folder: Path, name: str) -> Path | None:
+    """The file of a filter in a folder of the user's: NAME.yaml or NAME/filter.yaml.
+
+    Raises:
+        RecipeError: it holds both.
+    """
+    files = (folder / f"{name}.yaml", folder / name / "filter.yaml")
+    found = [file for file in files if is_file(file)]
+    if len(found) > 1:
+        raise RecipeError(
+            f"{folder}: holds {name}.yaml and {name}/filter.yaml, and one is meant; remove the"
+            " other"
+        )
+    return found[0] if found else None
 
 
 def read_filter(file: Path) -> FilterBundle:

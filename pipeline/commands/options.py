@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,46 @@ if TYPE_CHECKING:
 DEFAULT_STORE = "annealmix-store"
 
 MAX_NUMBER = 1 << 63  # what is counted is held in 64 bits, often signed
+
+Options = argparse._ActionsContainer
+"""A command, or a group of its options."""
+
+
+class Help(argparse.HelpFormatter):
+    """Paragraphs are filled, lines that are indented stand as they were written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        lines = text.splitlines()
+        return "\n".join(
+            line if line.startswith("  ") else textwrap.fill(line, width) for line in lines
+        )
+
+
+def add_command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    what: str,
+    *examples: str,
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        what: it does, in a line. examples: command lines that can be given as they stand.
+    """
+    return commands.add_parser(
+        name,
+        help=what,
+        description=what,
+        epilog=example_text(examples),
+        formatter_class=Help,
+    )
+
+
+def example_text(examples: Sequence[str]) -> str:
+    """The end of a help: command lines that can be given as they stand."""
+    return "\n".join(
+        ["example:" if len(examples) == 1 else "examples:", *(f"  {line}" for line in examples)]
+    )
 
 
 def data_folder(text: str) -> tuple[str | None, Place]:
@@ -61,7 +102,7 @@ def positive(text: str) -> int:
     return number
 
 
-def add_data(command: argparse.ArgumentParser, what: str) -> None:
+def add_data(command: Options, what: str) -> None:
     """Add `--data`, read by `data_folders`. what: it does."""
     command.add_argument(
         "--data",
@@ -126,7 +167,7 @@ def _place(text: str, allowed: tuple[str, ...]) -> Place:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def add_cache(command: argparse.ArgumentParser) -> None:
+def add_cache(command: Options) -> None:
     """Add --cache."""
     command.add_argument(
         "--cache",
@@ -137,13 +178,13 @@ def add_cache(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_json(command: argparse.ArgumentParser, what: str) -> None:
+def add_json(command: Options, what: str) -> None:
     """Add --json, which prints `what`."""
     command.add_argument("--json", action="store_true", help=f"print {what}")
 
 
 def add_store_folder(
-    command: argparse.ArgumentParser,
+    command: Options,
     what: str,
     *,
     folder: Callable[[str], Place] = local_path,
@@ -153,19 +194,34 @@ def add_store_folder(
     command.add_argument("--store", type=folder, default=default, metavar="DIR", help=what)
 
 
-def add_tokenizer(
-    command: argparse.ArgumentParser, what: str, *, file: Callable[[str], Path] = local_path
-) -> None:
+def add_tokenizer(command: Options, what: str, *, file: Callable[[str], Path] = local_path) -> None:
     """Add --tokenizer. what: its help. file: the type of its argument."""
     command.add_argument("--tokenizer", type=file, metavar="FILE", help=what)
 
 
-def add_filters_folder(command: argparse.ArgumentParser, what: str) -> None:
+def add_actions(
+    command: argparse.ArgumentParser, metavar: str
+) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    """Let a command have commands of its own; given without one, it prints its help and exits with
+    2, so that a script whose words got lost does not go on.
+    """
+
+    def help_alone(options: argparse.Namespace) -> int:
+        command.print_help()
+        return RecipeError.exit_code
+
+    command.set_defaults(command=help_alone)
+    return command.add_subparsers(
+        metavar=metavar, title="commands", parser_class=argparse.ArgumentParser
+    )
+
+
+def add_filters_folder(command: Options, what: str) -> None:
     """Add --filters. what: its help."""
     command.add_argument("--filters", type=local_path, metavar="DIR", help=what)
 
 
-def add_filters(command: argparse.ArgumentParser) -> None:
+def add_filters(command: Options) -> None:
     """Add --filters and --removed to a command that is given a recipe."""
     add_filters_folder(
         command, "folder of filters that recipes name: DIR/NAME.yaml or DIR/NAME/filter.yaml"
@@ -180,7 +236,7 @@ def add_filters(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_size(command: argparse.ArgumentParser) -> None:
+def add_size(command: Options) -> None:
     size = command.add_mutually_exclusive_group()
     size.add_argument(
         "--scale",

@@ -84,13 +84,18 @@ class Filter:
         return opened
 
     @classmethod
-    def load(cls, name_or_file: str, level: Level | None = None) -> Filter:
-        """Open a shipped filter by name, or any by file. level: one of the published ones; None: as
-        its file says.
+    def load(
+        cls, name_or_file: str, level: Level | None = None, brought: Path | None = None
+    ) -> Filter:
+        """Open a filter by name, or by file.
+
+        Args:
+            level: one of the published ones; None: as its file says. brought: folder of the user's
+                filters, which go before shipped ones.
 
         Raises: as `load_filter`, `open` and `at_level`.
         """
-        loaded: FilterBundle = load_filter(name_or_file)
+        loaded: FilterBundle = load_filter(name_or_file, brought)
         definition = at_level(loaded, level)
         opened = cls.open(loaded.definition, loaded.folder, loaded.where)
         return cls(

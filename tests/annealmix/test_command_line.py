@@ -1,9 +1,10 @@
-"""The commands: tables and progress on stderr, with --json one JSON value on stdout and nothing
-else; signals end them cleanly.
+"""The commands: answers on stdout (a table, or with --json one JSON value and nothing else),
+progress and notes on stderr; signals end them cleanly.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
@@ -20,9 +21,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import annealmix
+from annealmix import __main__ as cli
+from annealmix.completion import SHELLS
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import list_recipes
 from pipeline import report
+from pipeline.commands.schema import RECORDS
 from pipeline.store.store import Store
 from tests.pipeline.command_line import (
     CHECKOUT,
@@ -60,15 +65,17 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return Sample(mix, store, other, table, answer)
 
 
-def test_build_prints_tables_to_stderr_and_nothing_to_stdout(sample):
-    assert sample.table.out == ""
+def test_build_prints_its_table_to_stdout_and_notes_to_stderr(sample):
+    for words in ("last document cut", "200,000"):
+        assert words in sample.table.out
+        assert words not in sample.table.err
     for words in (
-        "last document cut",
-        "200,000",
+        "groups of input files to read",
         "camel-biology was 383 tokens short; dclm gave what was missing",
         "CC-BY-NC-4.0 forbids",
     ):
         assert words in sample.table.err
+        assert words not in sample.table.out
     assert sample.table.mix == manifests.load(sample.mix)["identity"]
 
 
@@ -78,7 +85,7 @@ def test_build_prints_the_manifest_with_json(sample):
         == manifests.load(sample.other)
         == json.loads((sample.other / "manifest.json").read_text())
     )
-    assert "last document cut" not in sample.answer.err
+    assert "last document cut" not in sample.answer.out + sample.answer.err
 
 
 def test_building_again_says_so_and_answers_the_same(sample):
@@ -141,11 +148,11 @@ def test_these_are_all_commands(sample):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_command_prints_its_table_to_stderr_and_with_json_one_value_to_stdout(sample, name):
+def test_a_command_prints_its_table_to_stdout_and_with_json_one_value(sample, name):
     arguments, word = commands(sample)[name]
     table = passes(*arguments)
-    assert table.out == ""
-    assert word in table.err
+    assert word in table.out
+    assert word not in table.err
     answer = passes(*arguments, "--json")
     assert answer.answer
     assert word not in answer.err
@@ -174,10 +181,101 @@ def test_plan_reads_the_data_folder_that_it_is_given(tmp_path):
     assert plan["sources"]["a"]["supply_basis"].startswith("probe of 2 of 2 files")
 
 
-def test_the_schema_is_that_of_a_recipe_and_lists_every_field():
-    schema = passes("plan", "--schema")
-    assert {"name", "budget", "tokenizer", "exclude", "sources"} <= set(schema.answer["properties"])
+SCHEMAS = {
+    "recipe": {"name", "budget", "tokenizer", "exclude", "sources"},
+    "source": {"name", "format", "adapter", "licence"},
+    "tokenizer": {"name", "digest", "eod_id"},
+    "filter": {"name", "blocklist", "golden"},
+    "evaluation-set": {"name", "files"},
+}
+
+
+@pytest.mark.parametrize("what", SCHEMAS)
+def test_a_schema_is_that_of_what_was_asked(what):
+    schema = passes("schema", what)
+    assert SCHEMAS[what] <= set(schema.answer["properties"])
     assert schema.err == ""
+
+
+def test_these_are_all_schemas():
+    assert tuple(SCHEMAS) == RECORDS
+
+
+@pytest.mark.parametrize("words", [[], ["store"], ["filter"]])
+def test_a_command_without_its_words_prints_its_help_and_ends_with_2(words):
+    ended = run(*words)
+    assert (ended.code, ended.err) == (2, "")
+    assert ended.out == run(*words, "--help").out
+
+
+def test_the_version_is_that_of_the_package():
+    assert passes("--version").out == f"annealmix {annealmix.__version__}\n"
+
+
+def test_no_help_nor_suggestion_names_the_command_of_jobs():
+    assert "worker" not in run("--help").out + run("biuld").err
+    assert run("worker").err.startswith("usage: annealmix worker")
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_completion_knows_every_command_and_option_of_it(shell):
+    script = passes("completion", shell).out
+    for word in ("audit", "train", "evaluation-set", "source-check", "dry-run"):
+        assert word in script
+    assert "conduct" not in script, "a word of jobs alone"
+    if shell == "bash":
+        read = ["bash", "-c", script + "\ncomplete -p annealmix"]
+        done = subprocess.run(read, capture_output=True, text=True, check=True)
+        assert done.stdout.endswith(" annealmix\n")
+
+
+def helps(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command that has a help."""
+    yield words
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, below in action.choices.items():
+                yield from helps(below, *words, word)
+
+
+EXAMPLES = {
+    line.strip()
+    for words in helps(cli._parser())
+    for line in run(*words, "--help").out.rpartition("\nexample")[2].splitlines()[1:]
+}
+
+
+def test_every_help_ends_with_an_example():
+    for words in helps(cli._parser()):
+        _, found, examples = run(*words, "--help").out.rpartition("\nexample")
+        assert found, words
+        for line in examples.splitlines()[1:]:
+            assert line.startswith("  annealmix "), words
+
+
+@pytest.fixture
+def worked(sample, tmp_path, monkeypatch) -> None:
+    """A folder in which the examples are given, one after the other."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(sample.mix, "mix")
+    shutil.copytree(sample.other, "other-mix")
+    shutil.copytree(sample.store, "annealmix-store")
+    texts = prose(7, 60)
+    Path("chats.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    Path("terms.txt").write_text("garden\nriver\n")
+    rows = [
+        {"text": f"{text} garden river{' bad' * (at % 2)}", "label": at % 2}
+        for at, text in enumerate(texts)
+    ]
+    Path("labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("line", sorted(EXAMPLES))
+def test_the_examples_of_the_helps_are_real(worked, line):
+    words = line.removeprefix("annealmix ").partition(" > ")[0]
+    ended = passes(*words.split())
+    assert ended.out
+    assert "error" not in ended.err
 
 
 def test_the_audit_in_json_has_every_check_and_the_comparison_apart(sample):
@@ -220,7 +318,7 @@ def test_a_preview_is_as_large_as_it_is_asked(sample, tmp_path):
         mix = tmp_path / size[0]
         passes("build", "sample", "--out", mix, "--store", sample.store, *size)
         assert (mix / "tokens.bin").stat().st_size == 2 * tokens
-        assert passes("audit", mix).out == ""
+        assert f"{tokens:,}" in passes("audit", mix).out
 
 
 SOURCES: dict[str, dict[str, Any]] = {"a": {"weight": 1}, "b": {"weight": 3}}
@@ -299,14 +397,12 @@ def test_help_imports_nothing_heavy(command):
 def test_the_console_script_answers_in_a_process_of_its_own(sample, tmp_path):
     table = Process(tmp_path / "table", "audit", sample.mix).end()
     answer = Process(tmp_path / "answer", "audit", sample.mix, "--json").end()
-    assert (table.code, table.out, answer.code, answer.err) == (0, "", 0, "")
-    assert "audit passed" in table.err
-    assert answer.answer["identity"] == table.err.split("identity ")[-1].split()[0]
+    assert (table.code, answer.code, answer.err) == (0, 0, "")
+    assert "audit passed" in table.out
+    assert answer.answer["identity"] == table.out.split("identity ")[-1].split()[0]
 
 
-@pytest.mark.parametrize(
-    "arguments", [["plan"], ["plan", "pretraining-500b"], ["plan", "--schema"]]
-)
+@pytest.mark.parametrize("arguments", [["plan"], ["plan", "pretraining-500b"]])
 def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(tmp_path, arguments):
     """As `annealmix ... --json | head -c 10`, but head has gone before the first byte, so that it
     happens every time.
@@ -451,7 +547,7 @@ def test_control_characters_and_markup_of_a_path_do_not_reach_the_terminal(tmp_p
     }
     ended = clean(run(*words[command]))
     assert (
-        MARKUP in "".join(ended.err.split()) or command == "bare"
+        MARKUP in "".join((ended.out + ended.err).split()) or command == "bare"
     )  # a long title is wrapped; a bare audit names no path
     assert ended.code in (0, 2, 3, 4)
 
@@ -460,12 +556,13 @@ def test_control_characters_and_markup_of_a_path_do_not_reach_the_terminal(tmp_p
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_no_text_at_all_changes_the_terminal_or_is_taken_for_markup(text):
     err = io.StringIO()
-    with contextlib.redirect_stderr(err):
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(err):
         report.say(f"{MARKUP}{text}[/]")
+        report.tell(f"{MARKUP}{text}[/]")
         rows = [{"what": text}, {"what": f"{MARKUP}{text}[/]"}]
         report.Table(rows, [report.Column("what", "what")]).print(f"{MARKUP}{text}[/]")
     clean(Ended(0, "", err.getvalue()))
-    assert err.getvalue().count(MARKUP) == err.getvalue().count("[/]") >= 3
+    assert err.getvalue().count(MARKUP) == err.getvalue().count("[/]") >= 4
 
 
 def test_control_characters_and_markup_in_a_recipe_do_not_reach_the_terminal(tmp_path):
@@ -488,7 +585,7 @@ def test_control_characters_and_markup_in_a_recipe_do_not_reach_the_terminal(tmp
         clean(run("audit", tmp_path / "out")),
     ):
         assert ended.code == 0
-        assert MARKUP in ended.err
+        assert MARKUP in ended.out + ended.err
     clean(run("plan", build[1], "--data", tmp_path / "data"))
     (tmp_path / "data" / "a" / f"{ESCAPE}{MARKUP}.json.gz").write_bytes(b"no gzip")
     assert clean(run(*build, "--out", tmp_path / "again")).code == 4

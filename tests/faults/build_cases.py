@@ -270,8 +270,8 @@ def damaged_mixes(folder: Path) -> Ending:
     ):
         damage()
         ended = run("audit", folder / "out")
-        seen = ended.code == 3 and "FAILED" in ended.err and "Traceback" not in ended.err
-        told = next((line.strip() for line in ended.err.splitlines() if "FAILED" in line), "")
+        seen = ended.code == 3 and "FAILED" in ended.out and "Traceback" not in ended.err
+        told = next((line.strip() for line in ended.out.splitlines() if "FAILED" in line), "")
         endings.append(
             Ending("F" if seen else "?", ended.code, None, told.replace(str(folder), "")[:150])
         )

@@ -138,7 +138,7 @@ def _warm_up() -> None:
 
     from mixtures.rules.near import NearRule
     from pipeline.build import build  # noqa: F401
-    from pipeline.commands import tables as mix_report  # noqa: F401
+    from pipeline.commands.build import report as mix_report  # noqa: F401
     from pipeline.judges import judges  # noqa: F401
     from pipeline.judges.annotators import annotator as annotators  # noqa: F401
     from pipeline.judges.annotators.bands import signatures

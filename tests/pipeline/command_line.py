@@ -43,13 +43,9 @@ class Ended(NamedTuple):
 
     @property
     def mix(self) -> str:
-        """The identity that the command printed as the last word of a line `identity HEX` or `built
-        already, identity HEX`.
-        """
+        """The identity that the command told as the last word of its line `identity HEX`."""
         return next(
-            line
-            for line in reversed(self.err.splitlines())
-            if "identity " in line and "digest" not in line
+            line for line in reversed(self.out.splitlines()) if line.startswith("identity ")
         ).split()[-1]
 
 

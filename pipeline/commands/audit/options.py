@@ -7,6 +7,7 @@ import argparse
 from mixtures.rules.levels import LEVELS
 from pipeline.commands.options import (
     add_cache,
+    add_command,
     add_data,
     add_json,
     add_store_folder,
@@ -21,8 +22,11 @@ from pipeline.lookup.local import local_mix
 
 def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `audit`."""
-    audit = commands.add_parser(
-        "audit", help="recount a mix from its bytes; exit 3 when anything is off"
+    audit = add_command(
+        commands,
+        "audit",
+        "recount a mix from its bytes; exit 3 when anything is off",
+        "annealmix audit mix --full",
     )
     audit.add_argument(
         "mix",

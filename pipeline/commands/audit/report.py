@@ -10,14 +10,14 @@ from mixtures.audit.report import AuditReport, Check, percent_text
 from mixtures.mix.judged import NearClaim
 from mixtures.words import plural
 from pipeline.commands.audit.filters import FilterFigures
-from pipeline.commands.tables import (
+from pipeline.commands.build.report import (
     FILTER_TITLE,
     cut_text,
     filter_removal_table,
     notes,
     waterfall_table,
 )
-from pipeline.report import Column, Table, count, print_fit, say, short_hash
+from pipeline.report import Column, Table, count, print_fit, say, short_hash, tell
 
 
 def source_table(audit: AuditReport) -> Table:
@@ -78,16 +78,6 @@ def failure_lines(checks: Sequence[Check]) -> list[str]:
     return [f"FAILED {check.name}: {check.detail}" for check in checks if not check.ok]
 
 
-def note_lines(audit: AuditReport) -> list[str]:
-    """Sentences below the tables: who gave what to whom, licences, identity and
-    mix id.
-    """
-    lines = notes(audit.sources)
-    if audit.identity:
-        lines += [f"identity {audit.identity}", f"mix id {audit.mix_id}"]
-    return lines
-
-
 def verdict(checks: Sequence[Check]) -> str:
     """The last line: how many checks hold, and the names of those that do not, or cannot be
     made.
@@ -120,7 +110,7 @@ _CLUSTER_COLUMNS = (
 def show(
     audit: AuditReport, more: Sequence[Check] = (), filters: Sequence[FilterFigures] = ()
 ) -> None:
-    """Print an audit to stderr. more: checks that were made beside it, such as those of
+    """Print an audit. more: checks that were made beside it, such as those of
     `--against`; filters: figures of `--filter`.
     """
     checks = [*audit.checks, *more]
@@ -143,9 +133,14 @@ def show(
         _show_near(audit.near)
     Table(checks, _CHECK_COLUMNS).print("checks")
     print_fit(audit.fit)
-    for line in [*note_lines(audit), *failure_lines(checks)]:
+    for line in notes(audit.sources):
         say(line)
-    say(verdict(checks))
+    if audit.identity:
+        tell(f"identity {audit.identity}")
+        tell(f"mix id {audit.mix_id}")
+    for line in failure_lines(checks):
+        tell(line)
+    tell(verdict(checks))
 
 
 def _show_near(near: NearClaim) -> None:
@@ -156,4 +151,4 @@ def _show_near(near: NearClaim) -> None:
         f"clusters of near-duplicates: {what} in {near.clusters:,}"
     )
     if near.largest:
-        say(f"largest clusters: {', '.join(map(count, near.largest))} documents")
+        tell(f"largest clusters: {', '.join(map(count, near.largest))} documents")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.options import add_json, add_store_folder, local_path
+from pipeline.commands.options import add_command, add_json, add_store_folder, local_path
 
 
 def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `diff`."""
-    diff = commands.add_parser(
-        "diff", help="what two mixes share, and what only one of them has and why"
+    diff = add_command(
+        commands,
+        "diff",
+        "what two mixes share, and what only one of them has and why",
+        "annealmix diff mix other-mix",
     )
     diff.add_argument("one", type=local_path, metavar="A", help="folder of a mix")
     diff.add_argument("two", type=local_path, metavar="B", help="folder of another")

@@ -7,15 +7,15 @@ from typing import NamedTuple
 from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, SharedFigures
 from mixtures.words import plural
 from pipeline.commands.diff.diff import MixDiff
-from pipeline.report import Column, Table, count, say, short_hash
+from pipeline.report import Column, Table, count, short_hash, tell
 
 MAX_TEXT = 60  # characters of a setting that are shown
 
 
 def show(diff: MixDiff) -> None:
-    """Print a comparison to stderr."""
+    """Print a comparison."""
     for side, mix in zip(SIDES, diff.mixes, strict=True):
-        say(
+        tell(
             f"{side.upper()}: {mix.name}, {mix.path}: {mix.documents_and_repeats:,} documents"
             f" (repeats counted), {mix.tokens:,} tokens, identity {short_hash(mix.identity)},"
             f" mix id {short_hash(mix.mix_id)}"
@@ -29,7 +29,7 @@ def show(diff: MixDiff) -> None:
     if reasons := _reason_rows(diff.figures):
         Table(reasons, _REASON_COLUMNS).print("why not in the other")
     for line in _notes(diff):
-        say(line)
+        tell(line)
 
 
 class _SourceRow(NamedTuple):

@@ -22,8 +22,8 @@ from mixtures.errors import AnnealmixError
 from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.mix.manifest import MANIFEST
 from mixtures.words import plural
+from pipeline.commands.build.report import waterfall_table
 from pipeline.commands.destination import refuse_inside, refuse_taken
-from pipeline.commands.tables import waterfall_table
 from pipeline.report import printable
 from pipeline.store.records import write_whole
 

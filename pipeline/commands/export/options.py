@@ -7,6 +7,7 @@ import argparse
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
 from pipeline.commands.options import (
+    add_command,
     add_store_folder,
     add_tokenizer,
     local_path,
@@ -31,9 +32,11 @@ _OPTIONS = {
 
 def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `export`."""
-    export = commands.add_parser(
+    export = add_command(
+        commands,
         "export",
-        help="a mix in another form: a page, text, a dataset card, for a trainer, to be published",
+        "a mix in another form: a page, text, a dataset card, for a trainer, to be published",
+        "annealmix export mix --card -",
     )
     export.add_argument("mix", type=local_path, metavar="MIX", help="folder of a mix")
     form = export.add_mutually_exclusive_group(required=True)

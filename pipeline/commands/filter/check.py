@@ -214,7 +214,7 @@ class CheckRequest:
 
     dataset: str
     filter: str
-    """Name of a shipped filter, or its file."""
+    """Its name, or its file."""
     limit: Fraction = Fraction(0)
     """Share of the documents that may be flagged, reappear or be unreadable."""
     column: str | None = None
@@ -226,6 +226,8 @@ class CheckRequest:
     """Documents that filters removed there are looked for."""
     level: Level | None = None
     """Of the published ones, at which the filter judges."""
+    filters: Path | None = None
+    """Folder of the user's filters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +290,7 @@ def run_check(request: CheckRequest, *, as_json: bool = False) -> int:
     from mixtures.recipe.load import load_source_definition
     from pipeline.commands.filter.removed import removed_digests
 
-    judge = Filter.load(request.filter, request.level)
+    judge = Filter.load(request.filter, request.level, request.filters)
     removed = removed_digests(request.store) if request.store else None
     count_tokens = token_counter(request.tokenizer) if request.tokenizer else None
     dataset = find_dataset(
@@ -308,9 +310,10 @@ def run_check(request: CheckRequest, *, as_json: bool = False) -> int:
     )
     if as_json:
         report.result(answer.as_json())
+        report.say(answer.verdict)
     else:
         _show(answer)
-    report.say(answer.verdict)
+        report.tell(answer.verdict)
     return 0 if answer.passed else AuditFailed.exit_code
 
 
@@ -331,20 +334,20 @@ def _show(answer: CheckAnswer) -> None:
     for flagged in result.flagged_rows[:SHOWN]:
         score = "" if flagged.score is None else f", score {flagged.score:,} millionths"
         terms = report.plural(flagged.terms, "distinct term")
-        report.say(f"flagged: {flagged.file} row {flagged.row:,} ({terms}{score})")
+        report.tell(f"flagged: {flagged.file} row {flagged.row:,} ({terms}{score})")
     _say_more(result.flagged)
     for again in result.reappeared_rows[:SHOWN]:
-        report.say(f"removed before: {again.file} row {again.row:,}")
+        report.tell(f"removed before: {again.file} row {again.row:,}")
     _say_more(result.reappeared or 0)
     if result.reasons:
         reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in sorted(result.reasons.items()))
-        report.say(f"not judged: {reasons}; such rows count against the limit as flagged ones do")
+        report.tell(f"not judged: {reasons}; such rows count against the limit as flagged ones do")
     if answer.files_not_read:
         more = " ..." if len(answer.files_not_read) > 5 else ""
-        report.say(f"not read: {', '.join(answer.files_not_read[:5])}{more}")
+        report.tell(f"not read: {', '.join(answer.files_not_read[:5])}{more}")
     report.say(f"this is {WHAT}")
 
 
 def _say_more(rows: int) -> None:
     if rows > SHOWN:
-        report.say(f"and {rows - SHOWN:,} more (--json names the first {PLACES:,})")
+        report.tell(f"and {rows - SHOWN:,} more (--json names the first {PLACES:,})")

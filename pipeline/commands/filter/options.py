@@ -11,25 +11,35 @@ from fractions import Fraction
 from pathlib import Path
 
 from mixtures.rules.levels import LEVELS
-from pipeline.commands.options import add_json, add_store_folder, add_tokenizer
+from pipeline.commands.options import (
+    add_actions,
+    add_command,
+    add_filters_folder,
+    add_json,
+    add_store_folder,
+    add_tokenizer,
+)
 
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `filter` with its actions."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "filter",
-        help=(
-            "check: what a filter flags in a data set; train: make a filter from labelled documents"
-        ),
+        "check: what a filter flags in a data set; train: make a filter from labelled documents",
+        "annealmix filter check chats.jsonl --filter control-lists",
     )
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions = add_actions(parser, "ACTION")
     _add_check(actions)
     _add_train(actions)
 
 
 def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    check = actions.add_parser(
-        "check", help="exit 3 if a filter flags more of a data set than the limit; prints no text"
+    check = add_command(
+        actions,
+        "check",
+        "exit 3 if a filter flags more of a data set than the limit; prints no text",
+        "annealmix filter check chats.jsonl --filter control-lists",
     )
     check.add_argument(
         "dataset",
@@ -37,7 +47,10 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="file or folder of jsonl (.gz, .zst) or parquet, or OWNER/NAME[:CONFIG] of the hub",
     )
     check.add_argument(
-        "--filter", required=True, metavar="F", help="name of a shipped filter, or a YAML file"
+        "--filter", required=True, metavar="F", help="name of a filter, or a YAML file"
+    )
+    add_filters_folder(
+        check, "folder of filters that are not shipped: DIR/NAME.yaml or DIR/NAME/filter.yaml"
     )
     check.add_argument("--level", choices=LEVELS, help="published level at which it judges")
     check.add_argument(
@@ -71,9 +84,11 @@ def _add_check(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    train = actions.add_parser(
+    train = add_command(
+        actions,
         "train",
-        help="train a linear classifier, pick its threshold, write a filter that is ready to use",
+        "train a linear classifier, pick its threshold, write a filter that is ready to use",
+        "annealmix filter train labelled.jsonl --out my-filter --blocklist terms.txt --recall 0.9",
     )
     train.add_argument(
         "labelled",
@@ -182,6 +197,7 @@ def _check(options: argparse.Namespace) -> int:
     request = CheckRequest(
         dataset=options.dataset,
         filter=options.filter,
+        filters=options.filters,
         limit=options.limit,
         column=options.text_column,
         source=options.source,

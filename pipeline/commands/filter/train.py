@@ -315,12 +315,12 @@ def show(bundle: Bundle) -> None:
     ]
     report.Table([bundle.trained.chosen], columns).print(title)
     undrawn = f"not drawn, its points are in {REPORT}; pip install 'annealmix[report]' draws it"
-    report.say(f"curve {bundle.paths.get('curve', undrawn)}")
-    report.say(f"filter {bundle.paths['filter']}, identity {bundle.filter.identity}")
+    report.tell(f"curve {bundle.paths.get('curve', undrawn)}")
+    report.tell(f"filter {bundle.paths['filter']}, identity {bundle.filter.identity}")
     made = " and ".join(
         json.dumps(one.text, ensure_ascii=False) for one in bundle.filter.definition.golden
     )
-    report.say(f"golden texts, decided by the finished filter: {made}")
+    report.tell(f"golden texts, decided by the finished filter: {made}")
     report.say(
         "measured on all held-out documents; in use the classifier sees those only that hold enough"
         " terms of the blocklist"

@@ -1,4 +1,4 @@
-"""`annealmix plan`: list the recipes, or show what one of them will take and cost."""
+"""`annealmix plan RECIPE`: what it will take and cost."""
 
 from __future__ import annotations
 
@@ -12,53 +12,16 @@ from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removal_levels import published_levels
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import published_supplies
-from mixtures.recipe.load import list_recipes, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.model import Recipe
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.stream.quotas import Size
-from pipeline import report
 from pipeline.inputs.listing import DataFolders, list_files
-from pipeline.report import Column, Table
 
 if TYPE_CHECKING:
     from pipeline.commands.plan.disk import Disk
     from pipeline.commands.plan.stage_arrays import StageArray
 
 CLUSTER_WORKERS = 64  # tasks at a time, where nobody says how many there will be
-
-
-def show_recipes(*, as_json: bool) -> None:
-    """List the shipped recipes."""
-    recipes = [load_recipe(name).recipe for name in list_recipes()]
-    if as_json:
-        report.result(
-            [{"name": recipe.name, "description": recipe.description} for recipe in recipes]
-        )
-        return
-    columns = [
-        Column("name", "name"),
-        Column("tokens", _budget, left=True),
-        Column("what", "description", left=True),
-    ]
-    Table(recipes, columns).print("recipes")
-
-
-def _budget(recipe: Recipe) -> str:
-    return f"{recipe.budget.total_tokens:,}" if recipe.budget else "all of its keys"
-
-
-def show_rates(rates: Rates, *, as_json: bool) -> None:
-    """Show how fast a core is."""
-    if as_json:
-        report.result(asdict(rates))
-        return
-    work = [(name, value) for name, value in asdict(rates).items() if name != "basis"]
-    columns = [
-        Column("stage", lambda row: row[0]),
-        Column("work", lambda row: row[1], report.count),
-    ]
-    Table(work, columns).print(f"work of one core in a second, {rates.basis}")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import argparse
 
 from mixtures.errors import RecipeError, SupplyError
 from pipeline.commands.options import (
+    add_command,
     add_data,
     add_filters,
     add_json,
@@ -22,7 +23,6 @@ from pipeline.commands.options import (
 
 def add_plan_options(plan: argparse.ArgumentParser) -> None:
     """Add the options that only `plan` has."""
-    plan.add_argument("--schema", action="store_true", help="print the JSON schema of a recipe")
     plan.add_argument(
         "--calibrate",
         action="store_true",
@@ -38,30 +38,30 @@ def add_plan_options(plan: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from mixtures.recipe.model import Recipe
+    from pipeline.commands.plan import listing
+
+    if options.recipe is None and not options.calibrate:
+        listing.show_recipes(as_json=options.json)
+        return 0
+    recipe = recipe_of(options) if options.recipe else None
+
     from pipeline import report
     from pipeline.commands.plan import build_plan as planning
     from pipeline.commands.plan.calibration import calibrate, load_rates
 
-    if options.schema:
-        report.result(Recipe.model_json_schema())
-        return 0
-    rates = calibrate() if options.calibrate else None
-    if options.recipe is None:
-        if rates:
-            planning.show_rates(rates, as_json=options.json)
-        else:
-            planning.show_recipes(as_json=options.json)
+    rates = calibrate() if options.calibrate else load_rates()
+    if recipe is None:
+        listing.show_rates(rates, as_json=options.json)
         return 0
     request = planning.PlanRequest(
-        recipe=recipe_of(options),
+        recipe=recipe,
         size=size_of(options),
         data=data_folders(options),
         tokenizer=options.tokenizer,
         store=options.store,
         out=options.out,
         workers=options.workers or planning.CLUSTER_WORKERS,
-        rates=rates or load_rates(),
+        rates=rates,
     )
     build_plan = planning.plan(request)
     if options.json:
@@ -79,12 +79,14 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def add_plan(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    plan = commands.add_parser(
+    """Add the command `plan`."""
+    plan = add_command(
+        commands,
         "plan",
-        help=(
-            "what a recipe will take and cost, before anything is built; without RECIPE, list the"
-            " recipes"
-        ),
+        "what a recipe will take and cost, before anything is built; without RECIPE, list the"
+        " recipes",
+        "annealmix plan sample",
+        "annealmix plan annealing-50b --scale 1/1000",
     )
     plan.add_argument(
         "recipe", nargs="?", metavar="RECIPE", help="name of a shipped recipe, or a YAML file"

@@ -11,7 +11,7 @@ from mixtures.plan.plan import Plan
 from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
-from pipeline.report import Column, Table, count, print_fit, say, share, size
+from pipeline.report import Column, Table, count, print_fit, say, share, size, tell
 
 
 def show(build_plan: BuildPlan) -> None:
@@ -117,7 +117,7 @@ def _show_sources(plan: Plan) -> None:
     total = {"source": "total", "asked": asked, "resolved": plan.total_tokens}
     Table(rows, _SOURCE_COLUMNS, total).print(f"{plan.recipe}: tokens by source")
     bases = sorted({row.supply_basis.partition(" of ")[0] for row in plan.sources.values()})
-    say(
+    tell(
         f"supply estimates: {', '.join(bases)}; copies counted; ± is half of a 95% interval; a"
         " build counts the real ones"
     )
@@ -147,7 +147,7 @@ def _show_levels(plan: Plan) -> None:
     columns = [Column(level, levels[level].get, _removed) for level in levels]
     Table(plan.sources, [Column("source", str), *columns]).print("removed at each level (estimate)")
     bases = sorted({removed.basis for level in levels.values() for removed in level.values()})
-    say(f"removal estimates: {', '.join(bases)}")
+    tell(f"removal estimates: {', '.join(bases)}")
 
 
 def _removed(removed: RemovedShare | None) -> str:
@@ -202,7 +202,7 @@ _STAGE_COLUMNS = (
 def _show_stages(resources: Cost) -> None:
     total = {"stage": "total", "core-hours": resources.core_seconds}
     Table(resources.stages.items(), _STAGE_COLUMNS, total).print("by stage")
-    say(f"speed: {resources.rates}")
+    tell(f"speed: {resources.rates}")
 
 
 _ARRAY_COLUMNS = (

@@ -7,10 +7,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+WORKER = "worker"
 
-def add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command `worker`, which no help lists: only jobs give it."""
-    worker = commands.add_parser("worker").add_subparsers(required=True)
+
+def worker_parser() -> argparse.ArgumentParser:
+    """Of the command `worker` and its words, which only jobs give."""
+    parser = argparse.ArgumentParser(prog="annealmix", add_help=False)
+    worker = parser.add_subparsers(required=True).add_parser(WORKER).add_subparsers(required=True)
     task = worker.add_parser("task")
     task.add_argument("plan", type=Path)
     task.add_argument("digest")
@@ -24,6 +27,7 @@ def add_worker(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     conduct.add_argument("digest")
     conduct.add_argument("package")
     conduct.set_defaults(command=_conduct)
+    return parser
 
 
 def _task(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
 from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain, ChainRecord, SubmittedStage
 from pipeline.executors.stage import in_hand, stage_named
-from pipeline.report import Column, Table, count, plural, say, size
+from pipeline.report import Column, Table, count, plural, say, size, tell
 from pipeline.store.records import read_json
 
 POLL_SECONDS = 5.0
@@ -205,7 +205,7 @@ def show(status: Status) -> None:
     title = f"{status.state}: {plural(status.jobs, 'job')} waiting or running"
     Table(status.stages, _STAGE_COLUMNS).print(title)
     for line in status.message.splitlines():
-        say(line)
+        tell(line)
 
 
 def as_json(status: Status) -> dict[str, Any]:

@@ -6,33 +6,57 @@ import argparse
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from pipeline.commands.options import DEFAULT_STORE, add_json, add_store_folder
+from pipeline.commands.options import (
+    DEFAULT_STORE,
+    add_actions,
+    add_command,
+    add_json,
+    add_store_folder,
+)
 
 
 def add_store(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    store = commands.add_parser(
-        "store", help="look at a token store, or free the space of selections, logs and left-overs"
+    """Add the command `store` with its actions."""
+    store = add_command(
+        commands,
+        "store",
+        "look at a token store, or free the space of selections, logs and left-overs",
+        "annealmix store ls",
     )
-    store.add_argument(
-        "action",
-        choices=("ls", "gc"),
-        help=(
-            "ls: sources, groups, tokens; gc: delete what can be made again without reading a"
-            " source"
-        ),
+    actions = add_actions(store, "ACTION")
+    ls = add_command(
+        actions, "ls", "what a store holds: sources, groups, tokens", "annealmix store ls"
     )
-    add_store_folder(store, f"the store ({DEFAULT_STORE})", default=Path(DEFAULT_STORE))
-    add_json(store, "as JSON")
-    store.set_defaults(command=_store)
+    gc = add_command(
+        actions,
+        "gc",
+        "delete what can be made again without reading a source; tokens and ledgers stay",
+        "annealmix store gc --dry-run",
+    )
+    gc.add_argument(
+        "--dry-run", action="store_true", help="say what would be deleted, and delete nothing"
+    )
+    for action, command in ((ls, _ls), (gc, _gc)):
+        add_store_folder(action, f"the store ({DEFAULT_STORE})", default=Path(DEFAULT_STORE))
+        add_json(action, "as JSON")
+        action.set_defaults(command=command)
 
 
-def _store(options: argparse.Namespace) -> int:
-    from pipeline.commands.store.store import collect, list_contents
+def _ls(options: argparse.Namespace) -> int:
+    from pipeline.commands.store.store import list_contents
 
-    if not (options.store / "store.json").is_file():
-        raise RecipeError(f"{options.store}: no store there; name one with --store DIR")
-    if options.action == "ls":
-        list_contents(options.store, as_json=options.json)
-    else:
-        collect(options.store, as_json=options.json)
+    list_contents(_there(options.store), as_json=options.json)
     return 0
+
+
+def _gc(options: argparse.Namespace) -> int:
+    from pipeline.commands.store.store import collect
+
+    collect(_there(options.store), dry_run=options.dry_run, as_json=options.json)
+    return 0
+
+
+def _there(store: Path) -> Path:
+    if not (store / "store.json").is_file():
+        raise RecipeError(f"{store}: no store there; name one with --store DIR")
+    return store

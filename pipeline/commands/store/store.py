@@ -74,9 +74,12 @@ def list_contents(folder: Path, *, as_json: bool) -> None:
         report.Table(sources, _COLUMNS).print(str(folder))
 
 
-def collect(folder: Path, *, as_json: bool) -> None:
+def collect(folder: Path, *, as_json: bool, dry_run: bool = False) -> None:
     """Delete what a build can make again without tokenizing: selections, searches for
     near-duplicates, plans and logs of stages, and what stopped builds left behind.
+
+    Args:
+        dry_run: name the folders, and delete nothing.
 
     Raises:
         RecipeError: jobs on a cluster may be writing to it.
@@ -96,15 +99,21 @@ def collect(folder: Path, *, as_json: bool) -> None:
         ]
         gone += [path for path in beside if not (path / DONE).exists()]
         freed = sum(_bytes(path) for path in gone)
-        for path in gone:
-            shutil.rmtree(path, ignore_errors=True)
+        if not dry_run:
+            for path in gone:
+                shutil.rmtree(path, ignore_errors=True)
     if as_json:
-        report.result({"deleted": len(gone), "bytes": freed})
-    else:
-        report.say(
-            f"{folder}: {len(gone)} folders deleted, {report.size(freed)} freed; tokens and ledgers"
-            " stay"
-        )
+        folders = {"folders": [path.relative_to(folder).as_posix() for path in gone]}
+        report.result({"deleted": 0 if dry_run else len(gone), "bytes": freed} | folders)
+        return
+    if dry_run:
+        for path in gone:
+            report.tell(f"{path.relative_to(folder)}: {report.size(_bytes(path))}")
+    what = "would be deleted" if dry_run else "deleted"
+    report.tell(
+        f"{folder}: {report.plural(len(gone), 'folder')} {what}, {report.size(freed)}"
+        f" {'to be ' if dry_run else ''}freed; tokens and ledgers stay"
+    )
 
 
 def _bytes(folder: Path) -> int:

@@ -13,6 +13,7 @@ from mixtures.trainers.names import ORDERS
 from pipeline.commands.options import (
     DEFAULT_STORE,
     add_cache,
+    add_command,
     add_filters_folder,
     add_json,
     add_store_folder,
@@ -44,8 +45,12 @@ STEP_OPTIONS = (
 
 def add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command `trace`."""
-    trace = commands.add_parser(
-        "trace", help="what happened to one document or token of a mix, and why a row is not in it"
+    trace = add_command(
+        commands,
+        "trace",
+        "what happened to one document or token of a mix, and why a row is not in it",
+        "annealmix trace mix --token 1000",
+        "annealmix trace mix --step 3 --trainer neox --batch 4 --sequence 256",
     )
     trace.add_argument("mix", type=written, metavar="MIX", help="folder or URL of a mix")
     add_cache(trace)

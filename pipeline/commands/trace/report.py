@@ -1,4 +1,4 @@
-"""What `annealmix trace` prints for people: a few lines a document and a row, on stderr."""
+"""What `annealmix trace` prints for people: a few lines a document and a row, on stdout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mixtures.words import strand_label
 from pipeline.lookup.fate import BEYOND_QUOTA, Fate, Judgement, Origin
-from pipeline.report import Column, Table, count, plural, say, share
+from pipeline.report import Column, Table, count, plural, share, tell
 
 if TYPE_CHECKING:
     from pipeline.commands.trace.steps import Span, StepAnswer, TrainingFigures
@@ -19,35 +19,35 @@ def print_answer(answer: Answer) -> None:
     for document in answer.documents:
         _print_document(document)
     if not answer.documents:
-        say("not in the mix")
+        tell("not in the mix")
     for row in answer.rows:
         _print_row(row)
     if not answer.rows and not answer.documents:
-        say("why not is in the store that the mix was built from: name it with --store DIR")
+        tell("why not is in the store that the mix was built from: name it with --store DIR")
 
 
 def _print_document(document: TracedDocument) -> None:
     columns = document.columns
     last = columns.first_token + columns.num_tokens - 1
-    say(
+    tell(
         f"document {columns.position:,}: tokens {columns.first_token:,} to {last:,} of the"
         f" stream, {columns.num_tokens:,} with EOD"
     )
     if document.token is not None:
         end = ", its EOD" if document.token == last else ""
-        say(
+        tell(
             f"  token {document.token:,} is number {document.token_of_document:,} of the document"
             f" (from 0){end}"
         )
     kind = "insert" if document.insert else "copy in source" if columns.copy else "source"
-    say(
+    tell(
         f"  {kind} {columns.source} ({document.definition}), epoch {columns.epoch} (from 0),"
         f" {_licence(document)}"
     )
-    say(f"  file {columns.file} row {columns.row}")
-    say(f"  digest {columns.digest}, order key {document.order_key}")
+    tell(f"  file {columns.file} row {columns.row}")
+    tell(f"  digest {columns.digest}, order key {document.order_key}")
     if document.whole_tokens is not None:
-        say(
+        tell(
             f"  cut: {columns.num_tokens:,} of {document.whole_tokens:,} tokens, to end the quota"
             " of its source"
         )
@@ -61,21 +61,21 @@ def _licence(document: TracedDocument) -> str:
 
 def _print_row(row: TracedRow) -> None:
     fate = row.fate
-    say(f"{_named(fate.origin)}: {fate.reason}")
+    tell(f"{_named(fate.origin)}: {fate.reason}")
     for line in _explained(fate):
-        say(f"  {line}")
+        tell(f"  {line}")
     if fate.document:
         num_tokens = fate.figures["num_tokens"]
         tokens = "" if num_tokens is None else f", {plural(num_tokens, 'token')}"
-        say(f"  digest {fate.document.digest.hex()}, order key {fate.document.key:016x}{tokens}")
+        tell(f"  digest {fate.document.digest.hex()}, order key {fate.document.key:016x}{tokens}")
     if ngrams := fate.figures.get("evaluation_ngrams"):
-        say(f"  holds {plural(ngrams, 'n-gram')} of items of evaluation sets")
+        tell(f"  holds {plural(ngrams, 'n-gram')} of items of evaluation sets")
     for judgement in fate.filters:
-        say(f"  filter {judgement.label}: {_judged(judgement)}")
+        tell(f"  filter {judgement.label}: {_judged(judgement)}")
     if row.positions:
         first = ", ".join(f"{position:,}" for position in row.positions[:8])
         more = ", ..." if len(row.positions) > 8 else ""
-        say(f"  its text is in the mix {plural(len(row.positions), 'time')}: {first}{more}")
+        tell(f"  its text is in the mix {plural(len(row.positions), 'time')}: {first}{more}")
     _print_text(row.text)
 
 
@@ -133,12 +133,12 @@ def _print_text(document: DocumentText | None) -> None:
     if document is None:
         return
     for label, terms in document.terms.items():
-        say(f"  terms of {label}: {', '.join(terms) or 'none'}")
+        tell(f"  terms of {label}: {', '.join(terms) or 'none'}")
     if document.text is None:
-        say("  text: the store has no tokens of it, since no quota came so far")
+        tell("  text: the store has no tokens of it, since no quota came so far")
         return
     for line in document.text.splitlines():
-        say(f"  | {line}")
+        tell(f"  | {line}")
 
 
 def print_steps(answer: StepAnswer) -> None:
@@ -147,7 +147,7 @@ def print_steps(answer: StepAnswer) -> None:
     (first, last), (low, high) = answer.steps, answer.samples
     steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
     samples = f"sample {low:,}" if low == high else f"samples {low:,} to {high:,}"
-    say(
+    tell(
         f"{steps}, {samples} of the training: {plural(answer.tokens, 'token')} of"
         f" {plural(answer.documents, 'document')}"
     )
@@ -155,12 +155,12 @@ def print_steps(answer: StepAnswer) -> None:
     if answer.label:
         for span in answer.spans or ():
             _print_span(span)
-        say(
+        tell(
             f"last label: token {answer.label.token:,} of the stream, number"
             f" {answer.label.offset:,} of document {answer.label.position:,} (from 0)"
         )
     elif answer.spans is not None:
-        say(
+        tell(
             f"its {len(answer.spans):,} stretches of documents: --json, or one sample with"
             " --sample I"
         )
@@ -169,10 +169,10 @@ def print_steps(answer: StepAnswer) -> None:
 def _print_training(training: TrainingFigures) -> None:
     batches = f"batches of {training.batch:,} x {training.sequence:,} tokens"
     if training.samples_asked is None or training.epochs is None:
-        say(f"{training.trainer}: {plural(training.steps, 'step')}, {batches}")
+        tell(f"{training.trainer}: {plural(training.steps, 'step')}, {batches}")
         return
     inferred = " (inferred; say --steps if they were others)" if training.inferred else ""
-    say(
+    tell(
         f"{training.trainer}, seed {training.seed}:"
         f" {plural(training.samples_asked, 'sample')} asked{inferred},"
         f" {plural(training.epochs, 'epoch')} of the mix, {plural(training.steps, 'step')},"
@@ -198,10 +198,10 @@ def _print_span(span: Span) -> None:
     last = span.offset + span.num_tokens - 1
     part = f"{span.offset:,} to {last:,} of {columns.num_tokens:,}"
     cut = ", cut" if columns.cut else ""
-    say(
+    tell(
         f"document {columns.position:,}, tokens {part}{cut}: from token {span.token:,} of"
         " the stream"
     )
-    say(f"  {columns.source}, epoch {columns.epoch} (from 0), {_licence(document)}")
-    say(f"  file {columns.file} row {columns.row}, digest {columns.digest}")
+    tell(f"  {columns.source}, epoch {columns.epoch} (from 0), {_licence(document)}")
+    tell(f"  file {columns.file} row {columns.row}, digest {columns.digest}")
     _print_text(span.text)

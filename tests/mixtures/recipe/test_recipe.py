@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from mixtures.errors import RecipeError
+from mixtures.recipe.heading import Budget
 from mixtures.recipe.load import load_recipe, load_source_definition, load_tokenizer_definition
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
-from mixtures.recipe.source_request import Budget, SourceRequest
+from mixtures.recipe.source_request import SourceRequest
 from mixtures.yaml.tree import parse_yaml, validate
 
 HEAD = "name: mine\ntokenizer: gpt-neox-20b\n"

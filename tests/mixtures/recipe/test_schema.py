@@ -1,4 +1,4 @@
-"""The JSON schema that `annealmix plan --schema` prints accepts what the shipped recipes say."""
+"""The JSON schema that `annealmix schema recipe` prints accepts what the shipped recipes say."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_removals_are_shown_beside_the_published_share(study, refilled):
         manifest["removed"]["a"]["kept"],
     )
     assert documents
-    for printed in (refilled.err, passes("audit", study / "out").err):
+    for printed in (refilled.out, passes("audit", study / "out").out):
         rows = [line.split() for line in printed.partition("removed by filters")[2].splitlines()]
         (row,) = [words for words in rows[:8] if words[:1] == ["a"]]
         assert (row[1], row[-1]) == (str(documents), "30%")
@@ -166,7 +166,7 @@ def test_a_mix_without_filters_shows_no_removals(tmp_path):
         "--data",
         tmp_path / "data",
     )
-    assert "removed by filters" not in ended.err + passes("audit", tmp_path / "out").err
+    assert "removed by filters" not in ended.out + passes("audit", tmp_path / "out").out
 
 
 def test_a_plan_probes_what_a_brought_filter_removes_of_the_data_at_hand(study):
@@ -176,7 +176,7 @@ def test_a_plan_probes_what_a_brought_filter_removes_of_the_data_at_hand(study):
     assert row["removal_basis"] == "probe"
     assert float(row["removed_share_estimated"]) == pytest.approx(0.25, abs=0.05)
     assert plan["inserts"]["papers"]["tokens_estimated"] > 0
-    assert "30.00%" in passes("plan", study / "mix.yaml").err, "without data, the published figure"
+    assert "30.00%" in passes("plan", study / "mix.yaml").out, "without data, the published figure"
 
 
 def test_a_plan_probes_doses_placebos_and_copies(study, tmp_path):
@@ -232,7 +232,7 @@ def test_a_definition_without_a_repository_has_no_patterns_of_files(tmp_path):
         (tmp_path / "a.yaml").write_text(json.dumps({**good, **more}))
         assert said in fails(2, "plan", recipe)
     (tmp_path / "a.yaml").write_text(json.dumps(good))
-    assert "unknown" in passes("plan", recipe).err
+    assert "unknown" in passes("plan", recipe).out
 
 
 def test_a_folder_of_filters_that_is_not_there_is_refused_rather_than_a_shipped_filter_taken(

@@ -45,7 +45,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_its_audit_passes_and_names_the_caches(trained: Path) -> None:
-    said = passes("audit", trained).err
+    said = passes("audit", trained).out
     assert "cache of megatron-core: 4 files; cache of GPT-NeoX: 3 files" in said
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
+from pipeline.commands.build.report import FATES, fate_of, joined, waterfall_table
 
 A = {
     "rows": 40,

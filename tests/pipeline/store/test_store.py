@@ -93,7 +93,22 @@ def test_gc_of_a_clean_store_deletes_nothing(tmp_path):
     assert passes("store", "gc", "--store", tmp_path / "store", "--json").answer == {
         "deleted": 0,
         "bytes": 0,
+        "folders": [],
     }
+
+
+def test_a_dry_run_of_gc_names_what_gc_deletes_and_deletes_nothing(tmp_path):
+    passes(*words(tmp_path))
+    before, gc = state(tmp_path / "store"), ["store", "gc", "--store", tmp_path / "store"]
+    told = passes(*gc, "--dry-run").out
+    found = passes(*gc, "--dry-run", "--json").answer
+    assert state(tmp_path / "store") == before
+    assert any((tmp_path / "store" / "select").iterdir())
+    assert found["deleted"] == 0
+    assert all(f"{folder}: " in told for folder in found["folders"])
+    freed = passes(*gc, "--json").answer
+    assert freed == {**found, "deleted": len(found["folders"])}
+    assert not any((tmp_path / "store" / "select").iterdir())
 
 
 def test_gc_deletes_left_overs_of_stopped_tasks_and_nothing_that_is_published(tmp_path):
@@ -112,7 +127,7 @@ def test_gc_deletes_left_overs_of_stopped_tasks_and_nothing_that_is_published(tm
 def test_a_mix_outlives_its_store(tmp_path):
     passes(*words(tmp_path))
     shutil.rmtree(tmp_path / "store")
-    assert "audit passed" in passes("audit", tmp_path / "mixes" / "out", "--full").err
+    assert "audit passed" in passes("audit", tmp_path / "mixes" / "out", "--full").out
 
 
 # a frozen commit
@@ -188,7 +203,7 @@ def test_the_task_of_a_worker_that_is_killed_is_named_and_done_once_more(tmp_pat
         r" alone",
         ended.err,
     )
-    assert "audit passed" in passes("audit", tmp_path / "mixes" / "out").err
+    assert "audit passed" in passes("audit", tmp_path / "mixes" / "out").out
     until(lambda: not workers_of(process.process.pid))
 
 
@@ -217,7 +232,7 @@ def test_of_two_builders_of_one_output_one_builds_and_the_other_waits_and_says_b
     assert sorted("built already" in one.err for one in ended) == [False, True]
     assert ended[0].mix == ended[1].mix == manifests.load(tmp_path / "mixes" / "out")["identity"]
     assert [path.name for path in (tmp_path / "mixes").iterdir()] == ["out"]
-    assert "audit passed" in passes("audit", tmp_path / "mixes" / "out").err
+    assert "audit passed" in passes("audit", tmp_path / "mixes" / "out").out
 
 
 def test_a_builder_waits_for_another_of_the_same_store_and_names_it(tmp_path, hub):

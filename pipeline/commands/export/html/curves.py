@@ -9,8 +9,8 @@ import numpy as np
 
 from mixtures.audit.portrait import Int64s, Portrait
 from mixtures.mix.claims import Claims
+from pipeline.commands.build.report import cut_text
 from pipeline.commands.export.html.figures import Row, Table, hue, names, percent, share
-from pipeline.commands.tables import cut_text
 from pipeline.report import count
 
 COMPOSITION_POINTS = 100

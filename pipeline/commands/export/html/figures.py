@@ -12,7 +12,7 @@ from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
-from pipeline.commands.tables import FATES, fate_of, joined, waterfall_table
+from pipeline.commands.build.report import FATES, fate_of, joined, waterfall_table
 from pipeline.report import plural, printable, size
 
 HUES = 10  # colours for strands in the style sheet

@@ -14,11 +14,11 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
+from pipeline.commands.build.report import FILTER_TITLE, filter_removal_table
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
-from pipeline.commands.tables import FILTER_TITLE, filter_removal_table
 from pipeline.lookup.selection import MixStore
 from pipeline.report import printable
 from pipeline.store.records import write_whole

@@ -117,7 +117,7 @@ def test_the_command_says_which_checks_are_not_possible(
     public: Path, capsys: pytest.CaptureFixture[str]
 ):
     assert cli.main(["audit", str(public)]) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert said.rstrip().endswith(
         "not possible in a public mix: key ranges, key order, provenance, provenance hash"
     )

@@ -61,8 +61,7 @@ def check(capsys: pytest.CaptureFixture[str]):
         for shown in (printed.out, printed.err, table.out, table.err):
             assert SECRET not in shown
             assert "Nipah" not in shown
-        assert table.out == ""
-        return code, json.loads(printed.out) if printed.out else {}, table.err
+        return code, json.loads(printed.out) if printed.out else {}, table.out + table.err
 
     return run
 
@@ -124,6 +123,17 @@ def test_a_flagged_document_is_exit_3_in_every_format_and_named_by_file_and_row(
     assert "a check against accidents, not against an adversary" in answer["what"]
     assert "a check against accidents, not against an adversary" in table
     assert f"flagged: {name} row 1 (2 distinct terms)" in table
+
+
+def test_a_filter_of_a_folder_is_found_by_its_name_before_a_shipped_one(check, tmp_path):
+    mine = lenient(tmp_path)
+    shutil.copy(mine, tmp_path / "control-lists.yaml")  # a shipped one has that name
+    found = texts(tmp_path / "data" / "a.jsonl")
+    for name in ("lenient", "control-lists"):
+        code, answer, _ = check(found, "--filters", tmp_path, name=name)
+        assert (code, answer["flagged"]) == (0, 0), name
+    assert check(found, name="control-lists")[0] == 3
+    assert main(["filter", "check", str(found), "--filter", "x", "--filters", "none"]) == 2
 
 
 def test_flagged_tokens_are_those_of_the_reference_library_without_eod(check, tmp_path):
@@ -388,7 +398,7 @@ def test_training_prints_precision_recall_f1_threshold_and_where_the_curve_is(
     assert Path(answer["curve"]).read_text().startswith("<svg")
     assert load_filter(answer["filter"]).definition.name == "named"
     assert main([*options, "--out", str(tmp_path / "B")]) == 0
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert all(
         word in shown
         for word in ("precision", "recall", "F1", "threshold", "curve.svg", "golden texts", "0.3")
@@ -524,7 +534,7 @@ def test_a_removed_document_that_reappears_counts_against_the_limit_and_is_named
     assert found.reappeared_rows == [("a.jsonl", 1), ("a.jsonl", 2)]
     assert found.passes(Fraction(1, 2))
     assert not found.passes(Fraction(49, 100))
-    shown = capsys.readouterr().err
+    shown = capsys.readouterr().out
     assert "removed before: a.jsonl row 2" in shown
     assert "1 of 4 documents flagged, 2 removed before, limit 1/2" in shown
     assert SECRET not in shown
@@ -555,7 +565,7 @@ def test_what_a_filtered_mix_removed_is_found_again_by_any_filter_and_else_nothi
         dataset=str(again), filter=str(lenient(tmp_path)), store=tmp_path / "store"
     )
     assert run_check(request) == 3
-    assert "1 removed before" in capsys.readouterr().err
+    assert "1 removed before" in capsys.readouterr().out
     new = texts(tmp_path / "new.jsonl", ["Another text."])
     assert run_check(replace(request, dataset=str(new))) == 0
     shutil.rmtree(tmp_path / "store" / "select")

@@ -230,7 +230,7 @@ def test_the_command_answers_for_steps_samples_and_saves(mix, tmp_path):
     whole = command_line.passes(
         *trace(mix, "--checkpoint", 25, "--trainer", "file-order", "--list", tmp_path / "l")
     )
-    assert "steps 0 to 24" in whole.err
+    assert "steps 0 to 24" in whole.out
     assert (tmp_path / "l").exists()
 
 
@@ -245,8 +245,8 @@ def test_text_is_shown_when_asked_for_and_is_that_of_the_stretch_alone(mix):
         assert span["text"] == reader.decode(ids, skip_special_tokens=False)
     assert any(span["text"] for span in spans)
     shown = next(line for line in spans[0]["text"].splitlines() if line)
-    assert shown in command_line.passes(*words, "--show-text").err
-    assert shown not in command_line.passes(*words).err
+    assert shown in command_line.passes(*words, "--show-text").out
+    assert shown not in command_line.passes(*words).out
     assert all("text" not in span for span in command_line.passes(*words, "--json").answer["spans"])
 
 

@@ -344,7 +344,7 @@ def test_a_removed_document_is_explained_and_its_text_shown_only_when_asked(work
     (shown,) = answer(*asked, "--show-text", "--filters", work / "filters")["rows"]
     assert shown["text"] == nfc(secret)
     assert shown["terms"] == {"toy": [term for term in TERMS if term in secret]}
-    assert secret in passes("trace", *asked, "--show-text").err
+    assert secret in passes("trace", *asked, "--show-text").out
 
 
 def test_a_digest_that_is_not_in_the_mix_is_explained_by_the_store(work):
@@ -427,7 +427,7 @@ def test_a_row_that_became_nothing_is_explained_only_where_its_file_is_at_hand(w
         "--store",
         work / "store",
     )
-    assert "a, part-1.jsonl row" in passes(*asked).err
+    assert "a, part-1.jsonl row" in passes(*asked).out
     assert answer(*asked[1:], "--data", tmp_path / "data")["rows"][0]["reason"] in (
         "empty",
         "where",

@@ -23,11 +23,11 @@ import recipes
 from mixtures.keys import order_key
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims, typed
+from pipeline.commands.build.report import FATES, notes
 from pipeline.commands.export.card import dataset_card
 from pipeline.commands.export.html import figures
 from pipeline.commands.export.html.page import page
 from pipeline.commands.export.html.svg import inline
-from pipeline.commands.tables import FATES, notes
 from tests.mixtures.audit.forged_mix import ForgedMix, forge
 from tests.pipeline.command_line import CHECKOUT, fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe

@@ -16,7 +16,7 @@ from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 from mixtures.words import plural
 from pipeline.places.places import Place
-from pipeline.report import Column, Table, count, print_fit, say
+from pipeline.report import Column, Table, count, print_fit, say, tell
 
 FILTER_TITLE = "removed by filters"
 
@@ -47,8 +47,8 @@ def show(claims: Claims, folder: Place) -> None:
     for line in notes(claims.sources):
         say(line)
     print_fit(claims.fit(tokens))
-    say(f"identity {claims.identity}")
-    say(f"mix id {claims.mix_id}")
+    tell(f"identity {claims.identity}")
+    tell(f"mix id {claims.mix_id}")
 
 
 class _RemovalRow(NamedTuple):

@@ -1,4 +1,4 @@
-"""The options that say where a build runs. Nothing heavy is imported before the command runs."""
+"""The options of `annealmix build`. Nothing heavy is imported before the command runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mixtures.errors import RecipeError
 from pipeline.commands.options import (
     DEFAULT_STORE,
     add_cache,
+    add_command,
     add_data,
     add_filters,
     add_json,
@@ -29,28 +30,43 @@ if TYPE_CHECKING:
 
 
 def add_executor(build: argparse.ArgumentParser) -> None:
-    """Add them to a command that builds; it has --workers and --tasks already."""
-    build.add_argument(
+    """Add them to a command that builds."""
+    tasks = build.add_argument_group("how it runs")
+    tasks.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="tasks at a time (the cores, as far as memory allows)",
+    )
+    tasks.add_argument(
+        "--tasks",
+        type=positive,
+        metavar="N",
+        help="shares in which each stage's units are handed out (a few a worker)",
+    )
+    tasks.add_argument(
         "--executor",
         choices=("local", "slurm", "ray"),
         default="local",
         help="where tasks run: on this machine, as jobs of Slurm, or on a Ray cluster",
     )
-    build.add_argument(
-        "--profile", type=Path, metavar="FILE", help="slurm: what jobs need of the cluster, as YAML"
+    slurm = build.add_argument_group("with --executor slurm")
+    slurm.add_argument(
+        "--profile", type=Path, metavar="FILE", help="what jobs need of the cluster, as YAML"
     )
-    build.add_argument(
-        "--status", action="store_true", help="slurm: how far the build is; nothing is submitted"
+    slurm.add_argument(
+        "--status", action="store_true", help="how far the build is; nothing is submitted"
     )
-    build.add_argument(
+    slurm.add_argument(
         "--wait",
         action="store_true",
-        help="slurm: follow the build until it ends, submitting what is missing first",
+        help="follow the build until it ends, submitting what is missing first",
     )
-    build.add_argument(
+    ray = build.add_argument_group("with --executor ray")
+    ray.add_argument(
         "--ray-address",
         metavar="A",
-        help="ray: the cluster (RAY_ADDRESS, or the one that runs on this machine)",
+        help="the cluster (RAY_ADDRESS, or the one that runs on this machine)",
     )
 
 
@@ -87,54 +103,53 @@ def executor_of(options: argparse.Namespace) -> Executor:
 
 
 def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    build = commands.add_parser("build", help="build a mix, or go on with one that was stopped")
+    """Add the command `build`."""
+    build = add_command(
+        commands,
+        "build",
+        "build a mix, or go on with one that was stopped",
+        "annealmix build sample --out mix",
+    )
     build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
-    build.add_argument(
+    what = build.add_argument_group("what is built")
+    add_size(what)
+    add_filters(what)
+    sources = build.add_argument_group("what it is built from")
+    add_data(sources, "read DIR/SOURCE, in the published layout, instead of the hub")
+    add_tokenizer(sources, "the recipe's tokenizer.json")
+    places = build.add_argument_group("where it is built")
+    places.add_argument(
         "--out",
         type=written,
         required=True,
         metavar="DIR",
         help="folder or URL of the mix; it appears when it is whole",
     )
-    add_data(build, "read DIR/SOURCE, in the published layout, instead of the hub")
-    add_size(build)
     add_store_folder(
-        build,
+        places,
         f"token store, shared by all mixes ({DEFAULT_STORE})",
         folder=written,
         default=Path(DEFAULT_STORE),
     )
-    add_cache(build)
-    add_tokenizer(build, "the recipe's tokenizer.json")
-    add_filters(build)
-    build.add_argument(
-        "--workers",
-        type=positive,
-        metavar="N",
-        help="tasks at a time (the cores, as far as memory allows)",
-    )
-    build.add_argument(
-        "--tasks",
-        type=positive,
-        metavar="N",
-        help="shares in which each stage's units are handed out (a few a worker)",
-    )
+    add_cache(places)
     add_executor(build)
     add_json(build, "the manifest, or the status")
     build.set_defaults(command=_build)
 
 
 def _build(options: argparse.Namespace) -> int:
+    refuse_mixed(options)
+    recipe = recipe_of(options)  # before the libraries that build: its faults are told at once
+
     from mixtures.mix.claims import typed
     from pipeline import report
     from pipeline.build.build import BuildRequest, build
     from pipeline.build.remote import working_places
-    from pipeline.commands import tables as mix_report
+    from pipeline.commands.build import report as mix_report
 
-    refuse_mixed(options)
     out, store, remote = working_places(options.out, options.store, options.cache)
     request = BuildRequest(
-        recipe=recipe_of(options),
+        recipe=recipe,
         out=out,
         store=store,
         data=data_folders(options),

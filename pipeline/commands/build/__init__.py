@@ -1,0 +1,1 @@
+"""`annealmix build`."""
