@@ -1,15 +1,16 @@
 """Near-duplicates: what decides whether two documents are one, and which one of a cluster stays.
 
 A document is the set of its shingles: n words (or characters) that stand side by side in folded
-text (`mixtures.rules.near_text`). Two documents are candidates if one of their band keys is equal;
-a band key is a hash of `rows` minima of the shingles under as many permutations. With Jaccard
+text (`mixtures.rules.near_text`, which says what a word is in scripts without spaces). Two
+documents are candidates if one of their band keys is equal; a band key is a hash of `rows` minima
+of the shingles under as many permutations. With Jaccard
 similarity J that happens with probability 1 - (1 - J^rows)^bands. Candidates are linked, and what
 is linked, directly or through others, is one cluster. Of a cluster one document stays: that of the
 first source in the recipe's order, among these the one with the smallest order key. Neither its
 place, nor the number of tasks, nor the order of reading has a say.
 
-With `verify`, candidates are linked only if the Jaccard similarity of their shingle sets is at
-least that, in exact arithmetic.
+With `verify`, candidates are linked only if the Jaccard similarity of the shingle sets of their
+texts as they are, not folded, is at least that, in exact arithmetic.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.keys import sort_order
+from mixtures.rules.near_text import REACH
 from mixtures.yaml.fields import Checked, Exact, Location, Positive, describe
 
-RULE_FORMAT = 1
+RULE_FORMAT = 2
 """Number of the rule in this module and `mixtures.rules.near_text`; a change that can change any
 cluster raises it.
 """
@@ -78,6 +80,18 @@ class NearRule(Checked):
     def probability(self, jaccard: float) -> float:
         """How likely two documents of a Jaccard similarity are candidates."""
         return float(1 - (1 - jaccard**self.rows) ** self.bands)
+
+    @property
+    def unspaced_span(self) -> int:
+        """Characters of a shingle in scripts without spaces between words."""
+        return self.shingle + (REACH - 1 if self.unit == "words" else 0)
+
+    def found(self, share: float, span: int) -> float:
+        """How likely a long text is a candidate for its copy, in which a share of the units (words
+        or characters) is replaced at random. span: such units that a shingle touches.
+        """
+        kept = (1 - share) ** span
+        return self.probability(kept / (2 - kept))
 
     def signature_identity(self) -> str:
         """sha256 (hex) of what decides band keys: rules that differ only in `verify` share their

@@ -6,12 +6,14 @@ of it: the folding of each code point, constants and permutations.
    (`mixtures.rules.word_characters`, Unicode 13.0: U+00A0, all of Zs, Zl and Zp, punctuation,
    symbols, controls) and superscript digits separate words. All else becomes NFKD of its case
    folding, without characters of a canonical combining class (accents); what of that is no word
-   character separates. In a word each run of ASCII digits becomes one "0". Runs of separators are
-   one space, and none stands at either end. datatrove's `simplify_text` is the model: lower case,
-   numbers "0", punctuation a space, accents gone. Scripts without spaces give long "words": use
-   characters for these.
+   character separates. Runs of separators are one space, and none stands at either end. datatrove's
+   `simplify_text` is the model (lower case, punctuation a space, accents gone), but that numbers
+   count: texts that differ in nothing else are exercises of one kind, not copies.
 2. Tokens, 64-bit: of words, mix(FNV-1a over the word's code points); of characters, the code
-  points, single spaces included.
+  points, single spaces included. A word ends at a space, and where a script begins or ends that is
+  written without spaces between words (`UNSPACED`). In such a script each character begins a word:
+  of itself and up to REACH - 1 more behind it in the same stretch. So n words are n + REACH - 1
+  characters there, about as much text as n words elsewhere.
 3. Shingle of tokens t_0 .. t_(n-1): mix(t_0 B^(n-1) + ... + t_(n-1)) mod 2^64. A document with
   fewer than n tokens has none.
 4. Permutation i of 32-bit numbers: x -> a_i x + b_i mod 2^32, a_i odd (so it is one to one), a_i
@@ -24,6 +26,11 @@ of it: the folding of each code point, constants and permutations.
   of two bands never meet but by
    chance, so all bands share one key space: at 410M documents of 14 bands, one pair of keys in
    expectation is equal by chance.
+
+Verification (`NearRule.verify`) compares texts as they are: white space is folded to single spaces
+and none at the ends, all else stands for itself (`plain_point`), so that case, accents, punctuation
+and ignored characters count. Tokens and shingles are as above; a text of fewer tokens than a
+shingle has one shingle, of all of them.
 
 mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one to one.
 """
@@ -41,6 +48,18 @@ FNV_PRIME = 0x100000001B3
 BASE = 0x9E3779B97F4A7C15
 MIX_FIRST = 0xBF58476D1CE4E5B9
 MIX_SECOND = 0x94D049BB133111EB
+
+REACH = 4
+# Blocks of scripts that are written without spaces between words: Thai, Lao, Myanmar, Khmer, Tai
+# Le, New Tai Lue, Tai Tham, Balinese; iteration marks, kana, Bopomofo; ideographs; Yi; Javanese,
+# Myanmar's extensions, Tai Viet; Tangut, kana and Nushu; ideographs. Tibetan marks its syllables.
+UNSPACED = """
+E00-EFF 1000-109F 1780-17FF 1950-19DF 1A20-1AAF 1B00-1B7F 3005-3007 3021-3029 3031-3035 3038-303C
+3040-312F 31A0-31BF 31F0-31FF 3400-4DBF 4E00-A4CF A980-A9FF AA60-AADF F900-FAFF 16FE0-18D7F
+1AFF0-1B2FF 20000-3FFFD
+"""
+# White_Space of Unicode 13.0, and what Python's `str.isspace` adds.
+WHITE_SPACE = "9-D 1C-20 85 A0 1680 2000-200A 2028-2029 202F 205F 3000"
 
 
 def code_points(table: str) -> frozenset[int]:
@@ -80,6 +99,23 @@ def fold_point(point: int) -> str:
         for inner in kept
         if inner not in ignored_points()
     )
+
+
+@cache
+def white_points() -> frozenset[int]:
+    """Code points that separate words of a text that is compared as it is."""
+    return code_points(WHITE_SPACE)
+
+
+def plain_point(point: int) -> str:
+    """What a code point becomes in a text that is compared as it is."""
+    return " " if point in white_points() else chr(point)
+
+
+@cache
+def unspaced_points() -> frozenset[int]:
+    """Code points of scripts that are written without spaces between words."""
+    return code_points(UNSPACED)
 
 
 def permutation(number: int) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from mixtures.recipe.near_request import NearRequest
 from mixtures.recipe.quality_steps import canonical_quality
+from mixtures.rules.near import PRESETS
 from pipeline.executors import Executor, execute
 from pipeline.executors.memory import machine_memory
 from pipeline.executors.stage import PartitionUnit, StageClass, Unit
@@ -38,7 +39,7 @@ from pipeline.stages.near.stages import (
 )
 from pipeline.store.records import Record, is_done
 from pipeline.store.rules import BandRule, short_key
-from pipeline.store.store import Store
+from pipeline.store.store import RangeRecord, Store
 from pipeline.store.trust import Trust
 
 NEAR_FORMAT = 1
@@ -47,6 +48,8 @@ NEAR_FORMAT = 1
 PARTITION_DOCUMENTS = 2_000_000
 SORT_BYTES = 1 << 30  # memory in which the band keys of a partition are sorted
 MAX_PARTITIONS = 4096
+SMALL_EDITS, SEEN = 0.01, 0.9  # a rule sees copies with so small edits if it finds so many of them
+WORDS = PRESETS["words"]
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ class NearSearch:
             trust,
         )
         planned = plan_sources(near, sources, inputs)
+        self._names = [source.name for source in sources if not source.insert]
         decides = {
             "rule": self._rule.identity(),
             "sources": list(map(_decisive, planned)),
@@ -198,6 +202,7 @@ class NearSearch:
             for segment in segments
             for folder in (segment.ledger, *(item.folder for item in segment.bands))
         )
+        self._warn()
         by_band = _partitions(self._plan.band_partitions)
         self._do(Spill, _partitions(self._plan.key_partitions))
         self._do(Link, by_band)
@@ -210,6 +215,28 @@ class NearSearch:
             self._do(Verify, by_band)
         self._do(Reduce, [WholeUnit()])
         return self.found()
+
+    def _warn(self) -> None:
+        """Say which share of the text the rule hardly sees: shingles of many characters in scripts
+        without spaces between words, where as many characters are several times as many words.
+        """
+        chance = self._rule.found(SMALL_EDITS, self._rule.unspaced_span)
+        if chance >= SEEN:
+            return
+        for name, source in zip(self._names, self._plan.sources, strict=True):
+            folders = {item.folder for segment in source.segments for item in segment.bands}
+            parts = [part for folder in folders for part in RangeRecord.read(folder).segments]
+            characters, unspaced = (
+                sum(getattr(part, field) for part in parts) for field in ("characters", "unspaced")
+            )
+            if unspaced * 100 >= characters > 0:
+                say(
+                    f"near-duplicates: {100 * unspaced // characters}% of the characters of {name}"
+                    " are of scripts without spaces between words, where a shingle is"
+                    f" {self._rule.unspaced_span} characters: of texts with 1% of the characters"
+                    f" changed the rule finds {100 * chance:.0f}%; the rule `words` finds"
+                    f" {100 * WORDS.found(SMALL_EDITS, WORDS.unspaced_span):.0f}%"
+                )
 
     @property
     def done(self) -> bool:

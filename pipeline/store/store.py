@@ -144,6 +144,10 @@ class SegmentRange(Frozen):
     """In token folders, EOD included."""
     bytes: int = 0
     """In folders of escalated texts: UTF-8 of all of them."""
+    characters: int = 0
+    """In folders of band keys: of the folded texts."""
+    unspaced: int = 0
+    """Those of them that are of scripts without spaces between words."""
 
 
 class RangeRecord(Record):

@@ -186,7 +186,12 @@ def spilled(bands: Any, folder: Path) -> None:
     from pipeline.stages.near.edges import write_bands
 
     shutil.rmtree(folder, ignore_errors=True)
-    write_bands(folder, Signatures(bands, np.zeros(len(bands), np.bool_)), PRESETS["words"], 2)
+    write_bands(
+        folder,
+        Signatures(bands, np.zeros(len(bands), np.bool_), np.zeros((len(bands), 2), np.uint64)),
+        PRESETS["words"],
+        2,
+    )
 
 
 def decided(bands: Path, digests: Any, keys: Any, folder: Path) -> dict[int, int]:
@@ -299,7 +304,7 @@ def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import shingle_sets
     from pipeline.stages.near.edges import edges, verified
-    from tests.mixtures.rules.naive import shingle_texts
+    from tests.mixtures.rules.naive import shingle_set_naive
 
     rule = PRESETS["words"].model_copy(update={"verify": VERIFY})
     candidates = edges(
@@ -309,7 +314,7 @@ def precision(texts: list[str], bands: Any) -> tuple[int, int, int]:
     right = 0
     for one, other in zip(pairs[0].tolist(), pairs[1].tolist(), strict=True):
         left, found = (
-            shingle_texts(texts[number], rule.unit, rule.shingle) for number in (one, other)
+            shingle_set_naive(texts[number], rule.unit, rule.shingle) for number in (one, other)
         )
         right += rule.accepts(len(left & found), len(left | found))
     return len(pairs[0]), right, len(candidates[0])

@@ -159,10 +159,14 @@ class BandAnnotator:
         self.rules: tuple[Rule, ...] = (rule,)
 
     def look(self, notes: Notes, texts: Sequence[str]) -> None:
-        """Note band keys and, in a last column, whether a text is exempt."""
+        """Note band keys and, in three last columns, whether a text is exempt, its characters, and
+        those of scripts without spaces.
+        """
         made = signatures(texts, self._near)
         notes.counts.append(
-            np.concatenate([made.bands, made.exempt[:, None].astype(np.uint64)], axis=1)
+            np.concatenate(
+                [made.bands, made.exempt[:, None].astype(np.uint64), made.points], axis=1
+            )
         )
 
     def write(
@@ -171,8 +175,9 @@ class BandAnnotator:
         """Write the columns. rows: intp [num_docs], as `Annotator.write`."""
         places = np.zeros(int(max(notes.rows, default=-1)) + 1, np.intp)
         places[np.frombuffer(notes.rows, np.uint32)] = np.arange(len(notes.rows))
-        columns = np.concatenate([np.empty((0, self._near.bands + 1), np.uint64), *notes.counts])
+        columns = np.concatenate([np.empty((0, self._near.bands + 3), np.uint64), *notes.counts])
         columns = columns[places[rows]]
-        write_column(folder, "bands", columns[:, :-1], prefix(segment))
-        write_column(folder, "exempt", columns[:, -1], prefix(segment))
-        return {}
+        write_column(folder, "bands", columns[:, :-3], prefix(segment))
+        write_column(folder, "exempt", columns[:, -3], prefix(segment))
+        characters, unspaced = columns[:, -2:].sum(axis=0).tolist()
+        return {"characters": int(characters), "unspaced": int(unspaced)}

@@ -15,7 +15,15 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numba import njit
 
-from mixtures.rules.near_text import BASE, FNV_OFFSET, FNV_PRIME, MIX_FIRST, MIX_SECOND
+from mixtures.rules.near_text import (
+    BASE,
+    FNV_OFFSET,
+    FNV_PRIME,
+    MIX_FIRST,
+    MIX_SECOND,
+    REACH,
+    unspaced_points,
+)
 from pipeline.judges.annotators.kernel_arrays import (
     U32,
     U64,
@@ -36,13 +44,21 @@ SEPARATES, VANISHES, MANY = ord(" "), 0, 1 << 31
 BLOCK = 1024  # shingles that go through all permutations while they are in the nearest cache
 
 _SEPARATES, _VANISHES, _MANY = np.uint32(SEPARATES), np.uint32(VANISHES), np.uint32(MANY)
-# All ASCII digits become it; nothing that is folded lies between it and the space.
-_NOUGHT = np.uint32(ord("0"))
 _OFFSET, _PRIME, _BASE = np.uint64(FNV_OFFSET), np.uint64(FNV_PRIME), np.uint64(BASE)
 _FIRST, _SECOND = np.uint64(MIX_FIRST), np.uint64(MIX_SECOND)
 _ZERO, _ONE, _TWO, _THREE, _FOUR = (np.uint64(number) for number in range(5))
 _27, _30, _31, _32 = (np.uint64(number) for number in (27, 30, 31, 32))
 _LARGEST = np.uint32(2**32 - 1)
+_REACH = np.uint64(REACH)
+# Where a stretch of UNSPACED begins, and where it is over, in turn.
+_UNSPACED = np.array(
+    sorted(
+        {point for point in unspaced_points() if point - 1 not in unspaced_points()}
+        | {point + 1 for point in unspaced_points() if point + 1 not in unspaced_points()}
+    ),
+    np.uint32,
+)
+_FIRST_UNSPACED = _UNSPACED[0]
 
 
 def _compiled(function: Function) -> Function:
@@ -78,8 +94,8 @@ def folded(
     """Write the code points of a document's folded text, the bytes [at, end) of uint8 [num_bytes],
     to `points`, uint32 [room]. Returns how many.
 
-    A space or "0" that comes again at once is written over, so a run of them is one, and so is a
-    space in front. What ASCII letters these are decides no branch, which is what makes it fast.
+    A space that comes again at once is written over, so a run of them is one, and so is a space in
+    front. What ASCII letters these are decides no branch, which is what makes it fast.
     """
     count, last = _ZERO, _SEPARATES
     while at < end:
@@ -88,7 +104,7 @@ def folded(
             value = folding.table[lead]
             at += _ONE
             points[count] = value
-            count += np.uint64(not (value == last and value <= _NOUGHT))
+            count += np.uint64(not (value == last and value == _SEPARATES))
             last = value
             continue
         point, at = _decoded(content, at)
@@ -104,7 +120,7 @@ def folded(
                 place += np.uint32(1)
                 value = folding.forms[place]
             points[count] = value
-            count += np.uint64(not (value == last and value <= _NOUGHT))
+            count += np.uint64(not (value == last and value == _SEPARATES))
             last = value
     return np.int64(count - _ONE if count > _ZERO and last == _SEPARATES else count)
 
@@ -119,6 +135,11 @@ def word_tokens(points: U32, tokens: U64) -> np.int64:
     """
     if len(points) == 0:
         return np.int64(0)
+    highest = _SEPARATES
+    for point in points:
+        highest = max(highest, point)
+    if highest >= _FIRST_UNSPACED:
+        return _mixed_tokens(points, tokens)
     count, word = _ZERO, _OFFSET
     for point in points:
         tokens[count] = word
@@ -133,7 +154,63 @@ def word_tokens(points: U32, tokens: U64) -> np.int64:
 
 
 @_compiled
-def shingles_in_place(tokens: U64, count: np.int64, size: int) -> np.int64:
+def is_unspaced(point: np.uint32) -> Any:
+    """bool, whether a code point is of a script that is written without spaces between words."""
+    if point < _FIRST_UNSPACED:
+        return False
+    low, high = 0, len(_UNSPACED)  # ends of stretches: in one, an odd number of them lie below
+    while low < high:
+        middle = (low + high) >> 1
+        if _UNSPACED[middle] <= point:
+            low = middle + 1
+        else:
+            high = middle
+    return low & 1 == 1
+
+
+@_compiled
+def _mixed_tokens(points: U32, tokens: U64) -> np.int64:
+    """`word_tokens` of a text that may hold scripts without spaces. Arguments: as there."""
+    count, place, num_points = _ZERO, _ZERO, np.uint64(len(points))
+    while place < num_points:
+        start = place
+        if is_unspaced(points[place]):
+            while place < num_points and is_unspaced(points[place]):
+                place += _ONE
+            for first in range(start, place):
+                word = _OFFSET
+                for at in range(first, min(first + _REACH, place)):
+                    word = (word ^ np.uint64(points[at])) * _PRIME
+                tokens[count] = _mixed(word)
+                count += _ONE
+        elif points[place] == _SEPARATES:
+            place += _ONE
+        else:
+            word = _OFFSET
+            while (
+                place < num_points
+                and points[place] != _SEPARATES
+                and not is_unspaced(points[place])
+            ):
+                word = (word ^ np.uint64(points[place])) * _PRIME
+                place += _ONE
+            tokens[count] = _mixed(word)
+            count += _ONE
+    return np.int64(count)
+
+
+@_compiled
+def unspaced_count(points: U32) -> np.int64:
+    """How many of a text's code points, uint32 [num_points], are of scripts without spaces."""
+    count = _ZERO
+    for point in points:
+        if point >= _FIRST_UNSPACED:
+            count += np.uint64(is_unspaced(point))
+    return np.int64(count)
+
+
+@_compiled
+def shingles_in_place(tokens: U64, count: np.int64, size: np.int64) -> np.int64:
     """Overwrite the first `count` of uint64 [room] tokens with the hashes of their shingles.
     Returns how many.
     """
@@ -160,12 +237,20 @@ def shingle_hashes(
     how many. content: uint8 [num_bytes], the document its bytes [at, end).
     """
     count = folded(content, at, end, shingling.folding, room.points)
+    return _shingles_of(room.points[:count], shingling, room.tokens)
+
+
+@_compiled
+def _shingles_of(points: U32, shingling: Shingling, tokens: U64) -> np.int64:
+    """`shingle_hashes` of a folded text, uint32 [num_points]. tokens: uint64 [room]."""
+    count = np.int64(len(points))
     if shingling.of_words:
-        count = word_tokens(room.points[:count], room.tokens)
+        count = word_tokens(points, tokens)
     else:
         for place in range(count):
-            room.tokens[place] = np.uint64(room.points[place])
-    return shingles_in_place(room.tokens, count, shingling.size)
+            tokens[place] = np.uint64(points[place])
+    size = min(np.int64(shingling.size), count) if shingling.short else np.int64(shingling.size)
+    return shingles_in_place(tokens, count, size)
 
 
 @_compiled
@@ -198,7 +283,10 @@ def band_keys(
     start = _ZERO
     for document in range(len(texts.ends)):
         end = texts.ends[document]
-        count = shingle_hashes(texts.content, start, end, shingling, room)
+        length = folded(texts.content, start, end, shingling.folding, room.points)
+        made.points[document, 0] = np.uint64(length)
+        made.points[document, 1] = np.uint64(unspaced_count(room.points[:length]))
+        count = _shingles_of(room.points[:length], shingling, room.tokens)
         start = end
         made.exempt[document] = count == 0
         if count == 0:

@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 
 from mixtures.rules.near import NearRule
-from mixtures.rules.near_text import fold_point, permutation, word_points
+from mixtures.rules.near_text import fold_point, permutation, white_points, word_points
 from pipeline.judges.annotators.kernel_arrays import (
     U64,
     Folding,
@@ -43,16 +43,24 @@ def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
     from pipeline.judges.annotators.band_kernels import band_keys
 
     packed = _packed(texts)
-    made = Signatures(np.empty((len(texts), rule.bands), np.uint64), np.empty(len(texts), np.bool_))
-    band_keys(packed, _shingling(rule), permutations(rule.hashes), _room(packed), made)
+    made = Signatures(
+        np.empty((len(texts), rule.bands), np.uint64),
+        np.empty(len(texts), np.bool_),
+        np.empty((len(texts), 2), np.uint64),
+    )
+    shingling = Shingling(rule.unit == "words", rule.shingle, fold_table(), short=False)
+    band_keys(packed, shingling, permutations(rule.hashes), _room(packed), made)
     return made
 
 
 def shingle_sets(texts: Sequence[str], rule: NearRule) -> list[U64]:
-    """The distinct shingle hashes of each text, ascending: uint64 [num_shingles] each."""
+    """The distinct shingle hashes of each text as it is, not folded, ascending: uint64
+    [num_shingles] each, at least one but for a text of white space alone.
+    """
     from pipeline.judges.annotators.band_kernels import shingle_hashes
 
-    packed, shingling = _packed(texts), _shingling(rule)
+    packed = _packed(texts)
+    shingling = Shingling(rule.unit == "words", rule.shingle, plain_table(), short=True)
     room, start, sets = _room(packed), np.uint64(0), []
     for end in packed.ends:
         count = shingle_hashes(packed.content, start, end, shingling, room)
@@ -75,10 +83,6 @@ def _room(texts: Texts) -> Room:
     return Room(np.empty(size, np.uint32), np.empty(size, np.uint64))
 
 
-def _shingling(rule: NearRule) -> Shingling:
-    return Shingling(rule.unit == "words", rule.shingle, fold_table())
-
-
 @cache
 def permutations(count: int) -> Permutations:
     """The first ones, as many as `count`."""
@@ -95,10 +99,7 @@ def fold_table() -> Folding:
     table = np.full(_CODE_POINTS, SEPARATES, np.uint32)
     forms: list[int] = []
     for point in word_points() | ignored_points():
-        form = [
-            ord("0") if 48 <= ord(character) <= 57 else ord(character)
-            for character in fold_point(point)
-        ]
+        form = [ord(character) for character in fold_point(point)]
         if len(form) == 1:
             table[point] = form[0]
         elif not form:
@@ -107,3 +108,13 @@ def fold_table() -> Folding:
             table[point] = MANY + len(forms)
             forms += [len(form), *form]
     return Folding(table, np.array(forms, np.uint32))
+
+
+@cache
+def plain_table() -> Folding:
+    """`plain_point` of all code points. NUL stays, since no sign is looked for in ASCII."""
+    from pipeline.judges.annotators.band_kernels import SEPARATES
+
+    table = np.arange(_CODE_POINTS, dtype=np.uint32)
+    table[sorted(white_points())] = SEPARATES
+    return Folding(table, np.empty(0, np.uint32))

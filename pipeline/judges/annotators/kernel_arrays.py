@@ -95,11 +95,14 @@ class Folding(NamedTuple):
 
 
 class Shingling(NamedTuple):
-    """What a shingle is. of_words: of words, else of characters. size: in these."""
+    """What a shingle is. of_words: of words, else of characters. size: in these. short: whether a
+    text with fewer of them has one of all that it has, or none.
+    """
 
     of_words: bool
     size: int
     folding: Folding
+    short: bool
 
 
 class Permutations(NamedTuple):
@@ -121,8 +124,10 @@ class Room(NamedTuple):
 
 class Signatures(NamedTuple):
     """bands: uint64 [num_docs, bands], 0 where exempt. exempt: bool [num_docs], True for documents
-    shorter than a shingle.
+    shorter than a shingle. points: uint64 [num_docs, 2], code points of the folded text, and those
+    of scripts that are written without spaces.
     """
 
     bands: U64
     exempt: Flags
+    points: U64

@@ -41,7 +41,11 @@ class Competing:
     @property
     def signatures(self) -> Signatures:
         """Their band keys; none of them is exempt."""
-        return Signatures(self.bands, np.zeros(len(self.bands), np.bool_))
+        return Signatures(
+            self.bands,
+            np.zeros(len(self.bands), np.bool_),
+            np.zeros((len(self.bands), 2), np.uint64),
+        )
 
 
 class NearSegment(Frozen):

@@ -91,7 +91,10 @@ class NearPlan(Plan[U], Generic[U]):
     """What the reduction may take."""
     definitions: dict[
         str,
-        Annotated[SourceDefinition, PlainSerializer(lambda value: value.model_dump(mode="json"))],
+        Annotated[
+            SourceDefinition,
+            PlainSerializer(lambda value: value.model_dump(mode="json", exclude_defaults=True)),
+        ],
     ]
     """By reading."""
     quality: dict[str, list[Any]]

@@ -5,6 +5,7 @@ forms in `pipeline.judges.annotators` must equal.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from mixtures.rules.benchmark import Benchmark, EvaluationSet, Item, Match, needed
 from mixtures.rules.near import NearRule, Unit
@@ -14,14 +15,16 @@ from mixtures.rules.near_text import (
     FNV_PRIME,
     MIX_FIRST,
     MIX_SECOND,
+    REACH,
     fold_point,
     permutation,
+    plain_point,
+    unspaced_points,
 )
 from mixtures.rules.terms import Mode, matches_naive
 from mixtures.rules.word_characters import fold_words
 
 MASK = (1 << 64) - 1
-_DIGITS = frozenset("0123456789")
 
 
 def mix(value: int) -> int:
@@ -33,24 +36,34 @@ def mix(value: int) -> int:
 
 def fold(text: str) -> str:
     """A text as it is compared: words with one space between two."""
-    words = "".join(fold_point(ord(character)) for character in text).split(" ")
-    return " ".join(_one_zero(word) for word in words if word)
+    return _spaced("".join(fold_point(ord(character)) for character in text))
 
 
-def _one_zero(word: str) -> str:
-    kept: list[str] = []
-    for place, character in enumerate(word):
-        if character not in _DIGITS:
-            kept.append(character)
-        elif place == 0 or word[place - 1] not in _DIGITS:
-            kept.append("0")
-    return "".join(kept)
+def as_it_is(text: str) -> str:
+    """A text as verification compares it."""
+    return _spaced("".join(plain_point(ord(character)) for character in text))
+
+
+def _spaced(text: str) -> str:
+    return " ".join(word for word in text.split(" ") if word)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in which one space is between two."""
+    words = []
+    for spaced in text.split(" "):
+        for unspaced, run in groupby(spaced, lambda character: ord(character) in unspaced_points()):
+            stretch = "".join(run)
+            words += (
+                [stretch[at : at + REACH] for at in range(len(stretch))] if unspaced else [stretch]
+            )
+    return words
 
 
 def shingle_texts(text: str, unit: Unit, size: int) -> set[str]:
     """The distinct shingles of a text, as text."""
     folded = fold(text)
-    tokens = folded.split() if unit == "words" else list(folded)
+    tokens = words_of(folded) if unit == "words" else list(folded)
     joint = " " if unit == "words" else ""
     return {joint.join(tokens[at : at + size]) for at in range(len(tokens) - size + 1)}
 
@@ -66,12 +79,20 @@ def shingle_hashes_naive(text: str, unit: Unit, size: int) -> list[int]:
     """The shingles of a text as 64-bit numbers, in the order of the text, repeated as they are: the
     oracle of the kernel.
     """
-    folded = fold(text)
-    tokens = (
-        [_token(word) for word in folded.split()]
-        if unit == "words"
-        else [ord(character) for character in folded]
-    )
+    return _shingles(_tokens(fold(text), unit), size)
+
+
+def shingle_set_naive(text: str, unit: Unit, size: int) -> set[int]:
+    """The shingles by which a text is verified: the oracle of the kernel."""
+    tokens = _tokens(as_it_is(text), unit)
+    return set(_shingles(tokens, min(size, len(tokens))))
+
+
+def _tokens(text: str, unit: Unit) -> list[int]:
+    return list(map(_token, words_of(text))) if unit == "words" else list(map(ord, text))
+
+
+def _shingles(tokens: list[int], size: int) -> list[int]:
     hashes = []
     for at in range(len(tokens) - size + 1):
         value = 0

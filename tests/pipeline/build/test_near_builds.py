@@ -37,7 +37,7 @@ from pipeline.commands.store import store as store_commands
 from pipeline.inputs import survey
 from pipeline.stages import select
 from pipeline.store.records import read_done
-from tests.mixtures.rules.naive import band_keys_naive, shingle_texts
+from tests.mixtures.rules.naive import band_keys_naive, shingle_set_naive
 from tests.pipeline.corpus import (
     contents,
     each_once,
@@ -305,7 +305,7 @@ def test_verified_pairs_are_those_of_the_stated_similarity(tmp_path):
     for one, other in pairs[1:]:  # the first pair is one text
         if set(band_keys_naive(one, SHORT) or []) & set(band_keys_naive(other, SHORT) or []):
             candidates += 1
-            first, second = (shingle_texts(text, "words", 2) for text in (one, other))
+            first, second = (shingle_set_naive(text, "words", 2) for text in (one, other))
             if Fraction(len(first & second), len(first | second)) >= Fraction(6, 10):
                 gone.add(digest(other))
     assert 5 < len(gone) < candidates

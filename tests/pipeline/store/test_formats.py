@@ -232,12 +232,12 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "first_documents first_tokens tokens)) scores"
         ),
         "manifest/filtered": "87f52553770c31a4",
-        "bands/folder": "bands-b96cb45a316f7995-00000000000000000-10000000000000000",
+        "bands/folder": "bands-6c0d9b06317428c7-00000000000000000-10000000000000000",
         "bands/0000.bands": "a997f6b20b41647e",
         "bands/0000.exempt": "cdc96eca844d7912",
         "bands/done.json": (
             "digest ledger outputs(0000.bands(blake3 bytes) 0000.exempt(blake3 bytes)) "
-            "segments(documents first_row)"
+            "segments(characters documents first_row unspaced)"
         ),
         "near/documents /digest": "9b82e54c0aeb9190",
         "near/documents /ledger_row": "e17a0eb7e7cedabd",
@@ -259,8 +259,8 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "near/edges /done.json": (
             "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))"
         ),
-        "near/verified /document": "ba4af9ebc5d666fd",
-        "near/verified /linked": "c28f51939d8ca164",
+        "near/verified /document": "1a0d12016999e476",
+        "near/verified /linked": "e3d5003ead1a9363",
         "near/verified /done.json": (
             "digest edges outputs(document(blake3 bytes) linked(blake3 bytes))"
         ),
@@ -272,24 +272,24 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "digest documents outputs(0000.document(blake3 bytes) 0000.ledger_row(blake3 "
             "bytes) 0001.document(blake3 bytes) 0001.ledger_row(blake3 bytes)) segments"
         ),
-        "near/clusters /component": "ecb2cbf194c355f4",
-        "near/clusters /document": "a1cebe7b921a5be5",
+        "near/clusters /component": "1f475c662d5af4c4",
+        "near/clusters /document": "686a5ce65cf90d45",
         "near/clusters /done.json": (
             "clustered clusters digest documents largest outputs(component(blake3 bytes) "
             "document(blake3 bytes)) sizes(2)"
         ),
-        "near/drops /0000.digest": "508707566db27aa9",
-        "near/drops /0000.order_key": "0c8f38b53fb449e9",
-        "near/drops /0000.survivor": "6ff7649fa76f7534",
-        "near/drops /0000.survivor_source": "71e0a99173564931",
+        "near/drops /0000.digest": "0add08dc035c1ed1",
+        "near/drops /0000.order_key": "dbb49c3df3c34620",
+        "near/drops /0000.survivor": "4890ab6379bdf210",
+        "near/drops /0000.survivor_source": "ec2bd03bf86b935f",
         "near/drops /done.json": (
             "digest documents outputs(0000.digest(blake3 bytes) 0000.order_key(blake3 bytes) "
             "0000.survivor(blake3 bytes) 0000.survivor_source(blake3 bytes)) partitions"
         ),
         "near/shingles /document": "befdd51a542a12e3",
-        "near/shingles /first_shingle": "6dcf40ff37dac005",
-        "near/shingles /num_shingles": "d3efc786ab6208dd",
-        "near/shingles /shingle": "c0a4d1ca7f3d9ff8",
+        "near/shingles /first_shingle": "26d3283ecb6b1362",
+        "near/shingles /num_shingles": "64f4ff1fdc92017c",
+        "near/shingles /shingle": "7642de2e87aa4190",
         "near/shingles /done.json": (
             "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes) "
             "num_shingles(blake3 bytes) shingle(blake3 bytes))"
@@ -298,7 +298,7 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "near/shingles": "a",
         "manifest/near": (
             "clustered clusters documents dropped(a b) excluded identity largest rule(bands "
-            "rows shingle unit) sizes sources verify 2 5ab16838fa6e68a7"
+            "rows shingle unit) sizes sources verify 1 1699196fb6ee19c9"
         ),
     }
 }

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_keys, text_digest
 from mixtures.rules.near import PRESETS, NearRule
-from mixtures.rules.near_text import fold_point
+from mixtures.rules.near_text import fold_point, unspaced_points
 from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 from pipeline.stages.near.clusters import (
     Drops,
@@ -43,7 +43,7 @@ from pipeline.stages.near.edges import (
     write_bands,
     write_edges,
 )
-from tests.mixtures.rules.naive import band_keys_naive, fold, shingle_hashes_naive, shingle_texts
+from tests.mixtures.rules.naive import band_keys_naive, fold, shingle_set_naive
 
 WORDS, CHARACTERS = PRESETS["words"], PRESETS["characters"]
 SHORT = NearRule(unit="words", shingle=2, bands=3, rows=2)
@@ -51,7 +51,8 @@ SHORT_CHARACTERS = NearRule(unit="characters", shingle=4, bands=3, rows=2)
 TEXT = st.text(
     st.one_of(
         st.sampled_from(
-            "ab Z09 .,-_\u00a0\u00ad\u0301é½ﬁ²ß\u2028\ufdfaΣ字\ud800\U0001d7ce\U0001f600"
+            "ab Z09 .,-_\u00a0\u00ad\u0301é½ﬁ²ß\u2028\ufdfaΣ字の本ไทย、"
+            "\x00\ud800\U0001d7ce\U0001f600"
         ),
         st.characters(),
     ),
@@ -97,7 +98,11 @@ def test_signatures_are_those_of_the_naive_rule(rule, texts, repeats):
     naive = [band_keys_naive(text, rule) for text in texts]
     assert made.exempt.tolist() == [keys is None for keys in naive]
     assert made.bands.tolist() == [keys or [0] * rule.bands for keys in naive]
-    hashes = [sorted(set(shingle_hashes_naive(text, rule.unit, rule.shingle))) for text in texts]
+    assert made.points.tolist() == [
+        [len(fold(text)), sum(ord(letter) in unspaced_points() for letter in fold(text))]
+        for text in texts
+    ]
+    hashes = [sorted(shingle_set_naive(text, rule.unit, rule.shingle)) for text in texts]
     assert [found.tolist() for found in shingle_sets(texts, rule)] == hashes
 
 
@@ -406,7 +411,7 @@ def test_every_verified_edge_has_the_stated_similarity_and_no_other_is_taken():
     taken = set(
         zip(*verified(candidates, dict(enumerate(shingle_sets(texts, rule))), rule), strict=True)
     )
-    sets = [shingle_texts(text, rule.unit, rule.shingle) for text in texts]
+    sets = [shingle_set_naive(text, rule.unit, rule.shingle) for text in texts]
     assert 0 < len(taken) < len(candidates[0])
     for one, other in zip(*candidates, strict=True):
         similar = 4 * len(sets[one] & sets[other]) >= 3 * len(sets[one] | sets[other])

@@ -1,0 +1,67 @@
+"""What the rules of near-duplicates see of numbers and of scripts without spaces, in builds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.corpus import WORDS, make, write_files, write_recipe
+
+HAN = [chr(point) for point in range(0x4E00, 0x4E00 + 900)]
+
+
+def built(folder: Path, texts: list[str], near: Any, **more: Any) -> dict[str, Any]:
+    write_files(folder / "data", "a", {"0": texts}, "jsonl")
+    recipe = write_recipe(
+        folder / "recipes", {"a": {"all": "true"}}, {"a": "jsonl"}, near=near, **more
+    )
+    return make(recipe, folder, folder / "data")
+
+
+def chinese(draw: random.Random, length: int) -> str:
+    return "".join("，" if at % 17 == 16 else draw.choice(HAN) for at in range(length))
+
+
+def edited(text: str, draw: random.Random) -> str:
+    """One character in a hundred replaced."""
+    places = set(draw.sample(range(len(text)), len(text) // 100))
+    return "".join(draw.choice(HAN) if at in places else one for at, one in enumerate(text))
+
+
+def test_copies_of_chinese_texts_with_one_percent_of_edits_are_found(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    texts = [chinese(draw, 400) for _ in range(40)]
+    manifest = built(tmp_path, [*texts, *(edited(text, draw) for text in texts)], "words")
+    assert manifest["near"]["dropped"]["a"] >= 36
+    assert manifest["near"]["largest"][0] == 2
+
+
+def test_a_rule_that_hardly_sees_a_script_says_so(tmp_path: Path, capsys: Any) -> None:
+    draw = random.Random(6)
+    texts = [chinese(draw, 200) for _ in range(4)]
+    plain = [" ".join(draw.choices(WORDS, k=40)) for _ in range(4)]
+    built(tmp_path, [*texts, *plain], "characters")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "scripts" in line)
+    share = int(line.partition("%")[0].rpartition(" ")[2])
+    assert 30 < share < 60
+    assert "of a are of scripts without spaces" in line
+    assert "finds 7%; the rule `words` finds 99%" in line
+
+
+def problem(number: int) -> str:
+    first, second, third = number * 7 + 3, number * 11 + 5, number % 89 + 2
+    return (
+        f"A farmer has {first} apples in {third} baskets and sells {second} of them. How many"
+        f" apples are left in each of the {third} baskets after he sold {second}?"
+    )
+
+
+@pytest.mark.parametrize(
+    "near", ["words", {"rule": "words", "verify": "0.8"}, "characters", "nemo-curator-0"]
+)
+def test_problems_that_differ_in_their_numbers_stay(tmp_path: Path, near: Any) -> None:
+    manifest = built(tmp_path, [problem(number) for number in range(100)], near)
+    assert manifest["removed"]["a"]["kept"] == 100
