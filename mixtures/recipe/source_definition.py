@@ -101,7 +101,7 @@ class SourceDefinition(Checked):
     paths: tuple[LocalPath, ...] = ()
     format: Format = "found"
     adapter: Adapter | None = None
-    text: Expression = ()
+    text: Expression | None = None
     where: Where = Field(default_factory=dict)
     datasets: DatasetsSplit | None = None
     licence: Line = NOT_GIVEN
@@ -184,7 +184,7 @@ class SourceDefinition(Checked):
             "name": self.name,
             "format": self.format,
             **(
-                {"text": [part.canonical() for part in self.text]}
+                {"text": [part.canonical() for part in self.text or ()]}
                 if self.adapter is None
                 else {"adapter": self.adapter}
             ),

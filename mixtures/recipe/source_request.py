@@ -123,7 +123,7 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     data: DataPlace | HubSplit | None = None
     """Where the files are: a folder, a file or a glob, relative to the recipe, a URL of a folder,
     or a split of the hub."""
-    text: Expression = ()
+    text: Expression | None = None
     """How a row becomes a text (`mixtures.rules.text_expression`)."""
     adapter: Adapter | None = None
     """Instead of `text`: the name of an adapter."""

@@ -40,7 +40,7 @@ def adapter_columns(definition: SourceDefinition) -> tuple[NeededColumn, ...]:
     """Columns that make the text, in its order."""
     if definition.adapter is not None:
         return named_columns(definition.adapter)
-    return expression_columns(definition.text)
+    return expression_columns(definition.text or ())
 
 
 def needed_columns(
@@ -65,7 +65,7 @@ def make_adapter(definition: SourceDefinition, counts: Counter[str] | None = Non
     """
     if definition.adapter is not None:
         return named_adapter(definition.adapter)
-    return expression_adapter(definition.text, Counter() if counts is None else counts)
+    return expression_adapter(definition.text or (), Counter() if counts is None else counts)
 
 
 def make_selector(definition: SourceDefinition) -> SelectRow | None:

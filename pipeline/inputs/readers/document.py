@@ -236,7 +236,7 @@ class DocumentReader:
             and counts["documents"] + counts["empty"] + counts["where"] + dropped == 0
         ):
             raise InputError(self._no_column(self._columns_of_first_bad_row))
-        for part in self.definition.text:
+        for part in self.definition.text or ():
             absent, read = counts[f"missing {part.column}"], counts["documents"] + counts["empty"]
             if part.optional and absent and absent >= read + dropped:
                 raise InputError(
