@@ -56,6 +56,7 @@ def check_files(folder: Path, claims: Claims) -> Check:
         f"{folder / name}: belongs to no mix; remove it, or find out who wrote it"
         for name in strange
     ]
+    faults += _links(folder, sorted(found & expected))
     counts = {"chunks": (len(claims.hashes.chunks), claims.num_chunks)}
     counts |= {f"{table}_parts": (number, claims.num_slices) for table, number in parts.items()}
     for name, (listed, demanded) in counts.items():
@@ -80,6 +81,25 @@ def _caches(folder: Path, names: set[str]) -> dict[str, str]:
         for name, trainer in trainers.items()
         if trainer is not None and not (folder / name).is_symlink()
     }
+
+
+def _links(folder: Path, names: list[str]) -> list[str]:
+    """Files that lie somewhere else, where they may become others after they were counted. The
+    hub's cache, whose snapshots are links into its own blobs, is one place.
+    """
+    place = folder.resolve()
+    allowed = [place]
+    if place.parent.name == "snapshots":
+        allowed.append(place.parent.parent / "blobs")
+    strays = [
+        folder / name
+        for name in names
+        if not any((folder / name).resolve().is_relative_to(within) for within in allowed)
+    ]
+    return [
+        f"{path}: a link out of the mix, to {path.resolve()}; a mix holds its own files"
+        for path in strays
+    ]
 
 
 def _files_below(folder: Path, tables: set[str]) -> set[str]:

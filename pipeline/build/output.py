@@ -23,6 +23,7 @@ from mixtures.mix.files import TOKENS
 from pipeline.report import say
 from pipeline.stages.write import Layout
 from pipeline.store.lock import locked
+from pipeline.store.owned import opened_folder, own_folder, require_own
 from pipeline.store.records import sync
 
 
@@ -85,19 +86,39 @@ def building(out: Path, key: str) -> Iterator[Path | None]:
             if left.name != f".{out.name}.building-{key}":
                 shutil.rmtree(left)
         folder = out.parent / f".{out.name}.building-{key}"
-        folder.mkdir(exist_ok=True)
+        own_folder(folder)
         yield folder
         lock.unlink(missing_ok=True)
 
 
 def publish(folder: Path, out: Path) -> None:
-    """Rename a finished folder into place, without what only the building needed."""
-    for name in ("slices", "work"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    if out.exists():
-        out.rmdir()
-    os.rename(folder, out)
+    """Rename a finished folder into place, without what only the building needed, and let others
+    read it.
+
+    Raises:
+        RecipeError: it is not the folder that was made, or another was put into its place.
+    """
+    with opened_folder(folder) as handle:
+        require_own(folder, os.fstat(handle))
+        for name in ("slices", "work"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        os.fchmod(handle, 0o777 & ~_umask())
+        if out.exists():
+            out.rmdir()
+        os.rename(folder, out)
+        if not os.path.samestat(out.lstat(), os.fstat(handle)):
+            raise RecipeError(
+                f"{out}: not the folder that was built in {folder}; somebody exchanged it: look at"
+                f" who may write to {out.parent}"
+            )
     sync(out.parent)
+
+
+def _umask() -> int:
+    """What the user lets others do; it can only be asked by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def finished(out: Path, described: Description, layout: Layout) -> manifests.Manifest:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.select import Select
 from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns, copy_runs
+from pipeline.store.owned import open_own, opened_folder
 from pipeline.store.records import (
     Record,
     file_hash,
@@ -263,15 +265,13 @@ class _Mix:
             np.zeros(len(self.names), np.int64),
         )
         chunks, num_eod = [], 0
-        with (self.folder / TOKENS).open("r+b") as file:
+        with _opened(self.folder / TOKENS) as handle:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
-                _write_at(
-                    file.fileno(), low * self.layout.token_bytes, memoryview(tokens.data).cast("B")
-                )
+                _write_at(handle, low * self.layout.token_bytes, memoryview(tokens.data).cast("B"))
                 content = os.pread(
-                    file.fileno(),
+                    handle,
                     (high - low) * self.layout.token_bytes,
                     low * self.layout.token_bytes,
                 )
@@ -284,7 +284,7 @@ class _Mix:
                     )
                 num_eod += int(np.count_nonzero(written == self.eod_id))
                 source_documents += self._documents_ending(placed, written, low)
-            os.fsync(file.fileno())
+            os.fsync(handle)
         starting = _starting_in(placed, begin)
         index = self._write_index(starting)
         hashes, files = self._write_tables(number, starting)
@@ -362,10 +362,10 @@ class _Mix:
             starting.num_tokens,
             self.layout.token_bytes,
         )
-        with (self.folder / INDEX).open("r+b") as file:
+        with _opened(self.folder / INDEX) as handle:
             for offset, content in pieces:
-                _write_at(file.fileno(), offset, memoryview(content))
-            os.fsync(file.fileno())
+                _write_at(handle, offset, memoryview(content))
+            os.fsync(handle)
         return [(offset, len(content), blake3(content).hexdigest()) for offset, content in pieces]
 
     def _write_tables(self, number: int, starting: Placed) -> tuple[dict[str, str], dict[str, str]]:
@@ -413,6 +413,19 @@ def _has(path: Path, stretches: Iterable[tuple[int, int, str]]) -> bool:
         )
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of a file of the mix, made if it is missing; neither it nor its folder is a
+    link.
+    """
+    with opened_folder(path.parent) as folder:
+        handle = open_own(path, os.O_RDWR | os.O_CREAT, folder=folder)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
 def _write_at(handle: int, offset: int, content: memoryview) -> None:
     while content:
         written = os.pwrite(handle, content, offset)
@@ -438,12 +451,12 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
         if not path.name.startswith("part-")
     ):
         left.unlink()
-    with (folder / TOKENS).open("ab") as file:
-        file.truncate(total_tokens * layout.token_bytes)
-    with (folder / INDEX).open("ab") as file:
-        file.truncate(indexed.file_size(total_documents))
-    with (folder / INDEX).open("r+b") as file:
-        file.write(indexed.header(total_documents, np.dtype(layout.dtype).name))
+    with _opened(folder / TOKENS) as handle:
+        os.ftruncate(handle, total_tokens * layout.token_bytes)
+    with _opened(folder / INDEX) as handle:
+        os.ftruncate(handle, indexed.file_size(total_documents))
+        header = indexed.header(total_documents, np.dtype(layout.dtype).name)
+        _write_at(handle, 0, memoryview(header))
 
 
 def read_slices(folder: Path, count: int) -> list[SliceRecord]:

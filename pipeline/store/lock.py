@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pipeline.report import say
+from pipeline.store.owned import open_own
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def _acquired(path: Path, what: str) -> Iterator[TextIO]:
     """
     told = False
     while True:
-        with path.open("a+") as file:
+        with os.fdopen(open_own(path, os.O_RDWR | os.O_CREAT), "r+") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):
@@ -45,6 +46,14 @@ def _acquired(path: Path, what: str) -> Iterator[TextIO]:
                     )
                     told = True
                 fcntl.lockf(file, fcntl.LOCK_EX)
-            if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            if _is_at(path, os.fstat(file.fileno())):
                 yield file
                 return
+
+
+def _is_at(path: Path, opened: os.stat_result) -> bool:
+    """Whether an opened file is still the one at its path."""
+    try:
+        return os.path.samestat(path.lstat(), opened)
+    except FileNotFoundError:
+        return False

@@ -24,8 +24,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from mixtures.errors import InputError, ManifestError
+from pipeline.store.owned import PRIVATE_FILE, PRIVATE_FOLDER, open_own
 
 DONE = "done.json"
+SHOWN = ("ledger", "tokens-")
+"""How names of folders begin that others may read."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -106,7 +109,8 @@ def temporary(path: Path, ending: str = "") -> Path:
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file that either is there whole or is not there."""
     written = temporary(path)
-    handle = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    written.unlink(missing_ok=True)  # of a process of this number that was killed
+    handle = open_own(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with named(path), os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -182,17 +186,19 @@ def checked_record(where: str, record: Any) -> dict[str, Any]:
 class FolderWriter:
     """A folder that appears under its final name only when it is whole.
 
-    Use as a context manager: write below `path`, then call `publish(record)`. Left without
-    publishing, nothing remains.
+    What says of documents that they are removed, or would be (all but ledgers and tokens), its
+    owner alone may read. Use as a context manager: write below `path`, then call
+    `publish(record)`. Left without publishing, nothing remains.
     """
 
     def __init__(self, final: Path) -> None:
-        self.final = final
+        self.final, self.private = final, not final.name.startswith(SHOWN)
         self.path = temporary(final, ".tmp")
 
     def __enter__(self) -> FolderWriter:
         shutil.rmtree(self.path, ignore_errors=True)
-        self.path.mkdir(parents=True)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(PRIVATE_FOLDER if self.private else 0o777)
         return self
 
     def publish(self, record: Mapping[str, object]) -> None:
@@ -202,9 +208,13 @@ class FolderWriter:
         """
         outputs = {}
         for file in sorted(self.path.iterdir()):
+            if self.private:
+                file.chmod(PRIVATE_FILE)
             sync(file)
             outputs[file.name] = {"bytes": file.stat().st_size, "blake3": file_hash(file)}
         write_record(self.path / DONE, {**record, "outputs": outputs})
+        if self.private:
+            (self.path / DONE).chmod(PRIVATE_FILE)
         try:
             self.path.rename(self.final)
         except OSError:  # something is there: a rename replaces no folder that holds anything
