@@ -35,6 +35,7 @@ Adapter = Literal["text", "flan", "title-text", "title-abstract", "question-answ
 
 NOT_GIVEN = "not given"
 """The licence of a source whose definition states none."""
+Split = Literal["train", "validation", "test"]
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -88,6 +89,8 @@ class SourceDefinition(Checked):
             the user brings the files.
     paths: glob patterns below the repository's root, or the folder's (`**` crosses folders); none
         for the format `datasets`.
+    splits: of files whose paths name splits, those that are read; empty: no other than one split
+        may be there. partial: whether shards may be missing that the names of others count.
     format: how the files are packed; adapter or text: how a row becomes a text, by an adapter's
         name or by an expression (`mixtures.rules.text_expression`).
     where: rows are read only if each named column is one of the listed values; the others are
@@ -99,6 +102,8 @@ class SourceDefinition(Checked):
     repo: Annotated[Line, AfterValidator(_repo)] | None = None
     revision: Line | None = None
     paths: tuple[LocalPath, ...] = ()
+    splits: tuple[Split, ...] = ()
+    partial: Flag = False
     format: Format = "found"
     adapter: Adapter | None = None
     text: Expression | None = None
@@ -146,11 +151,13 @@ class SourceDefinition(Checked):
                 if "text" in given
                 else "does not say how a row becomes a text; give text: COLUMN (or an adapter)",
             )
-        if by_library and "paths" in given:
-            yield (
-                ("paths",),
-                "does not belong to the format datasets; remove it, or give the files' own format",
-            )
+        for field in ("paths", "splits", "partial"):
+            if by_library and field in given:
+                yield (
+                    (field,),
+                    "does not belong to the format datasets; remove it, or give the files' own"
+                    " format",
+                )
         if not by_library and "datasets" in given:
             yield (
                 ("datasets",),

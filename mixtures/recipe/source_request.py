@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, WithJs
 
 from mixtures.keys import KeyRange, key_bound
 from mixtures.recipe.quality_steps import Quality
-from mixtures.recipe.source_definition import Adapter, HubSplit, SourceDefinition, Where
+from mixtures.recipe.source_definition import Adapter, HubSplit, SourceDefinition, Split, Where
 from mixtures.rules.text_expression import Expression
 from mixtures.yaml.fields import (
     Checked,
@@ -97,11 +97,13 @@ def _data_place(value: Any) -> Any:
     return value if isinstance(value, str) and _URL.match(value) else LOCAL.validate_python(value)
 
 
+_INLINE = ("text", "adapter", "where", "splits", "partial", "licence", "non_commercial")
+"""Fields of a source definition that stands in the recipe."""
+
+
 def _source_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
     """A source is a definition that is named, or one that stands here."""
-    inline = [
-        key for key in ("text", "adapter", "where", "licence", "non_commercial") if key in given
-    ]
+    inline = [key for key in _INLINE if key in given]
     if "use" in given and "data" in given:
         yield (), "gives both use and data; keep one of them"
     elif "use" in given and inline:
@@ -119,7 +121,8 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
 
     use: Reference | None = None
     """The source definition, by shipped name or by file (relative to the recipe); or the fields of
-    one that stand here (`data`, `text`, `adapter`, `where`, `licence`, `non_commercial`)."""
+    one that stand here (`data`, `text`, `adapter`, `where`, `splits`, `partial`, `licence`,
+    `non_commercial`)."""
     data: DataPlace | HubSplit | None = None
     """Where the files are: a folder, a file or a glob, relative to the recipe, a URL of a folder,
     or a split of the hub."""
@@ -129,6 +132,10 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     """Instead of `text`: the name of an adapter."""
     where: Where = Field(default_factory=dict)
     """Rows are read only if each named column is one of the listed values."""
+    splits: tuple[Split, ...] = ()
+    """Of files whose paths name splits, those that are read."""
+    partial: Flag = False
+    """Whether shards may be missing that the names of others count."""
     licence: Line | None = None
     non_commercial: Flag = False
     tokens: Positive | None = None
@@ -156,6 +163,8 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
             "text": self.text,
             "adapter": self.adapter,
             "where": self.where,
+            "splits": self.splits,
+            "partial": self.partial,
             "licence": self.licence,
             "non_commercial": self.non_commercial,
             "paths": paths,

@@ -37,7 +37,8 @@ from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import Chosen, describe
 from pipeline.build.near import Found, NearSearch, band_rule, competes
-from pipeline.build.needs import Needs, ingest_units, refuse_bad_rows, refuse_unread
+from pipeline.build.needs import Needs, ingest_units, refuse_unread
+from pipeline.build.quarantine import refuse_bad_rows, report_rows
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
 from pipeline.executors import Executor, execute
@@ -145,6 +146,9 @@ class _Build:
         self.mine = [source for source in self.sources if not source.excluded]
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
         self.inputs = self._survey()
+        for note in dict.fromkeys(note for found in self.inputs.values() for note in found.notes):
+            say(note)
+        self._told = False  # of rows that are no documents
 
     def run(self) -> manifests.Manifest:
         self._open_quality({name for name, found in self.inputs.items() if found.new_groups})
@@ -251,10 +255,11 @@ class _Build:
             self.trust.add(fresh)
             self.inputs = self._survey()
         refuse_unread(self.inputs)
-        refuse_bad_rows(
-            {source.name: self.inputs[source.reading] for source in self.sources},
-            self.recipe.max_quarantined,
-        )
+        by_source = {source.name: self.inputs[source.reading] for source in self.sources}
+        if not self._told:
+            report_rows(by_source)
+            self._told = True
+        refuse_bad_rows(by_source, self.recipe.max_quarantined)
 
     def _ingest_plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
         tokenizer = PlannedTokenizer(

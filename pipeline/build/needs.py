@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 
 from mixtures.errors import InputError
@@ -98,47 +97,3 @@ def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:
                 f"{found.new_groups[0][0].url}: changed while it was read; nothing may write to the"
                 " inputs during a build"
             )
-
-
-def refuse_bad_rows(inputs: Mapping[str, SourceInputs], max_quarantined: Decimal) -> None:
-    """Hold the rows that were quarantined against the recipe's limit.
-
-    Args:
-        inputs: by source; those of excluded recipes too, since a document that cannot be read
-            cannot be excluded.
-        max_quarantined: share of a source's rows.
-
-    Raises:
-        InputError: names every source with too many, or with rows of which not one is a document.
-    """
-    faults = []
-    for name, found in inputs.items():
-        groups = [group for group, _ in found.groups]
-        rows, bad = (
-            sum(group.record.counts.get(count, 0) for group in groups)
-            for count in ("rows", "quarantined")
-        )
-        if rows and not any(group.record.documents for group in groups):
-            faults.append(
-                f"sources.{name}: none of its {rows:,} rows is a document{_by_where(found)}"
-            )
-        if Decimal(bad) > max_quarantined * rows:
-            worst = next(group for group in groups if group.record.counts.get("quarantined", 0))
-            faults.append(
-                f"sources.{name}: {bad:,} of {rows:,} rows are unreadable, max_quarantined allows a"
-                f" share of {max_quarantined}; see {worst.ledger / 'quarantine.jsonl'}, mend the"
-                " files or raise max_quarantined"
-            )
-    if faults:
-        raise InputError("\n".join(faults))
-
-
-def _by_where(found: SourceInputs) -> str:
-    if found.quality:
-        return (
-            f" after its quality steps {', '.join(step.name for step in found.quality)}; ask less"
-            " of them"
-        )
-    if not found.definition.where:
-        return "; look at its quarantine and its empty texts"
-    return f" for its `where` {found.definition.where}; mend the values in the source definition"

@@ -58,7 +58,8 @@ class Layout(NamedTuple):
 
 
 def layout_of(path: str) -> Layout:
-    """What the ending of a file says, which must be one of `SUFFIXES["found"]`."""
+    """What the ending of a file says, which must be one of `SUFFIXES["found"]`, in any case."""
+    path = path.lower()
     stem, _, last = path.rpartition(".")
     packing = last if last in PACKINGS else None
     ending = f".{(stem if packing else path).rpartition('.')[2]}"

@@ -1,4 +1,4 @@
-"""Inputs of the Hugging Face hub: a definition's patterns at one commit.
+"""Inputs of the Hugging Face hub: the files of a repository at one commit.
 
 A revision is resolved to a commit once, and everything that follows names the commit, so that a
 branch that moves between the plan and the last task cannot mix two versions. The hub's hash of a
@@ -8,11 +8,10 @@ large file (LFS) is the sha256 of its content and pins it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from mixtures.errors import InputError
-from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.places.files import retried
 
@@ -85,46 +84,6 @@ def list_tree(revision: Revision, folder: str = "") -> dict[str, InputFile]:
         for entry in _asked(revision, entries)
         if isinstance(entry, RepoFile)
     }
-
-
-def match_patterns(
-    definition: SourceDefinition, names: Iterable[str], suffixes: tuple[str, ...], where: str
-) -> list[str]:
-    """Names with one of the suffixes that one of the definition's patterns matches, sorted, each
-    once. where: they are, for messages.
-
-    Raises: InputError for a pattern without a match: half a source would otherwise look like a
-    whole one.
-    """
-    packed = sorted(name for name in names if name.endswith(suffixes))
-    chosen: set[str] = set()
-    for pattern in definition.paths:
-        expression = glob_expression(pattern)
-        matched = [name for name in packed if expression.fullmatch(name)]
-        if not matched:
-            raise InputError(
-                f"source {definition.name}: {pattern!r} matches no {' or '.join(suffixes[:6])} file"
-                f" of {where} ({len(packed)} such files there); mend the pattern, or the revision"
-            )
-        chosen.update(matched)
-    return sorted(chosen)
-
-
-def glob_expression(pattern: str) -> re.Pattern[str]:
-    """A glob as a regular expression: `**/` any folders, `*` and `?` within one name, `[...]` one
-    of these characters.
-    """
-    parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    expression = ""
-    for piece in re.findall(r"\*\*/|\*\*|\*|\?|\[[^\]/]+\]|.", pattern, re.DOTALL):
-        if piece in parts:
-            expression += parts[piece]
-        elif len(piece) > 1:
-            body = piece[1:-1].replace("\\", "\\\\")
-            expression += f"[{'^' + body[1:] if body[0] == '!' else body}]"
-        else:
-            expression += re.escape(piece)
-    return re.compile(expression, re.DOTALL)
 
 
 def _asked(revision: Revision, question: Callable[[], T]) -> T:

@@ -5,11 +5,12 @@ or one of its own. A `SHA256SUMS` file in it (`pipeline.inputs.checksums`) pins 
 must list every file. A folder of an object store or of a repository of the hub is listed in the
 same way. A source of the hub is what its definition's patterns match at one commit.
 
-    definition, folder -> Lister (disk, hub, object store) -> list_files -> InputFile, ...
+    definition, folder -> Lister (disk, hub, object store) -> paths
+    paths -> sort_out (pipeline.inputs.contents) -> list_source -> InputFile, ...; notes
 
 Listing is strict, because a file that is silently not there is a mix that is silently another one:
 a pattern without a match, an empty file, a link that leads out of the folder, the same file under
-two names and a file unknown to `SHA256SUMS` are errors.
+two names and a file unknown to `SHA256SUMS` are errors, and so is what `sort_out` refuses.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.source_definition import DatasetsSplit, SourceDefinition
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.checksums import ChecksumFile
-from pipeline.inputs.file import LAYOUTS, NAMED_FILES, SUFFIXES, InputFile, layout_of
-from pipeline.inputs.hub import Revision, list_tree, match_patterns, resolve_commit
+from pipeline.inputs.contents.sorting import sort_out
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.hub import Revision, list_tree, resolve_commit
 from pipeline.inputs.local import LocalFolder, folder_state
 from pipeline.inputs.remote import (
     RemoteListing,
@@ -35,8 +37,8 @@ from pipeline.inputs.remote import (
     object_unchanged,
 )
 from pipeline.places.places import WRITABLE, Place, RemoteFolder, read_place
-from pipeline.report import some
 
+EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _LOCAL_DATASET = "datasets://"  # and the absolute path of a folder
 
 
@@ -97,8 +99,23 @@ class DataFolders:
                 )
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a place holds of a source."""
+
+    files: list[InputFile]
+    """Sorted by path (bytes of UTF-8, which is the order of `str`)."""
+    notes: list[str] = field(default_factory=list)
+    """What is left out that may be data (`pipeline.inputs.contents.sorting`): a sentence each."""
+
+
 def list_files(definition: SourceDefinition, folder: Place | None) -> list[InputFile]:
-    """The files of a source, sorted by path (bytes of UTF-8, which is the order of `str`).
+    """The files of `list_source` alone, for who reads again what a build has read."""
+    return list_source(definition, folder).files
+
+
+def list_source(definition: SourceDefinition, folder: Place | None) -> Listing:
+    """The files of a source.
 
     Args:
         folder: holds them; None reads from the hub.
@@ -108,65 +125,22 @@ def list_files(definition: SourceDefinition, folder: Place | None) -> list[Input
             is published nowhere.
     """
     if definition.format == "datasets":
-        return [_dataset_input(definition, folder)]
-    place, suffixes = _lister(definition, folder), SUFFIXES[definition.format]
-    if folder is None:
-        files = place.files(match_patterns(definition, place.paths(), suffixes, definition.origin))
-    else:
-        visible = sorted(path for path in place.paths() if not _is_hidden(path))
-        named = [path for path in visible if path.endswith(suffixes)]
-        if not named:
-            raise _nothing_matches(definition, folder, visible)
-        if definition.format == "found":
-            named = _of_one_layout(_meant(named, visible, definition, folder), folder)
-        files = _pinned(place, place.files(named))
+        return Listing([_dataset_input(definition, folder)])
+    place = _lister(definition, folder)
+    # The patterns of what is published are of the repository; a folder has its own layout.
+    patterns = definition.paths if folder is None or definition.repo is None else ()
+    where = definition.origin if folder is None else str(folder)
+    published = isinstance(folder, RemoteFolder) and folder.scheme == "hf"
+    contents = sort_out(definition, where, place.paths(), patterns, published=published)
+    files = _pinned(place, place.files(contents.read))
     for file in files:
-        if file.size == 0:
+        # a pin says that it is meant: so do SHA256SUMS, and a repository at a commit
+        if file.size == 0 and file.sha256 != EMPTY_SHA256 and file.scheme != "hf":
             raise InputError(
                 f"{file.url}: the file is empty (0 bytes); fetch it again, or remove it from the"
-                " source"
+                " source; if it is meant, list it in SHA256SUMS"
             )
-    return files
-
-
-def _meant(
-    named: list[str], visible: Sequence[str], definition: SourceDefinition, folder: Place
-) -> list[str]:
-    """Of the files whose layout is known, those that a definition means: what its patterns match,
-    and nothing of what `datasets.save_to_disk` notes beside its rows.
-    """
-    if definition.paths:
-        named = match_patterns(definition, named, SUFFIXES["found"], str(folder))
-    if "dataset_dict.json" in visible:
-        splits = sorted({path.split("/")[0] for path in visible if "/" in path})
-        raise InputError(
-            f"{folder}: is a data set of the splits {', '.join(splits)}, and a source is one of"
-            f" them; name its folder, {folder}/{splits[0] if splits else 'SPLIT'}"
-        )
-    saved = {path.removesuffix("state.json") for path in visible if path.endswith("state.json")}
-    saved &= {
-        path.removesuffix("dataset_info.json")
-        for path in visible
-        if path.endswith("dataset_info.json")
-    }
-    notes = {f"{prefix}{name}" for prefix in saved for name in ("state.json", "dataset_info.json")}
-    return [path for path in named if path not in notes]
-
-
-def _of_one_layout(named: list[str], folder: Place) -> list[str]:
-    """Raises: InputError where nobody could say which files are the source's."""
-    families: dict[str, list[str]] = {}
-    for path in named:
-        families.setdefault(layout_of(path).family, []).append(path)
-    if len(families) > 1:
-        found = ", ".join(
-            f"{len(paths):,} of {name} ({paths[0]})" for name, paths in families.items()
-        )
-        raise InputError(
-            f"{folder}: holds files of several layouts: {found}; a source has one: say which with a"
-            " pattern, such as data: FOLDER/**/*.jsonl"
-        )
-    return named
+    return Listing(files, contents.notes)
 
 
 def content_unchanged(file: InputFile) -> bool:
@@ -198,20 +172,6 @@ def _lister(definition: SourceDefinition, folder: Place | None) -> Lister:
     return LocalFolder(folder)
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") for part in path.split("/"))
-
-
-def _nothing_matches(definition: SourceDefinition, folder: Place, paths: list[str]) -> InputError:
-    pattern = ", ".join(f"**/*{suffix}" for suffix in SUFFIXES[definition.format])
-    if definition.format == "found":
-        pattern = f"{', '.join(f'*{ending}' for ending in LAYOUTS)} or one of them packed"
-    return InputError(
-        f"{folder}: no file matches {pattern} (format {definition.format}); found"
-        f" {some(paths, NAMED_FILES) or 'nothing'}"
-    )
-
-
 def _pinned(place: Lister, files: list[InputFile]) -> list[InputFile]:
     """Pin each file to its hash in a `SHA256SUMS`, which must list all of them, and nothing that is
     not there.
@@ -231,6 +191,11 @@ def _pinned(place: Lister, files: list[InputFile]) -> list[InputFile]:
             raise InputError(
                 f"{listing.where}: does not list {file.path}, which is in the folder; add it to the"
                 " list, or remove the file"
+            )
+        if file.sha256 not in (None, sums[file.path]):
+            raise InputError(
+                f"{listing.where}: says sha256 {sums[file.path]} of {file.path}, the hub says"
+                f" {file.sha256}; fetch it again, or mend the list"
             )
     return [replace(file, sha256=sums[file.path]) for file in files]
 

@@ -1,20 +1,30 @@
 """A folder of this machine's file systems as a place of input files.
 
-Hidden files and folders are passed over. Links are followed to files alone, and only within the
-folder.
+Links are followed to files alone, and only within the folder, or within the cache of the hub's
+client, whose snapshots are links to `blobs/`:
+
+    datasets--OWNER--NAME/snapshots/COMMIT/data/a.parquet -> ../../../blobs/HASH
+
+There a name of 64 hex digits is the sha256 of the content, and pins it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mixtures.errors import InputError
 from pipeline.inputs.checksums import CHECKSUMS, ChecksumFile
-from pipeline.inputs.file import InputFile
+from pipeline.inputs.contents.names import HUB_DOWNLOADS, is_hidden
+from pipeline.inputs.file import NAMED_FILES, InputFile
+from pipeline.report import some
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class LocalFolder:
@@ -22,25 +32,33 @@ class LocalFolder:
 
     def __init__(self, folder: Path) -> None:
         self._root = folder.resolve()
+        self._blobs = _blobs_of(self._root)
 
     def paths(self) -> list[str]:
-        """Raises: InputError for a link to a folder, and for a name that is not UTF-8."""
-        return list(_walk(self._root, self._root))
+        """Hidden files too, but of hidden folders only what the hub's client has not whole yet.
+
+        Raises: InputError for a link to a folder, and for a name that is not UTF-8.
+        """
+        found = list(_walk(self._root, self._root))
+        downloads = self._root / HUB_DOWNLOADS
+        return found + (list(_walk(self._root, downloads)) if downloads.is_dir() else [])
 
     def files(self, paths: Sequence[str]) -> list[InputFile]:
         """Raises: InputError for a link out of the folder, for what is no regular file or cannot be
-        read, and for two links to one file.
+        read, and for two links to one file (but blobs of the hub's cache).
         """
         files, first_links = [], dict[tuple[int, int], str]()
         for path in paths:
-            state = self._state(path)
+            state, blob = self._state(path), self._blob(self._root / path)
             first = first_links.setdefault((state.st_dev, state.st_ino), path)
-            if first != path:
+            if first != path and blob is None:  # equal files of a repository share a blob
                 raise InputError(
                     f"{self._root}: {first} and {path} are links to one file, which would be read"
                     " twice; remove one"
                 )
-            files.append(InputFile.of_local(path, str(self._root / path), state))
+            file = InputFile.of_local(path, str(self._root / path), state)
+            pinned = blob is not None and _SHA256.fullmatch(blob.name)
+            files.append(replace(file, sha256=blob.name) if blob and pinned else file)
         return files
 
     def holds(self, path: str) -> bool:
@@ -57,9 +75,22 @@ class LocalFolder:
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error}") from None
 
+    def _blob(self, path: Path) -> Path | None:
+        """What a link of a snapshot of the hub's cache leads to, if it is a blob of the same
+        repository.
+        """
+        if self._blobs is None or not path.is_symlink():
+            return None
+        target = path.resolve()
+        return target if target.parent == self._blobs else None
+
     def _state(self, relative: str) -> os.stat_result:
         path = self._root / relative
-        if path.is_symlink() and not path.resolve().is_relative_to(self._root):
+        if (
+            path.is_symlink()
+            and not path.resolve().is_relative_to(self._root)
+            and self._blob(path) is None
+        ):
             raise InputError(
                 f"{path}: the link leads out of the source's folder, to {path.resolve()};"
                 " copy the file, or make the source's own folder the link"
@@ -76,12 +107,32 @@ class LocalFolder:
         return state
 
 
+def _blobs_of(root: Path) -> Path | None:
+    """The folder of blobs, if root is a snapshot of the hub's cache or lies in one.
+
+    Raises:
+        InputError: a download of the repository was not finished.
+    """
+    for folder in (root, *root.parents):
+        repository = folder.parent.parent
+        if folder.parent.name == "snapshots" and repository.name.startswith("datasets--"):
+            blobs = repository / "blobs"
+            unfinished = sorted(path.name for path in blobs.glob("*.incomplete"))
+            if unfinished:
+                raise InputError(
+                    f"{blobs}: holds unfinished downloads ({some(unfinished, NAMED_FILES)}), so"
+                    " files of the snapshot may be missing; finish the download, or delete them"
+                )
+            return blobs if blobs.is_dir() else None
+    return None
+
+
 def folder_state(folder: Path) -> str:
     """Hash of name, size, time of change and inode of every file in a folder: what stands for the
     content until it is read.
     """
     digest = hashlib.sha256()
-    for path in sorted(_walk(folder, folder)):
+    for path in sorted(path for path in _walk(folder, folder) if not is_hidden(path)):
         state = (folder / path).stat()
         values = (path, state.st_size, state.st_mtime_ns, state.st_ino)
         digest.update(repr(values).encode("utf-8"))
@@ -89,15 +140,17 @@ def folder_state(folder: Path) -> str:
 
 
 def _walk(root: Path, folder: Path) -> Iterator[str]:
-    """Paths of the files below root, hidden ones left out. Links to folders are refused: following
-    them could go in circles.
+    """Paths of the files below root, hidden folders left out. Links to folders are refused:
+    following them could go in circles.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
+            hidden = entry.name.startswith(".")
             if entry.is_dir(follow_symlinks=False):
-                yield from _walk(root, Path(entry.path))
+                if not hidden:
+                    yield from _walk(root, Path(entry.path))
+            elif hidden:
+                yield _relative(root, entry.path)
             elif entry.is_symlink() and entry.is_dir():
                 raise InputError(
                     f"{entry.path}: links to folders are not followed; copy the folder, or make the"

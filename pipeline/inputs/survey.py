@@ -2,7 +2,7 @@
 has read already.
 
     survey(store, definition, quality, folder) -> SourceInputs
-        files        as `pipeline.inputs.listing.list_files` gives them
+        files        as `pipeline.inputs.listing.list_source` gives them
         groups       of the store, that hold exactly some of these files as they are
         new_groups   of the files that no group holds
 
@@ -21,7 +21,7 @@ from mixtures.recipe.quality_steps import Quality, reading_name
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.hub import Revision, resolve_commit
-from pipeline.inputs.listing import list_files
+from pipeline.inputs.listing import list_source
 from pipeline.places.places import Place
 from pipeline.store.records import file_sha256, read_json, write_json
 from pipeline.store.rules import short_key
@@ -50,6 +50,8 @@ class SourceInputs:
     """Each with its files in the group's order."""
     new_groups: list[list[InputFile]]
     """Files that are to be read together."""
+    notes: Sequence[str] = ()
+    """What is left out that may be data, as listing says it."""
 
     @property
     def reading(self) -> str:
@@ -63,10 +65,11 @@ def survey(
     """List a source's files and find the groups that hold them already. A branch of the hub is read
     at the commit that the store froze.
     """
-    files = list_files(definition if folder else frozen(store, definition), folder)
+    listing = list_source(definition if folder else frozen(store, definition), folder)
+    files = listing.files
     groups, uncovered = _cover(store.groups(definition, quality), files)
     new_groups = grouped(uncovered, sum(file.size for file in files))
-    return SourceInputs(definition, quality, files, groups, new_groups)
+    return SourceInputs(definition, quality, files, groups, new_groups, listing.notes)
 
 
 def frozen(store: Store, definition: SourceDefinition) -> SourceDefinition:

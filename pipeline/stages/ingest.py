@@ -12,8 +12,9 @@ Every row that was read is a document of the ledger or is counted under one reas
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -163,6 +164,13 @@ def loaded_tokenizer(
     does.
     """
     return Tokenizer(path, definition, special_tokens)
+
+
+def read_quarantine(ledger: Path) -> Iterator[Quarantined]:
+    """The quarantined rows of a ledger, in the order of reading."""
+    with (ledger / QUARANTINE).open("rb") as lines:
+        for line in lines:
+            yield Quarantined(**json.loads(line))
 
 
 class _GroupReading:

@@ -15,7 +15,8 @@ from mixtures.plan.supply import published_supplies
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.stream.quotas import Size
-from pipeline.inputs.listing import DataFolders, list_files
+from pipeline import report
+from pipeline.inputs.listing import DataFolders, list_source
 
 if TYPE_CHECKING:
     from pipeline.commands.plan.disk import Disk
@@ -147,7 +148,10 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
             recipe.reading(name),
         )
         if reading not in readings:
-            files = list_files(definition, folder)
+            listing = list_source(definition, folder)
+            files = listing.files
+            for note in listing.notes:
+                report.say(note)
             sample = take_probe(definition, source.quality if source else (), files)
             groups = len(grouped(files, sum(file.size for file in files)))
             readings[reading] = _Probed(

@@ -54,11 +54,16 @@ KINDS: dict[str, str] = {
     "json-lines": "JSON lines",
     "json-array": "one JSON array",
     "json-object": "JSON objects over several lines each",
+    "json-seq": "a JSON text sequence (RFC 7464)",
     "json-joined": "JSON objects with no line break between them",
     "cr-lines": "lines that end in a carriage return alone",
     "csv": "comma-separated values",
     "tsv": "tab-separated values",
     "text": "text",
+    "gz": "gzip again",
+    "zst": "zstd again",
+    "bz2": "bzip2 again",
+    "xz": "xz again",
     "binary": "binary data",
 }
 """Every kind, in words."""
@@ -81,6 +86,7 @@ _MAGIC = (
     (b"PK\x03\x04", "zip"),
     (b"PK\x05\x06", "zip"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"\x1e{", "json-seq"),
     (b"%PDF-", "pdf"),
     (b"SQLite format 3\0", "sqlite"),
     (b"\x89HDF\r\n\x1a\n", "hdf5"),
@@ -158,7 +164,7 @@ _UNPACK: dict[str, Callable[[bytes], bytes]] = {
 def _kind(head: bytes) -> str:
     if not head:
         return "empty"
-    for magic, kind in _MAGIC:
+    for magic, kind in (*_MAGIC, *_PACKED):  # what is packed here was packed twice
         if head.startswith(magic):
             return kind
     if head.startswith(_STREAM_MARK) and 0 < int.from_bytes(head[4:8], "little") < 1 << 28:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
 from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.words import plural
 from pipeline.inputs.adapters import (
     AdaptRow,
     BadRecord,
@@ -20,6 +21,7 @@ from pipeline.inputs.adapters import (
 )
 from pipeline.inputs.file import InputFile, Layout, layout_of
 from pipeline.inputs.readers.agreement import check_agreement
+from pipeline.inputs.readers.blank import is_blank
 from pipeline.inputs.readers.layouts import rows_of
 from pipeline.inputs.readers.layouts.columns import missing_column
 from pipeline.inputs.readers.raw import RawFile
@@ -45,10 +47,11 @@ class DocumentReader:
     rows of the file.
 
     Attributes:
-        counts: rows, and what became of them: documents, where (not selected), empty (no text),
+        counts: rows, and what became of them: documents, where (not selected), empty (no text, or
+            nothing in it that can be seen),
             quarantined, and each reason for which a quality step dropped a text (`quality NAME:
             ...`); besides repaired_surrogates (replaced code points) and byte_order_marks. rows =
-            documents + where + empty + quarantined + the drops.
+            documents + where + empty + quarantined + the drops. empty_files: 1 if it has no row.
         quarantined: one entry a quarantined row.
         sha256, size: hash (hex) and bytes of the file's content, once the iteration has come to its
             end. For `datasets`, of its rows.
@@ -175,7 +178,7 @@ class DocumentReader:
                 except BadRecord as bad:
                     self._quarantine(row, record, bad)
                     continue
-                if not text:
+                if not text or (not text[0].isalnum() and is_blank(text)):
                     num_empty += 1
                     continue
                 num_documents += 1
@@ -211,31 +214,19 @@ class DocumentReader:
         if bad.reason == "missing-field" and self._columns_of_first_bad_row is None:
             self._columns_of_first_bad_row = list(_names(record))
         if len(self.quarantined) > self.limits.max_quarantined:
-            reasons = ", ".join(
-                f"{reason} {count:,}"
-                for reason, count in Counter(bad.reason for bad in self.quarantined).most_common()
-            )
             raise InputError(
                 f"{self.file.url}: more than {self.limits.max_quarantined:,} rows cannot be read"
-                f" ({reasons});{self._columns_found()} the file is damaged or in another layout"
-                f" than source {self.definition.name} says"
+                f" ({self._reasons()});{self._columns_found()} the file is damaged or in"
+                f" another layout than source {self.definition.name} says"
             )
 
     def _check_end(self) -> None:
-        """What only the whole file can show: no row, no text for want of a column, a row without an
-        outcome.
-        """
+        """What only the whole file can show: not one document, a row without an outcome."""
         counts, dropped = self.counts, self._dropped.total()
         if counts["rows"] == 0:
-            raise InputError(
-                f"{self.file.url}: the file holds no row; fetch it again, or remove it from the"
-                " source"
-            )
-        if (
-            self._columns_of_first_bad_row is not None
-            and counts["documents"] + counts["empty"] + counts["where"] + dropped == 0
-        ):
-            raise InputError(self._no_column(self._columns_of_first_bad_row))
+            counts["empty_files"] = 1
+        elif counts["documents"] + counts["where"] + dropped == 0:
+            raise InputError(self._without_documents())
         for part in self.definition.text or ():
             absent, read = counts[f"missing {part.column}"], counts["documents"] + counts["empty"]
             if part.optional and absent and absent >= read + dropped:
@@ -250,11 +241,25 @@ class DocumentReader:
                 " annealmix, please report it"
             )
 
-    def _no_column(self, found: list[str]) -> str:
-        needed = [column.name for column in self._needed_columns()]
-        missing = next((name for name in needed if name not in found), needed[0])
-        where = f"{self.file.url}: not one of {self.counts['rows']:,} rows can be read"
-        return missing_column(where, missing, found)
+    def _without_documents(self) -> str:
+        where = (
+            f"{self.file.url}: not one of its {plural(self.counts['rows'], 'row')} is a document"
+        )
+        if (found := self._columns_of_first_bad_row) is not None:
+            needed = [column.name for column in self._needed_columns()]
+            missing = next((name for name in needed if name not in found), needed[0])
+            return missing_column(where, missing, found)
+        if not self.quarantined:
+            return f"{where}: their texts are empty; name another column, or remove the file"
+        first = self.quarantined[0]
+        return (
+            f"{where} ({self._reasons()}; the first: row {first.row:,}, {first.detail}); mend the"
+            " file, or remove it"
+        )
+
+    def _reasons(self) -> str:
+        reasons = Counter(bad.reason for bad in self.quarantined).most_common()
+        return ", ".join(f"{reason} {count:,}" for reason, count in reasons)
 
     def _columns_found(self) -> str:
         columns = self._columns_of_first_bad_row

@@ -377,8 +377,8 @@ def test_faults_of_the_files_it_refers_to_are_reported_with_their_own_lines(tmp_
         ),
         (
             "defs/a.yaml:8: adapte: unknown key; did you mean 'adapter'? allowed: name,"
-            " description, repo, revision, paths, format, adapter, text, where, datasets, licence,"
-            " non_commercial, published"
+            " description, repo, revision, paths, splits, partial, format, adapter, text, where,"
+            " datasets, licence, non_commercial, published"
         ),
         "defs/a.yaml:9: where.source: found a list of 0; at least 1 needed",
         "other.yaml:3: sources.a: asks for nothing; give one of tokens, weight, all: true",

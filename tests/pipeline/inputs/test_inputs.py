@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mixtures.errors import InputError
 from pipeline.inputs.checksums import ChecksumFile
-from pipeline.inputs.hub import glob_expression, match_patterns
+from pipeline.inputs.contents.patterns import glob_expression, matches
 from pipeline.inputs.listing import content_unchanged
 from tests.pipeline.input_files import (
     datasets_definition,
@@ -54,7 +54,7 @@ def test_files_of_the_format_are_found_in_any_depth_and_sorted_by_their_utf8(tmp
         "𐀀.jsonl",
         "\uffee.jsonl",
         "readme.md",
-        "x.json.gz",
+        "notes.txt",
     )
     found = [file.path for file in list_inputs(definition("jsonl"), tmp_path)]
     assert found == [
@@ -81,26 +81,15 @@ def test_an_input_says_path_size_time_and_inode(tmp_path):
 @pytest.mark.parametrize(
     ("packing", "names"),
     [
-        ("jsonl", ["a.jsonl"]),
-        ("jsonl.gz", ["a.json.gz", "a.jsonl.gz"]),
+        ("jsonl", ["A.JSONL", "a.jsonl"]),
+        ("jsonl.gz", ["A.JSON.GZ", "a.json.gz", "a.jsonl.gz"]),
         ("jsonl.zst", ["a.json.zst", "a.jsonl.zst"]),
-        ("parquet", ["a.parquet"]),
-        ("zip", ["a.zip"]),
+        ("parquet", ["A.Parquet", "a.parquet"]),
+        ("zip", ["A.ZIP", "a.zip"]),
     ],
 )
-def test_each_format_takes_its_own_endings_alone(tmp_path, packing, names):
-    fill(
-        tmp_path,
-        "a.jsonl",
-        "a.json.gz",
-        "a.jsonl.gz",
-        "a.json.zst",
-        "a.jsonl.zst",
-        "a.parquet",
-        "a.zip",
-        "a.txt",
-        "parquet",
-    )
+def test_each_format_takes_its_own_endings_in_any_case(tmp_path, packing, names):
+    fill(tmp_path, *names, "a.txt", "parquet")
     assert [file.path for file in list_inputs(definition(packing), tmp_path)] == names
 
 
@@ -306,6 +295,7 @@ REPOSITORY = [
     "other/d.parquet",
     "data/x/y/notes.txt",
 ]
+PACKED = [path for path in REPOSITORY if path.endswith(".parquet")]
 
 
 @pytest.mark.parametrize(
@@ -320,14 +310,13 @@ REPOSITORY = [
     ],
 )
 def test_patterns_choose_files_of_the_format(pattern, matched):
-    source = definition("parquet", paths=(pattern,))
-    assert match_patterns(source, REPOSITORY, (".parquet",), "the hub") == matched
+    assert matches(definition("parquet"), "owner/name", PACKED, (pattern,)) == matched
 
 
 def test_case_19_each_pattern_of_a_repository_must_match():
     source = definition("parquet", paths=("data/**", "gone/*.parquet"))
     with pytest.raises(InputError, match=r"'gone/\*\.parquet' matches no"):
-        match_patterns(source, REPOSITORY, (".parquet",), "the hub")
+        matches(source, "owner/name", PACKED, source.paths)
 
 
 @given(st.text(st.sampled_from("ab.+()|^$\\{}-é"), min_size=1))

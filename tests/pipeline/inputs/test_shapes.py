@@ -182,7 +182,9 @@ def test_any_array_comes_apart_wherever_its_blocks_end(
 def test_files_of_two_layouts_are_no_one_source(tmp_path: Path) -> None:
     put(tmp_path, "a.jsonl", ROWS)
     put(tmp_path, "README.txt", b"About these notes.")
-    assert "several layouts: 1 of txt (README.txt), 1 of json" in refused(
+    assert read(tmp_path, "{data: d, text: text") == ["a", "b"]
+    put(tmp_path, "notes.txt", b"A text, or not?")
+    assert "several layouts: 1 of json (a.jsonl), 1 of txt (notes.txt)" in refused(
         tmp_path, "{data: d, text: text"
     )
     assert read(tmp_path, '{data: "d/**/*.jsonl", text: text') == ["a", "b"]

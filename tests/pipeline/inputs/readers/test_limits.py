@@ -117,13 +117,10 @@ def test_case_37_run_length_frames_unpack_in_bounded_pieces(tmp_path):
 def test_case_37_a_file_within_its_ratio_is_no_bomb(tmp_path):
     values = ["a" * 1000] * 1000
     for packing in ("jsonl.gz", "jsonl.zst"):
-        write(tmp_path, packing, rows_of(values))
-        assert (
-            len(
-                read(tmp_path, definition(packing), ReadLimits(max_file_bytes=1, max_ratio=1000))[1]
-            )
-            == 1000
-        )
+        folder = tmp_path / packing
+        write(folder, packing, rows_of(values))
+        limits = ReadLimits(max_file_bytes=1, max_ratio=1000)
+        assert len(read(folder, definition(packing), limits)[1]) == 1000
 
 
 @pytest.mark.parametrize(

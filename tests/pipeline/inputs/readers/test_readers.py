@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, InputError
 from pipeline.inputs.readers import DocumentReader, ReadLimits
+from pipeline.inputs.readers.blank import is_blank
 from pipeline.inputs.readers.compression import unpacked_blocks
 from pipeline.inputs.readers.layouts.json_lines import split_lines
 from pipeline.inputs.readers.raw import RawFile
@@ -50,11 +51,13 @@ ANY_TEXT = st.text(st.characters(codec="utf-8"))
 @given(values=st.lists(ANY_TEXT, min_size=1, max_size=20))
 def test_any_list_of_texts_comes_back_from_any_format(packing, values):
     with tempfile.TemporaryDirectory() as folder:
+        values = ["a text", *values]  # a file without a document is an error
         path = write(Path(folder), packing, rows_of(values))
         reader, documents = read(Path(folder), definition(packing))
-        assert documents == [(row, value) for row, value in enumerate(values) if value]
+        kept = [(row, value) for row, value in enumerate(values) if not is_blank(value)]
+        assert documents == kept
         assert reader.counts["rows"] == len(values)
-        assert reader.counts["empty"] == values.count("")
+        assert reader.counts["empty"] == len(values) - len(kept)
         assert reader.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
         assert reader.size == path.stat().st_size
 
@@ -70,6 +73,7 @@ def test_texts_come_back_from_parquet_however_they_are_stored(writer, values, ro
         "string_view": pa.string_view(),
         "binary": pa.binary(),
     }
+    values = ["a text", *values]
     column = pa.array(values, kinds.get(writer, pa.string()))
     column = column.dictionary_encode() if writer == "dictionary_array" else column
     with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +88,7 @@ def test_texts_come_back_from_parquet_however_they_are_stored(writer, values, ro
             write_page_checksum=True,
         )
         assert read(Path(folder), definition("parquet"))[1] == [
-            (row, value) for row, value in enumerate(values) if value
+            (row, value) for row, value in enumerate(values) if not is_blank(value)
         ]
 
 
@@ -179,8 +183,8 @@ def test_streams_larger_than_every_buffer_come_back(tmp_path):
         for size in [7, 300_000, 1_048_576, 0, 65_536, 4096, *range(200_000, 224_000, 1000), 1]
     ]
     for packing in STREAMS:
-        write(tmp_path, packing, rows_of(values))
-        assert read(tmp_path, definition(packing))[1] == [
+        write(tmp_path / packing, packing, rows_of(values))
+        assert read(tmp_path / packing, definition(packing))[1] == [
             (row, value) for row, value in enumerate(values) if value
         ]
 

@@ -7,11 +7,14 @@ or `read` (handled).
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from mixtures.errors import InputError
 from pipeline.inputs.readers import DocumentReader, ReadLimits
@@ -32,7 +35,6 @@ from tests.pipeline.input_files import (
     rows_of,
     with_row,
     write,
-    write_zip,
 )
 
 # 12 to 15: columns
@@ -191,21 +193,89 @@ def test_case_17_unescaped_line_separators_end_no_line(tmp_path):
 
 
 @pytest.mark.parametrize("packing", ["jsonl.gz", "jsonl.zst", "parquet", "zip"])
-def test_case_18_a_file_that_packs_nothing_fails(tmp_path, packing):
+def test_a_file_that_packs_nothing_is_an_empty_part_and_counted(tmp_path, packing):
     path = write(tmp_path, packing, [])
     if packing == "parquet":
         pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    fails(tmp_path, packing, "holds no row")
+    reader, documents = read(tmp_path, definition(packing))
+    assert (documents, reader.counts["rows"], reader.counts["empty_files"]) == ([], 0, 1)
+    assert reader.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_case_18_a_file_of_blank_lines_fails(tmp_path):
+def test_a_parquet_file_without_row_groups_is_an_empty_part(tmp_path):
+    path = write(tmp_path, "parquet", [{"text": "a"}])
+    pq.ParquetWriter(path, pa.schema([("text", pa.string())])).close()
+    assert pq.read_metadata(path).num_row_groups == 0
+    assert read(tmp_path, definition("parquet"))[0].counts["empty_files"] == 1
+
+
+def test_a_file_of_blank_lines_is_an_empty_part(tmp_path):
     write(tmp_path, "jsonl", [b"", b" ", b"\r"])
-    fails(tmp_path, "jsonl", "holds no row")
+    assert read(tmp_path, definition("jsonl"))[0].counts["empty_files"] == 1
 
 
-def test_case_19_an_archive_without_json_members_fails(tmp_path):
-    write_zip(tmp_path / "source" / "a.zip", {"readme.txt": b"x"})
-    fails(tmp_path, "zip", "holds no row")
+BLANKS = [
+    "",
+    " ",
+    "\t\r\n",
+    "\u3000",
+    "\u200b\u200d",
+    "\0",
+    "\ufeff",
+    "\u2028",
+    "\xad",
+    "\u2800\xa0",
+]
+
+
+@pytest.mark.parametrize("packing", FORMATS)
+def test_a_text_without_a_visible_character_is_empty_and_counted(tmp_path, packing):
+    write(tmp_path, packing, rows_of([*BLANKS, "\u200b.", "\u3000a", "\ufffd"]))
+    reader, documents = read(tmp_path, definition(packing))
+    assert [text for _, text in documents] == ["\u200b.", "\u3000a", "\ufffd"]
+    assert reader.counts["empty"] == len(BLANKS)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12\n", "a Git LFS"),
+        (b"<!DOCTYPE html>\n<html><body>429 Too Many Requests</body></html>\n", "HTML"),
+        (b'[{"text": "a"},\n {"text": "b"}]\n', "one JSON array"),
+        (b'{"text": "a"}\r{"text": "b"}\r', "carriage return alone"),
+        (b'{\n "text": "a"\n}\n', "over several lines"),
+        ('{"text": "a"}\n'.encode("utf-16"), "UTF-16"),
+        (gzip.compress(b'{"text": "a"}\n', mtime=0), "JSON lines, packed by gzip"),
+        (b'\x1e{"text": "a"}\n\x1e{"text": "b"}\n', "a JSON text sequence"),
+        (b'{"content": "a"}\n{"content": "b"}\n', "no column 'text'; columns found: content"),
+        (b'{"text": " "}\n{"text": ""}\n', "not one of its 2 rows .* their texts are empty"),
+        (b'{"text": 1}\n{"text": null}\n', "not one of its 2 rows .* the first: row 0, int in"),
+    ],
+    ids=str,
+)
+def test_a_file_without_a_document_fails_and_says_what_it_is(tmp_path, content, what):
+    write(tmp_path, "jsonl", []).write_bytes(content)
+    fails(tmp_path, "jsonl", what)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (gzip.compress(gzip.compress(b'{"text": "a"}\n', mtime=0), mtime=0), "gzip again"),
+        (b'{"text": "served with a Content-Encoding"}\n', "is JSON lines; its ending says"),
+        (zstandard.compress(b'{"text": "a"}\n'), "packed by zstd"),
+    ],
+    ids=str,
+)
+def test_a_file_packed_otherwise_fails_and_says_what_it_is(tmp_path, content, what):
+    write(tmp_path, "jsonl.gz", []).write_bytes(content)
+    fails(tmp_path, "jsonl.gz", what)
+
+
+def test_a_file_of_which_where_selects_nothing_is_no_fault(tmp_path):
+    write(tmp_path, "jsonl", [{"text": "a", "kind": "x"}, {"text": 1, "kind": "y"}])
+    source = definition("jsonl", where={"kind": ["y", "z"]})
+    assert read(tmp_path, source)[0].counts["quarantined"] == 1
 
 
 @pytest.mark.parametrize("packing", STREAMS)

@@ -1,0 +1,1 @@
+"""What lies in a source's folder beside what is read of it."""
