@@ -23,7 +23,8 @@ from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
 from pipeline.commands.options import Help, add_actions, example_text
 from pipeline.commands.plan.options import add_plan
-from pipeline.commands.schema import add_schema
+from pipeline.commands.recipe.options import add_init
+from pipeline.commands.recipe.schema import add_schema
 from pipeline.commands.slurm.options import WORKER, worker_parser
 from pipeline.commands.store.options import add_store
 from pipeline.commands.trace.options import add_trace
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "--version", action=_Version, nargs=0, help="show the version of annealmix and exit"
     )
     commands = add_actions(parser, "COMMAND")
+    add_init(commands)
     add_plan(commands)
     add_build(commands)
     add_audit(commands)

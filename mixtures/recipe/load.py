@@ -22,7 +22,7 @@ from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
-from mixtures.recipe.source_request import SourceRequest, is_url, split_glob
+from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split_glob
 from mixtures.recipe.tokenizer_definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark, load_benchmark
 from mixtures.rules.filter_definition import (
@@ -159,12 +159,24 @@ class _InlineSource(NamedTuple):
     """Path or URL of its folder; None: the library `datasets` reads it from the hub."""
 
 
+def _inline(folder: Path, name: str, request: SourceRequest) -> _InlineSource:
+    try:
+        return _inline_source(folder, name, request)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _UnknownReferenceError(str(first.get("ctx", {}).get("error", first["msg"]))) from None
+
+
 def _inline_source(folder: Path, name: str, request: SourceRequest) -> _InlineSource:
     """Find out what `data` means: a split of the hub, a URL, a file, a folder or a glob."""
     if not isinstance(request.data, str):
         return _InlineSource(request.definition(name, ()), None)
     if is_url(request.data):
         root, pattern = split_glob(request.data)
+        if match := HUB_URL.fullmatch(root):
+            below = "/".join(part for part in (match["folder"], pattern or "**") if part)
+            hub = (match["repo"], match["revision"] or "main")
+            return _InlineSource(request.definition(name, (below,), hub), None)
         return _InlineSource(request.definition(name, (pattern,) if pattern else ()), root)
     path = _beside(folder, request.data)
     if is_folder(path):
@@ -260,9 +272,7 @@ class _Reading:
         for (_, name), request in references.requests(("sources", "*"), SourceRequest):
             if request.data is not None:
                 location = ("sources", name, "data")
-                found = references.follow(
-                    location, partial(_inline_source, folder, str(name), request)
-                )
+                found = references.follow(location, partial(_inline, folder, str(name), request))
                 if found is not None:
                     sources[str(name)] = found
         return sources

@@ -52,6 +52,9 @@ _SHORTFALL_SCHEMA = WithJsonSchema(
 )
 
 
+HUB_URL = re.compile(
+    r"hf://datasets/(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/@]+))?(/(?P<folder>[^@]*))?/?"
+)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 LOCAL: TypeAdapter[str] = TypeAdapter(LocalPath)
 DataPlace = Annotated[Line, BeforeValidator(lambda value: _data_place(value))]
@@ -151,11 +154,14 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     """Steps that each document goes through when it is read, in order
     (`mixtures.recipe.quality_steps`)."""
 
-    def definition(self, name: str, paths: tuple[str, ...]) -> SourceDefinition:
+    def definition(
+        self, name: str, paths: tuple[str, ...], repository: tuple[str, str] | None = None
+    ) -> SourceDefinition:
         """The source definition whose fields stand here.
 
         Args:
             name: of the source. paths: patterns of files below the folder, where not all are meant.
+            repository: of the hub, with its revision, whose files are listed.
         """
         hub = self.data if isinstance(self.data, HubSplit) else None
         fields: dict[str, object] = {
@@ -169,6 +175,8 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
             "non_commercial": self.non_commercial,
             "paths": paths,
         }
+        if repository:
+            fields |= dict(zip(("repo", "revision"), repository, strict=True))
         if hub:
             fields |= {
                 "format": "datasets",

@@ -27,7 +27,7 @@ from annealmix.completion import SHELLS
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import list_recipes
 from pipeline import report
-from pipeline.commands.schema import RECORDS
+from pipeline.commands.recipe.schema import RECORDS
 from pipeline.store.store import Store
 from tests.pipeline.command_line import (
     CHECKOUT,
@@ -262,6 +262,8 @@ def worked(sample, tmp_path, monkeypatch) -> None:
     shutil.copytree(sample.store, "annealmix-store")
     texts = prose(7, 60)
     Path("chats.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    Path("data").mkdir()
+    shutil.copy("chats.jsonl", "data")
     Path("terms.txt").write_text("garden\nriver\n")
     rows = [
         {"text": f"{text} garden river{' bad' * (at % 2)}", "label": at % 2}

@@ -1,0 +1,1 @@
+"""Commands that write what recipes are made of."""
