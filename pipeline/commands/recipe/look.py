@@ -18,18 +18,17 @@ from pydantic import TypeAdapter
 
 from mixtures.errors import InputError
 from mixtures.rules.text_expression import Expression, TextPart
+from mixtures.words import plural
 from pipeline.commands.recipe.guess import ColumnSeen, Guess, columns_of, guess_text
 from pipeline.commands.recipe.sample import Sample, sample_of
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.adapters.expression import expression_adapter
+from pipeline.inputs.contents.names import is_companion, is_hidden, splits_of
+from pipeline.inputs.contents.patterns import glob_expression
 from pipeline.inputs.file import SUFFIXES, InputFile, layout_of
-from pipeline.inputs.hub import glob_expression
 
 FILES = 3
 """Of a source that are looked into."""
-SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval")
-_SPLIT = re.compile(rf"(?:^|[^a-z])({'|'.join(SPLITS)})(?:[^a-z]|$)")
-_NOTES = ("dataset_info.json", "state.json", "dataset_dict.json", "dataset_infos.json")
 _TOKENIZER = re.compile(
     rb'^\s*\{\s*"version"\s*:\s*"1\.0"\s*,\s*"(truncation|padding|added_tokens)"'
 )
@@ -43,6 +42,8 @@ class FoundSource:
     name: str
     data: str
     """As the recipe has it, below the folder that was looked into; empty: the folder itself."""
+    train: bool
+    """Whether it is the files of train alone."""
     files: tuple[InputFile, ...]
     layout: str
     rows: int
@@ -72,8 +73,8 @@ def data_files(paths: Sequence[str]) -> list[str]:
         path
         for path in sorted(paths)
         if path.endswith(SUFFIXES["found"])
-        and path.rsplit("/", 1)[-1] not in _NOTES
-        and not any(part.startswith(".") for part in path.split("/"))
+        and path.rsplit("/", 1)[-1] not in ("dataset_info.json", "state.json")
+        and not (is_hidden(path) or is_companion(path))
     ]
 
 
@@ -82,7 +83,8 @@ def source_names(paths: Sequence[str]) -> dict[str, list[str]]:
     folders: dict[str, list[str]] = {}
     for path in paths:
         folders.setdefault(path.split("/")[0] if "/" in path else "", []).append(path)
-    if "" in folders or all(_split_of(f"{name}/") or name == "data" for name in folders):
+    splits = splits_of([f"{name}/" for name in folders])
+    if "" in folders or all(split or name == "data/" for name, split in splits.items()):
         return {"": list(paths)}
     return folders
 
@@ -98,8 +100,8 @@ def find_source(name: str, folder: str, files: Mapping[str, InputFile]) -> Found
         InputError: one that is looked into is damaged, or not what it says.
     """
     chosen, left_out = _of_one_layout(list(files))
-    chosen, more = _of_one_split(chosen)
     pattern = _pattern(folder, chosen, list(files))
+    chosen, more, split = _of_one_split(chosen)
     inputs = tuple(files[path] for path in chosen)
     samples = [sample_of(file) for file in inputs[:FILES]]
     rows = [row for sample in samples for row in sample.rows]
@@ -110,6 +112,7 @@ def find_source(name: str, folder: str, files: Mapping[str, InputFile]) -> Found
     return FoundSource(
         name=name,
         data=pattern,
+        train=split,
         files=inputs,
         layout=layout.name + (f".{layout.packing}" if layout.packing else ""),
         rows=_estimated(samples, inputs),
@@ -153,24 +156,17 @@ def _of_one_layout(paths: list[str]) -> tuple[list[str], list[str]]:
     return [path for path in paths if layout_of(path).family == most], left_out
 
 
-def _split_of(path: str) -> str:
-    """The split that a path names; empty if it names none."""
-    for part in reversed(path.lower().split("/")):
-        if match := _SPLIT.search(part):
-            return match[1]
-    return ""
-
-
-def _of_one_split(paths: list[str]) -> tuple[list[str], list[str]]:
-    """The files of train, where files are of train and of something else."""
-    splits = Counter(map(_split_of, paths))
-    train = next((name for name in ("train", "training") if name in splits), None)
-    if train is None or len(splits) == 1:
-        return paths, []
-    others = [
-        f"{count:,} of {name or 'no split'}" for name, count in splits.items() if name != train
-    ]
-    return [path for path in paths if _split_of(path) == train], others
+def _of_one_split(paths: list[str]) -> tuple[list[str], list[str], bool]:
+    """The files of train, where there are other splits, too; what the others are, in words; and
+    whether the recipe must say so.
+    """
+    splits = {path: split or "train" for path, split in splits_of(paths).items()}
+    counts = Counter(splits.values())
+    if len(counts) == 1 or "train" not in counts:
+        return paths, [], False
+    others = [f"{plural(count, 'file')} of {name}" for name, count in counts.items()]
+    train = [path for path in paths if splits[path] == "train"]
+    return train, [words for words in others if not words.endswith(" of train")], True
 
 
 def _pattern(folder: str, chosen: list[str], paths: list[str]) -> str:
@@ -181,23 +177,16 @@ def _pattern(folder: str, chosen: list[str], paths: list[str]) -> str:
     """
     if chosen == paths:
         return folder
-    below = f"{folder}/" if folder else ""
-    endings = {_ending(path) for path in chosen}
-    ending = endings.pop() if len(endings) == 1 else ""
-    split = _split_of(chosen[0])
-    for pattern in (
-        f"**/*{ending}",
-        f"{split}/**/*{ending}",
-        f"**/*{split}*{ending}",
-        f"**/*{split}*/**/*{ending}",
-    ):
-        expression = glob_expression(below + pattern)
-        if [path for path in paths if expression.fullmatch(path)] == chosen:
-            return below + pattern
-    raise InputError(
-        f"{folder or 'the folder'}: {len(chosen):,} of {len(paths):,} files make the source, such"
-        f" as {chosen[0]}, and no pattern means them alone; move them into a folder of their own"
-    )
+    pattern = f"{folder}/" if folder else ""
+    pattern += f"**/*{_ending(chosen[0])}"
+    expression = glob_expression(pattern)
+    if [path for path in paths if expression.fullmatch(path)] != chosen:
+        raise InputError(
+            f"{folder or 'the folder'}: {len(chosen):,} of {len(paths):,} files make the source,"
+            f" such as {chosen[0]}, and no pattern means them alone; move them into a folder of"
+            " their own"
+        )
+    return pattern
 
 
 def _ending(path: str) -> str:

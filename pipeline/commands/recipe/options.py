@@ -27,11 +27,8 @@ def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     init.add_argument(
         "--tokenizer",
-        metavar="NAME|FILE",
-        help=(
-            "of the recipe: one that is shipped, or a tokenizer.json below the recipe's folder"
-            " (one that is found there, else gpt-neox-20b)"
-        ),
+        metavar="NAME",
+        help="of the recipe: one that is shipped (gpt-neox-20b)",
     )
     init.add_argument(
         "--tokens",

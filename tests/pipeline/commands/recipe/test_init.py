@@ -76,21 +76,23 @@ def test_of_splits_train_is_taken_and_the_others_are_named(
 ):
     for name in ("train-0.jsonl", "train-1.jsonl", "test-0.jsonl"):
         notes(here, f"d/data/{name}")
-    assert 'data: "d/**/*train*.jsonl"' in written(here / "d")
-    assert "left out: 1 of test" in capsys.readouterr().out
-    loaded = load_recipe("./d.yaml")
-    assert loaded.definitions["d"].paths == ("**/*train*.jsonl",)
+    assert "d: {data: d, text: data.text, splits: [train]" in written(here / "d")
+    assert "left out: 1 file of test" in capsys.readouterr().out
+    assert load_recipe("./d.yaml").definitions["d"].splits == ("train",)
 
 
 def test_folders_of_splits_are_one_source(here: Path):
     for split in ("train", "validation"):
         notes(here, f"d/{split}/a.jsonl")
-    assert 'd: {data: "d/train/**/*.jsonl", text' in written(here / "d")
+    assert "d: {data: d, text: data.text, splits: [train]" in written(here / "d")
 
 
 def test_a_readme_beside_the_rows_is_no_row(here: Path):
     notes(here, "d/a.jsonl")
     (here / "d/README.txt").write_text("About.")
+    assert "d: {data: d, text: data.text, all: true}" in written(here / "d")
+    (here / "d.yaml").unlink()
+    (here / "d/b.txt").write_text("A text.")
     assert 'd: {data: "d/**/*.jsonl", text: data.text, all: true}' in written(here / "d")
 
 
