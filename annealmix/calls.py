@@ -32,25 +32,31 @@ from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.local import local_mix
 from pipeline.lookup.mix import Mix, open_mix
 from pipeline.places.places import WRITABLE, Place, default_cache, read_place
+from pipeline.tokens.find import fetcher
 
 Folder = str | os.PathLike[str]
 Removed = Literal["refill", "shrink"]
 
 
 def load_recipe(
-    recipe: Folder | LoadedRecipe, *, filters: Folder | None = None, removed: Removed | None = None
+    recipe: Folder | LoadedRecipe,
+    *,
+    filters: Folder | None = None,
+    removed: Removed | None = None,
+    tokenizer: Folder | None = None,
 ) -> LoadedRecipe:
     """Read a recipe: the name of a shipped one, or a YAML file (with a `/`, or ending in .yaml).
 
     Args:
         filters: folder of your filters, NAME.yaml or NAME/filter.yaml. removed: what follows where
-            filters remove documents, whatever the recipe says.
+            filters remove documents, whatever the recipe says. tokenizer: the tokenizer.json of a
+            recipe that names one of the hub, which is then not asked.
 
     Raises:
         RecipeError: every fault of the recipe and of the files it refers to, with file and line.
     """
     if not isinstance(recipe, LoadedRecipe):
-        recipe = load_recipe_file(os.fspath(recipe), _path(filters))
+        recipe = load_recipe_file(os.fspath(recipe), _path(filters), fetcher(_path(tokenizer)))
     return recipe.with_removed(removed) if removed else recipe
 
 
@@ -79,7 +85,7 @@ def plan(
     """
     return plan_build(
         PlanRequest(
-            recipe=load_recipe(recipe),
+            recipe=load_recipe(recipe, tokenizer=tokenizer),
             size=_size(tokens, scale),
             data=_data(data),
             tokenizer=_path(tokenizer),
@@ -127,7 +133,7 @@ def build(
     local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
     build_mix(
         BuildRequest(
-            recipe=load_recipe(recipe),
+            recipe=load_recipe(recipe, tokenizer=tokenizer),
             out=local_out,
             store=local_store,
             data=_data(data),

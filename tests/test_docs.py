@@ -34,7 +34,8 @@ from mixtures.recipe.source_definition import (
     PublishedSize,
     SourceDefinition,
 )
-from mixtures.recipe.tokenizer_definition import GoldenVector, TokenizerDefinition
+from mixtures.recipe.tokenizer.definition import GoldenVector
+from mixtures.recipe.tokenizer.request import TokenizerRequest
 from mixtures.rules.benchmark import PRESETS as COLUMN_PRESETS
 from mixtures.rules.benchmark import Benchmark, BenchmarkFile, ItemColumns
 from mixtures.rules.filter_definition import (
@@ -74,8 +75,8 @@ FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (SOURCES, "Definitions", 0, SourceDefinition),
     (SOURCES, "Definitions", 1, DatasetsSplit),
     (SOURCES, "Definitions", 2, PublishedSize),
-    (TOKENIZERS, "Tokenizers", 0, TokenizerDefinition),
-    (TOKENIZERS, "Tokenizers", 1, GoldenVector),
+    (TOKENIZERS, "Fields of a tokenizer", 0, TokenizerRequest),
+    (TOKENIZERS, "Fields of a tokenizer", 1, GoldenVector),
     (FILTERS, "Filters", 0, FilterDefinition),
     (FILTERS, "Filters", 1, BlocklistPin),
     (FILTERS, "Filters", 2, ClassifierPin),

@@ -176,7 +176,10 @@ class RecipeChecks:
             recipe.insert
         ):
             faults.append(f"the recipe makes sources and copies {due}, the manifest lists {listed}")
-        tokenizer = {"name": claims.tokenizer.name, "digest": claims.tokenizer.digest}
+        said = claims.tokenizer
+        tokenizer = {"name": said.name, "digest": said.digest, "eod": said.eod}
+        if said.bos is not None:
+            tokenizer["bos"] = said.bos
         stated = {
             "name": claims.name,
             "tokenizer": tokenizer,
@@ -375,10 +378,8 @@ def _tokenizer_faults(said: TokenizerClaim) -> list[str]:
         known = load_tokenizer_definition(said.name)
     except RecipeError:
         return []
-    if known.digest != said.digest or (known.eod_id, known.vocab_size) == (
-        said.eod_id,
-        said.vocab_size,
-    ):
+    there = (said.eod_id, said.bos_id, said.vocab_size)
+    if known.digest != said.digest or (known.eod_id, known.bos_id, known.vocab_size) == there:
         return []
     ids = (
         f"EOD {said.eod_id:,} and {said.vocab_size:,} ids, it has EOD {known.eod_id:,} and"

@@ -51,6 +51,10 @@ class ChunkCount:
     """Those of them whose last token is the EOD id."""
     first_open: int | None = None
     """Token at which the first of the others ends."""
+    bos_tokens: int = 0
+    """Tokens that are the BOS id, where one begins documents."""
+    first_unbegun: int | None = None
+    """Token at which the first document of at least two tokens begins without it."""
     last_ids: dict[int, int] = field(default_factory=dict)
     """How many documents end in each id; only where it is asked for."""
 
@@ -58,6 +62,9 @@ class ChunkCount:
         """Add what comes after this in the stream."""
         self.hashes += other.hashes
         self.eod_tokens += other.eod_tokens
+        self.bos_tokens += other.bos_tokens
+        if self.first_unbegun is None:
+            self.first_unbegun = other.first_unbegun
         self.max_id = max(self.max_id, other.max_id)
         self.first_bad = other.first_bad if self.first_bad is None else self.first_bad
         self.ends += other.ends
@@ -84,6 +91,8 @@ class Stream:
     """int64 [num_docs], ascending byte offset of each document; None where the .idx cannot be
     trusted.
     """
+    bos_id: int | None = None
+    """None: no token begins documents."""
     list_ends: bool = False
     """Count documents by their last id."""
 
@@ -157,8 +166,14 @@ def _count_block(stream: Stream, tokens: npt.NDArray[Any], begin: int) -> ChunkC
     counted = ChunkCount(eod_tokens=int(np.count_nonzero(tokens == stream.eod_id)), max_id=largest)
     if largest >= stream.vocab_size:
         counted.first_bad = begin + int(np.argmax(tokens >= stream.vocab_size))
+    if stream.bos_id is not None:
+        counted.bos_tokens = int(np.count_nonzero(tokens == stream.bos_id))
     if stream.pointers is None:
         return counted
+    if stream.bos_id is not None:
+        starts = _first_tokens(stream, begin, begin + len(tokens))
+        unbegun = tokens[starts - begin] != stream.bos_id
+        counted.first_unbegun = int(starts[np.argmax(unbegun)]) if unbegun.any() else None
     ends = _last_tokens(stream, begin, begin + len(tokens))
     last = tokens[ends - begin]
     closed = last == stream.eod_id
@@ -188,13 +203,31 @@ def _last_tokens(stream: Stream, begin: int, end: int) -> npt.NDArray[np.int64]:
     return np.unique(ends)
 
 
+def _first_tokens(stream: Stream, begin: int, end: int) -> npt.NDArray[np.int64]:
+    """Index of the first token of each document of at least two tokens that begins in [begin, end).
+    int64 [num_starts], ascending.
+
+    A document of one token is what a cut left: EOD alone.
+    """
+    pointers, size = stream.pointers, stream.dtype.itemsize
+    assert pointers is not None
+    first, last = bisect_left(pointers, begin * size), bisect_left(pointers, end * size)
+    starts = np.asarray(pointers[first : last + 1], np.int64) // size
+    if last == len(pointers):
+        starts = np.append(starts, stream.num_tokens)
+    return starts[:-1][np.diff(starts) > 1]
+
+
 NAMES = ("chunk hashes", "document ends", "EOD count", "token ids")
+BOS_NAMES = ("document starts", "BOS count")
+"""Checks of a mix in which a token begins every document."""
 
 
 def check_stream(
     path: Path, claims: Claims, pointers: npt.NDArray[np.int64] | None, progress: Progress | None
 ) -> tuple[list[Check], ChunkCount]:
-    """Read the .bin once. Returns the checks of `NAMES` and what was counted.
+    """Read the .bin once. Returns the checks of `NAMES`, with those of `BOS_NAMES` where a token
+    begins documents, and what was counted.
 
     Args:
         pointers: int64 [num_docs], byte offset of each document; None where the .idx cannot be
@@ -208,21 +241,32 @@ def check_stream(
     # pointers of whole tokens of another size: they say nothing of where documents end here
     if pointers is not None and len(pointers) and int(pointers[-1]) % dtype.itemsize:
         pointers = None
+    bos_id = claims.tokenizer.bos_id
+    names = NAMES if bos_id is None else (*NAMES, *BOS_NAMES)
     if not path.is_file():
-        return [unread(name, f"{path}: no such file") for name in NAMES], ChunkCount()
+        return [unread(name, f"{path}: no such file") for name in names], ChunkCount()
     try:
         num_tokens = path.stat().st_size // dtype.itemsize
         stream = Stream(
-            path, dtype, num_tokens, _chunk_tokens(claims, num_tokens), eod_id, vocab_size, pointers
+            path,
+            dtype,
+            num_tokens,
+            _chunk_tokens(claims, num_tokens),
+            eod_id,
+            vocab_size,
+            pointers,
+            bos_id,
         )
         counted = count_stream(stream, progress)
     except OSError as error:
-        return [unread(name, f"{path}: {error.strerror or error}") for name in NAMES], ChunkCount()
+        return [unread(name, f"{path}: {error.strerror or error}") for name in names], ChunkCount()
+    begun = [_starts(claims, counted, pointers is not None), _bos(claims, counted)]
     return [
         _hashes(claims, counted),
         _ends(claims, counted, pointers is not None),
         _eod(claims, counted),
         _ids(claims, counted),
+        *(begun if bos_id is not None else []),
     ], counted
 
 
@@ -280,6 +324,35 @@ def _eod(claims: Claims, counted: ChunkCount) -> Check:
         f"{eod_tokens:,} ids {claims.tokenizer.eod_id} in {plural(documents, 'document')}",
         faults,
     )
+
+
+def _starts(claims: Claims, counted: ChunkCount, trusted: bool) -> Check:
+    if not trusted:
+        return unread("document starts", "the .idx does not say where documents begin")
+    faults = []
+    if counted.first_unbegun is not None:
+        faults.append(
+            f"the document that begins at token {counted.first_unbegun:,} does not begin with the"
+            f" BOS id {claims.tokenizer.bos_id}"
+        )
+    return judge(
+        "document starts",
+        f"{plural(claims.total_documents, 'document')}, {claims.bare_cuts:,} of which a cut left"
+        " EOD alone: the others begin with BOS",
+        faults,
+    )
+
+
+def _bos(claims: Claims, counted: ChunkCount) -> Check:
+    """Where special strings stay text, BOS ids are beginnings of documents and nothing else."""
+    bos_tokens, faults = counted.bos_tokens, []
+    begun = claims.total_documents - claims.bare_cuts
+    if bos_tokens != claims.bos_tokens:
+        faults.append(f"{bos_tokens:,} BOS ids counted, the manifest says {claims.bos_tokens:,}")
+    if bos_tokens < begun or (claims.tokenizer.special_tokens == "text" and bos_tokens > begun):
+        faults.append(f"{bos_tokens:,} BOS ids, but {plural(begun, 'document')} that begin with it")
+    figure = f"{bos_tokens:,} ids {claims.tokenizer.bos_id} in {plural(begun, 'document')}"
+    return judge("BOS count", figure, faults)
 
 
 def _ids(claims: Claims, counted: ChunkCount) -> Check:

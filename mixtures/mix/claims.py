@@ -49,10 +49,25 @@ class TokenizerClaim(Claim):
 
     name: str
     digest: str
+    eod: str
+    """The token that ends every document."""
     eod_id: Count
+    bos: str | None
+    """That begins every document, if one does."""
+    bos_id: Count | None
     vocab_size: Count
+    """Ids are below it."""
     special_tokens: Literal["text", "parse"]
     """What became of strings such as `<|endoftext|>` inside a document."""
+
+
+class TokenizerOrigin(Claim):
+    """Where the hub has the tokenizer; no mix depends on it."""
+
+    repo: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
+    revision: str
+    """The commit, as far as it is known."""
+    filename: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)*$")]
 
 
 class LayoutClaim(Claim):
@@ -207,6 +222,7 @@ class MixClaims(Claim):
     recipe_digest: str
     size: SizeClaim
     tokenizer: TokenizerClaim
+    tokenizer_origin: TokenizerOrigin | None
     layout: LayoutClaim
     total_tokens: Count
     total_documents: Count
@@ -234,6 +250,8 @@ class Claims(MixClaims):
     """A finished mix: all of its manifest."""
 
     eod_tokens: Count
+    bos_tokens: Count
+    """0 where no token begins documents."""
     sources: Annotated[list[SourceClaim], Field(min_length=1, max_length=1 << 15)]
     hashes: HashClaims
     identity: Hash
@@ -275,6 +293,13 @@ class Claims(MixClaims):
             )
             for source in self.sources
         ]
+
+    @property
+    def bare_cuts(self) -> int:
+        """Documents of which a cut left EOD alone: they have no BOS."""
+        return sum(
+            source.cut is not None and source.cut.kept_tokens == 1 for source in self.sources
+        )
 
     @property
     def shrinks(self) -> bool:

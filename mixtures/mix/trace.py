@@ -339,7 +339,9 @@ class TracedMix:
         return strands, epochs
 
     def tokens(self, place: Position, first: int = 0, last: int | None = None) -> list[int]:
-        """Tokens first .. last - 1 of a document, without its EOD."""
+        """Tokens first .. last - 1 of a document, without its BOS and EOD."""
+        if self.claims.tokenizer.bos_id is not None:
+            first = max(first, 1)
         last = place.num_tokens - 1 if last is None else min(last, place.num_tokens - 1)
         return [
             int(token)

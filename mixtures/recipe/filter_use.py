@@ -73,12 +73,13 @@ class FilterRequest(Checked):
             yield (), "give either use or placebo_of: the filter, or the one that is to be imitated"
 
 
-def _request(value: Any) -> Any:
+def request_of(value: Any) -> Any:
+    """A bare text names the filter."""
     return {"use": value} if isinstance(value, str) else value
 
 
 FilterRequests = Annotated[
-    tuple[Annotated[FilterRequest, BeforeValidator(_request)], ...], Field(max_length=16)
+    tuple[Annotated[FilterRequest, BeforeValidator(request_of)], ...], Field(max_length=16)
 ]
 
 

@@ -17,13 +17,15 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mixtures.errors import RecipeError
-from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse, request_of
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split_glob
-from mixtures.recipe.tokenizer_definition import TokenizerDefinition
+from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
+from mixtures.recipe.tokenizer.request import TokenizerRequest, define
+from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
 from mixtures.rules.benchmark import LoadedBenchmark, load_benchmark
 from mixtures.rules.filter_definition import (
     FilterBundle,
@@ -37,11 +39,12 @@ from mixtures.yaml.disk import (
     is_file,
     is_folder,
     names_in,
+    read_bytes,
     read_text,
     shown,
     without_links,
 )
-from mixtures.yaml.fields import LocalPath, Location, Name, Reference, is_file_reference
+from mixtures.yaml.fields import LocalPath, Location, Reference, is_file_reference
 from mixtures.yaml.tree import (
     Fault,
     YamlTree,
@@ -58,18 +61,32 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 
 
+class FetchedTokenizer(NamedTuple):
+    """A tokenizer.json of the hub."""
+
+    path: Path
+    commit: str
+
+
+FetchTokenizer = Callable[[TokenizerRequest], FetchedTokenizer]
+"""Brings the tokenizer.json of a request that names a repository."""
+
+
 def list_recipes() -> list[str]:
     """Names of the shipped recipes."""
     return names_in(SHIPPED)
 
 
-def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
+def load_recipe(
+    name_or_file: str, filters: Path | None = None, fetch: FetchTokenizer | None = None
+) -> LoadedRecipe:
     """Read a recipe by the name of a shipped one, or by file (anything with a `/` or ending in
     .yaml or .yml).
 
     Args:
         filters: folder of filters that the user brings, NAME.yaml or NAME/filter.yaml; they go
             before shipped ones of that name.
+        fetch: brings a tokenizer of the hub; None refuses recipes that name one.
 
     Raises:
         RecipeError: every fault of the recipe and of the files it refers to, each with file and
@@ -78,9 +95,9 @@ def load_recipe(name_or_file: str, filters: Path | None = None) -> LoadedRecipe:
     if filters is not None:
         refuse_no_folder(filters)
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
-        return _Reading(filters).recipe(Path(name_or_file))
+        return _Reading(filters, fetch).recipe(Path(name_or_file))
     try:
-        return _Reading(filters).recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
+        return _Reading(filters, fetch).recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
     except _UnknownReferenceError as unknown:
         raise RecipeError(
             f"{unknown}; `annealmix plan` lists them; a file is given with its ending, such as"
@@ -103,7 +120,7 @@ def load_tokenizer_definition(name: str) -> TokenizerDefinition:
     Raises:
         RecipeError: there is none of that name, or it is malformed.
     """
-    return _load_shipped(TokenizerDefinition, "tokenizers", "tokenizer", name)
+    return _load_shipped(ShippedTokenizer, "tokenizers", "tokenizer", name)
 
 
 class _UnknownReferenceError(Exception):
@@ -194,8 +211,8 @@ class _Reading:
     circle is noticed.
     """
 
-    def __init__(self, filters: Path | None) -> None:
-        self._filters = filters
+    def __init__(self, filters: Path | None, fetch: FetchTokenizer | None) -> None:
+        self._filters, self._fetch = filters, fetch
         self._open: list[Path] = []
         self._done: dict[Path, LoadedRecipe] = {}
 
@@ -233,8 +250,10 @@ class _Reading:
             for location, reference in references.wanted(("exclude", "*"), Reference)
         ]
         tokenizers = [
-            references.follow(location, partial(self._tokenizer, name))
-            for location, name in references.wanted(("tokenizer",), Name)
+            references.follow(location, partial(self._tokenizer, folder, request))
+            for location, request in references.requests(
+                ("tokenizer",), TokenizerRequest, tokenizer_request_of
+            )
         ]
         filters = [
             references.follow(location, partial(self._filter, folder, request))
@@ -255,15 +274,17 @@ class _Reading:
             references.follow(location, partial(_beside, folder, data))
         if recipe is None or faults or references.broken:
             refuse(tree.where, faults, references.broken)
+        tokenizer, tokenizer_file = next(one for one in tokenizers if one)
         return LoadedRecipe(
             recipe,
             definitions,
             tuple(one for one in excluded if one),
-            next(one for one in tokenizers if one),
+            tokenizer,
             file,
             tuple(one for one in filters if one),
             tuple(one for one in benchmarks if one),
             {name: source.place for name, source in inline.items()},
+            tokenizer_file,
         )
 
     def _inline(self, folder: Path, references: _References) -> dict[str, _InlineSource]:
@@ -284,10 +305,36 @@ class _Reading:
             SourceDefinition, _shipped_file(SHIPPED / "sources", "source definition", use)
         )
 
-    def _tokenizer(self, name: str) -> TokenizerDefinition:
-        return _load_definition(
-            TokenizerDefinition, _shipped_file(SHIPPED / "tokenizers", "tokenizer", name)
-        )
+    def _tokenizer(
+        self, folder: Path, request: TokenizerRequest
+    ) -> tuple[TokenizerDefinition, Path | None]:
+        """The definition, and its tokenizer.json if the recipe says where it is."""
+        if request.use is not None and not is_file_reference(request.use):
+            file = _shipped_file(SHIPPED / "tokenizers", "tokenizer", request.use)
+            return _load_definition(ShippedTokenizer, file), None
+        if request.use is not None:
+            file = _file_beside(folder, request.use)
+            request = _load_definition(TokenizerRequest, file)
+            if request.use is not None:
+                raise _UnknownReferenceError(
+                    f"{shown(file)} refers to {request.use!r}; write that here instead"
+                )
+            folder = file.parent
+        commit = None
+        if request.file is not None:
+            path = _file_beside(folder, request.file)
+        elif self._fetch is None:
+            raise _UnknownReferenceError(
+                f"{request.repo} is on the hub, which is not asked here; give a file"
+            )
+        else:
+            path, commit = self._fetch(request)
+        try:
+            return define(request, read_bytes(path), commit), path.absolute()
+        except OSError as error:
+            raise _UnknownReferenceError(f"{path}: cannot be read ({error.strerror})") from None
+        except (ManifestError, RecipeError) as error:
+            raise _UnknownReferenceError(f"{path}: {error}") from None
 
     def _filter(self, folder: Path, request: FilterRequest) -> FilterUse:
         use = FilterUse(request, self._bundle(folder, str(request.use or request.placebo_of)))
@@ -333,11 +380,15 @@ class _References:
             if isinstance(value, str) and _fits(form, value)
         ]
 
-    def requests(self, pattern: Location, model: type[M]) -> list[tuple[Location, M]]:
-        """Find the records at a place that are well-formed; a bare text is one's `use`."""
+    def requests(
+        self, pattern: Location, model: type[M], record_of: Callable[[Any], Any] = request_of
+    ) -> list[tuple[Location, M]]:
+        """Find the records at a place that are well-formed. record_of: what a bare text says;
+        its `use`, if nothing else is given.
+        """
         records = []
         for at, value in self._places(pattern):
-            record = {"use": value} if isinstance(value, str) else value
+            record = record_of(value)
             if isinstance(record, Mapping) and _fits(model, record):
                 records.append((at, model.model_validate(record)))
         return records

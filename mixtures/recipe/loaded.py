@@ -16,7 +16,7 @@ from mixtures.recipe.filter_use import FilterUse
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.quality_steps import canonical_quality, reading_name
 from mixtures.recipe.source_definition import SourceDefinition
-from mixtures.recipe.tokenizer_definition import TokenizerDefinition
+from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.yaml.fields import plain_decimal as _plain_decimal
 
@@ -37,6 +37,8 @@ class LoadedRecipe:
     places: Mapping[str, str | None] = field(default_factory=dict)
     """Of sources whose definitions stand in the recipe: path or URL of the folder; None: of the
     hub."""
+    tokenizer_file: Path | None = None
+    """The tokenizer.json, where the recipe says which file or repository has it."""
 
     def with_removed(self, rule: Literal["refill", "shrink"]) -> LoadedRecipe:
         """The recipe as if its file said `removed: rule`.
@@ -78,7 +80,7 @@ class LoadedRecipe:
         }
         canonical: dict[str, object] = {
             "name": recipe.name,
-            "tokenizer": {"name": self.tokenizer.name, "digest": self.tokenizer.digest},
+            "tokenizer": self.tokenizer.canonical(),
             "special_tokens": recipe.special_tokens,
             "max_quarantined": _plain_decimal(recipe.max_quarantined),
             "exclude": [excluded[key] for key in sorted(excluded)],

@@ -20,6 +20,7 @@ from mixtures.recipe.filter_use import FilterRequests, Insert
 from mixtures.recipe.heading import Heading
 from mixtures.recipe.near_request import NearField, near_faults
 from mixtures.recipe.source_request import SourceRequest
+from mixtures.recipe.tokenizer.request import TokenizerField
 from mixtures.yaml.fields import (
     Exact,
     LocalPath,
@@ -60,8 +61,9 @@ class Published(Model, use_attribute_docstrings=True):
 class Recipe(Heading, use_attribute_docstrings=True):
     """A mix, as its file describes it."""
 
-    tokenizer: Name
-    """Name of a tokenizer definition."""
+    tokenizer: TokenizerField
+    """A shipped one by name, a tokenizer.json beside the recipe or OWNER/NAME on the hub, with the
+    tokens around a document."""
     special_tokens: Literal["text", "parse"] = "text"
     """Whether strings such as `<|endoftext|>` inside a document stay text or become special ids."""
     max_quarantined: Annotated[Exact, Field(ge=0, le=1)] = Decimal(0)

@@ -67,6 +67,8 @@ class TrainedMix:
     token_bytes: int
     vocab_size: int
     eod_id: int
+    bos_id: int | None
+    """None: no token begins documents."""
     tokenizer_file: str
     """A tokenizer.json."""
     tokenizer: str
@@ -113,12 +115,14 @@ def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
     """The text of the configuration. Its first lines are comments: what the mix is, what else must
     be set, and all warnings.
     """
+    begins = "" if mix.bos_id is None else f" and begins with id {mix.bos_id}"
     notes = [
         f"Data of {trainer} for the mix {mix.name}, mix id {mix.mix_id}",
         f"identity {mix.identity}, of the stream",
         (
             f"{mix.num_tokens:,} tokens in {mix.num_documents:,} documents; {mix.token_bytes} bytes"
-            f" a token, ids below {mix.vocab_size:,}, every document ends in id {mix.eod_id}"
+            f" a token, ids below {mix.vocab_size:,}, every document ends in id"
+            f" {mix.eod_id}{begins}"
         ),
         _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
         *(f"warning: {warning}" for warning in warnings(trainer, mix.num_tokens, schedule)),
@@ -179,6 +183,7 @@ def _olmo(mix: TrainedMix, schedule: Schedule) -> str:
         "_CLASS_": "olmo_core.data.tokenizer.TokenizerConfig",
         "vocab_size": mix.vocab_size,
         "eos_token_id": mix.eod_id,
+        **({} if mix.bos_id is None else {"bos_token_id": mix.bos_id}),
         "pad_token_id": mix.eod_id,  # nothing is padded: windows are full
         "identifier": mix.tokenizer,
     }

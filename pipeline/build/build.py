@@ -37,7 +37,8 @@ from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import Chosen, describe
 from pipeline.build.near import Found, NearSearch, band_rule, competes
-from pipeline.build.needs import Needs, ingest_units, refuse_unread
+from pipeline.build.needs import Needs, ingest_units, other_tokens, refuse_unread
+from pipeline.build.output import keep_tokenizer
 from pipeline.build.quarantine import refuse_bad_rows, report_rows
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
@@ -76,7 +77,8 @@ from pipeline.store.records import is_done
 from pipeline.store.rules import TokenRule, short_key
 from pipeline.store.store import Store
 from pipeline.store.trust import Trust
-from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
+from pipeline.tokens.find import find_tokenizer
+from pipeline.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,11 @@ class _Build:
         tokenizer = request.recipe.tokenizer
         self.bands = band_rule(self.recipe.near) if self.recipe.near else None
         self.rule = TokenRule(
-            tokenizer.digest, self.recipe.special_tokens, tokenizer.dtype.itemsize
+            tokenizer.digest,
+            self.recipe.special_tokens,
+            tokenizer.eod_id,
+            tokenizer.bos_id,
+            tokenizer.dtype.itemsize,
         )
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
@@ -182,7 +188,8 @@ class _Build:
         """The tokenizer's file; looked for when something must be tokenized, since a mix from a
         store that has all tokens needs none.
         """
-        return find_tokenizer(self.request.recipe.tokenizer, self.request.tokenizer)
+        recipe = self.request.recipe
+        return find_tokenizer(recipe.tokenizer, self.request.tokenizer or recipe.tokenizer_file)
 
     def _tokenizer(self) -> Tokenizer:
         return loaded_tokenizer(
@@ -237,8 +244,8 @@ class _Build:
             self._open_quality({unit.source for unit in units})
             tokenizes = any(unit.ranges for unit in units)
             plan = self._ingest_plan(units, tokenizes=tokenizes)
-            if tokenizes and (reason := self._tokenizer().fallback_reason):
-                say(f"tokenizing with the slow reference engine: {reason}")
+            if tokenizes:
+                self._announce_tokenizer(units)
             fresh = [
                 folder
                 for unit in units
@@ -260,6 +267,23 @@ class _Build:
             report_rows(by_source)
             self._told = True
         refuse_bad_rows(by_source, self.recipe.max_quarantined)
+
+    def _announce_tokenizer(self, units: list[IngestUnit]) -> None:
+        """Say which engine tokenizes, if it is not the fast one, and what is read again only
+        because another tokenizer has read it; and keep the tokenizer for those who read the mix.
+        """
+        tokenizer = self._tokenizer()
+        keep_tokenizer(tokenizer.path, tokenizer.definition)
+        if tokenizer.fallback_reason:
+            say(f"tokenizing with {tokenizer.speed}")
+        again = [unit for unit in units if unit.ranges and other_tokens(unit.folder, self.rule)]
+        if again:
+            size = sum(file.size for unit in again for file in unit.files)
+            say(
+                f"{plural(len(again), 'group')} ({report_size(size)} of input files) were tokenized"
+                f" by another tokenizer: they are read again for {tokenizer.definition.name};"
+                " ledgers, annotations, scores and the other tokens stay"
+            )
 
     def _ingest_plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
         tokenizer = PlannedTokenizer(
@@ -408,7 +432,7 @@ class _Build:
                 else "every quota resolves to 0 tokens; ask for more tokens"
             )
             raise RecipeError(f"{self.recipe.name}: nothing is left at this size: {what}")
-        token_bytes = self.rule.token_bytes
+        token_bytes, tokenizer = self.rule.token_bytes, self.request.recipe.tokenizer
         layout = Layout(
             token_bytes, self.request.chunk_bytes // token_bytes, self.request.slice_chunks
         )
@@ -418,7 +442,8 @@ class _Build:
             layout=layout,
             total_documents=documents,
             total_tokens=total,
-            eod_id=self.request.recipe.tokenizer.eod_id,
+            eod_id=tokenizer.eod_id,
+            bos_id=tokenizer.bos_id,
             select=select_plan,
             selections=tuple(strands),
             units=tuple(SliceUnit(slice=number) for number in slices),

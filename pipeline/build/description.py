@@ -21,6 +21,7 @@ from mixtures.mix.claims import (
     SelectedClaim,
     SizeClaim,
     TokenizerClaim,
+    TokenizerOrigin,
 )
 from mixtures.mix.judged import (
     BlocklistClaim,
@@ -36,6 +37,7 @@ from mixtures.mix.judged import (
 from mixtures.mix.manifest import MANIFEST_FORMAT
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.near_request import NEAR
+from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.stream.selection import Selection
 from pipeline.build.near import Found
@@ -81,10 +83,14 @@ def describe(chosen: Chosen) -> Description:
         tokenizer=TokenizerClaim(
             name=recipe.tokenizer.name,
             digest=recipe.tokenizer.digest,
+            eod=recipe.tokenizer.eod,
             eod_id=recipe.tokenizer.eod_id,
+            bos=recipe.tokenizer.bos,
+            bos_id=recipe.tokenizer.bos_id,
             vocab_size=recipe.tokenizer.vocab_size,
             special_tokens=recipe.recipe.special_tokens,
         ),
+        tokenizer_origin=_tokenizer_origin(recipe.tokenizer),
         layout=LayoutClaim.model_validate(
             {
                 "token_dtype": np.dtype(chosen.layout.dtype).name,
@@ -112,6 +118,14 @@ def describe(chosen: Chosen) -> Description:
             name: origin for name, read in by_definition.items() if (origin := _revision(read))
         },
         inputs={name: _inputs(read) for name, read in by_definition.items()},
+    )
+
+
+def _tokenizer_origin(definition: TokenizerDefinition) -> TokenizerOrigin | None:
+    if definition.repo is None:
+        return None
+    return TokenizerOrigin(
+        repo=definition.repo, revision=str(definition.revision), filename=definition.filename
     )
 
 

@@ -18,6 +18,7 @@ from pipeline.inputs.file import InputFile
 from pipeline.inputs.survey import SourceInputs, group_name
 from pipeline.judges.judges import Judges
 from pipeline.stages.ingest import SEGMENT_BYTES, IngestUnit
+from pipeline.store.records import is_done
 from pipeline.store.rules import BandRule, TokenRule
 from pipeline.store.store import Due, Group, Store
 
@@ -97,3 +98,9 @@ def refuse_unread(inputs: Mapping[str, SourceInputs]) -> None:
                 f"{found.new_groups[0][0].url}: changed while it was read; nothing may write to the"
                 " inputs during a build"
             )
+
+
+def other_tokens(folder: Path, rule: TokenRule) -> bool:
+    """Whether a group holds tokens of its documents, but by another rule."""
+    names = [path.name for path in folder.glob("tokens-*") if is_done(path)]
+    return bool(names) and not any(name.startswith(f"{rule.folders}-") for name in names)

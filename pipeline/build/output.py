@@ -20,11 +20,13 @@ from mixtures.errors import RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Description, read_claims
 from mixtures.mix.files import TOKENS
+from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
 from pipeline.report import say
 from pipeline.stages.write import Layout
 from pipeline.store.lock import locked
 from pipeline.store.owned import opened_folder, own_folder, require_own
-from pipeline.store.records import sync
+from pipeline.store.records import sync, write_whole
+from pipeline.tokens.find import content_of, kept_copy
 
 
 def refuse_foreign(out: Path, recipe_digest: str, size: dict[str, str]) -> None:
@@ -159,3 +161,14 @@ def _says(sealed: Any, described: Any) -> bool:
     if isinstance(sealed, list) and isinstance(described, list):
         return len(sealed) == len(described) and all(map(_says, sealed, described))
     return bool(sealed == described)
+
+
+def keep_tokenizer(path: Path, definition: TokenizerDefinition) -> None:
+    """Keep a copy of a tokenizer that nothing ships, so that the mixes that it makes can be read on
+    this machine when its file was moved.
+    """
+    kept = kept_copy(definition.digest)
+    if isinstance(definition, ShippedTokenizer) or kept.is_file():
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(kept, content_of(path))

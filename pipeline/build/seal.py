@@ -74,6 +74,15 @@ def seal(
         raise AnnealmixError(
             f"{folder}: the bytes hold {eod_tokens:,} EOD tokens for {sum(selected):,} documents"
         )
+    bos_tokens = sum(record.bos_tokens for record in records)
+    bare_cuts = sum(
+        selection.cut is not None and selection.cut.kept_tokens == 1 for selection in selections
+    )
+    begun = sum(selected) - bare_cuts if described.tokenizer.bos_id is not None else 0
+    if bos_tokens != begun and (described.tokenizer.special_tokens == "text" or bos_tokens < begun):
+        raise AnnealmixError(
+            f"{folder}: the bytes hold {bos_tokens:,} BOS tokens for {begun:,} documents"
+        )
     for name in (TOKENS, INDEX):
         sync(folder / name)
     strays = _deviations(folder, selections, records)
@@ -93,6 +102,7 @@ def seal(
             **described.as_json(),
             "sources": [source.as_json() for source in sources],
             "eod_tokens": eod_tokens,
+            "bos_tokens": bos_tokens,
             "hashes": _hashes(folder, records).as_json(),
         }
     )

@@ -272,6 +272,7 @@ def size_of(options: argparse.Namespace) -> Size:
 
 def recipe_of(options: argparse.Namespace) -> LoadedRecipe:
     from mixtures.recipe.load import load_recipe
+    from pipeline.tokens.find import fetcher
 
-    recipe = load_recipe(options.recipe, options.filters)
+    recipe = load_recipe(options.recipe, options.filters, fetcher(options.tokenizer))
     return recipe.with_removed(options.removed) if options.removed else recipe

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +22,13 @@ import numpy.typing as npt
 from mixtures.audit.files import max_rows
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
-from mixtures.errors import AuditFailed, InputError, ManifestError, RecipeError
+from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.tables import DOCUMENTS
-from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer_definition import canonical_digest
+from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder
-from pipeline.tokens.tokenizer import find_tokenizer
 
 SHARE_TOKENS = 1 << 20
 BLOCK_DOCUMENTS = 1 << 20
@@ -69,6 +68,8 @@ class StreamDocuments:
     parse: bool
     """Whether special strings in texts became special ids."""
     sources: tuple[str, ...]
+    begin_id: int | None = None
+    """A document's first token, where one begins each, which is not part of its text either."""
     folder: Path | None = None
     """Of the mix; None for a pair without tables."""
     parts: int = 0
@@ -80,7 +81,7 @@ class StreamDocuments:
 
         Args:
             tokenizer: the file; None finds the one that the manifest names
-                (`pipeline.tokens.tokenizer.find_tokenizer`).
+                (`pipeline.lookup.tokenizer.find_of_mix`).
 
         Raises:
             ManifestError: the manifest is damaged, or the tokenizer is not the one that it names.
@@ -89,18 +90,13 @@ class StreamDocuments:
         """
         claims = read_claims(folder)
         claimed = claims.tokenizer
-        file = tokenizer or _named_tokenizer(claimed.name)
-        digest = canonical_digest(_tokenizer_bytes(file))
-        if digest != claimed.digest:
-            raise ManifestError(
-                f"{file} has canonical digest {digest}, the ids of {folder} were made by tokenizer"
-                f" {claimed.name} with {claimed.digest}; give that one with --tokenizer FILE"
-            )
+        file = find_of_mix(claims, tokenizer)
         return cls(
             bin_path=folder / TOKENS,
             idx_path=folder / INDEX,
             tokenizer=file,
             end_ids=(claimed.eod_id,),
+            begin_id=claimed.bos_id,
             parse=claimed.special_tokens == "parse",
             sources=tuple(source.name for source in claims.sources),
             folder=folder,
@@ -149,6 +145,26 @@ class StreamDocuments:
         Raises: as `Decoder`.
         """
         return Decoder(self.tokenizer.read_bytes(), str(self.tokenizer))
+
+    def text_bounds(
+        self,
+        tokens: npt.NDArray[np.integer[Any]],
+        starts: npt.NDArray[np.int64],
+        ends: npt.NDArray[np.int64],
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where the texts of documents begin and end, without the tokens around them; both int64
+        [num_docs].
+
+        Args:
+            tokens: ids, any integers [num_tokens].
+            starts, ends: int64 [num_docs], of the documents, 0 <= start <= end <= num_tokens.
+        """
+        starts, ends = starts.copy(), ends.copy()
+        full = ends > starts
+        ends[full] -= np.isin(tokens[ends[full] - 1], self.end_ids)
+        if self.begin_id is not None:
+            starts[full] += tokens[starts[full]] == self.begin_id
+        return starts, ends
 
     def shares(self, pair: IndexedTokens) -> Iterator[Share]:
         """All documents in stream order.
@@ -241,16 +257,6 @@ def _bounds(
         np.asarray(pair.pointers[sequences[inside]], np.int64) // pair.tokens.dtype.itemsize
     )
     return edges[:-1], edges[1:]
-
-
-def _named_tokenizer(name: str) -> Path:
-    try:
-        definition = load_tokenizer_definition(name)
-    except RecipeError as error:
-        raise RecipeError(
-            f"{error}; the mix names it: give its file with --tokenizer FILE"
-        ) from None
-    return find_tokenizer(definition)
 
 
 def _tokenizer_bytes(file: Path) -> bytes:

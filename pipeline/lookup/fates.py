@@ -119,7 +119,7 @@ class Fates:
         return Fate(origin, decision.reason, decision.explanation, document, figures, filters)
 
     def tokens(self, document: LedgerRow) -> list[int] | None:
-        """The tokens of a document without its EOD; None if the store has none of it."""
+        """The tokens of a document without its BOS and EOD; None if the store has none of it."""
         offset, count = (
             self._column(self.mix.rule, name, document) for name in ("offset", "num_tokens")
         )
@@ -127,10 +127,11 @@ class Fates:
         if folder is None or offset is None or count is None:
             return None
         path = folder / f"{prefix(document.segment)}tokens"
+        begins = int(self.mix.claims.tokenizer.bos_id is not None)
         return [
             int(token)
             for token in np.memmap(path, self.mix.claims.layout.dtype, "r")[
-                offset : offset + count - 1
+                offset + begins : offset + count - 1
             ]
         ]
 

@@ -173,12 +173,13 @@ class Mix(Records):
         return pl.concat([documents, provenance.drop("position")], how="horizontal")
 
     def text(self, index: int) -> str:
-        """The text of a document, decoded from its tokens without the end of the document.
+        """The text of a document, decoded from its tokens without those that begin and end it.
 
         Raises:
             IndexError: there is no such document. Else as `pipeline.lookup.text.Texts`.
         """
-        return self._texts.text(self[index].ids[:-1])
+        begins = int(self._traced.claims.tokenizer.bos_id is not None)
+        return self._texts.text(self[index].ids[begins:-1])
 
     @cached_property
     def _texts(self) -> Texts:

@@ -90,6 +90,8 @@ class MixStore:
         self.rule = TokenRule(
             claims.tokenizer.digest,
             claims.tokenizer.special_tokens,
+            claims.tokenizer.eod_id,
+            claims.tokenizer.bos_id,
             claims.layout.dtype.itemsize,
         )
         self.definitions = definitions(claims)

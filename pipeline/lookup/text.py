@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import ManifestError, RecipeError
+from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
-from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.rules.filter_definition import (
     FilterBundle,
     list_filters,
@@ -24,8 +23,8 @@ from mixtures.rules.filter_definition import (
     read_filter,
 )
 from mixtures.rules.terms import Mode, matches_naive
+from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder
-from pipeline.tokens.tokenizer import find_tokenizer
 
 
 @dataclass(frozen=True)
@@ -57,14 +56,7 @@ class Texts:
     """
 
     def __init__(self, claims: Claims, file: Path | None, filters: Path | None) -> None:
-        claimed = claims.tokenizer
-        definition = load_tokenizer_definition(claimed.name)
-        if definition.digest != claimed.digest:
-            raise ManifestError(
-                f"tokenizer {claimed.name}: the mix was made with {claimed.digest}, this version"
-                f" knows {definition.digest}"
-            )
-        path = find_tokenizer(definition, file)
+        path = find_of_mix(claims, file)
         self._decoder = Decoder(path.read_bytes(), str(path))
         self._lists = (
             {}

@@ -27,7 +27,7 @@ from mixtures.errors import AnnealmixError, InputError
 from mixtures.keys import KeyRange
 from mixtures.plan.cost import WORKER_BYTES_OF_TEXT
 from mixtures.recipe.source_definition import SourceDefinition
-from mixtures.recipe.tokenizer_definition import TokenizerDefinition
+from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import QualitySteps, planned_steps

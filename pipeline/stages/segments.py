@@ -96,7 +96,7 @@ class SegmentBuilder:
         first, end, special = (
             len(self._tokenized) - len(self._texts),
             0,
-            self.tokenizer.definition.eod_token,
+            self.tokenizer.definition.eod,
         )
         for index, (text, length) in enumerate(zip(self._texts, lengths.tolist(), strict=True)):
             end += length

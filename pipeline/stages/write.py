@@ -46,7 +46,7 @@ from pipeline.store.records import (
     write_record,
 )
 
-WRITE_FORMAT = 2
+WRITE_FORMAT = 3
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 ROW_GROUP = (
@@ -98,6 +98,7 @@ class SliceRecord(Record):
     chunks: tuple[str, ...]
     """BLAKE3 of each chunk of the .bin."""
     eod_tokens: int
+    bos_tokens: int
     source_tokens: tuple[int, ...]
     """Of each strand."""
     source_documents: tuple[int, ...]
@@ -157,6 +158,7 @@ class WritePlan(Plan[SliceUnit]):
     total_documents: int
     total_tokens: int
     eod_id: int
+    bos_id: int | None
     select: SelectPlan
     """Of the stage that is written from."""
     selections: tuple[
@@ -213,7 +215,8 @@ class _Mix:
     """What a slice needs to know of the whole mix."""
 
     def __init__(self, plan: WritePlan) -> None:
-        self.folder, self.layout, self.eod_id = plan.folder, plan.layout, plan.eod_id
+        self.folder, self.layout = plan.folder, plan.layout
+        self.eod_id, self.bos_id = plan.eod_id, plan.bos_id
         self.total_documents, self.total_tokens = plan.total_documents, plan.total_tokens
         self.selections = plan.selections
         self.names = [selection.source for selection in self.selections]
@@ -264,7 +267,7 @@ class _Mix:
             np.zeros(len(self.names), np.int64),
             np.zeros(len(self.names), np.int64),
         )
-        chunks, num_eod = [], 0
+        chunks, num_eod, num_bos = [], 0, 0
         with _opened(self.folder / TOKENS) as handle:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
@@ -283,6 +286,8 @@ class _Mix:
                         " those that were written"
                     )
                 num_eod += int(np.count_nonzero(written == self.eod_id))
+                if self.bos_id is not None:
+                    num_bos += int(np.count_nonzero(written == self.bos_id))
                 source_documents += self._documents_ending(placed, written, low)
             os.fsync(handle)
         starting = _starting_in(placed, begin)
@@ -294,6 +299,7 @@ class _Mix:
             index=tuple(index),
             chunks=tuple(chunks),
             eod_tokens=num_eod,
+            bos_tokens=num_bos,
             source_tokens=tuple(source_tokens.tolist()),
             source_documents=tuple(source_documents.tolist()),
             deviation=tuple(strays),

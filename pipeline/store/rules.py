@@ -15,7 +15,7 @@ from pipeline.store.records import canonical_json
 
 STORE_FORMAT = 2
 LEDGER_FORMAT = 2
-TOKENS_FORMAT = 1
+TOKENS_FORMAT = 2
 TERMS_FORMAT = 1
 TEXTS_FORMAT = 1
 GRAMS_FORMAT = 1
@@ -37,10 +37,12 @@ class Rule(Protocol):
 
 @dataclass(frozen=True)
 class TokenRule:
-    """What decides the tokens of a text."""
+    """What decides the tokens of a document."""
 
     tokenizer_digest: str
     special_tokens: str
+    eod_id: int
+    bos_id: int | None
     token_bytes: int
 
     @property

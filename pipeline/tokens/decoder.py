@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import AuditFailed, RecipeError
-from mixtures.recipe.tokenizer_definition import canonical_form
+from mixtures.recipe.tokenizer.form import canonical_form
 
 BLOCK_TOKENS = 1 << 13
 # What splits a text without taking anything away or adding to it.

@@ -1,38 +1,32 @@
 """The two libraries that make ids of texts, behind one protocol: `fastokens`, and Hugging Face
 `tokenizers` as the reference.
 
-Both read a tokenizer.json. Both are asked for plain ids: no special tokens added, no truncation, no
-padding, whatever the file says. Nothing is imported before an engine is opened.
+Both are given the tokenizer.json without its post-processor, truncation and padding, and are asked
+for plain ids: whatever template a file has for chats or sentence pairs, it is never applied. What
+stands around a document is the recipe's to say (`pipeline.tokens.tokenizer`). Nothing is imported
+before an engine is opened.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from itertools import chain
-from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import InputError
+from mixtures.recipe.tokenizer.definition import EngineName
 
-EngineName = Literal["fastokens", "tokenizers"]
 Ids = npt.NDArray[np.uint32]
-"""uint32 [num_tokens]: ids of several texts, one after another, without EOD."""
+"""uint32 [num_tokens]: ids of several texts, one after another, without BOS and EOD."""
 NumTokens = npt.NDArray[np.int64]
 """int64 [num_texts]: tokens of each text."""
 
-
-class Vocabulary(NamedTuple):
-    """What a library says of a tokenizer."""
-
-    size: int
-    """Ids, those of added tokens included."""
-    token_id: int | None
-    """Id of the token that was asked for; None: there is no such token."""
-    num_added: int
-    """Special tokens that the post-processor would add to a text."""
+EXPECTED_MB = {"fastokens": 20, "tokenizers": 1}
+"""Text that a core makes ids of in a second, in MB of UTF-8, about
+(docs/tokenizers.md, 2026-11-28, a 2-core x86-64 machine)."""
 
 
 class Engine(Protocol):
@@ -41,16 +35,16 @@ class Engine(Protocol):
     name: EngineName
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
-        """Ids of all texts in their order, uint32 [num_tokens], without EOD, and the number of ids
-        of each text, int64 [num_texts].
+        """Ids of all texts in their order, uint32 [num_tokens], without BOS and EOD, and the number
+        of ids of each text, int64 [num_texts].
 
         Args:
             parse: special strings in a text become their ids; else they are encoded as the
                 characters that they are.
         """
 
-    def describe(self, token: str) -> Vocabulary:
-        """What the library has loaded. token: whose id is asked for."""
+    def token_id(self, token: str) -> int | None:
+        """Id of a token; None: there is no such token."""
 
 
 class Fastokens:
@@ -58,12 +52,10 @@ class Fastokens:
 
     name: EngineName = "fastokens"
 
-    def __init__(self, tokenizer_json: str) -> None:
+    def __init__(self, content: bytes) -> None:
         from fastokens import Tokenizer as Native
 
-        self._native = Native.from_json_str(tokenizer_json)
-        self._native.no_truncation()
-        self._native.no_padding()
+        self._native = Native.from_json_str(json.dumps(_plain(content)))
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
         """As `Engine.encode`: uint32 [num_tokens], int64 [num_texts]."""
@@ -71,42 +63,42 @@ class Fastokens:
         bounds: NumTokens = np.frombuffer(offsets, "<u8").astype(np.int64)  # [num_texts + 1]
         return np.frombuffer(ids, "<u4"), bounds[1:] - bounds[:-1]
 
-    def describe(self, token: str) -> Vocabulary:
-        return Vocabulary(
-            self._native.vocab_size,
-            self._native.token_to_id(token),
-            self._native.num_special_tokens_to_add(False),
-        )
+    def token_id(self, token: str) -> int | None:
+        found: int | None = self._native.token_to_id(token)
+        return found
 
 
 class Reference:
-    """Hugging Face tokenizers: the library whose ids are right by definition."""
+    """Hugging Face tokenizers: the library whose ids are right by definition.
+
+    A unigram model may take the piece "</s>" of its vocabulary for the characters "</s>" of a text,
+    which sentencepiece never does (control symbols match nothing). Where special strings are to
+    stay text, it is given a vocabulary in which nothing can match those pieces.
+    """
 
     name: EngineName = "tokenizers"
 
-    def __init__(self, tokenizer_json: str) -> None:
+    def __init__(self, content: bytes) -> None:
         from tokenizers import Tokenizer as Native
 
-        self._native = Native.from_str(tokenizer_json)
-        self._native.no_truncation()
-        self._native.no_padding()
+        record = _plain(content)
+        self._parsing = self._text = Native.from_str(json.dumps(record))
+        if record["model"].get("type") == "Unigram":
+            self._text = Native.from_str(json.dumps(_without_special_pieces(record)))
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
         """As `Engine.encode`: uint32 [num_tokens], int64 [num_texts]."""
-        self._native.encode_special_tokens = not parse
+        native = self._parsing if parse else self._text
+        native.encode_special_tokens = not parse
         rows = [
-            encoding.ids
-            for encoding in self._native.encode_batch_fast(texts, add_special_tokens=False)
+            encoding.ids for encoding in native.encode_batch_fast(texts, add_special_tokens=False)
         ]
         num_ids = np.fromiter(map(len, rows), np.int64, len(rows))
         return np.fromiter(chain.from_iterable(rows), np.uint32, int(num_ids.sum())), num_ids
 
-    def describe(self, token: str) -> Vocabulary:
-        return Vocabulary(
-            self._native.get_vocab_size(),
-            self._native.token_to_id(token),
-            self._native.num_special_tokens_to_add(False),
-        )
+    def token_id(self, token: str) -> int | None:
+        found: int | None = self._parsing.token_to_id(token)
+        return found
 
 
 ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {
@@ -115,8 +107,11 @@ ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {
 }
 
 
-def open_engine(name: EngineName, tokenizer_json: str) -> Engine:
+def open_engine(name: EngineName, content: bytes) -> Engine:
     """Import the library and load the tokenizer into it.
+
+    Args:
+        content: of a tokenizer.json.
 
     Raises:
         ImportError: the library is not installed.
@@ -126,23 +121,32 @@ def open_engine(name: EngineName, tokenizer_json: str) -> Engine:
     # one a core.
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    return ENGINES[name](tokenizer_json)
+    return ENGINES[name](content)
 
 
-def num_ids(path: Path) -> int:
-    """One more than the largest id of a tokenizer.json.
+def _plain(content: bytes) -> Any:
+    """The record of a tokenizer.json that makes ids of texts and nothing else."""
+    record = json.loads(content)
+    record |= {"post_processor": None, "truncation": None, "padding": None}
+    model = record["model"]
+    if model.get("type") is None and "merges" in model:
+        # old files name no type; the reference library takes them for BPE, fastokens refuses them
+        record["model"] = {**model, "type": "BPE"}
+    return record
 
-    Raises:
-        InputError: it cannot be read.
+
+def _without_special_pieces(record: Any) -> Any:
+    """A unigram tokenizer of which no text can spell a special piece: it has the same ids, and in
+    their place a name with a space, which no piece of a text has (Metaspace makes it U+2581).
     """
-    from tokenizers import Tokenizer as Native
-
-    try:
-        vocabulary = Native.from_str(path.read_text("utf-8")).get_vocab(with_added_tokens=True)
-    # tokenizers raises plain Exception for a file that it cannot load
-    except Exception as error:
-        raise InputError(
-            f"{path}: no tokenizer.json that can be read ({error}); give that of the ids with"
-            " --tokenizer FILE"
-        ) from None
-    return 1 + max(vocabulary.values(), default=-1)
+    added = record.get("added_tokens") or []
+    special = {token["content"] for token in added if token["special"]}
+    vocab = [
+        [f" {number}", score] if piece in special else [piece, score]
+        for number, (piece, score) in enumerate(record["model"]["vocab"])
+    ]
+    return {
+        **record,
+        "model": {**record["model"], "vocab": vocab},
+        "added_tokens": [token for token in added if not token["special"]],
+    }

@@ -1,26 +1,32 @@
 """Texts to token ids: one interface over `fastokens` (fast) and Hugging Face `tokenizers`
 (reference and fallback).
 
-    definition -> find_tokenizer -> path
-    Tokenizer(path, definition).encode(texts) -> tokens of all texts with EOD, how many each has
+    definition -> pipeline.tokens.find.find_tokenizer -> path
+    Tokenizer(path, definition).encode(texts) -> tokens of all documents, how many each has
+
+A document is its ids with EOD behind them, and BOS before them if the definition names one. What a
+tokenizer.json adds by itself (the template of its post-processor) is never applied.
 
 The identity of a tokenizer is the canonical digest of its contents
-(`mixtures.recipe.tokenizer_definition`): whatever file is found must have it. Three things hold the
-ids to those of the reference library: golden vectors are encoded whenever a tokenizer is loaded;
-`verify` re-encodes a document with the reference (the ingest stage samples 1 in 1,000, about 3% of
-its time); and a test campaign compares every document of the published samples.
+(`mixtures.recipe.tokenizer.form`): whatever file is found must have it. The ids are those of the
+reference library, whatever engine makes them: when a tokenizer is loaded, the engine must make the
+definition's golden vectors, or where it has none the reference's ids of `pipeline.tokens.probes`,
+or the reference itself takes its place, and says so; `verify` re-encodes a document with the
+reference (the ingest stage draws at least 1 in 1,000, and one of every few MB); and a test
+campaign compares every document of the published samples.
 
 Special strings: `special_tokens="text"` encodes a literal `<|endoftext|>` as the characters that it
 is, so that no document can forge a document end; `"parse"` turns it into the special id, as
 GPT-NeoX's own preprocessing does; a manifest's `eod_tokens` counts them with the ends.
 
-Cost on one core: fastokens 28-30 MB of text a second, tokenizers 1.0. One process a core, so both
-run with one thread.
+Cost on one core: `pipeline.tokens.engines.EXPECTED_MB`. One process a core, so engines run with one
+thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -28,21 +34,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe.tokenizer_definition import (
-    TokenizerDefinition,
-    canonical_digest,
-    canonical_form,
-    form_digest,
-)
-from pipeline.places.files import retried
-from pipeline.places.places import default_cache
-from pipeline.tokens.engines import ENGINES, Engine, EngineName, Ids, NumTokens, open_engine
+from mixtures.errors import ManifestError, RecipeError
+from mixtures.recipe.tokenizer.definition import EngineName, TokenizerDefinition
+from mixtures.recipe.tokenizer.form import Contents, contents
+from mixtures.yaml.fields import describe
+from pipeline.tokens.engines import ENGINES, EXPECTED_MB, Engine, Ids, NumTokens, open_engine
+from pipeline.tokens.find import content_of, first_line, require_digest
+from pipeline.tokens.probes import probes
 
 SpecialTokens = Literal["text", "parse"]
 Tokens = npt.NDArray[np.unsignedinteger[Any]]
-"""uint16 or uint32 (`TokenizerDefinition.dtype`) [num_tokens]: texts one after another, each
-followed by EOD.
+"""uint16 or uint32 (`TokenizerDefinition.dtype`) [num_tokens]: documents one after another, each
+with its EOD, and BOS if the tokenizer has one.
 """
 
 # Large enough that the call costs nothing beside the work, small enough that ids as uint32 and the
@@ -50,101 +53,6 @@ followed by EOD.
 # of its own.
 BATCH_CHARS = 4 << 20
 BATCH_TEXTS = 512
-
-
-def find_tokenizer(definition: TokenizerDefinition, file: Path | None = None) -> Path:
-    """The file of a tokenizer: `file` if given, else the shipped one, the cache folder's, or the
-    hub's; the first that exists.
-
-    The cache folder is `$ANNEALMIX_CACHE` (default `~/.cache/annealmix`), the file in it
-    `tokenizers/NAME.json`. The hub's copy lies in the cache of huggingface_hub, which serves it
-    without a network once it is there.
-
-    Raises:
-        ManifestError: that file is another tokenizer; no further place is tried, since somebody put
-            it there on purpose.
-        InputError: `file` does not exist, or no place has one; lists the places.
-    """
-    if file is not None:
-        if not file.is_file():
-            raise InputError(
-                f"tokenizer {definition.name}: {file} is not a file; give the tokenizer.json itself"
-                " with --tokenizer FILE"
-            )
-        return _checked(file, definition)
-    looked = []
-    for place in _local_places(definition):
-        if place.is_file():
-            return _checked(place, definition)
-        looked.append(str(place))
-    if definition.repo is not None:
-        try:
-            downloaded = _download(definition)
-        except InputError as error:
-            looked.append(str(error))
-        # the hub's client has many ways to fail; the reason is in the message below
-        except Exception as error:
-            looked.append(
-                f"{definition.repo} at {definition.revision} on the hub ({type(error).__name__}:"
-                f" {_first_line(error)})"
-            )
-        else:
-            return _checked(downloaded, definition)
-    raise InputError(
-        f"tokenizer {definition.name}: not found in {'; '.join(looked)}; give it with --tokenizer"
-        " FILE or put it into the cache folder"
-    )
-
-
-def _local_places(definition: TokenizerDefinition) -> Iterator[Path]:
-    if definition.file is not None:
-        import recipes
-
-        yield Path(str(recipes.__file__)).parent / definition.file
-    yield default_cache() / "tokenizers" / f"{definition.name}.json"
-
-
-def _download(definition: TokenizerDefinition) -> Path:
-    from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
-
-    repo, name, revision = str(definition.repo), definition.filename, definition.revision
-    if not isinstance(try_to_load_from_cache(repo, name, revision=revision), str):
-        # The client asks for a file again and again by itself, whatever the reason; a hub that
-        # cannot be reached shows here first.
-        retried(
-            f"{repo} at {revision} on the hub could not be read",
-            lambda: HfApi().model_info(repo, revision=revision, expand=["sha"]),
-            "check the network and the access token",
-        )
-    return Path(hf_hub_download(repo, name, revision=revision))
-
-
-def _checked(path: Path, definition: TokenizerDefinition) -> Path:
-    _require_digest(path, canonical_digest(_content(path)), definition)
-    return path
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"tokenizer file {path} cannot be read ({error.strerror}); give a readable one with"
-            " --tokenizer FILE"
-        ) from error
-
-
-def _require_digest(path: Path, digest: str, definition: TokenizerDefinition) -> None:
-    if digest != definition.digest:
-        raise ManifestError(
-            f"tokenizer {definition.name}: {path} has canonical digest {digest}, the definition"
-            f" says {definition.digest}; it is another tokenizer: remove it, or give the right file"
-            " with --tokenizer FILE"
-        )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no reason given").splitlines()[0]
 
 
 class Tokenizer:
@@ -169,8 +77,8 @@ class Tokenizer:
                 it much later.
             special_tokens: whether special strings in a text stay text, or are parsed into their
                 ids.
-            engine: a library by name; None takes fastokens if it can load this tokenizer, else
-                tokenizers.
+            engine: a library by name; None takes the definition's, or else fastokens if it makes
+                the ids of the reference, or else the reference.
 
         Raises:
             InputError: the file cannot be read.
@@ -182,30 +90,45 @@ class Tokenizer:
         self.path = path
         self.definition = definition
         self.special_tokens: SpecialTokens = special_tokens
-        content = _content(path)
-        form = canonical_form(content)
-        _require_digest(path, form_digest(form), definition)
-        self._json = content.decode("utf-8")
-        self._reference: Engine | None = None
+        self._content = content_of(path)
+        found = contents(self._content)
+        require_digest(path, found.digest, definition)
+        self._refuse_unfit(found)
         self.fallback_reason = ""
-        self._engine = self._best_engine() if engine is None else self._named_engine(engine)
+        asked = engine or definition.engine
+        self._engine = self._best_engine(found) if asked is None else self._named_engine(asked)
         self.engine: EngineName = self._engine.name
         self.engine_version = version(self.engine)
-        self._refuse_unfit(form)
+        self._refuse_spelled_ends()
         self.self_test()
 
+    @property
+    def speed(self) -> str:
+        """How fast the engine is, for people; and why it is not the fastest, if it is not."""
+        reason = f": {self.fallback_reason}" if self.fallback_reason else ""
+        return (
+            f"{self.engine} {self.engine_version}, about {EXPECTED_MB[self.engine]} MB of text a"
+            f" second and core{reason}"
+        )
+
+    @cached_property
+    def _reference(self) -> Engine:
+        return self._named_engine("tokenizers")
+
     def encode(self, texts: Sequence[str]) -> tuple[Tokens, NumTokens]:
-        """Tokens of all texts in their order, each followed by EOD, and how many each has.
+        """Tokens of all texts in their order, each between BOS, if the tokenizer has one, and EOD,
+        and how many each has.
 
         Args:
             texts: valid Unicode; lone surrogates are repaired by the readers before.
 
         Returns:
             tokens: `definition.dtype` [sum(num_tokens)].
-            num_tokens: int64 [num_texts], EOD included.
+            num_tokens: int64 [num_texts], BOS and EOD included.
 
         Raises:
-            ManifestError: the engine gave an id outside the vocabulary, or EOD for plain text.
+            ManifestError: the engine gave an id outside the vocabulary, or EOD or BOS for plain
+                text.
         """
         pieces = [
             self._encode_batch(self._engine, batch, self.special_tokens)
@@ -228,25 +151,25 @@ class Tokenizer:
         ]
         if self.special_tokens == "parse":
             vectors.append(
-                (
-                    "the parsed EOD string",
-                    self.definition.eod_token,
-                    (self.definition.eod_id,),
-                    "parse",
-                )
+                ("the parsed EOD string", self.definition.eod, (self.definition.eod_id,), "parse")
             )
         for where, text, expected, mode in vectors:
-            tokens, _ = self._encode_batch(self._engine, [text], mode)
-            if tokens[:-1].tolist() != list(expected):
+            ids = self._ids(self._engine, text, mode)
+            if ids != list(expected):
                 raise ManifestError(
                     f"tokenizer {self.definition.name}: {self.engine} {self.engine_version} gives"
-                    f" {tokens[:-1].tolist()} for {where}, the definition says {list(expected)};"
+                    f" {ids} for {where}, the definition says {list(expected)};"
                     " install the pinned versions (this engine cannot be used)"
                 )
 
+    def _ids(self, engine: Engine, text: str, mode: SpecialTokens) -> list[int]:
+        """Ids of one text, without BOS and EOD."""
+        ids: list[int] = engine.encode([text], parse=mode == "parse")[0].tolist()
+        return ids
+
     def verify(self, text: str, tokens: Tokens) -> None:
-        """Compare the tokens of one document, EOD included, with what the reference library makes
-        of its text.
+        """Compare the tokens of one document, BOS and EOD included, with what the reference library
+        makes of its text.
 
         Args:
             tokens: `definition.dtype` [num_tokens].
@@ -254,8 +177,6 @@ class Tokenizer:
         Raises:
             ManifestError: they differ; names both libraries, their versions and the first place.
         """
-        if self._reference is None:
-            self._reference = open_engine("tokenizers", self._json)
         expected, _ = self._encode_batch(self._reference, [text], self.special_tokens)
         if np.array_equal(tokens, expected):
             return
@@ -267,7 +188,7 @@ class Tokenizer:
             f" {version('tokenizers')} disagree on a text of {len(text)} characters from token"
             f" {first} on ({tokens[first : first + 5].tolist()}, reference"
             f" {expected[first : first + 5].tolist()}; {tokens.size} and {expected.size} tokens);"
-            " install the pinned versions"
+            " write engine: tokenizers beside the tokenizer's eod, or install the pinned versions"
         )
 
     def _encode_batch(
@@ -283,60 +204,116 @@ class Tokenizer:
                 f" {int(ids.max())}, allowed are ids below {self.definition.vocab_size}; install"
                 " the pinned versions"
             )
-        if mode == "text" and np.any(ids == self.definition.eod_id):
-            raise ManifestError(
-                f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives EOD"
-                f" ({self.definition.eod_id}) for plain text, which would forge a document end;"
-                " install the pinned versions"
-            )
-        return _with_eod(ids, num_ids, self.definition)
+        for name, number in self._ends():
+            if mode == "text" and np.any(ids == number):
+                raise ManifestError(
+                    f"tokenizer {self.definition.name}: {engine.name} {version(engine.name)} gives"
+                    f" {name} ({number}) for plain text, which would forge a document's end or"
+                    " beginning; install the pinned versions"
+                )
+        return _framed(ids, num_ids, self.definition)
 
-    def _best_engine(self) -> Engine:
+    def _ends(self) -> list[tuple[str, int]]:
+        """Name and id of what stands around a document."""
+        bos = self.definition.bos_id
+        return [("EOD", self.definition.eod_id), *([("BOS", bos)] if bos is not None else [])]
+
+    def _best_engine(self, found: Contents) -> Engine:
+        """fastokens, if it can load this tokenizer and makes the ids that are known of it, else the
+        reference. found: in the tokenizer.json.
+        """
         try:
-            return open_engine("fastokens", self._json)
+            engine = open_engine("fastokens", self._content)
+            different = self._different(engine, found)
         except (ImportError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-            self.fallback_reason = f"fastokens: {type(error).__name__}: {_first_line(error)}"
-            return self._named_engine("tokenizers")
+            self.fallback_reason = (
+                f"fastokens cannot do it ({type(error).__name__}: {first_line(error)})"
+            )
+        # a panic of the native library derives from BaseException alone
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":
+                raise
+            self.fallback_reason = f"fastokens cannot do it (it panics: {first_line(error)})"
+        else:
+            if different is None:
+                return engine
+            self.fallback_reason = f"fastokens makes other ids of the text {describe(different)}"
+        return self._reference
+
+    def _different(self, engine: Engine, found: Contents) -> str | None:
+        """A text of which an engine makes other ids than the golden vectors, or without any than
+        the reference.
+        """
+        for vector in self.definition.golden:
+            if self._ids(engine, vector.text, "text") != list(vector.ids):
+                return vector.text
+        if self.definition.golden:
+            return None
+        texts = probes(found.added)
+        parse = self.special_tokens == "parse"
+        pieces = [one.encode(texts, parse=parse) for one in (engine, self._reference)]
+        if all(np.array_equal(*columns) for columns in zip(*pieces, strict=True)):
+            return None
+        return next(
+            text
+            for text in texts
+            if self._ids(engine, text, self.special_tokens)
+            != self._ids(self._reference, text, self.special_tokens)
+        )
 
     def _named_engine(self, name: EngineName) -> Engine:
         try:
-            return open_engine(name, self._json)
+            return open_engine(name, self._content)
         # tokenizers raises plain Exception for a file that it cannot load
         except Exception as error:
             raise RecipeError(
                 f"tokenizer {self.definition.name}: {name} cannot load {self.path}"
-                f" ({type(error).__name__}: {_first_line(error)}); install {name}, or take the"
+                f" ({type(error).__name__}: {first_line(error)}); install {name}, or take the"
                 f" other of {', '.join(ENGINES)}"
             ) from error
 
-    def _refuse_unfit(self, form: Mapping[str, Any]) -> None:
-        """form: of the tokenizer.json, as `canonical_form` gives it."""
-        vocabulary = self._engine.describe(self.definition.eod_token)
-        faults = []
-        if vocabulary.size != self.definition.vocab_size:
+    def _refuse_unfit(self, found: Contents) -> None:
+        """found: in the tokenizer.json."""
+        definition, faults = self.definition, []
+        if found.vocab_size != definition.vocab_size:
             faults.append(
-                f"it has {vocabulary.size} ids, the definition says {self.definition.vocab_size}"
+                f"its ids are below {found.vocab_size}, the definition says {definition.vocab_size}"
             )
-        if vocabulary.token_id != self.definition.eod_id:
+        for token, number in (
+            (definition.eod, definition.eod_id),
+            (definition.bos, definition.bos_id),
+        ):
+            special = None if token is None else found.special(token)
+            if token is not None and (special is None or special.id != number):
+                faults.append(
+                    f"{token} has id {special.id if special else None} among its special tokens,"
+                    f" the definition says {number}"
+                )
+        if found.dropout:
             faults.append(
-                f"{self.definition.eod_token} has id {vocabulary.token_id}, the definition says"
-                f" {self.definition.eod_id}"
-            )
-        if vocabulary.num_added:
-            faults.append(
-                f"its post-processor adds {vocabulary.num_added} special tokens to every text;"
-                " only EOD may be added"
-            )
-        if form["model"].get("dropout"):
-            faults.append(
-                f"it has dropout {form['model']['dropout']}, so its ids are random; only dropout"
-                " null or 0 is allowed"
+                "it has dropout, so its ids are random; only dropout null or 0 is allowed"
             )
         if faults:
             raise ManifestError(
-                f"tokenizer {self.definition.name}: {self.path} cannot be used:"
+                f"tokenizer {definition.name}: {self.path} cannot be used:"
                 f" {'; '.join(faults)}; mend the definition"
             )
+
+    def _refuse_spelled_ends(self) -> None:
+        """Refuse a model that makes EOD or BOS of text that spells them, where that is to stay
+        text.
+        """
+        for name, number in self._ends() if self.special_tokens == "text" else []:
+            token = self.definition.eod if name == "EOD" else str(self.definition.bos)
+            for text in (token, f" {token} ", f"a{token}b"):
+                if number in self._ids(self._engine, text, "text"):
+                    raise RecipeError(
+                        f"tokenizer {self.definition.name}: its model has {describe(token)} in its"
+                        f" own vocabulary and makes {name} of the text {describe(text)}, so a text"
+                        " could forge a document's end or beginning; write special_tokens: parse"
+                        " if that is meant, or take a tokenizer that keeps its special tokens"
+                        " apart"
+                    )
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -355,21 +332,26 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _with_eod(
+def _framed(
     ids: Ids, num_ids: NumTokens, definition: TokenizerDefinition
 ) -> tuple[Tokens, NumTokens]:
-    """Put EOD behind the ids of each text.
+    """Put EOD behind the ids of each text, and BOS before them if the definition has one.
 
     Args:
         ids: uint32 [sum(num_ids)]. num_ids: int64 [num_texts].
 
     Returns:
-        tokens: `definition.dtype` [sum(num_ids) + num_texts].
-        num_tokens: int64 [num_texts], EOD included.
+        tokens: `definition.dtype` [sum(num_ids) + num_texts * definition.added_ids].
+        num_tokens: int64 [num_texts], BOS and EOD included.
     """
-    num_tokens = num_ids + 1
-    tokens: Tokens = np.full(ids.size + num_ids.size, definition.eod_id, definition.dtype)
+    num_tokens = num_ids + definition.added_ids
+    ends = np.cumsum(num_tokens)
+    tokens: Tokens = np.full(int(num_tokens.sum()), definition.eod_id, definition.dtype)
     is_text = np.ones(tokens.size, np.bool_)
-    is_text[np.cumsum(num_tokens) - 1] = False  # the last token of each text is its EOD
+    is_text[ends - 1] = False  # the last token of each document is its EOD
+    if definition.bos_id is not None:
+        starts = ends - num_tokens
+        tokens[starts] = definition.bos_id
+        is_text[starts] = False
     tokens[is_text] = ids  # every id is below vocab_size, so it fits the dtype
     return tokens, num_tokens

@@ -21,8 +21,8 @@ import numpy as np
 import recipes
 from mixtures.errors import AnnealmixError
 from mixtures.mix import indexed
-from mixtures.recipe import tokenizer_definition
 from mixtures.recipe.load import load_recipe
+from mixtures.recipe.tokenizer.form import canonical_digest
 from pipeline.build import build as building
 from pipeline.build import seal
 from pipeline.executors.local import LocalExecutor
@@ -205,7 +205,7 @@ def large_vocabulary(folder: Path) -> Ending:
     sizes = {
         "vocab_size": 70_000,
         "padded_vocab_size": 70_016,
-        "digest": tokenizer_definition.canonical_digest(file.read_bytes()),
+        "digest": canonical_digest(file.read_bytes()),
     }
     large = replace(loaded, tokenizer=loaded.tokenizer.model_copy(update=sizes))
     request = building.BuildRequest(

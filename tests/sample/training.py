@@ -105,7 +105,7 @@ def _escape(code: int) -> str:
 
 def definition_yaml(tokenizer_json: str) -> str:
     """Return the text of recipes/tokenizers/sample.yaml."""
-    from mixtures.recipe.tokenizer_definition import canonical_digest
+    from mixtures.recipe.tokenizer.form import canonical_digest
 
     lines = [
         "# Written by `python -m tests.sample.make_sample`; do not edit.",
@@ -116,7 +116,7 @@ def definition_yaml(tokenizer_json: str) -> str:
         ),
         "file: sample/tokenizer.json",
         f"digest: {canonical_digest(tokenizer_json.encode('utf-8'))}",
-        f"eod_token: {_quoted(EOD_TOKEN)}",
+        f"eod: {_quoted(EOD_TOKEN)}",
         "eod_id: 0",
         f"vocab_size: {VOCAB_SIZE}",
         f"padded_vocab_size: {PADDED_VOCAB_SIZE}",

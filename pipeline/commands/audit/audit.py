@@ -16,7 +16,7 @@ from pipeline import report
 from pipeline.commands.audit import report as audit_report
 from pipeline.commands.audit.filters import FilterAudit, FilterFigures, FilterOptions, audit_filters
 from pipeline.inputs.listing import DataFolders
-from pipeline.tokens.engines import num_ids
+from pipeline.tokens.find import num_ids
 
 HASHING = "hash and count"
 

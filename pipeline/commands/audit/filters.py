@@ -211,14 +211,15 @@ def _decoding(stream: StreamDocuments, pair: IndexedTokens, reader: ShareJudge) 
     Of a mix all that are whole must; of a pair that others wrote more than half, since they may
     have cut texts where they liked.
     """
-    engine = open_engine("tokenizers", stream.tokenizer.read_bytes().decode("utf-8"))
+    engine = open_engine("tokenizers", stream.tokenizer.read_bytes())
     same = different = 0
     for share in stream.sample(pair, NUM_ENCODED):
         size = int(share.ends[0] - share.starts[0])
         if share.cut[0] or not 0 < size <= MAX_ENCODED_TOKENS:
             continue
         ids = np.asarray(pair.tokens[int(share.starts[0]) : int(share.ends[0])])
-        ids = ids[:-1] if int(ids[-1]) in stream.end_ids else ids
+        (low,), (high,) = stream.text_bounds(ids, np.array([0]), np.array([size]))
+        ids = ids[low:high]
         again, _ = engine.encode(reader.texts(share.starts, share.ends), parse=stream.parse)
         equal = np.array_equal(ids, again)
         same, different = same + equal, different + (not equal)

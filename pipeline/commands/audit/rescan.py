@@ -157,8 +157,7 @@ class ShareJudge:
                 )
 
     def texts(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[str]:
-        """Texts of documents that stand side by side, without their last token where that only ends
-        them.
+        """Texts of documents that stand side by side, without the tokens around them.
 
         starts, ends: int64 [num_docs], tokens of the stream.
         """
@@ -166,11 +165,8 @@ class ShareJudge:
             return []
         low, high = int(starts[0]), int(ends[-1])
         tokens = np.asarray(self._pair.tokens[low:high])
-        starts, ends = starts - low, ends - low
-        full = ends > starts
-        closed = np.isin(tokens[ends[full] - 1], self._rescan.stream.end_ids)
-        ends[full] -= closed
-        return self._decoder.texts(tokens, starts, ends, low)
+        bounds = self._rescan.stream.text_bounds(tokens, starts - low, ends - low)
+        return self._decoder.texts(tokens, *bounds, low)
 
     def judge(self, share: Share) -> list[FilterCounts]:
         """What each filter says of a share.

@@ -106,7 +106,7 @@ def check_sources(
             unread(name, f"the tables cannot be read: {type(error).__name__}: {error}")
             for name in NAMES
         ]
-    engine = open_engine("tokenizers", stream.tokenizer.read_bytes().decode("utf-8"))
+    engine = open_engine("tokenizers", stream.tokenizer.read_bytes())
     return _SourceCheck(mix, pair, engine).run(chosen, data)
 
 
@@ -256,9 +256,11 @@ class _SourceCheck:
         """Hold the tokens of a document against those that the reference library makes of its
         text.
         """
-        eod, count = self.mix.claims.tokenizer.eod_id, place.num_tokens
+        said, count = self.mix.claims.tokenizer, place.num_tokens
+        begin = [] if said.bos_id is None else [said.bos_id]
+        expected = np.concatenate([begin, ids, [said.eod_id]]).astype(np.int64)
         held = np.asarray(self.pair.tokens[place.first_token : place.first_token + count])
-        whole = len(ids) + 1
+        whole = len(expected)
         self.differences.tokens += len(held)
         self.differences.cut += place.cut
         fits = len(held) == count and (count <= whole if place.cut else count == whole)
@@ -268,7 +270,7 @@ class _SourceCheck:
                 f"{where}: has {count:,} tokens{' after its cut' if place.cut else ''}, its text"
                 f" has {whole:,}",
             )
-        elif not np.array_equal(held, np.append(ids[: count - 1], eod)):
+        elif not np.array_equal(held, np.append(expected[: count - 1], said.eod_id)):
             self._fault("source tokens", f"{where}: its tokens are not those of its text")
         cut = self.mix.claims.sources[place.source].cut
         if place.cut and cut is not None and cut.num_tokens != whole:

@@ -43,7 +43,7 @@ LICENCES = {
 """
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
 _FORMAT = (
-    "`tokens.bin` holds all tokens, little-endian {dtype}, every document ends in id "
+    "`tokens.bin` holds all tokens, little-endian {dtype}, every document {begins}ends in id "
     "{eod_id}; `tokens.idx` is its index for\n"
     "Megatron and GPT-NeoX. `documents.parquet/` has one row a document in stream order. "
     "`manifest.json` says all that is said here, and\n"
@@ -255,8 +255,10 @@ def _filters(claims: Claims) -> str:
 
 
 def _format(claims: Claims) -> str:
+    tokenizer = claims.tokenizer
+    begins = "" if tokenizer.bos_id is None else f"begins with id {tokenizer.bos_id} and "
     return "## Format\n\n" + _FORMAT.format(
-        dtype=claims.layout.token_dtype, eod_id=claims.tokenizer.eod_id
+        dtype=claims.layout.token_dtype, eod_id=tokenizer.eod_id, begins=begins
     )
 
 

@@ -166,7 +166,6 @@ class TextShards(Stage[TextPlan, TextUnit]):
     def do(self, plan: TextPlan, unit: TextUnit) -> None:
         """Write one shard, a row group for each share."""
         columns, starts, ends = self._documents(unit)
-        texts_end = ends - np.isin(self._pair.tokens[ends - 1], self._stream.end_ids)
         written = unit.file.with_name(f".{unit.file.name}")
         with pq.ParquetWriter(
             written, SCHEMA, compression="zstd", use_dictionary=["source"]
@@ -176,7 +175,8 @@ class TextShards(Stage[TextPlan, TextUnit]):
                 stop = max(at + 1, int(np.searchsorted(ends, starts[at] + SHARE_TOKENS, "right")))
                 low, here = int(starts[at]), slice(at, stop)
                 tokens = np.asarray(self._pair.tokens[low : int(ends[stop - 1])])
-                texts = self._decoder.texts(tokens, starts[here] - low, texts_end[here] - low, low)
+                bounds = self._stream.text_bounds(tokens, starts[here] - low, ends[here] - low)
+                texts = self._decoder.texts(tokens, *bounds, low)
                 writer.write_table(
                     _table({name: values[here] for name, values in columns.items()}, texts)
                 )

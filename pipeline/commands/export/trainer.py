@@ -14,7 +14,6 @@ from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.trace import TracedMix
-from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import budget_fit
@@ -93,7 +92,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
                 f"{str(path)!r}: the path holds control characters, which a configuration cannot;"
                 " move it"
             )
-    claim = claims.tokenizer
+    claim, origin = claims.tokenizer, claims.tokenizer_origin
     return TrainedMix(
         name=claims.name,
         identity=claims.identity,
@@ -106,18 +105,10 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
         token_bytes=claims.layout.dtype.itemsize,
         vocab_size=claim.vocab_size,
         eod_id=claim.eod_id,
+        bos_id=claim.bos_id,
         tokenizer_file=str(tokenizer),
-        tokenizer=_published(claim.name, claim.digest) or str(tokenizer.parent),
+        tokenizer=origin.repo if origin else str(tokenizer.parent),
     )
-
-
-def _published(name: str, digest: str) -> str | None:
-    """The repository of a tokenizer that annealmix knows."""
-    try:
-        definition = load_tokenizer_definition(name)
-    except RecipeError:
-        return None
-    return definition.repo if definition.digest == digest else None
 
 
 def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:

@@ -198,7 +198,7 @@ def token_counter(file: Path) -> CountTokens:
     from pipeline.tokens.engines import open_engine
 
     try:
-        engine = open_engine("tokenizers", file.read_text(encoding="utf-8"))
+        engine = open_engine("tokenizers", file.read_bytes())
     except Exception as error:  # the library raises plain Exception
         first = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise InputError(

@@ -13,6 +13,7 @@ from mixtures.plan.removal_levels import published_levels
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import published_supplies
 from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.stream.quotas import Size
 from pipeline import report
@@ -54,6 +55,9 @@ class BuildPlan:
     arrays: list[StageArray]
     disks: list[Disk]
     """Of the folders that are given."""
+    tokenizer: TokenizerDefinition
+    engine: str | None = None
+    """What makes its ids, how fast, and why not a faster one; None: nothing was probed."""
 
     @property
     def warnings(self) -> list[str]:
@@ -70,6 +74,7 @@ class BuildPlan:
         """The plan's own JSON, with `arrays` and `refusals`."""
         return {
             **self.plan.as_json(),
+            "tokenizer": self.tokenizer.facts(),
             "arrays": {"workers": self.workers, "stages": [asdict(item) for item in self.arrays]},
             "warnings": self.warnings,
             "refusals": self.refusals,
@@ -85,7 +90,7 @@ def plan(request: PlanRequest) -> BuildPlan:
     from pipeline.commands.plan.stage_arrays import arrays  # the stages, which a list does not need
 
     recipe = request.recipe
-    probed = _probed(request)
+    probed, engine = _probed(request)
     supplies = published_supplies(recipe) | {name: source.supply for name, source in probed.items()}
     removals, levels = published_removals(recipe), published_levels(recipe)
     for name, source in probed.items():
@@ -102,6 +107,8 @@ def plan(request: PlanRequest) -> BuildPlan:
         request.workers,
         arrays(recipe, planned, groups=groups, text_bytes=texts, workers=request.workers),
         disks(planned, recipe.tokenizer.dtype.itemsize, request.store, request.out),
+        recipe.tokenizer,
+        engine,
     )
 
 
@@ -116,9 +123,9 @@ class _Probed:
     """Of its files, in an ingest."""
 
 
-def _probed(request: PlanRequest) -> dict[str, _Probed]:
+def _probed(request: PlanRequest) -> tuple[dict[str, _Probed], str | None]:
     """What the files of sources and inserts are thought to hold, and what the filters would remove
-    of it; by name.
+    of it, by name; and what encoded the probes, if any were.
     """
     recipe, data = request.recipe, request.data
     loaded = [recipe, *recipe.excluded]
@@ -129,14 +136,15 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
         name: folder for name in recipe.definitions if (folder := data.folder_of(recipe, name))
     }
     if not folders:
-        return {}
+        return {}, None
     from pipeline.commands.plan.probed_removals import open_filters, probed_removals
     from pipeline.inputs.probe import take_probe
     from pipeline.inputs.survey import grouped
-    from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
+    from pipeline.tokens.find import find_tokenizer
+    from pipeline.tokens.tokenizer import Tokenizer
 
     tokenizer = Tokenizer(
-        find_tokenizer(recipe.tokenizer, request.tokenizer),
+        find_tokenizer(recipe.tokenizer, request.tokenizer or recipe.tokenizer_file),
         recipe.tokenizer,
         recipe.recipe.special_tokens,
     )
@@ -157,4 +165,4 @@ def _probed(request: PlanRequest) -> dict[str, _Probed]:
             readings[reading] = _Probed(
                 sample.supply(tokenizer), probed_removals(recipe, filters, sample), groups
             )
-    return {name: readings[recipe.reading(name)] for name in folders}
+    return {name: readings[recipe.reading(name)] for name in folders}, tokenizer.speed

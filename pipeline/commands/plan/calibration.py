@@ -153,7 +153,8 @@ def _kernels(folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:
     from mixtures.rules.near import PRESETS
     from pipeline.judges.annotators.bands import signatures
     from pipeline.judges.annotators.blocklist import Blocklist
-    from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
+    from pipeline.tokens.find import find_tokenizer
+    from pipeline.tokens.tokenizer import Tokenizer
 
     texts = made_texts(TEXT_BYTES)
     file = folder / "texts.jsonl.gz"

@@ -18,6 +18,7 @@ def show(build_plan: BuildPlan) -> None:
     """Print a plan."""
     plan = build_plan.plan
     _show_sources(plan)
+    _show_tokenizer(build_plan)
     if plan.filters:
         _show_removals(plan)
     if plan.removal_by_level:
@@ -33,6 +34,17 @@ def show(build_plan: BuildPlan) -> None:
     print_fit(plan.fit)
     for warning in build_plan.warnings:
         say(f"warning: {warning}")
+
+
+def _show_tokenizer(build_plan: BuildPlan) -> None:
+    found = build_plan.tokenizer
+    begin = "" if found.bos is None else f"begin with {found.bos} ({found.bos_id}) and "
+    dtype = found.facts()["token_dtype"]
+    engine = f"; {build_plan.engine}" if build_plan.engine else ""
+    say(
+        f"tokenizer {found.name}, digest {found.digest[:16]}: ids below {found.vocab_size:,} as"
+        f" {dtype}; documents {begin}end in {found.eod} ({found.eod_id}){engine}"
+    )
 
 
 def supply(tokens: int | None, interval: tuple[int, int] | None) -> str:

@@ -26,13 +26,13 @@ def _schema(options: argparse.Namespace) -> int:
 
     from mixtures.recipe.model import Recipe
     from mixtures.recipe.source_definition import SourceDefinition
-    from mixtures.recipe.tokenizer_definition import TokenizerDefinition
+    from mixtures.recipe.tokenizer.request import TokenizerRequest
     from mixtures.rules.benchmark import Benchmark
     from mixtures.rules.filter_definition import FilterDefinition
     from pipeline.report import result
 
     records: tuple[type[BaseModel], ...] = (
-        *(Recipe, SourceDefinition, TokenizerDefinition),
+        *(Recipe, SourceDefinition, TokenizerRequest),
         *(FilterDefinition, Benchmark),
     )
     result(dict(zip(RECORDS, records, strict=True))[options.what].model_json_schema())

@@ -20,11 +20,12 @@ from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.listing import DataFolders
 from pipeline.places.places import parse_url, read_place
 from pipeline.store.remote import RemoteStore
+from pipeline.tokens.find import fetcher
 
 
 def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dict[str, object]:
     """A request as JSON. filters: folder of filters that the user brings."""
-    data = request.data
+    data, tokenizer = request.data, request.tokenizer or request.recipe.tokenizer_file
     return {
         "package": package(),
         "recipe": str(request.recipe.file.absolute()),
@@ -37,7 +38,7 @@ def freeze(request: BuildRequest, filters: Path | None, profile: Profile) -> dic
             "every": str(data.every) if data.every else None,
             "named": {name: str(folder) for name, folder in data.named.items()},
         },
-        "tokenizer": str(request.tokenizer.absolute()) if request.tokenizer else None,
+        "tokenizer": str(tokenizer.absolute()) if tokenizer else None,
         "size": request.size.as_json(),
         "chunk_bytes": request.chunk_bytes,
         "slice_chunks": request.slice_chunks,
@@ -56,7 +57,12 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
             longer be read.
     """
     refuse_other_package(value["package"])
-    recipe = load_recipe(value["recipe"], Path(value["filters"]) if value["filters"] else None)
+    tokenizer = Path(value["tokenizer"]) if value["tokenizer"] else None
+    recipe = load_recipe(
+        value["recipe"],
+        Path(value["filters"]) if value["filters"] else None,
+        fetcher(tokenizer),
+    )
     if value["removed"]:
         recipe = recipe.with_removed(value["removed"])
     if recipe.digest != value["recipe_digest"]:
@@ -75,7 +81,7 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
             read_place(every) if every else None,
             {name: read_place(folder) for name, folder in named.items()},
         ),
-        tokenizer=Path(value["tokenizer"]) if value["tokenizer"] else None,
+        tokenizer=tokenizer,
         size=Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
     )
     store, out = value["remote"]["store"], value["remote"]["out"]

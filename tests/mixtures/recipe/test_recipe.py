@@ -22,6 +22,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import SourceRequest
+from mixtures.recipe.tokenizer.request import TokenizerRequest
 from mixtures.yaml.tree import parse_yaml, validate
 
 HEAD = "name: mine\ntokenizer: gpt-neox-20b\n"
@@ -296,12 +297,12 @@ def test_rules_hold_for_recipes_made_in_python_too():
     with pytest.raises(ValidationError, match="needs a budget"):
         Recipe(
             name="x",
-            tokenizer="gpt-neox-20b",
+            tokenizer=TokenizerRequest(use="gpt-neox-20b"),
             sources={"a": SourceRequest(use="a", weight=Decimal(1))},
         )
     made = Recipe(
         name="x",
-        tokenizer="t",
+        tokenizer=TokenizerRequest(use="t"),
         budget=Budget(tokens=5),
         sources={"a": SourceRequest(use="a", weight=Decimal(1))},
     )

@@ -27,6 +27,7 @@ MIX = TrainedMix(
     token_bytes=2,
     vocab_size=50_277,
     eod_id=0,
+    bos_id=None,
     tokenizer_file="/data/tokenizer.json",
     tokenizer="EleutherAI/gpt-neox-20b",
 )

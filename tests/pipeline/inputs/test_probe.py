@@ -10,7 +10,8 @@ from mixtures.recipe.load import load_recipe
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.probe import Probe, ProbeSize, take_probe
 from pipeline.inputs.readers import DocumentReader
-from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
+from pipeline.tokens.find import find_tokenizer
+from pipeline.tokens.tokenizer import Tokenizer
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 
 TEXTS = prose(1, 3_000, (1, 40))

@@ -91,10 +91,10 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (2, 2, 1, 1, 1, 1, 1, 1, 1, 4, 2, 5): {
+    (2, 2, 2, 1, 1, 1, 1, 1, 1, 4, 3, 5): {
         "store/store.json": "09df7c5721603858",
         "ledger/folder": "a-5d06e05dae821465",
-        "tokens/folder": "tokens-3041c03d5a9169c7-00000000000000000-10000000000000000",
+        "tokens/folder": "tokens-4c22ed8acbc282b5-00000000000000000-10000000000000000",
         "ledger/0000.digest": "ca67bad5d74a1fcc",
         "ledger/0000.file": "607b1aff64b01352",
         "ledger/0000.order_key": "3bdb1a32b5b0c263",
@@ -140,10 +140,10 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "tokens untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
-        "write/records": "0dc5d3359bb9f8c4",
+        "write/records": "18c5bf72753e8fac",
         "write/fields": (
-            "chunks deviation digest documents eod_tokens files(documents provenance) index "
-            "provenance slice source_documents source_tokens"
+            "bos_tokens chunks deviation digest documents eod_tokens files(documents "
+            "provenance) index provenance slice source_documents source_tokens"
         ),
         "write/files": (
             "build.json documents.parquet/part-N.parquet manifest.json "
@@ -154,16 +154,16 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "write/documents": "8f69f4a758d4d9cf",
         "write/provenance": "494b13fdfd4906c0",
         "manifest/fields": (
-            "contamination digest eod_tokens excluded filters format hashes(bin chunks "
-            "documents documents_parts idx provenance provenance_parts) identity "
+            "bos_tokens contamination digest eod_tokens excluded filters format hashes(bin "
+            "chunks documents documents_parts idx provenance provenance_parts) identity "
             "layout(chunk_tokens slice_tokens token_dtype) mix_id name near published "
             "recipe_digest removed(a(beyond quota duplicate of a empty kept out of key range "
             "quarantined rows where) b(beyond quota duplicate of a empty kept out of key "
             "range quarantined rows where)) revisions size sources(asked_tokens copy cut "
             "definition deviation(bound_tokens measured_tokens) documents epochs insert keys "
             "licence longest_tokens name non_commercial realised_tokens refilled(b) "
-            "resolved_tokens) tokenizer(digest eod_id name special_tokens vocab_size) "
-            "total_documents total_tokens"
+            "resolved_tokens) tokenizer(bos bos_id digest eod eod_id name special_tokens "
+            "vocab_size) tokenizer_origin total_documents total_tokens"
         ),
         "manifest/input": "path sha256 size",
         "manifest/identity": "b4dcb5e036aed3f9",

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 import recipes
 from mixtures.errors import AuditFailed, RecipeError
 from pipeline.tokens.decoder import BLOCK_TOKENS, Decoder, byte_letters
-from pipeline.tokens.tokenizer import Tokenizer, find_tokenizer
+from pipeline.tokens.find import find_tokenizer
+from pipeline.tokens.tokenizer import Tokenizer
 from tests.pipeline.corpus import nfc, tokenizer
 from tests.pipeline.tokens.test_tokenizer import TEXTS, published_texts
 

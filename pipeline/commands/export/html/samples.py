@@ -58,7 +58,8 @@ def _sample(place: Position, mix: TracedMix, texts: Texts | None) -> Sample:
     if texts is None:
         return Sample(place, None, False)
     end = place.first_token + min(place.num_tokens - 1, _DECODED_TOKENS)
-    text = texts.text(np.asarray(mix.index.tokens[place.first_token : end]))
+    first = place.first_token + (mix.claims.tokenizer.bos_id is not None)
+    text = texts.text(np.asarray(mix.index.tokens[first : max(first, end)]))
     return Sample(
         place,
         text[:SHOWN_CHARS],

@@ -15,7 +15,7 @@ import pytest
 from mixtures.audit.recipe import recipe_digest
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import load_tokenizer_definition
-from pipeline.tokens.tokenizer import find_tokenizer
+from pipeline.tokens.find import find_tokenizer
 from tests.mixtures.audit.forged_mix import seal
 from tests.pipeline.command_line import fails, passes, run
 

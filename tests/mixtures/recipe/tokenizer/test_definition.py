@@ -19,7 +19,12 @@ from pydantic import ValidationError
 
 from mixtures.errors import ManifestError
 from mixtures.recipe.load import load_tokenizer_definition
-from mixtures.recipe.tokenizer_definition import TokenizerDefinition, canonical_digest, token_dtype
+from mixtures.recipe.tokenizer.definition import (
+    ShippedTokenizer,
+    TokenizerDefinition,
+    token_dtype,
+)
+from mixtures.recipe.tokenizer.form import canonical_digest
 
 FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
@@ -28,7 +33,7 @@ DEFINITION: dict[str, Any] = {
     "repo": "someone/tiny",
     "revision": "0123abc",
     "digest": "0" * 64,
-    "eod_token": "<eod>",
+    "eod": "<eod>",
     "eod_id": "0",
     "vocab_size": "300",
     "padded_vocab_size": "320",
@@ -310,6 +315,9 @@ def test_a_definition_reads_its_scalars_as_text():
         ({"padded_vocab_size": "299"}, "eod_id < vocab_size <= padded_vocab_size"),
         ({"golden": [{"text": "a", "ids": ["300"]}]}, r"golden\[0\] has id 300"),
         ({"golden": []}, "at least 1"),
+        ({"bos": "<s>"}, "one of bos and bos_id"),
+        ({"bos": "<s>", "bos_id": "0"}, "another id than eod_id"),
+        ({"bos": "<s>", "bos_id": "300"}, "below vocab_size"),
         ({"digest": "abc"}, "digest"),
         ({"file": "../elsewhere/tokenizer.json"}, "file"),
         ({"file": "/etc/passwd"}, "file"),
@@ -319,12 +327,12 @@ def test_a_definition_reads_its_scalars_as_text():
 )
 def test_a_definition_that_contradicts_itself_is_refused(change, message):
     with pytest.raises(ValidationError, match=message):
-        TokenizerDefinition.model_validate(DEFINITION | change)
+        ShippedTokenizer.model_validate(DEFINITION | change)
 
 
 def test_gpt_neox_20b_is_defined_as_published():
     definition = load_tokenizer_definition("gpt-neox-20b")
-    assert (definition.eod_token, definition.eod_id) == ("<|endoftext|>", 0)
+    assert (definition.eod, definition.eod_id) == ("<|endoftext|>", 0)
     assert (definition.vocab_size, definition.padded_vocab_size) == (50_277, 50_304)
     assert definition.dtype == np.dtype("<u2")
     assert len(definition.golden) >= 6

@@ -1,5 +1,5 @@
-"""A tokenizer definition, and the digest that says whether a tokenizer.json is the one that was
-meant.
+"""What a tokenizer.json says: the digest that tells whether it is the one that was meant, and its
+vocabulary.
 
 The same tokenizer is published as files with different bytes: merges as `"a b"` or `["a", "b"]`,
 other key orders, defaults written out or left away. `canonical_digest` is therefore not a hash of
@@ -29,23 +29,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
-
-import numpy as np
-from pydantic import Field, model_validator
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from mixtures.errors import ManifestError
-from mixtures.yaml.fields import (
-    Checked,
-    Integer,
-    Line,
-    LocalPath,
-    Location,
-    Model,
-    Name,
-    Positive,
-    Text,
-)
 
 CANONICAL_FORMAT = "annealmix-tokenizer-1"
 
@@ -64,89 +52,34 @@ _BPE_DEFAULTS: dict[str, object] = {
 _STEP_DEFAULTS: dict[str, dict[str, object]] = {"ByteLevel": {"use_regex": True}}
 
 
-class GoldenVector(Model):
-    """A text and its ids (EOD not among them), special strings kept as text, as the reference
-    library makes them.
-    """
+class AddedToken(NamedTuple):
+    """A token that is found in a text before the model sees it."""
 
-    text: Text
-    ids: tuple[Integer, ...]
-
-
-class TokenizerDefinition(Checked):
-    """One tokenizer: where it is published, its identity, its end-of-document token, and vectors
-    that an engine must reproduce.
-
-    repo, revision, filename: Hugging Face repository, the commit that is read, and the file in it.
-    file: a tokenizer that annealmix ships, relative to the `recipes` package; instead of repo, or
-        beside it.
-    digest: `canonical_digest` of the contents. It decides; the file's own bytes do not.
-    eod_token, eod_id: the special token that ends every document.
-    vocab_size: number of ids, added tokens included; padded_vocab_size: rows of the trainer's
-        embedding.
-    """
-
-    name: Name
-    description: Text = ""
-    repo: Line | None = None
-    revision: Line | None = None
-    filename: LocalPath = "tokenizer.json"
-    file: LocalPath | None = None
-    digest: Annotated[Text, Field(pattern=r"^[0-9a-f]{64}$")]
-    eod_token: Line
-    eod_id: Integer
-    vocab_size: Positive
-    padded_vocab_size: Positive
-    golden: Annotated[tuple[GoldenVector, ...], Field(min_length=1)]
-    licence: Line
-
-    @classmethod
-    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """There is somewhere to find it, and what is found there is pinned."""
-        if "repo" not in given and "file" not in given:
-            yield (
-                (),
-                (
-                    "gives neither repo nor file; say where the tokenizer is published, or which"
-                    " file is shipped"
-                ),
-            )
-        if ("repo" in given) != ("revision" in given):
-            yield (), "gives one of repo and revision; they belong together"
-
-    @model_validator(mode="after")
-    def _sizes_agree(self) -> TokenizerDefinition:
-        if not self.eod_id < self.vocab_size <= self.padded_vocab_size:
-            raise ValueError(
-                f"eod_id {self.eod_id}, vocab_size {self.vocab_size}, padded_vocab_size"
-                f" {self.padded_vocab_size}: eod_id < vocab_size <= padded_vocab_size must hold"
-            )
-        for index, vector in enumerate(self.golden):
-            if max(vector.ids, default=0) >= self.vocab_size:
-                raise ValueError(
-                    f"golden[{index}] has id {max(vector.ids)}; allowed are ids below vocab_size"
-                    f" {self.vocab_size}"
-                )
-        return self
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of a token on disk: see `token_dtype`."""
-        return token_dtype(self.vocab_size)
+    id: int
+    content: str
+    special: bool
+    """Whether it stays text where special strings are kept as text."""
 
 
-def token_dtype(vocab_size: int) -> np.dtype[Any]:
-    """Little-endian uint16 if every id below `vocab_size` fits, else little-endian uint32.
+class Contents(NamedTuple):
+    """What is asked again and again of a tokenizer.json."""
 
-    Ids stay below 2^31, so that a .bin of them reads the same as int32, the only wider type that
-    the .idx has (Megatron's dtype codes 8 and 4).
+    digest: str
+    """`canonical_digest`."""
+    model: str
+    """Type of its model: BPE, Unigram, WordPiece, WordLevel."""
+    num_ids: int
+    """Ids that it has, those of added tokens included."""
+    vocab_size: int
+    """One more than its largest id; above `num_ids` where its vocabulary has holes."""
+    added: tuple[AddedToken, ...]
+    """By id."""
+    dropout: bool
+    """Whether its ids are random."""
 
-    Raises:
-        ValueError: the vocabulary is empty or needs more than 31 bits.
-    """
-    if not 0 < vocab_size <= 1 << 31:
-        raise ValueError(f"vocabulary of {vocab_size} tokens; 1 to {1 << 31} can be stored")
-    return np.dtype("<u2") if vocab_size <= 1 << 16 else np.dtype("<u4")
+    def special(self, token: str) -> AddedToken | None:
+        """The special token that is spelled so."""
+        return next((item for item in self.added if item.special and item.content == token), None)
 
 
 def canonical_digest(content: bytes) -> str:
@@ -156,7 +89,36 @@ def canonical_digest(content: bytes) -> str:
         ManifestError: not JSON, not laid out like a tokenizer.json, or a file of which the ids
             depend on who reads it.
     """
-    return form_digest(canonical_form(content))
+    return contents(content).digest
+
+
+@lru_cache(maxsize=2)  # a vocabulary of 262,144 takes seconds, and is asked for at every step
+def contents(content: bytes) -> Contents:
+    """What the tokenizer.json with these bytes says.
+
+    Raises:
+        ManifestError: as `canonical_digest`.
+    """
+    form = canonical_form(content)
+    model = form["model"]
+    added = tuple(AddedToken(row[0], row[1], row[-1]) for row in form["added_tokens"])
+    ids = set(_model_ids(model["vocab"])) | {token.id for token in added}
+    return Contents(
+        digest=form_digest(form),
+        model=model["type"],
+        num_ids=len(ids),
+        vocab_size=1 + max(ids, default=-1),
+        added=added,
+        dropout=bool(model.get("dropout")),
+    )
+
+
+def _model_ids(vocab: Any) -> Iterable[int]:
+    """Ids of a canonical vocabulary: [id, token] of BPE and word pieces, [token, score] by id of
+    unigrams.
+    """
+    by_id = all(isinstance(entry[0], int) for entry in vocab)
+    return (entry[0] for entry in vocab) if by_id else range(len(vocab))
 
 
 def form_digest(form: Mapping[str, object]) -> str:
@@ -215,7 +177,15 @@ def _model(model: dict[str, Any]) -> dict[str, Any]:
     vocab = model["vocab"]
     if isinstance(vocab, dict):
         vocab = sorted([_identifier(number), token] for token, number in vocab.items())
+        _check_distinct(vocab)
     return parameters | {"type": kind, "vocab": vocab}
+
+
+def _check_distinct(vocab: list[list[Any]]) -> None:
+    """Refuse two tokens of one id: which of them it means depends on who reads it."""
+    for (number, token), (other, again) in pairwise(vocab):
+        if number == other:
+            raise _refused(f"tokens {token!r} and {again!r} have one id, {number}")
 
 
 def _inert(key: str, value: Any) -> bool:
@@ -268,6 +238,7 @@ def _check_reading_order(tokens: list[dict[str, Any]], vocab: Any) -> None:
         if isinstance(vocab, dict)
         else {entry[0]: number for number, entry in enumerate(vocab)}
     )
+    taken = {number: token for token, number in known.items()}
     next_id = len(known)
     for token in tokens:
         expected = known.get(token["content"], next_id)
@@ -276,6 +247,11 @@ def _check_reading_order(tokens: list[dict[str, Any]], vocab: Any) -> None:
                 f"added token {token['content']!r} states id {token['id']}, but read in the file's"
                 f" order it gets {expected}; engines would disagree: save it again with Hugging"
                 " Face tokenizers"
+            )
+        if token["content"] not in known and expected in taken:
+            raise _refused(
+                f"added token {token['content']!r} gets id {expected}, which {taken[expected]!r}"
+                " has: the vocabulary has holes; number it without any"
             )
         next_id = max(next_id, expected + 1)
 
