@@ -11,10 +11,17 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from annealmix.completion import add_completion
+from annealmix.streams import (
+    STDOUT,
+    flush_answer,
+    give_up_stdout,
+    start_again_in_utf8,
+    take_closed,
+)
 from mixtures.errors import AnnealmixError
 from pipeline.commands.audit.options import add_audit
 from pipeline.commands.build.options import add_build
@@ -44,11 +51,19 @@ def _interrupt(number: int, frame: object) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
+    if arguments is None:
+        take_closed()
+        start_again_in_utf8()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAYON_NUM_THREADS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     # only jobs give this command, and no help, suggestion or completion offers it
-    options = (worker_parser() if words[:1] == [WORKER] else _parser()).parse_args(words)
+    parser = worker_parser() if words[:1] == [WORKER] else _parser()
+    try:
+        options = parser.parse_args(words)
+    except SystemExit as asked:  # --help, too, which is an answer
+        status = int(asked.code or 0)
+        raise SystemExit(_ended(lambda: status)) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(
             signal.SIGTERM, _interrupt
@@ -57,17 +72,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.getsignal(signal.SIGINT) is signal.default_int_handler
         ):  # else whoever started the command ignores it
             signal.signal(signal.SIGINT, _interrupt)
+    return _ended(lambda: int(options.command(options)))
+
+
+def _ended(command: Callable[[], int]) -> int:
+    """Run it, print its answer and return its exit code."""
     try:
-        status = int(options.command(options))
-        sys.stdout.flush()
+        status = command()
+        flush_answer()
         return status
     except AnnealmixError as error:
         _complain(str(error))
         return error.exit_code
     except BrokenPipeError:  # whoever read the answer has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_stdout()
         return 1
     except OSError as error:
+        if error.filename == STDOUT:
+            give_up_stdout()
+            _complain(f"{STDOUT}: {error.strerror}: the answer could not be printed")
+            return 1
         where = error.filename or "the store or the output"
         _complain(
             f"{where}: {error.strerror or error}; when that is mended, the same command goes on"

@@ -7,10 +7,11 @@ they are led to.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __all__ = [
     "complain",
     "count",
     "counted",
+    "page",
     "plural",
     "print_fit",
     "printable",
@@ -43,14 +45,39 @@ __all__ = [
 
 def say(message: str) -> None:
     """Print one line of progress, or a note, to stderr. Text from data or recipes is printed as it
-    is, without markup or control characters.
+    is, without markup or control characters. If nobody can read it, nothing fails.
     """
-    print(printable(message), file=sys.stderr, flush=True)
+    try:
+        print(printable(message), file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # full, gone, or closed
+        with suppress(OSError):  # what still waits would fail again when the interpreter ends
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
 
 
 def tell(message: str) -> None:
     """Print one line of the answer to stdout, likewise."""
-    print(printable(message), flush=True)
+    with _answering():
+        print(printable(message), flush=True)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Name stdout as what cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "stdout") from None
+
+
+def page(content: str) -> None:
+    """Print a whole page of the answer to stdout, as it is."""
+    with _answering():
+        sys.stdout.write(content)
+        sys.stdout.flush()
 
 
 def complain(message: str) -> None:
@@ -73,7 +100,8 @@ def printable(text: str) -> str:
 
 def result(value: Any) -> None:
     """Print a machine's answer to stdout."""
-    print(json.dumps(value, indent=1, sort_keys=True))
+    with _answering():
+        print(json.dumps(value, indent=1, sort_keys=True), flush=True)
 
 
 def count(number: int | None) -> str:
@@ -179,8 +207,9 @@ class Table:
         console = Console(highlight=False, soft_wrap=False)
         if not console.is_terminal:
             console = Console(file=sys.stdout, width=200, highlight=False)
-        console.print(drawn)
-        sys.stdout.flush()
+        with _answering():
+            console.print(drawn)
+            sys.stdout.flush()
 
 
 @contextmanager

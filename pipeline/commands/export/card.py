@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from mixtures.mix.manifest import MANIFEST
 from mixtures.words import plural
 from pipeline.commands.build.report import waterfall_table
 from pipeline.commands.destination import refuse_inside, refuse_taken
-from pipeline.report import printable
+from pipeline.report import page, printable
 from pipeline.store.records import write_whole
 
 LICENCES = {
@@ -65,7 +64,7 @@ def export_card(mix: Path, out: Path | None) -> None:
             refuse_inside(out, mix)
     card = dataset_card(read_claims(mix), str(mix / MANIFEST))
     if out is None:
-        sys.stdout.write(card)
+        page(card)
     else:
         write_whole(out, card.encode())
 
