@@ -16,7 +16,7 @@ from typing import Literal
 from mixtures.recipe.load import load_recipe as load_recipe_file
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import Level
-from mixtures.stream.quotas import Size
+from mixtures.stream.quotas import Size, sized
 from pipeline.build.build import BuildRequest
 from pipeline.build.build import build as build_mix
 from pipeline.build.remote import working_places
@@ -65,6 +65,7 @@ def plan(
     *,
     tokens: int | None = None,
     scale: Fraction | float | str | None = None,
+    steps: int | None = None,
     data: Folder | Mapping[str, Folder] | None = None,
     tokenizer: Folder | None = None,
     store: Folder | None = None,
@@ -75,18 +76,20 @@ def plan(
 
     Args:
         recipe: loaded, or as `load_recipe` takes it. tokens, scale: of a preview in the same
-            proportions; scale is a share of the recipe such as 0.01 or "1/100". data: folder whose
-            DATA/SOURCE are probed, or {source: its folder}. tokenizer: the recipe's tokenizer.json.
-            store, out: of the build: is there room on their disks? workers: tasks at a time on a
-            cluster.
+            proportions; scale is a share of the recipe such as 0.01 or "1/100". steps: as many
+            tokens as so many steps take, of the recipe's batch, sequence and trainer. data: folder
+            whose DATA/SOURCE are probed, or {source: its folder}. tokenizer: the recipe's
+            tokenizer.json. store, out: of the build: is there room on their disks? workers: tasks
+            at a time on a cluster.
 
     Raises:
         RecipeError: the recipe or the data is not as it must be. InputError: a file is damaged.
     """
+    loaded = load_recipe(recipe, tokenizer=tokenizer)
     return plan_build(
         PlanRequest(
-            recipe=load_recipe(recipe, tokenizer=tokenizer),
-            size=_size(tokens, scale),
+            recipe=loaded,
+            size=_size(loaded, tokens, scale, steps),
             data=_data(data),
             tokenizer=_path(tokenizer),
             store=_path(store),
@@ -104,6 +107,7 @@ def build(
     store: Folder = DEFAULT_STORE,
     tokens: int | None = None,
     scale: Fraction | float | str | None = None,
+    steps: int | None = None,
     data: Folder | Mapping[str, Folder] | None = None,
     tokenizer: Folder | None = None,
     workers: int | None = None,
@@ -131,14 +135,15 @@ def build(
             ' call it under `if __name__ == "__main__":`, or with workers=1'
         )
     local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
+    loaded = load_recipe(recipe, tokenizer=tokenizer)
     build_mix(
         BuildRequest(
-            recipe=load_recipe(recipe, tokenizer=tokenizer),
+            recipe=loaded,
             out=local_out,
             store=local_store,
             data=_data(data),
             tokenizer=_path(tokenizer),
-            size=_size(tokens, scale),
+            size=_size(loaded, tokens, scale, steps),
             executor=LocalExecutor(workers, tasks),
             remote=remote,
         )
@@ -209,15 +214,21 @@ def _cache(folder: Folder | None) -> Path:
     return default_cache() if folder is None else Path(folder)
 
 
-def _size(tokens: int | None, scale: Fraction | float | str | None) -> Size:
-    if tokens is not None and scale is not None:
-        raise ValueError("tokens and scale both say how large a preview is; give one of them")
-    if tokens is not None and tokens < 1:
-        raise ValueError(f"tokens {tokens} is not above 0")
+def _size(
+    recipe: LoadedRecipe,
+    tokens: int | None,
+    scale: Fraction | float | str | None,
+    steps: int | None,
+) -> Size:
+    if sum(one is not None for one in (tokens, scale, steps)) > 1:
+        raise ValueError("tokens, scale and steps all say how large a mix is; give one of them")
+    for name, number in (("tokens", tokens), ("steps", steps)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name} {number} is not above 0")
     share = None if scale is None else Fraction(str(scale))  # 0.01 is 1/100, as on the command line
     if share is not None and not 0 < share <= 1:
         raise ValueError(f"scale {scale} is not above 0 and at most 1")
-    return Size(share, tokens)
+    return sized(recipe.recipe, scale=share, tokens=tokens, steps=steps)
 
 
 def _data(data: Folder | Mapping[str, Folder] | None) -> DataFolders:

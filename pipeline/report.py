@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from mixtures.words import plural
 
 if TYPE_CHECKING:
-    from mixtures.trainers.fit import Exposure, TrainerFit
+    from mixtures.trainers.epochs import Exposure
+    from mixtures.trainers.fit import TrainerFit
 
 __all__ = [
     "Column",
@@ -279,12 +280,11 @@ def print_fit(fit: TrainerFit | None) -> None:
     if all(reading.single_epoch_steps == 0 for reading in fit.readings):
         tell(f"trainer fit: less than one step of {batches}")
         return
-    nearest = " (the nearest)" if fit.inferred else ""
-    steps = "no whole step" if fit.steps is None else f"{fit.steps:,} steps{nearest}"
+    basis = f" of {fit.meant_for}" if fit.meant_for else " (the nearest)" if fit.inferred else ""
+    steps = "no whole step" if fit.steps is None else f"{fit.steps:,} steps{basis}"
     Table(fit.readings, _FIT_COLUMNS).print(f"trainer fit: batches of {batches}, {steps}")
-    for reading in fit.readings:
-        for warning in reading.warnings:
-            say(f"warning: {warning}")
+    for warning in fit.warnings:
+        say(f"warning: {warning}")
 
 
 def _seen(exposure: Exposure | None) -> str:
@@ -302,4 +302,5 @@ _FIT_COLUMNS = (
     Column("tokens left over", "leftover_tokens", count),
     Column("epochs for those steps", "epochs", count),
     Column("documents seen never / once / twice", "exposure", _seen),
+    Column("repeats a document from step", "first_repeat_step", count),
 )

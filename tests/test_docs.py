@@ -28,6 +28,7 @@ from mixtures.recipe.near_request import NearRequest
 from mixtures.recipe.quality_steps import STEP_NAMES, OneStep
 from mixtures.recipe.source_definition import (
     Adapter,
+    Conversion,
     DatasetsSplit,
     Format,
     HubSplit,
@@ -75,6 +76,7 @@ FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (SOURCES, "Definitions", 0, SourceDefinition),
     (SOURCES, "Definitions", 1, DatasetsSplit),
     (SOURCES, "Definitions", 2, PublishedSize),
+    (SOURCES, "Definitions", 3, Conversion),
     (TOKENIZERS, "Fields of a tokenizer", 0, TokenizerRequest),
     (TOKENIZERS, "Fields of a tokenizer", 1, GoldenVector),
     (FILTERS, "Filters", 0, FilterDefinition),

@@ -25,7 +25,7 @@ from mixtures.recipe.source_request import SourceRequest
 from mixtures.stream.quotas import Supply, asked_quotas
 from mixtures.words import plural
 
-_ASKED = ("tokens", "weight", "all", "keys", "shortfall", "quality")
+_ASKED = ("tokens", "weight", "all", "reserve", "corpus", "keys", "shortfall", "quality")
 
 
 def recipe_digest(recipe: Mapping[str, object]) -> str:

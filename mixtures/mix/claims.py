@@ -25,23 +25,34 @@ from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
 from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
 from mixtures.stream.quotas import Size
 from mixtures.trainers.fit import TrainerFit
-from mixtures.trainers.schedule import budget_fit
+from mixtures.trainers.names import Trainer
+from mixtures.trainers.schedule import Schedule, mix_fit
 from mixtures.words import strand_label
+
+_Number = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,13}$")]
 
 
 class SizeClaim(Claim):
-    """How large the build was asked to be: nothing, a share of the recipe, or a number of
-    tokens.
+    """How large the build was asked to be: nothing, a share of the recipe, a number of tokens, or
+    the steps of a training.
     """
 
     scale: Annotated[str, Field(pattern=r"^[0-9]{1,31}(/0*[1-9][0-9]{0,30})?$")] | None = None
     tokens: Annotated[str, Field(pattern=r"^[0-9]{1,18}$")] | None = None
+    steps: _Number | None = None
+    batch: _Number | None = None
+    sequence: _Number | None = None
+    trainer: Trainer | None = None
 
     @property
     def size(self) -> Size:
         """As the quotas take it."""
         scale = None if self.scale is None else Fraction(self.scale)
-        return Size(scale, None if self.tokens is None else int(self.tokens))
+        schedule = None
+        if self.steps and self.batch and self.sequence and self.trainer:
+            numbers = int(self.steps), int(self.batch), int(self.sequence)
+            schedule = Schedule(*numbers, self.trainer)
+        return Size(scale, None if self.tokens is None else int(self.tokens), schedule)
 
 
 class TokenizerClaim(Claim):
@@ -336,12 +347,12 @@ class Claims(MixClaims):
             for source in self.sources
             if not (source.copy_number or source.insert)
         )
-        return budget_fit(
-            self.recipe.get("budget"),
-            whole=self.size.size == Size(),
-            num_tokens=num_tokens,
-            quota_tokens=quotas if self.shrinks else None,
-        )
+        return mix_fit(self.schedule, num_tokens, quotas if self.shrinks else None)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The steps that the mix is meant for."""
+        return self.size.size.meant_schedule(self.recipe.get("budget"))
 
 
 def read_claims(folder: Path) -> Claims:

@@ -12,15 +12,15 @@ import numpy as np
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix.trace import TracedMix
-from mixtures.trainers.fit import trainer_fit
 from mixtures.trainers.names import ORDERS, OrderName
+from mixtures.trainers.schedule import schedule_for
 from mixtures.trainers.training_order import OrderRequest, TrainerOrder
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training as the user tells it; None: as the recipe budgets it, or the whole number of steps
-    nearest to the mix.
+    """A training as the user tells it; None: as the mix is meant for, or as many steps as see no
+    token twice (`mixtures.trainers.schedule.schedule_for`, which exports ask, too).
     """
 
     trainer: OrderName
@@ -50,7 +50,7 @@ class TrainingOrder:
         batch: sequences of a step. order: of the trainer. steps: that it can make.
 
     Raises:
-        RecipeError: the mix holds no tokens or less than half a step, or the trainer cannot number
+        RecipeError: the mix holds no tokens or less than a step, or the trainer cannot number
             what is asked. ManifestError: the mix is damaged.
     """
 
@@ -87,26 +87,30 @@ class TrainingOrder:
 
 def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
     """Sequences of a step, and what the trainer was told."""
-    # batch, sequence and steps that the mix was meant for: those that build and audit print
-    fit = mix.claims.fit(mix.total_tokens)
-    if fit is None:
+    if not mix.total_tokens:
         raise RecipeError(
             f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some"
         )
-    batch, sequence = training.batch or fit.batch, training.sequence or fit.sequence
-    if (batch, sequence) != (fit.batch, fit.sequence):
-        fit = trainer_fit(mix.total_tokens, sequence, batch)
-    steps = training.steps or fit.steps or 0
-    if training.trainer == "file-order":
+    in_file = training.trainer == "file-order"
+    schedule = schedule_for(
+        mix.claims.schedule,
+        "megatron" if training.trainer == "file-order" else training.trainer,
+        mix.total_tokens,
+        sequence=training.sequence,
+        batch=training.batch,
+        steps=training.steps,
+    )
+    batch, sequence = schedule.batch, schedule.sequence
+    if in_file:
         return batch, OrderRequest(
             training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0
         )
-    if not (steps or training.samples):
+    if not (schedule.steps or training.samples):
         raise RecipeError(
-            f"{mix.folder}: {mix.total_tokens:,} tokens are less than half a step of {batch:,} x"
+            f"{mix.folder}: {mix.total_tokens:,} tokens are less than a step of {batch:,} x"
             f" {sequence:,}; say with --steps how many the trainer was asked for, or another"
             " --batch"
         )
     return batch, OrderRequest(
-        training.trainer, sequence, training.samples or steps * batch, training.seed
+        training.trainer, sequence, training.samples or schedule.steps * batch, training.seed
     )

@@ -28,10 +28,31 @@ def quota_notes(sources: Mapping[str, SourcePlan]) -> Iterator[str]:
             )
 
 
+def supply_notes(recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate]) -> Iterator[str]:
+    """Published supplies that another tokenizer counted."""
+    others = {
+        name: supplies[name].basis.removeprefix("published, by ")
+        for name in recipe.recipe.sources
+        if name in supplies and supplies[name].basis.startswith("published, by ")
+    }
+    converted = [f"{name} ({basis})" for name, basis in others.items() if " x " in basis]
+    if converted:
+        yield (
+            f"supplies counted by another tokenizer and converted to {recipe.tokenizer.name}:"
+            f" {', '.join(converted)}; the source definitions say why"
+        )
+    if taken := [f"{name} ({basis})" for name, basis in others.items() if " x " not in basis]:
+        yield (
+            f"supplies that another tokenizer counted, taken as if {recipe.tokenizer.name} had:"
+            f" {', '.join(taken)}; state a ratio in `published: converted` of their definitions, or"
+            " let a probe count (--data)"
+        )
+
+
 def quality_notes(recipe: LoadedRecipe, supplies: Mapping[str, SupplyEstimate]) -> Iterator[str]:
     """Supplies of which quality steps will drop a part that nobody has counted."""
     for name, request in recipe.recipe.sources.items():
-        if request.quality and name in supplies and supplies[name].basis == "published":
+        if request.quality and name in supplies and supplies[name].basis.startswith("published"):
             yield (
                 f"sources.{name}: its published supply counts what the quality steps will drop; a"
                 " probe (--data) leaves that out"
@@ -83,9 +104,9 @@ def shrink_notes(total: int, remaining: int, fit: TrainerFit) -> Iterator[str]:
     """What a mix that shrinks is thought to hold, and how often its trainer sees it at the schedule
     of the whole mix.
     """
-    seen = next(reading for reading in fit.readings if reading.trainer == "gpt-neox")
+    seen = fit.reading
     how = (
-        f"; at {fit.steps:,} steps GPT-NeoX sees {seen.exposure} ({seen.epochs} epochs)"
+        f"; at {fit.steps:,} steps {seen.trainer} sees {seen.exposure} ({seen.epochs} epochs)"
         if fit.steps
         else ""
     )

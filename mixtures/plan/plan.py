@@ -23,6 +23,7 @@ from mixtures.plan.notes import (
     quota_notes,
     score_notes,
     shrink_notes,
+    supply_notes,
 )
 from mixtures.plan.removal_levels import ByLevel, RemovedShare, published_levels, removed_shares
 from mixtures.plan.removals import Removal, published_removals
@@ -32,7 +33,7 @@ from mixtures.plan.supply import supplies_within
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.trainers.fit import TrainerFit
-from mixtures.trainers.schedule import budget_fit, fit_json
+from mixtures.trainers.schedule import fit_json, mix_fit
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def make_plan(
         whole_warnings=tuple(whole_warnings),
         notes=(
             *quota_notes(sources),
+            *supply_notes(recipe, supplies),
             *quality_notes(recipe, supplies),
             *near_notes(recipe),
             *score_notes(recipe, work.escalated_bytes),
@@ -175,9 +177,8 @@ def _fit(recipe: LoadedRecipe, size: Size, quotas: Quotas, remaining: int) -> Tr
     """How trainers read what is left of the quotas; None if that is nothing."""
     if not remaining:
         return None
-    return budget_fit(
-        recipe.canonical().get("budget"),
-        whole=size == Size(),
-        num_tokens=remaining,
-        quota_tokens=sum(quotas.resolved.values()) if recipe.recipe.shrinks else None,
+    return mix_fit(
+        size.meant_schedule(recipe.canonical().get("budget")),
+        remaining,
+        sum(quotas.resolved.values()) if recipe.recipe.shrinks else None,
     )

@@ -58,8 +58,8 @@ class Removal:
 
 
 def published_removals(recipe: LoadedRecipe) -> dict[str, Removal]:
-    """What is published of a recipe's filters, by source; of a source without a figure, that of the
-    whole mix; none where neither is.
+    """What is published of a recipe's filters, by source; of a source without a figure, that of its
+    corpus or of the whole mix; none where neither is.
 
     A dose removes its fraction of that.
     """
@@ -68,8 +68,8 @@ def published_removals(recipe: LoadedRecipe) -> dict[str, Removal]:
         return {}
     dose = min(sum(Fraction(item.request.fraction) for item in recipe.filters), Fraction(1))
     removals = {}
-    for name in recipe.recipe.sources:
-        of_source = published.sources.get(name)
+    for name, request in recipe.recipe.sources.items():
+        of_source = published.sources.get(name) or published.sources.get(request.corpus or "")
         known = bool(of_source and of_source.removed_percent is not None)
         figures, basis = (
             (of_source, "published") if known else (published, "published of the whole mix")

@@ -307,7 +307,9 @@ def _smaller(
                 demand.changed(name, weight=weight),
             )
     if recipe.budget and available:
-        total = demand.size.tokens or int(recipe.budget.total_tokens * (demand.size.scale or 1))
+        total = demand.size.asked_tokens or int(
+            recipe.budget.total_tokens * (demand.size.scale or 1)
+        )
         tokens = total * available // quota * 9_999 // 10_000
         smaller = replace(demand, size=Size(tokens=tokens))
         yield (

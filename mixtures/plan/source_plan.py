@@ -118,7 +118,7 @@ def plan_inserts(
     recipe: LoadedRecipe, size: Size, supplies: Mapping[str, SupplyEstimate]
 ) -> dict[str, InsertPlan]:
     """The rows of a recipe's inserts, by name."""
-    scale, rows = scale_of(recipe.recipe, size), {}
+    scale, rows = min(scale_of(recipe.recipe, size), Fraction(1)), {}
     for name, insert in recipe.recipe.insert.items():
         supply, definition = supplies.get(name), recipe.definitions[name]
         rows[name] = InsertPlan(

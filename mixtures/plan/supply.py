@@ -11,14 +11,15 @@ from mixtures.recipe.loaded import LoadedRecipe
 
 
 def published_supplies(recipe: LoadedRecipe) -> dict[str, SupplyEstimate]:
-    """Estimates from the publishers' figures, which count no EOD; sources without figures are left
-    out.
+    """Estimates from the publishers' figures, which count no EOD, in tokens of the recipe's
+    tokenizer where a ratio is known; sources without figures are left out.
     """
-    return {
-        name: SupplyEstimate(size.documents, size.tokens + size.documents, "published")
-        for name, definition in recipe.definitions.items()
-        if (size := definition.published)
-    }
+    supplies = {}
+    for name, definition in recipe.definitions.items():
+        if size := definition.published:
+            tokens, basis = size.tokens_of(recipe.tokenizer.name)
+            supplies[name] = SupplyEstimate(size.documents, tokens + size.documents, basis)
+    return supplies
 
 
 def supplies_within(

@@ -35,6 +35,8 @@ class PartialRequest:
     tokens: int | None
     weight: Decimal | None
     all: bool
+    reserve: bool
+    corpus: str | None
     keys: KeyRange | None
     refill: str | None
     sound: bool
@@ -51,6 +53,8 @@ class PartialRequest:
             tokens=fields.get("tokens"),
             weight=fields.get("weight"),
             all=fields.get("all", False),
+            reserve=fields.get("reserve", False),
+            corpus=fields.get("corpus"),
             keys=KeyRange(key_bound(keys[0]), key_bound(keys[1])) if keys else None,
             refill=shortfall.refill if shortfall else None,
             sound=request is not None,
@@ -115,9 +119,11 @@ def recipe_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     """Yield (where, message) for every broken rule. given: a recipe's raw values."""
     parts = PartialRecipe.of(given)
     yield from _refill_faults(parts)
+    yield from _reserve_faults(parts)
     yield from _circle_faults(parts)
     yield from _budget_faults(parts)
     yield from _overlap_faults(parts)
+    yield from _corpus_faults(given, parts)
     yield from _filter_faults(given)
     for index, reference in enumerate(parts.exclude):
         if reference in parts.exclude[:index]:
@@ -142,6 +148,43 @@ def _refill_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
                     f"{target!r} is used whole (all), so it has nothing left to give; name a source"
                     " with tokens or weight"
                 ),
+            )
+
+
+def _reserve_faults(parts: PartialRecipe) -> Iterator[tuple[Location, str]]:
+    refilled = {source.refill for source in parts.sources.values()}
+    for name, source in parts.sources.items():
+        if source.reserve and name not in refilled:
+            yield (
+                ("sources", name, "reserve"),
+                "gives what others refill from it, and none does; write shortfall:"
+                f" {{refill: {name}}} at another source, or ask for tokens or a weight",
+            )
+
+
+def _corpus_faults(
+    given: Mapping[str, Any], parts: PartialRecipe
+) -> Iterator[tuple[Location, str]]:
+    """A name in a table is a source, an insert or a corpus, and published figures are of one of
+    these. given: a recipe's raw values.
+    """
+    inserts = given.get("insert")
+    taken = {*parts.sources, *(inserts if isinstance(inserts, Mapping) else ())}
+    corpora = {source.corpus for source in parts.sources.values() if source.corpus}
+    for name, source in parts.sources.items():
+        if source.corpus in taken:
+            yield (
+                ("sources", name, "corpus"),
+                f"{source.corpus!r} is the name of a source or insert; give the corpus another",
+            )
+    published = given.get("published")
+    figures = published.get("sources") if isinstance(published, Mapping) else None
+    known = [*parts.sources, *sorted(corpora)]
+    for name in figures if isinstance(figures, Mapping) and parts.complete else ():
+        if name not in known:
+            yield (
+                ("published", "sources", name),
+                f"is no source or corpus of this recipe; {suggest(str(name), known)}",
             )
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mixtures.trainers.names import Trainer
+from mixtures.trainers.schedule import Schedule
 from mixtures.yaml.disk import SHIPPED, names_in, shown
 from mixtures.yaml.fields import Checked, Location, Name, Positive, Text
 from mixtures.yaml.tree import load_yaml
@@ -17,28 +19,35 @@ class Budget(Checked, use_attribute_docstrings=True):
 
     tokens: Positive | None = None
     steps: Positive | None = None
-    """Of `batch` sequences of `sequence` tokens each. A trainer that needs S samples of length L
-    reads S*L + 1 tokens, because each sample's targets are shifted by one (GPT-NeoX and
-    megatron-core, `GPT2Dataset`)."""
+    """Of `batch` sequences of `sequence` tokens each, by `trainer`."""
     batch: Positive = 2048
     """Sequences of a step; with the next one, the 4,194,304 tokens of the published runs."""
     sequence: Positive = 2048
     """Tokens."""
+    trainer: Trainer = "neox"
+    """Whose steps: how many tokens they take differs (`mixtures.trainers.epochs`). GPT-NeoX, the
+    published runs' own, needs one sequence more than megatron-core, and so has enough for it and
+    for OLMo-core."""
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The steps; None of a budget in tokens."""
+        if self.steps is None:
+            return None
+        return Schedule(self.steps, self.batch, self.sequence, self.trainer)
 
     @property
     def total_tokens(self) -> int:
-        """Tokens of the mix: `tokens`, or steps * batch * sequence + 1."""
-        if self.tokens is not None:
-            return self.tokens
-        return (self.steps or 0) * self.batch * self.sequence + 1
+        """Tokens of the mix: `tokens`, or what the steps take."""
+        return self.schedule.tokens if self.schedule else self.tokens or 0
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Exactly one of tokens and steps; batch and sequence belong to steps."""
+        """Exactly one of tokens and steps; batch, sequence and trainer belong to steps."""
         if ("tokens" in given) == ("steps" in given):
-            yield (), "give either tokens, or steps (with batch and sequence)"
+            yield (), "give either tokens, or steps (with batch, sequence and trainer)"
         elif "tokens" in given:
-            for key in ("batch", "sequence"):
+            for key in ("batch", "sequence", "trainer"):
                 if key in given:
                     yield (
                         (key,),

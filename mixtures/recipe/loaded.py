@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -85,12 +84,18 @@ class LoadedRecipe:
             "max_quarantined": _plain_decimal(recipe.max_quarantined),
             "exclude": [excluded[key] for key in sorted(excluded)],
             "sources": [
-                {"name": name, **self._asked(name), **self._place(name)} for name in recipe.sources
+                {
+                    "name": name,
+                    **({"corpus": request.corpus} if request.corpus else {}),
+                    **self._asked(name),
+                    **self._place(name),
+                }
+                for name, request in recipe.sources.items()
             ],
         }
         if budget := recipe.budget:
-            steps = {"steps": budget.steps, "batch": budget.batch, "sequence": budget.sequence}
-            canonical["budget"] = steps if budget.tokens is None else {"tokens": budget.tokens}
+            schedule = budget.schedule
+            canonical["budget"] = asdict(schedule) if schedule else {"tokens": budget.tokens}
         if recipe.decontaminate:
             canonical["decontaminate"] = canonical_decontamination(
                 recipe.decontaminate, self.benchmarks
@@ -130,11 +135,11 @@ class LoadedRecipe:
         }
         if request.all:
             return {"all": "true"}
-        amount = (
-            {"tokens": request.tokens}
-            if request.tokens is not None
-            else {"weight": _plain_decimal(request.weight or Decimal(0))}
-        )
+        amount: dict[str, object] = {"reserve": "true"}
+        if request.tokens is not None:
+            amount = {"tokens": request.tokens}
+        elif request.weight is not None:
+            amount = {"weight": _plain_decimal(request.weight)}
         return {**amount, "shortfall": rule or "error"}
 
     def _place(self, name: str) -> dict[str, object]:
@@ -153,6 +158,7 @@ class LoadedRecipe:
             "repo": definition.repo,
             "revision": definition.revision,
             "paths": list(definition.paths),
+            "folder": definition.folder,
         }
         return {
             key: value

@@ -56,6 +56,7 @@ class Published(Model, use_attribute_docstrings=True):
     removed_percent: Annotated[Exact, Field(ge=0, lt=100)] | None = None
     copied_percent: Annotated[Exact, Field(ge=0, le=100)] | None = None
     sources: dict[Name, PublishedFigures] = Field(default_factory=dict)
+    """By the name of a source or of a corpus."""
 
 
 class Recipe(Heading, use_attribute_docstrings=True):
@@ -93,6 +94,15 @@ class Recipe(Heading, use_attribute_docstrings=True):
     near: NearField | None = None
     """Near-duplicates that are removed, before filters and quotas look at anything."""
     published: Published | None = None
+
+    @property
+    def corpora(self) -> dict[str, tuple[str, ...]]:
+        """The sources of each corpus, in the recipe's order."""
+        names = dict.fromkeys(one.corpus for one in self.sources.values() if one.corpus)
+        return {
+            corpus: tuple(name for name, one in self.sources.items() if one.corpus == corpus)
+            for corpus in names
+        }
 
     @property
     def shrinks(self) -> bool:

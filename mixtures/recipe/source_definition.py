@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -18,6 +19,7 @@ from mixtures.errors import RecipeError
 from mixtures.rules.text_expression import Expression
 from mixtures.yaml.fields import (
     Checked,
+    Exact,
     Flag,
     Line,
     LocalPath,
@@ -46,16 +48,51 @@ def _repo(value: str) -> str:
     return value
 
 
-class PublishedSize(Model):
-    """Documents and GPT-NeoX tokens (without EOD) that the publisher or a paper states; estimates
-    are for plans only.
+class Conversion(Model):
+    """How tokens of a published size count in another tokenizer.
 
+    ratio: tokens of that tokenizer for one published token. note: where the ratio comes from.
+    """
+
+    ratio: Annotated[Exact, Field(gt=0, le=100)]
+    note: Line
+
+
+class PublishedSize(Checked):
+    """Documents and tokens (without EOD) that the publisher or a paper states; estimates are for
+    plans only.
+
+    tokenizer: that counted the tokens, by the name of its definition, or as the publisher calls it;
+        absent: the publisher names none.
+    converted: by tokenizer, how its tokens follow from the published ones.
     note: where the figures come from, and what about them is estimated.
     """
 
     documents: Positive
     tokens: Positive
+    tokenizer: Name | None = None
+    converted: dict[Name, Conversion] = Field(default_factory=dict)
     note: Text = ""
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Nothing is converted to the tokenizer that counted."""
+        converted, tokenizer = given.get("converted"), given.get("tokenizer")
+        if isinstance(converted, Mapping) and isinstance(tokenizer, str) and tokenizer in converted:
+            yield ("converted", tokenizer), "is the tokenizer that counted; remove it"
+
+    def tokens_of(self, tokenizer: str) -> tuple[int, str]:
+        """Tokens as a tokenizer would count them, and how they are known: `published`, with the
+        ratio that they were converted by, or with the tokenizer that counted, where no ratio is
+        known.
+        """
+        if self.tokenizer == tokenizer:
+            return self.tokens, "published"
+        counted = f"published, by {self.tokenizer or 'a tokenizer without a name'}"
+        if conversion := self.converted.get(tokenizer):
+            tokens = int(self.tokens * Fraction(conversion.ratio))
+            return tokens, f"{counted} x {conversion.ratio:f}"
+        return self.tokens, counted
 
 
 class DatasetsSplit(Model):
@@ -93,6 +130,8 @@ class SourceDefinition(Checked):
         may be there. partial: whether shards may be missing that the names of others count.
     format: how the files are packed; adapter or text: how a row becomes a text, by an adapter's
         name or by an expression (`mixtures.rules.text_expression`).
+    folder: where the files lie below `--data`, if not in a folder of the definition's name: for
+        definitions that read one corpus.
     where: rows are read only if each named column is one of the listed values; the others are
         counted, not kept.
     """
@@ -109,6 +148,7 @@ class SourceDefinition(Checked):
     text: Expression | None = None
     where: Where = Field(default_factory=dict)
     datasets: DatasetsSplit | None = None
+    folder: Name | None = None
     licence: Line = NOT_GIVEN
     non_commercial: Flag = False
     published: PublishedSize | None = None
@@ -163,6 +203,11 @@ class SourceDefinition(Checked):
                 ("datasets",),
                 "belongs to the format datasets; remove it, or write format: datasets",
             )
+
+    @property
+    def files_folder(self) -> str:
+        """Name of the folder below `--data` that holds its files."""
+        return self.folder or self.name
 
     @property
     def origin(self) -> str:

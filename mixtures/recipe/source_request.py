@@ -120,7 +120,7 @@ def _source_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
 
 
 class SourceRequest(Checked, use_attribute_docstrings=True):
-    """What a mix takes of one source: exactly one of `tokens`, `weight` and `all`."""
+    """What a mix takes of one source: exactly one of `tokens`, `weight`, `all` and `reserve`."""
 
     use: Reference | None = None
     """The source definition, by shipped name or by file (relative to the recipe); or the fields of
@@ -147,6 +147,11 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     """A share of what fixed quotas leave."""
     all: Flag = False
     """Everything."""
+    reserve: Flag = False
+    """No quota of its own: it gives what other sources refill from it, and nothing else."""
+    corpus: Name | None = None
+    """The corpus that this source is a part of: tables and published figures have one line for all
+    sources of a corpus. No mix depends on it."""
     keys: Annotated[tuple[Exact, ...], AfterValidator(_key_range)] = (Decimal(0), Decimal(1))
     """The half-open share of the key space that is taken, as exact decimals."""
     shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
@@ -205,13 +210,14 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """One source, exactly one amount; no shortfall rule where all is taken."""
         yield from _source_faults(given)
-        amounts = [key for key in ("tokens", "weight", "all") if key in given]
+        amounts = [key for key in ("tokens", "weight", "all", "reserve") if key in given]
         if not amounts:
-            yield (), "asks for nothing; give one of tokens, weight, all: true"
+            yield (), "asks for nothing; give one of tokens, weight, all: true, reserve: true"
         elif len(amounts) > 1:
             yield (), f"gives {' and '.join(amounts)}; keep one of them"
-        if given.get("all") in ("false", False) and "all" in given:
-            yield ("all",), "is false; write all: true or leave it out"
+        for key in ("all", "reserve"):
+            if given.get(key) in ("false", False) and key in given:
+                yield (key,), f"is false; write {key}: true or leave it out"
         if "all" in given and given.get("shortfall", "error") != "error":
             yield (
                 ("shortfall",),

@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError, SupplyError
+from mixtures.recipe.faults import MAX_TOKENS
+from mixtures.trainers.names import Trainer
+from mixtures.trainers.schedule import Schedule, schedule_of
 
 if TYPE_CHECKING:
     from mixtures.recipe.model import Recipe
@@ -67,20 +70,70 @@ class Supply:
 
 @dataclass(frozen=True)
 class Size:
-    """How large a build is asked to be: the recipe's budget, a share of it, or a number of tokens.
-    At most one is set.
+    """How large a build is asked to be: the recipe's budget, a share of it, a number of tokens, or
+    what the steps of a training take. At most one is set.
     """
 
     scale: Fraction | None = None
     tokens: int | None = None
+    schedule: Schedule | None = None
+
+    @property
+    def asked_tokens(self) -> int | None:
+        """Tokens, where the size says how many."""
+        return self.schedule.tokens if self.schedule else self.tokens
+
+    def meant_schedule(self, budget: Any) -> Schedule | None:
+        """The steps that a mix of this size is meant for: its own, or the recipe's at full size.
+
+        Args:
+            budget: of a canonical recipe, untrusted.
+        """
+        return schedule_of(budget) if self == Size() else self.schedule
 
     def as_json(self) -> dict[str, str]:
         """The size as plans and manifests hold it; empty for the whole recipe."""
+        if self.schedule:
+            return self.schedule.as_json()
         return {
             name: str(value)
             for name, value in (("scale", self.scale), ("tokens", self.tokens))
             if value is not None
         }
+
+
+def sized(
+    recipe: Recipe,
+    *,
+    scale: Fraction | None = None,
+    tokens: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    sequence: int | None = None,
+    trainer: Trainer | None = None,
+) -> Size:
+    """The size that a user asks for.
+
+    Args:
+        batch, sequence, trainer: of the steps; None: as the recipe's budget has them. Steps that
+            are the recipe's own make its full size.
+
+    Raises:
+        RecipeError: the steps take more tokens than a mix can have.
+    """
+    own = recipe.budget.schedule if recipe.budget else None
+    if steps is None:
+        return Size(scale, tokens)
+    basis = own or Schedule(steps)
+    schedule = Schedule(
+        steps, batch or basis.batch, sequence or basis.sequence, trainer or basis.trainer
+    )
+    if schedule.tokens > MAX_TOKENS:
+        raise RecipeError(
+            f"{recipe.name}: {steps:,} steps of {schedule.batch:,} x {schedule.sequence:,} take"
+            f" {schedule.tokens:,} tokens; at most {MAX_TOKENS:,}"
+        )
+    return Size() if schedule == own else Size(schedule=schedule)
 
 
 @dataclass(frozen=True)
@@ -170,16 +223,17 @@ def asked_quotas(
     *known_tokens, weighted_tokens = webster([*known.values(), rest], seats)
     given |= zip(known, known_tokens, strict=True)
     given |= zip(weights, webster(list(weights.values()), weighted_tokens), strict=True)
-    return {name: given[name] for name in recipe.sources}
+    return {name: given.get(name, 0) for name in recipe.sources}  # nothing is asked of a reserve
 
 
 def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, int]:
-    if size.tokens is not None:
+    if (tokens := size.asked_tokens) is not None:
         if budget == 0 or recipe.budget is None:
+            option = "--steps" if size.schedule else "--tokens"
             raise RecipeError(
-                f"{recipe.name}: has no token budget, so --tokens cannot scale it; use --scale"
+                f"{recipe.name}: has no token budget, so {option} cannot scale it; use --scale"
             )
-        return Fraction(size.tokens, budget), size.tokens
+        return Fraction(tokens, budget), tokens
     scale = Fraction(1) if size.scale is None else size.scale
     return scale, int(budget * scale)
 

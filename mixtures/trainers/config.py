@@ -28,23 +28,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixtures.trainers.fit import TrainerName, neox_served_steps, olmo_steps, trainer_fit
 from mixtures.trainers.names import Trainer
-
-_RULES: dict[Trainer, TrainerName] = {
-    "neox": "gpt-neox",
-    "megatron": "megatron-core",
-    "olmo-core": "olmo-core",
-}
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Steps of `batch` sequences, over all devices, of `sequence` tokens."""
-
-    sequence: int
-    batch: int
-    steps: int
+from mixtures.trainers.schedule import Schedule, mix_fit
 
 
 @dataclass(frozen=True)
@@ -75,47 +60,17 @@ class TrainedMix:
     """Its repository on the hub, or a folder."""
 
 
-def most_steps(trainer: Trainer, num_tokens: int, sequence: int, batch: int) -> int:
-    """The most steps that a trainer makes without seeing a token twice; 0 if the mix is smaller
-    than one step.
-    """
-    if trainer == "neox":
-        return neox_served_steps(num_tokens, sequence, batch)
-    if trainer == "megatron":
-        return (num_tokens - 1) // sequence // batch
-    if trainer == "olmo-core":
-        return olmo_steps(num_tokens, sequence, batch)
-    return num_tokens // (sequence + 1) // batch
-
-
-def warnings(trainer: Trainer, num_tokens: int, schedule: Schedule) -> list[str]:
+def warnings(num_tokens: int, schedule: Schedule) -> list[str]:
     """What a schedule does to a mix that is too small for it, a sentence each."""
-    sequence, batch, steps = schedule.sequence, schedule.batch, schedule.steps
-    if trainer != "nanotron":
-        readings = trainer_fit(num_tokens, sequence, batch, steps).readings
-        return [
-            warning
-            for reading in readings
-            if reading.trainer == _RULES[trainer]
-            for warning in reading.warnings
-        ]
-    windows = num_tokens // (sequence + 1)
-    if steps * batch <= windows:
-        return []
-    epochs = (
-        f"goes on into epoch {-(-steps * batch // windows):,}" if windows else "finds no sequence"
-    )
-    return [
-        f"{windows:,} sequences are fewer than {steps:,} x {batch:,}: nanotron {epochs}, in the"
-        " order of the first"
-    ]
+    return list(mix_fit(schedule, num_tokens).warnings)
 
 
-def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
+def configuration(mix: TrainedMix, schedule: Schedule) -> str:
     """The text of the configuration. Its first lines are comments: what the mix is, what else must
     be set, and all warnings.
     """
     begins = "" if mix.bos_id is None else f" and begins with id {mix.bos_id}"
+    trainer = schedule.trainer
     notes = [
         f"Data of {trainer} for the mix {mix.name}, mix id {mix.mix_id}",
         f"identity {mix.identity}, of the stream",
@@ -125,7 +80,7 @@ def configuration(trainer: Trainer, mix: TrainedMix, schedule: Schedule) -> str:
             f" {mix.eod_id}{begins}"
         ),
         _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
-        *(f"warning: {warning}" for warning in warnings(trainer, mix.num_tokens, schedule)),
+        *(f"warning: {warning}" for warning in warnings(mix.num_tokens, schedule)),
     ]
     comments = "".join(f"# {_one_line(note)}\n" for note in notes)
     return comments + _TEXTS[trainer](mix, schedule)

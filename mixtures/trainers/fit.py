@@ -1,25 +1,5 @@
-"""How trainers read a mix: epochs, steps, and what they never see. Pure rules, no trainer is
-imported.
-
-A trainer cuts the token stream into sequences of L tokens and reads B of them a step. What a mix of
-T tokens gives it:
-
-    trainer        sequences in one epoch; when S = steps * B are asked and one epoch does not hold
-                   them
-    GPT-NeoX       (T - 1) // L; shuffles the documents of e epochs together and reads S of the
-                   sequences
-    megatron-core  (T - 1) // L; the same, or e - 1 epochs whole and then a part of the last (see
-                   `megatron_schedule`)
-    OLMo-core      T // L; reads the epoch's T // L // B steps, shuffles again, goes on
-
-The first two read L + 1 tokens for L predictions, and neighbours share one token, hence the 1. S is
-train_iters * batch in both (GPT-NeoX megatron/data/data_utils.py, megatron-core training.py), for
-one data path without weights: weighted paths ask for 0.5% more. Sources: EleutherAI/gpt-neox
-megatron/data/gpt2_dataset.py (`_num_epochs`, `_build_doc_idx`, `_build_sample_idx`,
-`_build_shuffle_idx`, `__len__`) and megatron/data/samplers.py; NVIDIA/Megatron-LM
-megatron/core/datasets/gpt_dataset.py (`_get_num_epochs`, `_build_document_sample_shuffle_indices`);
-allenai/OLMo-core src/olmo_core/data/numpy_dataset.py (`NumpyFSLDataset`) and data_loader.py
-(`NumpyFSLDataLoader.total_size`). All counts are tokens of the .bin, EOD included.
+"""How a mix fits the trainers: what each makes of it in one epoch, and at the steps that it is
+meant for. The rules are `mixtures.trainers.epochs`.
 """
 
 from __future__ import annotations
@@ -28,65 +8,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-TrainerName = Literal["gpt-neox", "megatron-core", "olmo-core"]
+from mixtures.trainers.epochs import (
+    Exposure,
+    megatron_exposure,
+    megatron_samples,
+    megatron_schedule,
+    nanotron_exposure,
+    nanotron_windows,
+    neox_epochs,
+    neox_exposure,
+    neox_served,
+    olmo_exposure,
+    olmo_steps,
+    olmo_windows,
+    require_positive,
+    tokens_for_steps,
+)
+from mixtures.trainers.names import TRAINERS, Trainer
 
-
-@dataclass(frozen=True)
-class Exposure:
-    """Expected shares of the documents that a training run sees never, once, twice and more often;
-    they sum to 1.
-
-    A document here is one that fits a sequence; of a longer one, these are the shares of its
-    tokens.
-    """
-
-    never: float
-    once: float
-    twice: float
-    more: float
-
-    def __str__(self) -> str:
-        text = (
-            f"{_percent(self.never)} of the documents never, {_percent(self.once)} once,"
-            f" {_percent(self.twice)} twice"
-        )
-        return f"{text}, {_percent(self.more)} more often" if self.more > 1e-9 else text
-
-
-@dataclass(frozen=True)
-class MegatronSchedule:
-    """megatron-core's epochs: `samples_before` sequences of all but the last, `samples_final` of
-    the last.
-
-    separate: the last epoch is shuffled and read after all others; else all epochs are shuffled
-        together.
-    """
-
-    epochs: int
-    separate: bool
-    samples_before: int
-    samples_final: int
+TrainerName = Literal["gpt-neox", "megatron-core", "olmo-core", "nanotron"]
+FULL_NAMES: dict[Trainer, TrainerName] = {
+    "neox": "gpt-neox",
+    "megatron": "megatron-core",
+    "olmo-core": "olmo-core",
+    "nanotron": "nanotron",
+}
 
 
 @dataclass(frozen=True)
 class TrainerReading:
-    """What one trainer makes of a mix.
-
-    samples: sequences in one epoch; single_epoch_steps: full steps in it; leftover_tokens: tokens
-        that those steps do not read.
-    The rest is about the steps asked for, None without: tokens_needed to make them in one epoch,
-    missing_tokens of these, epochs that the trainer opens (0: it cannot make a batch), and the
-    exposure that follows.
-    """
+    """What one trainer makes of a mix."""
 
     trainer: TrainerName
     samples: int
+    """Sequences that it serves in one epoch."""
     single_epoch_steps: int
+    """Full steps of them."""
     leftover_tokens: int
+    """Tokens that those steps do not need."""
     tokens_needed: int | None = None
+    """To make the steps asked for in one epoch; None, as all that follow, without any."""
     missing_tokens: int | None = None
+    """Of these."""
     epochs: int | None = None
+    """That the trainer opens; 0: it cannot make a batch."""
     exposure: Exposure | None = None
+    first_repeat_step: int | None = None
+    """The first step, from 0, that may read a document again of which a step before it read; 0
+    where epochs are shuffled together. None: no step does. Documents that the mix itself holds more
+    than once are not meant."""
     warnings: tuple[str, ...] = ()
 
 
@@ -105,126 +75,32 @@ class TrainerFit:
     steps: int | None
     inferred: bool
     readings: tuple[TrainerReading, ...]
+    meant_for: TrainerName | None = None
+    """The trainer whose steps these are; None: any."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of all trainers, each a sentence."""
-        return tuple(warning for reading in self.readings for warning in reading.warnings)
+        """The warnings of the trainer that the mix is meant for, or of all, each a sentence."""
+        return tuple(
+            warning
+            for reading in self.readings
+            if self.meant_for in (None, reading.trainer)
+            for warning in reading.warnings
+        )
+
+    @property
+    def reading(self) -> TrainerReading:
+        """That of the trainer that the mix is meant for; GPT-NeoX's where it is for any."""
+        name = self.meant_for or "gpt-neox"
+        return next(reading for reading in self.readings if reading.trainer == name)
 
 
-def tokens_for_steps(steps: int, batch: int, sequence: int) -> int:
-    """Tokens from which GPT-NeoX and megatron-core make `steps` steps in one epoch: steps * batch *
-    sequence + 1.
+def most_steps(trainer: Trainer, num_tokens: int, sequence: int, batch: int) -> int:
+    """The most steps that a trainer makes without seeing a token twice; 0 if the mix is smaller
+    than one step.
     """
-    return steps * batch * sequence + 1
-
-
-def neox_epochs(num_tokens: int, sequence: int, samples: int) -> int:
-    """Epochs that GPT-NeoX pools for `samples` sequences: the least e >= 1 with (e * num_tokens -
-    1) // sequence >= samples.
-    """
-    _require_positive(num_tokens=num_tokens, sequence=sequence)
-    return max(1, -(-(samples * sequence + 1) // num_tokens))
-
-
-def neox_served_steps(num_tokens: int, sequence: int, batch: int, epochs: int = 1) -> int:
-    """Full steps that GPT-NeoX's loader serves from the pool of `epochs` epochs before it ends.
-
-    Its dataset's length is one less than the sequences that it built (`shuffle_idx.shape[0] - 1`,
-    gpt-neox issue 972), and the batch sampler drops an incomplete last batch. So exactly S *
-    sequence + 1 tokens count as one epoch of S sequences, of which only S - 1 are served: the last
-    step finds no batch. One more sequence of tokens avoids it.
-    """
-    _require_positive(num_tokens=num_tokens, sequence=sequence, batch=batch, epochs=epochs)
-    return max(0, (epochs * num_tokens - 1) // sequence - 1) // batch
-
-
-def neox_exposure(num_tokens: int, tokens_read: int) -> Exposure:
-    """Exposure when `tokens_read` tokens are drawn from the least number of whole epochs that holds
-    them, shuffled together.
-
-    With e epochs, each of a document's e copies is read with probability p = tokens_read / (e *
-    num_tokens): Binomial(e, p). For 50,000,000,000 tokens and 11,921 steps: e = 2, p = 0.5, so a
-    quarter is never seen and a quarter twice.
-    """
-    _require_positive(num_tokens=num_tokens, tokens_read=tokens_read)
-    epochs = -(-tokens_read // num_tokens)
-    return _exposure(epochs, tokens_read / (epochs * num_tokens))
-
-
-def megatron_epochs(num_tokens: int, sequence: int, samples: int) -> int:
-    """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1 (+ 0
-    without `extra_token`).
-
-    Args:
-        extra_token: its `add_extra_token_to_sequence`, on by default.
-    """
-    _require_positive(num_tokens=num_tokens, sequence=sequence)
-    return max(1, -(-(samples * sequence + 1) // num_tokens))
-
-
-def megatron_samples(num_tokens: int, sequence: int, epochs: int) -> int:
-    """Sequences that megatron-core cuts out of `epochs` epochs; as always in training, without the
-    last partial one.
-    """
-    _require_positive(num_tokens=num_tokens, sequence=sequence, epochs=epochs)
-    return (epochs * num_tokens - 1) // sequence
-
-
-def megatron_schedule(num_tokens: int, sequence: int, samples: int) -> MegatronSchedule:
-    """How megatron-core divides `samples` sequences over epochs.
-
-    The last of several epochs is kept apart if it gives fewer than int(0.80 * sequences of one
-    epoch): then all the others are read whole before it. Otherwise all are pooled, as in GPT-NeoX.
-    """
-    epochs = megatron_epochs(num_tokens, sequence, samples)
-    if epochs == 1:
-        return MegatronSchedule(1, False, 0, samples)
-    before = megatron_samples(num_tokens, sequence, epochs - 1)
-    separate = samples - before < int(0.80 * megatron_samples(num_tokens, sequence, 1))
-    return MegatronSchedule(epochs, separate, before, samples - before)
-
-
-def megatron_exposure(num_tokens: int, sequence: int, samples: int) -> Exposure:
-    """Exposure under `megatron_schedule`: pooled like GPT-NeoX, or all epochs but the last whole
-    and a random part of the last.
-    """
-    schedule = megatron_schedule(num_tokens, sequence, samples)
-    built = megatron_samples(num_tokens, sequence, schedule.epochs)
-    if not schedule.separate:
-        return _exposure(schedule.epochs, samples / built)
-    return _exposure(
-        schedule.epochs - 1, 1.0, schedule.samples_final / (built - schedule.samples_before)
-    )
-
-
-def olmo_windows(num_tokens: int, sequence: int) -> int:
-    """Instances of OLMo-core in one file: num_tokens // sequence, the remainder ignored, no extra
-    token.
-
-    Several files are cut each for itself, so a mix in parts loses a remainder per part.
-    """
-    _require_positive(num_tokens=num_tokens, sequence=sequence)
-    return num_tokens // sequence
-
-
-def olmo_steps(num_tokens: int, sequence: int, batch: int) -> int:
-    """Steps of one OLMo-core epoch: whole batches only; which windows are left out changes with the
-    epoch's shuffle.
-    """
-    _require_positive(batch=batch)
-    return olmo_windows(num_tokens, sequence) // batch
-
-
-def olmo_exposure(num_tokens: int, sequence: int, batch: int, steps: int) -> Exposure:
-    """Exposure after `steps` steps: whole epochs, each without its dropped tail, and a random part
-    of one more.
-    """
-    windows, per_epoch = olmo_windows(num_tokens, sequence), olmo_steps(num_tokens, sequence, batch)
-    if not per_epoch:
-        return Exposure(1.0, 0.0, 0.0, 0.0)
-    passes, rest = divmod(steps, per_epoch)
-    return _exposure(passes, per_epoch * batch / windows, rest * batch / windows)
+    require_positive(num_tokens=num_tokens, sequence=sequence, batch=batch)
+    return _served(trainer, num_tokens, sequence) // batch
 
 
 def trainer_fit(
@@ -241,120 +117,127 @@ def trainer_fit(
     Raises:
         ValueError: a number that is not positive.
     """
-    _require_positive(
+    require_positive(
         num_tokens=num_tokens, sequence=sequence, batch=batch, steps=1 if steps is None else steps
     )
     step_tokens = batch * sequence
     target = (2 * num_tokens + step_tokens) // (2 * step_tokens) if steps is None else steps
-    readings = tuple(_read(trainer, num_tokens, sequence, batch, target) for trainer in _OUTCOMES)
+    readings = tuple(_read(trainer, num_tokens, sequence, batch, target) for trainer in TRAINERS)
     return TrainerFit(num_tokens, sequence, batch, target or None, steps is None, readings)
 
 
+def _served(trainer: Trainer, num_tokens: int, sequence: int) -> int:
+    """Sequences that a trainer serves in one epoch."""
+    if trainer == "neox":
+        return neox_served(num_tokens, sequence)
+    if trainer == "megatron":
+        return megatron_samples(num_tokens, sequence, 1)
+    if trainer == "olmo-core":
+        return olmo_windows(num_tokens, sequence)
+    return nanotron_windows(num_tokens, sequence)
+
+
 def _read(
-    trainer: TrainerName, num_tokens: int, sequence: int, batch: int, steps: int
+    trainer: Trainer, num_tokens: int, sequence: int, batch: int, steps: int
 ) -> TrainerReading:
-    extra = 0 if trainer == "olmo-core" else 1
-    samples = (num_tokens - extra) // sequence
+    name, samples = FULL_NAMES[trainer], _served(trainer, num_tokens, sequence)
     single = samples // batch
-    leftover = num_tokens - (single * batch * sequence + extra if single else 0)
+    used = tokens_for_steps(trainer, single, batch, sequence) if single else 0
     if not steps:
-        return TrainerReading(trainer, samples, single, leftover)
-    needed = steps * batch * sequence + extra
-    schedule = _OUTCOMES[trainer](num_tokens, sequence, batch, steps)
+        return TrainerReading(name, samples, single, num_tokens - used)
+    needed = tokens_for_steps(trainer, steps, batch, sequence)
+    outcome = _OUTCOMES[trainer](num_tokens, sequence, batch, steps)
     short = (
         f"{num_tokens:,} tokens are {needed - num_tokens:,} short of {steps:,}"
         f" {'step' if steps == 1 else 'steps'} ({needed:,} tokens)"
     )
-    warnings = [f"{short}: {schedule.behaviour}"] if needed > num_tokens else []
-    if (
-        trainer == "gpt-neox"
-        and neox_served_steps(num_tokens, sequence, batch, schedule.epochs) < steps
-    ):
-        more = needed + sequence - schedule.epochs * num_tokens
-        warnings.append(
-            "GPT-NeoX's loader serves one sequence fewer than it builds (gpt-neox issue 972), so"
-            f" it ends before step {steps:,}; {more:,} more tokens avoid it"
-        )
-    missing = max(0, needed - num_tokens)
     return TrainerReading(
-        trainer,
+        name,
         samples,
         single,
-        leftover,
+        num_tokens - used,
         needed,
-        missing,
-        schedule.epochs,
-        schedule.exposure,
-        tuple(warnings),
+        max(0, needed - num_tokens),
+        outcome.epochs,
+        outcome.exposure,
+        outcome.repeat_step,
+        (f"{short}: {outcome.behaviour}",) if needed > num_tokens else (),
     )
 
 
 class _Outcome(NamedTuple):
     epochs: int
     exposure: Exposure
+    repeat_step: int | None
     behaviour: str  # what the trainer does if one epoch does not hold the steps
 
 
-def _neox_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
+def _neox_outcome(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
     epochs = neox_epochs(num_tokens, sequence, steps * batch)
-    needed = tokens_for_steps(steps, batch, sequence)
-    exposure = neox_exposure(num_tokens, needed)
-    advice = "; give the budget in steps" if needed - num_tokens < batch * sequence else ""
-    return _Outcome(
-        epochs,
-        exposure,
-        f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}{advice}",
+    exposure = neox_exposure(num_tokens, steps * batch * sequence + 1)
+    served = neox_served(num_tokens, sequence, epochs) // batch
+    repeat = None if served >= steps else served
+    ends = (
+        "GPT-NeoX's loader serves one sequence fewer than it builds (gpt-neox issue 972),"
+        f" {served:,} whole batches; then it reads the first again, or ends"
     )
+    if epochs == 1:
+        return _Outcome(epochs, exposure, repeat, ends)
+    missing = tokens_for_steps("neox", steps, batch, sequence) - num_tokens
+    advice = "; give the budget in steps" if missing < batch * sequence else ""
+    behaviour = (
+        f"GPT-NeoX shuffles {epochs:,} epochs together and sees {exposure}{advice}"
+        f"{'' if repeat is None else f'; {ends}'}"
+    )
+    return _Outcome(epochs, exposure, 0, behaviour)
 
 
-def _megatron_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
+def _megatron_outcome(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
     plan = megatron_schedule(num_tokens, sequence, steps * batch)
     exposure = megatron_exposure(num_tokens, sequence, steps * batch)
     apart = (
         f"reads {plan.epochs - 1:,} whole, then {plan.samples_final:,} sequences of one more epoch,"
     )
     how = apart if plan.separate else f"shuffles {plan.epochs:,} epochs together"
-    return _Outcome(plan.epochs, exposure, f"megatron-core {how} and sees {exposure}")
+    repeat = plan.samples_before // batch if plan.separate and plan.epochs == 2 else 0
+    return _Outcome(
+        plan.epochs,
+        exposure,
+        None if plan.epochs == 1 else repeat,
+        f"megatron-core {how} and sees {exposure}",
+    )
 
 
-def _olmo_schedule(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
+def _olmo_outcome(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
     single = olmo_steps(num_tokens, sequence, batch)
     exposure = olmo_exposure(num_tokens, sequence, batch, steps)
     if not single:
-        return _Outcome(0, exposure, "OLMo-core makes no batch of less than one step")
+        return _Outcome(0, exposure, None, "OLMo-core makes no batch of less than one step")
     return _Outcome(
         -(-steps // single),
         exposure,
+        None if steps <= single else single,
         f"OLMo-core goes on into epoch {-(-steps // single):,} and sees {exposure}",
     )
 
 
-_OUTCOMES: dict[TrainerName, Callable[[int, int, int, int], _Outcome]] = {
-    "gpt-neox": _neox_schedule,
-    "megatron-core": _megatron_schedule,
-    "olmo-core": _olmo_schedule,
+def _nanotron_outcome(num_tokens: int, sequence: int, batch: int, steps: int) -> _Outcome:
+    windows = nanotron_windows(num_tokens, sequence)
+    exposure = nanotron_exposure(num_tokens, sequence, steps * batch)
+    if not windows:
+        return _Outcome(0, exposure, None, "nanotron finds no sequence")
+    epochs = -(-steps * batch // windows)
+    return _Outcome(
+        epochs,
+        exposure,
+        None if steps * batch <= windows else windows // batch,
+        f"nanotron goes on into epoch {epochs:,}, in the order of the first, and sees {exposure}",
+    )
+
+
+_OUTCOMES: dict[Trainer, Callable[[int, int, int, int], _Outcome]] = {
+    "neox": _neox_outcome,
+    "megatron": _megatron_outcome,
+    "olmo-core": _olmo_outcome,
+    "nanotron": _nanotron_outcome,
 }
-
-
-def _exposure(draws: int, chance: float, last_chance: float = 0.0) -> Exposure:
-    """Shares of documents seen 0, 1, 2 and more times in `draws` independent draws with `chance`
-    and one with `last_chance`.
-    """
-    miss = 1.0 - chance
-    none = miss**draws
-    one = draws * chance * miss ** (draws - 1) if draws else 0.0
-    two = draws * (draws - 1) / 2 * chance**2 * miss ** (draws - 2) if draws > 1 else 0.0
-    never = none * (1 - last_chance)
-    once = one * (1 - last_chance) + none * last_chance
-    twice = two * (1 - last_chance) + one * last_chance
-    return Exposure(never, once, twice, max(0.0, 1.0 - never - once - twice))
-
-
-def _percent(share: float) -> str:
-    return "under 0.1%" if 0.0 < share < 0.001 else f"{share:.1%}"
-
-
-def _require_positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise ValueError(f"{name} is {number}; it must be at least 1")

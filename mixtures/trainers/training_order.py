@@ -17,7 +17,7 @@ the samples shuffled:
     file-order  as in the mix, once; not shuffled
 
 So an order is a pure function of the documents' sizes, the seed, L and the number of samples asked
-for, which decides the epochs (`mixtures.trainers.fit`). Taken for granted: the whole mix is the
+for, which decides the epochs (`mixtures.trainers.epochs`). Taken for granted: the whole mix is the
 training split (`split: "1"` or a training data path of its own), as one data path without weights,
 packed (NeoX `pack_impl`), whole sequences only and an extra token (megatron-core's defaults in
 training).
@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.trainers.fit import megatron_samples, megatron_schedule, neox_epochs
+from mixtures.trainers.epochs import megatron_samples, megatron_schedule, neox_epochs
 from mixtures.trainers.names import OrderName
 
 MAX_NUMBERED = (

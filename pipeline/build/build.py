@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -396,8 +397,10 @@ class _Build:
         )
 
     def _inserts(self, eligible: dict[str, Eligible]) -> dict[str, Choice]:
-        """Whole documents: of a preview the same share as of the recipe, but always one."""
-        scale = scale_of(self.recipe, self.request.size)
+        """Whole documents: of a preview the same share as of the recipe, but always one; of a
+        larger mix all of them.
+        """
+        scale = min(scale_of(self.recipe, self.request.size), Fraction(1))
         return {
             name: (
                 eligible[name].select_whole(
@@ -417,7 +420,8 @@ class _Build:
         choices = {
             name: (
                 eligible[name].select(
-                    quotas.resolved[name], asked=request.all or quotas.asked[name] > 0
+                    quotas.resolved[name],
+                    asked=request.all or max(quotas.asked[name], quotas.resolved[name]) > 0,
                 )
             )
             for name, request in self.recipe.sources.items()

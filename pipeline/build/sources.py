@@ -15,7 +15,7 @@ from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
 from mixtures.plan.removals import published_removals
 from mixtures.plan.source_plan import CEILING_MARGIN
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.stream.quotas import Quotas, Size, Supply, asked_quotas
+from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.probe import ONE_FILE, take_probe
@@ -58,7 +58,7 @@ def sources_of(recipe: LoadedRecipe, data: DataFolders) -> list[BuildSource]:
             BuildSource(name, definition, (), ALL_KEYS, False, folder, KEY_SPACE, insert=True)
         )
     _refuse_ambiguous(sources)
-    data.refuse_unknown({source.definition.name for source in sources})
+    data.refuse_unknown(source.definition for source in sources)
     return sources
 
 
@@ -111,20 +111,25 @@ def set_first_ceilings(
             probe = take_probe(source.definition, source.quality, reading.files, ONE_FILE)
             tokens = probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
+    removals = {} if recipe.recipe.shrinks else published_removals(recipe)
+    for name, supply in estimated.items():
+        if name in removals:
+            filled = int(supply.tokens * removals[name].filled)
+            estimated[name] = Supply(filled, supply.complete)
+    unknown = {source.name: Supply(0, complete=False) for source in sources}
     try:
-        asked = asked_quotas(recipe.recipe, size, estimated)
+        quotas, _ = fitted_quotas(recipe.recipe, size, {**unknown, **estimated})
+        asked = quotas.resolved
     except SupplyError:
         # an estimate may be too large; whether the sources fit is judged when they are counted
         asked = None
-    removals = {} if asked is None or recipe.recipe.shrinks else published_removals(recipe)
     for source in sources:
         if asked is None or recipe.recipe.sources[source.name].all:
             source.ceiling = source.keys.high
         elif covered[source.name] > source.keys.low:
             source.ceiling = covered[source.name]
         else:
-            filled = removals[source.name].filled if source.name in removals else 1
-            tokens = int(estimated[source.name].tokens * filled)
+            tokens = estimated[source.name].tokens
             source.ceiling = first_ceiling(source.keys, asked[source.name], tokens)
 
 

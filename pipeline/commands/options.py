@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixtures.errors import RecipeError
+from mixtures.trainers.names import TRAINERS
 from pipeline.places.places import SCHEMES, WRITABLE, Place, default_cache, is_url, parse_url
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def add_filters(command: Options) -> None:
 
 
 def add_size(command: Options) -> None:
+    """Add --scale, --tokens and --steps, read by `size_of`."""
     size = command.add_mutually_exclusive_group()
     size.add_argument(
         "--scale",
@@ -250,6 +252,23 @@ def add_size(command: Options) -> None:
         metavar="N",
         help="a preview of N tokens, in the same proportions",
     )
+    size.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help="as many tokens as N steps of a trainer take, in the same proportions",
+    )
+    schedule = command.add_argument_group("the steps, with --steps")
+    schedule.add_argument(
+        "--batch", type=positive, metavar="B", help="sequences of a step (the recipe's, or 2048)"
+    )
+    schedule.add_argument(
+        "--sequence",
+        type=positive,
+        metavar="L",
+        help="tokens of a sequence (the recipe's, or 2048)",
+    )
+    schedule.add_argument("--trainer", choices=TRAINERS, help="whose steps (the recipe's, or neox)")
 
 
 def _share(text: str) -> Fraction:
@@ -264,10 +283,21 @@ def _share(text: str) -> Fraction:
     return share
 
 
-def size_of(options: argparse.Namespace) -> Size:
-    from mixtures.stream.quotas import Size
+def size_of(options: argparse.Namespace, recipe: LoadedRecipe) -> Size:
+    """The size that is asked for. Steps that the recipe's own budget names are its full size.
 
-    return Size(options.scale, options.tokens)
+    Raises:
+        RecipeError: options of --steps without it.
+    """
+    from mixtures.stream.quotas import sized
+
+    own = {name: getattr(options, name) for name in ("batch", "sequence", "trainer")}
+    idle = [f"--{name}" for name, value in own.items() if value is not None]
+    if idle and options.steps is None:
+        raise RecipeError(f"{', '.join(idle)}: only with --steps; add it, or leave this out")
+    return sized(
+        recipe.recipe, scale=options.scale, tokens=options.tokens, steps=options.steps, **own
+    )
 
 
 def recipe_of(options: argparse.Namespace) -> LoadedRecipe:

@@ -63,34 +63,35 @@ class DataFolders:
     """Where the user keeps sources."""
 
     every: Place | None = None
-    """Holds a folder of each definition's name."""
+    """Holds the folder of each definition (`SourceDefinition.files_folder`)."""
     named: Mapping[str, Place] = field(default_factory=dict)
-    """Folders of single definitions, which come before."""
+    """Folders of single definitions, or of those that share a folder's name; they come before."""
 
-    def folder(self, definition: str, own: Path | None = None) -> Place | None:
+    def folder(self, definition: SourceDefinition, own: Path | None = None) -> Place | None:
         """The folder with the files of a definition; None: they are read from the hub.
 
         Args:
             own: the recipe's own data folder, taken where the user gives none.
         """
-        data = self.every or own
-        return self.named.get(definition) or (data / definition if data else None)
+        data, folder = self.every or own, definition.files_folder
+        named = self.named.get(definition.name) or self.named.get(folder)
+        return named or (data / folder if data else None)
 
     def folder_of(self, recipe: LoadedRecipe, source: str) -> Place | None:
         """The folder with the files of a recipe's source; None: they are read from the hub."""
-        name = recipe.definitions[source].name
+        definition = recipe.definitions[source]
         if source not in recipe.places:
-            return self.folder(name, recipe.data)
+            return self.folder(definition, recipe.data)
         place = recipe.places[source]
-        return self.named.get(name) or (read_place(place) if place else None)
+        return self.named.get(definition.name) or (read_place(place) if place else None)
 
-    def refuse_unknown(self, definitions: Iterable[str]) -> None:
+    def refuse_unknown(self, definitions: Iterable[SourceDefinition]) -> None:
         """Hold the named folders against the definitions that are read.
 
         Raises:
             RecipeError: one is of a definition that is not.
         """
-        known = sorted(definitions)
+        known = sorted({name for one in definitions for name in (one.name, one.files_folder)})
         for name in self.named:
             if name not in known:
                 raise RecipeError(

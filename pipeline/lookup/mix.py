@@ -202,7 +202,8 @@ class Mix(Records):
         Args:
             trainer: whose order. seed: of the trainer. batch: sequences of a step. sequence: tokens
                 of a sequence. steps: of the training. samples: that the trainer was asked for,
-                where not steps * batch. None: as the recipe budgets it, or nearest to the mix.
+                where not steps * batch. None: as the mix is meant for, or as many as see no token
+                twice.
 
         Raises:
             ValueError: no trainer takes such a setting. RecipeError: there is no such step, or the

@@ -120,7 +120,7 @@ def _at_hand(
         return next(
             (
                 file
-                for file in list_files(definition, data / definition.name)
+                for file in list_files(definition, data / definition.files_folder)
                 if file.path == known["path"]
             ),
             None,

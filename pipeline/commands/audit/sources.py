@@ -226,7 +226,7 @@ class _SourceCheck:
         definition, origin = self._definitions[name], self.mix.claims.revisions.get(name)
         if origin is not None:
             definition = definition.model_copy(update={"revision": origin.rpartition("@")[2]})
-        return list_files(definition, data.folder(name))
+        return list_files(definition, data.folder(definition))
 
     def _check_places(self, places: list[Chosen], texts: dict[int, str]) -> None:
         known = sorted(texts)

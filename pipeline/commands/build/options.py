@@ -148,13 +148,14 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.commands.build import report as mix_report
 
     out, store, remote = working_places(options.out, options.store, options.cache)
+    recipe = recipe_of(options)
     request = BuildRequest(
         recipe=recipe,
         out=out,
         store=store,
         data=data_folders(options),
         tokenizer=options.tokenizer,
-        size=size_of(options),
+        size=size_of(options, recipe),
         remote=remote,
     )
     if options.executor != "slurm":

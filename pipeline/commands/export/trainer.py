@@ -14,9 +14,9 @@ from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.trace import TracedMix
-from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
+from mixtures.trainers.config import TrainedMix, configuration, warnings
 from mixtures.trainers.names import Trainer
-from mixtures.trainers.schedule import budget_fit
+from mixtures.trainers.schedule import Schedule, schedule_for
 from pipeline.commands.destination import refuse_place
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import say
@@ -54,8 +54,8 @@ def export_trainer(
     may take each other's place. So the links are named by the identity; and what a trainer writes
     beside its data (GPT-NeoX) or into a cache lies in that folder, not in the mix.
 
-    Without `steps`, the schedule is the recipe's if it is given in steps and the mix is of full
-    size, else as long as no token is seen twice.
+    Without `steps`, the schedule is the one that the mix is meant for, else as long as no token is
+    seen twice (`schedule_for`).
 
     Raises:
         RecipeError: as `refuse_place`, `out` is needed, the mix is smaller than a step, or a path
@@ -76,9 +76,9 @@ def export_trainer(
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
     trained = _trained(mix.absolute(), claims, file, links)
     schedule = _schedule(trainer, claims, wish)
-    for warning in warnings(trainer, trained.num_tokens, schedule):
+    for warning in warnings(trained.num_tokens, schedule):
         say(f"warning: {warning}")
-    text = configuration(trainer, trained, schedule)
+    text = configuration(trained, schedule)
     with _linked(
         links, {trained.tokens + new: mix.absolute() / old for new, old in _LINKS[trainer]}
     ):
@@ -112,18 +112,21 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
 
 
 def _schedule(trainer: Trainer, claims: Claims, wish: Wish) -> Schedule:
-    whole = not (claims.size.scale or claims.size.tokens)
-    fit = budget_fit(claims.recipe.get("budget"), whole=whole, num_tokens=claims.total_tokens)
-    sequence, batch = wish.sequence or fit.sequence, wish.batch or fit.batch
-    meant = None if fit.inferred or wish.sequence or wish.batch else fit.steps
-    steps = wish.steps or meant or most_steps(trainer, claims.total_tokens, sequence, batch)
-    if not steps:
+    schedule = schedule_for(
+        claims.schedule,
+        trainer,
+        claims.total_tokens,
+        sequence=wish.sequence,
+        batch=wish.batch,
+        steps=wish.steps,
+    )
+    if not schedule.steps:
         raise RecipeError(
-            f"export: {claims.total_tokens:,} tokens are less than a step of {batch:,} x"
-            f" {sequence:,} for {trainer}; give a smaller --batch or --sequence, or --steps N to"
-            " repeat them"
+            f"export: {claims.total_tokens:,} tokens are less than a step of {schedule.batch:,} x"
+            f" {schedule.sequence:,} for {trainer}; give a smaller --batch or --sequence, or"
+            " --steps N to repeat them"
         )
-    return Schedule(sequence, batch, steps)
+    return schedule
 
 
 @contextmanager

@@ -129,9 +129,7 @@ def _probed(request: PlanRequest) -> tuple[dict[str, _Probed], str | None]:
     """
     recipe, data = request.recipe, request.data
     loaded = [recipe, *recipe.excluded]
-    data.refuse_unknown(
-        {definition.name for one in loaded for definition in one.definitions.values()}
-    )
+    data.refuse_unknown(definition for one in loaded for definition in one.definitions.values())
     folders = {
         name: folder for name in recipe.definitions if (folder := data.folder_of(recipe, name))
     }

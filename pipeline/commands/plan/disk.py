@@ -78,4 +78,5 @@ def _least_stored(plan: Plan) -> int:
     return sum(
         row.resolved_tokens // (row.epochs * (2 if row.copied_share_estimated else 1))
         for row in plan.sources.values()
+        if row.epochs  # 0 of a quota of no token
     )

@@ -55,7 +55,7 @@ def _plan(options: argparse.Namespace) -> int:
         return 0
     request = planning.PlanRequest(
         recipe=recipe,
-        size=size_of(options),
+        size=size_of(options, recipe),
         data=data_folders(options),
         tokenizer=options.tokenizer,
         store=options.store,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
@@ -128,7 +129,7 @@ def _show_sources(plan: Plan) -> None:
     asked = sum(row.asked_tokens for row in plan.sources.values())
     total = {"source": "total", "asked": asked, "resolved": plan.total_tokens}
     Table(rows, _SOURCE_COLUMNS, total).print(f"{plan.recipe}: tokens by source")
-    bases = sorted({row.supply_basis.partition(" of ")[0] for row in plan.sources.values()})
+    bases = sorted({re.split(" of |, by ", row.supply_basis)[0] for row in plan.sources.values()})
     tell(
         f"supply estimates: {', '.join(bases)}; copies counted; ± is half of a 95% interval; a"
         " build counts the real ones"

@@ -5,13 +5,12 @@ refuses another one.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from mixtures.errors import ManifestError
+from mixtures.mix.claims import SizeClaim
 from mixtures.recipe.load import load_recipe
-from mixtures.stream.quotas import Size
 from pipeline.build.build import BuildRequest
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.remote_output import RemoteOutput
@@ -72,7 +71,6 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
             " build the new one"
         )
     every, named = value["data"]["every"], value["data"]["named"]
-    scale, tokens = value["size"].get("scale"), value["size"].get("tokens")
     request = BuildRequest(
         recipe=recipe,
         out=Path(value["out"]),
@@ -82,7 +80,7 @@ def thaw(value: dict[str, Any]) -> tuple[BuildRequest, Profile]:
             {name: read_place(folder) for name, folder in named.items()},
         ),
         tokenizer=tokenizer,
-        size=Size(Fraction(scale) if scale else None, int(tokens) if tokens else None),
+        size=SizeClaim.model_validate(value["size"]).size,
     )
     store, out = value["remote"]["store"], value["remote"]["out"]
     remote_store = RemoteStore(parse_url(store), request.store) if store else None

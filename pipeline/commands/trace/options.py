@@ -132,7 +132,7 @@ def _add_training(trace: argparse.ArgumentParser) -> None:
         "--steps",
         type=positive,
         metavar="N",
-        help="steps of the training (as the recipe says, or nearest to the mix)",
+        help="steps of the training (as the recipe says, or as many as see no token twice)",
     )
     asked.add_argument(
         "--samples",

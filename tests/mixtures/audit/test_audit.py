@@ -29,6 +29,7 @@ from mixtures.mix.claims import read_claims, typed
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
+from mixtures.trainers.schedule import Schedule
 from pipeline.build.build import BuildRequest, build
 from pipeline.commands.audit import report as audit_report
 from pipeline.executors.local import LocalExecutor
@@ -651,7 +652,9 @@ sources:
 """
 
 
-@pytest.mark.parametrize("size", [Size(), Size(scale=Fraction(1, 3)), Size(tokens=7_777)])
+@pytest.mark.parametrize(
+    "size", [Size(), Size(scale=Fraction(1, 3)), Size(schedule=Schedule(7, 8, 128))]
+)
 def test_mix_with_a_source_used_whole_passes_and_its_quotas_are_held(
     clean: Path, sample_data: Path, tmp_path: Path, size: Size
 ) -> None:
@@ -674,12 +677,19 @@ def test_trainer_fit_follows_a_budget_in_steps_of_a_mix_of_full_size(clean: Path
     steps = {
         **manifest,
         "size": {},
-        "recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048}},
+        "recipe": {"budget": {"steps": 11_921, "batch": 2048, "sequence": 2048, "trainer": "neox"}},
     }
     fit = typed(steps, "steps").fit(50_000_000_000)
     assert fit is not None
-    assert (fit.steps, fit.inferred) == (11_921, False)
-    assert any("297,985 short" in warning for warning in fit.warnings)
+    assert (fit.steps, fit.inferred, fit.meant_for) == (11_921, False, "gpt-neox")
+    assert any("300,033 short" in warning for warning in fit.warnings)
+    own = Size(schedule=Schedule(10, 4, 512, "megatron"))
+    asked = typed({**steps, "size": own.as_json()}, "steps of its own")
+    assert asked.size.size == own
+    fit = asked.fit(20_481)
+    assert fit is not None
+    assert (fit.steps, fit.batch, fit.sequence, fit.meant_for) == (10, 4, 512, "megatron-core")
+    assert fit.warnings == ()
     preview = typed({**steps, "size": {"tokens": "1000000"}}, "preview").fit(1_000_000)
     assert preview is not None
     assert preview.inferred
@@ -691,7 +701,8 @@ def test_trainer_fit_takes_nothing_of_a_budget_that_is_no_budget(clean: Path) ->
         ["steps"],
         "steps",
         {"steps": "11921", "batch": 2048, "sequence": 2048},
-        {"steps": 0, "batch": 0, "sequence": 0},
+        {"steps": 0, "batch": 0, "sequence": 0, "trainer": "neox"},
+        {"steps": 10, "batch": 8, "sequence": 8, "trainer": "none"},
     ):
         manifest = {**manifests.load(clean), "recipe": {"budget": budget}}
         fit = typed(manifest, str(budget)).fit(50_000_000_000)

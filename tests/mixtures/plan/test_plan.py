@@ -16,6 +16,7 @@ from mixtures.plan.supply import published_supplies
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
 
+PRETRAINING, ANNEALING = 499_998_787_585, 50_000_300_033  # of the published schedules
 NEVER, TWICE = "20.6%", "29.8%"  # deep-ignorance.md section 2, of a mix that lost 8.4%
 
 
@@ -40,8 +41,8 @@ def small(folder: Path, filters: str, published: str = "") -> str:
 
 def test_a_shrunk_mix_at_the_full_schedule_shows_what_the_published_runs_saw():
     plan = planned("pretraining-500b-strong", "shrink")
-    assert plan.total_tokens == 500_000_000_000
-    assert plan.left_tokens_estimated == 500_000_000_000 * 9158 // 10_000
+    assert plan.total_tokens == PRETRAINING
+    assert plan.left_tokens_estimated == PRETRAINING * 9158 // 10_000
     assert plan.as_json()["trainer_fit"]["steps"] == 119_209
     seen = plan.as_json()["trainer_fit"]["trainers"]["gpt-neox"]
     assert (seen["epochs"], seen["exposure"]["never"], seen["exposure"]["twice"]) == (
@@ -63,7 +64,7 @@ def test_a_shrunk_annealing_mix_is_read_at_its_own_schedule():
 def test_a_refilled_mix_fits_its_trainer_as_the_unfiltered_one():
     for arm in ("annealing-50b-strong", "annealing-50b-weak", "annealing-50b-extra-weak"):
         plan = planned(arm)
-        assert plan.left_tokens_estimated == plan.total_tokens == 50_000_000_000
+        assert plan.left_tokens_estimated == plan.total_tokens == ANNEALING
         assert plan.fit == planned("annealing-50b").fit
 
 
@@ -72,7 +73,7 @@ def test_refilling_takes_more_of_a_source_and_shrinking_takes_what_the_unfiltere
     refilled, shrunk = (
         planned("annealing-50b-strong", rule).sources for rule in ("refill", "shrink")
     )
-    for name in ("pes2o", "flan", "dclm"):
+    for name in ("pes2o-papers", "flan", "dclm"):
         assert float(refilled[name].key_ceiling_estimated) > float(
             plain[name].key_ceiling_estimated
         )
@@ -82,10 +83,11 @@ def test_refilling_takes_more_of_a_source_and_shrinking_takes_what_the_unfiltere
             < shrunk[name].resolved_tokens
             == plain[name].resolved_tokens
         )
-    ratio = float(refilled["pes2o"].tokenized_share_estimated) / float(
-        plain["pes2o"].tokenized_share_estimated
+    ratio = float(refilled["dclm"].tokenized_share_estimated) / float(
+        plain["dclm"].tokenized_share_estimated
     )
-    assert ratio == pytest.approx(1 / (1 - 0.1907), rel=0.001)
+    ratio *= plain["dclm"].resolved_tokens / refilled["dclm"].resolved_tokens
+    assert ratio == pytest.approx(1 / (1 - 0.0844), rel=0.001)
 
 
 def test_a_source_that_is_used_whole_lacks_what_filters_remove_and_dclm_gives_it():
@@ -93,7 +95,9 @@ def test_a_source_that_is_used_whole_lacks_what_filters_remove_and_dclm_gives_it
     short = {name: sum(row.refilled.values()) for name, row in filtered.sources.items()}
     for name in ("camel-biology", "wiki", "stackexchange"):
         assert short[name] > sum(plain.sources[name].refilled.values())
-    assert filtered.sources["dclm"].resolved_tokens == 25_000_000_000 + sum(short.values())
+    papers = short.pop("pes2o-abstracts")
+    assert filtered.sources["pes2o-papers"].resolved_tokens == papers
+    assert filtered.sources["dclm"].resolved_tokens == ANNEALING // 2 + sum(short.values())
 
 
 def test_a_plan_says_what_must_be_brought_and_what_is_not_known():
@@ -163,10 +167,10 @@ def test_inserts_on_top_add_their_tokens_as_often_as_they_are_used():
         "rewrites": SupplyEstimate(24_453, 100_000_000, "probe"),
     }
     plan = make_plan(recipe, Size(), supplies)
-    assert plan.total_tokens == 50_000_000_000 + 100_000_000
+    assert plan.total_tokens == ANNEALING + 100_000_000
     assert (
         make_plan(recipe, Size(scale=Fraction(1, 10)), supplies).total_tokens
-        == 5_000_000_000 + 10_000_000
+        == ANNEALING // 10 + 10_000_000
     )
 
 
@@ -180,3 +184,30 @@ def test_removed_overrides_the_recipe_as_if_its_file_said_so(tmp_path):
 def test_there_is_nothing_to_shrink_without_filters():
     with pytest.raises(RecipeError, match="annealing-50b: has no filters"):
         load_recipe("annealing-50b").with_removed("shrink")
+
+
+def test_supplies_that_another_tokenizer_counted_are_converted_by_a_stated_ratio_and_said():
+    recipe = load_recipe("annealing-50b")
+    supplies = published_supplies(recipe)
+    size = recipe.definitions["stackexchange"].published
+    assert size
+    assert (size.tokenizer, size.tokens) == ("dolma2", 1_260_000_000)
+    supply = supplies["stackexchange"]
+    assert supply.tokens == 1_260_000_000 * 1119 // 1000 + size.documents
+    assert supply.basis == "published, by dolma2 x 1.119"
+    assert supplies["dclm"].basis == "published"
+    notes = planned("annealing-50b").notes
+    assert any("stackexchange (dolma2 x 1.119)" in note for note in notes)
+
+
+def test_a_supply_without_a_ratio_is_taken_as_it_is_and_said(tmp_path):
+    path = small(tmp_path, "control-lists")
+    (tmp_path / "a.yaml").write_text(
+        "{name: a, format: jsonl, adapter: text, licence: CC0, published: {documents: 10, tokens:"
+        " 2_000_000, tokenizer: cl100k}}"
+    )
+    recipe = load_recipe(path)
+    supplies = published_supplies(recipe)
+    assert supplies["a"].tokens == 2_000_010
+    notes = make_plan(recipe, Size(), supplies).notes
+    assert any("taken as if sample had: a (cl100k)" in note for note in notes)

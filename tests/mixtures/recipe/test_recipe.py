@@ -23,6 +23,7 @@ from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import SourceRequest
 from mixtures.recipe.tokenizer.request import TokenizerRequest
+from mixtures.trainers.names import Trainer
 from mixtures.yaml.tree import parse_yaml, validate
 
 HEAD = "name: mine\ntokenizer: gpt-neox-20b\n"
@@ -139,6 +140,18 @@ BUDGETS = {
         "budget: {batch: 8}\nsources: {a: {use: a, weight: 1}}",
         "budget: give either tokens, or steps",
     ),
+    "figures of what is no source": (
+        "sources: {a: {use: a, tokens: 11, corpus: all-a}}\npublished: {sources: {alla: {}}}",
+        "published.sources.alla: is no source or corpus of this recipe; did you mean 'all-a'?",
+    ),
+    "trainer beside tokens": (
+        "budget: {tokens: 11, trainer: neox}\nsources: {a: {use: a, tokens: 11}}",
+        "budget.trainer: belongs to a budget in steps",
+    ),
+    "a trainer that is none": (
+        "budget: {steps: 1, trainer: gpt}\nsources: {a: {use: a, weight: 1}}",
+        "budget.trainer: found 'gpt'",
+    ),
     "batch beside tokens": (
         "budget: {tokens: 11, batch: 2}\nsources: {a: {use: a, tokens: 11}}",
         "budget.batch: belongs to a budget in steps",
@@ -202,6 +215,16 @@ SOURCES = {
     ),
     "an empty rule": ("use: a, tokens: 1, shortfall: {}", "allowed: error"),
     "two rules": ("use: a, tokens: 1, shortfall: {repeat: 2, refill: b}", "keep one of them"),
+    "reserve: false": ("use: a, reserve: false", "reserve: is false"),
+    "a reserve with a quota": ("use: a, reserve: true, weight: 1", "gives weight and reserve"),
+    "a reserve that none refills from": (
+        "use: a, reserve: true",
+        "none does; write shortfall: {refill: a}",
+    ),
+    "a corpus called like a source": (
+        "use: a, tokens: 1, corpus: wiki",
+        "'wiki' is the name of a source or insert",
+    ),
     "refilling oneself": ("use: a, tokens: 1, shortfall: {refill: a}", "cannot refill itself"),
     "refilling from nowhere": (
         "use: a, tokens: 1, shortfall: {refill: wikki}",
@@ -258,16 +281,23 @@ def test_a_circle_of_refills_is_reported_once_and_what_leads_into_it_is_not():
 
 
 @given(st.integers(1, 10**6), st.integers(1, 4096), st.integers(1, 4096))
-def test_a_budget_in_steps_has_one_token_more_than_the_samples(steps, batch, sequence):
-    assert (
-        Budget(steps=steps, batch=batch, sequence=sequence).total_tokens
-        == steps * batch * sequence + 1
-    )
+def test_a_budget_in_steps_is_what_its_trainer_needs(steps, batch, sequence):
+    samples = steps * batch
+    needs: dict[Trainer, int] = {
+        "neox": (samples + 1) * sequence + 1,
+        "megatron": samples * sequence + 1,
+        "olmo-core": samples * sequence,
+        "nanotron": samples * (sequence + 1),
+    }
+    for trainer, tokens in needs.items():
+        budget = Budget(steps=steps, batch=batch, sequence=sequence, trainer=trainer)
+        assert budget.total_tokens == tokens
 
 
 def test_the_published_schedules_need_the_tokens_that_the_trainer_reads():
-    assert Budget(steps=11_921).total_tokens == 50_000_297_985
-    assert Budget(steps=119_209).total_tokens == 499_998_785_537
+    assert Budget(steps=11_921).total_tokens == 50_000_300_033
+    assert Budget(steps=119_209).total_tokens == 499_998_787_585
+    assert Budget(steps=11_921, trainer="megatron").total_tokens == 50_000_297_985
 
 
 thousandths = st.integers(0, 1000).map(lambda n: Decimal(n) / 1000)
@@ -379,10 +409,13 @@ def test_faults_of_the_files_it_refers_to_are_reported_with_their_own_lines(tmp_
         (
             "defs/a.yaml:8: adapte: unknown key; did you mean 'adapter'? allowed: name,"
             " description, repo, revision, paths, splits, partial, format, adapter, text, where,"
-            " datasets, licence, non_commercial, published"
+            " datasets, folder, licence, non_commercial, published"
         ),
         "defs/a.yaml:9: where.source: found a list of 0; at least 1 needed",
-        "other.yaml:3: sources.a: asks for nothing; give one of tokens, weight, all: true",
+        (
+            "other.yaml:3: sources.a: asks for nothing; give one of tokens, weight, all: true,"
+            " reserve: true"
+        ),
     ]
 
 
@@ -427,7 +460,7 @@ def test_unknown_names_list_what_there_is_and_the_closest(tmp_path: Path):
         RecipeError,
         match=(
             r"'anealing-50b' is not a shipped recipe; did you mean 'annealing-50b'\? shipped:"
-            r" annealing-11921"
+            r" annealing-50b"
         ),
     ):
         load_recipe("anealing-50b")
@@ -553,7 +586,7 @@ def test_the_canonical_form_holds_only_what_every_json_writer_writes_alike():
             return {type(value)}.union(*(kinds(key) | kinds(item) for key, item in value.items()))
         return {type(value)}.union(*map(kinds, value)) if isinstance(value, list) else {type(value)}
 
-    for name in ("annealing-50b", "annealing-11921-steps", "holdout"):
+    for name in ("annealing-50b", "pretraining-500b-weak", "holdout"):
         assert kinds(load_recipe(name).canonical()) == {dict, list, str, int} - (
             {int} if name == "holdout" else set()
         )

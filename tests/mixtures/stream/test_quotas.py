@@ -94,12 +94,14 @@ def test_what_cannot_be_shared_is_refused(shares, seats):
 
 
 def test_the_annealing_mix_gets_the_published_tokens_exactly():
-    asked = asked_quotas(load_recipe("annealing-50b").recipe, Size(), {})
+    size = Size(tokens=50_000_000_000)
+    asked = asked_quotas(load_recipe("annealing-50b").recipe, size, {})
     camel = dict.fromkeys(("camel-biology", "camel-chemistry", "camel-physics"), 9_996_002)
     rest = {
         "wiki": 3_683_526_589,
         "stackexchange": 1_409_436_225,
-        "pes2o": 11_445_421_831,
+        "pes2o-abstracts": 11_445_421_831,
+        "pes2o-papers": 0,
         "flan": 8_431_627_349,
         "dclm": 25_000_000_000,
     }

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from mixtures.trainers.config import Schedule, TrainedMix, configuration, most_steps, warnings
+from mixtures.trainers.config import TrainedMix, configuration, warnings
+from mixtures.trainers.fit import most_steps
 from mixtures.trainers.names import TRAINERS
+from mixtures.trainers.schedule import Schedule
 
 MIX = TrainedMix(
     name="mix",
@@ -49,8 +51,8 @@ PATHS = st.text(
 ).filter(str.isprintable)
 
 
-def read(trainer, mix=MIX, schedule=Schedule(2048, 16, 30)):  # noqa: B008  # frozen
-    text = configuration(trainer, mix, schedule)
+def read(trainer, mix=MIX):
+    text = configuration(mix, Schedule(30, 16, 2048, trainer))
     if trainer != "megatron":
         return YAML(typ="safe").load(text)
     body = text[text.index("DATA_ARGS=(") + len("DATA_ARGS=(") : text.rindex(")")]
@@ -109,7 +111,7 @@ def test_any_printable_path_arrives_as_it_is(path: str, trainer):
 def test_a_name_cannot_leave_its_comment(trainer):
     hostile = replace(MIX, name="x\nrm -rf ~\r\x85\u2028y: 1")
     assert read(trainer, hostile) == read(trainer)
-    assert "\nrm" not in configuration(trainer, hostile, Schedule(2048, 16, 30))
+    assert "\nrm" not in configuration(hostile, Schedule(30, 16, 2048, trainer))
 
 
 @given(st.integers(1, 10**7), st.integers(1, 4096), st.integers(1, 64), st.sampled_from(TRAINERS))
@@ -118,19 +120,13 @@ def test_the_most_steps_need_no_warning_and_one_more_does(
 ):
     steps = most_steps(trainer, tokens, sequence, batch)
     if steps:
-        assert warnings(trainer, tokens, Schedule(sequence, batch, steps)) == []
-    assert warnings(trainer, tokens, Schedule(sequence, batch, steps + 1))
+        assert warnings(tokens, Schedule(steps, batch, sequence, trainer)) == []
+    assert warnings(tokens, Schedule(steps + 1, batch, sequence, trainer))
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
 def test_warnings_stand_in_the_configuration(trainer):
-    text = configuration(trainer, MIX, Schedule(2048, 16, 1000))
+    schedule = Schedule(1000, 16, 2048, trainer)
+    text = configuration(MIX, schedule)
     told = [line for line in text.splitlines() if line.startswith("# warning: ")]
-    assert (
-        told
-        == [
-            f"# warning: {warning}"
-            for warning in warnings(trainer, MIX.num_tokens, Schedule(2048, 16, 1000))
-        ]
-        != []
-    )
+    assert told == [f"# warning: {warning}" for warning in warnings(MIX.num_tokens, schedule)] != []

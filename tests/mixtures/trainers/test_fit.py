@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.trainers.fit import (
+from mixtures.trainers.epochs import (
     Exposure,
     megatron_epochs,
     megatron_exposure,
@@ -25,13 +25,15 @@ from mixtures.trainers.fit import (
     megatron_schedule,
     neox_epochs,
     neox_exposure,
-    neox_served_steps,
+    neox_served,
     olmo_exposure,
     olmo_steps,
     olmo_windows,
     tokens_for_steps,
-    trainer_fit,
 )
+from mixtures.trainers.fit import most_steps, trainer_fit
+from mixtures.trainers.names import TRAINERS
+from mixtures.trainers.schedule import Schedule, mix_fit
 
 ANNEALING_STEPS, PRETRAINING_STEPS = 11_921, 119_209
 SEQUENCE = BATCH = 2048
@@ -96,16 +98,23 @@ def test_neox_pools_as_many_epochs_as_its_index_building_does(sizes, sequence, s
 @given(SIZES, SMALL, SMALL, SMALL)
 def test_neox_serves_one_sample_fewer_than_it_builds(sizes, sequence, batch, steps):
     epochs, read = simulate_neox(sizes, sequence, steps * batch, np.random.default_rng(0))
-    assert neox_served_steps(sum(sizes), sequence, batch, epochs) == batches_served(read, batch)
+    assert neox_served(sum(sizes), sequence, epochs) // batch == batches_served(read, batch)
 
 
 @given(st.integers(1, 50), SMALL, SMALL)
-def test_tokens_for_steps_are_just_enough_for_one_epoch(steps, batch, sequence):
-    tokens = tokens_for_steps(steps, batch, sequence)
-    assert neox_epochs(tokens, sequence, steps * batch) == 1
-    assert neox_epochs(tokens - 1, sequence, steps * batch) > 1
-    assert neox_served_steps(tokens, sequence, batch) == steps - 1
-    assert neox_served_steps(tokens + sequence, sequence, batch) == steps
+def test_tokens_for_steps_are_the_least_that_the_trainer_makes_them_of(steps, batch, sequence):
+    for trainer in TRAINERS:
+        tokens = tokens_for_steps(trainer, steps, batch, sequence)
+        assert most_steps(trainer, tokens, sequence, batch) == steps
+        assert tokens == 1 or most_steps(trainer, tokens - 1, sequence, batch) == steps - 1
+        at_them = mix_fit(Schedule(steps, batch, sequence, trainer), tokens)
+        assert (at_them.reading.epochs, at_them.reading.first_repeat_step) == (1, None)
+        assert at_them.warnings == ()
+    neox = tokens_for_steps("neox", steps, batch, sequence)
+    megatron = tokens_for_steps("megatron", steps, batch, sequence)
+    assert neox == megatron + sequence
+    assert neox_epochs(megatron, sequence, steps * batch) == 1
+    assert neox_epochs(megatron - 1, sequence, steps * batch) > 1
 
 
 @given(SIZES, SMALL, st.integers(1, 60))
@@ -227,19 +236,22 @@ def test_every_exposure_is_a_distribution(num_tokens, sequence, batch, steps):
 
 def test_fifty_billion_tokens_are_297985_short_of_11921_steps_and_a_quarter_is_never_seen():
     fit = trainer_fit(50_000_000_000)
-    neox, megatron, olmo = fit.readings
+    neox, megatron, olmo, nanotron = fit.readings
     assert (fit.steps, fit.inferred) == (ANNEALING_STEPS, True)
     assert (neox.single_epoch_steps, neox.tokens_needed, neox.missing_tokens, neox.epochs) == (
         11_920,
-        50_000_297_985,
-        297_985,
+        50_000_300_033,
+        300_033,
         2,
     )
+    assert (megatron.tokens_needed, megatron.missing_tokens) == (50_000_297_985, 297_985)
+    assert [one.first_repeat_step for one in fit.readings] == [0, 11_920, 11_920, 11_915]
+    assert nanotron.epochs == 2
     assert neox.exposure is not None
     assert shares(neox.exposure) == pytest.approx([0.25, 0.5, 0.25, 0], abs=1e-5)
-    assert len(fit.warnings) == 3
+    assert len(fit.warnings) == 4
     for part in (
-        "50,000,000,000 tokens are 297,985 short of 11,921 steps",
+        "50,000,000,000 tokens are 300,033 short of 11,921 steps",
         "2 epochs",
         "25.0% of the documents never, 50.0% once, 25.0% twice",
     ):
@@ -257,46 +269,54 @@ def test_a_filtered_annealing_mix_of_the_same_steps_never_shows_a_fifth_of_its_d
     # deep-ignorance: 8.4% removed, the step count kept: about 20.6% of what was kept is never seen
     # and 29.8% twice.
     kept = 50_000_000_000 * 916 // 1000
-    exposure = neox_exposure(kept, tokens_for_steps(ANNEALING_STEPS, BATCH, SEQUENCE))
+    exposure = neox_exposure(kept, tokens_for_steps("megatron", ANNEALING_STEPS, BATCH, SEQUENCE))
     assert exposure.never == pytest.approx(0.206, abs=0.001)
     assert exposure.twice == pytest.approx(0.298, abs=0.001)
 
 
 def test_five_hundred_billion_tokens_hold_119209_steps_in_one_epoch():
     fit = trainer_fit(500_000_000_000)
-    assert (fit.steps, fit.warnings) == (PRETRAINING_STEPS, ())
-    assert [reading.single_epoch_steps for reading in fit.readings] == [PRETRAINING_STEPS] * 3
-    assert [reading.missing_tokens for reading in fit.readings] == [0, 0, 0]
-    assert fit.readings[0].tokens_needed == 499_998_785_537
-    assert fit.readings[0].leftover_tokens == 500_000_000_000 - 499_998_785_537
+    assert fit.steps == PRETRAINING_STEPS
+    # nanotron's windows share no token, so it alone has too few
+    assert [bool(reading.warnings) for reading in fit.readings] == [False, False, False, True]
+    assert [one.single_epoch_steps for one in fit.readings[:3]] == [PRETRAINING_STEPS] * 3
+    assert [reading.missing_tokens for reading in fit.readings[:3]] == [0, 0, 0]
+    assert fit.readings[0].tokens_needed == 499_998_787_585
+    assert fit.readings[0].leftover_tokens == 500_000_000_000 - 499_998_787_585
 
 
-def test_a_budget_of_exactly_the_steps_is_one_epoch_but_the_loader_of_neox_ends_a_step_early():
-    tokens = tokens_for_steps(ANNEALING_STEPS, BATCH, SEQUENCE)
-    fit = trainer_fit(tokens, steps=ANNEALING_STEPS)
-    assert [reading.epochs for reading in fit.readings] == [1, 1, 1]
-    assert fit.inferred is False
-    assert len(fit.warnings) == 1
-    assert "ends before step 11,921; 2,048 more tokens avoid it" in fit.warnings[0]
-    assert trainer_fit(tokens + 2048, steps=ANNEALING_STEPS).warnings == ()
+def test_a_budget_of_megatrons_steps_is_one_epoch_but_neox_reads_its_first_batch_again():
+    tokens = tokens_for_steps("megatron", ANNEALING_STEPS, BATCH, SEQUENCE)
+    meant = mix_fit(Schedule(ANNEALING_STEPS, trainer="megatron"), tokens)
+    assert (meant.inferred, meant.warnings) == (False, ())
+    fit = mix_fit(Schedule(ANNEALING_STEPS, trainer="neox"), tokens)
+    assert [reading.epochs for reading in fit.readings] == [1, 1, 1, 2]
+    assert (fit.reading.single_epoch_steps, fit.reading.first_repeat_step) == (11_920, 11_920)
+    (warning,) = fit.warnings
+    assert "2,048 short of 11,921 steps" in warning
+    assert "11,920 whole batches; then it reads the first again" in warning
+    assert mix_fit(Schedule(ANNEALING_STEPS), tokens + 2048).warnings == ()
 
 
 @given(st.integers(1, 5_000), SMALL, SMALL, st.integers(1, 300))
 def test_a_fit_agrees_with_itself(num_tokens, sequence, batch, steps):
     fit = trainer_fit(num_tokens, sequence, batch, steps)
-    for reading in fit.readings:
-        extra = reading.trainer != "olmo-core"
-        read = reading.single_epoch_steps * batch * sequence
-        assert reading.leftover_tokens == num_tokens - (read + extra if read else 0)
-        assert 0 <= reading.leftover_tokens <= batch * sequence
+    for trainer, reading in zip(TRAINERS, fit.readings, strict=True):
+        single = reading.single_epoch_steps
+        used = tokens_for_steps(trainer, single, batch, sequence) if single else 0
+        assert reading.leftover_tokens == num_tokens - used
+        assert 0 <= reading.leftover_tokens <= (batch + 1) * (sequence + 1)
         assert reading.samples // batch == reading.single_epoch_steps
-        assert reading.tokens_needed == steps * batch * sequence + extra
+        assert reading.tokens_needed == tokens_for_steps(trainer, steps, batch, sequence)
         assert reading.missing_tokens == max(0, reading.tokens_needed - num_tokens)
-        assert (
-            (reading.missing_tokens == 0)
-            == (steps <= reading.single_epoch_steps)
-            == (reading.epochs == 1)
-        )
+        # GPT-NeoX opens one epoch for one sequence fewer than it needs to serve
+        spare = sequence if trainer == "neox" else 0
+        assert reading.missing_tokens is not None
+        assert (reading.missing_tokens == 0) == (steps <= reading.single_epoch_steps)
+        assert (reading.missing_tokens <= spare) == (reading.epochs == 1)
+        assert (reading.missing_tokens == 0) == (reading.warnings == ())
+        if reading.epochs:
+            assert (reading.missing_tokens == 0) == (reading.first_repeat_step is None)
         if reading.missing_tokens:
             assert (
                 f"{reading.missing_tokens:,} short of {steps:,} {'step' if steps == 1 else 'steps'}"
@@ -316,13 +336,13 @@ def test_a_mix_of_less_than_half_a_step_has_no_target_and_no_warning():
     assert (fit.steps, fit.warnings) == (None, ())
     assert [(reading.single_epoch_steps, reading.leftover_tokens) for reading in fit.readings] == [
         (0, 1_000_000)
-    ] * 3
+    ] * 4
     assert {reading.tokens_needed for reading in fit.readings} == {None}
 
 
 def test_a_preview_checked_against_the_full_schedule_is_answered_at_once():
     fit = trainer_fit(1_000_000, steps=ANNEALING_STEPS)
-    neox, _, olmo = fit.readings
+    neox, _, olmo, _ = fit.readings
     assert neox.epochs == math.ceil(50_000_297_985 / 1_000_000)
     assert neox.exposure is not None
     assert neox.exposure.more == pytest.approx(1)

@@ -111,6 +111,7 @@ def mix(made: Corpus, tmp_path: Path) -> Path:
         ),
         (["build", "sample", "--out", "x", "--workers", "0"], "'0' is not a whole number above 0"),
         (["build", "sample", "--out", "x", "--tasks", "0"], "'0' is not a whole number above 0"),
+        (["plan", "sample", "--steps", "9", "--scale", "0.5"], "not allowed with argument"),
         (["plan", "sample", "--tokens", "0"], "'0' is not a whole number above 0"),
         (["plan", "sample", "--tokens", "1" + 19 * "0"], "below 2^63"),
         (["trace", "mix", "--token", "-1"], "'-1' is not a whole number from 0"),
@@ -148,6 +149,18 @@ sources:
   dclm: {use: dclm-dedup, tokens: 100, keys: [0.9, 0.1], shortfall: {refill: nobody}}
   pes2o: {use: dolmino-pes2o, wait: 1}
 """
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["sample", "--batch", "8"], "--batch: only with --steps"),
+        (["holdout", "--steps", "9"], "has no token budget, so --steps cannot scale it"),
+        (["sample", "--steps", "9" + 15 * "0"], "at most 4,503,599,627,370,496"),
+    ],
+)
+def test_steps_that_no_mix_can_have_are_refused(words, told):
+    assert told in fails(2, "plan", *words)
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])

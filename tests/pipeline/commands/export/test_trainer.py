@@ -120,8 +120,10 @@ def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(
     export_trainer(work / "steps", "neox", tmp_path / "neox.yml", None, Wish())
     config = read(tmp_path / "neox.yml")
     assert (config["seq_length"], config["train_batch_size"], config["train_iters"]) == (100, 2, 12)
-    assert "gpt-neox issue 972" in capsys.readouterr().err
-    assert "gpt-neox issue 972" in (tmp_path / "neox.yml").read_text(encoding="utf-8")
+    assert "short of" not in capsys.readouterr().err
+    export_trainer(work / "steps", "neox", tmp_path / "neox-13.yml", None, Wish(steps=13))
+    assert "short of 13 steps" in capsys.readouterr().err
+    assert "short of 13 steps" in (tmp_path / "neox-13.yml").read_text(encoding="utf-8")
 
 
 def test_tokens_that_are_seen_twice_are_asked_for_and_said(

@@ -242,6 +242,7 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             {
                 "steps": 3,
                 "batch": 9,
+                "trainer": "neox",
                 "sequence": 64,
             },
             {},
