@@ -33,6 +33,8 @@ from pipeline.places.places import RemoteFolder, parse_url
 from pipeline.report import Column, Table, count, say, size, some, tell
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]")
+"""Tokens that are known to end documents."""
 _SHOWN = 8
 """Columns of a source that are named."""
 
@@ -63,6 +65,8 @@ class _Place:
     folder: Path
     """Of the recipe, where nobody says another."""
     licence: str | None
+    tokenizers: Sequence[str]
+    """Below the recipe's folder."""
 
 
 def init(request: InitRequest) -> Path:
@@ -113,6 +117,7 @@ def _place(request: InitRequest) -> _Place:
         str(remote),
         Path(),
         licence_of(card.decode("utf-8", "replace")),
+        [],
     )
 
 
@@ -131,15 +136,25 @@ def _local_place(folder: Path, out: Path | None) -> _Place:
     heads = {path: _head(resolved / path) for path in paths if path.endswith(".json")}
     tokenizers = [path for path, head in heads.items() if is_tokenizer(path, head)]
     named = [path for path in data_files(paths) if path not in tokenizers]
-    files = {file.path: file for file in lister.files(named) if file.size}
+    files = {file.path: file for file in lister.files(named)}
+    if empty := [path for path, file in files.items() if not file.size]:
+        raise InputError(
+            f"{folder}: holds empty files ({some(empty, _SHOWN)}), which a build refuses; fetch"
+            " them again, or remove them"
+        )
     card = resolved / "README.md"
+    beside = [
+        path.name for path in sorted(base.glob("*.json")) if is_tokenizer(path.name, _head(path))
+    ]
     root = resolved.relative_to(base).as_posix()
+    below = "" if root == "." else f"{root}/"
     return _Place(
         _slug(resolved.name),
         files,
         "" if root == "." else root,
         base,
         licence_of(card.read_text("utf-8", "replace")) if card.is_file() else None,
+        list(dict.fromkeys([*beside, *(below + path for path in tokenizers)])),
     )
 
 
@@ -205,7 +220,7 @@ def _recipe(name: str, sources: Sequence[FoundSource], place: _Place, request: I
     ]
     if request.tokens:
         lines.append(f"budget: {{tokens: {request.tokens:_}}}")
-    lines.append(f"tokenizer: {request.tokenizer or 'gpt-neox-20b'}")
+    lines.append(f"tokenizer: {_tokenizer(place, request.tokenizer)}")
     if any(source.fates["unreadable"] for source in sources):
         lines.append(
             "max_quarantined: 0.01    # of a source's rows: some that were looked at cannot be read"
@@ -225,6 +240,26 @@ def _recipe(name: str, sources: Sequence[FoundSource], place: _Place, request: I
         written = ", ".join(f"{key}: {_written(value)}" for key, value in fields.items())
         lines.append(f"  {source.name}: {{{written}, {amount}}}")
     return "\n".join(lines) + "\n"
+
+
+def _tokenizer(place: _Place, asked: str | None) -> str:
+    """What `tokenizer` says."""
+    if asked is None and not place.tokenizers:
+        return "gpt-neox-20b"
+    file = asked or place.tokenizers[0]
+    if not file.endswith(".json"):
+        return _written(file)
+    end = _end_token(place.folder / file)
+    return f"{{file: {_written(file)}" + (f", eod: {_written(end)}}}" if end else "}")
+
+
+def _end_token(path: Path) -> str | None:
+    """The token of a tokenizer.json that is known to end documents."""
+    try:
+        tokens = {str(token["content"]) for token in json.loads(path.read_bytes())["added_tokens"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # `plan` says what is wrong with it
+    return next((token for token in _ENDS if token in tokens), None)
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./?-]*")

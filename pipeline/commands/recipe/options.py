@@ -27,8 +27,11 @@ def add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     init.add_argument(
         "--tokenizer",
-        metavar="NAME",
-        help="of the recipe: one that is shipped (gpt-neox-20b)",
+        metavar="NAME|FILE|OWNER/NAME",
+        help=(
+            "of the recipe: one that is shipped, a tokenizer.json below the recipe's folder, or one"
+            " of the hub (one that is found there, else gpt-neox-20b)"
+        ),
     )
     init.add_argument(
         "--tokens",

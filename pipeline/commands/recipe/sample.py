@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mixtures.errors import InputError
-from pipeline.inputs.file import InputFile, layout_of
+from pipeline.inputs.file import InputFile, Layout, layout_of
 from pipeline.inputs.readers.agreement import check_agreement
 from pipeline.inputs.readers.layouts import rows_of
 from pipeline.inputs.readers.raw import RawFile
@@ -53,25 +53,27 @@ def sample_of(file: InputFile) -> Sample:
         return _sequential_sample(raw, layout)
 
 
-def _sequential_sample(raw: RawFile, layout: Any) -> Sample:
-    found, read = Sample(), 0
-    rows = rows_of(raw, layout, (), ReadLimits(), Counter())
-    try:
-        for _, record in rows:
-            if raw.size > MEBIBYTE and found.rows:
+def _sequential_sample(raw: RawFile, layout: Layout) -> Sample:
+    """Rows are estimated from those of whole blocks: when bytes are read anew, the rows before are
+    those of the bytes before.
+    """
+    found = Sample()
+    size, counted = raw.size, (0, 1)  # bytes; rows and the bytes that they came from
+    rows = 0
+    for rows, (_, record) in enumerate(rows_of(raw, layout, (), ReadLimits(), Counter()), start=1):
+        if raw.size != size:
+            if size:
+                counted = (rows - 1, size)
+            if counted[1] >= MEBIBYTE:
                 break
-            read += 1
-            if isinstance(record, Mapping):
-                if len(found.rows) < ROWS:
-                    found.rows.append(record)
-            else:
-                found.bad += 1
-        else:
-            found.exact = True
-    finally:
-        rows.close()  # type: ignore[attr-defined]
-    share = 1.0 if found.exact else min(1.0, raw.size / max(1, raw.file.size))
-    found.num_rows = read / share if share else 0
+            size = raw.size
+        if not isinstance(record, Mapping):
+            found.bad += 1
+        elif len(found.rows) < ROWS:
+            found.rows.append(record)
+    else:
+        found.exact, counted = True, (rows, raw.file.size)
+    found.num_rows = counted[0] * raw.file.size / counted[1]
     return found
 
 

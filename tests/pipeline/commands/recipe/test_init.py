@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -96,7 +97,9 @@ def test_a_readme_beside_the_rows_is_no_row(here: Path):
     assert 'd: {data: "d/**/*.jsonl", text: data.text, all: true}' in written(here / "d")
 
 
-def test_no_more_than_a_sample_is_read(here: Path, monkeypatch: pytest.MonkeyPatch):
+def test_no_more_than_a_sample_is_read(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     notes(here, "d/a.jsonl", 60_000)
     asked, read = RawFile._from_file, [0]
 
@@ -109,6 +112,7 @@ def test_no_more_than_a_sample_is_read(here: Path, monkeypatch: pytest.MonkeyPat
     written(here / "d")
     assert (here / "d/a.jsonl").stat().st_size > 10_000_000
     assert read[0] < 3 << 20
+    assert re.search(r" about (5[5-9]|6[0-5]),\d{3} ", capsys.readouterr().out)  # of 60,000
 
 
 def test_a_recipe_that_is_there_stays(here: Path):
@@ -128,14 +132,24 @@ def test_a_folder_elsewhere_gets_its_recipe_beside_it(here: Path, tmp_path_facto
         written(other / "d", out=Path("x.yaml"))
 
 
-@pytest.mark.parametrize("name", ["nothing", "unknown.bin", "numbers.jsonl"])
+def test_the_rows_of_a_small_file_are_known(here: Path, capsys: pytest.CaptureFixture[str]):
+    notes(here, "d/a.jsonl", 777)
+    written(here / "d")
+    assert " 777 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["nothing", "unknown.bin", "numbers.jsonl", "empty.jsonl"])
 def test_a_folder_without_texts_is_an_error(here: Path, name: str):
     (here / "d").mkdir()
+    if name == "empty.jsonl":
+        (here / "d" / name).touch()
     if name == "unknown.bin":
         (here / "d" / name).write_bytes(b"\0\1")
     if name == "numbers.jsonl":
         write(here, f"d/{name}", [{"n": 1}])
-    with pytest.raises(AnnealmixError, match=r"no file that is read|no column of text"):
+    with pytest.raises(
+        AnnealmixError, match=r"no file that is read|no column of text|holds empty files"
+    ):
         written(here / "d")
 
 
