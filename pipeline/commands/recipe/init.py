@@ -35,6 +35,7 @@ from pipeline.report import Column, Table, count, say, size, some, tell
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]")
 """Tokens that are known to end documents."""
+DEFAULT_TOKENIZER = "gpt-neox-20b"
 _SHOWN = 8
 """Columns of a source that are named."""
 
@@ -58,6 +59,8 @@ class _Place:
     """Of the only source, or of the recipe."""
     files: Mapping[str, InputFile]
     """Data files, by path below it."""
+    others: Sequence[str]
+    """Files below it that a source must not take for data."""
     root: str
     """What `data` begins with in the recipe: a path below the recipe's folder or a URL; empty for
     the recipe's folder itself.
@@ -110,10 +113,13 @@ def _place(request: InitRequest) -> _Place:
     remote = parse_url(f"hf://datasets/{request.dataset}@{commit}")
     assert isinstance(remote, RemoteFolder)
     everything = list_hub_folder(remote).everything
+    named = data_files(list(everything))
+    tokenizers = [path for path in named if is_tokenizer(path, b"")]
     card = content(remote, "README.md") if "README.md" in everything else b""
     return _Place(
         _slug(request.dataset.split("/")[1]),
-        {path: everything[path] for path in data_files(list(everything))},
+        {path: everything[path] for path in named if path not in tokenizers},
+        tokenizers,
         str(remote),
         Path(),
         licence_of(card.decode("utf-8", "replace")),
@@ -151,6 +157,7 @@ def _local_place(folder: Path, out: Path | None) -> _Place:
     return _Place(
         _slug(resolved.name),
         files,
+        tokenizers,
         "" if root == "." else root,
         base,
         licence_of(card.read_text("utf-8", "replace")) if card.is_file() else None,
@@ -174,7 +181,9 @@ def _sources(place: _Place) -> list[FoundSource]:
         name = _slug(folder) if folder else place.name
         names[name] += 1
         name += f"-{names[name]}" if names[name] > 1 else ""
-        found.append(find_source(name, folder, {path: place.files[path] for path in paths}))
+        found.append(
+            find_source(name, folder, {path: place.files[path] for path in paths}, place.others)
+        )
     return found
 
 
@@ -243,22 +252,38 @@ def _recipe(name: str, sources: Sequence[FoundSource], place: _Place, request: I
 
 
 def _tokenizer(place: _Place, asked: str | None) -> str:
-    """What `tokenizer` says."""
-    if asked is None and not place.tokenizers:
-        return "gpt-neox-20b"
-    file = asked or place.tokenizers[0]
-    if not file.endswith(".json"):
-        return _written(file)
-    end = _end_token(place.folder / file)
-    return f"{{file: {_written(file)}" + (f", eod: {_written(end)}}}" if end else "}")
+    """What `tokenizer` says: what is asked, else a file that is there, else one that is shipped."""
+    if asked is not None and not asked.endswith(".json"):
+        return _written(asked)
+    if asked is not None:
+        file = _below(place.folder, Path(asked))
+        end = _end_token(place.folder / file)
+        # a recipe that names no end is refused, with the line to write
+        return f"{{file: {_written(file)}{f', eod: {_written(end)}' if end else ''}}}"
+    for file in place.tokenizers:
+        if end := _end_token(place.folder / file):
+            return f"{{file: {_written(file)}, eod: {_written(end)}}}"
+        say(f"{file}: is a tokenizer, and none of its tokens is known to end documents: not taken")
+    return DEFAULT_TOKENIZER
+
+
+def _below(folder: Path, file: Path) -> str:
+    resolved = file.resolve()
+    if not resolved.is_relative_to(folder):
+        raise RecipeError(
+            f"--tokenizer {file}: a recipe reads files below its own folder, {folder}; copy it"
+            " there"
+        )
+    return resolved.relative_to(folder).as_posix()
 
 
 def _end_token(path: Path) -> str | None:
-    """The token of a tokenizer.json that is known to end documents."""
+    """The special token of a tokenizer.json that is known to end documents."""
     try:
-        tokens = {str(token["content"]) for token in json.loads(path.read_bytes())["added_tokens"]}
+        added = json.loads(path.read_bytes())["added_tokens"]
+        tokens = {str(token["content"]) for token in added if token["special"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # `plan` says what is wrong with it
+        return None  # reading the recipe says what is wrong with it
     return next((token for token in _ENDS if token in tokens), None)
 
 

@@ -89,18 +89,21 @@ def source_names(paths: Sequence[str]) -> dict[str, list[str]]:
     return folders
 
 
-def find_source(name: str, folder: str, files: Mapping[str, InputFile]) -> FoundSource:
+def find_source(
+    name: str, folder: str, files: Mapping[str, InputFile], others: Sequence[str]
+) -> FoundSource:
     """Look into the files of a source.
 
     Args:
         name: of the source. folder: below the one that is looked into, `""` for itself. files: by
-            path below the one that is looked into.
+            path below the one that is looked into. others: what lies there and is no data.
 
     Raises:
         InputError: one that is looked into is damaged, or not what it says.
     """
     chosen, left_out = _of_one_layout(list(files))
-    pattern = _pattern(folder, chosen, list(files))
+    beside = [path for path in others if path.startswith(f"{folder}/" if folder else "")]
+    pattern = _pattern(folder, chosen, sorted([*files, *beside]))
     chosen, more, split = _of_one_split(chosen)
     inputs = tuple(files[path] for path in chosen)
     samples = [sample_of(file) for file in inputs[:FILES]]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+import recipes
 from mixtures.errors import AnnealmixError
 from mixtures.recipe.load import load_recipe
 from pipeline.commands.recipe.guess import columns_of, guess_text
@@ -113,6 +115,25 @@ def test_no_more_than_a_sample_is_read(
     assert (here / "d/a.jsonl").stat().st_size > 10_000_000
     assert read[0] < 3 << 20
     assert re.search(r" about (5[5-9]|6[0-5]),\d{3} ", capsys.readouterr().out)  # of 60,000
+
+
+def test_a_tokenizer_that_is_there_is_taken_and_is_no_source(here: Path):
+    notes(here, "d/a.jsonl")
+    added = [
+        {"content": "<s>", "special": True},
+        {"content": "<eos>", "special": False},
+        {"content": "</s>", "special": True},
+    ]
+    small = {"version": "1.0", "truncation": None, "added_tokens": added}
+    (here / "d/my tokenizer.json").write_text(json.dumps(small))
+    # it is none, which reading the recipe says; but it is the one that is meant
+    with pytest.raises(AnnealmixError, match=r"my tokenizer\.json"):
+        written(here / "d", tokenizer=None)
+    shutil.copy(Path(str(recipes.__file__)).parent / "sample/tokenizer.json", here / "d/my.json")
+    (here / "d/my tokenizer.json").unlink()
+    text = written(here / "d", tokenizer=None)
+    assert 'tokenizer: {file: d/my.json, eod: "<|endoftext|>"}' in text
+    assert '  d: {data: "d/**/*.jsonl", text: data.text, all: true}' in text
 
 
 def test_a_recipe_that_is_there_stays(here: Path):
