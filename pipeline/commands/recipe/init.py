@@ -90,6 +90,8 @@ def init(request: InitRequest) -> Path:
             " with text: COLUMN"
         )
     path = request.out or place.folder / f"{place.name}.yaml"
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
     if path.exists():
         raise RecipeError(f"{path}: is there already; name another with --out, or remove it")
     text = _recipe(path.stem, usable, place, request)

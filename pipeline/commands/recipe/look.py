@@ -68,7 +68,13 @@ def is_tokenizer(path: str, head: bytes) -> bool:
 
 
 def data_files(paths: Sequence[str]) -> list[str]:
-    """Those that may hold rows."""
+    """Those that may hold rows: no mix, and nothing of a store."""
+    made = {
+        f"{path.rpartition('/')[0]}/"
+        for path in paths
+        if path.rpartition("/")[2] in ("store.json", "tokens.idx")
+    } - {"/"}
+    paths = [path for path in paths if not path.startswith(tuple(made))]
     return [
         path
         for path in sorted(paths)

@@ -70,6 +70,8 @@ def test_what_it_writes_builds_and_passes_its_audit(here: Path, capsys: pytest.C
     assert "papers: of the 30 rows that were read: 30 texts" in shown.out
     passes("build", "mine.yaml", "--out", "mix")
     passes("audit", "mix")
+    again = written(here, out=Path("again.yaml"))
+    assert [line.split(":")[0] for line in again.splitlines()[4:]] == ["  notes", "  papers"]
     manifest = json.loads((here / "mix/manifest.json").read_text())
     assert [source["licence"] for source in manifest["sources"]] == ["cc-by-4.0"] * 2
 
