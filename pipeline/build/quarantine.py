@@ -34,6 +34,8 @@ def report_rows(inputs: Mapping[str, SourceInputs]) -> None:
         counts = _counts(found)
         if empty := counts["empty_files"]:
             say(f"sources.{name}: {empty:,} of {plural(len(found.files), 'file')} hold no row")
+        if left := counts["companions"]:
+            say(f"sources.{name}: {plural(left, 'member')} of archives left out, which are no data")
         if bad := counts["quarantined"]:
             say(f"sources.{name}: {bad:,} of {plural(counts['rows'], 'row')} quarantined")
             for line in _by_file(found):

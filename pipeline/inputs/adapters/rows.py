@@ -8,8 +8,8 @@ to too-large, quality steps the last):
     null-field     has null in the column
     number         has a number in the column
     not-text       has another type (list, object, true or false) in the column
-    json           is not JSON as RFC 8259 has it (NaN and Infinity are not)
-    utf8           is not UTF-8
+    json           is not JSON as RFC 8259 has it (but NaN and Infinity are numbers)
+    utf8           has bytes that are not UTF-8 in a column that is read
     not-an-object  is JSON, but no object
     fields         has more or fewer fields than the header (csv, tsv)
     too-large      is larger than `ReadLimits` allows

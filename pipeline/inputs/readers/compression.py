@@ -22,6 +22,9 @@ from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 # A run-length block of zstd makes 128 KiB of 4 bytes: a slice bounds what one call may return to
 # 128 MiB, whatever the file holds.
 _ZSTD_SLICE_BYTES = 4096
+_ZSTD_HEADER_BYTES = 18  # at most, of a frame
+ZSTD_WINDOW_BYTES = 1 << 31
+"""The largest window of a zstd frame, which its decoder holds in memory."""
 _XZ_BYTES = 1 << 28  # of memory that a stream may ask for; `xz -9` needs 65 MiB
 _GZIP_WINDOW = 31  # zlib: 15 bits of window, + 16 for gzip's header and trailer
 
@@ -62,19 +65,60 @@ def _gzip_pieces(raw: RawFile) -> Iterator[bytes]:
 def _zstd_pieces(raw: RawFile) -> Iterator[bytes]:
     import zstandard
 
-    decompressor, frame = zstandard.ZstdDecompressor(), None
-    for block in raw.blocks():
-        for start in range(0, len(block), _ZSTD_SLICE_BYTES):
-            packed = block[start : start + _ZSTD_SLICE_BYTES]
-            while packed:
-                frame = frame or decompressor.decompressobj()
-                try:
-                    yield frame.decompress(packed)
-                except zstandard.ZstdError as error:
-                    raise _damaged(raw, "zstd", str(error)) from None
-                packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    frame, waiting = None, b""
+    for block in _and_end(_sliced(raw.blocks())):
+        packed = waiting + (block or b"")
+        waiting = b""
+        while packed:
+            if frame is None:
+                if block is not None and len(packed) < _ZSTD_HEADER_BYTES:
+                    waiting = packed
+                    break
+                _check_frame(raw, packed)
+                frame = decompressor.decompressobj()
+            try:
+                yield frame.decompress(packed)
+            except (zstandard.ZstdError, MemoryError) as error:
+                raise _damaged(raw, "zstd", str(error)) from None
+            packed, frame = (frame.unused_data, None) if frame.eof else (b"", frame)
     if frame is not None:
         raise _truncated(raw, "zstd frame")
+
+
+def _sliced(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    for block in blocks:
+        for start in range(0, len(block), _ZSTD_SLICE_BYTES):
+            yield block[start : start + _ZSTD_SLICE_BYTES]
+
+
+def _and_end(blocks: Iterator[bytes]) -> Iterator[bytes | None]:
+    yield from blocks
+    yield None
+
+
+def _check_frame(raw: RawFile, packed: bytes) -> None:
+    """Refuse a frame that asks for a dictionary, or for a larger window than is allowed.
+
+    Args:
+        packed: begins with the frame's header. One that is damaged is left to the decoder.
+    """
+    import zstandard
+
+    try:
+        frame = zstandard.get_frame_parameters(packed)
+    except zstandard.ZstdError as error:
+        if "too much memory" not in str(error):
+            return
+        raise InputError(
+            f"{raw.file.url}: has a zstd window of more than {ZSTD_WINDOW_BYTES:,} bytes; pack it"
+            " again with --long=31 or less"
+        ) from None
+    if frame.dict_id:
+        raise InputError(
+            f"{raw.file.url}: is packed by zstd with the dictionary {frame.dict_id}, which is not"
+            " in the file; unpack it with that dictionary"
+        )
 
 
 def _bz2_pieces(raw: RawFile) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import AnnealmixError, InputError
@@ -25,7 +25,7 @@ from pipeline.inputs.readers.blank import is_blank
 from pipeline.inputs.readers.layouts import rows_of
 from pipeline.inputs.readers.layouts.columns import missing_column
 from pipeline.inputs.readers.raw import RawFile
-from pipeline.inputs.readers.rows import Quarantined, ReadLimits, Rows
+from pipeline.inputs.readers.rows import Quarantined, ReadLimits, Rows, UndecodedRow
 
 if TYPE_CHECKING:
     from pipeline.inputs.quality.quality import QualitySteps
@@ -151,6 +151,7 @@ class DocumentReader:
         """
         adapt, select, quality = self._layout.adapt, make_selector(self.definition), self._quality
         surely_small = self.limits.max_text_bytes // 4  # a character is 4 bytes of UTF-8 at most
+        needed = self._needed_columns()
         num_rows = num_documents = num_unselected = num_empty = 0
         try:
             for row, record in rows:
@@ -158,7 +159,7 @@ class DocumentReader:
                 plain = type(record) is dict  # what it almost always is: no row to repair or refuse
                 try:
                     if not plain:
-                        _check_object(record)
+                        _check_object(record, needed)
                     if select is not None and not select(record):
                         num_unselected += 1
                         continue
@@ -278,8 +279,10 @@ def _names(record: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def _check_object(record: Any) -> None:
+def _check_object(record: Any, needed: Sequence[NeededColumn]) -> None:
     if isinstance(record, BadRecord):
         raise record
+    if isinstance(record, UndecodedRow):
+        record.check(column.path for column in needed)
     if not isinstance(record, dict):
         raise BadRecord("not-an-object", f"a JSON {type(record).__name__}")

@@ -82,6 +82,7 @@ def _kinds(schema: Any, path: Sequence[str]) -> list[Any]:
 
 
 def _fits(kind: Any, column: NeededColumn) -> bool:
+    kind = storage_type(kind)
     chat = "chat" in column.holds and is_messages(kind)
     plain = column.holds == "plain" and _is_plain(kind)
     return chat or plain or (column.holds != "chat" and is_text(kind))
@@ -91,6 +92,24 @@ def _allowed(column: NeededColumn) -> str:
     if column.holds == "chat":
         return "a list of {role, content} or {from, value}"
     return "text, a whole number or a boolean" if column.holds == "plain" else "text"
+
+
+def storage_type(kind: Any) -> Any:
+    """What an extension type is stored as: JSON text is text, whatever pyarrow makes of it."""
+    import pyarrow as pa
+
+    while isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    return kind
+
+
+def _stored(column: Any) -> Any:
+    """An array as it is stored."""
+    import pyarrow as pa
+
+    while isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    return column
 
 
 def is_text(kind: Any) -> bool:
@@ -132,7 +151,7 @@ def slices(batch: Any) -> Iterator[tuple[Any, int]]:
     import numpy as np
 
     # int64 [num_rows]: bytes of the rows up to and with each
-    ends = np.cumsum(sum(_value_bytes(column) for column in batch.columns))
+    ends = np.cumsum(sum(_value_bytes(_stored(column)) for column in batch.columns))
     start, before = 0, 0  # row, bytes of the rows before it
     while start < len(ends):
         stop = max(start + 1, int(np.searchsorted(ends, before + BATCH_BYTES, side="right")))
@@ -165,7 +184,7 @@ def _value_bytes(column: Any) -> Any:
 def records(part: Any) -> Iterator[Any]:
     """The record of each row of a record batch: {column: value}, or a BadRecord."""
     names = part.schema.names
-    values = [_python_values(column) for column in part.columns]
+    values = [_python_values(_stored(column)) for column in part.columns]
     if len(names) == 1:
         (name,) = names
         return ({name: value} if type(value) is not BadRecord else value for value in values[0])

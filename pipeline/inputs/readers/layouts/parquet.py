@@ -12,13 +12,14 @@ kept encoded while they are read, and decoded in slices whose size is known befo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.readers.compression import unpacks_too_far
 from pipeline.inputs.readers.layouts.columns import BATCH_BYTES, check_columns, records, slices
+from pipeline.inputs.readers.layouts.parquet_footer import Chunk, read_chunks
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits, Rows
 
@@ -46,11 +47,26 @@ def parquet_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimi
         OverflowError,
         MemoryError,
     ) as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise InputError(
-            f"{raw.file.url}: the parquet file is truncated or damaged ({first}); fetch it again"
-        ) from None
+        raise _unreadable(raw, error) from None
     raw.finish()
+
+
+def _unreadable(raw: RawFile, error: BaseException) -> InputError:
+    """What pyarrow cannot read is damaged, encrypted or of a kind that it does not know."""
+    import pyarrow as pa
+
+    first = (str(error).strip().splitlines() or [""])[0]
+    where = f"{raw.file.url}: the parquet file"
+    if "crypt" in first:
+        return InputError(
+            f"{where} is encrypted, or a needed column is ({first}); write it plainly"
+        )
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return InputError(
+            f"{where} holds what pyarrow {pa.__version__} does not read ({first}); write it again"
+            " more plainly, or take a newer pyarrow"
+        )
+    return InputError(f"{where} is truncated or damaged ({first}); fetch it again")
 
 
 def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: ReadLimits) -> Rows:
@@ -59,12 +75,14 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
     file = parquet.ParquetFile(handle)
     check_columns(raw.file.url, file.schema_arrow, columns)
     paths = [column.name for column in columns]  # pyarrow finds nested columns by their dotted path
-    packed_bytes = _column_bytes(file.metadata, paths)
+    chunks = _of(paths, read_chunks(handle))
+    packed_bytes = sum(chunk.uncompressed_bytes for chunk in chunks)
     allowed = limits.unpacked_bytes(raw.file.size)
     if packed_bytes > allowed:
         raise unpacks_too_far(raw, packed_bytes, allowed)
-    flat = [column.name for column in columns if len(column.path) == 1]
-    encoded = sorted(_dictionary_columns(file.metadata, flat))
+    flat = {column.name for column in columns if len(column.path) == 1}
+    # nested ones are decoded as they are read
+    encoded = sorted({chunk.path for chunk in chunks if chunk.is_dictionary} & flat)
     # Opened again, since only the footer says which columns to keep encoded.
     handle.seek(0)
     file = parquet.ParquetFile(
@@ -92,27 +110,10 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
         )
 
 
-def _chunks(metadata: Any, columns: Sequence[str]) -> Iterator[Any]:
-    """The column chunks of top-level columns and of what is nested in them, in all row groups."""
-    for group in range(metadata.num_row_groups):
-        row_group = metadata.row_group(group)
-        for index in range(row_group.num_columns):
-            chunk = row_group.column(index)
-            if any(f"{chunk.path_in_schema}.".startswith(f"{column}.") for column in columns):
-                yield chunk
-
-
-def _column_bytes(metadata: Any, columns: Sequence[str]) -> int:
-    """Bytes of the pages of these columns once decompressed, still encoded."""
-    return sum(chunk.total_uncompressed_size for chunk in _chunks(metadata, columns))
-
-
-def _dictionary_columns(metadata: Any, columns: Sequence[str]) -> set[str]:
-    """Byte-array columns some of whose chunks are dictionary-encoded."""
-    return {
-        chunk.path_in_schema
-        for chunk in _chunks(metadata, columns)
-        if chunk.path_in_schema in columns  # nested ones are decoded as they are read
-        and chunk.physical_type == "BYTE_ARRAY"
-        and any("DICTIONARY" in encoding for encoding in chunk.encodings)
-    }
+def _of(columns: Sequence[str], chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The chunks of top-level columns and of what is nested in them."""
+    return [
+        chunk
+        for chunk in chunks
+        if any(f"{chunk.path}.".startswith(f"{column}.") for column in columns)
+    ]

@@ -1,8 +1,9 @@
 """Rows of a zip archive of JSON files: one JSON object a member (Camel).
 
 The row number is the index of the member among all members that end in `.json`, sorted by name, so
-that packing the archive again changes no row. Folders and members with another ending are passed
-over. Names that lead out of the archive, links, encryption, two members of one name and damaged or
+that packing the archive again changes no row. Folders are passed over; hidden members, those that
+operating systems leave (`__MACOSX/`) and READMEs are left out and counted; any other is an error.
+Names that lead out of the archive, links, encryption, two members of one name and damaged or
 oversized members are errors: the archive is then not what its publisher made.
 """
 
@@ -17,6 +18,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 
 from mixtures.errors import InputError
+from pipeline.inputs.contents.names import is_companion, is_hidden
 from pipeline.inputs.readers.compression import unpacks_too_far
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, ReadLimits, Rows, parse_json
@@ -47,7 +49,7 @@ def zip_rows(raw: RawFile, limits: ReadLimits, counts: Counter[str]) -> Rows:
     handle = raw.seekable()
     try:
         with zipfile.ZipFile(handle) as archive:
-            members = _checked_members(raw, archive, limits)
+            members = _checked_members(raw, archive, limits, counts)
             for row, member in enumerate(members):
                 data = _read_member(raw, archive, member, limits)
                 if data.startswith(BYTE_ORDER_MARK):
@@ -62,18 +64,27 @@ def zip_rows(raw: RawFile, limits: ReadLimits, counts: Counter[str]) -> Rows:
 
 
 def _checked_members(
-    raw: RawFile, archive: zipfile.ZipFile, limits: ReadLimits
+    raw: RawFile, archive: zipfile.ZipFile, limits: ReadLimits, counts: Counter[str]
 ) -> list[zipfile.ZipInfo]:
     """The `.json` members sorted by name. What is wrong with any member is wrong with the
-    archive.
+    archive. Those that are left out are counted under `companions`.
     """
-    entries = archive.infolist()
-    for entry in entries:
+    members: list[zipfile.ZipInfo] = []
+    for entry in archive.infolist():
         _check_name(raw, entry)
-    members = sorted(
-        (entry for entry in entries if entry.filename.endswith(".json")),
-        key=lambda entry: entry.filename,
-    )
+        name = entry.filename
+        if entry.is_dir():
+            continue
+        if is_hidden(name) or is_companion(name):
+            counts["companions"] += 1
+        elif name.lower().endswith(".json"):
+            members.append(entry)
+        else:
+            raise InputError(
+                f"{raw.file.url}: holds the member {name!r}; members of one JSON object each"
+                " (.json) are read; unpack the archive, or take it out"
+            )
+    members.sort(key=lambda entry: entry.filename)
     for before, member in pairwise(members):
         if before.filename == member.filename:
             raise InputError(
