@@ -30,6 +30,7 @@ from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
 from pipeline.commands.options import Help, add_actions, example_text
 from pipeline.commands.plan.options import add_plan
+from pipeline.commands.recipe.lock import add_lock
 from pipeline.commands.recipe.options import add_init
 from pipeline.commands.recipe.schema import add_schema
 from pipeline.commands.slurm.options import WORKER, worker_parser
@@ -153,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     add_filter(commands)
     add_store(commands)
     add_schema(commands)
+    add_lock(commands)
     add_completion(commands, _parser)
     return parser
 

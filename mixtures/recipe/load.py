@@ -33,6 +33,7 @@ from mixtures.rules.filter_definition import (
     read_filter,
     refuse_no_folder,
 )
+from mixtures.rules.lock import Lock, read_lock, require_locked
 from mixtures.yaml.disk import (
     SHIPPED,
     is_below,
@@ -78,7 +79,11 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(
-    name_or_file: str, filters: Path | None = None, fetch: FetchTokenizer | None = None
+    name_or_file: str,
+    filters: Path | None = None,
+    fetch: FetchTokenizer | None = None,
+    *,
+    honour_lock: bool = True,
 ) -> LoadedRecipe:
     """Read a recipe by the name of a shipped one, or by file (anything with a `/` or ending in
     .yaml or .yml).
@@ -87,17 +92,20 @@ def load_recipe(
         filters: folder of filters that the user brings, NAME.yaml or NAME/filter.yaml; they go
             before shipped ones of that name.
         fetch: brings a tokenizer of the hub; None refuses recipes that name one.
+        honour_lock: whether what is read must be what the recipe's lock file says.
 
     Raises:
         RecipeError: every fault of the recipe and of the files it refers to, each with file and
             line; `filters` is no folder.
+        ManifestError: something is not what the lock file says.
     """
+    reading = _Reading(filters, fetch, honour_lock=honour_lock)
     if filters is not None:
         refuse_no_folder(filters)
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
-        return _Reading(filters, fetch).recipe(Path(name_or_file))
+        return reading.recipe(Path(name_or_file))
     try:
-        return _Reading(filters, fetch).recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
+        return reading.recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
     except _UnknownReferenceError as unknown:
         raise RecipeError(
             f"{unknown}; `annealmix plan` lists them; a file is given with its ending, such as"
@@ -211,8 +219,10 @@ class _Reading:
     circle is noticed.
     """
 
-    def __init__(self, filters: Path | None, fetch: FetchTokenizer | None) -> None:
-        self._filters, self._fetch = filters, fetch
+    def __init__(
+        self, filters: Path | None, fetch: FetchTokenizer | None, *, honour_lock: bool
+    ) -> None:
+        self._filters, self._fetch, self._honour_lock = filters, fetch, honour_lock
         self._open: list[Path] = []
         self._done: dict[Path, LoadedRecipe] = {}
 
@@ -232,6 +242,7 @@ class _Reading:
     def _read(self, file: Path) -> LoadedRecipe:
         tree = scan_yaml(read_text(file, shown(file)), shown(file))
         recipe, faults = check(Recipe, tree)
+        lock = read_lock(file) if self._honour_lock else None
         references = _References(tree, faults)
         folder = file.parent
         definitions: dict[str, SourceDefinition] = {}
@@ -250,7 +261,7 @@ class _Reading:
             for location, reference in references.wanted(("exclude", "*"), Reference)
         ]
         tokenizers = [
-            references.follow(location, partial(self._tokenizer, folder, request))
+            references.follow(location, partial(self._tokenizer, folder, request, lock))
             for location, request in references.requests(
                 ("tokenizer",), TokenizerRequest, tokenizer_request_of
             )
@@ -275,7 +286,7 @@ class _Reading:
         if recipe is None or faults or references.broken:
             refuse(tree.where, faults, references.broken)
         tokenizer, tokenizer_file = next(one for one in tokenizers if one)
-        return LoadedRecipe(
+        loaded = LoadedRecipe(
             recipe,
             definitions,
             tuple(one for one in excluded if one),
@@ -286,6 +297,9 @@ class _Reading:
             {name: source.place for name, source in inline.items()},
             tokenizer_file,
         )
+        if lock:
+            require_locked(lock, loaded.lock(), file)
+        return loaded
 
     def _inline(self, folder: Path, references: _References) -> dict[str, _InlineSource]:
         """Sources whose definitions stand in the recipe."""
@@ -306,7 +320,7 @@ class _Reading:
         )
 
     def _tokenizer(
-        self, folder: Path, request: TokenizerRequest
+        self, folder: Path, request: TokenizerRequest, lock: Lock | None
     ) -> tuple[TokenizerDefinition, Path | None]:
         """The definition, and its tokenizer.json if the recipe says where it is."""
         if request.use is not None and not is_file_reference(request.use):
@@ -328,6 +342,8 @@ class _Reading:
                 f"{request.repo} is on the hub, which is not asked here; give a file"
             )
         else:
+            if lock and request.revision is None:
+                request = request.model_copy(update={"revision": lock.tokenizer.commit})
             path, commit = self._fetch(request)
         try:
             return define(request, read_bytes(path), commit), path.absolute()

@@ -17,6 +17,7 @@ from mixtures.recipe.quality_steps import canonical_quality, reading_name
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark
+from mixtures.rules.lock import LOCK_FORMAT, Lock, LockedTokenizer
 from mixtures.yaml.fields import plain_decimal as _plain_decimal
 
 
@@ -51,6 +52,32 @@ class LoadedRecipe:
                 " --removed"
             )
         return replace(self, recipe=self.recipe.model_copy(update={"removed": rule}))
+
+    def lock(self) -> Lock:
+        """The lock that holds the recipe to the files that were read for it."""
+        tokenizer = self.tokenizer
+        return Lock(
+            format=LOCK_FORMAT,
+            tokenizer=LockedTokenizer(
+                name=tokenizer.name,
+                digest=tokenizer.digest,
+                commit=tokenizer.revision if self.tokenizer_file else None,
+                eod=tokenizer.eod,
+                eod_id=tokenizer.eod_id,
+                bos=tokenizer.bos,
+                bos_id=tokenizer.bos_id,
+                vocab_size=tokenizer.vocab_size,
+            ),
+            filters={
+                item.name: item.bundle.definition.blocklist.sha256
+                for item in self.filters
+                if item.bundle
+            },
+            evaluation_sets={
+                item.definition.name: tuple(file.sha256 for file in item.definition.files)
+                for item in self.benchmarks
+            },
+        )
 
     @property
     def data(self) -> Path | None:

@@ -46,7 +46,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mixtures.errors import InputError
-from mixtures.rules.filter_definition import Sha256
+from mixtures.rules.filter_definition import Sha256, sha256_of
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -134,10 +134,10 @@ def _share(value: Decimal) -> Decimal:
 
 
 class BenchmarkFile(Model):
-    """One file of an evaluation set and the hash of its bytes."""
+    """One file of an evaluation set and the hash of its bytes; computed, if it is not stated."""
 
     path: LocalPath
-    sha256: Sha256
+    sha256: Sha256 = ""
 
 
 class Benchmark(Checked):
@@ -206,13 +206,20 @@ class LoadedBenchmark:
 
 
 def load_benchmark(file: Path) -> LoadedBenchmark:
-    """Read a definition, not yet the files that it names
-    (`pipeline.judges.annotators.evaluation_sets`).
+    """Read a definition, and of the files that it names the hashes that it does not state; their
+    items are read by `pipeline.judges.annotators.evaluation_sets`.
 
     Raises:
         RecipeError: it cannot be read or is malformed: every fault with file and line.
     """
-    return LoadedBenchmark(validate(Benchmark, load_yaml(file)), file.parent, str(file))
+    definition = validate(Benchmark, load_yaml(file))
+    files = tuple(
+        one
+        if one.sha256
+        else one.model_copy(update={"sha256": sha256_of(file.parent / one.path, str(file))})
+        for one in definition.files
+    )
+    return LoadedBenchmark(definition.model_copy(update={"files": files}), file.parent, str(file))
 
 
 class Item(NamedTuple):

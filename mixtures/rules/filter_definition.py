@@ -98,12 +98,12 @@ Sha256 = Annotated[Line, AfterValidator(_sha256)]
 
 
 class BlocklistPin(Model):
-    """The list, its rule of matching (`mixtures.rules.terms`), and from how many distinct terms
-    on a document is escalated.
+    """The list, the hash of its bytes (computed, if it is not stated), its rule of matching
+    (`mixtures.rules.terms`), and from how many distinct terms on a document is escalated.
     """
 
     file: LocalPath
-    sha256: Sha256
+    sha256: Sha256 = ""
     mode: Mode
     threshold: Annotated[Positive, Field(le=MAX_THRESHOLD)] = 2
 
@@ -305,14 +305,33 @@ def brought_filter(folder: Path, name: str) -> Path | None:
 
 
 def read_filter(file: Path) -> FilterBundle:
-    """Read a filter's file.
+    """Read a filter's file, and hash its list if it states no hash.
 
     Raises:
         RecipeError: it is missing or malformed: every fault with file and line.
     """
-    return FilterBundle(
-        validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file)
-    )
+    definition = validate(FilterDefinition, load_yaml(file, shown(file)))
+    blocklist = definition.blocklist
+    if not blocklist.sha256:
+        sha256 = sha256_of(file.parent / blocklist.file, shown(file))
+        definition = definition.model_copy(
+            update={"blocklist": blocklist.model_copy(update={"sha256": sha256})}
+        )
+    return FilterBundle(definition, file.parent, shown(file))
+
+
+def sha256_of(path: Path, where: str) -> str:
+    """Hash of a file that a definition names without one. where: names the definition.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(read_bytes(path)).hexdigest()
+    except OSError as error:
+        raise RecipeError(
+            f"{where}: {path} cannot be read ({error.strerror}); put the file there"
+        ) from None
 
 
 def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ Ids = npt.NDArray[np.uint32]
 NumTokens = npt.NDArray[np.int64]
 """int64 [num_texts]: tokens of each text."""
 
-EXPECTED_MB = {"fastokens": 20, "tokenizers": 1}
+EXPECTED_MB = {"fastokens": "50 (6 to 80 by its pre-tokenizer)", "tokenizers": "1 to 2"}
 """Text that a core makes ids of in a second, in MB of UTF-8, about
 (docs/tokenizers.md, 2026-11-28, a 2-core x86-64 machine)."""
 

@@ -267,6 +267,9 @@ def worked(sample, tmp_path, monkeypatch) -> None:
     Path("data").mkdir()
     shutil.copy("chats.jsonl", "data")
     Path("terms.txt").write_text("garden\nriver\n")
+    Path("mine.yaml").write_text(
+        "name: mine\ntokenizer: sample\nsources: {a: {use: dolmino-wiki, all: true}}\n"
+    )
     rows = [
         {"text": f"{text} garden river{' bad' * (at % 2)}", "label": at % 2}
         for at, text in enumerate(texts)
