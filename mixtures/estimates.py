@@ -8,6 +8,9 @@ in chunks; of the documents that were read some are tokenized.
     text of a source  = bytes of all files * (text of the drawn files / their bytes)
     tokens            = text of the source * (tokens / text of the tokenized documents)
 
+where quality steps may leave less of a document, or nothing: its text is what was read, its tokens
+are of what is left.
+
 Each line has a variance: between chunks of a file, between files, between documents; nothing is
 added where all was read. Their sum makes a 95% interval by Student's t, with degrees of freedom by
 Welch and Satterthwaite. Two things are assumed, and a file can break them: that the rest of a file
@@ -90,7 +93,7 @@ class FilePart:
     """What was read of one file. size: bytes of the whole file.
 
     chunks: float64 [num_chunks, 3]: bytes of the file, characters of text and documents of each
-        stretch of the part.
+        stretch of the part, before quality steps.
     """
 
     size: int
@@ -127,14 +130,31 @@ class TokenizedSample:
     """Documents that were tokenized, drawn with equal chances from the parts. All arrays
     [num_docs].
 
-    chars, num_bytes: of the text; num_tokens: EOD included; weights: documents of the files that
-        each document stands for.
+    chars: of the text as it was read; num_bytes, num_tokens: of what quality steps leave of it, EOD
+        included, 0 where they drop it; weights: documents of the files that each document stands
+        for; parts: int64, number of its file among those drawn.
     """
 
     chars: Floats
     num_bytes: Floats
     num_tokens: Floats
     weights: Floats
+    parts: npt.NDArray[np.int64]
+
+    @property
+    def left(self) -> npt.NDArray[np.bool_]:
+        """bool [num_docs]: whether anything is left of a document, if only its EOD."""
+        return self.num_tokens > 0
+
+    def tokens_a_char(self, num_parts: int) -> Floats:
+        """float64 [num_parts]: tokens for each character of a file; of a file of which no document
+        was tokenized, those of all.
+        """
+        tokens, chars = (
+            np.bincount(self.parts, self.weights * values, num_parts)
+            for values in (self.num_tokens, self.chars)
+        )
+        return np.where(chars > 0, tokens, tokens.sum()) / np.where(chars > 0, chars, chars.sum())
 
 
 def estimate_supply(
@@ -155,16 +175,20 @@ def estimate_supply(
         return SupplyEstimate(0, 0, basis, 0, _most_unseen(parts, num_files, total_bytes), 0)
     a_char = float((sample.weights * sample.num_tokens).sum()) / weighted
     variances = [
-        _between_files(parts, num_files, scale, a_char),
+        _between_files(parts, num_files, scale, sample),
         *(
             (scale**2 * len(parts) / num_files * a_char**2 * value, freedom)
             for value, freedom in (part.variance() for part in parts)
         ),
-        _between_documents(sample, a_char, text),
+        _between_documents(sample, a_char, text, len(parts) / num_files),
     ]
     tokens, error = text * a_char, half_width(variances)
     known = math.isfinite(error)
     documents = scale * sum(float(part.chunks[:, 2].sum()) / part.share for part in parts)
+    documents *= float(sample.weights[sample.left].sum() / sample.weights.sum())
+    if not sample.left.any() and sample.chars.sum() < text:  # a variance of nothing tells nothing
+        effective = float(sample.weights.sum()) ** 2 / float((sample.weights**2).sum())
+        error = share_interval(0, effective)[1] * text
     squares = text * float((sample.weights * sample.num_tokens**2).sum()) / weighted
     return SupplyEstimate(
         round(documents),
@@ -187,9 +211,11 @@ def _most_unseen(parts: Sequence[FilePart], num_files: int, total_bytes: int) ->
 
 
 def _between_files(
-    parts: Sequence[FilePart], num_files: int, scale: float, a_char: float
+    parts: Sequence[FilePart], num_files: int, scale: float, sample: TokenizedSample
 ) -> tuple[float, int]:
-    """Variance of the tokens because not all files were drawn, and its degrees of freedom."""
+    """Variance of the tokens because not all files were drawn, and its degrees of freedom. Files
+    differ in their text, and in how many tokens are left of it.
+    """
     count = len(parts)
     if count >= num_files:
         return 0.0, 0
@@ -199,14 +225,21 @@ def _between_files(
         np.array(values, np.float64)
         for values in ([part.size for part in parts], [part.text for part in parts])
     )
-    errors = texts - texts.sum() / sizes.sum() * sizes
+    tokens = texts * sample.tokens_a_char(count)
+    errors = tokens - tokens.sum() / sizes.sum() * sizes
     spread = count / (count - 1) * float((errors**2).sum())
-    return (a_char * scale) ** 2 * (1 - count / num_files) * spread, count - 1
+    return scale**2 * (1 - count / num_files) * spread, count - 1
 
 
-def _between_documents(sample: TokenizedSample, a_char: float, text: float) -> tuple[float, int]:
-    """Variance of the tokens because not all documents of the source were tokenized, and its
-    degrees of freedom.
+def _between_documents(
+    sample: TokenizedSample, a_char: float, text: float, drawn: float
+) -> tuple[float, int]:
+    """Variance of the tokens because not all documents of the files that were drawn were
+    tokenized, and its degrees of freedom.
+
+    Args:
+        drawn: share of the files. What documents of the others add is in how the files that were
+            drawn differ (Cochran, 10.4).
     """
     count, missing = len(sample.chars), 1 - float(sample.chars.sum()) / text
     if missing <= 0:
@@ -215,7 +248,9 @@ def _between_documents(sample: TokenizedSample, a_char: float, text: float) -> t
         return math.inf, 1
     errors = sample.weights * (sample.num_tokens - a_char * sample.chars)
     spread = count / (count - 1) * float((errors**2).sum())
-    return (text / float((sample.weights * sample.chars).sum())) ** 2 * missing * spread, count - 1
+    variance = (text / float((sample.weights * sample.chars).sum())) ** 2 * missing * spread
+    # few that are left among many that are dropped tell no more than those few
+    return drawn * variance, max(int(sample.left.sum()) - 1, 1)
 
 
 def half_width(variances: Sequence[tuple[float, int]]) -> float:

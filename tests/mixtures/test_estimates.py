@@ -24,13 +24,30 @@ from mixtures.estimates import (
 from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
 
 TRIALS = 120
+EMPTY = TokenizedSample(np.empty(0), np.empty(0), np.empty(0), np.empty(0), np.empty(0, np.int64))
+
+
+def all_left(draw: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    return np.full(len(lengths), 1.0)
+
+
+def half_left(draw: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    return draw.random(len(lengths)) < 0.5
+
+
+def long_left(draw: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    return lengths > 500
+
+
+def files_differ(draw: np.random.Generator, lengths: np.ndarray) -> np.ndarray:
+    return draw.random(len(lengths)) < draw.random()
 
 
 def made(
-    draw: np.random.Generator, files: int, read: int, share: float, tokenized: float
+    draw: np.random.Generator, files: int, read: int, share: float, tokenized: float, steps=all_left
 ) -> tuple[SupplyEstimate, int, int]:
     """The estimate of a made-up source, its true tokens and documents: files differ in size,
-    density, kind of text and length of it.
+    density, kind of text and length of it. steps: which documents quality steps leave.
     """
     parts, sampled, tokens, documents, num_bytes = [], [], 0, 0, 0
     for number in range(files):
@@ -41,12 +58,14 @@ def made(
             )
             + 1
         )
+        left = steps(draw, lengths)
+        counted *= left
         packed = np.ceil(
             lengths / math.exp(draw.normal(1, 0.1)) * draw.lognormal(0, 0.1, len(lengths))
         )
         tokens, documents, num_bytes = (
             tokens + int(counted.sum()),
-            documents + len(lengths),
+            documents + int(left.sum()),
             num_bytes + packed.sum(),
         )
         if number < read:
@@ -63,13 +82,15 @@ def made(
                 np.stack(
                     [
                         lengths[chosen],
-                        lengths[chosen],
+                        lengths[chosen] * left[chosen],
                         counted[chosen],
                         np.full(len(chosen), 1 / part.share),
+                        np.full(len(chosen), number),
                     ]
                 )
             )
-    sample = TokenizedSample(*np.concatenate(sampled, axis=1))
+    chars, text_bytes, num_tokens, weights, numbers = np.concatenate(sampled, axis=1)
+    sample = TokenizedSample(chars, text_bytes, num_tokens, weights, numbers.astype(np.int64))
     return estimate_supply(parts, files, num_bytes, sample, "probe"), tokens, documents
 
 
@@ -98,8 +119,34 @@ def test_the_true_supply_lies_in_the_interval_nearly_as_often_as_it_says(
     assert widths / TRIALS < 0.5, "an interval that says nothing is always right"
 
 
-def test_what_was_read_and_tokenized_whole_is_known_exactly():
-    found, tokens, documents = made(np.random.default_rng(3), 5, 5, 1, 1)
+@pytest.mark.parametrize("steps", [half_left, long_left, files_differ])
+@pytest.mark.parametrize(
+    ("files", "read", "share", "tokenized"), [(30, 6, 1, 1), (6, 6, 1, 0.1), (100, 8, 0.4, 0.2)]
+)
+def test_it_does_so_where_quality_steps_drop_documents(steps, files, read, share, tokenized):
+    draw = np.random.default_rng(files * 1_000 + read)
+    hits = 0
+    for _ in range(TRIALS):
+        found, tokens, _ = made(draw, files, read, share, tokenized, steps)
+        low, high = found.bounds
+        hits += low <= tokens <= high
+    assert hits / TRIALS > 0.88
+
+
+def test_none_left_of_a_sample_is_not_none_of_a_source():
+    empty = np.zeros(50)
+    part = FilePart(1_000, np.array([[1_000.0, 5_000.0, 100.0]]))
+    sample = TokenizedSample(
+        np.full(50, 50.0), empty, empty, np.full(50, 1.0), np.zeros(50, np.int64)
+    )
+    found = estimate_supply([part], 1, 1_000, sample, "probe")
+    assert (found.documents, found.tokens, found.low) == (0, 0, 0)
+    assert 100 < found.bounds[1] < 1_000
+
+
+@pytest.mark.parametrize("steps", [all_left, half_left])
+def test_what_was_read_and_tokenized_whole_is_known_exactly(steps):
+    found, tokens, documents = made(np.random.default_rng(3), 5, 5, 1, 1, steps)
     assert (found.low, found.tokens, found.high, found.documents) == (
         tokens,
         tokens,
@@ -124,20 +171,16 @@ def test_one_file_of_several_tells_nothing_of_the_others():
 
 
 def test_an_empty_source_holds_nothing():
-    empty = TokenizedSample(*(np.empty(0) for _ in range(4)))
-    found = estimate_supply([FilePart(10, np.array([[10.0, 0.0, 0.0]]))], 1, 10, empty, "probe")
+    found = estimate_supply([FilePart(10, np.array([[10.0, 0.0, 0.0]]))], 1, 10, EMPTY, "probe")
     assert (found.documents, found.tokens, found.bounds) == (0, 0, (0, 0))
 
 
 def test_files_that_were_not_read_may_hold_what_those_that_were_do_not():
-    empty, part = (
-        TokenizedSample(*(np.empty(0) for _ in range(4))),
-        FilePart(10, np.array([[10.0, 0.0, 0.0]])),
-    )
-    found = estimate_supply([part] * 6, 1_000, 10**6, empty, "probe")
+    part = FilePart(10, np.array([[10.0, 0.0, 0.0]]))
+    found = estimate_supply([part] * 6, 1_000, 10**6, EMPTY, "probe")
     assert (found.tokens, found.low) == (0, 0)
     assert found.bounds[1] > 10**5
-    assert estimate_supply([part] * 6, 6, 60, empty, "probe").bounds == (0, 0)
+    assert estimate_supply([part] * 6, 6, 60, EMPTY, "probe").bounds == (0, 0)
 
 
 def test_which_documents_fall_into_a_key_range_is_chance_and_widens_the_interval():

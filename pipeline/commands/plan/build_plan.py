@@ -6,18 +6,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.plan import Plan, make_plan
 from mixtures.plan.removal_levels import published_levels
-from mixtures.plan.removals import Removal, published_removals
+from mixtures.plan.removals import published_removals
 from mixtures.plan.supply import published_supplies
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
-from mixtures.rules.levels import LEVELS, Level
+from mixtures.rules.levels import LEVELS
 from mixtures.stream.quotas import Size
-from pipeline import report
-from pipeline.inputs.listing import DataFolders, list_source
+from pipeline.inputs.listing import DataFolders
 
 if TYPE_CHECKING:
     from pipeline.commands.plan.disk import Disk
@@ -87,10 +85,15 @@ def plan(request: PlanRequest) -> BuildPlan:
     figures are taken.
     """
     from pipeline.commands.plan.disk import disks
-    from pipeline.commands.plan.stage_arrays import arrays  # the stages, which a list does not need
+    from pipeline.commands.plan.probing import probe_sources
+    from pipeline.commands.plan.stage_arrays import arrays
 
     recipe = request.recipe
-    probed, engine = _probed(request)
+    loaded = [recipe, *recipe.excluded]
+    request.data.refuse_unknown(
+        definition for one in loaded for definition in one.definitions.values()
+    )
+    probed, engine = probe_sources(recipe, request.data, request.tokenizer)
     supplies = published_supplies(recipe) | {name: source.supply for name, source in probed.items()}
     removals, levels = published_removals(recipe), published_levels(recipe)
     for name, source in probed.items():
@@ -110,57 +113,3 @@ def plan(request: PlanRequest) -> BuildPlan:
         recipe.tokenizer,
         engine,
     )
-
-
-@dataclass(frozen=True)
-class _Probed:
-    """What a probe tells of a source."""
-
-    supply: SupplyEstimate
-    removals: dict[Level | None, Removal]
-    """By level, as `probed_removals`."""
-    groups: int
-    """Of its files, in an ingest."""
-
-
-def _probed(request: PlanRequest) -> tuple[dict[str, _Probed], str | None]:
-    """What the files of sources and inserts are thought to hold, and what the filters would remove
-    of it, by name; and what encoded the probes, if any were.
-    """
-    recipe, data = request.recipe, request.data
-    loaded = [recipe, *recipe.excluded]
-    data.refuse_unknown(definition for one in loaded for definition in one.definitions.values())
-    folders = {
-        name: folder for name in recipe.definitions if (folder := data.folder_of(recipe, name))
-    }
-    if not folders:
-        return {}, None
-    from pipeline.commands.plan.probed_removals import open_filters, probed_removals
-    from pipeline.inputs.probe import take_probe
-    from pipeline.inputs.survey import grouped
-    from pipeline.tokens.find import find_tokenizer
-    from pipeline.tokens.tokenizer import Tokenizer
-
-    tokenizer = Tokenizer(
-        find_tokenizer(recipe.tokenizer, request.tokenizer or recipe.tokenizer_file),
-        recipe.tokenizer,
-        recipe.recipe.special_tokens,
-    )
-    filters, readings = open_filters(recipe), dict[str, _Probed]()
-    for name, folder in folders.items():
-        definition, source, reading = (
-            recipe.definitions[name],
-            recipe.recipe.sources.get(name),
-            recipe.reading(name),
-        )
-        if reading not in readings:
-            listing = list_source(definition, folder)
-            files = listing.files
-            for note in listing.notes:
-                report.say(note)
-            sample = take_probe(definition, source.quality if source else (), files)
-            groups = len(grouped(files, sum(file.size for file in files)))
-            readings[reading] = _Probed(
-                sample.supply(tokenizer), probed_removals(recipe, filters, sample), groups
-            )
-    return {name: readings[recipe.reading(name)] for name in folders}, tokenizer.speed

@@ -112,13 +112,41 @@ class QualitySteps:
 
     def record(self) -> QualityRecord:
         """What a ledger records of how it was made."""
-        versions = {}
-        for name in PACKAGES:
-            try:
-                versions[name] = metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
-        return {"steps": canonical_quality(self.steps), "packages": versions}
+        return {"steps": canonical_quality(self.steps), "packages": package_versions()}
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that steps may use, by name, of those that are there."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+class PostponedSteps(QualitySteps):
+    """Lets every text pass, for steps that are applied afterwards to those that were chosen.
+
+    Attributes:
+        row: of the text that passed last: the columns that the steps need.
+    """
+
+    def __init__(self, steps: QualitySteps) -> None:
+        self.columns = steps.columns
+        self.row: Mapping[str, Any] = {}
+        self._later = steps
+
+    def apply(self, text: str, row: Mapping[str, Any] | None = None) -> str:
+        """Let a text pass."""
+        row = row or {}
+        self.row = {name: row[name] for name in self.columns if name in row}
+        return text
+
+    def judge(self, text: str, row: Mapping[str, Any]) -> str | Dropped:
+        """As `QualitySteps.apply`."""
+        return self._later.apply(text, row)
 
 
 def _columns(steps: Quality) -> tuple[str, ...]:

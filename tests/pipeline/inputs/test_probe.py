@@ -5,8 +5,10 @@ interval.
 from __future__ import annotations
 
 import pytest
+from pydantic import TypeAdapter
 
 from mixtures.recipe.load import load_recipe
+from mixtures.recipe.quality_steps import Quality
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.probe import Probe, ProbeSize, take_probe
 from pipeline.inputs.readers import DocumentReader
@@ -45,7 +47,7 @@ def test_what_is_read_whole_is_counted(source):
 
 def test_the_true_supply_lies_in_the_interval_of_a_small_sample(source):
     definition, files, tokenizer = source
-    sample = take_probe(definition, (), files, ProbeSize(files=(6, 6), sample=20_000))
+    sample = take_probe(definition, (), files, ProbeSize(files=(6, 6), sample=(64, 20_000)))
     found = sample.supply(tokenizer)
     low, high = found.bounds
     assert len(sample.parts) == 6
@@ -53,9 +55,50 @@ def test_the_true_supply_lies_in_the_interval_of_a_small_sample(source):
     assert low < len(tokenizer.encode(TEXTS)[0]) < high < 1.5 * low
 
 
+QUALITY = TypeAdapter(Quality).validate_python(
+    [{"length": {"min_chars": 90}}, {"regex": {"remove": "river"}}]
+)
+
+
+def left(texts: list[str]) -> list[str]:
+    """What the steps leave, as they are written."""
+    return [text for text in texts if len(text) >= 90 and "river" not in text]
+
+
+def test_what_quality_steps_leave_is_counted_exactly_where_all_of_it_is_judged(source):
+    definition, files, tokenizer = source
+    size = ProbeSize(files=(99, 99), stepped=(64, 1 << 30))
+    found = take_probe(definition, QUALITY, files, size).supply(tokenizer)
+    texts = left(TEXTS)
+    true = len(tokenizer.encode(texts)[0])
+    assert 0 < len(texts) < len(TEXTS) / 2
+    assert (found.documents, found.low, found.tokens, found.high) == (len(texts), true, true, true)
+    assert found.text_bytes == sum(len(text.encode()) for text in texts)
+
+
+def test_the_true_supply_after_quality_steps_lies_in_the_interval_nearly_as_often_as_it_says(
+    tmp_path,
+):
+    hits, seeds = 0, 25
+    for seed in range(seeds):
+        texts = prose(seed, 1_200, (1, 40))
+        folder = tmp_path / str(seed)
+        write_files(folder / "data", "a", sharded(texts, 12))
+        loaded = load_recipe(str(write_recipe(folder, {"a": {"tokens": 10}})))
+        definition = loaded.definitions["a"]
+        tokenizer = Tokenizer(find_tokenizer(loaded.tokenizer), loaded.tokenizer)
+        files = list_files(definition, folder / "data" / "a")
+        size = ProbeSize(files=(6, 6), stepped=(64, 12_000))
+        sample = take_probe(definition, QUALITY, files, size)
+        low, high = sample.supply(tokenizer).bounds
+        hits += low <= len(tokenizer.encode(left(texts))[0]) <= high
+        assert len(sample.drawn) < len(texts) / 4
+    assert hits / seeds > 0.88
+
+
 def test_the_order_of_the_files_does_not_matter(source):
     definition, files, tokenizer = source
-    size = ProbeSize(files=(5, 5), sample=8_000)
+    size = ProbeSize(files=(5, 5), sample=(64, 8_000))
     one, other = (take_probe(definition, (), order, size) for order in (files, files[::-1]))
     assert drawn(one) == drawn(other)
     assert one.supply(tokenizer) == other.supply(tokenizer)
@@ -89,7 +132,7 @@ def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, name):
     )
     files = list_files(definition, shared / "data" / name)
     low, high = (
-        take_probe(definition, (), files, ProbeSize(files=(2, 2), sample=1 << 17))
+        take_probe(definition, (), files, ProbeSize(files=(2, 2), sample=(64, 1 << 17)))
         .supply(tokenizer)
         .bounds
     )

@@ -5,6 +5,7 @@ its exit codes.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,27 @@ def test_a_certain_shortage_is_exit_5_with_what_would_mend_it(cache, small, tmp_
     assert found["shortfalls"][0]["certainty"] == "certain"
     assert "sources.a asks 1,000,000 tokens" in err
     assert "shortfall: {repeat: " in err
+
+
+def test_a_source_is_probed_once_and_again_when_anything_of_it_changes(
+    cache, small, tmp_path, capsys
+):
+    words = (small(1_000, filters=["control-lists"]), "--data", tmp_path / "data")
+    first = run(capsys, *words)
+    assert "probing a: 2 files, " in first[2]
+    (kept,) = cache.glob("probes/*.json")
+    assert "Ricin" not in kept.read_text(), "figures alone are kept, no text"
+    assert run(capsys, *words)[:2] == first[:2]
+    assert "probing" not in run(capsys, *words)[2]
+    assert "probing a" in run(capsys, small(1_000, filters=[]), *words[1:])[2]
+    file = next((tmp_path / "data" / "a").iterdir())
+    os.utime(file, (1, 1))
+    assert "probing a" in run(capsys, small(1_000, filters=["control-lists"]), *words[1:])[2]
+    for kept in cache.glob("probes/*.json"):
+        kept.write_text("{}")
+    again = run(capsys, *words)
+    assert "probing a" in again[2]
+    assert again[1] == first[1]
 
 
 def test_filters_at_hand_are_tried_at_every_level_that_they_have(cache, small, tmp_path, capsys):
