@@ -258,17 +258,21 @@ def add_size(command: Options) -> None:
         metavar="N",
         help="as many tokens as N steps of a trainer take, in the same proportions",
     )
-    schedule = command.add_argument_group("the steps, with --steps")
-    schedule.add_argument(
-        "--batch", type=positive, metavar="B", help="sequences of a step (the recipe's, or 2048)"
+    command.add_argument(
+        "--batch",
+        type=positive,
+        metavar="B",
+        help="with --steps: sequences of a step (the recipe's, or 2048)",
     )
-    schedule.add_argument(
+    command.add_argument(
         "--sequence",
         type=positive,
         metavar="L",
-        help="tokens of a sequence (the recipe's, or 2048)",
+        help="with --steps: tokens of a sequence (the recipe's, or 2048)",
     )
-    schedule.add_argument("--trainer", choices=TRAINERS, help="whose steps (the recipe's, or neox)")
+    command.add_argument(
+        "--trainer", choices=TRAINERS, help="with --steps: whose they are (the recipe's, or neox)"
+    )
 
 
 def _share(text: str) -> Fraction:

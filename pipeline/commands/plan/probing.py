@@ -10,7 +10,7 @@ that decided it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -165,7 +165,7 @@ def _read(kept: Path) -> tuple[SupplyEstimate, dict[Level | None, Removal]] | No
         return None
 
 
-def _removal(value: dict[str, Any]) -> Removal:
+def _removal(value: Mapping[str, Any]) -> Removal:
     low, high = value["bounds"]
     return Removal(
         Fraction(value["removed"]),
