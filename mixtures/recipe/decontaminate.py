@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from mixtures.rules.benchmark import LoadedBenchmark
+from mixtures.rules.benchmark import Benchmark, LoadedBenchmark
 from mixtures.yaml.fields import LocalPath, Model, describe, is_file_reference
 
 CONTAMINATED = "contaminated"
@@ -24,21 +24,26 @@ def _file(value: str) -> str:
     if not is_file_reference(value):
         raise ValueError(
             f"{describe(value)} is no file of an evaluation set; write a path below the recipe's"
-            " folder that ends in .yaml"
+            " folder that ends in .yaml, or the set itself: {name, files, format, columns}"
         )
     return value
 
 
+EvaluationSetField = Annotated[
+    Annotated[Benchmark, Tag("set")] | Annotated[LocalPath, AfterValidator(_file), Tag("file")],
+    Discriminator(lambda value: "file" if isinstance(value, str) else "set"),
+]
+"""An evaluation set, or the file that it stands in."""
+
+
 class Decontamination(Model):
-    """sets: files that describe evaluation sets (`mixtures.rules.benchmark.Benchmark`), below
-    the recipe's folder.
+    """sets: evaluation sets (`mixtures.rules.benchmark.Benchmark`), each a file below the recipe's
+    folder, or the set itself, whose files then are.
 
     action: `drop` contaminated documents, or only `report` them.
     """
 
-    sets: Annotated[
-        tuple[Annotated[LocalPath, AfterValidator(_file)], ...], Field(min_length=1, max_length=64)
-    ]
+    sets: Annotated[tuple[EvaluationSetField, ...], Field(min_length=1, max_length=64)]
     action: Literal["drop", "report"] = "drop"
 
 

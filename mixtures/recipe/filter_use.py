@@ -29,13 +29,37 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+)
 
 from mixtures.errors import RecipeError
 from mixtures.keys import DIGEST_BYTES, key_bound
-from mixtures.rules.filter_definition import FilterBundle, FilterDefinition
+from mixtures.rules.filter_definition import (
+    MAX_THRESHOLD,
+    BlocklistPin,
+    FilterBundle,
+    FilterDefinition,
+)
 from mixtures.rules.levels import Level
-from mixtures.yaml.fields import Checked, Exact, Flag, Integer, Location, Model, Reference
+from mixtures.rules.terms import Mode
+from mixtures.yaml.fields import (
+    Checked,
+    Exact,
+    Flag,
+    Integer,
+    Line,
+    LocalPath,
+    Location,
+    Model,
+    Name,
+    Positive,
+    Reference,
+)
 
 THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
 NOT_PUBLISHED = {"deep-ignorance": "its list of 6,178 terms is not public"}
@@ -52,25 +76,61 @@ def _dose(value: Decimal) -> Decimal:
     return value
 
 
+Terms = Annotated[
+    Annotated[LocalPath, Tag("file")]
+    | Annotated[tuple[Line, ...], Field(min_length=1, max_length=10_000), Tag("list")],
+    Discriminator(lambda value: "file" if isinstance(value, str) else "list"),
+]
+"""A file of terms, one a line, or the terms."""
+
+
 class FilterRequest(Checked):
     """One filter of a recipe; a bare name or file is its `use`.
 
-    use, placebo_of: exactly one; the filter, by shipped or brought name, or by file beside the
-        recipe.
+    use, placebo_of, terms: exactly one; the filter, by shipped or brought name, or by file beside
+        the recipe; the one that is to be imitated; or a blocklist alone, as a file or as it is.
+    name, mode, threshold: of `terms`: names the filter; how terms are matched; distinct terms from
+        which on a document is flagged.
     level: of the published ones; absent: as the filter's file says.
     fraction: dose; the share of the documents that are removed of those that could be.
     """
 
     use: Reference | None = None
     placebo_of: Reference | None = None
+    terms: Terms | None = None
+    name: Name | None = None
+    mode: Mode = "words"
+    threshold: Annotated[Positive, Field(le=MAX_THRESHOLD)] = 1
     level: Level | None = None
     fraction: Annotated[Exact, AfterValidator(_dose)] = Decimal(1)
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         """Exactly one filter."""
-        if ("use" in given) == ("placebo_of" in given):
-            yield (), "give either use or placebo_of: the filter, or the one that is to be imitated"
+        if sum(key in given for key in ("use", "placebo_of", "terms")) != 1:
+            yield (
+                (),
+                "give one of use, placebo_of and terms: the filter, the one that is to be imitated,"
+                " or a list of terms",
+            )
+        elif "terms" in given and "name" not in given:
+            yield (), "has no name; give one, which the mix's manifest calls the list by"
+        elif "terms" in given and "level" in given:
+            yield (
+                ("level",),
+                "is of a filter with a classifier, and terms alone have none; remove it",
+            )
+        elif "terms" not in given:
+            for key in ("name", "mode", "threshold"):
+                if key in given:
+                    yield (key,), "belongs to terms; the filter's own file says it"
+
+    def pin(self) -> BlocklistPin:
+        """The list of `terms`."""
+        assert self.terms is not None
+        file = self.terms if isinstance(self.terms, str) else None
+        terms = () if isinstance(self.terms, str) else self.terms
+        return BlocklistPin(file=file, terms=terms, mode=self.mode, threshold=self.threshold)
 
 
 def request_of(value: Any) -> Any:

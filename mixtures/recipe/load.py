@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from mixtures.errors import ManifestError, RecipeError
+from mixtures.recipe.decontaminate import EvaluationSetField
 from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse, request_of
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
@@ -26,10 +27,16 @@ from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split
 from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
 from mixtures.recipe.tokenizer.request import TokenizerRequest, define
 from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
-from mixtures.rules.benchmark import LoadedBenchmark, load_benchmark
+from mixtures.rules.benchmark import (
+    Benchmark,
+    LoadedBenchmark,
+    hashed_benchmark,
+    load_benchmark,
+)
 from mixtures.rules.filter_definition import (
     FilterBundle,
     brought_filter,
+    filter_of_terms,
     read_filter,
     refuse_no_folder,
 )
@@ -50,6 +57,7 @@ from mixtures.yaml.tree import (
     Fault,
     YamlTree,
     check,
+    dotted,
     fault_at,
     load_yaml,
     refuse,
@@ -267,13 +275,13 @@ class _Reading:
             )
         ]
         filters = [
-            references.follow(location, partial(self._filter, folder, request))
+            references.follow(location, partial(self._filter, file, location, request))
             for location, request in references.requests(("filters", "*"), FilterRequest)
         ]
         _same_names(tree, ("filters",), [item.label for item in filters if item], faults)
         benchmarks = [
-            references.follow(location, partial(self._benchmark, folder, file))
-            for location, file in references.wanted(("decontaminate", "sets", "*"), LocalPath)
+            references.follow(location, partial(self._benchmark, file, location, asked))
+            for location, asked in references.sets(("decontaminate", "sets", "*"))
         ]
         _same_names(
             tree,
@@ -352,7 +360,17 @@ class _Reading:
         except (ManifestError, RecipeError) as error:
             raise _UnknownReferenceError(f"{path}: {error}") from None
 
-    def _filter(self, folder: Path, request: FilterRequest) -> FilterUse:
+    def _filter(self, recipe: Path, location: Location, request: FilterRequest) -> FilterUse:
+        folder = recipe.parent
+        if request.terms is not None:
+            where = f"{shown(recipe)}: {dotted(location)}"
+            try:
+                pin = request.pin()
+            except ValidationError as error:
+                raise _UnknownReferenceError(str(error.errors()[0]["ctx"]["error"])) from None
+            if pin.file:
+                _file_beside(folder, pin.file)
+            return FilterUse(request, filter_of_terms(str(request.name), pin, folder, where))
         use = FilterUse(request, self._bundle(folder, str(request.use or request.placebo_of)))
         if use.bundle is not None:
             _ = use.definition  # a level that the filter does not have is a fault of the recipe
@@ -369,8 +387,16 @@ class _Reading:
             else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
         )
 
-    def _benchmark(self, folder: Path, file: str) -> LoadedBenchmark:
-        return load_benchmark(_file_beside(folder, file))
+    def _benchmark(
+        self, recipe: Path, location: Location, asked: str | Benchmark
+    ) -> LoadedBenchmark:
+        """An evaluation set in a file of its own, or in the recipe."""
+        if isinstance(asked, str):
+            return load_benchmark(_file_beside(recipe.parent, asked))
+        where = f"{shown(recipe)}: {dotted(location)}"
+        for file in asked.files:
+            _file_beside(recipe.parent, file.path)
+        return hashed_benchmark(asked, recipe.parent, where)
 
     def _excluded(self, folder: Path, reference: str) -> LoadedRecipe:
         return self.recipe(
@@ -408,6 +434,16 @@ class _References:
             if isinstance(record, Mapping) and _fits(model, record):
                 records.append((at, model.model_validate(record)))
         return records
+
+    def sets(self, pattern: Location) -> list[tuple[Location, str | Benchmark]]:
+        """Find the evaluation sets at a place that are well-formed: files, or the sets
+        themselves.
+        """
+        return [
+            (at, Benchmark.model_validate(value) if isinstance(value, Mapping) else value)
+            for at, value in self._places(pattern)
+            if _fits(EvaluationSetField, value)
+        ]
 
     def _places(self, pattern: Location) -> list[tuple[Location, Any]]:
         places: list[tuple[Location, Any]] = [((), self._tree.value)]

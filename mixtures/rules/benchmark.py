@@ -133,6 +133,10 @@ def _share(value: Decimal) -> Decimal:
     return value
 
 
+def _path_alone(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
 class BenchmarkFile(Model):
     """One file of an evaluation set and the hash of its bytes; computed, if it is not stated."""
 
@@ -145,7 +149,9 @@ class Benchmark(Checked):
 
     name: Name
     description: Text = ""
-    files: Annotated[tuple[BenchmarkFile, ...], Field(min_length=1)]
+    files: Annotated[
+        tuple[Annotated[BenchmarkFile, BeforeValidator(_path_alone)], ...], Field(min_length=1)
+    ]
     format: Format
     columns: Annotated[ItemColumns, BeforeValidator(_preset)]
     ngram: Annotated[Positive, Field(ge=LEAST_NGRAM, le=MAX_NGRAM)] = NGRAM
@@ -212,14 +218,25 @@ def load_benchmark(file: Path) -> LoadedBenchmark:
     Raises:
         RecipeError: it cannot be read or is malformed: every fault with file and line.
     """
-    definition = validate(Benchmark, load_yaml(file))
+    return hashed_benchmark(validate(Benchmark, load_yaml(file)), file.parent, str(file))
+
+
+def hashed_benchmark(definition: Benchmark, folder: Path, where: str) -> LoadedBenchmark:
+    """A definition, with the hashes of its files that it does not state.
+
+    Args:
+        folder: of the files. where: names the definition in messages.
+
+    Raises:
+        RecipeError: a file cannot be read.
+    """
     files = tuple(
         one
         if one.sha256
-        else one.model_copy(update={"sha256": sha256_of(file.parent / one.path, str(file))})
+        else one.model_copy(update={"sha256": sha256_of(folder / one.path, where)})
         for one in definition.files
     )
-    return LoadedBenchmark(definition.model_copy(update={"files": files}), file.parent, str(file))
+    return LoadedBenchmark(definition.model_copy(update={"files": files}), folder, where)
 
 
 class Item(NamedTuple):

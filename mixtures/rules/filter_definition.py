@@ -97,15 +97,47 @@ def _below_one(value: Decimal) -> Decimal:
 Sha256 = Annotated[Line, AfterValidator(_sha256)]
 
 
-class BlocklistPin(Model):
+def _term(value: str) -> str:
+    if value.startswith("#") or value.strip() != value:
+        raise ValueError(
+            f"{describe(value)} begins with # or has white space at an end, which no term of a list"
+            " has"
+        )
+    return value
+
+
+class BlocklistPin(Checked):
     """The list, the hash of its bytes (computed, if it is not stated), its rule of matching
     (`mixtures.rules.terms`), and from how many distinct terms on a document is escalated.
+
+    terms: instead of `file`, the terms themselves; their bytes are those of a file with one a line.
     """
 
-    file: LocalPath
+    file: LocalPath | None = None
+    terms: tuple[Annotated[Line, AfterValidator(_term)], ...] = ()
     sha256: Sha256 = ""
     mode: Mode
     threshold: Annotated[Positive, Field(le=MAX_THRESHOLD)] = 2
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """One list."""
+        if bool(given.get("file")) == bool(given.get("terms")):
+            yield (), "gives one of file and terms: where the list is, or the list itself"
+
+    def content(self, folder: Path) -> bytes:
+        """The bytes of the list. folder: of its file.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.file is None:
+            return "".join(f"{term}\n" for term in self.terms).encode()
+        return read_bytes(folder / self.file)
+
+    def place(self, folder: Path) -> str:
+        """Names the list in messages."""
+        return "the terms of the filter" if self.file is None else str(folder / self.file)
 
 
 class ClassifierParameters(Model):
@@ -310,14 +342,48 @@ def read_filter(file: Path) -> FilterBundle:
     Raises:
         RecipeError: it is missing or malformed: every fault with file and line.
     """
-    definition = validate(FilterDefinition, load_yaml(file, shown(file)))
-    blocklist = definition.blocklist
-    if not blocklist.sha256:
-        sha256 = sha256_of(file.parent / blocklist.file, shown(file))
-        definition = definition.model_copy(
-            update={"blocklist": blocklist.model_copy(update={"sha256": sha256})}
-        )
-    return FilterBundle(definition, file.parent, shown(file))
+    return hashed_filter(
+        validate(FilterDefinition, load_yaml(file, shown(file))), file.parent, shown(file)
+    )
+
+
+def hashed_filter(definition: FilterDefinition, folder: Path, where: str) -> FilterBundle:
+    """A definition, with the hash of its list if it does not state it.
+
+    Args:
+        folder: of its files. where: names the definition in messages.
+
+    Raises:
+        RecipeError: the list cannot be read.
+    """
+    pin = definition.blocklist
+    if not pin.sha256:
+        try:
+            sha256 = content_hash(pin.content(folder))
+        except OSError as error:
+            raise _not_readable(where, pin.place(folder), error) from None
+        pin = pin.model_copy(update={"sha256": sha256})
+    return FilterBundle(definition.model_copy(update={"blocklist": pin}), folder, where)
+
+
+def filter_of_terms(name: str, pin: BlocklistPin, folder: Path, where: str) -> FilterBundle:
+    """The filter that a list alone makes. Its golden decisions are of the list itself: a text of
+    all its terms, and one of none.
+
+    Raises:
+        RecipeError: the list cannot be read, or is none.
+    """
+    try:
+        terms = parse_blocklist(pin.content(folder), f"{where}: {pin.place(folder)}", pin.mode)
+    except OSError as error:
+        raise _not_readable(where, pin.place(folder), error) from None
+    golden = [{"text": "\n".join(terms), "flagged": True}, {"text": "", "flagged": False}]
+    fields = {"name": name, "blocklist": pin, "golden": golden}
+    return hashed_filter(FilterDefinition.model_validate(fields), folder, where)
+
+
+def _not_readable(where: str, path: object, error: OSError) -> RecipeError:
+    return RecipeError(f"{where}: {path} cannot be read ({error.strerror}); put the file there")
 
 
 def sha256_of(path: Path, where: str) -> str:
@@ -329,9 +395,7 @@ def sha256_of(path: Path, where: str) -> str:
     try:
         return hashlib.sha256(read_bytes(path)).hexdigest()
     except OSError as error:
-        raise RecipeError(
-            f"{where}: {path} cannot be read ({error.strerror}); put the file there"
-        ) from None
+        raise _not_readable(where, path, error) from None
 
 
 def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
@@ -342,9 +406,9 @@ def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
         ManifestError: its bytes are not the pinned ones.
         RecipeError: it is no blocklist, or holds fewer terms than the threshold asks.
     """
-    path = folder / pin.file
+    path = pin.place(folder)
     try:
-        content = read_bytes(path)
+        content = pin.content(folder)
     except OSError as error:
         raise InputError(
             f"{path}: the blocklist cannot be read ({error.strerror}); restore the file that the"
@@ -356,7 +420,7 @@ def load_terms(pin: BlocklistPin, folder: Path) -> tuple[str, ...]:
             f"{path}: has sha256 {actual}, the filter pins {pin.sha256}: another list; restore it,"
             " or pin a new filter"
         )
-    terms = parse_blocklist(content, str(path), pin.mode)
+    terms = parse_blocklist(content, path, pin.mode)
     count = len(TermList(terms, pin.mode).needles)
     if count < pin.threshold:
         raise RecipeError(

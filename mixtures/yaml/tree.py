@@ -22,6 +22,7 @@ __all__ = [
     "Fault",
     "YamlTree",
     "check",
+    "dotted",
     "fault_at",
     "load_yaml",
     "parse_yaml",

@@ -300,7 +300,7 @@ class _Build:
             },
             tokenizer=tokenizer,
             blocklists=self.judges.blocklists,
-            benchmarks=self.judges.benchmark_files,
+            benchmarks=self.judges.planned_benchmarks,
             near=self.bands.near if self.bands else None,
             units=tuple(units),
         )

@@ -22,7 +22,7 @@ from mixtures.recipe.filter_use import FilterUse
 from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.rules.filter_definition import ClassifierPin, FilterBundle
 from pipeline.executors.stage import PartitionUnit, Plan
-from pipeline.judges.annotators.reading import PlannedBlocklist
+from pipeline.judges.annotators.reading import PlannedBenchmark, PlannedBlocklist
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
 from pipeline.store.records import Frozen
@@ -226,9 +226,14 @@ class Judges:
         return jobs
 
     @property
-    def benchmark_files(self) -> tuple[Path, ...]:
-        """The files of the evaluation sets."""
-        return tuple(Path(item.where).absolute() for item in self.benchmarks)
+    def planned_benchmarks(self) -> tuple[PlannedBenchmark, ...]:
+        """The evaluation sets as a plan holds them."""
+        return tuple(
+            PlannedBenchmark(
+                definition=item.definition, folder=item.folder.absolute(), where=item.where
+            )
+            for item in self.benchmarks
+        )
 
     def scored(self, groups: Iterable[Group]) -> list[Path]:
         """Folders of escalated texts that every classifier of the recipe which wants them has

@@ -34,6 +34,7 @@ from pipeline.inputs.quality.quality import QualitySteps, planned_steps
 from pipeline.inputs.readers import DocumentReader, Quarantined
 from pipeline.judges.annotators.reading import (
     GroupAnnotations,
+    PlannedBenchmark,
     PlannedBlocklist,
     PlannedNearRule,
     due,
@@ -93,7 +94,7 @@ class IngestPlan(Plan[IngestUnit]):
     """By reading, as `canonical_quality` writes the steps."""
     tokenizer: PlannedTokenizer
     blocklists: tuple[PlannedBlocklist, ...]
-    benchmarks: tuple[Path, ...]
+    benchmarks: tuple[PlannedBenchmark, ...]
     near: PlannedNearRule | None
     """The rule whose band keys are noted."""
 

@@ -20,18 +20,9 @@ from mixtures.rules.benchmark import (
     Item,
     LoadedBenchmark,
     item_texts,
-    load_benchmark,
 )
 
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
-
-
-def open_benchmark(file: Path) -> EvaluationSet:
-    """Read a definition and the files that it names.
-
-    Raises: RecipeError as `load_benchmark`; the others as `read_benchmark`.
-    """
-    return read_benchmark(load_benchmark(file))
 
 
 def read_benchmark(loaded: LoadedBenchmark) -> EvaluationSet:

@@ -27,6 +27,7 @@ import numpy.typing as npt
 from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
+from mixtures.rules.benchmark import Benchmark, LoadedBenchmark
 from mixtures.rules.filter_definition import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.annotator import BandAnnotator, GramAnnotator, Notes, TermAnnotator
@@ -61,6 +62,18 @@ class Annotator(Protocol):
         """
 
 
+class PlannedBenchmark(Frozen):
+    """An evaluation set of an ingest plan, with the hashes of its files."""
+
+    definition: Annotated[
+        Benchmark, PlainSerializer(lambda value: value.model_dump(mode="json", exclude_none=True))
+    ]
+    folder: Path
+    """Of its files."""
+    where: str
+    """Names the definition in messages."""
+
+
 class PlannedBlocklist(Frozen):
     """A blocklist of an ingest plan."""
 
@@ -77,11 +90,13 @@ PlannedNearRule = Annotated[
 
 
 def open_annotators(
-    blocklists: Sequence[PlannedBlocklist], benchmarks: Sequence[Path], near: NearRule | None
+    blocklists: Sequence[PlannedBlocklist],
+    benchmarks: Sequence[PlannedBenchmark],
+    near: NearRule | None,
 ) -> list[Annotator]:
-    """Open what an ingest plan lists. benchmarks: files of evaluation sets.
+    """Open what an ingest plan lists.
 
-    Raises: as `load_terms` and `open_benchmark`, if a file is no longer the pinned one.
+    Raises: as `load_terms` and `read_benchmark`, if a file is no longer the pinned one.
     """
     opened: list[Annotator] = []
     for planned in blocklists:
@@ -95,9 +110,12 @@ def open_annotators(
         )
     if benchmarks:
         from pipeline.judges.annotators.contamination import ContaminationIndex
-        from pipeline.judges.annotators.evaluation_sets import open_benchmark
+        from pipeline.judges.annotators.evaluation_sets import read_benchmark
 
-        sets = [open_benchmark(file) for file in benchmarks]
+        sets = [
+            read_benchmark(LoadedBenchmark(item.definition, item.folder, item.where))
+            for item in benchmarks
+        ]
         opened.append(
             GramAnnotator(
                 ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))

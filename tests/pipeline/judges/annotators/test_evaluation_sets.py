@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.benchmark import EvaluationSet, Item
-from pipeline.judges.annotators.evaluation_sets import open_benchmark
+from mixtures.rules.benchmark import EvaluationSet, Item, load_benchmark
+from pipeline.judges.annotators.evaluation_sets import read_benchmark
 
 ROWS = [
     {"question": "Which one?", "choices": ["this", "that"], "answer": 1},
@@ -47,6 +47,10 @@ def parquet(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
+def opened(file: Path) -> EvaluationSet:
+    return read_benchmark(load_benchmark(file))
+
+
 def items(evaluation: EvaluationSet) -> list[tuple[str, ...]]:
     return [item.texts for item in evaluation.items]
 
@@ -54,8 +58,8 @@ def items(evaluation: EvaluationSet) -> list[tuple[str, ...]]:
 def test_jsonl_and_parquet_of_the_same_rows_hold_the_same_items(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    of_lines = open_benchmark(write_set(tmp_path / "a", lines(*ROWS)))
-    of_parquet = open_benchmark(
+    of_lines = opened(write_set(tmp_path / "a", lines(*ROWS)))
+    of_parquet = opened(
         write_set(tmp_path / "b", parquet(pa.Table.from_pylist(ROWS)), kind="parquet")
     )
     assert (
@@ -73,7 +77,7 @@ def test_items_of_several_files_come_in_the_order_of_files_and_lines(tmp_path):
         b'{"text": "c"}',
         columns="lambada",
     )
-    assert open_benchmark(file).items == (
+    assert opened(file).items == (
         Item("part-0.jsonl:1", ("a",)),
         Item("part-0.jsonl:4", ("b",)),
         Item("part-1.jsonl:1", ("c",)),
@@ -100,7 +104,7 @@ def test_items_of_several_files_come_in_the_order_of_files_and_lines(tmp_path):
 )
 def test_a_file_that_cannot_be_read_whole_is_an_error_with_its_line(tmp_path, content, message):
     with pytest.raises(InputError) as caught:
-        open_benchmark(write_set(tmp_path, content))
+        opened(write_set(tmp_path, content))
     assert f"{tmp_path}/{message}" in str(caught.value)
     assert '"hid' not in str(caught.value)
 
@@ -125,7 +129,7 @@ def test_a_parquet_file_that_cannot_be_read_whole_is_an_error_with_its_row(
     tmp_path, content, message
 ):
     with pytest.raises(InputError) as caught:
-        open_benchmark(write_set(tmp_path, content, kind="parquet"))
+        opened(write_set(tmp_path, content, kind="parquet"))
     assert f"{tmp_path}/{message}" in str(caught.value)
 
 
@@ -136,7 +140,7 @@ def test_another_file_than_the_pinned_one_is_refused(tmp_path):
         ManifestError,
         match=r"part-0\.jsonl: has sha256 [0-9a-f]{64}, .*set\.yaml pins [0-9a-f]{64}",
     ):
-        open_benchmark(file)
+        opened(file)
 
 
 def test_a_missing_file_and_a_missing_definition_are_refused(tmp_path):
@@ -146,9 +150,9 @@ def test_a_missing_file_and_a_missing_definition_are_refused(tmp_path):
         InputError,
         match=r"part-0\.jsonl: the evaluation set cannot be read \(No such file or directory\)",
     ):
-        open_benchmark(file)
+        opened(file)
     with pytest.raises(RecipeError, match=r"absent\.yaml"):
-        open_benchmark(tmp_path / "absent.yaml")
+        opened(tmp_path / "absent.yaml")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +166,7 @@ def test_a_missing_file_and_a_missing_definition_are_refused(tmp_path):
     ],
 )
 def test_presets_read_every_row_of_real_sets(tmp_path, shared, name, columns, rows):
-    evaluation = open_benchmark(
+    evaluation = opened(
         write_set(tmp_path, (shared / "data" / "bench" / name).read_bytes(), columns=columns)
     )
     assert len(evaluation.items) == rows
