@@ -7,6 +7,7 @@ Imports that cost time stand inside the commands: `annealmix --help` answers at 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -95,8 +96,8 @@ def _ended(command: Callable[[], int]) -> int:
             return 1
         where = error.filename or "the store or the output"
         _complain(
-            f"{where}: {error.strerror or error}; when that is mended, the same command goes on"
-            " from here"
+            f"{where}: {error.strerror or error}{_limit(error)}; when that is mended, the same"
+            " command goes on from here"
         )
         return 1
     except KeyboardInterrupt:
@@ -108,6 +109,16 @@ def _ended(command: Callable[[], int]) -> int:
         traceback.print_exc()
         _complain("this is a defect of annealmix; please report it with the lines above")
         return 1
+
+
+def _limit(error: OSError) -> str:
+    """The limit that was met, where the user can raise it."""
+    if error.errno != errno.EMFILE:
+        return ""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return f" (this process may open {soft:,}, and the system lets {hard:,}: ulimit -n)"
 
 
 def _complain(message: str) -> None:

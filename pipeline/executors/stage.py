@@ -22,6 +22,7 @@ from datatrove.pipeline.base import PipelineStep
 from typing_extensions import Self
 
 from mixtures.errors import AnnealmixError, ManifestError
+from pipeline.executors.limits import raise_open_files
 from pipeline.store.records import Frozen, canonical_json, is_done, read_done, write_whole
 
 _IN_HAND = "in-hand"
@@ -80,6 +81,7 @@ class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove pub
         """Do units rank, rank + world_size, ... of the plan. Yields nothing: a stage's results are
         its published folders.
         """
+        raise_open_files()
         plan = self.read_plan()
         self.prepare(plan)
         self._check(self.upstream(plan))

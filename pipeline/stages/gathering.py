@@ -69,8 +69,9 @@ def gathered(
         **{f"count{index}": np.uint32 for index in range(len(counts))},
     }.items():
         empty = np.empty((0, 2) if name == "digest" else 0, dtype)
+        # what is joined is let go, so that all of it is held twice never
         gathered[name] = np.concatenate(
-            [empty, *(piece[name].astype(dtype, copy=False) for piece in pieces)]
+            [empty, *(piece.pop(name).astype(dtype, copy=False) for piece in pieces)]
         )
     return gathered
 
@@ -99,7 +100,10 @@ def _pieces(
 
 
 def _piece(segment: SelectedSegment, keys: KeyRange, first_token_file: int) -> Arrays:
-    """One segment's documents in a key range; num_tokens is 0 where they are not tokenized."""
+    """One segment's documents in a key range; num_tokens is 0 where they are not tokenized.
+
+    Copies: what is mapped holds a descriptor, and there may be more segments than those.
+    """
     folder, head = segment.ledger, prefix(segment.segment)
     ledger_keys = read_column(folder, "order_key", head)
     rows = keys.rows(ledger_keys)
@@ -113,10 +117,10 @@ def _piece(segment: SelectedSegment, keys: KeyRange, first_token_file: int) -> A
         token_file[here] = first_token_file + index
     ranks = np.asarray(segment.file_ranks, np.uint32)
     return {
-        "order_key": ledger_keys[rows],
-        "digest": read_column(folder, "digest", head)[rows],
+        "order_key": np.array(ledger_keys[rows]),
+        "digest": np.array(read_column(folder, "digest", head)[rows]),
         "file_rank": ranks[read_column(folder, "file", head)[rows]],
-        "row": read_column(folder, "row", head)[rows],
+        "row": np.array(read_column(folder, "row", head)[rows]),
         "ledger_row": np.arange(rows.start, rows.stop),
         "num_tokens": num_tokens,
         "offset": offset,

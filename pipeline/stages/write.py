@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +54,10 @@ ROW_GROUP = (
     # rows of a part that are read together: one document is found in milliseconds
     # (mixtures.mix.trace)
 )
+MAPPED_PARTITIONS = 32
+"""Key partitions of strands that are mapped at a time, up to 3 descriptors each: a process may have
+some 256 on small systems, and merges strand after strand.
+"""
 REPEATED = (
     "source",
     "file",
@@ -224,11 +228,13 @@ class _Mix:
         self.strands: list[Strand] = [
             eligible[selection.source].strand(selection.copy) for selection in self.selections
         ]
+        # a merge asks for the same mapping document by document; a mapping holds a descriptor
+        lengths = lru_cache(MAPPED_PARTITIONS)(
+            lambda number, partition: self.strands[number].lengths(partition)
+        )
         self.orders = [
-            SourceOrder(
-                selection, lru_cache(maxsize=None)(strand.lengths)
-            )  # a merge asks for the same mapping document by document
-            for selection, strand in zip(self.selections, self.strands, strict=True)
+            SourceOrder(selection, partial(lengths, number))
+            for number, selection in enumerate(self.selections)
         ]
         self.shares = [selection.tokens for selection in self.selections]
         self.token_files = token_files(plan.select.sources)

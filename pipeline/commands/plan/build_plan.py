@@ -15,6 +15,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.levels import LEVELS
 from mixtures.stream.quotas import Size
+from pipeline.executors.limits import few_open_files
 from pipeline.inputs.listing import DataFolders
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class BuildPlan:
     def warnings(self) -> list[str]:
         """What may not work."""
         tight = [disk.line for disk in self.disks if disk.line and disk.possible]
-        return [*self.plan.warnings, *tight]
+        few = few_open_files()
+        return [*self.plan.warnings, *tight, *([few] if few else [])]
 
     @property
     def refusals(self) -> list[str]:
