@@ -267,7 +267,7 @@ def worked(sample, tmp_path, monkeypatch) -> None:
     Path("data").mkdir()
     shutil.copy("chats.jsonl", "data")
     Path("terms.txt").write_text("garden\nriver\n")
-    Path("mine.yaml").write_text(
+    Path("recipe.yaml").write_text(
         "name: mine\ntokenizer: sample\nsources: {a: {use: dolmino-wiki, all: true}}\n"
     )
     rows = [

@@ -14,7 +14,7 @@ def add_lock(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         commands,
         "lock",
         "write NAME.lock.yaml beside a recipe: hashes of its tokenizer, terms and evaluation sets",
-        "annealmix lock mine.yaml",
+        "annealmix lock recipe.yaml",
     )
     lock.add_argument("recipe", metavar="RECIPE", help="a YAML file")
     add_filters_folder(
