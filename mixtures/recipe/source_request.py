@@ -9,7 +9,15 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 from mixtures.keys import KeyRange, key_bound
 from mixtures.recipe.quality_steps import Quality
@@ -119,6 +127,13 @@ def _source_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
         yield (), both if "text" in given else neither
 
 
+DataField = Annotated[
+    Annotated[DataPlace, Tag("place")] | Annotated[HubSplit, Tag("hub")],
+    Discriminator(lambda value: "place" if isinstance(value, str) else "hub"),
+]
+"""Where the files of a source are."""
+
+
 class SourceRequest(Checked, use_attribute_docstrings=True):
     """What a mix takes of one source: exactly one of `tokens`, `weight`, `all` and `reserve`."""
 
@@ -126,7 +141,7 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     """The source definition, by shipped name or by file (relative to the recipe); or the fields of
     one that stand here (`data`, `text`, `adapter`, `where`, `splits`, `partial`, `licence`,
     `non_commercial`)."""
-    data: DataPlace | HubSplit | None = None
+    data: DataField | None = None
     """Where the files are: a folder, a file or a glob, relative to the recipe, a URL of a folder,
     or a split of the hub."""
     text: Expression | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -196,16 +197,18 @@ def _inner(annotation: Any, part: str | int) -> Any:
 
 
 def _plain(annotation: Any) -> Any:
-    """Take off Annotated and the None of an optional field."""
+    """Take off Annotated, and of a union all but its one record, or its one part beside None."""
     while True:
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
-        elif len(
-            rest := [part for part in get_args(annotation) if part is not type(None)]
-        ) == 1 and type(None) in get_args(annotation):
-            annotation = rest[0]
-        else:
+            continue
+        if get_origin(annotation) not in (Union, UnionType):
             return annotation
+        parts = [part for part in get_args(annotation) if part is not type(None)]
+        records = [part for part in parts if _is_model(_plain(part))]
+        if len(parts) != 1 and len(records) != 1:
+            return annotation
+        annotation = (records or parts)[0]
 
 
 def _is_model(annotation: Any) -> bool:

@@ -15,6 +15,7 @@ two names and a file unknown to `SHA256SUMS` are errors, and so is what `sort_ou
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -208,8 +209,12 @@ def _refuse_missing(definition: SourceDefinition, folder: Path, what: str) -> No
             if definition.repo is None
             else f"leave out --data to read {definition.repo}"
         )
+        beside = folder.parent
+        names = [path.name for path in beside.iterdir() if path.is_dir()] if beside.is_dir() else []
+        close = difflib.get_close_matches(folder.name, names, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise InputError(
-            f"{folder}: no such folder; put the {what} of source {definition.name} there, or"
+            f"{folder}: no such folder{hint}; put the {what} of source {definition.name} there, or"
             f" {elsewhere}"
         )
 

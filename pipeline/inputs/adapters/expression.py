@@ -14,6 +14,8 @@ from pipeline.inputs.adapters.rows import AdaptRow, BadRecord, NeededColumn, bad
 _NAMES = {"human": "user", "gpt": "assistant"}
 """Roles of ShareGPT, by the names that everyone else gives them."""
 
+_MOST, _SHOWN = 5, 60  # columns of a structure in a message, and characters of their names
+
 Part = Callable[[Mapping[str, Any]], str]
 
 
@@ -114,6 +116,9 @@ def _fault(row: Mapping[str, Any], column: str, path: Sequence[str], kind: type)
     detail = fault.detail.replace(repr(column), repr(shown)) if shown != column else fault.detail
     if fault.reason == "not-text" and kind is str and isinstance(row[column], list):
         detail += ", which only {column: " + shown + ", chat: ...} reads"
+    elif fault.reason == "not-text" and isinstance(row[column], Mapping):
+        inner = ", ".join(f"{shown}.{name}"[:_SHOWN] for name in list(row[column])[:_MOST])
+        detail += f", which holds {inner}"
     return BadRecord(fault.reason, detail)
 
 

@@ -63,6 +63,7 @@ def test_parts_make_a_text(expression: Any, text: str) -> None:
         ({"data": "x"}, "not-text", "str in column 'data'"),
         ({"data": {}}, "missing-field", "no column 'data.text'"),
         ({"data": {"text": None}}, "null-field", "null in column 'data.text'"),
+        ({"data": {"text": {"en": "secret"}}}, "not-text", "which holds data.text.en"),
         ({"data": {"text": 7}}, "number", "int in column 'data.text'"),
         ({"data": {"text": ["secret"]}}, "not-text", "{column: data.text, chat: ...}"),
     ],
