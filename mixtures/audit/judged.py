@@ -8,6 +8,7 @@ near-duplicates is not recounted here, since the clusters were made over whole k
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
@@ -341,7 +342,11 @@ def _cluster_faults(near: NearClaim) -> list[str]:
             f"{figures} do not fit the sizes, {sum(sizes.values()):,} clusters of {least:,} to"
             f" {most:,} documents"
         )
-    largest = near.largest
+    largest = near.largest_sizes
+    for cluster in near.largest:
+        shares = [Fraction(ratio) for ratio in cluster.similarities]
+        if sum(cluster.sources.values()) != cluster.documents or any(share > 1 for share in shares):
+            faults.append(f"a cluster cannot be: {cluster.model_dump()}")
     ordered = largest == sorted(largest, reverse=True) and all(size >= 2 for size in largest)
     top = max(sizes, default=0)
     whole = (

@@ -67,6 +67,9 @@ class FilterClaim(FilterFigures):
     classifier: ClassifierClaim | None
 
 
+Ratio = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})/[1-9][0-9]{0,15}$")]
+
+
 class NearRuleClaim(Claim):
     """What decides band keys (`mixtures.rules.near.NearRule`)."""
 
@@ -74,6 +77,18 @@ class NearRuleClaim(Claim):
     shingle: Count
     bands: Count
     rows: Count
+
+
+class ClusterClaim(Claim):
+    """One of the largest clusters."""
+
+    documents: Count
+    sources: dict[str, Count]
+    """Its documents, by source."""
+    survivor: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Digest of the document that stays."""
+    similarities: Annotated[list[Ratio], Field(max_length=5)]
+    """Jaccard similarity of the survivor and some of the others, as shared/together shingles."""
 
 
 class NearFigures(Claim):
@@ -86,10 +101,15 @@ class NearFigures(Claim):
     """Of `documents`, those in clusters."""
     sizes: dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
     """Clusters by the power of two that their size reaches."""
-    largest: Annotated[list[Count], Field(max_length=10)]
-    """Sizes of the largest clusters, descending."""
+    largest: Annotated[list[ClusterClaim], Field(max_length=10)]
+    """The largest clusters, the largest first."""
     dropped: dict[str, Count]
     """Documents that gave way, by source."""
+
+    @property
+    def largest_sizes(self) -> list[int]:
+        """Documents of the largest clusters."""
+        return [cluster.documents for cluster in self.largest]
 
 
 class NearClaim(NearFigures):
@@ -127,8 +147,14 @@ class SetClaim(Claim):
     identity: Hash
     items: Count
     not_indexed: Count
-    """Items that are too short to be looked for."""
+    """Items that are not looked for."""
+    missed: dict[Literal["short", "common", "formula"], list[str]]
+    """Those, by the reason: file and line or row of each."""
+    whole: Count
+    """Items with fewer words than an n-gram, which are looked for as a whole."""
     ngrams: Count
+    documents: Count
+    """Of the sources, those that hold an item of it."""
     hits: list[HitClaim]
 
 

@@ -13,6 +13,7 @@ first, `near-duplicate of SOURCE` second.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -25,6 +26,7 @@ NEAR = "near-duplicate of "
 """What the reason of a dropped document begins with; the source of what stays follows, or EXCLUDED.
 """
 EXCLUDED = "an excluded recipe"
+MAX_CLUSTER = Decimal("0.1")
 
 
 def _rule(value: Any) -> Any:
@@ -42,12 +44,15 @@ class NearRequest(Checked):
         linked documents; absent: as the rule says.
     sources: those that take part; absent: all. excluded: whether near-copies of what `exclude`
         takes are kept out too.
+    max_cluster: the share of a source's documents that one cluster may hold before a build fails;
+        it changes no mix, so it is no part of a recipe's digest.
     """
 
     rule: Annotated[NearRule, BeforeValidator(_rule)]
     verify: Exact | None = None
     sources: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     excluded: Flag = False
+    max_cluster: Annotated[Exact, Field(ge=0, le=1)] = MAX_CLUSTER
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:

@@ -11,6 +11,8 @@ ngram: 13                     # words
 shortest: 8                   # a text of fewer words is not looked for
 overlap: 0                    # the share of an item's n-grams that a document must hold; 0: one
     n-gram is enough
+shared: 4                     # an n-gram that so many items have is a template's: it does not count
+max_missed: 0.5               # the share of the items that may have no n-gram that counts
 ```
 
 Texts of an item: its question (or context, or whole passage), and the question followed by the
@@ -22,10 +24,14 @@ and answer in some rendering ("A. ") hides the n-grams across the two, never tho
 GPT-3 (arXiv 2005.14165, appendix C) and lm-evaluation-harness compare the question or passage;
 datatrove's decontamination the right answer and n-grams across.
 
-N-grams of a text: words are those of `fold_words`. A text of at least `ngram` words has all its
-runs of `ngram` words; a shorter one is itself an n-gram, if it has at least `shortest` words; else
-it has none, because a few words are everywhere. 13 and 8 are the largest and the least n of GPT-3's
-appendix C. An item's n-grams are the distinct ones of its texts; without any it is not indexed.
+N-grams of a text: words are those of `mixtures.rules.evaluation_text`. A text of at least `ngram`
+words has all its runs of `ngram` words; a shorter one is itself an n-gram, if it has at least
+`shortest` words; else it has none, because a few words are everywhere. 13 and 8 are the largest and
+the least n of GPT-3's appendix C. An item's n-grams are the distinct ones of its texts that are
+telling (not a formula's) and that fewer than `shared` items of the set have; items of the same
+n-grams are one. An instruction, a template or a passage that many items quote so marks no document
+that quotes it, too; an item is found by what is its own. Without n-grams an item is not looked for,
+and a set of which more than `max_missed` are so is an error.
 
 A document holds an n-gram if the words stand in it side by side. It is contaminated by an item if
 it holds at least one of the item's n-grams, and at least the share `overlap` of them, compared
@@ -61,7 +67,7 @@ from mixtures.yaml.fields import (
 )
 from mixtures.yaml.tree import load_yaml, suggest, validate
 
-RULES = 1
+RULES = 2
 """Number of the rule above; a change that can change what any document holds raises it, and with it
 every identity.
 """
@@ -69,6 +75,7 @@ every identity.
 NGRAM = 13
 SHORTEST = 8
 LEAST_NGRAM, MAX_NGRAM = 3, 64
+SHARED, MAX_MISSED = 4, Decimal("0.5")
 Format = Literal["jsonl", "parquet"]
 
 
@@ -129,7 +136,7 @@ def _preset(value: Any) -> Any:
 
 def _share(value: Decimal) -> Decimal:
     if not 0 <= value <= 1:
-        raise ValueError(f"{value} is not from 0 to 1; it is the share of an item's n-grams")
+        raise ValueError(f"{value} is not a share from 0 to 1")
     return value
 
 
@@ -157,6 +164,8 @@ class Benchmark(Checked):
     ngram: Annotated[Positive, Field(ge=LEAST_NGRAM, le=MAX_NGRAM)] = NGRAM
     shortest: Annotated[Positive, Field(ge=LEAST_NGRAM, le=MAX_NGRAM)] | None = None
     overlap: Annotated[Exact, AfterValidator(_share)] = Decimal(0)
+    shared: Annotated[Positive, Field(ge=2)] = SHARED
+    max_missed: Annotated[Exact, AfterValidator(_share)] = MAX_MISSED
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
@@ -194,6 +203,7 @@ class Benchmark(Checked):
             "ngram": self.ngram,
             "shortest": self.shortest_words,
             "overlap": str(Fraction(self.overlap)),
+            "shared": self.shared,
         }
         return hashlib.sha256(
             json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")

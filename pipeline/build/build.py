@@ -37,7 +37,14 @@ from mixtures.yaml.disk import shown
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import Chosen, describe
-from pipeline.build.near import Found, NearSearch, band_rule, competes
+from pipeline.build.near import (
+    Found,
+    NearSearch,
+    band_rule,
+    check_clusters,
+    competes,
+    tell_clusters,
+)
 from pipeline.build.needs import Needs, ingest_units, other_tokens, refuse_unread
 from pipeline.build.output import keep_tokenizer
 from pipeline.build.quarantine import refuse_bad_rows, report_rows
@@ -354,7 +361,10 @@ class _Build:
             trust=self.trust,
         )
         self.request.remote.pull([search.folder])
-        return search.run()
+        found = search.run()
+        tell_clusters(found)
+        check_clusters(found, self.recipe.near)
+        return found
 
     def _select(self, near: Found | None) -> tuple[SelectPlan, dict[str, Eligible]]:
         plan = SelectPlan(

@@ -7,7 +7,7 @@ dropped or (`action: report`) kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 from mixtures.mix.judged import ContaminationClaim, HitClaim, SetClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.loaded import LoadedRecipe
+from pipeline.judges.annotators.ngram_table import Coverage, missed_words
+from pipeline.report import plural, say
 from pipeline.stages.eligible import Choice, read_kept
 from pipeline.stages.gathering import ledger_segments
 from pipeline.stages.select_plan import SelectPlan
@@ -39,9 +41,9 @@ def contamination_report(
     asked = recipe.recipe.decontaminate
     if asked is None or index is None:
         return None
-    documents, items = contaminated(
-        plan, {name: choices[name] for name in recipe.recipe.sources}, asked.action
-    )
+    chosen = {name: choices[name] for name in recipe.recipe.sources}
+    sizes = [coverage.items for coverage in index.coverage]
+    documents, items, by_set = contaminated(plan, chosen, asked.action, sizes)
     hits: dict[str, list[HitClaim]] = {}
     for item, (count, most) in sorted(items.items()):
         match = index.match(item, most)
@@ -52,37 +54,64 @@ def contamination_report(
             name=benchmark.definition.name,
             identity=benchmark.definition.identity,
             items=coverage.items,
-            not_indexed=coverage.not_indexed,
+            not_indexed=len(coverage.missed),
+            missed=coverage.by_reason,
+            whole=coverage.whole,
+            documents=found,
             ngrams=coverage.ngrams,
             hits=hits.get(benchmark.definition.name, []),
         )
-        for benchmark, coverage in zip(recipe.benchmarks, index.coverage, strict=True)
+        for benchmark, coverage, found in zip(
+            recipe.benchmarks, index.coverage, by_set, strict=True
+        )
     ]
+    for claim, coverage in zip(sets, index.coverage, strict=True):
+        say(_told(claim, coverage, asked.action))
     return ContaminationClaim(action=asked.action, sets=sets, documents=documents)
 
 
+def _told(claim: SetClaim, coverage: Coverage, action: str) -> str:
+    """What became of a set, in one line."""
+    done = "dropped" if action == "drop" else "reported"
+    parts = [
+        f"{claim.name}: {plural(claim.documents, 'document')} {done}, with"
+        f" {len(claim.hits):,} of {plural(claim.items, 'item')}"
+    ]
+    if claim.whole:
+        parts.append(f"{claim.whole:,} shorter than an n-gram are looked for as a whole")
+    if coverage.missed:
+        parts.append(f"{claim.not_indexed:,} are not looked for: {missed_words(coverage.missed)}")
+    return "; ".join(parts)
+
+
 def contaminated(
-    plan: SelectPlan, choices: Mapping[str, Choice], action: str
-) -> tuple[dict[str, int], dict[int, tuple[int, int]]]:
+    plan: SelectPlan, choices: Mapping[str, Choice], action: str, sizes: Sequence[int]
+) -> tuple[dict[str, int], dict[int, tuple[int, int]], list[int]]:
     """What the store holds of evaluation sets in a mix.
 
     Args:
         plan: of the select stage. choices: of the sources. action: what the recipe does with
-            contaminated documents.
+            contaminated documents. sizes: items of each set.
 
     Returns:
-        Contaminated documents by source; and by number of an item over all sets, documents that
-        hold it, and the most of its n-grams that one of them holds.
+        Contaminated documents by source; by number of an item over all sets, documents that hold
+        it, and the most of its n-grams that one of them holds; and by set, documents that hold an
+        item of it.
     """
-    hits = _Hits(plan)
+    hits = _Hits(plan, sizes)
     documents = {name: hits.add(choice, action) for name, choice in choices.items()}
-    return documents, {item: (count, found) for item, (count, found) in hits.items.items()}
+    items = {item: (count, found) for item, (count, found) in hits.items.items()}
+    return documents, items, hits.by_set.tolist()
 
 
 class _Hits:
-    """Items that were found. items: {item: [documents, most of its n-grams in one document]}."""
+    """Items that were found. items: {item: [documents, most of its n-grams in one document]}.
+    by_set: int64 [num_sets], documents that hold an item of each.
+    """
 
-    def __init__(self, plan: SelectPlan) -> None:
+    def __init__(self, plan: SelectPlan, sizes: Sequence[int]) -> None:
+        self._ends = np.cumsum(np.array(sizes, np.int64))
+        self.by_set: npt.NDArray[np.int64] = np.zeros(len(sizes), np.int64)
         self._segments = ledger_segments(plan.sources)
         self._grams = [
             segment.counts[-1] if segment.counts else ()
@@ -107,9 +136,12 @@ class _Hits:
             hit_rows = read_column(grams.folder, "hit_row", prefix(number)).astype(np.int64)
             inside = ledger_rows[(ledger_rows >= rows.start) & (ledger_rows < rows.stop)]
             wanted = np.isin(hit_rows + rows.start, inside)
-            items = read_column(grams.folder, "hit_item", prefix(number))[wanted].tolist()
+            items = read_column(grams.folder, "hit_item", prefix(number))[wanted]
             found = read_column(grams.folder, "hit_found", prefix(number))[wanted].tolist()
-            for item, count in zip(items, found, strict=True):
+            sets = np.searchsorted(self._ends, items.astype(np.int64), "right")
+            pairs = np.unique(np.stack([hit_rows[wanted], sets]), axis=1)
+            self.by_set += np.bincount(pairs[1], minlength=len(self.by_set))
+            for item, count in zip(items.tolist(), found, strict=True):
                 held = self.items.setdefault(item, [0, 0])
                 held[0], held[1] = held[0] + 1, max(held[1], count)
 

@@ -26,6 +26,7 @@ from mixtures.mix.claims import (
 from mixtures.mix.judged import (
     BlocklistClaim,
     ClassifierClaim,
+    ClusterClaim,
     ContaminationClaim,
     FilterClaim,
     FilterFigures,
@@ -296,7 +297,21 @@ def near_figures(
         clusters=search.clusters.clusters,
         clustered=search.clusters.clustered,
         sizes=search.clusters.sizes,
-        largest=search.clusters.largest,
+        largest=[
+            ClusterClaim(
+                documents=cluster.documents,
+                sources={
+                    search.names[int(place)]: count for place, count in cluster.sources.items()
+                },
+                survivor=cluster.survivor,
+                similarities=[
+                    f"{shared}/{max(together, 1)}"
+                    for at, shared, together in (search.report.pairs if search.report else ())
+                    if at == number
+                ],
+            )
+            for number, cluster in enumerate(search.outline.largest)
+        ],
         dropped=dropped,
     )
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from mixtures.recipe.near_request import NearRequest
+from mixtures.errors import RecipeError
+from mixtures.recipe.near_request import EXCLUDED, NearRequest
 from mixtures.recipe.quality_steps import canonical_quality
 from mixtures.rules.near import PRESETS
+from mixtures.yaml.fields import plain_decimal
 from pipeline.executors import Executor, execute
 from pipeline.executors.memory import machine_memory
 from pipeline.executors.stage import PartitionUnit, StageClass, Unit
@@ -25,6 +28,7 @@ from pipeline.report import plural, say
 from pipeline.stages.near.clusters import ClustersRecord, check_memory
 from pipeline.stages.near.competing import NearSegment, NearSource, ledger_documents
 from pipeline.stages.near.edges import num_partitions
+from pipeline.stages.near.report import OutlineRecord, ReportRecord, write_report
 from pipeline.stages.near.shingles import CandidatesRecord
 from pipeline.stages.near.stages import (
     Candidates,
@@ -42,7 +46,7 @@ from pipeline.store.rules import BandRule, short_key
 from pipeline.store.store import RangeRecord, Store
 from pipeline.store.trust import Trust
 
-NEAR_FORMAT = 1
+NEAR_FORMAT = 2
 # competing documents of a unit, whose band keys are in memory some times over while they are
 # spilled
 PARTITION_DOCUMENTS = 2_000_000
@@ -50,6 +54,8 @@ SORT_BYTES = 1 << 30  # memory in which the band keys of a partition are sorted
 MAX_PARTITIONS = 4096
 SMALL_EDITS, SEEN = 0.01, 0.9  # a rule sees copies with so small edits if it finds so many of them
 WORDS = PRESETS["words"]
+SMALL_CLUSTER = 100  # documents of a source: no cluster of so few is refused
+TOLD = 3  # of the largest clusters
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,62 @@ class Found:
     digest: str
     """Of its done-record."""
     clusters: ClustersRecord
+    outline: OutlineRecord
+    report: ReportRecord | None
+    """None where the texts were not read for it."""
+    names: tuple[str, ...]
+    """Of the sources, by their place in the plan; those of excluded recipes are EXCLUDED."""
+
+
+def check_clusters(found: Found, near: NearRequest) -> None:
+    """Refuse clusters that hold so much of a source that the rule cannot fit it.
+
+    Raises:
+        RecipeError: a cluster holds more than the share of a source that the recipe allows.
+    """
+    for place, most in found.outline.most.items():
+        competing, name = found.outline.competing[place], found.names[int(place)]
+        if most > SMALL_CLUSTER and most > near.max_cluster * competing:
+            raise RecipeError(
+                f"near: one cluster holds {most:,} of the {competing:,} documents of {name}, more"
+                f" than max_cluster allows (a share of {plain_decimal(near.max_cluster)}), and one"
+                f" of them would stay;{_similarities(found)} choose another rule or verify: 0.8, or"
+                " raise max_cluster if these are copies"
+            )
+
+
+def tell_clusters(found: Found) -> None:
+    """Say how many clusters there are, and what the largest are."""
+    record = found.clusters
+    say(
+        f"near-duplicates: {record.clustered:,} of {plural(record.documents, 'document')} in"
+        f" {plural(record.clusters, 'cluster')}"
+    )
+    for number, cluster in enumerate(found.outline.largest[:TOLD]):
+        sources = ", ".join(
+            f"{found.names[int(place)]} {count:,}" for place, count in cluster.sources.items()
+        )
+        say(f"  {cluster.documents:,} documents ({sources}){_similar(found, number)}")
+
+
+def _similar(found: Found, number: int) -> str:
+    pairs = [pair for pair in found.report.pairs if pair[0] == number] if found.report else []
+    if not pairs:
+        return ""
+    least, most = (
+        choose(Fraction(shared, max(together, 1)) for _, shared, together in pairs)
+        for choose in (min, max)
+    )
+    span = f"{float(least):.2f}" + ("" if least == most else f" to {float(most):.2f}")
+    return f", of Jaccard similarity {span} in {plural(len(pairs), 'pair')}"
+
+
+def _similarities(found: Found) -> str:
+    told = "; ".join(
+        f"{cluster.documents:,} documents{_similar(found, number)}"
+        for number, cluster in enumerate(found.outline.largest[:TOLD])
+    )
+    return f" the largest: {told};"
 
 
 def band_rule(near: NearRequest) -> BandRule:
@@ -165,7 +227,9 @@ class NearSearch:
             trust,
         )
         planned = plan_sources(near, sources, inputs)
-        self._names = [source.name for source in sources if not source.insert]
+        self._names = tuple(
+            EXCLUDED if source.excluded else source.name for source in sources if not source.insert
+        )
         decides = {
             "rule": self._rule.identity(),
             "sources": list(map(_decisive, planned)),
@@ -188,8 +252,9 @@ class NearSearch:
             quality={name: canonical_quality(item.quality) for name, item in inputs.items()},
         )
 
-    def run(self) -> Found:
-        """Do what is not done yet.
+    def run(self, *, read: bool = True) -> Found:
+        """Do what is not done yet. read: whether texts of the largest clusters are read again, to
+        tell how alike they are.
 
         Raises:
             ManifestError: a folder is missing, damaged or truncated. InputError: texts that must be
@@ -208,13 +273,21 @@ class NearSearch:
         self._do(Link, by_band)
         if self._rule.verify is not None:
             self._do(Candidates, [WholeUnit()])
-            units = self._shingle_units()
-            self._do(Shingle, units)
-            folders = [folder for unit in units for folder in Shingle.outputs(self._plan, unit)]
+            folders = self._shingle("candidates", "shingles")
             self._plan = self._plan.model_copy(update={"shingles": tuple(folders)})
             self._do(Verify, by_band)
         self._do(Reduce, [WholeUnit()])
+        if read and not is_done(self.folder / "report"):
+            folders = self._shingle("sampled", "sampled-shingles")
+            write_report(self.folder / "report", self.folder / "outline", folders)
         return self.found()
+
+    def _shingle(self, candidates: str, sets: str) -> list[Path]:
+        """Read candidates again. Returns the folders of their shingle sets."""
+        self._plan = self._plan.model_copy(update={"candidates": candidates, "sets": sets})
+        units = self._shingle_units()
+        self._do(Shingle, units)
+        return [folder for unit in units for folder in Shingle.outputs(self._plan, unit)]
 
     def _warn(self) -> None:
         """Say which share of the text the rule hardly sees: shingles of many characters in scripts
@@ -249,6 +322,9 @@ class NearSearch:
             self.folder / "drops",
             Record.read(self.folder / "drops").digest,
             ClustersRecord.read(self.folder / "clusters"),
+            OutlineRecord.read(self.folder / "outline"),
+            ReportRecord.read(report) if is_done(report := self.folder / "report") else None,
+            self._names,
         )
 
     def _do(self, stage: StageClass, units: Sequence[Unit]) -> None:
@@ -256,21 +332,25 @@ class NearSearch:
         self._trust.verify(filter(is_done, folders))
         todo = [unit for unit in units if not stage.is_done(self._plan, unit)]
         if stage is Shingle and todo:
+            why = "for verification" if self._plan.sets == "shingles" else "to look at clusters"
             say(
-                f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, for"
-                " verification"
+                f"near-duplicates: {plural(len(todo), 'group')} of input files to read again, {why}"
             )
         execute(
             self._executor,
             stage,
             self._plan.having(todo),
-            self._work / f"{stage.name}-{self._key}",
+            self._work
+            / (
+                f"{stage.name}-{self._key}"
+                + ("-sampled" if stage is Shingle and self._plan.sets != "shingles" else "")
+            ),
         )
         self._trust.add(folders)
 
     def _shingle_units(self) -> list[ShingleUnit]:
         """Units of the groups that hold candidates."""
-        wanted = set(CandidatesRecord.read(self.folder / "candidates").segments)
+        wanted = set(CandidatesRecord.read(self.folder / self._plan.candidates).segments)
         segments: dict[Path, list[tuple[int, int]]] = {}
         for number, segment in enumerate(
             segment for source in self._plan.sources for segment in source.segments

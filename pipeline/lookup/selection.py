@@ -182,7 +182,7 @@ class MixStore:
             " it again"
         )
         with self.store.lock():
-            return search.run()
+            return search.run(read=False)
 
     @cached_property
     def choices(self) -> dict[str, Choice]:

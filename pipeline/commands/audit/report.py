@@ -151,4 +151,4 @@ def _show_near(near: NearClaim) -> None:
         f"clusters of near-duplicates: {what} in {near.clusters:,}"
     )
     if near.largest:
-        tell(f"largest clusters: {', '.join(map(count, near.largest))} documents")
+        tell(f"largest clusters: {', '.join(map(count, near.largest_sizes))} documents")

@@ -164,11 +164,16 @@ class _Held:
                 "store contamination", "the manifest says nothing of what its evaluation sets found"
             )
         names = [item["name"] for item in self.mix.claims.recipe["sources"]]
-        documents, items = contaminated(
-            self.store.plan, {name: self.choices[name] for name in names}, claim.action
+        documents, items, by_set = contaminated(
+            self.store.plan,
+            {name: self.choices[name] for name in names},
+            claim.action,
+            [item.items for item in claim.sets],
         )
         hits = sorted((hit.documents, hit.found) for item in claim.sets for hit in item.hits)
         faults = _different("contaminated documents", documents, claim.documents)
+        if by_set != [item.documents for item in claim.sets]:
+            faults.append(f"{by_set} documents by set, the manifest says otherwise")
         if sorted(items.values()) != hits:
             faults.append(
                 f"{plural(len(items), 'item')} in the store with other counts than the"

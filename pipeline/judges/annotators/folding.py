@@ -1,5 +1,6 @@
-"""The folded words of a batch of texts (`mixtures.rules.word_characters.fold_words`), without
-looking at a character that needs no look.
+"""The folded words of a batch of texts, without looking at a character that needs no look. What
+folds is `mixtures.rules.word_characters.fold_words`, or a form of it that looks at no neighbour
+beyond a word and leaves ASCII as that does.
 
 ASCII is folded byte by byte, by the table SPACED. Each run of other characters is folded by the
 reference, once for all its places, since few runs make most of a text's. A batch is one buffer in
@@ -8,7 +9,7 @@ which every text stands between spaces.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -32,9 +33,16 @@ SPACED = bytes(
 
 
 class FoldedRuns:
-    """Folds what is not ASCII, and remembers it."""
+    """Folds what is not ASCII, and remembers it. fold: folds words; leads: whether a text begins
+    with a character that may compose with one before it.
+    """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        fold: Callable[[str], str] = fold_words,
+        leads: Callable[[str], bool] = leads_with_combining,
+    ) -> None:
+        self._fold, self._leads = fold, leads
         self._folded: dict[bytes, bytes | None] = {}
 
     def fold(self, buffer: bytes) -> bytes:
@@ -64,7 +72,7 @@ class FoldedRuns:
                 start, end = max(written, buffer.rfind(b" ", 0, start) + 1), buffer.find(b" ", end)
                 # Folding drops the separators at both ends; before the first word they may part it
                 # from the run before.
-                folded = (b" " if SPACED[buffer[start]] == 32 else b"") + fold_words(
+                folded = (b" " if SPACED[buffer[start]] == 32 else b"") + self._fold(
                     from_utf8(buffer[start:end])
                 ).encode()
             yield buffer[written:start]
@@ -73,27 +81,26 @@ class FoldedRuns:
         yield buffer[written:]
 
     def _remember(self, run: bytes) -> bytes | None:
-        folded = _folded_run(from_utf8(run))
+        folded = self._folded_run(from_utf8(run))
         if len(run) <= MEMORY_BYTES:
             if len(self._folded) >= MEMORY_RUNS:
                 self._folded.clear()
             self._folded[run] = folded
         return folded
 
+    def _folded_run(self, run: str) -> bytes | None:
+        """A run of characters outside ASCII as it stands in a folded text, separators as spaces;
+        None: it needs its word.
 
-def _folded_run(run: str) -> bytes | None:
-    """A run of characters outside ASCII as it stands in a folded text, separators as spaces; None:
-    it needs its word.
-
-    ASCII letters and digits compose with nothing before them, and with what comes after only if
-    that is a combining character. So a run between ASCII characters stands for itself, unless it
-    leads with one.
-    """
-    return None if leads_with_combining(run) else fold_words(f"x{run}x").encode()[1:-1]
+        ASCII letters and digits compose with nothing before them, and with what comes after only if
+        that is a combining character. So a run between ASCII characters stands for itself, unless
+        it leads with one.
+        """
+        return None if self._leads(run) else self._fold(f"x{run}x").encode()[1:-1]
 
 
 @cache
-def settled_kinds() -> npt.NDArray[np.uint8]:
+def settled_kinds(fold: Callable[[str], str]) -> npt.NDArray[np.uint8]:
     """What folding makes of a character outside ASCII, whatever stands beside it: uint8 [0x2C00],
     by code point; those beyond are OPEN.
 
@@ -103,7 +110,7 @@ def settled_kinds() -> npt.NDArray[np.uint8]:
     """
     kinds = np.full(0x2C00, OPEN, np.uint8)
     for code in (*range(0x80, 0x300), *range(0x2000, 0x2C00)):
-        folded = fold_words(f"x{chr(code)}x")
+        folded = fold(f"x{chr(code)}x")
         if (
             folded == f"x{chr(code)}x" and code < 0x300
         ):  # no second half of a composition is below U+0300

@@ -22,7 +22,15 @@ import numba
 import numpy as np
 
 from pipeline.judges.annotators.folding import BLANK, OPEN
-from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Hits, Ngrams, Words
+from pipeline.judges.annotators.kernel_arrays import (
+    I64,
+    U64,
+    Bitmap,
+    Bytes,
+    Hits,
+    Ngrams,
+    Words,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,6 +100,55 @@ def _kind(buffer: Bytes, kinds: Bytes, place: int) -> tuple[np.uint8, int]:
     else:
         code, size = len(kinds), 4  # beyond the table, so OPEN
     return (kinds[code] if code < len(kinds) else np.uint8(OPEN)), size
+
+
+MARKUP, LINES = np.uint8(1), np.uint8(2)
+# What is looked at further, of ASCII: marks, ends of lines, and what begins markup.
+_LOOKED_AT = np.zeros(256, np.bool_)
+_LOOKED_AT[[0, 10, 38, 60, 91, 92]] = True
+
+
+@_compiled
+def find_marked(buffer: Bytes, marked: Bytes) -> None:
+    """Find the texts that `unmarked` may change, and few others.
+
+    Args:
+        buffer: uint8 [num_bytes], as texts are before they are folded, a mark behind each.
+        marked: uint8 [num_texts], 0; gets MARKUP, LINES or both for these.
+    """
+    text, numbers = 0, _numbered(buffer, 1)
+    for place in range(1, len(buffer) - 2):
+        byte = buffer[place]
+        if not _LOOKED_AT[byte]:
+            continue
+        if byte == 0:
+            text, numbers = text + 1, _numbered(buffer, place + 2)
+            continue
+        following = buffer[place + 1]
+        if byte == 10:
+            numbers += _numbered(buffer, place + 1)
+            before = buffer[place - 1]
+            if before == 32 or before == 9 or before == 13:
+                before = buffer[place - 2]
+            # a hyphen, or the last byte of one outside ASCII
+            if numbers > 1 or before == 45 or 0x90 <= before < 0xAE:
+                marked[text] |= LINES
+            found = False
+        elif byte == 91:
+            found = 48 <= following < 58 or buffer[place + 2] == 93 or 97 <= following < 123
+        else:
+            letter = (following | 32) - 97
+            found = 0 <= letter < 26 or following == 35 or following == 47 or following == 33
+        if found:
+            marked[text] |= MARKUP
+
+
+@_compiled
+def _numbered(buffer: Bytes, place: int) -> int:
+    """1 if a line of uint8 [num_bytes] that begins at a place may begin with a number, else 0."""
+    while buffer[place] == 32 or buffer[place] == 9 or buffer[place] == 62 or buffer[place] == 40:
+        place += 1
+    return 1 if 48 <= buffer[place] < 58 else 0
 
 
 @_compiled

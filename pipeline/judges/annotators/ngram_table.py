@@ -4,18 +4,30 @@ the items that have it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
-from mixtures.rules.benchmark import MAX_NGRAM, EvaluationSet, needed
-from mixtures.rules.word_characters import fold_words
+from mixtures.rules.benchmark import MAX_NGRAM, Benchmark, EvaluationSet, needed
+from mixtures.rules.evaluation_text import (
+    begins_combining,
+    fold_characters,
+    fold_evaluation,
+    is_word,
+    without_line_ends,
+    without_markup,
+)
+from mixtures.yaml.fields import plain_decimal
 from pipeline.judges.annotators.folding import SPACED, FoldedRuns, settled_kinds, to_utf8
 from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Ngrams, Words
 
 BASE = 0xD6E8FEB86659FD93  # of the polynomial over words: odd, bits well mixed
+SHOWN = 5  # items that are named
 BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
 # Folds ASCII, but for NUL, which is the mark behind a text.
 FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
@@ -26,15 +38,22 @@ class WordReader:
 
     def __init__(self, base: int) -> None:
         self.base = np.uint64(base)
-        self._runs = FoldedRuns()
+        self._runs = FoldedRuns(fold_characters, begins_combining)
 
     def read(self, texts: Sequence[str]) -> Words:
         """The words of all texts, a mark behind each text."""
-        from pipeline.judges.annotators.ngram_kernels import find_words
+        from pipeline.judges.annotators.ngram_kernels import LINES, MARKUP, find_marked, find_words
 
-        content = (
-            b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
-        )
+        content, marked = _joined(texts), np.zeros(len(texts), np.uint8)
+        find_marked(np.frombuffer(content, np.uint8), marked)
+        if marked.any():
+            texts = list(texts)
+            for at in np.flatnonzero(marked).tolist():
+                if marked[at] & LINES:
+                    texts[at] = without_line_ends(texts[at])
+                if marked[at] & MARKUP:
+                    texts[at] = without_markup(texts[at])
+            content = _joined(texts)
         if not all(text.isascii() for text in texts):
             content = self._folded(content)
         buffer = np.frombuffer(content, np.uint8)
@@ -51,8 +70,13 @@ class WordReader:
 
         buffer = np.frombuffer(bytearray(content), np.uint8)
         starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
-        count = settle_runs(buffer, settled_kinds(), starts, ends)
+        count = settle_runs(buffer, settled_kinds(fold_characters), starts, ends)
         return self._runs.fold_at(buffer.tobytes(), starts[:count].tolist(), ends[:count].tolist())
+
+
+def _joined(texts: Sequence[str]) -> bytes:
+    """The texts in UTF-8 between spaces, a mark behind each."""
+    return b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
 
 
 def bitmap(hashes: U64) -> Bitmap:
@@ -65,16 +89,29 @@ def bitmap(hashes: U64) -> Bitmap:
     return marked
 
 
+Why = Literal["short", "common", "formula"]
+
+
 @dataclass(frozen=True)
 class Coverage:
-    """What of an evaluation set is looked for. not_indexed: items without a text of the least
-    number of words. ngrams: distinct ones.
+    """What of an evaluation set is looked for. whole: items that are looked for as a whole, since
+    no text of theirs has an n-gram's words. ngrams: distinct ones. missed: items that are not
+    looked for (as `Item.where`), and why.
     """
 
     set: str
     items: int
-    not_indexed: int
+    whole: int
     ngrams: int
+    missed: Mapping[str, Why]
+
+    @property
+    def by_reason(self) -> dict[Why, list[str]]:
+        """The items that are not looked for, by the reason."""
+        found: dict[Why, list[str]] = {}
+        for place, why in self.missed.items():
+            found.setdefault(why, []).append(place)
+        return found
 
 
 class NgramTable:
@@ -95,8 +132,15 @@ class NgramTable:
 
         _refuse_names(sets)
         owners, texts = _texts(sets)
-        words = reader.read([fold_words(text) for text in texts])
+        texts = [fold_evaluation(text) for text in texts]
+        words = reader.read(texts)
         lows, sizes, items = _occurrences(sets, owners, words)
+        self.num_items = sum(len(evaluation.items) for evaluation in sets)
+        lengths = np.zeros(self.num_items, np.int64)  # of each item's longest n-gram, in words
+        np.maximum.at(lengths, items, sizes)
+        telling = _telling(texts, lows, sizes)
+        lows, sizes, items = lows[telling], sizes[telling], items[telling]
+        told = np.bincount(items, minlength=self.num_items)
         powers: U64 = np.array(
             [pow(int(reader.base), power, 1 << 64) for power in range(MAX_NGRAM + 1)], np.uint64
         )
@@ -105,17 +149,19 @@ class NgramTable:
         # One space is between a folded text's words, and before its mark.
         low_bytes, high_bytes = starts[lows], starts[lows + sizes] - 1
         rows, numbers = _distinct(words.buffer, low_bytes, high_bytes, hashes)
-        self.num_items = sum(len(evaluation.items) for evaluation in sets)
-        pairs = np.unique(numbers * self.num_items + items)
+        pairs = _own(sets, np.unique(numbers * self.num_items + items))
+        kept, number = np.unique(pairs // self.num_items, return_inverse=True)
+        rows = rows[kept]
         self.owners: I64 = pairs % self.num_items
-        self.owners_at: I64 = np.searchsorted(pairs // self.num_items, np.arange(len(rows) + 1))
+        self.owners_at: I64 = np.searchsorted(number, np.arange(len(rows) + 1))
         self.totals: I64 = np.bincount(self.owners, minlength=self.num_items)
-        self.coverage = _coverage(sets, self.totals, pairs)
+        self.coverage = _coverage(sets, lengths, told, pairs)
+        sizes_found = sizes[rows]
         self.least: I64 = np.array(_least(sets, self.totals), np.int64)
         # Windows of about half the shortest n-gram; any n-gram holds one at every multiple of the
         # stride, whichever of its first `stride` words that is.
-        window = int(sizes.min()) // 2 + 1
-        stride = int(sizes.min()) - window + 1
+        window = int(sizes_found.min()) // 2 + 1
+        stride = int(sizes_found.min()) - window + 1
         places = np.unique(lows[rows][:, None] + np.arange(stride))
         windows = run_hashes(words.sums, powers, places, np.full(len(places), window))
         self.ngrams = Ngrams(
@@ -124,7 +170,7 @@ class NgramTable:
             lows=low_bytes[rows],
             highs=high_bytes[rows],
             powers=powers,
-            sizes=np.unique(sizes),
+            sizes=np.unique(sizes_found),
             window=window,
             stride=stride,
             known=bitmap(hashes[rows]),
@@ -221,27 +267,107 @@ def _distinct(buffer: Bytes, lows: I64, highs: I64, hashes: U64) -> tuple[I64, I
     return rows, numbers[first]
 
 
-def _coverage(sets: Sequence[EvaluationSet], totals: I64, pairs: I64) -> tuple[Coverage, ...]:
-    """Of each set. totals: int64 [num_items]; pairs: int64 [num_pairs], n-gram * num_items + item.
+def _telling(texts: Sequence[str], lows: I64, sizes: I64) -> npt.NDArray[np.bool_]:
+    """Whether each n-gram is telling (`mixtures.rules.evaluation_text`): bool [num_occurrences].
+
+    Args:
+        texts: folded. lows, sizes: int64 [num_occurrences], in words of all texts, a mark behind
+            each text.
+    """
+    flags = [is_word(word) for text in texts for word in (*text.split(), "")]
+    before = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=before[1:])
+    telling: npt.NDArray[np.bool_] = 2 * (before[lows + sizes] - before[lows]) >= sizes
+    return telling
+
+
+def _own(sets: Sequence[EvaluationSet], pairs: I64) -> I64:
+    """The pairs of n-gram and item in which the n-gram is not common: so many items of the set have
+    it that it is a template's. Items of the same n-grams count as one.
+
+    Args:
+        pairs: int64 [num_pairs], n-gram * num_items + item, ascending and distinct.
+    """
+    num_items = sum(len(evaluation.items) for evaluation in sets)
+    of_set = np.repeat(np.arange(len(sets)), [len(evaluation.items) for evaluation in sets])
+    shared = np.array([evaluation.definition.shared for evaluation in sets], np.int64)
+    ngrams, items = pairs // num_items, pairs % num_items
+    by_item = np.argsort(items, kind="stable")
+    bounds = np.searchsorted(items[by_item], np.arange(num_items + 1))
+    alike: dict[bytes, int] = {}
+    like = np.array(
+        [
+            alike.setdefault(ngrams[by_item[low:high]].tobytes(), item)
+            for item, (low, high) in enumerate(pairwise(bounds.tolist()))
+        ],
+        np.int64,
+    )
+    # n-gram and set in one number, and once for each of the items that differ
+    keys = ngrams * len(sets) + of_set[items]
+    differing = np.unique(np.stack([keys, like[items]]), axis=1)[0]
+    known, counts = np.unique(differing, return_counts=True)
+    own: I64 = pairs[counts[np.searchsorted(known, keys)] < shared[of_set[items]]]
+    return own
+
+
+def _coverage(
+    sets: Sequence[EvaluationSet], lengths: I64, told: I64, pairs: I64
+) -> tuple[Coverage, ...]:
+    """Of each set.
+
+    Args:
+        lengths: int64 [num_items], words of each item's longest n-gram, 0: it has none. told: int64
+            [num_items], n-grams that are telling. pairs: as `_own` gives them.
 
     Raises:
-        InputError: a set has no n-gram.
+        InputError: more of a set's items than it allows cannot be looked for.
     """
+    num_items = len(lengths)
+    totals = np.bincount(pairs % num_items, minlength=num_items)
     by_set, low = [], 0
     for evaluation in sets:
         definition, high = evaluation.definition, low + len(evaluation.items)
-        indexed = int(np.count_nonzero(totals[low:high]))
-        if not indexed:
-            raise InputError(
-                f"evaluation set {definition.name}: none of its {high - low:,} items has a text of"
-                f" {definition.shortest_words} words, so nothing would be looked for; lower"
-                " shortest (and ngram), or leave the set out"
-            )
-        owners = pairs % len(totals)
-        ngrams = np.unique(pairs[(owners >= low) & (owners < high)] // len(totals))
-        by_set.append(Coverage(definition.name, high - low, high - low - indexed, len(ngrams)))
+        missed: dict[str, Why] = {
+            item.where: ("short" if not lengths[at] else "formula" if not told[at] else "common")
+            for at, item in enumerate(evaluation.items, start=low)
+            if not totals[at]
+        }
+        if len(missed) == high - low or len(missed) > definition.max_missed * (high - low):
+            raise InputError(_too_few(definition, high - low, missed))
+        owners = pairs % num_items
+        ngrams = np.unique(pairs[(owners >= low) & (owners < high)] // num_items)
+        found = lengths[low:high][totals[low:high] > 0]
+        whole = int(np.count_nonzero(found < definition.ngram))
+        by_set.append(Coverage(definition.name, high - low, whole, len(ngrams), missed))
         low = high
     return tuple(by_set)
+
+
+WHY: Mapping[Why, str] = {
+    "short": "too short",
+    "formula": "of nothing but letters and numbers",
+    "common": "of nothing but what other items have, too",
+}
+
+
+def missed_words(missed: Mapping[str, Why]) -> str:
+    """How many items are not looked for by reason, with the first of each."""
+    parts = []
+    for why, words in WHY.items():
+        if places := [place for place, reason in missed.items() if reason == why]:
+            more = ", ..." if len(places) > SHOWN else ""
+            parts.append(f"{len(places):,} {words} ({', '.join(places[:SHOWN])}{more})")
+    return "; ".join(parts)
+
+
+def _too_few(definition: Benchmark, items: int, missed: Mapping[str, Why]) -> str:
+    whole = "none of its" if len(missed) == items else f"{len(missed):,} of its"
+    return (
+        f"evaluation set {definition.name}: {whole} {items:,} items can"
+        f"{'' if len(missed) == items else 'not'} be looked for: {missed_words(missed)}; lower"
+        f" shortest (now {definition.shortest_words}) and ngram, raise max_missed (now"
+        f" {plain_decimal(definition.max_missed)}), or leave the set out"
+    )
 
 
 def _least(sets: Sequence[EvaluationSet], totals: I64) -> list[int]:

@@ -30,8 +30,6 @@ from pipeline.inputs.file import InputFile, named_files
 from pipeline.inputs.quality.quality import planned_steps
 from pipeline.judges.annotators.reading import PlannedNearRule
 from pipeline.stages.near.clusters import (
-    Clusters,
-    Drops,
     clusters,
     drops,
     read_clusters,
@@ -47,6 +45,7 @@ from pipeline.stages.near.edges import (
     write_bands,
     write_edges,
 )
+from pipeline.stages.near.report import write_outline, write_sampled
 from pipeline.stages.near.shingles import ShingleWriter, read_shingles, write_candidates
 from pipeline.stages.near.spill import DocumentsRecord, publish, read_published
 from pipeline.store.records import is_done
@@ -101,6 +100,10 @@ class NearPlan(Plan[U], Generic[U]):
     """By reading, as `canonical_quality` writes the steps."""
     shingles: tuple[Path, ...] = ()
     """Folders of shingle sets, from Verify on."""
+    candidates: str = "candidates"
+    """The folder that lists whom Shingle reads again."""
+    sets: str = "shingles"
+    """The folder of what it makes of them."""
 
 
 class _NearStage(Stage[NearPlan[U], U]):
@@ -222,14 +225,14 @@ class Shingle(_NearStage[ShingleUnit]):
 
     def upstream(self, plan: NearPlan[ShingleUnit]) -> dict[Path, str]:
         """Who must be read again."""
-        return {self.folder / "candidates": ""}
+        return {self.folder / plan.candidates: ""}
 
     def do(self, plan: NearPlan[ShingleUnit], unit: ShingleUnit) -> None:
         """Read a group's candidates again."""
         if self.is_done(plan, unit):
             return
         (folder,) = self.outputs(plan, unit)
-        writer = ShingleWriter(self.folder / "candidates", unit.ledger, unit.segments, self.rule)
+        writer = ShingleWriter(self.folder / plan.candidates, unit.ledger, unit.segments, self.rule)
         writer.write(
             folder,
             unit.files,
@@ -240,7 +243,7 @@ class Shingle(_NearStage[ShingleUnit]):
     @staticmethod
     def outputs(plan: NearPlan[ShingleUnit], unit: ShingleUnit) -> list[Path]:
         """Shingle sets of the group's candidates."""
-        return [plan.folder / "shingles" / unit.group]
+        return [plan.folder / plan.sets / unit.group]
 
     @staticmethod
     def describe(unit: ShingleUnit) -> str:
@@ -294,27 +297,25 @@ class Reduce(_NearStage[WholeUnit]):
         if not is_done(self.folder / "clusters"):
             found = clusters(sum(counts), map(read_edges, self.links), plan.memory_bytes)
             write_clusters(self.folder / "clusters", found, sum(counts))
+        found = read_clusters(self.folder / "clusters")
+        columns = list(zip(*self._of(found.documents, counts), strict=True))
+        source, order_key, digest = (np.concatenate(column) for column in columns)
         if not is_done(self.folder / "drops"):
             write_drops(
-                self.folder / "drops",
-                self._drops(read_clusters(self.folder / "clusters"), counts),
-                plan.partitions,
+                self.folder / "drops", drops(found, source, order_key, digest), plan.partitions
             )
+        write_outline(self.folder / "outline", found, (source, order_key, digest), self.documents)
+        write_sampled(self.folder / "sampled", self.folder / "outline", self.documents)
 
     @staticmethod
     def outputs(plan: NearPlan[WholeUnit], unit: WholeUnit) -> list[Path]:
-        """Clusters, and who gives way."""
-        return [plan.folder / kind for kind in ("clusters", "drops")]
+        """Clusters, who gives way, and what is told of them."""
+        return [plan.folder / kind for kind in ("clusters", "drops", "outline", "sampled")]
 
     @staticmethod
     def describe(unit: WholeUnit) -> str:
         """All of it."""
         return "all edges"
-
-    def _drops(self, found: Clusters, counts: Sequence[int]) -> Drops:
-        columns = list(zip(*self._of(found.documents, counts), strict=True))
-        source, order_key, digest = (np.concatenate(column) for column in columns)
-        return drops(found, source, order_key, digest)
 
     def _of(
         self, documents: npt.NDArray[Any], counts: Sequence[int]

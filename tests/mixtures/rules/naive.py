@@ -4,10 +4,12 @@ forms in `pipeline.judges.annotators` must equal.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from mixtures.rules.benchmark import Benchmark, EvaluationSet, Item, Match, needed
+from mixtures.rules.benchmark import Benchmark, EvaluationSet, Match, needed
+from mixtures.rules.evaluation_text import fold_evaluation, is_telling
 from mixtures.rules.near import NearRule, Unit
 from mixtures.rules.near_text import (
     BASE,
@@ -22,7 +24,6 @@ from mixtures.rules.near_text import (
     unspaced_points,
 )
 from mixtures.rules.terms import Mode, matches_naive
-from mixtures.rules.word_characters import fold_words
 
 MASK = (1 << 64) - 1
 
@@ -123,16 +124,26 @@ def band_keys_naive(text: str, rule: NearRule) -> list[int] | None:
 
 
 def text_ngrams(text: str, definition: Benchmark) -> set[str]:
-    """The distinct n-grams of an item's text, each as its words with one space between two."""
-    words, size = fold_words(text).split(), definition.ngram
+    """The distinct telling n-grams of an item's text, each as its words with one space between
+    two.
+    """
+    words, size = fold_evaluation(text).split(), definition.ngram
     if len(words) < size:
-        return {" ".join(words)} if len(words) >= definition.shortest_words else set()
-    return {" ".join(words[start : start + size]) for start in range(len(words) - size + 1)}
+        size = len(words) if len(words) >= definition.shortest_words else 0
+    runs = [words[start : start + size] for start in range(len(words) - size + 1) if size]
+    return {" ".join(run) for run in runs if is_telling(run)}
 
 
-def item_ngrams(item: Item, definition: Benchmark) -> set[str]:
-    """The distinct n-grams of an item; none: it is not indexed."""
-    return set().union(*(text_ngrams(text, definition) for text in item.texts))
+def item_ngrams(evaluation: EvaluationSet) -> list[set[str]]:
+    """The distinct n-grams of each item that count; none: it is not looked for."""
+    definition = evaluation.definition
+    found = [
+        set().union(*(text_ngrams(text, definition) for text in item.texts))
+        for item in evaluation.items
+    ]
+    differing = {frozenset(ngrams) for ngrams in found}
+    having = Counter(ngram for ngrams in differing for ngram in ngrams)
+    return [{ngram for ngram in ngrams if having[ngram] < definition.shared} for ngrams in found]
 
 
 def contamination_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, list[Match]]:
@@ -142,12 +153,11 @@ def contamination_naive(text: str, sets: Sequence[EvaluationSet]) -> tuple[int, 
     Returns: the number of distinct n-grams of all items that contaminate it, and these items in
     their order.
     """
-    document = f" {fold_words(text)} "
+    document = f" {fold_evaluation(text)} "
     held: set[str] = set()
     matches = []
     for evaluation in sets:
-        for item in evaluation.items:
-            ngrams = item_ngrams(item, evaluation.definition)
+        for item, ngrams in zip(evaluation.items, item_ngrams(evaluation), strict=True):
             present = {ngram for ngram in ngrams if f" {ngram} " in document}
             if ngrams and len(present) >= needed(len(ngrams), evaluation.definition.overlap):
                 held |= present

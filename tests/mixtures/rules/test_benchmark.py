@@ -83,7 +83,7 @@ def test_a_definition_states_its_files_and_the_rest_has_defaults(tmp_path):
             "columns: mmlu\nngram: 9\nshortest: 1_0\n",
             "mine.yaml:7: shortest: 10 is more than the n-gram's 9 words",
         ),
-        ("columns: mmlu\noverlap: 1.01\n", "mine.yaml:6: overlap: 1.01 is not from 0 to 1"),
+        ("columns: mmlu\noverlap: 1.01\n", "mine.yaml:6: overlap: 1.01 is not a share from 0 to 1"),
         ("columns: mmlu\noverlap: 5e-1\n", "mine.yaml:6: overlap: "),
     ],
 )
@@ -132,7 +132,7 @@ def test_identity_is_of_what_decides_and_of_nothing_else():
 
 def test_identity_is_the_published_one():
     assert (
-        definition().identity == "ca2065e49b8d799cc1005687ead606941770c08a5e1b0b1518a7c85affddb0c5"
+        definition().identity == "0cec258093260bbee8cc80584039ab53cb8a140e6b0e6a7c0df211d26388179f"
     )
 
 
@@ -222,29 +222,37 @@ def test_ngrams_are_runs_of_words_and_a_shorter_text_is_one_if_it_is_long_enough
 
 
 def test_ngrams_of_an_item_are_those_of_all_its_texts_each_once():
-    item = Item("f:1", ("a b c d", "a b c d e"))
-    assert item_ngrams(item, definition(ngram=3)) == {"a b c", "b c d", "c d e"}
-    assert item_ngrams(
-        Item("f:1", ("a b c d", "a b c d e f")), definition(ngram=5, shortest=4)
-    ) == {"a b c d", "a b c d e", "b c d e f"}
-    assert item_ngrams(Item("f:1", ("a b", "a b")), definition(ngram=3)) == set()
+    def ngrams(*texts, **changes):
+        return item_ngrams(EvaluationSet(definition(**changes), (Item("f:1", texts),)))
+
+    assert ngrams("aa bb cc dd", "aa bb cc dd ee", ngram=3) == [
+        {"aa bb cc", "bb cc dd", "cc dd ee"}
+    ]
+    assert ngrams("aa bb cc dd", "aa bb cc dd ee ff", ngram=5, shortest=4) == [
+        {"aa bb cc dd", "aa bb cc dd ee", "bb cc dd ee ff"}
+    ]
+    assert ngrams("aa bb", "aa bb", ngram=3) == [set()]
 
 
 def test_a_document_is_contaminated_by_one_ngram_or_by_the_share_that_is_asked():
-    items = (Item("f:1", ("a b c d e f",)), Item("f:2", ("x y",)), Item("f:3", ("d e f",)))
+    items = (
+        Item("f:1", ("aa bb cc dd ee ff",)),
+        Item("f:2", ("xx yy",)),
+        Item("f:3", ("dd ee ff",)),
+    )
     any_of = EvaluationSet(definition(ngram=3), items)
     half = EvaluationSet(definition(name="half", ngram=3, overlap=Decimal("0.5")), items)
-    assert contamination_naive("so A b\nc! x y", [any_of, half]) == (
+    assert contamination_naive("so AA bb\ncc! xx yy", [any_of, half]) == (
         1,
         [Match("mine", "f:1", 1, 4)],
     )
-    assert contamination_naive("a b c d", [half, any_of]) == (
+    assert contamination_naive("aa bb cc dd", [half, any_of]) == (
         2,
         [Match("half", "f:1", 2, 4), Match("mine", "f:1", 2, 4)],
     )
-    assert contamination_naive("d e f", [half]) == (1, [Match("half", "f:3", 1, 1)])
-    assert contamination_naive("a b x c d", [any_of]) == (0, [])
-    assert contamination_naive("aa b c, a b cc", [any_of]) == (0, [])
+    assert contamination_naive("dd ee ff", [half]) == (1, [Match("half", "f:3", 1, 1)])
+    assert contamination_naive("aa bb xx cc dd", [any_of]) == (0, [])
+    assert contamination_naive("aaa bb cc, aa bb ccc", [any_of]) == (0, [])
 
 
 @given(total=st.integers(1, 10**6), overlap=st.decimals(0, 1, places=6))

@@ -28,7 +28,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import Claims, typed
-from mixtures.mix.judged import NearClaim
+from mixtures.mix.judged import ClusterClaim, NearClaim
 from mixtures.rules.near import NearRule
 from pipeline.build import near as search
 from pipeline.build import needs
@@ -102,6 +102,32 @@ def clusters_of(texts: Sequence[str], rule: NearRule = SHORT) -> list[set[str]]:
         mine = [cluster for cluster in found if any(keys[text] & keys[other] for other in cluster)]
         found = [cluster for cluster in found if cluster not in mine] + [{text}.union(*mine)]
     return [cluster for cluster in found if len(cluster) > 1]
+
+
+def assert_clusters(
+    claimed: Sequence[Mapping[str, Any]],
+    kept: Mapping[str, str],
+    dropped: Mapping[str, tuple[str, str]],
+) -> None:
+    """Hold what is told of the largest clusters to the texts."""
+    names = {**kept, **{text: name for text, (name, _) in dropped.items()}}
+    by_survivor = {
+        digest(text): cluster
+        for cluster in clusters_of(list(names))
+        for text in cluster
+        if text in kept
+    }
+    assert claimed
+    for one in claimed:
+        cluster = by_survivor[one["survivor"]]
+        assert one["documents"] == len(cluster)
+        assert one["sources"] == Counter(names[text] for text in cluster)
+        (stays,) = (text for text in cluster if digest(text) == one["survivor"])
+        own = shingle_set_naive(stays, SHORT.unit, SHORT.shingle)
+        others = [shingle_set_naive(text, SHORT.unit, SHORT.shingle) for text in cluster - {stays}]
+        true = {f"{len(own & other)}/{len(own | other)}" for other in others}
+        assert len(one["similarities"]) == min(5, len(cluster) - 1)
+        assert set(one["similarities"]) <= true
 
 
 def expected(
@@ -191,7 +217,8 @@ def test_of_each_cluster_the_first_source_keeps_one_document(tmp_path):
         )
     sizes = sorted((len(cluster) for cluster in clusters_of([*kept, *dropped])), reverse=True)
     near = manifest["near"]
-    assert (near["clusters"], near["clustered"], near["largest"]) == (
+    found = [cluster["documents"] for cluster in near["largest"]]
+    assert (near["clusters"], near["clustered"], found) == (
         len(sizes),
         sum(sizes),
         sizes[:10],
@@ -207,7 +234,8 @@ def test_of_each_cluster_the_first_source_keeps_one_document(tmp_path):
     report = audit_mix(tmp_path / "out", full=True)
     assert report.passed, report.failures
     assert report.near is not None
-    assert report.near.largest == near["largest"]
+    assert report.near.largest_sizes == sizes[:10]
+    assert_clusters(near["largest"], kept, dropped)
 
 
 @pytest.mark.usefixtures("small")
@@ -555,6 +583,9 @@ def test_a_search_above_the_memory_is_refused_before_anything_is_spilled(tmp_pat
 # audit
 
 
+CLUSTER = ClusterClaim(documents=2, sources={"a": 2}, survivor="0" * 32, similarities=["1/2"])
+
+
 def forged(claims: Claims, **more: Any) -> Claims:
     assert claims.near is not None
     return claims.model_copy(update={"near": claims.near.model_copy(update=more)})
@@ -571,7 +602,8 @@ def forged(claims: Claims, **more: Any) -> Claims:
         {"sizes": {"3": 1}},
         {"sizes": {}},
         {"largest": []},
-        {"largest": [2, 4]},
+        {"largest": [CLUSTER, CLUSTER.model_copy(update={"documents": 4})]},
+        {"largest": [CLUSTER.model_copy(update={"sources": {"a": 3}})]},
         {"dropped": {"a": 1, "b": 0, "c": 0}},
         {"documents": 1},
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mixtures.errors import RecipeError
 from tests.pipeline.corpus import WORDS, make, write_files, write_recipe
 
 HAN = [chr(point) for point in range(0x4E00, 0x4E00 + 900)]
@@ -36,7 +37,7 @@ def test_copies_of_chinese_texts_with_one_percent_of_edits_are_found(tmp_path: P
     texts = [chinese(draw, 400) for _ in range(40)]
     manifest = built(tmp_path, [*texts, *(edited(text, draw) for text in texts)], "words")
     assert manifest["near"]["dropped"]["a"] >= 36
-    assert manifest["near"]["largest"][0] == 2
+    assert manifest["near"]["largest"][0]["documents"] == 2
 
 
 def test_a_rule_that_hardly_sees_a_script_says_so(tmp_path: Path, capsys: Any) -> None:
@@ -65,3 +66,34 @@ def problem(number: int) -> str:
 def test_problems_that_differ_in_their_numbers_stay(tmp_path: Path, near: Any) -> None:
     manifest = built(tmp_path, [problem(number) for number in range(100)], near)
     assert manifest["removed"]["a"]["kept"] == 100
+
+
+def copies(count: int, of: int) -> list[str]:
+    """Texts of which so many are one but for a word at the end."""
+    draw = random.Random(8)
+    words = [f"{one}{two}" for one in WORDS for two in WORDS]
+    shared = " ".join(draw.choices(words, k=80))
+    others = [" ".join(draw.choices(words, k=80)) for _ in range(of - count)]
+    return [*(f"{shared} {number}" for number in range(count)), *others]
+
+
+def test_a_cluster_of_a_large_part_of_a_source_ends_the_build_unless_it_is_allowed(
+    tmp_path: Path, capsys: Any
+) -> None:
+    texts = copies(120, 400)
+    message = r"one cluster holds 120 of the 400 documents of a,.*of Jaccard similarity 0\.9"
+    with pytest.raises(RecipeError, match=message):
+        built(tmp_path, texts, "words")
+    manifest = built(tmp_path, texts, {"rule": "words", "max_cluster": "0.3"})
+    assert manifest["removed"]["a"]["kept"] == 281
+    (cluster,) = manifest["near"]["largest"]
+    assert (cluster["documents"], cluster["sources"]) == (120, {"a": 120})
+    assert len(cluster["similarities"]) == 5
+    printed = capsys.readouterr().err
+    assert "near-duplicates: 120 of 400 documents in 1 cluster" in printed
+    assert "120 documents (a 120), of Jaccard similarity 0.97 in 5 pairs" in printed
+
+
+def test_a_small_cluster_is_never_refused(tmp_path: Path) -> None:
+    manifest = built(tmp_path, copies(100, 100), "words")
+    assert manifest["removed"]["a"]["kept"] == 1

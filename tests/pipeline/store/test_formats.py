@@ -91,7 +91,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (2, 2, 2, 1, 1, 1, 1, 1, 1, 4, 3, 5): {
+    (2, 2, 2, 1, 1, 1, 1, 2, 1, 4, 3, 5): {
         "store/store.json": "09df7c5721603858",
         "ledger/folder": "a-5d06e05dae821465",
         "tokens/folder": "tokens-4c22ed8acbc282b5-00000000000000000-10000000000000000",
@@ -121,13 +121,13 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/a.segment": "e572dff82304700b",
         "select/a.start": "612788fad6540183",
         "select/a.token_file": "e572dff82304700b",
-        "select/b.digest": "508707566db27aa9",
-        "select/b.ledger_row": "5ffb5f9af2f29cac",
-        "select/b.num_tokens": "6be310974caa68f0",
-        "select/b.offset": "d10055ab34ed5d68",
-        "select/b.segment": "88ada2950bdc9ee2",
-        "select/b.start": "d10055ab34ed5d68",
-        "select/b.token_file": "88ada2950bdc9ee2",
+        "select/b.digest": "cc5237fe25199067",
+        "select/b.ledger_row": "0298bfd37e5ab229",
+        "select/b.num_tokens": "ffce5edb71875a64",
+        "select/b.offset": "f29e8ed7f28c7044",
+        "select/b.segment": "bcc351fd37e2054d",
+        "select/b.start": "f29e8ed7f28c7044",
+        "select/b.token_file": "bcc351fd37e2054d",
         "select/done.json": (
             "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes) "
             "a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes) "
@@ -200,14 +200,14 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b+removed.place": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.segment": "af1349b9f5f9a1a6",
         "select/filtered /b+removed.verdicts": "af1349b9f5f9a1a6",
-        "select/filtered /b.digest": "508707566db27aa9",
-        "select/filtered /b.ledger_row": "5ffb5f9af2f29cac",
-        "select/filtered /b.num_tokens": "6be310974caa68f0",
-        "select/filtered /b.offset": "d10055ab34ed5d68",
-        "select/filtered /b.place": "d10055ab34ed5d68",
-        "select/filtered /b.segment": "88ada2950bdc9ee2",
-        "select/filtered /b.start": "d10055ab34ed5d68",
-        "select/filtered /b.token_file": "88ada2950bdc9ee2",
+        "select/filtered /b.digest": "cc5237fe25199067",
+        "select/filtered /b.ledger_row": "0298bfd37e5ab229",
+        "select/filtered /b.num_tokens": "ffce5edb71875a64",
+        "select/filtered /b.offset": "f29e8ed7f28c7044",
+        "select/filtered /b.place": "f29e8ed7f28c7044",
+        "select/filtered /b.segment": "bcc351fd37e2054d",
+        "select/filtered /b.start": "f29e8ed7f28c7044",
+        "select/filtered /b.token_file": "bcc351fd37e2054d",
         "select/filtered /done.json": (
             "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes) "
             "a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 bytes) "
@@ -294,11 +294,15 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "digest documents outputs(document(blake3 bytes) first_shingle(blake3 bytes) "
             "num_shingles(blake3 bytes) shingle(blake3 bytes))"
         ),
-        "near/folders": "bands candidates clusters documents drops edges shingles verified",
+        "near/folders": (
+            "bands candidates clusters documents drops edges outline report sampled "
+            "sampled-shingles shingles verified"
+        ),
         "near/shingles": "a",
         "manifest/near": (
-            "clustered clusters documents dropped(a b) excluded identity largest rule(bands "
-            "rows shingle unit) sizes sources verify 1 1699196fb6ee19c9"
+            "clustered clusters documents dropped(a b) excluded identity largest(documents "
+            "similarities sources(a b) survivor) rule(bands rows shingle unit) sizes sources "
+            "verify 1 1699196fb6ee19c9"
         ),
     }
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
@@ -254,6 +255,12 @@ def cluster_rows(claims: Claims) -> list[Row]:
         }
         for low, count in sizes
     ]
+
+
+def similarity(ratios: Sequence[str]) -> str:
+    """The least and the largest of exact ratios, in two decimals."""
+    least, most = (choose(map(Fraction, ratios)) for choose in (min, max))
+    return f"{float(least):.2f}" + ("" if least == most else f" to {float(most):.2f}")
 
 
 def licence_table(claims: Claims) -> Table:

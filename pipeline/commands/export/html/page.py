@@ -70,7 +70,11 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"printable": printable, "visible": visible}
+    environment.filters |= {
+        "printable": printable,
+        "visible": visible,
+        "similarity": figures.similarity,
+    }
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     text: str = environment.get_template("page.html.j2").render(
         **_sections(mix, claims, portrait),

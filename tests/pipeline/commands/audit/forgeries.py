@@ -531,7 +531,8 @@ def more_documents_searched_for_near_duplicates(mix: ForgedMix) -> None:
 
 @forgery("store manifest", "store near-duplicates")
 def clusters_of_other_sizes(mix: ForgedMix) -> None:
-    mix.manifest["near"]["largest"][:2] = [6, 6]
+    for cluster in mix.manifest["near"]["largest"][:2]:
+        cluster["documents"] = 6
 
 
 @forgery("store manifest", "store removals")

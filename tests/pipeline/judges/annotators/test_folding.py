@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mixtures.rules.evaluation_text import fold_evaluation
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.folding import (
     BLANK,
@@ -30,9 +31,9 @@ def words(content: bytes) -> list[bytes]:
 @given(st.lists(st.text(DELICATE) | st.text()))
 @example(["½-\u0301", "", "é-\u0301 ’\u0301"])
 def test_words_of_a_batch_are_those_of_the_reference(texts):
-    expected = [word for text in texts for word in [*fold_words(text).encode().split(), b"\0"]] or [
-        b"\0"
-    ]
+    expected = [
+        word for text in texts for word in [*fold_evaluation(text).encode().split(), b"\0"]
+    ] or [b"\0"]
     found = WordReader(BASE).read(texts)
     assert words(found.buffer.tobytes()) == expected
     ends = [
@@ -50,7 +51,7 @@ def test_folded_runs_are_those_of_the_reference(text):
 
 @pytest.mark.parametrize("kind", [KEPT, BLANK])
 def test_settled_characters_fold_alike_beside_each_other(kind):
-    chosen = [chr(code) for code in np.flatnonzero(settled_kinds() == kind).tolist()]
+    chosen = [chr(code) for code in np.flatnonzero(settled_kinds(fold_words) == kind).tolist()]
     assert len(chosen) > 200
     for one, other in zip(chosen, [*chosen[1:], chosen[0]], strict=True):
         assert fold_words(f"x{one}{other}1") == (f"x{one}{other}1" if kind == KEPT else "x 1")

@@ -234,6 +234,9 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             "identity": "0" * 64,
             "items": 71,
             "not_indexed": 13,
+            "missed": {"short": [EVIL]},
+            "whole": 0,
+            "documents": 3,
             "ngrams": 5,
             "hits": [],
         }
@@ -257,7 +260,7 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
     elements = check_harmless(page(tmp_path / "mix", None, TOKENIZER, 1))
     assert elements.text.count(EVIL) >= 10
     assert "\x1b" not in elements.text
-    assert f"{EVIL}: 0 of 71 items were found; 13 are too short" in elements.text
+    assert f"{EVIL}: 0 of 71 items were found; 3 documents hold one" in elements.text
     assert all(
         trainer in elements.text
         for trainer in (
