@@ -7,10 +7,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import tokenizers
+from pyarrow import parquet
+
 from mixtures.recipe.load import list_recipes
 from tests.pages import CHECKOUT, PAGES, Demo, assert_shown, fenced, quoted, section, tables
 from tests.pipeline.command_line import passes
-from tests.pipeline.corpus import prose, write_files
+from tests.pipeline.corpus import prose
+from tests.pipeline.input_files import json_lines
 
 README = PAGES["README.md"]
 PICTURE = CHECKOUT / "docs" / "mix-page.png"
@@ -45,17 +50,33 @@ def test_the_mix_of_your_own_data_is_built_and_audited(tmp_path: Path, monkeypat
     for content in fenced(part, "yaml"):
         name = content.partition(".yaml")[0].removeprefix("# ")
         (tmp_path / f"{name}.yaml").write_text(content, encoding="utf-8")
-    for seed, name in enumerate(("notes", "dolmino-wiki")):
-        write_files(tmp_path / "data", name, {"a": prose(seed, 600)})
+    notes, papers = (prose(seed, 900) for seed in (1, 2))
+    (tmp_path / "notes/of 2024").mkdir(parents=True)
+    (tmp_path / "notes/of 2024/a.jsonl").write_bytes(
+        json_lines([{"data": {"text": text}} for text in notes])
+    )
+    (tmp_path / "papers").mkdir()
+    rows = [{"title": "On mills", "body": text} for text in papers]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "papers/a.parquet")
+    own = tokenizers.Tokenizer(tokenizers.models.BPE())
+    own.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["</s>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    own.train_from_iterator(notes[:50], trainer)
+    own.save(str(tmp_path / "my.json"))
     monkeypatch.chdir(tmp_path)
     commands = [word.split() for word in quoted(part) if word.startswith("annealmix ")]
-    assert [words[1] for words in commands] == ["plan", "build", "audit"]
+    assert [words[1] for words in commands] == ["plan", "build", "audit", "init"]
     for words in commands:
         passes(*words[1:], *(["--workers", "1"] if words[1] == "build" else []))
-    manifest = json.loads((tmp_path / "my-mix" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "mix" / "manifest.json").read_text())
     assert {source["name"]: source["realised_tokens"] for source in manifest["sources"]} == {
-        "notes": 14_000,
-        "wiki": 6_000,
+        "notes": 40_000,
+        "papers": 20_000,
     }
 
 
