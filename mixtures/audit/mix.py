@@ -41,6 +41,7 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.manifest import identity, mix_id
 from mixtures.mix.public import LACKS
 from mixtures.mix.tables import DOCUMENTS, root_hash
+from mixtures.stream.quotas import Size
 from mixtures.words import plural
 
 
@@ -132,6 +133,8 @@ class _MixAudit:
             near=self.claims.near if self.full else None,
             published=self.claims.published,
             fit=self.claims.fit(quotas.total_tokens),
+            corpora=self.claims.corpora,
+            whole=self.claims.size.size == Size(),
         )
 
     def _manifest(self) -> Check:

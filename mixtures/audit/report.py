@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 
 from mixtures.mix.claims import PublishedClaims, PublishedSource, SourceClaim
 from mixtures.mix.judged import FilterClaim, NearClaim
+from mixtures.plan.published import Amount, Comparison, comparisons
 from mixtures.trainers.fit import TrainerFit
 
 
@@ -69,6 +70,25 @@ class AuditReport:
     """Clusters of near-duplicates, as the manifest says; in a full audit."""
     published: PublishedClaims = field(default_factory=PublishedClaims)
     fit: TrainerFit | None = None
+    corpora: dict[str, str] = field(default_factory=dict)
+    """The corpus of each source that is a part of one."""
+    whole: bool = True
+    """Whether the mix is of its recipe's full size."""
+
+    @property
+    def compared(self) -> tuple[Comparison, ...]:
+        """What is published, beside what was counted."""
+        amounts = [
+            Amount(
+                source.name,
+                self.corpora.get(source.name),
+                source.realised_tokens,
+                source.documents,
+            )
+            for source in self.sources
+            if not source.insert
+        ]
+        return comparisons(amounts, self.published.sources, self.published, whole=self.whole)
 
     @property
     def passed(self) -> bool:
@@ -89,6 +109,7 @@ class AuditReport:
             "filters": [item.model_dump() for item in self.filters],
             "near": self.near.model_dump() if self.near else {},
             "published": published,
+            "compared": [row.as_json() for row in self.compared],
             "passed": self.passed,
         }
 

@@ -23,6 +23,7 @@ from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
 from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
+from mixtures.recipe.loaded import corpora_of
 from mixtures.stream.quotas import Size
 from mixtures.trainers.fit import TrainerFit
 from mixtures.trainers.names import Trainer
@@ -311,6 +312,11 @@ class Claims(MixClaims):
         return sum(
             source.cut is not None and source.cut.kept_tokens == 1 for source in self.sources
         )
+
+    @property
+    def corpora(self) -> dict[str, str]:
+        """The corpus of each source that is a part of one, by the recipe."""
+        return corpora_of(self.recipe)
 
     @property
     def shrinks(self) -> bool:

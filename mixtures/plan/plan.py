@@ -25,6 +25,7 @@ from mixtures.plan.notes import (
     shrink_notes,
     supply_notes,
 )
+from mixtures.plan.published import Amount, Comparison, comparisons
 from mixtures.plan.removal_levels import ByLevel, RemovedShare, published_levels, removed_shares
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.shortages import Demand, Shortage, fitted_whole, shortages
@@ -57,6 +58,8 @@ class Plan:
     """Of them, what a mix that shrinks is thought to hold."""
     sources: Mapping[str, SourcePlan]
     inserts: Mapping[str, InsertPlan]
+    published: tuple[Comparison, ...]
+    """What is published, beside what is thought to be taken."""
     filters: tuple[FilterPlan, ...]
     removed: str | None
     """`refill` or `shrink`; None without filters."""
@@ -86,6 +89,7 @@ class Plan:
         """Integers and strings."""
         fields = {**vars(self), "size": self.size.as_json(), "resources": self.resources.as_json()}
         fields |= {"shortages": self.shortages, "warnings": self.warnings}
+        fields["published"] = [row.as_json() for row in self.published]
         fit = fields.pop("fit")
         del fields["whole_warnings"]
         return {**to_jsonable_python(fields), "trainer_fit": fit_json(fit) if fit else {}}
@@ -143,6 +147,7 @@ def make_plan(
         left_tokens_estimated=remaining,
         sources=sources,
         inserts=inserts,
+        published=_published(recipe, sources, whole=size == Size()),
         filters=tuple(
             FilterPlan(item.label, item.canonical()["identity"]) for item in recipe.filters
         ),
@@ -171,6 +176,20 @@ def _filling(
     if recipe.recipe.shrinks or within is None or removal is None:
         return within
     return removal.filling(within)
+
+
+def _published(
+    recipe: LoadedRecipe, rows: Mapping[str, SourcePlan], *, whole: bool
+) -> tuple[Comparison, ...]:
+    """What is published, beside the rows of the plan's sources."""
+    published = recipe.recipe.published
+    if published is None:
+        return ()
+    amounts = [
+        Amount(name, row.corpus, row.left_tokens_estimated, row.left_documents_estimated)
+        for name, row in rows.items()
+    ]
+    return comparisons(amounts, published.sources, published, whole=whole)
 
 
 def _fit(recipe: LoadedRecipe, size: Size, quotas: Quotas, remaining: int) -> TrainerFit | None:

@@ -27,6 +27,8 @@ class SourcePlan:
     """What a mix will take of a source."""
 
     definition: str
+    corpus: str | None
+    """That it is a part of."""
     repository: str
     """REPO@REVISION, or that the user brings the files."""
     licence: str
@@ -55,6 +57,14 @@ class SourcePlan:
     """None: no filters."""
     left_tokens_estimated: int
     """Of the quota, where filters leave gaps."""
+
+    @property
+    def left_documents_estimated(self) -> int | None:
+        """Documents of these tokens, of the supply's average length; None: not known."""
+        documents, tokens = self.supply_documents_estimated, self.supply_tokens_estimated
+        if documents is None or not tokens:
+            return None
+        return self.left_tokens_estimated * documents // tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +103,7 @@ def plan_source(
     shrinks = removal is not None and recipe.recipe.shrinks
     return SourcePlan(
         definition=definition.name,
+        corpus=request.corpus,
         repository=definition.origin,
         licence=definition.licence,
         keys=(low, high),

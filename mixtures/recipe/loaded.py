@@ -195,3 +195,18 @@ class LoadedRecipe:
 
     def _taken(self) -> list[dict[str, object]]:
         return [self._place(name) for name in self.recipe.sources]
+
+
+def corpora_of(canonical: Mapping[str, object]) -> dict[str, str]:
+    """The corpus of each source that is a part of one.
+
+    Args:
+        canonical: a recipe, untrusted, since a manifest may hold it.
+    """
+    sources, corpora = canonical.get("sources"), {}
+    for item in sources if isinstance(sources, list) else ():
+        if isinstance(item, dict):
+            name, corpus = item.get("name"), item.get("corpus")
+            if isinstance(name, str) and isinstance(corpus, str):
+                corpora[name] = corpus
+    return corpora

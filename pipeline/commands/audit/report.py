@@ -12,18 +12,18 @@ from mixtures.words import plural
 from pipeline.commands.audit.filters import FilterFigures
 from pipeline.commands.build.report import (
     FILTER_TITLE,
+    corpus_rows,
     cut_text,
-    filter_removal_table,
     notes,
+    removal_table,
     waterfall_table,
 )
+from pipeline.commands.plan.report import print_published
 from pipeline.report import Column, Table, count, print_fit, say, short_hash, tell
 
 
 def source_table(audit: AuditReport) -> Table:
-    """One row a source, and the total; published figures beside the realised ones where there are
-    any.
-    """
+    """One row a source, one a corpus, and the total."""
     columns = [
         Column("source", "label"),
         Column("asked", "asked_tokens", count),
@@ -36,9 +36,12 @@ def source_table(audit: AuditReport) -> Table:
         Column("last document cut to", "cut", cut_text),
         Column(
             "strays from its share by",
-            lambda source: f"{source.deviation.measured_tokens:,} tokens",
+            "deviation",
+            lambda strays: f"{strays.measured_tokens:,} tokens" if strays else "-",
         ),
-        Column("of at most", lambda source: source.deviation.bound_tokens, count),
+        Column(
+            "of at most", "deviation", lambda strays: count(strays.bound_tokens if strays else None)
+        ),
     ]
     total = {
         "source": "total",
@@ -46,20 +49,8 @@ def source_table(audit: AuditReport) -> Table:
         "realised": audit.total_tokens,
         "share": audit.total_tokens,
         "documents": audit.total_documents,
-        "published share": None,
-        "published documents": audit.published.documents,
     }
-    published = [*(source.published for source in audit.sources), audit.published]
-    if any(figures.model_dump(exclude={"sources"}, exclude_none=True) for figures in published):
-        columns += [
-            Column("published share", lambda source: source.published.percent, _percent),
-            Column("published documents", lambda source: source.published.documents, count),
-        ]
-    return Table(audit.sources, columns, total)
-
-
-def _percent(figure: str | None) -> str:
-    return "-" if figure is None else f"{figure}%"
+    return Table([*audit.sources, *corpus_rows(audit.sources, audit.corpora)], columns, total)
 
 
 def _outcome(check: Check) -> str:
@@ -122,10 +113,9 @@ def show(
             if not source.copy_number
         }
         waterfall_table(rows).print("rows of each source, by what became of them")
+    print_published(audit.compared, "beside what is published")
     if audit.filters:
-        filter_removal_table(audit.filters, audit.removed, audit.published, audit.sources).print(
-            FILTER_TITLE
-        )
+        removal_table(audit).print(FILTER_TITLE)
     for item in filters:
         title = f"filter {item.name}, identity {short_hash(item.identity)}"
         Table(item.sources, _FILTER_COLUMNS).print(title)

@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, CutClaim, PublishedClaims, SourceClaim
-from mixtures.mix.judged import FilterClaim
+from mixtures.mix.judged import ContaminationClaim, FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 from mixtures.words import plural
@@ -39,16 +39,74 @@ def show(claims: Claims, folder: Place) -> None:
         "share": 100,
         "documents": claims.total_documents,
     }
-    Table(claims.sources, columns, total).print(f"{claims.name}: {folder}")
+    rows = [*claims.sources, *corpus_rows(claims.sources, claims.corpora)]
+    Table(rows, columns, total).print(f"{claims.name}: {folder}")
     if claims.filters:
-        filter_removal_table(
-            claims.filters, claims.removed, claims.published, claims.sources
-        ).print(FILTER_TITLE)
+        removal_table(claims).print(FILTER_TITLE)
+    for line in drop_lines(claims):
+        say(line)
     for line in notes(claims.sources):
         say(line)
     print_fit(claims.fit(tokens))
     tell(f"identity {claims.identity}")
     tell(f"mix id {claims.mix_id}")
+
+
+def drop_lines(claims: Claims) -> list[str]:
+    """What searches for near-duplicates and evaluation items dropped, where a recipe asks for them:
+    documents in all, and of each source.
+    """
+    lines = []
+    contamination = claims.contamination
+    drops = isinstance(contamination, ContaminationClaim) and contamination.action == "drop"
+    for asked, reason, what in (
+        (claims.near is not None, f"{NEAR}s", "near-duplicates"),
+        (drops, CONTAMINATED, "contaminated by evaluation sets"),
+    ):
+        counts = {
+            name: number
+            for name, rows in claims.removed.items()
+            if (number := joined(rows).get(reason, 0))
+        }
+        if asked:
+            of_each = ", ".join(f"{name} {number:,}" for name, number in counts.items())
+            total = plural(sum(counts.values()), "document")
+            lines.append(f"dropped, {what}: {total}{f' ({of_each})' if counts else ''}")
+    return lines
+
+
+class CorpusRow(NamedTuple):
+    """All sources of a corpus, as tables of sources show them."""
+
+    corpus: str
+    asked_tokens: int
+    realised_tokens: int
+    documents: int
+    epochs: None = None
+    cut: None = None
+    deviation: None = None
+
+    @property
+    def label(self) -> str:
+        """Names it in tables."""
+        return f"{self.corpus} in all"
+
+
+def corpus_rows(sources: Iterable[SourceClaim], corpora: Mapping[str, str]) -> list[CorpusRow]:
+    """One row a corpus. corpora: that of each source that is a part of one."""
+    members: dict[str, list[SourceClaim]] = {}
+    for source in sources:
+        if (corpus := corpora.get(source.name)) and not source.insert:
+            members.setdefault(corpus, []).append(source)
+    return [
+        CorpusRow(
+            corpus,
+            sum(source.asked_tokens for source in mine if not source.copy_number),
+            sum(source.realised_tokens for source in mine),
+            sum(source.documents for source in mine),
+        )
+        for corpus, mine in members.items()
+    ]
 
 
 class _RemovalRow(NamedTuple):
@@ -75,35 +133,48 @@ _REMOVAL_COLUMNS = (
 )
 
 
-def filter_removal_table(
-    filters: Iterable[FilterClaim],
-    removed: Mapping[str, Mapping[str, int]],
-    published: PublishedClaims,
-    sources: Iterable[SourceClaim],
-) -> Table:
+class Removed(Protocol):
+    """A finished mix, or an audit of one: what is said of removals."""
+
+    @property
+    def filters(self) -> Sequence[FilterClaim]: ...
+    @property
+    def removed(self) -> Mapping[str, Mapping[str, int]]: ...
+    @property
+    def published(self) -> PublishedClaims: ...
+    @property
+    def sources(self) -> Sequence[SourceClaim]: ...
+    @property
+    def corpora(self) -> Mapping[str, str]: ...
+
+
+def removal_table(mix: Removed) -> Table:
     """What all filters together removed of each source, and in total, before its quota was met.
 
     The share is of the documents that filters judged there: those that were removed, and those that
     were kept (copies and further epochs aside). It is what is published of the authors' mixes.
-
-    Args:
-        filters, removed, published, sources: of a manifest.
     """
+    removed, published = mix.removed, mix.published
     counts: dict[str, tuple[int, int, int]] = {}  # as `_RemovalRow` has them
-    for item in filters:
+    for item in mix.filters:
         for name, figures in item.removed.items():
             documents, tokens, judged = counts.get(
                 name, (0, 0, removed.get(name, {}).get("kept", 0))
             )
             gone = figures.first_documents
             counts[name] = documents + gone, tokens + figures.first_tokens, judged + gone
-    documents, tokens, judged = (sum(column) for column in zip(*counts.values(), strict=True))
-    counts["total"] = documents, tokens, judged
+    counts["total"] = _added(counts.values())
     stated = {
         source.name: figures.removed_percent if figures else None
-        for source in sources
+        for source in mix.sources
         for figures in [published.sources.get(source.name)]
     }
+    for corpus in dict.fromkeys(mix.corpora.values()):
+        names = [name for name, one in mix.corpora.items() if one == corpus and name in counts]
+        if names:
+            label, known = f"{corpus} in all", published.sources.get(corpus)
+            counts[label] = _added(counts[name] for name in names)
+            stated[label] = known.removed_percent if known else None
     stated["total"] = published.removed_percent
     rows = [
         _RemovalRow(name, *counts[name], percent)
@@ -111,6 +182,11 @@ def filter_removal_table(
         if name in counts  # an insert is not
     ]
     return Table(rows, _REMOVAL_COLUMNS)
+
+
+def _added(counts: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
+    documents, tokens, judged = (sum(column) for column in zip(*counts, strict=True))
+    return documents, tokens, judged
 
 
 def cut_text(cut: CutClaim | None) -> str:

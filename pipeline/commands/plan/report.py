@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
 from mixtures.plan.cost import Cost
 from mixtures.plan.plan import Plan
+from mixtures.plan.published import Comparison
 from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
@@ -20,6 +22,7 @@ def show(build_plan: BuildPlan) -> None:
     plan = build_plan.plan
     _show_sources(plan)
     _show_tokenizer(build_plan)
+    print_published(plan.published, "estimated, beside what is published")
     if plan.filters:
         _show_removals(plan)
     if plan.removal_by_level:
@@ -46,6 +49,29 @@ def _show_tokenizer(build_plan: BuildPlan) -> None:
         f"tokenizer {found.name}, digest {found.digest[:16]}: ids below {found.vocab_size:,} as"
         f" {dtype}; documents {begin}end in {found.eod} ({found.eod_id}){engine}"
     )
+
+
+def print_published(rows: Sequence[Comparison], title: str) -> None:
+    """Print what is published beside what is there; nothing where nothing is."""
+    if rows:
+        Table(rows, _PUBLISHED_COLUMNS).print(title)
+
+
+_PUBLISHED_COLUMNS = (
+    Column("source", "name"),
+    Column("tokens", "tokens", count),
+    Column("documents", "documents", count),
+    Column("tokens a document", "tokens_a_document", count),
+    Column("published share", "published_percent", lambda text: f"{text}%" if text else "-"),
+    Column("published tokens", "published_tokens", count),
+    Column("published documents", "published_documents", count),
+    Column("published tokens a document", "published_tokens_a_document", count),
+    Column(
+        "off by more than 10%",
+        lambda row: ", ".join(f"{name} {off}" for name, off in row.off.items()) or "-",
+        left=True,
+    ),
+)
 
 
 def supply(tokens: int | None, interval: tuple[int, int] | None) -> str:
@@ -126,6 +152,7 @@ def _show_sources(plan: Plan) -> None:
                 licence=insert.licence,
             )
         )
+    rows += _corpus_rows(plan)
     asked = sum(row.asked_tokens for row in plan.sources.values())
     total = {"source": "total", "asked": asked, "resolved": plan.total_tokens}
     Table(rows, _SOURCE_COLUMNS, total).print(f"{plan.recipe}: tokens by source")
@@ -134,6 +161,29 @@ def _show_sources(plan: Plan) -> None:
         f"supply estimates: {', '.join(bases)}; copies counted; ± is half of a 95% interval; a"
         " build counts the real ones"
     )
+
+
+def _corpus_rows(plan: Plan) -> list[_SourceRow]:
+    """One row a corpus: all of its sources."""
+    corpora = dict.fromkeys(row.corpus for row in plan.sources.values() if row.corpus)
+    rows = []
+    for corpus in corpora:
+        mine = [row for row in plan.sources.values() if row.corpus == corpus]
+        resolved = sum(row.resolved_tokens for row in mine)
+        rows.append(
+            _SourceRow(
+                f"{corpus} in all",
+                asked=sum(row.asked_tokens for row in mine),
+                resolved=resolved,
+                share=resolved / plan.total_tokens if plan.total_tokens else None,
+                supply="-",
+                keys=None,
+                ceiling=None,
+                epochs="-",
+                licence="-",
+            )
+        )
+    return rows
 
 
 _REMOVAL_COLUMNS = (

@@ -20,6 +20,7 @@ from mixtures.stream.quotas import Size, sized
 from mixtures.trainers.schedule import Schedule
 from pipeline.build.build import BuildRequest, build
 from pipeline.build.sources import first_ceiling
+from pipeline.commands.build.report import corpus_rows
 from pipeline.executors.local import LocalExecutor
 
 RANGES = st.tuples(st.integers(0, 2**64 - 1), st.integers(1, 2**64)).map(
@@ -53,7 +54,7 @@ data: data
 sources:
   short: {use: short.yaml, corpus: all, weight: 1, shortfall: {refill: long}}
   long: {use: long.yaml, corpus: all, reserve: true}
-published: {sources: {all: {documents: 50, percent: 100}}}
+published: {sources: {all: {documents: 100, percent: 100}}}
 """
 
 
@@ -96,6 +97,13 @@ def test_a_reserve_fills_a_quota_that_takes_the_other_source_whole(corpus: Path)
     assert claims.removed["short"]["kept"] == ABSTRACTS
     assert 0 < claims.removed["long"]["beyond quota"] < PAPERS
     assert claims.schedule == Schedule(12, 4, 32, "neox")
+    (all_of_it,) = audit_mix(corpus / "whole").compared
+    assert (all_of_it.name, all_of_it.tokens) == ("all", tokens)
+    assert all_of_it.documents == claims.total_documents
+    few = 100 * (claims.total_documents - 100) / 100
+    assert all_of_it.off == {"documents": f"{few:+.0f}%"}
+    (row,) = corpus_rows(claims.sources, claims.corpora)
+    assert (row.label, row.realised_tokens, row.asked_tokens) == ("all in all", tokens, tokens)
 
 
 def test_steps_of_any_trainer_size_a_mix_and_those_of_the_recipe_are_its_full_size(

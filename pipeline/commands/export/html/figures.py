@@ -13,7 +13,7 @@ from mixtures.audit.portrait import Portrait
 from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
-from pipeline.commands.build.report import FATES, fate_of, joined, waterfall_table
+from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
 from pipeline.report import plural, printable, size
 
 HUES = 10  # colours for strands in the style sheet
@@ -81,12 +81,13 @@ def source_table(claims: Claims) -> Table:
         ]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
-            figures = _published(claims, source)
-            row += [
-                f"{figures.percent}%" if figures.percent else "-",
-                report.count(figures.tokens),
-                report.count(figures.documents),
-            ]
+            row += _published_cells(_published(claims, source))
+        rows.append(row)
+    for corpus in corpus_rows(claims.sources, claims.corpora):
+        row = [printable(corpus.label), f"{corpus.asked_tokens:,}", f"{corpus.realised_tokens:,}"]
+        row += [share(corpus.realised_tokens, claims.total_tokens), f"{corpus.documents:,}"]
+        if published.sources:
+            row += _published_cells(published.sources.get(corpus.corpus) or PublishedSource())
         rows.append(row)
     total = [
         "total",
@@ -101,6 +102,14 @@ def source_table(claims: Claims) -> Table:
         else []
     )
     return Table(columns, [*rows, total], total=True)
+
+
+def _published_cells(figures: PublishedSource) -> list[str]:
+    return [
+        f"{figures.percent}%" if figures.percent else "-",
+        report.count(figures.tokens),
+        report.count(figures.documents),
+    ]
 
 
 def _asks(source: SourceClaim) -> bool:

@@ -14,7 +14,7 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
-from pipeline.commands.build.report import FILTER_TITLE, filter_removal_table
+from pipeline.commands.build.report import FILTER_TITLE, removal_table
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
@@ -156,7 +156,7 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     """What filters removed of each source."""
     if not claims.filters:
         return None
-    table = filter_removal_table(claims.filters, claims.removed, claims.published, claims.sources)
+    table = removal_table(claims)
     cells = [[printable(cell) for cell in row] for row in table.cells]
     return FILTER_TITLE, Table(table.names, cells, total=True)
 
