@@ -49,6 +49,8 @@ class TrainedMix:
     """Folder of indices, where a trainer takes one; not in the mix, and of no other."""
     num_tokens: int
     num_documents: int
+    num_eods: int
+    """Tokens with the id of EOD; more than documents where special strings were parsed."""
     token_bytes: int
     vocab_size: int
     eod_id: int
@@ -60,9 +62,18 @@ class TrainedMix:
     """Its repository on the hub, or a folder."""
 
 
-def warnings(num_tokens: int, schedule: Schedule) -> list[str]:
-    """What a schedule does to a mix that is too small for it, a sentence each."""
-    return list(mix_fit(schedule, num_tokens).warnings)
+def warnings(mix: TrainedMix, schedule: Schedule) -> list[str]:
+    """What a schedule does to a mix that is too small for it, and ends of documents that are none,
+    a sentence each.
+    """
+    lines = list(mix_fit(schedule, mix.num_tokens).warnings)
+    bounds = mix.num_documents * (2 if mix.bos_id == mix.eod_id else 1)
+    if inner := mix.num_eods - bounds:
+        lines.append(
+            f"{inner:,} of {mix.num_eods:,} tokens with id {mix.eod_id} are text, since the mix was"
+            f" made with special_tokens: parse; {_ENDS[schedule.trainer]}"
+        )
+    return lines
 
 
 def configuration(mix: TrainedMix, schedule: Schedule) -> str:
@@ -80,12 +91,20 @@ def configuration(mix: TrainedMix, schedule: Schedule) -> str:
             f" {mix.eod_id}{begins}"
         ),
         _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
-        *(f"warning: {warning}" for warning in warnings(mix.num_tokens, schedule)),
+        *(f"warning: {warning}" for warning in warnings(mix, schedule)),
     ]
     comments = "".join(f"# {_one_line(note)}\n" for note in notes)
     return comments + _TEXTS[trainer](mix, schedule)
 
 
+_ENDS: dict[Trainer, str] = {
+    "neox": "reset_position_ids and reset_attention_mask would cut documents there",
+    "megatron": "--reset-position-ids and --reset-attention-mask would cut documents there",
+    "olmo-core": (
+        "OLMo-core finds documents by that id alone, so each of these is cut into more than one"
+    ),
+    "nanotron": "what finds documents by that id cuts them there",
+}
 _NOTES: dict[Trainer, str] = {
     "neox": "a key may stand in one configuration file alone: take these out of the others",
     "megatron": 'source this file, then: torchrun ... pretrain_gpt.py "${{DATA_ARGS[@]}}" ...',

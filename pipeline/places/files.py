@@ -103,11 +103,13 @@ def retried(
     *,
     failure: type[AnnealmixError] = InputError,
     reset: Callable[[], None] = lambda: None,
+    most: int = ATTEMPTS,
 ) -> T:
     """Do something remote, again if it fails for a reason that may pass.
 
     Args:
-        where: begins the message. mend: ends it. reset: called after each failure.
+        where: begins the message. mend: ends it. reset: called after each failure. most: attempts;
+            fewer where somebody waits who can help himself.
 
     Raises:
         AnnealmixError: of the kind `failure`.
@@ -121,7 +123,7 @@ def retried(
             raise
         except Exception as error:
             reset()
-            reason, allowed = error_line(error), attempts_at(error)
+            reason, allowed = error_line(error), min(attempts_at(error), most)
             if attempt >= allowed:
                 tries = f" after {attempt} tries" if allowed > 1 else ""
                 raise failure(f"{where}{tries} ({reason}); {mend}") from None

@@ -139,6 +139,7 @@ def _download(repo: str, revision: str | None, name: str) -> Path:
             f"{repo}{at} on the hub could not be read",
             lambda: HfApi().model_info(repo, revision=revision, expand=["sha"]),
             "check the network and the access token",
+            most=3,  # seconds, not a minute: the file can be named instead
         )
     return Path(hf_hub_download(repo, name, revision=revision))
 

@@ -76,7 +76,7 @@ def export_trainer(
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
     trained = _trained(mix.absolute(), claims, file, links)
     schedule = _schedule(trainer, claims, wish)
-    for warning in warnings(trained.num_tokens, schedule):
+    for warning in warnings(trained, schedule):
         say(f"warning: {warning}")
     text = configuration(trained, schedule)
     with _linked(
@@ -102,6 +102,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
         cache=str(links / "cache"),
         num_tokens=claims.total_tokens,
         num_documents=claims.total_documents,
+        num_eods=claims.eod_tokens,
         token_bytes=claims.layout.dtype.itemsize,
         vocab_size=claim.vocab_size,
         eod_id=claim.eod_id,

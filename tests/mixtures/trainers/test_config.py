@@ -26,6 +26,7 @@ MIX = TrainedMix(
     cache="/data/mix.ds/cache",
     num_tokens=1_000_000,
     num_documents=2_133,
+    num_eods=2_133,
     token_bytes=2,
     vocab_size=50_277,
     eod_id=0,
@@ -120,8 +121,11 @@ def test_the_most_steps_need_no_warning_and_one_more_does(
 ):
     steps = most_steps(trainer, tokens, sequence, batch)
     if steps:
-        assert warnings(tokens, Schedule(steps, batch, sequence, trainer)) == []
-    assert warnings(tokens, Schedule(steps + 1, batch, sequence, trainer))
+        assert (
+            warnings(replace(MIX, num_tokens=tokens), Schedule(steps, batch, sequence, trainer))
+            == []
+        )
+    assert warnings(replace(MIX, num_tokens=tokens), Schedule(steps + 1, batch, sequence, trainer))
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
@@ -129,4 +133,13 @@ def test_warnings_stand_in_the_configuration(trainer):
     schedule = Schedule(1000, 16, 2048, trainer)
     text = configuration(MIX, schedule)
     told = [line for line in text.splitlines() if line.startswith("# warning: ")]
-    assert told == [f"# warning: {warning}" for warning in warnings(MIX.num_tokens, schedule)] != []
+    assert told == [f"# warning: {warning}" for warning in warnings(MIX, schedule)] != []
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_ends_of_documents_that_are_none_are_said(trainer):
+    schedule = Schedule(1, 16, 2048, trainer)
+    assert warnings(MIX, schedule) == []
+    (warning,) = warnings(replace(MIX, num_eods=2_140), schedule)
+    assert "7 of 2,140 tokens with id 0 are text" in warning
+    assert warning in configuration(replace(MIX, num_eods=2_140), schedule)
