@@ -34,9 +34,22 @@ class Table:
     total: bool = False
 
 
+MAX_PICTURES = 8
+
+
 def hue(number: int) -> str:
     """Name of the colour of a strand."""
     return f"hue{number % HUES}"
+
+
+def pictured(claims: Claims) -> list[int]:
+    """The strands that have pictures of their own, in their order: those with the most tokens. Of
+    hundreds nobody would look at all, and the tables have them.
+    """
+    most = sorted(
+        range(len(claims.sources)), key=lambda number: -claims.sources[number].realised_tokens
+    )
+    return sorted(most[:MAX_PICTURES])
 
 
 def names(claims: Claims) -> list[str]:

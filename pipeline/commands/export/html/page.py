@@ -19,7 +19,6 @@ from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
-from pipeline.lookup.selection import MixStore
 from pipeline.report import printable
 from pipeline.store.records import write_whole
 
@@ -60,7 +59,11 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     traced = TracedMix(mix)
     claims = traced.claims
     portrait = portray(mix, claims, samples)
-    beside = MixStore(claims, store) if store else None
+    beside = None
+    if store:
+        from pipeline.lookup.selection import MixStore
+
+        beside = MixStore(claims, store)
     found_scores = scores(beside) if beside else []
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
@@ -111,6 +114,7 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
             {"name": name, "hue": figures.hue(number)}
             for number, name in enumerate(figures.names(claims))
         ],
+        "pictured": figures.pictured(claims),
         "built": _built(mix),
         "size": claims.size,
         "non_commercial": [name for name, source in bound if not source.copy_number],

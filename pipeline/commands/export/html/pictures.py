@@ -38,11 +38,11 @@ def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> d
         ),
         "composition_chart": Markup(charts.composition(curves.composition(portrait))),
         "stray_charts": [
-            Markup(_stray(claims, portrait, number)) for number in range(len(claims.sources))
+            Markup(_stray(claims, portrait, number)) for number in figures.pictured(claims)
         ],
         "length_charts": [
             Markup(_lengths(claims, portrait, longest, number))
-            for number in range(len(claims.sources))
+            for number in figures.pictured(claims)
         ],
         "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
         "clusters_chart": (

@@ -12,18 +12,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mixtures.mix.trace import Position, TracedMix
 from mixtures.recipe.near_request import NEAR
 from mixtures.rules.filter_definition import MILLION
-from pipeline.lookup.fates import Fates
-from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.lookup.text import Texts
-from pipeline.stages.eligible import Choice, read_kept, score_column
-from pipeline.stages.near.clusters import read_drops
+
+if TYPE_CHECKING:  # what reads a store costs seconds to import, and most pages have none
+    from pipeline.lookup.selection import MixFilter, MixStore
+    from pipeline.stages.eligible import Choice
 
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8
@@ -107,6 +107,9 @@ def _removed_of(choice: Choice, samples: int) -> Iterator[Removed]:
 
 def _near_copies(mix: MixStore) -> Iterator[tuple[str, Removed]]:
     """(source, near-copy) of the first that give way, by order key."""
+    from pipeline.lookup.fates import Fates
+    from pipeline.stages.near.clusters import read_drops
+
     if mix.near is None:
         return
     fates, budget = Fates(mix), NEAR_LOOKED_AT
@@ -150,6 +153,8 @@ def scores(mix: MixStore) -> list[Scores]:
 
 
 def _scores(mix: MixStore, number: int, item: MixFilter) -> Scores:
+    from pipeline.stages.eligible import read_kept, score_column
+
     assert item.rule.above is not None
     edges = np.array(
         [0, *(round(MILLION / (1 + math.exp(-at / 4))) for at in range(-36, 37)), MILLION + 1],

@@ -401,6 +401,19 @@ def test_every_chart_draws_its_rows(shown):
     }
 
 
+def test_the_sources_with_the_most_tokens_have_pictures_and_the_tables_have_all(
+    work, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(figures, "MAX_PICTURES", 1)
+    claims = read_claims(work / "out")
+    most = max(claims.sources, key=lambda source: source.realised_tokens)
+    assert [claims.sources[number] for number in figures.pictured(claims)] == [most]
+    text = page(work / "out", None, None, 0)
+    assert f"Drawn are the 1 of {len(claims.sources)} sources" in text
+    for source in claims.sources:
+        assert source.name in text
+
+
 def test_what_is_published_and_what_is_forbidden_is_said(shown):
     text = Elements(shown).text
     assert "33.3%" in text
