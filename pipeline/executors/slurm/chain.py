@@ -70,6 +70,8 @@ class ChainRecord(Record):
     """Who submitted them, and where."""
     uid: int
     out: Path
+    cluster: str = ""
+    """Whose Slurm has its jobs; empty where it has no name."""
     stages: tuple[SubmittedStage, ...]
     exit_code: int = 0
     message: str = ""
@@ -115,6 +117,7 @@ class Chain:
             holder=holder,
             uid=os.geteuid(),
             out=Path(str(request["out"])),
+            cluster=client.cluster_name(),
             stages=(),
         )
         self._write(record)
@@ -193,10 +196,18 @@ class Chain:
         """Its jobs that are waiting or running.
 
         Raises:
-            AnnealmixError: Slurm does not answer.
+            AnnealmixError: Slurm does not answer, or is that of another cluster, which knows
+                nothing of them.
         """
         record = self.record
-        return client.queued(record.name, record.uid) if record else []
+        if record is None:
+            return []
+        if record.cluster and (here := client.cluster_name()) != record.cluster:
+            raise AnnealmixError(
+                f"its jobs are of cluster {record.cluster}, and Slurm is here that of"
+                f" {here or 'no name'} (SLURM_CONF)"
+            )
+        return client.queued(record.name, record.uid)
 
     def cancel(self) -> None:
         """Cancel its jobs but the one that asks. They are found by their name: the answer to a

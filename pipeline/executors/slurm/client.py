@@ -108,6 +108,11 @@ def max_array_size() -> int:
     return int(found)
 
 
+def cluster_name() -> str:
+    """Of the cluster that is asked here; empty where it has none."""
+    return _configured("ClusterName") or ""
+
+
 def _configured(name: str) -> str | None:
     """A value of the cluster's configuration."""
     match = re.search(rf"^{name}\s*=\s*(\S+)", _call("scontrol", "show", "config"), re.MULTILINE)

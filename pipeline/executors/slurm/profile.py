@@ -44,53 +44,32 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.,:&|*@/+=()\[\]-]*")
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _TIME = re.compile(r"\d{1,6}(:[0-5]?\d(:[0-5]?\d)?)?|\d{1,4}-\d{1,2}(:[0-5]?\d(:[0-5]?\d)?)?")
 _MEMORY = re.compile(r"[1-9]\d{0,8}[KMGT]?")
-_OPTION = re.compile(r"[a-z][a-z0-9-]*")
-# What annealmix itself decides: another value would lose tasks, logs or the order of stages. `wrap`
-# and `export-file` bring other code. `mem-per-*` excludes `mem`, which every job has.
-_OURS = frozenset(
-    [
-        *(
-            "account",
-            "array",
-            "begin",
-            "bell",
-            "chdir",
-            "clusters",
-            "comment",
-            "constraint",
-            "cpus-per-task",
-            "dependency",
-            "error",
+OPTIONS: dict[str, str] = {
+    name: reason
+    for reason, names in {
+        "which nodes": (
+            "reservation nodelist exclude nodefile contiguous switches prefer cluster-constraint"
+            " use-min-nodes"
         ),
-        *(
-            "export",
-            "export-file",
-            "get-user-env",
-            "help",
-            "hold",
-            "ignore-pbs",
-            "input",
-            "job-name",
-            "kill-on-invalid-dep",
-            "mem",
+        "what of a node": (
+            "gres gpus gpus-per-node gpus-per-task gpus-per-socket cpus-per-gpu licenses tmp"
+            " exclusive oversubscribe overcommit hint core-spec thread-spec sockets-per-node"
+            " cores-per-socket threads-per-core extra-node-info network"
         ),
-        *("mem-per-cpu", "mem-per-gpu"),
-        *(
-            "no-kill",
-            "no-requeue",
-            "nodes",
-            "ntasks",
-            "open-mode",
-            "output",
-            "parsable",
-            "partition",
-            "qos",
-            "quiet",
-            "requeue",
+        "how its processors and memory are used": (
+            "cpu-freq gpu-freq gpu-bind mem-bind distribution tres-bind power"
         ),
-        *("signal", "test-only", "time", "uid", "usage", "version", "wait", "wrap"),
-    ]
-)
+        "when it runs and who pays": "nice priority wckey delay-boot spread-job mcs-label",
+        "who is told": "mail-type mail-user acctg-freq profile",
+    }.items()
+    for name in names.split()
+}
+"""Options of sbatch that a profile may set, by their whole names, and what they decide. All others
+are refused: annealmix itself decides jobs, arrays, logs, memory, time and environment, and the rest
+would give jobs to other users or clusters (uid, gid, clusters), run other code in them (wrap,
+container, bb, bbf, prolog), hand limits and environments on (propagate, export, get-user-env), end
+them early (deadline, time-min) or restart machines (reboot).
+"""
 
 
 def _one_line(value: str) -> str:
@@ -138,12 +117,11 @@ def _option_value(value: str) -> str:
 
 def _options(value: dict[str, str]) -> dict[str, str]:
     for name in value:
-        if not _OPTION.fullmatch(name) or any(
-            ours.startswith(name) for ours in _OURS
-        ):  # sbatch takes `arr` for `array`
+        if name not in OPTIONS:  # sbatch takes `arr` for `array`: whole names alone
             raise ValueError(
-                f"{describe(name)} is not an option that a profile may set; the profile's own"
-                " fields and annealmix set the others"
+                f"{describe(name)} is not an option that a profile may set; it may set"
+                f" {', '.join(sorted(OPTIONS))}; the profile's own fields and annealmix set the"
+                " others"
             )
     return value
 

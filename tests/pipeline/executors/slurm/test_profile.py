@@ -87,6 +87,16 @@ def test_values_of_further_options_are_refused_alike(tmp_path, value):
         "mem-per-cpu",
         "--gres",
         "a=b",
+        "bb",
+        "bbf",
+        "container",
+        "deadline",
+        "gid",
+        "gre",
+        "propagate",
+        "reboot",
+        "time-min",
+        "uid",
     ],
 )
 def test_options_that_annealmix_decides_are_refused(tmp_path, option):
