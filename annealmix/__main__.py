@@ -106,7 +106,7 @@ def _ended(command: Callable[[], int]) -> int:
     except Exception:
         import traceback
 
-        traceback.print_exc()
+        _complain(traceback.format_exc())
         _complain("this is a defect of annealmix; please report it with the lines above")
         return 1
 

@@ -15,15 +15,35 @@ of these is a defect of annealmix and ends with exit code 1.
 
 from __future__ import annotations
 
+import re
+
+# one slash: a URL that was taken for a path
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+:/{1,2}"
+_USER = re.compile(rf"({_SCHEME})[^/\s'\"]*@")
+_QUERY = re.compile(rf"({_SCHEME}[^\s'\"?]*\?)[^\s'\"]+")
+_HIDDEN = "..."  # put in twice it says the same
+
+
+def without_secrets(message: str) -> str:
+    """A message without what URLs in it may hold of secrets: a user and password before `@`, and a
+    query, which may be a signature. The one place that decides what of a URL is repeated.
+    """
+    if ":/" not in message:
+        return message
+    return _QUERY.sub(rf"\1{_HIDDEN}", _USER.sub(rf"\1{_HIDDEN}@", message))
+
 
 class AnnealmixError(Exception):
     """Base of all errors that are reported to the user without a traceback.
 
     Subclasses take one message string and nothing else, so that they survive the trip from a worker
-    process.
+    process. Secrets of URLs are taken out of it.
     """
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(without_secrets(str(message)))
 
 
 class RecipeError(AnnealmixError):

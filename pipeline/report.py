@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from mixtures.errors import without_secrets
 from mixtures.words import plural
 
 if TYPE_CHECKING:
@@ -95,8 +96,8 @@ def some(names: Sequence[str], most: int) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a space for each control character."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    """The text with a space for each control character, and without secrets of URLs."""
+    return without_secrets("".join(char if char.isprintable() else " " for char in text))
 
 
 def result(value: Any) -> None:
