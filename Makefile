@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser picture campaign house faults bench manifests lock clean \
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser test-lowest picture campaign house faults bench manifests lock clean \
   check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
@@ -128,6 +128,22 @@ test-s3: check-python ## sources, stores and mixes on an S3 server on loopback (
 	.venv-s3/bin/python $(PIP) check
 	touch $@
 
+# Every direct dependency at its lower bound: the sample, and tests of what the libraries do for it.
+LOWEST_KEY = $(call KEY_OF,pyproject.toml Makefile)
+test-lowest: check-python ## the sample and some tests with the lowest releases that pyproject.toml allows, in .venv-lowest
+	@test -e .venv-lowest/made-$(LOWEST_KEY) || $(MAKE) --no-print-directory .venv-lowest/made-$(LOWEST_KEY)
+	made=$$(mktemp -d) && .venv-lowest/bin/annealmix build sample --out $$made/sample --store $$made/store && \
+	  .venv-lowest/bin/annealmix audit $$made/sample --full && cmp $$made/sample/manifest.json manifests/sample.json && rm -rf $$made
+	.venv-lowest/bin/python -m pytest -p no:cacheprovider tests/pipeline/inputs/readers/test_rows.py tests/pipeline/inputs/readers/test_footers.py \
+	  tests/pipeline/inputs/contents tests/pipeline/tokens
+
+.venv-lowest/made-%:
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python $(PIP) install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -e '.[test]'
+	touch $@
+
 test-slurm: env ## build on a Slurm cluster that the tests start on this machine (Debian: slurmctld slurmd slurm-client munge; as root)
 	.venv/bin/python -m pytest -m slurm tests/slurm
 
@@ -193,6 +209,6 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	file=locks/moto.lock; head_of 'The S3 server of `make test-s3`, in .venv-moto. Made by `make lock`.'
 
 clean: ## remove what make made
-	rm -rf .venv .venv-readers .venv-olmo .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock
+	rm -rf .venv .venv-readers .venv-olmo .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock .venv-lowest
 	rm -rf demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

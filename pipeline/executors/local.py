@@ -11,6 +11,7 @@ import os
 import signal
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,11 @@ def _run(task: LocalTask, workers: int) -> None:
     Raises:
         AnnealmixError: a worker was killed over the same rank again.
     """
-    lost = run_tasks(task, range(task.world_size), workers)
+    stopped = partial(_tell_stopped, task)
+    lost = run_tasks(task, range(task.world_size), workers, stopped)
     for rank, code in sorted(lost.items()):
         say(f"{_lost(task, rank, code)}; doing it once more, alone")
-    again = run_tasks(task, sorted(lost), 1) if lost else {}
+    again = run_tasks(task, sorted(lost), 1, stopped) if lost else {}
     if again:
         rank, code = min(again.items())
         advice = (
@@ -135,12 +137,24 @@ def _run(task: LocalTask, workers: int) -> None:
         )
 
 
-def _lost(task: LocalTask, rank: int, code: int) -> str:
-    """What happened to a worker, at which unit."""
+def _tell_stopped(task: LocalTask, rank: int, pid: int) -> None:
+    say(
+        f"{_at(task, rank)}, is stopped by a signal and does nothing; kill -CONT {pid} lets it go"
+        " on"
+    )
+
+
+def _at(task: LocalTask, rank: int) -> str:
+    """Names a worker by its task and its unit."""
     note = in_hand(task.plan.parent, rank)
     what = note.read_text("utf-8") if note.is_file() else "its first unit"
+    return f"{task.stage.name}: the worker of task {rank} of {task.world_size}, at {what}"
+
+
+def _lost(task: LocalTask, rank: int, code: int) -> str:
+    """What happened to a worker, at which unit."""
     if code == -signal.SIGKILL:
         ended = "was ended by signal 9, most likely for want of memory"
     else:
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return f"{task.stage.name}: the worker of task {rank} of {task.world_size}, at {what}, {ended}"
+    return f"{_at(task, rank)}, {ended}"

@@ -15,12 +15,14 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 from mixtures.errors import (
     AnnealmixError,
@@ -37,15 +39,22 @@ END_SECONDS = 5  # an idle worker that does not end by then is killed
 # Python obeys a signal that comes just before it waits, or to another thread, only when it has
 # waited
 LISTEN_SECONDS = 1
+STOPPED_SECONDS = 3  # a worker that is stopped for so long is named
 
 Task = Callable[[int], None]
 
 
-def run_tasks(task: Task, ranks: Iterable[int], workers: int) -> dict[int, int]:
+def run_tasks(
+    task: Task,
+    ranks: Iterable[int],
+    workers: int,
+    stopped: Callable[[int, int], None] = lambda rank, pid: None,
+) -> dict[int, int]:
     """Do a task for each rank, so many at a time.
 
     Args:
-        task: picklable.
+        task: picklable. stopped: told the rank and the process of a worker that a signal has
+            stopped (SIGSTOP) and nobody has let go on for seconds.
 
     Returns:
         The exit codes of workers that ended without an answer, by rank, -9 for signal 9. All other
@@ -63,6 +72,9 @@ def run_tasks(task: Task, ranks: Iterable[int], workers: int) -> dict[int, int]:
             ready = wait(
                 [worker.pipe for worker in crew if worker.rank is not None], LISTEN_SECONDS
             )
+            for worker in crew:
+                if worker.has_stopped() and worker.rank is not None:
+                    stopped(worker.rank, worker.pid)
             for worker in [worker for worker in crew if worker.pipe in ready]:
                 rank, worker.rank = worker.rank, None
                 assert rank is not None
@@ -93,11 +105,26 @@ class _Worker:
         self._process = context.Process(target=_work, args=(task, theirs), daemon=True)
         self._process.start()
         theirs.close()
+        self.pid = self._process.pid or 0
+        self._stopped_at: float | None = None
+        self._told = False
 
     def give(self, rank: int) -> None:
         self.rank = rank
         with suppress(OSError):  # killed meanwhile: its pipe ends
             self.pipe.send(rank)
+
+    def has_stopped(self) -> bool:
+        """Whether it has been stopped by a signal for `STOPPED_SECONDS`; True once a stop."""
+        if not _is_stopped(self.pid):
+            self._stopped_at, self._told = None, False
+            return False
+        now = time.monotonic()
+        if self._stopped_at is None:
+            self._stopped_at = now
+        tell = now - self._stopped_at >= STOPPED_SECONDS and not self._told
+        self._told |= tell
+        return tell
 
     def end(self) -> int:
         """End it, at once if it does something. Returns its exit code."""
@@ -107,6 +134,15 @@ class _Worker:
         self._process.kill()
         self._process.join()
         return self._process.exitcode or 0
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, as far as the system tells it (Linux, /proc/PID/stat)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in (b"T", b"t")
 
 
 def _work(task: Task, pipe: Connection) -> None:

@@ -71,7 +71,7 @@ class InputFile:
     """One file of a source. Plans and ledgers hold its fields:
 
     {"path": "a/0.jsonl", "url": "/data/wiki/a/0.jsonl", "size": 1048576, "mtime_ns": 17...,
-     "inode": 4711, "etag": null, "sha256": "e3b0..."}
+     "inode": 4711, "ctime_ns": 17..., "etag": null, "sha256": "e3b0..."}
     """
 
     path: str
@@ -83,9 +83,13 @@ class InputFile:
     size: int
     """Bytes; 0 for `datasets`, whose rows have no file."""
     mtime_ns: int | None = None
-    """Time of the last change of a local file, nanoseconds since 1970."""
+    """Time of the last change of a local file's content, nanoseconds since 1970."""
     inode: int | None = None
     """Of a local file."""
+    ctime_ns: int | None = None
+    """Time of the last change of a local file's content or state, nanoseconds since 1970: no
+    program can set it back.
+    """
     etag: str | None = None
     """Of a remote file, and of a local folder that `datasets` loads."""
     sha256: str | None = None
@@ -94,7 +98,7 @@ class InputFile:
     @classmethod
     def of_local(cls, path: str, url: str, state: os.stat_result) -> InputFile:
         """A file of this machine's file systems."""
-        return cls(path, url, state.st_size, state.st_mtime_ns, state.st_ino)
+        return cls(path, url, state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns)
 
     @property
     def scheme(self) -> str:
@@ -106,13 +110,17 @@ class InputFile:
         """True for a file of this machine's file systems."""
         return not self.scheme
 
+    @property
+    def state(self) -> tuple[int | None, int | None, int | None]:
+        """What of a local file changes with its content: mtime, inode and ctime. A rename or
+        another mode changes ctime, too: then the content decides.
+        """
+        return self.mtime_ns, self.inode, self.ctime_ns
+
     def is_still(self, state: os.stat_result) -> bool:
-        """Whether a local file has the size, time of change and inode that it was listed with."""
-        return stat.S_ISREG(state.st_mode) and (
-            state.st_size,
-            state.st_mtime_ns,
-            state.st_ino,
-        ) == (self.size, self.mtime_ns, self.inode)
+        """Whether a local file has the size and state that it was listed with."""
+        now = InputFile.of_local(self.path, self.url, state)
+        return stat.S_ISREG(state.st_mode) and (now.size, now.state) == (self.size, self.state)
 
 
 def named_files(source: str, files: Sequence[InputFile]) -> str:

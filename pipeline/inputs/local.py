@@ -128,13 +128,13 @@ def _blobs_of(root: Path) -> Path | None:
 
 
 def folder_state(folder: Path) -> str:
-    """Hash of name, size, time of change and inode of every file in a folder: what stands for the
+    """Hash of name, size, mtime, inode and ctime of every file in a folder: what stands for the
     content until it is read.
     """
     digest = hashlib.sha256()
     for path in sorted(path for path in _walk(folder, folder) if not is_hidden(path)):
         state = (folder / path).stat()
-        values = (path, state.st_size, state.st_mtime_ns, state.st_ino)
+        values = (path, state.st_size, state.st_mtime_ns, state.st_ino, state.st_ctime_ns)
         digest.update(repr(values).encode("utf-8"))
     return digest.hexdigest()
 

@@ -102,16 +102,19 @@ def refuse_shared_files(surveys: Mapping[str, SourceInputs]) -> None:
     Raises:
         RecipeError: names the file and both definitions.
     """
-    readers: dict[tuple[object, ...], str] = {}
+    readers: dict[tuple[object, ...], tuple[str, str]] = {}
     for inputs in surveys.values():
         name = inputs.definition.name
         where = tuple(sorted(inputs.definition.where.items()))
         for file in inputs.files:
-            first = readers.setdefault((file.url, where), name)
+            # of hard links and links of one file inode and times are the same
+            same = (file.size, file.state) if file.local and file.size else (file.url,)
+            first, url = readers.setdefault((same, where), (name, file.url))
             if first != name:
+                linked = f" (which is {url}, too)" if url != file.url else ""
                 raise RecipeError(
-                    f"source definitions {name} and {first} read the same rows of {file.url}; leave"
-                    " one of them out"
+                    f"source definitions {name} and {first} read the same rows of"
+                    f" {file.url}{linked}; leave one of them out"
                 )
 
 
@@ -138,9 +141,7 @@ def group_target(source_bytes: int) -> int:
 
 def group_name(files: Sequence[InputFile]) -> str:
     """A name that depends on which files are read together, and on their state."""
-    states = [
-        [file.path, file.size, file.mtime_ns, file.inode, file.etag, file.sha256] for file in files
-    ]
+    states = [[file.path, file.size, *file.state, file.etag, file.sha256] for file in files]
     return short_key(
         [
             state if file.local else [*state, file.url]
@@ -176,8 +177,7 @@ def _is_same(known: InputFile, file: InputFile) -> bool:
     if file.local:
         if known.size != file.size:
             return False
-        touched = (known.mtime_ns, known.inode) != (file.mtime_ns, file.inode)
-        if touched and known.sha256 != file_sha256(Path(file.url)):
+        if known.state != file.state and known.sha256 != file_sha256(Path(file.url)):
             return False
     elif (known.etag, known.url) != (file.etag, file.url):
         return False

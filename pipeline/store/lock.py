@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TextIO
 
+from mixtures.errors import AnnealmixError
 from pipeline.report import say
 from pipeline.store.owned import open_own
+
+POLL_SECONDS = 0.2
+"""Between two tries of a lock that another holds."""
+TELL_SECONDS = 5
+"""After which it is said that a lock does not answer."""
+SILENT_SECONDS = 60
+"""After which that is an error."""
 
 
 @contextmanager
@@ -35,20 +46,54 @@ def _acquired(path: Path, what: str) -> Iterator[TextIO]:
     told = False
     while True:
         with os.fdopen(open_own(path, os.O_RDWR | os.O_CREAT), "r+") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                file.seek(0)
+            while not _answered(path, file.fileno()):
                 if not told:
-                    say(
-                        f"waiting for the {what}, held by process"
-                        f" {file.read().strip() or 'unknown'}"
-                    )
+                    file.seek(0)
+                    holder = file.read().strip() or "unknown"
+                    say(f"waiting for the {what}, held by process {holder}")
                     told = True
-                fcntl.lockf(file, fcntl.LOCK_EX)
+                time.sleep(POLL_SECONDS)
             if _is_at(path, os.fstat(file.fileno())):
                 yield file
                 return
+
+
+def _answered(path: Path, descriptor: int) -> bool:
+    """Take the lock if nobody holds it; True if it was taken.
+
+    A network file system whose lock service is gone does not even say no: the call, which must not
+    wait, does not come back. So it is made by a thread that nobody waits for.
+
+    Raises:
+        AnnealmixError: there was no answer for `SILENT_SECONDS`.
+    """
+    answers: SimpleQueue[bool | OSError] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            answers.put(False)
+        except OSError as error:
+            answers.put(error)
+        else:
+            answers.put(True)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=TELL_SECONDS)
+    except Empty:
+        say(f"{path}: the lock does not answer; is there a lock service on its file system?")
+        try:
+            answer = answers.get(timeout=SILENT_SECONDS - TELL_SECONDS)
+        except Empty:
+            raise AnnealmixError(
+                f"{path}: the lock did not answer for {SILENT_SECONDS} s; have the lock service of"
+                " the network file system started (rpc.lockd), or put the folder on another disk"
+            ) from None
+    if isinstance(answer, OSError):
+        raise OSError(answer.errno, answer.strerror, str(path)) from answer
+    return answer
 
 
 def _is_at(path: Path, opened: os.stat_result) -> bool:

@@ -94,7 +94,7 @@ class RawFile:
         self.check_content()
         if not content_unchanged(self.file):
             raise InputError(
-                f"{self.file.url}: the file changed while it was read (size, time, inode or etag);"
+                f"{self.file.url}: the file changed while it was read (size, times, inode or etag);"
                 " run again when nothing writes to it"
             )
 
@@ -146,7 +146,8 @@ def _open_local(file: InputFile) -> IO[bytes]:
         handle.close()
         raise InputError(
             f"{file.url}: the file changed since it was listed: expected {file.size:,} bytes, found"
-            f" {state.st_size:,} (or another time or inode): it is truncated or changed; plan again"
+            f" {state.st_size:,} (or other times or another inode): it is truncated or changed;"
+            " plan again"
         )
     return handle
 

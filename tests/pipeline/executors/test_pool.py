@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError, InputError
-from pipeline.executors import local, memory
+from pipeline.executors import local, memory, pool
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.pool import run_tasks
 from pipeline.executors.stage import Plan, Stage, Unit, in_hand
@@ -169,6 +169,26 @@ def test_an_exception_that_cannot_be_pickled_is_told_in_words():
     with pytest.raises(RuntimeError, match="TwoArgumentsError: rank 0") as caught:
         run_tasks(_unpicklable, [0], 1)
     assert "_unpicklable" in str(caught.value.__cause__)
+
+
+def _stop_itself(folder: Path, rank: int) -> None:
+    (folder / f"{rank}").write_text(str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_worker_that_a_signal_has_stopped_is_named_and_goes_on_when_it_is_let(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(pool, "STOPPED_SECONDS", 0.1)
+    monkeypatch.setattr(pool, "LISTEN_SECONDS", 0.1)
+    told = []
+
+    def stopped(rank: int, pid: int) -> None:
+        told.append((rank, pid))
+        os.kill(pid, signal.SIGCONT)
+
+    assert run_tasks(partial(_stop_itself, tmp_path), [7], 1, stopped) == {}
+    assert told == [(7, int((tmp_path / "7").read_text()))]
 
 
 def _slow(folder: Path, rank: int) -> None:

@@ -142,7 +142,15 @@ def test_a_groups_size_grows_with_the_source_within_bounds(source_bytes, target)
 
 @pytest.mark.parametrize(
     "change",
-    [{"path": "b"}, {"size": 6}, {"mtime_ns": 2}, {"inode": 3}, {"etag": "x"}, {"sha256": "0"}],
+    [
+        {"path": "b"},
+        {"size": 6},
+        {"mtime_ns": 2},
+        {"inode": 3},
+        {"ctime_ns": 4},
+        {"etag": "x"},
+        {"sha256": "0"},
+    ],
 )
 def test_a_groups_name_depends_on_the_state_of_its_files(change):
     assert group_name([FILE]) != group_name([replace(FILE, **change)])
@@ -157,7 +165,9 @@ def test_a_groups_name_depends_on_the_address_of_remote_files_alone():
 
 def test_an_input_file_is_read_back_from_a_plan():
     assert InputFile(**asdict(FILE)) == FILE
-    assert list(asdict(FILE)) == ["path", "url", "size", "mtime_ns", "inode", "etag", "sha256"]
+    assert list(asdict(FILE)) == [
+        *("path", "url", "size", "mtime_ns", "inode", "ctime_ns", "etag", "sha256")
+    ]
 
 
 def test_two_definitions_of_one_file_are_refused_unless_they_read_other_rows():
@@ -177,3 +187,45 @@ def test_a_revision_is_resolved_once_a_store_and_again_when_another_is_asked(sto
     main = definition("jsonl", revision="main")
     assert [frozen(store, main).revision for _ in range(2)] == ["1" * 40] * 2
     assert frozen(store, definition("jsonl", revision="next")).revision == "2" * 40
+
+
+def test_contents_changed_in_place_are_read_again_whatever_their_times_say(store, folder):
+    files = survey(store, definition("jsonl"), (), folder).files
+    read_group(store, files)
+    path = folder / "a.jsonl"
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(b'{"text": "A"}\n')
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_size, now.st_mtime_ns, now.st_ino) == (
+        *(before.st_size, before.st_mtime_ns, before.st_ino),
+    )
+    found = survey(store, definition("jsonl"), (), folder)
+    assert found.groups == []
+
+
+def test_a_file_with_another_mode_or_name_and_the_same_content_is_not_read_again(store, folder):
+    read_group(store, survey(store, definition("jsonl"), (), folder).files)
+    (folder / "a.jsonl").chmod(0o600)
+    (folder / "b.jsonl").rename(folder / "x")
+    (folder / "x").rename(folder / "b.jsonl")
+    assert survey(store, definition("jsonl"), (), folder).new_groups == []
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_two_definitions_that_read_one_file_through_links_are_refused(store, tmp_path, link):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "x.jsonl").write_text('{"text": "x"}\n')
+    (tmp_path / "b" / "y.jsonl").write_text('{"text": "y"}\n')
+    if link is os.link:
+        link(tmp_path / "a" / "x.jsonl", tmp_path / "b" / "z.jsonl")
+    else:
+        link(tmp_path / "a", tmp_path / "c")  # a folder may be a link
+    places = ("a", "b") if link is os.link else ("a", "c")
+    found = {
+        name: survey(store, definition("jsonl", name=name), (), tmp_path / name) for name in places
+    }
+    with pytest.raises(RecipeError, match="read the same rows of "):
+        refuse_shared_files(found)

@@ -95,7 +95,13 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
     num_rows = max(1, file.metadata.num_rows)
     batch_rows = max(1, min(_BATCH_ROWS, BATCH_BYTES * num_rows // max(1, packed_bytes)))
     row, total = 0, 0
-    for batch in file.iter_batches(batch_size=batch_rows, columns=paths, use_threads=False):
+    # some versions of pyarrow look for the first of no row groups
+    batches = (
+        file.iter_batches(batch_size=batch_rows, columns=paths, use_threads=False)
+        if file.num_row_groups
+        else ()
+    )
+    for batch in batches:
         for part, num_bytes in slices(batch):
             total += num_bytes
             if total > allowed:
