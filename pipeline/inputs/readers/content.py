@@ -217,19 +217,18 @@ def _kind_of_json(text: str) -> str:
     line, _, rest = text.partition("\n")
     if "\r" in line.rstrip("\r") and not rest and _is_json(line.split("\r")[0]):
         return "cr-lines"
-    if _is_json(line):  # a list on the first of several lines of JSON is a row that is a list
-        return "json-lines" if text[0] == "{" or _is_json(rest.split("\n")[0]) else "json-array"
+    if _is_json(line):  # a list on the first of several lines is a row that is a list
+        return "json-lines" if text[0] == "{" or rest.strip() else "json-array"
     if text[0] == "[":
         return "json-array"
     if (end := _end_of_value(text)) is not None:
-        follows = text[end:].lstrip(" \t")[:1]
-        return "json-joined" if end <= len(line) and follows == "{" else _over_lines(end, line)
-    follows = rest.lstrip()[:1]  # the first value does not end in what was looked at
-    return "json-object" if rest and (line.rstrip() == "{" or follows == '"') else "json-lines"
-
-
-def _over_lines(end: int, line: str) -> str:
-    return "json-object" if end > len(line) else "json-lines"
+        joined = end <= len(line) and text[end:].lstrip(" \t")[:1] == "{"
+        # of several lines the first may be damaged, and is then a row that is
+        if joined and not (rest.strip() and _is_json(rest.lstrip().split("\n")[0])):
+            return "json-joined"
+        return "json-object" if end > len(line) else "json-lines"
+    # the first value does not end in what was looked at
+    return "json-object" if rest.lstrip()[:1] == '"' else "json-lines"
 
 
 def _is_json(text: str) -> bool:

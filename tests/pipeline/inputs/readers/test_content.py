@@ -93,6 +93,10 @@ def test_a_packed_file_is_told_by_what_is_in_it(kind: str, packing: str) -> None
         (b'{"text": "a"}', "json-lines"),
         (b'{"text": "' + b"a" * HEAD_BYTES, "json-lines"),
         (b'{\n  "text": "' + b"a" * HEAD_BYTES, "json-object"),
+        (b'{\n{"text": "b"}\n', "json-lines"),
+        (b'[1]\n{"text": \n', "json-lines"),
+        (b'{"text": "a"} {"text": "b"}\n{"text": "c"}\n', "json-lines"),
+        (b'{"text": "a"}{"text": "b"}\n', "json-joined"),
         (b'{"text": "a\n{"text": "b"}\n', "json-lines"),  # the first line alone is damaged
         ("\u00e4".encode() * (HEAD_BYTES // 2) + b"a", "text"),
         (("a" + "\u00e4" * HEAD_BYTES).encode()[:HEAD_BYTES], "text"),  # cut in a character
