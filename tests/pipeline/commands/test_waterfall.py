@@ -1,11 +1,13 @@
-"""The table of what became of the rows of each source."""
+"""The table of what became of the rows of each source, and what searches dropped."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.commands.build.report import FATES, fate_of, joined, waterfall_table
+from mixtures.mix.claims import Claims
+from mixtures.mix.judged import ContaminationClaim, NearClaim
+from pipeline.commands.build.report import FATES, drop_lines, fate_of, joined, waterfall_table
 
 A = {
     "rows": 40,
@@ -56,3 +58,22 @@ def test_no_row_is_lost_and_every_reason_has_a_kind(counts: dict[str, int]):
     assert sum(joined(counts).values()) == sum(counts.values())
     assert joined(joined(counts)) == joined(counts)
     assert {fate_of(reason) for reason in joined(counts)} <= set(FATES)
+
+
+def test_what_searches_dropped_is_told_of_each_source_also_if_it_is_nothing():
+    removed = {
+        "a": {"rows": 9, "near-duplicate of a": 2, "near-duplicate of b": 1, "contaminated": 4},
+        "b": {"rows": 1},
+    }
+    contamination = ContaminationClaim.model_construct(action="drop")
+    claims = Claims.model_construct(
+        near=NearClaim.model_construct(), contamination=contamination, removed=removed
+    )
+    assert drop_lines(claims) == [
+        "dropped, near-duplicates: 3 documents (a 3)",
+        "dropped, contaminated by evaluation sets: 4 documents (a 4)",
+    ]
+    none = Claims.model_construct(near=None, contamination={}, removed=removed)
+    assert drop_lines(none) == []
+    nothing = Claims.model_construct(near=None, contamination=contamination, removed={"b": {}})
+    assert drop_lines(nothing) == ["dropped, contaminated by evaluation sets: 0 documents"]
