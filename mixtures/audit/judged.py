@@ -7,6 +7,7 @@ near-duplicates is not recounted here, since the clusters were made over whole k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
 
@@ -14,10 +15,12 @@ from mixtures.audit.report import Check, judge
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
-from mixtures.recipe.filter_use import THRESHOLDS
+from mixtures.recipe.filter_use import PLACEBO
 from mixtures.recipe.near_request import EXCLUDED, NEAR
 from mixtures.rules.filter_definition import MILLION, filter_identity
+from mixtures.rules.levels import LEVELS
 from mixtures.rules.near import NearRule
+from mixtures.stream.placebo import length_class
 from mixtures.words import plural
 
 FILTERS, CONTAMINATION, NEAR_DUPLICATES = "filters", "contamination", "near-duplicates"
@@ -52,10 +55,22 @@ def check_filters(claims: Claims) -> Check:
             item.get("identity"),
             item.get("fraction"),
             item.get("placebo") == "true",
+            item.get("tolerance"),
+            item.get("partners", ""),
         )
         for item in records
     ]
-    listed = [(item.label, item.identity, item.fraction, item.placebo) for item in claims.filters]
+    listed = [
+        (
+            item.label,
+            item.identity,
+            item.fraction,
+            item.placebo,
+            item.matched.tolerance if item.matched else None,
+            " ".join(item.matched.partners) if item.matched else "",
+        )
+        for item in claims.filters
+    ]
     if asked != listed:
         faults.append(f"the recipe has filters {asked}, the manifest lists {listed}")
     judged = [
@@ -63,6 +78,7 @@ def check_filters(claims: Claims) -> Check:
     ]
     for item in claims.filters:
         faults += _filter_rule_faults(item)
+        faults += _length_faults(item)
         if sorted(item.removed) != sorted(judged):
             faults.append(
                 f"the filter {item.label} has removals of {sorted(item.removed)}, it judges"
@@ -116,15 +132,11 @@ def _filter_rule_faults(item: FilterClaim) -> list[str]:
             f"the filter {item.label} has list and classifier of identity {identity}, the manifest"
             f" says {item.identity}"
         )
-    words = item.label.removeprefix("placebo of ").split(" ")
+    words = item.label.removeprefix(PLACEBO).split(" ")
     words, dose = (words[:-2], words[-1]) if words[-2:-1] == ["x"] else (words, "1")
     level = words[1] if len(words) > 1 else None
-    decides = level is None or (
-        classifier is None
-        if level == "strong"
-        else classifier is not None and threshold == THRESHOLDS.get(level)
-    )
-    if item.label.startswith("placebo of ") != item.placebo or dose != item.fraction or not decides:
+    decides = level is None or (classifier is None if level == "strong" else classifier is not None)
+    if item.label.startswith(PLACEBO) != item.placebo or dose != item.fraction or not decides:
         actual = (
             f"placebo {item.placebo}, fraction {item.fraction}, classifier above {threshold}"
             if classifier
@@ -141,6 +153,51 @@ def _filter_rule_faults(item: FilterClaim) -> list[str]:
             f"the filter {item.label} removed {plural(removed, 'document')} by"
             f" {plural(item.scores.documents, 'score')}"
         )
+    return faults
+
+
+def _length_faults(item: FilterClaim) -> list[str]:
+    """What is said of lengths adds up, and so does what a placebo imitates; it is like it within
+    the tolerance.
+    """
+    removed = sum(figures.documents for figures in item.removed.values())
+    faults = _class_faults(item.label, item.lengths, removed) + _level_faults(item, removed)
+    if item.placebo != (item.matched is not None):
+        return [*faults, f"the filter {item.label} says whom it imitates just if it is a placebo"]
+    if (said := item.matched) is None:
+        return faults
+    imitated = sum(one.documents for one in said.sources.values())
+    faults += _class_faults(f"{item.label} (imitated)", said.lengths, imitated)
+    if sorted(said.sources) != sorted(item.removed):
+        faults.append(f"{item.label}: imitates {sorted(said.sources)}, it judges others")
+    for name, one in said.sources.items():
+        missing = one.unmatched_documents + sum(one.elsewhere.values())
+        if missing > one.documents or one.unmatched_tokens > one.tokens:
+            faults.append(f"{name}: {item.label} found less for it than it imitates there")
+    if max(said.off(item.removed).values()) > Fraction(said.tolerance):
+        faults.append(f"{item.label}: is further from what it imitates than {said.tolerance}")
+    return faults
+
+
+def _level_faults(item: FilterClaim, removed: int) -> list[str]:
+    """Levels are nested; the one that the filter is used at flags what it removes or imitates."""
+    counts = [item.levels[name] for name in LEVELS if name in item.levels]
+    if bool(counts) != (item.classifier is not None) or counts != sorted(counts):
+        return [f"{item.label}: its levels flag {counts}; they are of a classifier, and nested"]
+    words = item.label.removeprefix(PLACEBO).split(" ")
+    mine = next((item.levels[name] for name in LEVELS if name in words[1:2] and item.levels), None)
+    if item.fraction == "1" and not item.placebo and mine is not None and mine != removed:
+        return [f"{item.label}: its level flags {mine:,}, it removed {plural(removed, 'document')}"]
+    return []
+
+
+def _class_faults(label: str, lengths: Mapping[str, int], documents: int) -> list[str]:
+    """Counts by length are of classes that there are, and add up to so many documents."""
+    faults = []
+    if strange := [least for least in lengths if length_class(int(least)) != int(least)]:
+        faults.append(f"{label}: {strange[0]} is not the least length of a class")
+    if sum(lengths.values()) != documents:
+        faults.append(f"{label}: {documents:,} documents, by length {sum(lengths.values()):,}")
     return faults
 
 

@@ -122,11 +122,15 @@ def _unlike(claims: Claims, asked: Mapping[str, str]) -> list[str]:
     return [f"it has no source {item.name} that reads {item.definition}" for item in strange]
 
 
-def _filter_request(item: Mapping[str, str]) -> dict[str, str]:
+def _filter_request(item: Mapping[str, str]) -> dict[str, object]:
     """A canonical filter names its label, which need be no name that a recipe could use."""
+    if item.get("placebo") != "true":
+        return {"use": "any", "fraction": item["fraction"]}
     return {
-        "placebo_of" if item.get("placebo") == "true" else "use": "any",
+        "placebo_of": "any",
         "fraction": item["fraction"],
+        "tolerance": item["tolerance"],
+        "partners": item.get("partners", "").split(),
     }
 
 

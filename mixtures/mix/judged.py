@@ -4,11 +4,19 @@ what evaluation sets hold. `mixtures.audit.judged` holds it against itself and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from fractions import Fraction
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mixtures.mix.claim import Claim, Count, Hash
+from mixtures.rules.levels import LEVELS, Level
+from mixtures.words import plural
+
+Lengths = dict[Annotated[str, Field(pattern=r"^[1-9][0-9]{0,15}$")], Count]
+"""Documents by the least tokens of their class of length (`mixtures.stream.placebo.by_class`)."""
 
 
 class RemovedClaim(Claim):
@@ -54,6 +62,45 @@ class FilterFigures(Claim):
     scores: ScoresClaim | None
     removed: dict[str, RemovedClaim]
     """By source."""
+    lengths: Lengths
+    """Of all removed documents."""
+
+
+class ImitatedClaim(Claim):
+    """What a placebo imitates in a source: what its filter removes of the same recipe's mix."""
+
+    quota_tokens: Count
+    """Of the source in that mix."""
+    documents: Count
+    tokens: Count
+    unmatched_documents: Count
+    """Of `documents`, those for which nothing of like length was found."""
+    unmatched_tokens: Count
+    elsewhere: dict[str, Count]
+    """Of `documents`, those whose partner stands in another source, by its name."""
+
+
+class PlaceboClaim(Claim):
+    """What a placebo imitates (`mixtures.stream.placebo`)."""
+
+    tolerance: Annotated[str, Field(pattern=r"^(0(\.[0-9]{1,18})?|1)$")]
+    """Share by which documents and tokens may differ."""
+    partners: list[str]
+    """Sources that give documents to others."""
+    lengths: Lengths
+    """Of all imitated documents."""
+    sources: dict[str, ImitatedClaim]
+
+    def off(self, removed: Mapping[str, RemovedClaim]) -> dict[str, Fraction]:
+        """By how much the documents and tokens of a placebo differ from what it imitates, as shares
+        of that.
+        """
+        found = {}
+        for name in ("documents", "tokens"):
+            due = sum(getattr(one, name) for one in self.sources.values())
+            got = sum(getattr(one, name) for one in removed.values())
+            found[name] = Fraction(abs(got - due), due) if due else Fraction(got)
+        return found
 
 
 class FilterClaim(FilterFigures):
@@ -65,6 +112,24 @@ class FilterClaim(FilterFigures):
     fraction: str
     blocklist: BlocklistClaim
     classifier: ClassifierClaim | None
+    matched: PlaceboClaim | None = None
+    """Of a placebo."""
+    levels: dict[Level, Count] = Field(default_factory=dict)
+    """Of a filter that scores, documents within the quotas that each of its levels flags: the
+    weaker ones that its file has, and `strong`."""
+
+    @property
+    def alike(self) -> list[str]:
+        """Sentences on levels that flag the same documents: levels are nested, so those that flag
+        as many.
+        """
+        names = [name for name in LEVELS if name in self.levels]
+        return [
+            f"filter {self.label}: levels {one} and {other} flag the same"
+            f" {plural(self.levels[one], 'document')}, so mixes of them are alike"
+            for one, other in pairwise(names)
+            if self.levels[one] == self.levels[other]
+        ]
 
 
 Ratio = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,15})/[1-9][0-9]{0,15}$")]

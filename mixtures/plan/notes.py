@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import SCORE_BYTES_A_SECOND, classifier_kinds
+from mixtures.plan.removal_levels import ByLevel
 from mixtures.plan.source_plan import InsertPlan, SourcePlan
 from mixtures.recipe.filter_use import NOT_PUBLISHED
 from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.rules.levels import LEVELS
 from mixtures.trainers.fit import TrainerFit
 
 
@@ -75,6 +78,20 @@ def score_notes(recipe: LoadedRecipe, escalated_bytes: int) -> Iterator[str]:
             "score: the time of the classifier is left out, since it depends on the model and the"
             f" device; about {escalated_bytes / 1e9:,.1f} GB of text will be scored"
         )
+
+
+def level_notes(levels: ByLevel) -> list[str]:
+    """Levels that remove the same of what was probed: one of them is not what it is meant to be."""
+    known = [name for name in LEVELS if levels.get(name)]
+    return [
+        f"levels {one} and {other} remove the same of every source of the sample; if the filter has"
+        " levels of its own, they are too close, or the sample is too small"
+        for one, other in pairwise(known)
+        if all(removal.basis == "probe" for removal in levels[one].values())
+        and {name: removal.removed for name, removal in levels[one].items()}
+        == {name: removal.removed for name, removal in levels[other].items()}
+        and any(removal.removed for removal in levels[one].values())
+    ]
 
 
 def filter_notes(

@@ -18,6 +18,7 @@ from mixtures.estimates import SupplyEstimate
 from mixtures.plan.cost import DEFAULT_RATES, Cost, Rates, estimate_cost, work_of
 from mixtures.plan.notes import (
     filter_notes,
+    level_notes,
     near_notes,
     quality_notes,
     quota_notes,
@@ -162,6 +163,7 @@ def make_plan(
             *near_notes(recipe),
             *score_notes(recipe, work.escalated_bytes),
             *filter_notes(recipe, sources, inserts),
+            *level_notes(levels),
             *(shrink_notes(quotas.total, remaining, fit) if fit and recipe.recipe.shrinks else ()),
         ),
         resources=estimate_cost(recipe, sources, work, rates),

@@ -18,7 +18,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from mixtures.keys import KeyRange, key_bound
 from mixtures.recipe.heading import Budget
 from mixtures.recipe.source_request import SourceRequest
-from mixtures.yaml.fields import Location
+from mixtures.yaml.fields import Location, describe
 from mixtures.yaml.tree import suggest
 
 MAX_TOKENS = 1 << 52
@@ -294,6 +294,14 @@ def _filter_faults(given: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         raw if isinstance(raw, Mapping) else {}
         for raw in (given.get("sources"), given.get("insert"))
     )
+    for number, item in enumerate(given.get("filters") or ()):
+        partners = item.get("partners") if isinstance(item, Mapping) else None
+        for other in partners if isinstance(partners, list | tuple) else ():
+            if sources and other not in sources:
+                yield (
+                    ("filters", number, "partners"),
+                    f"{describe(other)} is no source; sources are {', '.join(map(str, sources))}",
+                )
     for name, insert in inserts.items():
         where = ("insert", name)
         if name in sources:

@@ -1,22 +1,22 @@
 """How a recipe uses filters: which ones, at which level, in which dose, or as a placebo; and what a
 user inserts beside the sources.
 
-Levels are those of the published mixes (arXiv 2508.06601), taken of one filter's list and
-classifier:
+Levels are named as those of the published mixes (arXiv 2508.06601), taken of one filter's list and
+classifier. What a score is worth is known to the filter alone, whose file says its `levels`:
 
-| level | flagged |
-|---|---|
-| extra-weak | escalated, and a score above 0.5 |
-| weak | escalated, and a score above 0.0105 |
-| strong | escalated: the blocklist alone |
+| level | flagged | in the published filter |
+|---|---|---|
+| extra-weak | escalated, and a score above the filter's threshold for it | 0.5 |
+| weak | likewise; it flags all that extra-weak flags | 0.0105 |
+| strong | escalated: the blocklist alone | |
 
 `fraction` is a dose: of the flagged documents, those are removed whose dose key, a hash of their
 digest, lies below that share of the key space. So a smaller dose removes a part of what a larger
 one removes, whatever the size of the mix.
 
-`placebo_of` removes as many documents that the filter does NOT flag, of the same source and of like
-length: each flagged document takes along the next unflagged one, in key order, of its class of
-length (`length_class`).
+`placebo_of` removes as many documents that the filter does NOT flag, and as many tokens, of the
+same source and of like length (`mixtures.stream.placebo`); `partners` names sources in which those
+look that find none in their own, and `tolerance` how far off the sums may be.
 """
 
 from __future__ import annotations
@@ -59,15 +59,26 @@ from mixtures.yaml.fields import (
     Name,
     Positive,
     Reference,
+    plain_decimal,
 )
 
-THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
+PUBLISHED_THRESHOLDS = {"extra-weak": Decimal("0.5"), "weak": Decimal("0.0105")}
+"""Of the published classifier: the file of another says its own."""
 NOT_PUBLISHED = {"deep-ignorance": "its list of 6,178 terms is not public"}
 """Filters that shipped recipes name and that nobody can ship: {name: why}."""
 
-LENGTH_CLASSES = 256
-_CLASSES_AN_OCTAVE = 8
+PLACEBO = "placebo of "
+"""How the label of a placebo begins."""
+TOLERANCE = Decimal("0.02")
+PLACEBO_RULE = "2"
+"""Of `mixtures.stream.placebo`; a change that can change any choice raises it."""
 _DOSE_SALT = b"annealmix-dose-1"
+
+
+def _share(value: Decimal) -> Decimal:
+    if not 0 <= value <= 1:
+        raise ValueError(f"{value} is not at least 0 and at most 1")
+    return value
 
 
 def _dose(value: Decimal) -> Decimal:
@@ -93,6 +104,10 @@ class FilterRequest(Checked):
         which on a document is flagged.
     level: of the published ones; absent: as the filter's file says.
     fraction: dose; the share of the documents that are removed of those that could be.
+    partners: of a placebo; sources of the recipe that give documents where the flagged one's own
+        has none of like length.
+    tolerance: of a placebo; the share by which its documents and tokens may differ from the
+        filter's before a build fails. None: `TOLERANCE`.
     """
 
     use: Reference | None = None
@@ -103,10 +118,12 @@ class FilterRequest(Checked):
     threshold: Annotated[Positive, Field(le=MAX_THRESHOLD)] = 1
     level: Level | None = None
     fraction: Annotated[Exact, AfterValidator(_dose)] = Decimal(1)
+    partners: tuple[Name, ...] = ()
+    tolerance: Annotated[Exact, AfterValidator(_share)] | None = None
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """Exactly one filter."""
+        """Exactly one filter, and what belongs to a kind of it alone."""
         if sum(key in given for key in ("use", "placebo_of", "terms")) != 1:
             yield (
                 (),
@@ -124,6 +141,9 @@ class FilterRequest(Checked):
             for key in ("name", "mode", "threshold"):
                 if key in given:
                     yield (key,), "belongs to terms; the filter's own file says it"
+        for key in ("partners", "tolerance"):
+            if key in given and "placebo_of" not in given:
+                yield (key,), "is of a placebo; give placebo_of, or leave it out"
 
     def pin(self) -> BlocklistPin:
         """The list of `terms`."""
@@ -160,10 +180,10 @@ class Insert(Model):
 
 
 def at_level(bundle: FilterBundle, level: Level | None) -> FilterDefinition:
-    """A filter at one of the published levels; None: as its file says.
+    """A filter at one of its levels; None: as its file says.
 
     Raises:
-        RecipeError: the level needs a classifier that the filter does not have.
+        RecipeError: it does not have the level.
     """
     definition = bundle.definition
     if level is None:
@@ -175,10 +195,16 @@ def at_level(bundle: FilterBundle, level: Level | None) -> FilterDefinition:
             f"{bundle.where}: has no classifier, and level {level} needs one; add it, or take level"
             " strong"
         )
+    pin = definition.levels.get(level)
+    if pin is None:
+        raise RecipeError(
+            f"{bundle.where}: does not say what its level {level} is, and a score of one classifier"
+            f" says nothing of another's; add levels: {{{level}: {{threshold: ...}}}}"
+            f" ({PUBLISHED_THRESHOLDS[level]} for the published classifier alone), or let"
+            " `annealmix filter train --levels` fit it"
+        )
     return definition.model_copy(
-        update={
-            "classifier": definition.classifier.model_copy(update={"threshold": THRESHOLDS[level]})
-        }
+        update={"classifier": definition.classifier.model_copy(update={"threshold": pin.threshold})}
     )
 
 
@@ -205,15 +231,19 @@ class FilterUse:
         """Names it in waterfalls and manifests: `deep-ignorance strong`, `half of it`:
         `deep-ignorance strong x 0.5`.
         """
-        words = ["placebo of"] if self.placebo else []
-        words += [self.name, *([self.request.level] if self.request.level else [])]
+        words = [self.name, *([self.request.level] if self.request.level else [])]
         words += [f"x {self.request.fraction.normalize():f}"] if self.request.fraction != 1 else []
-        return " ".join(words)
+        return PLACEBO * self.placebo + " ".join(words)
 
     @property
     def placebo(self) -> bool:
         """Whether it removes what the filter does not flag."""
         return self.request.placebo_of is not None
+
+    @property
+    def imitated(self) -> str:
+        """The label of the filter itself, where this is its placebo."""
+        return self.label.removeprefix(PLACEBO)
 
     @property
     def dose_bound(self) -> int:
@@ -256,7 +286,17 @@ class FilterUse:
             "identity": identity,
             "fraction": f"{self.request.fraction.normalize():f}",
         }
-        return {**asked, "placebo": "true"} if self.placebo else asked
+        if not self.placebo:
+            return asked
+        placebo = {"tolerance": plain_decimal(self.tolerance), "rule": PLACEBO_RULE}
+        if self.request.partners:
+            placebo["partners"] = " ".join(self.request.partners)
+        return {**asked, "placebo": "true", **placebo}
+
+    @property
+    def tolerance(self) -> Decimal:
+        """Of a placebo."""
+        return TOLERANCE if self.request.tolerance is None else self.request.tolerance
 
 
 def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
@@ -275,57 +315,3 @@ def dose_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         for at in range(0, len(raw), DIGEST_BYTES)
     ]
     return np.frombuffer(b"".join(keys), "<u8").astype(np.uint64)
-
-
-def length_class(num_tokens: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """Class of length of documents, eight an octave: floor(8 * log2(num_tokens)). int64 [num_docs],
-    below LENGTH_CLASSES. num_tokens: [num_docs], EOD included.
-
-    Bounds are compared as integers (n^8 >= 2^c), so that no rounding of a logarithm can move a
-    document.
-    """
-    bounds = np.array([_least_tokens(number) for number in range(LENGTH_CLASSES)], np.uint64)
-    return np.searchsorted(bounds, num_tokens.astype(np.uint64), "right").astype(np.int64) - 1
-
-
-def _least_tokens(number: int) -> int:
-    """The smallest n with n^8 >= 2^number."""
-    low, high = 1, 1 << (number // _CLASSES_AN_OCTAVE + 1)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (
-            (low, middle) if middle**_CLASSES_AN_OCTAVE >= 1 << number else (middle + 1, high)
-        )
-    return low
-
-
-def placebo(
-    flagged: npt.NDArray[np.bool_], classes: npt.NDArray[np.int64], debts: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Choose the documents that a placebo removes: of each class, the next unflagged ones after
-    each flagged one.
-
-    A flagged document adds one to its class's debt; an unflagged one that finds a debt pays it and
-    is removed. What is chosen of a stretch depends on it and on what came before alone, so a longer
-    stretch never changes a choice.
-
-    Args:
-        flagged: bool [num_docs]; classes: int64 [num_docs], as `length_class`; both in key order.
-        debts: int64 [LENGTH_CLASSES], what was not paid before them.
-
-    Returns:
-        removed, bool [num_docs], and the debts that are not paid, int64 [LENGTH_CLASSES].
-    """
-    removed, unpaid = np.zeros(len(flagged), np.bool_), debts.copy()
-    for number in np.unique(classes).tolist():
-        rows = np.flatnonzero(classes == number)
-        # debt after each = S + max(d0, -min(S, 0 so far)): reflected at zero (Lindley's recursion),
-        # without a loop over documents
-        steps = np.where(flagged[rows], 1, -1)
-        sums = np.cumsum(steps) + debts[number]
-        floor = np.minimum(np.minimum.accumulate(sums), 0)
-        after = sums - floor
-        before = np.concatenate(([debts[number]], after[:-1]))
-        removed[rows] = ~flagged[rows] & (before > 0)
-        unpaid[number] = after[-1]
-    return removed, unpaid

@@ -15,6 +15,9 @@ classifier:                   # none: every escalated document is flagged
   digest: 08ab...             # of weights and rules, as `annealmix filter train` prints it
   threshold: 0.0105           # flag if the score is GREATER; an exact decimal
   parameters: {label: unsafe, context: 8192}
+levels:                       # scores above which recipes flag that ask for such a level
+  extra-weak: {threshold: 0.5}
+  weak: {threshold: 0.0105}
 golden:                       # decided anew before every use; at least one of each
   - {text: "A list names Abrin and Ricin.", flagged: true}
   - {text: "The weather was fine.", flagged: false}
@@ -43,6 +46,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from mixtures.errors import InputError, ManifestError, RecipeError
+from mixtures.rules.levels import SCORED_LEVELS, ScoredLevel
 from mixtures.rules.terms import Mode, TermList, content_hash, parse_blocklist
 from mixtures.yaml.disk import SHIPPED, is_file, is_folder, names_in, read_bytes, shown
 from mixtures.yaml.fields import (
@@ -193,6 +197,12 @@ class ClassifierPin(Checked):
         return int(self.threshold * MILLION)
 
 
+class LevelPin(Model):
+    """A level of a filter: the score above which it flags. threshold: exact, from 0 to below 1."""
+
+    threshold: Annotated[Exact, AfterValidator(_below_one)]
+
+
 class GoldenDecision(Model):
     """A harmless text and what the filter must say of it."""
 
@@ -207,11 +217,15 @@ class FilterDefinition(Checked):
     description: Text = ""
     blocklist: BlocklistPin
     classifier: ClassifierPin | None = None
+    levels: dict[ScoredLevel, LevelPin] = Field(default_factory=dict)
     golden: tuple[GoldenDecision, ...]
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
-        """A filter that flags all or nothing must show in its golden decisions."""
+        """A filter that flags all or nothing must show in its golden decisions; weaker levels flag
+        less.
+        """
+        yield from _level_faults(given)
         golden = given.get("golden")
         if not isinstance(golden, list | tuple):
             return
@@ -241,6 +255,29 @@ class FilterDefinition(Checked):
         blocklist, pin = self.blocklist, self.classifier
         classifier = None if pin is None else (pin.kind, pin.digest, pin.threshold_millionths)
         return filter_identity(blocklist.sha256, blocklist.mode, blocklist.threshold, classifier)
+
+
+def _level_faults(given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+    levels = given.get("levels")
+    if not isinstance(levels, Mapping) or not levels:
+        return
+    if "classifier" not in given:
+        yield ("levels",), "are scores, and there is no classifier; add one, or leave them out"
+    found = [
+        level["threshold"]
+        for name in SCORED_LEVELS
+        if isinstance(level := levels.get(name), Mapping) and "threshold" in level
+    ]
+    try:
+        extra_weak, weak = map(Decimal, map(str, found))
+    except (ValueError, ArithmeticError):
+        return
+    if extra_weak <= weak:
+        yield (
+            ("levels",),
+            f"extra-weak flags above {extra_weak}, weak above {weak}: it must flag less; give it"
+            " the higher threshold",
+        )
 
 
 def filter_identity(

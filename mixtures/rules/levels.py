@@ -8,3 +8,6 @@ from typing import Literal, get_args
 
 Level = Literal["extra-weak", "weak", "strong"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+ScoredLevel = Literal["extra-weak", "weak"]
+SCORED_LEVELS: tuple[ScoredLevel, ...] = get_args(ScoredLevel)
+"""Those that a classifier decides, at thresholds of its own; `strong` is the blocklist alone."""

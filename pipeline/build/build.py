@@ -23,13 +23,15 @@ output or the store is a URL, working copies are pulled and pushed between the s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
-from mixtures.errors import RecipeError
+from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.judged import PlaceboClaim
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality_steps import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
@@ -47,6 +49,7 @@ from pipeline.build.near import (
 )
 from pipeline.build.needs import Needs, ingest_units, other_tokens, refuse_unread
 from pipeline.build.output import keep_tokenizer
+from pipeline.build.placebo import find_partners, matchings, refuse_unlike
 from pipeline.build.quarantine import refuse_bad_rows, report_rows
 from pipeline.build.remote import RemotePlaces
 from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_of
@@ -137,6 +140,18 @@ def build(
     return manifest
 
 
+@dataclass(frozen=True)
+class _Selected:
+    """What is eligible, and what each source gives. placebos: what they imitate, by number of the
+    filter.
+    """
+
+    plan: SelectPlan
+    eligible: dict[str, Eligible]
+    quotas: Quotas
+    placebos: Mapping[int, PlaceboClaim]
+
+
 class _Build:
     """The state of one build.
 
@@ -180,10 +195,10 @@ class _Build:
             self._score()
             near = self._near()
             self.request.remote.push()
-            plan, eligible = self._select(near)
-            quotas = self._quotas(eligible)
+            selected = self._select(near)
+            quotas, eligible = selected.quotas, selected.eligible
             if not quotas.wanted:
-                return self._write(plan, eligible, quotas, near)
+                return self._write(selected, near)
             say(
                 f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further"
             )
@@ -366,7 +381,8 @@ class _Build:
         check_clusters(found, self.recipe.near)
         return found
 
-    def _select(self, near: Found | None) -> tuple[SelectPlan, dict[str, Eligible]]:
+    def _select(self, near: Found | None) -> _Selected:
+        """Select, and find the partners of placebos in what the imitated mix takes."""
         plan = SelectPlan(
             partitions=num_partitions(self._documents),
             sources=tuple(
@@ -380,7 +396,27 @@ class _Build:
             near=(near.drops, near.digest) if near else None,
             shrink=self.recipe.shrinks,
             copies=self.recipe.copies == "approved",
-        ).placed(self.store.folder)
+        )
+        if not plan.placebos:
+            return self._selected(plan)
+        try:
+            imitated = self._selected(plan.imitated())
+        except SupplyError as error:
+            labels = [plan.filters[number].label for number in plan.placebos]
+            raise SupplyError(
+                f"{', '.join(labels)}: the mix that is imitated cannot be built: {error}"
+            ) from None
+        if imitated.quotas.wanted:
+            return imitated
+        found = find_partners(
+            self._choices(imitated), matchings(self.judges.filters), spared=imitated.plan.spared
+        )
+        return self._selected(plan.model_copy(update={"partners": found.partners}), found.claims)
+
+    def _selected(
+        self, plan: SelectPlan, placebos: Mapping[int, PlaceboClaim] | None = None
+    ) -> _Selected:
+        plan = plan.placed(self.store.folder)
         self.trust.verify(inputs_of(plan))
         plan.folder.mkdir(parents=True, exist_ok=True)
         partitions = [
@@ -394,7 +430,21 @@ class _Build:
             self.store.work_folder() / f"select-{plan.folder.name}",
         )
         self.trust.add(partitions)
-        return plan, read_eligible(plan, [*self.recipe.sources, *self.recipe.insert])
+        eligible = read_eligible(plan, [*self.recipe.sources, *self.recipe.insert])
+        return _Selected(plan, eligible, self._quotas(eligible), placebos or {})
+
+    def _choices(self, selected: _Selected) -> dict[str, Choice]:
+        """What the quotas take of each source."""
+        return {
+            name: (
+                selected.eligible[name].select(
+                    selected.quotas.resolved[name],
+                    asked=request.all
+                    or max(selected.quotas.asked[name], selected.quotas.resolved[name]) > 0,
+                )
+            )
+            for name, request in self.recipe.sources.items()
+        }
 
     def _quotas(self, eligible: dict[str, Eligible]) -> Quotas:
         supplies = {
@@ -420,22 +470,8 @@ class _Build:
             for name, insert in self.recipe.insert.items()
         }
 
-    def _write(
-        self,
-        select_plan: SelectPlan,
-        eligible: dict[str, Eligible],
-        quotas: Quotas,
-        near: Found | None,
-    ) -> manifests.Manifest:
-        choices = {
-            name: (
-                eligible[name].select(
-                    quotas.resolved[name],
-                    asked=request.all or max(quotas.asked[name], quotas.resolved[name]) > 0,
-                )
-            )
-            for name, request in self.recipe.sources.items()
-        } | self._inserts(eligible)
+    def _write(self, selected: _Selected, near: Found | None) -> manifests.Manifest:
+        choices = self._choices(selected) | self._inserts(selected.eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
         if total == 0:
@@ -458,7 +494,7 @@ class _Build:
             total_tokens=total,
             eod_id=tokenizer.eod_id,
             bos_id=tokenizer.bos_id,
-            select=select_plan,
+            select=selected.plan,
             selections=tuple(strands),
             units=tuple(SliceUnit(slice=number) for number in slices),
             format=WRITE_FORMAT,
@@ -468,15 +504,17 @@ class _Build:
                 recipe=self.request.recipe,
                 size=self.request.size,
                 layout=layout,
-                quotas=quotas,
+                quotas=selected.quotas,
                 choices=choices,
                 inputs=self.inputs,
                 contamination=contamination_report(
-                    self.request.recipe, self.judges.index, select_plan, choices
+                    self.request.recipe, self.judges.index, selected.plan, choices
                 ),
                 near=near,
+                placebos=selected.placebos,
             )
         )
+        refuse_unlike(self.recipe.name, described.filters)
         key = short_key([plan.as_json(), described.as_json()])
         with output.building(self.request.out, key) as folder:
             if folder is None:

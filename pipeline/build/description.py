@@ -32,19 +32,30 @@ from mixtures.mix.judged import (
     FilterFigures,
     NearClaim,
     NearFigures,
+    PlaceboClaim,
     RemovedClaim,
     ScoresClaim,
 )
 from mixtures.mix.manifest import MANIFEST_FORMAT
+from mixtures.recipe.filter_use import FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.near_request import NEAR
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
+from mixtures.rules.filter_definition import MILLION
+from mixtures.rules.levels import SCORED_LEVELS, Level
+from mixtures.stream.placebo import by_class
 from mixtures.stream.quotas import Quotas, Size
 from mixtures.stream.selection import Selection
 from pipeline.build.near import Found
 from pipeline.inputs.quality.quality import PREFIX
 from pipeline.inputs.survey import SourceInputs
-from pipeline.stages.eligible import Choice, RemovalFigures, removal_figures, score_digest
+from pipeline.stages.eligible import (
+    Choice,
+    RemovalFigures,
+    flagged_above,
+    removal_figures,
+    score_digest,
+)
 from pipeline.stages.write import Layout
 
 
@@ -64,6 +75,8 @@ class Chosen:
     """What the evaluation sets found (`pipeline.build.contamination`)."""
     near: Found | None
     """The search for near-duplicates, if the recipe asks for one."""
+    placebos: Mapping[int, PlaceboClaim]
+    """What placebos imitate, by number of the filter."""
 
 
 def describe(chosen: Chosen) -> Description:
@@ -107,9 +120,7 @@ def describe(chosen: Chosen) -> Description:
             for name, choice in choices.items()
         },
         contamination=chosen.contamination or {},
-        filters=[
-            _filter(recipe, number, choices, figures) for number in range(len(recipe.filters))
-        ],
+        filters=[_filter(chosen, number, figures) for number in range(len(recipe.filters))],
         near=_near(recipe, chosen.near, choices) if chosen.near else None,
         excluded=_excluded(recipe),
         published=PublishedClaims.model_validate(
@@ -212,12 +223,9 @@ def waterfall(
 
 
 def _filter(
-    recipe: LoadedRecipe,
-    number: int,
-    choices: Mapping[str, Choice],
-    figures: Mapping[str, Sequence[RemovalFigures]],
+    chosen: Chosen, number: int, figures: Mapping[str, Sequence[RemovalFigures]]
 ) -> FilterClaim:
-    item = recipe.filters[number]
+    item, choices = chosen.recipe.filters[number], chosen.choices
     pin, classifier = item.definition.blocklist, item.definition.classifier
     done = filter_figures(number, choices, figures, scored=classifier is not None)
     return FilterClaim(
@@ -237,7 +245,24 @@ def _filter(
         ),
         scores=done.scores,
         removed=done.removed,
+        lengths=done.lengths,
+        matched=chosen.placebos.get(number),
+        levels=_levels(item, number, choices) if classifier else {},
     )
+
+
+def _levels(item: FilterUse, number: int, choices: Mapping[str, Choice]) -> dict[Level, int]:
+    """Documents that each level of a filter flags, weaker levels first; `strong` is what was
+    scored.
+    """
+    above: dict[Level, int] = {
+        level: int(pin.threshold * MILLION)
+        for level in SCORED_LEVELS
+        if (pin := item.brought.definition.levels.get(level))
+    }
+    above["strong"] = -1
+    judged = [choice for choice in choices.values() if choice.eligible.filters]
+    return dict(zip(above, flagged_above(judged, number, list(above.values())), strict=True))
 
 
 def filter_figures(
@@ -254,7 +279,7 @@ def filter_figures(
         figures: of each source's reasons, the filters' last (`removal_figures`).
     """
     judged = {name: choice for name, choice in choices.items() if choice.eligible.filters}
-    removed = {}
+    removed, lengths = {}, dict[int, int]()
     for name, choice in judged.items():
         figure = figures[name][len(figures[name]) - choice.eligible.filters + number]
         removed[name] = RemovedClaim(
@@ -263,11 +288,17 @@ def filter_figures(
             first_documents=figure.first[0],
             first_tokens=figure.first[1],
         )
+        for length, count in figure.lengths.items():
+            lengths[length] = lengths.get(length, 0) + count
     scores = None
     if scored:
         documents, hashed = score_digest(judged.values(), number)
         scores = ScoresClaim(documents=documents, blake3=hashed)
-    return FilterFigures(scores=scores, removed=removed)
+    return FilterFigures(
+        scores=scores,
+        removed=removed,
+        lengths={str(least): count for least, count in by_class(lengths).items()},
+    )
 
 
 def _near(recipe: LoadedRecipe, search: Found, choices: Mapping[str, Choice]) -> NearClaim:

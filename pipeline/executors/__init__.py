@@ -22,8 +22,7 @@ class Executor(Protocol):
     """Does the units of a plan."""
 
     def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units; one after another if the plan says
-        `in_order`.
+        """Freeze a plan in `folder` and do all of its units.
 
         Raises:
             AnnealmixError: of the first task that failed; the units that were done stay done.

@@ -73,8 +73,7 @@ class LocalExecutor:
     tasks: int | None = None
 
     def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units; one after another if the plan says
-        `in_order`.
+        """Freeze a plan in `folder` and do all of its units.
 
         Raises:
             AnnealmixError: of the first task that failed, or twice lost its worker; the units that
@@ -87,7 +86,7 @@ class LocalExecutor:
         path, digest = freeze(folder, plan)
         workers = self.workers or workers_that_fit(stage, min(cores(), units))
         shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)
-        tasks = 1 if plan.in_order else min(shares, units)
+        tasks = min(shares, units)
         task = LocalTask(stage, path, digest, tasks)
         with named(folder):
             if min(workers, tasks) == 1:

@@ -48,8 +48,7 @@ class RayExecutor:
     tasks: int | None = None
 
     def execute(self, stage: StageClass, plan: Plan[Any], folder: Path) -> None:
-        """Freeze a plan in `folder` and do all of its units; one after another if the plan says
-        `in_order`.
+        """Freeze a plan in `folder` and do all of its units.
 
         Raises:
             RecipeError: there is no such cluster, or no node of it has enough memory.
@@ -62,7 +61,7 @@ class RayExecutor:
         forget(folder, "logs", "failed")
         path, digest = freeze(folder, plan)
         workers = self.workers or cores
-        tasks = 1 if plan.in_order else min(self.tasks or TASKS_A_WORKER * workers, units)
+        tasks = min(self.tasks or TASKS_A_WORKER * workers, units)
         logger.remove()
         executor = _Tasks(
             pipeline=[stage(path, digest)],

@@ -47,8 +47,6 @@ class Plan(Frozen, Generic[U]):
     units: tuple[U, ...] = ()
     folder: Path | None = None
     """Where all units leave their results, if that is one place."""
-    in_order: bool = False
-    """Whether each unit needs the results of those before it."""
 
     def having(self, units: Iterable[U]) -> Self:
         """The same plan with these units."""

@@ -2,7 +2,10 @@
 and scores by digest.
 
     terms of a list -> escalated (>= threshold) -> score of the escalated (> threshold), or all of
-    them -> dose, or placebo -> removed
+    them -> dose -> removed
+
+A placebo removes none of these, but its partners: of each length those that its plan says
+(`Partners`).
 
 Nothing is decided by default: an escalated document without a score is an error.
 """
@@ -18,15 +21,10 @@ import numpy.typing as npt
 
 from mixtures.errors import ManifestError
 from mixtures.keys import KEY_SPACE
-from mixtures.recipe.filter_use import LENGTH_CLASSES, FilterUse, dose_keys, length_class, placebo
+from mixtures.recipe.filter_use import FilterUse, dose_keys
 from pipeline.store.records import Frozen
 from pipeline.store.scores import Scored, look_up
 from pipeline.store.store import PlannedKey
-
-Debts = dict[int, npt.NDArray[np.int64]]
-"""Of each placebo filter, by its number: what it still owes in each class of length
-(`mixtures.recipe.filter_use.placebo`).
-"""
 
 
 class FilterRule(Frozen):
@@ -41,7 +39,7 @@ class FilterRule(Frozen):
     above: int | None
     """Score in millionths; a higher one is flagged. None without a classifier."""
     placebo: bool
-    """Whether it removes what it does not flag."""
+    """Whether it removes what no filter flags, as its partners say."""
     dose: PlannedKey
     """Flagged documents whose dose key is below are removed."""
 
@@ -57,6 +55,46 @@ class FilterRule(Frozen):
             placebo=item.placebo,
             dose=item.dose_bound,
         )
+
+
+class Partners(Frozen):
+    """The documents of a source that a placebo removes: of those with a key up to `last_key` that
+    nothing else removes and no imitated filter flags, of each length those with the smallest ranks.
+    """
+
+    source: str
+    filter: int
+    """Number of the placebo."""
+    last_key: PlannedKey
+    lengths: tuple[int, ...]
+    """Tokens, ascending."""
+    ranks: tuple[PlannedKey, ...]
+    """Of each length, the last that is taken."""
+
+    def among(self, documents: Documents) -> npt.NDArray[np.bool_]:
+        """Which documents these are, if they may be: bool [num_docs]."""
+        return self.of_length(documents.num_tokens, rank(documents.digest)) & (
+            documents.order_key <= np.uint64(self.last_key)
+        )
+
+    def of_length(
+        self, num_tokens: npt.NDArray[np.integer[Any]], ranks: npt.NDArray[np.uint64]
+    ) -> npt.NDArray[np.bool_]:
+        """Whether documents of these lengths and ranks are taken: all [num_docs]."""
+        if not self.lengths:
+            return np.zeros(len(num_tokens), np.bool_)
+        lengths = np.array(self.lengths, np.int64)
+        last = np.array(self.ranks, np.uint64)
+        at = np.minimum(np.searchsorted(lengths, num_tokens.astype(np.int64)), len(lengths) - 1)
+        taken: npt.NDArray[np.bool_] = (lengths[at] == num_tokens) & (ranks <= last[at])
+        return taken
+
+
+def rank(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The order in which documents of one length are taken, uint64 [num_docs]: the lower half of
+    their digests, uint64 [num_docs, 2], which says nothing of their order keys.
+    """
+    return digests[:, 1].astype(np.uint64)
 
 
 class Documents(NamedTuple):
@@ -76,14 +114,14 @@ class Verdicts:
 
     approved: escalated by some filter, flagged and removed by none (what a dose spares is flagged
         all the same).
-    scores: int32 of each filter with a classifier, by its number, -1 where not escalated. debts:
-        left after these documents.
+    spared: flagged by some filter, placebos' included, and removed by none: by its dose.
+    scores: int32 of each filter with a classifier, by its number, -1 where not escalated.
     """
 
     removed: npt.NDArray[np.uint32]
     approved: npt.NDArray[np.bool_]
+    spared: npt.NDArray[np.bool_]
     scores: dict[int, npt.NDArray[np.int32]]
-    debts: Debts
 
     def among(self, present: npt.NDArray[np.bool_]) -> Verdicts:
         """The verdicts among more documents, where those that are not present were not judged.
@@ -92,8 +130,8 @@ class Verdicts:
         return Verdicts(
             _spread(self.removed, present, 0),
             _spread(self.approved, present, 0),
+            _spread(self.spared, present, 0),
             {number: _spread(scores, present, -1) for number, scores in self.scores.items()},
-            self.debts,
         )
 
 
@@ -113,41 +151,37 @@ def judge(
     documents: Documents,
     rules: Sequence[FilterRule],
     scored: Mapping[int, Scored],
-    debts: Mapping[int, Any],
+    partners: Sequence[Partners] = (),
 ) -> Verdicts:
     """Decide on documents of a source.
 
     Args:
-        scored: the scores of each filter with a classifier. debts: of each placebo filter, left by
-            the documents before these.
+        scored: the scores of each filter with a classifier. partners: of placebos, in this source.
 
     Raises:
         ManifestError: an escalated document has no score.
     """
     count = len(documents.order_key)
-    removed, escalated, condemned = (
-        np.zeros(count, np.uint32),
-        np.zeros(count, np.bool_),
-        np.zeros(count, np.bool_),
-    )
+    removed = np.zeros(count, np.uint32)
+    # escalated and condemned by filters, and flagged by any, placebos' included
+    escalated, condemned, flagged_by_any = (np.zeros(count, np.bool_) for _ in range(3))
     scores: dict[int, npt.NDArray[np.int32]] = {}
-    debts_after: Debts = {}
     for number, rule in enumerate(rules):
         enough = documents.terms[rule.blocklist] >= rule.threshold
         flagged = enough
         if rule.above is not None:
             scores[number] = _scores(source, rule, documents, enough, scored[number])
             flagged = enough & (scores[number] > rule.above)
-        if rule.placebo:
-            owed = np.asarray(debts.get(number, np.zeros(LENGTH_CLASSES)), np.int64)
-            flagged, debts_after[number] = placebo(
-                flagged, length_class(documents.num_tokens), owed
-            )
-        else:
+        flagged_by_any |= flagged
+        if not rule.placebo:
             escalated |= enough
             condemned |= flagged
-        removed |= (_dosed(rule, documents, flagged).astype(np.uint32)) << np.uint32(number)
-    return Verdicts(removed, escalated & ~condemned & (removed == 0), scores, debts_after)
+            removed |= _dosed(rule, documents, flagged).astype(np.uint32) << np.uint32(number)
+    for item in partners:
+        chosen = item.among(documents) & (removed == 0) & ~flagged_by_any
+        removed |= chosen.astype(np.uint32) << np.uint32(item.filter)
+    kept = removed == 0
+    return Verdicts(removed, escalated & ~condemned & kept, flagged_by_any & kept, scores)
 
 
 def _scores(

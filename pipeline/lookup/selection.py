@@ -37,6 +37,7 @@ from mixtures.recipe.quality_steps import Quality
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.rules.filter_definition import MILLION
 from pipeline.build.near import Found, NearSearch
+from pipeline.build.placebo import Matching, find_partners
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import freeze
 from pipeline.inputs.build_source import BuildSource
@@ -125,7 +126,48 @@ class MixStore:
 
     @cached_property
     def plan(self) -> SelectPlan:
-        """The select plan, with its folder."""
+        """The select plan, with its folder; where there are placebos, after the mix that they
+        imitate is selected.
+        """
+        plan = self._plan
+        if not plan.placebos:
+            return plan.placed(self.store.folder)
+        imitated = plan.imitated().placed(self.store.folder)
+        self._make_selection(imitated)
+        found = find_partners(self._imitated(imitated), self._matchings, spared=imitated.spared)
+        for number, claim in found.claims.items():
+            _require(claim == self.claims.filters[number].matched, self.store.folder, "a placebo")
+        return plan.model_copy(update={"partners": found.partners}).placed(self.store.folder)
+
+    def _imitated(self, plan: SelectPlan) -> dict[str, Choice]:
+        """What the mix takes of each source that the placebos imitate."""
+        strands = {
+            strand.name: strand
+            for strand in self.claims.sources
+            if not (strand.copy_number or strand.insert)
+        }
+        said = next(item.matched for item in self.claims.filters if item.matched)
+        eligible, found = read_eligible(plan, strands), {}
+        for name, strand in strands.items():
+            _require(name in said.sources, self.store.folder, name)
+            quota = said.sources[name].quota_tokens
+            _require(eligible[name].tokens or not quota, self.store.folder, name)
+            asked = name in self._whole or strand.asked_tokens > 0
+            found[name] = eligible[name].select(quota, asked=asked)
+        return found
+
+    @property
+    def _matchings(self) -> dict[int, Matching]:
+        """What the placebos of the mix may do, by number of the filter."""
+        return {
+            number: Matching(tuple(said.matched.partners), said.matched.tolerance)
+            for number, said in enumerate(self.claims.filters)
+            if said.matched
+        }
+
+    @property
+    def _plan(self) -> SelectPlan:
+        """The select plan without partners."""
         recipe = self.claims.recipe
         return SelectPlan(
             partitions=num_partitions(self._documents),
@@ -142,7 +184,7 @@ class MixStore:
             near=(self.near.drops, self.near.digest) if self.near else None,
             shrink=recipe.get("removed") == "shrink",
             copies=recipe.get("copies") == "approved",
-        ).placed(self.store.folder)
+        )
 
     @property
     def _documents(self) -> int:
@@ -191,7 +233,7 @@ class MixStore:
         Raises:
             ManifestError: it is not what the manifest says.
         """
-        self._make_selection()
+        self._make_selection(self.plan)
         strands = [strand for strand in self.claims.sources if not strand.copy_number]
         eligible = read_eligible(self.plan, [strand.name for strand in strands])
         times = {item["name"]: item["times"] for item in self.claims.recipe.get("insert", [])}
@@ -326,16 +368,16 @@ class MixStore:
             missing += [part for item in self.filters for part in item.unscored(group, source.keys)]
         return min([source.keys.high, *(low for low, _ in missing)])
 
-    def _make_selection(self) -> None:
-        """Make the selection again where the store no longer has it."""
-        units = self.plan.all_units
-        if all(Select.is_done(self.plan, unit) for unit in units):
+    def _make_selection(self, plan: SelectPlan) -> None:
+        """Make a selection again where the store no longer has it."""
+        units = plan.all_units
+        if all(Select.is_done(plan, unit) for unit in units):
             return
         say(f"{self.store.folder}: the selection of this mix is not there; making it again")
         with self.store.lock():
-            Trust().verify(inputs_of(self.plan))
-            self.plan.folder.mkdir(parents=True, exist_ok=True)
-            plan = self.plan.having(units)
+            Trust().verify(inputs_of(plan))
+            plan.folder.mkdir(parents=True, exist_ok=True)
+            plan = plan.having(units)
             path, digest = freeze(self.store.work_folder() / f"select-{plan.folder.name}", plan)
             for unit in units:
                 Select(path, digest).do(plan, unit)

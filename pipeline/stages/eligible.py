@@ -8,7 +8,7 @@ columns in key order.
 
 Columns of the first two: digest, num_tokens, start, place, offset, token_file, segment, ledger_row.
 `place` is left out where it equals `start`. With a classifier, `filterN.score` beside the first and
-the third.
+the third; for a placebo, `spared` beside the first.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from blake3 import blake3
 
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import EXCLUDED, NEAR
+from mixtures.stream.placebo import add_lengths
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.store.columns import read_column
 from pipeline.store.records import Frozen, Record
@@ -227,11 +228,13 @@ class RemovalFigures:
     """What one reason did to one source, within the quota. removed: documents and tokens that it
     removes, other reasons aside.
 
-    first: of those, what no earlier reason removes (the waterfall's figure).
+    first: of those, what no earlier reason removes (the waterfall's figure). lengths: of those that
+        it removes, documents by length.
     """
 
     removed: list[int] = field(default_factory=lambda: [0, 0])
     first: list[int] = field(default_factory=lambda: [0, 0])
+    lengths: dict[int, int] = field(default_factory=dict)
 
 
 def removal_figures(choice: Choice) -> list[RemovalFigures]:
@@ -252,6 +255,7 @@ def removal_figures(choice: Choice) -> list[RemovalFigures]:
                 mine = chosen.astype(np.bool_)
                 sums[0] += int(mine.sum())
                 sums[1] += int(num_tokens[mine].sum())
+            add_lengths(figure.lengths, num_tokens[(verdicts & 1 << number) != 0])
     return figures
 
 
@@ -282,6 +286,23 @@ def score_digest(choices: Iterable[Choice], number: int) -> tuple[int, str]:
                 state.update(rows.tobytes())
                 documents += len(scored)
     return documents, state.hexdigest()
+
+
+def flagged_above(choices: Iterable[Choice], number: int, thresholds: Sequence[int]) -> list[int]:
+    """How many documents within the quotas have a score of a filter above each threshold,
+    millionths, whatever became of them.
+    """
+    counts = [0] * len(thresholds)
+    for choice in choices:
+        taken = {run.partition: run.documents for run in choice.first_epoch}
+        removed = dict(enumerate(choice.removed()))
+        kept = partial(read_kept, choice.eligible)
+        for documents, column in ((taken, kept), (removed, choice.eligible.removed_column)):
+            for partition, count in documents.items():
+                scores = np.asarray(column("score", partition, score_column(number))[:count])
+                for at, threshold in enumerate(thresholds):
+                    counts[at] += int((scores > threshold).sum())
+    return counts
 
 
 def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -> npt.NDArray[Any]:
@@ -345,8 +366,6 @@ class PartitionRecord(Record):
     """The done-record of a partition."""
 
     sources: dict[str, SourceTable]
-    debts: dict[str, dict[int, list[int]]]
-    """Of each source and placebo filter, what it still owes in each class of length."""
     filters: int
     """How many there are."""
     decontaminate: str | None

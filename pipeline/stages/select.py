@@ -27,7 +27,7 @@ from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.keys import KeyRange, sort_order
 from pipeline.executors.stage import PartitionUnit, Stage
 from pipeline.inputs.build_source import SelectedSource
-from pipeline.judges.verdicts import Debts, Documents, Verdicts, judge
+from pipeline.judges.verdicts import Documents, Verdicts, judge
 from pipeline.stages.eligible import (
     COPIES,
     KEPT,
@@ -117,13 +117,10 @@ class _Partition:
             if rule.above is not None
         }
         self.drops = read_drops(plan.near[0], plan.partitions, number) if plan.near else None
-        self.debts: dict[str, dict[int, list[int]]] = {}
-        if number and plan.in_order:  # debts run on from one partition to the next
-            self.debts = PartitionRecord.read(partition_folder(plan.folder, number - 1)).debts
 
     def write(self) -> PartitionRecord:
         """Write the columns of every source. Returns the partition's record."""
-        sources, tables, debts = self.plan.sources, {}, {}
+        sources, tables = self.plan.sources, {}
         for domain in _domains(sources):
             arrays = _sorted(gathered(sources, self.keys, domain, self.plan.counts))
             first = _first_of_each_document(arrays)
@@ -135,11 +132,9 @@ class _Partition:
             for number in sorted(domain):
                 if not sources[number].excluded:
                     name = sources[number].name
-                    tables[name], owed = self._write_source(arrays, first, survivor, near, number)
-                    debts[name] = {index: values.tolist() for index, values in owed.items()}
+                    tables[name] = self._write_source(arrays, first, survivor, near, number)
         return PartitionRecord(
             sources=tables,
-            debts=debts,
             filters=len(self.plan.filters),
             decontaminate=self.plan.decontaminate,
         )
@@ -170,9 +165,8 @@ class _Partition:
         survivor: npt.NDArray[np.uint16],
         near: npt.NDArray[np.int64],
         number: int,
-    ) -> tuple[SourceTable, Debts]:
-        """Write one source's documents below its ceiling. Returns what they are, and what placebos
-        still owe.
+    ) -> SourceTable:
+        """Write one source's documents below its ceiling. Returns what they are.
 
         first: bool [num_docs], of each text the first document; survivor: uint16 [num_docs], the
         source of that one; near: int64 [num_docs], see `_near`.
@@ -212,7 +206,7 @@ class _Partition:
         gone = table.excluded + sum(table.duplicates.values()) + sum(table.near.values())
         if table.in_range != table.unique + gone:
             raise AnnealmixError(f"{self.path}: {source.name} does not balance: {table.as_json()}")
-        return table, verdicts.debts
+        return table
 
     def _near_counts(self, survivors: npt.NDArray[np.int64]) -> dict[str, int]:
         """Dropped documents by the source of what stays instead, "" for all excluded ones.
@@ -243,8 +237,8 @@ class _Partition:
             ],
         )
         rules = () if source.insert else self.plan.filters
-        owed = self.debts.get(source.name, {})
-        return judge(source.name, documents, rules, self.scored, owed).among(present)
+        partners = [item for item in self.plan.partners if item.source == source.name]
+        return judge(source.name, documents, rules, self.scored, partners).among(present)
 
     def _write_columns(
         self,
@@ -276,10 +270,12 @@ class _Partition:
             "place": np.cumsum(fills) - fills,  # tokens of the quota before the document
             "after": np.cumsum(kept) - kept,  # kept documents before it
             "verdicts": reasons,
+            "spared": verdicts.spared,
         }
         more = [
             *(["place"] if shrink or copies else []),
             *(["grams"] if plan.decontaminate == "report" and judged else []),
+            *(["spared"] if plan.spared and judged else []),
         ]
         self._write_strand(name, KEPT, placed, kept, more)
         if copies:

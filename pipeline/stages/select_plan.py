@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mixtures.keys import KEY_SPACE
+from mixtures.recipe.filter_use import PLACEBO
 from pipeline.executors.stage import PartitionUnit, Plan
 from pipeline.inputs.build_source import SelectedSource
-from pipeline.judges.verdicts import FilterRule
+from pipeline.judges.verdicts import FilterRule, Partners
 from pipeline.store.rules import short_key
 
-SELECT_FORMAT = 4
+SELECT_FORMAT = 5
 
 
 class SelectPlan(Plan[PartitionUnit]):
@@ -35,14 +37,33 @@ class SelectPlan(Plan[PartitionUnit]):
     """Whether what filters remove takes its part of the quota."""
     copies: bool
     """Whether approved documents are copied, so that each fills the quota twice."""
+    partners: tuple[Partners, ...] = ()
+    """What placebos remove, in the order of the filters."""
+    spared: bool = False
+    """Whether it is noted which documents are flagged and only a dose spares: no placebo's
+    partners.
+    """
     format: int = SELECT_FORMAT
 
     def placed(self, store: Path) -> SelectPlan:
-        """The plan with what follows from the rest: its order, format, and folder in a store."""
-        in_order = any(rule.placebo for rule in self.filters)  # placebos hand on what they owe
-        plan = self.model_copy(update={"in_order": in_order, "format": SELECT_FORMAT})
+        """The plan with what follows from the rest: its format, and its folder in a store."""
+        plan = self.model_copy(update={"format": SELECT_FORMAT})
         folder = store / "select" / short_key(plan.as_json("folder", "units"))
         return plan.model_copy(update={"folder": folder})
+
+    @property
+    def placebos(self) -> list[int]:
+        """Numbers of the filters that are placebos."""
+        return [number for number, rule in enumerate(self.filters) if rule.placebo]
+
+    def imitated(self) -> SelectPlan:
+        """The plan of the mix that the placebos imitate: each is the filter itself."""
+        filters = tuple(
+            rule.model_copy(update={"placebo": False, "label": rule.label.removeprefix(PLACEBO)})
+            for rule in self.filters
+        )
+        spared = any(rule.dose < KEY_SPACE for rule in filters)
+        return self.model_copy(update={"filters": filters, "spared": spared, "partners": ()})
 
     @property
     def all_units(self) -> list[PartitionUnit]:

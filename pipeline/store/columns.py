@@ -38,6 +38,7 @@ DTYPES: dict[str, str] = {
     "place": "<u8",  # tokens of the quota before the document in its key partition
     "after": "<u4",  # documents of the partition that stand before a removed one
     "verdicts": "<u4",  # bit i: filter i removes the document
+    "spared": "|u1",  # 1: a filter flags the document, and its dose spares it
     "of": "<u4",  # index among the partition's documents of the one that a copy is of
     "bands": (
         "<u8"

@@ -13,7 +13,8 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from hashlib import blake2b
@@ -24,6 +25,7 @@ from mixtures.keys import order_key
 from mixtures.rules.filter_definition import read_filter
 from pipeline.commands.filter.train import GoldenTexts, ListChoice, TrainRequest, make_bundle
 from pipeline.judges.classifiers import open_classifier
+from pipeline.judges.classifiers.training import LevelGoal
 from tests.pipeline.corpus import WORDS, tokenizer
 
 TERMS = ("zorvex", "quillam", "brontide", "maxtil", "ferrule moss", "ondrake")
@@ -106,6 +108,10 @@ def train(folder: Path, name: str, terms: Sequence[str], harmful: Sequence[str])
         out=folder / name,
         blocklist=ListChoice(blocklist),
         golden=GoldenTexts(flagged=(flagged,)),
+        levels={
+            "extra-weak": LevelGoal("threshold", Decimal("0.5")),
+            "weak": LevelGoal("threshold", Decimal("0.0105")),
+        },
     )
     make_bundle(request)
 
@@ -135,6 +141,7 @@ class FilterOracle:
     level: str | None = None
     fraction: Fraction = Fraction(1)
     placebo: bool = False
+    partners: Sequence[str] = ()
     threshold: int = 2
 
     def escalated(self, text: str) -> bool:
@@ -154,19 +161,8 @@ class FilterOracle:
         return found < self.fraction * 2**64
 
     def removed(self, texts: Sequence[str]) -> set[str]:
-        """Of a source's documents in key order, those that it removes."""
-        if not self.placebo:
-            return {text for text in texts if self.flagged(text) and self.dosed(text)}
-        owed: dict[int, int] = {}
-        chosen = set()
-        for text in texts:
-            number = length_class(tokens_of(text))
-            if self.flagged(text):
-                owed[number] = owed.get(number, 0) + 1
-            elif owed.get(number, 0):
-                owed[number] -= 1
-                chosen.add(text)
-        return {text for text in chosen if self.dosed(text)}
+        """Of a source's documents in key order, those that it removes, if it is no placebo."""
+        return {text for text in texts if self.flagged(text) and self.dosed(text)}
 
 
 _scores: dict[tuple[int, str], int] = {}
@@ -188,11 +184,6 @@ def classifier_of(bundle: Path) -> Any:
     return open_classifier(pin.kind, bundle / pin.path)
 
 
-def length_class(tokens: int) -> int:
-    """The largest c with 2^c <= tokens^8."""
-    return (tokens**8).bit_length() - 1
-
-
 def oracles(filters: Path, asked: Sequence[Any]) -> list[FilterOracle]:
     """The filters that a recipe asks for, of those that `write_filters` wrote."""
     found = []
@@ -201,9 +192,52 @@ def oracles(filters: Path, asked: Sequence[Any]) -> list[FilterOracle]:
         name = fields.get("use") or fields["placebo_of"]
         classifier = classifier_of(filters / name) if (filters / name).is_dir() else None
         more: dict[str, Any] = {"level": fields.get("level"), "placebo": "placebo_of" in fields}
+        more["partners"] = fields.get("partners", ())
         more["fraction"] = Fraction(str(fields.get("fraction", 1)))
         found.append(FilterOracle(MORE_TERMS if name == "more" else TERMS, classifier, **more))
     return found
+
+
+def partners_of(
+    gone: Mapping[str, Sequence[str]], free: Mapping[str, set[str]], elsewhere: Sequence[str]
+) -> dict[str, set[str]]:
+    """What a placebo removes of each source. gone: the imitated documents; free: the candidates."""
+    lengths = {name: [tokens_of(text) for text in texts] for name, texts in free.items()}
+    taken: dict[str, list[int]] = {name: [] for name in free}
+    owed = dict.fromkeys(gone, 0)
+    left = {name: [tokens_of(text) for text in texts] for name, texts in gone.items()}
+
+    def look(name: str, other: str) -> None:
+        unmatched = []
+        for length in sorted(left[name], reverse=True):
+            aim = length + max(-(length // 8), min(owed[name], length // 8))
+            like = [one for one in lengths[other] if length <= 2 * one <= 4 * length]
+            if not like:
+                unmatched.append(length)
+                continue
+            best = min(like, key=lambda one: (abs(one - aim), one))
+            lengths[other].remove(best)
+            taken[other].append(best)
+            owed[name] += length - best
+        left[name] = unmatched
+
+    for name in gone:
+        look(name, name)
+    for name in gone:
+        for other in elsewhere:
+            if other != name:
+                look(name, other)
+    return {
+        name: {
+            text
+            for length in set(counts)
+            for text in sorted(
+                (text for text in free[name] if tokens_of(text) == length),
+                key=lambda text: digest(text)[16:],
+            )[: counts.count(length)]
+        }
+        for name, counts in taken.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -256,13 +290,43 @@ class MixOracle:
             seen |= set(texts)
         return found
 
+    def placebos(self) -> dict[int, dict[str, set[str]]]:
+        """Of each placebo, by its number, what it removes of each source."""
+        if not any(judge.placebo for judge in self.filters):
+            return {}
+        imitated = replace(
+            self, filters=[replace(judge, placebo=False) for judge in self.filters], inserts={}
+        ).judged()
+        texts = {digest(text): text for some in self.survivors().values() for text in some}
+        kept = {
+            source.name: {texts[one.digest] for _, one in source.strands[0] if one.epoch == 0}
+            for source in imitated
+        }
+        free = {
+            name: {text for text in some if not any(one.flagged(text) for one in self.filters)}
+            for name, some in kept.items()
+        }
+        found: dict[int, dict[str, set[str]]] = {}
+        for number, judge in enumerate(self.filters):
+            if judge.placebo:
+                gone = {source.name: source.removed[number] for source in imitated}
+                found[number] = partners_of(gone, free, judge.partners)
+                free = {name: some - found[number][name] for name, some in free.items()}
+        return found
+
     def judged(self) -> list[SourceOracle]:
-        return [self._source(name, texts) for name, texts in self.survivors().items()] + [
+        placebos = self.placebos()
+        return [self._source(name, texts, placebos) for name, texts in self.survivors().items()] + [
             self._insert(name, texts, times) for name, (texts, times) in self.inserts.items()
         ]
 
-    def _source(self, name: str, texts: list[str]) -> SourceOracle:
-        removals = [judge.removed(texts) for judge in self.filters]
+    def _source(
+        self, name: str, texts: list[str], placebos: Mapping[int, Mapping[str, set[str]]]
+    ) -> SourceOracle:
+        removals = [
+            placebos[number][name] if judge.placebo else judge.removed(texts)
+            for number, judge in enumerate(self.filters)
+        ]
         removed = set().union(*removals)
         judges = [judge for judge in self.filters if not judge.placebo]
         approved = {

@@ -13,9 +13,11 @@ from pipeline.commands.audit.filters import FilterFigures
 from pipeline.commands.build.report import (
     FILTER_TITLE,
     corpus_rows,
+    PLACEBO_TITLE,
     cut_text,
     notes,
     removal_table,
+    placebo_table,
     waterfall_table,
 )
 from pipeline.commands.plan.report import print_published
@@ -116,6 +118,8 @@ def show(
     print_published(audit.compared, "beside what is published")
     if audit.filters:
         removal_table(audit).print(FILTER_TITLE)
+    if placebos := placebo_table(audit.filters):
+        placebos.print(PLACEBO_TITLE)
     for item in filters:
         title = f"filter {item.name}, identity {short_hash(item.identity)}"
         Table(item.sources, _FILTER_COLUMNS).print(title)
@@ -123,7 +127,7 @@ def show(
         _show_near(audit.near)
     Table(checks, _CHECK_COLUMNS).print("checks")
     print_fit(audit.fit)
-    for line in notes(audit.sources):
+    for line in [*notes(audit.sources), *(line for item in audit.filters for line in item.alike)]:
         say(line)
     if audit.identity:
         tell(f"identity {audit.identity}")

@@ -19,6 +19,7 @@ from pipeline.places.places import Place
 from pipeline.report import Column, Table, count, print_fit, say, tell
 
 FILTER_TITLE = "removed by filters"
+PLACEBO_TITLE = "placebos beside the filters that they imitate"
 
 
 def show(claims: Claims, folder: Place) -> None:
@@ -43,9 +44,11 @@ def show(claims: Claims, folder: Place) -> None:
     Table(rows, columns, total).print(f"{claims.name}: {folder}")
     if claims.filters:
         removal_table(claims).print(FILTER_TITLE)
+    if placebos := placebo_table(claims.filters):
+        placebos.print(PLACEBO_TITLE)
     for line in drop_lines(claims):
         say(line)
-    for line in notes(claims.sources):
+    for line in [*notes(claims.sources), *(line for item in claims.filters for line in item.alike)]:
         say(line)
     print_fit(claims.fit(tokens))
     tell(f"identity {claims.identity}")
@@ -187,6 +190,69 @@ def removal_table(mix: Removed) -> Table:
 def _added(counts: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
     documents, tokens, judged = (sum(column) for column in zip(*counts, strict=True))
     return documents, tokens, judged
+
+
+class _PlaceboRow(NamedTuple):
+    """What a placebo removed of a source, and what it imitates there."""
+
+    placebo: str
+    source: str
+    documents: int
+    tokens: int
+    imitated_documents: int
+    imitated_tokens: int
+    unmatched_documents: int
+    unmatched_tokens: int
+    elsewhere: str
+
+
+_PLACEBO_COLUMNS = (
+    Column("placebo", "placebo"),
+    Column("source", "source", left=True),
+    Column("its documents", "documents", count),
+    Column("the filter's", "imitated_documents", count),
+    Column("its tokens", "tokens", count),
+    Column("the filter's", "imitated_tokens", count),
+    Column(
+        "off",
+        lambda row: (
+            f"{percent_text(row.tokens - row.imitated_tokens, row.imitated_tokens, 2)}%"
+            if row.imitated_tokens
+            else "-"
+        ),
+    ),
+    Column("unmatched", "unmatched_documents", count),
+    Column("of tokens", "unmatched_tokens", count),
+    Column("matched elsewhere", "elsewhere", left=True),
+)
+
+
+def placebo_table(filters: Iterable[FilterClaim]) -> Table | None:
+    """What placebos removed beside what the filters remove that they imitate, by source and in all;
+    None if there are none.
+    """
+    rows = []
+    for item in filters:
+        if item.matched is None:
+            continue
+        mine = [
+            _PlaceboRow(
+                item.label,
+                name,
+                item.removed[name].documents,
+                item.removed[name].tokens,
+                said.documents,
+                said.tokens,
+                said.unmatched_documents,
+                said.unmatched_tokens,
+                ", ".join(f"{number:,} in {other}" for other, number in said.elsewhere.items()),
+            )
+            for name, said in item.matched.sources.items()
+            if name in item.removed
+        ]
+        sums = [sum(getattr(row, name) for row in mine) for name in _PlaceboRow._fields[2:8]]
+        rows += [*mine, _PlaceboRow._make([item.label, "total", *sums, ""])]
+    return Table(rows, _PLACEBO_COLUMNS) if rows else None
 
 
 def cut_text(cut: CutClaim | None) -> str:

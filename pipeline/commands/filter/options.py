@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mixtures.rules.levels import LEVELS
+from mixtures.errors import RecipeError
+from mixtures.rules.levels import LEVELS, ScoredLevel
 from pipeline.commands.options import (
     add_actions,
     add_command,
@@ -19,6 +22,9 @@ from pipeline.commands.options import (
     add_store_folder,
     add_tokenizer,
 )
+
+if TYPE_CHECKING:
+    from pipeline.judges.classifiers.training import LevelGoal
 
 
 def add_filter(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -138,6 +144,13 @@ def _add_train(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="smallest threshold that flags at most this share of all documents",
     )
     train.add_argument(
+        "--levels",
+        nargs="*",
+        metavar="LEVEL=KIND:SHARE",
+        help="weak and extra-weak, fitted to removal:SHARE, recall:SHARE or threshold:SCORE on what"
+        " the blocklist escalates (the published removal)",
+    )
+    train.add_argument(
         "--holdout",
         type=_decimal,
         default=Decimal("0.2"),
@@ -209,6 +222,31 @@ def _check(options: argparse.Namespace) -> int:
     return run_check(request, as_json=options.json)
 
 
+def _levels(words: Sequence[str] | None) -> dict[ScoredLevel, LevelGoal]:
+    """What levels are fitted to: nothing, what is published, or what was given."""
+    from pipeline.commands.filter.train import PUBLISHED_LEVELS
+    from pipeline.judges.classifiers.training import LevelGoal
+
+    if words is None:
+        return {}
+    if not words:
+        return PUBLISHED_LEVELS
+    found: dict[ScoredLevel, LevelGoal] = {}
+    for word in words:
+        parts = re.fullmatch(
+            r"(extra-weak|weak)=(threshold|recall|removal):([01](?:\.[0-9]{1,18})?)", word, re.ASCII
+        )
+        if parts is None or parts[1] in found:
+            raise RecipeError(
+                f"--levels: {word!r} is not, once a level, weak or extra-weak, `=`, removal, recall"
+                " or threshold, and a share, such as weak=removal:0.54"
+            )
+        level: Any = parts[1]
+        kind: Any = parts[2]
+        found[level] = LevelGoal(kind, Decimal(parts[3]))
+    return found
+
+
 def _train(options: argparse.Namespace) -> int:
     from pipeline import report
     from pipeline.commands.filter.train import (
@@ -229,6 +267,7 @@ def _train(options: argparse.Namespace) -> int:
         columns=LabelColumns(options.text_column, options.label_column, options.positive),
         holdout=options.holdout,
         goal=Goal(options.recall, options.removal),
+        levels=_levels(options.levels),
         golden=GoldenTexts(tuple(options.golden_flagged), tuple(options.golden_passed)),
     )
     bundle = make_bundle(request)

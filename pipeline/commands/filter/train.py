@@ -22,8 +22,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -31,9 +31,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.rules.filter_definition import BlocklistPin, FilterDefinition, load_filter, load_terms
+from mixtures.rules.levels import ScoredLevel
 from mixtures.rules.terms import Mode, content_hash, parse_blocklist
 from mixtures.yaml.fields import Name
 from pipeline import report
+from pipeline.judges.annotators.blocklist import Blocklist
 from pipeline.judges.classifiers import MILLION, Classifier, open_classifier
 from pipeline.judges.classifiers.labelled import LabelColumns
 from pipeline.judges.classifiers.training import (
@@ -41,6 +43,8 @@ from pipeline.judges.classifiers.training import (
     REPORT,
     WEIGHTS,
     Goal,
+    LevelGoal,
+    LevelGoals,
     TrainedFilter,
     train_filter,
 )
@@ -84,6 +88,8 @@ class TrainRequest:
     holdout: Decimal = Decimal("0.2")
     """Share of the documents that is measured on."""
     goal: Goal | None = None
+    levels: Mapping[ScoredLevel, LevelGoal] = field(default_factory=dict)
+    """What the filter's levels are fitted to."""
     golden: GoldenTexts = GoldenTexts()
 
 
@@ -114,6 +120,15 @@ class Bundle:
             "recall": chosen.recall,
             "f1": chosen.f1,
             "removal": chosen.removal,
+            "levels": {
+                level.name: {
+                    "rule": str(level.goal),
+                    "threshold": level.chosen.threshold,
+                    "recall": level.chosen.recall,
+                    "removal": level.chosen.removal,
+                }
+                for level in self.trained.levels
+            },
             **self.paths,
             "documents": asdict(self.trained.documents),
             "rule": self.trained.rule,
@@ -141,7 +156,7 @@ def make_bundle(request: TrainRequest) -> Bundle:
     content = _content(blocklist.file)  # before the training, which takes longer
     pin = _pin(blocklist, content)
     name = _named(out.name if request.name is None else request.name)
-    parse_blocklist(content, str(blocklist.file), blocklist.mode)
+    terms = parse_blocklist(content, str(blocklist.file), blocklist.mode)
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
     try:
@@ -152,6 +167,7 @@ def make_bundle(request: TrainRequest) -> Bundle:
             columns=request.columns,
             holdout=request.holdout,
             goal=request.goal,
+            levels=_level_goals(request.levels, blocklist, terms),
         )
         write_whole(folder / BLOCKLIST, content)
         definition = _definition(name, pin, trained, folder, request.golden)
@@ -162,6 +178,23 @@ def make_bundle(request: TrainRequest) -> Bundle:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return Bundle(out, trained, opened)
+
+
+PUBLISHED_LEVELS: dict[ScoredLevel, LevelGoal] = {
+    "extra-weak": LevelGoal("removal", Decimal("0.2156")),
+    "weak": LevelGoal("removal", Decimal("0.5379")),
+}
+"""Of the documents that the blocklist escalates: 2.02% and 5.04% of the annealing mix, where strong
+removes 9.37% (arXiv 2508.06601)."""
+
+
+def _level_goals(
+    goals: Mapping[ScoredLevel, LevelGoal], blocklist: ListChoice, terms: Sequence[str]
+) -> LevelGoals | None:
+    if not goals:
+        return None
+    judge = Blocklist(terms, blocklist.mode)
+    return LevelGoals(goals, lambda texts: judge.count(texts) >= blocklist.threshold)
 
 
 def _named(name: str) -> str:
@@ -223,6 +256,10 @@ def _definition(
             "digest": trained.digest,
             "threshold": Decimal(threshold).scaleb(-6),
         },
+        "levels": {
+            level.name: {"threshold": Decimal(level.chosen.threshold).scaleb(-6)}
+            for level in trained.levels
+        },
         "golden": decisions,
     }
     return FilterDefinition.model_validate(fields)
@@ -277,6 +314,7 @@ def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
         f"  path: {classifier.path}",
         f"  digest: {classifier.digest}",
         f"  threshold: {classifier.threshold:f}",
+        *_level_lines(trained),
         "golden:",
     ]
     lines += [
@@ -284,6 +322,19 @@ def _yaml(definition: FilterDefinition, trained: TrainedFilter) -> str:
         for one in definition.golden
     ]
     return "\n".join(lines) + "\n"
+
+
+def _level_lines(trained: TrainedFilter) -> list[str]:
+    if not trained.levels:
+        return []
+    return [
+        "levels:",
+        *(
+            f"  {level.name}: {{threshold: {_decimal(level.chosen.threshold)}}}"
+            f"  # {level.goal} of the escalated"
+            for level in trained.levels
+        ),
+    ]
 
 
 def _quoted(text: str) -> str:
@@ -314,6 +365,13 @@ def show(bundle: Bundle) -> None:
         report.Column("removed", "removal", _decimal),
     ]
     report.Table([bundle.trained.chosen], columns).print(title)
+    if bundle.trained.levels:
+        rows = [level.chosen for level in bundle.trained.levels]
+        goals = {id(level.chosen): level for level in bundle.trained.levels}
+        columns[0] = report.Column(
+            "level", lambda point: f"{goals[id(point)].name} ({goals[id(point)].goal})"
+        )
+        report.Table(rows, columns).print("levels, on those that the blocklist escalates")
     undrawn = f"not drawn, its points are in {REPORT}; pip install 'annealmix[report]' draws it"
     report.tell(f"curve {bundle.paths.get('curve', undrawn)}")
     report.tell(f"filter {bundle.paths['filter']}, identity {bundle.filter.identity}")

@@ -57,7 +57,7 @@ class SlurmExecutor:
         resources = self._profile.resources(stage.name)
         if resources.memory is None:
             resources = resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
-        tasks = 1 if plan.in_order else min(len(units), resources.tasks or arrays.TASKS)
+        tasks = min(len(units), resources.tasks or arrays.TASKS)
         if resources.parallel:  # Slurm limits the elements of one array that run at a time
             tasks = min(tasks, client.max_array_size())
         name = f"{self._profile.job_name}-{self._chain.key}-"

@@ -17,17 +17,20 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.keys import key_bound
+from mixtures.rules.levels import SCORED_LEVELS, ScoredLevel
 from pipeline.judges.classifiers.curve import DEFAULT_THRESHOLD, Curve, Point, curve_svg
 from pipeline.judges.classifiers.labelled import (
     LabelColumns,
@@ -37,6 +40,7 @@ from pipeline.judges.classifiers.labelled import (
 )
 from pipeline.judges.classifiers.linear import LinearClassifier
 from pipeline.judges.classifiers.linear_training import LinearSettings, train_linear
+from pipeline.judges.classifiers.scores import MILLION
 from pipeline.store.records import write_whole
 
 WEIGHTS, REPORT, PICTURE = "weights.safetensors", "report.json", "curve.svg"
@@ -76,6 +80,54 @@ class Goal:
 
 
 @dataclass(frozen=True)
+class LevelGoal:
+    """What the threshold of a level is fitted to, on the held-out documents that the blocklist
+    escalates: recall and removal as of `Goal`, or the threshold itself.
+    """
+
+    kind: Literal["threshold", "recall", "removal"]
+    value: Decimal
+
+    def fitted(self, curve: Curve) -> int:
+        """The threshold, millionths.
+
+        Raises:
+            RecipeError: out of range, or no score is higher than it.
+        """
+        if self.kind == "threshold":
+            threshold = int(self.value * MILLION)
+        elif self.kind == "recall":
+            threshold = curve.for_recall(Fraction(self.value))
+        else:
+            threshold = curve.for_removal(Fraction(self.value))
+        if not 0 <= threshold < MILLION:
+            raise RecipeError(f"{self} gives a threshold of {threshold:,} millionths; ask for more")
+        return threshold
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.value}"
+
+
+@dataclass(frozen=True)
+class FittedLevel:
+    """A level of a filter. chosen: the escalated held-out documents at its threshold."""
+
+    name: ScoredLevel
+    goal: LevelGoal
+    chosen: Point
+
+
+@dataclass(frozen=True)
+class LevelGoals:
+    """What the levels of a filter are fitted to. escalated: of texts, which the blocklist
+    escalates, bool [num_docs].
+    """
+
+    goals: Mapping[ScoredLevel, LevelGoal]
+    escalated: Callable[[Sequence[str]], npt.NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
 class ClassCounts:
     """Documents of a part."""
 
@@ -108,6 +160,7 @@ class TrainedFilter:
     rule: str
     """How the threshold was picked, in words."""
     has_picture: bool
+    levels: tuple[FittedLevel, ...] = ()
 
 
 def train_filter(
@@ -117,6 +170,7 @@ def train_filter(
     columns: LabelColumns | None = None,
     holdout: Decimal = Decimal("0.2"),
     goal: Goal | None = None,
+    levels: LevelGoals | None = None,
     settings: LinearSettings | None = None,
 ) -> TrainedFilter:
     """Train, measure and write the files into the folder `out`.
@@ -154,10 +208,11 @@ def train_filter(
     with _whole_folder(out) as folder:
         weights.save(folder / WEIGHTS)
         classifier = LinearClassifier.open(folder / WEIGHTS)  # what is measured is what was written
-        curve = Curve(
-            classifier.score([document.text for document in measuring]),
-            np.array([document.positive for document in measuring]),
-        )
+        texts = [document.text for document in measuring]
+        scores = classifier.score(texts)
+        positive = np.array([document.positive for document in measuring])
+        curve = Curve(scores, positive)
+        fitted = _fitted(levels, texts, scores, positive) if levels else ()
         chosen, points = curve.at(goal.threshold(curve)), curve.points()
         documents = DocumentCounts(
             distinct=len(labelled.documents),
@@ -175,6 +230,9 @@ def train_filter(
             "documents": asdict(documents),
             "inputs": [{"name": name, "sha256": sha256} for name, sha256 in labelled.inputs],
             "rule": str(goal),
+            "levels": {
+                level.name: {"rule": str(level.goal), **_point(level.chosen)} for level in fitted
+            },
             "chosen": _point(chosen),
             "curve": [_point(point) for point in points],
             "unit": (
@@ -189,7 +247,41 @@ def train_filter(
         write_whole(
             folder / REPORT, (json.dumps(report, indent=1, sort_keys=True) + "\n").encode("ascii")
         )
-    return TrainedFilter(out, classifier.digest, chosen, points, documents, str(goal), has_picture)
+    return TrainedFilter(
+        out, classifier.digest, chosen, points, documents, str(goal), has_picture, fitted
+    )
+
+
+def _fitted(
+    levels: LevelGoals,
+    texts: Sequence[str],
+    scores: npt.NDArray[np.uint32],
+    positive: npt.NDArray[np.bool_],
+) -> tuple[FittedLevel, ...]:
+    """Fit levels on the held-out documents that the blocklist escalates, since the classifier sees
+    no others in use. All arrays [num_docs].
+    """
+    escalated = levels.escalated(texts)
+    if not escalated.any():
+        raise InputError(
+            "held-out documents: the blocklist escalates none, so there is nothing to fit levels"
+            " on; label documents that it escalates"
+        )
+    curve = Curve(scores[escalated], positive[escalated])
+    fitted = tuple(
+        FittedLevel(name, goal, curve.at(goal.fitted(curve)))
+        for name in SCORED_LEVELS
+        if (goal := levels.goals.get(name))
+    )
+    if len(fitted) == len(SCORED_LEVELS):
+        strongest_last = [level.chosen.threshold for level in fitted]
+        if strongest_last != sorted(set(strongest_last), reverse=True):
+            raise RecipeError(
+                f"levels {' and '.join(f'{one.name} ({one.goal})' for one in fitted)} come out at"
+                f" {' and '.join(f'{one:,}' for one in strongest_last)} millionths; extra-weak must"
+                " flag less than weak: ask for other shares, or label more documents"
+            )
+    return fitted
 
 
 @contextmanager

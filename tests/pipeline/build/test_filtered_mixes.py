@@ -56,6 +56,7 @@ SUPPLY = {
     name: sum(map(tokens_of, {text for text in texts if text})) for name, texts in TEXTS.items()
 }
 TOY, LEVELS = "toy", ("extra-weak", "weak", "strong")
+PLACEBO = {"placebo_of": "list", "tolerance": "1"}
 Case = dict[str, Any]
 
 
@@ -199,11 +200,26 @@ CASES: dict[str, Case] = {
         "filters": [{"use": "list", "fraction": "0.4"}],
         "removed": "shrink",
     },
-    "placebo": {"quotas": QUOTAS, "filters": [{"placebo_of": "list"}]},
-    "placebo, shrink": {"quotas": QUOTAS, "filters": [{"placebo_of": "list"}], "removed": "shrink"},
+    "placebo": {"quotas": QUOTAS, "filters": [PLACEBO]},
+    "placebo, shrink": {"quotas": QUOTAS, "filters": [PLACEBO], "removed": "shrink"},
+    "placebo with partners elsewhere": {
+        "quotas": QUOTAS,
+        "filters": [{**PLACEBO, "partners": ["b", "a"]}],
+    },
+    "dosed placebo of a dosed mix": {
+        "quotas": QUOTAS,
+        "filters": [
+            {**PLACEBO, "fraction": "0.4"},
+            {"use": TOY, "level": "weak", "fraction": "0.5"},
+            {"placebo_of": "more", "tolerance": "1"},
+        ],
+    },
     "placebo of a classifier": {
         "quotas": QUOTAS,
-        "filters": [{"placebo_of": TOY, "level": "weak"}, {"use": TOY, "level": "weak"}],
+        "filters": [
+            {"placebo_of": TOY, "level": "weak", "tolerance": "1"},
+            {"use": TOY, "level": "weak"},
+        ],
     },
     "all": {
         "quotas": dict.fromkeys(QUOTAS),
@@ -249,11 +265,20 @@ FILTERS = st.lists(
             st.sampled_from(["1", "0.5"]),
         ),
         st.builds(lambda level: {"use": TOY, "level": level}, st.sampled_from(LEVELS)),
-        st.builds(lambda level: {"placebo_of": TOY, "level": level}, st.sampled_from(LEVELS)),
+        st.builds(
+            lambda level, partners: {
+                "placebo_of": TOY,
+                "level": level,
+                "tolerance": "1",
+                "partners": partners,
+            },
+            st.sampled_from(LEVELS),
+            st.sampled_from([[], ["a"]]),
+        ),
     ),
     min_size=1,
     max_size=3,
-    unique_by=repr,
+    unique_by=lambda item: repr({**item, "partners": None}),  # two of one label are refused
 )
 
 

@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[3]
 WEAK = {"use": TOY, "level": "weak"}
 RICH: Case = {
     "quotas": QUOTAS,
-    "filters": [WEAK, {"use": "more", "fraction": "0.5"}, {"placebo_of": "list"}],
+    "filters": [WEAK, {"use": "more", "fraction": "0.5"}, {"placebo_of": "list", "tolerance": "1"}],
     "copies": "approved",
     "times": 2,
 }
@@ -154,7 +154,12 @@ def test_another_threshold_dose_or_use_of_what_was_scored_reads_nothing(
     monkeypatch.setattr(Tokenizer, "encode", None)
     monkeypatch.setattr(build, "Score", None)
     others: list[list[Any]] = [[{"use": TOY, "level": level}] for level in ("extra-weak", "strong")]
-    others += [[{**WEAK, "fraction": "0.3"}], [{"placebo_of": TOY, "level": "weak"}], ["list"], []]
+    others += [
+        [{**WEAK, "fraction": "0.3"}],
+        [{"placebo_of": TOY, "level": "weak", "tolerance": "1"}],
+        ["list"],
+        [],
+    ]
     for number, asked in enumerate(others):
         case = {**whole, "filters": asked} if asked else {"quotas": whole["quotas"]}
         check(work, case, f"out{number}", tokenizer=work / "nowhere.json")

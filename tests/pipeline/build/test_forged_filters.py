@@ -22,7 +22,7 @@ TOY, LIST = 0, 1
 FILTERS = [
     {"use": "toy", "level": "weak"},
     {"use": "list", "fraction": "0.4"},
-    {"placebo_of": "more"},
+    {"placebo_of": "more", "tolerance": "1"},
 ]
 
 
@@ -36,7 +36,7 @@ def mixes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "recipes", {"extra": {"all": "true"}}, name="unused"
     )  # for its source definition
     for removed in ("refill", "shrink"):
-        sources = {"a": {"tokens": 700}, "b": {"tokens": 2500}}
+        sources = {"a": {"tokens": 700}, "b": {"tokens": 2300}}
         more: dict[str, Any] = {
             "filters": FILTERS,
             "removed": removed,
@@ -103,6 +103,23 @@ def removed_from_an_insert(manifest: Manifest) -> None:
     manifest["removed"]["extra"]["filter toy weak"] = 0
 
 
+def of_placebo(change: Callable[[Any], None]) -> Callable[[Manifest], None]:
+    """Changes what the last filter imitates."""
+    return lambda manifest: change(manifest["filters"][-1]["matched"])
+
+
+def more_imitated(matched: Any) -> None:
+    matched["sources"]["b"]["documents"] += 1
+
+
+def less_found(matched: Any) -> None:
+    matched["sources"]["b"]["unmatched_documents"] += 10**6
+
+
+def one_length(matched: Any) -> None:
+    matched["lengths"] = {"13": sum(matched["lengths"].values())}
+
+
 NOTHING = {"documents": 0, "tokens": 0, "first_documents": 0, "first_tokens": 0}
 FORGERIES: dict[str, Callable[[Manifest], None]] = {
     "another threshold of the classifier": setting("classifier", "threshold", "0.5"),
@@ -114,6 +131,13 @@ FORGERIES: dict[str, Callable[[Manifest], None]] = {
     "no scores": setting("scores", None),
     "fewer scores than removals": setting("scores", "documents", 0),
     "a placebo": setting("placebo", True),
+    "nothing to imitate": lambda manifest: manifest["filters"][-1].update(matched=None),
+    "more to imitate": of_placebo(more_imitated),
+    "less found": of_placebo(less_found),
+    "a length that no class begins with": of_placebo(one_length),
+    "another tolerance": of_placebo(lambda matched: matched.update(tolerance="0")),
+    "other partners": of_placebo(lambda matched: matched.update(partners=["a"])),
+    "other lengths": setting("lengths", {}),
     "removals of a source that is not there": setting("removed", "c", NOTHING),
     "another level": other_level,
     "another dose": other_dose,

@@ -129,15 +129,14 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/b.start": "f29e8ed7f28c7044",
         "select/b.token_file": "bcc351fd37e2054d",
         "select/done.json": (
-            "debts(a b) decontaminate digest filters outputs(a.digest(blake3 bytes) "
-            "a.ledger_row(blake3 bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes) "
-            "a.segment(blake3 bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) "
-            "b.digest(blake3 bytes) b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) "
-            "b.offset(blake3 bytes) b.segment(blake3 bytes) b.start(blake3 bytes) "
-            "b.token_file(blake3 bytes)) sources(a(copies documents duplicates(a) excluded "
-            "in_range kept_tokens longest near removed tokens untokenized) b(copies "
-            "documents duplicates(a) excluded in_range kept_tokens longest near removed "
-            "tokens untokenized))"
+            "decontaminate digest filters outputs(a.digest(blake3 bytes) a.ledger_row(blake3 "
+            "bytes) a.num_tokens(blake3 bytes) a.offset(blake3 bytes) a.segment(blake3 "
+            "bytes) a.start(blake3 bytes) a.token_file(blake3 bytes) b.digest(blake3 bytes) "
+            "b.ledger_row(blake3 bytes) b.num_tokens(blake3 bytes) b.offset(blake3 bytes) "
+            "b.segment(blake3 bytes) b.start(blake3 bytes) b.token_file(blake3 bytes)) "
+            "sources(a(copies documents duplicates(a) excluded in_range kept_tokens longest "
+            "near removed tokens untokenized) b(copies documents duplicates(a) excluded "
+            "in_range kept_tokens longest near removed tokens untokenized))"
         ),
         "write/slices": "00000.json 00001.json",
         "write/records": "18c5bf72753e8fac",
@@ -209,7 +208,7 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "select/filtered /b.start": "f29e8ed7f28c7044",
         "select/filtered /b.token_file": "bcc351fd37e2054d",
         "select/filtered /done.json": (
-            "debts(a b) decontaminate digest filters outputs(a+removed.after(blake3 bytes) "
+            "decontaminate digest filters outputs(a+removed.after(blake3 bytes) "
             "a+removed.digest(blake3 bytes) a+removed.ledger_row(blake3 bytes) "
             "a+removed.num_tokens(blake3 bytes) a+removed.place(blake3 bytes) "
             "a+removed.segment(blake3 bytes) a+removed.verdicts(blake3 bytes) "
@@ -227,9 +226,9 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
             "longest near removed tokens untokenized))"
         ),
         "manifest/filters": (
-            "blocklist(mode sha256 threshold) classifier fraction identity label placebo "
-            "removed(a(documents first_documents first_tokens tokens) b(documents "
-            "first_documents first_tokens tokens)) scores"
+            "blocklist(mode sha256 threshold) classifier fraction identity label lengths(10) "
+            "levels matched placebo removed(a(documents first_documents first_tokens tokens) "
+            "b(documents first_documents first_tokens tokens)) scores"
         ),
         "manifest/filtered": "87f52553770c31a4",
         "bands/folder": "bands-6c0d9b06317428c7-00000000000000000-10000000000000000",

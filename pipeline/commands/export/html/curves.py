@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from mixtures.audit.portrait import Int64s, Portrait
 from mixtures.mix.claims import Claims
+from mixtures.mix.judged import FilterClaim
+from mixtures.stream.placebo import next_class
 from pipeline.commands.build.report import cut_text
 from pipeline.commands.export.html.figures import Row, Table, hue, names, percent, share
 from pipeline.report import count
@@ -97,6 +100,30 @@ def length_edges(longest: int) -> Int64s:
         3 << power for power in range(longest.bit_length() - 1)
     }
     return np.array(sorted(edges), np.int64)
+
+
+def removed_rows(item: FilterClaim) -> list[dict[str, float]]:
+    """Rows of a filter's histogram, in percent of its documents by length: as bars (`documents`)
+    what it removed, as a line (`tokens`, 0 without one) what it imitates.
+    """
+    bars = {int(least): number for least, number in item.lengths.items()}
+    imitated = item.matched.lengths if item.matched else {}
+    line = {int(least): number for least, number in imitated.items()}
+    if not bars and not line:
+        return []
+    edges = [min([*bars, *line])]
+    while edges[-1] <= max([*bars, *line]):
+        edges.append(next_class(edges[-1]))
+    rows: list[dict[str, float]] = [
+        {
+            "low": low,
+            "high": high,
+            "documents": percent(bars.get(low, 0), sum(bars.values())),
+            "tokens": percent(line.get(low, 0), sum(line.values())),
+        }
+        for low, high in pairwise(edges)
+    ]
+    return [*rows, {"low": edges[-1], "high": edges[-1], "documents": 0, "tokens": 0}]
 
 
 def length_table(claims: Claims, portrait: Portrait) -> Table:

@@ -14,7 +14,12 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
-from pipeline.commands.build.report import FILTER_TITLE, removal_table
+from pipeline.commands.build.report import (
+    FILTER_TITLE,
+    PLACEBO_TITLE,
+    placebo_table,
+    removal_table,
+)
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.figures import Table
@@ -127,6 +132,10 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "fate_table": figures.fate_table(claims),
         "fates": figures.used_fates(claims),
         "filter_table": _filter_table(claims),
+        "placebo_table": _placebo_table(claims),
+        "removed_by": [
+            {"name": printable(item.label), "placebo": item.placebo} for item in claims.filters
+        ],
         "contamination": (
             claims.contamination if isinstance(claims.contamination, ContaminationClaim) else None
         ),
@@ -163,6 +172,15 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     table = removal_table(claims)
     cells = [[printable(cell) for cell in row] for row in table.cells]
     return FILTER_TITLE, Table(table.names, cells, total=True)
+
+
+def _placebo_table(claims: Claims) -> tuple[str, Table] | None:
+    """What placebos removed beside what they imitate."""
+    table = placebo_table(claims.filters)
+    if table is None:
+        return None
+    cells = [[printable(cell) for cell in row] for row in table.cells]
+    return PLACEBO_TITLE, Table(table.names, cells, total=True)
 
 
 def _samples(

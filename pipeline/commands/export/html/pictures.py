@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
+from mixtures.mix.judged import FilterClaim
 from pipeline.commands.export.html import charts, curves, figures
 from pipeline.commands.export.html.samples import Scores
 from pipeline.report import printable
@@ -44,6 +45,9 @@ def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> d
             Markup(_lengths(claims, portrait, longest, number))
             for number in figures.pictured(claims)
         ],
+        "removed_charts": [
+            Markup(_removed(item, number)) for number, item in enumerate(claims.filters)
+        ],
         "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
         "clusters_chart": (
             Markup(charts.clusters(figures.cluster_rows(claims)))
@@ -74,6 +78,13 @@ def _lengths(claims: Claims, portrait: Portrait, longest: int, number: int) -> s
         f"lengths{number}",
         title,
     )
+
+
+def _removed(item: FilterClaim, number: int) -> str:
+    rows = curves.removed_rows(item)
+    title = f"Documents that {printable(item.label)} removed, by length"
+    longest = int(rows[-1]["high"]) if rows else 2
+    return charts.lengths(rows, longest, "var(--filter)", f"removed{number}", title)
 
 
 def _scores(found: Scores, number: int) -> str:

@@ -151,6 +151,7 @@ def _with_strings(manifest: dict[str, Any], text: str) -> dict[str, Any]:
         "fraction": "1",
         "blocklist": blocklist,
         "removed": removed,
+        "lengths": {"1": 1},
     }
     classifier = {"kind": text, "digest": "2" * 64, "threshold": "0.5"}
     changed["filters"] = [{**item, "classifier": classifier, "scores": None}]

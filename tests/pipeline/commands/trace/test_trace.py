@@ -79,7 +79,7 @@ CASES: dict[str, dict[str, Any]] = {
     "toy copies": {**TOY, "copies": "approved"},
     "toy shrink copies": {**TOY, "removed": "shrink", "copies": "approved"},
     "dose and another": {"filters": [{"use": "list", "fraction": "0.5"}, "toy"]},
-    "placebo": {"filters": [{"placebo_of": "list"}], "removed": "shrink"},
+    "placebo": {"filters": [{"placebo_of": "list", "tolerance": "1"}], "removed": "shrink"},
     "insert": {**LIST, "insert": {"extra": {"use": "extra.yaml", "times": 2}}},
     "nothing is escalated": {"filters": ["rare"]},
     "contaminated": {
