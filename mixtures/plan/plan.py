@@ -27,8 +27,14 @@ from mixtures.plan.notes import (
     supply_notes,
 )
 from mixtures.plan.published import Amount, Comparison, comparisons
-from mixtures.plan.removal_levels import ByLevel, RemovedShare, published_levels, removed_shares
-from mixtures.plan.removals import Removal, published_removals
+from mixtures.plan.removal_levels import (
+    ByLevel,
+    RemovedShare,
+    estimated_removals,
+    published_levels,
+    removed_shares,
+)
+from mixtures.plan.removals import Removal
 from mixtures.plan.shortages import Demand, Shortage, fitted_whole, shortages
 from mixtures.plan.source_plan import InsertPlan, SourcePlan, plan_inserts, plan_source
 from mixtures.plan.supply import supplies_within
@@ -116,7 +122,7 @@ def make_plan(
     Raises:
         SupplyError: sources that are used whole, or inserts, certainly hold more than the budget.
     """
-    removals = published_removals(recipe) if removals is None else removals
+    removals = estimated_removals(recipe) if removals is None else removals
     levels = published_levels(recipe) if levels is None else levels
     within = supplies_within(recipe, supplies)
     filling = {name: _filling(recipe, within[name], removals.get(name)) for name in within}

@@ -12,6 +12,9 @@ from fractions import Fraction
 from mixtures.estimates import SupplyEstimate
 from mixtures.recipe.loaded import LoadedRecipe
 
+PUBLISHED, OF_WHOLE = "published", "published of the whole mix"
+"""Bases of what is published."""
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -71,9 +74,7 @@ def published_removals(recipe: LoadedRecipe) -> dict[str, Removal]:
     for name, request in recipe.recipe.sources.items():
         of_source = published.sources.get(name) or published.sources.get(request.corpus or "")
         known = bool(of_source and of_source.removed_percent is not None)
-        figures, basis = (
-            (of_source, "published") if known else (published, "published of the whole mix")
-        )
+        figures, basis = (of_source, PUBLISHED) if known else (published, OF_WHOLE)
         if figures and figures.removed_percent is not None:
             removals[name] = Removal(
                 _share(figures.removed_percent) * dose,

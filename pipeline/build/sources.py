@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.keys import ALL_KEYS, KEY_SPACE, KeyRange
-from mixtures.plan.removals import published_removals
+from mixtures.plan.removal_levels import estimated_removals
 from mixtures.plan.source_plan import CEILING_MARGIN
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
@@ -123,6 +123,7 @@ def set_first_ceilings(
     except SupplyError:
         # an estimate may be too large; whether the sources fit is judged when they are counted
         asked = None
+    removals = {} if asked is None or recipe.recipe.shrinks else estimated_removals(recipe)
     for source in sources:
         if asked is None or recipe.recipe.sources[source.name].all:
             source.ceiling = source.keys.high

@@ -152,7 +152,7 @@ class MixStore:
             _require(name in said.sources, self.store.folder, name)
             quota = said.sources[name].quota_tokens
             _require(eligible[name].tokens or not quota, self.store.folder, name)
-            asked = name in self._whole or strand.asked_tokens > 0
+            asked = name in self._whole or max(strand.asked_tokens, quota) > 0
             found[name] = eligible[name].select(quota, asked=asked)
         return found
 
@@ -250,7 +250,8 @@ class MixStore:
                 )
                 found[name] = eligible[name].select(
                     strand.resolved_tokens,
-                    asked=name in self._whole or strand.asked_tokens > 0,
+                    asked=name in self._whole
+                    or max(strand.asked_tokens, strand.resolved_tokens) > 0,
                 )
             mine = [
                 (said.documents, said.realised_tokens)

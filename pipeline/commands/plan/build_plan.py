@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from mixtures.plan.cost import DEFAULT_RATES, Rates, text_bytes
 from mixtures.plan.plan import Plan, make_plan
-from mixtures.plan.removal_levels import published_levels
-from mixtures.plan.removals import published_removals
+from mixtures.plan.removal_levels import estimated_removals, published_levels
 from mixtures.plan.supply import published_supplies
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
@@ -97,7 +96,7 @@ def plan(request: PlanRequest) -> BuildPlan:
     )
     probed, engine = probe_sources(recipe, request.data, request.tokenizer)
     supplies = published_supplies(recipe) | {name: source.supply for name, source in probed.items()}
-    removals, levels = published_removals(recipe), published_levels(recipe)
+    removals, levels = estimated_removals(recipe), published_levels(recipe)
     for name, source in probed.items():
         if name in recipe.recipe.sources and None in source.removals:
             removals[name] = source.removals[None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 from mixtures.errors import RecipeError
 from mixtures.estimates import SupplyEstimate
 from mixtures.plan.plan import FilterPlan, Plan, make_plan
+from mixtures.plan.removal_levels import estimated_removals, published_levels
 from mixtures.plan.removals import Removal, published_removals
 from mixtures.plan.supply import published_supplies
-from mixtures.recipe.load import load_recipe
+from mixtures.recipe.load import list_recipes, load_recipe
+from mixtures.rules.levels import LEVELS
 from mixtures.stream.quotas import Size
 
 PRETRAINING, ANNEALING = 499_998_787_585, 50_000_300_033  # of the published schedules
@@ -123,6 +126,25 @@ def test_where_only_the_whole_mix_is_published_every_source_is_taken_to_lose_tha
     assert {(removal.removed, removal.basis) for removal in found.values()} == {
         (Fraction(202, 10_000), "published of the whole mix")
     }
+
+
+def test_estimates_of_levels_are_nested_in_every_source_as_levels_are():
+    for name in list_recipes():
+        levels = published_levels(load_recipe(name))
+        for weaker, stronger in pairwise(level for level in LEVELS if level in levels):
+            for source, removal in levels[weaker].items():
+                assert removal.removed <= levels[stronger][source].removed, (name, source, weaker)
+
+
+def test_a_figure_of_the_whole_mix_is_shared_out_as_at_the_next_stronger_level():
+    found = estimated_removals(load_recipe("annealing-50b-extra-weak"))
+    weak = published_removals(load_recipe("annealing-50b-weak"))
+    assert {name: removal.removed for name, removal in found.items()} == {
+        name: removal.removed * Fraction("2.02") / Fraction("5.04")
+        for name, removal in weak.items()
+    }
+    bases = {removal.basis for removal in found.values()}
+    assert bases == {"published of the whole mix, shared as at weak"}
 
 
 def test_a_dose_removes_its_fraction_of_what_is_published(tmp_path):
