@@ -69,6 +69,7 @@ def read_recipe(claims: Claims) -> Recipe:
             "use": item["definition"]["name"],
             "times": item["times"],
             "on_top": item["on_top"],
+            "whole": item.get("whole", "false"),
         }
         for item in canonical.get("insert", [])
     }

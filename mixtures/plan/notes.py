@@ -12,6 +12,7 @@ from mixtures.plan.source_plan import InsertPlan, SourcePlan
 from mixtures.recipe.filter_use import NOT_PUBLISHED
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import LEVELS
+from mixtures.stream.quotas import Size, scale_of
 from mixtures.trainers.fit import TrainerFit
 
 
@@ -95,7 +96,10 @@ def level_notes(levels: ByLevel) -> list[str]:
 
 
 def filter_notes(
-    recipe: LoadedRecipe, sources: Mapping[str, SourcePlan], inserts: Mapping[str, InsertPlan]
+    recipe: LoadedRecipe,
+    size: Size,
+    sources: Mapping[str, SourcePlan],
+    inserts: Mapping[str, InsertPlan],
 ) -> Iterator[str]:
     """What the user must bring, and what of the filters is not known."""
     for item in recipe.filters:
@@ -110,6 +114,11 @@ def filter_notes(
             " here; --data and --filters estimate it"
         )
     for name, insert in inserts.items():
+        if scale_of(recipe.recipe, size) != 1 and not insert.whole:
+            yield (
+                f"insert.{name}: a mix of this size takes its share of it alone; whole: true takes"
+                " all of it"
+            )
         if insert.tokens_estimated is None:
             yield (
                 f"insert.{name} must be brought for a build, --data {insert.definition}=DIR; its"

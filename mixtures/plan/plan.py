@@ -168,7 +168,7 @@ def make_plan(
             *quality_notes(recipe, supplies),
             *near_notes(recipe),
             *score_notes(recipe, work.escalated_bytes),
-            *filter_notes(recipe, sources, inserts),
+            *filter_notes(recipe, size, sources, inserts),
             *level_notes(levels),
             *(shrink_notes(quotas.total, remaining, fit) if fit and recipe.recipe.shrinks else ()),
         ),

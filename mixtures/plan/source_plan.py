@@ -69,13 +69,14 @@ class SourcePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class InsertPlan:
-    """What a mix will take of an insert: whole documents of a preview's share."""
+    """What a mix will take of an insert: whole documents, of a preview's share unless `whole`."""
 
     definition: str
     repository: str
     licence: str
     times: int
     on_top: bool
+    whole: bool
     tokens_estimated: int | None
     """All times counted; None: nothing is known of it."""
     supply_basis: str
@@ -138,7 +139,12 @@ def plan_inserts(
             licence=definition.licence,
             times=insert.times,
             on_top=insert.on_top,
-            tokens_estimated=math.ceil(scale * supply.tokens) * insert.times if supply else None,
+            whole=insert.whole,
+            tokens_estimated=(
+                math.ceil((1 if insert.whole else scale) * supply.tokens) * insert.times
+                if supply
+                else None
+            ),
             supply_basis=supply.basis if supply else "unknown",
         )
     return rows

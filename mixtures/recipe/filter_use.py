@@ -172,11 +172,13 @@ class Insert(Model):
 
     use: a source definition, as a source's `use`.  times: how often each document is in the mix.
     on_top: whether they come on top of the budget, or out of what the weighted sources share.
+    whole: whether a preview takes all of them, too, and not its share.
     """
 
     use: Reference
     times: Annotated[Integer, Field(ge=1, le=65_535)] = 1
     on_top: Flag = True
+    whole: Flag = False
 
 
 def at_level(bundle: FilterBundle, level: Level | None) -> FilterDefinition:

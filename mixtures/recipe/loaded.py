@@ -141,6 +141,7 @@ class LoadedRecipe:
                     "name": name,
                     "times": item.times,
                     "on_top": str(item.on_top).lower(),
+                    **({"whole": "true"} if item.whole else {}),
                     "definition": self._definition(name),
                 }
                 for name, item in recipe.insert.items()

@@ -458,13 +458,14 @@ class _Build:
 
     def _inserts(self, eligible: dict[str, Eligible]) -> dict[str, Choice]:
         """Whole documents: of a preview the same share as of the recipe, but always one; of a
-        larger mix all of them.
+        larger mix, or of an insert that says so, all of them.
         """
         scale = min(scale_of(self.recipe, self.request.size), Fraction(1))
         return {
             name: (
                 eligible[name].select_whole(
-                    math.ceil(scale * eligible[name].documents), insert.times
+                    math.ceil((1 if insert.whole else scale) * eligible[name].documents),
+                    insert.times,
                 )
             )
             for name, insert in self.recipe.insert.items()

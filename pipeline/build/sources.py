@@ -111,7 +111,7 @@ def set_first_ceilings(
             probe = take_probe(source.definition, source.quality, reading.files, ONE_FILE)
             tokens = probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
             estimated[source.name] = Supply(tokens, complete=True)
-    removals = {} if recipe.recipe.shrinks else published_removals(recipe)
+    removals = {} if recipe.recipe.shrinks else estimated_removals(recipe)
     for name, supply in estimated.items():
         if name in removals:
             filled = int(supply.tokens * removals[name].filled)
@@ -123,7 +123,6 @@ def set_first_ceilings(
     except SupplyError:
         # an estimate may be too large; whether the sources fit is judged when they are counted
         asked = None
-    removals = {} if asked is None or recipe.recipe.shrinks else estimated_removals(recipe)
     for source in sources:
         if asked is None or recipe.recipe.sources[source.name].all:
             source.ceiling = source.keys.high

@@ -15,7 +15,7 @@ from pipeline.commands.build.report import (
     corpus_rows,
     PLACEBO_TITLE,
     cut_text,
-    notes,
+    mix_notes,
     removal_table,
     placebo_table,
     waterfall_table,
@@ -127,7 +127,7 @@ def show(
         _show_near(audit.near)
     Table(checks, _CHECK_COLUMNS).print("checks")
     print_fit(audit.fit)
-    for line in [*notes(audit.sources), *(line for item in audit.filters for line in item.alike)]:
+    for line in mix_notes(audit.sources, audit.removed, audit.filters):
         say(line)
     if audit.identity:
         tell(f"identity {audit.identity}")

@@ -48,7 +48,7 @@ def show(claims: Claims, folder: Place) -> None:
         placebos.print(PLACEBO_TITLE)
     for line in drop_lines(claims):
         say(line)
-    for line in [*notes(claims.sources), *(line for item in claims.filters for line in item.alike)]:
+    for line in mix_notes(claims.sources, claims.removed, claims.filters):
         say(line)
     print_fit(claims.fit(tokens))
     tell(f"identity {claims.identity}")
@@ -253,6 +253,26 @@ def placebo_table(filters: Iterable[FilterClaim]) -> Table | None:
         sums = [sum(getattr(row, name) for row in mine) for name in _PlaceboRow._fields[2:8]]
         rows += [*mine, _PlaceboRow._make([item.label, "total", *sums, ""])]
     return Table(rows, _PLACEBO_COLUMNS) if rows else None
+
+
+def mix_notes(
+    sources: Sequence[SourceClaim],
+    removed: Mapping[str, Counts],
+    filters: Iterable[FilterClaim],
+) -> list[str]:
+    """What a reader of a mix must know: of its sources, of inserts that a preview took in part, and
+    of levels of filters that are one. Args: of a manifest.
+    """
+    lines = notes(sources)
+    for source in sources:
+        counts = removed.get(source.name, {})
+        if source.insert and (left := counts.get("beyond quota", 0)):
+            taken = counts.get("kept", 0)
+            lines.append(
+                f"insert.{source.name}: {taken:,} of {plural(taken + left, 'document')}, its share"
+                " at this size of the mix; `whole: true` takes all of them"
+            )
+    return [*lines, *(line for item in filters for line in item.alike)]
 
 
 def cut_text(cut: CutClaim | None) -> str:

@@ -389,7 +389,7 @@ def test_every_chart_draws_its_rows(shown):
         )
         for title, picture in pictures.items()
     }
-    assert len(painted) == 14  # two for each of four strands, and six of the whole mix
+    assert len(painted) == 15  # two for each of four strands, six of the whole mix, one of a filter
     assert all(painted.values()), painted
     assert painted["Scores that toy gave, and its threshold"] == {"kept", "filter"}
     assert painted["What became of the rows, step by step"] == {
