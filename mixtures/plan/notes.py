@@ -114,7 +114,7 @@ def filter_notes(
             " here; --data and --filters estimate it"
         )
     for name, insert in inserts.items():
-        if scale_of(recipe.recipe, size) != 1 and not insert.whole:
+        if scale_of(recipe.recipe, size) < 1 and not insert.whole:
             yield (
                 f"insert.{name}: a mix of this size takes its share of it alone; whole: true takes"
                 " all of it"

@@ -27,8 +27,8 @@ def test_a_preview_takes_its_share_of_an_insert_and_says_so_or_takes_it_whole(
     claims = read_claims(tmp_path / "out")
     assert [source.documents for source in claims.sources if source.insert] == [10 if whole else 1]
     assert audit_mix(tmp_path / "out").passed
-    said = passes("audit", tmp_path / "out").err
-    assert ("insert.papers: 1 of 10 documents" in said) != whole
+    said = passes("audit", tmp_path / "out")
+    assert ("insert.papers: 1 of 10 documents" in said.out + said.err) != whole
     planned = passes("plan", recipe, "--scale", "0.1", "--data", tmp_path / "data")
     assert ("a mix of this size takes its share of it" in planned.out + planned.err) != whole
     full = passes("plan", recipe, "--data", tmp_path / "data")
