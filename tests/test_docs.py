@@ -45,6 +45,7 @@ from mixtures.rules.filter_definition import (
     ClassifierPin,
     FilterDefinition,
     GoldenDecision,
+    LevelPin,
 )
 from mixtures.rules.near import PRESETS, NearRule
 from mixtures.rules.text_expression import Rendering, TextPart
@@ -83,7 +84,8 @@ FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (FILTERS, "Filters", 1, BlocklistPin),
     (FILTERS, "Filters", 2, ClassifierPin),
     (FILTERS, "Filters", 3, ClassifierParameters),
-    (FILTERS, "Filters", 4, GoldenDecision),
+    (FILTERS, "Filters", 4, LevelPin),
+    (FILTERS, "Filters", 5, GoldenDecision),
     ("docs/clusters.md", "A profile", 0, Profile),
 ]
 """Page, section, place of the table in it, and the record whose fields are its first column."""
