@@ -12,12 +12,12 @@ from mixtures.words import plural
 from pipeline.commands.audit.filters import FilterFigures
 from pipeline.commands.build.report import (
     FILTER_TITLE,
-    corpus_rows,
     PLACEBO_TITLE,
+    corpus_rows,
     cut_text,
     mix_notes,
-    removal_table,
     placebo_table,
+    removal_table,
     waterfall_table,
 )
 from pipeline.commands.plan.report import print_published
