@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError
 from pipeline.commands.audit.audit import Depth, audit
 from pipeline.commands.audit.filters import FilterOptions
+from pipeline.commands.audit.store import check_store
 from pipeline.inputs.listing import DataFolders
-from tests.mixtures.audit.forged_mix import forge
-from tests.pipeline.commands.audit.forgeries import CASES, REFUSED, Forgery, table
+from tests.mixtures.audit.forged_mix import ForgedMix, forge
+from tests.pipeline.commands.audit.forgeries import CASES, REFUSED, Forgery, recount, table
+from tests.pipeline.corpus import make, write_recipe
 
 FEW = (
     "tokens of two documents of equal length exchanged",
@@ -48,6 +51,42 @@ def test_a_forged_mix_fails(work: Path, tmp_path: Path, case: Forgery) -> None:
     # a check that could not be made fails, but has seen nothing
     seen = [check.name for check in found if not check.ok and check.figure != "not checked"]
     assert tuple(seen) == case.seen_by != ()
+
+
+def test_neighbours_exchanged_among_gaps_are_seen_by_the_store_alone(
+    work: Path, tmp_path: Path
+) -> None:
+    """Where removed documents left gaps, a mix alone knows between which bounds a midpoint lies."""
+    sources = {"a": {"tokens": 400}, "b": {"tokens": 2500}}
+    filters = [{"use": "toy", "level": "weak"}]
+    recipe = write_recipe(tmp_path, sources, filters=filters, removed="shrink")
+    make(recipe, tmp_path, work / "data", "mix", filters=work / "filters")
+    mix, store = tmp_path / "mix", tmp_path / "store"
+    assert all(check.ok for check in check_store(mix, store))
+
+    def change(whole: ForgedMix) -> None:
+        at = next(
+            at
+            for at in range(5, len(whole.documents) - 1)
+            if whole.documents[at].source != whole.documents[at + 1].source
+        )
+        whole.swap(whole.documents[at], whole.documents[at + 1])
+        recount(whole)
+
+    forge(mix, change)
+    assert "stream order" not in {check.name for check in audit_mix(mix).failures}
+    assert "store order" in {check.name for check in check_store(mix, store) if not check.ok}
+
+
+def test_a_damaged_store_is_not_taken_for_a_forged_mix(work: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(work / "store", tmp_path / "store"))
+    tokens = next(store.glob("sources/extra-*/*/tokens-*/0000.tokens"))
+    content = bytearray(tokens.read_bytes())
+    content[0] ^= 1
+    tokens.write_bytes(content)
+    found = {check.name: check for check in check_store(work / "mix", store)}
+    assert (found["store tokens"].ok, found["store tokens"].figure) == (False, "not checked")
+    assert "the disk or somebody changed it" in found["store tokens"].detail
 
 
 def test_the_table_of_forgeries_is_up_to_date():
