@@ -300,7 +300,7 @@ def a_cut_document_was_longer_than_is_said(mix: ForgedMix) -> None:
     next(item for item in mix.manifest["sources"] if item["name"] == "b")["cut"]["num_tokens"] += 1
 
 
-@forgery("stream order", "store manifest", "store order")
+@forgery("store manifest")
 def a_cut_one_token_earlier(mix: ForgedMix) -> None:
     document = next(one for one in mix.of("b") if one.cut)
     document.tokens = np.delete(document.tokens, -2)
@@ -529,7 +529,7 @@ def more_documents_searched_for_near_duplicates(mix: ForgedMix) -> None:
     mix.manifest["near"]["documents"] += 1
 
 
-@forgery("store manifest", "store near-duplicates")
+@forgery("near-duplicates", "store manifest", "store near-duplicates")
 def clusters_of_other_sizes(mix: ForgedMix) -> None:
     for cluster in mix.manifest["near"]["largest"][:2]:
         cluster["documents"] = 6
@@ -586,7 +586,7 @@ def a_recipe_excluded_that_was_not(mix: ForgedMix) -> None:
     mix.manifest["excluded"] = [{"recipe": "other", "source": "b", "definition": "b", "keys": keys}]
 
 
-@forgery("store manifest")
+@forgery("store manifest", "store near-duplicates")
 def a_narrower_key_range(mix: ForgedMix) -> None:
     for source in mix.manifest["sources"]:
         if source["name"] == "b":
