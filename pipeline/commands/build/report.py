@@ -63,7 +63,7 @@ def drop_lines(claims: Claims) -> list[str]:
     contamination = claims.contamination
     drops = isinstance(contamination, ContaminationClaim) and contamination.action == "drop"
     for asked, reason, what in (
-        (claims.near is not None, f"{NEAR}s", "near-duplicates"),
+        (claims.near is not None, "near-duplicates", "near-duplicates"),
         (drops, CONTAMINATED, "contaminated by evaluation sets"),
     ):
         counts = {
