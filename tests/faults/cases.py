@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.faults.build_cases import BUILD_CASES
 from tests.faults.endings import Case
+from tests.faults.folder_cases import FOLDER_CASES
 from tests.faults.hostile_cases import HOSTILE_CASES
 from tests.faults.input_cases import INPUT_CASES, LATER_INPUT_CASES
 from tests.faults.judged_cases import JUDGED_CASES
@@ -24,7 +25,7 @@ def _place(number: str) -> tuple[int, str]:
 
 
 CASES: list[Case] = sorted(
-    [*INPUT_CASES, *BUILD_CASES, *LATER_INPUT_CASES, *HOSTILE_CASES, *JUDGED_CASES],
+    [*INPUT_CASES, *BUILD_CASES, *LATER_INPUT_CASES, *HOSTILE_CASES, *FOLDER_CASES, *JUDGED_CASES],
     key=lambda case: _place(case.number),
 )
 NUMBERS = sorted([*(case.number for case in CASES), *ELSEWHERE], key=_place)

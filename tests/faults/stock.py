@@ -60,6 +60,7 @@ def stock_ending(given: Input, folder: Path) -> StockEnding:
     data = folder / "data" / "a"
     data.mkdir(parents=True)
     given.write(data)
+    data = data.resolve()
     (data / "SHA256SUMS").unlink(missing_ok=True)
     kind, pattern = (
         (ParquetReader, "*.parquet")

@@ -4,6 +4,7 @@ files. `make faults` runs it.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
 import platform
@@ -89,7 +90,17 @@ def stock_of(case: Case) -> StockEnding | None:
     with tempfile.TemporaryDirectory() as folder:
         if case.number in STOCK_BUILDS:
             return STOCK_BUILDS[case.number](Path(folder))
-        return stock_ending(case.input, Path(folder)) if case.input else None
+        if case.input is None or case.input.packing == "zip":  # which datatrove has no reader for
+            return None
+        return stock_ending(case.input, Path(folder))
+
+
+def _let_through(case: Case, stock: str) -> bool:
+    """`loses`, of what a row says."""
+    if not stock.startswith("exit 0, "):
+        return False
+    documents = int(stock.split(", ")[1].split()[0].replace(",", ""))
+    return loses(case, StockEnding(0, documents, 1))
 
 
 def loses(case: Case, stock: StockEnding) -> bool:
@@ -102,8 +113,19 @@ def loses(case: Case, stock: StockEnding) -> bool:
 
 def main() -> None:
     """Run all cases on both sides and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.table", description=__doc__)
+    parser.add_argument(
+        "--new", action="store_true", help="run only cases without a row, and keep the others' rows"
+    )
+    only_new = parser.parse_args().new
+    known = read_rows() if only_new else {}
     rows, silent, compared, passed = {}, 0, 0, 0
     for case in CASES:
+        if case.number in known:
+            rows[case.number] = row = known[case.number]
+            compared += row.stock != "–"
+            passed += _let_through(case, row.stock)
+            continue
         with tempfile.TemporaryDirectory() as folder:
             ending = case.run(Path(folder))
         stock = stock_of(case)

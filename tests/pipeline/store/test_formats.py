@@ -101,7 +101,7 @@ GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
         "ledger/0000.row": "29ee19f3764c1b43",
         "ledger/quarantine.jsonl": "detail path reason row",
         "ledger/done.json": (
-            "counts(documents empty quarantined rows where) digest inputs(etag inode "
+            "counts(documents empty quarantined rows where) digest inputs(ctime_ns etag inode "
             "mtime_ns path sha256 size url) outputs(0000.digest(blake3 bytes) "
             "0000.file(blake3 bytes) 0000.order_key(blake3 bytes) 0000.row(blake3 bytes) "
             "quarantine.jsonl(blake3 bytes)) quarantined(json) segment_bytes segments source"
