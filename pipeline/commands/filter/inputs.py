@@ -24,6 +24,7 @@ from typing import Any
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import BadRecord, NeededColumn
+from pipeline.inputs.contents.names import splits_of
 from pipeline.inputs.file import SUFFIXES, InputFile
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.readers.document import DocumentReader, RowLayout
@@ -178,9 +179,9 @@ def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -
         [source]
         if source
         else [
-            _definition(name)
+            _files_of(name, named)
             for name in _FORMATS
-            if any(path.endswith(SUFFIXES[name]) for path in present)
+            if (named := [path for path in present if path.endswith(SUFFIXES[name])])
         ]
     )
     for path in present:
@@ -200,6 +201,20 @@ def _folder(folder: Path, column: str | None, source: SourceDefinition | None) -
         column,
         source is not None,
         unread,
+    )
+
+
+def _files_of(packing: str, present: list[str]) -> SourceDefinition:
+    """A definition of all files of a format: beside those of others, of all splits and shards."""
+    suffixes = [suffix for suffix in SUFFIXES[packing] if any(p.endswith(suffix) for p in present)]
+    splits = {split or "train" for split in splits_of(present).values()}
+    return _definition(
+        packing,
+        repo=None,
+        revision=None,
+        paths=tuple(f"**/*{suffix}" for suffix in suffixes),
+        splits=tuple(sorted(splits)) if len(splits) > 1 else (),
+        partial=True,
     )
 
 
