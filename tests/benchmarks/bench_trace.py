@@ -108,7 +108,15 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
         "provenance_parts": [],
         **dict.fromkeys(("bin", "idx", "documents", "provenance"), "0" * 64),
     }
-    tokenizer = {"name": "t", "digest": "", "eod_id": 0, "vocab_size": 9, "special_tokens": "text"}
+    tokenizer = {
+        "name": "t",
+        "digest": "",
+        "eod": "<eod>",
+        "eod_id": 0,
+        "bos": None,
+        "bos_id": None,
+    }
+    tokenizer |= {"vocab_size": 9, "special_tokens": "text"}
     deviation = {"bound_tokens": 1, "measured_tokens": 1}
     files = [
         {"path": f"global/part-{number:05d}.jsonl.zst", "size": 1, "sha256": "0" * 64}
@@ -122,9 +130,11 @@ def _manifest(documents: int, total: int) -> manifests.Manifest:
             "recipe_digest": "",
             "layout": layout,
             "tokenizer": tokenizer,
+            "tokenizer_origin": None,
             "total_tokens": total,
             "total_documents": documents,
             "eod_tokens": documents,
+            "bos_tokens": 0,
             "sources": [
                 {**source, **figures, "name": name, "refilled": {}, "deviation": deviation}
                 for name in SOURCES
