@@ -22,7 +22,14 @@ from mixtures.keys import key_bound
 from mixtures.plan.cost import TEXT_BYTES_A_TOKEN
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.source_request import Shortfall, SourceRequest
-from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
+from mixtures.stream.quotas import (
+    LargestFit,
+    Quotas,
+    Size,
+    Supply,
+    fitted_quotas,
+    largest_fit,
+)
 from mixtures.yaml.fields import plain_decimal
 
 EVERYTHING = 1 << 64  # tokens: more than any mix holds
@@ -55,12 +62,20 @@ class Demand:
         Raises:
             RecipeError, SupplyError: as `asked_quotas`.
         """
+        return fitted_quotas(
+            self.recipe.recipe, self.size, self._supplies(certainty), self.inserted
+        )
+
+    def _supplies(self, certainty: Certainty) -> dict[str, Supply]:
         end = _ENDS[certainty]
-        supplies = {
+        return {
             name: Supply(end(supply), True) if supply else Supply(0, False)
             for name, supply in self.filling.items()
         }
-        return fitted_quotas(self.recipe.recipe, self.size, supplies, self.inserted)
+
+    def largest(self) -> LargestFit | None:
+        """The largest mix with the same shares that nothing is short for at the lower ends."""
+        return largest_fit(self.recipe.recipe, self.size, self._supplies("possible"), self.inserted)
 
     def lacking(self, certainty: Certainty) -> dict[str, int]:
         """Tokens that each short source lacks at an end of the intervals; EVERYTHING, if the
@@ -188,6 +203,8 @@ def _remedies(demand: Demand, name: str, asked: Quotas) -> Iterator[Remedy]:
             missing <= before.get(other, 0) for other, missing in after.items()
         ):
             yield remedy
+    if largest := demand.largest():
+        yield Remedy("budget", str(largest.tokens), f"{largest.says} ({largest.option})")
     if missing < EVERYTHING:
         request = demand.recipe.recipe.sources[name]
         more = (
@@ -283,7 +300,7 @@ def _leads_to(requests: Mapping[str, SourceRequest], start: str, end: str) -> bo
 def _smaller(
     demand: Demand, name: str, available: int, quota: int
 ) -> Iterator[tuple[Remedy, Demand]]:
-    """A lower quota of the source alone, then of the whole mix."""
+    """A lower quota of the source alone."""
     recipe, request = demand.recipe.recipe, demand.recipe.recipe.sources[name]
     if request.tokens is not None and available and demand.size == Size():
         yield (
@@ -306,16 +323,6 @@ def _smaller(
                 ),
                 demand.changed(name, weight=weight),
             )
-    if recipe.budget and available:
-        total = demand.size.asked_tokens or int(
-            recipe.budget.total_tokens * (demand.size.scale or 1)
-        )
-        tokens = total * available // quota * 9_999 // 10_000
-        smaller = replace(demand, size=Size(tokens=tokens))
-        yield (
-            Remedy("budget", str(tokens), f"ask {tokens:,} tokens in all (--tokens {tokens})"),
-            smaller,
-        )
 
 
 def _rounded_down(value: Fraction) -> Decimal:

@@ -91,6 +91,26 @@ class LoadedRecipe:
         request = self.recipe.sources.get(source)
         return reading_name(self.definitions[source].name, request.quality if request else ())
 
+    def emptied(self) -> dict[str, list[str]]:
+        """Sources of which `exclude` takes every key, each with the recipes that do."""
+        found = {}
+        for name, request in self.recipe.sources.items():
+            taken = sorted(
+                (*other.recipe.sources[theirs].key_range, other.recipe.name)
+                for other in self.excluded
+                for theirs in other.recipe.sources
+                if other.reading(theirs) == self.reading(name)
+                and other.definitions[theirs] == self.definitions[name]
+            )
+            low, by = request.key_range.low, list[str]()
+            for begin, end, other_name in taken:
+                if begin <= low < end:
+                    low = end
+                    by.append(other_name)
+            if low >= request.key_range.high:
+                found[name] = list(dict.fromkeys(by))
+        return found
+
     def canonical(self) -> dict[str, object]:
         """What the recipe asks, as dicts, lists, integers and strings.
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.recipe.faults import MAX_TOKENS
@@ -264,8 +264,56 @@ def resolve_quotas(
             _shortage(name, recipe.sources[name], quota, supplies[name].tokens)
             for name, quota in short.items()
         ]
+        if largest := largest_fit(recipe, size, supplies, inserted):
+            lines.append(f"{largest.says}; build it with {largest.option}")
         raise SupplyError("\n".join(f"{where or recipe.name}: {line}" for line in lines))
     return quotas
+
+
+class LargestFit(NamedTuple):
+    """The largest mix with a recipe's shares that no source is short for."""
+
+    tokens: int
+    option: str
+    """That asks for it: --tokens, or --scale where a recipe has no budget."""
+
+    @property
+    def says(self) -> str:
+        """For people."""
+        return f"the largest mix with these shares has {self.tokens:,} tokens"
+
+
+def largest_fit(
+    recipe: Recipe,
+    size: Size,
+    supplies: Mapping[str, Supply],
+    inserted: Mapping[str, int] | None = None,
+) -> LargestFit | None:
+    """The largest mix below `size` that the supplies suffice for; None if there is none of which
+    every source that is asked gives a token.
+
+    By bisection: the apportionment is house-monotone, so what fits also fits at a smaller size.
+    """
+    fixed = sum(request.tokens or 0 for request in recipe.sources.values())
+    budget = recipe.budget.total_tokens if recipe.budget else fixed
+
+    def fitted(tokens: int) -> tuple[Quotas, dict[str, int]] | None:
+        tried = Size(tokens=tokens) if recipe.budget else Size(Fraction(tokens, budget))
+        try:
+            return fitted_quotas(recipe, tried, supplies, inserted)
+        except SupplyError:
+            return None
+
+    fits, exceeds = 0, _scaled_budget(recipe, size, budget)[1]
+    while exceeds - fits > 1:
+        middle = (fits + exceeds) // 2
+        found = fitted(middle)
+        fits, exceeds = (middle, exceeds) if found and not found[1] else (fits, middle)
+    found = fitted(fits) if fits else None
+    asked = asked_quotas(recipe, Size(), supplies) if found else {}
+    if found is None or any(asked[name] and not quota for name, quota in found[0].asked.items()):
+        return None
+    return LargestFit(fits, f"--tokens {fits}" if recipe.budget else f"--scale {fits}/{budget}")
 
 
 def fitted_quotas(

@@ -39,6 +39,7 @@ from mixtures.yaml.disk import shown
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import Chosen, describe
+from pipeline.build.lacking import refuse_lacking
 from pipeline.build.near import (
     Found,
     NearSearch,
@@ -171,6 +172,7 @@ class _Build:
             tokenizer.bos_id,
             tokenizer.dtype.itemsize,
         )
+        refuse_lacking(request.recipe, request.data)
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import adapter_columns, make_adapter
+from pipeline.inputs.adapters import adapter_columns, make_adapter, repair_surrogates
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged, list_files
-from pipeline.inputs.quality.quality import QualitySteps, open_steps
+from pipeline.inputs.quality.quality import PostponedSteps, QualitySteps, open_steps
 from pipeline.inputs.quality.rule import Dropped
 from pipeline.inputs.readers import DocumentReader
 from pipeline.inputs.readers.document import RowLayout
@@ -34,31 +34,34 @@ def texts_of_rows(
     """Training texts of some rows of a file, and the SHA-256 of its content; rows that are no
     documents have none.
 
-    The whole file is read, since only its end shows that it is whole.
+    The whole file is read, since only its end shows that it is whole; quality steps see these rows
+    alone.
 
     Raises:
         InputError: it is damaged, or in another layout than the definition says.
     """
-    reader = DocumentReader(file, definition, quality=quality)
-    wanted = frozenset(rows)
-    texts = {row: text for row, text in reader if row in wanted}
+    steps = PostponedSteps(quality) if quality else None
+    reader, wanted, texts = DocumentReader(file, definition, quality=steps), frozenset(rows), {}
+    for row, text in reader:
+        if row in wanted and (left := _judged(text, steps)).text:
+            texts[row] = left.text
     return texts, reader.sha256
 
 
-class _Marks(QualitySteps):
-    """In place of each text, what became of its row: `empty`, the reason of a drop, or
-    `document`.
-    """
+class _Judged(NamedTuple):
+    """A text after quality steps: what they leave of it, and what it is then."""
 
-    def __init__(self, steps: QualitySteps | None) -> None:
-        self.columns = steps.columns if steps else ()
-        self._judging = steps
+    text: str | None
+    kind: str
+    """`document`, or the reason of a drop."""
 
-    def apply(self, text: str, row: Mapping[str, Any] | None = None) -> str:
-        if text is _EMPTY:
-            return text
-        outcome = self._judging.apply(text, row) if self._judging else text
-        return outcome.reason if isinstance(outcome, Dropped) else "document"
+
+def _judged(text: str, steps: PostponedSteps | None) -> _Judged:
+    """Put the text that a reader gave last through its steps."""
+    outcome = steps.judge(text, steps.row) if steps else text
+    if isinstance(outcome, Dropped):
+        return _Judged(None, outcome.reason)
+    return _Judged(outcome if outcome is text else repair_surrogates(outcome)[0], "document")
 
 
 def fate_when_read(
@@ -68,7 +71,8 @@ def fate_when_read(
     step, or not selected by `where`.
 
     The whole file is read again, from `data` or from where the store found it, since only its end
-    shows that it is the same. A file that is not at hand gives `no document`, with what is missing.
+    shows that it is the same; quality steps, which are slow, see the row alone. A file that is not
+    at hand gives `no document`, with what is missing.
 
     Returns:
         The reason, and what explains it.
@@ -91,12 +95,12 @@ def fate_when_read(
     def or_empty(record: Mapping[str, Any]) -> str:
         return adapt(record) or _EMPTY
 
-    layout, marks = (
-        RowLayout(adapter_columns(definition), or_empty),
-        _Marks(open_steps(source.quality) if source.quality else None),
-    )
-    reader = DocumentReader(file, definition, layout=layout, quality=marks)
-    kinds = {at: kind for at, kind in reader if at == row}
+    layout = RowLayout(adapter_columns(definition), or_empty)
+    steps = PostponedSteps(open_steps(source.quality)) if source.quality else None
+    reader, kinds = DocumentReader(file, definition, layout=layout, quality=steps), {}
+    for at, text in reader:
+        if at == row:
+            kinds[at] = text if text is _EMPTY else _judged(text, steps).kind
     if reader.sha256 != known["sha256"]:
         raise InputError(
             f"{file.url}: has sha256 {reader.sha256}, the store read {known['sha256']}; name its"

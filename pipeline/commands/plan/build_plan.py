@@ -85,6 +85,7 @@ def plan(request: PlanRequest) -> BuildPlan:
     probed in it, and what the filters remove if all of them are there; of the others the published
     figures are taken.
     """
+    from pipeline.build.lacking import refuse_lacking
     from pipeline.commands.plan.disk import disks
     from pipeline.commands.plan.probing import probe_sources
     from pipeline.commands.plan.stage_arrays import arrays
@@ -94,6 +95,7 @@ def plan(request: PlanRequest) -> BuildPlan:
     request.data.refuse_unknown(
         definition for one in loaded for definition in one.definitions.values()
     )
+    refuse_lacking(recipe, request.data, probed=True)
     probed, engine = probe_sources(recipe, request.data, request.tokenizer)
     supplies = published_supplies(recipe) | {name: source.supply for name, source in probed.items()}
     removals, levels = estimated_removals(recipe), published_levels(recipe)

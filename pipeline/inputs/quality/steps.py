@@ -207,6 +207,24 @@ def _pii(arguments: Pii) -> StepRule:
     return rule
 
 
+def modules_of(step: OneStep) -> tuple[str, ...]:
+    """The modules of the extra `quality` that a step needs."""
+    return _MODULES.get(type(step.arguments), ())
+
+
+_WORDS = ("regex", "spacy")
+_MODULES: dict[type, tuple[str, ...]] = {
+    GopherQuality: _WORDS,
+    GopherRepetition: _WORDS,
+    C4Quality: _WORDS,
+    FineWebQuality: _WORDS,
+    LanguageQuality: ("regex", "fasttext"),
+    UrlQuality: ("regex", "tldextract", "ahocorasick", "fasteners"),
+    Ftfy: ("regex", "ftfy"),
+    SymbolLinesRemover: ("regex",),
+    Pii: ("regex",),
+}
+
 _OPENERS: dict[type, Callable[[Any], StepRule]] = {
     GopherQuality: _gopher_quality,
     GopherRepetition: _gopher_repetition,

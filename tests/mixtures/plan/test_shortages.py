@@ -106,6 +106,7 @@ def test_every_remedy_works_when_it_is_taken(tmp_path, asks, changes):
             after = planned(given, **{**supplies, "a": supply(more, 10_000)})
         elif change == "budget":
             after = make_plan(given, Size(tokens=int(value)), supplies)
+            assert make_plan(given, Size(tokens=int(value) + 1), supplies).shortfalls
         else:
             after = planned(taken(given, change, value), **supplies)
         assert not after.shortfalls, (change, value)

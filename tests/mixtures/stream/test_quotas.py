@@ -234,7 +234,8 @@ def test_every_short_source_is_named_with_what_it_asked_and_what_there_is():
     with pytest.raises(SupplyError) as caught:
         resolve_quotas(mix, Size(), whole(a=1_500, b=4, c=0), "mix.yaml")
     lines = str(caught.value).splitlines()
-    assert [line.startswith("mix.yaml: sources.") for line in lines] == [True, True]
+    assert [line.startswith("mix.yaml: sources.") for line in lines] == [True, True, False]
+    assert lines[-1].endswith("shares has 1,503 tokens; build it with --scale 1503/3005")
     assert any("sources.b asks 5 tokens, 4 are available" in line for line in lines)
     assert any("sources.a asks 3,000 tokens, 1,500 are available" in line for line in lines)
 

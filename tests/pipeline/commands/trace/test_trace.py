@@ -24,6 +24,7 @@ from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
+from pipeline.inputs.quality.quality import QualitySteps
 from pipeline.judges.classifiers import open_classifier
 from pipeline.judges.classifiers.linear import LinearWeights
 from pipeline.lookup.fate import Origin
@@ -237,6 +238,24 @@ def test_every_row_has_the_reason_under_which_the_manifest_counts_it(work, case)
         assert {"rows": len(ROWS[name]), **counts} == {
             reason: count for reason, count in waterfall.items() if count
         }
+
+
+def test_a_row_that_a_quality_step_dropped_is_judged_alone(work, monkeypatch):
+    fates = Fates(MixStore(typed(manifests.load(built(work, "quality")), "m"), work / "store"))
+    seen, judge = [], QualitySteps.apply
+
+    def counting(steps: QualitySteps, text: str, row: Any = None) -> Any:
+        seen.append(text)
+        return judge(steps, text, row)
+
+    monkeypatch.setattr(QualitySteps, "apply", counting)
+    dropped = 0
+    for (file, row), text in zip(origins("b"), ROWS["b"], strict=True):
+        seen.clear()
+        if fates.of_row(Origin("b", file, row)).reason.startswith("quality length"):
+            dropped += 1
+            assert seen == [text]
+    assert dropped > 1
 
 
 def test_the_corpus_has_every_reason(work):
