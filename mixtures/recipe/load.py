@@ -305,17 +305,6 @@ class _Reading:
             {name: source.place for name, source in inline.items()},
             tokenizer_file,
         )
-        emptied = [
-            fault_at(
-                tree,
-                ("sources", name),
-                f"exclude takes all of its keys ({', '.join(by)}), so no document is left; give it"
-                " other keys, or exclude less",
-            )
-            for name, by in loaded.emptied().items()
-        ]
-        if emptied:
-            refuse(tree.where, emptied)
         if lock:
             require_locked(lock, loaded.lock(), file)
         return loaded

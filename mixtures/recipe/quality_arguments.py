@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from mixtures.errors import RecipeError
+from mixtures.rules.blocks import installed_block
 from mixtures.yaml.fields import (
     Checked,
     Exact,
@@ -24,6 +26,7 @@ from mixtures.yaml.fields import (
     Line,
     Location,
     Model,
+    Name,
     Text,
     describe,
 )
@@ -206,6 +209,39 @@ class LengthQuality(Checked):
         """At least one bound."""
         if "min_chars" not in given and "max_chars" not in given:
             yield (), "gives no bound; write min_chars, max_chars or both"
+
+
+class BlockQuality(Model):
+    """A filter or formatter of an installed package (`mixtures.rules.blocks`). arguments: by name,
+    text or lists of it, typed by the block itself.
+
+    distribution, version, sha256: of the code that is meant; left out, they are those of what is
+        installed when the recipe is read, and stand in its digest and in the store's key.
+    """
+
+    use: Name
+    arguments: dict[Line, Text | tuple[Text, ...]] = Field(default_factory=dict)
+    distribution: Line | None = None
+    version: Line | None = None
+    sha256: Sha256 | None = None
+
+    def __hash__(self) -> int:  # a mapping has none; equality compares it
+        return hash((self.use, self.sha256, tuple(self.arguments)))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _installed(cls, value: Any) -> Any:
+        """Name the code that is installed, where the recipe does not."""
+        names = ("distribution", "version", "sha256")
+        if not isinstance(value, Mapping) or not isinstance(value.get("use"), str):
+            return value
+        if all(name in value for name in names):
+            return value
+        try:
+            found = installed_block(value["use"])
+        except RecipeError as error:
+            raise ValueError(str(error)) from None
+        return {name: getattr(found, name) for name in names} | dict(value)
 
 
 class Ftfy(Model):

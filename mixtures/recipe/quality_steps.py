@@ -23,6 +23,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ConfigDict
 
 from mixtures.recipe.quality_arguments import (
+    BlockQuality,
     C4Quality,
     FineWebQuality,
     Ftfy,
@@ -59,6 +60,7 @@ class OneStep(Checked):
     ftfy: Ftfy | None = None
     symbol_lines_remover: SymbolLinesRemover | None = None
     pii: Pii | None = None
+    block: BlockQuality | None = None
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
@@ -121,6 +123,8 @@ def canonical_quality(steps: Iterable[OneStep]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in sorted(value.items())}
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):

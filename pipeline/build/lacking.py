@@ -1,5 +1,5 @@
 """What a build of a recipe lacks on this machine, all of it at once and before anything is read:
-files of sources, and packages of extras.
+files of sources, packages of extras, and documents that `exclude` leaves.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ def refuse_lacking(recipe: LoadedRecipe, data: DataFolders, *, probed: bool = Fa
     """
     lines = [line for one in (*recipe.excluded, recipe) for line in _without_data(one, data)]
     lines += _without_packages(recipe, data, probed=probed)
+    lines += [
+        _line(
+            recipe,
+            name,
+            f"exclude takes all of its keys ({', '.join(by)}), so no document is left; give it"
+            " other keys, or exclude less",
+        )
+        for name, by in recipe.emptied().items()
+    ]
     if lines:
         raise RecipeError("\n".join(lines))
 

@@ -14,6 +14,8 @@ for one text.
     ftfy,                     datatrove's formatter    pii begins with its first replacement in
     symbol-lines-remover,                              every document
     pii
+    block                     an installed package's   by its entry point, held to its sources' hash
+                              filter or formatter
     regex, length             ours                     the Rust regex engine, as polars has it,
                                                        whose time is linear in the text
 
@@ -29,6 +31,7 @@ from typing import Any
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.quality_arguments import (
+    BlockQuality,
     C4Quality,
     FineWebQuality,
     Ftfy,
@@ -43,7 +46,13 @@ from mixtures.recipe.quality_arguments import (
 )
 from mixtures.recipe.quality_steps import OneStep
 from pipeline.inputs.quality.assets import language_rule, url_rule
-from pipeline.inputs.quality.rule import Dropped, StepRule, argument_values, require_table
+from pipeline.inputs.quality.blocks import block_rule
+from pipeline.inputs.quality.rule import (
+    Dropped,
+    StepRule,
+    argument_values,
+    require_table,
+)
 
 NEEDS_MORE_THAN_RULES = ("ja", "vi", "zh")
 """Languages whose words spaCy gives to packages that bring dictionaries or write caches."""
@@ -237,4 +246,5 @@ _OPENERS: dict[type, Callable[[Any], StepRule]] = {
     Ftfy: _ftfy,
     SymbolLinesRemover: _symbol_lines,
     Pii: _pii,
+    BlockQuality: block_rule,
 }
