@@ -24,7 +24,7 @@ from mixtures.estimates import FilePart, Floats, SupplyEstimate, TokenizedSample
 from mixtures.keys import KEY_SPACE
 from mixtures.recipe.quality_steps import Quality
 from mixtures.recipe.source_definition import SourceDefinition
-from pipeline.inputs.adapters import BadRecord
+from pipeline.inputs.adapters import BadRecord, repair_surrogates
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.quality.quality import PostponedSteps, open_steps
 from pipeline.inputs.readers import DocumentReader
@@ -190,7 +190,7 @@ def _left(item: _Kept, steps: PostponedSteps | None) -> str | None:
         outcome = steps.judge(item.text, item.row)
     except BadRecord:
         return None
-    return outcome if isinstance(outcome, str) else None
+    return repair_surrogates(outcome)[0] if isinstance(outcome, str) else None
 
 
 class _Drawing:

@@ -28,6 +28,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "regex": {"remove": "x"},
     "length": {"min_chars": 1},
     "language": {"languages": ["en"]},
+    "block": {"use": "mine", "distribution": "My-Blocks", "version": "1.0", "sha256": "0" * 64},
 }
 
 

@@ -74,9 +74,8 @@ def install(request, tmp_path, monkeypatch) -> Iterator[Install]:
     def write(source: str = SOURCE, version: str = "1.0") -> None:
         sys.modules.pop("my_blocks", None)
         (site / "my_blocks").mkdir(parents=True, exist_ok=True)
-        (site / "my_blocks" / "__init__.py").write_text(
-            source.replace("BASES", BASES[request.param])
-        )
+        written = source.replace("BASES", BASES[request.param])
+        (site / "my_blocks" / "__init__.py").write_text(written)
         info = site / "my_blocks_of_mine.dist-info"
         info.mkdir(exist_ok=True)
         head = f"Metadata-Version: 2.1\nName: My-Blocks\nVersion: {version}\n"
