@@ -148,7 +148,7 @@ def test_every_quality_step_has_its_arguments_and_their_defaults():
         assert quoted(row[2]) == [
             name
             if field.is_required() or field.default is None
-            else f"{name}: {written(field.default)}"
+            else f"{name}: {written(field.get_default(call_default_factory=True))}"
             for name, field in record.model_fields.items()
         ]
 

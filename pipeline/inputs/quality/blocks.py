@@ -54,10 +54,10 @@ def _filtering(block: Any) -> StepRule:
     return rule
 
 
-def _typed(name: str, make: Any, given: dict[str, Any]) -> dict[str, object]:
+def _typed(name: str, make: Any, given: Mapping[str, Any]) -> dict[str, object]:
     """Arguments as the block's own annotations say; those without one are text."""
     hints = get_type_hints(make.__init__)
-    fields: dict[str, Any] = {
+    fields: dict[str, tuple[Any, Any]] = {
         parameter.name: (
             hints.get(parameter.name, str),
             ... if parameter.default is parameter.empty else parameter.default,
@@ -68,11 +68,8 @@ def _typed(name: str, make: Any, given: dict[str, Any]) -> dict[str, object]:
     for unknown in given.keys() - fields.keys():
         raise RecipeError(f"{name} has no argument {unknown!r}; {suggest(unknown, fields)}")
     config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
-    model = create_model(
-        "Arguments",
-        __config__=config,
-        **{key: field for key, field in fields.items() if key in given or field[1] is ...},
-    )
+    asked: Any = {key: field for key, field in fields.items() if key in given or field[1] is ...}
+    model = create_model("Arguments", __config__=config, **asked)
     try:
         record = model.model_validate(given)
     except ValidationError as error:
