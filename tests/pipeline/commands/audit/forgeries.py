@@ -498,7 +498,7 @@ def rows_that_were_never_read(mix: ForgedMix) -> None:
     counts["quarantined"] += 3
 
 
-@forgery("store manifest", "store removals", "store filters")
+@forgery("filters", "store manifest", "store removals", "store filters")
 def a_filter_that_removed_more(mix: ForgedMix) -> None:
     counts, figures = mix.manifest["removed"]["b"], mix.manifest["filters"][0]["removed"]["b"]
     counts["filter toy weak"] += 1
