@@ -75,7 +75,7 @@ ROWS = lines([{"text": "a"}, {"text": "b"}])
     [
         (
             "a.jsonl",
-            gzip.compress(ROWS),
+            gzip.compress(ROWS, mtime=0),
             "is JSON lines, packed by gzip; its ending says JSON lines",
         ),
         ("a.jsonl.gz", ROWS, "is JSON lines; its ending says JSON lines, packed by gzip"),
