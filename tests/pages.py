@@ -10,7 +10,8 @@ from typing import NamedTuple
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = {
     str(path.relative_to(CHECKOUT)): path.read_text(encoding="utf-8")
-    for path in sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/*.md")])
+    for folder in (".", "docs", "examples", "examples/*")
+    for path in sorted(CHECKOUT.glob(f"{folder}/*.md"))
 }
 """README.md, CONTRIBUTING.md, docs/recipes.md, ...: the text of each page."""
 

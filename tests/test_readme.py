@@ -4,18 +4,8 @@ recipes and pages are all there.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import pyarrow as pa
-import tokenizers
-from pyarrow import parquet
-
 from mixtures.recipe.load import list_recipes
 from tests.pages import CHECKOUT, PAGES, Demo, assert_shown, fenced, quoted, section, tables
-from tests.pipeline.command_line import passes
-from tests.pipeline.corpus import prose
-from tests.pipeline.input_files import json_lines
 
 README = PAGES["README.md"]
 PICTURE = CHECKOUT / "docs" / "mix-page.png"
@@ -43,41 +33,6 @@ def test_the_picture_is_shown_and_small():
     content = PICTURE.read_bytes()
     assert content.startswith(b"\x89PNG\r\n")
     assert len(content) < 300_000
-
-
-def test_the_mix_of_your_own_data_is_built_and_audited(tmp_path: Path, monkeypatch):
-    part = section("README.md", "Your own data")
-    for content in fenced(part, "yaml"):
-        name = content.partition(".yaml")[0].removeprefix("# ")
-        (tmp_path / f"{name}.yaml").write_text(content, encoding="utf-8")
-    notes, papers = (prose(seed, 900) for seed in (1, 2))
-    (tmp_path / "notes/of 2024").mkdir(parents=True)
-    (tmp_path / "notes/of 2024/a.jsonl").write_bytes(
-        json_lines([{"data": {"text": text}} for text in notes])
-    )
-    (tmp_path / "papers").mkdir()
-    rows = [{"title": "On mills", "body": text} for text in papers]
-    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "papers/a.parquet")
-    own = tokenizers.Tokenizer(tokenizers.models.BPE())
-    own.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=300,
-        special_tokens=["</s>"],
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    own.train_from_iterator(notes[:50], trainer)
-    own.save(str(tmp_path / "my.json"))
-    monkeypatch.chdir(tmp_path)
-    commands = [word.split() for word in quoted(part) if word.startswith("annealmix ")]
-    assert [words[1] for words in commands] == ["plan", "build", "audit", "init"]
-    for words in commands:
-        passes(*words[1:], *(["--workers", "1"] if words[1] == "build" else []))
-    manifest = json.loads((tmp_path / "mix" / "manifest.json").read_text())
-    assert {source["name"]: source["realised_tokens"] for source in manifest["sources"]} == {
-        "notes": 40_000,
-        "papers": 20_000,
-    }
 
 
 def test_the_table_of_recipes_lists_every_shipped_recipe():
