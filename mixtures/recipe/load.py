@@ -170,7 +170,9 @@ def _beside(folder: Path, reference: str) -> Path:
     file = folder / reference
     if not is_below(file, folder):
         raise _UnknownReferenceError(
-            f"{reference!r} leads out of the recipe's folder through a symbolic link; copy it there"
+            f"{reference!r} leads out of the recipe's folder through a symbolic link; copy it"
+            " there, or give plan, build and audit a source's data with --data NAME=DIR (data: NAME"
+            " in the recipe)"
         )
     return file
 

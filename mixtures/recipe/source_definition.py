@@ -223,8 +223,8 @@ class SourceDefinition(Checked):
         """
         if self.repo is None or self.revision is None:
             raise RecipeError(
-                f"source {self.name} is published nowhere: bring its files ({self.format}), and"
-                f" name their folder, --data {self.name}=DIR"
+                f"source {self.name} is published nowhere: bring its files, and name their"
+                f" folder, --data {self.name}=DIR"
             )
         return self.repo, self.revision
 

@@ -189,7 +189,8 @@ def _local_path(value: Any) -> Any:
     ):
         raise ValueError(
             f"{describe(text)} leaves the recipe's folder; write a path below it, with '/' and"
-            " without '..'"
+            " without '..'; where data lies elsewhere, plan, build and audit take --data NAME=DIR"
+            " (data: NAME in the recipe)"
         )
     return text
 

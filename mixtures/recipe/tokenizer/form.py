@@ -76,6 +76,15 @@ class Contents(NamedTuple):
     """By id."""
     dropout: bool
     """Whether its ids are random."""
+    template_begin: str | None
+    """The token that its post-processor puts before a text. It is never applied: a recipe's `bos`
+    begins documents."""
+
+    @property
+    def begin(self) -> str | None:
+        """What `bos` would have to be for documents to begin as the template lets texts begin."""
+        begin = self.template_begin
+        return begin if begin is not None and self.special(begin) else None
 
     def special(self, token: str) -> AddedToken | None:
         """The special token that is spelled so."""
@@ -99,7 +108,8 @@ def contents(content: bytes) -> Contents:
     Raises:
         ManifestError: as `canonical_digest`.
     """
-    form = canonical_form(content)
+    tokenizer = _read(content)
+    form = _canonical(tokenizer)
     model = form["model"]
     added = tuple(AddedToken(row[0], row[1], row[-1]) for row in form["added_tokens"])
     ids = set(_model_ids(model["vocab"])) | {token.id for token in added}
@@ -110,7 +120,27 @@ def contents(content: bytes) -> Contents:
         vocab_size=1 + max(ids, default=-1),
         added=added,
         dropout=bool(model.get("dropout")),
+        template_begin=_template_begin(tokenizer.get("post_processor")),
     )
+
+
+def _template_begin(step: Any) -> str | None:
+    """The special token that a post-processor puts before a text, as the reference library lays
+    one out (tokenizers/src/processors); None where there is none, or the layout is unknown.
+    """
+    if not isinstance(step, dict):
+        return None
+    if step.get("type") == "Sequence" and isinstance(step.get("processors"), list):
+        return next(filter(None, map(_template_begin, step["processors"])), None)
+    if step.get("type") in ("BertProcessing", "RobertaProcessing"):
+        first = step.get("cls")
+        token = first[0] if isinstance(first, list) and first else None
+    else:
+        single = step.get("single")
+        first = single[0] if isinstance(single, list) and single else None
+        special = first.get("SpecialToken") if isinstance(first, dict) else None
+        token = special.get("id") if isinstance(special, dict) else None
+    return token if isinstance(token, str) else None
 
 
 def _model_ids(vocab: Any) -> Iterable[int]:
@@ -129,14 +159,18 @@ def form_digest(form: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def canonical_form(content: bytes) -> dict[str, Any]:
+def canonical_form(content: bytes) -> Mapping[str, Any]:
     """The JSON-able record that `canonical_digest` hashes.
 
     Raises:
         ManifestError: as `canonical_digest`.
     """
+    return _canonical(_read(content))
+
+
+def _read(content: bytes) -> Any:
     try:
-        tokenizer = json.loads(
+        return json.loads(
             content.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
         )
     except (
@@ -144,6 +178,9 @@ def canonical_form(content: bytes) -> dict[str, Any]:
         RecursionError,
     ) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise _refused(f"not valid JSON ({error})") from error
+
+
+def _canonical(tokenizer: Any) -> Mapping[str, Any]:
     try:
         return {
             "format": CANONICAL_FORMAT,

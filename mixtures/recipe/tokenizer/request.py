@@ -48,7 +48,11 @@ PADDING = 128
 (GPT-NeoX and megatron-core, `make-vocab-size-divisible-by`)."""
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
-_ENDS = re.compile(r"end|eo[sdt]\b|/s\b|sep\b", re.IGNORECASE)
+_LIKELY = {
+    "eod": re.compile(r"end|eo[sdt]\b|/s\b|sep\b", re.IGNORECASE),
+    "bos": re.compile(r"begin|start|bos|<s>|cls\b", re.IGNORECASE),
+}
+_ROLE = {"eod": "an end", "bos": "a beginning"}
 MOST_SHOWN = 8
 
 
@@ -207,7 +211,7 @@ def _unfit(found: Contents) -> Iterable[str]:
 def _wrong_ends(request: TokenizerRequest, found: Contents) -> Iterable[str]:
     """What is wrong with the tokens around a document."""
     if request.eod is None:
-        yield f"no token is named that ends a document; {_advice(request, found)}"
+        yield f"no token is named that ends a document; {_advice(request, found, 'eod')}"
     for name in ("eod", "bos"):
         token = getattr(request, name)
         if token is None or found.special(token) is not None:
@@ -218,25 +222,34 @@ def _wrong_ends(request: TokenizerRequest, found: Contents) -> Iterable[str]:
             if plain
             else "is not one of its special tokens"
         )
-        yield f"{name} {describe(token)} {what}; {_advice(request, found)}"
+        yield f"{name} {describe(token)} {what}; {_advice(request, found, name)}"
 
 
-def _advice(request: TokenizerRequest, found: Contents) -> str:
-    """The line to write, and the special tokens that it may name."""
-    special = [item.content for item in found.added if item.special]
+def _advice(request: TokenizerRequest, found: Contents, name: str) -> str:
+    """The line to write, and the special tokens that it may name. name: eod or bos."""
+    other = "bos" if name == "eod" else "eod"
+    kept = getattr(request, other)
+    taken = kept if kept is not None and found.special(kept) else None
+    special = [item.content for item in found.added if item.special and item.content != taken]
     if not special:
-        return (
-            "it has no special token at all: add one to its added_tokens, with special: true and an"
-            " id of its own"
-        )
-    likely = [token for token in special if _ENDS.search(token)]
+        return "leave bos out" if name == "bos" else _NO_SPECIAL
+    likely = [token for token in special if _LIKELY[name].search(token)]
     shown = (likely or special)[:MOST_SHOWN]
     more = len(likely or special) - len(shown)
-    place = f"file: {request.file}" if request.file else f"repo: {request.repo}"
-    kind = "that look like an end" if likely else "are"
+    kind = f"that look like {_ROLE[name]}" if likely else "are"
     listed = ", ".join(map(describe, shown)) + (f" and {more:,} more" if more else "")
-    line = f"write tokenizer: {{{place}, eod: {_quoted(shown[0])}}}"
-    return f"{line} (its special tokens {kind}: {listed})"
+    tokens = {"eod": None, other: taken, name: shown[0]}
+    place = f"file: {request.file}" if request.file else f"repo: {request.repo}"
+    ends = [f"{key}: {_quoted(token)}" for key, token in tokens.items() if token is not None]
+    line = f"write tokenizer: {{{', '.join([place, *ends])}}}"
+    without = ", or leave bos out" if name == "bos" else ""
+    return f"{line}{without} (its special tokens {kind}: {listed})"
+
+
+_NO_SPECIAL = (
+    "it has no special token at all: add one to its added_tokens, with special: true and an id of"
+    " its own"
+)
 
 
 def _quoted(token: str) -> str:

@@ -29,7 +29,7 @@ from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import require_recipe
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.parts import UNREADABLE, read_part
-from mixtures.errors import InputError, ManifestError
+from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.keys import digest_columns, order_key, text_digest
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
@@ -88,8 +88,8 @@ def check_sources(
 
     Raises:
         ManifestError: the manifest is damaged, or the tokenizer is another one. RecipeError: no
-            tokenizer of that name is known, or a
-        source is published nowhere. InputError: the tokenizer or a source's folder is not there.
+            tokenizer of that name is known, or files of sources are neither published nor given.
+            InputError: the tokenizer or a source's folder is not there.
     """
     mix, stream = MixDocuments(folder), StreamDocuments.of_mix(folder, tokenizer)
     try:
@@ -170,6 +170,7 @@ class _SourceCheck:
         for place in chosen:
             name = self.mix.claims.sources[place.source].name if place.source >= 0 else ""
             by_file.setdefault((name, place.file), []).append(place)
+        self._refuse_unbrought(chosen, data)
         listed: dict[str, dict[str, InputFile]] = {}
         done = [0]
         with report.progress("read sources again", len(by_file), lambda: done[0]):
@@ -220,6 +221,31 @@ class _SourceCheck:
             )
             return
         self._check_places(places, texts)
+
+    def _refuse_unbrought(self, chosen: Sequence[Chosen], data: DataFolders) -> None:
+        """Name all sources whose files nobody publishes or gives, with what to add.
+
+        A manifest names no folder of the machine that a mix was made on, so the arguments name the
+        sources, and the files tell which folders are meant.
+        """
+        read = {place.source for place in chosen if place.source >= 0}
+        names = dict.fromkeys(self.mix.claims.sources[code].definition for code in sorted(read))
+        lacking = {
+            name: self.mix.claims.inputs.get(name, [])
+            for name in names
+            if self._definitions[name].repo is None and data.folder(self._definitions[name]) is None
+        }
+        if lacking:
+            raise RecipeError(
+                f"{plural(len(lacking), 'source')} of the mix can be read from folders of yours"
+                f" alone; add {' '.join(f'--data {name}=DIR' for name in lacking)}, each DIR the"
+                " folder that `data` names in the recipe: "
+                + "; ".join(
+                    f"{name} has {plural(len(files), 'file')}"
+                    + (f", the first {files[0].path}" if files else "")
+                    for name, files in lacking.items()
+                )
+            )
 
     def _files(self, name: str, data: DataFolders) -> list[InputFile]:
         """The files of a definition: in the user's folder, or on the hub at the mix's commit."""

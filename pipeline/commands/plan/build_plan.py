@@ -12,8 +12,10 @@ from mixtures.plan.removal_levels import estimated_removals, published_levels
 from mixtures.plan.supply import published_supplies
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
+from mixtures.recipe.tokenizer.form import contents
 from mixtures.rules.levels import LEVELS
 from mixtures.stream.quotas import Size
+from mixtures.yaml.disk import read_bytes
 from pipeline.executors.limits import few_open_files
 from pipeline.inputs.listing import DataFolders
 
@@ -56,6 +58,9 @@ class BuildPlan:
     tokenizer: TokenizerDefinition
     engine: str | None = None
     """What makes its ids, how fast, and why not a faster one; None: nothing was probed."""
+    template_begin: str | None = None
+    """The token that its own template puts before a text, where the recipe's documents have none
+    there."""
 
     @property
     def warnings(self) -> list[str]:
@@ -115,4 +120,12 @@ def plan(request: PlanRequest) -> BuildPlan:
         disks(planned, recipe.tokenizer.dtype.itemsize, request.store, request.out),
         recipe.tokenizer,
         engine,
+        _template_begin(recipe),
     )
+
+
+def _template_begin(recipe: LoadedRecipe) -> str | None:
+    if recipe.tokenizer_file is None or recipe.tokenizer.bos is not None:
+        return None
+    begin = contents(read_bytes(recipe.tokenizer_file)).begin
+    return None if begin == recipe.tokenizer.eod else begin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -42,13 +43,19 @@ def show(build_plan: BuildPlan) -> None:
 
 def _show_tokenizer(build_plan: BuildPlan) -> None:
     found = build_plan.tokenizer
-    begin = "" if found.bos is None else f"begin with {found.bos} ({found.bos_id}) and "
+    begins = "" if found.bos is None else f"begin with {found.bos} ({found.bos_id}) and "
     dtype = found.facts()["token_dtype"]
     engine = f"; {build_plan.engine}" if build_plan.engine else ""
     say(
         f"tokenizer {found.name}, digest {found.digest[:16]}: ids below {found.vocab_size:,} as"
-        f" {dtype}; documents {begin}end in {found.eod} ({found.eod_id}){engine}"
+        f" {dtype}; documents {begins}end in {found.eod} ({found.eod_id}){engine}"
     )
+    if (begin := build_plan.template_begin) is not None:
+        say(
+            f"tokenizer {found.name}: its template begins texts with {begin}, and templates are not"
+            f" applied: add bos: {json.dumps(begin, ensure_ascii=False)} if documents are to begin"
+            " with it"
+        )
 
 
 def print_published(rows: Sequence[Comparison], title: str) -> None:

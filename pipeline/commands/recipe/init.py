@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixtures.errors import InputError, RecipeError
+from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_recipe
+from mixtures.recipe.tokenizer.form import contents
 from pipeline.commands.recipe.look import (
     FoundSource,
     data_files,
@@ -136,7 +137,8 @@ def _local_place(folder: Path, out: Path | None) -> _Place:
         if out:
             raise RecipeError(
                 f"{out}: a recipe reads files below its own folder, and {folder} is not there; put"
-                f" it into {resolved.parent}, or a folder above"
+                f" the recipe into {resolved.parent}, or a folder above; or write it there, copy"
+                " it, and give plan and build the data with --data NAME=DIR"
             )
         base = resolved.parent
     lister = LocalFolder(resolved)
@@ -259,12 +261,11 @@ def _tokenizer(place: _Place, asked: str | None) -> str:
         return _written(asked)
     if asked is not None:
         file = _below(place.folder, Path(asked))
-        end = _end_token(place.folder / file)
-        # a recipe that names no end is refused, with the line to write
-        return f"{{file: {_written(file)}{f', eod: {_written(end)}' if end else ''}}}"
+        path = place.folder / file
+        return f"{{file: {_written(file)}{_ends(path, _end_token(path))}"
     for file in place.tokenizers:
         if end := _end_token(place.folder / file):
-            return f"{{file: {_written(file)}, eod: {_written(end)}}}"
+            return f"{{file: {_written(file)}{_ends(place.folder / file, end)}"
         say(f"{file}: is a tokenizer, and none of its tokens is known to end documents: not taken")
     return DEFAULT_TOKENIZER
 
@@ -274,9 +275,27 @@ def _below(folder: Path, file: Path) -> str:
     if not resolved.is_relative_to(folder):
         raise RecipeError(
             f"--tokenizer {file}: a recipe reads files below its own folder, {folder}; copy it"
-            " there"
+            " there (an OWNER/NAME of the hub may lie anywhere: plan and build take its file with"
+            " --tokenizer FILE)"
         )
     return resolved.relative_to(folder).as_posix()
+
+
+def _ends(path: Path, end: str | None) -> str:
+    """The rest of what a recipe says of a tokenizer.json. end: the token that ends documents; a
+    recipe that names none is refused, with the line to write.
+    """
+    if end is None:
+        return "}"
+    try:
+        begin = contents(path.read_bytes()).begin
+    except ManifestError:
+        begin = None  # as below
+    return f", eod: {_written(end)}}}" + (
+        f"    # its template begins texts with {json.dumps(begin)}: add bos: {json.dumps(begin)}"
+        if begin not in (None, end)
+        else ""
+    )
 
 
 def _end_token(path: Path) -> str | None:

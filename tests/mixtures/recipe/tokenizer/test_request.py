@@ -15,6 +15,7 @@ import recipes
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.recipe.load import FetchedTokenizer, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.tokenizer.form import contents
 from mixtures.recipe.tokenizer.request import TokenizerRequest
 from mixtures.rules.lock import lock_file
 
@@ -109,6 +110,33 @@ def test_without_an_end_of_documents_the_line_to_write_is_given(tmp_path):
     assert 'write tokenizer: {file: my.json, eod: "<|endoftext|>"}' in message
     assert "'</s>'" in message
     assert "'<s>'" not in message
+
+
+def test_a_wrong_beginning_is_answered_with_beginnings(tmp_path):
+    message = refused(tmp_path, '{file: my.json, eod: "</s>", bos: "<bos>"}')
+    assert 'write tokenizer: {file: my.json, eod: "</s>", bos: "<s>"}, or leave bos' in message
+    assert "(its special tokens that look like a beginning: '<s>')" in message
+
+
+SPECIAL = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+TEMPLATE = {"type": "TemplateProcessing", "single": [SPECIAL, {"Sequence": {"id": "A"}}]}
+
+
+@pytest.mark.parametrize(
+    ("step", "begin"),
+    [
+        (TEMPLATE, "<s>"),
+        ({"type": "Sequence", "processors": [{"type": "ByteLevel"}, TEMPLATE]}, "<s>"),
+        ({"type": "RobertaProcessing", "cls": ["<s>", 2000], "sep": ["</s>", 2001]}, "<s>"),
+        ({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, SPECIAL]}, None),
+        ({"type": "BertProcessing", "cls": ["[CLS]", 1]}, None),
+        ({"type": "TemplateProcessing", "single": "$A"}, None),
+        (None, None),
+    ],
+)
+def test_what_its_template_begins_texts_with_is_known(step, begin):
+    record = with_specials("<s>", "</s>", post_processor=step)
+    assert contents(json.dumps(record).encode()).begin == begin
 
 
 def test_a_tokenizer_without_special_tokens_is_told_what_to_add(tmp_path):

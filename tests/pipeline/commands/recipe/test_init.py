@@ -18,7 +18,8 @@ from pipeline.commands.recipe.guess import columns_of, guess_text
 from pipeline.commands.recipe.init import InitRequest, init
 from pipeline.commands.recipe.look import licence_of
 from pipeline.inputs.readers.raw import RawFile
-from tests.pipeline.command_line import Process, moving_hub, passes
+from tests.mixtures.recipe.tokenizer.test_request import with_specials
+from tests.pipeline.command_line import Process, fails, moving_hub, passes
 from tests.pipeline.corpus import prose
 from tests.pipeline.inputs.test_hub import COMMIT
 from tests.pipeline.shapes import lines
@@ -70,10 +71,29 @@ def test_what_it_writes_builds_and_passes_its_audit(here: Path, capsys: pytest.C
     assert "papers: of the 30 rows that were read: 30 texts" in shown.out
     passes("build", "mine.yaml", "--out", "mix")
     passes("audit", "mix")
+    unbrought = fails(2, "audit", "mix", "--source-check", "5")
+    assert "add --data notes=DIR --data papers=DIR, each DIR" in unbrought
+    assert "papers has 1 file, the first p.parquet" in unbrought
+    folders = [word for name in ("notes", "papers") for word in ("--data", f"{name}={name}")]
+    passes("audit", "mix", "--source-check", "5", *folders)
     again = written(here, out=Path("again.yaml"))
     assert [line.split(":")[0] for line in again.splitlines()[4:]] == ["  notes", "  papers"]
     manifest = json.loads((here / "mix/manifest.json").read_text())
     assert [source["licence"] for source in manifest["sources"]] == ["cc-by-4.0"] * 2
+
+
+def test_a_template_that_begins_texts_is_said(here: Path, capsys: pytest.CaptureFixture[str]):
+    notes(here, "d/a.jsonl")
+    first = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    template = {"type": "TemplateProcessing", "single": [first]}
+    record = with_specials("<s>", post_processor=template)
+    (here / "tokenizer.json").write_text(json.dumps(record))
+    line = written(here / "d", tokenizer="tokenizer.json").splitlines()[2]
+    assert line == (
+        'tokenizer: {file: tokenizer.json, eod: "<|endoftext|>"}'
+        '    # its template begins texts with "<s>": add bos: "<s>"'
+    )
+    assert 'add bos: "<s>" if documents' in passes("plan", "d.yaml").err
 
 
 def test_of_splits_train_is_taken_and_the_others_are_named(
