@@ -13,6 +13,7 @@ from multiprocessing import current_process
 from pathlib import Path
 from typing import Literal
 
+from mixtures.errors import RecipeError
 from mixtures.recipe.load import load_recipe as load_recipe_file
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import Level
@@ -28,6 +29,7 @@ from pipeline.commands.plan.build_plan import CLUSTER_WORKERS, BuildPlan, PlanRe
 from pipeline.commands.plan.build_plan import plan as plan_build
 from pipeline.commands.plan.calibration import load_rates
 from pipeline.executors.local import LocalExecutor
+from pipeline.executors.steps import MakeExecutor, StepsExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.local import local_mix
 from pipeline.lookup.mix import Mix, open_mix
@@ -112,6 +114,7 @@ def build(
     tokenizer: Folder | None = None,
     workers: int | None = None,
     tasks: int | None = None,
+    executor: MakeExecutor | None = None,
     cache: Folder | None = None,
 ) -> Mix:
     """Build a mix on this machine, or go on with one that was stopped, and open it.
@@ -123,7 +126,9 @@ def build(
         out: folder or URL of the mix; it appears when it is whole. store: likewise, of tokens that
             all mixes share. data: read DATA/SOURCE instead of the hub, or {source: its folder}.
             workers: tasks at a time (the cores, as far as memory allows). tasks: shares of a stage
-            (a few a worker). cache: of working copies of remote folders. The others: as `plan`.
+            (a few a worker). executor: instead of both, makes a datatrove executor of the steps of
+            a stage, its number of units and a folder for logs. cache: of working copies of remote
+            folders. The others: as `plan`.
 
     Raises:
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `out`.
@@ -134,6 +139,8 @@ def build(
             "annealmix.build was called by a worker of itself, which imports the calling module;"
             ' call it under `if __name__ == "__main__":`, or with workers=1'
         )
+    if executor and (workers, tasks) != (None, None):
+        raise RecipeError("workers, tasks: the executor that you make has its own; leave them out")
     local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
     loaded = load_recipe(recipe, tokenizer=tokenizer)
     build_mix(
@@ -144,7 +151,7 @@ def build(
             data=_data(data),
             tokenizer=_path(tokenizer),
             size=_size(loaded, tokens, scale, steps),
-            executor=LocalExecutor(workers, tasks),
+            executor=StepsExecutor(executor) if executor else LocalExecutor(workers, tasks),
             remote=remote,
         )
     )
