@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from glob import escape
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,6 +45,7 @@ from mixtures.yaml.disk import (
     is_below,
     is_file,
     is_folder,
+    literal_glob,
     names_in,
     read_bytes,
     read_text,
@@ -217,7 +217,7 @@ def _inline_source(folder: Path, name: str, request: SourceRequest) -> _InlineSo
     if is_folder(path):
         return _InlineSource(request.definition(name, ()), str(path))
     if is_file(path):
-        return _InlineSource(request.definition(name, (escape(path.name),)), str(path.parent))
+        return _InlineSource(request.definition(name, (literal_glob(path.name),)), str(path.parent))
     root, pattern = split_glob(request.data)
     return _InlineSource(
         request.definition(name, (pattern,) if pattern else ()), str(_beside(folder, root))

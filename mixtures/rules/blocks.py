@@ -12,12 +12,10 @@ is not in the hash.
 from __future__ import annotations
 
 import hashlib
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple
 
 from mixtures.errors import RecipeError
+from mixtures.yaml.disk import EntryPoint, entry_points, sources_of
 from mixtures.yaml.tree import suggest
 
 GROUP = "annealmix.blocks"
@@ -26,7 +24,7 @@ GROUP = "annealmix.blocks"
 class InstalledBlock(NamedTuple):
     """A block, and what names its code."""
 
-    entry: metadata.EntryPoint
+    entry: EntryPoint
     distribution: str
     version: str
     sha256: str
@@ -39,7 +37,7 @@ def installed_block(name: str) -> InstalledBlock:
     Raises:
         RecipeError: none is installed, or several are; or its sources cannot be found.
     """
-    entries = list(metadata.entry_points(group=GROUP))
+    entries = entry_points(GROUP)
     found = [entry for entry in entries if entry.name == name]
     if not found:
         raise RecipeError(
@@ -58,18 +56,13 @@ def installed_block(name: str) -> InstalledBlock:
     )
 
 
-def _sources_hash(entry: metadata.EntryPoint) -> str:
+def _sources_hash(entry: EntryPoint) -> str:
     package = entry.module.partition(".")[0]
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
+    sources = sources_of(package)
+    if not sources:
         raise RecipeError(f"block {entry.name!r}: the module {package} has no source file")
-    origin = Path(spec.origin)
-    root, files = origin.parent, [origin]
-    if spec.submodule_search_locations is not None:
-        files = sorted(root.rglob("*.py"))
     digest = hashlib.sha256()
-    for file in files:
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+    for path, content in sources.items():
+        digest.update(f"{path}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()

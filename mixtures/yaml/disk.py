@@ -1,5 +1,5 @@
 """Files that recipes and definitions are read from, shipped ones and the user's, and how messages
-name them.
+name them; and what installed packages bring.
 
 Of `mixtures` this module alone touches the disk, and the rooms `mix` and `audit`, which read a
 finished mix.
@@ -8,6 +8,9 @@ finished mix.
 from __future__ import annotations
 
 import stat
+from glob import escape
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import recipes
@@ -16,6 +19,7 @@ from mixtures.yaml.events import MAX_BYTES, TOO_LARGE
 
 SHIPPED = Path(recipes.__file__).parent
 """The folder of the recipes, filters, sources and tokenizers that annealmix brings."""
+EntryPoint = metadata.EntryPoint
 
 
 def names_in(folder: Path) -> list[str]:
@@ -42,6 +46,11 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether there is a folder, perhaps at the end of a link."""
     return path.is_dir()
+
+
+def literal_glob(name: str) -> str:
+    """The glob that this name alone fits."""
+    return escape(name)
 
 
 def without_links(path: Path) -> Path:
@@ -92,3 +101,25 @@ def read_text(path: Path, where: str) -> str:
             f"{where}:{line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as"
             " UTF-8"
         ) from None
+
+
+def entry_points(group: str) -> list[EntryPoint]:
+    """What installed packages name in a group. Nothing of them is imported."""
+    return list(metadata.entry_points(group=group))
+
+
+def sources_of(package: str) -> dict[str, bytes]:
+    """All Python sources of an installed top-level package or module, by path below its folder,
+    in the order of the paths; none if it has no source file. Nothing of it is imported.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        return {}
+    origin = Path(spec.origin)
+    root, files = origin.parent, [origin]
+    if spec.submodule_search_locations is not None:
+        files = sorted(root.rglob("*.py"))
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
