@@ -18,6 +18,11 @@ from pipeline.executors.stage import stage_named
 from pipeline.store.records import write_json
 
 
+@pytest.fixture(autouse=True)
+def named_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "cluster_name", lambda: "tests")
+
+
 def noted(tmp_path: Path, *ended: dict[str, Any]) -> Chain:
     """A chain whose one stage has two tasks, of which some have ended."""
     folder = tmp_path / "store" / "work" / "select-x"

@@ -125,7 +125,7 @@ def test_a_row_is_the_index_of_its_line_and_blank_lines_are_no_rows(tmp_path, pa
 def test_rows_of_a_zip_are_its_json_members_by_name(tmp_path):
     members = {
         "b.json": b'{"text": "b"}',
-        "notes.txt": b"x",
+        "README.md": b"x",
         "c/a.json": b'\n{\n"text": "c"}\n',
         "a.json": b'\xef\xbb\xbf{"text": "a"}',
         "d/": b"",
@@ -134,6 +134,7 @@ def test_rows_of_a_zip_are_its_json_members_by_name(tmp_path):
     reader, documents = read(tmp_path, definition("zip"))
     assert documents == [(0, "a"), (1, "b"), (2, "c")]
     assert reader.counts["byte_order_marks"] == 1
+    assert reader.counts["companions"] == 1
 
 
 @given(
