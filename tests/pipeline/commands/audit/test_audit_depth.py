@@ -124,11 +124,13 @@ def other_clusters(manifest: Manifest) -> None:
 
 
 def moved_from_filter_to_duplicates(manifest: Manifest) -> None:
-    counts, figures = manifest["removed"]["b"], manifest["filters"][0]["removed"]["b"]
+    toy, counts = manifest["filters"][0], manifest["removed"]["b"]
     counts["filter toy weak"] -= 1
     counts["duplicate of a"] = counts.get("duplicate of a", 0) + 1
     for name in ("documents", "first_documents"):
-        figures[name] -= 1
+        toy["removed"]["b"][name] -= 1
+    toy["lengths"][max(toy["lengths"], key=toy["lengths"].__getitem__)] -= 1
+    toy["levels"]["weak"] -= 1
 
 
 @pytest.mark.parametrize(

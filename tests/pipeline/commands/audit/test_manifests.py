@@ -120,9 +120,9 @@ def test_ids_of_a_bare_pair_are_held_against_the_vocabulary_that_is_given(mix, t
     ended = run("audit", mix / "tokens", "--tokenizer", tokenizer)
     assert ended.code == 3
     assert f"token 5 is no id of the tokenizer, whose ids are below {definition.vocab_size:,}" in (
-        ended.err
+        ended.out
     )
     (tmp_path / "none.json").write_text("{}")
-    assert "no tokenizer.json" in fails(
+    assert "not laid out like a tokenizer.json" in fails(
         4, "audit", mix / "tokens", "--tokenizer", tmp_path / "none.json"
     )

@@ -228,7 +228,7 @@ def test_a_public_mix_is_not_made_public_again(public: Path, tmp_path: Path):
 
 def test_input_files_are_named_only_where_the_hub_has_them(mix: Path, tmp_path: Path):
     shutil.copytree(mix, tmp_path / "mix")
-    manifest = manifests.load(mix) | {"revisions": {"many": "owner/name@0123"}}
+    manifest = manifests.load(mix) | {"revisions": {"many": f"owner/name@{10 * '0123'}"}}
     (tmp_path / "mix" / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
     inputs = export_public(tmp_path / "mix", tmp_path / "out", None)["inputs"]
     assert inputs["few"] == []
