@@ -91,7 +91,9 @@ def row_of(data: Path, document: Document) -> str:
 
 def test_every_document_of_a_mix_decodes_to_the_text_that_its_provenance_names(tmp_path, data):
     documents = built(tmp_path, {"a": {"all": True}, "b": {"all": True}, "c": {"all": True}})
-    assert len(documents) == len({text for texts in TEXTS.values() for text in texts if text})
+    assert len(documents) == len(
+        {text for texts in TEXTS.values() for text in texts if text.strip()}
+    )
     for document in documents:
         text = row_of(data, document)
         assert document.digest == digest(text)
@@ -128,7 +130,7 @@ def test_each_source_is_its_documents_in_key_order_cut_to_the_token(tmp_path, da
     quotas = {"a": 601, "b": 1600, "c": 800}
     seen: set[str] = set()
     for name, quota in quotas.items():
-        mine = sorted(({text for text in TEXTS[name] if text}) - seen, key=key)
+        mine = sorted(({text for text in TEXTS[name] if text.strip()}) - seen, key=key)
         seen |= set(TEXTS[name])
         expected, left = [], quota
         for text in mine:
@@ -163,9 +165,11 @@ def test_disjoint_key_ranges_share_no_document_and_together_hold_all(tmp_path, d
     high = built(tmp_path, {"b": {"all": True, "keys": [0.37, 1]}}, "high")
     low_digests, high_digests = ({document.digest for document in mix} for mix in (low, high))
     assert not low_digests & high_digests
-    assert low_digests | high_digests == {digest(text) for text in TEXTS["b"] if text}
+    assert low_digests | high_digests == {digest(text) for text in TEXTS["b"] if text.strip()}
     assert low_digests == {
-        digest(text) for text in TEXTS["b"] if text and key(text) < key_bound(Decimal("0.37"))
+        digest(text)
+        for text in TEXTS["b"]
+        if text.strip() and key(text) < key_bound(Decimal("0.37"))
     }
 
 
@@ -190,14 +194,18 @@ def test_exclude_removes_the_other_mix_and_its_copies_in_other_sources(tmp_path,
         {"a": {"all": True}, "b": {"all": True}, "c": {"all": True}},
         exclude=["first.yaml"],
     )
-    taken = {digest(text) for text in TEXTS["a"] if text and key(text) < key_bound(Decimal("0.9"))}
-    everything = {digest(text) for texts in TEXTS.values() for text in texts if text}
+    taken = {
+        digest(text)
+        for text in TEXTS["a"]
+        if text.strip() and key(text) < key_bound(Decimal("0.9"))
+    }
+    everything = {digest(text) for texts in TEXTS.values() for text in texts if text.strip()}
     assert taken & {digest(text) for text in TEXTS["c"]}, "the corpus has no copy to remove"
     assert {document.digest for document in documents} == everything - taken
 
 
 def test_a_shortfall_is_refilled_to_the_token(tmp_path, data):
-    a_tokens = sum(tokens_of(text) for text in set(TEXTS["a"]) if text)
+    a_tokens = sum(tokens_of(text) for text in set(TEXTS["a"]) if text.strip())
     sources: dict[str, dict[str, Any]] = {
         "a": {"tokens": a_tokens + 77, "shortfall": {"refill": "b"}},
         "b": {"tokens": 400},
@@ -254,7 +262,7 @@ def test_every_row_is_kept_or_has_one_reason(tmp_path, data):
         assert waterfall["rows"] == sum(
             count for reason, count in waterfall.items() if reason != "rows"
         )
-        assert waterfall["empty"] == TEXTS[name].count("")
+        assert waterfall["empty"] == sum(not text.strip() for text in TEXTS[name])
         assert waterfall["kept"] == kept[name]
     assert manifest["removed"]["a"]["duplicate of a"] >= 1
     assert manifest["removed"]["c"]["excluded"] > 0
@@ -331,7 +339,7 @@ def test_of_a_source_with_a_new_file_only_that_file_is_read(tmp_path, data):
     assert before.items() <= after.items()
     assert len(after) == len(before) + 1
     assert {document.digest for document in documents} == {
-        digest(text) for text in [*TEXTS["a"], "a new document"] if text
+        digest(text) for text in [*TEXTS["a"], "a new document"] if text.strip()
     }
 
 
