@@ -220,19 +220,22 @@ def test_a_filter_that_is_not_shipped_is_planned_without_and_must_be_brought_for
     assert "--filters DIR" in found
 
 
-def test_a_definition_without_a_repository_has_no_patterns_of_files(tmp_path):
-    recipe = write_recipe(tmp_path, {"a": {"tokens": 9}})
+def test_a_definition_without_a_repository_chooses_files_of_the_users_folder(tmp_path):
+    recipe = write_recipe(tmp_path, {"a": {"all": True}})
+    write_files(tmp_path / "data", "a", {"kept": ["one", "two"], "left": ["three"]}, "jsonl")
     good = {"name": "a", "format": "jsonl", "adapter": "text", "licence": "mine"}
     for more, said in (
-        ({"paths": ["*"]}, "are patterns of files in a repository"),
         ({"repo": "me/a"}, "gives one of repo and revision"),
         ({"revision": "main"}, "gives one of repo and revision"),
         ({"format": "datasets"}, "datasets reads a repository"),
     ):
         (tmp_path / "a.yaml").write_text(json.dumps({**good, **more}))
         assert said in fails(2, "plan", recipe)
-    (tmp_path / "a.yaml").write_text(json.dumps(good))
-    assert "unknown" in passes("plan", recipe).out
+    (tmp_path / "a.yaml").write_text(json.dumps({**good, "paths": ["kept*"]}))
+    assert "published nowhere" in fails(2, "plan", recipe)
+    out, store, data = (tmp_path / name for name in ("out", "store", "data"))
+    passes("build", recipe, "--out", out, "--store", store, "--data", data)
+    assert {document.text for document in read_mix(out)} == {"one", "two"}
 
 
 def test_a_folder_of_filters_that_is_not_there_is_refused_rather_than_a_shipped_filter_taken(
