@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -91,8 +91,13 @@ class LoadedRecipe:
         request = self.recipe.sources.get(source)
         return reading_name(self.definitions[source].name, request.quality if request else ())
 
-    def emptied(self) -> dict[str, list[str]]:
-        """Sources of which `exclude` takes every key, each with the recipes that do."""
+    def emptied(self, folder_of: Callable[[LoadedRecipe, str], object]) -> dict[str, list[str]]:
+        """Sources of which `exclude` takes every key, each with the recipes that do.
+
+        Args:
+            folder_of: where the files of a recipe's source lie; in different folders there may be
+                different documents.
+        """
         found = {}
         for name, request in self.recipe.sources.items():
             taken = sorted(
@@ -101,6 +106,7 @@ class LoadedRecipe:
                 for theirs in other.recipe.sources
                 if other.reading(theirs) == self.reading(name)
                 and other.definitions[theirs] == self.definitions[name]
+                and folder_of(other, theirs) == folder_of(self, name)
             )
             low, by = request.key_range.low, list[str]()
             for begin, end, other_name in taken:

@@ -38,7 +38,7 @@ def refuse_lacking(recipe: LoadedRecipe, data: DataFolders, *, probed: bool = Fa
             f"exclude takes all of its keys ({', '.join(by)}), so no document is left; give it"
             " other keys, or exclude less",
         )
-        for name, by in recipe.emptied().items()
+        for name, by in recipe.emptied(data.folder_of).items()
     ]
     if lines:
         raise RecipeError("\n".join(lines))
