@@ -40,22 +40,30 @@ def _acquired(path: Path, what: str) -> Iterator[TextIO]:
     """The locked file. A holder may delete it when it is done, so what was waited for may be no
     longer the file at the path.
 
+    A lock file that has other names is of a copy of the folder by hard links (`cp -al`), or a
+    stranger's plant: nothing is written to it, and the folder gets a lock file of its own.
+
     The lock is the process's own (POSIX), so that no helper process that a killed builder leaves
     behind goes on holding it.
     """
     told = False
     while True:
-        with os.fdopen(open_own(path, os.O_RDWR | os.O_CREAT), "r+") as file:
+        with os.fdopen(open_own(path, os.O_RDWR | os.O_CREAT, names=True), "r+") as file:
             while not _answered(path, file.fileno()):
                 if not told:
                     file.seek(0)
-                    holder = file.read().strip() or "unknown"
+                    shared = os.fstat(file.fileno()).st_nlink > 1
+                    holder = (not shared and file.read().strip()) or "unknown"
                     say(f"waiting for the {what}, held by process {holder}")
                     told = True
                 time.sleep(POLL_SECONDS)
-            if _is_at(path, os.fstat(file.fileno())):
+            found = os.fstat(file.fileno())
+            if not _is_at(path, found):
+                continue
+            if found.st_nlink <= 1:
                 yield file
                 return
+            path.unlink()  # while it is held, so that no other holder takes it for the lock
 
 
 def _answered(path: Path, descriptor: int) -> bool:

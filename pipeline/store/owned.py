@@ -23,12 +23,15 @@ PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 """Modes of what says of a text that a filter removes it, or would."""
 
 
-def open_own(path: Path, flags: int, mode: int = 0o666, folder: int | None = None) -> int:
+def open_own(
+    path: Path, flags: int, mode: int = 0o666, folder: int | None = None, *, names: bool = False
+) -> int:
     """A descriptor of a regular file that has no other name, links not followed.
 
     Args:
         flags, mode: as of `os.open`. folder: descriptor of the folder that holds it; None: by its
-            whole path.
+            whole path. names: whether it may have other names, so that the caller does not write
+            to it before it has looked.
 
     Raises:
         RecipeError: something else is there. OSError: it cannot be opened.
@@ -43,7 +46,7 @@ def open_own(path: Path, flags: int, mode: int = 0o666, folder: int | None = Non
         error.filename = str(path)
         raise
     found = os.fstat(handle)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink <= 1:
+    if stat.S_ISREG(found.st_mode) and (names or found.st_nlink <= 1):
         return handle
     os.close(handle)
     what = "no file" if not stat.S_ISREG(found.st_mode) else "another name of some file"

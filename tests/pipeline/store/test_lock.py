@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import threading
 
 import pytest
@@ -36,3 +37,30 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No locks available") as caught, locked(tmp_path / "x", "y"):
         raise AssertionError("nobody gave the lock")
     assert caught.value.filename == str(tmp_path / "x")
+
+
+def test_a_lock_with_other_names_gives_way_to_one_of_the_folders_own(tmp_path):
+    """As in a copy by hard links, or where a stranger linked a file of somebody's."""
+    (tmp_path / "theirs").write_text("precious")
+    os.link(tmp_path / "theirs", tmp_path / "lock")
+    with locked(tmp_path / "lock", "store"):
+        assert not (tmp_path / "lock").samefile(tmp_path / "theirs")
+        assert (tmp_path / "lock").read_text().startswith(str(os.getpid()))
+    assert (tmp_path / "theirs").read_text() == "precious"
+
+
+def test_a_held_lock_with_other_names_is_waited_for(tmp_path, monkeypatch, capsys):
+    (tmp_path / "theirs").write_text("precious")
+    os.link(tmp_path / "theirs", tmp_path / "lock")
+    answers = iter((False, True, True))
+    seen = []
+
+    def answered(path, descriptor):
+        seen.append(path.samefile(tmp_path / "theirs"))
+        return next(answers)
+
+    monkeypatch.setattr(lock, "_answered", answered)
+    monkeypatch.setattr(lock, "POLL_SECONDS", 0)
+    with locked(tmp_path / "lock", "store"):
+        assert seen == [True, True, False]
+    assert "held by process unknown" in capsys.readouterr().err
