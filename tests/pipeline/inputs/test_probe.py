@@ -4,6 +4,8 @@ interval.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import TypeAdapter
 
@@ -123,9 +125,12 @@ CAMPAIGN = [
 
 
 @pytest.mark.parametrize("name", ["dolmino-pes2o", *CAMPAIGN])
-def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, name):
-    recipe = load_recipe("annealing-50b")
-    definition = next(item for item in recipe.definitions.values() if item.name == name)
+def test_the_true_supply_of_real_sources_lies_in_the_interval(shared, tmp_path, name):
+    heading = {"name": "one", "tokenizer": "gpt-neox-20b"}
+    sources = {name: {"use": name, "tokens": 10}}
+    (tmp_path / "one.yaml").write_text(json.dumps({**heading, "sources": sources}))
+    recipe = load_recipe(str(tmp_path / "one.yaml"))
+    definition = recipe.definitions[name]
     tokenizer = Tokenizer(
         find_tokenizer(recipe.tokenizer, shared / "tokenizers" / "gpt-neox-20b.json"),
         recipe.tokenizer,
