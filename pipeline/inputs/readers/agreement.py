@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from mixtures.errors import InputError
 from pipeline.inputs.file import Layout
-from pipeline.inputs.readers.content import HEAD_BYTES, PACKINGS, Content, tell
+from pipeline.inputs.readers.content import (
+    HEAD_BYTES,
+    PACKED_HEAD_BYTES,
+    PACKINGS,
+    Content,
+    packing_of,
+    tell,
+)
 from pipeline.inputs.readers.raw import RawFile
 
 _TOLD = 16
@@ -55,13 +62,16 @@ def check_agreement(raw: RawFile, layout: Layout) -> Content:
     Raises:
         InputError: it is something else; says what, and what to do.
     """
-    content = tell(head := raw.head(HEAD_BYTES))
+    head = raw.head(HEAD_BYTES)
+    if packing_of(head):
+        head = raw.head(PACKED_HEAD_BYTES)
+    content = tell(head)
     if len(head) < _TOLD and (layout.packing or layout.name not in _TEXTS):
         return content  # too short to be whole: its reader says where it is cut
     packed = content.packing == layout.packing or (
         content.packing is None and content.kind in ("binary", "empty", "blank")
     )
-    if packed and content.kind in _ALLOWED[layout.name]:
+    if packed and content.kind in (*_ALLOWED[layout.name], "unknown"):
         return content
     said = _SAID[layout.name]
     if layout.packing:

@@ -16,6 +16,7 @@ from lzma import FORMAT_XZ, LZMADecompressor, LZMAError
 from typing import Any
 
 from mixtures.errors import InputError
+from pipeline.inputs.file import InputFile
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 
@@ -40,6 +41,33 @@ def unpacked_blocks(raw: RawFile, packing: str | None, limits: ReadLimits) -> It
     if packing is None:
         return raw.blocks()
     return _gathered(_bounded(_PIECES[packing](raw), raw, limits))
+
+
+class _Beginning(RawFile):
+    """The first bytes of a file, which were read already."""
+
+    def __init__(self, packed: bytes) -> None:
+        super().__init__(InputFile("", "", len(packed)))
+        self._packed = packed
+
+    def blocks(self, block_bytes: int = 1 << 16) -> Iterator[bytes]:
+        for start in range(0, len(self._packed), block_bytes):
+            yield self._packed[start : start + block_bytes]
+
+
+def unpacked_head(packed: bytes, packing: str, num_bytes: int) -> tuple[bytes, bool]:
+    """What the beginning of a packed file unpacks to, num_bytes at most, and whether that is all of
+    it: False if there was more, or if `packed` ends inside a member or is damaged.
+    """
+    head = b""
+    try:
+        for piece in _PIECES[packing](_Beginning(packed)):
+            head += piece[:num_bytes]
+            if len(head) >= num_bytes:
+                return head[:num_bytes], False
+    except InputError:
+        return head, False
+    return head, True
 
 
 def _gzip_pieces(raw: RawFile) -> Iterator[bytes]:

@@ -14,19 +14,18 @@ specifications of xz, bzip2, Parquet, Arrow IPC, ZIP (APPNOTE 4.3.7), WARC 1.1, 
 
 from __future__ import annotations
 
-import bz2
 import csv
-import io
 import json
-import lzma
-import zlib
-from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.inputs.readers.rows import BYTE_ORDER_MARK
+from pipeline.inputs.readers.compression import unpacked_head
+from pipeline.inputs.readers.rows import BYTE_ORDER_MARK, MEBIBYTE
 
 HEAD_BYTES = 1 << 16
-"""Of a file that are looked at."""
+"""Of a file, or of what is packed in it, that are looked at."""
+PACKED_HEAD_BYTES = MEBIBYTE
+"""Of a packed file that are unpacked for them: more than a block of bzip2 (900,000 bytes) or zstd
+(131,072) that could not be made smaller, since nothing is unpacked before a block is whole."""
 
 KINDS: dict[str, str] = {
     "empty": "an empty file",
@@ -65,6 +64,7 @@ KINDS: dict[str, str] = {
     "bz2": "bzip2 again",
     "xz": "xz again",
     "binary": "binary data",
+    "unknown": "something that its beginning does not tell",
 }
 """Every kind, in words."""
 
@@ -123,45 +123,32 @@ def tell(head: bytes) -> Content:
     """What a file is that begins so.
 
     Args:
-        head: its first HEAD_BYTES, or all of it where it is smaller.
+        head: its first HEAD_BYTES, PACKED_HEAD_BYTES of one that `packing_of` names a packing of,
+            or all of it where it is smaller.
     """
+    packing = packing_of(head)
+    if packing is None:
+        return Content(_kind(head[:HEAD_BYTES], cut=len(head) >= HEAD_BYTES))
+    unpacked, whole = unpacked_head(head, packing, HEAD_BYTES)
+    if not unpacked and not whole:  # damaged, or cut before the end of its first block
+        return Content("unknown", packing)
+    return Content(_kind(unpacked, cut=not whole), packing)
+
+
+def packing_of(head: bytes) -> str | None:
+    """The compression of a file that begins so, one of `PACKINGS`."""
     for magic, packing in _PACKED:
         if head.startswith(magic) or (packing == "zst" and _is_skippable(head)):
-            return Content(_kind(_beginning(packing, head)), packing)
-    return Content(_kind(head))
+            return packing
+    return None
 
 
 def _is_skippable(head: bytes) -> bool:
     return len(head) >= 4 and int.from_bytes(head[:4], "little") in _ZSTD_SKIPPABLE
 
 
-def _beginning(packing: str, packed: bytes) -> bytes:
-    """The first HEAD_BYTES at most of what is packed; what cannot be unpacked is binary to us."""
-    try:
-        return _UNPACK[packing](packed)[:HEAD_BYTES]
-    except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError):
-        return b"\0"
-
-
-def _unzstd(packed: bytes) -> bytes:
-    import zstandard
-
-    try:
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(packed)) as stream:
-            return stream.read(HEAD_BYTES)
-    except zstandard.ZstdError:
-        return b"\0"
-
-
-_UNPACK: dict[str, Callable[[bytes], bytes]] = {
-    "gz": lambda packed: zlib.decompressobj(31).decompress(packed, HEAD_BYTES),
-    "zst": _unzstd,
-    "bz2": lambda packed: bz2.BZ2Decompressor().decompress(packed, HEAD_BYTES),
-    "xz": lambda packed: lzma.LZMADecompressor().decompress(packed, HEAD_BYTES),
-}
-
-
-def _kind(head: bytes) -> str:
+def _kind(head: bytes, *, cut: bool) -> str:
+    """cut: there may be more of it."""
     if not head:
         return "empty"
     for magic, kind in (*_MAGIC, *_PACKED):  # what is packed here was packed twice
@@ -173,7 +160,7 @@ def _kind(head: bytes) -> str:
         return "tar"
     if _looks_like_utf16(head):
         return "utf-16"
-    if b"\0" in head or not (_is_utf8(head) or head.lstrip()[:1] in (b"[", b"{")):
+    if b"\0" in head or not (_is_utf8(head, cut=cut) or head.lstrip()[:1] in (b"[", b"{")):
         return "binary"  # JSON with some bytes that are no UTF-8 is JSON with bad rows
     return _kind_of_text(head.removeprefix(BYTE_ORDER_MARK))
 
@@ -186,11 +173,11 @@ def _looks_like_utf16(head: bytes) -> bool:
     return half >= 4 and max(first, second) > 0.7 * half and min(first, second) < 0.1 * half
 
 
-def _is_utf8(head: bytes) -> bool:
+def _is_utf8(head: bytes, *, cut: bool) -> bool:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start >= HEAD_BYTES - 4 and error.reason == "unexpected end of data"
+        return cut and error.reason == "unexpected end of data"  # inside a character
     return True
 
 

@@ -7,8 +7,11 @@ import gzip
 import io
 import json
 import lzma
+import random
 import zipfile
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -17,11 +20,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import feather, ipc, parquet
 
+from mixtures.errors import InputError
 from pipeline.inputs.readers.content import HEAD_BYTES, KINDS, Content, tell
+from tests.pipeline.input_files import definition, read
 
 ROWS = [{"id": number, "text": f"Line {number}, and\nanother."} for number in range(50)]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 TABLE = pa.Table.from_pylist(ROWS)
+
+
+WORDS = random.Random(5).randbytes(600_000).hex().encode()
+
+
+def cut_gzip(content: bytes) -> bytes:
+    """A gzip member of which the end is missing."""
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH)
 
 
 def _written(write: Callable[[io.BytesIO], object]) -> bytes:
@@ -101,7 +115,11 @@ def test_a_packed_file_is_told_by_what_is_in_it(kind: str, packing: str) -> None
         ("\u00e4".encode() * (HEAD_BYTES // 2) + b"a", "text"),
         (("a" + "\u00e4" * HEAD_BYTES).encode()[:HEAD_BYTES], "text"),  # cut in a character
         ("a\u00e4".encode("latin-1"), "binary"),
-        (gzip.compress(LINES, mtime=0)[:12], "empty"),
+        (gzip.compress(LINES, mtime=0)[:12], "unknown"),
+        (gzip.compress(b"", mtime=0), "empty"),
+        (gzip.compress(b"", mtime=0) + gzip.compress(LINES, mtime=0), "json-lines"),
+        (bz2.compress(WORDS)[:HEAD_BYTES], "unknown"),  # no block is whole
+        (cut_gzip("\u00e4".encode() * 99 + b"\xc3"), "text"),  # cut inside a character
     ],
 )
 def test_what_is_told_of_odd_files(head: bytes, kind: str) -> None:
@@ -114,3 +132,18 @@ def test_anything_is_something(head: bytes) -> None:
         content = tell(packed)
         assert content.kind in KINDS
         assert str(content)
+
+
+@pytest.mark.parametrize("packing", PACK)
+def test_an_array_or_a_page_of_many_blocks_is_told(tmp_path: Path, packing: str) -> None:
+    made = random.Random(7)
+    texts = [made.randbytes(500).hex() for _ in range(1500)]
+    array = json.dumps([{"text": text} for text in texts]).encode()
+    page = b"<!doctype html>" + "".join(texts).encode()
+    for name, content in (("a/source/a.json", array), ("b/source/b.jsonl", page)):
+        path = tmp_path / f"{name}.{packing}"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(PACK[packing](content))
+    assert [text for _, text in read(tmp_path / "a", definition("found"))[1]] == texts
+    with pytest.raises(InputError, match="a web page"):
+        read(tmp_path / "b", definition("found"))
