@@ -101,16 +101,22 @@ def set_first_ceilings(
     covered: dict[str, int] = {}
     estimated: dict[str, Supply] = {}
     sources = [source for source in sources if not source.insert]
+
+    def probed(source: BuildSource) -> int:
+        files = inputs[source.reading].files
+        probe = take_probe(source.definition, source.quality, files, ONE_FILE)
+        return probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
+
     for source in sources:
         reading = inputs[source.reading]
         covered[source.name] = end = _covered_to(reading, rule, source.keys)
         if end == source.keys.high:
             tokens = _stored_tokens(reading, rule, source.keys)
             estimated[source.name] = Supply(tokens, complete=True)
+        elif recipe.recipe.sources[source.name].reserve:
+            pass  # a later build whose others need nothing of it must not read it for an estimate
         elif end == source.keys.low or recipe.recipe.sources[source.name].all:
-            probe = take_probe(source.definition, source.quality, reading.files, ONE_FILE)
-            tokens = probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
-            estimated[source.name] = Supply(tokens, complete=True)
+            estimated[source.name] = Supply(probed(source), complete=True)
     removals = {} if recipe.recipe.shrinks else estimated_removals(recipe)
     for name, supply in estimated.items():
         if name in removals:
@@ -128,9 +134,13 @@ def set_first_ceilings(
             source.ceiling = source.keys.high
         elif covered[source.name] > source.keys.low:
             source.ceiling = covered[source.name]
-        else:
+        elif source.name in estimated:
             tokens = estimated[source.name].tokens
             source.ceiling = first_ceiling(source.keys, asked[source.name], tokens)
+        elif asked[source.name]:
+            source.ceiling = first_ceiling(source.keys, asked[source.name], probed(source))
+        else:
+            source.ceiling = source.keys.low
 
 
 def first_ceiling(keys: KeyRange, asked: int, available: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mixtures.mix import manifest as manifests
+from mixtures.recipe.load import load_source_definition
 from mixtures.yaml.disk import SHIPPED
 from tests.pipeline.corpus import contents
 from tests.pipeline.planted import HARMFUL, train
@@ -59,9 +60,10 @@ def test_both_mixes_from_s3_are_those_of_a_local_build_on_the_next_machine_too(
         )
         assert status == 0, printed
         manifest = manifests.load(local)
-        for definition in set(manifest["inputs"]) - uploaded:
-            bucket.upload(shared / "data" / definition, f"data/{definition}")
-            uploaded.add(definition)
+        folders = {load_source_definition(name).files_folder for name in manifest["inputs"]}
+        for folder in folders - uploaded:
+            bucket.upload(shared / "data" / folder, f"data/{folder}")
+            uploaded.add(folder)
         status, printed = run(
             *build(recipe, source, f"{bucket.url}/{name}", f"{bucket.url}/store"), *more
         )
