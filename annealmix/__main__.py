@@ -29,7 +29,7 @@ from pipeline.commands.build.options import add_build
 from pipeline.commands.diff.options import add_diff
 from pipeline.commands.export.options import add_export
 from pipeline.commands.filter.options import add_filter
-from pipeline.commands.options import Help, add_actions, example_text
+from pipeline.commands.options import Help, Parser, add_actions, example_text
 from pipeline.commands.plan.options import add_plan
 from pipeline.commands.recipe.lock import add_lock
 from pipeline.commands.recipe.options import add_init
@@ -138,7 +138,7 @@ class _Version(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="annealmix",
         description=(
             "Token mixes for language-model training: exact to the token, the same bytes"

@@ -4,13 +4,16 @@ that are shipped, read alone, since a list of them needs nothing that they refer
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import Schedule
 from mixtures.yaml.disk import SHIPPED, names_in, shown
-from mixtures.yaml.fields import Checked, Location, Name, Positive, Text
+from mixtures.yaml.fields import Checked, Location, Name, Positive, Text, describe
 from mixtures.yaml.tree import load_yaml
 
 
@@ -55,12 +58,24 @@ class Budget(Checked, use_attribute_docstrings=True):
                     )
 
 
+_MAGNITUDES = {"k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9, "t": 10**12}
+
+
+def _budget(value: Any) -> Any:
+    """A bare number is refused with the mapping to write."""
+    if not isinstance(value, str | int):
+        return value
+    said = re.fullmatch(r"([0-9]{1,9})([kmbgt]?)", str(value).replace("_", ""), re.IGNORECASE)
+    tokens = int(said[1]) * _MAGNITUDES.get(said[2].lower(), 1) if said else 600_000
+    raise ValueError(f"found {describe(value)}; write budget: {{tokens: {tokens:_}}}")
+
+
 class Heading(Checked, use_attribute_docstrings=True):
     """How a recipe begins."""
 
     name: Name
     description: Text = ""
-    budget: Budget | None = None
+    budget: Annotated[Budget, BeforeValidator(_budget)] | None = None
     """Absent if the sources' supply decides (`all`) or the fixed quotas do."""
 
     @classmethod

@@ -24,6 +24,7 @@ from mixtures.recipe.model import Recipe
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split_glob
 from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
+from mixtures.recipe.tokenizer.form import is_tokenizer
 from mixtures.recipe.tokenizer.request import TokenizerRequest, define
 from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
 from mixtures.rules.benchmark import (
@@ -45,6 +46,7 @@ from mixtures.yaml.disk import (
     is_below,
     is_file,
     is_folder,
+    json_heads,
     literal_glob,
     names_in,
     read_bytes,
@@ -184,6 +186,18 @@ def _file_beside(folder: Path, reference: str) -> Path:
             f"{reference!r} is no file; the path is read from the recipe's own folder"
         )
     return file
+
+
+def _tokenizer_beside(folder: Path, reference: str) -> Path:
+    try:
+        return _file_beside(folder, reference)
+    except _UnknownReferenceError as unknown:
+        near = (folder / reference).parent
+        beside = json_heads(near) if is_below(near, folder) else {}
+        found = [name for name, head in beside.items() if is_tokenizer(head)]
+        if not found:
+            raise
+        raise _UnknownReferenceError(f"{unknown}; tokenizers there: {', '.join(found)}") from None
 
 
 class _InlineSource(NamedTuple):
@@ -334,7 +348,13 @@ class _Reading:
     ) -> tuple[TokenizerDefinition, Path | None]:
         """The definition, and its tokenizer.json if the recipe says where it is."""
         if request.use is not None and not is_file_reference(request.use):
-            file = _shipped_file(SHIPPED / "tokenizers", "tokenizer", request.use)
+            try:
+                file = _shipped_file(SHIPPED / "tokenizers", "tokenizer", request.use)
+            except _UnknownReferenceError as unknown:
+                raise _UnknownReferenceError(
+                    f"{unknown}; any other is {{repo: OWNER/NAME, eod: TOKEN}} on the hub, or"
+                    " {file: FILE.json, eod: TOKEN} beside the recipe"
+                ) from None
             return _load_definition(ShippedTokenizer, file), None
         if request.use is not None:
             file = _file_beside(folder, request.use)
@@ -346,7 +366,7 @@ class _Reading:
             folder = file.parent
         commit = None
         if request.file is not None:
-            path = _file_beside(folder, request.file)
+            path = _tokenizer_beside(folder, request.file)
         elif self._fetch is None:
             raise _UnknownReferenceError(
                 f"{request.repo} is on the hub, which is not asked here; give a file"

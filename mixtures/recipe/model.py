@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.faults import recipe_faults
@@ -59,6 +59,15 @@ class Published(Model, use_attribute_docstrings=True):
     """By the name of a source or of a corpus."""
 
 
+def _named_sources(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        raise ValueError(
+            "found a list; each source has a name, such as notes: {data: FOLDER, text: COLUMN,"
+            " weight: 1}"
+        )
+    return value
+
+
 class Recipe(Heading, use_attribute_docstrings=True):
     """A mix, as its file describes it."""
 
@@ -75,7 +84,9 @@ class Recipe(Heading, use_attribute_docstrings=True):
     data: LocalPath | None = None
     """Folder with the sources in their published layout, relative to the recipe, used where
     `--data` is not given."""
-    sources: Annotated[dict[Name, SourceRequest], Field(min_length=1)]
+    sources: Annotated[
+        dict[Name, SourceRequest], Field(min_length=1), BeforeValidator(_named_sources)
+    ]
     """In order of priority: of equal documents in several sources, the first source keeps its
     own."""
     decontaminate: Decontamination | None = None

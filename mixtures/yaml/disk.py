@@ -8,6 +8,7 @@ finished mix.
 from __future__ import annotations
 
 import stat
+from contextlib import suppress
 from glob import escape
 from importlib import metadata
 from importlib.util import find_spec
@@ -36,6 +37,15 @@ def shown(file: Path) -> str:
         if file.is_relative_to(SHIPPED)
         else str(file)
     )
+
+
+def json_heads(folder: Path) -> dict[str, bytes]:
+    """How the JSON files of a folder begin, by name; what cannot be read is left out."""
+    heads = {}
+    for path in sorted(folder.glob("*.json")):
+        with suppress(OSError), path.open("rb") as file:
+            heads[path.name] = file.read(256)
+    return heads
 
 
 def is_file(path: Path) -> bool:

@@ -39,7 +39,7 @@ from mixtures.yaml.disk import shown
 from pipeline.build import output, seal
 from pipeline.build.contamination import contamination_report
 from pipeline.build.description import Chosen, describe
-from pipeline.build.lacking import refuse_lacking
+from pipeline.build.lacking import at_source, refuse_lacking
 from pipeline.build.near import (
     Found,
     NearSearch,
@@ -224,10 +224,10 @@ class _Build:
     def _survey(self) -> dict[str, SourceInputs]:
         """The inputs of every definition under its quality steps, by that reading's name."""
         readings = {source.reading: source for source in self.sources}
-        found = {
-            name: survey(self.store, source.definition, source.quality, source.data)
-            for name, source in readings.items()
-        }
+        found = {}
+        for name, source in readings.items():
+            with at_source(self.request.recipe, source.name):
+                found[name] = survey(self.store, source.definition, source.quality, source.data)
         refuse_shared_files(found)
         return found
 

@@ -5,9 +5,10 @@ files of sources, packages of extras, and documents that `exclude` leaves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 
-from mixtures.errors import RecipeError
+from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.yaml.disk import shown
 from mixtures.yaml.events import Fault
@@ -29,7 +30,10 @@ def refuse_lacking(recipe: LoadedRecipe, data: DataFolders, *, probed: bool = Fa
     Raises:
         RecipeError: a line for each thing that is lacking.
     """
-    lines = [line for one in (*recipe.excluded, recipe) for line in _without_data(one, data)]
+    everything = (*recipe.excluded, recipe)
+    if lines := [line for one in everything for line in _misplaced(one, data)]:
+        raise RecipeError("\n".join(lines))
+    lines = [line for one in everything for line in _without_data(one, data)]
     lines += _without_packages(recipe, data, probed=probed)
     lines += [
         _line(
@@ -42,6 +46,23 @@ def refuse_lacking(recipe: LoadedRecipe, data: DataFolders, *, probed: bool = Fa
     ]
     if lines:
         raise RecipeError("\n".join(lines))
+
+
+@contextmanager
+def at_source(recipe: LoadedRecipe, name: str) -> Iterator[None]:
+    """Say of faults of a source's files which source of the recipe it is, and where it stands."""
+    try:
+        yield
+    except (InputError, RecipeError) as error:
+        raise type(error)(_line(recipe, name, str(error))) from error
+
+
+def _misplaced(recipe: LoadedRecipe, data: DataFolders) -> Iterator[str]:
+    for name in recipe.recipe.sources:
+        try:
+            data.folder_of(recipe, name)
+        except RecipeError as error:
+            yield _line(recipe, name, f"data: {error}")
 
 
 def _without_data(recipe: LoadedRecipe, data: DataFolders) -> Iterator[str]:
@@ -84,7 +105,12 @@ def _absent(modules: tuple[str, ...]) -> str:
 
 
 def _line(recipe: LoadedRecipe, source: str, message: str) -> str:
-    """As the faults of a recipe are told: with file and line."""
+    """As the faults of a recipe are told: with file and line. source: or an insert, or what an
+    excluded recipe calls one.
+    """
+    key = "insert" if source in recipe.recipe.insert else "sources"
+    if key == "sources" and source not in recipe.recipe.sources:
+        return f"{source}: {message}"
     tree = load_yaml(recipe.file, shown(recipe.file))
-    fault: Fault = fault_at(tree, ("sources", source), message)
+    fault: Fault = fault_at(tree, (key, source), message)
     return f"{tree.where}:{fault.line}: {fault.path}: {fault.message}"

@@ -16,6 +16,7 @@ from mixtures.plan.removal_levels import estimated_removals
 from mixtures.plan.source_plan import CEILING_MARGIN
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
+from pipeline.build.lacking import at_source
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.probe import ONE_FILE, take_probe
@@ -104,7 +105,8 @@ def set_first_ceilings(
 
     def probed(source: BuildSource) -> int:
         files = inputs[source.reading].files
-        probe = take_probe(source.definition, source.quality, files, ONE_FILE)
+        with at_source(recipe, source.name):
+            probe = take_probe(source.definition, source.quality, files, ONE_FILE)
         return probe.supply(tokenizer()).tokens * source.keys.width // KEY_SPACE
 
     for source in sources:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
@@ -36,6 +36,43 @@ class Help(argparse.HelpFormatter):
         lines = text.splitlines()
         return "\n".join(
             line if line.startswith("  ") else textwrap.fill(line, width) for line in lines
+        )
+
+
+class Parser(argparse.ArgumentParser):
+    """Says which word it does not know before it says what is missing."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's own, which hands a command the words after its name."""
+        for word in args or ():
+            if word == "--":
+                break
+            if not word.startswith("--"):
+                if self._subparsers is not None and not word.startswith("-"):
+                    self._check_command(word)
+                    break
+                continue
+            name = word.partition("=")[0]
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            if " " not in word and not any(option.startswith(name) for option in known):
+                self._refuse(f"unknown option {name!r}", name, known)
+        return super().parse_known_args(args, namespace)
+
+    def _check_command(self, word: str) -> None:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and word not in action.choices:
+                self._refuse(f"unknown command {word!r}", word, list(action.choices))
+
+    def _refuse(self, what: str, word: str, known: Sequence[str]) -> None:
+        from difflib import get_close_matches
+
+        # --output begins as --out does, and is as close to --tokens by its letters
+        begun = [option for option in known if option != "--" and word.startswith(option)]
+        close = begun or get_close_matches(word, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ";"
+        self.exit(
+            RecipeError.exit_code,
+            f"{self.prog}: error: {what}{hint} `{self.prog} --help` lists what is known\n",
         )
 
 
@@ -212,9 +249,7 @@ def add_actions(
         return RecipeError.exit_code
 
     command.set_defaults(command=help_alone)
-    return command.add_subparsers(
-        metavar=metavar, title="commands", parser_class=argparse.ArgumentParser
-    )
+    return command.add_subparsers(metavar=metavar, title="commands", parser_class=Parser)
 
 
 def add_filters_folder(command: Options, what: str) -> None:

@@ -70,7 +70,10 @@ def parse_url(text: str, allowed: tuple[str, ...] = SCHEMES) -> RemoteFolder:
     shown = ", ".join(f"{scheme}://" for scheme in allowed)
     if match is None or match[1] not in allowed:
         scheme = f"the scheme {match[1]!r}" if match else "a URL without a scheme"
-        raise RecipeError(f"{scheme} is not allowed here; allowed are local folders and {shown}")
+        raise RecipeError(
+            f"{scheme} is not allowed here; allowed are local folders and {shown}; download the"
+            " files first, and name their folder"
+        )
     scheme, rest = match[1], match[2].rstrip("/")
     if scheme != "hf" and "@" in rest.split("/", 1)[0]:
         raise RecipeError(

@@ -88,6 +88,22 @@ def test_build_prints_the_manifest_with_json(sample):
     assert "last document cut" not in sample.answer.out + sample.answer.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("build --output q", "unknown option '--output'; did you mean '--out'?"),
+        ("biuld x --output q", "unknown command 'biuld'; did you mean 'build'?"),
+        ("store gx", "unknown command 'gx'"),
+        ("plan sample --date=x", "unknown option '--date'; did you mean '--data'?"),
+    ],
+)
+def test_what_is_not_known_is_said_before_what_is_missing(capsys, words, said):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words.split())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (ended.value.code, said in line) == (2, True)
+
+
 def test_building_again_says_so_and_answers_the_same(sample):
     again = passes("build", "sample", "--out", sample.mix, "--store", sample.store, "--json")
     assert "built already" in again.err

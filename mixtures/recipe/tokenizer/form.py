@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import pairwise
@@ -50,6 +51,14 @@ _BPE_DEFAULTS: dict[str, object] = {
     "ignore_merges": False,
 }
 _STEP_DEFAULTS: dict[str, dict[str, object]] = {"ByteLevel": {"use_regex": True}}
+
+
+_HEAD = re.compile(rb'^\s*\{\s*"version"\s*:\s*"1\.0"\s*,\s*"(truncation|padding|added_tokens)"')
+
+
+def is_tokenizer(head: bytes) -> bool:
+    """Whether a file that begins so is a tokenizer.json."""
+    return _HEAD.match(head) is not None
 
 
 class AddedToken(NamedTuple):

@@ -24,6 +24,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality_steps import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.words import plural
+from pipeline.build.lacking import at_source
 from pipeline.commands.plan.probed_removals import ProbedUse, open_filters, probed_removals
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import DataFolders, list_source
@@ -72,7 +73,8 @@ def probe_sources(
     probing, found = _Probing(recipe, tokenizer, list(first.values())), dict[str, Probed]()
     with progress("probing", len(first), lambda: len(found)):
         for reading, name in reversed(first.items()):
-            listing = list_source(recipe.definitions[name], folders[name])
+            with at_source(recipe, name):
+                listing = list_source(recipe.definitions[name], folders[name])
             for note in listing.notes:
                 say(note)
             found[reading] = probing.probed(name, listing.files)
@@ -109,9 +111,10 @@ class _Probing:
         kept = default_cache() / "probes" / f"{self._key(name, files)}.json"
         if (known := _read(kept)) is None:
             say(f"probing {name}: {plural(len(files), 'file')}, {size(num_bytes)}")
-            sample = take_probe(
-                self.recipe.definitions[name], self._quality(name), files, self.size
-            )
+            with at_source(self.recipe, name):
+                sample = take_probe(
+                    self.recipe.definitions[name], self._quality(name), files, self.size
+                )
             removals = probed_removals(self.recipe, self.filters, sample)
             known = sample.supply(self.tokenizer), removals
             with suppress(OSError):  # where nothing can be kept, it is probed again

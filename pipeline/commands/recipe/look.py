@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from mixtures.errors import InputError
+from mixtures.recipe.tokenizer import form
 from mixtures.rules.text_expression import Expression, TextPart
 from mixtures.words import plural
 from pipeline.commands.recipe.guess import ColumnSeen, Guess, columns_of, guess_text
@@ -29,9 +30,6 @@ from pipeline.inputs.file import SUFFIXES, InputFile, layout_of
 
 FILES = 3
 """Of a source that are looked into."""
-_TOKENIZER = re.compile(
-    rb'^\s*\{\s*"version"\s*:\s*"1\.0"\s*,\s*"(truncation|padding|added_tokens)"'
-)
 _LICENCE = re.compile(r"^license:[ \t]*([^\n#]+)", re.MULTILINE)
 
 
@@ -64,7 +62,7 @@ class FoundSource:
 
 def is_tokenizer(path: str, head: bytes) -> bool:
     """Whether a file is a tokenizer.json."""
-    return path.endswith("tokenizer.json") or bool(_TOKENIZER.match(head))
+    return path.endswith("tokenizer.json") or form.is_tokenizer(head)
 
 
 def data_files(paths: Sequence[str]) -> list[str]:

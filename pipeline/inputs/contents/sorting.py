@@ -206,8 +206,9 @@ def _of_splits(
         if len(by_split) > 1:
             found = "; ".join(f"{name}: {_named(files)}" for name, files in by_split.items())
             raise InputError(
-                f"{where}: holds several splits ({found}); write `splits: [train]` in the source"
-                f" definition to read one of them, or `splits: [{', '.join(by_split)}]` for all"
+                f"{where}: holds several splits ({found}); write `splits: [train]` to read one"
+                f" of them, or `splits: [{', '.join(by_split)}]` for all: in the recipe's source"
+                f" {definition.name} where its `data` stands there, else in its definition"
             )
         return list(chosen)
     missing = [name for name in wanted if name not in by_split]

@@ -108,6 +108,14 @@ def test_all_faults_of_a_recipe_are_reported_at_once_with_file_and_line(tmp_path
 
 
 BUDGETS = {
+    "a budget is a mapping": (
+        "budget: 600k\nsources: {a: {use: a, weight: 1}}",
+        "budget: found '600k'; write budget: {tokens: 600_000}",
+    ),
+    "sources have names": (
+        "sources: [{use: a, all: true}]",
+        "sources: found a list; each source has a name, such as notes: {data: FOLDER,",
+    ),
     "weights need a budget": (
         "sources: {a: {use: a, weight: 1}}",
         "sources.a.weight: needs a budget",

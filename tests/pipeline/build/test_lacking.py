@@ -18,7 +18,7 @@ from mixtures.recipe.load import load_recipe
 from mixtures.recipe.model import Recipe
 from mixtures.stream.quotas import Size, Supply, fitted_quotas, largest_fit
 from pipeline.build import lacking
-from tests.pipeline.command_line import fails, passes
+from tests.pipeline.command_line import fails, passes, run
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 
 
@@ -48,6 +48,33 @@ def test_every_source_without_data_is_named_at_once(tmp_path, command):
     assert "'a' is published nowhere" in lines[0]
     assert "--data a=DIR" in lines[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
+@pytest.mark.parametrize(
+    ("data", "text", "said"),
+    [
+        ("gone", "text, weight: 1", "no such folder"),
+        ("split", "text, weight: 1", "in the recipe's source notes where its `data`"),
+        ("table", "text, weight: 1", "the delimiter looks like ';'"),
+        (
+            "https://host/x",
+            "text, weight: 1",
+            "data: the scheme 'https' is not allowed here; allowed are",
+        ),
+    ],
+)
+def test_what_is_wrong_with_data_is_said_of_its_source(tmp_path, command, data, text, said):
+    for name in ("split/train/a.jsonl", "split/test/a.jsonl", "table/a.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("id;text\n1;Words.\n" if "csv" in name else '{"text": "W"}')
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "name: mine\nbudget: {tokens: 9}\ntokenizer: sample\nsources:\n"
+        f'  notes: {{data: "{data}", text: {text}}}\n'
+    )
+    told = run(*words(command, tmp_path, recipe)).err
+    assert re.search(rf"{re.escape(str(recipe))}:5: sources\.notes: .*{re.escape(said)}", told)
 
 
 @pytest.mark.parametrize("command", ["plan", "build"])

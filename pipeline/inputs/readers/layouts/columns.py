@@ -46,10 +46,22 @@ def check_columns(where: str, schema: Any, columns: Sequence[NeededColumn]) -> N
 def missing_column(where: str, column: str, known: Sequence[str], found: int = 0) -> str:
     """Says that a column is not there (or not once), which are, and which is the closest."""
     names = [name[:_SHOWN] for name in known[:_SHOWN]]
+    if separator := other_separator(known):
+        return (
+            f"{where}: no column {column!r}; the delimiter looks like {separator!r} (the one column"
+            f" found is {names[0]!r}), and csv is read with ',', tsv with tabs: write the file"
+            " again"
+        )
     return (
         f"{where}: {found or 'no'} column {column!r}; {suggest(column, names, 'columns found')};"
         " name the right one in the source (text, adapter or where), or remove the file"
     )
+
+
+def other_separator(header: Sequence[str]) -> str | None:
+    """What parts the fields of a table that was read as one column."""
+    alone = header[0] if len(header) == 1 else ""
+    return next((separator for separator in ";\t|," if separator in alone), None)
 
 
 def schema_columns(schema: Any) -> list[str]:

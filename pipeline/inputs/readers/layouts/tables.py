@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import BadRecord
 from pipeline.inputs.readers.compression import unpacked_blocks
+from pipeline.inputs.readers.layouts.columns import other_separator
 from pipeline.inputs.readers.layouts.json_lines import without_byte_order_mark
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows
@@ -71,7 +72,9 @@ def _header(raw: RawFile, names: list[str]) -> list[str]:
 
 def _record(names: list[str], fields: list[str]) -> dict[str, str] | BadRecord:
     if len(fields) != len(names):
-        return BadRecord("fields", f"{len(fields)} fields, the header has {len(names)}")
+        separator = other_separator(names)
+        hint = f", and the delimiter looks like {separator!r}" if separator else ""
+        return BadRecord("fields", f"{len(fields)} fields, the header has {len(names)}{hint}")
     for name, field in zip(names, fields, strict=True):
         try:
             field.encode("utf-8")

@@ -118,6 +118,13 @@ def test_a_wrong_beginning_is_answered_with_beginnings(tmp_path):
     assert "(its special tokens that look like a beginning: '<s>')" in message
 
 
+def test_a_tokenizer_that_is_not_there_is_answered_with_those_that_are(tmp_path):
+    (tmp_path / "rows.json").write_text('[{"version": "1.0"}]')
+    message = refused(tmp_path, '{file: tok.json, eod: "</s>"}')
+    assert "'tok.json' is no file" in message
+    assert message.endswith("; tokenizers there: my.json")
+
+
 SPECIAL = {"SpecialToken": {"id": "<s>", "type_id": 0}}
 TEMPLATE = {"type": "TemplateProcessing", "single": [SPECIAL, {"Sequence": {"id": "A"}}]}
 
@@ -158,6 +165,7 @@ def test_a_tokenizer_without_special_tokens_is_told_what_to_add(tmp_path):
         ('{file: ../my.json, eod: "</s>"}', "leaves the recipe's folder"),
         ('{file: other.json, eod: "</s>"}', "'other.json' is no file"),
         ("gpt-neox", "not a shipped tokenizer"),
+        ("gpt2", "any other is {repo: OWNER/NAME, eod: TOKEN} on the hub, or {file: FILE.json,"),
         ("other.yaml", "'other.yaml' is no file"),
         ("t.yaml", "refers to 'gpt-neox-20b'"),
         ("a/b/c", "is not OWNER/NAME"),
