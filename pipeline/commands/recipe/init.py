@@ -15,6 +15,7 @@ from pathlib import Path
 from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.tokenizer.form import contents
+from mixtures.recipe.tokenizer.request import TokenizerRequest
 from pipeline.commands.recipe.look import (
     FoundSource,
     data_files,
@@ -32,8 +33,10 @@ from pipeline.inputs.remote import list_hub_folder
 from pipeline.places.files import content
 from pipeline.places.places import RemoteFolder, parse_url
 from pipeline.report import Column, Table, count, say, size, some, tell
+from pipeline.store.records import write_whole
+from pipeline.tokens.find import fetcher
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]")
 """Tokens that are known to end documents."""
 DEFAULT_TOKENIZER = "gpt-neox-20b"
@@ -257,6 +260,9 @@ def _recipe(name: str, sources: Sequence[FoundSource], place: _Place, request: I
 
 def _tokenizer(place: _Place, asked: str | None) -> str:
     """What `tokenizer` says: what is asked, else a file that is there, else one that is shipped."""
+    if asked is not None and _HUB_NAME.fullmatch(asked) and not asked.endswith((".json", ".yaml")):
+        path = fetcher()(TokenizerRequest(repo=asked)).path
+        return f"{{repo: {_written(asked)}{_ends(path, _end_token(path))}"
     if asked is not None and not asked.endswith(".json"):
         return _written(asked)
     if asked is not None:
@@ -334,9 +340,9 @@ def _agreed(path: Path) -> bool:
 
 def _write(path: Path, text: str) -> None:
     """Write the recipe, and read it back; one that is refused is not kept."""
-    path.write_text(text, "utf-8")
+    write_whole(path, text.encode())
     try:
-        load_recipe(str(path) if "/" in str(path) else f"./{path}")
-    except RecipeError:
-        path.unlink()
+        load_recipe(str(path) if "/" in str(path) else f"./{path}", fetch=fetcher())
+    except BaseException:
+        path.unlink(missing_ok=True)
         raise

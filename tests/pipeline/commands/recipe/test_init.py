@@ -12,12 +12,13 @@ import pytest
 from pyarrow import parquet
 
 import recipes
-from mixtures.errors import AnnealmixError
+from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.recipe.load import load_recipe
 from pipeline.commands.recipe.guess import columns_of, guess_text
 from pipeline.commands.recipe.init import InitRequest, init
 from pipeline.commands.recipe.look import licence_of
 from pipeline.inputs.readers.raw import RawFile
+from pipeline.tokens.find import fetcher
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.command_line import Process, fails, moving_hub, passes
 from tests.pipeline.corpus import prose
@@ -164,6 +165,41 @@ def test_a_recipe_that_is_there_stays(here: Path):
     with pytest.raises(AnnealmixError, match=r"is there already"):
         written(here / "d")
     assert (here / "d.yaml").read_text() == "mine"
+
+
+def test_a_recipe_that_its_lock_refuses_is_not_kept(here: Path):
+    notes(here, "d/a.jsonl")
+    written(here / "d")
+    passes("lock", "d.yaml")
+    (here / "d.yaml").unlink()
+    locked = (here / "d.lock.yaml").read_text()
+    changed = re.sub(r"[0-9a-f]{64}", "0" * 64, locked)
+    assert changed != locked
+    (here / "d.lock.yaml").write_text(changed)
+    with pytest.raises(ManifestError, match="lock"):
+        written(here / "d")
+    assert sorted(path.name for path in here.iterdir()) == ["d", "d.lock.yaml"]
+
+
+def test_a_tokenizer_of_the_hub_is_written_with_its_end(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+):
+    notes(here, "d/a.jsonl")
+    shipped = Path(str(recipes.__file__)).parent / "sample/tokenizer.json"
+    hub = here / "hub/models--owner--name/snapshots" / ("a" * 40) / "tokenizer.json"
+    hub.parent.mkdir(parents=True)
+    shutil.copy(shipped, hub)
+    asked = []
+
+    def from_hub(name: str, repo: str, revision: str | None, filename: str) -> Path:
+        asked.append(repo)
+        return hub
+
+    monkeypatch.setattr("pipeline.tokens.find.from_hub", from_hub)
+    text = written(here / "d", tokenizer="owner/name")
+    assert 'tokenizer: {repo: owner/name, eod: "<|endoftext|>"}' in text
+    assert set(asked) == {"owner/name"}
+    assert load_recipe("./d.yaml", fetch=fetcher()).tokenizer.repo == "owner/name"
 
 
 def test_a_folder_elsewhere_gets_its_recipe_beside_it(here: Path, tmp_path_factory):
