@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import Field
 
 from mixtures.errors import ManifestError
-from mixtures.yaml.disk import is_file, shown
+from mixtures.yaml.disk import lies_there, shown
 from mixtures.yaml.fields import Integer, Line, Model, Name, Positive, Text
 from mixtures.yaml.tree import load_yaml, validate
 
@@ -77,7 +77,7 @@ def read_lock(recipe: Path) -> Lock | None:
         ManifestError: it is of another format.
     """
     file = lock_file(recipe)
-    if not is_file(file):
+    if not lies_there(file):  # a link to nothing is a lock that is lost, not none
         return None
     lock = validate(Lock, load_yaml(file, shown(file)))
     if lock.format != LOCK_FORMAT:

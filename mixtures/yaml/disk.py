@@ -7,6 +7,7 @@ finished mix.
 
 from __future__ import annotations
 
+import os
 import stat
 from contextlib import suppress
 from glob import escape
@@ -46,6 +47,11 @@ def json_heads(folder: Path) -> dict[str, bytes]:
         with suppress(OSError), path.open("rb") as file:
             heads[path.name] = file.read(256)
     return heads
+
+
+def lies_there(path: Path) -> bool:
+    """Whether anything has that name: also a folder, or a link to nothing."""
+    return os.path.lexists(path)
 
 
 def is_file(path: Path) -> bool:

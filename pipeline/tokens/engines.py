@@ -141,12 +141,20 @@ def _without_special_pieces(record: Any) -> Any:
     """
     added = record.get("added_tokens") or []
     special = {token["content"] for token in added if token["special"]}
-    vocab = [
-        [f" {number}", score] if piece in special else [piece, score]
-        for number, (piece, score) in enumerate(record["model"]["vocab"])
-    ]
+    vocab = record["model"]["vocab"]
+    # They stay among the added tokens, which the library numbers by their order where the
+    # vocabulary lacks them: left out, the next one would take the id.
+    names = {piece: f" {number}" for number, (piece, _) in enumerate(vocab) if piece in special}
     return {
         **record,
-        "model": {**record["model"], "vocab": vocab},
-        "added_tokens": [token for token in added if not token["special"]],
+        "model": {
+            **record["model"],
+            "vocab": [[names.get(piece, piece), score] for piece, score in vocab],
+        },
+        "added_tokens": [
+            {**token, "content": names.get(token["content"], token["content"])}
+            if token["special"]
+            else token
+            for token in added
+        ],
     }

@@ -34,7 +34,9 @@ _WORDS_OF_COMPANIONS = (
     "|dataset[-_]?card|data[-_]?card|(md5|sha1|sha256|sha512)sums?|checksums?"
 )
 _COMPANIONS = re.compile(
-    rf"({_WORDS_OF_COMPANIONS})([-_.][^.]*)?(\.(md|rst|txt|html|pdf|bib|cff))?"
+    # with nothing else in a name whose ending may be data: `notice.txt`, not `readme_alice.txt`
+    rf"({_WORDS_OF_COMPANIONS})(\.txt|[-_][^.]*)?"
+    rf"|({_WORDS_OF_COMPANIONS})([-_.][^.]*)?\.(md|rst|html|pdf|bib|cff)"
     r"|.+\.(md|md5|sha1|sha256|sha512|crc|asc|sig)"
     r"|_success|_metadata|_common_metadata|_(committed|started)_.*"
     r"|dataset_(info|infos|dict)\.json|croissant\.json|thumbs\.db|desktop\.ini",

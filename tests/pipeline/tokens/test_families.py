@@ -247,6 +247,17 @@ def test_no_text_spells_a_special_piece_of_a_unigram_vocabulary(tmp_path):
     loaded.verify(text, np.array(ids, loaded.definition.dtype))
 
 
+def test_added_tokens_beside_a_unigram_vocabulary_keep_their_ids():
+    model = models.Unigram([("<unk>", 0.0), ("</s>", 0.0), *((c, -1.0) for c in "abfo<>")], 0)
+    made = Tokenizer(model)
+    made.add_special_tokens(["</s>", "<pad>"])
+    made.add_tokens(["<foo>"])
+    engine = pipeline.tokens.engines.Reference(made.to_str().encode())
+    tokens, _ = engine.encode(["a<foo>b"], parse=False)
+    assert tokens.tolist() == made.encode("a<foo>b", add_special_tokens=False).ids
+    assert made.token_to_id("<foo>") in tokens
+
+
 def test_a_model_that_makes_eod_of_plain_text_is_refused_but_for_parsing(tmp_path):
     model = models.WordLevel({"[UNK]": 0, "</s>": 1, "a": 2, "<s>": 3}, unk_token="[UNK]")
     made = Tokenizer(model)

@@ -17,7 +17,7 @@ from mixtures.recipe.load import FetchedTokenizer, load_recipe
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.tokenizer.form import contents
 from mixtures.recipe.tokenizer.request import TokenizerRequest
-from mixtures.rules.lock import lock_file
+from mixtures.rules.lock import lock_file, read_lock
 
 SAMPLE = json.loads((Path(recipes.__file__).parent / "sample" / "tokenizer.json").read_text())
 FLAGS = {
@@ -270,3 +270,9 @@ def test_a_filter_and_an_evaluation_set_need_no_hash_and_are_locked(tmp_path):
     path.write_text(path.read_text().replace("filters: [f.yaml]\n", ""))
     with pytest.raises(ManifestError, match=r"filters\.f is not there"):
         load_recipe(str(path))
+
+
+def test_a_lock_that_is_a_link_to_nothing_is_not_taken_for_none(tmp_path):
+    (tmp_path / "mine.lock.yaml").symlink_to("gone.yaml")
+    with pytest.raises(RecipeError, match=r"mine\.lock\.yaml: cannot be read"):
+        read_lock(tmp_path / "mine.yaml")

@@ -35,7 +35,7 @@ def refused(*paths, **more):
 @pytest.mark.parametrize(
     "companion",
     [
-        *("README.md", "readme", "README_en.txt", "LICENSE", "LICENCE-data.txt", "SHA256SUMS"),
+        *("README.md", "readme", "README_en.md", "LICENSE", "LICENSE-MIT", "SHA256SUMS"),
         *("md5sums.txt", "x.jsonl.sha256", "x.jsonl.md5", "CITATION.cff", ".gitattributes"),
         *("_SUCCESS", "_committed_123", "dataset_info.json", "dataset_infos.json", "Thumbs.db"),
         *("desktop.ini", "__MACOSX/._x.jsonl", ".DS_Store", "._x.jsonl", "a/.hidden/x.jsonl"),
@@ -44,6 +44,16 @@ def refused(*paths, **more):
 def test_companions_and_hidden_files_are_left_out_without_a_word(companion):
     found = sorted_out("x.jsonl", companion)
     assert (found.read, found.notes) == (["x.jsonl"], [])
+
+
+def test_data_whose_name_begins_like_a_companion_is_read():
+    paths = ["authors.jsonl", "notice.jsonl", "posts.jsonl", "readme.jsonl", "readme_alice.jsonl"]
+    assert sorted_out(*paths).read == paths
+
+
+@pytest.mark.parametrize("other", ["README_en.txt", "LICENSE-story.txt"])
+def test_a_text_that_may_be_a_companion_is_named(other):
+    assert sorted_out("x.jsonl", other).notes == [f"here: not read: 1 file ({other})"]
 
 
 @pytest.mark.parametrize("other", ["z.json", "x.jsonl~", "x.jsonl.1", "notes.docx", "x", "a/b.log"])
