@@ -85,8 +85,8 @@ def _commands(work: Path, mix: Path) -> list[tuple[str | Path, ...]]:
     ]
 
 
-# Not so yet: `audit --store` and `trace` build plan and selection again from claims that nothing has
-# checked together, and end with 1 where, among others, `filters.0.levels.weak`, `inputs.b` or a
+# Not so yet: `audit --store` and `trace` build plan and selection again from claims that nothing
+# has checked together, and end with 1 where, among others, `filters.0.levels.weak`, `inputs.b` or a
 # source is missing, `recipe.near` or `inputs.b` is a list, `filters.0.fraction` or
 # `tokenizer.digest` is a text, or `tokenizer.eod_id` is another number.
 @pytest.mark.xfail(reason="some wrong fields end with 1, not with 6", strict=False)
