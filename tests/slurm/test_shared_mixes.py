@@ -81,6 +81,7 @@ def test_both_mixes_are_those_of_a_local_build(cluster, shared, tmp_path):
         "near-spill",
         "near-link",
         "near-reduce",
+        "near-shingle",  # of the pairs that the report of clusters shows
         "select",
         "write",
     }
