@@ -88,7 +88,7 @@ def mix(made: Corpus, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["bild"], "invalid choice"),
+        (["bild"], "unknown command 'bild'; did you mean 'build'?"),
         (["build", "sample"], "--out"),
         (["build", "--out", "x"], "RECIPE"),
         (["build", "sample", "--out", "x", "--tokens", "0"], "'0' is not a whole number above 0"),
@@ -128,13 +128,13 @@ def mix(made: Corpus, tmp_path: Path) -> Path:
         ),
         (["audit"], "MIX"),
         (["audit", "x", "--against"], "expected at least one argument"),
-        (["store", "rm"], "invalid choice"),
+        (["store", "rm"], "unknown command 'rm'"),
     ],
 )
 def test_usage_errors_end_with_2_and_name_the_argument(words, told):
     ended = run(*words)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("usage: annealmix")
+    assert ended.err.startswith(("usage: annealmix", "annealmix"))
     assert told in ended.err
 
 
