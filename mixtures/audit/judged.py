@@ -185,7 +185,10 @@ def _level_faults(item: FilterClaim, removed: int) -> list[str]:
     if bool(counts) != (item.classifier is not None) or counts != sorted(counts):
         return [f"{item.label}: its levels flag {counts}; they are of a classifier, and nested"]
     words = item.label.removeprefix(PLACEBO).split(" ")
-    mine = next((item.levels[name] for name in LEVELS if name in words[1:2] and item.levels), None)
+    level = next((name for name in LEVELS if name in words[1:2]), None)
+    if item.levels and level is not None and level not in item.levels:
+        return [f"{item.label}: is used at a level of which it does not say what it flags"]
+    mine = item.levels.get(level) if level is not None else None
     if item.fraction == "1" and not item.placebo and mine is not None and mine != removed:
         return [f"{item.label}: its level flags {mine:,}, it removed {plural(removed, 'document')}"]
     return []

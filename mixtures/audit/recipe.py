@@ -73,7 +73,7 @@ def read_recipe(claims: Claims) -> Recipe:
         }
         for item in canonical.get("insert", [])
     }
-    if near := canonical.get("near"):
+    if (near := canonical.get("near")) is not None:
         request["near"] = read_near(near).model_dump(exclude_none=True, mode="json")
         request["exclude"] = ["any"] if canonical["exclude"] else []
     return Recipe.model_validate(request)
@@ -118,9 +118,13 @@ def read_definition(canonical: Mapping[str, Any]) -> SourceDefinition:
 
 
 def _unlike(claims: Claims, asked: Mapping[str, str]) -> list[str]:
-    """Sources of a manifest that its recipe does not have."""
+    """Sources and inputs of a manifest that are not those of its recipe."""
     strange = [item for item in claims.sources if asked.get(item.name) != item.definition]
-    return [f"it has no source {item.name} that reads {item.definition}" for item in strange]
+    faults = [f"it has no source {item.name} that reads {item.definition}" for item in strange]
+    lacking = asked.keys() - {item.name for item in claims.sources if not item.copy_number}
+    faults += [f"its source {name} is not in the mix" for name in sorted(lacking)]
+    unread = set(asked.values()) - claims.inputs.keys()
+    return faults + [f"no files of {name} are listed" for name in sorted(unread)]
 
 
 def _filter_request(item: Mapping[str, str]) -> dict[str, object]:

@@ -109,7 +109,7 @@ class FilterClaim(FilterFigures):
     label: str
     identity: Hash
     placebo: bool
-    fraction: str
+    fraction: Annotated[str, Field(pattern=r"^(0(\.[0-9]{1,18})?|1)$")]
     blocklist: BlocklistClaim
     classifier: ClassifierClaim | None
     matched: PlaceboClaim | None = None

@@ -177,7 +177,7 @@ class _Partition:
         within = eligible & KeyRange(0, source.ceiling).mask(arrays["order_key"])
         columns = {name: values[within] for name, values in arrays.items()}
         if (columns["num_tokens"] == 0).any():
-            raise AnnealmixError(
+            raise ManifestError(
                 f"{self.path}: {source.name} has documents below its ceiling without tokens; the"
                 " store is not what the plan says"
             )

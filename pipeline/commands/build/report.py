@@ -188,7 +188,9 @@ def removal_table(mix: Removed) -> Table:
 
 
 def _added(counts: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:
-    documents, tokens, judged = (sum(column) for column in zip(*counts, strict=True))
+    documents = tokens = judged = 0
+    for one in counts:
+        documents, tokens, judged = documents + one[0], tokens + one[1], judged + one[2]
     return documents, tokens, judged
 
 

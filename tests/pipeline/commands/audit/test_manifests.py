@@ -85,11 +85,6 @@ def _commands(work: Path, mix: Path) -> list[tuple[str | Path, ...]]:
     ]
 
 
-# Not so yet: `audit --store` and `trace` build plan and selection again from claims that nothing
-# has checked together, and end with 1 where, among others, `filters.0.levels.weak`, `inputs.b` or a
-# source is missing, `recipe.near` or `inputs.b` is a list, `filters.0.fraction` or
-# `tokenizer.digest` is a text, or `tokenizer.eod_id` is another number.
-@pytest.mark.xfail(reason="some wrong fields end with 1, not with 6", strict=False)
 @pytest.mark.campaign
 @pytest.mark.parametrize("turn", range(len(WRONG) + 1))
 def test_no_wrong_field_of_a_manifest_ends_in_a_traceback(work, mix, turn):
