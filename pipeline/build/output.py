@@ -165,10 +165,14 @@ def _says(sealed: Any, described: Any) -> bool:
 
 def keep_tokenizer(path: Path, definition: TokenizerDefinition) -> None:
     """Keep a copy of a tokenizer that nothing ships, so that the mixes that it makes can be read on
-    this machine when its file was moved.
+    this machine when its file was moved. The mix does not need it: where there is no place for the
+    copy (a home that compute nodes cannot write), that is said.
     """
     kept = kept_copy(definition.digest)
     if isinstance(definition, ShippedTokenizer) or kept.is_file():
         return
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(kept, content_of(path))
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, content_of(path))
+    except OSError as error:
+        say(f"no copy of the tokenizer is kept ({error}); later commands need --tokenizer {path}")

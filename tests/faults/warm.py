@@ -122,7 +122,8 @@ def _child(command: Mapping[str, Any]) -> int:
         trouble.meet("seal")
         return sealing(*arguments)
 
-    LocalExecutor.execute, Stage.read_plan, seal.seal = told, met, sealed  # type: ignore[method-assign, assignment]
+    LocalExecutor.execute = told  # type: ignore[method-assign]
+    Stage.read_plan, seal.seal = met, sealed  # type: ignore[method-assign, assignment]
     return cli.main(command["words"])
 
 

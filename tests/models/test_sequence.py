@@ -90,7 +90,8 @@ def texts() -> list[str]:
 
 
 def _open(folder: Path, **settings: int | str) -> SequenceClassifier:
-    return SequenceClassifier.open(folder, SequenceSettings(context=CONTEXT, **settings))  # type: ignore[arg-type]
+    asked = SequenceSettings(context=CONTEXT, **settings)  # type: ignore[arg-type]
+    return SequenceClassifier.open(folder, asked)
 
 
 def test_score_does_not_depend_on_neighbours_batch_or_order(folder: Path, texts: list[str]) -> None:

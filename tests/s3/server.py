@@ -109,7 +109,7 @@ class _Forward(BaseHTTPRequestHandler):
         self.forward(response, response.read())
         upstream.close()
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815 - the names that the library calls
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
     def forward(self, response: http.client.HTTPResponse, data: bytes) -> None:
         self.send_response(response.status)

@@ -122,6 +122,16 @@ def test_the_kept_copy_of_the_tokenizer_decodes_when_the_file_is_gone(tmp_path, 
         assert sorted(opened.text(index) for index in range(3)) == sorted(TEXTS[:3])
 
 
+def test_a_cache_that_cannot_be_written_costs_the_copy_and_no_mix(tmp_path, monkeypatch, capsys):
+    (tmp_path / "no-folder").write_text("as a home that compute nodes cannot write")
+    monkeypatch.setenv("ANNEALMIX_CACHE", str(tmp_path / "no-folder" / "cache"))
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "my.json").write_text(json.dumps(with_specials("<s>", "</s>")))
+    write_files(tmp_path / "data", "a", {"part": TEXTS[:3]}, "jsonl")
+    assert len(documents(Work(tmp_path).build("mix"))) == 3
+    assert "no copy of the tokenizer is kept" in capsys.readouterr().err
+
+
 def test_a_document_that_is_cut_to_one_token_is_eod_alone(mix, work):
     """Every number of tokens is met exactly, whatever is left of the last document."""
     lengths = [len(ids) for ids in documents(mix)]

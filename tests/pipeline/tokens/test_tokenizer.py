@@ -249,7 +249,8 @@ def test_truncation_and_padding_of_the_file_are_switched_off(tmp_path):
     path.write_text(json.dumps(record), encoding="utf-8")
     texts = ["the cat sat on the mat", "x"]
     for engine in ENGINES:
-        tokens, lengths = Tokenizer(path, define(TINY), engine=engine).encode(texts)  # type: ignore[arg-type]
+        loaded = Tokenizer(path, define(TINY), engine=engine)  # type: ignore[arg-type]
+        tokens, lengths = loaded.encode(texts)
         assert documents(tokens, lengths) == [
             [*ids, 0] for ids in expected(reference(TINY, False), texts)
         ]

@@ -90,7 +90,7 @@ def tokens_of(found: dict[str, Any], side: str) -> int:
 
 
 @pytest.mark.parametrize(("one", "two"), PAIRS)
-def test_reasons_are_those_of_every_row_and_figures_those_of_sets(work, tmp_path, one, two):  # noqa: F811
+def test_reasons_are_of_every_row_and_figures_of_sets(work, tmp_path, one, two):  # noqa: F811
     mixes = {"a": built(work, one), "b": built(work, two)}
     documents = {side: by_digest(mix) for side, mix in mixes.items()}
     fates = {side: Fates(MixStore(read_claims(mix), work / "store")) for side, mix in mixes.items()}

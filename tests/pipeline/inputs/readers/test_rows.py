@@ -117,7 +117,8 @@ def test_case_15_a_null_in_a_parquet_column_is_quarantined(tmp_path, dictionary)
 
 
 def test_case_15_a_null_in_a_dataset_is_quarantined(tmp_path):
-    write(tmp_path, "parquet", rows_of([*TEXTS[:500], None, *TEXTS[501:]]))  # type: ignore[list-item]
+    texts = [*TEXTS[:500], None, *TEXTS[501:]]
+    write(tmp_path, "parquet", rows_of(texts))  # type: ignore[arg-type]
     reader, documents = read(tmp_path, datasets_definition())
     assert documents == others(500)
     assert reasons(reader) == [(500, "null-field")]
