@@ -25,7 +25,7 @@ from mixtures.recipe.decontaminate import Decontamination
 from mixtures.recipe.filter_use import FilterRequest, Insert
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.near_request import NearRequest
-from mixtures.recipe.quality_steps import STEP_NAMES, OneStep
+from mixtures.recipe.quality.steps import STEP_NAMES, OneStep
 from mixtures.recipe.source_definition import (
     Adapter,
     Conversion,

@@ -16,7 +16,7 @@ from mixtures.estimates import SupplyEstimate
 from mixtures.keys import KEY_SPACE
 from mixtures.plan.source_plan import SourcePlan
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality.steps import Quality
 
 TEXT_BYTES_A_TOKEN = Fraction(43, 10)  # where no probe has counted
 LEDGER_BYTES_A_DOCUMENT = 32

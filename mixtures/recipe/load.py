@@ -9,22 +9,30 @@ in one RecipeError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.recipe.decontaminate import EvaluationSetField
-from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse, request_of
+from mixtures.recipe.filter_use import NOT_PUBLISHED, FilterRequest, FilterUse
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.model import Recipe
+from mixtures.recipe.references import (
+    References,
+    UnknownReferenceError,
+    beside,
+    file_beside,
+    name_clashes,
+    same_names,
+    shipped_file,
+    tokenizer_beside,
+)
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.source_request import HUB_URL, SourceRequest, is_url, split_glob
 from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
-from mixtures.recipe.tokenizer.form import is_tokenizer
 from mixtures.recipe.tokenizer.request import TokenizerRequest, define
 from mixtures.recipe.tokenizer.request import request_of as tokenizer_request_of
 from mixtures.rules.benchmark import (
@@ -43,10 +51,8 @@ from mixtures.rules.filter_definition import (
 from mixtures.rules.lock import Lock, read_lock, require_locked
 from mixtures.yaml.disk import (
     SHIPPED,
-    is_below,
     is_file,
     is_folder,
-    json_heads,
     literal_glob,
     names_in,
     read_bytes,
@@ -56,15 +62,11 @@ from mixtures.yaml.disk import (
 )
 from mixtures.yaml.fields import LocalPath, Location, Reference, is_file_reference
 from mixtures.yaml.tree import (
-    Fault,
-    YamlTree,
     check,
     dotted,
-    fault_at,
     load_yaml,
     refuse,
     scan_yaml,
-    suggest,
     validate,
 )
 
@@ -115,8 +117,8 @@ def load_recipe(
     if "/" in name_or_file or name_or_file.endswith((".yaml", ".yml")):
         return reading.recipe(Path(name_or_file))
     try:
-        return reading.recipe(_shipped_file(SHIPPED, "recipe", name_or_file))
-    except _UnknownReferenceError as unknown:
+        return reading.recipe(shipped_file(SHIPPED, "recipe", name_or_file))
+    except UnknownReferenceError as unknown:
         raise RecipeError(
             f"{unknown}; `annealmix plan` lists them; a file is given with its ending, such as"
             f" {name_or_file}.yaml"
@@ -141,63 +143,15 @@ def load_tokenizer_definition(name: str) -> TokenizerDefinition:
     return _load_shipped(ShippedTokenizer, "tokenizers", "tokenizer", name)
 
 
-class _UnknownReferenceError(Exception):
-    """A name or file that does not lead anywhere; the message says what is there."""
-
-
 def _load_shipped(model: type[M], folder: str, kind: str, name: str) -> M:
     try:
-        return _load_definition(model, _shipped_file(SHIPPED / folder, kind, name))
-    except _UnknownReferenceError as unknown:
+        return _load_definition(model, shipped_file(SHIPPED / folder, kind, name))
+    except UnknownReferenceError as unknown:
         raise RecipeError(str(unknown)) from None
 
 
 def _load_definition(model: type[M], file: Path) -> M:
     return validate(model, load_yaml(file, shown(file)))
-
-
-def _shipped_file(folder: Path, kind: str, name: str) -> Path:
-    names = names_in(folder)
-    if name not in names:
-        raise _UnknownReferenceError(
-            f"{name!r} is not a shipped {kind}; {suggest(name, names, 'shipped')}"
-        )
-    return folder / f"{name}.yaml"
-
-
-def _beside(folder: Path, reference: str) -> Path:
-    """Resolve a path below a recipe's folder; links may not lead out of it, or a recipe could read
-    any file.
-    """
-    file = folder / reference
-    if not is_below(file, folder):
-        raise _UnknownReferenceError(
-            f"{reference!r} leads out of the recipe's folder through a symbolic link; copy it"
-            " there, or give plan, build and audit a source's data with --data NAME=DIR (data: NAME"
-            " in the recipe)"
-        )
-    return file
-
-
-def _file_beside(folder: Path, reference: str) -> Path:
-    file = _beside(folder, reference)
-    if not is_file(file):
-        raise _UnknownReferenceError(
-            f"{reference!r} is no file; the path is read from the recipe's own folder"
-        )
-    return file
-
-
-def _tokenizer_beside(folder: Path, reference: str) -> Path:
-    try:
-        return _file_beside(folder, reference)
-    except _UnknownReferenceError as unknown:
-        near = (folder / reference).parent
-        beside = json_heads(near) if is_below(near, folder) else {}
-        found = [name for name, head in beside.items() if is_tokenizer(head)]
-        if not found:
-            raise
-        raise _UnknownReferenceError(f"{unknown}; tokenizers there: {', '.join(found)}") from None
 
 
 class _InlineSource(NamedTuple):
@@ -213,7 +167,7 @@ def _inline(folder: Path, name: str, request: SourceRequest) -> _InlineSource:
         return _inline_source(folder, name, request)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise _UnknownReferenceError(str(first.get("ctx", {}).get("error", first["msg"]))) from None
+        raise UnknownReferenceError(str(first.get("ctx", {}).get("error", first["msg"]))) from None
 
 
 def _inline_source(folder: Path, name: str, request: SourceRequest) -> _InlineSource:
@@ -227,14 +181,14 @@ def _inline_source(folder: Path, name: str, request: SourceRequest) -> _InlineSo
             hub = (match["repo"], match["revision"] or "main")
             return _InlineSource(request.definition(name, (below,), hub), None)
         return _InlineSource(request.definition(name, (pattern,) if pattern else ()), root)
-    path = _beside(folder, request.data)
+    path = beside(folder, request.data)
     if is_folder(path):
         return _InlineSource(request.definition(name, ()), str(path))
     if is_file(path):
         return _InlineSource(request.definition(name, (literal_glob(path.name),)), str(path.parent))
     root, pattern = split_glob(request.data)
     return _InlineSource(
-        request.definition(name, (pattern,) if pattern else ()), str(_beside(folder, root))
+        request.definition(name, (pattern,) if pattern else ()), str(beside(folder, root))
     )
 
 
@@ -254,7 +208,7 @@ class _Reading:
         path = without_links(file)
         if path in self._open:
             circle = " -> ".join(one.stem for one in [*self._open[self._open.index(path) :], path])
-            raise _UnknownReferenceError(
+            raise UnknownReferenceError(
                 f"recipes exclude each other in a circle: {circle}; remove one of them"
             )
         if path not in self._done:
@@ -267,7 +221,7 @@ class _Reading:
         tree = scan_yaml(read_text(file, shown(file)), shown(file))
         recipe, faults = check(Recipe, tree)
         lock = read_lock(file) if self._honour_lock else None
-        references = _References(tree, faults)
+        references = References(tree, faults)
         folder = file.parent
         definitions: dict[str, SourceDefinition] = {}
         used = [
@@ -279,7 +233,7 @@ class _Reading:
                 definitions[str(location[1])] = definition
         inline = self._inline(folder, references)
         definitions |= {name: source.definition for name, source in inline.items()}
-        _name_clashes(tree, definitions, faults)
+        name_clashes(tree, definitions, faults)
         excluded = [
             references.follow(location, partial(self._excluded, folder, reference))
             for location, reference in references.wanted(("exclude", "*"), Reference)
@@ -294,19 +248,19 @@ class _Reading:
             references.follow(location, partial(self._filter, file, location, request))
             for location, request in references.requests(("filters", "*"), FilterRequest)
         ]
-        _same_names(tree, ("filters",), [item.label for item in filters if item], faults)
+        same_names(tree, ("filters",), [item.label for item in filters if item], faults)
         benchmarks = [
             references.follow(location, partial(self._benchmark, file, location, asked))
             for location, asked in references.sets(("decontaminate", "sets", "*"))
         ]
-        _same_names(
+        same_names(
             tree,
             ("decontaminate", "sets"),
             [item.definition.name for item in benchmarks if item],
             faults,
         )
         for location, data in references.wanted(("data",), LocalPath):
-            references.follow(location, partial(_beside, folder, data))
+            references.follow(location, partial(beside, folder, data))
         if recipe is None or faults or references.broken:
             refuse(tree.where, faults, references.broken)
         tokenizer, tokenizer_file = next(one for one in tokenizers if one)
@@ -325,7 +279,7 @@ class _Reading:
             require_locked(lock, loaded.lock(), file)
         return loaded
 
-    def _inline(self, folder: Path, references: _References) -> dict[str, _InlineSource]:
+    def _inline(self, folder: Path, references: References) -> dict[str, _InlineSource]:
         """Sources whose definitions stand in the recipe."""
         sources = {}
         for (_, name), request in references.requests(("sources", "*"), SourceRequest):
@@ -338,9 +292,9 @@ class _Reading:
 
     def _definition(self, folder: Path, use: str) -> SourceDefinition:
         if is_file_reference(use):
-            return _load_definition(SourceDefinition, _file_beside(folder, use))
+            return _load_definition(SourceDefinition, file_beside(folder, use))
         return _load_definition(
-            SourceDefinition, _shipped_file(SHIPPED / "sources", "source definition", use)
+            SourceDefinition, shipped_file(SHIPPED / "sources", "source definition", use)
         )
 
     def _tokenizer(
@@ -349,26 +303,26 @@ class _Reading:
         """The definition, and its tokenizer.json if the recipe says where it is."""
         if request.use is not None and not is_file_reference(request.use):
             try:
-                file = _shipped_file(SHIPPED / "tokenizers", "tokenizer", request.use)
-            except _UnknownReferenceError as unknown:
-                raise _UnknownReferenceError(
+                file = shipped_file(SHIPPED / "tokenizers", "tokenizer", request.use)
+            except UnknownReferenceError as unknown:
+                raise UnknownReferenceError(
                     f"{unknown}; any other is {{repo: OWNER/NAME, eod: TOKEN}} on the hub, or"
                     " {file: FILE.json, eod: TOKEN} beside the recipe"
                 ) from None
             return _load_definition(ShippedTokenizer, file), None
         if request.use is not None:
-            file = _file_beside(folder, request.use)
+            file = file_beside(folder, request.use)
             request = _load_definition(TokenizerRequest, file)
             if request.use is not None:
-                raise _UnknownReferenceError(
+                raise UnknownReferenceError(
                     f"{shown(file)} refers to {request.use!r}; write that here instead"
                 )
             folder = file.parent
         commit = None
         if request.file is not None:
-            path = _tokenizer_beside(folder, request.file)
+            path = tokenizer_beside(folder, request.file)
         elif self._fetch is None:
-            raise _UnknownReferenceError(
+            raise UnknownReferenceError(
                 f"{request.repo} is on the hub, which is not asked here; give a file"
             )
         else:
@@ -378,9 +332,9 @@ class _Reading:
         try:
             return define(request, read_bytes(path), commit), path.absolute()
         except OSError as error:
-            raise _UnknownReferenceError(f"{path}: cannot be read ({error.strerror})") from None
+            raise UnknownReferenceError(f"{path}: cannot be read ({error.strerror})") from None
         except (ManifestError, RecipeError) as error:
-            raise _UnknownReferenceError(f"{path}: {error}") from None
+            raise UnknownReferenceError(f"{path}: {error}") from None
 
     def _filter(self, recipe: Path, location: Location, request: FilterRequest) -> FilterUse:
         folder = recipe.parent
@@ -389,9 +343,9 @@ class _Reading:
             try:
                 pin = request.pin()
             except ValidationError as error:
-                raise _UnknownReferenceError(str(error.errors()[0]["ctx"]["error"])) from None
+                raise UnknownReferenceError(str(error.errors()[0]["ctx"]["error"])) from None
             if pin.file:
-                _file_beside(folder, pin.file)
+                file_beside(folder, pin.file)
             return FilterUse(request, filter_of_terms(str(request.name), pin, folder, where))
         use = FilterUse(request, self._bundle(folder, str(request.use or request.placebo_of)))
         if use.bundle is not None:
@@ -400,13 +354,13 @@ class _Reading:
 
     def _bundle(self, folder: Path, name: str) -> FilterBundle | None:
         if is_file_reference(name):
-            return read_filter(_file_beside(folder, name))
+            return read_filter(file_beside(folder, name))
         if self._filters is not None and (brought := brought_filter(self._filters, name)):
             return read_filter(brought)
         return (
             None
             if name in NOT_PUBLISHED
-            else read_filter(_shipped_file(SHIPPED / "filters", "filter", name))
+            else read_filter(shipped_file(SHIPPED / "filters", "filter", name))
         )
 
     def _benchmark(
@@ -414,133 +368,15 @@ class _Reading:
     ) -> LoadedBenchmark:
         """An evaluation set in a file of its own, or in the recipe."""
         if isinstance(asked, str):
-            return load_benchmark(_file_beside(recipe.parent, asked))
+            return load_benchmark(file_beside(recipe.parent, asked))
         where = f"{shown(recipe)}: {dotted(location)}"
         for file in asked.files:
-            _file_beside(recipe.parent, file.path)
+            file_beside(recipe.parent, file.path)
         return hashed_benchmark(asked, recipe.parent, where)
 
     def _excluded(self, folder: Path, reference: str) -> LoadedRecipe:
         return self.recipe(
-            _file_beside(folder, reference)
+            file_beside(folder, reference)
             if is_file_reference(reference)
-            else _shipped_file(SHIPPED, "recipe", reference)
+            else shipped_file(SHIPPED, "recipe", reference)
         )
-
-
-class _References:
-    """The references of one file: followed even when other parts of the file are malformed."""
-
-    def __init__(self, tree: YamlTree, faults: list[Fault]) -> None:
-        self._tree = tree
-        self._faults = faults
-        self.broken: list[str] = []
-
-    def wanted(self, pattern: Location, form: Any) -> list[tuple[Location, str]]:
-        """Find the well-formed values at a place; `*` stands for every key or index."""
-        return [
-            (at, value)
-            for at, value in self._places(pattern)
-            if isinstance(value, str) and _fits(form, value)
-        ]
-
-    def requests(
-        self, pattern: Location, model: type[M], record_of: Callable[[Any], Any] = request_of
-    ) -> list[tuple[Location, M]]:
-        """Find the records at a place that are well-formed. record_of: what a bare text says;
-        its `use`, if nothing else is given.
-        """
-        records = []
-        for at, value in self._places(pattern):
-            record = record_of(value)
-            if isinstance(record, Mapping) and _fits(model, record):
-                records.append((at, model.model_validate(record)))
-        return records
-
-    def sets(self, pattern: Location) -> list[tuple[Location, str | Benchmark]]:
-        """Find the evaluation sets at a place that are well-formed: files, or the sets
-        themselves.
-        """
-        return [
-            (at, Benchmark.model_validate(value) if isinstance(value, Mapping) else value)
-            for at, value in self._places(pattern)
-            if _fits(EvaluationSetField, value)
-        ]
-
-    def _places(self, pattern: Location) -> list[tuple[Location, Any]]:
-        places: list[tuple[Location, Any]] = [((), self._tree.value)]
-        for part in pattern:
-            places = [
-                ((*at, key), item)
-                for at, value in places
-                for key, item in _items(value)
-                if part in ("*", key)
-            ]
-        return places
-
-    def follow(self, location: Location, load: Callable[[], T]) -> T | None:
-        """Load what is referred to; what is wrong with it joins the faults."""
-        try:
-            return load()
-        except _UnknownReferenceError as unknown:
-            self._faults.append(fault_at(self._tree, location, str(unknown)))
-        except RecipeError as error:
-            self.broken += str(error).splitlines()
-        return None
-
-
-def _items(value: Any) -> list[tuple[str | int, Any]]:
-    if isinstance(value, Mapping):
-        return list(value.items())
-    return list(enumerate(value)) if isinstance(value, list) else []
-
-
-def _fits(form: Any, value: Any) -> bool:
-    try:
-        TypeAdapter(form).validate_python(value)
-    except ValidationError:
-        return False
-    return True
-
-
-def _name_clashes(
-    tree: YamlTree, definitions: Mapping[str, SourceDefinition], faults: list[Fault]
-) -> None:
-    """Definitions are told apart by their names, in the store and in the data folder: different
-    ones may not share a name.
-    """
-    first: dict[str, str] = {}
-    places: dict[str, Location] = {
-        str(name): (key, name, "use")
-        if isinstance(item, Mapping) and "use" in item
-        else (key, name)
-        for key in ("sources", "insert")
-        for name, item in _items(tree.value.get(key))
-    }
-    for source, definition in definitions.items():
-        other = first.setdefault(definition.name, source)
-        if _at(tree.value, places[other]) != _at(tree.value, places[source]):
-            message = (
-                f"defines {definition.name!r}, as the one that {other} uses; give one of them"
-                " another name, or use the same"
-            )
-            faults.append(fault_at(tree, places[source], message))
-
-
-def _at(value: Any, location: Location) -> Any:
-    for part in location:
-        value = value[part]
-    return value
-
-
-def _same_names(tree: YamlTree, location: Location, names: list[str], faults: list[Fault]) -> None:
-    """Removals are told apart by the names of filters and evaluation sets."""
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            faults.append(
-                fault_at(
-                    tree,
-                    location,
-                    f"{name!r} is listed twice; keep one of them, or give one another name",
-                )
-            )

@@ -13,7 +13,7 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.decontaminate import canonical_decontamination
 from mixtures.recipe.filter_use import FilterUse
 from mixtures.recipe.model import Recipe
-from mixtures.recipe.quality_steps import canonical_quality, reading_name
+from mixtures.recipe.quality.steps import canonical_quality, reading_name
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.rules.benchmark import LoadedBenchmark

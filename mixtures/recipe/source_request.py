@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from mixtures.keys import KeyRange, key_bound
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality.steps import Quality
 from mixtures.recipe.source_definition import Adapter, HubSplit, SourceDefinition, Split, Where
 from mixtures.rules.text_expression import Expression
 from mixtures.yaml.fields import (
@@ -172,7 +172,7 @@ class SourceRequest(Checked, use_attribute_docstrings=True):
     shortfall: Annotated[Shortfall, BeforeValidator(_shortfall), _SHORTFALL_SCHEMA] = Shortfall()
     quality: Quality = ()
     """Steps that each document goes through when it is read, in order
-    (`mixtures.recipe.quality_steps`)."""
+    (`mixtures.recipe.quality.steps`)."""
 
     def definition(
         self, name: str, paths: tuple[str, ...], repository: tuple[str, str] | None = None

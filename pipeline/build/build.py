@@ -33,7 +33,7 @@ from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.judged import PlaceboClaim
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.quality_steps import canonical_quality
+from mixtures.recipe.quality.steps import canonical_quality
 from mixtures.stream.quotas import Quotas, Size, Supply, resolve_quotas, scale_of
 from mixtures.yaml.disk import shown
 from pipeline.build import output, seal

@@ -16,7 +16,7 @@ from typing import Any
 
 from mixtures.errors import RecipeError
 from mixtures.recipe.near_request import EXCLUDED, NearRequest
-from mixtures.recipe.quality_steps import canonical_quality
+from mixtures.recipe.quality.steps import canonical_quality
 from mixtures.rules.near import PRESETS
 from mixtures.yaml.fields import plain_decimal
 from pipeline.executors import Executor, execute

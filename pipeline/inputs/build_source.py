@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mixtures.keys import KeyRange
-from mixtures.recipe.quality_steps import Quality, reading_name
+from mixtures.recipe.quality.steps import Quality, reading_name
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.survey import SourceInputs
 from pipeline.places.places import Place

@@ -22,7 +22,7 @@ import numpy as np
 
 from mixtures.estimates import FilePart, Floats, SupplyEstimate, TokenizedSample, estimate_supply
 from mixtures.keys import KEY_SPACE
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality.steps import Quality
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.adapters import BadRecord, repair_surrogates
 from pipeline.inputs.file import InputFile

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.quality_steps import Quality, reading_name
+from mixtures.recipe.quality.steps import Quality, reading_name
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.hub import Revision, resolve_commit

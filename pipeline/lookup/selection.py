@@ -33,7 +33,7 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
 from mixtures.mix.manifest import MANIFEST
 from mixtures.recipe.near_request import read_near
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality.steps import Quality
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.rules.filter_definition import MILLION
 from pipeline.build.near import Found, NearSearch

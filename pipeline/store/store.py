@@ -40,7 +40,7 @@ from pydantic import ConfigDict, PlainSerializer, PlainValidator
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.keys import SALT, KeyRange
-from mixtures.recipe.quality_steps import QUALITY_FORMAT, Quality, canonical_quality
+from mixtures.recipe.quality.steps import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.recipe.source_definition import SourceDefinition
 from pipeline.store.lock import locked
 from pipeline.store.records import Frozen, Record, is_done, read_json, write_json

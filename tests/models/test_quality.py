@@ -16,9 +16,9 @@ from pydantic import TypeAdapter
 
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe import quality_arguments
 from mixtures.recipe.load import load_source_definition
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality import arguments as quality_arguments
+from mixtures.recipe.quality.steps import Quality
 from pipeline.inputs.quality.quality import GOLDEN, open_steps
 from pipeline.inputs.readers import DocumentReader
 from pipeline.store.records import file_sha256

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from mixtures.estimates import SupplyEstimate
 from mixtures.plan.removals import Removal
 from mixtures.recipe.loaded import LoadedRecipe
-from mixtures.recipe.quality_steps import QUALITY_FORMAT, Quality, canonical_quality
+from mixtures.recipe.quality.steps import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.words import plural
 from pipeline.build.lacking import at_source

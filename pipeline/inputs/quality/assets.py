@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe.quality_arguments import LanguageQuality, UrlQuality
+from mixtures.recipe.quality.arguments import LanguageQuality, UrlQuality
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.quality.rule import Dropped, StepRule, argument_values, require_hash
 from pipeline.places.places import default_cache

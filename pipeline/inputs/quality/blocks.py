@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, ValidationError, create_model
 
 from mixtures.errors import ManifestError, RecipeError
-from mixtures.recipe.quality_arguments import BlockQuality
+from mixtures.recipe.quality.arguments import BlockQuality
 from mixtures.rules.blocks import GROUP, installed_block
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.quality.rule import Dropped, StepRule

@@ -1,5 +1,5 @@
 """The quality steps of a source, opened and proven: text and row in, text or a reason out
-(`mixtures.recipe.quality_steps` says what a recipe may ask).
+(`mixtures.recipe.quality.steps` says what a recipe may ask).
 
     open_steps(source.quality).apply(text) -> the text as the steps leave it, or Dropped("quality
     gopher-repetition: dup_line_frac")
@@ -24,8 +24,8 @@ from typing import Any, TypedDict
 from pydantic import TypeAdapter
 
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
-from mixtures.recipe.quality_arguments import UrlQuality
-from mixtures.recipe.quality_steps import OneStep, Quality, canonical_quality
+from mixtures.recipe.quality.arguments import UrlQuality
+from mixtures.recipe.quality.steps import OneStep, Quality, canonical_quality
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.quality.rule import Dropped, StepRule
 from pipeline.inputs.quality.steps import open_rule

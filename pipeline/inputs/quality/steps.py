@@ -30,7 +30,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixtures.errors import RecipeError
-from mixtures.recipe.quality_arguments import (
+from mixtures.recipe.quality.arguments import (
     BlockQuality,
     C4Quality,
     FineWebQuality,
@@ -44,7 +44,7 @@ from mixtures.recipe.quality_arguments import (
     SymbolLinesRemover,
     UrlQuality,
 )
-from mixtures.recipe.quality_steps import OneStep
+from mixtures.recipe.quality.steps import OneStep
 from pipeline.inputs.quality.assets import language_rule, url_rule
 from pipeline.inputs.quality.blocks import block_rule
 from pipeline.inputs.quality.rule import (

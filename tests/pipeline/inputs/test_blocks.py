@@ -170,7 +170,7 @@ def test_what_is_no_block_is_told(tmp_path, install, step, told):
 
 def test_a_worker_with_other_sources_refuses_the_step(tmp_path, install):
     from mixtures.errors import ManifestError
-    from mixtures.recipe.quality_steps import canonical_quality
+    from mixtures.recipe.quality.steps import canonical_quality
     from pipeline.inputs.quality.quality import planned_steps
 
     recipe = load_recipe(str(recipe_of(tmp_path, {"use": "lower"})))

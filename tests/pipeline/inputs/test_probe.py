@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from mixtures.recipe.load import load_recipe
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality.steps import Quality
 from pipeline.inputs.listing import list_files
 from pipeline.inputs.probe import Probe, ProbeSize, take_probe
 from pipeline.inputs.readers import DocumentReader

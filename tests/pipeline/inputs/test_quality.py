@@ -21,8 +21,8 @@ from pydantic import TypeAdapter
 
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.recipe.quality_arguments import LengthQuality, RegexQuality
-from mixtures.recipe.quality_steps import Quality
+from mixtures.recipe.quality.arguments import LengthQuality, RegexQuality
+from mixtures.recipe.quality.steps import Quality
 from pipeline.inputs.adapters import BadRecord
 from pipeline.inputs.quality import steps as quality_steps
 from pipeline.inputs.quality.quality import open_steps

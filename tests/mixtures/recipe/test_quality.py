@@ -17,7 +17,7 @@ from mixtures.errors import RecipeError
 from mixtures.estimates import SupplyEstimate
 from mixtures.plan.plan import make_plan
 from mixtures.recipe.load import load_recipe
-from mixtures.recipe.quality_steps import STEP_NAMES, Quality, canonical_quality, reading_name
+from mixtures.recipe.quality.steps import STEP_NAMES, Quality, canonical_quality, reading_name
 from mixtures.stream.quotas import Size
 from mixtures.yaml.fields import plain_decimal
 from tests.mixtures.recipe.test_schema import SCHEMA, fits

@@ -1,5 +1,5 @@
 """The arguments of each quality step that a recipe may name, with datatrove 0.10's defaults
-(`mixtures.recipe.quality_steps`).
+(`mixtures.recipe.quality.steps`).
 
 They are typed here, and not generated from datatrove's signatures, for three reasons: what to
 take is decided with static types and without importing datatrove; the bounds are ours; and another

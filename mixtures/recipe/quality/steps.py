@@ -22,7 +22,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict
 
-from mixtures.recipe.quality_arguments import (
+from mixtures.recipe.quality.arguments import (
     BlockQuality,
     C4Quality,
     FineWebQuality,

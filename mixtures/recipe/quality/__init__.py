@@ -1,0 +1,1 @@
+"""Quality steps of a source: their arguments, and their order."""
