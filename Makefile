@@ -102,6 +102,7 @@ test-readers: check-python ## read a mix back with megatron-core and datatrove i
 test-models: check-python ## score with a tiny ModernBERT and with fastText, in .venv-models (CPU torch)
 	@test -e .venv-models/made-$(MODELS_KEY) || $(MAKE) --no-print-directory .venv-models/made-$(MODELS_KEY)
 	.venv-models/bin/python -m pytest -m models tests/models
+	.venv-models/bin/python -m pytest tests/pipeline/inputs/test_blocks.py # with datatrove's own classes, which .venv cannot import
 
 .venv-models/made-%:
 	$(call make_environment,models,torch)
