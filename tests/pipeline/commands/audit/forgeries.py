@@ -447,7 +447,7 @@ def a_tokenizer_of_another_name(mix: ForgedMix) -> None:
     reseal_recipe(mix)
 
 
-@forgery(REFUSED)
+@forgery("store manifest")
 def special_strings_said_to_be_parsed(mix: ForgedMix) -> None:
     mix.manifest["tokenizer"]["special_tokens"] = "parse"
     mix.manifest["recipe"]["special_tokens"] = "parse"
