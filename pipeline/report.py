@@ -121,6 +121,11 @@ def size(num_bytes: int) -> str:
     raise AssertionError("unreachable")
 
 
+def minutes(seconds: int | None) -> str:
+    """`12.5` minutes; `?` where it is not known."""
+    return "?" if seconds is None else f"{seconds / 60:,.1f}"
+
+
 def share(part: float | Decimal | None, decimals: int = 2) -> str:
     """A share of 1 in per cent: `12.34%`; `-` for what is not known."""
     return "-" if part is None else f"{100 * part:.{decimals}f}%"

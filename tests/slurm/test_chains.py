@@ -17,10 +17,10 @@ import pytest
 
 from mixtures.errors import AnnealmixError, RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
-from pipeline.commands.slurm.commands import give
+from pipeline.commands.slurm.commands import cancel, give, rehearse
 from pipeline.commands.store.store import collect
 from pipeline.executors.slurm import client
-from pipeline.executors.slurm.profile import Profile
+from pipeline.executors.slurm.profile import Profile, load_profile
 from pipeline.inputs import survey
 from tests.pipeline.corpus import (
     contents,
@@ -94,7 +94,10 @@ def test_a_chain_builds_the_mix_that_one_process_builds(tmp_path, data, local):
     holds(build.finish(), local)
     assert [stage["stage"] for stage in stages(build)] == ["ingest", "select", "write"]
     assert (stages(build)[0]["units"], len(stages(build)[0]["jobs"])) == (FILES, 2)
-    assert build.status().message == manifests.names(manifests.load(local))
+    status = build.status()
+    assert status.message == manifests.names(manifests.load(local))
+    for stage in status.stages:  # the notes of the last went with their folder
+        assert (stage.units_done, stage.done, stage.failed) == (stage.units, stage.tasks, 0)
     build.launch()  # there is nothing left to do
     assert build.status().state == "finished"
 
@@ -157,6 +160,63 @@ def test_a_failed_task_says_why_and_names_its_log(tmp_path, data):
     assert path.name in status.message
     log = Path(status.message.rpartition("its log: ")[2].strip())
     assert path.name in log.read_text()
+
+
+def test_a_line_of_the_profile_that_fails_is_shown(tmp_path, data):
+    build = given(tmp_path, data, {"setup": ["no-such-command --of mine"]})
+    build.launch()
+    status = build.follow()
+    assert (status.state, status.exit_code) == ("stopped", 1)
+    assert "no-such-command: command not found" in status.message
+    assert "setup[0] of the profile: exit code 127" in status.message
+
+
+def test_a_build_that_is_cancelled_ends_and_is_given_again(tmp_path, data, local, capfd):
+    build = given(tmp_path, data, {"setup": ["sleep 600"]})
+    build.launch()
+    until(lambda: any(job.state == "RUNNING" for job in client.queued("annealmix")))
+    assert cancel(build.request, json=False) == 0
+    assert build.chain.jobs() == []
+    status = build.status()
+    assert (status.state, status.exit_code, status.jobs) == ("cancelled", 1, 0)
+    assert (status.stages[0].cancelled, status.stages[0].failed) == (status.stages[0].tasks, 0)
+    assert "jobs cancelled" in capfd.readouterr().err
+    assert cancel(build.request, json=True) == 0  # nothing is left to cancel
+    assert "no job to cancel" in capfd.readouterr().err
+    holds(replace(build, profile=Profile(memory="100M")).finish(), local)
+
+
+def test_a_rehearsal_submits_nothing_and_tells_the_arrays_that_are_submitted(
+    tmp_path, data, local, capfd
+):
+    profile = tmp_path / "profile.yaml"
+    profile.write_text("memory: 100M\ntime: '10'\ntasks: 5\nstages: {write: {memory: 200M}}\n")
+    build = replace(given(tmp_path, data), profile=load_profile(profile))
+    capfd.readouterr()
+    assert rehearse(build.request, profile, json=True) == 0
+    rows = {row["stage"]: row for row in json.loads(capfd.readouterr().out)}
+    assert client.queued("annealmix") == []
+    assert build.chain.record is None
+    assert not build.request.store.exists()
+    assert not build.request.out.exists()
+    holds(build.finish(), local)
+    told = {
+        name: (row["units"], row["tasks"], row["arrays"])
+        for name, row in rows.items()
+        if name in ("ingest", "select")  # the slices of this build are smaller than a plan's
+    }
+    assert told == {
+        stage["stage"]: (stage["units"], stage["tasks"], len(stage["jobs"]))
+        for stage in stages(build)[:2]
+    }
+    assert list(rows) == ["ingest", "select", "write", "conduct"]
+    assert {name: row["memory"] for name, row in rows.items()} == {
+        "ingest": "100M",
+        "select": "100M",
+        "write": "200M",
+        "conduct": "100M",
+    }
+    assert {row["time_limit"] for row in rows.values()} == {"10"}
 
 
 def test_a_relaunch_while_jobs_are_queued_is_refused_and_harms_nothing(tmp_path, data, local):

@@ -58,6 +58,16 @@ def add_executor(build: argparse.ArgumentParser) -> None:
         "--status", action="store_true", help="how far the build is; nothing is submitted"
     )
     slurm.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="the jobs that would be submitted, their memory and time; nothing is",
+    )
+    slurm.add_argument(
+        "--cancel",
+        action="store_true",
+        help="cancel the build's jobs; what is done stays done",
+    )
+    slurm.add_argument(
         "--wait",
         action="store_true",
         help="follow the build until it ends, submitting what is missing first",
@@ -70,6 +80,10 @@ def add_executor(build: argparse.ArgumentParser) -> None:
     )
 
 
+_INSTEAD = ("status", "cancel", "dry_run")
+"""Options that ask something of a build on a cluster instead of giving it."""
+
+
 def refuse_mixed(options: argparse.Namespace) -> None:
     """Refuse options of one executor with another: they would do nothing.
 
@@ -77,13 +91,22 @@ def refuse_mixed(options: argparse.Namespace) -> None:
         RecipeError: names them.
     """
     shares = ("workers", "tasks")
-    own = {"slurm": ("profile", "status", "wait"), "local": shares, "ray": (*shares, "ray_address")}
+    own = {
+        "slurm": ("profile", *_INSTEAD, "wait"),
+        "local": shares,
+        "ray": (*shares, "ray_address"),
+    }
     foreign = {name for names in own.values() for name in names}.difference(own[options.executor])
     strangers = sorted(f"--{name.replace('_', '-')}" for name in foreign if getattr(options, name))
     if strangers:
         raise RecipeError(
             f"{', '.join(strangers)}: no option of --executor {options.executor}; leave it out"
         )
+    given = [
+        f"--{name.replace('_', '-')}" for name in (*_INSTEAD, "wait") if getattr(options, name)
+    ]
+    if len(given) > 1:
+        raise RecipeError(f"{', '.join(given)}: each asks for something else; give one of them")
 
 
 def executor_of(options: argparse.Namespace) -> Executor:
@@ -133,7 +156,7 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     add_cache(places)
     add_executor(build)
-    add_json(build, "the manifest, or the status")
+    add_json(build, "the manifest, the status, or the jobs")
     build.set_defaults(command=_build)
 
 
@@ -165,6 +188,10 @@ def _build(options: argparse.Namespace) -> int:
 
         if options.status:
             return commands.look(request, json=options.json)
+        if options.cancel:
+            return commands.cancel(request, json=options.json)
+        if options.dry_run:
+            return commands.rehearse(request, options.profile, json=options.json)
         built, code = commands.give(request, options.filters, options.profile, wait=options.wait)
         if built is None:
             return code

@@ -15,7 +15,7 @@ from mixtures.plan.published import Comparison
 from mixtures.plan.removal_levels import RemovedShare
 from mixtures.words import plural
 from pipeline.commands.plan.build_plan import BuildPlan
-from pipeline.report import Column, Table, count, print_fit, say, share, size, tell
+from pipeline.report import Column, Table, count, minutes, print_fit, say, share, size, tell
 
 
 def show(build_plan: BuildPlan) -> None:
@@ -258,10 +258,6 @@ def _hours(seconds: int | None) -> str:
     return f"{seconds / 3600:,.1f}" if seconds >= 360 else f"{seconds / 3600:,.4f}"
 
 
-def _minutes(seconds: int | None) -> str:
-    return "?" if seconds is None else f"{seconds / 60:,.1f}"
-
-
 _STAGE_COLUMNS = (
     Column("stage", lambda row: row[0]),
     Column("core-hours", lambda row: row[1].core_seconds, _hours),
@@ -279,8 +275,8 @@ _ARRAY_COLUMNS = (
     Column("stage", "stage"),
     Column("units", "units", count),
     Column("tasks", "tasks", count),
-    Column("minutes a task", "task_seconds", _minutes),
-    Column("minutes in all", "seconds", _minutes),
+    Column("minutes a task", "task_seconds", minutes),
+    Column("minutes in all", "seconds", minutes),
 )
 
 

@@ -20,6 +20,8 @@ from pipeline.stages.select import num_partitions
 from pipeline.stages.write import CHUNK_BYTES, SLICE_CHUNKS
 from pipeline.store.scores import SCORE_PARTITIONS
 
+SEAL = "seal"
+"""What is done when all stages are: no stage of its own, but a time of the plan."""
 PACKED = 3  # bytes of text in a byte of a compressed input file
 _NEAR_PARTS = {
     "near-spill": 50,
@@ -35,10 +37,16 @@ class StageArray:
     stage: str
     units: int
     tasks: int
+    core_seconds: int | None
+    """Of the stage."""
     task_seconds: int | None
     """Of one task."""
     seconds: int | None
     """Of the stage, at as many tasks at a time as there are workers."""
+
+    def seconds_at(self, tasks: int) -> int | None:
+        """Of one task, if there are so many."""
+        return None if self.core_seconds is None else -(-self.core_seconds // tasks)
 
 
 def arrays(
@@ -72,7 +80,7 @@ def arrays(
     documents = sum(row.supply_documents_estimated or 0 for row in plan.sources.values())
     slice_bytes = CHUNK_BYTES * SLICE_CHUNKS
     mix_bytes = plan.left_tokens_estimated * recipe.tokenizer.dtype.itemsize
-    units |= {"select": num_partitions(documents), "write": -(-mix_bytes // slice_bytes), "seal": 1}
+    units |= {"select": num_partitions(documents), "write": -(-mix_bytes // slice_bytes), SEAL: 1}
     return [
         _array(stage, count, seconds[stage], workers) for stage, count in units.items() if count
     ]
@@ -93,4 +101,4 @@ def _array(stage: str, units: int, core_seconds: int | None, workers: int) -> St
     tasks = min(units, workers * TASKS_A_WORKER if workers > 1 else 1)
     a_task = None if core_seconds is None else -(-core_seconds // tasks)
     in_all = None if a_task is None else -(-tasks // workers) * a_task
-    return StageArray(stage, units, tasks, a_task, in_all)
+    return StageArray(stage, units, tasks, core_seconds, a_task, in_all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from mixtures.errors import RecipeError, SupplyError
@@ -10,11 +11,13 @@ from mixtures.mix.manifest import Manifest
 from pipeline.build.build import BuildRequest
 from pipeline.commands.plan import build_plan as planning
 from pipeline.commands.slurm.conduct import launch
+from pipeline.commands.slurm.rehearsal import rehearsal
+from pipeline.commands.slurm.rehearsal import show as show_rehearsal
 from pipeline.commands.slurm.request import freeze
 from pipeline.commands.slurm.status import as_json, follow, show, status_of
 from pipeline.executors.slurm.chain import FINISHED, Chain
 from pipeline.executors.slurm.profile import Profile, load_profile
-from pipeline.report import complain, result, say
+from pipeline.report import complain, plural, result, say
 
 
 def give(
@@ -49,7 +52,24 @@ def give(
     return None, status.exit_code
 
 
-def _refuse_hopeless(request: BuildRequest) -> None:
+def rehearse(request: BuildRequest, profile: Path | None, *, json: bool) -> int:
+    """Print the arrays that a build with an empty store would be, and what their jobs ask for;
+    nothing is submitted.
+
+    Raises:
+        RecipeError: the profile. SupplyError, RecipeError: the plan says that it cannot work.
+            AnnealmixError: Slurm does not answer.
+    """
+    settings = load_profile(profile) if profile else Profile()
+    rows = rehearsal(_refuse_hopeless(request).arrays, settings)
+    if json:
+        result([asdict(row) for row in rows])
+    else:
+        show_rehearsal(rows)
+    return 0
+
+
+def _refuse_hopeless(request: BuildRequest) -> planning.BuildPlan:
     """Ask the plan before the first job is submitted.
 
     Raises:
@@ -71,6 +91,25 @@ def _refuse_hopeless(request: BuildRequest) -> None:
         raise RecipeError("\n".join(refusals))
     for line in build_plan.warnings:
         say(f"warning: {line}")
+    return build_plan
+
+
+def cancel(request: BuildRequest, *, json: bool) -> int:
+    """Cancel what is queued or runs of a build, and print how far it came.
+
+    Raises:
+        RecipeError: it was never given to Slurm. AnnealmixError: Slurm does not answer, or its jobs
+            do not end.
+    """
+    chain = Chain.of(request.store, request.out)
+    status_of(chain)
+    say(f"{plural(chain.stop(), 'job')} cancelled" if chain.jobs() else "no job to cancel")
+    status = status_of(chain)
+    if json:
+        result(as_json(status))
+    else:
+        show(status)
+    return 0
 
 
 def look(request: BuildRequest, *, json: bool) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,12 +16,22 @@ from typing import Any
 from mixtures.errors import AnnealmixError, ManifestError, RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.arrays import ENDED, LOGS
-from pipeline.executors.slurm.chain import FINISHED, QUEUED, Chain, ChainRecord, SubmittedStage
+from pipeline.executors.slurm.chain import (
+    CANCELLED,
+    FINISHED,
+    QUEUED,
+    Chain,
+    ChainRecord,
+    SubmittedStage,
+)
 from pipeline.executors.stage import in_hand, stage_named
-from pipeline.report import Column, Table, count, plural, say, size, tell
+from pipeline.report import Column, Table, count, plural, printable, say, size, tell
 from pipeline.store.records import read_json
 
 POLL_SECONDS = 5.0
+LAST_LINES = 3
+"""Of a job's output, shown where it ended without a note of its own."""
+_LAST_BYTES = 4096
 _WAITING = frozenset(
     ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 )
@@ -31,8 +42,8 @@ class StageStatus:
     """How far one stage is.
 
     units_done: by done-records. waiting, running: tasks that Slurm knows; done, failed: tasks that
-        have ended; failed ones said why, or
-    were killed before they could. text_bytes: of input files that were read, None where the stage
+    have ended; failed ones said why, or were killed before they could. cancelled: tasks that had
+    not ended when the build was. text_bytes: of input files that were read, None where the stage
     reads none. failure: where the log of a failed task is, and what it says.
     """
 
@@ -44,6 +55,7 @@ class StageStatus:
     running: int
     done: int
     failed: int
+    cancelled: int
     seconds: int
     text_bytes: int | None
     failure: str | None
@@ -53,9 +65,9 @@ class StageStatus:
 class Status:
     """How far a chain is.
 
-    state: queued, finished, failed, or stopped: no job is left, and what is missing was not done.
-        message: what jobs wait for, in Slurm's
-    words, the identity of a finished mix, or why it ended.
+    state: queued, finished, failed, cancelled, or stopped: no job is left, and what is missing was
+    not done. message: what jobs wait for, in Slurm's words, the identity of a finished mix, or why
+    it ended.
     """
 
     state: str
@@ -82,9 +94,7 @@ def status_of(chain: Chain) -> Status:
         record = chain.record or record  # the last job may have ended since
     latest = len(record.stages) - 1
     stages = [
-        _stage(
-            entry, jobs, last=number == latest, whole=number < latest or record.state == FINISHED
-        )
+        _stage(entry, jobs, record.state if number == latest else FINISHED)
         for number, entry in enumerate(record.stages)
     ]
     state, message, code = record.state, record.message, record.exit_code
@@ -110,29 +120,31 @@ def _last_word(chain: Chain, record: ChainRecord) -> list[str]:
     """Where the job wrote that was to go on after the last stage, if it came so far."""
     log = chain.folder / f"conduct-{record.stages[-1].conductor}.out" if record.stages else None
     return (
-        [f"the job that was to go on was killed, or out of memory or time; its log: {log}"]
+        [
+            f"the job that was to go on was killed, or out of memory or time; its log: {log}",
+            *_last_lines([log]),
+        ]
         if log and log.is_file()
         else []
     )
 
 
-def _stage(
-    entry: SubmittedStage, jobs: list[client.Job], *, last: bool, whole: bool
-) -> StageStatus:
-    """last: no stage was submitted after it; all tasks of the others ended well, or the next would
-    not have begun. whole: all units are known to be done.
+def _stage(entry: SubmittedStage, jobs: list[client.Job], state: str) -> StageStatus:
+    """state: of the build, for its last stage; all tasks of the others ended well, or the next
+    would not have begun, as all of a build that is finished did. The notes of these are not asked:
+    those of the slices went with their hidden folder when the mix was published.
     """
-    folder = entry.folder
+    folder, whole = entry.folder, state == FINISHED
     alive = [job for job in jobs if job.job in entry.jobs]
     elements = {f"{job.job}_{job.element}" for job in alive}
     ended = {
         rank: item for rank, item in _ended(folder) if item["job"] not in elements
     }  # a requeued one is to begin again
-    failed = {rank: item for rank, item in ended.items() if item["exit_code"]}
+    failed = {} if whole else {rank: item for rank, item in ended.items() if item["exit_code"]}
     states = [job.state for job in alive]
     waiting = sum(state in _WAITING for state in states)
-    running = len(states) - waiting
-    lost = max(entry.tasks - len(states) - len(ended), 0) if last else 0
+    unended = 0 if whole else max(entry.tasks - len(states) - len(ended), 0)
+    lost = 0 if state == CANCELLED else unended
     units_done, text_bytes = _units_done(entry, folder, whole=whole)
     began = min(
         (item["began"] for item in ended.values()),
@@ -149,12 +161,13 @@ def _stage(
         units_done=units_done,
         tasks=entry.tasks,
         waiting=waiting,
-        running=running,
-        done=len(ended) - len(failed) if last else entry.tasks,
+        running=len(states) - waiting,
+        done=entry.tasks if whole else len(ended) - len(failed),
         failed=len(failed) + lost,
+        cancelled=unended - lost,
         seconds=max(until - began, 0),  # a node's clock may be ahead of ours
         text_bytes=text_bytes,
-        failure=_failure(entry, folder, failed, lost),
+        failure=_failure(entry, failed, elements | {item["job"] for item in ended.values()}, lost),
     )
 
 
@@ -181,8 +194,10 @@ def _ended(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _failure(
-    entry: SubmittedStage, folder: Path, failed: dict[int, dict[str, Any]], lost: int
+    entry: SubmittedStage, failed: dict[int, dict[str, Any]], known: set[str], lost: int
 ) -> str | None:
+    """known: elements that wait, run or have noted how they ended."""
+    folder = entry.folder
     if failed:
         first = failed[min(failed)]
         log = folder / LOGS / f"{first['job']}.out"
@@ -193,11 +208,32 @@ def _failure(
     if lost:
         notes = [note for rank in range(entry.tasks) if (note := in_hand(folder, rank)).is_file()]
         where = f", one of them at {notes[0].read_text('utf-8')}" if notes else ""
-        return (
-            f"{entry.stage}: {plural(lost, 'task')} ended without a word: killed, out of memory"
-            f" or time, or never started{where}; logs: {folder / LOGS}"
+        return "\n".join(
+            [
+                f"{entry.stage}: {plural(lost, 'task')} ended without a note of why: killed, out of"
+                f" memory or time, or never started{where}; logs: {folder / LOGS}",
+                *_last_lines(
+                    log
+                    for job in entry.jobs
+                    for log in sorted((folder / LOGS).glob(f"{job}_*.out"))
+                    if log.stem not in known
+                ),
+            ]
         )
     return None
+
+
+def _last_lines(logs: Iterable[Path]) -> list[str]:
+    """The last lines of the first log that has any: what a shell, Slurm or the kernel said of a job
+    that could not say it itself.
+    """
+    for log in logs:
+        with suppress(FileNotFoundError), log.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _LAST_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+            if shown := [printable(line) for line in lines if line.strip()][-LAST_LINES:]:
+                return [f"  {log.name} ends: {shown[0]}", *(f"    {line}" for line in shown[1:])]
+    return []
 
 
 def show(status: Status) -> None:
@@ -229,6 +265,7 @@ _STAGE_COLUMNS = (
     Column("running", "running", count),
     Column("ended well", "done", count),
     Column("failed", "failed", count),
+    Column("cancelled", "cancelled", count),
     Column("throughput", _throughput),
 )
 

@@ -21,7 +21,7 @@ from datatrove.executor.slurm import SlurmPipelineExecutor
 from mixtures.errors import RecipeError
 from pipeline.executors.slurm import client
 from pipeline.executors.slurm.profile import Profile, Resources
-from pipeline.executors.stage import Stage
+from pipeline.executors.stage import Stage, StageClass
 from pipeline.store.records import write_whole
 
 TASKS = 1000  # elements of a stage's arrays at most, where the profile does not say
@@ -89,6 +89,27 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc]  # datatrove publishe
                 )
             )
         return jobs
+
+
+def resources_of(profile: Profile, stage: StageClass) -> Resources:
+    """What the jobs of a stage ask for: the profile's values, and the memory that a task of the
+    stage may need where it names none.
+    """
+    resources = profile.resources(stage.name)
+    if resources.memory is None:
+        return resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
+    return resources
+
+
+def num_tasks(units: int, resources: Resources) -> int:
+    """Tasks among which the units of a stage are dealt out.
+
+    Raises:
+        AnnealmixError: Slurm does not answer.
+    """
+    tasks = min(units, resources.tasks or TASKS)
+    # Slurm limits the elements of one array that run at a time
+    return min(tasks, client.max_array_size()) if resources.parallel else tasks
 
 
 def options_of(resources: Resources) -> dict[str, str]:

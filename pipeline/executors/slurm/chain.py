@@ -41,7 +41,7 @@ from pipeline.store.rules import short_key
 _PREFIX = "chain-"
 CONDUCT = "conduct"  # how the names of jobs end that go on with a build
 _END_SECONDS = 300  # cancelled jobs that Slurm still lists after that do not end
-FINISHED, FAILED, QUEUED = "finished", "failed", "queued"
+FINISHED, FAILED, QUEUED, CANCELLED = "finished", "failed", "queued", "cancelled"
 
 
 class SubmittedStage(Frozen):
@@ -218,6 +218,31 @@ class Chain:
         """
         client.cancel(sorted({job.job for job in self.jobs()} - {os.environ.get("SLURM_JOB_ID")}))
 
+    def stop(self, sleep: Callable[[float], None] = time.sleep) -> int:
+        """Cancel the whole build: all its jobs, also those that one of them submits meanwhile.
+        Returns how many there were at first; when it returns, none is left, and the record says
+        so.
+
+        Raises:
+            AnnealmixError: Slurm does not answer, or they do not end.
+        """
+        first = len(self.jobs())
+        for _ in range(_END_SECONDS):
+            if not self.jobs():
+                break
+            self.cancel()
+            sleep(1)
+        else:
+            raise AnnealmixError(
+                "its jobs were cancelled, and have not ended; see `squeue --me`, then give the"
+                " command again"
+            )
+        if self._read().state == QUEUED:
+            who = f"{getpass.getuser()} on {os.uname().nodename}"
+            said = f"cancelled by {who}; the same command without --cancel submits what is missing"
+            self.end(CANCELLED, 1, said)
+        return first
+
     def younger(self, sleep: Callable[[float], None] = time.sleep) -> str | None:
         """In a job that goes on with the build: the job that was submitted after it to do so, if
         there is one.
@@ -314,7 +339,7 @@ def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) 
     for folder in sorted(folders - {mine}):
         chain = Chain(folder)
         record = chain.record
-        if record is None or record.state == FINISHED:
+        if record is None or record.state in (FINISHED, CANCELLED):  # no job of these is left
             continue
         failed = record.state == FAILED
         try:  # jobs of a failed build are cancelled, and are ending; the one that says so ends, too

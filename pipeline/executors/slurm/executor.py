@@ -54,12 +54,8 @@ class SlurmExecutor:
             self._chain.refuse_repeated(stage, plan)
         forget(folder, arrays.ENDED)
         path, digest = freeze_plan(folder, plan)
-        resources = self._profile.resources(stage.name)
-        if resources.memory is None:
-            resources = resources.model_copy(update={"memory": f"{stage.task_bytes >> 20}M"})
-        tasks = min(len(units), resources.tasks or arrays.TASKS)
-        if resources.parallel:  # Slurm limits the elements of one array that run at a time
-            tasks = min(tasks, client.max_array_size())
+        resources = arrays.resources_of(self._profile, stage)
+        tasks = arrays.num_tasks(len(units), resources)
         name = f"{self._profile.job_name}-{self._chain.key}-"
         words = ["worker", "task", str(path), digest, stage.name, str(tasks), package()]
         script = arrays.write_script(folder / arrays.LOGS / "job.sh", self._profile, words)
