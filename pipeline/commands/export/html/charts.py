@@ -16,116 +16,12 @@ from pipeline.commands.export.html.figures import Row
 from pipeline.commands.export.html.svg import inline
 
 _FONT = "Liberation Sans"
-_WIDE, _NARROW = 630, 350  # pixels of the plot, without axes
-_LABELS, _FIGURES = 180, 40  # pixels left of the plot for names, and for figures
+_WIDTH = 350  # pixels of a plot without axes: what a phone shows at its own size
+_FIGURES = 40  # pixels left of the plot for figures
 _COUNT = (  # what is counted is whole
     "datum.value == 0 ? '0' : datum.value % 1 ? '' : format(datum.value, '~s')"
 )
 _PERCENT = "datum.value + '%'"
-
-
-def shares(rows: Sequence[Row]) -> str:
-    """Bars of each strand's share of the mix.
-
-    Args:
-        rows: {name, colour, realised, asked, published} in percent; the last two may be None.
-    """
-    chart = _over_rows()
-    name = alt.Y("name:N", sort=None, title=None, axis=_names())
-    axis = alt.X("realised:Q", title=None, axis=alt.Axis(tickCount=6, labelExpr=_PERCENT))
-    bars = chart.mark_bar(height={"band": 0.6}).encode(y=name, x=axis, color=_colour())
-    asked = chart.mark_tick(color="var(--ink)", thickness=2, height={"band": 0.9}).encode(
-        y=name, x="asked:Q"
-    )
-    published = chart.mark_point(
-        shape="diamond",
-        size=70,
-        filled=True,
-        fill="var(--paper)",
-        stroke="var(--ink)",
-        strokeWidth=1.5,
-        opacity=1,
-    )
-    return _draw(
-        (bars + asked + published.encode(y=name, x="published:Q")).properties(
-            width=_WIDE, height=alt.Step(30)
-        ),
-        rows,
-        "shares",
-        "Share of the mix's tokens of each source: realised, asked and published",
-    )
-
-
-def waterfall(rows: Sequence[Row]) -> str:
-    """Bars that hang where the one above ended: what is taken away, step by step. rows: {name,
-    colour, begin, end, label}, in order.
-    """
-    chart = _over_rows()
-    name = alt.Y("name:N", sort=None, title=None, axis=_names())
-    axis = alt.Axis(tickCount=5, labelExpr=_COUNT)
-    bars = chart.mark_bar(height={"band": 0.66}).encode(
-        y=name, x=alt.X("begin:Q", title=None, axis=axis), x2="end:Q", color=_colour()
-    )
-    text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(
-        y=name, x="top:Q", text="label:N"
-    )
-    chart = bars + text.transform_calculate(top="max(datum.begin, datum.end)")
-    return _draw(
-        chart.properties(width=_WIDE - 60, height=alt.Step(27)),
-        rows,
-        "waterfall",
-        "What became of the rows, step by step",
-    )
-
-
-def stacked(rows: Sequence[Row], name: str, title: str) -> str:
-    """Bars of parts that add up to 100 percent. rows: {name, colour, share, order}; share in
-    percent.
-    """
-    bars = (
-        _over_rows()
-        .mark_bar(height={"band": 0.66})
-        .encode(
-            y=alt.Y("name:N", sort=None, title=None, axis=_names()),
-            x=alt.X(
-                "share:Q",
-                title=None,
-                axis=alt.Axis(values=[0, 25, 50, 75, 100], labelExpr=_PERCENT),
-                scale=alt.Scale(domain=[0, 100]),
-            ),
-            order="order:Q",
-            color=_colour(),
-        )
-    )
-    return _draw(bars.properties(width=_WIDE, height=alt.Step(27)), rows, name, title)
-
-
-def composition(rows: Sequence[Row]) -> str:
-    """What each prefix of the stream is made of. rows: {tokens, share, order, colour}; share in
-    percent.
-    """
-    area = (
-        _over_rows()
-        .mark_area()
-        .encode(
-            x=_tokens("tokens:Q", "first tokens of the stream"),
-            y=alt.Y(
-                "share:Q",
-                title=None,
-                stack="zero",
-                scale=alt.Scale(domain=[0, 100]),
-                axis=_figures(5, _PERCENT),
-            ),
-            order="order:Q",
-            color=_colour(),
-        )
-    )
-    return _draw(
-        area.properties(width=_WIDE + _LABELS - _FIGURES, height=190),
-        rows,
-        "composition",
-        "Share of each source in the first tokens of the stream",
-    )
 
 
 def stray(
@@ -152,7 +48,7 @@ def stray(
     ).encode(x=_tokens("tokens:Q", None), y=y, y2="highest:Q")
     layers = [area, _rule(0, "var(--ink)", [])]
     layers += [_rule(side, "var(--warn)", [5, 3]) for side in (-bound, bound)] if bound else []
-    return _draw(alt.layer(*layers).properties(width=_NARROW, height=110), rows, name, title)
+    return _draw(alt.layer(*layers).properties(width=_WIDTH, height=110), rows, name, title)
 
 
 def _rule(at: int, colour: str, dash: list[int]) -> alt.Chart:
@@ -180,7 +76,7 @@ def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: st
     line = chart.mark_line(color="var(--ink)", strokeWidth=1.5, interpolate="step-after").encode(
         x=x, y="tokens:Q"
     )
-    return _draw((bars + line).properties(width=_NARROW, height=110), rows, name, title)
+    return _draw((bars + line).properties(width=_WIDTH, height=110), rows, name, title)
 
 
 def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
@@ -219,44 +115,12 @@ def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
         .mark_rule(color="var(--ink)", strokeDash=[5, 3], strokeWidth=1.5)
         .encode(x="at:Q")
     )
-    return _draw(
-        (bars + rule).properties(width=_WIDE + _LABELS - _FIGURES, height=200), rows, name, title
-    )
-
-
-def clusters(rows: Sequence[Row]) -> str:
-    """Clusters by size. rows: {name, count, label}."""
-    chart = _over_rows()
-    name = alt.Y("name:N", sort=None, title=None, axis=_names())
-    bars = chart.mark_bar(height={"band": 0.66}, color="var(--near)").encode(
-        y=name, x=alt.X("count:Q", title=None, axis=alt.Axis(tickCount=5, labelExpr=_COUNT))
-    )
-    text = chart.mark_text(align="left", dx=5, color="var(--ink)").encode(
-        y=name, x="count:Q", text="label:N"
-    )
-    return _draw(
-        (bars + text).properties(width=_WIDE - 60, height=alt.Step(27)),
-        rows,
-        "clusters",
-        "Clusters of near-duplicates by size",
-    )
+    return _draw((bars + rule).properties(width=_WIDTH, height=160), rows, name, title)
 
 
 def _over_rows() -> alt.Chart:
     """A layer over the rows that `_draw` is given; altair would copy them at every step."""
     return alt.Chart(alt.NamedData("rows"))
-
-
-def _names() -> alt.Axis:
-    return alt.Axis(
-        labelLimit=_LABELS,
-        labelFontSize=12,
-        minExtent=_LABELS,
-        maxExtent=_LABELS,
-        ticks=False,
-        domain=False,
-        labelPadding=8,
-    )
 
 
 def _figures(ticks: int, words: str) -> alt.Axis:

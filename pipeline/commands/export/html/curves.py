@@ -13,26 +13,8 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
 from mixtures.stream.placebo import next_class
 from pipeline.commands.build.report import cut_text
-from pipeline.commands.export.html.figures import Row, Table, hue, names, percent, share
+from pipeline.commands.export.html.figures import Row, Table, names, percent, share
 from pipeline.report import count
-
-COMPOSITION_POINTS = 100
-
-
-def composition(portrait: Portrait) -> list[Row]:
-    """Rows of the chart of prefixes: each strand's share of the first tokens, in percent."""
-    edges = portrait.edges
-    chosen = range(4, len(edges), max(1, (len(edges) - 1) // COMPOSITION_POINTS))
-    return [
-        {
-            "tokens": int(edges[at]),
-            "share": percent(int(placed[at]), int(edges[at])),
-            "order": order,
-            "colour": f"var(--{hue(order)})",
-        }
-        for order, placed in enumerate(portrait.placed)
-        for at in chosen
-    ]
 
 
 def strays(portrait: Portrait, number: int) -> list[dict[str, float]]:

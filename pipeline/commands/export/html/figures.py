@@ -4,7 +4,7 @@ counted in the tables.
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +18,8 @@ from pipeline.report import plural, printable, size
 
 HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12
+_QUALITY = "quality "
+"""How reasons of quality steps begin: `quality STEP: REASON`."""
 Row = Mapping[str, object]
 """A row of a chart: values by the fields that the chart draws."""
 
@@ -57,84 +59,93 @@ def names(claims: Claims) -> list[str]:
     return [printable(source.label) for source in claims.sources]
 
 
-def shares(claims: Claims) -> list[Row]:
-    """Rows of the chart of shares."""
-    asked = _asked(claims)
-    rows: list[Row] = []
-    for number, (source, name) in enumerate(zip(claims.sources, names(claims), strict=True)):
-        published = _published(claims, source).percent or ""
-        row = {
-            "name": name,
-            "colour": f"var(--{hue(number)})",
-            "realised": percent(source.realised_tokens, claims.total_tokens),
-            "asked": percent(source.asked_tokens, asked) if _asks(source) else None,
-            "published": (
-                float(published)
-                if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", published, re.ASCII)
-                else None
-            ),
-        }
-        rows.append(row)
-    return rows
-
-
 def source_table(claims: Claims) -> Table:
     """Tokens and documents of each strand: asked, realised, published."""
-    published = claims.published
+    published, counts = claims.published, not is_preview(claims)
     columns = ["source", "asked tokens", "realised tokens", "realised share", "documents"]
-    columns += (
-        ["published share", "published tokens", "published documents"] if published.sources else []
-    )
+    if published.sources:
+        columns += ["published share"]
+        columns += ["published tokens", "published documents"] if counts else []
     rows = []
     for source, name in zip(claims.sources, names(claims), strict=True):
         row = [
             name,
-            report.count(source.asked_tokens if _asks(source) else None),
+            report.count(source.asked_tokens if asks(source) else None),
             f"{source.realised_tokens:,}",
         ]
         row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
-            row += _published_cells(_published(claims, source))
+            row += _published_cells(published_of(claims, source), counts=counts)
         rows.append(row)
     for corpus in corpus_rows(claims.sources, claims.corpora):
         row = [printable(corpus.label), f"{corpus.asked_tokens:,}", f"{corpus.realised_tokens:,}"]
         row += [share(corpus.realised_tokens, claims.total_tokens), f"{corpus.documents:,}"]
         if published.sources:
-            row += _published_cells(published.sources.get(corpus.corpus) or PublishedSource())
+            stated = published.sources.get(corpus.corpus) or PublishedSource()
+            row += _published_cells(stated, counts=counts)
         rows.append(row)
     total = [
         "total",
-        f"{_asked(claims):,}",
+        f"{asked_tokens(claims):,}",
         f"{claims.total_tokens:,}",
         "100.00%",
         f"{claims.total_documents:,}",
     ]
-    total += (
-        ["", report.count(published.tokens), report.count(published.documents)]
-        if published.sources
-        else []
-    )
+    if published.sources:
+        whole = PublishedSource(tokens=published.tokens, documents=published.documents)
+        total += ["", *_published_cells(whole, counts=counts)[1:]]
     return Table(columns, [*rows, total], total=True)
 
 
-def _published_cells(figures: PublishedSource) -> list[str]:
+def _published_cells(figures: PublishedSource, *, counts: bool) -> list[str]:
+    """counts: whether tokens and documents are of the size that is published, not a preview's."""
+    percents = f"{figures.percent}%" if figures.percent else "-"
+    sizes = [report.count(figures.tokens), report.count(figures.documents)]
+    return [percents, *(sizes if counts else [])]
+
+
+def is_preview(claims: Claims) -> bool:
+    """Whether the mix was built at another size than its recipe's."""
+    return claims.size.tokens is not None or claims.size.scale is not None
+
+
+def removed_figures(claims: Claims) -> list[tuple[str, int, int]]:
+    """(label, documents, tokens) of what each filter removed."""
     return [
-        f"{figures.percent}%" if figures.percent else "-",
-        report.count(figures.tokens),
-        report.count(figures.documents),
+        (
+            printable(item.label),
+            sum(one.documents for one in item.removed.values()),
+            sum(one.tokens for one in item.removed.values()),
+        )
+        for item in claims.filters
     ]
 
 
-def _asks(source: SourceClaim) -> bool:
+def build_command(claims: Claims) -> str:
+    """The command that builds the mix again, where its recipe is."""
+    size = {
+        name: value
+        for name, value in claims.size.model_dump().items()
+        if value is not None and (name in ("scale", "tokens") or claims.size.steps is not None)
+    }
+    words = ["annealmix", "build", claims.name]
+    words += [word for name, value in size.items() for word in (f"--{name}", str(value))]
+    return printable(shlex.join([*words, "--out", "DIR"]))
+
+
+def asks(source: SourceClaim) -> bool:
+    """Whether a strand has a quota of its own in the recipe."""
     return not (source.copy_number or source.insert)
 
 
-def _asked(claims: Claims) -> int:
-    return sum(source.asked_tokens for source in claims.sources if _asks(source))
+def asked_tokens(claims: Claims) -> int:
+    """Tokens that all strands ask."""
+    return sum(source.asked_tokens for source in claims.sources if asks(source))
 
 
-def _published(claims: Claims, source: SourceClaim) -> PublishedSource:
-    published = claims.published.sources.get(source.name) if _asks(source) else None
+def published_of(claims: Claims, source: SourceClaim) -> PublishedSource:
+    """What is published of a strand."""
+    published = claims.published.sources.get(source.name) if asks(source) else None
     return published or PublishedSource()
 
 
@@ -156,84 +167,43 @@ def short_notes(claims: Claims) -> list[str]:
     return notes
 
 
-def fates(claims: Claims) -> tuple[list[Row], list[Row]]:
-    """Rows of the waterfall over all sources, and of the stacked bars, one for each source."""
-    sums = dict.fromkeys(FATES, 0)
-    bars: list[Row] = []
-    for name, reasons in _waterfalls(claims).items():
-        total = reasons.get("rows", 0)
-        counts = dict.fromkeys(FATES, 0)
-        for reason, count in reasons.items():
-            if reason != "rows":
-                counts[fate_of(reason)] += count
-                sums[fate_of(reason)] += count
-        for order, (fate, count) in enumerate(counts.items()):
-            if count:
-                bars.append(
-                    {
-                        "name": name,
-                        "colour": f"var(--{fate})",
-                        "share": percent(count, total),
-                        "order": order,
-                    }
-                )
-    rows = sum(sums.values())
-    steps: list[Row]
-    steps, remaining = (
-        [
-            {
-                "name": "rows read",
-                "colour": "var(--read)",
-                "begin": 0,
-                "end": rows,
-                "label": f"{rows:,}",
-            }
-        ],
-        rows,
-    )
-    for fate, count in sums.items():
-        if fate == "kept":
-            steps.append(
-                {
-                    "name": FATES[fate],
-                    "colour": "var(--kept)",
-                    "begin": 0,
-                    "end": remaining,
-                    "label": f"{remaining:,}",
-                }
-            )
-        elif count:
-            steps.append(
-                {
-                    "name": FATES[fate],
-                    "colour": f"var(--{fate})",
-                    "begin": remaining - count,
-                    "end": remaining,
-                    "label": f"\N{MINUS SIGN}{count:,}",
-                }
-            )
-            remaining -= count
-    return steps, bars
-
-
 def fate_table(claims: Claims) -> Table:
-    """Rows of each source by what became of them; what occurs nowhere is left out."""
-    table = waterfall_table(_waterfalls(claims), total=True)
+    """Rows of each source by what became of them; what occurs nowhere is left out, and the reasons
+    of a quality step are one column (`quality_table` has each).
+    """
+    grouped: dict[str, dict[str, int]] = {}
+    for name, counts in waterfalls(claims).items():
+        sums = grouped.setdefault(name, {})
+        for reason, number in counts.items():
+            step = reason.partition(": ")[0] if reason.startswith(_QUALITY) else reason
+            sums[step] = sums.get(step, 0) + number
+    table = waterfall_table(grouped, total=True)
     return Table([printable(name) for name in table.names], table.cells, total=True)
+
+
+def quality_table(claims: Claims) -> Table | None:
+    """Rows that quality steps dropped, by step, reason and source; None if they dropped none."""
+    rows = [
+        [printable(reason.removeprefix(_QUALITY)), name, f"{number:,}"]
+        for name, counts in waterfalls(claims).items()
+        for reason, number in counts.items()
+        if reason.startswith(_QUALITY) and number
+    ]
+    return Table(["step and reason", "source", "rows"], sorted(rows), texts=2) if rows else None
 
 
 def used_fates(claims: Claims) -> dict[str, str]:
     """Fates that occur, with their labels: a legend."""
     occurring = {
         fate_of(reason)
-        for counts in _waterfalls(claims).values()
+        for counts in waterfalls(claims).values()
         for reason, count in counts.items()
         if count and reason != "rows"
     }
     return {fate: label for fate, label in FATES.items() if fate in occurring}
 
 
-def _waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
+def waterfalls(claims: Claims) -> dict[str, dict[str, int]]:
     """Rows by reason of each source, by its name as it can be printed."""
     sources = [source.name for source in claims.sources if not source.copy_number]
     return {printable(name): joined(claims.removed.get(name, {})) for name in sources}
@@ -262,21 +232,6 @@ def epoch_table(claims: Claims, portrait: Portrait) -> Table:
         rows,
         texts=2,
     )
-
-
-def cluster_rows(claims: Claims) -> list[Row]:
-    """Rows of the chart of cluster sizes."""
-    sizes = (
-        sorted((int(low), count) for low, count in claims.near.sizes.items()) if claims.near else []
-    )
-    return [
-        {
-            "name": f"{low:,}" + (f" to {2 * low - 1:,}" if low > 1 else "") + " documents",
-            "count": count,
-            "label": f"{count:,}",
-        }
-        for low, count in sizes
-    ]
 
 
 def similarity(ratios: Sequence[str]) -> str:

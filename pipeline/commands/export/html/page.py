@@ -21,10 +21,10 @@ from pipeline.commands.build.report import (
     removal_table,
 )
 from pipeline.commands.destination import refuse_place
-from pipeline.commands.export.html import curves, figures
+from pipeline.commands.export.html import bars, curves, figures
 from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
-from pipeline.report import printable
+from pipeline.report import plural, printable
 from pipeline.store.records import write_whole
 
 FOLDER = Path(__file__).parent
@@ -86,13 +86,14 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     style = (FOLDER / "page.css").read_text(encoding="utf-8")
     text: str = environment.get_template("page.html.j2").render(
         **_sections(mix, claims, portrait),
+        **_bars(claims, portrait),
+        **_contents(claims, stored=beside is not None),
         **pictures(claims, portrait, found_scores),
         style=style,
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         samples=_samples(traced, claims, portrait, tokenizer),
         removed=removed(beside, samples) if beside else {},
         scores=found_scores,
-        has_store=beside is not None,
         has_texts=tokenizer is not None,
     )
     return text
@@ -115,6 +116,10 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
     return {
         "claims": claims,
         "name": printable(claims.name),
+        "description": _description(claims),
+        "command": figures.build_command(claims),
+        "recipe": visible(json.dumps(claims.recipe, indent=1, ensure_ascii=False)),
+        "removed_figures": figures.removed_figures(claims),
         "strands": [
             {"name": name, "hue": figures.hue(number)}
             for number, name in enumerate(figures.names(claims))
@@ -130,6 +135,7 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "source_table": figures.source_table(claims),
         "short_notes": figures.short_notes(claims),
         "fate_table": figures.fate_table(claims),
+        "quality_table": figures.quality_table(claims),
         "fates": figures.used_fates(claims),
         "filter_table": _filter_table(claims),
         "placebo_table": _placebo_table(claims),
@@ -149,6 +155,69 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
             f"{printable(item.source)} of {printable(item.recipe)}" for item in claims.excluded
         ],
     }
+
+
+_SECTIONS = {
+    "sources": "What it is made of",
+    "rows": "What became of every row",
+    "stream": "Evenly along the stream",
+    "lengths": "Document lengths",
+    "scores": "Scores and threshold",
+    "clusters": "Near-duplicates",
+    "epochs": "Epochs and copies",
+    "trainers": "Trainer fit",
+    "again": "Build it again",
+    "licences": "Licences",
+    "inputs": "Inputs",
+    "documents": "Documents",
+}
+
+
+def _contents(claims: Claims, *, stored: bool) -> dict[str, object]:
+    """The sections that have something to show, and a word on what the others would have said.
+
+    Args:
+        stored: whether the store is at hand, which alone knows scores.
+    """
+    scored = any(item.classifier for item in claims.filters)
+    repeated = any(
+        source.epochs > 1 or source.copy_number or source.insert for source in claims.sources
+    )
+    missing = {
+        "scores": None if scored else "a filter that scores" if claims.filters else "a filter",
+        "clusters": None if claims.near else "a search for near-duplicates",
+        "epochs": None if repeated else "a source gone through twice, a copy or an insert",
+    }
+    absent = {name: words for name, words in missing.items() if words}
+    return {
+        "shown": {name: title for name, title in _SECTIONS.items() if name not in absent},
+        "absent": list(absent.values()),
+        "has_store": stored,
+    }
+
+
+def _bars(claims: Claims, portrait: Portrait) -> dict[str, object]:
+    """Everything that the template itself draws."""
+    return {
+        "whole": bars.whole(claims),
+        "shares": bars.shares(claims),
+        "waterfall": bars.waterfall(claims),
+        "fate_bars": bars.fates(claims),
+        "cluster_bars": bars.clusters(claims),
+        "composition": bars.composition(portrait),
+    }
+
+
+def _description(claims: Claims) -> str:
+    """One sentence on the mix, for previews of links."""
+    removed = "".join(
+        f", {documents:,} documents of {tokens:,} tokens removed by {label}"
+        for label, documents, tokens in figures.removed_figures(claims)
+    )
+    return (
+        f"{claims.total_tokens:,} tokens in {claims.total_documents:,} documents of"
+        f" {plural(len(claims.sources), 'source')}{removed}; identity {claims.identity[:16]}"
+    )
 
 
 def _built(folder: Path) -> dict[str, str]:

@@ -26,18 +26,11 @@ def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> di
 
 
 def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
-    steps, bars = figures.fates(claims)
     longest = max(
         (int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1
     )
     longest = int(curves.length_edges(longest)[-1])
     return {
-        "shares_chart": Markup(charts.shares(figures.shares(claims))),
-        "waterfall_chart": Markup(charts.waterfall(steps)),
-        "fates_chart": Markup(
-            charts.stacked(bars, "fates", "What became of the rows of each source, in percent")
-        ),
-        "composition_chart": Markup(charts.composition(curves.composition(portrait))),
         "stray_charts": [
             Markup(_stray(claims, portrait, number)) for number in figures.pictured(claims)
         ],
@@ -49,11 +42,6 @@ def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> d
             Markup(_removed(item, number)) for number, item in enumerate(claims.filters)
         ],
         "score_charts": [Markup(_scores(found, number)) for number, found in enumerate(scores)],
-        "clusters_chart": (
-            Markup(charts.clusters(figures.cluster_rows(claims)))
-            if claims.near and claims.near.clusters
-            else None
-        ),
     }
 
 

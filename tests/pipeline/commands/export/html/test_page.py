@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -25,7 +25,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims, typed
 from pipeline.commands.build.report import FATES, notes
 from pipeline.commands.export.card import dataset_card
-from pipeline.commands.export.html import figures
+from pipeline.commands.export.html import bars, figures
 from pipeline.commands.export.html.page import page
 from pipeline.commands.export.html.svg import inline
 from tests.mixtures.audit.forged_mix import ForgedMix, forge
@@ -89,6 +89,9 @@ ELEMENTS = {
     ),
     *(
         "article",
+        "pre",
+        "polygon",
+        "circle",
         "blockquote",
         "footer",
         "svg",
@@ -362,19 +365,17 @@ def test_scores_are_those_that_decided(work, shown):
 
 def test_the_waterfall_ends_at_the_documents_of_the_mix(work):
     claims = read_claims(work / "out")
-    steps, bars = figures.fates(claims)
+    steps = bars.waterfall(claims)
+    rows = sum(reasons["rows"] for reasons in claims.removed.values())
     kept = sum(reasons["kept"] for reasons in claims.removed.values())
-    assert (steps[0]["end"], steps[-1]["end"]) == (
-        sum(reasons["rows"] for reasons in claims.removed.values()),
-        kept,
-    )
-    assert {step["name"] for step in steps} >= {
+    assert (steps[0].label, steps[-1].label) == (f"{rows:,}", f"{kept:,}")
+    taken = [int(step.label[1:].replace(",", "")) for step in steps[1:-1]]
+    assert rows - sum(taken) == kept
+    assert {step.name for step in steps} >= {
         FATES[fate] for fate in ("near", "filter", "quota", "kept")
     }
-    for name in SOURCES:
-        assert sum(
-            cast("float", bar["share"]) for bar in bars if bar["name"] == name
-        ) == pytest.approx(100, abs=0.01)
+    drawn = {bar.name: sum(part.width for part in bar.parts) for bar in bars.fates(claims)}
+    assert drawn == {name: pytest.approx(100, abs=0.01) for name in SOURCES}
     total = figures.fate_table(claims).rows[-1]
     assert int(total[1].replace(",", "")) == sum(int(cell.replace(",", "")) for cell in total[2:])
 
@@ -389,16 +390,15 @@ def test_every_chart_draws_its_rows(shown):
         )
         for title, picture in pictures.items()
     }
-    assert len(painted) == 15  # two for each of four strands, six of the whole mix, one of a filter
+    strands, sources, steps = 4, 2, 5
+    of_the_mix = 6  # all of it, its prefixes, scores, removed by length, clusters of two sizes
+    assert len(painted) == 3 * strands + sources + steps + of_the_mix
     assert all(painted.values()), painted
     assert painted["Scores that toy gave, and its threshold"] == {"kept", "filter"}
-    assert painted["What became of the rows, step by step"] == {
-        "read",
-        "near",
-        "filter",
-        "quota",
-        "kept",
-    }
+    stepwise = "Rows of all sources, step by step: "
+    assert set().union(
+        *(colours for title, colours in painted.items() if title.startswith(stepwise))
+    ) == {"read", "near", "filter", "quota", "kept"}
 
 
 def test_the_sources_with_the_most_tokens_have_pictures_and_the_tables_have_all(

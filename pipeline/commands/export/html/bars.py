@@ -1,0 +1,184 @@
+"""Charts of horizontal bars and bands, drawn by the template itself: their lengths are percents of
+the window, so they fit a phone as they fit a screen, and no name is cut.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mixtures.audit.portrait import Portrait
+from mixtures.mix.claims import Claims
+from pipeline.commands.build.report import FATES, fate_of
+from pipeline.commands.export.html.figures import (
+    asked_tokens,
+    asks,
+    hue,
+    names,
+    percent,
+    published_of,
+    share,
+    waterfalls,
+)
+
+LEAST = 0.35
+"""Percent of the width that a bar has at least, so that 0.02% is seen; its figure stands beside."""
+COMPOSITION_POINTS = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a bar, in percent of the chart's width. colour: a variable of the style
+    sheet.
+    """
+
+    begin: float
+    width: float
+    colour: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A row of a chart. label: its figure. asked, published: marks on it, in percent of the chart's
+    width; None: it has none.
+    """
+
+    name: str
+    label: str
+    parts: Sequence[Part]
+    asked: float | None = None
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """A strand of a stacked area. points: of a polygon, x and y in percent of the chart, y
+    downwards.
+    """
+
+    colour: str
+    points: str
+
+
+def _part(begin: float, width: float, colour: str) -> Part:
+    wide = max(width, LEAST) if width else 0.0
+    return Part(round(min(begin, 100 - wide), 3), round(wide, 3), colour)
+
+
+def whole(claims: Claims) -> Bar:
+    """The mix as one bar: each strand's share of its tokens."""
+    total, begin, parts = claims.total_tokens, 0, []
+    for number, source in enumerate(claims.sources):
+        edges = percent(begin, total), percent(begin + source.realised_tokens, total)
+        parts.append(Part(edges[0], round(edges[1] - edges[0], 5), hue(number)))
+        begin += source.realised_tokens
+    return Bar(claims.name, "100%", parts)
+
+
+def shares(claims: Claims) -> list[Bar]:
+    """Each strand's share of the mix, with what was asked and what is published of it; the largest
+    of all reaches the end.
+    """
+    total, asked = claims.total_tokens, asked_tokens(claims)
+    found = []
+    for source in claims.sources:
+        published = published_of(claims, source).percent or ""
+        found.append(
+            (
+                percent(source.realised_tokens, total),
+                percent(source.asked_tokens, asked) if asks(source) else None,
+                (
+                    float(published)
+                    if re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", published, re.ASCII)
+                    else None
+                ),
+            )
+        )
+    most = max(value for row in found for value in row if value is not None) or 1.0
+
+    def placed(value: float | None) -> float | None:
+        return None if value is None else round(min(100 * value / most, 100), 3)
+
+    return [
+        Bar(
+            name,
+            share(source.realised_tokens, total),
+            [_part(0, 100 * realised / most, hue(number))],
+            placed(wanted),
+            placed(stated),
+        )
+        for number, (source, name, (realised, wanted, stated)) in enumerate(
+            zip(claims.sources, names(claims), found, strict=True)
+        )
+    ]
+
+
+def waterfall(claims: Claims) -> list[Bar]:
+    """What became of the rows of all sources: each bar hangs where the one above ended."""
+    sums = dict.fromkeys(FATES, 0)
+    for reasons in waterfalls(claims).values():
+        for reason, count in reasons.items():
+            if reason != "rows":
+                sums[fate_of(reason)] += count
+    rows = left = sum(sums.values())
+    steps = [Bar("rows read", f"{rows:,}", [_part(0, 100 if rows else 0, "read")])]
+    for fate, count in sums.items():
+        if fate != "kept" and not count:
+            continue
+        left -= count if fate != "kept" else 0
+        begin, label = (left, f"\N{MINUS SIGN}{count:,}") if fate != "kept" else (0, f"{count:,}")
+        part = _part(percent(begin, rows), percent(count, rows), fate)
+        steps.append(Bar(FATES[fate], label, [part]))
+    return steps
+
+
+def fates(claims: Claims) -> list[Bar]:
+    """What became of the rows of each source, in percent of them."""
+    bars = []
+    for name, reasons in waterfalls(claims).items():
+        total, begin, parts = reasons.get("rows", 0), 0, []
+        counts = dict.fromkeys(FATES, 0)
+        for reason, count in reasons.items():
+            if reason != "rows":
+                counts[fate_of(reason)] += count
+        for fate, count in counts.items():
+            if count:
+                parts.append(Part(percent(begin, total), percent(count, total), fate))
+                begin += count
+        bars.append(Bar(name, f"{total:,}", parts))
+    return bars
+
+
+def clusters(claims: Claims) -> list[Bar]:
+    """Clusters of near-duplicates by how many documents they have."""
+    if claims.near is None or not claims.near.sizes:
+        return []
+    sizes = sorted((int(low), count) for low, count in claims.near.sizes.items())
+    most = max(count for _, count in sizes)
+    return [
+        Bar(
+            f"{low:,}" + (f" to {2 * low - 1:,}" if low > 1 else "") + " documents",
+            f"{count:,}",
+            [_part(0, percent(count, most), "near")],
+        )
+        for low, count in sizes
+    ]
+
+
+def composition(portrait: Portrait) -> list[Band]:
+    """Each strand's share of the first tokens of the stream, stacked from the bottom."""
+    edges = portrait.edges
+    chosen = range(4, len(edges), max(1, (len(edges) - 1) // COMPOSITION_POINTS))
+    xs = [percent(int(edges[at]), int(edges[-1])) for at in chosen]
+    lower = [0.0] * len(xs)
+    bands = []
+    for number, placed in enumerate(portrait.placed):
+        upper = [
+            base + percent(int(placed[at]), int(edges[at]))
+            for base, at in zip(lower, chosen, strict=True)
+        ]
+        outline = [*zip(xs, upper, strict=True), *reversed([*zip(xs, lower, strict=True)])]
+        bands.append(Band(hue(number), " ".join(f"{x:g},{100 - y:.2f}" for x, y in outline)))
+        lower = upper
+    return bands
