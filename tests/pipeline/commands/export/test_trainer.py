@@ -12,7 +12,9 @@ from ruamel.yaml import YAML
 
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import read_claims
-from mixtures.trainers.names import TRAINERS, Trainer
+from mixtures.mix.trace import TracedMix
+from mixtures.mix.training import Training, TrainingOrder
+from mixtures.trainers.names import TRAINERS, OrderName, Trainer
 from pipeline.commands.export.trainer import Wish, export_trainer
 from tests.pipeline.command_line import fails, passes
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
@@ -124,6 +126,35 @@ def test_a_recipe_in_steps_gives_its_schedule_and_its_warnings(
     export_trainer(work / "steps", "neox", tmp_path / "neox-13.yml", None, Wish(steps=13))
     assert "short of 13 steps" in capsys.readouterr().err
     assert "short of 13 steps" in (tmp_path / "neox-13.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("mix", "batch", "neox", "megatron"),
+    [
+        # 2,500 tokens are 24 sequences of 100 and one token to predict; GPT-NeoX serves 23.
+        ("out", 2, 11, 12),
+        ("out", 3, 7, 8),
+        ("out", 9, 2, 2),  # 2.8 steps: the nearest number is 3
+        ("steps", 2, 12, 12),  # as it is meant for
+        ("steps", 4, 6, 6),  # no longer what it is meant for: 24 sequences served, or 25
+    ],
+)
+def test_an_export_and_a_trace_name_the_same_steps(
+    work: Path, tmp_path: Path, mix: str, batch: int, neox: int, megatron: int
+):
+    export_trainer(work / mix, "neox", tmp_path / "neox.yml", None, Wish(100, batch))
+    export_trainer(work / mix, "megatron", tmp_path / "args", None, Wish(100, batch))
+    words = shlex.split((tmp_path / "args").read_text(encoding="utf-8"), comments=True)
+    exported = {
+        "neox": read(tmp_path / "neox.yml")["train_iters"],
+        "megatron": int(words[words.index("--train-iters") + 1]),
+    }
+    both: tuple[OrderName, ...] = ("neox", "megatron")
+    traced = {
+        trainer: TrainingOrder(TracedMix(work / mix), Training(trainer, 1, batch, 100)).steps
+        for trainer in both
+    }
+    assert exported == traced == {"neox": neox, "megatron": megatron}
 
 
 def test_tokens_that_are_seen_twice_are_asked_for_and_said(
