@@ -28,6 +28,7 @@ from typing import Any
 from blake3 import blake3
 
 from mixtures.errors import ManifestError
+from mixtures.yaml.disk import read_bytes
 
 MANIFEST_FORMAT = 5
 MANIFEST = "manifest.json"
@@ -86,9 +87,13 @@ def load(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_bytes(), parse_float=_no_float, parse_constant=_no_float)
+        manifest = json.loads(read_bytes(path), parse_float=_no_float, parse_constant=_no_float)
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestError(f"{path}: missing; {folder} is no finished mix") from None
+    except OSError as error:
+        raise ManifestError(
+            f"{path}: cannot be read ({error.strerror}); {folder} is no mix that you may read"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: damaged: {error}") from None
     if not isinstance(manifest, dict):

@@ -1,5 +1,5 @@
 """Files that recipes and definitions are read from, shipped ones and the user's, and how messages
-name them; and what installed packages bring.
+name them; the door for every file that a user names; and what installed packages bring.
 
 Of `mixtures` this module alone touches the disk, and the rooms `mix` and `audit`, which read a
 finished mix.
@@ -7,6 +7,7 @@ finished mix.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -14,6 +15,7 @@ from glob import escape
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from typing import BinaryIO
 
 import recipes
 from mixtures.errors import RecipeError
@@ -22,6 +24,14 @@ from mixtures.yaml.events import MAX_BYTES, TOO_LARGE
 SHIPPED = Path(recipes.__file__).parent
 """The folder of the recipes, filters, sources and tokenizers that annealmix brings."""
 EntryPoint = metadata.EntryPoint
+_KINDS = {
+    stat.S_IFREG: "a regular file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
 
 
 def names_in(folder: Path) -> list[str]:
@@ -44,7 +54,7 @@ def json_heads(folder: Path) -> dict[str, bytes]:
     """How the JSON files of a folder begin, by name; what cannot be read is left out."""
     heads = {}
     for path in sorted(folder.glob("*.json")):
-        with suppress(OSError), path.open("rb") as file:
+        with suppress(OSError), open_file(path) as file:
             heads[path.name] = file.read(256)
     return heads
 
@@ -82,13 +92,44 @@ def is_below(path: Path, folder: Path) -> bool:
         return False
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file that a definition names, such as a list of terms.
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading, perhaps at the end of a link.
+
+    A pipe without a writer would be waited for without end, and a device be read without end. So
+    what is at the path is looked at first, and again when it is open, should it have changed.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be opened, or is no regular file; `strerror` says what it is.
     """
-    return path.read_bytes()
+    _require_regular(path, path.stat())
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _require_regular(path, os.fstat(handle))
+    except OSError:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb")
+
+
+def _require_regular(path: Path, state: os.stat_result) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(state.st_mode) else errno.EINVAL
+        raise OSError(code, f"{kind_of(state)}, not a regular file", str(path))
+
+
+def kind_of(state: os.stat_result) -> str:
+    """What is at a path, in words: `a folder`."""
+    return _KINDS.get(stat.S_IFMT(state.st_mode), "a special file")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole regular file that a user or a definition names, such as a list of terms.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file; `strerror` says what it is.
+    """
+    with open_file(path) as file:
+        return file.read()
 
 
 def read_text(path: Path, where: str) -> str:
@@ -98,9 +139,7 @@ def read_text(path: Path, where: str) -> str:
         RecipeError: it cannot be read, is no regular file, is over 256 KiB or is not UTF-8.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe or a device would be read without end
-            raise RecipeError(f"{where}: not a regular file; give a YAML file")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mixtures.errors import InputError
+from mixtures.yaml.disk import kind_of, read_bytes
 from pipeline.inputs.checksums import CHECKSUMS, ChecksumFile
 from pipeline.inputs.contents.names import HUB_DOWNLOADS, is_hidden
 from pipeline.inputs.file import NAMED_FILES, InputFile
@@ -71,9 +72,11 @@ class LocalFolder:
         if not path.exists():
             return None
         try:
-            return ChecksumFile(str(path), path.read_bytes())
+            return ChecksumFile(str(path), read_bytes(path))
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error}") from None
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); mend it, or remove it"
+            ) from None
 
     def _blob(self, path: Path) -> Path | None:
         """What a link of a snapshot of the hub's cache leads to, if it is a blob of the same
@@ -103,7 +106,10 @@ class LocalFolder:
                 " source"
             ) from None
         if not stat.S_ISREG(state.st_mode):
-            raise InputError(f"{path}: is not a regular file; only regular files are read")
+            raise InputError(
+                f"{path}: {kind_of(state)}, not a regular file; only regular files are read:"
+                " remove it from the source"
+            )
         return state
 
 

@@ -27,6 +27,7 @@ from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.tables import DOCUMENTS
+from mixtures.yaml.disk import read_bytes
 from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder
 
@@ -144,7 +145,7 @@ class StreamDocuments:
 
         Raises: as `Decoder`.
         """
-        return Decoder(self.tokenizer.read_bytes(), str(self.tokenizer))
+        return Decoder(read_bytes(self.tokenizer), str(self.tokenizer))
 
     def text_bounds(
         self,
@@ -261,7 +262,7 @@ def _bounds(
 
 def _tokenizer_bytes(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_bytes(file)
     except OSError as error:
         raise InputError(
             f"{file}: the tokenizer cannot be read ({error.strerror}); give a tokenizer.json with"

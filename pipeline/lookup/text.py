@@ -25,6 +25,7 @@ from mixtures.rules.filter_definition import (
 from mixtures.rules.terms import Mode, matches_naive
 from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder
+from pipeline.tokens.find import content_of
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Texts:
 
     def __init__(self, claims: Claims, file: Path | None, filters: Path | None) -> None:
         path = find_of_mix(claims, file)
-        self._decoder = Decoder(path.read_bytes(), str(path))
+        self._decoder = Decoder(content_of(path), str(path))
         self._lists = (
             {}
             if filters is None

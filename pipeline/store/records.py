@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from typing_extensions import Self
 
 from mixtures.errors import InputError, ManifestError
+from mixtures.yaml.disk import open_file, read_bytes
 from pipeline.store.owned import PRIVATE_FILE, PRIVATE_FOLDER, open_own
 
 DONE = "done.json"
@@ -137,7 +138,7 @@ def read_json(path: Path) -> Any:
         ManifestError: it is missing, damaged or no UTF-8.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_bytes(path))
     except FileNotFoundError:
         raise ManifestError(
             f"{path}: missing; it was written by an earlier step, so the folder is not whole"
@@ -294,7 +295,7 @@ def file_sha256(path: Path) -> str:
     """
     state = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while block := file.read(1 << 20):
                 state.update(block)
     except OSError as error:

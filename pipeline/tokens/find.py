@@ -12,6 +12,7 @@ from mixtures.recipe.load import FetchedTokenizer, FetchTokenizer
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.recipe.tokenizer.form import canonical_digest, contents
 from mixtures.recipe.tokenizer.request import TokenizerRequest
+from mixtures.yaml.disk import read_bytes
 from pipeline.places.files import retried
 from pipeline.places.places import default_cache
 
@@ -156,7 +157,7 @@ def content_of(path: Path) -> bytes:
         InputError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise InputError(
             f"tokenizer file {path} cannot be read ({error.strerror}); give a readable one with"

@@ -22,6 +22,7 @@ from mixtures.errors import AuditFailed, RecipeError
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
 from mixtures.words import plural
+from mixtures.yaml.disk import read_bytes
 from pipeline import report
 from pipeline.commands.audit.processes import rescan
 from pipeline.commands.audit.rescan import (
@@ -211,7 +212,7 @@ def _decoding(stream: StreamDocuments, pair: IndexedTokens, reader: ShareJudge) 
     Of a mix all that are whole must; of a pair that others wrote more than half, since they may
     have cut texts where they liked.
     """
-    engine = open_engine("tokenizers", stream.tokenizer.read_bytes())
+    engine = open_engine("tokenizers", read_bytes(stream.tokenizer))
     same = different = 0
     for share in stream.sample(pair, NUM_ENCODED):
         size = int(share.ends[0] - share.starts[0])

@@ -36,6 +36,7 @@ from mixtures.mix.indexed import IndexedTokens
 from mixtures.mix.manifest import MANIFEST
 from mixtures.mix.tables import DOCUMENTS, PROVENANCE
 from mixtures.words import plural
+from mixtures.yaml.disk import read_bytes
 from pipeline import report
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import DataFolders, list_files
@@ -106,7 +107,7 @@ def check_sources(
             unread(name, f"the tables cannot be read: {type(error).__name__}: {error}")
             for name in NAMES
         ]
-    engine = open_engine("tokenizers", stream.tokenizer.read_bytes())
+    engine = open_engine("tokenizers", read_bytes(stream.tokenizer))
     return _SourceCheck(mix, pair, engine).run(chosen, data)
 
 

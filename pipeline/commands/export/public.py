@@ -20,6 +20,7 @@ from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
 from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
+from mixtures.yaml.disk import read_bytes
 from pipeline.commands.destination import appearing, refuse_inside
 from pipeline.report import say
 from pipeline.stages.write import ROW_GROUP
@@ -101,12 +102,17 @@ def read_salt(file: Path) -> bytes:
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        try:
+            salt = read_bytes(file)
+        except OSError as error:
+            raise InputError(
+                f"{file}: the salt cannot be read ({error.strerror}); name a file of its own"
+            ) from None
         if (mode := stat.S_IMODE(file.stat().st_mode)) & 0o077:
             raise InputError(
                 f"{file}: others may read the salt (mode {mode:03o}); chmod 600, or make another if"
                 " it was seen"
             ) from None
-        salt = file.read_bytes()
         if not SALT_BYTES[0] <= len(salt) <= SALT_BYTES[1]:
             raise RecipeError(
                 f"{file}: {len(salt):,} bytes; a salt has {SALT_BYTES[0]} to {SALT_BYTES[1]} random"

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from mixtures.errors import AuditFailed, InputError
 from mixtures.keys import DigestSet, digest_columns, text_digest
 from mixtures.rules.levels import Level
+from mixtures.yaml.disk import read_bytes
 from pipeline import report
 from pipeline.commands.filter.inputs import Dataset, find_dataset
 from pipeline.judges.filter import Filter, Judgement
@@ -198,7 +199,7 @@ def token_counter(file: Path) -> CountTokens:
     from pipeline.tokens.engines import open_engine
 
     try:
-        engine = open_engine("tokenizers", file.read_bytes())
+        engine = open_engine("tokenizers", read_bytes(file))
     except Exception as error:  # the library raises plain Exception
         first = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise InputError(

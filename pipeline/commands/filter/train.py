@@ -33,6 +33,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.rules.filter_definition import BlocklistPin, FilterDefinition, load_filter, load_terms
 from mixtures.rules.levels import ScoredLevel
 from mixtures.rules.terms import Mode, content_hash, parse_blocklist
+from mixtures.yaml.disk import read_bytes
 from mixtures.yaml.fields import Name
 from pipeline import report
 from pipeline.judges.annotators.blocklist import Blocklist
@@ -224,7 +225,7 @@ def _pin(blocklist: ListChoice, content: bytes) -> BlocklistPin:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise InputError(
             f"{path}: the blocklist cannot be read ({error.strerror}); give an existing file with"

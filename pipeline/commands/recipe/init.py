@@ -16,6 +16,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.tokenizer.form import contents
 from mixtures.recipe.tokenizer.request import TokenizerRequest
+from mixtures.yaml.disk import open_file, read_bytes
 from pipeline.commands.recipe.look import (
     FoundSource,
     data_files,
@@ -173,7 +174,7 @@ def _local_place(folder: Path, out: Path | None) -> _Place:
 
 
 def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(HEAD_BYTES)
 
 
@@ -294,7 +295,7 @@ def _ends(path: Path, end: str | None) -> str:
     if end is None:
         return "}"
     try:
-        begin = contents(path.read_bytes()).begin
+        begin = contents(read_bytes(path)).begin
     except ManifestError:
         begin = None  # as below
     return f", eod: {_written(end)}}}" + (
@@ -307,7 +308,7 @@ def _ends(path: Path, end: str | None) -> str:
 def _end_token(path: Path) -> str | None:
     """The special token of a tokenizer.json that is known to end documents."""
     try:
-        added = json.loads(path.read_bytes())["added_tokens"]
+        added = json.loads(read_bytes(path))["added_tokens"]
         tokens = {str(token["content"]) for token in added if token["special"]}
     except (OSError, ValueError, KeyError, TypeError):
         return None  # reading the recipe says what is wrong with it

@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mixtures.errors import InputError
+from mixtures.yaml.disk import open_file
 from pipeline.inputs.file import InputFile, Layout, layout_of
 from pipeline.inputs.readers.agreement import check_agreement
 from pipeline.inputs.readers.layouts import rows_of
@@ -89,7 +91,9 @@ def _arrow_sample(file: InputFile, layout: str) -> Sample:
 
 
 def _opened(file: InputFile) -> Any:
-    return open(file.url, "rb") if file.local else file_system(file.scheme).open(file.url, "rb")
+    if file.local:
+        return open_file(Path(file.url))
+    return file_system(file.scheme).open(file.url, "rb")
 
 
 def _parquet_rows(handle: Any) -> Sample:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from mixtures.errors import InputError
+from mixtures.yaml.disk import kind_of
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged
 from pipeline.inputs.readers.rows import MEBIBYTE
@@ -141,7 +142,9 @@ def _open_local(file: InputFile) -> IO[bytes]:
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
         handle.close()
-        raise InputError(f"{file.url}: is not a regular file; only regular files are read")
+        raise InputError(
+            f"{file.url}: {kind_of(state)}, not a regular file; only regular files are read"
+        )
     if not file.is_still(state):
         handle.close()
         raise InputError(

@@ -21,6 +21,7 @@ from mixtures.rules.benchmark import (
     LoadedBenchmark,
     item_texts,
 )
+from mixtures.yaml.disk import read_bytes
 
 Rows = Iterable[tuple[str, Mapping[str, Any]]]
 
@@ -64,7 +65,7 @@ def _items(definition: Benchmark, file: BenchmarkFile, path: Path, pinned_by: st
 
 def _content(file: BenchmarkFile, path: Path, pinned_by: str) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(
             f"{path}: the evaluation set cannot be read ({error.strerror}); restore the file that"

@@ -25,6 +25,7 @@ fastText 0.9.2.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 
 from mixtures.errors import InputError, RecipeError
+from mixtures.yaml.disk import open_file
 from pipeline.judges.classifiers.scores import Scores, classifier_digest, quantised, require_words
 from pipeline.store.records import file_sha256, unreadable
 
@@ -136,7 +138,9 @@ def check_fasttext_file(path: Path) -> FastTextFile:
         InputError: missing, truncated, garbage, quantised, or not a classifier.
     """
     try:
-        content = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = np.memmap(file, np.uint8, "r") if size else np.zeros(0, np.uint8)
     except OSError as error:
         raise unreadable(path, error) from None
     walk = _Walk(path, content)

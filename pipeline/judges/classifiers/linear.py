@@ -28,6 +28,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError, deserialize
 
 from mixtures.errors import InputError
+from mixtures.yaml.disk import read_bytes
 from pipeline.judges.classifiers.hashed_ngrams import Features, features
 from pipeline.judges.classifiers.logistic import quantised_logistic
 from pipeline.judges.classifiers.scores import Scores, classifier_digest
@@ -95,7 +96,7 @@ class LinearClassifier:
             InputError: it is missing, damaged, or its tensors are not those of a linear model.
         """
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
         except OSError as error:
             raise unreadable(path, error) from None
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mixtures.errors import InputError
+from mixtures.yaml.disk import read_bytes
 from pipeline.store.records import unreadable
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
@@ -105,7 +106,7 @@ def _shards(path: Path, content: bytes) -> list[str]:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise unreadable(path, error) from None
 
