@@ -48,7 +48,7 @@ class Distinct:
         )
         self._keys, self._copies = [], []
         keys.sort()
-        without = int((~np.isin(copies, keys)).sum())
+        without = int((~is_among(copies, keys)).sum())
         # sorted, so that equal keys are neighbours; different digests may share a key
         tied = np.unique(keys[1:][keys[1:] == keys[:-1]])
         faults = (
@@ -73,8 +73,21 @@ def digests_with_keys(
     digests: uint64 [num_docs, 2]; order keys: uint64 [num_docs]; whether to look: bool
     [num_docs]; keys: uint64 [num_keys]. Returns: uint64 [num_found, 2].
     """
-    digests = [digest[look & np.isin(order_key, keys)] for digest, order_key, look in parts]
+    digests = [digest[look & is_among(order_key, keys)] for digest, order_key, look in parts]
     return np.concatenate([np.empty((0, 2), np.uint64), *digests])
+
+
+def is_among(values: Uint64s, ascending: Uint64s) -> npt.NDArray[np.bool_]:
+    """Which of some values are among others: bool [num_values]. numpy's `isin` makes a table of
+    millions of values first, however few are looked for.
+
+    values: uint64 [num_values]. ascending: uint64 [num_others].
+    """
+    places = np.searchsorted(ascending, values)
+    found = np.zeros(len(values), np.bool_)
+    within = places < len(ascending)
+    found[within] = ascending[places[within]] == values[within]
+    return found
 
 
 class Origins:
