@@ -23,6 +23,7 @@ from mixtures.yaml.disk import kind_of, read_bytes
 from pipeline.inputs.checksums import CHECKSUMS, ChecksumFile
 from pipeline.inputs.contents.names import HUB_DOWNLOADS, is_hidden
 from pipeline.inputs.file import NAMED_FILES, InputFile
+from pipeline.places.files import patient
 from pipeline.report import some
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -99,7 +100,7 @@ class LocalFolder:
                 " copy the file, or make the source's own folder the link"
             )
         try:
-            state = path.stat()
+            state = patient(f"{path}: cannot be read", path.stat)
         except OSError as error:
             raise InputError(
                 f"{path}: cannot be read ({error.strerror}); fetch it again, or remove it from the"

@@ -7,6 +7,8 @@ in the hub's client, which asks for a listing or a block six times by itself):
     404, 403, no credentials, offline mode of the hub's client    fail at the first try
     a host whose name is not known                                RESOLVE_ATTEMPTS, about 3 s in all
     429, 5xx, timeouts, broken connections, the unknown           ATTEMPTS, about 90 s in all
+    stale handles of a network file system, listed files that     LOCAL_ATTEMPTS, about 5 s in all
+    are not there when they are opened
 
 The waits grow, and each says on stderr what is waited for. Causes are named by type and first line,
 without query strings (a signed URL has its signature there) and without values of the environment
@@ -16,6 +18,7 @@ that look secret; the exceptions themselves are not chained, since a log would s
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import random
 import re
@@ -33,6 +36,12 @@ from pipeline.report import say
 T = TypeVar("T")
 ATTEMPTS = 8
 RESOLVE_ATTEMPTS = 3  # a resolver may stumble, a name that nobody knows stays unknown
+LOCAL_ATTEMPTS = 4  # a client's memory of a folder is some seconds old at most
+STALE = frozenset((errno.ESTALE,))
+"""What a network file system says of a file that was replaced on another machine, until it has
+looked again."""
+NOT_YET = STALE | {errno.ENOENT}
+"""And of one that another machine has just made."""
 FIRST_WAIT_SECONDS = 1.0
 LONGEST_WAIT_SECONDS = 30.0
 BLOCK_BYTES = 8 << 20  # what an open remote file asks for at a time
@@ -127,10 +136,35 @@ def retried(
             if attempt >= allowed:
                 tries = f" after {attempt} tries" if allowed > 1 else ""
                 raise failure(f"{where}{tries} ({reason}); {mend}") from None
-        longest = min(FIRST_WAIT_SECONDS * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
-        seconds = longest * random.uniform(0.5, 1.0)  # so that many tasks do not ask in step
-        say(f"{where} ({reason}); next try in {seconds:.1f} s")
-        time.sleep(seconds)
+        _wait(where, reason, attempt)
+
+
+def patient(where: str, action: Callable[[], T], passing: frozenset[int] = STALE) -> T:
+    """Do something on a file system of this machine, again while it fails with an errno that may
+    pass.
+
+    Args:
+        where: begins the lines on stderr. passing: STALE, or NOT_YET for what is known to be there.
+
+    Raises:
+        OSError: the last, for the caller's own message; any other at once.
+    """
+    for attempt in range(1, LOCAL_ATTEMPTS):
+        try:
+            return action()
+        except OSError as error:
+            if error.errno not in passing:
+                raise
+            reason = error.strerror
+        _wait(where, reason, attempt)
+    return action()
+
+
+def _wait(where: str, reason: str | None, attempt: int) -> None:
+    longest = min(FIRST_WAIT_SECONDS * 2 ** (attempt - 1), LONGEST_WAIT_SECONDS)
+    seconds = longest * random.uniform(0.5, 1.0)  # so that many tasks do not ask in step
+    say(f"{where} ({reason}); next try in {seconds:.1f} s")
+    time.sleep(seconds)
 
 
 def attempts_at(error: BaseException) -> int:

@@ -25,6 +25,7 @@ from typing_extensions import Self
 
 from mixtures.errors import InputError, ManifestError
 from mixtures.yaml.disk import open_file, read_bytes
+from pipeline.places.files import patient
 from pipeline.store.owned import PRIVATE_FILE, PRIVATE_FOLDER, open_own
 
 DONE = "done.json"
@@ -138,7 +139,7 @@ def read_json(path: Path) -> Any:
         ManifestError: it is missing, damaged or no UTF-8.
     """
     try:
-        return json.loads(read_bytes(path))
+        return json.loads(patient(f"{path}: cannot be read", lambda: read_bytes(path)))
     except FileNotFoundError:
         raise ManifestError(
             f"{path}: missing; it was written by an earlier step, so the folder is not whole"

@@ -17,6 +17,7 @@ from mixtures.yaml.disk import kind_of
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import content_unchanged
 from pipeline.inputs.readers.rows import MEBIBYTE
+from pipeline.places.files import NOT_YET, patient
 from pipeline.places.places import SCHEMES
 
 
@@ -132,7 +133,11 @@ class RawFile:
 def _open_local(file: InputFile) -> IO[bytes]:
     """Open a listed file without waiting for a writer, should a pipe have taken its place."""
     try:
-        descriptor = os.open(file.url, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = patient(
+            f"{file.url}: cannot be opened",
+            lambda: os.open(file.url, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC),
+            NOT_YET,
+        )
     except OSError as error:
         raise InputError(
             f"{file.url}: cannot be opened ({error.strerror}); fetch it again, or remove it from"

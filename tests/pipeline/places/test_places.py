@@ -4,14 +4,27 @@ tried again.
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
+from collections.abc import Callable
 
 import pytest
 
 from annealmix import __main__ as cli
 from mixtures.errors import InputError, RecipeError
-from pipeline.places.files import ATTEMPTS, RESOLVE_ATTEMPTS, attempts_at, error_line, retried
+from pipeline.places.files import (
+    ATTEMPTS,
+    LOCAL_ATTEMPTS,
+    NOT_YET,
+    RESOLVE_ATTEMPTS,
+    attempts_at,
+    error_line,
+    patient,
+    retried,
+)
 from pipeline.places.places import RemoteFolder, parse_url
+from tests.pipeline.corpus import make, prose, write_files, write_recipe
 
 
 @pytest.mark.parametrize(
@@ -184,3 +197,52 @@ def test_an_error_is_told_without_queries_and_without_secrets_of_the_environment
         OSError("GET https://host/file?X-Amz-Signature=abc failed for hunter2hunter2")
     )
     assert line == "OSError: GET https://host/file?... failed for ..."
+
+
+def _failing(times: int, code: int) -> Callable[[], str]:
+    """What fails so often with an errno, then answers."""
+    left = [OSError(code, os.strerror(code))] * times
+
+    def action() -> str:
+        if left:
+            raise left.pop()
+        return "there"
+
+    return action
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.ENOENT])
+def test_what_a_network_file_system_does_not_see_yet_is_asked_for_again(waits, capsys, code):
+    assert patient("a.jsonl: cannot be opened", _failing(2, code), NOT_YET) == "there"
+    assert len(waits) == 2
+    assert sum(waits) < 5
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition("; ")[0] for line in said] == [
+        f"a.jsonl: cannot be opened ({os.strerror(code)})"
+    ] * 2
+
+
+def test_what_stays_so_and_what_cannot_pass_is_raised(waits):
+    with pytest.raises(OSError, match="Stale"):
+        patient("a", _failing(LOCAL_ATTEMPTS, errno.ESTALE))
+    assert len(waits) == LOCAL_ATTEMPTS - 1
+    for code in (errno.ENOENT, errno.EACCES):  # a missing file is missing, where none is known of
+        with pytest.raises(OSError, match=os.strerror(code)):
+            patient("a", _failing(1, code))
+    assert len(waits) == LOCAL_ATTEMPTS - 1
+
+
+def test_a_listed_file_that_is_not_seen_at_first_is_read(tmp_path, monkeypatch, waits):
+    write_files(tmp_path / "data", "a", {"0": prose(1, 9)}, "jsonl")
+    recipe = write_recipe(tmp_path / "recipes", {"a": {"all": "true"}}, {"a": "jsonl"})
+    before, failures = os.open, [errno.ESTALE, errno.ENOENT]
+
+    def late(path, *more, **named):
+        if str(path).endswith(".jsonl") and failures:
+            raise OSError(failures[0], os.strerror(failures.pop(0)), path)
+        return before(path, *more, **named)
+
+    monkeypatch.setattr(os, "open", late)
+    assert make(recipe, tmp_path, tmp_path / "data")["removed"]["a"]["kept"] == 9
+    assert not failures
+    assert len(waits) == 2
