@@ -1,14 +1,26 @@
 """A training over a mix: its steps, and the order in which its trainer reads.
 
-Steps are counted from 0 and step N reads samples N * batch to (N + 1) * batch - 1 of the training,
+Steps are counted from 0. Step N reads samples N * batch to (N + 1) * batch - 1 of the training,
 whatever the number of devices: their loaders share out a global batch of consecutive samples.
+
+A batch or a sequence length that changes on the way divides a training into phases, each one batch
+and one length over its own order. After a change at step N, as their loaders start again:
+
+    neox        at sample N * the new batch: the iteration is kept, not what was consumed (gpt-neox
+                megatron/data/data_utils.py, `batch_sampler.start_iter`), so a larger batch
+                passes samples over and a smaller one reads some again
+    megatron    at the sample after those consumed (Megatron-LM megatron/training/training.py,
+                `consumed_train_samples`), counted in samples of whatever length; file-order too
+
+Both ask for steps * batch samples of the phase, unless they were asked for a number of samples.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import lru_cache
+from itertools import pairwise
 
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix.trace import TracedMix
@@ -16,18 +28,24 @@ from mixtures.trainers.names import ORDERS, OrderName
 from mixtures.trainers.schedule import schedule_for
 from mixtures.trainers.training_order import OrderRequest, TrainerOrder
 
+Changes = tuple[tuple[int, int], ...]
+"""(step, value from it on): the first from step 0, steps rising."""
+
 
 @dataclass(frozen=True)
 class Training:
     """A training as the user tells it; None: as the mix is meant for, or as many steps as see no
     token twice (`mixtures.trainers.schedule.schedule_for`, which exports ask, too).
+
+    Raises:
+        ValueError: no trainer takes such a setting.
     """
 
     trainer: OrderName
     seed: int = 1234
-    batch: int | None = None
+    batch: int | Changes | None = None
     """Sequences of a step."""
-    sequence: int | None = None
+    sequence: int | Changes | None = None
     """Tokens of a sequence."""
     steps: int | None = None
     samples: int | None = None
@@ -39,65 +57,156 @@ class Training:
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed {self.seed} is not from 0 to below 2^32")
         for name in ("batch", "sequence", "steps", "samples"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise ValueError(f"{name} {value} is not above 0")
+            changes = _changes(getattr(self, name))
+            if any(value is not None and value < 1 for _, value in changes):
+                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
+            steps = [step for step, _ in changes]
+            if not steps or steps[0] or any(a >= b for a, b in pairwise(steps)):
+                raise ValueError(f"{name}: steps {steps} do not rise from 0")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps first_step .. last_step - 1 of a training, all of one batch and sequence length."""
+
+    first_step: int
+    last_step: int
+    batch: int
+    first_sample: int
+    """Where its first step begins in its order."""
+    request: OrderRequest
+
+    def samples(self, first_step: int, last_step: int) -> tuple[int, int]:
+        """The samples of its steps first_step .. last_step - 1: first, and one past the last."""
+        return (
+            self.first_sample + (first_step - self.first_step) * self.batch,
+            self.first_sample + (last_step - self.first_step) * self.batch,
+        )
+
+
+@dataclass(frozen=True)
+class Read:
+    """Samples first .. last - 1 of a phase."""
+
+    phase: Phase
+    first: int
+    last: int
 
 
 class TrainingOrder:
     """What a training reads when.
 
     Attributes:
-        batch: sequences of a step. order: of the trainer. steps: that it can make.
+        phases: in their order, one unless batch or sequence length changes. steps: that it can
+            make.
 
     Raises:
-        RecipeError: the mix holds no tokens or less than a step, or the trainer cannot number
-            what is asked. ManifestError: the mix is damaged.
+        RecipeError: the mix holds no tokens or less than a step, or a phase begins where there are
+            no more steps. ManifestError: the mix is damaged.
     """
 
     def __init__(self, mix: TracedMix, training: Training) -> None:
         self.folder = mix.folder
-        self.batch, request = _request(mix, training)
-        sizes = mix.index.sizes
-        if sizes.min() < 1 or int(sizes.sum(dtype=np.int64)) != mix.total_tokens:
+        if not mix.total_tokens:
+            raise RecipeError(
+                f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds"
+                " some"
+            )
+        self._sizes = mix.index.sizes
+        if (
+            self._sizes.min() < 1
+            or int(self._sizes.sum(dtype="int64")) != mix.total_tokens  # int32 would overflow
+        ):
             raise ManifestError(
                 f"{mix.folder}: the sizes in tokens.idx are not those of its"
                 f" {mix.total_tokens:,} tokens; build it again"
             )
-        try:
-            self.order = TrainerOrder(request, sizes)
-        except ValueError as error:
-            raise RecipeError(f"{mix.folder}: {error}; ask for fewer samples") from None
-        self.steps = min(self.order.samples, request.samples) // self.batch
+        self.phases = _phases(mix, training)
+        self.steps = self.phases[-1].last_step
+        self._order = lru_cache(1)(self._make_order)
 
-    def samples(self, first_step: int, last_step: int) -> tuple[int, int]:
-        """The samples of steps first_step .. last_step - 1: first, and one past the last.
+    def order(self, phase: Phase) -> TrainerOrder:
+        """The order that a phase reads in; the last one asked for is kept.
+
+        Raises:
+            RecipeError: the trainer cannot number what is asked.
+        """
+        return self._order(phase.request)
+
+    def _make_order(self, request: OrderRequest) -> TrainerOrder:
+        try:
+            return TrainerOrder(request, self._sizes)
+        except ValueError as error:
+            raise RecipeError(f"{self.folder}: {error}; ask for fewer samples") from None
+
+    def reads(self, first_step: int, last_step: int) -> list[Read]:
+        """The samples of steps first_step .. last_step - 1, of each phase that has any.
 
         Raises:
             RecipeError: the training has no such step.
         """
         if first_step < 0 or last_step > self.steps:
             there = f"0 to {self.steps - 1:,}" if self.steps else "none"
-            request = self.order.request
+            phase = self.phases[-1]
             raise RecipeError(
-                f"{self.folder}: {request.trainer} makes {self.steps:,} steps of {self.batch:,} x"
-                f" {request.sequence:,} tokens; there is no step {last_step - 1:,}, only {there}"
+                f"{self.folder}: {phase.request.trainer} makes {self.steps:,} steps of"
+                f" {phase.batch:,} x {phase.request.sequence:,} tokens; there is no step"
+                f" {last_step - 1:,}, only {there}"
             )
-        return first_step * self.batch, last_step * self.batch
+        ranges = [
+            (phase, max(first_step, phase.first_step), min(last_step, phase.last_step))
+            for phase in self.phases
+        ]
+        return [Read(phase, *phase.samples(low, high)) for phase, low, high in ranges if low < high]
 
 
-def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
-    """Sequences of a step, and what the trainer was told."""
-    if not mix.total_tokens:
+def _phases(mix: TracedMix, training: Training) -> list[Phase]:
+    batches, sequences = _changes(training.batch), _changes(training.sequence)
+    if training.trainer == "file-order" and len(sequences) > 1:
         raise RecipeError(
-            f"{mix.folder}: holds no tokens, so no step can read any; trace a mix that holds some"
+            "trace: file-order is no trainer's, so nothing says where it goes on after another"
+            " sequence length; ask for each length by itself"
         )
+    begins = sorted({step for step, _ in (*batches, *sequences)})
+    several = len(begins) > 1
+    if several and not (training.steps or training.samples or training.trainer == "file-order"):
+        raise RecipeError(
+            "trace: the order of a training whose batch or sequence length changes needs the steps"
+            " that the trainer was asked for; say them with --steps, or its samples with --samples"
+        )
+    phases: list[Phase] = []
+    for begin, end in zip(begins, [*begins[1:], None], strict=True):
+        batch, request = _request(
+            mix, training, batch=_value_at(batches, begin), sequence=_value_at(sequences, begin)
+        )
+        consumed = phases[-1].samples(begin, begin)[0] if phases else 0
+        first = begin * batch if training.trainer == "neox" else consumed
+        # a trainer ends after its steps, whatever samples are left of those that it asked for
+        served = request.served(mix.total_tokens)
+        if not training.steps:
+            served = min(served, request.samples)
+        made = begin + max(0, served - first) // batch
+        last = min(step for step in (made, end, training.steps) if step is not None)
+        if phases and (phases[-1].last_step < begin or last <= begin):
+            raise RecipeError(
+                f"{mix.folder}: {training.trainer} makes {min(phases[-1].last_step, last):,} steps;"
+                f" there is no step {begin:,} at which batch or sequence length could change"
+            )
+        phases.append(Phase(begin, last, batch, first, request))
+    return phases
+
+
+def _request(
+    mix: TracedMix, training: Training, *, batch: int | None, sequence: int | None
+) -> tuple[int, OrderRequest]:
+    """Sequences of a step, and what the trainer was told."""
     in_file = training.trainer == "file-order"
     schedule = schedule_for(
         mix.claims.schedule,
         "megatron" if training.trainer == "file-order" else training.trainer,
         mix.total_tokens,
-        sequence=training.sequence,
-        batch=training.batch,
+        sequence=sequence,
+        batch=batch,
         steps=training.steps,
     )
     batch, sequence = schedule.batch, schedule.sequence
@@ -114,3 +223,11 @@ def _request(mix: TracedMix, training: Training) -> tuple[int, OrderRequest]:
     return batch, OrderRequest(
         training.trainer, sequence, training.samples or schedule.steps * batch, training.seed
     )
+
+
+def _changes(value: int | Changes | None) -> Sequence[tuple[int, int | None]]:
+    return value if isinstance(value, tuple) else ((0, value),)
+
+
+def _value_at(changes: Sequence[tuple[int, int | None]], step: int) -> int | None:
+    return [value for begin, value in changes if begin <= step][-1]

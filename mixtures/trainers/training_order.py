@@ -74,6 +74,13 @@ class OrderRequest:
             else 1
         )
 
+    def served(self, num_tokens: int) -> int:
+        """Samples that the trainer's loader can serve of those epochs; GPT-NeoX's one fewer than it
+        cuts.
+        """
+        cut = megatron_samples(num_tokens, self.sequence, self.epochs(num_tokens))
+        return max(0, cut - (self.trainer == "neox"))
+
 
 @dataclass(frozen=True)
 class Spans:
@@ -95,6 +102,9 @@ class TrainerOrder:
     Args:
         sizes: int32 [num_docs], tokens of each document of the mix, EOD included; all above 0.
 
+    Attributes:
+        epochs: that the trainer opens. samples: that its loader can serve of them.
+
     Raises:
         ValueError: the epochs hold more documents or samples than can be numbered.
     """
@@ -105,6 +115,7 @@ class TrainerOrder:
         num_tokens = int(self._sizes.sum(dtype=np.int64))
         self.request = request
         self.epochs = request.epochs(num_tokens)
+        self.samples = request.served(num_tokens)
         samples = megatron_samples(
             num_tokens, request.sequence, self.epochs
         )  # the same for all three
@@ -127,11 +138,6 @@ class TrainerOrder:
             )
             state.shuffle(self._shuffled[:first])
             state.shuffle(self._shuffled[first:])
-
-    @property
-    def samples(self) -> int:
-        """Samples that the trainer's loader can serve."""
-        return max(0, len(self._shuffled) - (self.request.trainer == "neox"))
 
     def spans(self, first: int, last: int) -> Spans:
         """What samples first .. last - 1 of the training feed to the model, `sequence` tokens each;

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from mixtures.mix.manifest import Manifest
 from mixtures.mix.trace import Position, TracedMix
-from mixtures.mix.training import Training, TrainingOrder
+from mixtures.mix.training import Changes, Training, TrainingOrder
 from mixtures.trainers.names import OrderName
 from mixtures.trainers.training_order import Spans
 from pipeline.lookup.local import local_mix
@@ -191,8 +191,8 @@ class Mix(Records):
         *,
         trainer: OrderName,
         seed: int = 1234,
-        batch: int | None = None,
-        sequence: int | None = None,
+        batch: int | Changes | None = None,
+        sequence: int | Changes | None = None,
         steps: int | None = None,
         samples: int | None = None,
     ) -> Step:
@@ -201,9 +201,9 @@ class Mix(Records):
 
         Args:
             trainer: whose order. seed: of the trainer. batch: sequences of a step. sequence: tokens
-                of a sequence. steps: of the training. samples: that the trainer was asked for,
-                where not steps * batch. None: as the mix is meant for, or as many as see no token
-                twice.
+                of a sequence; both also as ((0, value), (step, value from it on), ...). steps: of
+                the training. samples: that the trainer was asked for, where not steps * batch.
+                None: as the mix is meant for, or as many as see no token twice.
 
         Raises:
             ValueError: no trainer takes such a setting. RecipeError: there is no such step, or the
@@ -211,14 +211,15 @@ class Mix(Records):
         """
         training = Training(trainer, seed, batch, sequence, steps, samples)
         order = self._order(training)
-        first, last = order.samples(number, number + 1)
-        spans = order.order.spans(first, last)
+        (read_of,) = order.reads(number, number + 1)
+        first, last, phase_order = read_of.first, read_of.last, order.order(read_of.phase)
+        spans = phase_order.spans(first, last)
         starts = self._traced.first_tokens(spans.positions) + spans.offsets
         stretches = zip(starts.tolist(), (starts + spans.num_tokens).tolist(), strict=True)
         read = np.concatenate([self._ids[start:stop] for start, stop in stretches])
-        positions, offsets = np.array([order.order.label(one) for one in range(first, last)]).T
+        positions, offsets = np.array([phase_order.label(one) for one in range(first, last)]).T
         last_labels = self._ids[self._traced.first_tokens(positions) + offsets]
-        tokens = np.concatenate([read.reshape(order.batch, -1), last_labels[:, None]], axis=1)
+        tokens = np.concatenate([read.reshape(last - first, -1), last_labels[:, None]], axis=1)
         return Step(number, tokens, replace(spans, reads=spans.reads - first))
 
     def _record(self, position: int) -> Record:

@@ -27,6 +27,7 @@ from pipeline.commands.options import (
 from pipeline.lookup.local import local_mix
 
 if TYPE_CHECKING:
+    from mixtures.mix.training import Changes
     from pipeline.commands.trace.steps import StepQuestion
     from pipeline.commands.trace.trace import Question
 
@@ -117,15 +118,17 @@ def _add_training(trace: argparse.ArgumentParser) -> None:
     training.add_argument("--seed", type=_seed, metavar="S", help="the trainer's seed (1234)")
     training.add_argument(
         "--batch",
-        type=positive,
+        type=_changing,
         metavar="B",
-        help="sequences of a step over all devices (as the recipe says, or 2048)",
+        help="sequences of a step over all devices (as the recipe says, or 2048); 32,64@1000: 64"
+        " from step 1000 on",
     )
     training.add_argument(
         "--sequence",
-        type=positive,
+        type=_changing,
         metavar="L",
-        help="tokens of a sequence (as the recipe says, or 2048)",
+        help="tokens of a sequence (as the recipe says, or 2048); 2048,4096@9000: 4096 from step"
+        " 9000 on",
     )
     asked = training.add_mutually_exclusive_group()
     asked.add_argument(
@@ -167,6 +170,25 @@ def _seed(text: str) -> int:
             f"{number} is not below 2^32, which no trainer's generator takes"
         )
     return number
+
+
+def _changing(text: str) -> int | Changes:
+    """One number, or numbers that change: 32,64@1000,128@3000."""
+    first, *later = text.split(",")
+    if not later:
+        return positive(first)
+    changes = [(0, positive(first))]
+    for change in later:
+        value, at, step = change.partition("@")
+        if not at:
+            raise argparse.ArgumentTypeError(
+                f"{text[:40]!r} does not say from which step on it is {value[:20]!r}; write"
+                f" {first[:20]},{value[:20]}@STEP"
+            )
+        changes.append((positive(step), positive(value)))
+        if changes[-1][0] <= changes[-2][0]:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r}: its steps do not rise")
+    return tuple(changes)
 
 
 def _digest(text: str) -> str:

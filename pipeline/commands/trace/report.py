@@ -144,9 +144,12 @@ def _print_text(document: DocumentText | None) -> None:
 def print_steps(answer: StepAnswer) -> None:
     """Print what a trainer read: figures of each source, and of a sample every stretch."""
     _print_training(answer.training)
-    (first, last), (low, high) = answer.steps, answer.samples
+    first, last = answer.steps
     steps = f"step {first:,}" if first == last else f"steps {first:,} to {last:,}"
-    samples = f"sample {low:,}" if low == high else f"samples {low:,} to {high:,}"
+    samples = " and ".join(
+        f"sample {low:,}" if low == high else f"samples {low:,} to {high:,}"
+        for low, high in answer.samples
+    )
     tell(
         f"{steps}, {samples} of the training: {plural(answer.tokens, 'token')} of"
         f" {plural(answer.documents, 'document')}"
@@ -167,17 +170,23 @@ def print_steps(answer: StepAnswer) -> None:
 
 
 def _print_training(training: TrainingFigures) -> None:
-    batches = f"batches of {training.batch:,} x {training.sequence:,} tokens"
-    if training.samples_asked is None or training.epochs is None:
-        tell(f"{training.trainer}: {plural(training.steps, 'step')}, {batches}")
-        return
+    seed = "" if training.seed is None else f", seed {training.seed}"
     inferred = " (inferred; say --steps if they were others)" if training.inferred else ""
-    tell(
-        f"{training.trainer}, seed {training.seed}:"
-        f" {plural(training.samples_asked, 'sample')} asked{inferred},"
-        f" {plural(training.epochs, 'epoch')} of the mix, {plural(training.steps, 'step')},"
-        f" {batches}"
-    )
+    for phase in training.phases:
+        asked = ""
+        if phase.samples_asked is not None and phase.epochs is not None:
+            asked = (
+                f"{plural(phase.samples_asked, 'sample')} asked{inferred},"
+                f" {plural(phase.epochs, 'epoch')} of the mix, "
+            )
+        steps = plural(training.steps, "step")
+        if len(training.phases) > 1:
+            first, last = phase.steps
+            steps = f"steps {first:,} to {last:,} from sample {phase.first_sample:,} on"
+        tell(
+            f"{training.trainer}{seed}: {asked}{steps}, batches of {phase.batch:,} x"
+            f" {phase.sequence:,} tokens"
+        )
 
 
 def _epochs(tokens: dict[str, int]) -> str:

@@ -2,7 +2,7 @@
 
     .idx sizes, trainer, seed, sequence, samples asked -> the trainer's order
                                                           (mixtures.mix.training)
-    steps -> samples of the training                      -> tokens read of each document -> figures
+    steps -> samples of each phase of the training        -> tokens read of each document -> figures
                                                           by source, exact
     one step                                           -> also every stretch of a document that it
                                                        read (spans)
@@ -14,6 +14,7 @@ fed to the model; the last label of a sample is told apart.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import numpy as np
 
 from mixtures.errors import RecipeError
 from mixtures.mix.trace import TracedMix
-from mixtures.mix.training import Training, TrainingOrder
+from mixtures.mix.training import Phase, Read, Training, TrainingOrder
 from mixtures.trainers.training_order import Int64s
 from pipeline.commands.destination import private_file
 from pipeline.commands.trace.trace import TracedDocument, described
@@ -51,19 +52,43 @@ class StepQuestion:
     show_text: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class PhaseFigures:
+    """Steps of one batch and sequence length as they were understood; what no trainer of this order
+    needs is None.
+    """
+
+    steps: tuple[int, int]
+    """First and last."""
+    first_sample: int
+    batch: int
+    sequence: int
+    samples_asked: int | None = None
+    epochs: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingFigures:
     """A training as it was understood; what no trainer of this order needs is None."""
 
     trainer: str
-    batch: int
-    sequence: int
     steps: int
+    phases: list[PhaseFigures]
     seed: int | None = None
-    samples_asked: int | None = None
     inferred: bool | None = None
     """Whether the user named neither steps nor samples."""
-    epochs: int | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """For `--json`: the figures of a single phase stand beside those of the training."""
+        values = {**vars(self), "phases": [_said(vars(phase)) for phase in self.phases]}
+        if len(self.phases) == 1:
+            values |= {"first_sample": None, "phases": None}
+            values = vars(self.phases[0]) | values
+        return _said(values)
+
+
+def _said(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -127,8 +152,8 @@ class StepAnswer:
     training: TrainingFigures
     steps: tuple[int, int]
     """First and last."""
-    samples: tuple[int, int]
-    """First and last of the training."""
+    samples: list[tuple[int, int]]
+    """First and last of each phase that was read."""
     documents: int
     tokens: int
     sources: list[SourceRead]
@@ -139,11 +164,12 @@ class StepAnswer:
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
+        samples = [list(of_phase) for of_phase in self.samples]
         value: dict[str, object] = {
             "mix": self.mix,
-            "training": {k: v for k, v in vars(self.training).items() if v is not None},
+            "training": self.training.as_json(),
             "steps": list(self.steps),
-            "samples": list(self.samples),
+            "samples": samples[0] if len(samples) == 1 else samples,
             "documents": self.documents,
             "tokens": self.tokens,
             "sources": [asdict(source) for source in self.sources],
@@ -177,35 +203,36 @@ class _StepTrace:
         self.question = question
         self.mix = TracedMix(question.mix)
         self.training = TrainingOrder(self.mix, question.training)
-        self.order = self.training.order
-        self.first, self.last = self._samples()
+        self.reads = self._reads()
         self.texts = (
             Texts(self.mix.claims, question.tokenizer, question.filters)
             if question.show_text
             else None
         )
 
-    def _samples(self) -> tuple[int, int]:
-        """The samples of the training that are asked for, first and one past the last."""
-        asked, batch = self.question, self.training.batch
-        first, last = self.training.samples(asked.first_step, asked.last_step)
+    def _reads(self) -> list[Read]:
+        """The samples of the training that are asked for."""
+        asked = self.question
+        reads = self.training.reads(asked.first_step, asked.last_step)
         if asked.sample is None:
-            return first, last
-        if asked.sample >= batch:
+            return reads
+        (step,) = reads
+        if asked.sample >= step.phase.batch:
             raise RecipeError(
-                f"{self.mix.folder}: a step has samples 0 to {batch - 1:,}; there is no"
-                f" --sample {asked.sample:,}"
+                f"{self.mix.folder}: step {asked.first_step:,} has samples 0 to"
+                f" {step.phase.batch - 1:,}; there is no --sample {asked.sample:,}"
             )
-        return first + asked.sample, first + asked.sample + 1
+        first = step.first + asked.sample
+        return [replace(step, first=first, last=first + 1)]
 
     def answer(self) -> StepAnswer:
-        asked, read = self.question, self.order.tokens_read(self.first, self.last)
+        asked, read = self.question, self._tokens_read()
         answer = StepAnswer(
             mix=self.mix.claims.identity,
             mix_id=self.mix.claims.mix_id,
             training=self._training(),
             steps=(asked.first_step, asked.last_step - 1),
-            samples=(self.first, self.last - 1),
+            samples=[(one.first, one.last - 1) for one in self.reads],
             documents=int(np.count_nonzero(read)),
             tokens=int(read.sum()),
             sources=self._by_source(read),
@@ -216,23 +243,37 @@ class _StepTrace:
             self._list(asked.listing, read)
         return answer
 
+    def _tokens_read(self) -> Int64s:
+        """Tokens of each document of the mix that were read, int64 [num_docs]."""
+        read = np.zeros(self.mix.total_documents, np.int64)
+        for one in self.reads:
+            read += self.training.order(one.phase).tokens_read(one.first, one.last)
+        return read
+
     def _training(self) -> TrainingFigures:
-        request, training = self.order.request, self.question.training
-        figures = TrainingFigures(
-            request.trainer, self.training.batch, request.sequence, self.training.steps
+        training, shuffled = self.question.training, self.question.training.trainer != "file-order"
+        return TrainingFigures(
+            trainer=training.trainer,
+            steps=self.training.steps,
+            phases=[self._phase(phase, shuffled=shuffled) for phase in self.training.phases],
+            seed=training.seed if shuffled else None,
+            inferred=training.steps is None and training.samples is None if shuffled else None,
         )
-        if request.trainer == "file-order":
-            return figures
-        return replace(
-            figures,
-            seed=request.seed,
-            samples_asked=request.samples,
-            inferred=training.steps is None and training.samples is None,
-            epochs=self.order.epochs,
+
+    def _phase(self, phase: Phase, *, shuffled: bool) -> PhaseFigures:
+        request = phase.request
+        return PhaseFigures(
+            steps=(phase.first_step, phase.last_step - 1),
+            first_sample=phase.first_sample,
+            batch=phase.batch,
+            sequence=request.sequence,
+            samples_asked=request.samples if shuffled else None,
+            epochs=request.epochs(self.mix.total_tokens) if shuffled else None,
         )
 
     def _last_label(self) -> LastLabel:
-        position, offset = self.order.label(self.first)
+        (one,) = self.reads
+        position, offset = self.training.order(one.phase).label(one.first)
         return LastLabel(position, offset, self.mix.document(position).first_token + offset)
 
     def _by_source(self, read: Int64s) -> list[SourceRead]:
@@ -262,13 +303,14 @@ class _StepTrace:
 
     def _spans(self) -> list[Span]:
         """Every stretch that the samples read, in their order."""
-        spans = self.order.spans(self.first, self.last)
+        (one,) = self.reads
+        spans = self.training.order(one.phase).spans(one.first, one.last)
         positions = np.unique(spans.positions).tolist()
         documents = {
             columns.position: described(self.mix, columns)
             for columns in self.mix.documents(positions)
         }
-        samples = spans.reads - self.question.first_step * self.training.batch
+        samples = spans.reads - one.first + (self.question.sample or 0)
         columns = (samples, spans.positions, spans.offsets, spans.num_tokens)
         return [
             self._span(sample, documents[position], offset, num_tokens)

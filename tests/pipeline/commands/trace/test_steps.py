@@ -176,6 +176,79 @@ def test_figures_between_two_saves_are_the_sums_of_their_steps(mix, trainer, ste
     assert stat.S_IMODE((tmp_path / "list").stat().st_mode) == 0o600
 
 
+def value_at(value: int | tuple[tuple[int, int], ...], step: int) -> int:
+    if isinstance(value, int):
+        return value
+    return [one for begin, one in value if begin <= step][-1]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "batch", "sequence", "samples"),
+    [
+        ("neox", ((0, 2), (7, 3), (11, 1)), 16, None),  # passes samples over, then reads some again
+        ("megatron", ((0, 2), (7, 3), (11, 1)), 16, None),
+        ("megatron", ((0, 2), (7, 3)), 16, 70),
+        ("neox", 2, ((0, 16), (8, 24)), None),
+        ("megatron", ((0, 2), (9, 4)), ((0, 16), (8, 24)), None),
+    ],
+)
+def test_each_phase_reads_its_own_order_from_where_its_trainer_goes_on(
+    mix, trainer, batch, sequence, samples
+):
+    """The steps of a training whose batch or sequence length changes, one by one, beside what the
+    trainer's loops read that are started again at every change.
+    """
+    documents, steps = read_mix(mix), 20
+    sizes = [document.num_tokens for document in documents]
+    loops = original_order.neox if trainer == "neox" else original_order.megatron
+    asked = Training(trainer, SEED, batch, sequence, None if samples else steps, samples)
+    consumed, counted = 0, Counter[int]()
+    for step in range(steps):
+        size, length = value_at(batch, step), value_at(sequence, step)
+        order = loops(sizes, length, samples or steps * size, SEED)
+        first = step * size if trainer == "neox" else consumed
+        consumed += size
+        answer = trace_steps(
+            StepQuestion(mix=mix, training=asked, first_step=step, last_step=step + 1, spans=True)
+        ).as_json()
+        found: list[list[Token]] = [[] for _ in range(size)]
+        for span in answer["spans"]:
+            position, offset = span["document"]["position"], span["offset"]
+            found[span["sample"]] += [
+                (position, offset + token) for token in range(span["num_tokens"])
+            ]
+        assert found == [text[:-1] for text in order[first : first + size]], step
+        assert answer["samples"] == [first, first + size - 1]
+        counted.update(position for text in found for position, _ in text)
+    whole = trace_steps(
+        StepQuestion(mix=mix, training=asked, first_step=0, last_step=steps)
+    ).as_json()
+    assert told(whole) == by_source(documents, counted)
+
+
+def test_changes_that_no_training_makes_are_refused(mix):
+    neox = ("trace", mix, "--step", "4", "--trainer", "neox", "--sequence", "16")
+    refused = {
+        ("--batch", "2,3"): "from which step",
+        ("--batch", "2,3@0"): "above 0",
+        ("--batch", "2,3@9,4@9"): "do not rise",
+        ("--batch", "2,0@9"): "above 0",
+        ("--batch", "2,3@9"): "--steps",
+        ("--batch", "2,3@50", "--steps", "30"): "makes 30 steps; there is no step 50",
+        ("--batch", "2,3@30", "--steps", "30"): "no step 30",
+        ("--batch", "2,3@10,4@60", "--samples", "90"): "no step 60",
+    }
+    for words, why in refused.items():
+        assert why in command_line.fails(2, *neox, *words), words
+    in_file = ("--trainer", "file-order", "--batch", "2", "--sequence", "16,24@3")
+    assert "file-order" in command_line.fails(2, "trace", mix, "--step", "1", *in_file)
+    ramp = command_line.passes(
+        *neox[:-4], "--trainer", "megatron", "--sequence", "16", "--batch", "2,3@3", "--steps", "30"
+    ).out
+    assert "steps 0 to 2 from sample 0 on, batches of 2 x 16 tokens" in ramp
+    assert "steps 3 to 29 from sample 6 on, batches of 3 x 16 tokens" in ramp
+
+
 def trace(mix: Path, *words: Any) -> tuple[Any, ...]:
     return ("trace", mix, *map(str, words), "--batch", str(BATCH), "--sequence", str(SEQUENCE))
 
