@@ -76,7 +76,8 @@ def probed_removals(
     which is not there are left out.
 
     A dose removes each flagged document with its fraction as the chance, a placebo any document
-    with the chance of a flagged one. Shares are of the text, since tokens are what quotas count.
+    with that chance that makes it remove as much text as its filter. Shares are of the text, since
+    tokens are what quotas count.
     """
     if not filters or not sample.weights.sum():
         return {}
@@ -112,7 +113,9 @@ def _removal(
     for use, judgement, flagged in judged:
         request, placebo = use.item.request, use.item.placebo
         chance = (
-            np.full(len(shares), float(flagged.mean())) if placebo else flagged.astype(np.float64)
+            np.full(len(shares), float(shares[flagged].sum()))
+            if placebo
+            else flagged.astype(np.float64)
         )
         kept *= 1 - float(request.fraction) * chance
         escalated |= judgement.escalated & (not placebo)
