@@ -31,6 +31,7 @@ from pathlib import Path
 
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.claims import Description
 from mixtures.mix.judged import PlaceboClaim
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality.steps import canonical_quality
@@ -84,7 +85,7 @@ from pipeline.stages.write import (
     WritePlan,
     prepare_folder,
 )
-from pipeline.store.mixes import note_mix
+from pipeline.store.mixes import note_mix, noted_mix
 from pipeline.store.records import is_done
 from pipeline.store.rules import TokenRule, short_key
 from pipeline.store.store import Store
@@ -133,7 +134,7 @@ def build(
     request.remote.begin(request.recipe.digest, request.size.as_json())
     store = Store(request.store)
     with store.lock():
-        refuse_busy(request.store, request.out, chain)
+        refuse_busy(request.store if store.writable else None, request.out, chain)
         store.sweep()
         manifest = _Build(request, store, Trust() if trusted is None else Trust(trusted)).run()
         request.remote.push()
@@ -182,7 +183,11 @@ class _Build:
         self._told = False  # of rows that are no documents
 
     def run(self) -> manifests.Manifest:
-        self._open_quality({name for name, found in self.inputs.items() if found.new_groups})
+        unread = [name for name, found in self.inputs.items() if found.new_groups]
+        if unread:
+            first = self.inputs[unread[0]].new_groups[0][0].url
+            self.store.require_writable(f"files of {', '.join(sorted(unread))}, such as {first}")
+        self._open_quality(set(unread))
         set_first_ceilings(
             self.request.recipe,
             self.request.size,
@@ -266,8 +271,15 @@ class _Build:
         for name, found in self.inputs.items():
             units += ingest_units(self.store, found, self._needs(name))
         if units:
-            self._open_quality({unit.source for unit in units})
             tokenizes = any(unit.ranges for unit in units)
+            kinds = ["tokens"] if tokenizes else []
+            if any(unit.annotations for unit in units):
+                kinds.append("what filters, evaluation sets or near-duplicates need")
+            self.store.require_writable(
+                f"{' and '.join(kinds)} of {Ingest.describe(units[0])}, in"
+                f" {plural(len(units), 'group')} of input files in all"
+            )
+            self._open_quality({unit.source for unit in units})
             plan = self._ingest_plan(units, tokenizes=tokenizes)
             if tokenizes:
                 self._announce_tokenizer(units)
@@ -282,7 +294,7 @@ class _Build:
                 self.request.executor,
                 Ingest,
                 plan,
-                self.store.work_folder() / f"ingest-{short_key(plan.as_json())}",
+                self.store.work_folder / f"ingest-{short_key(plan.as_json())}",
             )
             self.trust.add(fresh)
             self.inputs = self._survey()
@@ -341,6 +353,7 @@ class _Build:
             for group, _ in found.groups
         ]
         for job in self.judges.scoring(groups):
+            self.store.require_writable(f"scores of {job.bundle.definition.name}")
             self.trust.verify(job.texts)
             plan = job.plan()
             say(
@@ -351,10 +364,11 @@ class _Build:
                 self.request.executor,
                 Score,
                 plan,
-                self.store.work_folder() / f"score-{short_key(plan.as_json())}",
+                self.store.work_folder / f"score-{short_key(plan.as_json())}",
             )
             job.table.seal(plan.folder, job.scored)
-        delete_texts(self.judges.scored([group for group, _ in groups]))
+        if self.store.writable:
+            delete_texts(self.judges.scored([group for group, _ in groups]))
 
     @property
     def _documents(self) -> int:
@@ -420,7 +434,9 @@ class _Build:
     ) -> _Selected:
         plan = plan.placed(self.store.folder)
         self.trust.verify(inputs_of(plan))
-        plan.folder.mkdir(parents=True, exist_ok=True)
+        todo = [unit for unit in plan.all_units if not Select.is_done(plan, unit)]
+        if todo:
+            self.store.require_writable("a selection from these sources under these filters")
         partitions = [
             partition for unit in plan.all_units for partition in Select.outputs(plan, unit)
         ]
@@ -428,8 +444,8 @@ class _Build:
         execute(
             self.request.executor,
             Select,
-            plan.having(unit for unit in plan.all_units if not Select.is_done(plan, unit)),
-            self.store.work_folder() / f"select-{plan.folder.name}",
+            plan.having(todo),
+            self.store.work_folder / f"select-{plan.folder.name}",
         )
         self.trust.add(partitions)
         eligible = read_eligible(plan, [*self.recipe.sources, *self.recipe.insert])
@@ -518,11 +534,11 @@ class _Build:
             )
         )
         refuse_unlike(self.recipe.name, described.filters)
-        key = short_key([plan.as_json(), described.as_json()])
+        key = short_key([plan.decisive(), described.as_json()])
         with output.building(self.request.out, key) as folder:
             if folder is None:
                 found = output.finished(self.request.out, described, layout)
-                note_mix(self.store.folder, described.as_json())
+                self._note(described)
                 return found
             prepare_folder(folder, layout, total, documents)
             execute(
@@ -532,6 +548,16 @@ class _Build:
                 folder / "work",
             )
             sealed = seal.seal(folder, described, strands, len(slices))
-            note_mix(self.store.folder, described.as_json())
+            self._note(described)
             output.publish(folder, self.request.out)
             return sealed
+
+    def _note(self, described: Description) -> None:
+        """Note the mix in the store, which `audit --store` holds it against."""
+        if self.store.writable:
+            note_mix(self.store.folder, described.as_json())
+        elif not noted_mix(self.store.folder, described.as_json()):
+            say(
+                f"{self.store.folder}: is read-only here, so the mix is not noted there, and"
+                " `audit --store` will miss its note"
+            )

@@ -170,16 +170,14 @@ def plan_sources(
 
 
 def _decisive(source: NearSource) -> dict[str, object]:
-    """What of a planned source decides a search: hashes of records, no paths, so that a store that
-    was moved keeps its searches.
-    """
+    """What of a planned source decides a search (`ColumnRange.decisive`)."""
     return {
         **source.as_json("segments"),
         "segments": [
             {
                 "ledger": segment.digest,
                 "segment": segment.segment,
-                "bands": [[*item.keys.hex(), item.digest] for item in segment.bands],
+                "bands": [item.decisive() for item in segment.bands],
             }
             for segment in source.segments
         ],
@@ -237,7 +235,7 @@ class NearSearch:
             "format": NEAR_FORMAT,
         }
         self._key = short_key(decides)
-        self.folder, self._work = store.folder / "near" / self._key, store.work_folder()
+        self.folder, self._store = store.folder / "near" / self._key, store
         documents, memory = ledger_documents(planned), machine_memory()
         check_memory(documents, memory)
         self._plan = NearPlan[Any](
@@ -260,7 +258,6 @@ class NearSearch:
             ManifestError: a folder is missing, damaged or truncated. InputError: texts that must be
                 read again have changed.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         segments = [segment for source in self._plan.sources for segment in source.segments]
         self._trust.verify(
             folder
@@ -277,7 +274,7 @@ class NearSearch:
             self._plan = self._plan.model_copy(update={"shingles": tuple(folders)})
             self._do(Verify, by_band)
         self._do(Reduce, [WholeUnit()])
-        if read and not is_done(self.folder / "report"):
+        if read and self._store.writable and not is_done(self.folder / "report"):
             folders = self._shingle("sampled", "sampled-shingles")
             write_report(self.folder / "report", self.folder / "outline", folders)
         return self.found()
@@ -331,6 +328,8 @@ class NearSearch:
         folders = [folder for unit in units for folder in stage.outputs(self._plan, unit)]
         self._trust.verify(filter(is_done, folders))
         todo = [unit for unit in units if not stage.is_done(self._plan, unit)]
+        if todo:
+            self._store.require_writable("a search for near-duplicates as this mix has it")
         if stage is Shingle and todo:
             why = "for verification" if self._plan.sets == "shingles" else "to look at clusters"
             say(
@@ -340,7 +339,7 @@ class NearSearch:
             self._executor,
             stage,
             self._plan.having(todo),
-            self._work
+            self._store.work_folder
             / (
                 f"{stage.name}-{self._key}"
                 + ("-sampled" if stage is Shingle and self._plan.sets != "shingles" else "")

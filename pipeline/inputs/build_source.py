@@ -37,6 +37,14 @@ class SelectedSegment(Frozen):
     counts: tuple[tuple[PlannedRange, ...], ...]
     """For each column that annotators wrote; empty where nothing judges."""
 
+    def decisive(self) -> dict[str, object]:
+        """What of it decides a selection (`ColumnRange.decisive`)."""
+        return {
+            **self.as_json("ledger", "tokens", "counts"),
+            "tokens": [item.decisive() for item in self.tokens],
+            "counts": [[item.decisive() for item in ranges] for ranges in self.counts],
+        }
+
 
 class SelectedSource(Frozen):
     """A source as a select plan lists it."""
@@ -50,6 +58,11 @@ class SelectedSource(Frozen):
     ceiling: PlannedKey
     """Documents from this key on are not tokenized."""
     segments: tuple[SelectedSegment, ...]
+
+    def decisive(self) -> dict[str, object]:
+        """What of it decides a selection (`ColumnRange.decisive`)."""
+        segments = [segment.decisive() for segment in self.segments]
+        return {**self.as_json("segments"), "segments": segments}
 
 
 @dataclass

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -131,13 +132,26 @@ class MixStore:
         """
         plan = self._plan
         if not plan.placebos:
-            return plan.placed(self.store.folder)
-        imitated = plan.imitated().placed(self.store.folder)
+            return self._placed(plan)
+        imitated = self._placed(plan.imitated())
         self._make_selection(imitated)
         found = find_partners(self._imitated(imitated), self._matchings, spared=imitated.spared)
         for number, claim in found.claims.items():
             _require(claim == self.claims.filters[number].matched, self.store.folder, "a placebo")
-        return plan.model_copy(update={"partners": found.partners}).placed(self.store.folder)
+        return self._placed(plan.model_copy(update={"partners": found.partners}))
+
+    def _placed(self, plan: SelectPlan) -> SelectPlan:
+        """The plan with the folder of its selection: of the store, or a temporary one where the
+        store lacks it and is read-only.
+        """
+        placed = plan.placed(self.store.folder)
+        if self.store.writable or _is_made(placed):
+            return placed
+        return plan.placed(Path(self._scratch.name))
+
+    @cached_property
+    def _scratch(self) -> TemporaryDirectory[str]:
+        return TemporaryDirectory(prefix="annealmix-")
 
     def _imitated(self, plan: SelectPlan) -> dict[str, Choice]:
         """What the mix takes of each source that the placebos imitate."""
@@ -219,6 +233,7 @@ class MixStore:
                 f"{self.store.folder}: the search for near-duplicates of this mix is not there;"
                 " build the mix again"
             )
+        self.store.require_writable("the search for near-duplicates of this mix")
         say(
             f"{self.store.folder}: the search for near-duplicates of this mix is not there; making"
             " it again"
@@ -371,17 +386,21 @@ class MixStore:
 
     def _make_selection(self, plan: SelectPlan) -> None:
         """Make a selection again where the store no longer has it."""
-        units = plan.all_units
-        if all(Select.is_done(plan, unit) for unit in units):
+        if _is_made(plan):
             return
         say(f"{self.store.folder}: the selection of this mix is not there; making it again")
         with self.store.lock():
             Trust().verify(inputs_of(plan))
-            plan.folder.mkdir(parents=True, exist_ok=True)
-            plan = plan.having(units)
-            path, digest = freeze(self.store.work_folder() / f"select-{plan.folder.name}", plan)
-            for unit in units:
+            plan = plan.having(plan.all_units)
+            place = plan.folder.parents[1] / "work"  # of the store, or of what stands in for it
+            path, digest = freeze(place / f"select-{plan.folder.name}", plan)
+            for unit in plan.units:
                 Select(path, digest).do(plan, unit)
+
+
+def _is_made(plan: SelectPlan) -> bool:
+    """Whether a selection is whole."""
+    return all(Select.is_done(plan, unit) for unit in plan.all_units)
 
 
 def definitions(claims: Claims) -> dict[str, SourceDefinition]:

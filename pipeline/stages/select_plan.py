@@ -13,7 +13,7 @@ from pipeline.inputs.build_source import SelectedSource
 from pipeline.judges.verdicts import FilterRule, Partners
 from pipeline.store.rules import short_key
 
-SELECT_FORMAT = 5
+SELECT_FORMAT = 6
 
 
 class SelectPlan(Plan[PartitionUnit]):
@@ -48,8 +48,16 @@ class SelectPlan(Plan[PartitionUnit]):
     def placed(self, store: Path) -> SelectPlan:
         """The plan with what follows from the rest: its format, and its folder in a store."""
         plan = self.model_copy(update={"format": SELECT_FORMAT})
-        folder = store / "select" / short_key(plan.as_json("folder", "units"))
-        return plan.model_copy(update={"folder": folder})
+        return plan.model_copy(update={"folder": store / "select" / short_key(plan.decisive())})
+
+    def decisive(self) -> dict[str, object]:
+        """What of it decides the result (`ColumnRange.decisive`)."""
+        return {
+            **self.as_json("folder", "units", "sources", "scores", "near"),
+            "sources": [source.decisive() for source in self.sources],
+            "scores": [[digest for _, digest in folders] for folders in self.scores],
+            "near": self.near[1] if self.near else None,
+        }
 
     @property
     def placebos(self) -> list[int]:

@@ -171,6 +171,10 @@ class WritePlan(Plan[SliceUnit]):
     """Of each strand."""
     format: int
 
+    def decisive(self) -> dict[str, object]:
+        """What of it decides the bytes (`ColumnRange.decisive`)."""
+        return {**self.as_json("folder", "units", "select"), "select": self.select.decisive()}
+
 
 class Write(Stage[WritePlan, SliceUnit]):
     """Writes slices of the stream."""

@@ -29,10 +29,12 @@ without tokenizing; a build removes only what a stopped task left half-written.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +68,11 @@ class ColumnRange:
 
     def as_json(self) -> list[str]:
         """For a plan."""
-        return [str(self.folder), *self.keys.hex(), self.digest]
+        return [str(self.folder), *self.decisive()]
+
+    def decisive(self) -> list[str]:
+        """What of it decides a result: no path, so a store that was moved keeps its results."""
+        return [*self.keys.hex(), self.digest]
 
 
 @dataclass(frozen=True)
@@ -236,16 +242,36 @@ class Store:
             Group(path) for path in sorted(folder.glob("[0-9a-f]*")) if is_done(path / "ledger")
         ]
 
+    @property
     def work_folder(self) -> Path:
-        """Plans of stages and logs of their tasks."""
-        folder = self.folder / "work"
-        folder.mkdir(exist_ok=True)
-        return folder
+        """Plans of stages and logs of their tasks; made with the first of them."""
+        return self.folder / "work"
+
+    @cached_property
+    def writable(self) -> bool:
+        """Whether this process may write to it. One that it may not is read, as long as it lacks
+        nothing.
+        """
+        return os.access(self.folder, os.W_OK | os.X_OK)
+
+    def require_writable(self, lacking: str) -> None:
+        """Refuse to go on where something must be made that the store does not hold.
+
+        Raises:
+            RecipeError: says that it is read-only, and what it lacks.
+        """
+        if not self.writable:
+            raise RecipeError(
+                f"{self.folder}: is read-only here, and lacks {lacking}; give the same command as"
+                " somebody who may write to it, or with a copy of it that you may write to"
+            )
 
     def sweep(self) -> None:
         """Remove what stopped tasks left half-written; only under the lock, when no task is
         running.
         """
+        if not self.writable:
+            return
         for folder in ("sources/*/*", "select/*", "scores/*/*", "near/*", "near/*/*"):
             for unfinished in self.folder.glob(f"{folder}/.*.tmp"):
                 shutil.rmtree(unfinished)
@@ -257,6 +283,12 @@ class Store:
     def lock(self) -> Iterator[None]:
         """Hold the store against other builders on this machine or a shared file system; a holder
         that dies lets go.
+
+        Who cannot write holds nothing: what is published is never changed, and nobody waits for
+        readers.
         """
+        if not self.writable:
+            yield
+            return
         with locked(self.folder / "lock", f"store {self.folder}"):
             yield

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mixtures.errors import RecipeError
 from pipeline import report
 from pipeline.executors.slurm.chain import refuse_busy
 from pipeline.store.records import DONE, is_done
@@ -82,9 +83,14 @@ def collect(folder: Path, *, as_json: bool, dry_run: bool = False) -> None:
         dry_run: name the folders, and delete nothing.
 
     Raises:
-        RecipeError: jobs on a cluster may be writing to it.
+        RecipeError: it is read-only, or jobs on a cluster may be writing to it.
     """
-    with Store(folder).lock():
+    store = Store(folder)
+    if not (dry_run or store.writable):
+        raise RecipeError(
+            f"{folder}: is read-only here; only who may write to it can delete what is in it"
+        )
+    with store.lock():
         refuse_busy(folder)
         gone = [
             path

@@ -323,17 +323,17 @@ def _marker(out: Path) -> Path:
     return out.parent / f".{out.name}.chain"
 
 
-def refuse_busy(store: Path, out: Path | None = None, mine: Path | None = None) -> None:
+def refuse_busy(store: Path | None, out: Path | None = None, mine: Path | None = None) -> None:
     """Refuse to change a store, or to build at a place, that jobs of a chain may be writing to.
 
     Args:
-        mine: folder of the chain that asks.
+        store: None: it is only read. mine: folder of the chain that asks.
 
     Raises:
         RecipeError: who gave it to Slurm, for which mix, and how many jobs there are; or Slurm
             cannot be asked.
     """
-    folders = set((store / "work").glob(f"{_PREFIX}*"))
+    folders = set((store / "work").glob(f"{_PREFIX}*")) if store else set()
     if out and (marker := _marker(out)).is_file():
         folders.add(Path(marker.read_text()))
     for folder in sorted(folders - {mine}):
