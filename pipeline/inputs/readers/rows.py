@@ -126,7 +126,7 @@ def parse_json(data: bytes) -> Any:
             return BadRecord("utf8", undecoded)
         text = data.decode("utf-8", "surrogateescape")
     try:
-        record = lenient_loads(text)
+        record = lenient_loads(text, parse_int=_whole_number)
     except RecursionError:
         return BadRecord("json", "nested too deeply")
     except ValueError:
@@ -136,3 +136,8 @@ def parse_json(data: bytes) -> Any:
     if isinstance(record, dict):
         return UndecodedRow(record, undecoded) if undecoded else SurrogateRow(record)
     return BadRecord("utf8", undecoded) if undecoded else record
+
+
+def _whole_number(digits: str) -> int | float:
+    """Python makes no int of more than 4,300 digits; RFC 8259 knows no limit."""
+    return int(digits) if len(digits) <= 4_300 else float(digits)

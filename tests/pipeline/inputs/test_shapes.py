@@ -18,6 +18,7 @@ from mixtures.errors import InputError, RecipeError
 from mixtures.recipe.load import load_recipe
 from pipeline.inputs.listing import DataFolders, list_files
 from pipeline.inputs.readers import DocumentReader
+from pipeline.inputs.readers.layouts.columns import bytes_type
 from tests.pipeline.shapes import FOLDER, SHAPES, lines, write_shape
 
 HEAD = "name: mine\ntokenizer: sample\n"
@@ -132,6 +133,48 @@ def test_text_of_an_arrow_file_that_is_no_utf8_is_quarantined_alone(tmp_path: Pa
     assert [(item.row, item.reason) for item in reader.quarantined] == [(1, "utf8")]
 
 
+def test_a_text_file_in_which_nothing_can_be_seen_holds_no_row(tmp_path: Path) -> None:
+    put(tmp_path, "a.txt", b"A text.")
+    put(tmp_path, "b.txt", " \n\u200b".encode())
+    both = readers(tmp_path, "{data: d, text: text")
+    assert [list(reader) for reader in both] == [[(0, "A text.")], []]
+    assert [reader.counts["empty_files"] for reader in both] == [0, 1]
+
+
+NOT_UTF8 = {
+    "struct": ([{"body": b"a"}, {"body": b"\xff"}, None, {"body": b"c"}], "{data: d, text: m.body"),
+    "chat": (
+        [
+            [{"role": b"user", "content": b"a"}],
+            [{"role": b"user", "content": b"a"}, {"role": b"user", "content": b"\xff"}],
+            [],
+            [{"role": b"user", "content": b"c"}],
+        ],
+        "{data: d, text: {column: m, chat: plain}",
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ["arrow", "parquet"])
+@pytest.mark.parametrize("shape", NOT_UTF8)
+def test_text_inside_structures_that_is_no_utf8_is_quarantined_alone(
+    tmp_path: Path, shape: str, ending: str
+) -> None:
+    values, source = NOT_UTF8[shape]
+    fields = {name: pa.string() for name in ("role", "content")}
+    kind = pa.list_(pa.struct(fields)) if shape == "chat" else pa.struct({"body": pa.string()})
+    table = pa.table({"m": pa.array(values, bytes_type(kind)).cast(kind, safe=False)})
+    (tmp_path / "d").mkdir()
+    if ending == "parquet":
+        parquet.write_table(table, tmp_path / "d" / "a.parquet")
+    else:
+        with ipc.new_file(tmp_path / "d" / "a.arrow", table.schema) as writer:
+            writer.write_table(table)
+    (reader,) = readers(tmp_path, source)
+    assert [text.strip()[-1] for _, text in reader] == ["a", "c"]
+    assert (1, "utf8") in [(item.row, item.reason) for item in reader.quarantined]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -142,7 +185,8 @@ def test_text_of_an_arrow_file_that_is_no_utf8_is_quarantined_alone(tmp_path: Pa
         ),
         (
             "a.json",
-            b'[{"text": "a"}, {"text": "\xff"}, 7, {"text": null}, {"text": "e"}]',
+            b'[{"text": "a"}, {"text": "\xff"}, 7, {"text": null}, {"n": %s, "text": "e"}]'
+            % (b"7" * 5_000),
             [(1, "utf8"), (2, "not-an-object"), (3, "null-field")],
         ),
     ],

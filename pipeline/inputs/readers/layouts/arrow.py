@@ -14,7 +14,7 @@ from typing import IO, Any
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.readers.compression import unpacks_too_far
-from pipeline.inputs.readers.layouts.columns import check_columns, records, slices
+from pipeline.inputs.readers.layouts.columns import bytes_type, check_columns, records, slices
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import ReadLimits, Rows
 
@@ -80,21 +80,15 @@ def _checked(batch: Any) -> Any:
     each row is judged alone.
     """
     import pyarrow as pa
-    from pyarrow import types
 
     arrays = []
     for array in batch.columns:
-        if types.is_string(array.type) or types.is_large_string(array.type):
-            binary = pa.binary() if types.is_string(array.type) else pa.large_binary()
-            bare = pa.Array.from_buffers(
-                binary, len(array), array.buffers(), array.null_count, array.offset
-            )
-            bare.validate(full=True)  # the offsets
-            try:
-                array.validate(full=True)
-            except pa.ArrowInvalid:
-                array = bare
-        else:
+        array.validate()  # before anything is made of it
+        bare = array.cast(bytes_type(array.type))
+        bare.validate(full=True)  # the offsets
+        try:
             array.validate(full=True)
+        except pa.ArrowInvalid:
+            array = bare
         arrays.append(array)
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

@@ -214,21 +214,53 @@ def _python_values(column: Any) -> list[Any]:
     """Values of a column [num_rows] as Python objects; a BadRecord in the place of text that is not
     UTF-8, which parquet does not rule out.
     """
-    import pyarrow as pa
     from pyarrow import types
 
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    try:
-        values = column.to_pylist()
-    except UnicodeDecodeError:
-        values = column.cast(pa.large_binary()).to_pylist()
-    if values and any(type(value) is bytes for value in values):
-        return [_decoded(value) for value in values]
-    return list(values)
+    if not _holds_bytes(column.type):
+        try:
+            return list(column.to_pylist())
+        except UnicodeDecodeError:
+            column = column.cast(bytes_type(column.type))
+    return [_decoded(value) for value in column.to_pylist()]
+
+
+def _holds_bytes(kind: Any) -> bool:
+    from pyarrow import types
+
+    if types.is_nested(kind):
+        return any(_holds_bytes(kind.field(number).type) for number in range(kind.num_fields))
+    tests = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(test(kind) for test in tests)
+
+
+def bytes_type(kind: Any) -> Any:
+    """A pyarrow type with bytes in the place of text, which may also be nested."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return pa.struct([field.with_type(bytes_type(field.type)) for field in kind])
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = pa.list_ if types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(bytes_type(kind.value_type)))
+    if types.is_string(kind):
+        return pa.binary()
+    is_large = types.is_large_string(kind) or types.is_string_view(kind)
+    return pa.large_binary() if is_large else kind
 
 
 def _decoded(value: Any) -> Any:
+    """A value with text in the place of bytes; a BadRecord where some are no UTF-8."""
+    if type(value) is dict:
+        inner = [_decoded(one) for one in value.values()]
+        return next(
+            (one for one in inner if type(one) is BadRecord), dict(zip(value, inner, strict=True))
+        )
+    if type(value) is list:
+        inner = [_decoded(one) for one in value]
+        return next((one for one in inner if type(one) is BadRecord), inner)
     if type(value) is not bytes:
         return value
     try:

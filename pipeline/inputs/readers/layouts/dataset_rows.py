@@ -49,6 +49,9 @@ class DatasetRows:
         with _library_errors(self.file):
             split = self._load()
             self._check_columns(split.column_names)
+            if split.column_names is not None:
+                # an image or a sound that nothing reads would be decoded with each row
+                split = split.select_columns(list(self._columns))
             for index, row in enumerate(split):
                 record = {column: row[column] for column in self._columns if column in row}
                 line = canonical_row(record)

@@ -47,7 +47,8 @@ class _Items:
     def __init__(self, where: str, blocks: Iterator[bytes], max_bytes: int) -> None:
         self._where, self._blocks, self._max_bytes = where, blocks, max_bytes
         self._decode = getincrementaldecoder("utf-8")("surrogateescape").decode
-        self._scan = json.JSONDecoder().raw_decode
+        # only where an item ends is looked for: no number is made, however many digits it has
+        self._scan = json.JSONDecoder(parse_int=len, parse_float=len).raw_decode
         self._text, self._at, self._taken, self._ended = "", 0, 0, False
 
     def __iter__(self) -> Iterator[bytes]:

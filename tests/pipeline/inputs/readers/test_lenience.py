@@ -27,7 +27,7 @@ MEBIBYTE = 1 << 20
     "other",
     [
         *(b"NaN", b"Infinity", b"-Infinity", b"1e999", b'[1, "a", null, {"b": NaN}]'),
-        *(b'"\xff"', b'{"\xff": 1}', b'["\xc3"]', b'"\\ud800"', b"1" + b"0" * 400),
+        *(b'"\xff"', b'{"\xff": 1}', b'["\xc3"]', b'"\\ud800"', b"1" + b"0" * 400, b"7" * 5_000),
     ],
     ids=repr,
 )

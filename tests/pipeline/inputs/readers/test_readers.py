@@ -14,6 +14,7 @@ import tempfile
 from itertools import pairwise
 from pathlib import Path
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -201,6 +202,14 @@ def test_a_local_folder_is_read_by_the_datasets_library_without_a_network(tmp_pa
         json.dumps({"text": value}, separators=(",", ":")).encode() + b"\n" for value in values
     )
     assert (reader.sha256, reader.size) == (hashlib.sha256(lines).hexdigest(), len(lines))
+
+
+def test_a_column_of_a_dataset_that_is_not_read_is_not_decoded(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "image": datasets.Image()})
+    rows = {"text": ["a", "b"], "image": [{"bytes": b"no image", "path": None}] * 2}
+    (tmp_path / "source").mkdir()
+    pq.write_table(pa.table(rows, features.arrow_schema), tmp_path / "source" / "a.parquet")
+    assert read(tmp_path, datasets_definition())[1] == [(0, "a"), (1, "b")]
 
 
 def test_a_dataset_without_the_column_or_split_fails(tmp_path):
