@@ -5,10 +5,9 @@ without network and without scripts.
     curves    figures along an axis (stream, lengths, scores), from `mixtures.audit.portrait`
     samples   a few documents of each strand, as text where the tokenizer is at hand; what only the
               store knows: scores, removed documents
-    charts    one function a kind of chart, by altair and vl-convert
+    bars      what the template draws itself
     pictures  the charts of a mix: its figures, drawn
-    svg       what of such a picture may stand in a page
-    page      all of it, through the template `page.html.j2` with `page.css`
+    page      all of it, through the template `page.html.j2` and `pipeline.commands.page`
 
 The same mix gives the same bytes: nothing of the time or the machine of the export is in them.
 """

@@ -1,11 +1,8 @@
-"""Charts of horizontal bars and bands, drawn by the template itself: their lengths are percents of
-the window, so they fit a phone as they fit a screen, and no name is cut.
-"""
+"""The charts of a mix that the template itself draws: bars and bands."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mixtures.audit.portrait import Portrait
@@ -14,41 +11,13 @@ from pipeline.commands.build.report import FATES, fate_of
 from pipeline.commands.export.html.figures import (
     asked_tokens,
     asks,
-    hue,
     names,
-    percent,
     published_of,
-    share,
     waterfalls,
 )
+from pipeline.commands.page.elements import Bar, Part, hue, percent, share, visible_part
 
-LEAST = 0.35
-"""Percent of the width that a bar has at least, so that 0.02% is seen; its figure stands beside."""
 COMPOSITION_POINTS = 100
-
-
-@dataclass(frozen=True)
-class Part:
-    """A stretch of a bar, in percent of the chart's width. colour: a variable of the style
-    sheet.
-    """
-
-    begin: float
-    width: float
-    colour: str
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A row of a chart. label: its figure. asked, published: marks on it, in percent of the chart's
-    width; None: it has none.
-    """
-
-    name: str
-    label: str
-    parts: Sequence[Part]
-    asked: float | None = None
-    published: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,11 +28,6 @@ class Band:
 
     colour: str
     points: str
-
-
-def _part(begin: float, width: float, colour: str) -> Part:
-    wide = max(width, LEAST) if width else 0.0
-    return Part(round(min(begin, 100 - wide), 3), round(wide, 3), colour)
 
 
 def whole(claims: Claims) -> Bar:
@@ -104,7 +68,7 @@ def shares(claims: Claims) -> list[Bar]:
         Bar(
             name,
             share(source.realised_tokens, total),
-            [_part(0, 100 * realised / most, hue(number))],
+            [visible_part(0, 100 * realised / most, hue(number))],
             placed(wanted),
             placed(stated),
         )
@@ -122,13 +86,13 @@ def waterfall(claims: Claims) -> list[Bar]:
             if reason != "rows":
                 sums[fate_of(reason)] += count
     rows = left = sum(sums.values())
-    steps = [Bar("rows read", f"{rows:,}", [_part(0, 100 if rows else 0, "read")])]
+    steps = [Bar("rows read", f"{rows:,}", [visible_part(0, 100 if rows else 0, "read")])]
     for fate, count in sums.items():
         if fate != "kept" and not count:
             continue
         left -= count if fate != "kept" else 0
         begin, label = (left, f"\N{MINUS SIGN}{count:,}") if fate != "kept" else (0, f"{count:,}")
-        part = _part(percent(begin, rows), percent(count, rows), fate)
+        part = visible_part(percent(begin, rows), percent(count, rows), fate)
         steps.append(Bar(FATES[fate], label, [part]))
     return steps
 
@@ -160,7 +124,7 @@ def clusters(claims: Claims) -> list[Bar]:
         Bar(
             f"{low:,}" + (f" to {2 * low - 1:,}" if low > 1 else "") + " documents",
             f"{count:,}",
-            [_part(0, percent(count, most), "near")],
+            [visible_part(0, percent(count, most), "near")],
         )
         for low, count in sizes
     ]

@@ -13,7 +13,8 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
 from mixtures.stream.placebo import next_class
 from pipeline.commands.build.report import cut_text
-from pipeline.commands.export.html.figures import Row, Table, names, percent, share
+from pipeline.commands.export.html.figures import names
+from pipeline.commands.page.elements import Row, Table, percent, share
 from pipeline.report import count
 
 

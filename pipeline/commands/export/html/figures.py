@@ -6,42 +6,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from mixtures.audit.portrait import Portrait
-from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
+from pipeline.commands.page.elements import Table, share
 from pipeline.report import plural, printable, size
 
-HUES = 10  # colours for strands in the style sheet
 SHOWN_FILES = 12
 _QUALITY = "quality "
 """How reasons of quality steps begin: `quality STEP: REASON`."""
-Row = Mapping[str, object]
-"""A row of a chart: values by the fields that the chart draws."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table. texts: how many columns at the left hold text; total: whether the last row is a
-    sum.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    texts: int = 1
-    total: bool = False
-
-
 MAX_PICTURES = 8
-
-
-def hue(number: int) -> str:
-    """Name of the colour of a strand."""
-    return f"hue{number % HUES}"
 
 
 def pictured(claims: Claims) -> list[int]:
@@ -286,12 +263,3 @@ def input_tables(inputs: Mapping[str, Sequence[InputClaim]]) -> list[tuple[str, 
             )
         )
     return tables
-
-
-def percent(part: int, whole: int) -> float:
-    """For a chart, where a rounded figure suffices."""
-    return round(100 * part / whole, 5) if whole else 0.0
-
-
-def share(part: int, whole: int) -> str:
-    return f"{percent_text(part, whole, 2)}%" if whole else "-"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import re
 from pathlib import Path
 
 from mixtures.audit.portrait import Portrait, portray
-from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
@@ -22,13 +19,19 @@ from pipeline.commands.build.report import (
 )
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.export.html import bars, curves, figures
-from pipeline.commands.export.html.figures import Table
 from pipeline.commands.export.html.samples import removed, sampled, scores
+from pipeline.commands.page.elements import (
+    Table,
+    hue,
+    missing_packages,
+    render,
+    share,
+    visible,
+)
 from pipeline.report import plural, printable
 from pipeline.store.records import write_whole
 
 FOLDER = Path(__file__).parent
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def write_page(
@@ -53,14 +56,9 @@ def write_page(
 def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) -> str:
     """The page as text; as `write_page`."""
     try:
-        import jinja2
-
         from pipeline.commands.export.html.pictures import pictures
     except ImportError as error:
-        raise RecipeError(
-            f"the page needs altair, vl-convert and jinja2 ({error}): pip install"
-            " 'annealmix[report]'"
-        ) from None
+        raise missing_packages(error) from None
     traced = TracedMix(mix)
     claims = traced.claims
     portrait = portray(mix, claims, samples)
@@ -70,38 +68,18 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
 
         beside = MixStore(claims, store)
     found_scores = scores(beside) if beside else []
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "printable": printable,
-        "visible": visible,
-        "similarity": figures.similarity,
-    }
-    style = (FOLDER / "page.css").read_text(encoding="utf-8")
-    text: str = environment.get_template("page.html.j2").render(
+    values = {
         **_sections(mix, claims, portrait),
         **_bars(claims, portrait),
         **_contents(claims, stored=beside is not None),
         **pictures(claims, portrait, found_scores),
-        style=style,
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        samples=_samples(traced, claims, portrait, tokenizer),
-        removed=removed(beside, samples) if beside else {},
-        scores=found_scores,
-        has_texts=tokenizer is not None,
-    )
-    return text
-
-
-def visible(text: str) -> str:
-    """A text with U+FFFD for control characters, which a page cannot hold; lines and tabs stay."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+        "similarity": figures.similarity,
+        "samples": _samples(traced, claims, portrait, tokenizer),
+        "removed": removed(beside, samples) if beside else {},
+        "scores": found_scores,
+        "has_texts": tokenizer is not None,
+    }
+    return render(FOLDER / "page.html.j2", values)
 
 
 def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object]:
@@ -121,14 +99,13 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "recipe": visible(json.dumps(claims.recipe, indent=1, ensure_ascii=False)),
         "removed_figures": figures.removed_figures(claims),
         "strands": [
-            {"name": name, "hue": figures.hue(number)}
-            for number, name in enumerate(figures.names(claims))
+            {"name": name, "hue": hue(number)} for number, name in enumerate(figures.names(claims))
         ],
         "pictured": figures.pictured(claims),
         "built": _built(mix),
         "size": claims.size,
         "non_commercial": [name for name, source in bound if not source.copy_number],
-        "non_commercial_share": figures.share(
+        "non_commercial_share": share(
             sum(source.realised_tokens for _, source in bound), claims.total_tokens
         ),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
@@ -266,7 +243,7 @@ def _samples(
             "name": name,
             "source": source.name,
             "copies": source.copy_number,
-            "hue": figures.hue(number),
+            "hue": hue(number),
         }
         shown.append({**strand, "documents": [next(documents) for _ in sampled_positions]})
     return shown

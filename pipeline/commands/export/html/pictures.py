@@ -10,8 +10,10 @@ from markupsafe import Markup
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
-from pipeline.commands.export.html import charts, curves, figures
+from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.samples import Scores
+from pipeline.commands.page import charts
+from pipeline.commands.page.elements import hue
 from pipeline.report import printable
 
 
@@ -50,7 +52,7 @@ def _stray(claims: Claims, portrait: Portrait, number: int) -> str:
     bound = claims.sources[number].deviation.bound_tokens
     return charts.stray(
         curves.strays(portrait, number),
-        f"var(--{figures.hue(number)})",
+        f"var(--{hue(number)})",
         bound,
         f"stray{number}",
         title,
@@ -62,7 +64,7 @@ def _lengths(claims: Claims, portrait: Portrait, longest: int, number: int) -> s
     return charts.lengths(
         curves.length_rows(portrait, number),
         longest,
-        f"var(--{figures.hue(number)})",
+        f"var(--{hue(number)})",
         f"lengths{number}",
         title,
     )

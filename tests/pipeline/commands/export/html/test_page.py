@@ -27,7 +27,7 @@ from pipeline.commands.build.report import FATES, notes
 from pipeline.commands.export.card import dataset_card
 from pipeline.commands.export.html import bars, figures
 from pipeline.commands.export.html.page import page
-from pipeline.commands.export.html.svg import inline
+from pipeline.commands.page.svg import inline
 from tests.mixtures.audit.forged_mix import ForgedMix, forge
 from tests.pipeline.command_line import CHECKOUT, fails
 from tests.pipeline.corpus import make, nfc, prose, read_mix, sharded, write_files, write_recipe

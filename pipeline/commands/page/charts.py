@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import vl_convert
 
-from pipeline.commands.export.html.figures import Row
-from pipeline.commands.export.html.svg import inline
+from pipeline.commands.page.elements import Row
+from pipeline.commands.page.svg import inline
 
 _FONT = "Liberation Sans"
 _WIDTH = 350  # pixels of a plot without axes: what a phone shows at its own size
