@@ -146,7 +146,7 @@ class MixDocuments:
                 for name in names.dictionary.to_pylist()
             ]
             part["source"] = np.array(codes, np.int32).reshape(-1, 3)[
-                names.indices.to_numpy(), np.minimum(part["copy"], 2)
+                np.from_dlpack(names.indices), np.minimum(part["copy"], 2)
             ]
             yield part
 

@@ -104,8 +104,23 @@ def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]
                 -1, 16
             )
         else:
-            columns[field.name] = array.to_numpy(zero_copy_only=False)
+            columns[field.name] = _values(array)
     return columns
+
+
+def _values(array: pa.Array) -> npt.NDArray[Any]:
+    """Values without a null [num_rows], texts as objects. pyarrow's own conversion would import
+    pandas.
+    """
+    values: npt.NDArray[Any]
+    if pa.types.is_string(array.type):
+        coded = array.dictionary_encode()
+        values = np.array(coded.dictionary.to_pylist(), object)[np.from_dlpack(coded.indices)]
+    elif pa.types.is_boolean(array.type):
+        values = np.from_dlpack(array.cast(pa.uint8())).view(np.bool_)
+    else:
+        values = np.from_dlpack(array)
+    return values
 
 
 _LITTLE_ENDIAN = {

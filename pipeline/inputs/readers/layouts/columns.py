@@ -190,7 +190,9 @@ def _value_bytes(column: Any) -> Any:
     lengths = compute.binary_length(values)
     if types.is_dictionary(column.type):
         lengths = lengths.take(column.indices)
-    return compute.fill_null(lengths, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    # pyarrow would import pandas (0.3 s) to make a scalar of 0 or an array of numpy
+    zero = compute.count(pa.nulls(0))
+    return np.from_dlpack(compute.coalesce(lengths, zero))
 
 
 def records(part: Any) -> Iterator[Any]:
