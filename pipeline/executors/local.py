@@ -15,9 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datatrove.executor.local import LocalPipelineExecutor
-from datatrove.utils.logging import logger
-
 from mixtures.errors import AnnealmixError
 from pipeline.executors.memory import available_memory
 from pipeline.executors.pool import run_tasks
@@ -48,7 +45,13 @@ class LocalTask:
     def __call__(self, rank: int) -> None:
         """Do it, with datatrove's log lines in the log files only: the terminal belongs to the
         build's progress.
+
+        datatrove's executors import clients of the hub and of object stores for 0.2 s, so only who
+        does a task imports them.
         """
+        from datatrove.executor.local import LocalPipelineExecutor
+        from datatrove.utils.logging import logger
+
         logger.remove()
         executor = LocalPipelineExecutor(
             pipeline=[self.stage(self.plan, self.digest)],
@@ -64,9 +67,8 @@ class LocalTask:
 class LocalExecutor:
     """Runs stages on this machine.
 
-    workers: processes at a time (default: the cores, as far as memory allows). tasks: shares of the
-        units (default: a few a worker; one for
-    a single worker).
+    workers: processes at a time (default: the cores, as far as memory and work allow). tasks:
+        shares of the units (default: a few a worker; one for a single worker).
     """
 
     workers: int | None = None
@@ -84,7 +86,8 @@ class LocalExecutor:
             return
         forget(folder, "logs")
         path, digest = freeze(folder, plan)
-        workers = self.workers or workers_that_fit(stage, min(cores(), units))
+        useful = min(cores(), units, stage.useful_workers(plan))
+        workers = self.workers or workers_that_fit(stage, useful)
         shares = self.tasks or (TASKS_A_WORKER * workers if workers > 1 else 1)
         tasks = min(shares, units)
         task = LocalTask(stage, path, digest, tasks)

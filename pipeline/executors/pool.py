@@ -34,7 +34,7 @@ from mixtures.errors import (
 )
 from pipeline.executors.stage import MODULES
 
-IMPORTED = ["pipeline.executors.local", *MODULES.values()]
+IMPORTED = ["datatrove.executor.local", "pipeline.executors.local", *MODULES.values()]
 END_SECONDS = 5  # an idle worker that does not end by then is killed
 # Python obeys a signal that comes just before it waits, or to another thread, only when it has
 # waited

@@ -155,6 +155,11 @@ class Stage(PipelineStep, Generic[P, U]):  # type: ignore[misc]  # datatrove pub
         """A unit in words, for whoever must find out why it failed."""
 
     @classmethod
+    def useful_workers(cls, plan: P) -> int:
+        """Processes of one machine beyond which another takes longer to start than it saves."""
+        return len(plan.units)
+
+    @classmethod
     def is_done(cls, plan: P, unit: U) -> bool:
         """Whether each output of a unit has its done-record."""
         return all(map(is_done, cls.outputs(plan, unit)))

@@ -49,6 +49,9 @@ from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 SEGMENT_BYTES = (
     512 << 20
 )  # training text of a segment: about 128M tokens, 256 MB while it is sorted
+# input files, packed or not, that one process reads before another has loaded libraries and
+# tokenizer
+WORKER_BYTES = 2 << 20
 QUARANTINE = "quarantine.jsonl"
 
 
@@ -139,6 +142,16 @@ class Ingest(Stage[IngestPlan, IngestUnit]):
             )
             reading.read()
             reading.publish()
+
+    @classmethod
+    def useful_workers(cls, plan: IngestPlan) -> int:
+        """As many as the size of the files keeps busy; all, if that is not known, or quality steps
+        take seconds a megabyte.
+        """
+        sizes = [file.size for unit in plan.units for file in unit.files]
+        if any(plan.quality.values()) or not all(sizes):
+            return len(plan.units)
+        return 1 + sum(sizes) // WORKER_BYTES
 
     @staticmethod
     def outputs(plan: IngestPlan, unit: IngestUnit) -> list[Path]:

@@ -44,7 +44,8 @@ class Frozen(BaseModel):
     What was not set is not written, so that what some plans alone hold changes no others' bytes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # a command uses few of the many plans and records that it imports
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def as_json(self, *without: str) -> dict[str, Any]:
         """As it is written. without: fields that are left out."""

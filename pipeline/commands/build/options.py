@@ -36,7 +36,7 @@ def add_executor(build: argparse.ArgumentParser) -> None:
         "--workers",
         type=positive,
         metavar="N",
-        help="tasks at a time (the cores, as far as memory allows)",
+        help="tasks at a time (the cores, as far as memory and work allow)",
     )
     tasks.add_argument(
         "--tasks",
@@ -171,7 +171,6 @@ def _build(options: argparse.Namespace) -> int:
     from pipeline.commands.build import report as mix_report
 
     out, store, remote = working_places(options.out, options.store, options.cache)
-    recipe = recipe_of(options)
     request = BuildRequest(
         recipe=recipe,
         out=out,

@@ -20,6 +20,8 @@ from pipeline.executors import local, memory, pool
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.pool import run_tasks
 from pipeline.executors.stage import Plan, Stage, Unit, in_hand
+from pipeline.inputs.file import InputFile
+from pipeline.stages.ingest import Ingest, IngestPlan, IngestUnit
 from tests.pipeline.command_line import HUB_PACKINGS, MovingHub, Process, moving_hub, passes, until
 from tests.pipeline.corpus import write_recipe
 
@@ -223,6 +225,47 @@ def test_fewer_workers_than_cores_are_begun_where_memory_is_short(monkeypatch, c
     )
     monkeypatch.setattr(local, "available_memory", lambda: 1)
     assert local.workers_that_fit(Touch, 8) == 1
+
+
+class Small(Touch):
+    """Work that one process has done before another has started."""
+
+    name = "small"
+
+    def do(self, plan: TouchPlan, unit: TouchUnit) -> None:
+        super().do(plan, unit)
+        self.outputs(plan, unit)[0].write_text(str(os.getpid()))
+
+    @classmethod
+    def useful_workers(cls, plan: TouchPlan) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(("workers", "here"), [(None, True), (2, False)])
+def test_no_worker_is_begun_that_takes_longer_to_start_than_it_saves_unless_it_is_asked_for(
+    tmp_path, monkeypatch, workers, here
+):
+    monkeypatch.setattr(local, "cores", lambda: 4)
+    LocalExecutor(workers).execute(Small, plan_of(tmp_path), tmp_path / "work")
+    assert {int((tmp_path / name).read_text()) == os.getpid() for name in "abcdef"} == {here}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "quality", "workers"),
+    [
+        ([5000, 900_000, 100_000], {}, 1),
+        ([3 << 20, 3 << 20, 3 << 20], {}, 5),
+        ([5000, 0, 0], {}, 3),  # `datasets` tells no sizes
+        ([5000, 5000, 5000], {"a": [], "b": [{"length": {}}]}, 3),
+    ],
+)
+def test_an_ingest_takes_as_many_workers_as_its_files_keep_busy(sizes, quality, workers):
+    units = tuple(
+        IngestUnit.model_construct(files=(InputFile(f"{size}", f"/{size}", size),))
+        for size in sizes
+    )
+    plan = IngestPlan.model_construct(units=units, quality=quality)
+    assert Ingest.useful_workers(plan) == workers
 
 
 @pytest.mark.parametrize(
