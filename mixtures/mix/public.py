@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from mixtures.keys import DIGEST_BYTES
 from mixtures.mix.claims import Claims, PublicClaim
+from mixtures.mix.judged import ClusterClaim
 from mixtures.mix.manifest import Manifest, sealed
 from mixtures.mix.tables import root_hash
 
@@ -53,6 +54,11 @@ def salted(digests: npt.NDArray[np.uint8], salt: bytes) -> npt.NDArray[np.uint8]
     return np.frombuffer(b"".join(public), np.uint8).reshape(-1, DIGEST_BYTES)
 
 
+def _salted_cluster(cluster: ClusterClaim, salt: bytes) -> ClusterClaim:
+    digest = np.frombuffer(bytes.fromhex(cluster.survivor), np.uint8)
+    return cluster.model_copy(update={"survivor": salted(digest, salt).tobytes().hex()})
+
+
 def salt_name(salt: bytes) -> str:
     """What names a salt without telling it."""
     return blake2b(digest_size=32, key=salt, person=_SALT).hexdigest()
@@ -79,5 +85,8 @@ def public_manifest(claims: Claims, salt: bytes, documents_parts: Sequence[str])
         name: files if name in claims.revisions else [] for name, files in claims.inputs.items()
     }
     public = PublicClaim(of=claims.identity, salt=salt_name(salt))
-    update = {"hashes": hashes, "inputs": inputs, "public": public}
+    near = claims.near and claims.near.model_copy(
+        update={"largest": [_salted_cluster(cluster, salt) for cluster in claims.near.largest]}
+    )
+    update = {"hashes": hashes, "inputs": inputs, "near": near, "public": public}
     return sealed(claims.model_copy(update=update).as_json())

@@ -40,11 +40,16 @@ def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_files(
         work / "data", "many", {f"secret-place-{at}": prose(2 + at, 100) for at in range(3)}
     )
-    sources = {
+    alike = prose(9, 3, (40, 60))
+    write_files(work / "data", "alike", {"twice": [*alike, *(f"{text} end" for text in alike)]})
+    sources: dict[str, dict[str, object]] = {
         "few": {"tokens": 3_000, "shortfall": {"repeat": 9}},
         "many": {"tokens": 4_000, "keys": [0, 0.9]},
+        "alike": {"all": "true"},
     }
-    make(write_recipe(work / "recipe", sources, budget={"tokens": 7_000}), work, work / "data")
+    rule = {"unit": "words", "shingle": 2, "bands": 3, "rows": 2}
+    near = {"rule": rule, "verify": "0.8"}
+    make(write_recipe(work / "recipe", sources, near=near), work, work / "data")
     return work / "out"
 
 
@@ -63,6 +68,10 @@ def public(mix: Path, salt: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return out
 
 
+def salted(digest: bytes) -> bytes:
+    return blake2b(digest, digest_size=16, key=SALT, person=b"annealmix public").digest()
+
+
 def digests(folder: Path) -> list[bytes]:
     column: list[bytes] = pq.read_table(folder / "documents.parquet")["digest"].to_pylist()
     return column
@@ -75,11 +84,15 @@ def test_tokens_and_index_are_those_of_the_mix(mix: Path, public: Path):
 def test_tables_differ_in_the_digests_alone(mix: Path, public: Path):
     ours, theirs = (pq.read_table(folder / "documents.parquet") for folder in (mix, public))
     assert ours.drop_columns(["digest"]) == theirs.drop_columns(["digest"])
-    salted = [
-        blake2b(digest, digest_size=16, key=SALT, person=b"annealmix public").digest()
-        for digest in digests(mix)
-    ]
-    assert digests(public) == salted
+    assert digests(public) == [salted(digest) for digest in digests(mix)]
+
+
+def test_survivors_of_clusters_are_salted_alike(mix: Path, public: Path):
+    ours, theirs = (manifests.load(folder)["near"]["largest"] for folder in (mix, public))
+    assert len(ours) == 3
+    for cluster in ours:
+        cluster["survivor"] = salted(bytes.fromhex(cluster["survivor"])).hex()
+    assert theirs == ours
 
 
 def test_no_file_of_a_public_mix_holds_a_digest_a_path_or_the_salt(mix: Path, public: Path):
