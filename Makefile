@@ -81,7 +81,7 @@ types: env ## mypy, strict
 format: env ## ruff's formatter, over the whole tree
 	.venv/bin/ruff format .
 
-test-readers: check-python ## read a mix back with megatron-core and datatrove in .venv-readers, with OLMo-core in .venv-olmo (CPU torch)
+test-readers: check-python ## read a mix back with megatron-core, datatrove and mlcroissant in .venv-readers, with OLMo-core in .venv-olmo (CPU torch)
 	@test -e .venv-readers/made-$(READERS_KEY) || $(MAKE) --no-print-directory .venv-readers/made-$(READERS_KEY)
 	@test -e .venv-olmo/made-$(OLMO_KEY) || $(MAKE) --no-print-directory .venv-olmo/made-$(OLMO_KEY)
 	ANNEALMIX_OLMO_PYTHON=.venv-olmo/bin/python .venv-readers/bin/python -m pytest -m readers tests/readers
@@ -178,7 +178,7 @@ COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE=--upgrade also takes newer releases
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/python $(PIP) install --quiet uv; }
 	$(COMPILE) $(UPGRADE) --extra test --extra report -o locks/base.lock pyproject.toml
-	printf '%s\n' megatron-core==0.16.1 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
+	printf '%s\n' megatron-core==0.16.1 'mlcroissant>=1.1' filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/readers.in
 	printf '%s\n' "torch ; python_version < '3'" > .venv-lock/without-torch.txt
 	$(COMPILE) $(UPGRADE) --constraint locks/base.lock --override .venv-lock/without-torch.txt -o locks/readers.lock .venv-lock/readers.in
 	printf '%s\n' ai2-olmo-core==3.0.0 filelock fsspec jinja2 networkx setuptools sympy typing-extensions > .venv-lock/olmo.in
@@ -196,7 +196,7 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	  'Every dependency of annealmix (runtime and tests), pinned with hashes, for Python 3.10 and newer on every platform. Made by `make lock`.' \
 	  'pip install --require-hashes -r locks/base.lock && pip install --no-deps --no-build-isolation -e .'; \
 	file=locks/readers.lock; head_of \
-	  'What `make test-readers` adds to locks/base.lock: megatron-core, and what torch needs but for CUDA. Made by `make lock`.' \
+	  'What `make test-readers` adds to locks/base.lock: megatron-core, mlcroissant, and what torch needs but for CUDA. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
 	file=locks/ray.lock; head_of \
 	  'What `make test-ray` adds to locks/base.lock: Ray, and what it needs. Made by `make lock`.'; \

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,17 @@ def export_card(mix: Path, out: Path | None) -> None:
         write_whole(out, card.encode())
 
 
-def dataset_card(claims: Claims, where: str) -> str:
+def dataset_card(
+    claims: Claims,
+    where: str,
+    files: str | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> str:
     """The text of the card.
 
     Args:
-        where: names the manifest in messages.
+        where: names the manifest in messages. files: a section in Markdown on the files beside the
+            card, if they are not those of a mix. more: fields of the YAML.
 
     Raises:
         ManifestError: its recipe is not one that annealmix writes.
@@ -86,31 +92,32 @@ def dataset_card(claims: Claims, where: str) -> str:
         _sources(claims),
         _removed(claims),
         _filters(claims),
-        _format(claims),
+        files or _format(claims),
         _rebuild(claims),
     ]
     return (
         str(
             DatasetCard(
-                f"---\n{_metadata(claims)}\n---\n\n" + "\n".join(part for part in parts if part)
+                f"---\n{_metadata(claims, more or {})}\n---\n\n"
+                + "\n".join(part for part in parts if part)
             )
         )
         + "\n"
     )
 
 
-def _metadata(claims: Claims) -> str:
+def _metadata(claims: Claims, more: Mapping[str, Any]) -> str:
     from huggingface_hub import DatasetCardData
 
     licences = {LICENCES.get(source.licence.lower(), "other") for source in claims.sources}
     licence = licences.pop() if len(licences) == 1 else "other"
+    repos = sorted({repo for repo in repositories(claims).values() if _REPO.fullmatch(repo)})
     data = DatasetCardData(
         license=licence,
         license_name="see-the-sources" if licence == "other" else None,
         pretty_name=" ".join(claims.name.split()),
         size_categories=_size(claims.total_documents),
-        source_datasets=sorted({repo for repo in _repos(claims).values() if _REPO.fullmatch(repo)})
-        or None,
+        source_datasets=repos or None,
         tags=[
             "annealmix",
             "megatron",
@@ -119,6 +126,7 @@ def _metadata(claims: Claims) -> str:
             *(["non-commercial"] if _non_commercial(claims) else []),
         ],
         task_categories=["text-generation"],
+        **more,
     )
     return str(data.to_yaml()).rstrip("\n")
 
@@ -142,7 +150,7 @@ def _size(documents: int) -> str:
     return "n>1B"
 
 
-def _repos(claims: Claims) -> dict[str, str]:
+def repositories(claims: Claims) -> dict[str, str]:
     """{source definition: repository on the hub}, as the recipe says."""
     named = [
         item["definition"] for key in ("sources", "insert") for item in claims.recipe.get(key, [])
@@ -184,7 +192,7 @@ def _non_commercial(claims: Claims) -> list[SourceClaim]:
 
 
 def _sources(claims: Claims) -> str:
-    repos, revisions = _repos(claims), claims.revisions
+    repos, revisions = repositories(claims), claims.revisions
 
     def row(source: SourceClaim) -> list[str]:
         place = str(revisions.get(source.definition) or repos.get(source.definition) or "")

@@ -18,15 +18,16 @@ from pipeline.commands.options import (
 SAMPLES, MOST_SAMPLES = 3, 100  # documents of each source that a page shows
 # Options that belong to some of the forms alone.
 _OPTIONS = {
-    "tokenizer": ("html", "text", "trainer"),
+    "tokenizer": ("html", "text", "trainer", "release"),
     "store": ("html",),
     "samples": ("html",),
-    "workers": ("text",),
+    "workers": ("text", "release"),
     "out": ("trainer",),
     "sequence": ("trainer",),
     "batch": ("trainer",),
     "steps": ("trainer",),
-    "salt": ("public",),
+    "salt": ("public", "release"),
+    "with_tokens": ("release",),
 }
 
 
@@ -69,7 +70,15 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DIR",
         help="a copy without file and row, with salted digests",
     )
-    add_tokenizer(export, "the mix's tokenizer.json (for --text, --trainer, texts of --html)")
+    form.add_argument(
+        "--release",
+        type=local_path,
+        metavar="DIR",
+        help="a data set to publish: texts, card, licences, page, Croissant, training summary",
+    )
+    add_tokenizer(
+        export, "the mix's tokenizer.json (for --text, --trainer, --release, texts of --html)"
+    )
     add_store_folder(export, "the mix's store (for --html: scores, and what was removed)")
     export.add_argument(
         "--samples",
@@ -78,7 +87,10 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="documents of each source that are shown, 0 to 100 (for --html; 3)",
     )
     export.add_argument(
-        "--workers", type=positive, metavar="N", help="processes at a time (for --text; the cores)"
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="processes at a time (for --text, --release; the cores)",
     )
     export.add_argument(
         "--out",
@@ -108,7 +120,13 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--salt",
         type=local_path,
         metavar="FILE",
-        help="salt of the digests, made if missing (for --public; kept nowhere)",
+        help="salt of the digests, made if missing (for --public, --release; kept nowhere)",
+    )
+    export.add_argument(
+        "--with-tokens",
+        action="store_true",
+        default=None,
+        help="the public form of the mix comes along, in DIR/mix (for --release)",
     )
     export.set_defaults(command=_export)
 
@@ -125,10 +143,8 @@ def _export(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None and all(
             getattr(options, form) is None for form in forms
         ):
-            raise RecipeError(
-                f"export: --{name} is for {' and '.join(f'--{form}' for form in forms)}; leave"
-                " it out"
-            )
+            allowed = " and ".join(f"--{form}" for form in forms)
+            raise RecipeError(f"export: --{name.replace('_', '-')} is for {allowed}; leave it out")
     if options.html is not None:
         from pipeline.commands.export.html.page import write_page
         from pipeline.report import say, size
@@ -143,8 +159,12 @@ def _export(options: argparse.Namespace) -> int:
         say(f"{options.html}: {size(options.html.stat().st_size)}")
     elif options.text is not None:
         from pipeline.commands.export.text import export_text
+        from pipeline.report import plural, say
 
-        export_text(options.mix, options.text, options.tokenizer, workers=options.workers)
+        documents, shards = export_text(
+            options.mix, options.text, options.tokenizer, workers=options.workers
+        )
+        say(f"{options.text}: {plural(documents, 'document')} in {plural(shards, 'shard')}")
     elif options.card is not None:
         from pipeline.commands.export.card import export_card
 
@@ -155,6 +175,13 @@ def _export(options: argparse.Namespace) -> int:
         from pipeline.report import say
 
         say(f"{options.public}: {names(export_public(options.mix, options.public, options.salt))}")
+    elif options.release is not None:
+        from pipeline.commands.export.release.release import ReleaseRequest, export_release
+
+        request = ReleaseRequest(
+            options.mix, options.salt, options.tokenizer, options.workers, bool(options.with_tokens)
+        )
+        export_release(request, options.release)
     else:
         from pipeline.commands.export.trainer import Wish, export_trainer
 

@@ -38,7 +38,7 @@ from pipeline.commands.destination import appearing
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.lookup.documents import SHARE_TOKENS, StreamDocuments
-from pipeline.report import plural, progress, say
+from pipeline.report import progress
 
 SHARD_TOKENS = 1 << 26  # about 270 MB of text
 SCHEMA = pa.schema(
@@ -59,12 +59,15 @@ def export_text(
     tokenizer: Path | None,
     workers: int | None = None,
     shard_tokens: int = SHARD_TOKENS,
-) -> None:
+) -> tuple[int, int]:
     """Write the shards.
 
     Args:
         tokenizer: the file; None finds the one that the manifest names. workers: processes
             (default: the cores).
+
+    Returns:
+        How many documents, and in how many shards.
 
     Raises:
         RecipeError: as `refuse_place`, or the tokenizer's ids do not spell texts.
@@ -87,7 +90,7 @@ def export_text(
         with progress("shards of text", len(units), lambda: TextShards.num_done(plan)):
             LocalExecutor(workers).execute(TextShards, plan, folder / "work")
         shutil.rmtree(folder / "work")
-    say(f"{out}: {plural(claims.total_documents, 'document')} in {plural(len(shards), 'shard')}")
+    return claims.total_documents, len(shards)
 
 
 def _shards(claims: Claims, pair: IndexedTokens, shard_tokens: int) -> Iterator[dict[str, int]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from mixtures.audit.portrait import Portrait, portray
-from mixtures.mix.claims import Claims
+from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
@@ -42,7 +43,7 @@ def write_page(
     Args:
         store: the mix was built from it; None leaves out what only it knows. tokenizer: decodes the
             samples; None shows no text.
-        samples: documents of each source.
+        samples: documents of each source; 0 of a public mix, which does not say where they lay.
 
     Raises:
         RecipeError: a package of the extra is missing, or as `refuse_place`. ManifestError: mix,
@@ -53,14 +54,25 @@ def write_page(
     write_whole(file, page(mix, store, tokenizer, samples).encode())
 
 
-def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) -> str:
-    """The page as text; as `write_page`."""
+def drawing() -> Callable[..., dict[str, object]]:
+    """What draws the pictures of a page.
+
+    Raises:
+        RecipeError: a package of the extra is missing.
+    """
     try:
+        import jinja2  # noqa: F401  # what `render` needs is told at once
+
         from pipeline.commands.export.html.pictures import pictures
     except ImportError as error:
         raise missing_packages(error) from None
-    traced = TracedMix(mix)
-    claims = traced.claims
+    return pictures
+
+
+def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) -> str:
+    """The page as text; as `write_page`."""
+    pictures = drawing()
+    claims = read_claims(mix)
     portrait = portray(mix, claims, samples)
     beside = None
     if store:
@@ -71,10 +83,10 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     values = {
         **_sections(mix, claims, portrait),
         **_bars(claims, portrait),
-        **_contents(claims, stored=beside is not None),
+        **_contents(claims, stored=beside is not None, sampled=samples > 0),
         **pictures(claims, portrait, found_scores),
         "similarity": figures.similarity,
-        "samples": _samples(traced, claims, portrait, tokenizer),
+        "samples": _samples(mix, claims, portrait, tokenizer),
         "removed": removed(beside, samples) if beside else {},
         "scores": found_scores,
         "has_texts": tokenizer is not None,
@@ -150,11 +162,12 @@ _SECTIONS = {
 }
 
 
-def _contents(claims: Claims, *, stored: bool) -> dict[str, object]:
+def _contents(claims: Claims, *, stored: bool, sampled: bool) -> dict[str, object]:
     """The sections that have something to show, and a word on what the others would have said.
 
     Args:
-        stored: whether the store is at hand, which alone knows scores.
+        stored: whether the store is at hand, which alone knows scores. sampled: whether documents
+            are asked for.
     """
     scored = any(item.classifier for item in claims.filters)
     repeated = any(
@@ -166,8 +179,9 @@ def _contents(claims: Claims, *, stored: bool) -> dict[str, object]:
         "epochs": None if repeated else "a source gone through twice, a copy or an insert",
     }
     absent = {name: words for name, words in missing.items() if words}
+    left = {*absent, *(() if stored or sampled else ("documents",))}
     return {
-        "shown": {name: title for name, title in _SECTIONS.items() if name not in absent},
+        "shown": {name: title for name, title in _SECTIONS.items() if name not in left},
         "absent": list(absent.values()),
         "has_store": stored,
     }
@@ -230,11 +244,11 @@ def _placebo_table(claims: Claims) -> tuple[str, Table] | None:
 
 
 def _samples(
-    mix: TracedMix, claims: Claims, portrait: Portrait, tokenizer: Path | None
+    mix: Path, claims: Claims, portrait: Portrait, tokenizer: Path | None
 ) -> list[dict[str, object]]:
     """The sampled documents of each strand that has any."""
     positions = [at for sampled_positions in portrait.samples for at in sampled_positions]
-    documents = iter(sampled(mix, positions, tokenizer))
+    documents = iter(sampled(TracedMix(mix), positions, tokenizer) if positions else [])
     shown = []
     for number, (source, name, sampled_positions) in enumerate(
         zip(claims.sources, figures.names(claims), portrait.samples, strict=True)

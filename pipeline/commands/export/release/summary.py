@@ -1,0 +1,88 @@
+"""TRAINING-SUMMARY.md: the public summary of training content that Art. 53(1)(d) of the EU AI Act
+asks of a model's provider, as far as a mix knows it. Sections and questions are those of the
+Commission's template of July 2025; what no manifest knows is marked for a person.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from mixtures.audit.report import percent_text
+from mixtures.errors import RecipeError
+from mixtures.mix.claims import Claims, SourceClaim
+from mixtures.recipe.load import load_source_definition
+from pipeline.commands.export.card import code, plain, repositories, table
+from pipeline.commands.export.release.licences import TO_WRITE, licensed, origin
+from pipeline.commands.export.release.processing import processing, removed_by_filters
+from pipeline.commands.page.elements import missing_packages
+
+_YES, _NO = "\N{BALLOT BOX WITH X}", "\N{BALLOT BOX}"
+
+
+def summary(claims: Claims, date: datetime.date) -> str:
+    """The page.
+
+    Raises:
+        RecipeError: a package of the extra `report` is missing.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise missing_packages(error) from None
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    sources, repositories_of = licensed(claims), repositories(claims)
+    published = [source for source in sources if repositories_of.get(source.definition)]
+    brought = [source for source in sources if source not in published]
+    page: str = templates.get_template("summary.md.j2").render(
+        name=plain(claims.name),
+        mix_id=code(claims.mix_id),
+        tokenizer=code(claims.tokenizer.name),
+        date=date.isoformat(),
+        mark=TO_WRITE,
+        yes=_YES,
+        no=_NO,
+        box=lambda ticked: _YES if ticked else _NO,
+        answer=f"**{TO_WRITE}**" if brought else f"{_NO} Yes {_YES} No (2.1 has every source)",
+        tokens=claims.total_tokens,
+        documents=claims.total_documents,
+        contents=[_content(claims, source) for source in sources],
+        repeats=any(source.epochs > 1 or source.copy_number for source in claims.sources),
+        published=_listed(claims, published),
+        brought=_listed(claims, brought),
+        filtered=plain(removed_by_filters(claims)),
+        steps=[plain(step) for step in processing(claims)],
+    )
+    return page
+
+
+def _content(claims: Claims, source: SourceClaim) -> str:
+    """What a source holds, as the shipped definition that it reads describes it."""
+    try:
+        definition = load_source_definition(source.definition)
+    except RecipeError:
+        definition = None
+    if definition is None or definition.repo != repositories(claims).get(source.definition):
+        return f"{code(source.name)}: **{TO_WRITE}**"
+    return f"{code(source.name)}: {plain(definition.description)}"
+
+
+def _listed(claims: Claims, sources: list[SourceClaim]) -> str:
+    """A table of sources; empty without any."""
+    rows = [
+        [
+            code(source.name),
+            origin(claims, source),
+            f"{source.realised_tokens:,}",
+            f"{percent_text(source.realised_tokens, claims.total_tokens, 4)}%",
+            plain(source.licence),
+        ]
+        for source in sources
+    ]
+    return table(["source", "what", "tokens", "share", "licence"], rows) if rows else ""
