@@ -9,15 +9,77 @@ each column's little-endian values, part by part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
-Columns = Mapping[str, npt.NDArray[Any]]
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts that repeat: names, which may repeat too, and of each row the number of its
+    name, codes: int32 [num_rows]. Reads as an array of objects does, but costs no object a row.
+    """
+
+    names: Sequence[str]
+    codes: npt.NDArray[np.int32]
+
+    @classmethod
+    def of(cls, values: Texts | npt.NDArray[Any]) -> Texts:
+        """A column of either form. values: [num_rows]."""
+        if isinstance(values, Texts):
+            return values
+        texts = values.tolist()
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        codes = np.fromiter(map(numbers.__getitem__, texts), np.int32, len(texts))
+        return cls(list(numbers), codes)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, rows: int) -> str: ...
+    @overload
+    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> npt.NDArray[Any]: ...
+    def __getitem__(self, rows: int | slice | npt.NDArray[Any]) -> str | npt.NDArray[Any]:
+        spelled: npt.NDArray[Any] = np.array(self.names, object)
+        return spelled[self.codes[rows]]
+
+    def tolist(self) -> list[str]:
+        """The text of every row."""
+        return [self.names[code] for code in self.codes.tolist()]
+
+    def spelled(self, ending: bytes = b"") -> pa.Array:
+        """The text of every row, as UTF-8, each with an ending: strings [num_rows].
+
+        Raises:
+            ValueError: they are 2 GiB or more.
+        """
+        names = [name.encode() + ending for name in self.names]
+        offsets = np.zeros(len(names) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=offsets[1:])
+        num_bytes = int(np.diff(offsets)[self.codes].sum())
+        if max(num_bytes, int(offsets[-1])) >= 1 << 31:
+            raise ValueError(
+                f"a text column of one part holds {num_bytes:,} bytes, a part can hold"
+                f" {(1 << 31) - 1:,}; make smaller slices"
+            )
+        # from buffers: pyarrow's own conversion would import pandas, which costs more than a part
+        held = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(names))]
+        codes = pa.py_buffer(np.ascontiguousarray(self.codes, np.int32))
+        return pa.Array.from_buffers(pa.string(), len(names), held).take(
+            pa.Array.from_buffers(pa.int32(), len(self), [None, codes])
+        )
+
+
+Columns = Mapping[str, Any]
+"""Of a part, by name, [num_rows] each: texts as `Texts` or an array of objects, digest as uint8
+[num_rows, 16], the others as plain arrays.
+"""
 
 DOCUMENTS = pa.schema(
     [
@@ -42,40 +104,22 @@ TABLES = {"documents": DOCUMENTS, "provenance": PROVENANCE}
 
 
 def to_arrow(schema: pa.Schema, columns: Columns) -> pa.Table:
-    """Build a table of a part. digest is given as uint8 [n, 16], text columns as object arrays, the
-    others as plain ones.
-    """
+    """Build a table of a part."""
     return pa.Table.from_arrays(
         [_array(field, columns[field.name]) for field in schema], schema=schema
     )
 
 
-def _array(field: pa.Field, values: npt.NDArray[Any]) -> pa.Array:
-    """Build an array from buffers: pyarrow's own conversion would import pandas, which costs more
-    than a whole part.
-
-    values: [num_rows], or uint8 [num_rows, 16] of digests.
-    """
-    count = len(values)
+def _array(field: pa.Field, values: Any) -> pa.Array:
+    """Build an array of a column of `Columns`."""
     if pa.types.is_string(field.type):
-        texts = values.tolist()
-        raw = "".join(texts).encode()
-        if len(raw) >= 1 << 31:
-            raise ValueError(
-                f"column {field.name} of one part holds {len(raw):,} bytes, a part can hold"
-                f" {1 << 31:,}; make smaller slices"
-            )
-        # in ASCII a character is a byte, so that nothing need be encoded one by one
-        lengths = map(len, texts) if raw.isascii() else (len(text.encode()) for text in texts)
-        offsets = np.zeros(count + 1, np.int32)
-        np.cumsum(np.fromiter(lengths, np.int32, count), out=offsets[1:])
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(raw)]
-    elif pa.types.is_boolean(field.type):
+        return Texts.of(values).spelled()
+    if pa.types.is_boolean(field.type):
         buffers = [None, pa.py_buffer(np.packbits(values, bitorder="little"))]
     else:
         dtype = _LITTLE_ENDIAN[field.name]
         buffers = [None, pa.py_buffer(np.ascontiguousarray(values).astype(dtype))]
-    return pa.Array.from_buffers(field.type, count, buffers)
+    return pa.Array.from_buffers(field.type, len(values), buffers)
 
 
 def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]]:
@@ -147,7 +191,7 @@ def part_hash(schema: pa.Schema, columns: Columns) -> str:
     for field in schema:
         values = columns[field.name]
         if pa.types.is_string(field.type):
-            raw = "\0".join([*values.tolist(), ""]).encode()
+            raw = Texts.of(values).spelled(b"\0").buffers()[2] or b""
         else:
             raw = np.ascontiguousarray(values).astype(_LITTLE_ENDIAN[field.name]).tobytes()
         whole.update(blake3(raw).digest())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.mix.tables import Columns, Texts
 from mixtures.stream.order import Int64s, Placed
 from mixtures.stream.selection import Selection
 from pipeline.stages.eligible import Strand
@@ -50,23 +51,24 @@ class StreamColumns:
                 )
         return {name: np.concatenate(values) for name, values in pieces.items()}
 
-    def table(self, starting: Placed) -> dict[str, npt.NDArray[Any]]:
+    def table(self, starting: Placed) -> Columns:
         """Columns of documents.parquet and provenance.parquet of some documents of the stream, each
         [num_docs] (digest: uint8 [num_docs, 16]).
         """
         documents = len(starting.source)
-        columns: dict[str, npt.NDArray[Any]] = {
+        files, paths = np.zeros(documents, np.int32), _Paths(self._paths)
+        columns: dict[str, Any] = {
             "position": starting.first_position + np.arange(documents, dtype=np.uint64),
             "first_token": starting.first_token.astype(np.uint64),
             "num_tokens": starting.num_tokens.astype(np.uint32),
-            "source": np.array([selection.source for selection in self.selections], object)[
-                starting.source
-            ],
+            "source": Texts(
+                [selection.source for selection in self.selections],
+                starting.source.astype(np.int32),
+            ),
             "digest": np.empty((documents, 16), np.uint8),
             "epoch": np.zeros(documents, np.uint16),
             "copy": np.zeros(documents, np.uint16),
             "cut": np.zeros(documents, np.bool_),
-            "file": np.empty(documents, object),
             "row": np.zeros(documents, np.uint64),
         }
         for number, selection in enumerate(self.selections):
@@ -84,27 +86,42 @@ class StreamColumns:
             columns["epoch"][mine], columns["copy"][mine] = found["epoch"], selection.copy
             if selection.cut:
                 columns["cut"][mine] = indexes == selection.cut.document
-            columns["file"][mine], columns["row"][mine] = self._origins(
-                found["segment"], found["ledger_row"]
+            files[mine], columns["row"][mine] = self._origins(
+                found["segment"], found["ledger_row"], paths
             )
-        return columns
+        return {**columns, "file": Texts(paths.names, files)}
 
     def _origins(
-        self, segments: npt.NDArray[Any], rows: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """File path (str) and row (uint64) of documents, given their segment and row in its ledger;
-        all [num_docs].
+        self, segments: npt.NDArray[Any], rows: npt.NDArray[Any], paths: _Paths
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
+        """File (its number among `paths`) and row of documents, given their segment and row in its
+        ledger; all [num_docs].
         """
-        files, file_rows = np.empty(len(segments), object), np.empty(len(segments), np.uint64)
+        files, file_rows = np.empty(len(segments), np.int32), np.empty(len(segments), np.uint64)
         by_segment = np.argsort(segments, kind="stable")
         for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
             segment = int(segments[group[0]])
             folder, number = self.segments[segment]
-            files[group] = self._paths(folder)[
-                read_column(folder, "file", prefix(number))[rows[group]]
-            ]
+            first = paths.first_of(folder)
+            files[group] = first + read_column(folder, "file", prefix(number))[rows[group]]
             file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
         return files, file_rows
+
+
+class _Paths:
+    """Paths of the input files of some ledgers, one ledger after the other."""
+
+    def __init__(self, paths_of: Callable[[Path], npt.NDArray[Any]]) -> None:
+        self.names: list[str] = []
+        self._paths_of = paths_of
+        self._first: dict[Path, int] = {}
+
+    def first_of(self, ledger: Path) -> int:
+        """The number of a ledger's first file."""
+        if ledger not in self._first:
+            self._first[ledger] = len(self.names)
+            self.names += self._paths_of(ledger).tolist()
+        return self._first[ledger]
 
 
 def input_paths(ledger: Path) -> npt.NDArray[Any]:
@@ -130,9 +147,14 @@ def copy_runs(
     by_file = np.argsort(files, kind="stable")
     if not len(by_file):
         return
+    size, into = tokens.itemsize, tokens.data.cast("B")
     for group in np.split(by_file, np.flatnonzero(np.diff(files[by_file])) + 1):
-        mapped = np.asarray(np.memmap(paths[int(files[group[0]])], tokens.dtype, "r"))
+        mapped = np.memmap(paths[int(files[group[0]])], np.uint8, "r").data
+        # memoryviews, since slices of arrays cost more than most documents
         for at, low, high in zip(
-            origin[group].tolist(), begin[group].tolist(), end[group].tolist(), strict=True
+            (origin[group] * size).tolist(),
+            (begin[group] * size).tolist(),
+            (end[group] * size).tolist(),
+            strict=True,
         ):
-            tokens[low:high] = mapped[at : at + high - low]
+            into[low:high] = mapped[at : at + high - low]

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,8 @@ from pipeline.store.records import (
 WRITE_FORMAT = 3
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
+BLOCK_BYTES = 1 << 20
+"""That a processor's own cache holds."""
 ROW_GROUP = (
     1 << 16
     # rows of a part that are read together: one document is found in milliseconds
@@ -219,6 +221,14 @@ class Write(Stage[WritePlan, SliceUnit]):
         return f"slice {unit.slice}"
 
 
+class _Written(NamedTuple):
+    """What a chunk holds, as it was read back. hash: BLAKE3, hex."""
+
+    hash: str
+    eod_tokens: int
+    bos_tokens: int
+
+
 class _Mix:
     """What a slice needs to know of the whole mix."""
 
@@ -226,6 +236,8 @@ class _Mix:
         self.folder, self.layout = plan.folder, plan.layout
         self.eod_id, self.bos_id = plan.eod_id, plan.bos_id
         self.total_documents, self.total_tokens = plan.total_documents, plan.total_tokens
+        # one for all chunks: to get fresh memory costs more than to fill it
+        self._chunk = np.empty(min(self.layout.chunk_tokens, self.total_tokens), self.layout.dtype)
         self.selections = plan.selections
         self.names = [selection.source for selection in self.selections]
         eligible = read_eligible(plan.select, self.names)
@@ -282,23 +294,10 @@ class _Mix:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
-                _write_at(handle, low * self.layout.token_bytes, memoryview(tokens.data).cast("B"))
-                content = os.pread(
-                    handle,
-                    (high - low) * self.layout.token_bytes,
-                    low * self.layout.token_bytes,
-                )
-                chunks.append(blake3(content).hexdigest())
-                written = np.frombuffer(content, self.layout.dtype)
-                if not np.array_equal(written, tokens):
-                    raise AnnealmixError(
-                        f"{self.folder / TOKENS}: tokens {low:,} to {high:,} read back are not"
-                        " those that were written"
-                    )
-                num_eod += int(np.count_nonzero(written == self.eod_id))
-                if self.bos_id is not None:
-                    num_bos += int(np.count_nonzero(written == self.bos_id))
-                source_documents += self._documents_ending(placed, written, low)
+                chunk = self._write_chunk(handle, low, tokens)
+                chunks.append(chunk.hash)
+                num_eod, num_bos = num_eod + chunk.eod_tokens, num_bos + chunk.bos_tokens
+                source_documents += self._documents_ending(placed, tokens, low)
             os.fsync(handle)
         starting = _starting_in(placed, begin)
         index = self._write_index(starting)
@@ -317,6 +316,31 @@ class _Mix:
             **hashes,
         )
 
+    def _write_chunk(self, handle: int, low: int, tokens: npt.NDArray[Any]) -> _Written:
+        """Write a chunk at its place, token `low` of the stream. tokens: the stream's dtype
+        [num_tokens].
+
+        A block is written, hashed, read back, compared and counted while the processor's cache
+        holds it. What comes back is what readers of this file system now see at that place; what
+        the disk keeps only `audit` can say, which hashes it again.
+        """
+        hasher, num_eod, num_bos = blake3(), 0, 0
+        for at in range(0, len(tokens), BLOCK_BYTES // self.layout.token_bytes):
+            block = tokens[at : at + BLOCK_BYTES // self.layout.token_bytes]
+            content, offset = block.data.cast("B"), (low + at) * self.layout.token_bytes
+            _write_at(handle, offset, content)
+            hasher.update(content)
+            back = np.frombuffer(os.pread(handle, len(content), offset), block.dtype)
+            if not np.array_equal(back, block):
+                raise AnnealmixError(
+                    f"{self.folder / TOKENS}: tokens {low + at:,} to {low + at + len(block):,} read"
+                    " back are not those that were written"
+                )
+            num_eod += int(np.count_nonzero(block == self.eod_id))
+            if self.bos_id is not None:
+                num_bos += int(np.count_nonzero(block == self.bos_id))
+        return _Written(hasher.hexdigest(), num_eod, num_bos)
+
     def _documents_ending(self, placed: Placed, written: npt.NDArray[Any], low: int) -> Int64s:
         """Documents of each source whose last token, as written from token `low` on, is EOD: int64
         [num_sources]. written: the stream's dtype [num_tokens].
@@ -329,10 +353,10 @@ class _Mix:
     def _gather(
         self, placed: Placed, low: int, high: int, source_tokens: Int64s
     ) -> npt.NDArray[Any]:
-        """Tokens low .. high - 1 of the stream, its dtype [num_tokens]. Adds to source_tokens
-        (int64 [num_sources]) what each source gave.
+        """Tokens low .. high - 1 of the stream, its dtype [num_tokens], valid until the next call.
+        Adds to source_tokens (int64 [num_sources]) what each source gave.
         """
-        tokens = np.empty(high - low, self.layout.dtype)
+        tokens = self._chunk[: high - low]
         first, last = (
             np.searchsorted(placed.first_token, low, "right") - 1,
             np.searchsorted(placed.first_token, high),

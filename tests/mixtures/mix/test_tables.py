@@ -12,7 +12,15 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash, to_arrow
+from mixtures.mix.tables import (
+    DOCUMENTS,
+    PROVENANCE,
+    Texts,
+    from_arrow,
+    part_hash,
+    root_hash,
+    to_arrow,
+)
 
 U64, U32, U16 = (st.integers(0, 2**bits - 1) for bits in (64, 32, 16))
 ROWS = st.lists(
@@ -92,6 +100,24 @@ def test_tables_survive_parquet_and_keep_their_hash(rows):
         assert part_hash(schema, back) == part_hash(schema, columns)
 
 
+@given(ROWS, st.randoms(use_true_random=False))
+def test_texts_by_number_say_what_spelled_texts_say(rows, random):
+    columns = columns_of(rows)
+    numbered = dict(columns)
+    for name in ("source", "file"):
+        texts = columns[name].tolist()
+        names = [*texts, "unused", *texts]  # a name may stand twice, or be of no row
+        codes = [
+            random.choice([at for at, one in enumerate(names) if one == text]) for text in texts
+        ]
+        numbered[name] = Texts(names, np.array(codes, np.int32))
+        assert numbered[name].tolist() == texts == numbered[name][:].tolist()
+        assert len(numbered[name]) == len(texts)
+    for schema in (DOCUMENTS, PROVENANCE):
+        assert to_arrow(schema, numbered).equals(to_arrow(schema, columns))
+        assert part_hash(schema, numbered) == part_hash(schema, columns)
+
+
 @given(ROWS)
 def test_the_hash_of_a_part_is_that_of_its_description(rows):
     assert part_hash(DOCUMENTS, columns_of(rows)) == by_hand(rows)
@@ -132,6 +158,13 @@ def test_a_table_of_another_form_is_refused(damage):
         table = table.append_column("more", pa.array([1]))
     with pytest.raises(ValueError, match="column"):
         from_arrow(PROVENANCE, table)
+
+
+def test_texts_beyond_what_a_part_can_hold_are_refused():
+    texts = Texts(["x" * (1 << 20)], np.zeros(1 << 11, np.int32))
+    with pytest.raises(ValueError, match=r"2,147,483,648 bytes.*make smaller slices"):
+        texts.spelled()
+    assert len(Texts(texts.names, texts.codes[:2]).spelled()) == 2
 
 
 def test_the_root_follows_the_order_of_its_parts():

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from mixtures.errors import InputError, ManifestError, RecipeError, SupplyError
+from mixtures.errors import AnnealmixError, InputError, ManifestError, RecipeError, SupplyError
 from mixtures.keys import key_bound, order_key
+from pipeline.stages import write
 from tests.pipeline.corpus import (
     Document,
     contents,
@@ -242,6 +243,27 @@ def test_a_short_source_fails_by_name_and_leaves_nothing_visible(tmp_path, data)
         built(tmp_path, {"c": {"tokens": 1_000_000}, "b": {"tokens": 10}})
     assert caught.value.exit_code == 5
     assert beside(tmp_path) == set()
+
+
+def test_bytes_that_do_not_come_back_as_they_were_written_fail_the_build(
+    tmp_path, data, monkeypatch
+):
+    def write_another(handle: int, offset: int, content: memoryview) -> None:
+        os.pwrite(handle, bytes([content[0] ^ 1, *content[1:]]), offset)
+
+    monkeypatch.setattr(write, "_write_at", write_another)
+    with pytest.raises(AnnealmixError, match="read back are not those that were written"):
+        built(tmp_path, {"a": {"tokens": 900}}, workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_blocks_that_are_written_at_a_time_change_no_byte(tmp_path, data, monkeypatch):
+    sources = {"a": {"weight": 1}, "b": {"weight": 2}}
+    budget = {"tokens": 3001}
+    built(tmp_path, sources, "one", budget=budget, workers=1)
+    monkeypatch.setattr(write, "BLOCK_BYTES", 50)
+    built(tmp_path, sources, "two", budget=budget, workers=1)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
 def test_every_row_is_kept_or_has_one_reason(tmp_path, data):
