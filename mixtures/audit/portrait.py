@@ -58,13 +58,25 @@ class Lengths:
         return int((self.values * self.counts).sum())
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest; 0 without documents."""
+        return int(self.values[-1]) if len(self.values) else 0
+
+    @property
     def median(self) -> int:
         """The length that half of the documents do not exceed, the lower of two; 0 without
         documents.
         """
+        return self.percentile(50)
+
+    def percentile(self, percent: int) -> int:
+        """The least length that this many per cent of the documents do not exceed; 0 without
+        documents.
+        """
         if not len(self.values):
             return 0
-        return int(self.values[np.searchsorted(np.cumsum(self.counts), (self.documents + 1) // 2)])
+        wanted = max(1, -(-self.documents * percent // 100))
+        return int(self.values[np.searchsorted(np.cumsum(self.counts), wanted)])
 
     def histogram(self, edges: Int64s) -> tuple[Int64s, Int64s]:
         """Documents, and their tokens, of lengths edges[i] <= length < edges[i + 1]: int64

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from mixtures.audit.documents import MixDocuments
+from mixtures.audit.portrait import Lengths
 from mixtures.diff.compare import SharedOrder
 from mixtures.words import plural
 
@@ -58,6 +59,11 @@ class DiffFigures:
         default_factory=lambda: {side: defaultdict(OnlyFigures) for side in SIDES}
     )
     """By side, then by (source, reason)."""
+    lengths: dict[str, dict[str, Lengths]] = field(
+        default_factory=lambda: {side: defaultdict(Lengths) for side in SIDES}
+    )
+    """Of documents of one mix alone, each counted once, uncut where a place of it is: by side, then
+    by source."""
     otherwise: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OTHERWISE, 0))
     """Documents of both by what differs."""
     differing: int = 0
@@ -76,8 +82,8 @@ class DiffFigures:
         return self.names[SIDES.index(side)][code]
 
     def add_only(self, side: str, documents: pl.DataFrame, reasons: Reasons) -> None:
-        """Add documents of one mix alone. documents: columns source, places, tokens; reasons:
-        object [num_docs].
+        """Add documents of one mix alone. documents: columns source, places, tokens, longest;
+        reasons: object [num_docs].
         """
         explained = documents.with_columns(pl.Series("reason", reasons, pl.String))
         counted = explained.group_by("source", "reason").agg(*_sums("places", "tokens"))
@@ -85,6 +91,9 @@ class DiffFigures:
         for code, reason, *figures in counted.iter_rows():
             key = self.name(side, code), reason
             only[key] = OnlyFigures(*map(add, only[key], figures))
+        for (code,), rows in documents.group_by("source"):
+            longest = rows["longest"].to_numpy().astype(np.int64)
+            self.lengths[side][self.name(side, int(code))].add(longest)
 
     def add_shared(self, documents: pl.DataFrame) -> pl.DataFrame:
         """Add documents of both mixes. Returns those that stand otherwise, with a bool column for
@@ -164,6 +173,10 @@ class DiffFigures:
         return {
             "shared": {name: figures._asdict() for name, figures in sorted(self.shared.items())},
             **{f"only_{side}": self._only(side) for side in SIDES},
+            "only_lengths": {
+                side: {name: _spread(found) for name, found in sorted(self.lengths[side].items())}
+                for side in SIDES
+            },
             "shared_otherwise": {**self.otherwise, "documents": self.differing},
             "order": {
                 "same": order.differs is None,
@@ -178,6 +191,13 @@ class DiffFigures:
         for (source, reason), figures in sorted(self.only[side].items()):
             by_source.setdefault(source, {})[reason] = figures._asdict()
         return by_source
+
+
+def _spread(lengths: Lengths) -> dict[str, int]:
+    """Tokens of a document: percentiles."""
+    return {
+        f"percentile_{percent}": lengths.percentile(percent) for percent in (10, 50, 90, 99, 100)
+    }
 
 
 _COMPARED = ("source", "places", "tokens", "longest", "copies", "inserted", "cut")

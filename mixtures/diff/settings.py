@@ -86,12 +86,18 @@ def _differing_inputs(one: Claims, two: Claims) -> list[Setting]:
 
 
 def _renamed(one: Claims, two: Claims) -> list[Setting]:
-    """Files of one content that the mixes read in definitions of other names, by pair of them."""
+    """Files of one content that the mixes read in definitions of other names, by pair of them;
+    without those that one of the mixes reads under both names.
+    """
     found = []
     for here, there in product(sorted(one.inputs.items()), sorted(two.inputs.items())):
         sides = [{file.sha256 for file in files} for _, files in (here, there)]
-        shared = len(sides[0] & sides[1])
-        if shared and here[0] != there[0]:
+        both_names = [
+            {file.sha256 for file in claims.inputs.get(name, [])}
+            for claims, name in ((two, here[0]), (one, there[0]))
+        ]
+        shared = len((sides[0] & sides[1]).difference(*both_names))
+        if shared:
             both = [
                 f"{name}: {shared:,} of {plural(len(side), 'file')}"
                 for (name, _), side in zip((here, there), sides, strict=True)

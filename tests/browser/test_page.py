@@ -1,5 +1,5 @@
-"""The page of the real annealing mix in Chromium: nothing to complain about, nothing asked of the
-network, and it fits a phone.
+"""The pages of the real annealing mix and of two of them in Chromium: nothing to complain about,
+nothing asked of the network, and they fit a phone.
 """
 
 from __future__ import annotations
@@ -61,38 +61,35 @@ CONTRASTS = """
 """
 """Contrasts of all texts to what is behind them, each once."""
 FILTERED = "filters: [control-lists]\nnear: words\n"
+WITHOUT = "filters: [{name: biology, terms: biology.txt, threshold: 1}]\n"
+PAGES = ["mix", "pair"]
 
 
 @pytest.fixture(scope="module")
-def page(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a preview of the annealing recipe, with a filter and a search for
-    near-duplicates, from the real data.
+def made(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pages from the real data: of a preview of the annealing recipe, with a filter and a search
+    for near-duplicates, and of two such previews, one of them without documents on biology.
     """
     folder = tmp_path_factory.mktemp("page")
     tokenizer = shared / "tokenizers" / "gpt-neox-20b.json"
+    (folder / "biology.txt").write_text("protein\nvirus\nbacteria\n", encoding="utf-8")
     recipe = (Path(recipes.__file__).parent / "annealing-50b.yaml").read_text(encoding="utf-8")
-    (folder / "recipe.yaml").write_text(recipe + FILTERED, encoding="utf-8")
-    source, place = (
-        ("--data", shared / "data", "--tokenizer", tokenizer),
-        (
-            "--out",
-            folder / "mix",
-            "--store",
-            folder / "store",
-        ),
-    )
-    passes("build", folder / "recipe.yaml", *source, "--tokens", "1_000_000", *place)
-    passes(
-        "export",
-        folder / "mix",
-        "--html",
-        folder / "page.html",
-        "--store",
-        folder / "store",
-        "--tokenizer",
-        tokenizer,
-    )
-    return folder / "page.html"
+    for name, more in (("mix", FILTERED), ("without", WITHOUT)):
+        (folder / f"{name}.yaml").write_text(recipe + more, encoding="utf-8")
+        source = ("--data", shared / "data", "--tokenizer", tokenizer, "--tokens", "1_000_000")
+        place = ("--out", folder / name, "--store", folder / "store")
+        passes("build", folder / f"{name}.yaml", *source, *place)
+    pages = {name: folder / f"{name}.html" for name in PAGES}
+    store = ("--store", folder / "store")
+    mix = ("export", folder / "mix", "--html", pages["mix"], "--tokenizer", tokenizer)
+    passes(*mix, *store)
+    passes("diff", folder / "mix", folder / "without", "--html", pages["pair"], *store)
+    return pages
+
+
+@pytest.fixture(scope="module")
+def page(made: dict[str, Path]) -> Path:
+    return made["mix"]
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +139,17 @@ def server(page: Path) -> Iterator[Loopback]:
     thread.join()
 
 
-def test_the_page_is_below_half_a_megabyte(page):
-    assert 100_000 < page.stat().st_size < 500_000
+def test_the_pages_are_below_half_a_megabyte(made):
+    assert 100_000 < made["mix"].stat().st_size < 500_000
+    assert 20_000 < made["pair"].stat().st_size < 200_000
+
+
+def test_the_page_of_two_mixes_complains_of_nothing_and_asks_for_nothing(made, chromium):
+    chromium.dress("light", 1280)
+    visit = chromium.visit(made["pair"].as_uri())
+    assert (visit.complaints, visit.requests) == ([], [made["pair"].as_uri()])
+    assert chromium.value("document.querySelectorAll('main section').length") == 5
+    assert chromium.value("document.querySelectorAll('.panels svg').length") >= 5
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -157,10 +163,10 @@ def test_the_page_of_a_file_complains_of_nothing_and_asks_for_nothing(page, chro
 
 
 def test_the_page_of_a_server_makes_one_request(server, chromium):
-    visit = chromium.visit(f"{server.address}/page.html")
+    visit = chromium.visit(f"{server.address}/mix.html")
     assert visit.complaints == []
-    assert visit.requests == [f"{server.address}/page.html"]
-    assert server.asked == ["/page.html"]
+    assert visit.requests == [f"{server.address}/mix.html"]
+    assert server.asked == ["/mix.html"]
 
 
 def test_light_and_dark_are_two_looks_and_the_style_is_let_in(page, chromium):
@@ -177,26 +183,29 @@ def test_light_and_dark_are_two_looks_and_the_style_is_let_in(page, chromium):
     assert looks[0][1] != looks[1][1]
 
 
+@pytest.mark.parametrize("shown", PAGES)
 @pytest.mark.parametrize("width", [360, 400, 768, 1280])
-def test_nothing_but_tables_in_their_frames_is_wider_than_the_window(page, chromium, width):
+def test_nothing_but_tables_in_their_frames_is_wider_than_the_window(made, shown, chromium, width):
     chromium.dress("light", width)
-    chromium.visit(page.as_uri())
+    chromium.visit(made[shown].as_uri())
     assert chromium.value("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("shown", PAGES)
 @pytest.mark.parametrize("width", [400, 1280])
-def test_no_text_is_cut(page, chromium, width):
+def test_no_text_is_cut(made, shown, chromium, width):
     """Everything with text ends within its frame: a table's cell, a bar's name, a chart."""
     chromium.dress("light", width)
-    chromium.visit(page.as_uri())
+    chromium.visit(made[shown].as_uri())
     assert chromium.value(CUT_TEXTS) == []
 
 
+@pytest.mark.parametrize("shown", PAGES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(page, chromium, scheme):
+def test_text_stands_out_from_what_is_behind_it(made, shown, chromium, scheme):
     """The contrast that WCAG 2.2 asks of text (1.4.3)."""
     chromium.dress(scheme, 1280)
-    chromium.visit(page.as_uri())
+    chromium.visit(made[shown].as_uri())
     contrasts = chromium.value(CONTRASTS)
     assert len(contrasts) > 2
     assert min(contrasts) >= 4.5

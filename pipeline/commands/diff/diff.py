@@ -19,6 +19,7 @@ from mixtures.diff.figures import OTHERWISE, SIDES, DiffFigures, Reasons
 from mixtures.diff.reasons import WhyNot
 from mixtures.diff.settings import Setting, differing_settings
 from mixtures.errors import RecipeError
+from mixtures.mix.claims import Claims
 from pipeline import report
 from pipeline.commands.destination import refuse_place
 from pipeline.commands.diff.listing import DocumentList, document_list
@@ -40,6 +41,21 @@ class MixTotals:
 
 
 @dataclass(frozen=True)
+class ScoresOfBoth:
+    """Scores that a filter of a mix gave to documents that one mix alone has."""
+
+    side: str
+    """Of the mix whose filter it is."""
+    label: str
+    above: int
+    """The threshold, in millionths."""
+    edges: list[int]
+    """Millionths."""
+    counts: dict[str, list[int]]
+    """By the side that has the documents: how many between two edges, [num_edges - 1]."""
+
+
+@dataclass(frozen=True)
 class MixDiff:
     """Two mixes compared."""
 
@@ -47,8 +63,11 @@ class MixDiff:
     """A and B."""
     identical: bool
     """Whether they are the same tokens, documents and order."""
+    claims: tuple[Claims, Claims]
     settings: list[Setting]
     figures: DiffFigures
+    scores: list[ScoresOfBoth]
+    """Of each filter with a classifier; none without a store."""
 
     def as_json(self) -> dict[str, object]:
         """For `--json`."""
@@ -57,6 +76,7 @@ class MixDiff:
             "identical": self.identical,
             "settings": [asdict(setting) for setting in self.settings],
             **self.figures.as_json(),
+            "scores": [asdict(scores) for scores in self.scores],
         }
 
 
@@ -80,14 +100,15 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
         mixes = open_documents(MixDocuments(one)), open_documents(MixDocuments(two))
         if why_not := mixes[0].incomparable(mixes[1]):
             raise RecipeError(f"diff: {why_not}")
-        figures = _Comparing(*mixes, store, documents).run()
-    a, b = (mix.claims for mix in mixes)
-    return MixDiff(
-        mixes=(_totals(mixes[0]), _totals(mixes[1])),
-        identical=a.identity == b.identity,
-        settings=differing_settings(a, b),
-        figures=figures,
-    )
+        comparing, (a, b) = _Comparing(*mixes, store, documents), (mix.claims for mix in mixes)
+        return MixDiff(
+            mixes=(_totals(mixes[0]), _totals(mixes[1])),
+            identical=a.identity == b.identity,
+            claims=(a, b),
+            settings=differing_settings(a, b),
+            figures=comparing.run(),
+            scores=comparing.scores(),
+        )
 
 
 def _totals(mix: MixDocuments) -> MixTotals:
@@ -116,6 +137,8 @@ class _Comparing:
         self.figures = DiffFigures.of(one, two)
         self.why = {"a": WhyNot(one, two), "b": WhyNot(two, one)}
         self.stored = {side: _stored(why, store) for side, why in self.why.items()} if store else {}
+        self.digests: dict[str, list[npt.NDArray[np.uint64]]] = {side: [] for side in SIDES}
+        """Of documents of one mix alone, uint64 [num_docs, 2] of each partition."""
 
     def run(self) -> DiffFigures:
         """Go through all partitions, and list what differs."""
@@ -132,15 +155,32 @@ class _Comparing:
         self.figures.order = self.comparison.order()
         return self.figures
 
+    def scores(self) -> list[ScoresOfBoth]:
+        """Scores of what one mix alone has, by each filter of either that scores; to be asked after
+        `run`. None without the store.
+        """
+        found = []
+        for side, other in (("a", "b"), ("b", "a")) if self.stored else ():
+            from pipeline.lookup.scores import SCORE_EDGES, score_counts, scoring
+
+            mix = self.stored[other].mix  # what says why a document of the other is not in it
+            for number, above, item in scoring(mix):
+                counts = {
+                    one: score_counts(mix, number, np.concatenate(digests)).tolist()
+                    for one, digests in self.digests.items()
+                }
+                found.append(ScoresOfBoth(side, item.rule.label, above, list(SCORE_EDGES), counts))
+        return found
+
     def _add_only(self, side: str, documents: pl.DataFrame) -> None:
         """Count documents of one mix alone, [num_docs of them]."""
-        only = documents.select(
-            *KEY, *(pl.col(f"{name}_{side}").alias(name) for name in ("source", "places", "tokens"))
-        )
+        names = ("source", "places", "tokens", "longest")
+        only = documents.select(*KEY, *(pl.col(f"{name}_{side}").alias(name) for name in names))
         source, digest = only["source"].to_numpy(), only.select(KEY).to_numpy()
         reasons: Reasons = self.why[side].reasons(source, digest)
         if self.stored:
             reasons = self.stored[side].exact(source, digest, reasons)
+            self.digests[side].append(digest)
         self.figures.add_only(side, only, reasons)
         if self.documents:
             self.documents.add(

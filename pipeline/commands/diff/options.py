@@ -24,16 +24,32 @@ def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="FILE",
         help="write the documents in which they differ to a new parquet file, mode 0600",
     )
+    diff.add_argument(
+        "--html",
+        type=local_path,
+        metavar="FILE",
+        help="write one page: shares side by side, what only one has and why, lengths and scores"
+        " (needs the extra `report`)",
+    )
     add_json(diff, "the answer as JSON")
     diff.set_defaults(command=_diff)
 
 
 def _diff(options: argparse.Namespace) -> int:
     from pipeline import report
+    from pipeline.commands.destination import refuse_place
     from pipeline.commands.diff import report as diff_report
     from pipeline.commands.diff.diff import diff
 
+    if options.html is not None:
+        for mix in (options.one, options.two):
+            refuse_place(options.html, mix)
     mix_diff = diff(options.one, options.two, store=options.store, listing=options.list)
+    if options.html is not None:
+        from pipeline.commands.diff.page import write_page
+
+        write_page(mix_diff, options.html)
+        report.say(f"{options.html}: {report.size(options.html.stat().st_size)}")
     if options.json:
         report.result(mix_diff.as_json())
     else:

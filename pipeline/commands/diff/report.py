@@ -21,18 +21,18 @@ def show(diff: MixDiff) -> None:
             f" mix id {short_hash(mix.mix_id)}"
         )
     if diff.settings:
-        Table(diff.settings, _SETTING_COLUMNS).print("what differs in recipe, budgets and inputs")
-    sources = _source_rows(diff.figures)
-    Table(sources, _SOURCE_COLUMNS).print(
+        Table(diff.settings, SETTING_COLUMNS).print("what differs in recipe, budgets and inputs")
+    sources = source_rows(diff.figures)
+    Table(sources, SOURCE_COLUMNS).print(
         "different documents by source, with the tokens of all their places"
     )
-    if reasons := _reason_rows(diff.figures):
-        Table(reasons, _REASON_COLUMNS).print("why not in the other")
-    for line in _notes(diff):
+    if reasons := reason_rows(diff.figures):
+        Table(reasons, REASON_COLUMNS).print("why not in the other")
+    for line in notes(diff):
         tell(line)
 
 
-class _SourceRow(NamedTuple):
+class SourceRow(NamedTuple):
     """What a source shares and has alone: different documents, and the tokens of all their
     places.
     """
@@ -47,7 +47,7 @@ class _SourceRow(NamedTuple):
     only_b_tokens: int
 
 
-_SOURCE_COLUMNS = (
+SOURCE_COLUMNS = (
     Column("source", "source"),
     Column("shared documents", "shared", count),
     Column("tokens in A", "tokens_a", count),
@@ -59,7 +59,7 @@ _SOURCE_COLUMNS = (
 )
 
 
-def _source_rows(figures: DiffFigures) -> list[_SourceRow]:
+def source_rows(figures: DiffFigures) -> list[SourceRow]:
     """Sources that share documents first, each kind by name; the total last."""
     alone = [source for side in SIDES for source, _ in sorted(figures.only[side])]
     rows: dict[str, list[int]] = {}
@@ -69,12 +69,12 @@ def _source_rows(figures: DiffFigures) -> list[_SourceRow]:
         for side in SIDES:
             only = [counts for (name, _), counts in figures.only[side].items() if name == source]
             rows[source] += [sum(one.documents for one in only), sum(one.tokens for one in only)]
-    numbers = range(len(_SOURCE_COLUMNS) - 1)
+    numbers = range(len(SOURCE_COLUMNS) - 1)
     rows["total"] = [sum(row[number] for row in rows.values()) for number in numbers]
-    return [_SourceRow(source, *row) for source, row in rows.items()]
+    return [SourceRow(source, *row) for source, row in rows.items()]
 
 
-class _ReasonRow(NamedTuple):
+class ReasonRow(NamedTuple):
     """Why documents of one mix are not in the other."""
 
     side: str
@@ -84,7 +84,7 @@ class _ReasonRow(NamedTuple):
     why: str
 
 
-_REASON_COLUMNS = (
+REASON_COLUMNS = (
     Column("only in", "side"),
     Column("source", "source", left=True),
     Column("documents", "documents", count, left=True),
@@ -93,9 +93,9 @@ _REASON_COLUMNS = (
 )
 
 
-def _reason_rows(figures: DiffFigures) -> list[_ReasonRow]:
+def reason_rows(figures: DiffFigures) -> list[ReasonRow]:
     return [
-        _ReasonRow(side.upper(), source, counts.documents, counts.tokens, f"not in {other}: {why}")
+        ReasonRow(side.upper(), source, counts.documents, counts.tokens, f"not in {other}: {why}")
         for side, other in (("a", "B"), ("b", "A"))
         for (source, why), counts in sorted(figures.only[side].items())
     ]
@@ -108,14 +108,14 @@ def _short(value: object) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
-_SETTING_COLUMNS = (
+SETTING_COLUMNS = (
     Column("setting", "setting"),
     Column("A", "a", _short, left=True),
     Column("B", "b", _short, left=True),
 )
 
 
-def _notes(diff: MixDiff) -> list[str]:
+def notes(diff: MixDiff) -> list[str]:
     """Sentences below the tables: documents that both have and that stand otherwise, the order, the
     verdict.
     """

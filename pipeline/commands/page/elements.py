@@ -21,7 +21,7 @@ from pipeline.report import printable
 HUES = 10  # colours for strands in the style sheet
 LEAST = 0.35
 """Percent of the width that a bar has at least, so that 0.02% is seen; its figure stands beside."""
-Row = Mapping[str, object]
+Row = Mapping[str, Any]
 """A row of a chart: values by the fields that the chart draws."""
 _FOLDER = Path(__file__).parent
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

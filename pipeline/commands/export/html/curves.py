@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import pairwise
-
 import numpy as np
 
-from mixtures.audit.portrait import Int64s, Portrait
+from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import FilterClaim
 from mixtures.stream.placebo import next_class
 from pipeline.commands.build.report import cut_text
 from pipeline.commands.export.html.figures import names
-from pipeline.commands.page.elements import Row, Table, percent, share
+from pipeline.commands.page.axes import histogram_rows, length_edges
+from pipeline.commands.page.elements import Row, Table, share
 from pipeline.report import count
 
 
@@ -50,42 +47,17 @@ def stray_table(claims: Claims) -> Table:
     )
 
 
-def length_rows(portrait: Portrait, number: int) -> list[dict[str, float]]:
+def length_rows(portrait: Portrait, number: int) -> list[Row]:
     """Rows of a strand's histogram: percent of its documents, and of its tokens, by length; two
     bars for each doubling.
     """
     lengths = portrait.lengths[number]
-    edges = length_edges(int(lengths.values[-1]) if len(lengths.values) else 1)
-    documents, tokens = (counts.tolist() for counts in lengths.histogram(edges))
-    rows = [
-        {
-            "low": low,
-            "high": high,
-            "documents": percent(some, lengths.documents),
-            "tokens": percent(many, lengths.tokens),
-        }
-        for low, high, some, many in zip(
-            edges.tolist(), edges[1:].tolist(), documents, tokens, strict=False
-        )
-    ]
-    return [
-        *rows,
-        {"low": int(edges[-1]), "high": int(edges[-1]), "documents": 0, "tokens": 0},
-    ]  # where the line comes down
+    edges = length_edges(lengths.longest)
+    documents, tokens = lengths.histogram(edges)
+    return histogram_rows(edges.tolist(), documents.tolist(), tokens.tolist())
 
 
-def length_edges(longest: int) -> Int64s:
-    """1, 2, 3, 4, 6, 8, 12, ... up to above a length: int64.
-
-    Returns: int64 [num_edges], tokens, ascending.
-    """
-    edges = {1 << power for power in range(longest.bit_length() + 1)} | {
-        3 << power for power in range(longest.bit_length() - 1)
-    }
-    return np.array(sorted(edges), np.int64)
-
-
-def removed_rows(item: FilterClaim) -> list[dict[str, float]]:
+def removed_rows(item: FilterClaim) -> list[Row]:
     """Rows of a filter's histogram, in percent of its documents by length: as bars (`documents`)
     what it removed, as a line (`tokens`, 0 without one) what it imitates.
     """
@@ -97,16 +69,8 @@ def removed_rows(item: FilterClaim) -> list[dict[str, float]]:
     edges = [min([*bars, *line])]
     while edges[-1] <= max([*bars, *line]):
         edges.append(next_class(edges[-1]))
-    rows: list[dict[str, float]] = [
-        {
-            "low": low,
-            "high": high,
-            "documents": percent(bars.get(low, 0), sum(bars.values())),
-            "tokens": percent(line.get(low, 0), sum(line.values())),
-        }
-        for low, high in pairwise(edges)
-    ]
-    return [*rows, {"low": edges[-1], "high": edges[-1], "documents": 0, "tokens": 0}]
+    counts = ([found.get(low, 0) for low in edges[:-1]] for found in (bars, line))
+    return histogram_rows(edges, *counts)
 
 
 def length_table(claims: Claims, portrait: Portrait) -> Table:
@@ -114,7 +78,7 @@ def length_table(claims: Claims, portrait: Portrait) -> Table:
     rows = []
     for source, name, lengths in zip(claims.sources, names(claims), portrait.lengths, strict=True):
         mean = f"{lengths.tokens / lengths.documents:,.1f}" if lengths.documents else "-"
-        longest = f"{int(lengths.values[-1]):,}" if lengths.documents else "-"
+        longest = f"{lengths.longest:,}" if lengths.documents else "-"
         rows.append(
             [
                 name,
@@ -136,25 +100,3 @@ def length_table(claims: Claims, portrait: Portrait) -> Table:
         ],
         rows,
     )
-
-
-def score_rows(edges: Sequence[int], removed: Sequence[int], kept: Sequence[int]) -> list[Row]:
-    """Rows of the chart of scores. edges: millionths; removed, kept: documents between two
-    edges.
-    """
-    rows: list[Row] = []
-    for low, high, gone, stays in zip(edges, edges[1:], removed, kept, strict=False):
-        span = {"low": logit(low), "high": logit(high)}
-        rows += [{**span, "begin": 0, "end": stays, "colour": "var(--kept)"}] if stays else []
-        rows += (
-            [{**span, "begin": stays, "end": stays + gone, "colour": "var(--filter)"}]
-            if gone
-            else []
-        )
-    return rows
-
-
-def logit(millionths: int) -> float:
-    """Where a score stands on a logit axis; 0 and 1 stand at its ends."""
-    share = min(max(millionths, 100), 999_900) / 1_000_000
-    return math.log(share / (1 - share))

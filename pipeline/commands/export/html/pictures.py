@@ -13,6 +13,7 @@ from mixtures.mix.judged import FilterClaim
 from pipeline.commands.export.html import curves, figures
 from pipeline.commands.export.html.samples import Scores
 from pipeline.commands.page import charts
+from pipeline.commands.page.axes import length_edges, logit, score_rows
 from pipeline.commands.page.elements import hue
 from pipeline.report import printable
 
@@ -28,10 +29,7 @@ def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> di
 
 
 def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
-    longest = max(
-        (int(lengths.values[-1]) for lengths in portrait.lengths if len(lengths.values)), default=1
-    )
-    longest = int(curves.length_edges(longest)[-1])
+    longest = int(length_edges(max(lengths.longest for lengths in portrait.lengths))[-1])
     return {
         "stray_charts": [
             Markup(_stray(claims, portrait, number)) for number in figures.pictured(claims)
@@ -78,10 +76,10 @@ def _removed(item: FilterClaim, number: int) -> str:
 
 
 def _scores(found: Scores, number: int) -> str:
-    rows = curves.score_rows(found.edges, found.removed, found.kept)
+    rows = score_rows(found.edges, found.removed, found.kept)
     return charts.scores(
         rows,
-        curves.logit(found.above),
+        logit(found.above),
         f"scores{number}",
         f"Scores that {printable(found.label)} gave, and its threshold",
     )

@@ -8,7 +8,6 @@ digest, its length and the reason.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ import numpy as np
 
 from mixtures.mix.trace import Position, TracedMix
 from mixtures.recipe.near_request import NEAR
-from mixtures.rules.filter_definition import MILLION
 from pipeline.lookup.text import Texts
 
 if TYPE_CHECKING:  # what reads a store costs seconds to import, and most pages have none
@@ -145,21 +143,16 @@ class Scores:
 
 def scores(mix: MixStore) -> list[Scores]:
     """The scores that decided, of each filter with a classifier."""
-    return [
-        _scores(mix, number, item)
-        for number, item in enumerate(mix.filters)
-        if item.table is not None and item.rule.above is not None
-    ]
+    from pipeline.lookup.scores import scoring
+
+    return [_scores(mix, number, above, item) for number, above, item in scoring(mix)]
 
 
-def _scores(mix: MixStore, number: int, item: MixFilter) -> Scores:
+def _scores(mix: MixStore, number: int, above: int, item: MixFilter) -> Scores:
+    from pipeline.lookup.scores import SCORE_EDGES
     from pipeline.stages.eligible import read_kept, score_column
 
-    assert item.rule.above is not None
-    edges = np.array(
-        [0, *(round(MILLION / (1 + math.exp(-at / 4))) for at in range(-36, 37)), MILLION + 1],
-        np.int64,
-    )
+    edges = np.array(SCORE_EDGES, np.int64)
     kept, gone = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
     prefix = score_column(number)
     for choice in mix.choices.values():
@@ -174,7 +167,7 @@ def _scores(mix: MixStore, number: int, item: MixFilter) -> Scores:
                 gone += _counts(
                     choice.eligible.removed_column("score", partition, prefix)[:count], edges
                 )
-    return Scores(item.rule.label, item.rule.above, edges.tolist(), kept.tolist(), gone.tolist())
+    return Scores(item.rule.label, above, SCORE_EDGES, kept.tolist(), gone.tolist())
 
 
 def _counts(values: Any, edges: Any) -> Any:

@@ -1,0 +1,68 @@
+"""Scores that a filter of a mix gave to some documents, from the store of the mix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from mixtures.diff.compare import KEY
+from mixtures.rules.filter_definition import MILLION
+from pipeline.lookup.selection import MixFilter, MixStore
+from pipeline.stages.eligible import Choice, read_kept, score_column
+
+SCORE_EDGES: list[int] = [
+    0,
+    *(round(MILLION / (1 + math.exp(-at / 4))) for at in range(-36, 37)),
+    MILLION + 1,
+]
+"""Millionths, at equal steps of the logit."""
+
+
+def scoring(mix: MixStore) -> Iterator[tuple[int, int, MixFilter]]:
+    """(number, threshold in millionths, filter) of each filter that scores decide."""
+    for number, item in enumerate(mix.filters):
+        if item.table is not None and item.rule.above is not None:
+            yield number, item.rule.above, item
+
+
+def score_counts(mix: MixStore, number: int, digest: npt.NDArray[np.uint64]) -> npt.NDArray[Any]:
+    """Documents that filter `number` scored, between two of SCORE_EDGES: int64 [num_edges - 1]. Of
+    those that the mix neither holds nor could hold the store of it knows none.
+
+    digest: uint64 [num_docs, 2].
+    """
+    counts = np.zeros(len(SCORE_EDGES) - 1, np.int64)
+    wanted = pl.DataFrame({name: digest[:, half] for half, name in enumerate(KEY)})
+    for choice in mix.choices.values():
+        if number < choice.eligible.filters:  # else an insert
+            for table in _tables(choice, score_column(number)):
+                found = wanted.join(table, on=KEY)
+                # -1, of documents that were not escalated, lies below all
+                counts += np.histogram(found["score"].to_numpy(), SCORE_EDGES)[0]
+    return counts
+
+
+def _tables(choice: Choice, prefix: str) -> Iterator[pl.DataFrame]:
+    """Digests and scores of what can be in the mix and of what is removed, by partition."""
+    for partition in range(len(choice.eligible.tables)):
+        yield _frame(
+            read_kept(choice.eligible, "digest", partition),
+            read_kept(choice.eligible, "score", partition, prefix),
+        )
+        if choice.eligible.reasons:
+            yield _frame(
+                choice.eligible.removed_column("digest", partition),
+                choice.eligible.removed_column("score", partition, prefix),
+            )
+
+
+def _frame(digest: npt.NDArray[Any], score: npt.NDArray[Any]) -> pl.DataFrame:
+    """digest: uint64 [num_docs, 2]; score: [num_docs]."""
+    halves = np.asarray(digest).astype(np.uint64)
+    columns = {name: halves[:, half] for half, name in enumerate(KEY)}
+    return pl.DataFrame({**columns, "score": np.asarray(score).astype(np.int64)})
