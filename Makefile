@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser test-lowest picture campaign house faults bench manifests lock clean \
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser test-lowest picture campaign mutants house faults bench manifests lock clean \
   check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
@@ -30,6 +30,7 @@ S3_KEY = $(call KEY_OF,pyproject.toml locks/s3.lock locks/moto.lock Makefile)
 OLMO_KEY = $(call KEY_OF,locks/olmo.lock Makefile)
 MODELS_KEY = $(call KEY_OF,pyproject.toml locks/base.lock locks/models.lock Makefile)
 RAY_KEY = $(call KEY_OF,pyproject.toml locks/base.lock locks/ray.lock)
+MUTANTS_KEY = $(call KEY_OF,pyproject.toml locks/base.lock locks/mutants.lock)
 
 # An environment beside .venv for tests that need more: what locks/NAME.lock adds to locks/base.lock, with a CPU build of torch or without.
 define make_environment
@@ -158,6 +159,15 @@ picture: env ## write docs/mix-page.png again: the page of the sample mix, in Ch
 campaign: env ## the slow tests: fault campaigns, many examples, scale; drawn anew each time, but in CI
 	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-$(if $(CI),default,campaign)} .venv/bin/python -m pytest -m campaign -n $(WORKERS)
 
+MODULES ?=
+SAMPLE ?=
+mutants: check-python ## which small faults, planted by mutmut in .venv-mutants, no test notices: MODULES="quotas keys", SAMPLE=40
+	@test -e .venv-mutants/made-$(MUTANTS_KEY) || $(MAKE) --no-print-directory .venv-mutants/made-$(MUTANTS_KEY)
+	.venv-mutants/bin/python -m tests.mutants.mutate --processes $(WORKERS) $(if $(SAMPLE),--sample $(SAMPLE)) $(MODULES)
+
+.venv-mutants/made-%:
+	$(call make_environment,mutants)
+
 house: env ## how large, high and tangled the code is, as figures
 	.venv/bin/python -m tests.house.measure
 
@@ -187,6 +197,8 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	$(COMPILE) $(UPGRADE) --constraint locks/base.lock --override .venv-lock/without-torch.txt -o locks/models.lock .venv-lock/models.in
 	printf '%s\n' 'ray>=2.40' > .venv-lock/ray.in
 	$(COMPILE) $(UPGRADE) --constraint locks/base.lock -o locks/ray.lock .venv-lock/ray.in
+	printf '%s\n' mutmut==3.8.1 > .venv-lock/mutants.in # its insides are used: tests/mutants/mutate.py
+	$(COMPILE) $(UPGRADE) --constraint locks/base.lock -o locks/mutants.lock .venv-lock/mutants.in
 	awk '/^[^ ]/ {drop = /^python-dateutil==/} !drop' locks/base.lock > .venv-lock/s3.txt
 	$(COMPILE) $(UPGRADE) --extra test --extra s3 --constraint .venv-lock/s3.txt -o locks/s3.lock pyproject.toml
 	printf '%s\n' 'moto[server]>=5.1' > .venv-lock/moto.in
@@ -200,6 +212,8 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
 	file=locks/ray.lock; head_of \
 	  'What `make test-ray` adds to locks/base.lock: Ray, and what it needs. Made by `make lock`.'; \
+	file=locks/mutants.lock; head_of \
+	  'What `make mutants` adds to locks/base.lock: mutmut, and what it needs. Made by `make lock`.'; \
 	file=locks/olmo.lock; head_of \
 	  'What `make test-readers` reads with OLMo-core: OLMo-core and all that it needs, without annealmix and without torch. Made by `make lock`.' \
 	  'torch itself is pinned in the Makefile, by version alone: each index builds its CPU wheels with hashes and a local version of its own.'; \
@@ -210,6 +224,6 @@ lock: check-python ## resolve the locks again for Python 3.10 and newer; UPGRADE
 	file=locks/moto.lock; head_of 'The S3 server of `make test-s3`, in .venv-moto. Made by `make lock`.'
 
 clean: ## remove what make made
-	rm -rf .venv .venv-readers .venv-olmo .venv-models .venv-ray .venv-s3 .venv-moto .venv-lock .venv-lowest
-	rm -rf demo build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-readers .venv-olmo .venv-models .venv-ray .venv-mutants .venv-s3 .venv-moto .venv-lock .venv-lowest
+	rm -rf demo build dist .mutants .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -78,9 +78,7 @@ class KeyRange(NamedTuple):
         """What no other range covers, in ascending order."""
         missing: list[KeyRange] = []
         at = self.low
-        for low, high in sorted(others):
-            if high <= at or low >= self.high or low >= high:
-                continue
+        for low, high in sorted(self.common(other) for other in others if self.meets(other)):
             if low > at:
                 missing.append(KeyRange(at, low))
             at = max(at, high)

@@ -23,7 +23,7 @@ if os.access("/dev/shm", os.W_OK):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tests.pages import Demo
 
@@ -34,9 +34,13 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 # `make test` never fails by chance; `campaign` draws new ones, says how to draw them again, and
 # keeps those that failed in .hypothesis, to be tried first the next time. An example that was
 # worth finding is then written above its test (`@example`), where the default meets it, too.
+# `mutants` draws what the default draws, and leaves a failing example as it is: thousands fail.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.register_profile("default", _PATIENT, max_examples=60, derandomize=True)
 settings.register_profile("campaign", _PATIENT, max_examples=1000)
+settings.register_profile(
+    "mutants", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate]
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "default")
 
 

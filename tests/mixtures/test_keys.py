@@ -197,7 +197,13 @@ def test_a_set_of_digests_holds_just_its_members_even_where_first_halves_agree(m
     ]
 
 
-@pytest.mark.parametrize("rows", [[(2, 0), (1, 0)], [(1, 2), (1, 1)]])
+def test_documents_that_are_the_same_in_all_keep_their_order():
+    key = np.arange(1000, dtype=np.uint64) % 3
+    order = keys.sort_order(key, keys.digest_columns(bytes(16 * 1000)))
+    assert order.tolist() == [row for first in range(3) for row in range(first, 1000, 3)]
+
+
+@pytest.mark.parametrize("rows", [[(2, 0), (1, 0)], [(1, 2), (1, 1)], [(0, 0), (2, 0), (1, 0)]])
 def test_digests_out_of_order_are_refused(rows):
     with pytest.raises(ValueError, match="not in ascending order"):
         keys.DigestSet(np.array(rows, np.uint64))

@@ -8,20 +8,24 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.audit import AuditReport, audit_bare, audit_mix
+from mixtures.audit import mix as audit_of_mixes
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import recipe_digest, require_recipe
 from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
+from mixtures.audit.tables import columns as table_columns
 from mixtures.audit.tables.parts import read_part
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
@@ -130,6 +134,17 @@ def test_preview_of_another_size_passes(clean: Path, tmp_path: Path) -> None:
     )
     assert report.failures == []
     assert report.total_tokens == 54_321
+
+
+def test_documents_that_share_an_order_key_are_not_taken_for_one_another(
+    clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_key(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+        return np.zeros(len(digests), np.uint64)
+
+    for module in (audit_of_mixes, table_columns):
+        monkeypatch.setattr(module, "order_keys", one_key)
+    assert "duplicates" not in failed(clean)
 
 
 def test_progress_reaches_all_bytes_of_the_bin(clean: Path) -> None:
@@ -601,6 +616,60 @@ def test_forged_documents_fail_in_the_check_that_is_there_for_them(
         "documents hash",
         "provenance hash",
     }
+
+
+def swapped_within_a_part(mix: ForgedMix) -> Document:
+    flan = mix.of("flan")
+    mix.swap(flan[40], flan[41])
+    return flan[40]
+
+
+def swapped_over_the_edge_of_a_part(mix: ForgedMix) -> Document:
+    def part_of(document: Document) -> int:
+        before = next(at for at, item in enumerate(mix.documents) if item is document)
+        tokens = sum(len(item.tokens) for item in mix.documents[:before])
+        return tokens // int(mix.manifest["layout"]["slice_tokens"])
+
+    for early, late in pairwise(mix.of("flan")):
+        if part_of(early) != part_of(late):
+            mix.swap(early, late)
+            if part_of(early) != part_of(late):
+                return early
+            mix.swap(late, early)
+    raise AssertionError("no two neighbours lie in two parts")
+
+
+def in_the_epoch_after_next(mix: ForgedMix) -> Document:
+    mix.of("flan")[300].epoch = 2
+    return mix.of("flan")[300]
+
+
+def another_in_the_second_epoch(mix: ForgedMix) -> Document:
+    second_epoch_of_other_documents(mix)
+    return [item for item in mix.of("wiki") if item.epoch == 1][5]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (swapped_within_a_part, "key order"),
+        (swapped_over_the_edge_of_a_part, "key order"),
+        (in_the_epoch_after_next, "epochs"),
+        (another_in_the_second_epoch, "epochs"),
+    ],
+)
+def test_a_document_at_fault_is_named_by_its_place(
+    mix: Path, change: Callable[[ForgedMix], Document], name: str
+) -> None:
+    places: list[int] = []
+
+    def changed(forged: ForgedMix) -> None:
+        fault = change(forged)
+        places.extend(at for at, item in enumerate(forged.documents) if item is fault)
+
+    forge(mix, changed)
+    (check,) = (check for check in audit_mix(mix).failures if check.name == name)
+    assert check.detail.startswith(f"document {places[0]:,} of ")
 
 
 def test_repeated_document_with_other_tokens_needs_the_full_audit(mix: Path) -> None:
