@@ -7,9 +7,11 @@ they are led to.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ __all__ = [
     "complain",
     "count",
     "counted",
+    "duration",
     "page",
     "plural",
     "print_fit",
@@ -219,40 +222,31 @@ class Table:
             sys.stdout.flush()
 
 
+LINE_SECONDS = 60.0
+"""Between two lines of progress where stderr is no terminal."""
+
+
 @contextmanager
 def progress(
-    what: str, total: int, done: Callable[[], int], seconds: float = 0.5
+    what: str, total: int, done: Callable[[], int], *, percent: bool = False
 ) -> Iterator[None]:
-    """Show how many of `total` units are done while the body runs; on a terminal only. done() is
-    polled.
+    """Show while the body runs how many of `total` units are done, how many a minute, and the time
+    left: as a bar on a terminal, elsewhere (a log, a job) as a line a minute. done() is polled, and
+    must not raise.
+
+    Args:
+        percent: whether the units are per cent of something.
     """
-    if not sys.stderr.isatty() or total == 0:
+    if total == 0:
         yield
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
+    pace = _Pace(what, total, done, percent=percent)
+    with pace.bar() if sys.stderr.isatty() else pace.lines() as (show, seconds):
         ended = threading.Event()
 
         def poll() -> None:
             while not ended.wait(seconds):
-                bar.update(task, completed=done())
+                show()
 
         watcher = threading.Thread(target=poll, daemon=True)
         watcher.start()
@@ -261,7 +255,59 @@ def progress(
         finally:
             ended.set()
             watcher.join()
-            bar.update(task, completed=done())
+
+
+class _Pace:
+    """How fast units are done since this began: what was done before costs no time now."""
+
+    def __init__(self, what: str, total: int, done: Callable[[], int], *, percent: bool) -> None:
+        self._what, self._total, self._done, self._percent = what, total, done, percent
+        self._began, self._first = time.monotonic(), done()
+
+    @contextmanager
+    def lines(self) -> Iterator[tuple[Callable[[], None], float]]:
+        """Prints a line each time."""
+        yield lambda: say(f"{self._what}: {self}"), LINE_SECONDS
+
+    @contextmanager
+    def bar(self) -> Iterator[tuple[Callable[[], None], float]]:
+        """Draws a bar that each time is longer."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[pace]}")
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(self._what, total=self._total, pace=str(self))
+
+            def show() -> None:
+                bar.update(task, completed=self._done(), pace=str(self))
+
+            try:
+                yield show, 0.5
+            finally:
+                show()
+
+    def __str__(self) -> str:
+        """`37 of 412, 4.2 a minute, 1 h 29 min left`; without the rest until there is a rate."""
+        done, seconds = self._done(), time.monotonic() - self._began
+        unit = "%" if self._percent else ""
+        so_far = f"{done}%" if self._percent else f"{done:,} of {self._total:,}"
+        now = done - self._first
+        if now <= 0 or done >= self._total:
+            return so_far
+        left = duration((self._total - done) * seconds / now)
+        return f"{so_far}, {60 * now / seconds:,.1f}{unit} a minute, {left} left"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `1 h 29 min`, `3 d 4 h`, rounded up."""
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    whole = math.ceil(seconds / 60)
+    if whole < 60:
+        return f"{whole} min"
+    hours, rest = divmod(whole, 60)
+    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
 
 
 @contextmanager
@@ -274,7 +320,7 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     def update(done: int, total: int) -> None:
         percent[0] = 100 * done // total if total else 100
 
-    with progress(what, 100, lambda: percent[0]):
+    with progress(what, 100, lambda: percent[0], percent=True):
         yield update
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.files import max_rows
+from mixtures.audit.stream import Progress
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
 from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
@@ -113,18 +114,22 @@ class Portrait:
     measured: list[int]
 
 
-def portray(folder: Path, claims: Claims, samples: int = 0) -> Portrait:
+def portray(
+    folder: Path, claims: Claims, samples: int = 0, progress: Progress | None = None
+) -> Portrait:
     """Read the documents of a mix once.
 
     Args:
-        samples: how many positions of documents to note of each strand.
+        samples: how many positions of documents to note of each strand. progress: called with
+            (parts of the table read, of how many).
 
     Raises:
         ManifestError: the table cannot be read, or is not what the manifest says.
     """
     pass_over = _Pass(claims, samples)
     limit = max_rows(folder, claims.layout.dtype.itemsize)
-    for number in range(len(claims.hashes.documents_parts)):
+    parts = len(claims.hashes.documents_parts)
+    for number in range(parts):
         path = part_path(folder, "documents", number)
         try:
             pass_over.add(
@@ -134,6 +139,8 @@ def portray(folder: Path, claims: Claims, samples: int = 0) -> Portrait:
             raise ManifestError(
                 f"{reading_fault(path, error)}; `annealmix audit {folder}` says what else is off"
             ) from None
+        if progress is not None:
+            progress(number + 1, parts)
     portrait = pass_over.portrait()
     for claim, lengths, measured in zip(
         claims.sources, portrait.lengths, portrait.measured, strict=True

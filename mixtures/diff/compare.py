@@ -17,7 +17,7 @@ machine).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ import polars as pl
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.recipe import require_recipe
+from mixtures.audit.stream import Progress
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
 from mixtures.mix.manifest import MANIFEST
@@ -36,7 +37,6 @@ KEY = ["high", "low"]
 """The halves of a digest: `mixtures.keys.digest_columns`."""
 COLUMNS = ("num_tokens", "digest", "copy", "cut")
 
-Progress = Callable[[int, int], None]
 Marks = npt.NDArray[np.bool_]
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from mixtures.mix import manifest as manifests
+from pipeline import report
 from tests.pages import Demo
 from tests.pipeline.command_line import CHECKOUT
 from tests.pipeline.corpus import prose, write_files, write_recipe
@@ -79,3 +83,46 @@ def test_names_of_files_are_those_of_the_system_in_a_locale_of_ascii(tmp_path):
     one, two = (manifests.load(tmp_path / name) for name in ("plain", "ascii"))
     assert one["inputs"]["a"][0]["path"] == two["inputs"]["a"][0]["path"] == "été 1.json.gz"
     assert one["digest"] == two["digest"]
+
+
+class _Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("screen", [io.StringIO, _Screen])
+def test_long_work_says_how_far_it_is_how_fast_and_how_long_it_takes(screen, monkeypatch):
+    """On a terminal and in a log."""
+    shown, done = screen(), [3]
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(report, "LINE_SECONDS", 0.01)
+    with report.progress("ingest", 1_000, lambda: done[0]):
+        for _ in range(200):
+            done[0] += 1
+            time.sleep(0.01)
+            if re.search(r"ingest.* \d+ of 1,000, [\d,.]+ a minute, \d+ s left", shown.getvalue()):
+                break
+        else:
+            raise AssertionError(shown.getvalue())
+
+
+def test_work_that_stands_still_or_is_done_promises_nothing(monkeypatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(report, "LINE_SECONDS", 0.01)
+    with report.counted("hash") as update:
+        time.sleep(0.1)
+        update(5, 5)
+        time.sleep(0.1)
+    assert {*shown.getvalue().splitlines()} == {"hash: 0%", "hash: 100%"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        *((0.2, "1 s"), (59.0, "59 s"), (61, "2 min"), (3600, "1 h 0 min"), (5340, "1 h 29 min")),
+        *((86_400, "1 d 0 h"), (273_600, "3 d 4 h")),
+    ],
+)
+def test_durations_are_told_in_their_two_largest_units(seconds, said):
+    assert report.duration(seconds) == said

@@ -152,7 +152,7 @@ def length_table(figures: DiffFigures) -> Table:
         [printable(name), *_spread(figures, "a", name), *_spread(figures, "b", name)]
         for name in _alone(figures)
     ]
-    columns = ["documents", "mean tokens", "10% below", "median", "90% below"]
+    columns = ["documents", "mean tokens", "10th percentile", "median", "90th percentile"]
     return Table(
         ["source", *(f"only in {side.upper()}: {name}" for side in SIDES for name in columns)], rows
     )

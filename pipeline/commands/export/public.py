@@ -21,6 +21,7 @@ from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
 from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
 from mixtures.yaml.disk import read_bytes
+from pipeline import report
 from pipeline.commands.destination import appearing, refuse_inside
 from pipeline.report import say
 from pipeline.stages.write import ROW_GROUP
@@ -57,17 +58,17 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)
         part_path(folder, "documents", 0).parent.mkdir()
         count = len(claims.hashes.documents_parts)
-        parts = [
-            _salted_part(
-                proven_part(mix, claims, number), part_path(folder, "documents", number), salt
-            )
-            for number in range(count)
-        ]
+        parts: list[str] = []
+        with report.progress("salt digests", count, lambda: len(parts)):
+            for number in range(count):
+                target = part_path(folder, "documents", number)
+                parts.append(_salted_part(proven_part(mix, claims, number), target, salt))
         for name in (TOKENS, INDEX):
             shutil.copyfile(mix / name, folder / name)
         public = public_manifest(claims, salt, parts)
         write_whole(folder / manifests.MANIFEST, manifests.dump(public))
-        audit = audit_mix(folder)
+        with report.counted("audit") as progress:
+            audit = audit_mix(folder, progress=progress)
         if audit.failures:
             failures = "; ".join(f"{check.name}: {check.detail}" for check in audit.failures[:3])
             raise AuditFailed(

@@ -12,6 +12,7 @@ from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
+from pipeline import report
 from pipeline.commands.build.report import (
     FILTER_TITLE,
     PLACEBO_TITLE,
@@ -73,7 +74,8 @@ def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) ->
     """The page as text; as `write_page`."""
     pictures = drawing()
     claims = read_claims(mix)
-    portrait = portray(mix, claims, samples)
+    with report.counted("read the documents") as progress:
+        portrait = portray(mix, claims, samples, progress)
     beside = None
     if store:
         from pipeline.lookup.selection import MixStore
