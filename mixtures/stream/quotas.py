@@ -228,7 +228,7 @@ def asked_quotas(
 
 def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, int]:
     if (tokens := size.asked_tokens) is not None:
-        if budget == 0 or recipe.budget is None:
+        if recipe.budget is None:
             option = "--steps" if size.schedule else "--tokens"
             raise RecipeError(
                 f"{recipe.name}: has no token budget, so {option} cannot scale it; use --scale"
@@ -298,9 +298,8 @@ def largest_fit(
     budget = recipe.budget.total_tokens if recipe.budget else fixed
 
     def fitted(tokens: int) -> tuple[Quotas, dict[str, int]] | None:
-        tried = Size(tokens=tokens) if recipe.budget else Size(Fraction(tokens, budget))
         try:
-            return fitted_quotas(recipe, tried, supplies, inserted)
+            return fitted_quotas(recipe, Size(Fraction(tokens, budget)), supplies, inserted)
         except SupplyError:
             return None
 
@@ -310,8 +309,10 @@ def largest_fit(
         found = fitted(middle)
         fits, exceeds = (middle, exceeds) if found and not found[1] else (fits, middle)
     found = fitted(fits) if fits else None
-    asked = asked_quotas(recipe, Size(), supplies) if found else {}
-    if found is None or any(asked[name] and not quota for name, quota in found[0].asked.items()):
+    if found is None:
+        return None
+    asked = asked_quotas(recipe, Size(), supplies)
+    if any(asked[name] and not quota for name, quota in found[0].asked.items()):
         return None
     return LargestFit(fits, f"--tokens {fits}" if recipe.budget else f"--scale {fits}/{budget}")
 
@@ -340,9 +341,8 @@ def fitted_quotas(
         request, supply, quota = recipe.sources[name], supplies[name], resolved[name]
         if quota == 0 or quota < supply.tokens or (quota == supply.tokens and supply.complete):
             continue
-        if (
-            not supply.complete
-        ):  # nor if it ends exactly where was tokenized to: what stands behind must be known
+        # nor if it ends exactly where was tokenized to: what stands behind must be known
+        if not supply.complete:
             wanted[name] = quota
         elif (target := request.refill_from) is not None:
             resolved[name] = supply.tokens
