@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from heapq import heapify, heappop, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import RecipeError, SupplyError
@@ -43,14 +44,22 @@ def webster(shares: Sequence[Fraction], seats: int) -> list[int]:
     # near the wanted one; from there each further seat goes to the largest share / (2 given + 1),
     # or comes back from the smallest share / (2 given - 1).
     given = [_round_half_down(share * seats / total) for share in shares]
-    while (missing := seats - sum(given)) != 0:
-        if missing > 0:
-            chosen = max(range(len(shares)), key=lambda i: (shares[i] / (2 * given[i] + 1), -i))
-            given[chosen] += 1
+    missing = seats - sum(given)
+    step = 1 if missing > 0 else -1
+    queue = [
+        (-step * share / (2 * held + step), step * number)
+        for number, (share, held) in enumerate(zip(shares, given, strict=True))
+        if held > 0 or step > 0
+    ]
+    heapify(queue)
+    for _ in range(abs(missing)):
+        number = abs(queue[0][1])
+        given[number] += step
+        if given[number] > 0:
+            quotient = -step * shares[number] / (2 * given[number] + step)
+            heapreplace(queue, (quotient, step * number))
         else:
-            held = [i for i in range(len(shares)) if given[i] > 0]
-            chosen = min(held, key=lambda i: (shares[i] / (2 * given[i] - 1), -i))
-            given[chosen] -= 1
+            heappop(queue)
     return given
 
 
@@ -365,16 +374,18 @@ def refill_order(requests: Mapping[str, SourceRequest]) -> list[str]:
     """Sources in an order in which each comes before the one that refills it (refill chains have no
     cycle: the recipe checks).
     """
-    order: list[str] = []
+    givers: dict[str, list[str]] = {}
+    for name, request in requests.items():
+        if request.refill_from is not None:
+            givers.setdefault(request.refill_from, []).append(name)
+    order: dict[str, None] = {}
 
     def visit(name: str) -> None:
-        if name in order:
-            return
-        for giver, request in requests.items():
-            if request.refill_from == name:
+        if name not in order:
+            for giver in givers.get(name, []):
                 visit(giver)
-        order.append(name)
+            order[name] = None
 
     for name in requests:
         visit(name)
-    return order
+    return list(order)
