@@ -309,7 +309,7 @@ class _Build:
         because another tokenizer has read it; and keep the tokenizer for those who read the mix.
         """
         tokenizer = self._tokenizer()
-        keep_tokenizer(tokenizer.path, tokenizer.definition)
+        keep_tokenizer(tokenizer.path, self.request.recipe.tokenizer)
         if tokenizer.fallback_reason:
             say(f"tokenizing with {tokenizer.speed}")
         again = [unit for unit in units if unit.ranges and other_tokens(unit.folder, self.rule)]
@@ -324,6 +324,7 @@ class _Build:
     def _ingest_plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
         tokenizer = PlannedTokenizer(
             path=self._tokenizer_path if tokenizes else None,
+            sha256=self._tokenizer().sha256 if tokenizes else None,
             definition=self.request.recipe.tokenizer,
             special_tokens=self.recipe.special_tokens,
             folders=self.rule.folders,
