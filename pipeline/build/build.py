@@ -490,7 +490,8 @@ class _Build:
         }
 
     def _write(self, selected: _Selected, near: Found | None) -> manifests.Manifest:
-        choices = self._choices(selected) | self._inserts(selected.eligible)
+        chosen = self._choices(selected) | self._inserts(selected.eligible)
+        choices = {name: choice.rotated() for name, choice in chosen.items()}
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
         if total == 0:
