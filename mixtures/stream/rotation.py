@@ -80,8 +80,8 @@ def _beside(
             # the last epoch may lack the later ones
             here = slice(0, int(np.searchsorted(numbers, there.documents)))
             low, high = _neighbours(originals, there, numbers[here])
-            least = _reach(low, num_tokens[here], total)
-            beyond = _reach(high, num_tokens[here], total)
+            least = reach(low, num_tokens[here], total)
+            beyond = reach(high, num_tokens[here], total)
             for start in (starts[here], starts[here] + total):
                 # start - least down to start - beyond + 1 are the tokens that may stand before r
                 opens = np.searchsorted(begins, start - beyond, "right")
@@ -103,7 +103,7 @@ def _neighbours(originals: SourceOrder, run: Run, numbers: Int64s) -> tuple[Floa
     return where[numbers], where[numbers + 2]
 
 
-def _reach(where: Float64s, num_tokens: Int64s, total: int) -> Int64s:
+def reach(where: Float64s, num_tokens: Int64s, total: int) -> Int64s:
     """Least tokens before a document with which its position is at least `where`; at most `total`.
 
     where: float64, num_tokens: int64, both [num_docs]. Returns: int64 [num_docs].

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.stream.order import SourceOrder, deviation_bound, place
-from mixtures.stream.rotation import rotation
+from mixtures.stream.order import SourceOrder, deviation_bound, place, positions
+from mixtures.stream.rotation import reach, rotation
 from mixtures.stream.selection import Copies, Lengths, PartitionTable, Run, Selection, select
 
 
@@ -172,6 +172,18 @@ def test_every_document_and_copy_stands_once_and_no_copy_beside_where_none_need_
         if {one, two} == {0, 1}:
             beside += found.names[one][here][1] == found.names[two][there][1]
     assert beside <= beside_by_hand(found, 0)
+
+
+@given(st.integers(1, 2**50), st.data())
+def test_a_place_is_reached_with_the_least_tokens_before_it_at_any_scale(total, data):
+    tokens = np.array([data.draw(st.integers(1, min(total, 2**20)))], np.int64)
+    near = data.draw(st.integers(0, total - int(tokens[0])))
+    where = positions(np.array([near], np.int64), tokens, total)
+    where = np.nextafter(where, data.draw(st.sampled_from([0.0, 2.0]))) if near % 2 else where
+    found = reach(where, tokens, total)
+    assert 0 <= found[0] <= total
+    assert found[0] == total or positions(found, tokens, total) >= where
+    assert found[0] == 0 or positions(found - 1, tokens, total) < where
 
 
 @given(sources())

@@ -230,6 +230,17 @@ CASES: dict[str, Case] = {
     },
     "all, shrink": {"quotas": dict.fromkeys(QUOTAS), "filters": ["list"], "removed": "shrink"},
     "epochs": {"quotas": {"a": 2000, "b": 1000}, "filters": ["list"], "copies": "approved"},
+    "epochs of copies": {
+        "quotas": {"a": 1900, "b": 9000},
+        "filters": [{"use": TOY, "level": "weak"}],
+        "copies": "approved",
+    },
+    "epochs of copies, shrink": {
+        "quotas": {"b": 11000},
+        "filters": [{"use": TOY, "level": "weak"}],
+        "copies": "approved",
+        "removed": "shrink",
+    },
     "epochs, shrink": {
         "quotas": {"a": 2000, "b": 1000},
         "filters": [{"use": TOY, "level": "weak"}],
