@@ -80,13 +80,17 @@ class Rows:
 
     def take(self, rows: Int64s, others: Sequence[Rows] = ()) -> Rows:
         """Some of these documents and, behind them, those of others. rows: int64 [num_taken]."""
-        columns: dict[str, Any] = {}
-        for item in fields(self):
-            if item.name not in ("part", "before"):
-                pieces = [getattr(one, item.name) for one in (self, *others)]
-                lacks = any(piece is None for piece in pieces)
-                columns[item.name] = None if lacks else np.concatenate(pieces)[rows]
+        columns = {
+            item.name: _chosen([getattr(one, item.name) for one in (self, *others)], rows)
+            for item in fields(self)
+            if item.name not in ("part", "before")
+        }
         return replace(self, **columns)
+
+
+def _chosen(pieces: Sequence[Any], rows: Int64s) -> Any:
+    """Rows of a column, by its pieces; None where one is None. rows: int64 [num_taken]."""
+    return None if any(piece is None for piece in pieces) else np.concatenate(pieces)[rows]
 
 
 class DocumentCheck(Protocol):
