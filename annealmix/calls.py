@@ -162,6 +162,7 @@ def audit(
     mix: Folder | Mix,
     *,
     against: Sequence[Folder] = (),
+    aligned: Sequence[Folder] = (),
     full: bool = False,
     source_check: int | None = None,
     data: Folder | Mapping[str, Folder] | None = None,
@@ -178,7 +179,8 @@ def audit(
 
     Args:
         mix: opened, a folder or URL, or the prefix of a bare .bin/.idx pair. against: folders of
-            mixes that are to share no document with it. full: every check that the others allow.
+            mixes that are to share no document with it. aligned: folders of mixes of its study,
+            that are to differ from it in slots alone. full: every check that the others allow.
             source_check: documents to read again in their sources, in `data` or on the hub. store:
             the mix's own, to hold removals and scores against. filters: names or files, to judge
             every document again. level: published level at which they judge. rescore: documents to
@@ -206,7 +208,13 @@ def audit(
     )
     place = mix.folder if isinstance(mix, Mix) else _written(mix)
     with local_mix(place, _cache(cache)) as folder:
-        return audit_mix(folder, [Path(one) for one in against], depth=depth, options=options)
+        return audit_mix(
+            folder,
+            [Path(one) for one in against],
+            aligned=[Path(one) for one in aligned],
+            depth=depth,
+            options=options,
+        )
 
 
 def _path(folder: Folder | None) -> Path | None:

@@ -49,12 +49,14 @@ from mixtures.rules.filter_definition import (
 )
 from mixtures.rules.near import PRESETS, NearRule
 from mixtures.rules.text_expression import Rendering, TextPart
+from mixtures.stream.arms import study
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.adapters import REASONS
 from pipeline.inputs.file import LAYOUTS, SUFFIXES
 from tests.pages import CHECKOUT, PAGES, Demo, assert_shown, fenced, quoted, section, tables
 
 RECIPES, SOURCES, FILTERS = "docs/recipes.md", "docs/sources.md", "docs/filters.md"
+ARMS = "docs/arms.md"
 TOKENIZERS, COMMANDS, FORMATS = "docs/tokenizers.md", "docs/commands.md", "docs/formats.md"
 
 FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
@@ -86,6 +88,9 @@ FIELDS: list[tuple[str, str, int, type[BaseModel]]] = [
     (FILTERS, "Filters", 3, ClassifierParameters),
     (FILTERS, "Filters", 4, LevelPin),
     (FILTERS, "Filters", 5, GoldenDecision),
+    (ARMS, "Fields of a study", 0, study.Study),
+    (ARMS, "Fields of a study", 1, study.Arm),
+    (ARMS, "Donors", 0, study.Donors),
     ("docs/clusters.md", "A profile", 0, Profile),
 ]
 """Page, section, place of the table in it, and the record whose fields are its first column."""

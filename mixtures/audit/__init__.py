@@ -3,6 +3,7 @@ held against its recipe.
 
     mix       `audit_mix`: all checks of one mix folder, in order
     against   `audit_against`: whether other mixes share a document with it
+    aligned   `audit_aligned`: whether mixes of one study differ in slots alone
     pair      `audit_bare`: what can be said of a .bin/.idx pair without a manifest; and the checks
               of an .idx, which `mix` makes too
 
@@ -14,6 +15,7 @@ held against its recipe.
         columns    given to the rules of the modules below, with what came before each document
         sequence   a source's keys, epochs, cut
         placement  .idx, quotas, stream order, the prefix bound
+        slots      what stands in the slots of an aligned arm
         repeats    documents that occur twice, where they came from, and the tokens of repeated
                    ones (`full`)
     recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds
@@ -30,8 +32,17 @@ that do not need it still run.
 """
 
 from mixtures.audit.against import audit_against
+from mixtures.audit.aligned import audit_aligned
 from mixtures.audit.mix import audit_mix
 from mixtures.audit.pair import audit_bare
 from mixtures.audit.report import AuditReport, Check, SourceFigures
 
-__all__ = ["AuditReport", "Check", "SourceFigures", "audit_against", "audit_bare", "audit_mix"]
+__all__ = [
+    "AuditReport",
+    "Check",
+    "SourceFigures",
+    "audit_against",
+    "audit_aligned",
+    "audit_bare",
+    "audit_mix",
+]

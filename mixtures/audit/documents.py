@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from mixtures.audit.files import max_rows
 from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.slots import SlotTable
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.manifest import MANIFEST
@@ -71,8 +72,8 @@ class MixDocuments:
 
     @property
     def last(self) -> dict[int, bytes]:
-        """Digest of the last document of each strand's first epoch, by its code; of a table without
-        fault.
+        """Digest of the last document of each strand's first epoch that stands in no slot, by its
+        code; of a table without fault.
         """
         return self._verified[1]
 
@@ -80,6 +81,11 @@ class MixDocuments:
     def num_rows(self) -> int:
         """Rows of a table without fault."""
         return self._verified[2]
+
+    @cached_property
+    def slots(self) -> SlotTable:
+        """The slots of an aligned arm; none of another mix."""
+        return SlotTable.read(self.folder, self.claims, self.max_rows)
 
     @cached_property
     def _verified(self) -> tuple[str, dict[int, bytes], int]:
@@ -101,11 +107,14 @@ class MixDocuments:
                 hashes.append(part_hash(DOCUMENTS, columns))
                 num_rows += len(columns["position"])
                 source = self.source_codes(columns)
-                for code in np.unique(source[columns["epoch"] == 0]).tolist():
-                    row = np.flatnonzero((source == code) & (columns["epoch"] == 0))[-1]
+                first = (columns["epoch"] == 0) & (self.slots.at(columns["position"]) < 0)
+                for code in np.unique(source[first]).tolist():
+                    row = np.flatnonzero((source == code) & first)[-1]
                     last[code] = columns["digest"][row].tobytes()
         except UNREADABLE as error:
             return reading_fault(self.part(len(hashes)), error), {}, 0
+        if self.slots.fault:
+            return self.slots.fault, {}, 0
         if root_hash(hashes) != self.claims.hashes.documents:
             return f"{self.folder}: its documents are not those of its manifest", {}, 0
         return "", last, num_rows

@@ -13,6 +13,7 @@ from mixtures.mix.caches import cache_of, is_cache_folder
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.manifest import MANIFEST
+from mixtures.mix.slots import SLOTS_FILE
 from mixtures.words import plural
 
 CARD = "README.md"  # the dataset card of a mix that is published
@@ -42,6 +43,7 @@ def check_files(folder: Path, claims: Claims) -> Check:
     """Nothing is missing, and nothing is there that the manifest does not know."""
     parts = {table: len(getattr(claims.hashes, f"{table}_parts")) for table in tables_of(claims)}
     paths = [folder / MANIFEST, folder / TOKENS, folder / INDEX]
+    paths += [folder / SLOTS_FILE] if claims.arm else []
     paths += [
         part_path(folder, table, number)
         for table in tables_of(claims)

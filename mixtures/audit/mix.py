@@ -35,6 +35,7 @@ from mixtures.audit.tables.parts import PartReader, read_part
 from mixtures.audit.tables.placement import CountedQuotas, PrefixBound, StreamOrder, TableIndex
 from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
 from mixtures.audit.tables.sequence import Cuts, Epochs, KeyOrder, KeyRanges
+from mixtures.audit.tables.slots import Slots, SlotTable
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import DeviationClaim, PublishedSource, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
@@ -86,6 +87,7 @@ class _MixAudit:
         checks += [*stream_checks, self._index_hash(), self._index()]
         reader = PartReader(self.folder, self.claims, self.max_rows)
         quotas, epochs = CountedQuotas(self.claims), Epochs(self.claims)
+        slots = SlotTable.read(self.folder, self.claims, self.max_rows)
         bound = PrefixBound(self.claims)
         document_checks: list[DocumentCheck] = [
             TableIndex(self.claims, self.pair),
@@ -94,18 +96,23 @@ class _MixAudit:
         ]
         document_checks += [KeyRanges(self.claims), KeyOrder(self.claims), epochs]
         document_checks += [
-            Distinct(self.claims, self._digests_with_keys),
+            Distinct(self.claims, self._digests_with_keys, slots.inner),
             StreamOrder(self.claims),
             bound,
             Origins(self.claims),
         ]
+        if self.claims.arm is not None:
+            document_checks.append(Slots(self.claims, self.claims.arm, slots))
         if self.full:
             document_checks.append(
                 Repeats(self.claims, self.pair if not self.pointer_faults else None)
             )
         lacks = LACKS if self.claims.public else {}
         of_documents = walk(
-            reader, self.claims, [check for check in document_checks if check.name not in lacks]
+            reader,
+            self.claims,
+            slots,
+            [check for check in document_checks if check.name not in lacks],
         )
         checks += [
             reader.check_tables(),

@@ -313,6 +313,7 @@ def _ends(claims: Claims, counted: ChunkCount, trusted: bool) -> Check:
 def _eod(claims: Claims, counted: ChunkCount) -> Check:
     """Where special strings stay text, EOD ids are document ends and nothing else."""
     eod_tokens, documents, faults = counted.eod_tokens, claims.total_documents, []
+    documents += claims.arm.inner_documents if claims.arm else 0
     if eod_tokens != claims.eod_tokens:
         faults.append(f"{eod_tokens:,} EOD ids counted, the manifest says {claims.eod_tokens:,}")
     if claims.tokenizer.special_tokens == "text" and eod_tokens != documents:
@@ -347,6 +348,7 @@ def _bos(claims: Claims, counted: ChunkCount) -> Check:
     """Where special strings stay text, BOS ids are beginnings of documents and nothing else."""
     bos_tokens, faults = counted.bos_tokens, []
     begun = claims.total_documents - claims.bare_cuts
+    begun += claims.arm.inner_begun if claims.arm else 0
     if bos_tokens != claims.bos_tokens:
         faults.append(f"{bos_tokens:,} BOS ids counted, the manifest says {claims.bos_tokens:,}")
     if bos_tokens < begun or (claims.tokenizer.special_tokens == "text" and bos_tokens > begun):

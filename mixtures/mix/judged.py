@@ -1,5 +1,6 @@
 """What a manifest says of the documents that were removed: by filters, as near-duplicates, and for
-what evaluation sets hold. `mixtures.audit.judged` holds it against itself and the recipe.
+what evaluation sets hold; `mixtures.audit.judged` holds it against itself and the recipe. And of
+those that stand in their slots, in an aligned arm (`mixtures.audit.tables.slots`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from mixtures.mix.claim import Claim, Count, Hash
+from mixtures.mix.claim import Claim, Count, Hash, KeysClaim
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.words import plural
 
@@ -230,3 +231,56 @@ class ContaminationClaim(Claim):
     sets: list[SetClaim]
     documents: dict[str, Count]
     """Contaminated ones, by source."""
+
+
+class SlotClaim(Claim):
+    """The slots of a source."""
+
+    slots: Count
+    exact: Count
+    """Of `slots`, those whose donor has their length."""
+    cut: Count
+    joined: Count
+    tokens: Count
+    """Of the slots, each at the first of its positions."""
+    cut_tokens: Count
+    """Of `tokens`, those in donors that are cut."""
+    positions: Count
+    """Documents of the stream that are slots."""
+
+
+class DonorClaim(KeysClaim):
+    """The donors of a source. keys: from the first that the base does not use to the last that may
+    be one.
+    """
+
+    documents: Count
+    tokens: Count
+    """Of them in slots, each at the first of its positions."""
+
+
+class ArmClaim(Claim):
+    """An aligned arm of a study."""
+
+    study: str
+    arm: str
+    base: Hash
+    """Identity of the base."""
+    fill: Literal["fresh"]
+    slots: Hash
+    """Of the table."""
+    sources: dict[str, SlotClaim]
+    donors: dict[str, DonorClaim]
+    inner_documents: Count
+    """Donors that stand behind another in their slot, at every position: as many EOD more than
+    documents."""
+    inner_begun: Count
+    """Of those, the ones of two tokens or more, which begin with BOS where documents do."""
+
+    def given(self, source: str) -> int:
+        """Documents that a source gives to slots, whosever they are."""
+        return self.donors[source].documents if source in self.donors else 0
+
+    def taken(self, source: str) -> int:
+        """Documents of a source that gave way."""
+        return self.sources[source].slots if source in self.sources else 0

@@ -176,6 +176,10 @@ _LITTLE_ENDIAN = {
     "copy": "<u2",
     "cut": "u1",
     "row": "<u8",
+    "slot": "<u8",
+    "offset": "<u4",
+    "length": "<u4",
+    "donor_tokens": "<u4",
 }
 
 

@@ -43,6 +43,7 @@ from mixtures.mix.blocks import (
 from mixtures.mix.claims import SourceClaim, read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens, open_indexed
+from mixtures.mix.slots import Donor, SlotReader
 from mixtures.mix.tables import TABLES
 
 DIGEST_DIGITS = (8, 32)
@@ -170,6 +171,18 @@ class TracedMix:
             self._sizes.item(position),
             *block.values(at),
         )
+
+    def donors(self, position: int) -> list[Donor]:
+        """Of an aligned arm, what stands in the slot at a position; none where there is no slot.
+
+        Raises:
+            ManifestError: the table of slots cannot be read.
+        """
+        return self._slots.at(position) if self._slots else []
+
+    @cached_property
+    def _slots(self) -> SlotReader | None:
+        return SlotReader(self.folder) if self.claims.arm else None
 
     def first_tokens(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Tokens of the stream before each of some documents; both int64 [num_positions]."""

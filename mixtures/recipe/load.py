@@ -125,6 +125,21 @@ def load_recipe(
         ) from None
 
 
+def filter_of(
+    file: Path, location: Location, request: FilterRequest, filters: Path | None
+) -> FilterUse:
+    """A filter that a file asks for.
+
+    Args:
+        file: that asks; paths are relative to its folder. location: of the request in it. filters:
+            as of `load_recipe`.
+
+    Raises:
+        UnknownReferenceError: there is none. RecipeError: its file is malformed.
+    """
+    return _Reading(filters, None, honour_lock=False)._filter(file, location, request)
+
+
 def load_source_definition(name: str) -> SourceDefinition:
     """Read a shipped source definition.
 
@@ -219,6 +234,11 @@ class _Reading:
 
     def _read(self, file: Path) -> LoadedRecipe:
         tree = scan_yaml(read_text(file, shown(file)), shown(file))
+        if "arms" in tree.value:
+            raise RecipeError(
+                f"{tree.where}: a study, whose arms `annealmix build` makes; where a recipe is"
+                " asked for, name its base"
+            )
         recipe, faults = check(Recipe, tree)
         lock = read_lock(file) if self._honour_lock else None
         references = References(tree, faults)

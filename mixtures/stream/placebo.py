@@ -84,7 +84,7 @@ class Candidates:
     def _nearest(self, target: int, low: int, high: int) -> int | None:
         """Index of the length nearest to `target` from `low` to `high` of which some are left."""
         at = bisect_left(self._lengths, target)
-        above, below = _root(self._up, at), _root(self._down, at) - 1
+        above, below = root(self._up, at), root(self._down, at) - 1
         found = [
             index
             for index in (below, above)
@@ -93,14 +93,14 @@ class Candidates:
         return min(found, key=lambda index: abs(self._lengths[index] - target), default=None)
 
 
-def _root(parents: list[int], at: int) -> int:
+def root(parents: list[int], at: int) -> int:
     """Follow parents to one that is its own, and shorten the way for the next."""
-    root = at
-    while parents[root] != root:
-        root = parents[root]
-    while parents[at] != root:
-        parents[at], at = root, parents[at]
-    return root
+    top = at
+    while parents[top] != top:
+        top = parents[top]
+    while parents[at] != top:
+        parents[at], at = top, parents[at]
+    return top
 
 
 def matched(

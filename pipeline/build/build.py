@@ -23,7 +23,7 @@ output or the store is a URL, working copies are pulled and pushed between the s
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -58,7 +58,6 @@ from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_o
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
-from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.inputs.survey import SourceInputs, refuse_shared_files, survey
@@ -111,6 +110,8 @@ class BuildRequest:
     chunk_bytes: int = CHUNK_BYTES
     slice_chunks: int = SLICE_CHUNKS
     remote: RemotePlaces = field(default_factory=RemotePlaces)
+    tokenized_to: Mapping[str, int] = field(default_factory=dict)
+    """Keys up to which sources are tokenized, whatever their quotas need."""
 
 
 def build(
@@ -144,6 +145,33 @@ def build(
 
 
 @dataclass(frozen=True)
+class Judged:
+    """What a mix takes of each source and what its filters remove there, before it is written.
+    placebos: what they imitate, by number of the filter.
+    """
+
+    plan: SelectPlan
+    choices: Mapping[str, Choice]
+    placebos: Mapping[int, PlaceboClaim]
+
+
+def judge(request: BuildRequest, trusted: set[Path]) -> Judged:
+    """Read, judge and select as `build` does, and write no mix; `request.out` is not looked at.
+
+    Args:
+        trusted: as of `build`.
+
+    Raises: as `build`.
+    """
+    store = Store(request.store)
+    with store.lock():
+        store.sweep()
+        building = _Build(request, store, Trust(trusted))
+        selected, _ = building.selected()
+        return Judged(selected.plan, building.choices(selected), selected.placebos)
+
+
+@dataclass(frozen=True)
 class _Selected:
     """What is eligible, and what each source gives. placebos: what they imitate, by number of the
     filter.
@@ -158,8 +186,7 @@ class _Selected:
 class _Build:
     """The state of one build.
 
-    readings: sources that read one definition under the same quality steps, by that reading's name.
-        inputs: what the files of each reading are now.
+    inputs: what the files of each reading (a definition under its quality steps) are now.
     """
 
     def __init__(self, request: BuildRequest, store: Store, trust: Trust) -> None:
@@ -178,17 +205,17 @@ class _Build:
         refuse_lacking(request.recipe, request.data)
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
-        self.readings: dict[str, list[BuildSource]] = {}
-        for source in self.sources:
-            self.readings.setdefault(source.reading, []).append(source)
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
-        self.inputs: dict[str, SourceInputs] = {}
-        self._survey(self.readings)
+        self.inputs = self._survey()
         for note in dict.fromkeys(note for found in self.inputs.values() for note in found.notes):
             say(note)
         self._told = False  # of rows that are no documents
 
     def run(self) -> manifests.Manifest:
+        return self._write(*self.selected())
+
+    def selected(self) -> tuple[_Selected, Found | None]:
+        """What the mix takes, and the search for near-duplicates."""
         unread = [name for name, found in self.inputs.items() if found.new_groups]
         if unread:
             first = self.inputs[unread[0]].new_groups[0][0].url
@@ -202,6 +229,10 @@ class _Build:
             self.rule,
             self._tokenizer,
         )
+        for source in self.mine:
+            source.ceiling = max(
+                source.ceiling, self.request.tokenized_to.get(source.name, source.ceiling)
+            )
         while True:
             self._ingest()
             self.request.remote.push()
@@ -211,7 +242,7 @@ class _Build:
             selected = self._select(near)
             quotas, eligible = selected.quotas, selected.eligible
             if not quotas.wanted:
-                return self._write(selected, near)
+                return selected, near
             say(
                 f"{', '.join(quotas.wanted)}: more is needed than was estimated; tokenizing further"
             )
@@ -232,22 +263,29 @@ class _Build:
             self._tokenizer_path, self.request.recipe.tokenizer, self.recipe.special_tokens
         )
 
-    def _survey(self, readings: Container[str]) -> None:
-        """Look at the inputs of some readings."""
-        for name, (*_, source) in self.readings.items():
-            if name not in readings:
-                continue
+    def _survey(self) -> dict[str, SourceInputs]:
+        """The inputs of every definition under its quality steps, by that reading's name."""
+        readings = {source.reading: source for source in self.sources}
+        found = {}
+        for name, source in readings.items():
             with at_source(self.request.recipe, source.name):
-                found = survey(self.store, source.definition, source.quality, source.data)
-            self.inputs[name] = found
-        refuse_shared_files(self.inputs)
+                found[name] = survey(self.store, source.definition, source.quality, source.data)
+        refuse_shared_files(found)
+        return found
 
     def _needs(self, reading: str) -> Needs:
         """What must be known of the documents of a reading."""
-        sources = self.readings[reading]
-        mine = [source for source in sources if not source.excluded and source.tokenized.width > 0]
+        mine = [
+            source
+            for source in self.mine
+            if source.reading == reading and source.tokenized.width > 0
+        ]
         judged = [source.tokenized for source in mine if not source.insert]
-        searched = [source.keys for source in sources if competes(self.recipe.near, source)]
+        searched = [
+            source.keys
+            for source in self.sources
+            if source.reading == reading and competes(self.recipe.near, source)
+        ]
         return Needs(
             self.rule,
             self.judges,
@@ -296,7 +334,7 @@ class _Build:
                 self.store.work_folder / f"ingest-{short_key(plan.as_json())}",
             )
             self.trust.add(fresh)
-            self._survey({unit.source for unit in units})
+            self.inputs = self._survey()
         refuse_unread(self.inputs)
         by_source = {source.name: self.inputs[source.reading] for source in self.sources}
         if not self._told:
@@ -309,7 +347,7 @@ class _Build:
         because another tokenizer has read it; and keep the tokenizer for those who read the mix.
         """
         tokenizer = self._tokenizer()
-        keep_tokenizer(tokenizer.path, self.request.recipe.tokenizer)
+        keep_tokenizer(tokenizer.path, tokenizer.definition)
         if tokenizer.fallback_reason:
             say(f"tokenizing with {tokenizer.speed}")
         again = [unit for unit in units if unit.ranges and other_tokens(unit.folder, self.rule)]
@@ -324,7 +362,6 @@ class _Build:
     def _ingest_plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
         tokenizer = PlannedTokenizer(
             path=self._tokenizer_path if tokenizes else None,
-            sha256=self._tokenizer().sha256 if tokenizes else None,
             definition=self.request.recipe.tokenizer,
             special_tokens=self.recipe.special_tokens,
             folders=self.rule.folders,
@@ -425,7 +462,7 @@ class _Build:
         if imitated.quotas.wanted:
             return imitated
         found = find_partners(
-            self._choices(imitated), matchings(self.judges.filters), spared=imitated.plan.spared
+            self.choices(imitated), matchings(self.judges.filters), spared=imitated.plan.spared
         )
         return self._selected(plan.model_copy(update={"partners": found.partners}), found.claims)
 
@@ -451,7 +488,7 @@ class _Build:
         eligible = read_eligible(plan, [*self.recipe.sources, *self.recipe.insert])
         return _Selected(plan, eligible, self._quotas(eligible), placebos or {})
 
-    def _choices(self, selected: _Selected) -> dict[str, Choice]:
+    def choices(self, selected: _Selected) -> dict[str, Choice]:
         """What the quotas take of each source."""
         return {
             name: (
@@ -490,8 +527,7 @@ class _Build:
         }
 
     def _write(self, selected: _Selected, near: Found | None) -> manifests.Manifest:
-        chosen = self._choices(selected) | self._inserts(selected.eligible)
-        choices = {name: choice.rotated() for name, choice in chosen.items()}
+        choices = self.choices(selected) | self._inserts(selected.eligible)
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
         if total == 0:

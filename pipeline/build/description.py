@@ -179,7 +179,6 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> Selected
         epochs=strand.epochs,
         longest_tokens=strand.longest,
         refilled={} if strand.copy else quotas.refilled.get(name, {}),
-        **({"rotation": strand.rotation} if strand.copy else {}),
     )
 
 
@@ -227,8 +226,20 @@ def _filter(
     chosen: Chosen, number: int, figures: Mapping[str, Sequence[RemovalFigures]]
 ) -> FilterClaim:
     item, choices = chosen.recipe.filters[number], chosen.choices
+    scored = item.definition.classifier is not None
+    done = filter_figures(number, choices, figures, scored=scored)
+    levels = level_counts(item, number, choices)
+    return filter_claim(item, done, chosen.placebos.get(number), levels)
+
+
+def filter_claim(
+    item: FilterUse,
+    done: FilterFigures,
+    matched: PlaceboClaim | None,
+    levels: Mapping[Level, int],
+) -> FilterClaim:
+    """What a manifest says of a filter. matched: of a placebo; levels: as `level_counts`."""
     pin, classifier = item.definition.blocklist, item.definition.classifier
-    done = filter_figures(number, choices, figures, scored=classifier is not None)
     return FilterClaim(
         label=item.label,
         identity=item.definition.identity,
@@ -247,15 +258,17 @@ def _filter(
         scores=done.scores,
         removed=done.removed,
         lengths=done.lengths,
-        matched=chosen.placebos.get(number),
-        levels=_levels(item, number, choices) if classifier else {},
+        matched=matched,
+        levels=dict(levels),
     )
 
 
-def _levels(item: FilterUse, number: int, choices: Mapping[str, Choice]) -> dict[Level, int]:
-    """Documents that each level of a filter flags, weaker levels first; `strong` is what was
-    scored.
+def level_counts(item: FilterUse, number: int, choices: Mapping[str, Choice]) -> dict[Level, int]:
+    """Documents that each level of a filter with a classifier flags, weaker levels first; `strong`
+    is what was scored. Empty without a classifier.
     """
+    if item.definition.classifier is None:
+        return {}
     above: dict[Level, int] = {
         level: int(pin.threshold * MILLION)
         for level in SCORED_LEVELS

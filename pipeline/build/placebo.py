@@ -13,20 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import SupplyError
-from mixtures.keys import order_key
 from mixtures.mix.judged import FilterClaim, ImitatedClaim, PlaceboClaim
 from mixtures.recipe.filter_use import FilterUse
 from mixtures.stream.placebo import Candidates, add_lengths, by_class, matched
 from mixtures.words import plural
 from mixtures.yaml.fields import plain_decimal
 from pipeline.judges.verdicts import Partners, rank
-from pipeline.stages.eligible import Choice, read_kept
+from pipeline.stages.eligible import Choice, last_key, read_kept
 
 _SPARE = 8
 """Standard deviations more than the expected number of small ranks that are looked at."""
@@ -147,7 +145,7 @@ class _Source:
             Partners(
                 source=self.choice.eligible.name,
                 filter=number,
-                last_key=self._last_key(),
+                last_key=last_key(self.choice),
                 lengths=tuple(lengths.tolist()),
                 ranks=tuple(self._ranks(lengths, wanted).tolist()) if len(lengths) else (),
             )
@@ -205,21 +203,6 @@ class _Source:
             for part in self.partners:
                 free &= ~part.of_length(num_tokens, ranks)
             yield num_tokens[free], ranks[free]
-
-    def _last_key(self) -> int:
-        """The largest order key of the stretch, removed documents included."""
-        eligible = self.choice.eligible
-        last = 0
-        for counts, column in (
-            (self._taken, partial(read_kept, eligible)),
-            (self._removed, eligible.removed_column),
-        ):
-            partitions = [at for at, count in counts.items() if count]
-            if partitions:
-                at = max(partitions)
-                digest = np.ascontiguousarray(column("digest", at)[counts[at] - 1])
-                last = max(last, order_key(digest.astype(">u8").tobytes()))
-        return last
 
 
 def refuse_unlike(where: str, filters: Sequence[FilterClaim]) -> None:

@@ -88,7 +88,7 @@ def seal(
     strays = _deviations(folder, selections, records)
     sources = [
         SourceClaim(
-            **{name: getattr(source, name) for name in source.model_fields_set},
+            **vars(source),
             realised_tokens=tokens,
             cut=CutClaim(**vars(selection.cut)) if selection.cut else None,
             deviation=deviation,
@@ -106,10 +106,15 @@ def seal(
             "hashes": _hashes(folder, records).as_json(),
         }
     )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: manifests.Manifest) -> None:
+    """Write the manifest of a mix that is written, and how it was made."""
     typed(manifest, str(folder / manifests.MANIFEST))
     write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
     write_json(folder / "build.json", _how())
-    return manifest
 
 
 def _deviations(

@@ -18,6 +18,7 @@ from pipeline.places.places import SCHEMES, WRITABLE, Place, default_cache, is_u
 
 if TYPE_CHECKING:
     from mixtures.recipe.loaded import LoadedRecipe
+    from mixtures.stream.arms.study import LoadedStudy
     from mixtures.stream.quotas import Size
     from pipeline.inputs.listing import DataFolders
 
@@ -345,3 +346,22 @@ def recipe_of(options: argparse.Namespace) -> LoadedRecipe:
 
     recipe = load_recipe(options.recipe, options.filters, fetcher(options.tokenizer))
     return recipe.with_removed(options.removed) if options.removed else recipe
+
+
+def study_of(options: argparse.Namespace) -> LoadedStudy | None:
+    """The study that a command is given instead of a recipe; None of a recipe."""
+    if not options.recipe.endswith((".yaml", ".yml")):
+        return None
+
+    from mixtures.stream.arms.study import is_study, load_study
+    from pipeline.tokens.find import fetcher
+
+    file = Path(options.recipe)
+    if not is_study(file):
+        return None
+    if options.removed:
+        raise RecipeError(
+            f"{file}: in an aligned arm a donor stands where a document is removed; leave out"
+            " --removed"
+        )
+    return load_study(file, options.filters, fetcher(options.tokenizer))

@@ -77,11 +77,16 @@ class MixStore:
     """The sources of a mix in a store.
 
     Raises:
-        RecipeError: there is no store. ManifestError: it is damaged, or not the one that the mix
-            was made from.
+        RecipeError: there is no store, or the mix is an aligned arm. ManifestError: it is damaged,
+            or not the one that the mix was made from.
     """
 
     def __init__(self, claims: Claims, folder: Path) -> None:
+        if claims.arm is not None:
+            raise RecipeError(
+                f"{claims.name}: an aligned arm, whose slots are no selection of a store; leave out"
+                f" --store, or name the base of {claims.arm.study}"
+            )
         if not (folder / "store.json").is_file():
             raise RecipeError(
                 f"{folder}: no store there; name the one that the mix was built from with"

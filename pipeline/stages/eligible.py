@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from mixtures.keys import order_key
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import EXCLUDED, NEAR
-from mixtures.stream.order import SourceOrder
 from mixtures.stream.placebo import add_lengths
-from mixtures.stream.rotation import rotation
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.store.columns import read_column
 from pipeline.store.records import Frozen, Record
@@ -112,7 +111,7 @@ class Eligible:
 
     def select(self, quota: int, *, asked: bool) -> Choice:
         """Take what fills a quota. asked: whether the recipe asks for any of it at this size."""
-        copies = self.copies if self.copied else None
+        copies = self._copies if self.copied else None
         strands, end = select(
             self.name, quota, self.tables, self.strand(0).lengths, copies, shrink=self.shrink
         )
@@ -134,8 +133,7 @@ class Eligible:
         strands, end = select(self.name, quota, tables, self.strand(0).lengths)
         return Choice(self, quota, strands, end)
 
-    def copies(self, partition: int) -> Copies:
-        """The copied documents of a partition."""
+    def _copies(self, partition: int) -> Copies:
         strand = self.strand(1)
         return Copies(strand.column("of", partition), strand.lengths(partition))
 
@@ -149,7 +147,7 @@ class Eligible:
 @dataclass(frozen=True)
 class Choice:
     """What a mix takes of one source. strands: the documents and, where some are copied, the
-    copies, in the order of epochs and keys until they are `rotated`. quota: tokens that it fills.
+    copies. quota: tokens that it fills.
 
     asked: whether the recipe asks for any of it at this size.
     """
@@ -159,19 +157,6 @@ class Choice:
     strands: list[Selection]
     end: End | None
     asked: bool = True
-
-    def rotated(self) -> Choice:
-        """The same with its copies where the stream has them; reads the lengths of all copies."""
-        if len(self.strands) < 2:
-            return self
-        kept, copied = self.strands
-        lengths = self.eligible.strand(1).lengths
-        first = rotation(
-            SourceOrder(kept, self.eligible.strand(0).lengths),
-            SourceOrder(copied, lengths),
-            lambda partition: self.eligible.copies(partition).of,
-        )
-        return replace(self, strands=[kept, copied.rotated(first, lengths)])
 
     @property
     def first_epoch(self) -> list[Run]:
@@ -326,6 +311,22 @@ def read_kept(eligible: Eligible, name: str, partition: int, prefix: str = "") -
     return read_column(
         partition_folder(eligible.folder, partition), name, f"{eligible.name}.{prefix}"
     )
+
+
+def last_key(choice: Choice) -> int:
+    """The largest order key of the documents that a quota reaches, removed ones included; 0 without
+    any.
+    """
+    taken = {run.partition: run.documents for run in choice.first_epoch}
+    removed = dict(enumerate(choice.removed()))
+    kept, last = partial(read_kept, choice.eligible), 0
+    for counts, column in ((taken, kept), (removed, choice.eligible.removed_column)):
+        partitions = [at for at, count in counts.items() if count]
+        if partitions:
+            at = max(partitions)
+            digest = np.ascontiguousarray(column("digest", at)[counts[at] - 1])
+            last = max(last, order_key(digest.astype(">u8").tobytes()))
+    return last
 
 
 class SourceTable(Frozen):

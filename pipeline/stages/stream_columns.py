@@ -39,7 +39,9 @@ class StreamColumns:
         selection, strand = self.selections[number], self.strands[number]
         pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
         for run in selection.runs_within(first, last):
-            rows = run.rows(first, last)
+            rows = slice(
+                max(first - run.first_document, 0), min(last - run.first_document, run.documents)
+            )
             for name in names:
                 count = rows.stop - rows.start
                 pieces[name].append(
@@ -54,7 +56,7 @@ class StreamColumns:
         [num_docs] (digest: uint8 [num_docs, 16]).
         """
         documents = len(starting.source)
-        files, paths = np.zeros(documents, np.int32), _Paths(self._paths)
+        files, paths = np.zeros(documents, np.int32), InputPaths(self._paths)
         columns: dict[str, Any] = {
             "position": starting.first_position + np.arange(documents, dtype=np.uint64),
             "first_token": starting.first_token.astype(np.uint64),
@@ -84,29 +86,37 @@ class StreamColumns:
             columns["epoch"][mine], columns["copy"][mine] = found["epoch"], selection.copy
             if selection.cut:
                 columns["cut"][mine] = indexes == selection.cut.document
-            files[mine], columns["row"][mine] = self._origins(
-                found["segment"], found["ledger_row"], paths
+            files[mine], columns["row"][mine] = origins(
+                self.segments, found["segment"], found["ledger_row"], paths
             )
         return {**columns, "file": Texts(paths.names, files)}
 
-    def _origins(
-        self, segments: npt.NDArray[Any], rows: npt.NDArray[Any], paths: _Paths
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
-        """File (its number among `paths`) and row of documents, given their segment and row in its
-        ledger; all [num_docs].
-        """
-        files, file_rows = np.empty(len(segments), np.int32), np.empty(len(segments), np.uint64)
-        by_segment = np.argsort(segments, kind="stable")
-        for group in np.split(by_segment, np.flatnonzero(np.diff(segments[by_segment])) + 1):
-            segment = int(segments[group[0]])
-            folder, number = self.segments[segment]
-            first = paths.first_of(folder)
-            files[group] = first + read_column(folder, "file", prefix(number))[rows[group]]
-            file_rows[group] = read_column(folder, "row", prefix(number))[rows[group]]
+
+def origins(
+    segments: Sequence[tuple[Path, int]],
+    segment: npt.NDArray[Any],
+    ledger_row: npt.NDArray[Any],
+    paths: InputPaths,
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint64]]:
+    """File (its number among `paths`) and row of documents; all [num_docs].
+
+    Args:
+        segments: (folder, segment) of the ledgers. segment, ledger_row: integers [num_docs], of
+            each document its segment among them, and its row there.
+    """
+    files, file_rows = np.empty(len(segment), np.int32), np.empty(len(segment), np.uint64)
+    by_segment = np.argsort(segment, kind="stable")
+    if not len(by_segment):
         return files, file_rows
+    for group in np.split(by_segment, np.flatnonzero(np.diff(segment[by_segment])) + 1):
+        folder, number = segments[int(segment[group[0]])]
+        first, rows = paths.first_of(folder), ledger_row[group]
+        files[group] = first + read_column(folder, "file", prefix(number))[rows]
+        file_rows[group] = read_column(folder, "row", prefix(number))[rows]
+    return files, file_rows
 
 
-class _Paths:
+class InputPaths:
     """Paths of the input files of some ledgers, one ledger after the other."""
 
     def __init__(self, paths_of: Callable[[Path], npt.NDArray[Any]]) -> None:

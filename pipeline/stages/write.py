@@ -19,6 +19,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 from blake3 import blake3
 from pydantic import PlainSerializer, PlainValidator
@@ -26,7 +27,7 @@ from pydantic import PlainSerializer, PlainValidator
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import indexed
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.mix.tables import TABLES, part_hash, to_arrow
+from mixtures.mix.tables import TABLES, Columns, part_hash, to_arrow
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
 from pipeline.executors.stage import Plan, Stage, Unit
@@ -46,7 +47,7 @@ from pipeline.store.records import (
     write_record,
 )
 
-WRITE_FORMAT = 4
+WRITE_FORMAT = 3
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 BLOCK_BYTES = 1 << 20
@@ -131,6 +132,17 @@ def parquet_form(columns: Sequence[str]) -> dict[str, object]:
         "use_dictionary": [name for name in REPEATED if name in columns],
         "column_encoding": {name: "DELTA_BINARY_PACKED" for name in NUMBERS if name in columns},
     }
+
+
+def write_table(path: Path, schema: pa.Schema, columns: Columns) -> None:
+    """Write a table, or a part of one, that either is there whole or is not there. columns: by
+    name, [num_rows] each, digest [num_rows, 16].
+    """
+    written = temporary(path)
+    pq.write_table(to_arrow(schema, columns), written, **parquet_form(schema.names))
+    sync(written)
+    written.replace(path)
+    sync(path.parent)
 
 
 def _selection_json(selection: Selection) -> dict[str, object]:
@@ -381,10 +393,13 @@ class _Mix:
                 origin,
                 (begin - low, end - low),
             )
-            if selection.cut:
-                cut = placed.document[mine] == selection.cut.document
-                ends = end[cut & (end == starts + counts)]
-                tokens[ends - low - 1] = self.eod_id
+            cut = selection.cut
+            if (
+                cut
+                and placed.document[mine[-1]] == cut.document
+                and end[-1] == starts[-1] + counts[-1]
+            ):
+                tokens[end[-1] - low - 1] = self.eod_id
             source_tokens[number] += int((end - begin).sum())
         return tokens
 
@@ -413,11 +428,7 @@ class _Mix:
         hashes, files = {}, {}
         for name, schema in TABLES.items():
             path = part_path(self.folder, name, number)
-            written = temporary(path)
-            pq.write_table(to_arrow(schema, columns), written, **parquet_form(schema.names))
-            sync(written)
-            written.replace(path)
-            sync(path.parent)
+            write_table(path, schema, columns)
             hashes[name] = part_hash(schema, columns)
             files[name] = file_hash(path)
         return hashes, files

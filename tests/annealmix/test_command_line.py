@@ -201,6 +201,7 @@ def test_plan_reads_the_data_folder_that_it_is_given(tmp_path):
 
 SCHEMAS = {
     "recipe": {"name", "budget", "tokenizer", "exclude", "sources"},
+    "study": {"name", "base", "arms", "donors"},
     "source": {"name", "format", "adapter", "licence"},
     "tokenizer": {"name", "digest", "eod_id"},
     "filter": {"name", "blocklist", "golden"},

@@ -1,17 +1,14 @@
 """One pass over the documents of a mix: the columns of each part, and what came before them, given
 to every check in turn.
 
-Copies of a source that is repeated do not begin with their first epoch, so the checks that compare
-epochs see them last, in the order of epochs and keys.
-
 Memory: one part's columns, and what the checks keep: 8 bytes a document (`copies`), 20 more for
-those of repeated sources (`sequence`), and the columns of such copies.
+those of repeated sources (`sequence`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,9 +18,6 @@ from mixtures.audit.report import Check, unread
 from mixtures.audit.tables.parts import Columns, PartReader
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import Claims
-
-IN_TURN = ("epochs", "repeated tokens")
-"""Checks that must see the documents of a strand in the order of epochs and keys."""
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
@@ -37,10 +31,10 @@ class Rows:
 
     part: int
     """Number of the slice."""
+    first: int
+    """Documents of the stream before these."""
     before: Int64s
     """[num_sources], tokens of each strand before these."""
-    number: Int64s
-    """Documents of the stream before a document, counted here, not read."""
     position: Uint64s
     first_token: Uint64s
     num_tokens: Int64s
@@ -56,6 +50,9 @@ class Rows:
     epoch: Int64s
     copy: Int64s
     cut: npt.NDArray[np.bool_]
+    """Where a slot's donor is shortened to its slot, and by no quota, False."""
+    slot: Int64s
+    """Of an aligned arm's slots, their index in its table (`SlotTable.at`); -1 of others."""
     file: npt.NDArray[Any] | None
     """As the provenance says; None where that part cannot be read."""
     origin: Uint64s | None
@@ -74,23 +71,14 @@ class Rows:
             if len(of_source):
                 yield source, of_source
 
+    @property
+    def own(self) -> npt.NDArray[np.bool_]:
+        """Whether a document is its source's own, and stands in no slot: bool [num_docs]."""
+        return self.slot < 0
+
     def where(self, row: int) -> str:
         """How a message names a document."""
-        return f"document {int(self.number[row]):,}"
-
-    def take(self, rows: Int64s, others: Sequence[Rows] = ()) -> Rows:
-        """Some of these documents and, behind them, those of others. rows: int64 [num_taken]."""
-        columns = {
-            item.name: _chosen([getattr(one, item.name) for one in (self, *others)], rows)
-            for item in fields(self)
-            if item.name not in ("part", "before")
-        }
-        return replace(self, **columns)
-
-
-def _chosen(pieces: Sequence[Any], rows: Int64s) -> Any:
-    """Rows of a column, by its pieces; None where one is None. rows: int64 [num_taken]."""
-    return None if any(piece is None for piece in pieces) else np.concatenate(pieces)[rows]
+        return f"document {self.first + row:,}"
 
 
 class DocumentCheck(Protocol):
@@ -105,10 +93,21 @@ class DocumentCheck(Protocol):
         """The check, when all parts were seen."""
 
 
+class Placed(Protocol):
+    """The slots of an aligned arm (`mixtures.audit.tables.slots.SlotTable`)."""
+
+    def at(self, position: Uint64s) -> Int64s:
+        """Index of those that are slots, -1 of others: int64 [num_docs]."""
+
+    def shortened(self, at: Int64s, num_tokens: Int64s) -> npt.NDArray[np.bool_]:
+        """Whether a document is shortened to fill its slot alone: bool [num_docs]."""
+
+
 class _Running:
     """What came before the next part: documents and tokens by source."""
 
-    def __init__(self, claims: Claims) -> None:
+    def __init__(self, claims: Claims, slots: Placed) -> None:
+        self._slots = slots
         self._codes = {
             (source.name, source.copy_number): number
             for number, source in enumerate(claims.sources)
@@ -136,10 +135,11 @@ class _Running:
             self._tokens[number] += num_tokens[of_strand].sum()
             self._documents[number] += len(of_strand)
         first, self._first = self._first, self._first + len(source)
+        slot = self._slots.at(documents["position"])
         return Rows(
             part=part,
+            first=first,
             before=before,
-            number=first + np.arange(len(source)),
             position=documents["position"],
             first_token=documents["first_token"],
             num_tokens=num_tokens,
@@ -150,58 +150,27 @@ class _Running:
             order_key=order_keys(digest),
             epoch=documents["epoch"].astype(np.int64),
             copy=documents["copy"].astype(np.int64),
-            cut=documents["cut"].astype(np.bool_),
+            cut=documents["cut"].astype(np.bool_) & ~self._slots.shortened(slot, num_tokens),
+            slot=slot,
             file=None if provenance is None else provenance["file"],
             origin=None if provenance is None else provenance["position"],
         )
 
 
-class _Turns:
-    """Copies of sources that are repeated, kept until they can be seen in turn."""
-
-    def __init__(self, claims: Claims) -> None:
-        self._rotations = {
-            number: source.rotation
-            for number, source in enumerate(claims.sources)
-            if source.rotation and source.epochs > 1
-        }
-        self._kept: dict[int, list[Rows]] = {number: [] for number in self._rotations}
-
-    def without(self, rows: Rows) -> Rows:
-        """All other documents."""
-        if not self._rotations:
-            return rows
-        for number, pieces in self._kept.items():
-            pieces.append(rows.take(np.flatnonzero(rows.source == number)))
-        return rows.take(np.flatnonzero(~np.isin(rows.source, list(self._rotations))))
-
-    def kept(self) -> Iterator[Rows]:
-        """The documents of each such strand, in the order of epochs and keys."""
-        for number, pieces in self._kept.items():
-            count = sum(map(len, pieces))
-            if count:
-                turn = (np.arange(count) - self._rotations[number]) % count
-                yield pieces[0].take(turn, pieces[1:])
-
-
-def walk(reader: PartReader, claims: Claims, checks: Sequence[DocumentCheck]) -> list[Check]:
+def walk(
+    reader: PartReader, claims: Claims, slots: Placed, checks: Sequence[DocumentCheck]
+) -> list[Check]:
     """Give all documents to all checks. Parts after one that cannot be read are still hashed, but
     no check can judge them.
     """
-    running, turns, broken = _Running(claims), _Turns(claims), None
-    in_turn = [check for check in checks if check.name in IN_TURN]
+    running, broken = _Running(claims, slots), None
     for part in reader:
         if part.documents is None:
             broken = part.number if broken is None else broken
         elif broken is None:
             rows = running.rows(part.number, part.documents, part.provenance)
-            others = turns.without(rows)
             for check in checks:
-                check.add(others if check in in_turn else rows)
-    if broken is not None:
-        why = f"part {broken:,} of documents cannot be read"
-        return [unread(check.name, why) for check in checks]
-    for rows in turns.kept():
-        for check in in_turn:
-            check.add(rows)
-    return [check.result() for check in checks]
+                check.add(rows)
+    if broken is None:
+        return [check.result() for check in checks]
+    return [unread(check.name, f"part {broken:,} of documents cannot be read") for check in checks]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows, Uint64s
+from mixtures.keys import order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.words import plural
@@ -18,8 +19,7 @@ from mixtures.words import plural
 
 class Distinct:
     """No document occurs twice within an epoch, over all sources, but for copies, each of which has
-    its original, and for inserts. Counts how often a copy stands beside an original of its
-    text, which few can (`mixtures.stream.rotation`).
+    its original, and for inserts.
 
     Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and
     sorted; if two are equal, the digests are read again. Later epochs repeat the first
@@ -28,24 +28,23 @@ class Distinct:
 
     name = "duplicates"
 
-    def __init__(self, claims: Claims, reread: Callable[[npt.NDArray[np.uint64]], Uint64s]) -> None:
+    def __init__(
+        self,
+        claims: Claims,
+        reread: Callable[[npt.NDArray[np.uint64]], Uint64s],
+        inner: Uint64s,
+    ) -> None:
         """reread: gives the digests uint64 [num_found, 2] of documents with one of some
-        keys, uint64 [num_keys] ascending.
+        keys, uint64 [num_keys] ascending. inner: digests of documents that no row has, since they
+        stand behind another in a slot, uint64 [num_inner, 2].
         """
         self._inserts = [number for number, source in enumerate(claims.sources) if source.insert]
         self._reread = reread
-        self._keys: list[npt.NDArray[np.uint64]] = []
+        self._inner, self._inner_keys = inner, order_keys(inner)
+        self._keys: list[npt.NDArray[np.uint64]] = [self._inner_keys]
         self._copies: list[npt.NDArray[np.uint64]] = []
-        self._beside = 0
-        self._last = np.empty((0, 2), np.uint64), np.empty(0, np.int64)
 
     def add(self, rows: Rows) -> None:
-        # behind the last one of the part before, so that neighbours over the edge compare
-        digest = np.concatenate([self._last[0], rows.digest])
-        copy = np.concatenate([self._last[1], rows.copy])
-        same = (digest[1:] == digest[:-1]).all(axis=1)
-        self._beside += int((same & (copy[1:] != copy[:-1])).sum())
-        self._last = digest[-1:], copy[-1:]
         here = (rows.epoch == 0) & ~np.isin(rows.source, self._inserts)
         self._keys.append(rows.order_key[here & (rows.copy == 0)])
         self._copies.append(rows.order_key[here & (rows.copy != 0)])
@@ -64,13 +63,13 @@ class Distinct:
             [f"{plural(without, 'copy')} of documents that are not in the mix"] if without else []
         )
         if len(tied):
-            digests, counts = np.unique(self._reread(tied), axis=0, return_counts=True)
+            found = [self._reread(tied), self._inner[is_among(self._inner_keys, tied)]]
+            digests, counts = np.unique(np.concatenate(found), axis=0, return_counts=True)
             for high, low in digests[counts > 1].tolist():
                 faults.append(
                     f"document {high:016x}{low:016x} occurs more than once in the first epoch"
                 )
-        beside = f", {plural(self._beside, 'time')} beside an original" if self._beside else ""
-        copied = f", {len(copies):,} of them copied{beside}" if len(copies) else ""
+        copied = f", {len(copies):,} of them copied" if len(copies) else ""
         return judge(self.name, f"{plural(len(keys), 'different document')}{copied}", faults)
 
 
@@ -128,7 +127,7 @@ class Origins:
             )
             return
         for number, of_source in rows.by_source(len(self._sources)):
-            files = set(rows.file[of_source].tolist())
+            files = set(rows.file[of_source[rows.own[of_source]]].tolist())
             for strange in sorted(files - self._inputs[number] - self._used[number])[:4]:
                 source = self._sources[number]
                 self._faults.append(

@@ -14,7 +14,9 @@ from mixtures.words import plural
 
 
 class KeyRanges:
-    """Every document's order key, made anew from its digest, lies in its source's key range."""
+    """Every document's order key, made anew from its digest, lies in its source's key range, unless
+    it stands in a slot.
+    """
 
     name = "key ranges"
 
@@ -26,7 +28,7 @@ class KeyRanges:
     def add(self, rows: Rows) -> None:
         for number, of_source in rows.by_source(len(self._sources)):
             key_range = self._sources[number].key_range
-            outside = ~key_range.mask(rows.order_key[of_source])
+            outside = ~key_range.mask(rows.order_key[of_source]) & rows.own[of_source]
             if outside.any():
                 row = int(of_source[np.argmax(outside)])
                 self._faults.append(
@@ -43,34 +45,25 @@ class KeyRanges:
         return judge(self.name, figure, self._faults)
 
 
-_Neighbours = tuple[Int64s, Uint64s, Uint64s]
-"""Epoch, order key and digest [num_docs, 2] of some documents."""
-
-
-def _of(columns: _Neighbours, some: slice) -> _Neighbours:
-    epoch, key, digest = columns
-    return epoch[some], key[some], digest[some]
-
-
 class KeyOrder:
-    """Within a source and epoch, documents follow each other by (order_key, digest), each greater
-    than the one before. Copies begin where the manifest says, and go on behind their last with
-    their first.
+    """Within a source and epoch, documents that stand in no slot follow each other by (order_key,
+    digest), each greater than the one before.
     """
 
     name = "key order"
 
     def __init__(self, claims: Claims) -> None:
         self._sources = claims.sources
-        self._last: dict[int, _Neighbours] = {}
-        self._first: dict[int, _Neighbours] = {}
+        self._last: dict[int, tuple[npt.NDArray[np.int64], Uint64s, Uint64s]] = {}
         self._pairs = 0
         self._faults: list[str] = []
 
     def add(self, rows: Rows) -> None:
-        for number, of_source in rows.by_source(len(self._sources)):
+        for number, every in rows.by_source(len(self._sources)):
+            of_source = every[rows.own[every]]
+            if not len(of_source):
+                continue
             columns = (rows.epoch[of_source], rows.order_key[of_source], rows.digest[of_source])
-            self._first.setdefault(number, _of(columns, slice(1)))
             last = self._last.get(number)
             if last is None:
                 epoch, key, digest = columns
@@ -80,13 +73,9 @@ class KeyOrder:
                     np.concatenate([before, here])
                     for before, here in zip(last, columns, strict=True)
                 )
-            self._last[number] = _of((epoch, key, digest), slice(-1, None))
+            self._last[number] = (epoch[-1:], key[-1:], digest[-1:])
             ascends = _greater(key, digest)
             same_epoch = epoch[1:] == epoch[:-1]
-            if rotation := self._sources[number].rotation:
-                # behind the last copy of the sequence follows its first
-                begins = rows.index[of_source] == self._sources[number].documents - rotation
-                same_epoch &= ~begins[1 if last is None else 0 :]
             self._pairs += int(same_epoch.sum())
             wrong = same_epoch & ~ascends
             if wrong.any():
@@ -98,21 +87,6 @@ class KeyOrder:
                 )
 
     def result(self) -> Check:
-        for number, last in self._last.items():
-            source, first = self._sources[number], self._first[number]
-            if not source.rotation:
-                continue
-            epoch, key, digest = (
-                np.concatenate([end, begin]) for end, begin in zip(last, first, strict=True)
-            )
-            self._pairs += 1
-            if source.rotation >= source.documents or (
-                epoch[0] == epoch[1] and not _greater(key, digest)[0]
-            ):
-                self._faults.append(
-                    f"{source.label}: its first copy is not number {source.rotation:,} of"
-                    f" {source.documents:,} in key order"
-                )
         return judge(
             self.name,
             f"{plural(self._pairs, 'pair')} of neighbours within a source and epoch ascend",
@@ -132,8 +106,8 @@ def _greater(key: Uint64s, digest: Uint64s) -> npt.NDArray[np.bool_]:
 
 
 class Cuts:
-    """At most one document of a source is cut: the last of its sequence, of copies in the order of
-    epochs and keys, and as the manifest says.
+    """At most one document of a source is cut: the last of its sequence, and as the manifest
+    says.
     """
 
     name = "cuts"
@@ -159,7 +133,7 @@ class Cuts:
             claimed = [] if source.cut is None else [(source.cut.document, source.cut.kept_tokens)]
             if cuts != claimed:
                 faults.append(f"{source.label}: {_told(cuts)}, the manifest says {_told(claimed)}")
-            elif cuts and cuts[0][0] != self._documents[number] - 1 - (source.rotation or 0):
+            elif cuts and cuts[0][0] != self._documents[number] - 1:
                 faults.append(
                     f"{source.label}: document {cuts[0][0]:,} of {self._documents[number]:,} is"
                     " cut, only the last may be"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from mixtures.audit import AuditReport, audit_against, audit_bare, audit_mix
+from mixtures.audit import AuditReport, audit_against, audit_aligned, audit_bare, audit_mix
 from mixtures.audit.report import Check
 from mixtures.errors import AuditFailed, RecipeError
 from mixtures.mix.claims import Claims, read_claims
@@ -29,6 +29,8 @@ class MixAudit:
     """Of the mix: the recount, and what depth and filters add to it."""
     against: list[Check]
     """Of the mix beside others."""
+    aligned: list[Check]
+    """Of the mix beside others of its study."""
     filters: list[FilterFigures]
     """All figures of those that judged the documents."""
     not_checked: list[str]
@@ -37,7 +39,7 @@ class MixAudit:
     @property
     def checks(self) -> list[Check]:
         """All of them."""
-        return [*self.report.checks, *self.against]
+        return [*self.report.checks, *self.against, *self.aligned]
 
     @property
     def ok(self) -> bool:
@@ -49,13 +51,25 @@ class MixAudit:
         return {
             **self.report.as_json(),
             "against": [asdict(check) for check in self.against],
+            "aligned": [asdict(check) for check in self.aligned],
             "filters": [item.as_json() for item in self.filters],
             "not_checked": self.not_checked,
         }
 
 
-def audit(mix: Path, others: Sequence[Path], *, depth: Depth, options: FilterOptions) -> MixAudit:
+def audit(
+    mix: Path,
+    others: Sequence[Path],
+    *,
+    aligned: Sequence[Path] = (),
+    depth: Depth,
+    options: FilterOptions,
+) -> MixAudit:
     """Audit a mix folder, or the prefix of a bare .bin/.idx pair.
+
+    Args:
+        others: mixes that are to share no document with it. aligned: mixes of its study, that are
+            to differ from it in slots alone.
 
     Raises:
         RecipeError: there is nothing to audit, or an option does nothing. ManifestError: the
@@ -63,7 +77,7 @@ def audit(mix: Path, others: Sequence[Path], *, depth: Depth, options: FilterOpt
         Else as `audit_filters` and `deeper_checks`.
     """
     _refuse_idle(mix, depth, options)
-    recount = _audit(mix, others, depth.full, options.tokenizer)
+    recount = _audit(mix, [*others, *aligned], depth.full, options.tokenizer)
     deeper, missing = deeper_checks(mix, depth) if mix.is_dir() else ([], [])
     judged = (
         audit_filters(mix if mix.is_dir() else _prefix(mix), options)
@@ -72,24 +86,32 @@ def audit(mix: Path, others: Sequence[Path], *, depth: Depth, options: FilterOpt
     )
     checks = (*recount.checks, *deeper, *judged.checks)
     against = audit_against(mix, list(others)) if others else []
-    return MixAudit(replace(recount, checks=checks), against, judged.filters, missing)
+    beside = audit_aligned(mix, aligned) if aligned else []
+    return MixAudit(replace(recount, checks=checks), against, beside, judged.filters, missing)
 
 
 def run(
-    mix: Path, others: Sequence[Path], *, depth: Depth, as_json: bool, options: FilterOptions
+    mix: Path,
+    others: Sequence[Path],
+    *,
+    aligned: Sequence[Path],
+    depth: Depth,
+    as_json: bool,
+    options: FilterOptions,
 ) -> int:
     """As `audit`, and print the report.
 
     Returns:
         The exit code: 0, or 3 when a check fails.
     """
-    mix_audit = audit(mix, others, depth=depth, options=options)
+    mix_audit = audit(mix, others, aligned=aligned, depth=depth, options=options)
     if as_json:
         report.result(mix_audit.as_json())
     else:
         for line in mix_audit.not_checked:
             report.say(f"not checked: {line}")
-        audit_report.show(mix_audit.report, mix_audit.against, mix_audit.filters)
+        beside = [*mix_audit.against, *mix_audit.aligned]
+        audit_report.show(mix_audit.report, beside, mix_audit.filters)
     return 0 if mix_audit.ok else AuditFailed.exit_code
 
 
@@ -119,8 +141,8 @@ def _audit(mix: Path, others: Sequence[Path], full: bool, tokenizer: Path | None
         )
     if others:
         raise RecipeError(
-            f"{mix}: a bare .bin/.idx names no documents, so --against cannot compare it; give the"
-            " folder of a mix"
+            f"{mix}: a bare .bin/.idx names no documents, so --against and --aligned cannot compare"
+            " it; give the folder of a mix"
         )
     vocabulary = None if tokenizer is None else num_ids(tokenizer)
     with report.counted(HASHING) as progress:
@@ -218,7 +240,7 @@ def _missing(claims: Claims, depth: Depth) -> list[str]:
             "source files, text and tokens: give the files with --data DIR, or read the hub's with"
             " --source-check N"
         )
-    if not (depth.store or claims.public):
+    if not (depth.store or claims.public or claims.arm):
         missing.append(
             "store documents, removals and filters: give the store of the mix with --store DIR"
         )

@@ -44,6 +44,14 @@ def add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="prove that these mixes share no document with it",
     )
     audit.add_argument(
+        "--aligned",
+        type=local_path,
+        nargs="+",
+        default=[],
+        metavar="MIX",
+        help="prove that these mixes of its study differ from it in slots alone",
+    )
+    audit.add_argument(
         "--full",
         action="store_true",
         help="every check that the other options allow; says what is missing for the others",
@@ -102,4 +110,11 @@ def _audit(options: argparse.Namespace) -> int:
         filtered=bool(options.filter),
     )
     with local_mix(options.mix, options.cache) as mix:
-        return auditing.run(mix, options.against, depth=depth, as_json=options.json, options=chosen)
+        return auditing.run(
+            mix,
+            options.against,
+            aligned=options.aligned,
+            depth=depth,
+            as_json=options.json,
+            options=chosen,
+        )

@@ -58,9 +58,15 @@ class Chosen:
     num_tokens: int
     source: int
     digest: bytes
-    cut: bool
+    whole_tokens: int | None
+    """That it had, where it is cut."""
     file: str
     row: int
+
+    @property
+    def cut(self) -> bool:
+        """Whether it is shortened."""
+        return self.whole_tokens is not None
 
 
 @dataclass
@@ -141,16 +147,40 @@ def _places(mix: MixDocuments, part: int, last: tuple[int, ...]) -> Iterator[Cho
         mix.source_codes(columns),
     )
     chosen = (digest[:, 0] < last[0]) | ((digest[:, 0] == last[0]) & (digest[:, 1] <= last[1]))
+    slots = mix.slots.at(columns["position"])
     for row in np.flatnonzero(chosen).tolist():
-        position, first_token, num_tokens = (
-            int(columns[name][row]) for name in ("position", "first_token", "num_tokens")
+        position, first_token = int(columns["position"][row]), int(columns["first_token"][row])
+        if slots[row] >= 0:
+            yield from _donors(mix, int(slots[row]), position, first_token)
+            continue
+        claimed = mix.claims.sources[source[row]].cut if source[row] >= 0 else None
+        yield Chosen(
+            position=position,
+            first_token=first_token,
+            num_tokens=int(columns["num_tokens"][row]),
+            source=int(source[row]),
+            digest=columns["digest"][row].tobytes(),
+            whole_tokens=(claimed.num_tokens if claimed else 0) if columns["cut"][row] else None,
+            file=str(origins["file"][row]),
+            row=int(origins["row"][row]),
         )
-        raw, cut, origin = (
-            columns["digest"][row].tobytes(),
-            bool(columns["cut"][row]),
-            (str(origins["file"][row]), int(origins["row"][row])),
+
+
+def _donors(mix: MixDocuments, slot: int, position: int, first_token: int) -> Iterator[Chosen]:
+    """What stands in a slot of an aligned arm. slot: as `SlotTable.at` gives it."""
+    columns = mix.slots.columns
+    for row in mix.slots.rows(slot):
+        num_tokens, whole = int(columns["num_tokens"][row]), int(columns["donor_tokens"][row])
+        yield Chosen(
+            position=position,
+            first_token=first_token + int(columns["offset"][row]),
+            num_tokens=num_tokens,
+            source=mix.codes.get((str(columns["donor_source"][row]), 0), -1),
+            digest=columns["digest"][row].tobytes(),
+            whole_tokens=whole if num_tokens < whole else None,
+            file=str(columns["file"][row]),
+            row=int(columns["row"][row]),
         )
-        yield Chosen(position, first_token, num_tokens, int(source[row]), raw, cut, *origin)
 
 
 class _SourceCheck:
@@ -299,12 +329,11 @@ class _SourceCheck:
             )
         elif not np.array_equal(held, np.append(expected[: count - 1], said.eod_id)):
             self._fault("source tokens", f"{where}: its tokens are not those of its text")
-        cut = self.mix.claims.sources[place.source].cut
-        if place.cut and cut is not None and cut.num_tokens != whole:
+        if place.cut and place.whole_tokens != whole:
             self._fault(
                 "source tokens",
-                f"{where}: the manifest says it was cut from {cut.num_tokens:,} tokens, its text"
-                f" has {whole:,}",
+                f"{where}: the manifest says it was cut from {place.whole_tokens:,} tokens, its"
+                f" text has {whole:,}",
             )
 
     def _fault(self, name: str, what: str) -> None:

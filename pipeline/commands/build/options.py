@@ -22,10 +22,12 @@ from pipeline.commands.options import (
     positive,
     recipe_of,
     size_of,
+    study_of,
     written,
 )
 
 if TYPE_CHECKING:
+    from mixtures.stream.arms.study import LoadedStudy
     from pipeline.executors import Executor
 
 
@@ -133,7 +135,9 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "build a mix, or go on with one that was stopped",
         "annealmix build sample --out mix",
     )
-    build.add_argument("recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file")
+    build.add_argument(
+        "recipe", metavar="RECIPE", help="name of a shipped recipe, or a YAML file, of a study too"
+    )
     what = build.add_argument_group("what is built")
     add_size(what)
     add_filters(what)
@@ -162,6 +166,8 @@ def add_build(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _build(options: argparse.Namespace) -> int:
     refuse_mixed(options)
+    if study := study_of(options):
+        return _build_study(options, study)
     recipe = recipe_of(options)  # before the libraries that build: its faults are told at once
 
     from mixtures.mix.claims import typed
@@ -200,3 +206,37 @@ def _build(options: argparse.Namespace) -> int:
     else:
         mix_report.show(typed(manifest, str(options.out)), options.out)
     return code
+
+
+def _build_study(options: argparse.Namespace, study: LoadedStudy) -> int:
+    if options.executor == "slurm":
+        raise RecipeError(
+            f"{study.study.name}: arms are written on one machine; build the study there, with"
+            " --executor local or ray"
+        )
+
+    from mixtures.mix.claims import typed
+    from pipeline import report
+    from pipeline.arms.study import StudyRequest, build_study
+    from pipeline.build.build import BuildRequest
+    from pipeline.build.remote import working_places
+    from pipeline.commands.build import report as mix_report
+
+    out, store, remote = working_places(options.out, options.store, options.cache)
+    request = BuildRequest(
+        recipe=study.base,
+        out=out,
+        store=store,
+        data=data_folders(options),
+        tokenizer=options.tokenizer,
+        size=size_of(options, study.base),
+        executor=executor_of(options),
+        remote=remote,
+    )
+    found = build_study(StudyRequest(study, request))
+    if options.json:
+        report.result(found)
+        return 0
+    for name, manifest in found.items():
+        mix_report.show(typed(manifest, name), out / name)
+    return 0

@@ -41,8 +41,8 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         The manifest.
 
     Raises:
-        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already, or
-            the salt is too short.
+        RecipeError: as `refuse_place`, the salt lies inside the mix, the mix is public already or
+            an aligned arm, or the salt is too short.
         InputError: others may read the salt.
         AuditFailed: the mix is not what its manifest says.
     """
@@ -53,6 +53,11 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
         raise RecipeError(
             f"{mix}: is public already; name the mix that it was made of, identity"
             f" {claims.public.of}"
+        )
+    if claims.arm:
+        raise RecipeError(
+            f"{mix}: an aligned arm, whose table of slots names donors by digest, file and row;"
+            " there is no public form of it"
         )
     with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)

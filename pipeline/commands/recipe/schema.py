@@ -6,7 +6,7 @@ import argparse
 
 from pipeline.commands.options import add_command
 
-RECORDS = ("recipe", "source", "tokenizer", "filter", "evaluation-set")
+RECORDS = ("recipe", "study", "source", "tokenizer", "filter", "evaluation-set")
 
 
 def add_schema(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,10 +29,11 @@ def _schema(options: argparse.Namespace) -> int:
     from mixtures.recipe.tokenizer.request import TokenizerRequest
     from mixtures.rules.benchmark import Benchmark
     from mixtures.rules.filter_definition import FilterDefinition
+    from mixtures.stream.arms.study import Study
     from pipeline.report import result
 
     records: tuple[type[BaseModel], ...] = (
-        *(Recipe, SourceDefinition, TokenizerRequest),
+        *(Recipe, Study, SourceDefinition, TokenizerRequest),
         *(FilterDefinition, Benchmark),
     )
     result(dict(zip(RECORDS, records, strict=True))[options.what].model_json_schema())

@@ -9,6 +9,7 @@ from pipeline.lookup.fate import BEYOND_QUOTA, Fate, Judgement, Origin
 from pipeline.report import Column, Table, count, plural, share, tell
 
 if TYPE_CHECKING:
+    from mixtures.mix.slots import Donor
     from pipeline.commands.trace.steps import Span, StepAnswer, TrainingFigures
     from pipeline.commands.trace.trace import Answer, TracedDocument, TracedRow
     from pipeline.lookup.text import DocumentText
@@ -51,7 +52,22 @@ def _print_document(document: TracedDocument) -> None:
             f"  cut: {columns.num_tokens:,} of {document.whole_tokens:,} tokens, to end the quota"
             " of its source"
         )
+    for donor in document.donors:
+        _print_donor(donor)
     _print_text(document.text)
+
+
+def _print_donor(donor: Donor) -> None:
+    if donor.offset == 0:
+        tell(
+            f"  slot {donor.slot:,} of the study, {donor.kind}: instead of a document of"
+            f" {donor.source} that the arm's filter removes"
+        )
+    cut = "" if donor.num_tokens == donor.donor_tokens else f" of its {donor.donor_tokens:,}"
+    tell(
+        f"  donor of {donor.donor_source}: {plural(donor.num_tokens, 'token')}{cut} from"
+        f" {donor.offset:,} on, file {donor.file} row {donor.row}"
+    )
 
 
 def _licence(document: TracedDocument) -> str:
@@ -61,8 +77,7 @@ def _licence(document: TracedDocument) -> str:
 
 def _print_row(row: TracedRow) -> None:
     fate = row.fate
-    also = f", also {' and '.join(fate.also)}" if fate.also else ""
-    tell(f"{_named(fate.origin)}: {fate.reason}{also}")
+    tell(f"{_named(fate.origin)}: {fate.reason}")
     for line in _explained(fate):
         tell(f"  {line}")
     if fate.document:

@@ -10,12 +10,14 @@ What a trainer read in a step is asked of `pipeline.commands.trace.steps`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.keys import order_key
+from mixtures.mix.slots import Donor
 from mixtures.mix.trace import DIGEST_DIGITS, Position, TracedMix
 from pipeline.commands.options import DEFAULT_STORE
 from pipeline.lookup.fate import Origin
@@ -63,6 +65,8 @@ class TracedDocument:
     token: int | None = None
     """The token of the stream that was asked for."""
     text: DocumentText | None = None
+    donors: Sequence[Donor] = ()
+    """Of an aligned arm's slot, what stands there; its first is the document."""
 
     @property
     def order_key(self) -> str:
@@ -82,6 +86,8 @@ class TracedDocument:
             value["whole_tokens"] = self.whole_tokens
         if self.token is not None:
             value |= {"token": self.token, "place_in_document": self.token_of_document}
+        if self.donors:
+            value["donors"] = [asdict(donor) for donor in self.donors]
         return value | (self.text.as_json() if self.text else {})
 
 
@@ -137,16 +143,20 @@ def described(
     mix: TracedMix, columns: Position, *, token: int | None = None, text: DocumentText | None = None
 ) -> TracedDocument:
     """What a mix says of one of its documents."""
-    strand = mix.strand(columns)
+    strand, donors = mix.strand(columns), mix.donors(columns.position)
+    # what stands in a slot is of the source that gave it
+    origin = mix.strand(replace(columns, source=donors[0].donor_source)) if donors else strand
+    whole = strand.cut.num_tokens if columns.cut and strand.cut and not donors else None
     return TracedDocument(
         columns=columns,
-        definition=strand.definition,
-        licence=strand.licence,
-        non_commercial=strand.non_commercial,
+        definition=origin.definition,
+        licence=origin.licence,
+        non_commercial=origin.non_commercial,
         insert=strand.insert,
-        whole_tokens=strand.cut.num_tokens if columns.cut and strand.cut else None,
+        whole_tokens=whole,
         token=token,
         text=text,
+        donors=donors,
     )
 
 

@@ -1,0 +1,89 @@
+"""What an aligned arm says of its slots: `slots.parquet`. What the manifest says of them stands in
+`mixtures.mix.judged`.
+
+A slot is the document of the base that the arm's filter removes, wherever it stands: a source that
+is used twice has it at two positions. One row a donor and position, by (position, offset). The
+table is hashed by what it says, as the others are (`mixtures.mix.tables.part_hash`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mixtures.errors import ManifestError
+
+SLOTS = pa.schema(
+    [
+        ("position", pa.uint64()),  # index of the document in the stream
+        ("slot", pa.uint64()),  # among the slots of all arms; two arms that share it share donors
+        ("offset", pa.uint32()),  # tokens of the slot before this donor
+        ("num_tokens", pa.uint32()),  # of the donor in the slot, EOD included
+        ("length", pa.uint32()),  # tokens of the slot
+        ("source", pa.string()),  # of the removed document
+        ("kind", pa.string()),  # exact, cut or joined (mixtures.stream.arms.donors)
+        ("digest", pa.binary(16)),  # of the donor
+        ("donor_source", pa.string()),
+        ("donor_tokens", pa.uint32()),  # that the donor has where it is whole
+        ("file", pa.string()),  # of the donor, below the folder of its source
+        ("row", pa.uint64()),
+    ]
+)
+SLOTS_FILE = "slots.parquet"
+
+
+@dataclass(frozen=True)
+class Donor:
+    """A donor, or its part that stands in a slot: the columns of SLOTS, digest in hex."""
+
+    position: int
+    slot: int
+    offset: int
+    num_tokens: int
+    length: int
+    source: str
+    kind: str
+    digest: str
+    donor_source: str
+    donor_tokens: int
+    file: str
+    row: int
+
+
+class SlotReader:
+    """The slots of an arm, looked up one by one.
+
+    Raises:
+        ManifestError: the table cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / SLOTS_FILE
+        self._positions: npt.NDArray[np.uint64] = np.unique(
+            self._read(["position"]).column("position").to_numpy()
+        )
+
+    def at(self, position: int) -> list[Donor]:
+        """What stands in the slot at a position, in its order; none where there is no slot.
+
+        Raises:
+            ManifestError: the table cannot be read.
+        """
+        at = int(np.searchsorted(self._positions, np.uint64(position)))
+        if at == len(self._positions) or self._positions[at] != position:
+            return []
+        rows = self._read(SLOTS.names, [("position", "=", position)]).to_pylist()
+        return [Donor(**{**row, "digest": row["digest"].hex()}) for row in rows]
+
+    def _read(
+        self, columns: list[str], filters: list[tuple[str, str, int]] | None = None
+    ) -> pa.Table:
+        try:
+            return pq.read_table(self._path, columns=columns, filters=filters)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise ManifestError(f"{self._path}: cannot be read: {error}") from None

@@ -1,0 +1,6 @@
+"""Aligned arms of a study: mixes that differ only inside slots, where a document that a filter
+removes was replaced by unused ones of the same tokens.
+
+    study    what a user asks for: a base, arms of it, and where donors come from
+    donors   which donor fills which slot, from lengths alone
+"""

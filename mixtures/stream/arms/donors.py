@@ -1,0 +1,143 @@
+"""Which donors fill which slots, decided by lengths alone.
+
+A slot is the place of a removed document, of n tokens; a donor is a document that the base does not
+use. Both come in an order: slots by (source, order key), donors of each length by order key.
+
+    1. The k-th slot of n tokens takes the k-th donor of n tokens: `exact`.
+    2. What is left, the longest first, takes the shortest donor that is longer and still unused,
+       cut to its first n - 1 tokens and EOD: `cut`.
+    3. Where none is longer, whole donors stand one after the other, the longest that fits first,
+       and the last may be cut: `joined`.
+
+Donors of a length are always used in their order, so what is used of a length is a prefix, and it
+is enough to know how many there are. The assignment is made once for the slots of all arms, so
+that arms of one study have the same donor wherever they share a slot.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.stream.placebo import root
+
+Int64s = npt.NDArray[np.int64]
+
+KINDS = ("exact", "cut", "joined")
+EXACT, CUT, JOINED = range(3)
+RULE = "1"
+"""Of this module; a change that can change any assignment raises it."""
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """What fills the slots: pieces of donors in the order of the slots, and within a slot in the
+    order of its tokens. All int64 [num_pieces].
+    """
+
+    slot: Int64s
+    """Index of the slot."""
+    length: Int64s
+    """Tokens of the donor."""
+    rank: Int64s
+    """The donor's place among those of its length, from 0."""
+    kept: Int64s
+    """Tokens of the donor that stand in the slot, EOD included; fewer than its length if it is
+    cut."""
+    unfilled: int
+    """Tokens of slots for which there was no donor left; 0 if all is well."""
+
+    @property
+    def kind(self) -> Int64s:
+        """Index into KINDS of the slot of each piece, int64 [num_pieces]."""
+        count = np.bincount(self.slot)[self.slot] if len(self.slot) else self.slot
+        return np.where(count > 1, JOINED, np.where(self.kept < self.length, CUT, EXACT))
+
+    def used(self) -> dict[int, int]:
+        """How many donors of each length are used: the first ones."""
+        lengths, counts = np.unique(self.length, return_counts=True)
+        return dict(zip(lengths.tolist(), counts.tolist(), strict=True))
+
+
+def assign(slots: Int64s, donors: Mapping[int, int]) -> Pieces:
+    """Fill slots with donors.
+
+    Args:
+        slots: tokens of each, int64 [num_slots], in their order. donors: how many there are of each
+            length.
+    """
+    order = np.argsort(slots, kind="stable")
+    ordered = slots[order]
+    first = np.searchsorted(ordered, ordered)  # of each slot, the first of its length
+    rank = np.empty_like(slots)
+    rank[order] = np.arange(len(slots)) - first
+    lengths, at = np.unique(slots, return_inverse=True)
+    there = np.array([donors.get(length, 0) for length in lengths.tolist()], np.int64)
+    exact = np.flatnonzero(rank < (there[at] if len(at) else there))
+    pool = _Pool(donors)
+    for length, count in zip(
+        *(column.tolist() for column in np.unique(slots[exact], return_counts=True)), strict=True
+    ):
+        pool.take(length, count)
+    left = np.setdiff1d(np.arange(len(slots)), exact, assume_unique=True)
+    rows: list[tuple[int, ...]] = []
+    unfilled = 0
+    for slot in left[np.argsort(-slots[left], kind="stable")].tolist():
+        filled, missing = pool.fill(int(slots[slot]))
+        rows += [(slot, *piece) for piece in filled]
+        unfilled += missing
+    more = np.array(rows, np.int64).reshape(-1, 4).T
+    columns = [
+        np.concatenate([one, other])
+        for one, other in zip((exact, slots[exact], rank[exact], slots[exact]), more, strict=True)
+    ]
+    in_order = np.argsort(columns[0], kind="stable")
+    slot, length, rank, kept = (column[in_order].astype(np.int64) for column in columns)
+    return Pieces(slot, length, rank, kept, unfilled)
+
+
+class _Pool:
+    """The donors that are left, by length."""
+
+    def __init__(self, donors: Mapping[int, int]) -> None:
+        self._lengths = sorted(length for length, count in donors.items() if count)
+        self._left = [donors[length] for length in self._lengths]
+        self._used = [0] * len(self._lengths)
+        # Where to look next from a length of which none is left: at itself while there are some.
+        # `_down` is shifted by one, so that 0 is "nowhere".
+        self._up = list(range(len(self._lengths) + 1))
+        self._down = list(range(len(self._lengths) + 1))
+
+    def take(self, length: int, count: int) -> None:
+        """Use the next donors of a length, of which there are enough."""
+        self._take(bisect_left(self._lengths, length), count)
+
+    def _take(self, at: int, count: int = 1) -> int:
+        rank = self._used[at]
+        self._used[at] += count
+        self._left[at] -= count
+        assert self._left[at] >= 0, "more donors of a length than there are"
+        if not self._left[at]:
+            self._up[at], self._down[at + 1] = at + 1, at
+        return rank
+
+    def fill(self, tokens: int) -> tuple[list[tuple[int, int, int]], int]:
+        """Fill a slot: (length, rank, kept tokens) of each donor; and the tokens that stay empty,
+        since no donor is left.
+        """
+        pieces: list[tuple[int, int, int]] = []
+        while tokens:
+            at = root(self._up, bisect_left(self._lengths, tokens))
+            if at == len(self._lengths):
+                at = root(self._down, at) - 1
+            if at < 0:
+                return pieces, tokens
+            length = self._lengths[at]
+            kept = min(length, tokens)
+            pieces.append((length, self._take(at), kept))
+            tokens -= kept
+        return pieces, 0

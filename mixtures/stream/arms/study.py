@@ -1,0 +1,306 @@
+"""A study: a base, and arms of it that differ from it only where their filter acted.
+
+    name: study
+    base: annealing-50b                  # a recipe without filters
+    arms:
+      strong:  {remove: {use: deep-ignorance, level: strong}, fill: fresh}
+      half:    {remove: {use: deep-ignorance, level: strong, fraction: 0.5}, fill: fresh}
+      placebo: {remove: {placebo_of: deep-ignorance, level: strong}, fill: fresh}
+    donors:
+      dclm: {below: 0.85}                # its unused documents up to this key
+      wiki: {source: dclm}               # is used whole, so dclm gives its donors
+
+Donors of a source are the documents that are eligible in the base and that its quota does not
+reach, in key order, and that no filter of the study flags, whichever arm it belongs to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mixtures.errors import RecipeError
+from mixtures.keys import KeyRange, key_bound
+from mixtures.recipe.filter_use import FilterRequest, FilterUse, request_of
+from mixtures.recipe.load import FetchTokenizer, filter_of, load_recipe
+from mixtures.recipe.loaded import LoadedRecipe
+from mixtures.recipe.references import References, file_beside
+from mixtures.stream.arms.donors import RULE
+from mixtures.yaml.disk import read_text, shown
+from mixtures.yaml.fields import (
+    Checked,
+    Exact,
+    Location,
+    Model,
+    Name,
+    Reference,
+    Text,
+    is_file_reference,
+    plain_decimal,
+)
+from mixtures.yaml.tree import check, fault_at, refuse, scan_yaml, suggest
+
+BASE = "base"
+"""Name of the base's folder beside those of the arms."""
+MAX_NAME = 64
+MAX_FILTERS = 16
+
+
+class Arm(Model, use_attribute_docstrings=True):
+    """A mix that differs from the base in the slots of what its filter removes."""
+
+    remove: Annotated[FilterRequest, BeforeValidator(request_of)]
+    """The filter, its dose or its placebo, as in a recipe's `filters`."""
+    fill: Literal["fresh"]
+    """`fresh`: documents that the base does not use."""
+
+
+class Donors(Checked, use_attribute_docstrings=True):
+    """Where the donors of a source's slots come from."""
+
+    below: Annotated[Exact, Field(gt=0, le=1)] | None = None
+    """Key up to which unused documents of the source may be donors, as a share of the key space;
+    absent: to the end of its key range. All of them are tokenized."""
+    source: Name | None = None
+    """Another source that gives its donors, for one of which too little is unused."""
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Exactly one of them."""
+        if len({"below", "source"} & given.keys()) != 1:
+            yield (), "give either below, how far its own documents go, or source, who gives others"
+
+
+class Study(Checked, use_attribute_docstrings=True):
+    """Arms of one base."""
+
+    name: Name
+    description: Text = ""
+    base: Reference
+    """The unfiltered recipe: shipped, by name, or a file beside this one."""
+    arms: Annotated[dict[Name, Arm], Field(min_length=1, max_length=MAX_FILTERS)]
+    """By name, that of their folder beside the base's."""
+    donors: dict[Name, Donors] = Field(default_factory=dict)
+    """By source; of a source that is not named, all that is unused."""
+
+    @classmethod
+    def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:
+        """Names that can be told apart, and doses that mean something."""
+        arms = given.get("arms")
+        for name, arm in arms.items() if isinstance(arms, Mapping) else ():
+            if name == BASE:
+                yield ("arms", name), "is the base's own name; give the arm another"
+            if isinstance(given.get("name"), str) and len(f"{given['name']}.{name}") > MAX_NAME:
+                yield (
+                    ("arms", name),
+                    f"makes a mix called {given['name']}.{name}, and a name has at most"
+                    f" {MAX_NAME} characters; shorten one of the two",
+                )
+            remove = arm.get("remove") if isinstance(arm, Mapping) else None
+            if isinstance(remove, Mapping) and {"placebo_of", "fraction"} <= remove.keys():
+                yield (
+                    ("arms", name, "remove", "fraction"),
+                    "is of a filter's arm: doses of a placebo would not nest; remove it",
+                )
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study with all that it refers to."""
+
+    study: Study
+    base: LoadedRecipe
+    filters: Mapping[str, FilterUse]
+    """What each arm removes, by the arm's name."""
+    file: Path
+    """Where the study was read."""
+
+    @property
+    def judged(self) -> LoadedRecipe:
+        """The base as if it were judged by every filter of the study, undosed, and by those that
+        placebos imitate: what its removals leave beyond its quotas are donors.
+
+        Filters first and placebos last, each by label, so that the order of the arms decides
+        nothing.
+        """
+        uses: dict[str, FilterUse] = {}
+        for use in self.filters.values():
+            for one in (_undosed(use), _imitated(use)):
+                uses[one.label] = one
+        ordered = sorted(uses.values(), key=lambda one: (one.placebo, one.label))
+        if len(ordered) > MAX_FILTERS:
+            raise RecipeError(
+                f"{shown(self.file)}: arms: {len(ordered)} different filters and placebos, allowed"
+                f" are {MAX_FILTERS}; leave some out"
+            )
+        recipe = self.base.recipe.model_copy(
+            update={"filters": tuple(one.request for one in ordered), "removed": "shrink"}
+        )
+        return replace(self.base, recipe=recipe, filters=tuple(ordered))
+
+    def number(self, arm: str) -> int:
+        """Of an arm's filter among those of `judged`."""
+        labels = [one.label for one in self.judged.filters]
+        return labels.index(_undosed(self.filters[arm]).label)
+
+    def donor_source(self, source: str) -> str:
+        """The source that gives the donors of a source's slots."""
+        request = self.study.donors.get(source)
+        return source if request is None or request.source is None else request.source
+
+    def donor_keys(self, source: str) -> KeyRange:
+        """The keys of a source, as far as its unused documents may be donors."""
+        request, keys = self.study.donors.get(source), self.base.recipe.sources[source].key_range
+        if request is None or request.below is None:
+            return keys
+        return KeyRange(keys.low, min(key_bound(request.below), keys.high))
+
+    def canonical(self, arm: str) -> dict[str, object]:
+        """What the recipe of an arm asks: that of the base, the arm's filter, and the study, since
+        donors are shared out among the slots of all its arms.
+        """
+        study = {
+            "name": self.study.name,
+            "rule": RULE,
+            "arms": {
+                name: {"remove": self.filters[name].canonical(), "fill": one.fill}
+                for name, one in self.study.arms.items()
+            },
+            "donors": {
+                name: {"below": plain_decimal(one.below)}
+                if one.below is not None
+                else {"source": one.source}
+                for name, one in self.study.donors.items()
+            },
+        }
+        return {
+            **self.base.canonical(),
+            "name": f"{self.study.name}.{arm}",
+            "filters": [self.filters[arm].canonical()],
+            "study": study,
+            "arm": arm,
+        }
+
+    def digest(self, arm: str) -> str:
+        """As `LoadedRecipe.digest`, of an arm."""
+        text = json.dumps(self.canonical(arm), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _undosed(use: FilterUse) -> FilterUse:
+    return replace(use, request=use.request.model_copy(update={"fraction": Decimal(1)}))
+
+
+def _imitated(use: FilterUse) -> FilterUse:
+    """The filter itself, where it is a placebo's."""
+    if not use.placebo:
+        return _undosed(use)
+    update = {"use": use.request.placebo_of, "placebo_of": None, "partners": (), "tolerance": None}
+    return _undosed(replace(use, request=use.request.model_copy(update=update)))
+
+
+def is_study(file: Path) -> bool:
+    """Whether a YAML file is meant as a study: it has arms. False where it cannot be read."""
+    try:
+        value = scan_yaml(read_text(file, shown(file)), shown(file)).value
+    except RecipeError:
+        return False
+    return "arms" in value
+
+
+def load_study(
+    file: Path, filters: Path | None = None, fetch: FetchTokenizer | None = None
+) -> LoadedStudy:
+    """Read a study and its base. filters, fetch: as `load_recipe`.
+
+    Raises:
+        RecipeError: every fault of it, with file and line. Else as `load_recipe`.
+    """
+    tree = scan_yaml(read_text(file, shown(file)), shown(file))
+    study, faults = check(Study, tree)
+    references = References(tree, faults)
+    bases = [
+        references.follow(location, partial(_base, file.parent, base, filters, fetch))
+        for location, base in references.wanted(("base",), Reference)
+    ]
+    used = {
+        str(location[1]): references.follow(
+            location, partial(filter_of, file, location, request, filters)
+        )
+        for location, request in references.requests(("arms", "*", "remove"), FilterRequest)
+    }
+    base = next((one for one in bases if one), None)
+    if study is not None and base is not None:
+        for location, message in _base_faults(study, base):
+            faults.append(fault_at(tree, location, message))
+    found = {name: use for name, use in used.items() if use}
+    for name, message in _same_label(found):
+        faults.append(fault_at(tree, ("arms", name, "remove"), message))
+    if study is None or base is None or faults or references.broken:
+        refuse(tree.where, faults, references.broken)
+    return LoadedStudy(study, base, {name: found[name] for name in study.arms}, file)
+
+
+def _base(
+    folder: Path, base: str, filters: Path | None, fetch: FetchTokenizer | None
+) -> LoadedRecipe:
+    name = str(file_beside(folder, base)) if is_file_reference(base) else base
+    return load_recipe(name, filters, fetch)
+
+
+def _base_faults(study: Study, base: LoadedRecipe) -> Iterable[tuple[Location, str]]:
+    """What of a study its base does not allow."""
+    recipe = base.recipe
+    if recipe.filters:
+        yield (
+            ("base",),
+            f"{recipe.name} has filters; name the unfiltered recipe, and let arms remove",
+        )
+    if recipe.decontaminate and recipe.decontaminate.action == "report":
+        yield (
+            ("base",),
+            f"{recipe.name} reports what evaluation sets find, and nothing is reported of donors;"
+            " take one that drops it",
+        )
+    for name, one in study.donors.items():
+        here: Location = ("donors", name)
+        if name not in recipe.sources:
+            yield here, f"{recipe.name} has no such source; {suggest(name, recipe.sources)}"
+            continue
+        if one.source is not None and one.source not in recipe.sources:
+            what = suggest(one.source, recipe.sources)
+            yield (*here, "source"), f"{recipe.name} has no source {one.source!r}; {what}"
+        elif one.source == name:
+            yield (*here, "source"), "is the source itself, which is so anyway; leave it out"
+        elif one.source is not None:
+            giver = study.donors.get(one.source)
+            if giver is not None and giver.source is not None:
+                yield (
+                    (*here, "source"),
+                    f"{one.source} has its own donors from {giver.source}; name that",
+                )
+        keys = recipe.sources[name].key_range
+        if one.below is not None and key_bound(one.below) <= keys.low:
+            yield (*here, "below"), f"{name} has no keys below {plain_decimal(one.below)}"
+
+
+def _same_label(uses: Mapping[str, FilterUse]) -> Iterable[tuple[str, str]]:
+    """Arms whose filters have one name and are not the same."""
+    known: dict[str, tuple[str, FilterUse]] = {}
+    for arm, use in uses.items():
+        for one in (_undosed(use), _imitated(use)):
+            first, other = known.setdefault(one.label, (arm, one))
+            if other.canonical() != one.canonical():
+                yield (
+                    arm,
+                    f"is called {one.label!r}, as that of {first}, and is another; give one of them"
+                    " another name",
+                )
