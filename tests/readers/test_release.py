@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from annealmix import __main__ as cli
+from pipeline.commands.export.release.croissant import placed
 from tests.readers.sample_mix import Mix
 
 pytestmark = pytest.mark.readers
@@ -21,18 +23,22 @@ def file(mix: Mix, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "croissant.json"
 
 
-def test_mlcroissant_validate_finds_no_error_and_nothing_to_warn_of(file: Path):
-    command = [Path(sys.executable).with_name("mlcroissant"), "validate", "--jsonld", file]
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Done." in done.stderr
-    assert "arning" not in done.stderr
+def test_mlcroissant_validate_finds_no_error_and_nothing_to_warn_of(file: Path, tmp_path: Path):
+    """As it is made, and with what a push adds."""
     import mlcroissant
 
-    issues = mlcroissant.Dataset(str(file)).metadata.ctx.issues
-    assert (issues.errors, issues.warnings) == (set(), set())
+    shutil.copytree(file.parent, tmp_path / "pushed")
+    pushed = tmp_path / "pushed" / file.name
+    placed(pushed, "owner/name")
+    for one in (file, pushed):
+        command = [Path(sys.executable).with_name("mlcroissant"), "validate", "--jsonld", one]
+        words = list(map(str, command))
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "Done." in done.stderr
+        assert "arning" not in done.stderr
+        issues = mlcroissant.Dataset(str(one)).metadata.ctx.issues
+        assert (issues.errors, issues.warnings) == (set(), set())
 
 
 def test_a_croissant_file_that_is_wrong_is_seen(file: Path, tmp_path: Path):

@@ -40,7 +40,9 @@ LICENCES = {
 """Licences that the hub knows, by their name in lower case. Others, and several at once, are
 `other` there.
 """
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII)
+REPOSITORY = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}", re.ASCII
+)
 _FORMAT = (
     "`tokens.bin` holds all tokens, little-endian {dtype}, every document {begins}ends in id "
     "{eod_id}; `tokens.idx` is its index for\n"
@@ -111,7 +113,7 @@ def _metadata(claims: Claims, more: Mapping[str, Any]) -> str:
 
     licences = {LICENCES.get(source.licence.lower(), "other") for source in claims.sources}
     licence = licences.pop() if len(licences) == 1 else "other"
-    repos = sorted({repo for repo in repositories(claims).values() if _REPO.fullmatch(repo)})
+    repos = sorted({repo for repo in repositories(claims).values() if REPOSITORY.fullmatch(repo)})
     data = DatasetCardData(
         license=licence,
         license_name="see-the-sources" if licence == "other" else None,

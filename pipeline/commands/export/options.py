@@ -28,6 +28,8 @@ _OPTIONS = {
     "steps": ("trainer",),
     "salt": ("public", "release"),
     "with_tokens": ("release",),
+    "push": ("release",),
+    "accept_licences": ("push",),
 }
 
 
@@ -128,6 +130,18 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=None,
         help="the public form of the mix comes along, in DIR/mix (for --release)",
     )
+    export.add_argument(
+        "--push",
+        type=_repository,
+        metavar="OWNER/NAME",
+        help="sends the release to that data set of the hub; repeated, it goes on (for --release)",
+    )
+    export.add_argument(
+        "--accept-licences",
+        action="store_true",
+        default=None,
+        help="sends it although licences of its sources conflict (for --push)",
+    )
     export.set_defaults(command=_export)
 
 
@@ -136,6 +150,14 @@ def _samples(text: str) -> int:
     if number > MOST_SAMPLES:
         raise argparse.ArgumentTypeError(f"{number} is not a whole number from 0 to {MOST_SAMPLES}")
     return number
+
+
+def _repository(text: str) -> str:
+    from pipeline.commands.export.card import REPOSITORY
+
+    if not REPOSITORY.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no repository of the hub; write OWNER/NAME")
+    return text
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -176,12 +198,17 @@ def _export(options: argparse.Namespace) -> int:
 
         say(f"{options.public}: {names(export_public(options.mix, options.public, options.salt))}")
     elif options.release is not None:
+        from pipeline.commands.export.release.push import publish
         from pipeline.commands.export.release.release import ReleaseRequest, export_release
 
         request = ReleaseRequest(
             options.mix, options.salt, options.tokenizer, options.workers, bool(options.with_tokens)
         )
-        export_release(request, options.release)
+        if options.push is None:
+            export_release(request, options.release)
+        else:
+            accepted = bool(options.accept_licences)
+            publish(request, options.release, options.push, accepted=accepted)
     else:
         from pipeline.commands.export.trainer import Wish, export_trainer
 

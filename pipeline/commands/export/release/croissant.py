@@ -5,7 +5,7 @@
     recordSet     `documents`, a field for each column
     rai:...       what was done to the texts; what a person must say begins with TO BE WRITTEN
 
-`url` and `creator`, which the format asks for, are a person's to add.
+`url` and `creator`, which the format asks for, are known when it has a repository (`placed`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from pipeline.commands.export.release.licences import TO_WRITE, conflicts, licen
 from pipeline.commands.export.release.processing import processing
 from pipeline.commands.export.text import SCHEMA
 from pipeline.report import plural, printable
+from pipeline.store.records import read_json, write_json
 
 _CROISSANT, _RAI = "http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"
 _OWN = (
@@ -94,6 +96,21 @@ def croissant(claims: Claims, files: list[DataFile], date: datetime.date) -> Map
         "recordSet": [_record_set()],
         **_responsible(claims),
     }
+
+
+def placed(file: Path, repo: str) -> None:
+    """Add to a Croissant file where the hub has its data set, and whose it is, unless it says so.
+
+    Raises:
+        ManifestError: the file is damaged.
+    """
+    said, owner = read_json(file), repo.partition("/")[0]
+    web = "https://huggingface.co"
+    known = {
+        "url": f"{web}/datasets/{repo}",
+        "creator": {"@type": "sc:Organization", "name": owner, "url": f"{web}/{owner}"},
+    }
+    write_json(file, {**known, **said})
 
 
 def _citation(claims: Claims, date: datetime.date) -> str:

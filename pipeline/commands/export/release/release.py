@@ -88,7 +88,7 @@ def export_release(request: ReleaseRequest, out: Path) -> None:
 def _describe(folder: Path, claims: Claims) -> None:
     """Write what is said of the files that are there, and their sums."""
     today = datetime.datetime.now(datetime.timezone.utc).date()
-    files = [_data_file(folder, path) for path in _files(folder)]
+    files = [_data_file(folder, path) for path in files_of(folder)]
     sums = "".join(f"{file.sha256}  {file.path}\n" for file in files)
     write_whole(folder / SUMS, sums.encode())
     tables = [file for file in files if file.path.startswith(f"{DATA}/")]
@@ -108,7 +108,8 @@ def _describe(folder: Path, claims: Claims) -> None:
     write_whole(folder / CARD, card.encode())
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_of(folder: Path) -> Iterator[Path]:
+    """Its files, at any depth, by name."""
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 

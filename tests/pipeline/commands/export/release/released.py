@@ -12,8 +12,9 @@ from tests.pipeline.corpus import make, prose, sharded, write_files, write_recip
 LICENCES = {"web": "CC-BY-SA-4.0", "chat": "CC-BY-NC-4.0", "own": None}
 
 
-def build_mix(work: Path) -> Path:
-    """Build it below `work`, in some slices; `web` is gone through twice and cut. Skips where the
+def build_mix(work: Path, tokens: int = 1_500) -> Path:
+    """Build it below `work`, in some slices; `web` is gone through
+    twice and cut; tokens: of `own`. Skips where the
     extra is not installed that draws the page of a release.
     """
     for needed in ("altair", "jinja2", "vl_convert"):
@@ -25,9 +26,9 @@ def build_mix(work: Path) -> Path:
     sources: dict[str, dict[str, object]] = {
         "web": {"tokens": 6_000, "shortfall": {"repeat": 9}},
         "chat": {"tokens": 1_500},
-        "own": {"tokens": 1_500},
+        "own": {"tokens": tokens},
     }
-    recipe = write_recipe(work / "recipe", sources, budget={"tokens": 9_000})
+    recipe = write_recipe(work / "recipe", sources, budget={"tokens": 7_500 + tokens})
     for name, licence in LICENCES.items():
         file = recipe.with_name(f"{name}.yaml")
         definition = json.loads(file.read_text()) | {"licence": licence}
