@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 import pyarrow as pa
@@ -88,21 +88,27 @@ def reading_fault(path: Path, error: Exception) -> str:
     return f"{path}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def proven_part(folder: Path, claims: Claims, number: int) -> Columns:
-    """The columns of a part of the documents table, which are those that the manifest's hash stands
-    for.
+def proven_part(
+    folder: Path,
+    claims: Claims,
+    number: int,
+    table: Literal["documents", "provenance"] = "documents",
+) -> Columns:
+    """The columns of a part of a table, which are those that the manifest's hash stands for.
 
     Raises:
         AuditFailed: they are not, or cannot be read.
 
     Returns: [num_rows] each.
     """
-    path, expected = part_path(folder, "documents", number), claims.hashes.documents_parts[number]
+    path, schema, hashes = part_path(folder, table, number), SCHEMAS[table], claims.hashes
+    listed = hashes.documents_parts if table == "documents" else hashes.provenance_parts
+    expected = listed[number]
     try:
-        columns = read_part(path, DOCUMENTS, max_rows(folder, claims.layout.dtype.itemsize))
+        columns = read_part(path, schema, max_rows(folder, claims.layout.dtype.itemsize))
     except UNREADABLE as error:
         raise AuditFailed(reading_fault(path, error)) from None
-    if (actual := part_hash(DOCUMENTS, columns)) != expected:
+    if (actual := part_hash(schema, columns)) != expected:
         raise AuditFailed(
             f"{path}: says {actual}, the manifest lists {expected}; `annealmix audit {folder}` says"
             " what else is off"

@@ -8,8 +8,10 @@ from mixtures.errors import RecipeError
 from mixtures.trainers.names import TRAINERS
 from pipeline.commands.options import (
     add_command,
+    add_data,
     add_store_folder,
     add_tokenizer,
+    data_folders,
     local_path,
     positive,
     whole_number,
@@ -30,6 +32,8 @@ _OPTIONS = {
     "with_tokens": ("release",),
     "push": ("release",),
     "accept_licences": ("push",),
+    "urls": ("release",),
+    "data": ("urls",),
 }
 
 
@@ -131,6 +135,15 @@ def add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the public form of the mix comes along, in DIR/mix (for --release)",
     )
     export.add_argument(
+        "--urls",
+        type=_url_column,
+        action="append",
+        default=[],
+        metavar="SOURCE=COLUMN",
+        help="counts the domains that this column of the source's rows names (for --release)",
+    )
+    add_data(export, "folders of sources that --urls reads again, which are read from the hub else")
+    export.add_argument(
         "--push",
         type=_repository,
         metavar="OWNER/NAME",
@@ -152,6 +165,13 @@ def _samples(text: str) -> int:
     return number
 
 
+def _url_column(text: str) -> tuple[str, str]:
+    source, equals, column = text.partition("=")
+    if not (source and equals and column):
+        raise argparse.ArgumentTypeError(f"{text!r} names no column; write SOURCE=COLUMN")
+    return source, column
+
+
 def _repository(text: str) -> str:
     from pipeline.commands.export.card import REPOSITORY
 
@@ -162,9 +182,8 @@ def _repository(text: str) -> str:
 
 def _export(options: argparse.Namespace) -> int:
     for name, forms in _OPTIONS.items():
-        if getattr(options, name) is not None and all(
-            getattr(options, form) is None for form in forms
-        ):
+        given = {asked for asked in (name, *forms) if getattr(options, asked) not in (None, [])}
+        if given == {name}:
             allowed = " and ".join(f"--{form}" for form in forms)
             raise RecipeError(f"export: --{name.replace('_', '-')} is for {allowed}; leave it out")
     if options.html is not None:
@@ -201,8 +220,14 @@ def _export(options: argparse.Namespace) -> int:
         from pipeline.commands.export.release.push import publish
         from pipeline.commands.export.release.release import ReleaseRequest, export_release
 
+        urls = (dict(options.urls), data_folders(options)) if options.urls else None
         request = ReleaseRequest(
-            options.mix, options.salt, options.tokenizer, options.workers, bool(options.with_tokens)
+            options.mix,
+            options.salt,
+            options.tokenizer,
+            options.workers,
+            bool(options.with_tokens),
+            urls,
         )
         if options.push is None:
             export_release(request, options.release)

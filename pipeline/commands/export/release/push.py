@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mixtures.errors import InputError, RecipeError
 from mixtures.mix.claims import read_claims
+from mixtures.mix.manifest import MANIFEST
 from mixtures.yaml.disk import read_bytes
 from pipeline.commands.export.release.croissant import placed
 from pipeline.commands.export.release.licences import conflicts
 from pipeline.commands.export.release.release import (
     CROISSANT,
     DATA,
+    DOMAINS,
     MIX,
     SUMS,
     WRITTEN,
@@ -65,8 +67,13 @@ def publish(request: ReleaseRequest, out: Path, repo: str, *, accepted: bool) ->
     else:
         export_release(request, out)
     sums = opened_release(out, request.mix)
-    if request.tokens and not any(name.startswith(f"{MIX}/") for name in sums):
-        raise RecipeError(f"{out}: is a release without tokens; delete it, or leave --with-tokens")
+    asked = {
+        "with-tokens": (request.tokens, f"{MIX}/{MANIFEST}"),
+        "urls": (request.urls, DOMAINS),
+    }
+    for option, (wanted, name) in asked.items():
+        if wanted and name not in sums:
+            raise RecipeError(f"{out}: has no {name}; delete it, or leave out --{option}")
     placed(out / CROISSANT, repo)
     push(out, sums, repo)
 

@@ -8,6 +8,7 @@ from the public form of the mix (`mixtures.mix.public`).
         page.html            what is in the mix, on one page
         manifest.json        of the public form
         data/*.parquet       the documents, as `--text` writes them, ids salted
+        DOMAINS.csv          on wish: the domain names with the most tokens
         mix/                 on wish: the public form itself, which `annealmix audit` recounts
         SHA256SUMS           of all files but the first four, which a person may mend
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,15 +31,17 @@ from pipeline.commands.export.card import code, dataset_card, table
 from pipeline.commands.export.html.page import drawing, write_page
 from pipeline.commands.export.public import export_public
 from pipeline.commands.export.release.croissant import DataFile, croissant
+from pipeline.commands.export.release.domains import Domains, count_domains
 from pipeline.commands.export.release.licences import TO_WRITE, conflicts, licences_page
 from pipeline.commands.export.release.summary import summary
 from pipeline.commands.export.text import export_text
+from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import plural, say
 from pipeline.store.records import file_sha256, write_json, write_whole
 
 CARD, LICENCES, SUMMARY = "README.md", "LICENSES.md", "TRAINING-SUMMARY.md"
-CROISSANT, PAGE, SUMS = "croissant.json", "page.html", "SHA256SUMS"
+CROISSANT, PAGE, SUMS, DOMAINS = "croissant.json", "page.html", "SHA256SUMS", "DOMAINS.csv"
 DATA, MIX = "data", "mix"
 WRITTEN = (CARD, LICENCES, SUMMARY, CROISSANT)
 """What a person may mend before it is published."""
@@ -48,7 +51,8 @@ class ReleaseRequest(NamedTuple):
     """What a release is made of.
 
     salt: as `export_public`. tokenizer, workers: as `export_text`. tokens: whether the public form
-    of the mix, with its tokens, comes along.
+    of the mix, with its tokens, comes along. urls: columns and folders of sources whose domain
+    names are counted, as `count_domains`.
     """
 
     mix: Path
@@ -56,6 +60,7 @@ class ReleaseRequest(NamedTuple):
     tokenizer: Path | None = None
     workers: int | None = None
     tokens: bool = False
+    urls: tuple[Mapping[str, str], DataFolders] | None = None
 
 
 def export_release(request: ReleaseRequest, out: Path) -> None:
@@ -67,6 +72,7 @@ def export_release(request: ReleaseRequest, out: Path) -> None:
     """
     drawing()  # what cannot be done is said before a mix is copied
     StreamDocuments.of_mix(request.mix, request.tokenizer)
+    domains = count_domains(request.mix, *request.urls) if request.urls else None
     for reason in conflicts(read_claims(request.mix)):
         say(f"licences: {reason}")
     with appearing(out, request.mix) as folder:
@@ -78,14 +84,16 @@ def export_release(request: ReleaseRequest, out: Path) -> None:
         shutil.copyfile(public / MANIFEST, folder / MANIFEST)
         if not request.tokens:
             shutil.rmtree(public)
-        _describe(folder, claims)
+        if domains:
+            write_whole(folder / DOMAINS, domains.as_csv())
+        _describe(folder, claims, domains)
     say(f"{out}: {claims.name}, identity {claims.identity}, mix id {claims.mix_id}")
     for name in WRITTEN:
         if places := read_bytes(out / name).count(TO_WRITE.encode()):
             say(f"{out / name}: {plural(places, 'place')} for a person to fill: {TO_WRITE}")
 
 
-def _describe(folder: Path, claims: Claims) -> None:
+def _describe(folder: Path, claims: Claims, domains: Domains | None) -> None:
     """Write what is said of the files that are there, and their sums."""
     today = datetime.datetime.now(datetime.timezone.utc).date()
     files = [_data_file(folder, path) for path in files_of(folder)]
@@ -93,13 +101,13 @@ def _describe(folder: Path, claims: Claims) -> None:
     write_whole(folder / SUMS, sums.encode())
     tables = [file for file in files if file.path.startswith(f"{DATA}/")]
     write_json(folder / CROISSANT, croissant(claims, tables, today))
-    write_whole(folder / SUMMARY, summary(claims, today).encode())
+    write_whole(folder / SUMMARY, summary(claims, today, domains).encode())
     write_whole(folder / LICENCES, licences_page(claims).encode())
     split = [{"split": "train", "path": f"{DATA}/*.parquet"}]
     card = dataset_card(
         claims,
         str(folder / MANIFEST),
-        files=_files_section(tokens=(folder / MIX).exists()),
+        files=_files_section({path.name for path in folder.iterdir()}),
         more={
             "configs": [{"config_name": "default", "data_files": split}],
             "license_link": LICENCES,
@@ -119,21 +127,27 @@ def _data_file(folder: Path, path: Path) -> DataFile:
 
 
 _SHOWN = {
-    f"{DATA}/": "the documents as parquet, in stream order: `id` (a salted digest), `source`,"
-    " `text` as the tokens spell it, `tokens`, `position`, `cut`",
-    f"{MIX}/": "the tokens, for Megatron, GPT-NeoX and others; `annealmix audit mix` counts"
-    " everything again, `annealmix export mix --trainer NAME` writes a trainer's configuration",
+    DATA: "the documents as parquet, in stream order: `id` (a salted digest), `source`, `text` as"
+    " the tokens spell it, `tokens`, `position`, `cut`",
+    MIX: "the tokens, for Megatron, GPT-NeoX and others; `annealmix audit mix` counts everything"
+    " again, `annealmix export mix --trainer NAME` writes a trainer's configuration",
     MANIFEST: "all that is said here, and more",
     PAGE: "what is in the mix, on one page",
     LICENCES: "the licence of each source, and whom to name",
     SUMMARY: "public summary of training content, Art. 53(1)(d) of the EU AI Act",
+    DOMAINS: "the tenth of the domain names that has the most tokens",
     CROISSANT: "this data set for machines, as Croissant 1.1",
     SUMS: f"of the data; `sha256sum -c {SUMS}`",
 }
 
 
-def _files_section(*, tokens: bool) -> str:
-    rows = [[code(name), what] for name, what in _SHOWN.items() if tokens or name != f"{MIX}/"]
+def _files_section(there: set[str]) -> str:
+    """A table of files. there: the optional ones are listed if they are among these."""
+    rows = [
+        [code(f"{name}/" if name in (DATA, MIX) else name), what]
+        for name, what in _SHOWN.items()
+        if name in there or name not in (MIX, DOMAINS)
+    ]
     return (
         f"## Files\n\n{table(['file', 'what'], rows)}\n`datasets.load_dataset` reads `{DATA}/`.\n"
     )

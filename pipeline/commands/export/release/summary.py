@@ -13,15 +13,18 @@ from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.load import load_source_definition
 from pipeline.commands.export.card import code, plain, repositories, table
+from pipeline.commands.export.release.domains import Domains
 from pipeline.commands.export.release.licences import TO_WRITE, licensed, origin
 from pipeline.commands.export.release.processing import processing, removed_by_filters
 from pipeline.commands.page.elements import missing_packages
+from pipeline.report import plural
 
+_SHOWN_DOMAINS = 20
 _YES, _NO = "\N{BALLOT BOX WITH X}", "\N{BALLOT BOX}"
 
 
-def summary(claims: Claims, date: datetime.date) -> str:
-    """The page.
+def summary(claims: Claims, date: datetime.date, domains: Domains | None = None) -> str:
+    """The page. domains: of sources whose rows name a URL, as far as they were counted.
 
     Raises:
         RecipeError: a package of the extra `report` is missing.
@@ -56,10 +59,22 @@ def summary(claims: Claims, date: datetime.date) -> str:
         repeats=any(source.epochs > 1 or source.copy_number for source in claims.sources),
         published=_listed(claims, published),
         brought=_listed(claims, brought),
+        domains=None if domains is None else _domains(domains),
         filtered=plain(removed_by_filters(claims)),
         steps=[plain(step) for step in processing(claims)],
     )
     return page
+
+
+def _domains(domains: Domains) -> str:
+    """What DOMAINS.csv lists, and the first of it, as Markdown."""
+    first = ", ".join(code(domain.name) for domain in domains.top[:_SHOWN_DOMAINS])
+    return (
+        f"Domain names of {', '.join(map(code, domains.sources))}, whose rows name a URL:"
+        f" {len(domains.top):,} of {plural(len(domains.tokens), 'domain')}, the tenth with the"
+        f" most tokens, are listed in DOMAINS.csv; the first of them: {first or 'none'}."
+        f" {plural(domains.unnamed, 'document')} name none."
+    )
 
 
 def _content(claims: Claims, source: SourceClaim) -> str:

@@ -1,0 +1,203 @@
+"""The domain names that documents of a mix came from, where the rows of a source name their URL.
+
+A mix keeps no URLs, so the files of these sources are read again: those that gave documents, each
+once, held to the sha256 in the manifest. A domain is the host of a URL without a leading `www.`;
+it counts the distinct documents of the mix and their tokens, whatever epochs and copies repeat
+them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from mixtures.audit.tables.parts import proven_part
+from mixtures.errors import AuditFailed, InputError, RecipeError
+from mixtures.mix.claims import Claims, read_claims
+from mixtures.recipe.source_definition import SourceDefinition
+from mixtures.yaml.tree import suggest
+from pipeline.inputs.file import InputFile
+from pipeline.inputs.listing import DataFolders, list_files
+from pipeline.inputs.readers import DocumentReader
+from pipeline.lookup.selection import definitions
+from pipeline.report import progress
+
+_HOST = re.compile(r"[^\W_]([\w.-]*[^\W_])?")
+_TOP = 10  # percent of all domains, as the template of the training summary asks
+
+
+class Domain(NamedTuple):
+    """A domain name, with the documents and tokens of it."""
+
+    name: str
+    documents: int
+    tokens: int
+
+
+@dataclass
+class Domains:
+    """What was counted. sources: their names; unnamed: documents whose row names no URL."""
+
+    sources: list[str]
+    documents: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    unnamed: int = 0
+
+    @property
+    def top(self) -> list[Domain]:
+        """The tenth of all domains with the most tokens, the largest first."""
+        ranked = sorted(self.tokens, key=lambda name: (-self.tokens[name], name))
+        most = -(-len(ranked) * _TOP // 100)
+        return [Domain(name, self.documents[name], self.tokens[name]) for name in ranked[:most]]
+
+    def add(self, url: str | None, tokens: int) -> None:
+        """Count a document; url: None if its row names none."""
+        if name := url and domain_of(url):
+            self.documents[name] += 1
+            self.tokens[name] += tokens
+        else:
+            self.unnamed += 1
+
+    def as_csv(self) -> bytes:
+        """The top domains: domain, documents, tokens."""
+        page = io.StringIO()
+        rows = [("domain", "documents", "tokens"), *self.top]
+        csv.writer(page, lineterminator="\n").writerows(rows)
+        return page.getvalue().encode()
+
+
+def domain_of(url: str) -> str | None:
+    """The host of a URL, in lower case, without `www.`; None where there is none."""
+    try:
+        host = urlsplit(url.strip()).hostname or ""
+    except ValueError:
+        return None
+    name = host.removeprefix("www.").rstrip(".")
+    return name if _HOST.fullmatch(name) else None
+
+
+def count_domains(mix: Path, columns: Mapping[str, str], data: DataFolders) -> Domains:
+    """Count the domains of some sources.
+
+    Args:
+        columns: {source: column of its rows that holds the URL}. data: folders of the sources; what
+            is not there is read from the hub, at the commit that the manifest names.
+
+    Raises:
+        RecipeError: the mix has no such source, or its files are neither given nor published.
+        InputError: a file is missing, damaged, not what the manifest names, or has no such column.
+        AuditFailed: the tables are not what the manifest says.
+    """
+    claims = read_claims(mix)
+    names = [source.name for source in claims.sources if not source.copy_number]
+    for name in columns:
+        if name not in names:
+            raise RecipeError(f"--urls {name}=...: no source of the mix; {suggest(name, names)}")
+    read = definitions(claims)
+    data.refuse_unknown(read.values())
+    places, domains = _places(mix, claims, set(columns)), Domains(list(columns))
+    files = [(name, path) for name in columns for path in sorted(places[name])]
+    done = 0
+    with progress("read URLs of sources", len(files), lambda: done):
+        listed: dict[str, dict[str, InputFile]] = {}
+        for name, path in files:
+            definition = _reading(claims, read[_definition(claims, name)], columns[name])
+            if name not in listed:
+                found = list_files(definition, data.folder(definition))
+                listed[name] = {file.path: file for file in found}
+            _count(claims, definition, listed[name].get(path), path, places[name][path], domains)
+            done += 1
+    return domains
+
+
+def _definition(claims: Claims, source: str) -> str:
+    return next(item.definition for item in claims.sources if item.name == source)
+
+
+def _reading(claims: Claims, definition: SourceDefinition, column: str) -> SourceDefinition:
+    """The definition with the column as its text, at the commit that the mix was made from."""
+    if definition.format == "datasets":
+        raise RecipeError(
+            f"--urls: {definition.name} is read by the library datasets, which is not read again"
+        )
+    known = definition.model_dump(exclude_unset=True, exclude={"adapter", "text"})
+    if commit := claims.revisions.get(definition.name, "").partition("@")[2]:
+        known["revision"] = commit
+    try:
+        return SourceDefinition.model_validate({**known, "text": column})
+    except ValidationError as error:
+        raise RecipeError(f"--urls ...={column}: {error.errors()[0]['msg']}") from None
+
+
+Rows = npt.NDArray[np.int64]
+"""[num_docs, 2]: row of a file, and tokens of its document."""
+
+
+def _places(mix: Path, claims: Claims, sources: set[str]) -> dict[str, dict[str, Rows]]:
+    """Where the documents of some sources lie in their first epoch: {source: {file: rows}}."""
+    found: dict[str, dict[str, list[Rows]]] = {name: defaultdict(list) for name in sources}
+    for number in range(len(claims.hashes.documents_parts)):
+        documents = proven_part(mix, claims, number)
+        origins = proven_part(mix, claims, number, "provenance")
+        if len(origins["row"]) != len(documents["source"]):
+            raise AuditFailed(f"{mix}: the tables differ in part {number}; audit it")
+        first = (documents["epoch"] == 0) & (documents["copy"] == 0)
+        for name in sources:
+            chosen = np.flatnonzero(first & (documents["source"] == name))
+            columns = origins["row"][chosen], documents["num_tokens"][chosen]
+            rows = np.stack([column.astype(np.int64) for column in columns], axis=1)
+            for file, here in _by_name(origins["file"][chosen]):
+                found[name][file].append(rows[here])
+    return {
+        name: {file: np.concatenate(parts) for file, parts in files.items()}
+        for name, files in found.items()
+    }
+
+
+def _by_name(names: npt.NDArray[np.object_]) -> Iterator[tuple[str, npt.NDArray[np.intp]]]:
+    """Each distinct name, and where it stands. names: [num_docs]."""
+    distinct, codes = np.unique(names.astype(str), return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
+    for code, name in enumerate(distinct.tolist()):
+        yield name, order[bounds[code] : bounds[code + 1]]
+
+
+def _count(
+    claims: Claims,
+    definition: SourceDefinition,
+    file: InputFile | None,
+    path: str,
+    rows: Rows,
+    domains: Domains,
+) -> None:
+    """Count the documents of a file. rows: int64 [num_docs, 2]."""
+    pin = {item.path: item.sha256 for item in claims.inputs.get(definition.name, [])}.get(path)
+    if file is None:
+        raise InputError(
+            f"{definition.name}: {path} is not there; give its folder with --data"
+            f" {definition.name}=DIR"
+        )
+    left = dict(rows.tolist())
+    reader = DocumentReader(file, definition)
+    for row, url in reader:
+        if (tokens := left.pop(row, None)) is not None:
+            domains.add(url, tokens)
+    if reader.sha256 != pin:
+        raise InputError(
+            f"{file.url}: has sha256 {reader.sha256}, the mix was made from {pin}; give the file"
+            " that it was"
+        )
+    for tokens in left.values():
+        domains.add(None, tokens)
