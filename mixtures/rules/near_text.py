@@ -38,6 +38,7 @@ mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one to
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 
@@ -92,7 +93,26 @@ def fold_point(point: int) -> str:
         return ""
     if point not in word_points():
         return " "
-    form = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", chr(point)).casefold())
+    return _compared(_decomposed(chr(point)))
+
+
+def folded_words() -> Iterator[tuple[int, str]]:
+    """Each code point that is folded, with what `fold_point` makes of it, much faster."""
+    points = sorted(word_points())
+    # a line feed is in no form, and nothing composes or changes places with it
+    forms = _decomposed("\n".join(map(chr, points))).split("\n")
+    for point, form in zip(points, forms, strict=True):
+        # most are ideographs, which are their own form
+        own = form == chr(point) and not unicodedata.combining(form)
+        yield point, form if own else _compared(form)
+
+
+def _decomposed(text: str) -> str:
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+
+
+def _compared(form: str) -> str:
+    """What of a decomposed code point is compared."""
     kept = [ord(character) for character in form if not unicodedata.combining(character)]
     return "".join(
         chr(inner) if inner in word_points() else " "

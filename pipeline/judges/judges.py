@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import PlainSerializer
 
@@ -22,16 +22,17 @@ from mixtures.recipe.filter_use import FilterUse
 from mixtures.rules.benchmark import LoadedBenchmark
 from mixtures.rules.filter_definition import ClassifierPin, FilterBundle
 from pipeline.executors.stage import PartitionUnit, Plan
-from pipeline.judges.annotators.reading import PlannedBenchmark, PlannedBlocklist
+from pipeline.judges.annotators.reading import (
+    PlannedBenchmark,
+    PlannedBlocklist,
+    opened_index,
+)
 from pipeline.judges.filter import Filter
 from pipeline.judges.verdicts import FilterRule
 from pipeline.store.records import Frozen
 from pipeline.store.rules import GramRule, Rule, TermRule, TextRule, short_key
 from pipeline.store.scores import SCORE_PARTITIONS, ScoredRange, ScoreTable, partition_name
 from pipeline.store.store import ColumnRange, Due, Group, RangeRecord, Store
-
-if TYPE_CHECKING:
-    from pipeline.judges.annotators.contamination import ContaminationIndex
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Judges:
         """
         self.filters = filters
         self.benchmarks = benchmarks
-        self.index = _opened_index(benchmarks) if benchmarks else None
+        self.index = opened_index(benchmarks) if benchmarks else None
         self._grams = (
             (GramRule(tuple(item.definition.identity for item in benchmarks)),)
             if benchmarks
@@ -252,13 +253,6 @@ class Judges:
 
     def _terms_of(self, item: FilterUse) -> TermRule:
         return TermRule(item.definition.blocklist.sha256, item.definition.blocklist.mode)
-
-
-def _opened_index(benchmarks: Sequence[LoadedBenchmark]) -> ContaminationIndex:
-    from pipeline.judges.annotators.contamination import ContaminationIndex
-    from pipeline.judges.annotators.evaluation_sets import read_benchmark
-
-    return ContaminationIndex([read_benchmark(item) for item in benchmarks])
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@
 A document's keys depend on its text alone: not on the batch, the other texts, threads (there are
 none) or the machine. Speed on a core, 2026-11-22, a 2-core x86-64 machine: 80 to 107 MB/s for word
 5-grams of 14 x 8, 26 to 31 MB/s for character 24-grams of 20 x 13
-(`tests/benchmarks/bench_minhash.py`). The first call of a process takes a second more, the first of
-an installation five.
+(`tests/benchmarks/bench_minhash.py`). The first call of a process takes a fifth of a second more,
+the first of an installation five.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 
 from mixtures.rules.near import NearRule
-from mixtures.rules.near_text import fold_point, permutation, white_points, word_points
+from mixtures.rules.near_text import folded_words, ignored_points, permutation, white_points
 from pipeline.judges.annotators.kernel_arrays import (
     U64,
     Folding,
@@ -92,14 +92,14 @@ def permutations(count: int) -> Permutations:
 
 @cache
 def fold_table() -> Folding:
-    """`fold_point` of all code points. Takes about a second."""
-    from mixtures.rules.near_text import ignored_points
+    """`fold_point` of all code points."""
     from pipeline.judges.annotators.band_kernels import MANY, SEPARATES, VANISHES
 
     table = np.full(_CODE_POINTS, SEPARATES, np.uint32)
+    table[sorted(ignored_points())] = VANISHES
     forms: list[int] = []
-    for point in word_points() | ignored_points():
-        form = [ord(character) for character in fold_point(point)]
+    for point, folded in folded_words():
+        form = list(map(ord, folded))
         if len(form) == 1:
             table[point] = form[0]
         elif not form:

@@ -17,17 +17,18 @@ threshold may change without a reading.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import PlainSerializer
 
 from mixtures.keys import KeyRange
-from mixtures.rules.benchmark import Benchmark, LoadedBenchmark
+from mixtures.rules.benchmark import Benchmark, EvaluationSet, LoadedBenchmark
 from mixtures.rules.filter_definition import BlocklistPin, load_terms
 from mixtures.rules.near import NearRule
 from pipeline.judges.annotators.annotator import BandAnnotator, GramAnnotator, Notes, TermAnnotator
@@ -42,6 +43,9 @@ from pipeline.store.rules import (
     range_folder,
 )
 from pipeline.store.store import Due, RangeRecord, SegmentRange
+
+if TYPE_CHECKING:
+    from pipeline.judges.annotators.contamination import ContaminationIndex
 
 COUNT_BYTES = 1 << 20  # text that an annotator is given in one call
 
@@ -109,21 +113,31 @@ def open_annotators(
             TermAnnotator(Blocklist(load_terms(pin, planned.folder), pin.mode), terms, texts)
         )
     if benchmarks:
-        from pipeline.judges.annotators.contamination import ContaminationIndex
-        from pipeline.judges.annotators.evaluation_sets import read_benchmark
-
-        sets = [
-            read_benchmark(LoadedBenchmark(item.definition, item.folder, item.where))
-            for item in benchmarks
-        ]
-        opened.append(
-            GramAnnotator(
-                ContaminationIndex(sets), GramRule(tuple(item.definition.identity for item in sets))
-            )
+        rule = GramRule(tuple(item.definition.identity for item in benchmarks))
+        index = opened_index(
+            LoadedBenchmark(item.definition, item.folder, item.where) for item in benchmarks
         )
+        opened.append(GramAnnotator(index, rule))
     if near:
         opened.append(BandAnnotator(BandRule(near)))
     return opened
+
+
+def opened_index(benchmarks: Iterable[LoadedBenchmark]) -> ContaminationIndex:
+    """The index of evaluation sets, made once a process: who plans a build needs it, too.
+
+    Raises: as `read_benchmark`, if a file is not the pinned one.
+    """
+    from pipeline.judges.annotators.evaluation_sets import read_benchmark
+
+    return _index_of(tuple(map(read_benchmark, benchmarks)))
+
+
+@lru_cache(maxsize=1)
+def _index_of(sets: tuple[EvaluationSet, ...]) -> ContaminationIndex:
+    from pipeline.judges.annotators.contamination import ContaminationIndex
+
+    return ContaminationIndex(sets)
 
 
 def due(

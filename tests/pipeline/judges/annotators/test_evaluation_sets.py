@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from mixtures.errors import InputError, ManifestError, RecipeError
-from mixtures.rules.benchmark import EvaluationSet, Item, load_benchmark
+from mixtures.rules.benchmark import EvaluationSet, Item, LoadedBenchmark, load_benchmark
 from pipeline.judges.annotators.evaluation_sets import read_benchmark
+from pipeline.judges.annotators.reading import PlannedBenchmark, opened_index
 
 ROWS = [
     {"question": "Which one?", "choices": ["this", "that"], "answer": 1},
@@ -171,3 +172,21 @@ def test_presets_read_every_row_of_real_sets(tmp_path, shared, name, columns, ro
     )
     assert len(evaluation.items) == rows
     assert all(text.strip() for texts in items(evaluation) for text in texts)
+
+
+def test_an_index_is_made_once_and_never_of_files_that_have_changed(tmp_path):
+    rows = [
+        {**ROWS[0], "question": f"which of the {number} rivers of the north is longest"}
+        for number in range(3)
+    ]
+    loaded = load_benchmark(write_set(tmp_path, lines(*rows)))
+    planned = PlannedBenchmark(
+        definition=loaded.definition, folder=loaded.folder, where=loaded.where
+    )
+    again = PlannedBenchmark.model_validate(json.loads(json.dumps(planned.as_json())))
+    index = opened_index([loaded])
+    assert opened_index([LoadedBenchmark(again.definition, again.folder, again.where)]) is index
+    (tmp_path / "part-0.jsonl").write_bytes(lines(*rows[:2]))
+    with pytest.raises(ManifestError, match=r"part-0\.jsonl"):
+        opened_index([loaded])
+    assert opened_index([load_benchmark(write_set(tmp_path, lines(*rows[:2])))]) is not index
