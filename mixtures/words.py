@@ -12,3 +12,11 @@ def plural(count: int, noun: str) -> str:
 def strand_label(source: str, copy: int) -> str:
     """Names a strand: a source, or the copies of some of its documents."""
     return f"{source} (copies)" if copy else source
+
+
+def percent_text(part: int, whole: int, decimals: int) -> str:
+    """part / whole in percent by integers alone, rounded half up: exact text at any scale."""
+    if whole <= 0:
+        return "-"
+    scaled = (2 * 100 * 10**decimals * part + whole) // (2 * whole)
+    return f"{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"

@@ -26,7 +26,6 @@ from mixtures.audit.report import (
     SourceFigures,
     impossible,
     judge,
-    percent_text,
     unread,
 )
 from mixtures.audit.stream import Progress, check_stream
@@ -43,7 +42,7 @@ from mixtures.mix.manifest import identity, mix_id
 from mixtures.mix.public import LACKS
 from mixtures.mix.tables import DOCUMENTS, root_hash
 from mixtures.stream.quotas import Size
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 
 
 def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None) -> AuditReport:

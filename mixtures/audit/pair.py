@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.audit.report import AuditReport, Check, judge, percent_text, unread
+from mixtures.audit.report import AuditReport, Check, judge, unread
 from mixtures.audit.stream import CHUNK_BYTES, ChunkCount, Progress, Stream, count_stream
 from mixtures.errors import AuditFailed, RecipeError
 from mixtures.mix.indexed import IndexedTokens, open_indexed
 from mixtures.trainers.fit import trainer_fit
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 
 BLOCK_DOCUMENTS = 1 << 20  # whose sizes and pointers are checked at a time
 

@@ -130,11 +130,3 @@ def unread(name: str, why: str) -> Check:
 def impossible(name: str, why: str) -> Check:
     """A check that a mix of this kind cannot have is named, not left out."""
     return Check(name, True, why, possible=False)
-
-
-def percent_text(part: int, whole: int, decimals: int) -> str:
-    """part / whole in percent by integers alone, rounded half up: exact text at any scale."""
-    if whole <= 0:
-        return "-"
-    scaled = (2 * 100 * 10**decimals * part + whole) // (2 * whole)
-    return f"{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"

@@ -9,12 +9,11 @@ from functools import partial
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
-from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, CutClaim, PublishedClaims, SourceClaim
 from mixtures.mix.judged import ContaminationClaim, FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 from pipeline.places.places import Place
 from pipeline.report import Column, Table, count, print_fit, say, tell
 

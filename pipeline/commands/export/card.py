@@ -16,11 +16,10 @@ from typing import Any
 
 from mixtures.audit.files import CARD
 from mixtures.audit.recipe import require_recipe
-from mixtures.audit.report import percent_text
 from mixtures.errors import AnnealmixError
 from mixtures.mix.claims import Claims, SourceClaim, read_claims
 from mixtures.mix.manifest import MANIFEST
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 from pipeline.commands.build.report import waterfall_table
 from pipeline.commands.destination import refuse_inside, refuse_taken
 from pipeline.report import page, printable

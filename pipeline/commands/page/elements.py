@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mixtures.audit.report import percent_text
 from mixtures.errors import RecipeError
+from mixtures.words import percent_text
 from pipeline.report import printable
 
 HUES = 10  # colours for strands in the style sheet

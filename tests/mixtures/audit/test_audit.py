@@ -23,7 +23,6 @@ from mixtures.audit import AuditReport, audit_bare, audit_mix
 from mixtures.audit import mix as audit_of_mixes
 from mixtures.audit.pair import pointer_faults, try_open
 from mixtures.audit.recipe import recipe_digest, require_recipe
-from mixtures.audit.report import percent_text
 from mixtures.audit.stream import Stream, count_stream
 from mixtures.audit.tables import columns as table_columns
 from mixtures.audit.tables.parts import read_part
@@ -34,6 +33,7 @@ from mixtures.mix.tables import DOCUMENTS, PROVENANCE, part_hash
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
 from mixtures.trainers.schedule import Schedule
+from mixtures.words import percent_text
 from pipeline.build.build import BuildRequest, build
 from pipeline.commands.audit import report as audit_report
 from pipeline.executors.local import LocalExecutor

@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mixtures.audit.report import percent_text
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.source_definition import NOT_GIVEN
+from mixtures.words import percent_text
 from pipeline.commands.export.card import code, plain, repositories, table
 from pipeline.report import plural
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime
 from pathlib import Path
 
-from mixtures.audit.report import percent_text
 from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims, SourceClaim
 from mixtures.recipe.load import load_source_definition
+from mixtures.words import percent_text
 from pipeline.commands.export.card import code, plain, repositories, table
 from pipeline.commands.export.release.domains import Domains
 from pipeline.commands.export.release.licences import TO_WRITE, licensed, origin
