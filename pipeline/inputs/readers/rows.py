@@ -87,6 +87,11 @@ class ReadLimits:
     row of this size fits the memory that plan states for a worker
     (`mixtures.plan.cost.WORKER_BYTES_OF_TEXT`).
     """
+    max_page_bytes: int = 1_000_000_000
+    """Memory that the pages of a row group of parquet, and the largest value in them, may take
+    while they are read; a file that needs more is an error. What is left of a worker's memory is
+    for its libraries and a segment.
+    """
     max_member_bytes: int = 64 * MEBIBYTE
     """One member of a zip archive; a larger one is an error."""
     max_file_bytes: int = 1024 * MEBIBYTE

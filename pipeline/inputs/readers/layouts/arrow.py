@@ -54,7 +54,7 @@ def _rows(
             total += num_bytes
             if total > allowed:
                 raise unpacks_too_far(raw, total, allowed)
-            for record in records(part):
+            for record in records(part, num_bytes, limits):
                 yield row, record
                 row += 1
 

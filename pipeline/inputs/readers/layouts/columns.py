@@ -13,7 +13,7 @@ from typing import Any
 from mixtures.errors import InputError
 from mixtures.yaml.tree import suggest
 from pipeline.inputs.adapters.rows import BadRecord, NeededColumn
-from pipeline.inputs.readers.rows import MEBIBYTE
+from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits
 
 BATCH_BYTES = 16 * MEBIBYTE
 """Of values once decoded: what is held in memory beside the pages."""
@@ -195,8 +195,13 @@ def _value_bytes(column: Any) -> Any:
     return np.from_dlpack(compute.coalesce(lengths, zero))
 
 
-def records(part: Any) -> Iterator[Any]:
-    """The record of each row of a record batch: {column: value}, or a BadRecord."""
+def records(part: Any, num_bytes: int, limits: ReadLimits) -> Iterator[Any]:
+    """The record of each row of a part of a batch, of so many bytes (`slices`): {column: value}, or
+    a BadRecord, also in the place of a row that is too large to be made.
+    """
+    if len(part) == 1 and num_bytes > limits.max_row_bytes:
+        detail = f"{num_bytes:,} bytes in a row, {limits.max_row_bytes:,} are allowed"
+        return iter([BadRecord("too-large", detail)])
     names = part.schema.names
     values = [_python_values(_stored(column)) for column in part.columns]
     if len(names) == 1:

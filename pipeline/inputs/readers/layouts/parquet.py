@@ -6,6 +6,10 @@ The row number is the index of the row in the file. Every file must hold every n
 error. Page checksums are verified where the writer stored them; where not, only the pinned hash can
 see a flipped bit.
 
+pyarrow unpacks a page whole, and makes arrays of as many of its values as a batch has rows. So the
+headers of all pages are read before: a page that would take too much memory is an error, and a
+batch has so few rows that its values do not, wherever in a row group large ones stand.
+
 A column that is dictionary-encoded can unpack to far more than its pages hold. Such columns are
 kept encoded while they are read, and decoded in slices whose size is known before they are made.
 """
@@ -13,18 +17,24 @@ kept encoded while they are read, and decoded in slices whose size is known befo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import groupby
+from typing import IO, Any
 
 from mixtures.errors import InputError
 from pipeline.inputs.adapters.rows import NeededColumn
 from pipeline.inputs.readers.compression import unpacks_too_far
 from pipeline.inputs.readers.layouts.columns import BATCH_BYTES, check_columns, records, slices
-from pipeline.inputs.readers.layouts.parquet_footer import Chunk, read_chunks
+from pipeline.inputs.readers.layouts.parquet_footer import Chunk, read_chunks, read_pages
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.inputs.readers.rows import MEBIBYTE, ReadLimits, Rows
 
 _BATCH_ROWS = 4096
 _BUFFER_BYTES = MEBIBYTE  # of a column chunk, read at a time
+# of a dictionary beside its page: a table of its values, which grows by doubling, and an array for
+# each of two batches
+_DICTIONARY_COPIES = 4
+_LARGE_PAGE = 64 * MEBIBYTE  # of a row group with a larger one a row is made at a time
 
 
 def parquet_rows(raw: RawFile, columns: Sequence[NeededColumn], limits: ReadLimits) -> Rows:
@@ -80,6 +90,7 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
     allowed = limits.unpacked_bytes(raw.file.size)
     if packed_bytes > allowed:
         raise unpacks_too_far(raw, packed_bytes, allowed)
+    batch_rows = _batch_rows(raw, handle, chunks, file.metadata, limits)
     flat = {column.name for column in columns if len(column.path) == 1}
     # nested ones are decoded as they are read
     encoded = sorted({chunk.path for chunk in chunks if chunk.is_dictionary} & flat)
@@ -92,21 +103,21 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
         pre_buffer=False,
         page_checksum_verification=True,
     )
-    num_rows = max(1, file.metadata.num_rows)
-    batch_rows = max(1, min(_BATCH_ROWS, BATCH_BYTES * num_rows // max(1, packed_bytes)))
     row, total = 0, 0
-    # some versions of pyarrow look for the first of no row groups
+    # neighbours together, and none of no row groups: some versions look for the first of them
     batches = (
-        file.iter_batches(batch_size=batch_rows, columns=paths, use_threads=False)
-        if file.num_row_groups
-        else ()
+        batch
+        for size, groups in groupby(range(file.num_row_groups), batch_rows.__getitem__)
+        for batch in file.iter_batches(
+            batch_size=size, row_groups=list(groups), columns=paths, use_threads=False
+        )
     )
     for batch in batches:
         for part, num_bytes in slices(batch):
             total += num_bytes
             if total > allowed:
                 raise unpacks_too_far(raw, total, allowed)
-            for record in records(part):
+            for record in records(part, num_bytes, limits):
                 yield row, record
                 row += 1
     if row != file.metadata.num_rows:
@@ -114,6 +125,67 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
             f"{raw.file.url}: the footer promises {file.metadata.num_rows:,} rows, {row:,} are"
             " there; fetch the file again"
         )
+
+
+@dataclass
+class _Measured:
+    """What reading a column chunk may take. largest: its largest page.
+
+    Attributes: pages: bytes of memory, packed and unpacked, of the largest page, and copies of its
+    dictionary. row: bytes of a row where rows are largest.
+    """
+
+    chunk: Chunk
+    largest: int = 0
+    pages: int = 0
+    row: float = 0
+
+    @classmethod
+    def of(cls, handle: IO[bytes], chunk: Chunk, num_rows: int) -> _Measured:
+        """Read the headers of its pages."""
+        found, dictionary = cls(chunk, row=chunk.uncompressed_bytes / num_rows), 0
+        for page in read_pages(handle, chunk):
+            found.largest = max(found.largest, page.uncompressed_bytes)
+            found.pages = max(found.pages, page.uncompressed_bytes + page.packed_bytes)
+            if page.is_dictionary:
+                dictionary = page.uncompressed_bytes
+            else:
+                found.row = max(found.row, page.uncompressed_bytes / max(1, page.values))
+        found.pages += _DICTIONARY_COPIES * dictionary
+        return found
+
+
+def _batch_rows(
+    raw: RawFile, handle: IO[bytes], chunks: Iterable[Chunk], metadata: Any, limits: ReadLimits
+) -> list[int]:
+    """Rows of a batch, for each row group.
+
+    Raises:
+        InputError: reading one may take more memory than is allowed; names it and the column.
+    """
+    by_group: dict[int, list[Chunk]] = {}
+    for chunk in chunks:
+        by_group.setdefault(chunk.row_group, []).append(chunk)
+    found = []
+    for number in range(metadata.num_row_groups):
+        num_rows = max(1, metadata.row_group(number).num_rows)
+        measured = [_Measured.of(handle, chunk, num_rows) for chunk in by_group.get(number, [])]
+        worst = max(measured, key=lambda one: one.largest, default=None)
+        if worst is None:
+            found.append(_BATCH_ROWS)
+            continue
+        needed = sum(one.pages for one in measured) + worst.largest
+        if needed > limits.max_page_bytes:
+            raise InputError(
+                f"{raw.file.url}: row group {number}, column {worst.chunk.path!r}: a page of"
+                f" {worst.largest:,} bytes, unpacked; reading it may take {needed:,} of memory,"
+                f" {limits.max_page_bytes:,} are allowed: write the file again with smaller pages,"
+                " or without the rows that are so large"
+            )
+        a_row = sum(one.row for one in measured)
+        fitting = 1 if worst.largest > _LARGE_PAGE else int(BATCH_BYTES / max(1, a_row))
+        found.append(max(1, min(_BATCH_ROWS, fitting)))
+    return found
 
 
 def _of(columns: Sequence[str], chunks: Iterable[Chunk]) -> list[Chunk]:

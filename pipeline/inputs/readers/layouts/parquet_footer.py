@@ -1,9 +1,11 @@
-"""What a parquet footer says of column chunks, read without pyarrow: its `row_group(i).column(j)`
-ends the process (std::terminate) where a chunk is encrypted or its statistics do not fit its
-schema, whether or not the column is of any interest. Reading columns does raise.
+"""What a parquet footer says of column chunks, and how large their pages are, read without pyarrow:
+its `row_group(i).column(j)` ends the process (std::terminate) where a chunk is encrypted or its
+statistics do not fit its schema, whether or not the column is of any interest. Reading columns does
+raise. Of pages it says nothing, and unpacks one whole, whatever it takes.
 
     last 8 bytes of a file: length of the footer, uint32 little-endian; b"PAR1"
     footer: the struct FileMetaData of parquet.thrift, in thrift's compact protocol
+    a column chunk: pages, each the struct PageHeader and then its bytes
 
 Only the fields that are needed are kept; all others are stepped over. Sources: parquet.thrift of
 apache/parquet-format, thrift-compact-protocol.md of apache/thrift.
@@ -15,7 +17,7 @@ beside the pages that are read it is not seen.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any
 
 _TAIL_BYTES = 8
@@ -23,7 +25,12 @@ _BOOLEANS, _NUMBERS, _DOUBLE = (1, 2), (4, 5, 6), 7
 _BINARY, _LIST, _SET, _MAP, _STRUCT = 8, 9, 10, 11, 12
 _DEEPEST = 32  # structures in structures; parquet.thrift has 6
 _BYTE_ARRAY = 6
+_ENCRYPTED = 8  # field of a ColumnChunk that says by which key
+_COLUMN_NUMBERS = (1, 5, 6, 7, 9, 11)  # of ColumnMetaData: type, values, sizes, offsets
 _DICTIONARIES = (2, 8)  # PLAIN_DICTIONARY, RLE_DICTIONARY
+_DICTIONARY_PAGE = 2
+_PAGE_VALUES = (5, 8)  # fields of a PageHeader whose first field is the number of a page's values
+_HEADER_BYTES = 1 << 10, 16 << 20  # of a page header that are read at first, and at most: pyarrow's
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,72 @@ class Chunk:
     """Of its pages, still encoded."""
     is_dictionary: bool
     """Whether it is of byte arrays, and some of them stand in a dictionary."""
+    values: int
+    """Of all pages, nulls included."""
+    start: int
+    """Where its pages begin in the file."""
+    packed_bytes: int
+    """Of its pages, with their headers, as they stand in the file."""
+    row_group: int = 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the header of a page says."""
+
+    is_dictionary: bool
+    uncompressed_bytes: int
+    packed_bytes: int
+    values: int
+    """0 for a dictionary."""
+
+
+def read_pages(handle: IO[bytes], chunk: Chunk) -> Iterator[Page]:
+    """The pages of a chunk, as far as its values go; of each the header alone is read.
+
+    Raises:
+        ValueError: there is no such page.
+    """
+    at, end, values = chunk.start, chunk.start + chunk.packed_bytes, 0
+    while at < end and values < chunk.values:
+        page, header_bytes = _page(handle, at, min(end - at, _HEADER_BYTES[1]))
+        yield page
+        values += page.values
+        at += header_bytes + page.packed_bytes
+
+
+def _page(handle: IO[bytes], at: int, most: int) -> tuple[Page, int]:
+    """A page, and the bytes of its header, which are at most so many."""
+    length = min(_HEADER_BYTES[0], most)
+    while True:
+        handle.seek(at)
+        header = _Compact(handle.read(length))
+        try:
+            found = _page_header(header)
+        except IndexError:
+            if length == most:
+                raise ValueError("the header of a page is truncated") from None
+            length = min(16 * length, most)
+            continue
+        if min(found.uncompressed_bytes, found.packed_bytes, found.values) < 0:
+            raise ValueError("the header of a page has negative sizes")
+        return found, header.at
+
+
+def _page_header(header: _Compact) -> Page:
+    sizes, values = {1: -1, 2: -1, 3: -1}, 0
+    for number, kind in header.fields():
+        if number in sizes and kind == 5:
+            sizes[number] = header.integer()
+        elif number in _PAGE_VALUES and kind == _STRUCT:
+            for inner, inner_kind in header.fields():
+                if (inner, inner_kind) == (1, 5):
+                    values = header.integer()
+                else:
+                    header.skip(inner_kind)
+        else:
+            header.skip(kind)
+    return Page(sizes[1] == _DICTIONARY_PAGE, sizes[2], sizes[3], values)
 
 
 def read_chunks(handle: IO[bytes]) -> list[Chunk]:
@@ -62,7 +135,7 @@ def _chunks(footer: _Compact) -> Iterator[Chunk]:
         if field != (4, _LIST):
             footer.skip(field[1])
             continue
-        for _ in footer.items(_STRUCT):
+        for row_group in footer.items(_STRUCT):
             for inner in footer.fields():
                 if inner != (1, _LIST):
                     footer.skip(inner[1])
@@ -70,23 +143,24 @@ def _chunks(footer: _Compact) -> Iterator[Chunk]:
                 for _ in footer.items(_STRUCT):
                     chunk = _chunk(footer)
                     if chunk is not None:
-                        yield chunk
+                        yield replace(chunk, row_group=row_group)
 
 
 def _chunk(footer: _Compact) -> Chunk | None:
-    found = None
+    found, is_encrypted = None, False
     for number, kind in footer.fields():
         if (number, kind) == (3, _STRUCT):
             found = _column(footer)
         else:
+            is_encrypted |= number == _ENCRYPTED
             footer.skip(kind)
-    return found
+    return None if is_encrypted else found
 
 
 def _column(footer: _Compact) -> Chunk:
     values: dict[int, Any] = {}
     for number, kind in footer.fields():
-        if number in (1, 6) and kind in (5, 6):
+        if number in _COLUMN_NUMBERS and kind in (5, 6):
             values[number] = footer.integer()
         elif number == 2 and kind == _LIST:
             values[number] = [footer.integer() for _ in footer.items(5)]
@@ -94,11 +168,14 @@ def _column(footer: _Compact) -> Chunk:
             values[number] = [footer.binary() for _ in footer.items(_BINARY)]
         else:
             footer.skip(kind)
-    encodings = values.get(2, [])
+    encodings, data, dictionary = values.get(2, []), values.get(9, 0), values.get(11, 0)
     return Chunk(
         ".".join(name.decode("utf-8", "replace") for name in values.get(3, [])),
         values.get(6, 0),
         values.get(1) == _BYTE_ARRAY and any(item in _DICTIONARIES for item in encodings),
+        values.get(5, 0),
+        dictionary if 0 < dictionary < data else data,  # 0 is written where there is none, too
+        values.get(7, 0),
     )
 
 
@@ -107,6 +184,11 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
+
+    @property
+    def at(self) -> int:
+        """Bytes that were read."""
+        return self._at
 
     def fields(self) -> Iterator[tuple[int, int]]:
         """(number, type) of each field of a struct; the caller takes or skips its value."""
