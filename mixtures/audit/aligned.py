@@ -50,12 +50,13 @@ class _Side:
     def __init__(self, folder: Path) -> None:
         self.mix = MixDocuments(folder)
         self.folder, self.claims, self.arm = self.mix.folder, self.mix.claims, self.mix.claims.arm
+        self.study = self.claims.study
         self.slots = self.mix.slots
 
     @property
     def base(self) -> str:
         """Identity of the base: its own, if it is no arm."""
-        return self.arm.base if self.arm else self.claims.identity
+        return self.study.base if self.study else self.claims.identity
 
     @property
     def fault(self) -> str:
@@ -72,7 +73,7 @@ class _Pair:
         names = [f"{name}{self.with_other}" for name in NAMES]
         if fault := self.one.fault or self.two.fault:
             return [unread(name, fault) for name in names]
-        if self.one.base != self.two.base or not (self.one.arm or self.two.arm):
+        if self.one.base != self.two.base or not (self.one.study or self.two.study):
             why = (
                 f"{self.one.folder} and {self.two.folder} are no arms of one base, or neither is"
                 " an arm"
@@ -146,7 +147,7 @@ class _Pair:
         }
         base = self.two if self.one.arm else self.one
         arm = self.one if self.one.arm else self.two
-        if base.arm is None and arm.arm is not None and not faults:
+        if base.study is None and arm.arm is not None and not faults:
             for source, said in arm.arm.sources.items():
                 if (found := removed.get(source, 0)) != said.slots:
                     faults.append(

@@ -13,7 +13,7 @@ from mixtures.mix.caches import cache_of, is_cache_folder
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.manifest import MANIFEST
-from mixtures.mix.slots import SLOTS_FILE
+from mixtures.mix.slots import MASK_FILE, SLOTS_FILE
 from mixtures.words import plural
 
 CARD = "README.md"  # the dataset card of a mix that is published
@@ -44,6 +44,7 @@ def check_files(folder: Path, claims: Claims) -> Check:
     parts = {table: len(getattr(claims.hashes, f"{table}_parts")) for table in tables_of(claims)}
     paths = [folder / MANIFEST, folder / TOKENS, folder / INDEX]
     paths += [folder / SLOTS_FILE] if claims.arm else []
+    paths += [folder / MASK_FILE] if claims.mask else []
     paths += [
         part_path(folder, table, number)
         for table in tables_of(claims)

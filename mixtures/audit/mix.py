@@ -30,6 +30,7 @@ from mixtures.audit.report import (
 )
 from mixtures.audit.stream import Progress, check_stream
 from mixtures.audit.tables.columns import DocumentCheck, walk
+from mixtures.audit.tables.mask import Masked
 from mixtures.audit.tables.parts import PartReader, read_part
 from mixtures.audit.tables.placement import CountedQuotas, PrefixBound, StreamOrder, TableIndex
 from mixtures.audit.tables.repeats import Distinct, Origins, Repeats, digests_with_keys
@@ -102,6 +103,9 @@ class _MixAudit:
         ]
         if self.claims.arm is not None:
             document_checks.append(Slots(self.claims, self.claims.arm, slots))
+        if self.claims.mask is not None:
+            mask = Masked(self.folder, self.claims, self.claims.mask, self.max_rows)
+            document_checks.append(mask)
         if self.full:
             document_checks.append(
                 Repeats(self.claims, self.pair if not self.pointer_faults else None)

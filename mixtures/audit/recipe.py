@@ -369,8 +369,9 @@ class RecipeChecks:
             if self.first_documents is None:
                 continue
             counted = self.first_documents[number]
-            if claims.arm is not None:  # a slot is one document of its source, by whomever filled
-                counted += claims.arm.given(source.name) - claims.arm.taken(source.name)
+            # a slot is one document of its source, whoever fills it, or if it is masked
+            if (arm := claims.study) is not None:
+                counted += arm.given(source.name) - arm.taken(source.name)
             if counts.get("kept") != counted:
                 faults.append(
                     f"{source.name}: {counts.get('kept', 0):,} rows kept,"

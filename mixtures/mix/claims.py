@@ -22,7 +22,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
-from mixtures.mix.judged import ArmClaim, ContaminationClaim, FilterClaim, NearClaim
+from mixtures.mix.judged import ArmClaim, ContaminationClaim, FilterClaim, MaskClaim, NearClaim
 from mixtures.recipe.loaded import corpora_of
 from mixtures.stream.quotas import Size
 from mixtures.trainers.fit import TrainerFit
@@ -251,7 +251,14 @@ class MixClaims(Claim):
     inputs: dict[str, list[InputClaim]]
     """By definition."""
     arm: ArmClaim | None = None
-    """Of an aligned arm (`mixtures.mix.judged.ArmClaim`)."""
+    """Of an aligned arm whose slots are filled."""
+    mask: MaskClaim | None = None
+    """Of one whose slots are masked."""
+
+    @property
+    def study(self) -> ArmClaim | MaskClaim | None:
+        """What is said of an arm of a study, of either kind; None of another mix."""
+        return self.arm or self.mask
 
 
 class Description(MixClaims):

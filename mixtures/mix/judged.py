@@ -284,3 +284,39 @@ class ArmClaim(Claim):
     def taken(self, source: str) -> int:
         """Documents of a source that gave way."""
         return self.sources[source].slots if source in self.sources else 0
+
+
+class MaskedClaim(Claim):
+    """The documents of a source that are no targets."""
+
+    documents: Count
+    positions: Count
+    """Places of them in the stream."""
+    tokens: Count
+    """At all of these."""
+
+
+class MaskClaim(Claim):
+    """An arm of a study that is its base, and of which some documents are read but not learnt."""
+
+    study: str
+    arm: str
+    base: Hash
+    """Identity of the base."""
+    fill: Literal["mask"]
+    mask: Hash
+    """Of the table of runs."""
+    sources: dict[str, MaskedClaim]
+
+    @property
+    def tokens(self) -> int:
+        """That are no targets."""
+        return sum(source.tokens for source in self.sources.values())
+
+    def given(self, source: str) -> int:
+        """Documents that a source gives to slots: none."""
+        return 0
+
+    def taken(self, source: str) -> int:
+        """Documents of a source that are no targets."""
+        return self.sources[source].documents if source in self.sources else 0

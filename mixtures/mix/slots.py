@@ -1,4 +1,5 @@
-"""What an aligned arm says of its slots: `slots.parquet`. What the manifest says of them stands in
+"""What an arm of a study says of its slots: `slots.parquet` of one whose slots are filled, and
+`mask.parquet` of one whose slots are masked. What the manifest says of them stands in
 `mixtures.mix.judged`.
 
 A slot is the document of the base that the arm's filter removes, wherever it stands: a source that
@@ -35,6 +36,13 @@ SLOTS = pa.schema(
     ]
 )
 SLOTS_FILE = "slots.parquet"
+MASK = pa.schema(
+    [
+        ("start", pa.uint64()),  # tokens of the stream before the run
+        ("length", pa.uint32()),  # tokens that are no targets; a run is a document, EOD included
+    ]
+)
+MASK_FILE = "mask.parquet"
 
 
 @dataclass(frozen=True)

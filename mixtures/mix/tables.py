@@ -177,6 +177,7 @@ _LITTLE_ENDIAN = {
     "cut": "u1",
     "row": "<u8",
     "slot": "<u8",
+    "start": "<u8",
     "offset": "<u4",
     "length": "<u4",
     "donor_tokens": "<u4",

@@ -60,6 +60,8 @@ class TrainedMix:
     """A tokenizer.json."""
     tokenizer: str
     """Its repository on the hub, or a folder."""
+    labels: str | None = None
+    """Path without ending of what says which tokens are targets, beside the .bin; None: all are."""
 
 
 def warnings(mix: TrainedMix, schedule: Schedule) -> list[str]:
@@ -91,6 +93,7 @@ def configuration(mix: TrainedMix, schedule: Schedule) -> str:
             f" {mix.eod_id}{begins}"
         ),
         _NOTES[trainer].format(batch=f"{schedule.batch:,}"),
+        *([] if mix.labels is None else [MASKED[trainer]]),
         *(f"warning: {warning}" for warning in warnings(mix, schedule)),
     ]
     comments = "".join(f"# {_one_line(note)}\n" for note in notes)
@@ -105,6 +108,14 @@ _ENDS: dict[Trainer, str] = {
     ),
     "nanotron": "what finds documents by that id cuts them there",
 }
+MASKED: Mapping[Trainer, str] = {
+    "neox": (
+        "label -100 is no target; GPT-NeoX reads lists of paths in another order than data_path,"
+        " so train what this is compared with by this file without its label paths"
+    ),
+    "olmo-core": "a token whose byte in label_mask_paths is 0 is no target",
+}
+"""What is said of a mask, by the trainers that take one."""
 _NOTES: dict[Trainer, str] = {
     "neox": "a key may stand in one configuration file alone: take these out of the others",
     "megatron": 'source this file, then: torchrun ... pretrain_gpt.py "${{DATA_ARGS[@]}}" ...',
@@ -121,11 +132,16 @@ def _one_line(text: str) -> str:
 
 
 def _neox(mix: TrainedMix, schedule: Schedule) -> str:
+    data: dict[str, object] = {"data_path": mix.tokens, "data_impl": "mmap", "split": "100,0,0"}
+    if mix.labels is not None:  # labels are read beside lists of paths alone, of all three splits
+        data = {"data_impl": "mmap"}
+        for split in ("train", "valid", "test"):
+            data[f"{split}_data_paths"] = [mix.tokens]
+            data[f"{split}_label_data_paths"] = [mix.labels]
+            data[f"{split}_data_weights"] = [1.0]
     return _yaml(
         {
-            "data_path": mix.tokens,
-            "data_impl": "mmap",
-            "split": "100,0,0",
+            **data,
             "tokenizer_type": "HFTokenizer",
             "vocab_file": mix.tokenizer_file,
             "seq_length": schedule.sequence,
@@ -165,6 +181,7 @@ def _olmo(mix: TrainedMix, schedule: Schedule) -> str:
         "_CLASS_": "olmo_core.data.numpy_dataset.NumpyFSLDatasetConfig",
         "paths": [f"{mix.tokens}.bin"],
         "dtype": "uint16" if mix.token_bytes == 2 else "uint32",
+        **({} if mix.labels is None else {"label_mask_paths": [f"{mix.labels}.npy"]}),
         "sequence_length": schedule.sequence,
         "tokenizer": tokenizer,
         "work_dir": mix.cache,

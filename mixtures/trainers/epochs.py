@@ -28,6 +28,7 @@ allenai/OLMo-core src/olmo_core/data/numpy_dataset.py (`NumpyFSLDataset`) and da
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mixtures.trainers.names import Trainer
@@ -97,6 +98,13 @@ def neox_epochs(num_tokens: int, sequence: int, samples: int) -> int:
     """
     require_positive(num_tokens=num_tokens, sequence=sequence)
     return max(1, -(-(samples * sequence + 1) // num_tokens))
+
+
+def neox_weighted_samples(samples: int) -> int:
+    """Sequences that GPT-NeoX asks of a list of one path with its weight: 0.5% more
+    (`get_normalized_weights_and_num_samples`).
+    """
+    return math.ceil(samples * 1.0 * 1.005)
 
 
 def neox_served(num_tokens: int, sequence: int, epochs: int = 1) -> int:

@@ -1,70 +1,38 @@
-"""One arm of a study: the bytes of its base with slots overwritten, and tables and a manifest that
-say so.
+"""An arm whose slots are filled: the bytes of its base with slots overwritten, and tables that say
+so.
 
 What the arm does not change is the base's own file (tables of stretches without a slot, tokens.idx)
-or begins as a copy of it (tokens.bin, of which only slots are written). The copy is held against
-the base's manifest before that, so that no damage to the base goes on under a new hash.
+or begins as a copy of it (tokens.bin, of which only slots are written).
 """
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from blake3 import blake3
 
-from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.audit.tables.slots import SlotTable
-from mixtures.errors import AnnealmixError, ManifestError
+from mixtures.errors import AnnealmixError
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import Claims, Description
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.mix.judged import (
-    ArmClaim,
-    FilterClaim,
-    FilterFigures,
-    RemovedClaim,
-    ScoresClaim,
-)
+from mixtures.mix.judged import ArmClaim
 from mixtures.mix.slots import SLOTS, SLOTS_FILE
 from mixtures.mix.tables import TABLES, part_hash, root_hash
 from mixtures.stream.arms.donors import EXACT, KINDS
-from mixtures.stream.arms.study import LoadedStudy
-from mixtures.stream.placebo import add_lengths, by_class
+from pipeline.arms.base import Base, Counted, count_tokens
 from pipeline.arms.copies import copy_bytes, share
 from pipeline.arms.filling import Filling
-from pipeline.arms.slots import Places, Slots
-from pipeline.build import output
-from pipeline.build.build import Judged
-from pipeline.build.description import filter_claim, level_counts
-from pipeline.build.placebo import refuse_unlike
-from pipeline.build.seal import write_manifest
-from pipeline.stages.eligible import score_digest
+from pipeline.arms.slots import Places
 from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.stream_columns import InputPaths, copy_runs, input_paths, origins
-from pipeline.stages.write import Layout, write_table
-from pipeline.store.records import file_hash, sync
-from pipeline.store.rules import short_key
+from pipeline.stages.write import write_table
+from pipeline.store.records import sync
 
 Int64s = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Base:
-    """The base of a study, built, and what fills the slots of all arms."""
-
-    study: LoadedStudy
-    judged: Judged
-    folder: Path
-    claims: Claims
-    slots: Slots
-    places: Places
-    filling: Filling
 
 
 def build_arm(base: Base, arm: str, out: Path) -> manifests.Manifest:
@@ -72,9 +40,10 @@ def build_arm(base: Base, arm: str, out: Path) -> manifests.Manifest:
 
     Raises:
         RecipeError: something else is at its place. ManifestError: the base is not what its
-            manifest says.
+            manifest says. SupplyError: it is a placebo that is none.
     """
-    return _Arm(base, arm).build(out)
+    made = _Arm(base, arm)
+    return base.publish(out, base.describe(arm, made.claim()), made.write)
 
 
 class _Arm:
@@ -82,118 +51,39 @@ class _Arm:
 
     def __init__(self, base: Base, arm: str) -> None:
         self.base, self.arm, self.claims = base, arm, base.claims
-        self.mine = base.slots.arms[arm]
-        self.places = base.places.among(self.mine)
+        self.places = base.places.among(base.slots.arms[arm])
         self.pieces = _pieces(base.filling, self.places)
         self.table = self._slots_table()
 
-    def build(self, out: Path) -> manifests.Manifest:
-        claims, layout = self.claims, self.claims.layout
-        described = self._described()
-        token_bytes = layout.dtype.itemsize
-        form = Layout(token_bytes, layout.chunk_tokens, layout.slice_tokens // layout.chunk_tokens)
-        key = short_key([described.as_json(), claims.digest])
-        with output.building(out, key) as folder:
-            if folder is None:
-                return output.finished(out, described, form)
-            for left in folder.iterdir():  # of a build that was stopped
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            share(self._whole(INDEX, claims.hashes.idx), folder / INDEX)
-            counted = self._write_tokens(folder / TOKENS)
-            hashes = claims.hashes.model_copy(
-                update={**counted.hashes, **self._write_tables(folder)}
-            )
-            write_table(folder / SLOTS_FILE, SLOTS, self.table)
-            manifest = manifests.sealed(
-                {
-                    **claims.as_json(),
-                    **described.as_json(),
-                    "sources": [source.as_json() for source in claims.sources],
-                    "eod_tokens": counted.eod_tokens,
-                    "bos_tokens": counted.bos_tokens,
-                    "hashes": hashes.as_json(),
-                }
-            )
-            write_manifest(folder, manifest)
-            output.publish(folder, out)
-            return manifest
-
-    def _whole(self, name: str, digest: str) -> Path:
-        """A file of the base that is what its manifest says."""
-        path = self.base.folder / name
-        if file_hash(path, blake3.AUTO) != digest:
-            raise _damaged(path)
-        return path
-
-    def _described(self) -> Description:
-        """What is known of the arm before its bytes are written."""
-        study, claims = self.base.study, self.claims
-        filters, claim = self._filter(), self._claim()
-        refuse_unlike(study.base.recipe.name, [filters])
-        described: manifests.Manifest = {
-            **claims.described.as_json(),
-            "name": f"{study.study.name}.{self.arm}",
-            "recipe": study.canonical(self.arm),
-            "recipe_digest": study.digest(self.arm),
-            "published": {},
-            "filters": [filters.as_json()],
-            "removed": self._removed(filters, claim),
-            "arm": claim.as_json(),
-        }
-        return Description.model_validate(described)
-
-    def _filter(self) -> FilterClaim:
-        study, judged, slots = self.base.study, self.base.judged, self.base.slots
-        use, number = study.filters[self.arm], study.number(self.arm)
-        removed, lengths = {}, dict[int, int]()
-        for source, name in enumerate(slots.names):
-            tokens = slots.num_tokens[self.mine & (slots.source == source)]
-            add_lengths(lengths, tokens)
-            figures = {"documents": len(tokens), "tokens": int(tokens.sum())}
-            first = {f"first_{name}": count for name, count in figures.items()}
-            removed[name] = RemovedClaim(**figures, **first)
-        scores = None
-        if use.definition.classifier is not None:
-            documents, hashed = score_digest(judged.choices.values(), number)
-            scores = ScoresClaim(documents=documents, blake3=hashed)
-        done = FilterFigures(
-            scores=scores,
-            removed=removed,
-            lengths={str(least): count for least, count in by_class(lengths).items()},
-        )
-        levels = level_counts(use, number, judged.choices)
-        return filter_claim(use, done, judged.placebos.get(number), levels)
-
-    def _removed(self, filters: FilterClaim, claim: ArmClaim) -> dict[str, dict[str, int]]:
-        """The waterfall of the base, with removed documents and donors at their new places."""
-        removed = {}
-        for name, counts in self.claims.removed.items():
-            removed[name] = dict(counts)
-            if name in filters.removed:
-                gone, given = filters.removed[name].documents, claim.given(name)
-                removed[name] |= {
-                    f"filter {filters.label}": gone,
-                    "kept": counts["kept"] - gone + given,
-                    "beyond quota": counts["beyond quota"] - given,
-                }
-        return removed
-
-    def _claim(self) -> ArmClaim:
-        study, keys = self.base.study.study, self.base.filling.keys
-        slots = SlotTable(self.table)
+    def claim(self) -> ArmClaim:
+        """What the manifest says of the slots."""
+        slots, keys = SlotTable(self.table), self.base.filling.keys
         inner_documents, inner_begun = slots.inner_counts()
         donors = slots.donors({name: stretch.hex() for name, stretch in keys.items()})
         return ArmClaim(
-            study=study.name,
+            study=self.base.study.study.name,
             arm=self.arm,
             base=self.claims.identity,
-            fill=study.arms[self.arm].fill,
+            fill="fresh",
             slots=part_hash(SLOTS, self.table),
             sources=slots.sources(self.base.slots.names),
             donors={name: donor for name, donor in donors.items() if donor.documents},
             inner_documents=inner_documents,
             inner_begun=inner_begun,
         )
+
+    def write(self, folder: Path) -> Mapping[str, object]:
+        """Write all but the manifest. Returns what that says of the bytes."""
+        claims = self.claims
+        share(self.base.whole(INDEX, claims.hashes.idx), folder / INDEX)
+        counted = self._write_tokens(folder / TOKENS)
+        tables = self._write_tables(folder)
+        write_table(folder / SLOTS_FILE, SLOTS, self.table)
+        return {
+            "eod_tokens": counted.eod_tokens,
+            "bos_tokens": counted.bos_tokens,
+            "hashes": {**claims.hashes.as_json(), **counted.hashes, **tables},
+        }
 
     def _slots_table(self) -> dict[str, npt.NDArray[Any]]:
         """The columns of slots.parquet, [num_rows] each."""
@@ -223,16 +113,13 @@ class _Arm:
             "row": rows,
         }
 
-    def _write_tokens(self, path: Path) -> _Counted:
+    def _write_tokens(self, path: Path) -> Counted:
         """Copy the base's tokens and overwrite the slots."""
         claims, pieces, places = self.claims, self.pieces, self.places
-        layout, filling = claims.layout, self.base.filling
-        dtype = layout.dtype
+        filling = self.base.filling
         copy_bytes(self.base.folder / TOKENS, path)
-        counted = _count(path, claims)
-        if counted.chunks != claims.hashes.chunks:
-            raise _damaged(self.base.folder / TOKENS)
-        tokens = np.memmap(path, dtype, "r+")
+        self.base.require_tokens(path)
+        tokens = np.memmap(path, claims.layout.dtype, "r+")
         donor = filling.donor[pieces.piece]
         begin = places.first_token[pieces.place] + pieces.offset
         end = begin + pieces.num_tokens
@@ -257,7 +144,7 @@ class _Arm:
         tokens.flush()
         del tokens
         sync(path)
-        return _count(path, claims)
+        return count_tokens(path, claims)
 
     def _write_tables(self, folder: Path) -> dict[str, object]:
         """Write the tables' parts that have slots, and share the others. Returns the hashes."""
@@ -270,7 +157,7 @@ class _Arm:
             for number in range(len(parts)):
                 mine = np.flatnonzero(self.places.part == number)
                 path, copy = (part_path(at, name, number) for at in (self.base.folder, folder))
-                columns = self._part(path, name, parts[number])
+                columns = self.base.part(name, number)
                 if not len(mine):
                     share(path, copy)
                     continue
@@ -288,16 +175,6 @@ class _Arm:
                 parts[number] = part_hash(TABLES[name], columns)
             hashes |= {f"{name}_parts": parts, name: root_hash(parts)}
         return hashes
-
-    def _part(self, path: Path, name: str, expected: str) -> dict[str, npt.NDArray[Any]]:
-        """The columns of a part of the base, [num_rows] each, that are what its manifest says."""
-        try:
-            columns = read_part(path, TABLES[name], self.claims.total_documents)
-        except UNREADABLE as error:
-            raise ManifestError(reading_fault(path, error)) from None
-        if part_hash(TABLES[name], columns) != expected:
-            raise _damaged(path)
-        return columns
 
 
 @dataclass(frozen=True)
@@ -322,38 +199,3 @@ def _pieces(filling: Filling, places: Places) -> _Pieces:
     there = np.minimum(filling.kept[piece], places.num_tokens[place] - offset)
     stands = there > 0
     return _Pieces(place[stands], piece[stands], offset[stands], there[stands])
-
-
-@dataclass(frozen=True)
-class _Counted:
-    """What a .bin holds."""
-
-    chunks: list[str]
-    eod_tokens: int
-    bos_tokens: int
-
-    @property
-    def hashes(self) -> dict[str, object]:
-        """As the manifest has them."""
-        return {"chunks": self.chunks, "bin": root_hash(self.chunks)}
-
-
-def _count(path: Path, claims: Claims) -> _Counted:
-    """Hash and count the chunks of a .bin."""
-    size, dtype = claims.layout.chunk_tokens, claims.layout.dtype
-    tokens = np.memmap(path, dtype, "r")
-    chunks, eod_tokens, bos_tokens = [], 0, 0
-    for low in range(0, len(tokens), size):
-        chunk = np.asarray(tokens[low : low + size])
-        chunks.append(blake3(chunk.data.cast("B"), max_threads=blake3.AUTO).hexdigest())
-        eod_tokens += int(np.count_nonzero(chunk == claims.tokenizer.eod_id))
-        if claims.tokenizer.bos_id is not None:
-            bos_tokens += int(np.count_nonzero(chunk == claims.tokenizer.bos_id))
-    return _Counted(chunks, eod_tokens, bos_tokens)
-
-
-def _damaged(path: Path) -> ManifestError:
-    return ManifestError(
-        f"{path}: not what the base's manifest says; it was damaged after it was built: delete"
-        f" {path.parent} and build again"
-    )

@@ -5,19 +5,22 @@ with the documents that it means.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import SupplyError
 from mixtures.keys import KeyRange
-from mixtures.stream.arms.donors import assign
+from mixtures.stream.arms.donors import EXACT, assign
 from mixtures.stream.arms.study import LoadedStudy
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 from mixtures.yaml.disk import shown
+from mixtures.yaml.fields import plain_decimal
 from pipeline.arms.pool import Donors, Pool
 from pipeline.arms.slots import Slots
 from pipeline.build.build import Judged
+from pipeline.report import say
 
 Int64s = npt.NDArray[np.int64]
 
@@ -60,7 +63,8 @@ def fill(study: LoadedStudy, judged: Judged, slots: Slots) -> Filling:
     found, donors, sources, keys = [], [], [], {}
     before = 0
     for number, name in enumerate(slots.names):
-        mine = np.flatnonzero(np.array([giver == name for giver in givers])[slots.source])
+        gives = np.array([giver == name for giver in givers])
+        mine = np.flatnonzero(gives[slots.source] & slots.filled)
         if not len(mine):
             continue
         pool = Pool(judged.choices[name], study.donor_keys(name))
@@ -106,6 +110,38 @@ def fill(study: LoadedStudy, judged: Judged, slots: Slots) -> Filling:
         np.concatenate([np.empty(0, np.int64), *sources]),
         keys,
     )
+
+
+def check_cuts(study: LoadedStudy, slots: Slots, filling: Filling) -> None:
+    """Say by source how slots are filled, and refuse too much of donors that are cut.
+
+    Raises:
+        SupplyError: more of the slots' tokens lie in them than the study's tolerance.
+    """
+    kind = np.full(len(slots), -1)
+    kind[filling.slot] = filling.kind
+    source, cut = slots.source[filling.slot], filling.cut
+    whole, lost = int(filling.kept.sum()), int(filling.kept[cut].sum())
+    for number, name in enumerate(slots.names):
+        mine = kind[slots.source == number]
+        if not (count := int((mine >= 0).sum())):
+            continue
+        tokens, short = (
+            int(filling.kept[chosen & (source == number)].sum())
+            for chosen in (np.ones_like(cut), cut)
+        )
+        say(
+            f"{name}: {plural(count, 'slot')} of {tokens:,} tokens,"
+            f" {percent_text(int((mine == EXACT).sum()), count, 2)}% with a donor of their length;"
+            f" {percent_text(short, tokens, 2)}% of the tokens in donors that are cut"
+        )
+    if Fraction(lost, max(whole, 1)) > Fraction(study.study.tolerance):
+        raise SupplyError(
+            f"{shown(study.file)}: {lost:,} of {whole:,} tokens of the slots lie in donors that are"
+            f" cut ({percent_text(lost, whole, 2)}%), more than the tolerance of"
+            f" {plain_decimal(study.study.tolerance)}. More unused documents (donors: below, or"
+            " another source) find more of their length; or raise the tolerance"
+        )
 
 
 def _joined(parts: list[Donors]) -> Donors:

@@ -5,7 +5,7 @@
     slots    what the filters of all arms remove (pipeline.arms.slots)
     donors   one assignment for the slots of all arms (pipeline.arms.filling)
     base     built as any mix is, from the same store
-    arms     OUT/ARM each (pipeline.arms.arm)
+    arms     OUT/ARM each (pipeline.arms.arm, pipeline.arms.mask)
 
 Each mix appears under its name when it is whole, and the same command goes on with a study that was
 stopped.
@@ -21,8 +21,10 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import typed
 from mixtures.stream.arms.study import BASE, LoadedStudy
 from mixtures.words import plural
-from pipeline.arms.arm import Base, build_arm
-from pipeline.arms.filling import fill
+from pipeline.arms.arm import build_arm
+from pipeline.arms.base import Base
+from pipeline.arms.filling import check_cuts, fill
+from pipeline.arms.mask import build_mask
 from pipeline.arms.slots import find_places, find_slots
 from pipeline.build import output
 from pipeline.build.build import BuildRequest, build, judge
@@ -57,14 +59,16 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
         slots = find_slots(study, judged)
         say(f"{plural(len(slots), 'slot')} of {int(slots.num_tokens.sum()):,} tokens in all arms")
         filling = fill(study, judged, slots)
+        check_cuts(study, slots, filling)
     folder = request.out / BASE
     built = build(replace(request, recipe=study.base, out=folder), trusted)
     with store.lock():
         places = find_places(folder, slots)
         base = Base(study, judged, folder, typed(built, str(folder)), slots, places, filling)
         found = {BASE: built}
-        for arm in study.study.arms:
-            found[arm] = build_arm(base, arm, request.out / arm)
+        for arm, one in study.study.arms.items():
+            write = {"fresh": build_arm, "mask": build_mask}[one.fill]
+            found[arm] = write(base, arm, request.out / arm)
             say(f"{request.out / arm}: {manifests.names(found[arm])}")
         return found
 

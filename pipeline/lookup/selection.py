@@ -82,10 +82,10 @@ class MixStore:
     """
 
     def __init__(self, claims: Claims, folder: Path) -> None:
-        if claims.arm is not None:
+        if claims.study is not None:
             raise RecipeError(
-                f"{claims.name}: an aligned arm, whose slots are no selection of a store; leave out"
-                f" --store, or name the base of {claims.arm.study}"
+                f"{claims.name}: an arm of a study, whose slots are no selection of a store; leave"
+                f" out --store, or name the base of {claims.study.study}"
             )
         if not (folder / "store.json").is_file():
             raise RecipeError(

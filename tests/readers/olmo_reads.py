@@ -5,7 +5,8 @@ in OLMo-core's own environment.
 
 CONFIG is JSON, OUT an .npz: windows uint32 [num_windows, sequence], bounds int64 [num_docs, 2] of
 documents as OLMo-core finds them by the EOD id, batches and steps: of the data loader's first
-epoch, and of the duration; seen: int64 [.], windows that the epoch's batches hold.
+epoch, and of the duration; seen: int64 [.], windows that the epoch's batches hold; labels: int64
+[num_windows, sequence], the target at each token, -100 where there is none.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from olmo_core.data.data_loader import NumpyDataLoaderConfig
 from olmo_core.data.numpy_dataset import NumpyFSLDatasetConfig
-from olmo_core.data.utils import iter_document_indices
+from olmo_core.data.utils import get_labels, iter_document_indices
 from olmo_core.train.common import Duration
 
 
@@ -26,9 +27,12 @@ def main(config_file: str, out: str) -> None:
     config = json.loads(Path(config_file).read_text(encoding="utf-8"))
     dataset = NumpyFSLDatasetConfig.from_dict(config["dataset"]).build()
     dataset.prepare()
-    windows = np.array(
-        [dataset[index]["input_ids"].numpy() for index in range(len(dataset))], np.uint32
-    )
+    items = [dataset[index] for index in range(len(dataset))]
+    windows = np.array([item["input_ids"].numpy() for item in items], np.uint32)
+    labels = [
+        get_labels({name: item[name][None] for name in ("input_ids", "label_mask") if name in item})
+        for item in items
+    ]
     loader = NumpyDataLoaderConfig.from_dict(config["data_loader"]).build(dataset)
     loader.reshuffle(epoch=1)
     seen = np.concatenate([batch["index"].numpy() for batch in loader])
@@ -50,6 +54,7 @@ def main(config_file: str, out: str) -> None:
         batches=np.array(loader.total_batches),
         steps=np.array(Duration(**fields).value),
         seen=seen,
+        labels=np.concatenate([label.numpy() for label in labels]),
     )
 
 

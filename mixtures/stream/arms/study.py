@@ -59,8 +59,9 @@ class Arm(Model, use_attribute_docstrings=True):
 
     remove: Annotated[FilterRequest, BeforeValidator(request_of)]
     """The filter, its dose or its placebo, as in a recipe's `filters`."""
-    fill: Literal["fresh"]
-    """`fresh`: documents that the base does not use."""
+    fill: Literal["fresh", "mask"]
+    """What stands in the slots: `fresh`, documents that the base does not use; `mask`, what stood
+    there, which is read but is no target of the loss."""
 
 
 class Donors(Checked, use_attribute_docstrings=True):
@@ -90,6 +91,8 @@ class Study(Checked, use_attribute_docstrings=True):
     """By name, that of their folder beside the base's."""
     donors: dict[Name, Donors] = Field(default_factory=dict)
     """By source; of a source that is not named, all that is unused."""
+    tolerance: Annotated[Exact, Field(ge=0, le=1)] = Decimal("0.02")
+    """Share of the slots' tokens that may lie in donors which are cut, before the build fails."""
 
     @classmethod
     def cross_faults(cls, given: Mapping[str, Any]) -> Iterable[tuple[Location, str]]:

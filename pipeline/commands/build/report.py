@@ -47,6 +47,9 @@ def show(claims: Claims, folder: Place) -> None:
         placebos.print(PLACEBO_TITLE)
     for line in drop_lines(claims):
         say(line)
+    if claims.mask:
+        share = percent_text(claims.mask.tokens, tokens, 4)
+        say(f"masked: {claims.mask.tokens:,} tokens are no targets, {share}% of the mix")
     for line in mix_notes(claims.sources, claims.removed, claims.filters):
         say(line)
     print_fit(claims.fit(tokens))

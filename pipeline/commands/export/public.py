@@ -54,10 +54,10 @@ def export_public(mix: Path, out: Path, salt_file: Path | None) -> manifests.Man
             f"{mix}: is public already; name the mix that it was made of, identity"
             f" {claims.public.of}"
         )
-    if claims.arm:
+    if claims.study:
         raise RecipeError(
-            f"{mix}: an aligned arm, whose table of slots names donors by digest, file and row;"
-            " there is no public form of it"
+            f"{mix}: an arm of a study, whose tables name donors by digest, file and row, or say"
+            " what its filter flags; there is no public form of it"
         )
     with appearing(out, mix) as folder:
         salt = secrets.token_bytes(NEW_SALT_BYTES) if salt_file is None else read_salt(salt_file)

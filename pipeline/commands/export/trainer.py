@@ -14,10 +14,13 @@ from mixtures.errors import RecipeError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.trace import TracedMix
-from mixtures.trainers.config import TrainedMix, configuration, warnings
+from mixtures.trainers.config import MASKED, TrainedMix, configuration, warnings
+from mixtures.trainers.epochs import neox_epochs, neox_weighted_samples
+from mixtures.trainers.fit import most_steps
 from mixtures.trainers.names import Trainer
 from mixtures.trainers.schedule import Schedule, schedule_for
 from pipeline.commands.destination import refuse_place
+from pipeline.commands.export.labels import write_labels
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import say
 from pipeline.store.records import sync, write_whole
@@ -73,16 +76,50 @@ def export_trainer(
     claims, _ = traced.claims, traced.index  # as long as its manifest says
     links = out.with_name(f"{out.name}.{claims.identity[:SHOWN_IDENTITY]}").absolute()
     refuse_place(links, mix)
+    if claims.mask and trainer not in MASKED:
+        raise RecipeError(
+            f"export: {trainer} has no input that says which tokens are targets, and {claims.name}"
+            f" masks {claims.mask.tokens:,} of them; those that have are {', '.join(MASKED)}"
+        )
     file = StreamDocuments.of_mix(mix, tokenizer).tokenizer.absolute()
     trained = _trained(mix.absolute(), claims, file, links)
     schedule = _schedule(trainer, claims, wish)
+    if claims.mask and trainer == "neox":
+        _require_one_epoch(schedule, claims.total_tokens)
     for warning in warnings(trained, schedule):
         say(f"warning: {warning}")
     text = configuration(trained, schedule)
     with _linked(
         links, {trained.tokens + new: mix.absolute() / old for new, old in _LINKS[trainer]}
     ):
+        if trained.labels is not None:
+            write_labels(mix, claims, trainer, trained.labels)
         write_whole(out, text.encode())
+
+
+def _require_one_epoch(schedule: Schedule, num_tokens: int) -> None:
+    """Refuse steps for which GPT-NeoX would shuffle two epochs of a masked mix together: of a list
+    of paths it asks 0.5% more sequences than it makes steps of.
+
+    Raises:
+        RecipeError: says how many steps there are.
+    """
+    batch, sequence = schedule.batch, schedule.sequence
+
+    def fits(steps: int) -> bool:
+        samples = neox_weighted_samples(steps * batch)
+        return neox_epochs(num_tokens, sequence, samples) == 1
+
+    if fits(schedule.steps):
+        return
+    steps = most_steps("neox", num_tokens, sequence, batch)
+    while steps and not fits(steps):
+        steps = min(steps - 1, int(steps * 0.9999))
+    raise RecipeError(
+        f"export: with label paths GPT-NeoX asks for 0.5% more sequences than {schedule.steps:,}"
+        f" steps take, which are more than an epoch of {num_tokens:,} tokens, and shuffles two"
+        f" together; give --steps {steps}, or fewer"
+    )
 
 
 def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> TrainedMix:
@@ -109,6 +146,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
         bos_id=claim.bos_id,
         tokenizer_file=str(tokenizer),
         tokenizer=origin.repo if origin else str(tokenizer.parent),
+        labels=(str(links / f"labels-{claims.mix_id[:SHOWN_IDENTITY]}") if claims.mask else None),
     )
 
 

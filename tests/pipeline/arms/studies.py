@@ -67,6 +67,7 @@ def write_study(
     donors: Mapping[str, Any] = DONORS,
     name: str = "study",
     files: int = 1,
+    tolerance: float = 1,
     **base: Any,
 ) -> Path:
     """A study below `folder`, with data/ and filters/ where they are not there yet."""
@@ -79,9 +80,8 @@ def write_study(
     sources = more.pop("sources", SOURCES)
     write_recipe(folder, sources, name="plain", **more)
     path = folder / f"{name}.yaml"
-    path.write_text(
-        json.dumps({"name": name, "base": "plain.yaml", "arms": arms, "donors": donors})
-    )
+    study = {"name": name, "base": "plain.yaml", "arms": arms, "donors": donors}
+    path.write_text(json.dumps({**study, "tolerance": tolerance}))
     return path
 
 

@@ -272,6 +272,16 @@ def test_too_few_donors_are_said_before_anything_is_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_more_cut_donors_than_the_tolerance_are_an_error_before_anything_is_written(study, built):
+    manifest = built["strong"]["arm"]["sources"].values()
+    share = sum(one["cut_tokens"] for one in manifest) / sum(one["tokens"] for one in manifest)
+    assert share > 0.02
+    path = write_study(study.parent, name="strict", arms={"x": ARMS["strong"]}, tolerance=0.02)
+    with pytest.raises(SupplyError, match=r"lie in donors that are cut .* tolerance of 0.02"):
+        make_study(path, out="strict")
+    assert not (study.parent / "strict").exists()
+
+
 def test_a_study_needs_no_donors_below_what_its_base_takes(tmp_path):
     path = write_study(tmp_path, donors={**DONORS, "b": {"below": 0.11}})
     with pytest.raises(SupplyError, match="the slots of b have"):
@@ -357,7 +367,7 @@ def test_where_a_recipe_is_asked_for_a_study_is_named_as_one(study):
 def test_what_needs_a_selection_of_the_store_is_refused_of_an_arm(study, built):
     mix = study.parent / "out" / "half"
     found = fails(2, "audit", mix, "--store", study.parent / "store")
-    assert "an aligned arm, whose slots are no selection of a store" in " ".join(found.split())
+    assert "an arm of a study, whose slots are no selection of a store" in " ".join(found.split())
     assert "there is no public form" in fails(2, "export", mix, "--public", mix.parent / "public")
 
 

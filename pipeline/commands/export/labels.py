@@ -1,0 +1,89 @@
+"""Which tokens of a masked mix are targets, as trainers read it: a byte a token for OLMo-core, and
+for GPT-NeoX a second .bin of int32, the token's own id or -100, with an .idx of the same documents.
+Unsigned 16 bits would make a valid id of -100.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mixtures.audit.documents import MixDocuments
+from mixtures.audit.tables.mask import read_mask
+from mixtures.audit.tables.parts import UNREADABLE
+from mixtures.errors import ManifestError
+from mixtures.mix.claims import Claims
+from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.indexed import header, open_indexed, pieces
+from mixtures.mix.slots import MASK, MASK_FILE
+from mixtures.mix.tables import part_hash
+from mixtures.trainers.names import Trainer
+
+IGNORED = -100
+BLOCK_TOKENS = 1 << 24
+
+
+def write_labels(mix: Path, claims: Claims, trainer: Trainer, prefix: str) -> None:
+    """Write PREFIX.npy (olmo-core) or PREFIX.bin and PREFIX.idx (neox).
+
+    Raises:
+        ManifestError: the mask is not what the manifest says.
+    """
+    assert claims.mask is not None
+    try:
+        runs = read_mask(mix, MixDocuments(mix).max_rows)
+    except UNREADABLE as error:
+        raise ManifestError(f"{mix / MASK_FILE}: cannot be read: {error}") from None
+    if part_hash(MASK, runs) != claims.mask.mask:
+        raise ManifestError(
+            f"{mix / MASK_FILE}: is not the one of the manifest; `annealmix audit {mix}` says what"
+            " else is off"
+        )
+    starts = runs["start"].astype(np.int64)
+    targets = _targets(claims.total_tokens, starts, starts + runs["length"])
+    if trainer == "olmo-core":
+        _write(Path(f"{prefix}.npy"), (block.view(np.uint8) for _, block in targets))
+        return
+    pair = open_indexed(mix / TOKENS, mix / INDEX)
+    _write(
+        Path(f"{prefix}.bin"),
+        (
+            np.where(block, pair.tokens[low : low + len(block)].astype(np.int32), IGNORED)
+            for low, block in targets
+        ),
+    )
+    index = bytearray(header(claims.total_documents, "int32"))
+    for _, content in pieces(
+        claims.total_documents, 0, 0, np.asarray(pair.sizes, np.int64), np.dtype("<i4").itemsize
+    ):
+        index += content
+    _write(Path(f"{prefix}.idx"), iter([np.frombuffer(bytes(index), np.uint8)]))
+
+
+def _targets(
+    num_tokens: int, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, npt.NDArray[np.bool_]]]:
+    """Block by block, its first token and which of its tokens are targets, bool [num_of_block].
+    starts, ends: int64 [num_runs], ascending.
+    """
+    for low in range(0, num_tokens, BLOCK_TOKENS):
+        high = min(low + BLOCK_TOKENS, num_tokens)
+        first, last = np.searchsorted(ends, low, "right"), np.searchsorted(starts, high)
+        # +1 where a run begins, -1 behind where it ends; runs do not overlap
+        edges = np.zeros(high - low + 1, np.int8)
+        np.add.at(edges, np.maximum(starts[first:last], low) - low, 1)
+        np.add.at(edges, np.minimum(ends[first:last], high) - low, -1)
+        yield low, np.cumsum(edges[:-1]) == 0
+
+
+def _write(path: Path, blocks: Iterator[npt.NDArray[Any]]) -> None:
+    with path.open("xb") as file:
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data.cast("B"))
+        file.flush()
+        os.fsync(file.fileno())

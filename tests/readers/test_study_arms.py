@@ -1,0 +1,107 @@
+"""Arms of a study as trainers read them: megatron-core makes one schedule of all, and OLMo-core
+learns of a masked arm exactly the tokens that are not masked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tests.readers.sample_mix import VOCAB_SIZE, Mix, build, read_mix
+
+pytestmark = pytest.mark.readers
+
+SEQUENCE, BATCH = 127, 8
+REMOVE = {"name": "words", "terms": ["kitchen", "harbour"], "threshold": 1}
+ARMS = {
+    "strong": {"remove": REMOVE, "fill": "fresh"},
+    "half": {"remove": {**REMOVE, "fraction": 0.5}, "fill": "fresh"},
+    "masked": {"remove": REMOVE, "fill": "mask"},
+}
+DONORS = {
+    source: {"source": "dclm"}
+    for source in ("camel-biology", "camel-chemistry", "camel-physics", "wiki")
+}
+
+
+@pytest.fixture(scope="module")
+def arms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Mix]:
+    folder = tmp_path_factory.mktemp("study")
+    study = {"name": "study", "base": "sample", "arms": ARMS, "donors": DONORS}
+    (folder / "study.yaml").write_text(json.dumps({**study, "tolerance": 1}), encoding="utf-8")
+    out = build(str(folder / "study.yaml"), folder)
+    return {name: read_mix(out / name, "<u2") for name in ("base", *ARMS)}
+
+
+def schedule(mix: Mix, cache: Path) -> list[Any]:
+    """What megatron-core's own builders make of a mix: documents, samples, and their order."""
+    from megatron.core.datasets.blended_megatron_dataset_builder import (
+        BlendedMegatronDatasetBuilder,
+    )
+    from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+
+    config = GPTDatasetConfig(
+        random_seed=1234,
+        sequence_length=SEQUENCE,
+        blend=([str(mix.folder / "tokens")], None),
+        split="100,0,0",
+        path_to_cache=str(cache),
+        tokenizer=SimpleNamespace(
+            vocab_size=VOCAB_SIZE, eod=0, pad=0, unique_identifiers={"class": "sample"}
+        ),
+        reset_position_ids=False,
+        reset_attention_mask=False,
+        eod_mask_loss=False,
+        create_attention_mask=False,
+    )
+    train, _, _ = BlendedMegatronDatasetBuilder(
+        GPTDataset, [1_500, 0, 0], lambda: True, config
+    ).build()
+    return [train.document_index, train.sample_index, train.shuffle_index]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_megatron_core_makes_one_schedule_of_base_and_arm(
+    arms: dict[str, Mix], tmp_path: Path, arm: str
+) -> None:
+    base = schedule(arms["base"], tmp_path / "base")
+    for one, other in zip(base, schedule(arms[arm], tmp_path / arm), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (arms[arm].tokens != arms["base"].tokens).any() == (arm != "masked")
+
+
+def test_olmo_core_learns_just_what_is_not_masked(arms: dict[str, Mix], tmp_path: Path) -> None:
+    python = os.environ.get("ANNEALMIX_OLMO_PYTHON")
+    if not python:
+        pytest.skip("ANNEALMIX_OLMO_PYTHON names no Python that has OLMo-core; `make test-readers`")
+    mix, out = arms["masked"], tmp_path / "olmo.yaml"
+    size = ["--sequence", str(SEQUENCE), "--batch", str(BATCH)]
+    script = Path(sys.executable).parent / "annealmix"
+    command = [str(script), "export", str(mix.folder), "--trainer", "olmo-core", "--out", str(out)]
+    subprocess.run([*command, *size], check=True)
+    lines = out.read_text(encoding="utf-8").splitlines()
+    config = "\n".join(line for line in lines if not line.startswith("#"))
+    (tmp_path / "olmo.json").write_text(config, encoding="utf-8")
+    reads = Path(__file__).with_name("olmo_reads.py")
+    subprocess.run(
+        [python, str(reads), str(tmp_path / "olmo.json"), str(tmp_path / "read.npz")], check=True
+    )
+    labels = np.load(tmp_path / "read.npz")["labels"]
+    wanted = mix.tokens.astype(np.int64)
+    runs = pq.read_table(mix.folder / "mask.parquet").to_pylist()
+    for run in runs:
+        wanted[run["start"] : run["start"] + run["length"]] = -100
+    windows = len(wanted) // SEQUENCE
+    wanted = wanted[: windows * SEQUENCE].reshape(windows, SEQUENCE)
+    np.testing.assert_array_equal(labels[:, :-1], wanted[:, 1:])  # the next token is the target
+    assert (labels[:, -1] == -100).all()  # of a window's last token there is none
+    assert 0 < (wanted == -100).sum() < wanted.size
