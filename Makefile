@@ -153,7 +153,7 @@ test-browser: env ## open the page of a mix in Chromium (Debian: apt-get install
 	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then .venv/bin/python -m pytest -m browser tests/browser; \
 	  else echo "make test-browser cannot run: there is no chromium on this machine (Debian: apt-get install chromium)"; fi
 
-picture: env ## write docs/mix-page.png again: the page of the sample mix, in Chromium
+picture: env ## write the pictures of docs/ again: pages of mixes, in Chromium
 	.venv/bin/python -m tests.browser.picture
 
 campaign: env ## the slow tests: fault campaigns, many examples, scale; drawn anew each time, but in CI

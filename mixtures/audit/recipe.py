@@ -69,7 +69,7 @@ def read_recipe(claims: Claims) -> Recipe:
             "use": item["definition"]["name"],
             "times": item["times"],
             "on_top": item["on_top"],
-            "whole": item.get("whole", "false"),
+            **({"whole": item["whole"]} if "whole" in item else {}),
         }
         for item in canonical.get("insert", [])
     }

@@ -120,6 +120,10 @@ class SelectedClaim(KeysClaim):
     longest_tokens: Count
     refilled: dict[str, Count]
     """Tokens that other sources gave instead, by their name."""
+    rotation: Count | None = None
+    """Of copies: which of them, in the order of epochs and keys, stands first
+    (`mixtures.stream.rotation`).
+    """
 
     @property
     def label(self) -> str:
@@ -131,7 +135,7 @@ class CutClaim(Claim):
     """The document that ends a source's quota."""
 
     document: Count
-    """Its index in the source's sequence."""
+    """Its index in the sequence of its strand, as the stream has it."""
     kept_tokens: Positive
     num_tokens: Count
     """That it had."""
@@ -406,4 +410,16 @@ def typed(manifest: manifests.Manifest, where: str) -> Claims:
         raise ManifestError(
             f"{where}: sources {names} are not distinct; it was not written by annealmix, or edited"
         )
+    for source in claims.sources:
+        if source.copy_number and source.rotation is None:
+            raise ManifestError(
+                f"{where}: {source.label} does not say with which copy it begins: an older version"
+                " built it, whose copies could stand beside their originals; build the mix again,"
+                " or read it with the version that build.json names"
+            )
+        if not source.copy_number and source.rotation is not None:
+            raise ManifestError(
+                f"{where}: {source.label} has a rotation, which is of copies alone; it was not"
+                " written by annealmix, or edited"
+            )
     return claims

@@ -3,13 +3,13 @@ rendering adds to it, and whether an n-gram of them tells an item from other tex
 
 What is marked up is taken away first (`unmarked`), in this order:
 
-1. HTML entities become their characters, twice, since many pages escape twice.
-2. HTML tags vanish where they stand within running text (`<b>`, `<i>`, `<span>`), others part
+1. A word that a hyphen parts at a line's end, and that goes on in lower case, is one word.
+2. Numbers at the beginnings of neighbouring lines that count up by one vanish.
+3. HTML entities become their characters, twice, since many pages escape twice.
+4. HTML tags vanish where they stand within running text (`<b>`, `<i>`, `<span>`), others part
    words; raised digits (`<sup>2</sup>`) vanish with their tags.
-3. LaTeX's commands vanish, and of what a source escaped (`\\\\n`) the mark; their arguments stay.
-4. Footnote marks in brackets (`[12]`, `[a]`, `[citation needed]`) vanish.
-5. A word that a hyphen parts at a line's end, and that goes on in lower case, is one word.
-6. Numbers at the beginnings of neighbouring lines that count up by one vanish.
+5. LaTeX's commands vanish, and of what a source escaped (`\\\\n`) the mark; their arguments stay.
+6. Footnote marks in brackets (`[12]`, `[a]`, `[citation needed]`) vanish.
 
 Then words are those of `mixtures.rules.word_characters.fold_words`, with two differences: raised
 digits vanish, and letters that are apostrophes (U+02BC) part words as apostrophes do. Last, letters
@@ -73,12 +73,9 @@ def unmarked(text: str) -> str:
     """The text without what a rendering adds (1 to 6 above). A text that has none of it is returned
     as it is.
     """
-    return without_markup(without_line_ends(text))
-
-
-def without_line_ends(text: str) -> str:
-    """The text without what the ends and beginnings of its lines add (1 and 2 above)."""
-    return _without_line_numbers(_without_hyphens(text)) if "\n" in text else text
+    if "\n" in text:
+        text = _without_line_numbers(_without_hyphens(text))
+    return without_markup(text)
 
 
 def without_markup(text: str) -> str:

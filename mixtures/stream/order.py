@@ -48,9 +48,9 @@ class SourceOrder:
         if document == self.selection.documents:
             return self.selection.tokens
         run = self.selection.run_of(document)
-        return run.first_token + int(
-            self._lengths(run.partition).starts[document - run.first_document]
-        )
+        starts = self._lengths(run.partition).starts
+        row = run.first_row + document - run.first_document
+        return run.first_token + int(starts[row]) - int(starts[run.first_row])
 
     def _position(self, document: int) -> float:
         starts, num_tokens = self.columns(document, document + 1)
@@ -71,17 +71,14 @@ class SourceOrder:
         return starts, num_tokens
 
     def _piece(self, run: Run, first: int, last: int) -> tuple[Int64s, Int64s]:
-        low, high = (
-            max(first - run.first_document, 0),
-            min(last - run.first_document, run.documents),
-        )
+        rows = run.rows(first, last)
         lengths, gaps = self._lengths(run.partition), self.selection.quota != self.selection.tokens
         starts, before = (
-            (lengths.places, run.first_place) if gaps else (lengths.starts, run.first_token)
+            (lengths.places, run.first_place)
+            if gaps
+            else (lengths.starts, run.first_token - int(lengths.starts[run.first_row]))
         )
-        return starts[low:high].astype(np.int64) + before, lengths.num_tokens[low:high].astype(
-            np.int64
-        )
+        return starts[rows].astype(np.int64) + before, lengths.num_tokens[rows].astype(np.int64)
 
 
 def positions(starts: Int64s, num_tokens: Int64s, quota: int) -> npt.NDArray[np.float64]:

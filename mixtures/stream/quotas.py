@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from heapq import heapify, heappop, heapreplace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mixtures.errors import RecipeError, SupplyError
@@ -43,14 +44,22 @@ def webster(shares: Sequence[Fraction], seats: int) -> list[int]:
     # near the wanted one; from there each further seat goes to the largest share / (2 given + 1),
     # or comes back from the smallest share / (2 given - 1).
     given = [_round_half_down(share * seats / total) for share in shares]
-    while (missing := seats - sum(given)) != 0:
-        if missing > 0:
-            chosen = max(range(len(shares)), key=lambda i: (shares[i] / (2 * given[i] + 1), -i))
-            given[chosen] += 1
+    missing = seats - sum(given)
+    step = 1 if missing > 0 else -1
+    queue = [
+        (-step * share / (2 * held + step), step * number)
+        for number, (share, held) in enumerate(zip(shares, given, strict=True))
+        if held > 0 or step > 0
+    ]
+    heapify(queue)
+    for _ in range(abs(missing)):
+        number = abs(queue[0][1])
+        given[number] += step
+        if given[number] > 0:
+            quotient = -step * shares[number] / (2 * given[number] + step)
+            heapreplace(queue, (quotient, step * number))
         else:
-            held = [i for i in range(len(shares)) if given[i] > 0]
-            chosen = min(held, key=lambda i: (shares[i] / (2 * given[i] - 1), -i))
-            given[chosen] -= 1
+            heappop(queue)
     return given
 
 
@@ -228,7 +237,7 @@ def asked_quotas(
 
 def _scaled_budget(recipe: Recipe, size: Size, budget: int) -> tuple[Fraction, int]:
     if (tokens := size.asked_tokens) is not None:
-        if budget == 0 or recipe.budget is None:
+        if recipe.budget is None:
             option = "--steps" if size.schedule else "--tokens"
             raise RecipeError(
                 f"{recipe.name}: has no token budget, so {option} cannot scale it; use --scale"
@@ -298,9 +307,8 @@ def largest_fit(
     budget = recipe.budget.total_tokens if recipe.budget else fixed
 
     def fitted(tokens: int) -> tuple[Quotas, dict[str, int]] | None:
-        tried = Size(tokens=tokens) if recipe.budget else Size(Fraction(tokens, budget))
         try:
-            return fitted_quotas(recipe, tried, supplies, inserted)
+            return fitted_quotas(recipe, Size(Fraction(tokens, budget)), supplies, inserted)
         except SupplyError:
             return None
 
@@ -310,8 +318,10 @@ def largest_fit(
         found = fitted(middle)
         fits, exceeds = (middle, exceeds) if found and not found[1] else (fits, middle)
     found = fitted(fits) if fits else None
-    asked = asked_quotas(recipe, Size(), supplies) if found else {}
-    if found is None or any(asked[name] and not quota for name, quota in found[0].asked.items()):
+    if found is None:
+        return None
+    asked = asked_quotas(recipe, Size(), supplies)
+    if any(asked[name] and not quota for name, quota in found[0].asked.items()):
         return None
     return LargestFit(fits, f"--tokens {fits}" if recipe.budget else f"--scale {fits}/{budget}")
 
@@ -340,9 +350,8 @@ def fitted_quotas(
         request, supply, quota = recipe.sources[name], supplies[name], resolved[name]
         if quota == 0 or quota < supply.tokens or (quota == supply.tokens and supply.complete):
             continue
-        if (
-            not supply.complete
-        ):  # nor if it ends exactly where was tokenized to: what stands behind must be known
+        # nor if it ends exactly where was tokenized to: what stands behind must be known
+        if not supply.complete:
             wanted[name] = quota
         elif (target := request.refill_from) is not None:
             resolved[name] = supply.tokens
@@ -365,16 +374,18 @@ def refill_order(requests: Mapping[str, SourceRequest]) -> list[str]:
     """Sources in an order in which each comes before the one that refills it (refill chains have no
     cycle: the recipe checks).
     """
-    order: list[str] = []
+    givers: dict[str, list[str]] = {}
+    for name, request in requests.items():
+        if request.refill_from is not None:
+            givers.setdefault(request.refill_from, []).append(name)
+    order: dict[str, None] = {}
 
     def visit(name: str) -> None:
-        if name in order:
-            return
-        for giver, request in requests.items():
-            if request.refill_from == name:
+        if name not in order:
+            for giver in givers.get(name, []):
                 visit(giver)
-        order.append(name)
+            order[name] = None
 
     for name in requests:
         visit(name)
-    return order
+    return list(order)

@@ -14,14 +14,14 @@ it. Filters change that in two ways:
              elsewhere in the stream
 
 A strand is what the merge places: the documents of a source, or the copies of some of them (`copy`
-1).
+1). Copies do not begin with the first one: `mixtures.stream.rotation` says with which.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
@@ -70,10 +70,10 @@ class Copies:
 
 @dataclass(frozen=True)
 class Run:
-    """The first `documents` documents of a partition in one epoch; first_* count from the start of
-    the strand's sequence.
+    """`documents` documents of a partition in one epoch, from its row `first_row` on.
 
-    first_token: tokens of the strand before it; first_place: tokens of the quota before it.
+    Of the strand's sequence: first_document, documents before it; first_token, tokens of the strand
+    before it; first_place, tokens of the quota before it.
     """
 
     epoch: int
@@ -83,6 +83,15 @@ class Run:
     documents: int
     tokens: int
     first_place: int
+    first_row: int = 0
+
+    def rows(self, first: int, last: int) -> slice:
+        """Rows of the partition that are among documents first .. last - 1 of the sequence."""
+        before = self.first_document - self.first_row
+        return slice(
+            max(first - before, self.first_row),
+            min(last - before, self.first_row + self.documents),
+        )
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,8 @@ class Selection:
     quota: what places are a share of. tokens: of the strand; less than the quota where removed
         documents left gaps.
     longest: tokens, after the cut.
+    rotation: documents that stand at the end of the sequence although epochs and keys put them at
+        its begin; 0 but for copies.
     """
 
     source: str
@@ -112,6 +123,7 @@ class Selection:
     longest: int
     tokens: int
     copy: int = 0
+    rotation: int = 0
 
     @property
     def documents(self) -> int:
@@ -121,7 +133,30 @@ class Selection:
     @property
     def epochs(self) -> int:
         """Epochs begun: 1 when nothing is repeated."""
-        return self.runs[-1].epoch + 1 if self.runs else 0
+        return max((run.epoch + 1 for run in self.runs), default=0)
+
+    def rotated(self, by: int, lengths: Callable[[int], Lengths]) -> Selection:
+        """The strand without gaps that begins with document `by` and ends with the one before it.
+
+        lengths: returns the documents of a partition; asked for the one in which it begins.
+        """
+        if by == 0:
+            return self
+        run = self.run_of(by)
+        rows, number = by - run.first_document, self.runs.index(run)
+        tokens = int(lengths(run.partition).starts[rows])
+        behind = replace(
+            run, documents=run.documents - rows, tokens=run.tokens - tokens, first_row=rows
+        )
+        before = [replace(run, documents=rows, tokens=tokens)] if rows else []
+        runs, document, token = [], 0, 0
+        for item in (behind, *self.runs[number + 1 :], *self.runs[:number], *before):
+            runs.append(
+                replace(item, first_document=document, first_token=token, first_place=token)
+            )
+            document, token = document + item.documents, token + item.tokens
+        cut = self.cut and replace(self.cut, document=self.cut.document - by)
+        return replace(self, runs=tuple(runs), cut=cut, rotation=by)
 
     def run_of(self, document: int) -> Run:
         """The run that holds a document of the sequence, 0 <= document < documents."""

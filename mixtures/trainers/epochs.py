@@ -133,11 +133,8 @@ def neox_exposure(num_tokens: int, tokens_read: int) -> Exposure:
 
 
 def megatron_epochs(num_tokens: int, sequence: int, samples: int) -> int:
-    """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1 (+ 0
-    without `extra_token`).
-
-    Args:
-        extra_token: its `add_extra_token_to_sequence`, on by default.
+    """Epochs of megatron-core: the least e >= 1 with e * num_tokens >= samples * sequence + 1, with
+    the extra token that it adds by default (`add_extra_token_to_sequence`).
     """
     require_positive(num_tokens=num_tokens, sequence=sequence)
     return max(1, -(-(samples * sequence + 1) // num_tokens))

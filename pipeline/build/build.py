@@ -23,7 +23,7 @@ output or the store is a URL, working copies are pulled and pushed between the s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -58,6 +58,7 @@ from pipeline.build.sources import raise_ceilings, set_first_ceilings, sources_o
 from pipeline.executors import Executor, execute
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.slurm.chain import refuse_busy
+from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.quality.quality import open_steps
 from pipeline.inputs.survey import SourceInputs, refuse_shared_files, survey
@@ -186,7 +187,8 @@ class _Selected:
 class _Build:
     """The state of one build.
 
-    inputs: what the files of each reading (a definition under its quality steps) are now.
+    readings: sources that read one definition under the same quality steps, by that reading's name.
+        inputs: what the files of each reading are now.
     """
 
     def __init__(self, request: BuildRequest, store: Store, trust: Trust) -> None:
@@ -205,8 +207,12 @@ class _Build:
         refuse_lacking(request.recipe, request.data)
         self.sources = sources_of(request.recipe, request.data)
         self.mine = [source for source in self.sources if not source.excluded]
+        self.readings: dict[str, list[BuildSource]] = {}
+        for source in self.sources:
+            self.readings.setdefault(source.reading, []).append(source)
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
-        self.inputs = self._survey()
+        self.inputs: dict[str, SourceInputs] = {}
+        self._survey(self.readings)
         for note in dict.fromkeys(note for found in self.inputs.values() for note in found.notes):
             say(note)
         self._told = False  # of rows that are no documents
@@ -263,29 +269,22 @@ class _Build:
             self._tokenizer_path, self.request.recipe.tokenizer, self.recipe.special_tokens
         )
 
-    def _survey(self) -> dict[str, SourceInputs]:
-        """The inputs of every definition under its quality steps, by that reading's name."""
-        readings = {source.reading: source for source in self.sources}
-        found = {}
-        for name, source in readings.items():
+    def _survey(self, readings: Container[str]) -> None:
+        """Look at the inputs of some readings."""
+        for name, (*_, source) in self.readings.items():
+            if name not in readings:
+                continue
             with at_source(self.request.recipe, source.name):
-                found[name] = survey(self.store, source.definition, source.quality, source.data)
-        refuse_shared_files(found)
-        return found
+                found = survey(self.store, source.definition, source.quality, source.data)
+            self.inputs[name] = found
+        refuse_shared_files(self.inputs)
 
     def _needs(self, reading: str) -> Needs:
         """What must be known of the documents of a reading."""
-        mine = [
-            source
-            for source in self.mine
-            if source.reading == reading and source.tokenized.width > 0
-        ]
+        sources = self.readings[reading]
+        mine = [source for source in sources if not source.excluded and source.tokenized.width > 0]
         judged = [source.tokenized for source in mine if not source.insert]
-        searched = [
-            source.keys
-            for source in self.sources
-            if source.reading == reading and competes(self.recipe.near, source)
-        ]
+        searched = [source.keys for source in sources if competes(self.recipe.near, source)]
         return Needs(
             self.rule,
             self.judges,
@@ -334,7 +333,7 @@ class _Build:
                 self.store.work_folder / f"ingest-{short_key(plan.as_json())}",
             )
             self.trust.add(fresh)
-            self.inputs = self._survey()
+            self._survey({unit.source for unit in units})
         refuse_unread(self.inputs)
         by_source = {source.name: self.inputs[source.reading] for source in self.sources}
         if not self._told:
@@ -347,7 +346,7 @@ class _Build:
         because another tokenizer has read it; and keep the tokenizer for those who read the mix.
         """
         tokenizer = self._tokenizer()
-        keep_tokenizer(tokenizer.path, tokenizer.definition)
+        keep_tokenizer(tokenizer.path, self.request.recipe.tokenizer)
         if tokenizer.fallback_reason:
             say(f"tokenizing with {tokenizer.speed}")
         again = [unit for unit in units if unit.ranges and other_tokens(unit.folder, self.rule)]
@@ -362,6 +361,7 @@ class _Build:
     def _ingest_plan(self, units: list[IngestUnit], *, tokenizes: bool) -> IngestPlan:
         tokenizer = PlannedTokenizer(
             path=self._tokenizer_path if tokenizes else None,
+            sha256=self._tokenizer().sha256 if tokenizes else None,
             definition=self.request.recipe.tokenizer,
             special_tokens=self.recipe.special_tokens,
             folders=self.rule.folders,
@@ -527,7 +527,8 @@ class _Build:
         }
 
     def _write(self, selected: _Selected, near: Found | None) -> manifests.Manifest:
-        choices = self.choices(selected) | self._inserts(selected.eligible)
+        chosen = self.choices(selected) | self._inserts(selected.eligible)
+        choices = {name: choice.rotated() for name, choice in chosen.items()}
         strands = [strand for choice in choices.values() for strand in choice.strands]
         total = sum(strand.tokens for strand in strands)
         if total == 0:

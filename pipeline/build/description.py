@@ -179,6 +179,7 @@ def _strand(recipe: LoadedRecipe, strand: Selection, quotas: Quotas) -> Selected
         epochs=strand.epochs,
         longest_tokens=strand.longest,
         refilled={} if strand.copy else quotas.refilled.get(name, {}),
+        **({"rotation": strand.rotation} if strand.copy else {}),
     )
 
 

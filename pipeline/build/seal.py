@@ -88,7 +88,7 @@ def seal(
     strays = _deviations(folder, selections, records)
     sources = [
         SourceClaim(
-            **vars(source),
+            **{name: getattr(source, name) for name in source.model_fields_set},
             realised_tokens=tokens,
             cut=CutClaim(**vars(selection.cut)) if selection.cut else None,
             deviation=deviation,

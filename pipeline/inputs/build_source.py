@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -86,7 +87,7 @@ class BuildSource:
     whole.
     """
 
-    @property
+    @cached_property
     def reading(self) -> str:
         """Names the definition and its quality steps: what the source's inputs are known by in a
         build.

@@ -27,9 +27,11 @@ from pipeline.store.records import file_sha256, read_json, write_json
 from pipeline.store.rules import short_key
 from pipeline.store.store import Group, Store
 
-GROUPS = 512
-"""Groups of a source that are aimed at, as far as GROUP_BYTES allows."""
-GROUP_BYTES = (16 << 20, 512 << 20)
+GROUPS = (16, 512)
+"""Groups of a source that are aimed at, as far as GROUP_BYTES allows: as many as the workers of one
+machine share evenly, and more where they would be larger than USUAL_GROUP_BYTES."""
+USUAL_GROUP_BYTES = 16 << 20
+GROUP_BYTES = (2 << 20, 512 << 20)
 """Smallest and largest target of a group's input files, bytes: below, a task takes longer to start
 than to read; above, one that is stopped loses much.
 """
@@ -136,7 +138,9 @@ def grouped(files: Sequence[InputFile], source_bytes: int) -> list[list[InputFil
 
 def group_target(source_bytes: int) -> int:
     """Bytes of input files from which on a group of a source is full."""
-    return min(max(source_bytes // GROUPS, GROUP_BYTES[0]), GROUP_BYTES[1])
+    few, many = GROUPS
+    aimed = max(min(source_bytes // few, USUAL_GROUP_BYTES), source_bytes // many)
+    return min(max(aimed, GROUP_BYTES[0]), GROUP_BYTES[1])
 
 
 def group_name(files: Sequence[InputFile]) -> str:

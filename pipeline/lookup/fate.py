@@ -115,6 +115,8 @@ class Fate:
     counted, since nothing needed it.
     """
     filters: tuple[Judgement, ...] = ()
+    also: tuple[str, ...] = ()
+    """Later reasons that the store knows to hold, too, in their order."""
 
     def as_json(self) -> dict[str, object]:
         """For `--json`."""
@@ -124,6 +126,8 @@ class Fate:
             if value is not None or (name == "last_order_key" and self.reason == BEYOND_QUOTA)
         }
         value = {**asdict(self.origin), "reason": self.reason, **explained, **self.figures}
+        if self.also:
+            value["also"] = list(self.also)
         if self.filters:
             value["filters"] = [judgement.as_json() for judgement in self.filters]
         if self.document:

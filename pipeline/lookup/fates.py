@@ -4,6 +4,10 @@ applies.
     quarantined, where, empty, dropped by a quality step -> out of key range -> excluded, duplicate
     of a survivor -> near-duplicate -> contaminated -> filter -> beyond quota -> kept
 
+Evaluation sets and filters decide of documents before the end of the quota. Of one behind it the
+store may know what they say, or not, by what other mixes needed: so it is beyond the quota first,
+and what is known stands beside.
+
 The reasons are those of the manifest's waterfall (`removed`), and every row has the one under which
 it is counted there.
 """
@@ -37,7 +41,7 @@ from pipeline.lookup.fate import (
 from pipeline.lookup.rows import fate_when_read
 from pipeline.lookup.selection import MixFilter, MixStore
 from pipeline.places.places import Place
-from pipeline.stages.eligible import read_kept
+from pipeline.stages.eligible import Eligible, read_kept
 from pipeline.stages.ingest import QUARANTINE
 from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.store.columns import prefix, read_column
@@ -53,6 +57,8 @@ class Decision(NamedTuple):
     explanation: Explanation = NO_EXPLANATION
     removed_by: int | None = None
     """Bit n: whether filter n removes it; None: they were not asked."""
+    also: tuple[str, ...] = ()
+    """As of a `Fate`."""
 
 
 class Fates:
@@ -116,7 +122,15 @@ class Fates:
                 for number, item in enumerate(self.mix.filters)
             )
         origin = self._origin(document)
-        return Fate(origin, decision.reason, decision.explanation, document, figures, filters)
+        return Fate(
+            origin,
+            decision.reason,
+            decision.explanation,
+            document,
+            figures,
+            filters,
+            decision.also,
+        )
 
     def tokens(self, document: LedgerRow) -> list[int] | None:
         """The tokens of a document without its BOS and EOD; None if the store has none of it."""
@@ -202,22 +216,17 @@ class Fates:
         at_kept = _index(read_kept(choice.eligible, "digest", partition), document)
         if at_kept is not None and at_kept < taken:
             return Decision("kept", removed_by=0)
-        # Reasons before the filters' are of evaluation sets; filters do not judge what holds items.
-        reasons_before = len(choice.eligible.reasons) - choice.eligible.filters
         removed_by = 0 if at_kept is not None else None
+        also: tuple[str, ...] = ()
         if choice.eligible.reasons:
             at_removed = _index(choice.eligible.removed_column("digest", partition), document)
             if at_removed is not None:
                 verdicts = int(choice.eligible.removed_column("verdicts", partition)[at_removed])
-                removed_by = verdicts >> reasons_before
+                removed_by, also = _verdicts(choice.eligible, verdicts)
                 if at_removed < self.mix.removed(name)[partition]:
-                    first = (verdicts & -verdicts).bit_length() - 1  # the lowest bit that is set
-                    reason = choice.eligible.reasons[first]
-                    return Decision(
-                        reason, removed_by=removed_by if first >= reasons_before else None
-                    )
+                    return Decision(also[0], removed_by=removed_by, also=also[1:])
         explanation = Explanation(last_order_key=self._last_key(name))
-        return Decision(BEYOND_QUOTA, explanation, removed_by)
+        return Decision(BEYOND_QUOTA, explanation, removed_by, also)
 
     def _last_key(self, name: str) -> str | None:
         """Order key of the last document that a quota took; None if it took none."""
@@ -285,6 +294,17 @@ class Fates:
     def _origin(self, document: LedgerRow) -> Origin:
         file = self._inputs(document.number).files[document.file_rank]
         return Origin(self.mix.sources[document.number].name, file.path, document.row)
+
+
+def _verdicts(eligible: Eligible, verdicts: int) -> tuple[int | None, tuple[str, ...]]:
+    """Which filters remove a document (as `Decision.removed_by`), and all reasons in their order.
+    verdicts: its bits in the column of that name.
+    """
+    names = tuple(reason for bit, reason in enumerate(eligible.reasons) if verdicts >> bit & 1)
+    # Reasons before the filters' are of evaluation sets; filters do not judge what holds items.
+    before = len(eligible.reasons) - eligible.filters
+    asked = not verdicts & (1 << before) - 1
+    return verdicts >> before if asked else None, names
 
 
 def _score(table: ScoreTable, key: int, digest: npt.NDArray[np.uint64]) -> int | None:

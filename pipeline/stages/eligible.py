@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,9 @@ from blake3 import blake3
 from mixtures.keys import order_key
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import EXCLUDED, NEAR
+from mixtures.stream.order import SourceOrder
 from mixtures.stream.placebo import add_lengths
+from mixtures.stream.rotation import rotation
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Run, Selection, select
 from pipeline.store.columns import read_column
 from pipeline.store.records import Frozen, Record
@@ -111,7 +113,7 @@ class Eligible:
 
     def select(self, quota: int, *, asked: bool) -> Choice:
         """Take what fills a quota. asked: whether the recipe asks for any of it at this size."""
-        copies = self._copies if self.copied else None
+        copies = self.copies if self.copied else None
         strands, end = select(
             self.name, quota, self.tables, self.strand(0).lengths, copies, shrink=self.shrink
         )
@@ -133,7 +135,8 @@ class Eligible:
         strands, end = select(self.name, quota, tables, self.strand(0).lengths)
         return Choice(self, quota, strands, end)
 
-    def _copies(self, partition: int) -> Copies:
+    def copies(self, partition: int) -> Copies:
+        """The copied documents of a partition."""
         strand = self.strand(1)
         return Copies(strand.column("of", partition), strand.lengths(partition))
 
@@ -147,7 +150,7 @@ class Eligible:
 @dataclass(frozen=True)
 class Choice:
     """What a mix takes of one source. strands: the documents and, where some are copied, the
-    copies. quota: tokens that it fills.
+    copies, in the order of epochs and keys until they are `rotated`. quota: tokens that it fills.
 
     asked: whether the recipe asks for any of it at this size.
     """
@@ -157,6 +160,19 @@ class Choice:
     strands: list[Selection]
     end: End | None
     asked: bool = True
+
+    def rotated(self) -> Choice:
+        """The same with its copies where the stream has them; reads the lengths of all copies."""
+        if len(self.strands) < 2:
+            return self
+        kept, copied = self.strands
+        lengths = self.eligible.strand(1).lengths
+        first = rotation(
+            SourceOrder(kept, self.eligible.strand(0).lengths),
+            SourceOrder(copied, lengths),
+            lambda partition: self.eligible.copies(partition).of,
+        )
+        return replace(self, strands=[kept, copied.rotated(first, lengths)])
 
     @property
     def first_epoch(self) -> list[Run]:

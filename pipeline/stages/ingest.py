@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,6 +74,8 @@ class PlannedTokenizer(Frozen):
 
     path: Path | None
     """None: no unit tokenizes."""
+    sha256: str | None = None
+    """Of the file's bytes, which the planner has compared with the definition."""
     definition: Annotated[
         TokenizerDefinition, PlainSerializer(lambda value: value.model_dump(mode="json"))
     ]
@@ -113,7 +115,12 @@ class Ingest(Stage[IngestPlan, IngestUnit]):
         """Load the tokenizer and open the annotators once a rank."""
         planned = plan.tokenizer
         self._tokenizer = (
-            loaded_tokenizer(planned.path, planned.definition, planned.special_tokens)
+            loaded_tokenizer(
+                planned.path,
+                planned.definition,
+                planned.special_tokens,
+                proven=planned.sha256,
+            )
             if planned.path
             else None
         )
@@ -170,14 +177,34 @@ def _token_folders(plan: IngestPlan, unit: IngestUnit) -> dict[KeyRange, Path]:
     return {keys: unit.folder / folder_name(plan.tokenizer.folders, keys) for keys in unit.ranges}
 
 
-@lru_cache(maxsize=1)
 def loaded_tokenizer(
-    path: Path, definition: TokenizerDefinition, special_tokens: SpecialTokens
+    path: Path,
+    definition: TokenizerDefinition,
+    special_tokens: SpecialTokens,
+    *,
+    proven: str | None = None,
 ) -> Tokenizer:
     """The tokenizer, which tests itself when it is loaded: once a process, however many ranks it
-    does.
+    does. proven: see `Tokenizer`.
     """
-    return Tokenizer(path, definition, special_tokens)
+    # equal to that of a plan, whichever kind of definition the recipe names
+    frozen = TokenizerDefinition.model_validate(definition.model_dump(mode="json"))
+    return _loaded(_Wanted(path, frozen, special_tokens, proven))
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A tokenizer that is to be loaded."""
+
+    path: Path
+    definition: TokenizerDefinition
+    special_tokens: SpecialTokens
+    proven: str | None = field(compare=False)
+
+
+@lru_cache(maxsize=1)
+def _loaded(wanted: _Wanted) -> Tokenizer:
+    return Tokenizer(wanted.path, wanted.definition, wanted.special_tokens, proven=wanted.proven)
 
 
 def read_quarantine(ledger: Path) -> Iterator[Quarantined]:

@@ -39,9 +39,7 @@ class StreamColumns:
         selection, strand = self.selections[number], self.strands[number]
         pieces: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
         for run in selection.runs_within(first, last):
-            rows = slice(
-                max(first - run.first_document, 0), min(last - run.first_document, run.documents)
-            )
+            rows = run.rows(first, last)
             for name in names:
                 count = rows.stop - rows.start
                 pieces[name].append(

@@ -47,7 +47,7 @@ from pipeline.store.records import (
     write_record,
 )
 
-WRITE_FORMAT = 3
+WRITE_FORMAT = 4
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 BLOCK_BYTES = 1 << 20
@@ -393,13 +393,10 @@ class _Mix:
                 origin,
                 (begin - low, end - low),
             )
-            cut = selection.cut
-            if (
-                cut
-                and placed.document[mine[-1]] == cut.document
-                and end[-1] == starts[-1] + counts[-1]
-            ):
-                tokens[end[-1] - low - 1] = self.eod_id
+            if selection.cut:
+                cut = placed.document[mine] == selection.cut.document
+                ends = end[cut & (end == starts + counts)]
+                tokens[ends - low - 1] = self.eod_id
             source_tokens[number] += int((end - begin).sum())
         return tokens
 

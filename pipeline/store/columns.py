@@ -78,9 +78,9 @@ def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
     path = folder / f"{prefix}{name}"
     if path.stat().st_size == 0:
         return np.empty((0, 2) if name in PAIRS else 0, DTYPES[name])
-    column = np.asarray(
-        np.memmap(path, DTYPES[name], "r")
-    )  # a plain view: slicing np.memmap itself costs microseconds
+    # of a Path, np.memmap resolves every link of it; a plain view, since slicing np.memmap itself
+    # costs microseconds
+    column = np.asarray(np.memmap(str(path), DTYPES[name], "r"))
     return column.reshape(-1, 2) if name in PAIRS else column
 
 

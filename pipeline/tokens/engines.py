@@ -9,13 +9,13 @@ before an engine is opened.
 
 from __future__ import annotations
 
-import json
 import os
 from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from mixtures.recipe.tokenizer.definition import EngineName
 
@@ -55,7 +55,7 @@ class Fastokens:
     def __init__(self, content: bytes) -> None:
         from fastokens import Tokenizer as Native
 
-        self._native = Native.from_json_str(json.dumps(_plain(content)))
+        self._native = Native.from_json_str(orjson.dumps(_plain(content)).decode())
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
         """As `Engine.encode`: uint32 [num_tokens], int64 [num_texts]."""
@@ -82,9 +82,9 @@ class Reference:
         from tokenizers import Tokenizer as Native
 
         record = _plain(content)
-        self._parsing = self._text = Native.from_str(json.dumps(record))
+        self._parsing = self._text = Native.from_str(orjson.dumps(record).decode())
         if record["model"].get("type") == "Unigram":
-            self._text = Native.from_str(json.dumps(_without_special_pieces(record)))
+            self._text = Native.from_str(orjson.dumps(_without_special_pieces(record)).decode())
 
     def encode(self, texts: list[str], *, parse: bool) -> tuple[Ids, NumTokens]:
         """As `Engine.encode`: uint32 [num_tokens], int64 [num_texts]."""
@@ -126,7 +126,7 @@ def open_engine(name: EngineName, content: bytes) -> Engine:
 
 def _plain(content: bytes) -> Any:
     """The record of a tokenizer.json that makes ids of texts and nothing else."""
-    record = json.loads(content)
+    record = orjson.loads(content)
     record |= {"post_processor": None, "truncation": None, "padding": None}
     model = record["model"]
     if model.get("type") is None and "merges" in model:

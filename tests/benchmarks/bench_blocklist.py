@@ -43,7 +43,7 @@ import polars as pl
 
 from mixtures.rules.word_characters import fold_words
 from pipeline.judges.annotators.blocklist import Blocklist
-from tests.benchmarks.bench_ingest import shared_texts
+from tests.benchmarks.distinct import shared_texts
 from tests.mixtures.rules.naive import count_distinct_naive
 
 NAIVE_DOCUMENTS = 3

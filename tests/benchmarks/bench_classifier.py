@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline.judges.classifiers.hashed_ngrams import features
 from pipeline.judges.classifiers.linear import LinearClassifier, LinearWeights, batches
-from tests.benchmarks.bench_ingest import shared_texts
+from tests.benchmarks.distinct import shared_texts
 
 
 def main() -> None:

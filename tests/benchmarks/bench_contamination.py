@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mixtures.rules.benchmark import Benchmark, EvaluationSet, LoadedBenchmark
 from pipeline.judges.annotators.contamination import ContaminationIndex
 from pipeline.judges.annotators.evaluation_sets import read_benchmark
-from tests.benchmarks.bench_ingest import shared_texts
+from tests.benchmarks.distinct import shared_texts
 from tests.mixtures.rules.naive import contamination_naive
 
 SETS = {

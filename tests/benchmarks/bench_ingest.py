@@ -1,44 +1,73 @@
-"""Ingest against datatrove, and a second mix against the first, in CPU seconds of whole processes.
+"""A whole build against datatrove, against its tokenizer alone, and against a second mix of the
+same store, in CPU seconds of whole processes, on distinct and on repeated text.
 
-    python tests/benchmarks/bench_ingest.py [--megabytes 240] [--rounds 1] [--shared ../shared]
+    python -m tests.benchmarks.bench_ingest [--megabytes 240] [--rounds 2] [--shared ../shared]
+        [--text distinct repeated] [--without-datatrove] [--json FILE] [--docs]
 
-Makes a corpus of real documents (every text of the shared sample data, repeated with a distinct
-last line, as jsonl.zst) and runs in turn, on the same files, with one worker:
+The corpus is jsonl.zst of real documents: distinct as `tests.benchmarks.distinct` makes them, or
+repeated with a distinct last line. On the same files, with one worker and one thread, in turn:
 
-    A  annealmix build: read, hash, tokenize, store, select, write, seal (all of it counts)
-    B  datatrove: JsonlReader -> MegatronDocumentTokenizer
-    C  annealmix build of another mix from the store that A left
+    build      annealmix build: read, hash, tokenize, store, select, write, seal (all of it counts)
+    tokenizer  the build's engine alone, over texts that are in memory already
+    second     annealmix build of another mix from the store that `build` left
+    nothing    the same command again: what a command takes that finds its mix made
+    datatrove  JsonlReader -> MegatronDocumentTokenizer, in the first round
 
-and prints megabytes of text a CPU second for A and B, B / A, and C / A. Nothing is asserted:
-machines are noisy; trust the ratios.
+Children count. Nothing is asserted: machines are noisy; trust the ratios of medians. --docs writes
+the table into docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
+import datetime
 import io
 import json
 import os
+import platform
+import re
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import zstandard
 
+from tests.benchmarks.distinct import base_texts, distinct_texts, repeated_texts
+
 FILES = 8
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
+CORPORA = {"distinct": distinct_texts, "repeated": repeated_texts}
 RECIPE = """\
 name: bench
 budget: {{tokens: {tokens}}}
 tokenizer: gpt-neox-20b
 sources:
   dclm: {{use: dclm-baseline, weight: 1, keys: [{low}, {high}]}}
+"""
+TOKENIZER = """\
+import io, json, resource, sys
+from pathlib import Path
+import zstandard
+from mixtures.recipe.tokenizer.request import TokenizerRequest, define
+from pipeline.tokens.tokenizer import Tokenizer
+
+data, file = map(Path, sys.argv[1:3])
+request = TokenizerRequest(file="x.json", name="x", eod="<|endoftext|>")
+tokenizer = Tokenizer(file, define(request, file.read_bytes(), None))
+texts = []
+for path in sorted(data.rglob("*.zst")):
+    lines = zstandard.ZstdDecompressor().stream_reader(path.open("rb"))
+    texts += [json.loads(line)["text"] for line in io.TextIOWrapper(lines, "utf-8")]
+before = resource.getrusage(resource.RUSAGE_SELF)
+for at in range(0, len(texts), 512):
+    tokenizer.encode(texts[at : at + 512])
+after = resource.getrusage(resource.RUSAGE_SELF)
+print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 """
 DATATROVE = """\
 import sys
@@ -63,23 +92,8 @@ if __name__ == "__main__":
 """
 
 
-def shared_texts(data: Path) -> Iterator[str]:
-    """Every training text of the shared sample data, in a fixed order."""
-    for path in sorted(data.rglob("*")):
-        if path.name.endswith(".json.gz"):
-            with gzip.open(path) as lines:
-                yield from (json.loads(line)["text"] for line in lines)
-        elif path.suffix == ".parquet":
-            yield from pq.read_table(path, columns=["text"]).column("text").to_pylist()
-        elif path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                rows = [json.loads(archive.read(name)) for name in sorted(archive.namelist())]
-            yield from (f"{row['message_1']}\n\n{row['message_2']}" for row in rows)
-
-
-def make_corpus(shared: Path, folder: Path, megabytes: int) -> int:
-    """Write the corpus as FILES jsonl.zst files. Returns the bytes of its text."""
-    texts = list(shared_texts(shared / "data"))
+def make_corpus(texts: Iterable[str], folder: Path) -> float:
+    """Write the corpus as FILES jsonl.zst files. Returns the megabytes of its text."""
     target = folder / "dclm-baseline" / "global-shard_01_of_10" / "local-shard_0_of_10"
     target.mkdir(parents=True)
     outs = [
@@ -91,42 +105,112 @@ def make_corpus(shared: Path, folder: Path, megabytes: int) -> int:
         )
         for n in range(FILES)
     ]
-    size = number = 0
-    while size < megabytes * 1_000_000:
-        text = f"{texts[number % len(texts)]}\n\nCopy {number // len(texts)}."
+    size = 0
+    for number, text in enumerate(texts):
         outs[number % FILES].write(json.dumps({"text": text}) + "\n")
-        size, number = size + len(text.encode()), number + 1
+        size += len(text.encode())
     for out in outs:
         out.close()
-    return size
+    return size / 1e6
 
 
-def cpu_seconds(command: list[str]) -> tuple[float, float]:
-    """Run a command. Returns CPU seconds of it and its children, and wall-independent peak memory
-    in MB of the largest process.
-    """
+def run(command: list[str]) -> tuple[float, float, str]:
+    """CPU seconds of a command and its children, MB of the largest process so far, and stdout."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {
         **os.environ,
         "TOKENIZERS_PARALLELISM": "false",
         "RAYON_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(DOCS.parents[1]),
     }
-    done = subprocess.run(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\nexit {done.returncode}\n{done.stderr[-4000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (
-        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        after.ru_maxrss / 1000,
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, after.ru_maxrss / 1000, done.stdout
+
+
+class Corpus:
+    """One corpus while it is measured. seconds: of each command, a figure a round."""
+
+    def __init__(self, folder: Path, megabytes: float, tokenizer: Path) -> None:
+        self.folder, self.megabytes, self.tokenizer = folder, megabytes, tokenizer
+        self.seconds: dict[str, list[float]] = {}
+        self.peak = 0.0
+        # nearly all that there is, and a second mix of the other half of the keys
+        tokens = int(megabytes * 1e6 / 4.6)
+        for name, share, low in (("first", 0.9, "0"), ("second", 0.4, "0.5")):
+            recipe = RECIPE.format(tokens=int(tokens * share), low=low, high=1)
+            (folder / f"{name}.yaml").write_text(recipe)
+        (folder / "tokenizer.py").write_text(TOKENIZER)
+        (folder / "datatrove.py").write_text(DATATROVE)
+
+    def measure(self, *, datatrove: bool) -> None:
+        """One round."""
+        shutil.rmtree(self.folder / "store", ignore_errors=True)
+        data, tokenizer = str(self.folder / "data"), str(self.tokenizer)
+        seconds, self.peak, _ = run(self._build("first"))
+        self._note("build", seconds)
+        alone = [sys.executable, str(self.folder / "tokenizer.py"), data, tokenizer]
+        self._note("tokenizer", float(run(alone)[2]))
+        self._note("second", run(self._build("second"))[0])
+        self._note("nothing", run(self._build("second"))[0])
+        for mix in ("first", "second"):
+            shutil.rmtree(self.folder / mix)
+        if datatrove:
+            out = self.folder / "out"
+            stock = [sys.executable, str(self.folder / "datatrove.py"), data, tokenizer, str(out)]
+            self._note("datatrove", run(stock)[0])
+            shutil.rmtree(out)
+
+    def _build(self, mix: str) -> list[str]:
+        words = [sys.executable, "-m", "annealmix", "build", str(self.folder / f"{mix}.yaml")]
+        words += ["--data", str(self.folder / "data"), "--workers", "1"]
+        words += ["--store", str(self.folder / "store"), "--tokenizer", str(self.tokenizer)]
+        return [*words, "--out", str(self.folder / mix)]
+
+    def _note(self, name: str, seconds: float) -> None:
+        self.seconds.setdefault(name, []).append(round(seconds, 2))
+        print(f"{self.folder.name} {name}: {seconds:.2f} CPU s", flush=True)
+
+
+def table(found: dict[str, Corpus]) -> str:
+    """The figures as a table of Markdown: medians, and ranges where there are several."""
+    lines = [
+        "| text | command | CPU seconds | MB of text a second | beside `build` |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for text, corpus in found.items():
+        build = statistics.median(corpus.seconds["build"])
+        for name, seconds in corpus.seconds.items():
+            median = statistics.median(seconds)
+            spread = f" ({min(seconds):.1f} to {max(seconds):.1f})" if len(seconds) > 1 else ""
+            rate = f"{corpus.megabytes / median:.1f}" if name in _WHOLE else "-"
+            lines.append(
+                f"| {text}, {corpus.megabytes:.0f} MB | {name} | {median:.1f}{spread} | {rate} |"
+                f" {100 * median / build:.1f}% |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+_WHOLE = ("build", "tokenizer", "datatrove")  # which go over all of the text
+
+
+def write_docs(content: str) -> None:
+    """Put the table between the marks of docs/benchmarks.md."""
+    machine = f"{os.cpu_count()}-core {platform.machine()}"
+    date = datetime.datetime.now(datetime.timezone.utc).date()
+    said = f"Written by this script on {date}, on a {machine} machine.\n\n{content}"
+    page, changed = re.subn(
+        r"(<!-- bench_ingest -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}{said}{found[2]}",
+        DOCS.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
     )
+    assert changed == 1, "docs/benchmarks.md has no such marks"
+    DOCS.write_text(page, encoding="utf-8")
 
 
 def main() -> None:
@@ -135,84 +219,33 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--megabytes", type=int, default=240)
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument(
-        "--shared", type=Path, default=Path(os.environ.get("ANNEALMIX_SHARED", "../shared"))
-    )
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--text", nargs="+", choices=CORPORA, default=list(CORPORA))
+    shared = Path(os.environ.get("ANNEALMIX_SHARED", "../shared"))
+    parser.add_argument("--shared", type=Path, default=shared)
     parser.add_argument("--without-datatrove", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--docs", action="store_true")
     options = parser.parse_args()
     tokenizer = options.shared.resolve() / "tokenizers" / "gpt-neox-20b.json"
     with tempfile.TemporaryDirectory(prefix="annealmix-bench-") as name:
-        folder = Path(name)
-        size = make_corpus(options.shared, folder / "data", options.megabytes) / 1e6
-        (folder / "baseline.py").write_text(DATATROVE)
-        tokens = int(
-            size * 1e6 / 4.6
-        )  # nearly all that there is, and a second mix of the other half of the keys
-        (folder / "first.yaml").write_text(RECIPE.format(tokens=int(tokens * 0.9), low=0, high=1))
-        (folder / "second.yaml").write_text(
-            RECIPE.format(tokens=int(tokens * 0.4), low="0.5", high=1)
-        )
-        print(f"corpus: {size:.0f} MB of text in {FILES} files")
-        for _ in range(options.rounds):
-            shutil.rmtree(folder / "store", ignore_errors=True)
-            seconds = {}
-            for mix in ("first", "second"):
-                command = [
-                    sys.executable,
-                    "-m",
-                    "annealmix",
-                    "build",
-                    str(folder / f"{mix}.yaml"),
-                    "--data",
-                    str(folder / "data"),
-                    "--workers",
-                    "1",
-                ]
-                command += [
-                    "--store",
-                    str(folder / "store"),
-                    "--tokenizer",
-                    str(tokenizer),
-                    "--out",
-                    str(folder / mix),
-                ]
-                seconds[mix], memory = cpu_seconds(command)
-                shutil.rmtree(folder / "first", ignore_errors=True)
-                print(
-                    f"annealmix {mix} mix: {seconds[mix]:.1f} CPU s, {size / seconds[mix]:.1f}"
-                    f" MB/s, largest process {memory:.0f} MB",
-                    flush=True,
-                )
-            start_up, _ = cpu_seconds(
-                command
-            )  # the mix is there already: imports, recipe, look at the store, no stage
-            shutil.rmtree(folder / "second")
-            print(
-                f"second mix / first mix: {100 * seconds['second'] / seconds['first']:.1f}% of the"
-                " CPU time of the whole commands"
-            )
-            steady = {mix: value - start_up for mix, value in seconds.items()}
-            print(
-                f"start-up of a command: {start_up:.1f} CPU s; without it"
-                f" {100 * steady['second'] / steady['first']:.1f}%",
-                flush=True,
-            )
-            if not options.without_datatrove:
-                command = [
-                    sys.executable,
-                    str(folder / "baseline.py"),
-                    str(folder / "data"),
-                    str(tokenizer),
-                    str(folder / "out"),
-                ]
-                datatrove, memory = cpu_seconds(command)
-                shutil.rmtree(folder / "out")
-                print(
-                    f"datatrove: {datatrove:.1f} CPU s, {size / datatrove:.2f} MB/s; "
-                    f"annealmix is {datatrove / seconds['first']:.1f} times as fast",
-                    flush=True,
-                )
+        base, found = base_texts(options.shared), {}
+        for text in options.text:
+            folder = Path(name) / text
+            texts = CORPORA[text](base, options.megabytes * 1_000_000)
+            found[text] = Corpus(folder, make_corpus(texts, folder / "data"), tokenizer)
+        for number in range(options.rounds):
+            for corpus in found.values():
+                corpus.measure(datatrove=number == 0 and not options.without_datatrove)
+    print(table(found))
+    if options.json:
+        figures = {
+            text: {"megabytes": corpus.megabytes, "seconds": corpus.seconds, "peak_mb": corpus.peak}
+            for text, corpus in found.items()
+        }
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    if options.docs:
+        write_docs(table(found))
 
 
 if __name__ == "__main__":

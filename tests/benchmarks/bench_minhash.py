@@ -128,7 +128,7 @@ def planted(shared: Path, documents: int) -> tuple[list[str], list[tuple[str, in
     from pipeline.judges.annotators.bands import signatures
     from pipeline.stages.near.clusters import clusters
     from pipeline.stages.near.edges import edges
-    from tests.benchmarks.bench_ingest import shared_texts
+    from tests.benchmarks.distinct import shared_texts
 
     draw = random.Random(11)
     found = [

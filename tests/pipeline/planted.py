@@ -251,6 +251,9 @@ class Expected:
     num_tokens: int
 
 
+Strand = list[tuple[int, Expected]]
+
+
 @dataclass
 class SourceOracle:
     """One source of a mix. strands: (documents, copies), each [(start or place, Expected)]; quotas:
@@ -258,11 +261,38 @@ class SourceOracle:
     """
 
     name: str
-    strands: list[list[tuple[int, Expected]]]
+    strands: list[Strand]
     quotas: list[int]
     removed: dict[int, list[str]] = field(
         default_factory=dict
     )  # of each filter, the texts that it removes before the quota's end
+
+
+def rotated(originals: Strand, quota: int, copies: Strand) -> Strand:
+    """The copies' sequence from where fewest copies stand between the originals before and after
+    one of their text: of those places, that which is nearest to half an epoch.
+    """
+    if not copies:
+        return copies
+    middles = [Fraction(2 * place + one.num_tokens, 2 * quota) for place, one in originals]
+    before, behind = [Fraction(0), *middles[:-1]], [*middles[1:], Fraction(2)]
+    around: dict[str, list[tuple[Fraction, Fraction]]] = {}
+    for low, high, (_, one) in zip(before, behind, originals, strict=True):
+        around.setdefault(one.digest, []).append((low, high))
+    whole = sum(one.epoch == 0 for _, one in copies)
+    part = len(copies) % whole
+    aim = (part if 2 * part >= whole else whole + part) // 2
+    total = sum(one.num_tokens for _, one in copies)
+    found = []
+    for first in range(len(copies)):
+        start, beside, sequence = 0, 0, []
+        for _, one in copies[first:] + copies[:first]:
+            middle = Fraction(2 * start + one.num_tokens, 2 * total)
+            beside += sum(low <= middle < high for low, high in around[one.digest])
+            sequence.append((start, one))
+            start += one.num_tokens
+        found.append((beside, abs(first - aim), first, sequence))
+    return min(found)[-1]
 
 
 @dataclass(frozen=True)
@@ -345,7 +375,7 @@ class MixOracle:
         }
         asked = self.sources[name][1]
         quota = sum(fills.values()) if asked is None else asked
-        strands: list[list[tuple[int, Expected]]] = [[], []]
+        strands: list[Strand] = [[], []]
         gone: list[str] = []
         waiting: list[
             str
@@ -378,6 +408,8 @@ class MixOracle:
                         starts[copy] += count
                 filled += num_tokens + (0 if self.shrink else copied)
             epoch += 1
+        kept_quota = quota if self.shrink else starts[0]
+        strands[1] = rotated(strands[0], kept_quota, strands[1])
         if not self.shrink and quota >= sum(
             fills.values()
         ):  # nothing that can be taken is left: what filters removed is why
@@ -385,7 +417,7 @@ class MixOracle:
         return SourceOracle(
             name,
             strands if self.copies else strands[:1],
-            [quota if self.shrink else starts[0], starts[1]],
+            [kept_quota, starts[1]],
             {
                 number: [text for text in gone if text in chosen]
                 for number, chosen in enumerate(removals)

@@ -1,14 +1,17 @@
 """One pass over the documents of a mix: the columns of each part, and what came before them, given
 to every check in turn.
 
+Copies of a source that is repeated do not begin with their first epoch, so the checks that compare
+epochs see them last, in the order of epochs and keys.
+
 Memory: one part's columns, and what the checks keep: 8 bytes a document (`copies`), 20 more for
-those of repeated sources (`sequence`).
+those of repeated sources (`sequence`), and the columns of such copies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +21,9 @@ from mixtures.audit.report import Check, unread
 from mixtures.audit.tables.parts import Columns, PartReader
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import Claims
+
+IN_TURN = ("epochs", "repeated tokens")
+"""Checks that must see the documents of a strand in the order of epochs and keys."""
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
@@ -31,10 +37,10 @@ class Rows:
 
     part: int
     """Number of the slice."""
-    first: int
-    """Documents of the stream before these."""
     before: Int64s
     """[num_sources], tokens of each strand before these."""
+    number: Int64s
+    """Documents of the stream before a document, counted here, not read."""
     position: Uint64s
     first_token: Uint64s
     num_tokens: Int64s
@@ -78,7 +84,21 @@ class Rows:
 
     def where(self, row: int) -> str:
         """How a message names a document."""
-        return f"document {self.first + row:,}"
+        return f"document {int(self.number[row]):,}"
+
+    def take(self, rows: Int64s, others: Sequence[Rows] = ()) -> Rows:
+        """Some of these documents and, behind them, those of others. rows: int64 [num_taken]."""
+        columns = {
+            item.name: _chosen([getattr(one, item.name) for one in (self, *others)], rows)
+            for item in fields(self)
+            if item.name not in ("part", "before")
+        }
+        return replace(self, **columns)
+
+
+def _chosen(pieces: Sequence[Any], rows: Int64s) -> Any:
+    """Rows of a column, by its pieces; None where one is None. rows: int64 [num_taken]."""
+    return None if any(piece is None for piece in pieces) else np.concatenate(pieces)[rows]
 
 
 class DocumentCheck(Protocol):
@@ -138,8 +158,8 @@ class _Running:
         slot = self._slots.at(documents["position"])
         return Rows(
             part=part,
-            first=first,
             before=before,
+            number=first + np.arange(len(source)),
             position=documents["position"],
             first_token=documents["first_token"],
             num_tokens=num_tokens,
@@ -157,20 +177,54 @@ class _Running:
         )
 
 
+class _Turns:
+    """Copies of sources that are repeated, kept until they can be seen in turn."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._rotations = {
+            number: source.rotation
+            for number, source in enumerate(claims.sources)
+            if source.rotation and source.epochs > 1
+        }
+        self._kept: dict[int, list[Rows]] = {number: [] for number in self._rotations}
+
+    def without(self, rows: Rows) -> Rows:
+        """All other documents."""
+        if not self._rotations:
+            return rows
+        for number, pieces in self._kept.items():
+            pieces.append(rows.take(np.flatnonzero(rows.source == number)))
+        return rows.take(np.flatnonzero(~np.isin(rows.source, list(self._rotations))))
+
+    def kept(self) -> Iterator[Rows]:
+        """The documents of each such strand, in the order of epochs and keys."""
+        for number, pieces in self._kept.items():
+            count = sum(map(len, pieces))
+            if count:
+                turn = (np.arange(count) - self._rotations[number]) % count
+                yield pieces[0].take(turn, pieces[1:])
+
+
 def walk(
     reader: PartReader, claims: Claims, slots: Placed, checks: Sequence[DocumentCheck]
 ) -> list[Check]:
     """Give all documents to all checks. Parts after one that cannot be read are still hashed, but
     no check can judge them.
     """
-    running, broken = _Running(claims, slots), None
+    running, turns, broken = _Running(claims, slots), _Turns(claims), None
+    in_turn = [check for check in checks if check.name in IN_TURN]
     for part in reader:
         if part.documents is None:
             broken = part.number if broken is None else broken
         elif broken is None:
             rows = running.rows(part.number, part.documents, part.provenance)
+            others = turns.without(rows)
             for check in checks:
-                check.add(rows)
-    if broken is None:
-        return [check.result() for check in checks]
-    return [unread(check.name, f"part {broken:,} of documents cannot be read") for check in checks]
+                check.add(others if check in in_turn else rows)
+    if broken is not None:
+        why = f"part {broken:,} of documents cannot be read"
+        return [unread(check.name, why) for check in checks]
+    for rows in turns.kept():
+        for check in in_turn:
+            check.add(rows)
+    return [check.result() for check in checks]

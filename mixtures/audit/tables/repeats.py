@@ -19,7 +19,8 @@ from mixtures.words import plural
 
 class Distinct:
     """No document occurs twice within an epoch, over all sources, but for copies, each of which has
-    its original, and for inserts.
+    its original, and for inserts. Counts how often a copy stands beside an original of its
+    text, which few can (`mixtures.stream.rotation`).
 
     Equal documents have equal order keys, so only the keys are kept, 8 bytes a document, and
     sorted; if two are equal, the digests are read again. Later epochs repeat the first
@@ -43,8 +44,16 @@ class Distinct:
         self._inner, self._inner_keys = inner, order_keys(inner)
         self._keys: list[npt.NDArray[np.uint64]] = [self._inner_keys]
         self._copies: list[npt.NDArray[np.uint64]] = []
+        self._beside = 0
+        self._last = np.empty((0, 2), np.uint64), np.empty(0, np.int64)
 
     def add(self, rows: Rows) -> None:
+        # behind the last one of the part before, so that neighbours over the edge compare
+        digest = np.concatenate([self._last[0], rows.digest])
+        copy = np.concatenate([self._last[1], rows.copy])
+        same = (digest[1:] == digest[:-1]).all(axis=1)
+        self._beside += int((same & (copy[1:] != copy[:-1])).sum())
+        self._last = digest[-1:], copy[-1:]
         here = (rows.epoch == 0) & ~np.isin(rows.source, self._inserts)
         self._keys.append(rows.order_key[here & (rows.copy == 0)])
         self._copies.append(rows.order_key[here & (rows.copy != 0)])
@@ -69,7 +78,8 @@ class Distinct:
                 faults.append(
                     f"document {high:016x}{low:016x} occurs more than once in the first epoch"
                 )
-        copied = f", {len(copies):,} of them copied" if len(copies) else ""
+        beside = f", {plural(self._beside, 'time')} beside an original" if self._beside else ""
+        copied = f", {len(copies):,} of them copied{beside}" if len(copies) else ""
         return judge(self.name, f"{plural(len(keys), 'different document')}{copied}", faults)
 
 

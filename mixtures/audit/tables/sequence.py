@@ -45,16 +45,28 @@ class KeyRanges:
         return judge(self.name, figure, self._faults)
 
 
+_Neighbours = tuple[Int64s, Uint64s, Uint64s]
+"""Epoch, order key and digest [num_docs, 2] of some documents."""
+
+
+def _of(columns: _Neighbours, some: slice) -> _Neighbours:
+    epoch, key, digest = columns
+    return epoch[some], key[some], digest[some]
+
+
 class KeyOrder:
     """Within a source and epoch, documents that stand in no slot follow each other by (order_key,
-    digest), each greater than the one before.
+    digest), each greater than the one before. Copies begin where the manifest says, and go on
+    behind their last with their first.
     """
 
     name = "key order"
 
     def __init__(self, claims: Claims) -> None:
         self._sources = claims.sources
-        self._last: dict[int, tuple[npt.NDArray[np.int64], Uint64s, Uint64s]] = {}
+        self._last: dict[int, _Neighbours] = {}
+        self._first: dict[int, _Neighbours] = {}
+        self._begun = set[int]()
         self._pairs = 0
         self._faults: list[str] = []
 
@@ -64,6 +76,7 @@ class KeyOrder:
             if not len(of_source):
                 continue
             columns = (rows.epoch[of_source], rows.order_key[of_source], rows.digest[of_source])
+            self._first.setdefault(number, _of(columns, slice(1)))
             last = self._last.get(number)
             if last is None:
                 epoch, key, digest = columns
@@ -73,9 +86,19 @@ class KeyOrder:
                     np.concatenate([before, here])
                     for before, here in zip(last, columns, strict=True)
                 )
-            self._last[number] = (epoch[-1:], key[-1:], digest[-1:])
+            self._last[number] = _of((epoch, key, digest), slice(-1, None))
             ascends = _greater(key, digest)
             same_epoch = epoch[1:] == epoch[:-1]
+            if rotation := self._sources[number].rotation:
+                # behind the last copy of the sequence follows its first, or what stands in no slot
+                # behind that
+                index = rows.index[of_source]
+                begins = np.zeros(len(index), np.bool_)
+                behind = index >= self._sources[number].documents - rotation
+                if behind.any() and number not in self._begun:
+                    begins[np.argmax(behind)] = True
+                    self._begun.add(number)
+                same_epoch &= ~begins[1 if last is None else 0 :]
             self._pairs += int(same_epoch.sum())
             wrong = same_epoch & ~ascends
             if wrong.any():
@@ -87,6 +110,21 @@ class KeyOrder:
                 )
 
     def result(self) -> Check:
+        for number, last in self._last.items():
+            source, first = self._sources[number], self._first[number]
+            if not source.rotation:
+                continue
+            epoch, key, digest = (
+                np.concatenate([end, begin]) for end, begin in zip(last, first, strict=True)
+            )
+            self._pairs += 1
+            if source.rotation >= source.documents or (
+                epoch[0] == epoch[1] and not _greater(key, digest)[0]
+            ):
+                self._faults.append(
+                    f"{source.label}: its first copy is not number {source.rotation:,} of"
+                    f" {source.documents:,} in key order"
+                )
         return judge(
             self.name,
             f"{plural(self._pairs, 'pair')} of neighbours within a source and epoch ascend",
@@ -106,8 +144,8 @@ def _greater(key: Uint64s, digest: Uint64s) -> npt.NDArray[np.bool_]:
 
 
 class Cuts:
-    """At most one document of a source is cut: the last of its sequence, and as the manifest
-    says.
+    """At most one document of a source is cut: the last of its sequence, of copies in the order of
+    epochs and keys, and as the manifest says.
     """
 
     name = "cuts"
@@ -133,7 +171,7 @@ class Cuts:
             claimed = [] if source.cut is None else [(source.cut.document, source.cut.kept_tokens)]
             if cuts != claimed:
                 faults.append(f"{source.label}: {_told(cuts)}, the manifest says {_told(claimed)}")
-            elif cuts and cuts[0][0] != self._documents[number] - 1:
+            elif cuts and cuts[0][0] != self._documents[number] - 1 - (source.rotation or 0):
                 faults.append(
                     f"{source.label}: document {cuts[0][0]:,} of {self._documents[number]:,} is"
                     " cut, only the last may be"

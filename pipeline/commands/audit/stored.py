@@ -101,7 +101,9 @@ class StoredDocuments:
     faults: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in NAMES})
 
     def __post_init__(self) -> None:
-        chosen = [strand for choice in self.store.choices.values() for strand in choice.strands]
+        chosen = [
+            strand for choice in self.store.choices.values() for strand in choice.rotated().strands
+        ]
         self._selections = {
             self.mix.codes[selection.source, selection.copy]: selection for selection in chosen
         }
@@ -150,6 +152,13 @@ class StoredDocuments:
                     DOCUMENTS_NAME,
                     f"{self.mix.names[code]}: {plural(self._seen[code], 'document')}, the store's"
                     f" selection has {selection.documents:,}",
+                )
+            rotation = self.mix.claims.sources[code].rotation or 0
+            if rotation != selection.rotation:
+                self._fault(
+                    ORDER,
+                    f"{self.mix.names[code]}: begins with copy {selection.rotation:,}, the manifest"
+                    f" says {rotation:,}",
                 )
             self._cut(code, selection)
         if any(self.faults.values()):

@@ -77,7 +77,8 @@ def _licence(document: TracedDocument) -> str:
 
 def _print_row(row: TracedRow) -> None:
     fate = row.fate
-    tell(f"{_named(fate.origin)}: {fate.reason}")
+    also = f", also {' and '.join(fate.also)}" if fate.also else ""
+    tell(f"{_named(fate.origin)}: {fate.reason}{also}")
     for line in _explained(fate):
         tell(f"  {line}")
     if fate.document:

@@ -19,7 +19,7 @@ from mixtures.rules.evaluation_text import (
     fold_characters,
     fold_evaluation,
     is_word,
-    without_line_ends,
+    unmarked,
     without_markup,
 )
 from mixtures.yaml.fields import plain_decimal
@@ -42,21 +42,9 @@ class WordReader:
 
     def read(self, texts: Sequence[str]) -> Words:
         """The words of all texts, a mark behind each text."""
-        from pipeline.judges.annotators.ngram_kernels import LINES, MARKUP, find_marked, find_words
+        from pipeline.judges.annotators.ngram_kernels import find_words
 
-        content, marked = _joined(texts), np.zeros(len(texts), np.uint8)
-        find_marked(np.frombuffer(content, np.uint8), marked)
-        if marked.any():
-            texts = list(texts)
-            for at in np.flatnonzero(marked).tolist():
-                if marked[at] & LINES:
-                    texts[at] = without_line_ends(texts[at])
-                if marked[at] & MARKUP:
-                    texts[at] = without_markup(texts[at])
-            content = _joined(texts)
-        if not all(text.isascii() for text in texts):
-            content = self._folded(content)
-        buffer = np.frombuffer(content, np.uint8)
+        buffer = self._folded(_unmarked(texts))
         place = np.int32 if len(buffer) < 1 << 31 else np.int64
         # A separator is behind each word, and one on both sides of each mark.
         room = len(buffer) // 2 + 2
@@ -64,19 +52,48 @@ class WordReader:
         count = find_words(buffer, FOLDS, self.base, starts, sums)
         return Words(buffer, starts[:count], sums[: count + 1])
 
-    def _folded(self, content: bytes) -> bytes:
-        """Fold what is not ASCII: most of it in the kernel, the rest by the reference."""
+    def _folded(self, buffer: Bytes) -> Bytes:
+        """Fold what is not ASCII: most of it in the kernel, the rest by the reference. buffer:
+        uint8 [num_bytes], which is changed. Returns: uint8 [num_bytes], read-only.
+        """
         from pipeline.judges.annotators.ngram_kernels import settle_runs
 
-        buffer = np.frombuffer(bytearray(content), np.uint8)
         starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
         count = settle_runs(buffer, settled_kinds(fold_characters), starts, ends)
-        return self._runs.fold_at(buffer.tobytes(), starts[:count].tolist(), ends[:count].tolist())
+        if count:
+            runs = starts[:count].tolist(), ends[:count].tolist()
+            return np.frombuffer(self._runs.fold_at(buffer.tobytes(), *runs), np.uint8)
+        buffer.setflags(write=False)
+        return buffer
 
 
-def _joined(texts: Sequence[str]) -> bytes:
-    """The texts in UTF-8 between spaces, a mark behind each."""
-    return b" " + b" \0 ".join([to_utf8(text).replace(b"\0", b" ") for text in texts]) + b" \0 "
+def _unmarked(texts: Sequence[str]) -> Bytes:
+    """The texts without marks, in UTF-8 between spaces, a NUL behind each: uint8 [num_bytes]. Most
+    marks are taken away in the kernel, the others by the reference.
+    """
+    from pipeline.judges.annotators.ngram_kernels import LINES, OTHER, unmark
+
+    content = bytearray(b" ")
+    content += b" \0 ".join([_utf8(text) for text in texts])
+    content += b" \0 "
+    buffer = np.frombuffer(content, np.uint8)
+    marked, ends = np.zeros(len(texts), np.uint8), np.empty(len(texts), np.int64)
+    unmark(buffer, marked, ends)
+    others = np.flatnonzero(marked & OTHER).tolist()
+    if not others:
+        return buffer
+    pieces: list[bytes | bytearray] = []
+    written = 0
+    for at in others:
+        left = unmarked(texts[at]) if marked[at] & LINES else without_markup(texts[at])
+        pieces += [content[written : ends[at - 1] + 3 if at else 1], _utf8(left)]
+        written = ends[at]
+    return np.frombuffer(bytearray().join([*pieces, content[written:]]), np.uint8)
+
+
+def _utf8(text: str) -> bytes:
+    """A text in UTF-8. NUL is the mark behind a text, so another control stands for it."""
+    return to_utf8(text).replace(b"\0", b"\1")
 
 
 def bitmap(hashes: U64) -> Bitmap:

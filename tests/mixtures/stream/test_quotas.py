@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError, SupplyError
+from mixtures.recipe.faults import MAX_TOKENS
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.model import Recipe
 from mixtures.stream.quotas import (
@@ -20,10 +21,14 @@ from mixtures.stream.quotas import (
     Size,
     Supply,
     asked_quotas,
+    largest_fit,
     refill_order,
     resolve_quotas,
+    scale_of,
+    sized,
     webster,
 )
+from mixtures.trainers.schedule import Schedule
 
 WEIGHTS = st.lists(st.fractions(0, 50, max_denominator=40), min_size=1, max_size=7).filter(any)
 SCALES = st.fractions(0, 1, max_denominator=1000)
@@ -42,8 +47,10 @@ def by_hand(shares: list[Fraction], seats: int) -> list[int]:
     return given_seats
 
 
-def recipe(sources: dict[str, dict[str, Any]], budget: int | None = None) -> Recipe:
-    fields: dict[str, Any] = {"name": "mix", "tokenizer": "sample"}
+def recipe(
+    sources: dict[str, dict[str, Any]], budget: int | None = None, **more: dict[str, Any]
+) -> Recipe:
+    fields: dict[str, Any] = {"name": "mix", "tokenizer": "sample", **more}
     fields["sources"] = {
         name: {"use": f"definition-{name}", **request} for name, request in sources.items()
     }
@@ -183,8 +190,9 @@ def test_without_a_budget_all_is_the_supply_times_the_scale():
     mix = recipe({"a": {"all": True}, "f": {"tokens": 100}})
     assert asked_quotas(mix, Size(), whole(a=7)) == {"a": 7, "f": 100}
     assert asked_quotas(mix, Size(scale=Fraction(1, 2)), whole(a=7)) == {"a": 3, "f": 50}
-    with pytest.raises(RecipeError, match="no token budget"):
-        asked_quotas(mix, Size(tokens=5), whole(a=7))
+    for size, option in ((Size(tokens=5), "tokens"), (Size(schedule=Schedule(1)), "steps")):
+        with pytest.raises(RecipeError, match=f"no token budget, so --{option} cannot scale it"):
+            asked_quotas(mix, size, whole(a=7))
 
 
 def test_whole_sources_above_the_budget_are_a_shortage_of_budget():
@@ -192,6 +200,112 @@ def test_whole_sources_above_the_budget_are_a_shortage_of_budget():
         SupplyError, match="budget of 10 tokens, but sources that are used whole hold 11"
     ):
         asked_quotas(recipe({"a": {"all": True}, "w": {"weight": 1}}, 10), Size(), whole(a=11))
+    mix = recipe({"a": {"all": True}, "f": {"tokens": 7}, "w": {"weight": 1}}, 10)
+    with pytest.raises(SupplyError, match="whole hold 5 and fixed quotas ask 7; raise the budget"):
+        asked_quotas(mix, Size(), whole(a=5))
+
+
+def with_inserts() -> Recipe:
+    """Of 1,000 tokens: 200 of f, the rest a quarter of a and three of b; canaries take their place
+    among these, extras come on top.
+    """
+    return recipe(
+        {"a": {"weight": 1}, "b": {"weight": 3}, "f": {"tokens": 200}},
+        1_000,
+        insert={
+            "canaries": {"use": "definition-c", "on_top": False},
+            "extras": {"use": "definition-e"},
+        },
+    )
+
+
+def test_inserts_that_are_not_on_top_take_the_place_of_weighted_sources_at_every_size():
+    mix = with_inserts()
+    assert asked_quotas(mix, Size(), {}, 100) == {"a": 175, "b": 525, "f": 200}
+    half = {"a": 88, "b": 262, "f": 100}
+    for size in (Size(Fraction(1, 2)), Size(tokens=500)):
+        assert scale_of(mix, size) == Fraction(1, 2)
+        assert asked_quotas(mix, size, {}, 50) == half
+    found = resolve_quotas(
+        mix, Size(), whole(a=10**6, b=10**6, f=10**6), "", {"canaries": 100, "extras": 30}
+    )
+    assert found.resolved == {"a": 175, "b": 525, "f": 200}
+    assert (found.inserted, found.total) == ({"canaries": 100, "extras": 30}, 1_030)
+    assert asked_quotas(mix, Size(), {}, 800) == {"a": 0, "b": 0, "f": 200}
+    with pytest.raises(SupplyError, match="inserts hold 801 tokens, more than weighted sources"):
+        asked_quotas(mix, Size(), {}, 801)
+
+
+def test_the_largest_mix_that_fits_is_counted_with_its_inserts():
+    mix = recipe({"w": {"weight": 1}}, 1_000, insert={"c": {"use": "d", "on_top": False}})
+    with pytest.raises(SupplyError) as caught:
+        resolve_quotas(mix, Size(), whole(w=500), "", {"c": 100})
+    assert str(caught.value).splitlines() == [
+        "mix: sources.w asks 900 tokens, 500 are available in its key range; lower its quota,"
+        " widen its keys, allow repeats or a refill (shortfall), or add files",
+        "mix: the largest mix with these shares has 600 tokens; build it with --tokens 600",
+    ]
+
+
+def test_where_no_size_fits_none_is_offered():
+    with pytest.raises(SupplyError) as caught:
+        resolve_quotas(recipe({"w": {"weight": 1}}, 1_000), Size(), whole(w=0))
+    assert "largest mix" not in str(caught.value)
+    assert largest_fit(recipe({"a": {"all": True}}), Size(), whole(a=5)) is None
+
+
+def test_the_largest_mix_without_a_budget_is_a_share_of_what_is_asked_by_number():
+    mix = recipe({"a": {"all": True}, "f": {"tokens": 100}})
+    found = largest_fit(mix, Size(), whole(a=7, f=50))
+    assert found is not None
+    assert (found.tokens, found.option) == (50, "--scale 50/100")
+
+
+def test_more_of_a_source_is_never_wanted_for_a_quota_of_nothing():
+    mix = recipe({"a": {"weight": 1}, "b": {"weight": 1000}}, 1_001)
+    asked = {"a": Supply(0, complete=False), "b": Supply(5, complete=True)}
+    assert resolve_quotas(mix, Size(tokens=1), asked).wanted == {}
+
+
+STEPS = {"steps": 12, "batch": 4, "sequence": 32}
+
+
+def test_a_size_in_steps_takes_from_the_budget_what_is_not_said():
+    mix = Recipe.model_validate(
+        {"name": "mix", "tokenizer": "sample", "sources": {"a": {"use": "a", "weight": 1}}}
+        | {"budget": {**STEPS, "trainer": "megatron"}}
+    )
+    assert sized(mix, steps=12) == Size()
+    assert sized(mix, steps=12, trainer="neox") == Size(schedule=Schedule(12, 4, 32, "neox"))
+    assert sized(mix, steps=2) == Size(schedule=Schedule(2, 4, 32, "megatron"))
+    assert sized(mix, steps=2, batch=8) == Size(schedule=Schedule(2, 8, 32, "megatron"))
+    assert sized(mix, steps=2, sequence=8) == Size(schedule=Schedule(2, 4, 8, "megatron"))
+    plain = recipe({"a": {"tokens": 5}})
+    assert sized(plain, steps=3, batch=2) == Size(schedule=Schedule(3, 2))
+    assert sized(plain, scale=Fraction(1, 2)) == Size(Fraction(1, 2))
+    assert sized(plain, tokens=7) == Size(tokens=7)
+
+
+def test_steps_that_take_more_tokens_than_a_mix_can_have_are_refused():
+    plain = recipe({"a": {"tokens": 5}})
+    most = sized(plain, steps=MAX_TOKENS - 2, batch=1, sequence=1)
+    assert most.asked_tokens == MAX_TOKENS
+    with pytest.raises(RecipeError, match="steps of 1 x 1 take 4,503,599,627,370,497 tokens; at"):
+        sized(plain, steps=MAX_TOKENS - 1, batch=1, sequence=1)
+
+
+def test_a_size_is_written_by_what_it_sets_and_means_the_budgets_steps_at_full_size():
+    steps = Size(schedule=Schedule(2, 4, 8, "neox"))
+    assert [size.as_json() for size in (Size(), Size(Fraction(1, 3)), Size(tokens=7), steps)] == [
+        {},
+        {"scale": "1/3"},
+        {"tokens": "7"},
+        {"steps": "2", "batch": "4", "sequence": "8", "trainer": "neox"},
+    ]
+    budget = {**STEPS, "trainer": "neox"}
+    assert Size().meant_schedule(budget) == Schedule(12, 4, 32, "neox")
+    assert Size(tokens=7).meant_schedule(budget) is None
+    assert steps.meant_schedule(budget) == steps.schedule
 
 
 def test_a_chain_of_refills_hands_the_shortfall_on_and_keeps_the_total():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from mixtures.trainers.epochs import (
     megatron_exposure,
     megatron_samples,
     megatron_schedule,
+    nanotron_exposure,
+    nanotron_windows,
     neox_epochs,
     neox_exposure,
     neox_served,
@@ -185,6 +188,16 @@ def test_olmo_windows_and_steps_are_whole(num_tokens, sequence, batch):
     )
 
 
+def simulate_nanotron(
+    num_tokens: int, sequence: int, samples: int, rng: np.random.Generator
+) -> list[list[int]]:
+    """Windows that share no token, read in the order of the first epoch again and again."""
+    step = sequence + 1
+    windows = [list(range(start, start + step)) for start in range(0, num_tokens - step + 1, step)]
+    order = rng.permutation(len(windows))
+    return [windows[order[index % len(order)]] for index in range(samples)]
+
+
 def measured(read: list[list[int]], num_tokens: int, sequence: int) -> np.ndarray:
     """Shares of the mix's tokens that were predicted from 0, 1, 2 and more times."""
     seen = Counter(token for window in read for token in window[:sequence])
@@ -211,6 +224,12 @@ def test_expected_exposure_is_what_the_simulated_loaders_show(factor):
     olmo = measured(
         list(simulate_olmo(num_tokens, sequence, batch, steps, rng)), num_tokens, sequence
     )
+    nanotron = measured(
+        simulate_nanotron(num_tokens, sequence, samples, rng), num_tokens, sequence + 1
+    )
+    assert shares(nanotron_exposure(num_tokens, sequence, samples)) == pytest.approx(
+        nanotron, abs=0.001
+    )
     assert shares(neox_exposure(num_tokens, samples * sequence + 1)) == pytest.approx(
         neox, abs=0.03
     )
@@ -229,6 +248,7 @@ def test_every_exposure_is_a_distribution(num_tokens, sequence, batch, steps):
         neox_exposure(num_tokens, samples * sequence + 1),
         megatron_exposure(num_tokens, sequence, samples),
         olmo_exposure(num_tokens, sequence, batch, steps),
+        nanotron_exposure(num_tokens, sequence, samples),
     ):
         assert shares(exposure).sum() == pytest.approx(1)
         assert shares(exposure).min() >= 0
@@ -356,3 +376,43 @@ def test_a_preview_checked_against_the_full_schedule_is_answered_at_once():
 def test_numbers_that_are_not_positive_are_refused(numbers):
     with pytest.raises(ValueError, match="must be at least 1"):
         trainer_fit(*numbers)
+
+
+@pytest.mark.parametrize(
+    ("function", "numbers"),
+    [
+        (partial(tokens_for_steps, "neox"), {"steps": 9, "batch": 9, "sequence": 9}),
+        (neox_served, {"num_tokens": 9, "sequence": 9, "epochs": 9}),
+        (megatron_samples, {"num_tokens": 9, "sequence": 9, "epochs": 9}),
+        (neox_exposure, {"num_tokens": 9, "tokens_read": 9}),
+        (partial(neox_epochs, samples=9), {"num_tokens": 9, "sequence": 9}),
+        (partial(megatron_epochs, samples=9), {"num_tokens": 9, "sequence": 9}),
+        (olmo_windows, {"num_tokens": 9, "sequence": 9}),
+        (nanotron_windows, {"num_tokens": 9, "sequence": 9}),
+        (partial(olmo_steps, 9, 9), {"batch": 9}),
+    ],
+)
+def test_each_number_that_is_not_positive_is_refused_by_its_name(function, numbers):
+    function(**numbers)
+    function(**dict.fromkeys(numbers, 1))
+    for name in numbers:
+        with pytest.raises(ValueError, match=f"{name} is 0; it must be at least 1"):
+            function(**{**numbers, name: 0})
+
+
+def test_shares_are_told_in_per_cent_and_what_is_seen_more_often_only_where_it_is():
+    assert str(Exposure(0.25, 0.5, 0.249, 0.001)) == (
+        "25.0% of the documents never, 50.0% once, 24.9% twice, 0.1% more often"
+    )
+    assert str(Exposure(0.0009, 0.9991 - 2e-9, 0.0, 2e-9)) == (
+        "under 0.1% of the documents never, 99.9% once, 0.0% twice, under 0.1% more often"
+    )
+    assert (
+        str(Exposure(0.0, 1.0, 0.0, 1e-9)) == "0.0% of the documents never, 100.0% once, 0.0% twice"
+    )
+
+
+def test_a_mix_that_is_smaller_than_a_window_is_never_seen():
+    nothing = Exposure(1.0, 0.0, 0.0, 0.0)
+    assert olmo_exposure(7, 8, 2, 5) == olmo_exposure(15, 8, 2, 5) == nothing
+    assert nanotron_exposure(8, 8, 5) == nothing

@@ -116,3 +116,19 @@ def test_more_documents_than_can_be_numbered_are_refused_before_anything_is_allo
     for trainer in ("neox", "megatron"):
         with pytest.raises(ValueError, match="can be numbered"):
             order(trainer, [3, 5], 1 << 40, 1 << 40, 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sequence", "most"),
+    [([3, 3, 3, 3], 4, "4 documents and 2 samples"), ([9], 1, "1 documents and 8 samples")],
+)
+def test_as_many_documents_or_samples_as_int32_numbers_are_taken_and_no_more(
+    monkeypatch, sizes, sequence, most
+):
+    assert np.iinfo(np.int32).max == trainer_order.MAX_NUMBERED
+    limit = max(len(sizes), (sum(sizes) - 1) // sequence)
+    monkeypatch.setattr(trainer_order, "MAX_NUMBERED", limit)
+    assert len(order("file-order", sizes, sequence, 1, 0).spans(0, 1).reads)
+    monkeypatch.setattr(trainer_order, "MAX_NUMBERED", limit - 1)
+    with pytest.raises(ValueError, match=f"1 epochs hold {most}, {limit - 1} of each"):
+        order("file-order", sizes, sequence, 1, 0)

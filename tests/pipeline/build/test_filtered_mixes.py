@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from mixtures.audit import audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
+from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import typed
 from mixtures.mix.manifest import Manifest
 from mixtures.yaml.disk import SHIPPED
@@ -228,6 +230,17 @@ CASES: dict[str, Case] = {
     },
     "all, shrink": {"quotas": dict.fromkeys(QUOTAS), "filters": ["list"], "removed": "shrink"},
     "epochs": {"quotas": {"a": 2000, "b": 1000}, "filters": ["list"], "copies": "approved"},
+    "epochs of copies": {
+        "quotas": {"a": 1900, "b": 9000},
+        "filters": [{"use": TOY, "level": "weak"}],
+        "copies": "approved",
+    },
+    "epochs of copies, shrink": {
+        "quotas": {"b": 11000},
+        "filters": [{"use": TOY, "level": "weak"}],
+        "copies": "approved",
+        "removed": "shrink",
+    },
     "epochs, shrink": {
         "quotas": {"a": 2000, "b": 1000},
         "filters": [{"use": TOY, "level": "weak"}],
@@ -315,6 +328,41 @@ def test_a_flagged_document_that_a_dose_spares_is_not_approved(work):
         "copies": "approved",
     }
     assert [source["documents"] for source in check(work, case, "spared")["sources"]][1] == 0
+
+
+def beside(documents: list[Document]) -> int:
+    """Times that a copy stands beside an original of its text."""
+    return sum(
+        one.digest == two.digest and one.copy != two.copy for one, two in pairwise(documents)
+    )
+
+
+def test_no_copy_stands_beside_its_original_and_the_audit_counts_those_of_the_smallest_mixes(work):
+    case: Case = {"filters": [{"use": TOY, "level": "weak"}], "copies": "approved"}
+    counts = []
+    for tokens in (None, *range(50, 1500, 150)):
+        out = f"apart-{tokens or 0}"
+        check(work, {**case, "quotas": {"b": tokens}}, out)
+        documents = read_mix(work / out)
+        counts.append((sum(one.copy for one in documents), beside(documents)))
+        found = {check.name: check.figure for check in audit_mix(work / out).checks}
+        told = f", {counts[-1][1]} time" in found["duplicates"]
+        assert told == bool(counts[-1][1])
+    assert counts[0][0] > 3, counts
+    assert all(number < 3 for number, times in counts if times)
+
+
+def test_copies_that_do_not_say_where_they_begin_are_refused_with_what_to_do(work):
+    check(work, CASES["copies"], "older")
+    manifest = manifests.load(work / "older")
+    copies = next(one for one in manifest["sources"] if one["copy"])
+    del copies["rotation"]
+    with pytest.raises(ManifestError, match=r"an older version built it.*build the mix again"):
+        typed(manifest, "m")
+    copies["rotation"] = 0
+    manifest["sources"][0]["rotation"] = 0
+    with pytest.raises(ManifestError, match="a rotation, which is of copies alone"):
+        typed(manifest, "m")
 
 
 def test_quotas_that_end_where_a_partition_ends_count_the_same_removals_in_any_number_of_partitions(

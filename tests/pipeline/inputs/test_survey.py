@@ -15,8 +15,6 @@ from mixtures.errors import RecipeError
 from pipeline.inputs import survey as module
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.survey import (
-    GROUP_BYTES,
-    GROUPS,
     SourceInputs,
     frozen,
     group_name,
@@ -131,9 +129,11 @@ def test_groups_hold_all_files_in_order_and_none_goes_on_when_it_is_full(sizes):
 @pytest.mark.parametrize(
     ("source_bytes", "target"),
     [
-        (0, GROUP_BYTES[0]),
-        (GROUPS * GROUP_BYTES[0] * 2, GROUP_BYTES[0] * 2),
-        (1 << 50, GROUP_BYTES[1]),
+        (0, 2 << 20),
+        (48 << 20, 3 << 20),
+        (1 << 30, 16 << 20),
+        (16 << 30, 32 << 20),
+        (1 << 50, 512 << 20),
     ],
 )
 def test_a_groups_size_grows_with_the_source_within_bounds(source_bytes, target):

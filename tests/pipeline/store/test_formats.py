@@ -91,7 +91,7 @@ TEXTS = {
 
 # {FORMATS: {what: BLAKE3 (16 hex digits) of its bytes, or names of its fields}}
 GOLDEN: dict[tuple[int, ...], dict[str, str]] = {
-    (2, 2, 2, 1, 1, 1, 1, 2, 1, 6, 3, 5): {
+    (2, 2, 2, 1, 1, 1, 1, 2, 1, 6, 4, 5): {
         "store/store.json": "09df7c5721603858",
         "ledger/folder": "a-5d06e05dae821465",
         "tokens/folder": "tokens-4c22ed8acbc282b5-00000000000000000-10000000000000000",

@@ -32,6 +32,7 @@ from mixtures.errors import InputError, ManifestError, RecipeError
 from mixtures.recipe.load import load_tokenizer_definition
 from mixtures.recipe.tokenizer.definition import TokenizerDefinition
 from mixtures.recipe.tokenizer.form import canonical_digest
+from pipeline.stages.ingest import loaded_tokenizer
 from pipeline.tokens.find import find_tokenizer
 from pipeline.tokens.tokenizer import Tokenizer
 
@@ -344,6 +345,31 @@ def test_a_reference_that_fails_a_golden_vector_is_refused(tiny):
 def test_a_tokenizer_that_is_not_what_the_definition_says_is_refused(tiny, change, message):
     with pytest.raises(ManifestError, match=message):
         Tokenizer(tiny, define(TINY, **change))
+
+
+def test_a_file_is_compared_again_unless_it_has_the_bytes_that_were_proven(tmp_path, monkeypatch):
+    path, definition = tmp_path / "tiny.json", define(TINY)
+    path.write_text(TINY, encoding="utf-8")
+    proven = Tokenizer(path, definition).sha256
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            pipeline.tokens.tokenizer, "contents", lambda _: pytest.fail("it is read again")
+        )
+        Tokenizer(path, definition, proven=proven)
+    record = json.loads(TINY)
+    record["model"]["merges"].pop()
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ManifestError, match="it is another tokenizer"):
+        Tokenizer(path, definition, proven=proven)
+
+
+def test_a_process_loads_the_tokenizer_of_a_recipe_and_of_its_plan_once():
+    shipped = load_tokenizer_definition("sample")
+    planned = TokenizerDefinition.model_validate(shipped.model_dump(mode="json"))
+    path = find_tokenizer(shipped)
+    first = loaded_tokenizer(path, shipped, "text")
+    assert loaded_tokenizer(path, planned, "text", proven=first.sha256) is first
+    assert loaded_tokenizer(path, planned, "parse") is not first
 
 
 def test_dropout_is_refused(tmp_path):

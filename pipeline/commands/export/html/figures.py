@@ -4,14 +4,18 @@ counted in the tables.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+
+from huggingface_hub.constants import HUGGINGFACE_CO_URL_HOME
 
 from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
+from pipeline.commands.export.card import REPOSITORY
 from pipeline.commands.page.elements import Table, share
 from pipeline.report import plural, printable, size
 
@@ -215,6 +219,22 @@ def similarity(ratios: Sequence[str]) -> str:
     """The least and the largest of exact ratios, in two decimals."""
     least, most = (choose(map(Fraction, ratios)) for choose in (min, max))
     return f"{float(least):.2f}" + ("" if least == most else f" to {float(most):.2f}")
+
+
+def repositories(claims: Claims) -> list[tuple[str, str, str]]:
+    """(data set, repository, address) of what is published on the hub: the commit where one is
+    named.
+    """
+    found = {}
+    for key in ("sources", "insert"):
+        for item in claims.recipe.get(key, []):
+            definition = item["definition"]
+            repo, revision = (str(definition.get(name) or "") for name in ("repo", "revision"))
+            if REPOSITORY.fullmatch(repo):
+                commit = f"/tree/{revision}" if re.fullmatch("[0-9a-f]{40}", revision) else ""
+                address = f"{HUGGINGFACE_CO_URL_HOME}datasets/{repo}{commit}"
+                found[str(definition["name"])] = repo, address
+    return [(printable(name), repo, address) for name, (repo, address) in found.items()]
 
 
 def licence_table(claims: Claims) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -286,6 +287,29 @@ def a_document_and_its_copy_exchange_their_places(mix: ForgedMix) -> None:
     copy = next(one for one in mix.of("b") if one.copy)
     original = next(one for one in _firsts(mix, "b") if one.digest == copy.digest)
     _exchange(copy, original, "copy")
+
+
+@forgery("store manifest", "store documents", "store order", "store tokens", "store provenance")
+def copies_that_begin_with_another(mix: ForgedMix) -> None:
+    sources, placed = mix.manifest["sources"], []
+    for number, source in enumerate(sources):
+        strand = [one for one in mix.of(source["name"]) if one.copy == source["copy"]]
+        if (source["name"], source["copy"]) == ("b", 1):
+            strand = [*strand[1:], strand[0]]
+            source["rotation"] += 1
+        start, whole = 0, sum(len(one.tokens) for one in strand)
+        for at, one in enumerate(strand):
+            middle = Fraction(2 * start + len(one.tokens), 2 * whole)
+            placed.append((middle, number, at, one))
+            start += len(one.tokens)
+    mix.documents[:] = [one for *_, one in sorted(placed, key=lambda item: item[:3])]
+    recount(mix)
+
+
+@forgery("key order", "store manifest", "store order")
+def copies_said_to_begin_with_another(mix: ForgedMix) -> None:
+    copies = [one for one in mix.manifest["sources"] if one["copy"]]
+    next(one for one in copies if one["name"] == "b")["rotation"] += 1
 
 
 @forgery("source tokens", "store documents")

@@ -233,6 +233,12 @@ def test_every_row_has_the_reason_under_which_the_manifest_counts_it(work, case)
             counts[fate.reason] += 1
             places = mix.places_from(name, file, row)
             assert (fate.reason == "kept") == bool(places)
+            said = [fate.reason, *fate.also]
+            assert [one for one in said if one.startswith("filter ")] == [
+                f"filter {one.label}" for one in fate.filters if one.removes
+            ]
+            # what is behind the quota's end stays there, whatever else is known of it
+            assert fate.reason == "beyond quota" or "beyond quota" not in fate.also
             if fate.document:
                 assert all(place.digest == fate.document.digest.hex() for place in places)
         assert {"rows": len(ROWS[name]), **counts} == {
@@ -364,6 +370,20 @@ def test_a_removed_document_is_explained_and_its_text_shown_only_when_asked(work
     assert shown["text"] == nfc(secret)
     assert shown["terms"] == {"toy": [term for term in TERMS if term in secret]}
     assert secret in passes("trace", *asked, "--show-text").out
+
+
+def test_a_flagged_row_beyond_the_quota_is_counted_there_and_its_filter_is_named_beside(work):
+    out = built(work, "toy")
+    fates = Fates(MixStore(read_claims(out), work / "store"))
+    rows = [(name, *at) for name in SOURCES for at in origins(name)]
+    name, file, row = next(at for at in rows if fates.of_row(Origin(*at)).also == ("filter toy",))
+    asked = (out, "--source", name, "--file", file, "--row", row, "--store", work / "store")
+    (found,) = answer(*asked)["rows"]
+    assert (found["reason"], found["also"]) == ("beyond quota", ["filter toy"])
+    assert found["filters"][0]["removes"] is True
+    assert (
+        f"{name}, {file} row {row}: beyond quota, also filter toy\n" in passes("trace", *asked).out
+    )
 
 
 def test_a_digest_that_is_not_in_the_mix_is_explained_by_the_store(work):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -22,6 +24,16 @@ from pipeline.judges.annotators.ngram_table import BASE, FOLDS, WordReader
 DELICATE = (
     "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"
 )
+# What marks are made of, and what they must not be taken for.
+MARKS = (
+    *"\n\n\n \t\0\1>(.):|1290-,;[]\\Aabzé&<",
+    *("\r\n", " \n", "-\n", "\u00ad", "\u2010", "\u2011", "\u00ac", "\u2013", "\u201c", "é-\nб"),
+    *("\n1. ", "\n2. ", "\n3) ", "\n2 ", "1. ", "007", "12345", "10", "\x0b", "\x1c", "\u2028"),
+    *("[1", "[1,", "[a]", "[b", "nb", "[note 1]", "note ", "[citation needed]", "[ci"),
+    *("\\n", "\\r", "\\nA", "\\alpha", "\u0301", "É", "ß", "漢", "²", "ʼ", "\u0430", "\ud800"),
+    *("&amp;", "&lt", "&gt;", "&#49;", "&nbsp;", "&n", "</", "b>", "<b>", "</b>", "<p>", "<!--"),
+    *("-->", "<sup>1</sup>", "<sup>", "</sup>"),
+)
 
 
 def words(content: bytes) -> list[bytes]:
@@ -30,6 +42,10 @@ def words(content: bytes) -> list[bytes]:
 
 @given(st.lists(st.text(DELICATE) | st.text()))
 @example(["½-\u0301", "", "é-\u0301 ’\u0301"])
+@example(["1. a\n\\b\n2. c", "1. a\n \n2. b\n3", "[1,\n2 3]\n1 [2,\n2 3]", "\\nA\\na"])
+@example(["[1]", "[1, 23–4]", "[1 ,2 , 3]", "[1234]", "[1,\\a2]", "[a] [ab]", "1. a", "2. b\n3"])
+@example(["a-\nb", "a- \nb", "a-\r\nb", "a\u00ac\nb", "a\u2010\n\tb", "\\a-\nb", "--\nb", "1-\nb"])
+@example(["(1) a\n(2) b", "> 1 a\n> 2 b", "9998. a\n9999. b", "10000. a\n10001. b", "7: a\n\n8| b"])
 def test_words_of_a_batch_are_those_of_the_reference(texts):
     expected = [
         word for text in texts for word in [*fold_evaluation(text).encode().split(), b"\0"]
@@ -41,6 +57,17 @@ def test_words_of_a_batch_are_those_of_the_reference(texts):
         for start in found.starts.tolist()
     ]
     assert ends == expected
+
+
+def test_words_between_marks_at_random_are_those_of_the_reference():
+    draw, reader = random.Random(11), WordReader(BASE)
+    for _ in range(400):
+        some = draw.sample(MARKS, draw.choice([4, 8, 16, len(MARKS)]))
+        texts = ["".join(draw.choices(some, k=draw.choice([1, 3, 6, 12, 30]))) for _ in range(20)]
+        found = words(reader.read(texts).buffer.tobytes())
+        assert found == [
+            word for text in texts for word in [*fold_evaluation(text).encode().split(), b"\0"]
+        ]
 
 
 @given(st.text(DELICATE))

@@ -197,6 +197,7 @@ def check_harmless(content: str) -> Elements:
         assert (
             address is None
             or re.fullmatch("#[a-z]+", address)
+            or (tag == "a" and re.fullmatch(r"https://[a-z.]+/datasets/[A-Za-z0-9./-]+", address))
             or (tag, address) == ("link", "data:,")
         ), (tag, address)
         for value in attributes.values():
@@ -273,6 +274,26 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             "batches of 9 sequences of 64 tokens",
         )
     )
+
+
+def test_data_sets_of_the_hub_are_linked_and_other_names_are_not(work, tmp_path):
+    shutil.copytree(work / "out", tmp_path / "mix")
+
+    def change(mix: ForgedMix) -> None:
+        repos = ("owner/name", "owner/name?x=//evil", "javascript:alert(1)", "../../x")
+        named: list[Any] = []
+        for repo in repos:
+            item = json.loads(json.dumps(mix.manifest["recipe"]["sources"][0]))
+            item["definition"] |= {"repo": repo, "revision": "0a" * 20, "name": f"n{len(named)}"}
+            named.append(item)
+        mix.manifest["recipe"]["insert"] = named
+
+    forge(tmp_path / "mix", change)
+    elements = check_harmless(page(tmp_path / "mix", None, TOKENIZER, 1))
+    links = [attributes["href"] or "" for tag, attributes in elements.found if tag == "a"]
+    (link,) = [link for link in links if "0a0a" in link]
+    assert link.endswith(f"/datasets/owner/name/tree/{'0a' * 20}")
+    assert not [link for link in links if "evil" in link or "alert" in link or ".." in link]
 
 
 def test_the_policy_of_the_page_allows_its_own_style_and_nothing_else(shown):
