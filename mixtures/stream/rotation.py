@@ -15,7 +15,7 @@ the order as it is, since that holds for documents of any sequence.
 With none beside, another document of the source stands between every copy and every original of its
 text, whatever else the stream has. Some are left beside only where every rotation leaves as many: a
 single copy, which no rotation moves, where the middle of the stream is its original's place; copies
-of a source of two documents.
+of a source of two documents; now and then one of a few, most of all where the last epoch is a part.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def removal_table(mix: Removed) -> Table:
             )
             gone = figures.first_documents
             counts[name] = documents + gone, tokens + figures.first_tokens, judged + gone
-    counts["total"] = _added(counts.values())
+    total = _added(counts.values())
     stated = {
         source.name: figures.removed_percent if figures else None
         for source in mix.sources
@@ -180,12 +180,13 @@ def removal_table(mix: Removed) -> Table:
             label, known = f"{corpus} in all", published.sources.get(corpus)
             counts[label] = _added(counts[name] for name in names)
             stated[label] = known.removed_percent if known else None
-    stated["total"] = published.removed_percent
     rows = [
         _RemovalRow(name, *counts[name], percent)
         for name, percent in stated.items()
         if name in counts  # an insert is not
     ]
+    # a source may be called total
+    rows.append(_RemovalRow("total", *total, published.removed_percent))
     return Table(rows, _REMOVAL_COLUMNS)
 
 

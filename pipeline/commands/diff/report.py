@@ -70,8 +70,9 @@ def source_rows(figures: DiffFigures) -> list[SourceRow]:
             only = [counts for (name, _), counts in figures.only[side].items() if name == source]
             rows[source] += [sum(one.documents for one in only), sum(one.tokens for one in only)]
     numbers = range(len(SOURCE_COLUMNS) - 1)
-    rows["total"] = [sum(row[number] for row in rows.values()) for number in numbers]
-    return [SourceRow(source, *row) for source, row in rows.items()]
+    total = [sum(row[number] for row in rows.values()) for number in numbers]
+    # a source may be called total
+    return [*(SourceRow(source, *row) for source, row in rows.items()), SourceRow("total", *total)]
 
 
 class ReasonRow(NamedTuple):

@@ -5,9 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mixtures.mix.claims import Claims
-from mixtures.mix.judged import ContaminationClaim, NearClaim
-from pipeline.commands.build.report import FATES, drop_lines, fate_of, joined, waterfall_table
+from mixtures.mix.claims import Claims, PublishedClaims, SourceClaim
+from mixtures.mix.judged import ContaminationClaim, FilterClaim, NearClaim, RemovedClaim
+from pipeline.commands.build.report import (
+    FATES,
+    drop_lines,
+    fate_of,
+    joined,
+    removal_table,
+    waterfall_table,
+)
 
 A = {
     "rows": 40,
@@ -77,3 +84,28 @@ def test_what_searches_dropped_is_told_of_each_source_also_if_it_is_nothing():
     assert drop_lines(none) == []
     nothing = Claims.model_construct(near=None, contamination=contamination, removed={"b": {}})
     assert drop_lines(nothing) == ["dropped, contaminated by evaluation sets: 0 documents"]
+
+
+def test_what_filters_removed_of_a_source_called_total_is_not_taken_for_the_sum():
+    claims = Claims.model_construct(
+        filters=[
+            FilterClaim.model_construct(
+                removed={
+                    name: RemovedClaim(
+                        documents=count, tokens=count, first_documents=count, first_tokens=count
+                    )
+                    for name, count in (("total", 1), ("b", 2))
+                }
+            )
+        ],
+        removed={"total": {"kept": 3}, "b": {"kept": 6}},
+        published=PublishedClaims(),
+        sources=[SourceClaim.model_construct(name=name) for name in ("total", "b")],
+        recipe={"sources": [{"name": "total", "corpus": "all"}, {"name": "b"}]},
+    )
+    assert [row[:4] for row in removal_table(claims).cells] == [
+        ["total", "1", "1", "25.00%"],
+        ["b", "2", "2", "25.00%"],
+        ["all in all", "1", "1", "25.00%"],
+        ["total", "3", "3", "25.00%"],
+    ]

@@ -17,13 +17,14 @@ import pytest
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.diff.compare import Comparison, open_documents
-from mixtures.diff.figures import DiffFigures
+from mixtures.diff.figures import DiffFigures, OnlyFigures, SharedFigures
 from mixtures.diff.settings import differing_settings
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.words import plural
 from pipeline.commands.diff.diff import diff
+from pipeline.commands.diff.report import SourceRow, source_rows
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
@@ -368,3 +369,14 @@ def test_lengths_are_not_compared_between_tokenizers(arms):
     other.add_shared(longer)
     assert same.otherwise["length"] == int(np.sum(documents["cut_a"].to_numpy() == 0))
     assert other.differing == 0
+
+
+def test_a_source_called_total_has_a_row_of_its_own():
+    figures = DiffFigures((["total", "b"], ["total", "b"]), True)
+    figures.shared |= {"total": SharedFigures(1, 1, 10, 2, 20), "b": SharedFigures(2, 2, 30, 2, 30)}
+    figures.only["a"]["total", "beyond quota"] = OnlyFigures(3, 3, 40)
+    assert source_rows(figures) == [
+        SourceRow("b", 2, 30, 30, 0, 0, 0, 0),
+        SourceRow("total", 1, 10, 20, 3, 40, 0, 0),
+        SourceRow("total", 3, 40, 50, 3, 40, 0, 0),
+    ]
