@@ -4,6 +4,7 @@ strays beyond the proven bound.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 
@@ -115,6 +116,28 @@ def test_every_part_that_is_placed_alone_is_that_part_of_the_whole(orders):
             ]
 
 
+@given(streams())
+def test_a_part_is_found_where_the_first_stretch_does_not_cover_it(orders):
+    total = sum(quotas_of(orders))
+    low, high = total // 3, total // 3 + 1
+    due = place(orders, low, high)
+    for order in orders:
+        order.selection = replace(order.selection, longest=1)
+    found = place(orders, low, high)
+    assert (found.source.tolist(), found.document.tolist()) == (
+        due.source.tolist(),
+        due.document.tolist(),
+    )
+
+
+def test_the_bound_is_that_of_the_formula():
+    assert deviation_bound([5, 3, 2], [4, 1, 6]) == [
+        (10 - 5) * 4 + 5 * (1 + 6),
+        (10 - 3) * 1 + 3 * (4 + 6),
+        (10 - 2) * 6 + 2 * (4 + 1),
+    ]
+
+
 def strays(stream: list[Document], quotas: list[int]) -> list[list[int]]:
     """|placed_s - w_s * T| * total of each source, in exact integers, after every single token of
     the stream.
@@ -159,9 +182,9 @@ def test_the_measured_deviation_is_the_largest_of_every_prefix(orders, data):
 
 
 @given(
-    st.integers(1, 2**49),
+    st.integers(1, 2**49) | st.integers(2**48, 2**49),
     st.lists(st.integers(0, 2**13), min_size=2, max_size=12),
-    st.integers(1, 2**50),
+    st.integers(1, 2**50) | st.integers(2**49, 2**50),
 )
 def test_the_measured_deviation_is_exact_at_the_largest_scale(begun, lengths, other):
     quotas = [begun + sum(lengths), other]
@@ -188,9 +211,12 @@ def test_positions_never_fall_within_a_source_at_any_scale(quota, data):
         np.array([start, start + tokens], np.int64), np.array([tokens, after], np.int64), quota
     )
     assert 0 < found[0] <= found[1] <= 1
+    assert found[0] == (2 * start + tokens) / (2 * quota)
 
 
 def test_equal_midpoints_stand_in_the_order_of_the_recipe():
     orders = [order_of([[4, 4]], 8), order_of([[2, 2]], 4), order_of([[6, 6]], 12)]
     placed = place(orders, 0, 24)
     assert placed.source.tolist() == [0, 1, 2, 0, 1, 2]
+    many = [order_of([[size] * 100], size * 100) for size in (4, 2, 6)]
+    assert place(many, 0, 1_200).source.tolist() == [0, 1, 2] * 100
