@@ -68,6 +68,17 @@ def merged(orders: list[SourceOrder]) -> list[Document]:
     return [(source, index, tokens) for _, source, index, tokens in sorted(keyed)]
 
 
+def test_what_shrank_keeps_its_places_and_what_did_not_has_none():
+    # three tokens of the quota lie between the two: of a document that was removed, or of a copy
+    lengths = Lengths(
+        np.array([0, 4], np.uint64), np.array([4, 2], np.uint32), np.array([0, 7], np.uint64)
+    )
+    for shrink, places in ((True, [0, 7, 9, 16]), (False, [0, 4, 6, 10])):
+        strands, _ = select("s", 18, [PartitionTable(2, 9, 4, 6)], lambda _: lengths, shrink=shrink)
+        starts, num_tokens = SourceOrder(strands[0], lambda _: lengths).columns(0, 4)
+        assert (starts.tolist(), num_tokens.tolist()) == (places, [4, 2, 4, 2])
+
+
 def quotas_of(orders: list[SourceOrder]) -> list[int]:
     return [order.selection.quota for order in orders]
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mixtures.stream.selection import Copies, End, Lengths, PartitionTable, Selection, select
@@ -166,7 +166,15 @@ def quotas(draw):
     return partitions, draw(st.one_of(near, st.integers(0, 3 * total))), shrink, copies
 
 
+TWICE, ONCE = Judged(5, "approved"), Judged(4, "kept")
+
+
 @given(quotas())
+@example(([[TWICE]], 3, False, True))  # ends in a document, before its copy,
+@example(([[TWICE]], 5, False, True))  # between both,
+@example(([[TWICE]], 7, False, True))  # in the copy,
+@example(([[Judged(3, "approved"), TWICE, ONCE]], 18, False, True))  # in what is not copied,
+@example(([[TWICE, ONCE]], 3, True, True))  # in both at once
 def test_documents_and_copies_are_those_of_going_document_by_document(drawn):
     partitions, quota, shrink, copies = drawn
     supply = [document for documents in partitions for document in documents]
