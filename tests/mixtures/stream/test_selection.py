@@ -166,3 +166,25 @@ def test_a_quota_from_nothing_is_refused_and_a_quota_of_nothing_is_empty():
     with pytest.raises(ValueError, match="no eligible token"):
         chosen(1, [[], []])
     assert chosen(0, [[]]).documents == chosen(0, [[3]]).documents == 0
+
+
+def test_a_strand_that_is_turned_is_the_same_documents_from_another_one_on():
+    partitions = [[3, 4], [5]]
+    whole = chosen(12, partitions)
+
+    def turned(by: int) -> list[tuple[int, ...]]:
+        """(partition, row, documents before, tokens before, documents, tokens) of each run."""
+        found = whole.rotated(by, lambda number: columns(partitions[number]))
+        assert [run.first_place for run in found.runs] == [run.first_token for run in found.runs]
+        assert (found.tokens, found.documents) == (12, 3)
+        return [
+            (
+                *(run.partition, run.first_row, run.first_document, run.first_token),
+                *(run.documents, run.tokens),
+            )
+            for run in found.runs
+        ]
+
+    assert turned(0) == [(0, 0, 0, 0, 2, 7), (1, 0, 2, 7, 1, 5)]
+    assert turned(1) == [(0, 1, 0, 0, 1, 4), (1, 0, 1, 4, 1, 5), (0, 0, 2, 9, 1, 3)]
+    assert turned(2) == [(1, 0, 0, 0, 1, 5), (0, 0, 1, 5, 2, 7)]
