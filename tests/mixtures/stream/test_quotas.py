@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mixtures.errors import RecipeError, SupplyError
@@ -62,6 +62,8 @@ def whole(**tokens: int) -> dict[str, Supply]:
 
 
 @given(WEIGHTS, st.integers(0, 120))
+@example([Fraction(1)] * 5, 3)  # all round up to a seat, which two give back
+@example([Fraction(5), *[Fraction(1)] * 45], 5)  # all round down to none, and one takes two
 def test_seats_are_those_that_a_clerk_gives_one_by_one(shares, seats):
     assert webster(shares, seats) == by_hand(shares, seats)
 
