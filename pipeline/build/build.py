@@ -583,7 +583,8 @@ class _Build:
                 self.request.executor,
                 Write,
                 plan.model_copy(update={"folder": folder}),
-                folder / "work",
+                # beside those of other stages, where the store may be written
+                self.store.work_folder / f"write-{key}" if self.store.writable else folder / "work",
             )
             sealed = seal.seal(folder, described, strands, len(slices))
             self._note(described)

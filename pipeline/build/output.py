@@ -12,7 +12,7 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefi
 from pipeline.report import say
 from pipeline.stages.write import Layout
 from pipeline.store.lock import locked
-from pipeline.store.owned import opened_folder, own_folder, require_own
+from pipeline.store.owned import opened_folder, own_folder, remove_inside, require_own
 from pipeline.store.records import sync, write_whole
 from pipeline.tokens.find import content_of, kept_copy
 
@@ -102,8 +102,9 @@ def publish(folder: Path, out: Path) -> None:
     """
     with opened_folder(folder) as handle:
         require_own(folder, os.fstat(handle))
-        for name in ("slices", "work"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        for name in {"slices", "work"} & set(os.listdir(handle)):
+            with suppress(OSError):  # a network file system keeps what somebody has open
+                remove_inside(handle, name)
         os.fchmod(handle, 0o777 & ~_umask())
         if out.exists():
             out.rmdir()

@@ -31,6 +31,7 @@ from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Selection
 from pipeline.stages.write import SliceRecord, read_slices
+from pipeline.store.owned import opened_folder
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 
 PACKAGES = (
@@ -113,8 +114,9 @@ def seal(
 def write_manifest(folder: Path, manifest: manifests.Manifest) -> None:
     """Write the manifest of a mix that is written, and how it was made."""
     typed(manifest, str(folder / manifests.MANIFEST))
-    write_whole(folder / manifests.MANIFEST, manifests.dump(manifest))
-    write_json(folder / "build.json", _how())
+    with opened_folder(folder) as handle:
+        write_whole(folder / manifests.MANIFEST, manifests.dump(manifest), folder=handle)
+        write_json(folder / "build.json", _how(), handle)
 
 
 def _deviations(

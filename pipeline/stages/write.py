@@ -9,9 +9,8 @@ Slices share nothing, so their number at a time is free.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -36,15 +35,14 @@ from pipeline.stages.gathering import ledger_segments, token_files
 from pipeline.stages.select import Select
 from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns, copy_runs
-from pipeline.store.owned import open_own, opened_folder
+from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
 from pipeline.store.records import (
     Record,
     file_hash,
     named,
     read_record,
-    sync,
-    temporary,
     write_record,
+    write_whole,
 )
 
 WRITE_FORMAT = 4
@@ -134,15 +132,13 @@ def parquet_form(columns: Sequence[str]) -> dict[str, object]:
     }
 
 
-def write_table(path: Path, schema: pa.Schema, columns: Columns) -> None:
+def write_table(path: Path, schema: pa.Schema, columns: Columns, folder: int | None = None) -> None:
     """Write a table, or a part of one, that either is there whole or is not there. columns: by
-    name, [num_rows] each, digest [num_rows, 16].
+    name, [num_rows] each, digest [num_rows, 16]. folder: as of `write_whole`.
     """
-    written = temporary(path)
-    pq.write_table(to_arrow(schema, columns), written, **parquet_form(schema.names))
-    sync(written)
-    written.replace(path)
-    sync(path.parent)
+    content = pa.BufferOutputStream()
+    pq.write_table(to_arrow(schema, columns), content, **parquet_form(schema.names))
+    write_whole(path, memoryview(content.getvalue()), 0o666, folder)
 
 
 def _selection_json(selection: Selection) -> dict[str, object]:
@@ -215,7 +211,9 @@ class Write(Stage[WritePlan, SliceUnit]):
         record = slice_record(self._mix.folder, unit.slice)
         if not self._mix.holds(unit.slice, record):
             with named(self._mix.folder):
-                write_record(record, self._mix.write_slice(unit.slice).as_json())
+                found = self._mix.write_slice(unit.slice).as_json()
+                with _inside(record.parent) as folder:
+                    write_record(record, found, folder)
 
     @staticmethod
     def outputs(plan: WritePlan, unit: SliceUnit) -> list[Path]:
@@ -425,7 +423,8 @@ class _Mix:
         hashes, files = {}, {}
         for name, schema in TABLES.items():
             path = part_path(self.folder, name, number)
-            write_table(path, schema, columns)
+            with _inside(path.parent) as folder:
+                write_table(path, schema, columns, folder)
             hashes[name] = part_hash(schema, columns)
             files[name] = file_hash(path)
         return hashes, files
@@ -459,6 +458,13 @@ def _has(path: Path, stretches: Iterable[tuple[int, int, str]]) -> bool:
 
 
 @contextmanager
+def _inside(path: Path) -> Iterator[int]:
+    """A descriptor of a folder in the mix's; neither is a link."""
+    with opened_folder(path.parent) as mix, opened_folder(path, mix) as folder:
+        yield folder
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[int]:
     """A descriptor of a file of the mix, made if it is missing; neither it nor its folder is a
     link.
@@ -484,18 +490,19 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
     What a stopped build left there stays, but for what belongs to no mix.
     """
     tables = [f"{name}.parquet" for name in TABLES]
-    for path in folder.iterdir():
-        if path.name not in (TOKENS, INDEX, "slices", *tables):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    for name in ("slices", *tables):
-        (folder / name).mkdir(exist_ok=True)
-    for left in (
-        path
-        for name in tables
-        for path in (folder / name).iterdir()
-        if not path.name.startswith("part-")
-    ):
-        left.unlink()
+    with opened_folder(folder) as mix:
+        require_own(folder, os.fstat(mix))
+        for name in os.listdir(mix):
+            if name not in (TOKENS, INDEX, "slices", *tables):
+                remove_inside(mix, name)
+        for name in ("slices", *tables):
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=mix)
+        for name in tables:
+            with opened_folder(folder / name, mix) as table:
+                for left in os.listdir(table):
+                    if not left.startswith("part-"):
+                        os.unlink(left, dir_fd=table)
     with _opened(folder / TOKENS) as handle:
         os.ftruncate(handle, total_tokens * layout.token_bytes)
     with _opened(folder / INDEX) as handle:

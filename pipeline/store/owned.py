@@ -54,14 +54,16 @@ def open_own(
 
 
 @contextmanager
-def opened_folder(path: Path) -> Iterator[int]:
-    """A descriptor of a folder that is no link.
+def opened_folder(path: Path, folder: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder that is no link. folder: descriptor of the folder that holds it;
+    None: by its whole path.
 
     Raises:
         RecipeError: it is none.
     """
+    name = path if folder is None else path.name
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _NO_LINK)
+        handle = os.open(name, os.O_RDONLY | os.O_DIRECTORY | _NO_LINK, dir_fd=folder)
     except OSError as error:
         if path.is_symlink():
             raise _strange(path, "a symbolic link") from None
@@ -72,6 +74,22 @@ def opened_folder(path: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def remove_inside(folder: int, name: str) -> None:
+    """Delete what has a name in a folder, given by its descriptor; links are not followed."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    # shutil.rmtree takes a descriptor from Python 3.11 on
+    for _, _, _, inner in os.fwalk(name, dir_fd=folder):
+        for entry in os.scandir(inner):
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=inner)
+    for _, folders, _, inner in os.fwalk(name, topdown=False, dir_fd=folder):
+        for one in folders:
+            os.rmdir(one, dir_fd=inner)
+    os.rmdir(name, dir_fd=folder)
 
 
 def own_folder(path: Path) -> None:

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,28 +109,39 @@ def temporary(path: Path, ending: str = "") -> Path:
     return path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}{ending}")
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file that either is there whole or is not there."""
+def write_whole(
+    path: Path, content: bytes | memoryview, mode: int = 0o644, folder: int | None = None
+) -> None:
+    """Write a file that either is there whole or is not there. folder: descriptor of the folder
+    that holds it; None: by its whole path.
+    """
     written = temporary(path)
-    written.unlink(missing_ok=True)  # of a process of this number that was killed
-    handle = open_own(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    before, after = (written, path) if folder is None else (written.name, path.name)
+    with suppress(FileNotFoundError):  # of a process of this number that was killed
+        os.unlink(before, dir_fd=folder)
+    handle = open_own(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode, folder)
     try:
         with named(path), os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        written.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(before, dir_fd=folder)
         raise
-    written.replace(path)
-    sync(path.parent)
+    os.replace(before, after, src_dir_fd=folder, dst_dir_fd=folder)
+    if folder is None:
+        sync(path.parent)
+    else:
+        os.fsync(folder)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON for people and machines alike: sorted keys, indented, whole or not at all."""
-    write_whole(
-        path, json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
-    )
+def write_json(path: Path, value: Any, folder: int | None = None) -> None:
+    """Write JSON for people and machines alike: sorted keys, indented, whole or not at all. folder:
+    as of `write_whole`.
+    """
+    content = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+    write_whole(path, content, folder=folder)
 
 
 def read_json(path: Path) -> Any:
@@ -151,9 +162,11 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def write_record(path: Path, record: Mapping[str, object]) -> None:
-    """Write a record with its own BLAKE3, so that no figure in it can change unnoticed."""
-    write_json(path, {**record, "digest": blake3(canonical_json(record)).hexdigest()})
+def write_record(path: Path, record: Mapping[str, object], folder: int | None = None) -> None:
+    """Write a record with its own BLAKE3, so that no figure in it can change unnoticed. folder: as
+    of `write_whole`.
+    """
+    write_json(path, {**record, "digest": blake3(canonical_json(record)).hexdigest()}, folder)
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -161,6 +162,51 @@ def test_a_folder_that_was_exchanged_while_it_was_built_is_not_published(
         with pytest.raises(RecipeError, match="of another user"):
             built(home, shared_folder)
     assert unharmed(home)
+    assert not (shared_folder / "m").exists()
+
+
+def link_with_the_tables_inside(home: Path, place: Path, name: str) -> str:
+    """A folder of theirs, whose tables are links to a folder of the user's."""
+    folder, target = str(place / name), str(home / "precious")
+    return (
+        f"import os; os.umask(0); os.mkdir({folder!r}, 0o777);"
+        f" [os.symlink({target!r}, {folder!r} + '/' + table) for table in"
+        " ('documents.parquet', 'provenance.parquet', 'slices', 'work')]"
+    )
+
+
+@pytest.mark.parametrize("plant", [link_as_building_folder, link_with_the_tables_inside])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "pipeline.build.build.prepare_folder",
+        "pipeline.stages.write.write_table",
+        "pipeline.stages.write.write_record",
+        "pipeline.build.seal.write_whole",
+    ],
+)
+def test_a_folder_that_is_exchanged_before_any_step_leads_nothing_elsewhere(
+    home, shared_folder, monkeypatch, plant, step
+):
+    """The step finds another folder at its place than the one that was made."""
+    name = building(home, shared_folder)
+    do, exchanged = resolve_name(step), list[str]()
+
+    def after_the_exchange(*arguments: object, **named: object) -> object:
+        if not exchanged and (shared_folder / name).is_dir():
+            exchanged.append(name)
+            (shared_folder / name).rename(shared_folder / "taken")
+            as_stranger(plant(home, shared_folder, name))
+        return do(*arguments, **named)
+
+    before = sorted(path.name for path in (home / "precious").iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(step, after_the_exchange)
+        with pytest.raises((AnnealmixError, OSError)):
+            built(home, shared_folder)
+    assert exchanged
+    assert unharmed(home)
+    assert sorted(path.name for path in (home / "precious").iterdir()) == before
     assert not (shared_folder / "m").exists()
 
 
