@@ -14,7 +14,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser test-lowest picture campaign mutants house faults bench manifests lock clean \
+.PHONY: help env demo test lint types format test-readers test-models test-ray test-s3 test-slurm test-browser test-lowest picture campaign mutants house faults bench scale manifests lock clean \
   check-python
 
 PIP := -m pip --disable-pip-version-check --no-input
@@ -174,8 +174,11 @@ house: env ## how large, high and tangled the code is, as figures
 faults: env ## write tests/faults/RESULTS.md again: how each numbered fault ends, here and in datatrove
 	.venv/bin/python -m tests.faults.table
 
+scale: env ## select, write and seal of the annealing mix at 1, 2 and 4% of its documents
+	.venv/bin/python tests/benchmarks/bench_scale.py
+
 bench: env ## the side-by-side measurements of tests/benchmarks, one after another
-	@for script in tests/benchmarks/bench_*.py; do \
+	@for script in tests/benchmarks/bench_*.py; do case $$script in *scale*) continue;; esac; \
 	  echo "== $$script"; .venv/bin/python "$$script" || exit 1; done
 
 manifests: env ## write manifests/ again: the plan of every recipe at full scale, and the sample's reference manifest

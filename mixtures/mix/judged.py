@@ -223,6 +223,14 @@ class SetClaim(Claim):
     """Of the sources, those that hold an item of it."""
     hits: list[HitClaim]
 
+    @property
+    def often(self) -> list[HitClaim]:
+        """The three items that most documents hold, of those that several do: what is quoted often
+        may be no leak, or one that was copied.
+        """
+        several = [hit for hit in self.hits if hit.documents > 1]
+        return sorted(several, key=lambda hit: (-hit.documents, hit.item))[:3]
+
 
 class ContaminationClaim(Claim):
     """What evaluation sets found."""

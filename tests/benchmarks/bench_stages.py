@@ -3,10 +3,8 @@
     python tests/benchmarks/bench_stages.py [FOLDER] [--documents 2300000] [--mean-tokens 560]
         [--workers 1] [--rounds 1] [--shared ../shared]
 
-FOLDER (else a temporary one) gets a token store of made-up documents: random digests, lengths and
-ids of four sources, of which the last has some of the first's documents again. Reading is not what
-is measured, so the store is written by the real ingest in which that alone is replaced: a file of
-one line stands for up to PER_FILE documents. All else is the real build and the real audit.
+FOLDER (else a temporary one) gets a store of made-up documents (`tests.benchmarks.made_store`) of
+four sources, of which the last has some of the first's again. The build and the audit are real.
 
 Each round builds the mix from the store with nothing selected, and prints CPU seconds (children
 included), seconds of wall, and the memory of the largest process so far: of the stages `select` and
@@ -17,7 +15,6 @@ tokens.bin`. Nothing is asserted: machines are noisy; trust the ratios.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import shutil
 import subprocess
@@ -29,21 +26,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from mixtures.keys import digest_columns, order_keys, sort_order
 from mixtures.recipe.load import load_recipe
 from pipeline.build.build import BuildRequest, build
 from pipeline.executors.local import LocalExecutor
-from pipeline.inputs.readers import DocumentReader
-from pipeline.stages import ingest
-from pipeline.stages.segments import Segment
+from tests.benchmarks.made_store import made_reading, own_tokens, write_files
 
-PER_FILE, FILES_OF = 250_000, {"a": 6, "b": 2, "c": 1, "d": 1}  # shares of the documents
-SHARED = 0.02  # of the last source's documents, that are the first's
-VOCABULARY = 50_277
-EOD = 0
+SHARES = {"a": 6, "b": 2, "c": 1, "d": 1}  # of the documents
 
 
 @dataclass
@@ -78,83 +66,24 @@ class Timed(LocalExecutor):
 
     def execute(self, stage: Any, plan: Any, folder: Path) -> None:
         cost = measured(lambda: LocalExecutor.execute(self, stage, plan, folder))
+        if before := self.costs.get(stage.name):  # a source was short, and read further
+            cost = Cost(before.cpu + cost.cpu, before.wall + cost.wall, cost.peak)
         self.costs[stage.name] = cost
-
-
-def drawn_digests(source: str, number: int, documents: int) -> npt.NDArray[np.uint64]:
-    """Digests of a file's documents, uint64 [num_docs, 2]; some of the last source's are those of
-    the first.
-    """
-    draw = np.random.default_rng([ord(source[0]), number])
-    digests = digest_columns(draw.bytes(16 * documents))
-    if source == "d":
-        shared = int(SHARED * documents)
-        digests[:shared] = drawn_digests("a", 0, documents)[:shared]
-    return digests
-
-
-def _read(self: Any, mean_tokens: int) -> None:
-    """In place of a group's reading: a segment a file."""
-    for index, file in enumerate(self.unit.files):
-        source, number, documents = json.loads(Path(file.url).read_text())["text"].split()
-        count = int(documents)
-        digests = drawn_digests(source, int(number), count)
-        draw = np.random.default_rng([1, ord(source[0]), int(number)])
-        lengths = np.clip(draw.lognormal(np.log(mean_tokens) - 0.5, 1.0, count), 2, 100_000)
-        num_tokens: npt.NDArray[np.int64] = lengths.astype(np.int64)
-        ends: npt.NDArray[np.int64] = np.cumsum(num_tokens)
-        tokens = draw.integers(1, VOCABULARY, int(ends[-1]), np.uint16)
-        tokens[ends - 1] = EOD
-        keys = order_keys(digests)
-        files, rows = np.full(count, index, np.uint32), np.arange(count, dtype=np.uint32)
-        order = sort_order(keys, digests, files, rows)
-        columns: dict[str, npt.NDArray[Any]] = {
-            "order_key": keys,
-            "digest": digests,
-            "file": files,
-            "row": rows,
-        }
-        segment = Segment(
-            {name: values[order] for name, values in columns.items()},
-            num_tokens[order],
-            (ends - num_tokens)[order],
-            tokens,
-            order,
-        )
-        segment_number = len(self.segments)
-        segment.write_ledger(self.new_ledger.path, segment_number)
-        self.segments.append(count)
-        for planned, writer, written in zip(
-            self.ranges, self.token_folders, self.token_segments, strict=True
-        ):
-            written.append(segment.write_tokens(writer.path, segment_number, planned))
-        reader = DocumentReader(file, self.definition, quality=self.quality)
-        list(reader)
-        self.inputs.append(replace(file, size=reader.size, sha256=reader.sha256))
-        self.counts.update(rows=count, documents=count)
 
 
 def make(folder: Path, documents: int, mean_tokens: int, tokenizer: Path) -> None:
     """Write the files that stand for the sources, the recipe, and the store."""
-    per_file = min(PER_FILE, documents // sum(FILES_OF.values()))
-    files = documents / per_file / sum(FILES_OF.values())
-    for source, share in FILES_OF.items():
-        (folder / "data" / source).mkdir(parents=True)
-        for number in range(max(round(share * files), 1)):
-            line = json.dumps({"text": f"{source} {number} {per_file}"})
-            (folder / "data" / source / f"{number:04d}.jsonl").write_text(line + "\n")
+    whole = sum(SHARES.values())
+    for source, share in SHARES.items():
+        write_files(folder / "data" / source, source, documents * share // whole, mean_tokens)
     sources = "".join(
         f"  {name}: {{data: data/{name}, text: text, all: true}}\n" for name in "abcd"
     )
     recipe = f"name: bench\ntokenizer: gpt-neox-20b\nsources:\n{sources}"
     (folder / "bench.yaml").write_text(recipe)
-    real = ingest._GroupReading.read
-    ingest._GroupReading.read = lambda self: _read(self, mean_tokens)  # type: ignore[method-assign]
-    try:
+    with made_reading(own_tokens, {"d": ("a", 0.02)}):
         request = _request(folder, folder / "first", LocalExecutor(workers=1))
         build(replace(request, tokenizer=tokenizer))
-    finally:
-        ingest._GroupReading.read = real  # type: ignore[method-assign]
     shutil.rmtree(folder / "first")
 
 

@@ -242,7 +242,10 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
             "whole": 0,
             "documents": 3,
             "ngrams": 5,
-            "hits": [],
+            "hits": [
+                {"item": f"{EVIL}{number}", "documents": number, "found": 1, "total": 2}
+                for number in range(1, 6)
+            ],
         }
         manifest["contamination"] = {"action": "report", "sets": [benchmark], "documents": {}}
         manifest["recipe"]["budget"], manifest["size"] = (
@@ -264,7 +267,10 @@ def test_hostile_names_and_strings_of_a_forged_mix_stay_text(work, tmp_path):
     elements = check_harmless(page(tmp_path / "mix", None, TOKENIZER, 1))
     assert elements.text.count(EVIL) >= 10
     assert "\x1b" not in elements.text
-    assert f"{EVIL}: 0 of 71 items were found; 3 documents hold one" in elements.text
+    assert (
+        f"{EVIL}: 5 of 71 items were found; 3 documents hold one, most often {EVIL}5 (5),"
+        f" {EVIL}4 (4), {EVIL}3 (3);"
+    ) in elements.text
     assert all(
         trainer in elements.text
         for trainer in (
