@@ -78,8 +78,8 @@ def _told(claim: SetClaim, coverage: Coverage, action: str) -> str:
         f" {len(claim.hits):,} of {plural(claim.items, 'item')}"
     ]
     if claim.often:
-        items = ", ".join(f"{hit.item} ({plural(hit.documents, 'document')})" for hit in claim.often)
-        parts.append(f"most often {items}")
+        often = (f"{hit.item} ({plural(hit.documents, 'document')})" for hit in claim.often)
+        parts.append(f"most often {', '.join(often)}")
     if claim.whole:
         parts.append(f"{claim.whole:,} shorter than an n-gram are looked for as a whole")
     if coverage.missed:
