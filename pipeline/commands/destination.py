@@ -50,6 +50,20 @@ def refuse_place(out: Path, mix: Path) -> None:
     refuse_inside(out, mix)
 
 
+def refuse_file(file: Path, mix: Path) -> None:
+    """Refuse a file that could not be written in the end, before any work for it.
+
+    Raises:
+        RecipeError: as `refuse_place`, or its folder does not exist.
+    """
+    refuse_place(file, mix)
+    if not file.parent.is_dir():
+        raise RecipeError(
+            f"{file}: cannot be made, since {file.parent} is no folder; name a file in a folder"
+            " that exists"
+        )
+
+
 def refuse_inside(out: Path, mix: Path) -> None:
     """Nothing is written among a mix's files.
 

@@ -37,13 +37,13 @@ def add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _diff(options: argparse.Namespace) -> int:
     from pipeline import report
-    from pipeline.commands.destination import refuse_place
+    from pipeline.commands.destination import refuse_file
     from pipeline.commands.diff import report as diff_report
     from pipeline.commands.diff.diff import diff
 
     if options.html is not None:
         for mix in (options.one, options.two):
-            refuse_place(options.html, mix)
+            refuse_file(options.html, mix)
     mix_diff = diff(options.one, options.two, store=options.store, listing=options.list)
     if options.html is not None:
         from pipeline.commands.diff.page import write_page

@@ -141,6 +141,8 @@ def notes(diff: MixDiff) -> list[str]:
             f"the shared documents stand in the same order: {plural(order.places, 'place')}"
             " compared"
         )
+    if not figures.same_tokenizer:
+        lines.append("A and B have different tokenizers: tokens and lengths do not compare")
     _, claim = figures.claim
     if diff.identical:
         claim = "identical: the same tokens, documents and order"

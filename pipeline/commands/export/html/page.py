@@ -19,7 +19,7 @@ from pipeline.commands.build.report import (
     placebo_table,
     removal_table,
 )
-from pipeline.commands.destination import refuse_place
+from pipeline.commands.destination import refuse_file
 from pipeline.commands.export.html import bars, curves, figures
 from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.page.elements import (
@@ -47,11 +47,11 @@ def write_page(
         samples: documents of each source; 0 of a public mix, which does not say where they lay.
 
     Raises:
-        RecipeError: a package of the extra is missing, or as `refuse_place`. ManifestError: mix,
+        RecipeError: a package of the extra is missing, or as `refuse_file`. ManifestError: mix,
             store or tokenizer is damaged or
         another.
     """
-    refuse_place(file, mix)
+    refuse_file(file, mix)
     write_whole(file, page(mix, store, tokenizer, samples).encode())
 
 

@@ -24,7 +24,7 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.words import plural
 from pipeline.commands.diff.diff import diff
-from pipeline.commands.diff.report import SourceRow, source_rows
+from pipeline.commands.diff.report import SourceRow, notes, source_rows
 from pipeline.lookup.fates import Fates
 from pipeline.lookup.selection import MixStore
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, take_apart
@@ -369,6 +369,10 @@ def test_lengths_are_not_compared_between_tokenizers(arms):
     other.add_shared(longer)
     assert same.otherwise["length"] == int(np.sum(documents["cut_a"].to_numpy() == 0))
     assert other.differing == 0
+    compared = diff(arms / "whole", arms / "shrunk")
+    assert not any("tokenizers" in line for line in notes(compared))
+    compared.figures.same_tokenizer = False
+    assert sum("different tokenizers" in line for line in notes(compared)) == 1
 
 
 def test_a_source_called_total_has_a_row_of_its_own():

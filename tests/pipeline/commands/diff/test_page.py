@@ -93,3 +93,6 @@ def test_the_command_writes_the_page_and_overwrites_nothing(pair, tmp_path):
     assert "why not in the other" in ended.out
     assert "exists" in fails(2, "diff", *pair, "--html", file)
     assert "inside" in fails(2, "diff", *pair, "--html", pair[0] / "page.html")
+    nowhere = tmp_path / "nowhere" / "page.html"
+    assert "no folder" in fails(2, "diff", *pair, "--html", nowhere)
+    assert "no folder" in fails(2, "export", pair[0], "--html", nowhere)
