@@ -130,7 +130,7 @@ def write_clusters(folder: Path, clustered: Clusters, documents: int) -> None:
 def summary(clustered: Clusters, documents: int) -> ClustersRecord:
     """Figures of the clusters among so many documents."""
     _, sizes = clustered.sizes()
-    counts = np.bincount(np.frexp(sizes)[1], minlength=1)  # frexp: exact below 2^53
+    counts = np.bincount(np.frexp(sizes)[1])  # frexp: exact below 2^53
     return ClustersRecord(
         documents=documents,
         clusters=len(sizes),

@@ -23,6 +23,7 @@ from mixtures.rules.near import PRESETS, NearRule
 from mixtures.rules.near_text import fold_point, unspaced_points
 from pipeline.judges.annotators.bands import POINTS_A_BYTE, fold_table, shingle_sets, signatures
 from pipeline.stages.near.clusters import (
+    Clusters,
     Drops,
     check_memory,
     clusters,
@@ -30,6 +31,7 @@ from pipeline.stages.near.clusters import (
     drops,
     read_clusters,
     read_drops,
+    summary,
     write_clusters,
     write_drops,
 )
@@ -185,6 +187,27 @@ def test_clusters_are_the_connected_components_in_any_order_and_pieces(rows, pie
     assert sizes.tolist() == sorted(
         (len(components[first]) for first in firsts.tolist()), reverse=True
     )
+
+
+def test_clusters_are_counted_by_powers_of_two_of_their_sizes():
+    sizes = [2, 3, 4, 7, 8, 2]
+    firsts = np.repeat(np.arange(6, dtype=np.uint32), sizes)
+    told = summary(Clusters(np.arange(26, dtype=np.uint32), firsts), 30)
+    assert (told.documents, told.clusters, told.clustered) == (30, 6, 26)
+    assert (told.sizes, told.largest) == ({"2": 3, "4": 2, "8": 1}, [8, 7, 4, 3, 2, 2])
+    none = np.empty(0, np.uint32)
+    assert summary(Clusters(none, none), 30).sizes == {}
+
+
+def test_a_text_that_gives_way_in_two_places_is_dropped_once():
+    found = Clusters(np.arange(4, dtype=np.uint32), np.zeros(4, np.uint32))
+    digest = np.array([[1, 1], [2, 2], [2, 2], [3, 3]], np.uint64)
+    gone = drops(found, np.array([0, 1, 2, 1], np.uint8), np.array([9, 5, 5, 4], np.uint64), digest)
+    assert gone.order_key.tolist() == [4, 5]
+    assert gone.digest.tolist() == [[3, 3], [2, 2]]
+    assert gone.survivor.tolist() == [[1, 1], [1, 1]]
+    assert gone.survivor_source.tolist() == [0, 0]
+    assert gone.survivor_source.dtype == np.dtype(np.uint32)
 
 
 def test_a_reduction_above_the_memory_is_refused_before_it_begins():
