@@ -464,7 +464,8 @@ def test_nonsense_is_refused_and_nothing_is_written(work, tmp_path, monkeypatch)
     assert "no store" in fails(2, "export", out, "--html", tmp_path / "b.html", "--store", tmp_path)
     fails(2, "export", out, "--html", tmp_path / "b.html", "--samples", "101")
     fails(6, "export", work, "--html", tmp_path / "b.html")
-    fails(1, "export", out, "--html", tmp_path / "nowhere" / "b.html")
+    nowhere = tmp_path / "nowhere" / "b.html"
+    assert "no folder" in fails(2, "export", out, "--html", nowhere)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert "pip install 'annealmix[report]'" in fails(
         2, "export", out, "--html", tmp_path / "b.html"
