@@ -20,9 +20,10 @@ import numpy.typing as npt
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.pair import try_open
 from mixtures.audit.report import Check, judge, unread
-from mixtures.audit.tables.parts import UNREADABLE, Columns
+from mixtures.audit.tables.parts import UNREADABLE
 from mixtures.keys import digest_columns
 from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.tables import Columns
 from mixtures.words import plural
 
 Int64s = npt.NDArray[np.int64]

@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mixtures.audit.files import max_rows
-from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.audit.tables.slots import SlotTable
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.manifest import MANIFEST
-from mixtures.mix.tables import DOCUMENTS, from_arrow, part_hash, root_hash
+from mixtures.mix.tables import DOCUMENTS, Columns, part_hash, root_hash
 
 
 class MixDocuments:
@@ -103,7 +101,8 @@ class MixDocuments:
         num_rows = 0
         try:
             for number in range(self.num_parts):
-                columns = read_part(self.part(number), DOCUMENTS, self.max_rows)
+                path = self.part(number)
+                columns = read_part(path, DOCUMENTS, self.max_rows, spelled=False)
                 hashes.append(part_hash(DOCUMENTS, columns))
                 num_rows += len(columns["position"])
                 source = self.source_codes(columns)
@@ -128,36 +127,23 @@ class MixDocuments:
         """File of a part."""
         return part_path(self.folder, "documents", number)
 
-    def parts(self, *columns: str) -> Iterator[Columns]:
-        """Some columns of the table, part by part.
+    def parts(self, *columns: str, spelled: bool = True) -> Iterator[Columns]:
+        """Some columns of the table, part by part. spelled: as `read_part` has it.
 
         Each [num_rows of the part]; digest uint8 [num_rows, 16].
         """
         for number in range(self.num_parts):
-            yield read_part(self.part(number), DOCUMENTS, self.max_rows, list(columns))
+            path = self.part(number)
+            yield read_part(path, DOCUMENTS, self.max_rows, list(columns), spelled=spelled)
 
     def coded_parts(self, *columns: str) -> Iterator[Columns]:
         """Some columns of a table without fault, part by part, and `source` as `source_codes` gives
-        it: without a Python object a row.
+        it.
 
         `source` is int32 [num_rows of the part], -1 for one that is not listed.
         """
-        wanted = pa.schema([DOCUMENTS.field(name) for name in dict.fromkeys(("copy", *columns))])
-        for number in range(self.num_parts):
-            with pq.ParquetFile(
-                self.part(number), read_dictionary=["source"], memory_map=False
-            ) as file:
-                table = file.read(columns=[*wanted.names, "source"])
-            part = from_arrow(wanted, table.select(wanted.names))
-            names = table.column("source").combine_chunks()
-            codes = [
-                [self.codes.get((name, copy), -1) for copy in (0, 1)] + [-1]
-                for name in names.dictionary.to_pylist()
-            ]
-            part["source"] = np.array(codes, np.int32).reshape(-1, 3)[
-                np.from_dlpack(names.indices), np.minimum(part["copy"], 2)
-            ]
-            yield part
+        for part in self.parts(*dict.fromkeys(("source", "copy", *columns)), spelled=False):
+            yield {**part, "source": self.source_codes(part)}
 
     def source_codes(self, columns: Columns) -> npt.NDArray[np.int32]:
         """Index into the manifest's sources of each document, -1 for one that it does not list.
@@ -165,5 +151,4 @@ class MixDocuments:
 
         Returns: int32 [num_rows].
         """
-        strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
-        return np.array([self.codes.get(strand, -1) for strand in strands], np.int32)
+        return self.claims.strands_of(columns).astype(np.int32)

@@ -57,7 +57,7 @@ def audit_mix(folder: Path, full: bool = False, progress: Progress | None = None
             two at once.
 
     Memory: 8 bytes a document, 20 more a document of sources that are repeated, one part's columns,
-        8 MiB a core.
+        1 MiB a core.
 
     Raises:
         ManifestError: the manifest is missing, damaged or not one that annealmix writes. All else
@@ -196,19 +196,18 @@ class _MixAudit:
         )
 
     def _digests_with_keys(self, keys: Any) -> Any:
-        inserts = [source.name for source in self.claims.sources if source.insert]
+        inserts = [at for at, source in enumerate(self.claims.sources) if source.insert]
 
         def parts() -> Iterator[tuple[Any, Any, Any]]:
             for number in range(len(self.claims.hashes.documents_parts)):
                 path = part_path(self.folder, "documents", number)
-                columns = read_part(
-                    path, DOCUMENTS, self.max_rows, ["source", "digest", "epoch", "copy"]
-                )
+                names = ["source", "digest", "epoch", "copy"]
+                columns = read_part(path, DOCUMENTS, self.max_rows, names, spelled=False)
                 digest = digest_columns(columns["digest"])
                 once = (
                     (columns["epoch"] == 0)
                     & (columns["copy"] == 0)
-                    & ~np.isin(columns["source"].astype(str), inserts)
+                    & ~np.isin(self.claims.strands_of(columns), inserts)
                 )
                 yield digest, order_keys(digest), once
 

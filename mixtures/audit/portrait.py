@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from mixtures.audit.files import max_rows
 from mixtures.audit.stream import Progress
-from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
-from mixtures.mix.tables import DOCUMENTS
+from mixtures.mix.tables import DOCUMENTS, Columns
 from mixtures.stream.order import deviation
 
 POINTS = 400  # stretches of equal length into which the stream is cut for the strays
@@ -132,9 +132,8 @@ def portray(
     for number in range(parts):
         path = part_path(folder, "documents", number)
         try:
-            pass_over.add(
-                read_part(path, DOCUMENTS, limit, ["num_tokens", "source", "epoch", "copy"])
-            )
+            names = ["num_tokens", "source", "epoch", "copy"]
+            pass_over.add(read_part(path, DOCUMENTS, limit, names, spelled=False))
         except UNREADABLE as error:
             raise ManifestError(
                 f"{reading_fault(path, error)}; `annealmix audit {folder}` says what else is off"
@@ -160,13 +159,10 @@ class _Pass:
     """What has been counted so far. `_before`: int64 [num_strands], tokens of each strand."""
 
     def __init__(self, claims: Claims, samples: int) -> None:
-        self._codes = {
-            (source.name, source.copy_number): number
-            for number, source in enumerate(claims.sources)
-        }
+        self._claims = claims
         self._shares, self._samples = claims.shares, samples
         self._total = sum(self._shares)
-        count = len(self._codes)
+        count = len(claims.sources)
         self._edges = np.array([at * self._total // POINTS for at in range(POINTS + 1)], np.int64)
         self._documents, self._before = 0, np.zeros(count, np.int64)
         self._lengths, self._first = [Lengths() for _ in range(count)], [0] * count
@@ -187,8 +183,7 @@ class _Pass:
         Raises:
             ValueError: a strand that the manifest does not list.
         """
-        strands = zip(columns["source"].tolist(), columns["copy"].tolist(), strict=True)
-        source = np.array([self._codes.get(strand, -1) for strand in strands], np.int64)
+        source = self._claims.strands_of(columns)
         num_tokens = columns["num_tokens"].astype(np.int64)
         if (source < 0).any():
             raise ValueError("documents of a source that the manifest does not list")
@@ -202,7 +197,7 @@ class _Pass:
             ends, self._edges[edges]
         )  # the document that each edge lies in, or ends
         stretch = np.minimum(np.searchsorted(self._edges, ends) - 1, POINTS - 1)
-        for number in range(len(self._codes)):
+        for number in range(len(self._claims.sources)):
             of_strand = source == number
             placed = self._before[number] + np.cumsum(np.where(of_strand, num_tokens, 0))
             missing = np.where(of_strand[reached], ends[reached] - self._edges[edges], 0)
@@ -232,7 +227,7 @@ class _Pass:
         """What all documents came to. Between two ends of documents a stray is a straight line, so
         its edges and ends bound it.
         """
-        shares = np.array([self._share(number) for number in range(len(self._codes))])
+        shares = np.array([self._share(number) for number in range(len(self._claims.sources))])
         off = self._placed - shares[:, None] * self._edges
         lowest, highest = (
             choose(found, choose(off[:, :-1], off[:, 1:]))

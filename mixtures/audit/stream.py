@@ -1,8 +1,8 @@
 """One pass over the bytes of a .bin, all cores at once: chunk hashes, ids, and where documents end;
 and the checks that it answers (`check_stream`).
 
-Chunks (64 MiB unless the mix says otherwise) are shared out to threads, which hold one block of 8
-MiB each: reading, BLAKE3 and numpy's counting all release the interpreter. Memory: 8 MiB and a few
+Chunks (64 MiB unless the mix says otherwise) are shared out to threads, which hold one block of 1
+MiB each: reading, BLAKE3 and numpy's counting all release the interpreter. Memory: 1 MiB and a few
 masks of that size for each core, whatever the size of the mix.
 """
 
@@ -27,7 +27,7 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.tables import root_hash
 from mixtures.words import plural
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20  # that a processor's own cache holds
 CHUNK_BYTES = 64 << 20
 
 Progress = Callable[[int, int], None]

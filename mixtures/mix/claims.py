@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError
 
 from mixtures.errors import ManifestError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claim import Claim, Count, Hash, KeysClaim, Positive
 from mixtures.mix.judged import ArmClaim, ContaminationClaim, FilterClaim, MaskClaim, NearClaim
+from mixtures.mix.tables import Columns, Texts
 from mixtures.recipe.loaded import corpora_of
 from mixtures.stream.quotas import Size
 from mixtures.trainers.fit import TrainerFit
@@ -342,6 +344,19 @@ class Claims(MixClaims):
         is proven.
         """
         return self.shrinks and any(source.dropped_tokens for source in self.sources)
+
+    def strands_of(self, columns: Columns) -> npt.NDArray[np.int64]:
+        """The number of each document's strand in `sources`, int64 [num_docs]; -1 where none is
+        listed. columns: source and copy of a part.
+        """
+        listed = {
+            (source.name, source.copy_number): number for number, source in enumerate(self.sources)
+        }
+        names = Texts.of(columns["source"])
+        # no strand is copy 2 or more: all of those become the column that is -1
+        known = [[listed.get((name, copy), -1) for copy in (0, 1, 2)] for name in names.names]
+        numbers = np.array(known, np.int64).reshape(-1, 3)
+        return numbers[names.codes, np.minimum(columns["copy"], 2)]
 
     @property
     def num_chunks(self) -> int:

@@ -9,9 +9,9 @@ each column's little-endian values, part by part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,8 @@ from blake3 import blake3
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of texts that repeat: names, which may repeat too, and of each row the number of its
-    name, codes: int32 [num_rows]. Reads as an array of objects does, but costs no object a row.
+    """A column of texts without an object a row: names, which may repeat, and of each row the
+    number of its name, codes: int32 [num_rows].
     """
 
     names: Sequence[str]
@@ -41,17 +41,10 @@ class Texts:
     def __len__(self) -> int:
         return len(self.codes)
 
-    @overload
-    def __getitem__(self, rows: int) -> str: ...
-    @overload
-    def __getitem__(self, rows: slice | npt.NDArray[Any]) -> npt.NDArray[Any]: ...
-    def __getitem__(self, rows: int | slice | npt.NDArray[Any]) -> str | npt.NDArray[Any]:
-        spelled: npt.NDArray[Any] = np.array(self.names, object)
-        return spelled[self.codes[rows]]
-
-    def tolist(self) -> list[str]:
-        """The text of every row."""
-        return [self.names[code] for code in self.codes.tolist()]
+    def objects(self) -> npt.NDArray[Any]:
+        """The text of every row: objects [num_rows]."""
+        names: npt.NDArray[Any] = np.array(self.names, object)
+        return names[self.codes]
 
     def spelled(self, ending: bytes = b"") -> pa.Array:
         """The text of every row, as UTF-8, each with an ending: strings [num_rows].
@@ -76,7 +69,7 @@ class Texts:
         )
 
 
-Columns = Mapping[str, Any]
+Columns = dict[str, Any]
 """Of a part, by name, [num_rows] each: texts as `Texts` or an array of objects, digest as uint8
 [num_rows, 16], the others as plain arrays.
 """
@@ -122,20 +115,26 @@ def _array(field: pa.Field, values: Any) -> pa.Array:
     return pa.Array.from_buffers(field.type, len(values), buffers)
 
 
-def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]]:
+def from_arrow(schema: pa.Schema, table: pa.Table, *, spelled: bool = True) -> Columns:
     """The columns of a part as `to_arrow` takes them.
+
+    Args:
+        table: a text column may be a dictionary. spelled: texts as objects, else as `Texts`.
 
     Raises:
         ValueError: the table has other columns or types, or a null.
 
     Returns: by name, [num_rows] each; digest uint8 [num_rows, 16].
     """
-    if table.schema.names != schema.names or table.schema.types != schema.types:
+    types = [
+        kind.value_type if pa.types.is_dictionary(kind) else kind for kind in table.schema.types
+    ]
+    if table.schema.names != schema.names or types != schema.types:
         raise ValueError(
             f"columns {dict(zip(table.schema.names, map(str, table.schema.types), strict=True))},"
             f" expected {schema.names}"
         )
-    columns: dict[str, npt.NDArray[Any]] = {}
+    columns: Columns = {}
     for field in schema:
         array = table.column(field.name).combine_chunks()
         if array.null_count:
@@ -147,20 +146,28 @@ def from_arrow(schema: pa.Schema, table: pa.Table) -> dict[str, npt.NDArray[Any]
             columns[field.name] = raw[16 * array.offset : 16 * (array.offset + len(array))].reshape(
                 -1, 16
             )
+        elif pa.types.is_string(field.type):
+            texts = _texts(field.name, array)
+            columns[field.name] = texts.objects() if spelled else texts
         else:
             columns[field.name] = _values(array)
     return columns
 
 
+def _texts(name: str, array: pa.Array) -> Texts:
+    """A column of strings, or of a dictionary of them, without a null. name: of the column."""
+    coded = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    codes = np.asarray(np.from_dlpack(coded.indices), np.int32)
+    names: list[str] = coded.dictionary.to_pylist()
+    if None in names or (len(codes) and not 0 <= codes.min() <= codes.max() < len(names)):
+        raise ValueError(f"column {name} has rows without a text")
+    return Texts(names, codes)
+
+
 def _values(array: pa.Array) -> npt.NDArray[Any]:
-    """Values without a null [num_rows], texts as objects. pyarrow's own conversion would import
-    pandas.
-    """
+    """Values without a null [num_rows]. pyarrow's own conversion would import pandas."""
     values: npt.NDArray[Any]
-    if pa.types.is_string(array.type):
-        coded = array.dictionary_encode()
-        values = np.array(coded.dictionary.to_pylist(), object)[np.from_dlpack(coded.indices)]
-    elif pa.types.is_boolean(array.type):
+    if pa.types.is_boolean(array.type):
         values = np.from_dlpack(array.cast(pa.uint8())).view(np.bool_)
     else:
         values = np.from_dlpack(array)

@@ -21,12 +21,12 @@ import numpy.typing as npt
 
 from mixtures.audit.files import max_rows
 from mixtures.audit.pair import pointer_faults, try_open
-from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.indexed import IndexedTokens
-from mixtures.mix.tables import DOCUMENTS
+from mixtures.mix.tables import DOCUMENTS, Columns
 from mixtures.yaml.disk import read_bytes
 from pipeline.lookup.tokenizer import find_of_mix
 from pipeline.tokens.decoder import Decoder

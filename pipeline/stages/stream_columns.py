@@ -55,7 +55,7 @@ class StreamColumns:
         """
         documents = len(starting.source)
         files, paths = np.zeros(documents, np.int32), InputPaths(self._paths)
-        columns: dict[str, Any] = {
+        columns: Columns = {
             "position": starting.first_position + np.arange(documents, dtype=np.uint64),
             "first_token": starting.first_token.astype(np.uint64),
             "num_tokens": starting.num_tokens.astype(np.uint32),

@@ -18,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures import keys
+from mixtures.keys import COMPILED_FROM, order_keys
+from mixtures.keys.kernel import keyed_hashes
 
 SHARES = st.decimals(0, 1, allow_nan=False, places=18)
 RANGES = st.tuples(st.integers(0, 24), st.integers(0, 24)).map(
@@ -40,8 +42,15 @@ def test_many_keys_at_once_are_those_of_the_texts_one_by_one(texts):
     contents = [keys.content_of(text).encode() for text in texts]
     assert digests == [blake2b(content, digest_size=16).digest() for content in contents]
     columns = keys.digest_columns(b"".join(digests))
-    assert keys.order_keys(columns).tolist() == [keys.order_key(digest) for digest in digests]
+    expected = [keys.order_key(digest) for digest in digests]
+    assert order_keys(columns).tolist() == keyed_hashes(columns, keys.SALT).tolist() == expected
     assert columns.astype(">u8").tobytes() == b"".join(digests)
+
+
+def test_keys_of_more_digests_than_the_kernel_is_loaded_for_are_the_same():
+    columns = keys.digest_columns(np.random.default_rng(1).bytes(16 * COMPILED_FROM))
+    few = [order_keys(columns[at : at + 9000]) for at in range(0, COMPILED_FROM, 9000)]
+    assert order_keys(columns).tolist() == np.concatenate(few).tolist()
 
 
 def test_digest_and_key_of_a_known_text_never_change():

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.report import Check, unread
-from mixtures.audit.tables.parts import Columns, PartReader
+from mixtures.audit.tables.parts import PartReader
 from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import Claims
+from mixtures.mix.tables import Columns, Texts
 
 IN_TURN = ("epochs", "repeated tokens")
 """Checks that must see the documents of a strand in the order of epochs and keys."""
@@ -59,8 +60,10 @@ class Rows:
     """Where a slot's donor is shortened to its slot, and by no quota, False."""
     slot: Int64s
     """Of an aligned arm's slots, their index in its table (`SlotTable.at`); -1 of others."""
-    file: npt.NDArray[Any] | None
-    """As the provenance says; None where that part cannot be read."""
+    files: Sequence[str]
+    """Paths, as all provenance so far says them."""
+    file: Int64s | None
+    """Index into `files`; None where that part of provenance cannot be read."""
     origin: Uint64s | None
     """Its position as the provenance says; None where that part cannot be read."""
 
@@ -91,7 +94,7 @@ class Rows:
         columns = {
             item.name: _chosen([getattr(one, item.name) for one in (self, *others)], rows)
             for item in fields(self)
-            if item.name not in ("part", "before")
+            if item.name not in ("part", "before", "files")
         }
         return replace(self, **columns)
 
@@ -127,27 +130,32 @@ class _Running:
     """What came before the next part: documents and tokens by source."""
 
     def __init__(self, claims: Claims, slots: Placed) -> None:
-        self._slots = slots
-        self._codes = {
-            (source.name, source.copy_number): number
-            for number, source in enumerate(claims.sources)
-        }
+        self._claims, self._slots = claims, slots
         self._tokens = np.zeros(len(claims.sources), np.int64)
         self._documents = np.zeros(len(claims.sources), np.int64)
         self._first = 0
+        self._files: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def _file(self, texts: Texts) -> Int64s:
+        """The number of each file among all so far, int64 [num_docs]."""
+        for name in texts.names:
+            if name not in self._numbers:
+                self._numbers[name] = len(self._files)
+                self._files.append(name)
+        return np.array([self._numbers[name] for name in texts.names], np.int64)[texts.codes]
 
     def rows(self, part: int, documents: Columns, provenance: Columns | None) -> Rows:
         """Columns of a part, [num_docs] each, with what came before each document."""
         digest = digest_columns(np.ascontiguousarray(documents["digest"]))
-        strands = zip(documents["source"].tolist(), documents["copy"].tolist(), strict=True)
-        source = np.array([self._codes.get(strand, -1) for strand in strands], np.int64)
+        source = self._claims.strands_of(documents)
         num_tokens = documents["num_tokens"].astype(np.int64)
         start, index, before = (
             np.zeros_like(num_tokens),
             np.zeros_like(num_tokens),
             self._tokens.copy(),
         )
-        for number in range(len(self._codes)):
+        for number in range(len(self._tokens)):
             of_strand = np.flatnonzero(source == number)
             ends = self._tokens[number] + np.cumsum(num_tokens[of_strand])
             start[of_strand] = ends - num_tokens[of_strand]
@@ -172,7 +180,8 @@ class _Running:
             copy=documents["copy"].astype(np.int64),
             cut=documents["cut"].astype(np.bool_) & ~self._slots.shortened(slot, num_tokens),
             slot=slot,
-            file=None if provenance is None else provenance["file"],
+            files=self._files,
+            file=None if provenance is None else self._file(provenance["file"]),
             origin=None if provenance is None else provenance["position"],
         )
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows
-from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import MaskClaim, MaskedClaim
 from mixtures.mix.slots import MASK, MASK_FILE
-from mixtures.mix.tables import from_arrow, part_hash
+from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.words import plural
 
 

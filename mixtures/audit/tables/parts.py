@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,7 +21,14 @@ from mixtures.audit.report import Check, judge, unread
 from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import part_path
-from mixtures.mix.tables import DOCUMENTS, PROVENANCE, from_arrow, part_hash, root_hash
+from mixtures.mix.tables import (
+    DOCUMENTS,
+    PROVENANCE,
+    Columns,
+    from_arrow,
+    part_hash,
+    root_hash,
+)
 from mixtures.words import plural
 
 SCHEMAS = {"documents": DOCUMENTS, "provenance": PROVENANCE}
@@ -39,19 +45,22 @@ UNREADABLE = (
 )
 """What pyarrow raises on damaged files, as found by changing single bytes of them."""
 
-Columns = dict[str, npt.NDArray[Any]]
-"""Columns of a part by name, [num_rows] each; digest uint8 [num_rows, 16]."""
-
 
 def read_part(
-    path: Path, schema: pa.Schema, max_rows: int, only: list[str] | None = None
+    path: Path,
+    schema: pa.Schema,
+    max_rows: int,
+    only: list[str] | None = None,
+    *,
+    spelled: bool = True,
 ) -> Columns:
-    """Columns of a part, as `mixtures.mix.tables` has them. only: names of the columns to read.
+    """Columns of a part, as `mixtures.mix.tables` has them. only: names of the columns to read;
+    spelled: texts as objects, else as `Texts`.
 
     Raises:
         Any of UNREADABLE: it is not a part of this table, or claims more than `max_rows` rows.
 
-    Returns: [num_rows] each; digest uint8 [num_rows, 16], texts as objects.
+    Returns: [num_rows] each; digest uint8 [num_rows, 16].
     """
     texts = [column.name for column in schema if pa.types.is_string(column.type)]
     if not path.is_file():  # a pipe would be waited for
@@ -66,13 +75,13 @@ def read_part(
         wanted = schema if only is None else pa.schema([schema.field(name) for name in only])
         table = file.read(columns=wanted.names)
     for name in set(texts) & set(wanted.names):
-        table = table.set_column(wanted.names.index(name), name, _plain_text(table.column(name)))
-    return from_arrow(wanted, table)
+        _refuse_long(table.column(name))
+    return from_arrow(wanted, table, spelled=spelled)
 
 
-def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """[num_rows] of texts, once no text of the dictionary is too long to be spelled out for
-    each row.
+def _refuse_long(column: pa.ChunkedArray) -> None:
+    """Raise ValueError for a text that is too long to be spelled out for each row. column: of
+    texts, [num_rows].
     """
     if not pa.types.is_dictionary(column.type):
         raise ValueError(f"a text column is {column.type}, expected string")
@@ -80,7 +89,6 @@ def _plain_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
         longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
         if longest > MAX_TEXT_BYTES:
             raise ValueError(f"a text of {longest:,} bytes; allowed are {MAX_TEXT_BYTES:,}")
-    return column.cast(pa.string())
 
 
 def reading_fault(path: Path, error: Exception) -> str:
@@ -151,7 +159,8 @@ class PartReader:
             return None
         path, schema = part_path(self.folder, table, number), SCHEMAS[table]
         try:
-            columns = read_part(path, schema, self.max_rows - self.rows[table])
+            allowed = self.max_rows - self.rows[table]
+            columns = read_part(path, schema, allowed, spelled=False)
             self.hashes[table].append(part_hash(schema, columns))
         except UNREADABLE as error:
             self.hashes[table].append(None)

@@ -137,7 +137,8 @@ class Origins:
             )
             return
         for number, of_source in rows.by_source(len(self._sources)):
-            files = set(rows.file[of_source[rows.own[of_source]]].tolist())
+            own = of_source[rows.own[of_source]]
+            files = {rows.files[at] for at in np.unique(rows.file[own])}
             for strange in sorted(files - self._inputs[number] - self._used[number])[:4]:
                 source = self._sources[number]
                 self._faults.append(

@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows
-from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part, reading_fault
+from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.keys import KeyRange, digest_columns, key_bound, order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ArmClaim, DonorClaim, SlotClaim
 from mixtures.mix.slots import SLOTS, SLOTS_FILE
-from mixtures.mix.tables import from_arrow, part_hash
+from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.stream.arms.donors import KINDS
 from mixtures.words import plural
 
@@ -180,9 +180,10 @@ class Slots:
         ):
             self._note(rows, slots[wrong], what)
         if rows.file is not None:
+            files = np.array(rows.files, object)[rows.file[slots]]
             self._note(
                 rows,
-                slots[rows.file[slots] != columns["file"][first]],
+                slots[files != columns["file"][first]],
                 "comes from another file than its slot says",
             )
         for name, donors in self._arm.donors.items():

@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from mixtures.audit.documents import MixDocuments
 from mixtures.audit.report import Check, judge, unread
-from mixtures.audit.tables.parts import UNREADABLE, Columns, read_part
+from mixtures.audit.tables.parts import UNREADABLE, read_part
 from mixtures.keys import digest_columns
 from mixtures.mix.files import TOKENS, part_path
-from mixtures.mix.tables import DOCUMENTS, PROVENANCE
+from mixtures.mix.tables import DOCUMENTS, PROVENANCE, Columns
 from mixtures.stream.order import SourceOrder, positions
 from mixtures.stream.selection import Selection
 from mixtures.words import plural
@@ -194,7 +194,8 @@ class StoredDocuments:
 
     def _part(self, number: int, stream: npt.NDArray[Any]) -> None:
         """Compare the documents that start in a slice. stream: [num_tokens], all of the mix."""
-        rows = read_part(self.mix.part(number), DOCUMENTS, self.mix.max_rows)
+        path = self.mix.part(number)
+        rows = read_part(path, DOCUMENTS, self.mix.max_rows, spelled=False)
         origins: Columns | None = None
         try:
             path = part_path(self.mix.folder, "provenance", number)

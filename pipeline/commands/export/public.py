@@ -13,13 +13,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from mixtures.audit import audit_mix
-from mixtures.audit.tables.parts import Columns, proven_part
+from mixtures.audit.tables.parts import proven_part
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
-from mixtures.mix.tables import DOCUMENTS, part_hash, to_arrow
+from mixtures.mix.tables import DOCUMENTS, Columns, part_hash, to_arrow
 from mixtures.yaml.disk import read_bytes
 from pipeline import report
 from pipeline.commands.destination import appearing, refuse_inside

@@ -29,11 +29,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mixtures.audit.tables.parts import Columns, proven_part
+from mixtures.audit.tables.parts import proven_part
 from mixtures.errors import AuditFailed
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.mix.files import part_path
 from mixtures.mix.indexed import IndexedTokens
+from mixtures.mix.tables import Columns
 from pipeline.commands.destination import appearing
 from pipeline.executors.local import LocalExecutor
 from pipeline.executors.stage import Plan, Stage, Unit

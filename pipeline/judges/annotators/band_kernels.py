@@ -1,20 +1,17 @@
 """Compiled kernels of near-duplicate search: band keys of texts, as `mixtures.rules.near_text`
 says, and clusters of edges. Import it late: it brings numba.
 
-Compiled once and cached on disk beside this file, or in NUMBA_CACHE_DIR; every loop leaves the
-interpreter's lock. All arithmetic is on unsigned numbers and wraps. numba makes a float of a sum of
-int64 and uint64, hence the constants; unsigned places also spare it the question whether a place
-counts from the end.
+All arithmetic is on unsigned numbers and wraps. numba makes a float of a sum of int64 and uint64,
+hence the constants; unsigned places also spare it the question whether a place counts from the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 
+from mixtures.keys.compiled import compiled as _compiled
 from mixtures.rules.near_text import (
     BASE,
     FNV_OFFSET,
@@ -37,8 +34,6 @@ from pipeline.judges.annotators.kernel_arrays import (
     Texts,
 )
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 # Meaning of an entry of `Folding.table`, if it is no code point.
 SEPARATES, VANISHES, MANY = ord(" "), 0, 1 << 31
 BLOCK = 1024  # shingles that go through all permutations while they are in the nearest cache
@@ -59,10 +54,6 @@ _UNSPACED = np.array(
     np.uint32,
 )
 _FIRST_UNSPACED = _UNSPACED[0]
-
-
-def _compiled(function: Function) -> Function:
-    return cast("Function", njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 @_compiled

@@ -15,12 +15,11 @@ A hit is never a hash alone: `find_ngrams` compares the bytes of the words.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
-import numba
 import numpy as np
 
+from mixtures.keys.compiled import compiled as _compiled
 from pipeline.judges.annotators.folding import BLANK, OPEN
 from pipeline.judges.annotators.kernel_arrays import (
     I64,
@@ -32,24 +31,11 @@ from pipeline.judges.annotators.kernel_arrays import (
     Words,
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 SEPARATOR = np.uint8(32)
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, bits well mixed (2**64 / golden ratio)
 # numba makes a float of int64 with uint64, so every number beside a hash is a uint64.
 _0, _1, _3, _7, _9, _29, _32, _55 = (np.uint64(n) for n in (0, 1, 3, 7, 9, 29, 32, 55))
-
-
-def _compiled(function: F) -> F:
-    """Machine code, made at the first call and kept for later processes, beside the module or in
-    the user's cache folder.
-    """
-    try:
-        made: Any = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither folder can be written: every process makes its own
-        made = numba.njit(nogil=True)(function)
-    return made  # type: ignore[no-any-return]  # numba types what it makes as its own
 
 
 _HIGH = np.uint64(0x8080808080808080)  # of a byte that is not ASCII

@@ -31,6 +31,8 @@ import numpy.typing as npt
 SALT = b"annealmix-1"
 DIGEST_BYTES = 16
 KEY_SPACE = 1 << 64
+COMPILED_FROM = 1 << 16
+"""Digests from which on a kernel is loaded, which takes as long as 400,000 digests in Python."""
 
 
 class KeyRange(NamedTuple):
@@ -228,12 +230,13 @@ def order_keys(digests: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     Args:
         digests: uint64 [num_docs, 2], the two halves as `digest_columns` makes them.
     """
+    if len(digests) >= COMPILED_FROM:
+        from mixtures.keys.kernel import keyed_hashes
+
+        return keyed_hashes(digests, SALT)
     raw = digests.astype(">u8").tobytes()
-    keys = b"".join(
-        blake2b(raw[at : at + DIGEST_BYTES], digest_size=8, key=SALT).digest()
-        for at in range(0, len(raw), DIGEST_BYTES)
-    )
-    return np.frombuffer(keys, "<u8").astype(np.uint64)
+    keys = [order_key(raw[at : at + DIGEST_BYTES]) for at in range(0, len(raw), DIGEST_BYTES)]
+    return np.array(keys, np.uint64)
 
 
 def digest_columns(
