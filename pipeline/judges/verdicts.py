@@ -123,6 +123,12 @@ class Verdicts:
     spared: npt.NDArray[np.bool_]
     scores: dict[int, npt.NDArray[np.int32]]
 
+    @classmethod
+    def of_none(cls, documents: int) -> Verdicts:
+        """Of documents that nothing judges."""
+        no = np.zeros(documents, np.bool_)
+        return cls(np.zeros(documents, np.uint32), no, no, {})
+
     def among(self, present: npt.NDArray[np.bool_]) -> Verdicts:
         """The verdicts among more documents, where those that are not present were not judged.
         present: bool [num_docs].

@@ -16,7 +16,8 @@ filters. What a quota takes is a prefix in key order (`mixtures.stream.selection
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.errors import AnnealmixError, ManifestError
-from mixtures.keys import KeyRange, sort_order
+from mixtures.keys import KeyRange
 from pipeline.executors.stage import PartitionUnit, Stage
 from pipeline.inputs.build_source import SelectedSource
 from pipeline.judges.verdicts import Documents, Verdicts, judge
@@ -37,31 +38,16 @@ from pipeline.stages.eligible import (
     partition_folder,
     score_column,
 )
-from pipeline.stages.gathering import Arrays, gathered
+from pipeline.stages.gathering import Gathered, Places, Taken
 from pipeline.stages.near.clusters import drop_rows, read_drops
 from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.store.columns import write_column
 from pipeline.store.records import FolderWriter
 from pipeline.store.scores import Scored, partition_name, partitions_of, read_scores
 
-STRAND_COLUMNS = (
-    "digest",
-    "num_tokens",
-    "offset",
-    "token_file",
-    "segment",
-    "ledger_row",
-)
-REMOVED_COLUMNS = (
-    "digest",
-    "num_tokens",
-    "segment",
-    "ledger_row",
-    "verdicts",
-    "after",
-    "place",
-)
-PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 300 MB
+STRAND_COLUMNS = ("digest", "offset", "token_file", "segment", "ledger_row")
+REMOVED_COLUMNS = ("digest", "num_tokens", "segment", "ledger_row")
+PARTITION_DOCUMENTS = 3_000_000  # a partition of this many documents is sorted in about 150 MB
 MAX_PARTITIONS = 64
 
 
@@ -122,32 +108,36 @@ class _Partition:
         """Write the columns of every source. Returns the partition's record."""
         sources, tables = self.plan.sources, {}
         for domain in _domains(sources):
-            arrays = _sorted(gathered(sources, self.keys, domain, self.plan.counts))
-            first = _first_of_each_document(arrays)
-            # of each row, the source of the nearest first row at or above it: its survivor's
-            survivor = arrays["source"][
-                np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
-            ]
-            near = self._near(arrays, first) if 0 in domain else np.full(len(first), -1)
+            gathered = Gathered(sources, self.keys, domain, self.plan.counts)
+            compared = self._compared(gathered, domain)
             for number in sorted(domain):
                 if not sources[number].excluded:
-                    name = sources[number].name
-                    tables[name] = self._write_source(arrays, first, survivor, near, number)
+                    tables[sources[number].name] = self._write_source(compared, number)
         return PartitionRecord(
             sources=tables,
             filters=len(self.plan.filters),
             decontaminate=self.plan.decontaminate,
         )
 
-    def _near(self, arrays: Arrays, first: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-        """The source whose near-copy stays instead of each document, int64 [num_docs]; -1 where the
-        document stays or is no exact survivor. first: bool [num_docs].
+    def _compared(self, gathered: Gathered, domain: set[int]) -> _Compared:
+        """Which documents stay, and what the others give way to."""
+        first = _first_of_each_document(gathered)
+        firsts, later = np.flatnonzero(first), np.flatnonzero(~first)
+        # of each row, the nearest first row above it is its survivor
+        survivor = firsts[np.searchsorted(firsts, later) - 1]
+        dropped, instead = self._near(gathered, firsts) if 0 in domain else _NONE
+        first[dropped] = False
+        return _Compared(gathered, first, later, gathered.source[survivor], dropped, instead)
+
+    def _near(self, gathered: Gathered, survivors: Places) -> tuple[Places, Places]:
+        """The documents that give way to a near-copy, by their places, and the sources of those
+        that stay instead: both [num_dropped]. survivors: integers [num_survivors], places of the
+        exact ones.
         """
-        near = np.full(len(first), -1, np.int64)
         if self.drops is None:
-            return near
-        survivors = np.flatnonzero(first)
-        rows = drop_rows(self.drops, arrays["order_key"][survivors], arrays["digest"][survivors])
+            return _NONE
+        digests = gathered.take(survivors).digests()
+        rows = drop_rows(self.drops, gathered.order_key[survivors], digests)
         dropped = rows >= 0
         if int(dropped.sum()) != len(self.drops.order_key):
             raise ManifestError(
@@ -155,43 +145,33 @@ class _Partition:
                 f" {int(dropped.sum()):,} of them are there; delete the store's folder near/ and"
                 " build again"
             )
-        near[survivors[dropped]] = self.drops.survivor_source[rows[dropped]]
-        return near
+        return survivors[dropped], self.drops.survivor_source[rows[dropped]].astype(np.intp)
 
-    def _write_source(
-        self,
-        arrays: Arrays,
-        first: npt.NDArray[np.bool_],
-        survivor: npt.NDArray[np.uint16],
-        near: npt.NDArray[np.int64],
-        number: int,
-    ) -> SourceTable:
-        """Write one source's documents below its ceiling. Returns what they are.
-
-        first: bool [num_docs], of each text the first document; survivor: uint16 [num_docs], the
-        source of that one; near: int64 [num_docs], see `_near`.
-        """
-        source, sources = self.plan.sources[number], self.plan.sources
-        own = arrays["source"] == number
-        eligible = own & first & (near < 0)
-        within = eligible & KeyRange(0, source.ceiling).mask(arrays["order_key"])
-        columns = {name: values[within] for name, values in arrays.items()}
-        if (columns["num_tokens"] == 0).any():
+    def _write_source(self, compared: _Compared, number: int) -> SourceTable:
+        """Write one source's documents below its ceiling. Returns what they are."""
+        source, sources, gathered = self.plan.sources[number], self.plan.sources, compared.gathered
+        own = gathered.source == number
+        eligible = np.flatnonzero(own & compared.stays)
+        below = KeyRange(0, source.ceiling).rows(gathered.order_key).stop
+        within = eligible[: np.searchsorted(eligible, below)]
+        taken = gathered.take(within)
+        if (taken.num_tokens == 0).any():
             raise ManifestError(
                 f"{self.path}: {source.name} has documents below its ceiling without tokens; the"
                 " store is not what the plan says"
             )
-        columns["grams"] = (
-            columns[f"count{len(self.plan.counts) - 1}"]
+        grams = (
+            taken.column(f"count{len(self.plan.counts) - 1}")
             if self.plan.decontaminate
-            else np.zeros(len(columns["order_key"]), np.uint32)
+            else np.zeros(len(within), np.uint32)
         )
-        contaminated = (columns["grams"] > 0) & (self.plan.decontaminate == "drop")
-        verdicts = self._judge(source, columns, ~contaminated)
-        duplicates = np.bincount(survivor[own & ~first], minlength=len(sources)).tolist()
+        present = (grams == 0) | (self.plan.decontaminate != "drop")
+        verdicts = self._judge(source, taken, gathered.order_key[within], present)
+        mine = own[compared.later]
+        duplicates = np.bincount(compared.survivors[mine], minlength=len(sources)).tolist()
         table = SourceTable(
-            **self._write_columns(source, columns, contaminated, verdicts),
-            untokenized=int(eligible.sum() - within.sum()),
+            **self._write_columns(source, taken, grams, verdicts),
+            untokenized=len(eligible) - len(within),
             in_range=int(own.sum()),
             duplicates={
                 other.name: count
@@ -201,7 +181,7 @@ class _Partition:
             excluded=sum(
                 count for other, count in zip(sources, duplicates, strict=True) if other.excluded
             ),
-            near=self._near_counts(near[own & (near >= 0)]),
+            near=self._near_counts(compared.instead[own[compared.dropped]]),
         )
         gone = table.excluded + sum(table.duplicates.values()) + sum(table.near.values())
         if table.in_range != table.unique + gone:
@@ -221,70 +201,78 @@ class _Partition:
         return counts
 
     def _judge(
-        self, source: SelectedSource, columns: Arrays, present: npt.NDArray[np.bool_]
+        self,
+        source: SelectedSource,
+        taken: Taken,
+        order_key: npt.NDArray[np.uint64],
+        present: npt.NDArray[np.bool_],
     ) -> Verdicts:
-        """What filters say. present: bool [num_docs], those that are not dropped as contaminated;
-        filters judge no others.
+        """What filters say. order_key: uint64 [num_taken]; present: bool [num_taken], those that
+        are not dropped as contaminated; filters judge no others.
         """
+        rules = () if source.insert else self.plan.filters
+        partners = [item for item in self.plan.partners if item.source == source.name]
+        if not (rules or partners):
+            return Verdicts.of_none(len(taken))
+        judged = taken.where(present)
         documents = Documents(
-            columns["order_key"][present],
-            columns["digest"][present],
-            columns["num_tokens"][present],
+            order_key[present],
+            judged.digests(),
+            judged.num_tokens,
             [
-                columns[f"count{index}"][present]
+                judged.column(f"count{index}")
                 for index, name in enumerate(self.plan.counts)
                 if name == "terms"
             ],
         )
-        rules = () if source.insert else self.plan.filters
-        partners = [item for item in self.plan.partners if item.source == source.name]
         return judge(source.name, documents, rules, self.scored, partners).among(present)
 
     def _write_columns(
         self,
         source: SelectedSource,
-        columns: Arrays,
-        contaminated: npt.NDArray[np.bool_],
+        taken: Taken,
+        grams: npt.NDArray[np.uint32],
         verdicts: Verdicts,
     ) -> dict[str, Any]:
         """Write what a source has below its ceiling. Returns the part of its table that counts it.
 
-        columns: [num_docs] each, in key order; contaminated: bool [num_docs], those that are
-        dropped for it.
+        taken: in key order; grams: uint32 [num_taken].
         """
         plan, name, judged = self.plan, source.name, not source.insert
-        reasons = verdicts.removed
+        reasons, contaminated = verdicts.removed, np.zeros(len(taken), np.bool_)
         if plan.decontaminate == "drop":  # bit 0 is contamination, bit i + 1 filter i
+            contaminated = grams > 0
             reasons = reasons << np.uint32(1) | contaminated
         removed = reasons != 0
         kept = ~removed
         copies, shrink = plan.copies and judged, plan.shrink and judged
         approved = verdicts.approved & kept if copies else np.zeros(len(kept), np.bool_)
-        num_tokens = columns["num_tokens"].astype(np.uint64)
+        num_tokens = taken.num_tokens.astype(np.uint64)
         # Of each document, how often its tokens count toward the quota. Under shrink, what filters
         # remove keeps its place; otherwise it has none, and an approved document fills two.
         times = ~contaminated if shrink else kept.astype(np.uint64) + approved
         fills = num_tokens * times
-        placed = {
-            **columns,
-            "place": np.cumsum(fills) - fills,  # tokens of the quota before the document
-            "after": np.cumsum(kept) - kept,  # kept documents before it
-            "verdicts": reasons,
-            "spared": verdicts.spared,
+        place = np.cumsum(fills) - fills  # tokens of the quota before the document
+        more = {
+            **({"place": place[kept]} if shrink or copies else {}),
+            **({"grams": grams[kept]} if plan.decontaminate == "report" and judged else {}),
+            **({"spared": verdicts.spared[kept]} if plan.spared and judged else {}),
         }
-        more = [
-            *(["place"] if shrink or copies else []),
-            *(["grams"] if plan.decontaminate == "report" and judged else []),
-            *(["spared"] if plan.spared and judged else []),
-        ]
-        self._write_strand(name, KEPT, placed, kept, more)
+        self._write_strand(f"{name}{KEPT}.", taken.where(kept), more)
         if copies:
-            self._write_strand(name, COPIES, placed, approved, ())
             # of each copy, the number of its document among those that are kept
-            write_column(self.path, "of", np.flatnonzero(approved[kept]), f"{name}{COPIES}.")
+            of = np.flatnonzero(approved[kept])
+            self._write_strand(f"{name}{COPIES}.", taken.where(approved), {"of": of})
         if judged and (plan.filters or plan.decontaminate):
-            for column in REMOVED_COLUMNS:
-                write_column(self.path, column, placed[column][removed], f"{name}{REMOVED}.")
+            gone, after = taken.where(removed), np.cumsum(kept) - kept  # kept ones before each
+            columns = {
+                **{column: gone.column(column) for column in REMOVED_COLUMNS},
+                "verdicts": reasons[removed],
+                "after": after[removed],
+                "place": place[removed],
+            }
+            for column, values in columns.items():
+                write_column(self.path, column, values, f"{name}{REMOVED}.")
             for index, scores in verdicts.scores.items():
                 for part, chosen in ((KEPT, kept), (REMOVED, removed)):
                     prefix = f"{name}{part}.{score_column(index)}"
@@ -302,21 +290,37 @@ class _Partition:
         }
 
     def _write_strand(
-        self,
-        name: str,
-        part: str,
-        columns: Arrays,
-        chosen: npt.NDArray[np.bool_],
-        more: Collection[str],
+        self, prefix: str, taken: Taken, more: Mapping[str, npt.NDArray[Any]]
     ) -> None:
-        """Write what the stream needs of some documents. columns: [num_docs] each; chosen: bool
-        [num_docs]; more: columns beside those of every strand.
+        """Write what the stream needs of some documents. more: columns beside those of every
+        strand, [num_taken] each.
         """
-        for column in (*STRAND_COLUMNS, *more):
-            write_column(self.path, column, columns[column][chosen], f"{name}{part}.")
-        num_tokens = columns["num_tokens"][chosen]
+        for column in STRAND_COLUMNS:
+            write_column(self.path, column, taken.column(column), prefix)
+        num_tokens = taken.num_tokens
         starts = np.cumsum(num_tokens, dtype=np.uint64) - num_tokens
-        write_column(self.path, "start", starts, f"{name}{part}.")
+        for column, values in {**more, "num_tokens": num_tokens, "start": starts}.items():
+            write_column(self.path, column, values, prefix)
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """Documents of a partition, and which of them stay.
+
+    stays: bool [num_docs]. later: places of copies of an earlier one; survivors: the sources of
+    those, both [num_later]. dropped: places of those that give way to a near-copy; instead: the
+    sources of what stays instead, both [num_dropped].
+    """
+
+    gathered: Gathered
+    stays: npt.NDArray[np.bool_]
+    later: Places
+    survivors: npt.NDArray[np.uint16]
+    dropped: Places
+    instead: Places
+
+
+_NONE = np.empty(0, np.intp), np.empty(0, np.intp)
 
 
 def _domains(sources: Sequence[SelectedSource]) -> list[set[int]]:
@@ -332,18 +336,13 @@ def _scores_within(folders: Sequence[tuple[Path, str]], keys: KeyRange) -> Score
     return read_scores(folder for folder, _ in folders if folder.name in names)
 
 
-def _sorted(arrays: Arrays) -> Arrays:
-    order = sort_order(
-        arrays["order_key"], arrays["digest"], arrays["source"], arrays["file_rank"], arrays["row"]
-    )
-    return {name: values[order] for name, values in arrays.items()}
-
-
-def _first_of_each_document(arrays: Arrays) -> npt.NDArray[np.bool_]:
+def _first_of_each_document(gathered: Gathered) -> npt.NDArray[np.bool_]:
     """True at the first of each run of equal digests, bool [num_docs]. Equal keys of different
     digests (a collision) are different documents.
     """
-    digest = arrays["digest"]
-    first = np.ones(len(digest), np.bool_)
-    first[1:] = (digest[1:] != digest[:-1]).any(axis=1)
+    keys = gathered.order_key
+    first = np.ones(len(keys), np.bool_)
+    next_to = np.flatnonzero(keys[1:] == keys[:-1])
+    one, two = (gathered.take(places).digests() for places in (next_to, next_to + 1))
+    first[next_to + 1] = (one != two).any(axis=1)
     return first

@@ -66,9 +66,7 @@ def write_column(folder: Path, name: str, values: npt.NDArray[Any], prefix: str 
     path = folder / f"{prefix}{name}"
     with named(path), path.open("wb") as file:
         for at in range(0, len(values), STRETCH):
-            file.write(
-                np.ascontiguousarray(values[at : at + STRETCH]).astype(DTYPES[name]).tobytes()
-            )
+            file.write(np.ascontiguousarray(values[at : at + STRETCH], DTYPES[name]).data)
 
 
 def read_column(folder: Path, name: str, prefix: str = "") -> npt.NDArray[Any]:
