@@ -418,6 +418,33 @@ def test_help_imports_nothing_heavy(command):
     assert not HEAVY & set(done.stdout.splitlines()[-1].split())
 
 
+SLOW = {"pandas", "polars", "datasets", "numba"}  # a quarter of a second each, and more
+HUB = {"huggingface_hub", "fsspec"}  # likewise; datatrove's executors import them
+
+
+@pytest.mark.parametrize(
+    ("command", "needless"),
+    [
+        ("plan sample", SLOW | HUB),
+        ("build sample --out {mix} --store {store}", SLOW | HUB),  # which is built already
+        ("build sample --out {new}/mix --store {new}/store --workers 1", SLOW),
+        ("audit {mix}", SLOW | HUB),
+    ],
+)
+def test_a_command_imports_no_library_that_it_does_not_need(sample, tmp_path, command, needless):
+    words = command.format(mix=sample.mix, store=sample.store, new=tmp_path).split()
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *words],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name, *modules = done.stdout.splitlines()[-1].split()
+    assert name == "modules"
+    assert not needless & set(modules)
+
+
 def test_the_console_script_answers_in_a_process_of_its_own(sample, tmp_path):
     table = Process(tmp_path / "table", "audit", sample.mix).end()
     answer = Process(tmp_path / "answer", "audit", sample.mix, "--json").end()

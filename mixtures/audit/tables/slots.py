@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from mixtures.audit.report import Check, judge, unread
 from mixtures.audit.tables.columns import Rows
@@ -56,7 +57,9 @@ class SlotTable:
     @classmethod
     def read(cls, folder: Path, claims: Claims, max_rows: int) -> SlotTable:
         """The slots of a mix; none of one that is no arm. max_rows: that its .bin can have."""
-        empty = cls(from_arrow(SLOTS, SLOTS.empty_table()))
+        # `empty_table` of a schema would have pyarrow import pandas
+        none = pa.Table.from_arrays([pa.nulls(0, field.type) for field in SLOTS], schema=SLOTS)
+        empty = cls(from_arrow(SLOTS, none))
         if claims.arm is None:
             return empty
         path = folder / SLOTS_FILE

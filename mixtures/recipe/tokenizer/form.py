@@ -250,9 +250,7 @@ def _pair(merge: Any) -> list[str]:
     need the list form.
     """
     pair = merge.split(" ") if isinstance(merge, str) else merge
-    if not (
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(token, str) for token in pair)
-    ):
+    if not (isinstance(pair, list) and len(pair) == 2 and type(pair[0]) is type(pair[1]) is str):
         raise _refused(f'merge {merge!r} is neither "left right" nor ["left", "right"]')
     return pair
 
