@@ -42,6 +42,9 @@ def _diff(options: argparse.Namespace) -> int:
     from pipeline.commands.diff.diff import diff
 
     if options.html is not None:
+        from pipeline.commands.page.elements import require_packages
+
+        require_packages()
         for mix in (options.one, options.two):
             refuse_file(options.html, mix)
     mix_diff = diff(options.one, options.two, store=options.store, listing=options.list)

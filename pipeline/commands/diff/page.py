@@ -26,12 +26,13 @@ from pipeline.commands.diff.report import (
 )
 from pipeline.commands.page.axes import histogram_rows, length_edges, logit, score_rows
 from pipeline.commands.page.elements import (
+    MAX_PICTURES,
     Bar,
     Table,
     hue,
-    missing_packages,
     percent,
     render,
+    require_packages,
     share,
     visible_part,
 )
@@ -39,7 +40,6 @@ from pipeline.report import count, printable
 from pipeline.store.records import write_whole
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
-MAX_PICTURES = 8
 
 
 def write_page(diff: MixDiff, file: Path) -> None:
@@ -53,6 +53,7 @@ def write_page(diff: MixDiff, file: Path) -> None:
 
 def page(diff: MixDiff) -> str:
     """The page as text; as `write_page`."""
+    require_packages()
     a, b = diff.mixes
     shared = sum(figures.documents for figures in diff.figures.shared.values())
     return render(
@@ -65,11 +66,13 @@ def page(diff: MixDiff) -> str:
             "only": {side: _sums(diff.figures, side) for side in SIDES},
             "whole": whole(diff),
             "sentences": [printable(line) for line in notes(diff)],
-            "settings": _shown(report.Table(diff.settings, SETTING_COLUMNS), texts=3),
+            "settings": Table.of(report.Table(diff.settings, SETTING_COLUMNS), texts=3),
             "shares": shares(diff.claims),
             "share_table": share_table(diff.claims),
-            "source_table": _shown(report.Table(source_rows(diff.figures), SOURCE_COLUMNS)),
-            "reason_table": _shown(
+            "source_table": Table.of(
+                report.Table(source_rows(diff.figures), SOURCE_COLUMNS), total=True
+            ),
+            "reason_table": Table.of(
                 report.Table(reason_rows(diff.figures), REASON_COLUMNS), texts=2
             ),
             "length_table": length_table(diff.figures),
@@ -83,11 +86,6 @@ def page(diff: MixDiff) -> str:
 def _sums(figures: DiffFigures, side: str) -> tuple[int, int]:
     """Documents of one mix alone, and the tokens of all their places."""
     return figures.documents(side), sum(one.tokens for one in figures.only[side].values())
-
-
-def _shown(table: report.Table, texts: int = 1) -> Table:
-    cells = [[printable(cell) for cell in row] for row in table.cells]
-    return Table([printable(name) for name in table.names], cells, texts=texts)
 
 
 def whole(diff: MixDiff) -> list[Bar]:
@@ -130,7 +128,7 @@ def share_table(claims: Sequence[Claims]) -> Table:
         [printable(label), *[count(part) for part in parts], *map(share, parts, totals)]
         for label, parts in _by_label(claims).items()
     ]
-    rows.append(["total", *map(count, totals), *("100.00%" if one else "-" for one in totals)])
+    rows.append(["total", *map(count, totals), *map(share, totals, totals)])
     columns = ["source", "tokens in A", "tokens in B", "share of A", "share of B"]
     return Table(columns, rows, total=True)
 
@@ -166,7 +164,7 @@ def _spread(figures: DiffFigures, side: str, source: str) -> list[str]:
     return [
         count(lengths.documents),
         mean,
-        *(count(lengths.percentile(percent)) for percent in (10, 50, 90)),
+        *(count(lengths.percentile(part)) for part in (10, 50, 90)),
     ]
 
 
@@ -184,40 +182,37 @@ def trainer_table(claims: Sequence[Claims]) -> Table:
     fits = [mix.fit(mix.total_tokens) for mix in claims]
     rows = []
     for side, fit in zip(SIDES, fits, strict=True):
-        for reading in fit.readings if fit else ():
-            steps = count(fit.steps) if fit else "-"
-            rows.append(
-                [
-                    reading.trainer,
-                    side.upper(),
-                    steps,
-                    count(reading.single_epoch_steps),
-                    count(reading.epochs),
-                    count(reading.first_repeat_step),
-                ]
-            )
+        if fit is None:
+            continue
+        rows += [
+            [
+                reading.trainer,
+                side.upper(),
+                count(fit.steps),
+                count(reading.single_epoch_steps),
+                count(reading.epochs),
+                count(reading.first_repeat_step),
+            ]
+            for reading in fit.readings
+        ]
     columns = ["trainer", "mix", "steps", "steps in one epoch", "epochs for those steps"]
     return Table([*columns, "repeats a document from step"], sorted(rows), texts=2)
 
 
 def _pictures(diff: MixDiff) -> dict[str, object]:
     """Charts of lengths and scores. Imports what the extra `report` brings."""
-    try:
-        from altair.utils.schemapi import debug_mode
-        from markupsafe import Markup
-    except ImportError as error:
-        raise missing_packages(error) from None
+    from markupsafe import Markup
+
     sources = _alone(diff.figures)[:MAX_PICTURES]
-    with debug_mode(False):  # as for the page of a mix
-        return {
-            "length_charts": [
-                (printable(name), Markup(_lengths(diff.figures, name, number)))
-                for number, name in enumerate(sources)
-            ],
-            "score_charts": [
-                Markup(_scores(scores, number)) for number, scores in enumerate(diff.scores)
-            ],
-        }
+    return {
+        "length_charts": [
+            (printable(name), Markup(_lengths(diff.figures, name, number)))
+            for number, name in enumerate(sources)
+        ],
+        "score_charts": [
+            Markup(_scores(scores, number)) for number, scores in enumerate(diff.scores)
+        ],
+    }
 
 
 def _lengths(figures: DiffFigures, source: str, number: int) -> str:

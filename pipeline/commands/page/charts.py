@@ -1,4 +1,4 @@
-"""The charts of the page, each from a few plain rows, drawn by vega through altair and vl-convert.
+"""The charts of a page, each from a few plain rows, drawn by vega through altair and vl-convert.
 
 Colours are variables of the page's style sheet, so that one picture serves light and dark. Text is
 measured in a font that vl-convert brings along, so that a picture is the same on every machine.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ContextDecorator
 
 import altair as alt
 import vl_convert
+from altair.utils.schemapi import debug_mode
 
 from pipeline.commands.page.elements import Row
 from pipeline.commands.page.svg import inline
@@ -22,8 +24,12 @@ _COUNT = (  # what is counted is whole
     "datum.value == 0 ? '0' : datum.value % 1 ? '' : format(datum.value, '~s')"
 )
 _PERCENT = "datum.value + '%'"
+# altair would hold each step against the schema of all charts, which is most of the time that a
+# page takes
+_unchecked: ContextDecorator = debug_mode(False)
 
 
+@_unchecked
 def stray(
     rows: Sequence[Mapping[str, float]], colour: str, bound: int | None, name: str, title: str
 ) -> str:
@@ -59,6 +65,7 @@ def _rule(at: int, colour: str, dash: list[int]) -> alt.Chart:
     )
 
 
+@_unchecked
 def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: str) -> str:
     """Lengths of one strand's documents. rows: {low, high, documents, tokens}: percent between low
     and high; longest: of all strands.
@@ -79,6 +86,7 @@ def lengths(rows: Sequence[Row], longest: int, colour: str, name: str, title: st
     return _draw((bars + line).properties(width=_WIDTH, height=110), rows, name, title)
 
 
+@_unchecked
 def scores(rows: Sequence[Row], threshold: float, name: str, title: str) -> str:
     """Scores of escalated documents on a logit axis. rows: {low, high, begin, end, colour}: logits,
     documents; threshold: a logit.

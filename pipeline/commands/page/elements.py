@@ -11,13 +11,22 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixtures.errors import RecipeError
 from mixtures.words import percent_text
+from pipeline import report
 from pipeline.report import printable
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MAX_PICTURES = 8
+"""Sources that have pictures of their own on a page, those with the most tokens: of hundreds nobody
+would look at all, and the tables have them.
+"""
 HUES = 10  # colours for strands in the style sheet
 LEAST = 0.35
 """Percent of the width that a bar has at least, so that 0.02% is seen; its figure stands beside."""
@@ -37,6 +46,12 @@ class Table:
     rows: Sequence[Sequence[str]]
     texts: int = 1
     total: bool = False
+
+    @classmethod
+    def of(cls, shown: report.Table, *, texts: int = 1, total: bool = False) -> Table:
+        """A table that the terminal shows, too."""
+        cells = [[printable(cell) for cell in row] for row in shown.cells]
+        return cls([printable(name) for name in shown.names], cells, texts, total)
 
 
 @dataclass(frozen=True)
@@ -89,10 +104,33 @@ def visible(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def missing_packages(error: ImportError) -> RecipeError:
-    """What a page needs is not installed."""
-    return RecipeError(
-        f"the page needs altair, vl-convert and jinja2 ({error}): pip install 'annealmix[report]'"
+def require_packages() -> None:
+    """Refuse to begin what ends in a page that cannot be drawn.
+
+    Raises:
+        RecipeError: a package of the extra `report` is missing.
+    """
+    try:
+        for name in ("altair", "vl_convert", "jinja2"):
+            import_module(name)
+    except ImportError as error:
+        raise RecipeError(
+            f"the page needs altair, vl-convert and jinja2 ({error}): pip install"
+            " 'annealmix[report]'"
+        ) from None
+
+
+def templates(*folders: Path, autoescape: bool) -> Environment:
+    """The templates of some folders. autoescape: whether they are HTML."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 
@@ -101,22 +139,8 @@ def render(template: Path, values: Mapping[str, Any]) -> str:
 
     Args:
         template: may import the macros of `elements.html.j2`. values: by their names in it.
-
-    Raises:
-        RecipeError: a package of the extra is missing.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise missing_packages(error) from None
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([template.parent, _FOLDER]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = templates(template.parent, _FOLDER, autoescape=True)
     environment.filters |= {"printable": printable, "visible": visible}
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     style_hash = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

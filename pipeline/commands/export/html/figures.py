@@ -16,19 +16,16 @@ from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
 from pipeline.commands.export.card import REPOSITORY
-from pipeline.commands.page.elements import Table, share
+from pipeline.commands.page.elements import MAX_PICTURES, Table, share
 from pipeline.report import plural, printable, size
 
 SHOWN_FILES = 12
 _QUALITY = "quality "
 """How reasons of quality steps begin: `quality STEP: REASON`."""
-MAX_PICTURES = 8
 
 
 def pictured(claims: Claims) -> list[int]:
-    """The strands that have pictures of their own, in their order: those with the most tokens. Of
-    hundreds nobody would look at all, and the tables have them.
-    """
+    """The strands that have pictures of their own, in their order."""
     most = sorted(
         range(len(claims.sources)), key=lambda number: -claims.sources[number].realised_tokens
     )
@@ -158,8 +155,7 @@ def fate_table(claims: Claims) -> Table:
         for reason, number in counts.items():
             step = reason.partition(": ")[0] if reason.startswith(_QUALITY) else reason
             sums[step] = sums.get(step, 0) + number
-    table = waterfall_table(grouped, total=True)
-    return Table([printable(name) for name in table.names], table.cells, total=True)
+    return Table.of(waterfall_table(grouped, total=True), total=True)
 
 
 def quality_table(claims: Claims) -> Table | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from mixtures.audit.portrait import Portrait, portray
@@ -25,8 +24,8 @@ from pipeline.commands.export.html.samples import removed, sampled, scores
 from pipeline.commands.page.elements import (
     Table,
     hue,
-    missing_packages,
     render,
+    require_packages,
     share,
     visible,
 )
@@ -48,31 +47,17 @@ def write_page(
 
     Raises:
         RecipeError: a package of the extra is missing, or as `refuse_file`. ManifestError: mix,
-            store or tokenizer is damaged or
-        another.
+            store or tokenizer is damaged or another.
     """
     refuse_file(file, mix)
     write_whole(file, page(mix, store, tokenizer, samples).encode())
 
 
-def drawing() -> Callable[..., dict[str, object]]:
-    """What draws the pictures of a page.
-
-    Raises:
-        RecipeError: a package of the extra is missing.
-    """
-    try:
-        import jinja2  # noqa: F401  # what `render` needs is told at once
-
-        from pipeline.commands.export.html.pictures import pictures
-    except ImportError as error:
-        raise missing_packages(error) from None
-    return pictures
-
-
 def page(mix: Path, store: Path | None, tokenizer: Path | None, samples: int) -> str:
     """The page as text; as `write_page`."""
-    pictures = drawing()
+    require_packages()
+    from pipeline.commands.export.html.pictures import pictures
+
     claims = read_claims(mix)
     with report.counted("read the documents") as progress:
         portrait = portray(mix, claims, samples, progress)
@@ -232,9 +217,7 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     """What filters removed of each source."""
     if not claims.filters:
         return None
-    table = removal_table(claims)
-    cells = [[printable(cell) for cell in row] for row in table.cells]
-    return FILTER_TITLE, Table(table.names, cells, total=True)
+    return FILTER_TITLE, Table.of(removal_table(claims), total=True)
 
 
 def _placebo_table(claims: Claims) -> tuple[str, Table] | None:
@@ -242,8 +225,7 @@ def _placebo_table(claims: Claims) -> tuple[str, Table] | None:
     table = placebo_table(claims.filters)
     if table is None:
         return None
-    cells = [[printable(cell) for cell in row] for row in table.cells]
-    return PLACEBO_TITLE, Table(table.names, cells, total=True)
+    return PLACEBO_TITLE, Table.of(table, total=True)
 
 
 def _samples(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from mixtures.audit.portrait import Portrait
@@ -20,15 +19,6 @@ from pipeline.report import printable
 
 def pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
     """Each chart as an element of the page, by its name in the template."""
-    with debug_mode(
-        False
-        # altair would hold each step against the schema of all charts, which is most of the time
-        # that a page takes
-    ):
-        return _pictures(claims, portrait, scores)
-
-
-def _pictures(claims: Claims, portrait: Portrait, scores: Sequence[Scores]) -> dict[str, object]:
     longest = int(length_edges(max(lengths.longest for lengths in portrait.lengths))[-1])
     return {
         "stray_charts": [

@@ -28,13 +28,14 @@ from mixtures.mix.manifest import MANIFEST
 from mixtures.yaml.disk import read_bytes
 from pipeline.commands.destination import appearing
 from pipeline.commands.export.card import code, dataset_card, table
-from pipeline.commands.export.html.page import drawing, write_page
+from pipeline.commands.export.html.page import write_page
 from pipeline.commands.export.public import export_public
 from pipeline.commands.export.release.croissant import DataFile, croissant
 from pipeline.commands.export.release.domains import Domains, count_domains
 from pipeline.commands.export.release.licences import TO_WRITE, conflicts, licences_page
 from pipeline.commands.export.release.summary import summary
 from pipeline.commands.export.text import export_text
+from pipeline.commands.page.elements import require_packages
 from pipeline.inputs.listing import DataFolders
 from pipeline.lookup.documents import StreamDocuments
 from pipeline.report import plural, say
@@ -70,7 +71,7 @@ def export_release(request: ReleaseRequest, out: Path) -> None:
         RecipeError: as `refuse_place`, or a package of the extra `report` is missing.
         AuditFailed, ManifestError, InputError: as `export_public` and `export_text`.
     """
-    drawing()  # what cannot be done is said before a mix is copied
+    require_packages()  # what cannot be done is said before a mix is copied
     StreamDocuments.of_mix(request.mix, request.tokenizer)
     domains = count_domains(request.mix, *request.urls) if request.urls else None
     for reason in conflicts(read_claims(request.mix)):

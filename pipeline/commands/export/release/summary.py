@@ -16,7 +16,7 @@ from pipeline.commands.export.card import code, plain, repositories, table
 from pipeline.commands.export.release.domains import Domains
 from pipeline.commands.export.release.licences import TO_WRITE, licensed, origin
 from pipeline.commands.export.release.processing import processing, removed_by_filters
-from pipeline.commands.page.elements import missing_packages
+from pipeline.commands.page.elements import templates
 from pipeline.report import plural
 
 _SHOWN_DOMAINS = 20
@@ -24,26 +24,12 @@ _YES, _NO = "\N{BALLOT BOX WITH X}", "\N{BALLOT BOX}"
 
 
 def summary(claims: Claims, date: datetime.date, domains: Domains | None = None) -> str:
-    """The page. domains: of sources whose rows name a URL, as far as they were counted.
-
-    Raises:
-        RecipeError: a package of the extra `report` is missing.
-    """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise missing_packages(error) from None
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    """The page. domains: of sources whose rows name a URL, as far as they were counted."""
     sources, repositories_of = licensed(claims), repositories(claims)
     published = [source for source in sources if repositories_of.get(source.definition)]
     brought = [source for source in sources if source not in published]
-    page: str = templates.get_template("summary.md.j2").render(
+    template = templates(Path(__file__).parent, autoescape=False).get_template("summary.md.j2")
+    page: str = template.render(
         name=plain(claims.name),
         mix_id=code(claims.mix_id),
         tokenizer=code(claims.tokenizer.name),
