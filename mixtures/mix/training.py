@@ -57,9 +57,15 @@ class Training:
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed {self.seed} is not from 0 to below 2^32")
         for name in ("batch", "sequence", "steps", "samples"):
-            changes = _changes(getattr(self, name))
+            value = getattr(self, name)
+            if not (value is None or _is_whole(value) or _are_changes(value, name)):
+                raise ValueError(
+                    f"{name} {value!r} is neither a whole number nor"
+                    " ((0, number), (step, number from it on), ...)"
+                )
+            changes = _changes(value)
             if any(value is not None and value < 1 for _, value in changes):
-                raise ValueError(f"{name} {getattr(self, name)} is not above 0")
+                raise ValueError(f"{name} {value} is not above 0")
             steps = [step for step, _ in changes]
             if not steps or steps[0] or any(a >= b for a, b in pairwise(steps)):
                 raise ValueError(f"{name}: steps {steps} do not rise from 0")
@@ -222,6 +228,22 @@ def _request(
         )
     return batch, OrderRequest(
         training.trainer, sequence, training.samples or schedule.steps * batch, training.seed
+    )
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _are_changes(value: object, name: str) -> bool:
+    """Whether it is a tuple of pairs, which batch and sequence may be."""
+    return (
+        name in ("batch", "sequence")
+        and isinstance(value, tuple)
+        and all(
+            isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_whole, pair))
+            for pair in value
+        )
     )
 
 

@@ -142,7 +142,14 @@ def test_a_step_is_what_the_trainers_own_loops_read(mix, trainer: OrderName, ste
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"trainer": "nemo"}, {"batch": 0}, {"sequence": -1}, {"steps": 0}, {"seed": 1 << 32}]
+    "wrong",
+    [
+        *({"trainer": "nemo"}, {"batch": 0}, {"sequence": -1}, {"steps": 0}, {"seed": 1 << 32}),
+        *({"batch": [(0, 2), (5, 3)]}, {"batch": (2, 3)}, {"batch": "2,3@5"}, {"batch": {0: 2}}),
+        *({"batch": 2.0}, {"batch": ((0, 2), (5, 3.5))}, {"batch": ()}, {"batch": ((1, 2),)}),
+        {"steps": ((0, 5),)},
+    ],
+    ids=str,
 )
 def test_a_training_that_no_trainer_runs_is_refused(mix, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
