@@ -122,7 +122,7 @@ class Inside:
             "pytest_add_cli_args_test_selection": self.tests,
             "process_isolation": "forkserver",  # polars has threads, which a fork loses
             "timeout_multiplier": 2.0,
-            "timeout_constant": 3.0,
+            "timeout_constant": 15.0,  # what fixtures make is not in mutmut's estimate
             "use_git_change_detection": False,
             "on_dependency_change": "ignore",
             "type_check_command": [
