@@ -241,6 +241,10 @@ class ContaminationClaim(Claim):
     """Contaminated ones, by source."""
 
 
+WINDOW_TOKENS = 2048
+"""Of a window: the sequence of the published runs."""
+
+
 class SlotClaim(Claim):
     """The slots of a source."""
 
@@ -284,6 +288,8 @@ class ArmClaim(Claim):
     documents."""
     inner_begun: Count
     """Of those, the ones of two tokens or more, which begin with BOS where documents do."""
+    windows: Count
+    """Stretches of WINDOW_TOKENS tokens of the stream that a slot touches."""
 
     def given(self, source: str) -> int:
         """Documents that a source gives to slots, whosever they are."""
@@ -315,6 +321,8 @@ class MaskClaim(Claim):
     mask: Hash
     """Of the table of runs."""
     sources: dict[str, MaskedClaim]
+    windows: Count
+    """Stretches of WINDOW_TOKENS tokens of the stream that a masked document touches."""
 
     @property
     def tokens(self) -> int:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.errors import ManifestError
+from mixtures.mix.judged import WINDOW_TOKENS
 
 SLOTS = pa.schema(
     [
@@ -43,6 +44,26 @@ MASK = pa.schema(
     ]
 )
 MASK_FILE = "mask.parquet"
+
+
+def windows_touched(
+    first_token: npt.NDArray[np.int64], num_tokens: npt.NDArray[np.int64], last: int = -1
+) -> tuple[int, int]:
+    """How many windows of the stream, cut from its first token on, some documents touch.
+
+    Args:
+        first_token, num_tokens: int64 [num_docs], in the order of the stream. last: the last window
+            that documents before these touch; -1 for none.
+
+    Returns:
+        The windows that none of those touches, and the last one of all.
+    """
+    if not len(first_token):
+        return 0, last
+    low = first_token // WINDOW_TOKENS
+    high = (first_token + num_tokens - 1) // WINDOW_TOKENS
+    before = np.append(last, high[:-1])
+    return int((high - low + 1 - (low == before)).sum()), int(high[-1])
 
 
 @dataclass(frozen=True)

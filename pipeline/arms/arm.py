@@ -20,7 +20,7 @@ from mixtures.errors import AnnealmixError
 from mixtures.mix import manifest as manifests
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.judged import ArmClaim
-from mixtures.mix.slots import SLOTS, SLOTS_FILE
+from mixtures.mix.slots import SLOTS, SLOTS_FILE, windows_touched
 from mixtures.mix.tables import TABLES, part_hash, root_hash
 from mixtures.stream.arms.donors import EXACT, KINDS
 from pipeline.arms.base import Base, Counted, count_tokens
@@ -70,6 +70,7 @@ class _Arm:
             donors={name: donor for name, donor in donors.items() if donor.documents},
             inner_documents=inner_documents,
             inner_begun=inner_begun,
+            windows=windows_touched(self.places.first_token, self.places.num_tokens)[0],
         )
 
     def write(self, folder: Path) -> Mapping[str, object]:

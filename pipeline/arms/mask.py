@@ -12,7 +12,7 @@ import numpy as np
 from mixtures.mix import manifest as manifests
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.judged import MaskClaim, MaskedClaim
-from mixtures.mix.slots import MASK, MASK_FILE
+from mixtures.mix.slots import MASK, MASK_FILE, windows_touched
 from mixtures.mix.tables import TABLES, part_hash
 from pipeline.arms.base import Base
 from pipeline.arms.copies import share
@@ -41,6 +41,7 @@ def build_mask(base: Base, arm: str, out: Path) -> manifests.Manifest:
         fill="mask",
         mask=part_hash(MASK, runs),
         sources=sources,
+        windows=windows_touched(places.first_token, places.num_tokens)[0],
     )
 
     def write(folder: Path) -> Mapping[str, object]:

@@ -12,7 +12,7 @@ from mixtures.audit.tables.columns import Rows
 from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import MaskClaim, MaskedClaim
-from mixtures.mix.slots import MASK, MASK_FILE
+from mixtures.mix.slots import MASK, MASK_FILE, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.words import plural
 
@@ -73,6 +73,11 @@ class Masked:
             faults.append(f"{MASK_FILE}: is not the one of the manifest")
         if self._met != len(starts) or (starts[1:] <= starts[:-1]).any():
             faults.append(f"{len(starts):,} runs, {self._met:,} of them are documents, in order")
+        windows, _ = windows_touched(starts.astype(np.int64), self._runs["length"].astype(np.int64))
+        if windows != self._mask.windows:
+            faults.append(
+                f"runs touch {windows:,} windows, the manifest says {self._mask.windows:,}"
+            )
         removed = [item.removed for item in self._claims.filters]
         for number, source in enumerate(self._claims.sources):
             digests = _distinct(self._masked.get(number, []))

@@ -24,7 +24,7 @@ from mixtures.audit.tables.parts import UNREADABLE, read_part, reading_fault
 from mixtures.keys import KeyRange, digest_columns, key_bound, order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ArmClaim, DonorClaim, SlotClaim
-from mixtures.mix.slots import SLOTS, SLOTS_FILE
+from mixtures.mix.slots import SLOTS, SLOTS_FILE, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
 from mixtures.stream.arms.donors import KINDS
 from mixtures.words import plural
@@ -163,12 +163,17 @@ class Slots:
             if not (source.copy_number or source.insert)
         }
         self._met = 0
+        self._windows, self._last = 0, -1
         self._faults: list[str] = []
 
     def add(self, rows: Rows) -> None:
         columns, at = self._table.columns, rows.slot
         slots = np.flatnonzero(at >= 0)
         self._met += len(slots)
+        found, self._last = windows_touched(
+            rows.first_token[slots].astype(np.int64), rows.num_tokens[slots], self._last
+        )
+        self._windows += found
         first = self._table.first[at[slots]]
         last = np.append(self._table.first[1:], len(columns["slot"]))[at[slots]] - 1
         filled = columns["offset"][last].astype(np.int64) + columns["num_tokens"][last]
@@ -206,6 +211,10 @@ class Slots:
             faults.append(
                 f"{len(self._table.position):,} positions are slots, {self._met:,} of them are"
                 " documents"
+            )
+        if self._windows != self._arm.windows:
+            faults.append(
+                f"slots touch {self._windows:,} windows, the manifest says {self._arm.windows:,}"
             )
         sources = self._arm.sources.values()
         kinds = ", ".join(

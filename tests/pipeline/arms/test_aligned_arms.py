@@ -4,6 +4,7 @@ and nothing depends on how a study is built.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping
@@ -17,10 +18,12 @@ from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.study import load_study
+from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.arms.studies import (
     ARMS,
     DONORS,
     SOURCES,
+    TOKENS,
     Row,
     by_key,
     fill_one_by_one,
@@ -404,6 +407,25 @@ def test_diff_names_the_filter_and_the_order_stays(study, built):
     found = passes("diff", out / "base", out / "strong").out
     assert "not in B: filter toy strong" in found
     assert "the shared documents stand in the same order" in found
+
+
+def test_donors_begin_with_bos_where_documents_do(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / "my.json").write_text(json.dumps(with_specials("<s>", "</s>")))
+    own: dict[str, Any] = {"tokenizer": {"file": "my.json", "eod": "</s>", "bos": "<s>"}}
+    arms = {name: ARMS[name] for name in ("strong", "list")}
+    found = make_study(write_study(tmp_path, arms=arms, budget={"tokens": TOKENS}, **own))
+    bos, eod = (found["base"]["tokenizer"][name] for name in ("bos_id", "eod_id"))
+    for arm in arms:
+        assert not audit_mix(tmp_path / "out" / arm, full=True).failures
+        rows = read_rows(tmp_path / "out" / arm)
+        for row in read_slots(tmp_path / "out" / arm):
+            ids = rows[row["position"]].ids[row["offset"] :][: row["num_tokens"]]
+            assert ids[-1] == eod
+            assert row["num_tokens"] == 1 or ids[0] == bos
+        more = found[arm]["bos_tokens"] - found["base"]["bos_tokens"]
+        assert more == found[arm]["arm"]["inner_begun"]
+    assert any(found[arm]["arm"]["inner_begun"] for arm in arms)
 
 
 def test_a_source_without_a_slot_gives_and_takes_nothing(tmp_path):
