@@ -223,11 +223,11 @@ def _export(options: argparse.Namespace) -> int:
         urls = (dict(options.urls), data_folders(options)) if options.urls else None
         request = ReleaseRequest(
             options.mix,
-            options.salt,
-            options.tokenizer,
-            options.workers,
-            bool(options.with_tokens),
-            urls,
+            salt=options.salt,
+            tokenizer=options.tokenizer,
+            workers=options.workers,
+            tokens=bool(options.with_tokens),
+            urls=urls,
         )
         if options.push is None:
             export_release(request, options.release)

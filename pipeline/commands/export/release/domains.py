@@ -27,7 +27,6 @@ from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix.claims import Claims, read_claims
 from mixtures.recipe.source_definition import SourceDefinition
 from mixtures.yaml.tree import suggest
-from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import DataFolders, list_files
 from pipeline.inputs.readers import DocumentReader
 from pipeline.lookup.selection import definitions
@@ -107,22 +106,25 @@ def count_domains(mix: Path, columns: Mapping[str, str], data: DataFolders) -> D
     read = definitions(claims)
     data.refuse_unknown(read.values())
     places, domains = _places(mix, claims, set(columns)), Domains(list(columns))
-    files = [(name, path) for name in columns for path in sorted(places[name])]
+    definition_of = {source.name: source.definition for source in claims.sources}
     done = 0
-    with progress("read URLs of sources", len(files), lambda: done):
-        listed: dict[str, dict[str, InputFile]] = {}
-        for name, path in files:
-            definition = _reading(claims, read[_definition(claims, name)], columns[name])
-            if name not in listed:
-                found = list_files(definition, data.folder(definition))
-                listed[name] = {file.path: file for file in found}
-            _count(claims, definition, listed[name].get(path), path, places[name][path], domains)
-            done += 1
+    with progress("read URLs of sources", sum(map(len, places.values())), lambda: done):
+        for name, column in columns.items():
+            if not places[name]:
+                continue
+            definition = _reading(claims, read[definition_of[name]], column)
+            listed = list_files(definition, data.folder(definition))
+            files = {file.path: file for file in listed}
+            pins = {item.path: item.sha256 for item in claims.inputs.get(definition.name, [])}
+            for path, rows in sorted(places[name].items()):
+                if path not in files:
+                    raise InputError(
+                        f"{definition.name}: {path} is not there; give its folder with --data"
+                        f" {definition.name}=DIR"
+                    )
+                _count(DocumentReader(files[path], definition), pins.get(path), rows, domains)
+                done += 1
     return domains
-
-
-def _definition(claims: Claims, source: str) -> str:
-    return next(item.definition for item in claims.sources if item.name == source)
 
 
 def _reading(claims: Claims, definition: SourceDefinition, column: str) -> SourceDefinition:
@@ -174,30 +176,16 @@ def _by_name(names: npt.NDArray[np.object_]) -> Iterator[tuple[str, npt.NDArray[
         yield name, order[bounds[code] : bounds[code + 1]]
 
 
-def _count(
-    claims: Claims,
-    definition: SourceDefinition,
-    file: InputFile | None,
-    path: str,
-    rows: Rows,
-    domains: Domains,
-) -> None:
-    """Count the documents of a file. rows: int64 [num_docs, 2]."""
-    pin = {item.path: item.sha256 for item in claims.inputs.get(definition.name, [])}.get(path)
-    if file is None:
-        raise InputError(
-            f"{definition.name}: {path} is not there; give its folder with --data"
-            f" {definition.name}=DIR"
-        )
+def _count(reader: DocumentReader, pin: str | None, rows: Rows, domains: Domains) -> None:
+    """Count the documents of a file. pin: its sha256 in the manifest; rows: int64 [num_docs, 2]."""
     left = dict(rows.tolist())
-    reader = DocumentReader(file, definition)
     for row, url in reader:
         if (tokens := left.pop(row, None)) is not None:
             domains.add(url, tokens)
     if reader.sha256 != pin:
         raise InputError(
-            f"{file.url}: has sha256 {reader.sha256}, the mix was made from {pin}; give the file"
-            " that it was"
+            f"{reader.file.url}: has sha256 {reader.sha256}, the mix was made from {pin}; give the"
+            " file that it was"
         )
     for tokens in left.values():
         domains.add(None, tokens)

@@ -91,24 +91,22 @@ def conflicts(claims: Claims) -> list[str]:
     """Why the texts may not be passed on as they are, or not as one work: a sentence for each
     reason, naming sources and licences.
     """
-    terms = {source.name: terms_of(source.licence) for source in licensed(claims)}
-    licences = {source.name: source.licence for source in licensed(claims)}
-    bound = {
-        source.name
-        for source in licensed(claims)
-        if source.non_commercial or terms[source.name].non_commercial
-    }
+    sources = licensed(claims)
+    licences = {source.name: source.licence for source in sources}
+    terms = {name: terms_of(licence) for name, licence in licences.items()}
 
     def named(names: Sequence[str]) -> str:
         return ", ".join(f"{name} ({licences[name]})" for name in names)
-
-    def chosen(*names: str) -> list[str]:
-        return [name for name in licences if name in names]
 
     missing = [name for name in licences if licences[name] == NOT_GIVEN]
     unknown = [name for name in licences if not terms[name].known and name not in missing]
     kept = [name for name in licences if terms[name].no_derivatives]
     alike = [name for name in licences if terms[name].share_alike]
+    bound = [
+        source.name
+        for source in sources
+        if source.non_commercial or terms[source.name].non_commercial
+    ]
     found = []
     if missing:
         found.append(
@@ -127,12 +125,12 @@ def conflicts(claims: Claims) -> list[str]:
         )
     if bound and (free := [name for name in licences if name not in bound]):
         found.append(
-            f"no commercial use: {named(chosen(*bound))}; so of the whole, though"
+            f"no commercial use: {named(bound)}; so of the whole, though"
             f" {plural(len(free), 'other source')} would allow it"
         )
-    strict = {name: terms[name] for name in licences if name in bound or name in alike}
+    strict = [name for name in licences if name in bound or name in alike]
     for family in dict.fromkeys(terms[name].family for name in alike):
-        if others := [name for name in strict if strict[name].family != family]:
+        if others := [name for name in strict if terms[name].family != family]:
             own = ", ".join(name for name in alike if terms[name].family == family)
             found.append(
                 f"{family} ({own}) asks that what is made of it is passed on under itself, which"

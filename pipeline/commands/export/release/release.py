@@ -143,11 +143,11 @@ _SHOWN = {
 
 
 def _files_section(there: set[str]) -> str:
-    """A table of files. there: the optional ones are listed if they are among these."""
+    """A table of files. there: names of what the folder holds; the card is not listed."""
     rows = [
         [code(f"{name}/" if name in (DATA, MIX) else name), what]
         for name, what in _SHOWN.items()
-        if name in there or name not in (MIX, DOMAINS)
+        if name in there
     ]
     return (
         f"## Files\n\n{table(['file', 'what'], rows)}\n`datasets.load_dataset` reads `{DATA}/`.\n"
