@@ -43,9 +43,6 @@ class Engine(Protocol):
                 characters that they are.
         """
 
-    def token_id(self, token: str) -> int | None:
-        """Id of a token; None: there is no such token."""
-
 
 class Fastokens:
     """fastokens: ids come as one flat buffer, with no Python object per token."""
@@ -62,10 +59,6 @@ class Fastokens:
         ids, offsets = self._native.encode_batch_flat(texts, split_special_tokens=not parse)
         bounds: NumTokens = np.frombuffer(offsets, "<u8").astype(np.int64)  # [num_texts + 1]
         return np.frombuffer(ids, "<u4"), bounds[1:] - bounds[:-1]
-
-    def token_id(self, token: str) -> int | None:
-        found: int | None = self._native.token_to_id(token)
-        return found
 
 
 class Reference:
@@ -95,10 +88,6 @@ class Reference:
         ]
         num_ids = np.fromiter(map(len, rows), np.int64, len(rows))
         return np.fromiter(chain.from_iterable(rows), np.uint32, int(num_ids.sum())), num_ids
-
-    def token_id(self, token: str) -> int | None:
-        found: int | None = self._parsing.token_to_id(token)
-        return found
 
 
 ENGINES: dict[EngineName, type[Fastokens] | type[Reference]] = {
