@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 from mixtures.errors import ManifestError
 
 BLOCK_ROWS = 1 << 16
-"""Documents of a block: a row group, as the tables are written."""
+"""Documents of a block: a row group, as the tables are written, of which one document is found in
+milliseconds.
+"""
 REPEATED = ("source", "file")
-"""Columns whose texts are read as codes of a dictionary."""
+"""Columns whose texts repeat: written with a dictionary, and read as codes of it."""
 
 Strings = tuple[npt.NDArray[np.int32], list[str]]
 Column = npt.NDArray[Any] | Strings

@@ -25,6 +25,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import indexed
+from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, Columns, part_hash, to_arrow
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
@@ -50,25 +51,12 @@ CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
 BLOCK_BYTES = 1 << 20
 """That a processor's own cache holds."""
-ROW_GROUP = (
-    1 << 16
-    # rows of a part that are read together: one document is found in milliseconds
-    # (mixtures.mix.trace)
-)
 MAPPED_PARTITIONS = 32
 """Key partitions of strands that are mapped at a time, up to 3 descriptors each: a process may have
 some 256 on small systems, and merges strand after strand.
 """
-REPEATED = (
-    "source",
-    "file",
-)  # columns whose values repeat; a dictionary of the others is larger than they are
-NUMBERS = (
-    "position",
-    "first_token",
-    "num_tokens",
-    "row",
-)  # smaller as differences, and read in half the time
+NUMBERS = ("position", "first_token", "num_tokens", "row")
+"""Columns that are smaller as differences, and read in half the time."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +114,8 @@ def parquet_form(columns: Sequence[str]) -> dict[str, object]:
     """How a table of these columns is written: of what it says, it decides nothing."""
     return {
         "compression": "zstd",
-        "row_group_size": ROW_GROUP,
+        "row_group_size": BLOCK_ROWS,
+        # of other columns a dictionary is larger than they are
         "use_dictionary": [name for name in REPEATED if name in columns],
         "column_encoding": {name: "DELTA_BINARY_PACKED" for name in NUMBERS if name in columns},
     }
@@ -295,10 +284,7 @@ class _Mix:
         begin = number * self.layout.slice_tokens
         end = min(begin + self.layout.slice_tokens, self.total_tokens)
         placed = place(self.orders, begin, end)
-        source_tokens, source_documents = (
-            np.zeros(len(self.names), np.int64),
-            np.zeros(len(self.names), np.int64),
-        )
+        source_tokens, source_documents = np.zeros((2, len(self.names)), np.int64)
         chunks, num_eod, num_bos = [], 0, 0
         with _opened(self.folder / TOKENS) as handle:
             for low in range(begin, end, self.layout.chunk_tokens):
@@ -351,13 +337,13 @@ class _Mix:
                 num_bos += int(np.count_nonzero(block == self.bos_id))
         return _Written(hasher.hexdigest(), num_eod, num_bos)
 
-    def _documents_ending(self, placed: Placed, written: npt.NDArray[Any], low: int) -> Int64s:
-        """Documents of each source whose last token, as written from token `low` on, is EOD: int64
-        [num_sources]. written: the stream's dtype [num_tokens].
+    def _documents_ending(self, placed: Placed, tokens: npt.NDArray[Any], low: int) -> Int64s:
+        """Documents of each source whose last token is EOD, and in a stretch of the stream: int64
+        [num_sources]. tokens: of the stretch, from token `low` on, the stream's dtype [num_tokens].
         """
         last = placed.first_token + placed.num_tokens - 1 - low
-        here = np.flatnonzero((last >= 0) & (last < len(written)))
-        whole = here[written[last[here]] == self.eod_id]
+        here = np.flatnonzero((last >= 0) & (last < len(tokens)))
+        whole = here[tokens[last[here]] == self.eod_id]
         return np.bincount(placed.source[whole], minlength=len(self.names))
 
     def _gather(
@@ -367,10 +353,8 @@ class _Mix:
         Adds to source_tokens (int64 [num_sources]) what each source gave.
         """
         tokens = self._chunk[: high - low]
-        first, last = (
-            np.searchsorted(placed.first_token, low, "right") - 1,
-            np.searchsorted(placed.first_token, high),
-        )
+        first = np.searchsorted(placed.first_token, low, "right") - 1
+        last = np.searchsorted(placed.first_token, high)
         for number, selection in enumerate(self.selections):
             mine = np.flatnonzero(placed.source[first:last] == number) + first
             if not len(mine):

@@ -16,6 +16,7 @@ from mixtures.audit import audit_mix
 from mixtures.audit.tables.parts import proven_part
 from mixtures.errors import AuditFailed, InputError, RecipeError
 from mixtures.mix import manifest as manifests
+from mixtures.mix.blocks import BLOCK_ROWS
 from mixtures.mix.claims import read_claims
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.public import SALT_BYTES, public_manifest, salted
@@ -24,7 +25,6 @@ from mixtures.yaml.disk import read_bytes
 from pipeline import report
 from pipeline.commands.destination import appearing, refuse_inside
 from pipeline.report import say
-from pipeline.stages.write import ROW_GROUP
 from pipeline.store.records import write_whole
 
 NEW_SALT_BYTES = 32
@@ -93,7 +93,7 @@ def _salted_part(columns: Columns, target: Path, salt: bytes) -> str:
         to_arrow(DOCUMENTS, columns),
         target,
         compression="zstd",
-        row_group_size=ROW_GROUP,
+        row_group_size=BLOCK_ROWS,
         use_dictionary=["source"],
     )
     return part_hash(DOCUMENTS, columns)
