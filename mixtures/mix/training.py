@@ -206,7 +206,6 @@ def _request(
     mix: TracedMix, training: Training, *, batch: int | None, sequence: int | None
 ) -> tuple[int, OrderRequest]:
     """Sequences of a step, and what the trainer was told."""
-    in_file = training.trainer == "file-order"
     schedule = schedule_for(
         mix.claims.schedule,
         "megatron" if training.trainer == "file-order" else training.trainer,
@@ -216,7 +215,7 @@ def _request(
         steps=training.steps,
     )
     batch, sequence = schedule.batch, schedule.sequence
-    if in_file:
+    if training.trainer == "file-order":
         return batch, OrderRequest(
             training.trainer, sequence, (mix.total_tokens - 1) // sequence, 0
         )

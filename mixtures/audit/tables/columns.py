@@ -116,7 +116,7 @@ class DocumentCheck(Protocol):
         """The check, when all parts were seen."""
 
 
-class Placed(Protocol):
+class SlotLookup(Protocol):
     """The slots of an aligned arm (`mixtures.audit.tables.slots.SlotTable`)."""
 
     def at(self, position: Uint64s) -> Int64s:
@@ -129,7 +129,7 @@ class Placed(Protocol):
 class _Running:
     """What came before the next part: documents and tokens by source."""
 
-    def __init__(self, claims: Claims, slots: Placed) -> None:
+    def __init__(self, claims: Claims, slots: SlotLookup) -> None:
         self._claims, self._slots = claims, slots
         self._tokens = np.zeros(len(claims.sources), np.int64)
         self._documents = np.zeros(len(claims.sources), np.int64)
@@ -215,7 +215,7 @@ class _Turns:
 
 
 def walk(
-    reader: PartReader, claims: Claims, slots: Placed, checks: Sequence[DocumentCheck]
+    reader: PartReader, claims: Claims, slots: SlotLookup, checks: Sequence[DocumentCheck]
 ) -> list[Check]:
     """Give all documents to all checks. Parts after one that cannot be read are still hashed, but
     no check can judge them.

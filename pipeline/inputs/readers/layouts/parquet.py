@@ -129,16 +129,17 @@ def _rows(raw: RawFile, handle: Any, columns: Sequence[NeededColumn], limits: Re
 
 @dataclass
 class _Measured:
-    """What reading a column chunk may take. largest: its largest page.
-
-    Attributes: pages: bytes of memory, packed and unpacked, of the largest page, and copies of its
-    dictionary. row: bytes of a row where rows are largest.
-    """
+    """What reading a column chunk may take."""
 
     chunk: Chunk
     largest: int = 0
+    """Bytes of its largest page, unpacked."""
     pages: int = 0
+    """Bytes of memory: of the page that takes most, packed and unpacked, and copies of the
+    dictionary.
+    """
     row: float = 0
+    """Bytes of a row where rows are largest."""
 
     @classmethod
     def of(cls, handle: IO[bytes], chunk: Chunk, num_rows: int) -> _Measured:

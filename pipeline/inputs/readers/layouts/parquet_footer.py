@@ -180,7 +180,10 @@ def _column(footer: _Compact) -> Chunk:
 
 
 class _Compact:
-    """A reader of thrift's compact protocol. Raises: IndexError at the end of the data."""
+    """A reader of thrift's compact protocol, of a footer or the header of a page.
+
+    Raises: IndexError at the end of the data; ValueError: it is no such protocol.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
@@ -201,7 +204,7 @@ class _Compact:
         """A list of values of a type, which the caller takes one by one."""
         size, found = self._list()
         if found != kind and size:
-            raise ValueError(f"a list of thrift type {found} in its footer, {kind} is allowed")
+            raise ValueError(f"a list of thrift type {found}, {kind} is allowed")
         return range(size)
 
     def integer(self) -> int:
@@ -216,7 +219,7 @@ class _Compact:
     def skip(self, kind: int, depth: int = 0) -> None:
         """Step over a value."""
         if depth > _DEEPEST:
-            raise ValueError("its footer is nested too deeply")
+            raise ValueError("thrift structures are nested too deeply")
         if kind in _NUMBERS:
             self._unsigned()
         elif kind in _BOOLEANS:
@@ -236,7 +239,7 @@ class _Compact:
             for _, inner in self.fields():
                 self.skip(inner, depth + 1)
         else:
-            raise ValueError(f"thrift type {kind} in its footer")
+            raise ValueError(f"thrift has no type {kind}")
 
     def _skip_all(self, size: int, kinds: tuple[int, ...], depth: int) -> None:
         for _ in range(size):
@@ -271,4 +274,4 @@ class _Compact:
                 return value
             shift += 7
             if shift > 63:
-                raise ValueError("a number of its footer has no end")
+                raise ValueError("a number of thrift has no end")
