@@ -75,27 +75,28 @@ def main(arguments: list[str]) -> int:
         name for name in known if not asked or any(f"/{name}".endswith(f"/{a}") for a in asked)
     ]
     if len(modules) < len(asked):
-        parser.error(f"{options.modules}: modules.yaml has {', '.join(known)}")
+        parser.error(f"{' '.join(options.modules)}: modules.yaml has {', '.join(known)}")
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / "mypy.ini").write_text(MYPY)
     bad, total = 0, Counter[str]()
     for module in modules:
         folder = FOLDER / module.removesuffix(".py").replace("/", ".")
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
+        (folder / COUNTS).unlink(missing_ok=True)
         for name in [*ROOMS, *BESIDE, "pyproject.toml"]:
             if not (folder / name).is_symlink():
                 (folder / name).symlink_to(CHECKOUT / name)
-        (FOLDER / "mypy.ini").write_text(MYPY)
-        command = [sys.executable, str(Path(__file__)), "--inside", *arguments_of(options), module]
+        command = [sys.executable, str(Path(__file__)), "--inside", *_arguments(options), module]
         environment = {**os.environ, "HYPOTHESIS_PROFILE": "mutants"}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         bad |= subprocess.run(command, cwd=folder, env=environment, check=False).returncode
-        total.update(
-            json.loads((folder / COUNTS).read_text()) if (folder / COUNTS).exists() else {}
-        )
+        if (folder / COUNTS).exists():
+            total.update(json.loads((folder / COUNTS).read_text()))
     print(_told(f"{len(modules)} modules", total))
     return bad
 
 
-def arguments_of(options: argparse.Namespace) -> list[str]:
+def _arguments(options: argparse.Namespace) -> list[str]:
     """The options, for the process of one module."""
     sample = ["--sample", str(options.sample)] if options.sample else []
     return ["--processes", str(options.processes), *sample]
