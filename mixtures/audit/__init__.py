@@ -16,6 +16,7 @@ held against its recipe.
         sequence   a source's keys, epochs, cut
         placement  .idx, quotas, stream order, the prefix bound
         slots      what stands in the slots of an aligned arm
+        mask       which documents of one are no targets
         repeats    documents that occur twice, where they came from, and the tokens of repeated
                    ones (`full`)
     recipe    quotas, shortfalls and removals, recomputed from the recipe that the manifest holds

@@ -89,6 +89,7 @@ def seal(
     strays = _deviations(folder, selections, records)
     sources = [
         SourceClaim(
+            # what is not set is not written
             **{name: getattr(source, name) for name in source.model_fields_set},
             realised_tokens=tokens,
             cut=CutClaim(**vars(selection.cut)) if selection.cut else None,

@@ -14,7 +14,7 @@ from mixtures.mix.claims import Claims
 from mixtures.mix.judged import MaskClaim, MaskedClaim
 from mixtures.mix.slots import MASK, MASK_FILE, windows_touched
 from mixtures.mix.tables import Columns, from_arrow, part_hash
-from mixtures.words import plural
+from mixtures.words import percent_text, plural
 
 
 def read_mask(folder: Path, max_rows: int) -> Columns:
@@ -100,7 +100,7 @@ class Masked:
                 faults.append(f"{name}: masked are other documents than its filter flags")
         tokens, total = self._mask.tokens, max(self._claims.total_tokens, 1)
         figure = f"{plural(tokens, 'token')} in {plural(len(starts), 'document')} are no targets"
-        return judge(self.name, f"{figure}, {100 * tokens / total:.4f}%", faults)
+        return judge(self.name, f"{figure}, {percent_text(tokens, total, 4)}%", faults)
 
 
 def _distinct(digests: list[npt.NDArray[np.uint64]]) -> npt.NDArray[np.uint64]:

@@ -137,8 +137,8 @@ class _Comparing:
         self.figures = DiffFigures.of(one, two)
         self.why = {"a": WhyNot(one, two), "b": WhyNot(two, one)}
         self.stored = {side: _stored(why, store) for side, why in self.why.items()} if store else {}
-        self.digests: dict[str, list[npt.NDArray[np.uint64]]] = {side: [] for side in SIDES}
-        """Of documents of one mix alone, uint64 [num_docs, 2] of each partition."""
+        self.digests = {side: [np.empty((0, 2), np.uint64)] for side in SIDES}
+        """Of documents of one mix alone, uint64 [num_docs, 2] of each partition; with a store."""
 
     def run(self) -> DiffFigures:
         """Go through all partitions, and list what differs."""
@@ -159,15 +159,18 @@ class _Comparing:
         """Scores of what one mix alone has, by each filter of either that scores; to be asked after
         `run`. None without the store.
         """
-        found = []
-        for side, other in (("a", "b"), ("b", "a")) if self.stored else ():
-            from pipeline.lookup.scores import SCORE_EDGES, score_counts, scoring
+        if not self.stored:
+            return []
+        from pipeline.lookup.scores import SCORE_EDGES, score_counts, scoring
 
+        only = {side: np.concatenate(digests) for side, digests in self.digests.items()}
+        found = []
+        for side, other in (("a", "b"), ("b", "a")):
             mix = self.stored[other].mix  # what says why a document of the other is not in it
             for number, above, item in scoring(mix):
                 counts = {
-                    one: score_counts(mix, number, np.concatenate(digests)).tolist()
-                    for one, digests in self.digests.items()
+                    one: score_counts(mix, number, digests).tolist()
+                    for one, digests in only.items()
                 }
                 found.append(ScoresOfBoth(side, item.rule.label, above, list(SCORE_EDGES), counts))
         return found

@@ -86,7 +86,8 @@ def _unmarked(texts: Sequence[str]) -> Bytes:
     written = 0
     for at in others:
         left = unmarked(texts[at]) if marked[at] & LINES else without_markup(texts[at])
-        pieces += [content[written : ends[at - 1] + 3 if at else 1], _utf8(left)]
+        begin = ends[at - 1] + 3 if at else 1  # behind the mark of the text before, ` NUL `
+        pieces += [content[written:begin], _utf8(left)]
         written = ends[at]
     return np.frombuffer(bytearray().join([*pieces, content[written:]]), np.uint8)
 

@@ -217,7 +217,7 @@ def similarity(ratios: Sequence[str]) -> str:
     return f"{float(least):.2f}" + ("" if least == most else f" to {float(most):.2f}")
 
 
-def repositories(claims: Claims) -> list[tuple[str, str, str]]:
+def hub_links(claims: Claims) -> list[tuple[str, str, str]]:
     """(data set, repository, address) of what is published on the hub: the commit where one is
     named.
     """

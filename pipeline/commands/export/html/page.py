@@ -126,7 +126,7 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "epoch_table": figures.epoch_table(claims, portrait),
         "fit": fit_json(fit) if fit else None,
         "licence_table": figures.licence_table(claims),
-        "repositories": figures.repositories(claims),
+        "hub_links": figures.hub_links(claims),
         "inputs": figures.input_tables(claims.inputs),
         "excluded": [
             f"{printable(item.source)} of {printable(item.recipe)}" for item in claims.excluded
