@@ -3,6 +3,7 @@
     load_recipe   a recipe, shipped or your own
     plan          what it will take and cost
     build         its mix, opened
+    build_study   the base and the aligned arms of a study, opened
     open_mix      a finished mix: tokens, documents, what a trainer reads in a step
     audit         everything that a mix says of itself, counted again
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from annealmix.calls import audit, build, load_recipe, plan
+    from annealmix.calls import audit, build, build_study, load_recipe, plan
     from mixtures.errors import AnnealmixError
     from pipeline.lookup.mix import Mix, Record, Step, open_mix
 
@@ -29,13 +30,14 @@ __all__ = [
     "__version__",
     "audit",
     "build",
+    "build_study",
     "load_recipe",
     "open_mix",
     "plan",
 ]
 
 _MODULES = {
-    "annealmix.calls": ("audit", "build", "load_recipe", "plan"),
+    "annealmix.calls": ("audit", "build", "build_study", "load_recipe", "plan"),
     "mixtures.errors": ("AnnealmixError",),
     "pipeline.lookup.mix": ("Mix", "Record", "Step", "open_mix"),
 }

@@ -17,7 +17,10 @@ from mixtures.errors import RecipeError
 from mixtures.recipe.load import load_recipe as load_recipe_file
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.rules.levels import Level
+from mixtures.stream.arms.study import load_study
 from mixtures.stream.quotas import Size, sized
+from pipeline.arms.study import StudyRequest
+from pipeline.arms.study import build_study as build_arms
 from pipeline.build.build import BuildRequest
 from pipeline.build.build import build as build_mix
 from pipeline.build.remote import working_places
@@ -134,11 +137,7 @@ def build(
         AnnealmixError: of the kind that the exit codes list; nothing is then visible at `out`.
         RuntimeError: a worker that imports the calling module came to this call.
     """
-    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself asks
-        raise RuntimeError(
-            "annealmix.build was called by a worker of itself, which imports the calling module;"
-            ' call it under `if __name__ == "__main__":`, or with workers=1'
-        )
+    _refuse_in_worker("annealmix.build")
     if executor and (workers, tasks) != (None, None):
         raise RecipeError("workers, tasks: the executor that you make has its own; leave them out")
     local_out, local_store, remote = working_places(_written(out), _written(store), _cache(cache))
@@ -156,6 +155,48 @@ def build(
         )
     )
     return open_mix(out, tokenizer=tokenizer, cache=cache)
+
+
+def build_study(
+    study: Folder,
+    *,
+    out: Folder,
+    store: Folder = DEFAULT_STORE,
+    filters: Folder | None = None,
+    tokens: int | None = None,
+    scale: Fraction | float | str | None = None,
+    steps: int | None = None,
+    data: Folder | Mapping[str, Folder] | None = None,
+    tokenizer: Folder | None = None,
+    workers: int | None = None,
+    tasks: int | None = None,
+) -> dict[str, Mix]:
+    """Build the base and the arms of a study on this machine, or go on with one that was stopped,
+    and open them by their names, the base first.
+
+    Call it as `build`.
+
+    Args:
+        study: a YAML file. out: folder of all mixes. filters: as of `load_recipe`. The others: as
+            of `build`; out and store are no URLs.
+
+    Raises: as `load_recipe` and `build`.
+    """
+    _refuse_in_worker("annealmix.build_study")
+    loaded = load_study(Path(study), _path(filters), fetcher(_path(tokenizer)))
+    local_out, local_store, remote = working_places(_written(out), _written(store), _cache(None))
+    request = BuildRequest(
+        recipe=loaded.base,
+        out=local_out,
+        store=local_store,
+        data=_data(data),
+        tokenizer=_path(tokenizer),
+        size=_size(loaded.base, tokens, scale, steps),
+        executor=LocalExecutor(workers, tasks),
+        remote=remote,
+    )
+    found = build_arms(StudyRequest(loaded, request))
+    return {name: open_mix(local_out / name, tokenizer=tokenizer) for name in found}
 
 
 def audit(
@@ -214,6 +255,14 @@ def audit(
             aligned=[Path(one) for one in aligned],
             depth=depth,
             options=options,
+        )
+
+
+def _refuse_in_worker(name: str) -> None:
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        raise RuntimeError(
+            f"{name} was called by a worker of itself, which imports the calling module;"
+            ' call it under `if __name__ == "__main__":`, or with workers=1'
         )
 
 

@@ -61,7 +61,7 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
         filling = fill(study, judged, slots)
         check_cuts(study, slots, filling)
     folder = request.out / BASE
-    built = build(replace(request, recipe=study.base, out=folder), trusted)
+    built = build(replace(request, recipe=study.base, out=folder, told=True), trusted)
     with store.lock():
         places = find_places(folder, slots)
         base = Base(study, judged, folder, typed(built, str(folder)), slots, places, filling)

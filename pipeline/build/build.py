@@ -113,6 +113,8 @@ class BuildRequest:
     remote: RemotePlaces = field(default_factory=RemotePlaces)
     tokenized_to: Mapping[str, int] = field(default_factory=dict)
     """Keys up to which sources are tokenized, whatever their quotas need."""
+    told: bool = False
+    """Whether notes on the files and their rows were printed already."""
 
 
 def build(
@@ -213,9 +215,10 @@ class _Build:
         self.request.remote.pull_sources(store, self.sources, self.rule, self.judges.score_folders)
         self.inputs: dict[str, SourceInputs] = {}
         self._survey(self.readings)
-        for note in dict.fromkeys(note for found in self.inputs.values() for note in found.notes):
+        self._told = request.told
+        notes = [note for found in self.inputs.values() for note in found.notes]
+        for note in dict.fromkeys(notes if not self._told else ()):
             say(note)
-        self._told = False  # of rows that are no documents
 
     def run(self) -> manifests.Manifest:
         return self._write(*self.selected())

@@ -130,6 +130,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
                 " move it"
             )
     claim, origin = claims.tokenizer, claims.tokenizer_origin
+    inner = claims.arm.inner_documents if claims.arm else 0  # behind another in their slot
     return TrainedMix(
         name=claims.name,
         identity=claims.identity,
@@ -138,7 +139,7 @@ def _trained(mix: Path, claims: Claims, tokenizer: Path, links: Path) -> Trained
         folder=str(links),
         cache=str(links / "cache"),
         num_tokens=claims.total_tokens,
-        num_documents=claims.total_documents,
+        num_documents=claims.total_documents + inner,
         num_eods=claims.eod_tokens,
         token_bytes=claims.layout.dtype.itemsize,
         vocab_size=claim.vocab_size,

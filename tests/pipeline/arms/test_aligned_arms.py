@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import annealmix
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
@@ -344,6 +345,12 @@ def test_the_command_builds_every_mix_and_says_their_ids(study, built):
         name: one["total_tokens"] for name, one in built.items()
     }
     assert f"mix id {found['half']['mix_id']}" in passes(*command(study)).out
+    folder = study.parent
+    places = {"out": folder / "told", "store": folder / "store", "data": folder / "data"}
+    mixes = annealmix.build_study(study, **places, filters=folder / "filters", workers=1)
+    assert {name: mix.mix_id for name, mix in mixes.items()} == {
+        name: one["mix_id"] for name, one in found.items()
+    }
     passes("audit", study.parent / "told" / "strong", "--aligned", study.parent / "told" / "base")
 
 
@@ -400,6 +407,14 @@ def test_trace_says_whose_slot_it_is_and_who_stands_there(study, built):
     (place,) = passes("trace", mix, "--position", str(lent["position"]), "--json").answer["places"]
     assert place["definition"] == lent["donor_source"]
     assert place["donors"][0]["digest"] == lent["digest"].hex()
+
+
+def test_a_trainer_is_told_of_no_special_strings_where_donors_are_joined(study, built, tmp_path):
+    mix = study.parent / "out" / "strong"
+    assert built["strong"]["arm"]["inner_documents"]
+    size = ["--sequence", "32", "--batch", "4"]
+    told = passes("export", mix, "--trainer", "olmo-core", "--out", tmp_path / "x.yaml", *size)
+    assert "special_tokens" not in told.err + (tmp_path / "x.yaml").read_text()
 
 
 def test_diff_names_the_filter_and_the_order_stays(study, built):
