@@ -42,9 +42,15 @@ def score_counts(mix: MixStore, number: int, digest: npt.NDArray[np.uint64]) -> 
         if number < choice.eligible.filters:  # else an insert
             for table in _tables(choice, score_column(number)):
                 found = wanted.join(table, on=KEY)
-                # -1, of documents that were not escalated, lies below all
-                counts += np.histogram(found["score"].to_numpy(), SCORE_EDGES)[0]
+                counts += by_edges(found["score"].to_numpy())
     return counts
+
+
+def by_edges(scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Scores between two of SCORE_EDGES: int64 [num_edges - 1]; -1, of documents that were not
+    escalated, lies below all. scores: millionths [num_docs].
+    """
+    return np.histogram(np.asarray(scores, np.int64), SCORE_EDGES)[0]
 
 
 def _tables(choice: Choice, prefix: str) -> Iterator[pl.DataFrame]:

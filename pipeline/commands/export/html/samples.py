@@ -149,27 +149,19 @@ def scores(mix: MixStore) -> list[Scores]:
 
 
 def _scores(mix: MixStore, number: int, above: int, item: MixFilter) -> Scores:
-    from pipeline.lookup.scores import SCORE_EDGES
+    from pipeline.lookup.scores import SCORE_EDGES, by_edges
     from pipeline.stages.eligible import read_kept, score_column
 
-    edges = np.array(SCORE_EDGES, np.int64)
-    kept, gone = np.zeros(len(edges) - 1, np.int64), np.zeros(len(edges) - 1, np.int64)
+    kept, gone = np.zeros((2, len(SCORE_EDGES) - 1), np.int64)
     prefix = score_column(number)
     for choice in mix.choices.values():
         if number >= choice.eligible.filters:  # an insert
             continue
         for run in choice.first_epoch:
-            kept += _counts(
-                read_kept(choice.eligible, "score", run.partition, prefix)[: run.documents], edges
-            )
+            scored = read_kept(choice.eligible, "score", run.partition, prefix)
+            kept += by_edges(scored[: run.documents])
         for partition, count in enumerate(choice.removed()):
             if count:
-                gone += _counts(
-                    choice.eligible.removed_column("score", partition, prefix)[:count], edges
-                )
+                scored = choice.eligible.removed_column("score", partition, prefix)
+                gone += by_edges(scored[:count])
     return Scores(item.rule.label, above, SCORE_EDGES, kept.tolist(), gone.tolist())
-
-
-def _counts(values: Any, edges: Any) -> Any:
-    """Scores between two edges; -1, of documents that were not escalated, lies below all."""
-    return np.histogram(np.asarray(values, np.int64), edges)[0]
