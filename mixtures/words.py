@@ -15,8 +15,11 @@ def strand_label(source: str, copy: int) -> str:
 
 
 def percent_text(part: int, whole: int, decimals: int) -> str:
-    """part / whole in percent by integers alone, rounded half up: exact text at any scale."""
+    """part / whole in percent by integers alone, half a last digit rounded away from zero: exact
+    text at any scale.
+    """
     if whole <= 0:
         return "-"
-    scaled = (2 * 100 * 10**decimals * part + whole) // (2 * whole)
-    return f"{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"
+    scaled = (2 * 100 * 10**decimals * abs(part) + whole) // (2 * whole)
+    sign = "-" if part < 0 and scaled else ""
+    return f"{sign}{scaled // 10**decimals}.{scaled % 10**decimals:0{decimals}d}"

@@ -140,6 +140,9 @@ class _MixAudit:
             sources=tuple(self._sources(quotas, bound)),
             removed=self.claims.removed,
             filters=tuple(self.claims.filters),
+            donors={source.name: self.claims.given(source.name) for source in self.claims.sources}
+            if self.claims.study
+            else {},
             near=self.claims.near if self.full else None,
             published=self.claims.published,
             fit=self.claims.fit(quotas.total_tokens),

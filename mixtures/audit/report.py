@@ -66,6 +66,8 @@ class AuditReport:
     """Rows of each source by what became of them."""
     filters: tuple[FilterClaim, ...] = ()
     """What each is and removed, as the manifest says."""
+    donors: dict[str, int] = field(default_factory=dict)
+    """Of an aligned arm: documents of each source that fill slots, as the manifest says."""
     near: NearClaim | None = None
     """Clusters of near-duplicates, as the manifest says; in a full audit."""
     published: PublishedClaims = field(default_factory=PublishedClaims)
@@ -74,6 +76,10 @@ class AuditReport:
     """The corpus of each source that is a part of one."""
     whole: bool = True
     """Whether the mix is of its recipe's full size."""
+
+    def given(self, source: str) -> int:
+        """Documents of a source that fill slots."""
+        return self.donors.get(source, 0)
 
     @property
     def compared(self) -> tuple[Comparison, ...]:

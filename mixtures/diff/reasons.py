@@ -12,6 +12,9 @@ document and the key at which a source's quota ended leave few reasons:
     before it                                   what the manifest counts for the source:
                                                 contaminated, a filter, a duplicate ...
 
+Arms of one study differ in slots alone, so a document that one of them has fills a slot there, or
+gave way to the filter of the other.
+
 What removes documents wherever they stand (duplicates, near-duplicates, exclusion) is no reason
 where both mixes read and relate the same documents, since the document is a survivor in one of
 them. Where several reasons are left, all of them are named: `A or B`.
@@ -24,10 +27,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from mixtures.audit.documents import MixDocuments
+from mixtures.diff.compare import KEY
 from mixtures.keys import order_key, order_keys
 from mixtures.mix.claims import Claims, SourceClaim
+from mixtures.mix.slots import donor_digests
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 
@@ -38,6 +44,8 @@ NO_SOURCE, OUT_OF_RANGE, EXCLUDED, BEYOND = (
     "beyond quota",
 )
 NOT_READ = "not among the documents that it reads"
+FILLS = "fills a slot"
+"""Of an aligned arm: it stands in the place of a document that the arm's filter removed."""
 UNKNOWN = "not known"
 
 
@@ -56,11 +64,29 @@ class WhyNot:
         Args:
             source: codes of `mix`. digest: uint64 [num_docs, 2].
         """
+        if self._aligned:
+            return self._of_slots(digest)
         reasons = np.full(len(source), UNKNOWN, object)
         keys = order_keys(digest)
         for code in np.unique(source[source >= 0]).tolist():
             rows = np.flatnonzero(source == code)
             reasons[rows] = self._of_source(self.mix.claims.sources[code], keys[rows], digest[rows])
+        return reasons
+
+    @property
+    def _aligned(self) -> bool:
+        """Whether the two are of one base, in which one of them has other documents in slots."""
+        one, two = self.mix.claims, self.other.claims
+        return _base(one) == _base(two) and (one.arm or two.arm) is not None
+
+    def _of_slots(self, digest: npt.NDArray[np.uint64]) -> npt.NDArray[np.object_]:
+        """Reasons in two mixes of one base: object [num_docs]. digest: uint64 [num_docs, 2]."""
+        removed = " or ".join(f"filter {item.label}" for item in self.other.claims.filters)
+        reasons = np.full(len(digest), removed or UNKNOWN, object)
+        if self.mix.claims.arm:
+            fills = _frame(donor_digests(self.mix.folder)).unique()
+            rows = _frame(digest).with_row_index("row").join(fills, on=KEY)["row"].to_numpy()
+            reasons[rows] = FILLS
         return reasons
 
     def _of_source(
@@ -165,6 +191,15 @@ class WhyNot:
         ]
         one, two = ({key: item.get(key) for key in ("definition", "quality")} for item in asked)
         return one == two and self._reads_the_same(source.definition)
+
+
+def _base(claims: Claims) -> str:
+    """Identity of the mix that an arm of a study is aligned with; of another mix its own."""
+    return claims.study.base if claims.study else claims.identity
+
+
+def _frame(digest: npt.NDArray[np.uint64]) -> pl.DataFrame:
+    return pl.DataFrame({name: digest[:, half] for half, name in enumerate(KEY)})
 
 
 def _same_use(target: SourceClaim, source: SourceClaim) -> bool:

@@ -266,6 +266,10 @@ class MixClaims(Claim):
         """What is said of an arm of a study, of either kind; None of another mix."""
         return self.arm or self.mask
 
+    def given(self, source: str) -> int:
+        """Documents of a source that fill slots of an aligned arm."""
+        return self.study.given(source) if self.study else 0
+
 
 class Description(MixClaims):
     """A mix that is to be written."""

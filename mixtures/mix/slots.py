@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mixtures.errors import ManifestError
+from mixtures.keys import digest_columns
 from mixtures.mix.judged import WINDOW_TOKENS
 
 SLOTS = pa.schema(
@@ -84,6 +85,25 @@ class Donor:
     row: int
 
 
+def donor_digests(folder: Path) -> npt.NDArray[np.uint64]:
+    """Digests of the donors in an arm's slots, uint64 [num_donors, 2].
+
+    Raises:
+        ManifestError: the table cannot be read.
+    """
+    column = _read(folder / SLOTS_FILE, ["digest"]).column("digest").combine_chunks()
+    return digest_columns(b"".join(column.to_pylist()))
+
+
+def _read(
+    path: Path, columns: list[str], filters: list[tuple[str, str, int]] | None = None
+) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns, filters=filters)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ManifestError(f"{path}: cannot be read: {error}") from None
+
+
 class SlotReader:
     """The slots of an arm, looked up one by one.
 
@@ -94,7 +114,7 @@ class SlotReader:
     def __init__(self, folder: Path) -> None:
         self._path = folder / SLOTS_FILE
         self._positions: npt.NDArray[np.uint64] = np.unique(
-            self._read(["position"]).column("position").to_numpy()
+            _read(self._path, ["position"]).column("position").to_numpy()
         )
 
     def at(self, position: int) -> list[Donor]:
@@ -106,13 +126,5 @@ class SlotReader:
         at = int(np.searchsorted(self._positions, np.uint64(position)))
         if at == len(self._positions) or self._positions[at] != position:
             return []
-        rows = self._read(SLOTS.names, [("position", "=", position)]).to_pylist()
+        rows = _read(self._path, SLOTS.names, [("position", "=", position)]).to_pylist()
         return [Donor(**{**row, "digest": row["digest"].hex()}) for row in rows]
-
-    def _read(
-        self, columns: list[str], filters: list[tuple[str, str, int]] | None = None
-    ) -> pa.Table:
-        try:
-            return pq.read_table(self._path, columns=columns, filters=filters)
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise ManifestError(f"{self._path}: cannot be read: {error}") from None

@@ -24,11 +24,15 @@ PLACEBO_TITLE = "placebos beside the filters that they imitate"
 def show(claims: Claims, folder: Place) -> None:
     """Print what a finished mix holds."""
     tokens = claims.total_tokens
+
+    def share_of_mix(part: int) -> str:
+        return f"{percent_text(part, tokens, 4)}%"
+
     columns = (
         Column("source", "label"),
         Column("asked", "asked_tokens", count),
         Column("realised", "realised_tokens", count),
-        Column("share", lambda source: 100 * source.realised_tokens / tokens, "{:.4f}%".format),
+        Column("share", lambda source: source.realised_tokens, share_of_mix),
         Column("documents", "documents", count),
         Column("epochs", "epochs"),
         Column("last document cut to", "cut", cut_text),
@@ -36,7 +40,7 @@ def show(claims: Claims, folder: Place) -> None:
     total = {
         "source": "total",
         "realised": tokens,
-        "share": 100,
+        "share": tokens,
         "documents": claims.total_documents,
     }
     rows = [*claims.sources, *corpus_rows(claims.sources, claims.corpora)]
@@ -210,21 +214,22 @@ class Removed(Protocol):
     def sources(self) -> Sequence[SourceClaim]: ...
     @property
     def corpora(self) -> Mapping[str, str]: ...
+    def given(self, source: str) -> int: ...
 
 
 def removal_table(mix: Removed) -> Table:
     """What all filters together removed of each source, and in total, before its quota was met.
 
     The share is of the documents that filters judged there: those that were removed, and those that
-    were kept (copies and further epochs aside). It is what is published of the authors' mixes.
+    were kept (copies, further epochs and donors of slots aside). It is what is published of the
+    authors' mixes.
     """
     removed, published = mix.removed, mix.published
     counts: dict[str, tuple[int, int, int]] = {}  # as `_RemovalRow` has them
     for item in mix.filters:
         for name, figures in item.removed.items():
-            documents, tokens, judged = counts.get(
-                name, (0, 0, removed.get(name, {}).get("kept", 0))
-            )
+            kept = removed.get(name, {}).get("kept", 0) - mix.given(name)
+            documents, tokens, judged = counts.get(name, (0, 0, kept))
             gone = figures.first_documents
             counts[name] = documents + gone, tokens + figures.first_tokens, judged + gone
     total = _added(counts.values())

@@ -66,6 +66,8 @@ class MixDiff:
     claims: tuple[Claims, Claims]
     settings: list[Setting]
     figures: DiffFigures
+    stored: bool
+    """Whether the store was asked for reasons."""
     scores: list[ScoresOfBoth]
     """Of each filter with a classifier; none without a store."""
 
@@ -107,6 +109,7 @@ def diff(one: Path, two: Path, store: Path | None = None, listing: Path | None =
             claims=(a, b),
             settings=differing_settings(a, b),
             figures=comparing.run(),
+            stored=store is not None,
             scores=comparing.scores(),
         )
 

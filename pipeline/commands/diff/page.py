@@ -78,6 +78,13 @@ def page(diff: MixDiff) -> str:
             "length_table": length_table(diff.figures),
             "trainer_table": trainer_table(diff.claims),
             "scores": diff.scores,
+            "stored": diff.stored,
+            "aligned": diff.claims[0].hashes.idx == diff.claims[1].hashes.idx,
+            "stepless": " and ".join(
+                side.upper()
+                for side, mix in zip(SIDES, diff.claims, strict=True)
+                if (fit := mix.fit(mix.total_tokens)) and not fit.steps
+            ),
             **_pictures(diff),
         },
     )

@@ -24,7 +24,7 @@ def show(diff: MixDiff) -> None:
         Table(diff.settings, SETTING_COLUMNS).print("what differs in recipe, budgets and inputs")
     sources = source_rows(diff.figures)
     Table(sources, SOURCE_COLUMNS).print(
-        "different documents by source, with the tokens of all their places"
+        "distinct documents by source, with the tokens of all their places"
     )
     if reasons := reason_rows(diff.figures):
         Table(reasons, REASON_COLUMNS).print("why not in the other")
@@ -33,7 +33,7 @@ def show(diff: MixDiff) -> None:
 
 
 class SourceRow(NamedTuple):
-    """What a source shares and has alone: different documents, and the tokens of all their
+    """What a source shares and has alone: distinct documents, and the tokens of all their
     places.
     """
 

@@ -891,6 +891,8 @@ def test_percent_text_is_exact() -> None:
     assert percent_text(24_999_999_999, 50_000_000_000, 6) == "50.000000"
     assert percent_text(9_996_002, 50_000_000_000, 4) == "0.0200"
     assert percent_text(0, 0, 4) == "-"
+    assert [percent_text(part, 2_887, 2) for part in (-1, -75, 75)] == ["-0.03", "-2.60", "2.60"]
+    assert percent_text(-1, 10**9, 2) == "0.00"
 
 
 def test_tables_show_every_source_and_check(

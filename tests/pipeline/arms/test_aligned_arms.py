@@ -5,10 +5,12 @@ and nothing depends on how a study is built.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from mixtures.audit import audit_aligned, audit_mix
 from mixtures.errors import ManifestError, RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.study import load_study
+from mixtures.words import percent_text
 from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.arms.studies import (
     ARMS,
@@ -422,6 +425,31 @@ def test_diff_names_the_filter_and_the_order_stays(study, built):
     found = passes("diff", out / "base", out / "strong").out
     assert "not in B: filter toy strong" in found
     assert "the shared documents stand in the same order" in found
+
+
+def test_diff_says_which_filter_and_which_slot_of_any_two_arms(study, built, mixes):
+    """Also between two arms, and of donors that come from another source."""
+    out = study.parent / "out"
+    for one, two in product(built, repeat=2):
+        answer = passes("diff", out / one, out / two, "--json").answer
+        donors = {row["digest"].hex() for row in read_slots(out / one)} if one != "base" else set()
+        alone = {row.digest for row in mixes[one]} - {row.digest for row in mixes[two]}
+        label = f"filter {built[two]['filters'][0]['label']}" if two != "base" else "none"
+        counts = Counter("fills a slot" if digest in donors else label for digest in alone)
+        told = Counter[str]()
+        for reasons in answer["only_a"].values():
+            told.update({why: figures["documents"] for why, figures in reasons.items()})
+        assert told == counts, (one, two)
+
+
+def test_the_share_that_a_filter_removed_is_of_what_it_judged(study, built, capsys):
+    """Donors that stand in slots were not judged for the base."""
+    out = study.parent / "out"
+    base, arm = built["base"], built["strong"]
+    printed = passes("audit", out / "strong").out.split("removed by filters")[1]
+    for name, figures in arm["filters"][0]["removed"].items():
+        share = percent_text(figures["documents"], base["removed"][name]["kept"], 2)
+        assert re.search(rf"^ {name} .* {share}% ", printed, re.MULTILINE), (name, share)
 
 
 def test_donors_begin_with_bos_where_documents_do(tmp_path):
