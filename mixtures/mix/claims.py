@@ -85,7 +85,7 @@ class TokenizerOrigin(Claim):
 
 
 class LayoutClaim(Claim):
-    """How the bytes of the mix are cut (`pipeline.stages.write.Layout`)."""
+    """How the bytes of the mix are cut (`pipeline.stages.mix_folder.Layout`)."""
 
     token_dtype: Literal["uint16", "int32"]
     chunk_tokens: Positive

@@ -28,8 +28,8 @@ from pipeline.arms.copies import copy_bytes, share
 from pipeline.arms.filling import Filling
 from pipeline.arms.slots import Places
 from pipeline.stages.gathering import ledger_segments, token_files
+from pipeline.stages.mix_folder import write_table
 from pipeline.stages.stream_columns import InputPaths, copy_runs, input_paths, origins
-from pipeline.stages.write import write_table
 from pipeline.store.records import sync
 
 Int64s = npt.NDArray[np.int64]

@@ -39,7 +39,7 @@ from pipeline.build.description import filter_claim, level_counts
 from pipeline.build.placebo import refuse_unlike
 from pipeline.build.seal import write_manifest
 from pipeline.stages.eligible import score_digest
-from pipeline.stages.write import Layout
+from pipeline.stages.mix_folder import Layout
 from pipeline.store.records import file_hash
 from pipeline.store.rules import short_key
 

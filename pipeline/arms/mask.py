@@ -16,7 +16,7 @@ from mixtures.mix.slots import MASK, MASK_FILE, windows_touched
 from mixtures.mix.tables import TABLES, part_hash
 from pipeline.arms.base import Base
 from pipeline.arms.copies import share
-from pipeline.stages.write import write_table
+from pipeline.stages.mix_folder import write_table
 
 
 def build_mask(base: Base, arm: str, out: Path) -> manifests.Manifest:

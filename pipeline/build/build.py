@@ -73,6 +73,7 @@ from pipeline.stages.ingest import (
     PlannedTokenizer,
     loaded_tokenizer,
 )
+from pipeline.stages.mix_folder import Layout, prepare_folder
 from pipeline.stages.score import Score, delete_texts
 from pipeline.stages.select import Select, num_partitions
 from pipeline.stages.select_plan import SelectPlan, inputs_of
@@ -80,11 +81,9 @@ from pipeline.stages.write import (
     CHUNK_BYTES,
     SLICE_CHUNKS,
     WRITE_FORMAT,
-    Layout,
     SliceUnit,
     Write,
     WritePlan,
-    prepare_folder,
 )
 from pipeline.store.mixes import note_mix, noted_mix
 from pipeline.store.records import is_done

@@ -56,7 +56,7 @@ from pipeline.stages.eligible import (
     removal_figures,
     score_digest,
 )
-from pipeline.stages.write import Layout
+from pipeline.stages.mix_folder import Layout
 
 
 @dataclass(frozen=True)

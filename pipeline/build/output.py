@@ -22,7 +22,7 @@ from mixtures.mix.claims import Description, read_claims
 from mixtures.mix.files import TOKENS
 from mixtures.recipe.tokenizer.definition import ShippedTokenizer, TokenizerDefinition
 from pipeline.report import say
-from pipeline.stages.write import Layout
+from pipeline.stages.mix_folder import Layout
 from pipeline.store.lock import locked
 from pipeline.store.owned import opened_folder, own_folder, remove_inside, require_own
 from pipeline.store.records import sync, write_whole

@@ -30,7 +30,7 @@ from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Selection
-from pipeline.stages.write import SliceRecord, read_slices
+from pipeline.stages.mix_folder import SliceRecord, read_slices
 from pipeline.store.owned import opened_folder
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 

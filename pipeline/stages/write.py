@@ -9,41 +9,44 @@ Slices share nothing, so their number at a time is free.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, astuple
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 from blake3 import blake3
 from pydantic import PlainSerializer, PlainValidator
 
 from mixtures.errors import AnnealmixError, ManifestError
 from mixtures.mix import indexed
-from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
 from mixtures.mix.files import INDEX, TOKENS, part_path
-from mixtures.mix.tables import TABLES, Columns, part_hash, to_arrow
+from mixtures.mix.tables import TABLES, part_hash
 from mixtures.stream.order import Int64s, Placed, SourceOrder, deviation, place
 from mixtures.stream.selection import Cut, Run, Selection
 from pipeline.executors.stage import Plan, Stage, Unit
 from pipeline.stages.eligible import Strand, read_eligible
 from pipeline.stages.gathering import ledger_segments, token_files
+from pipeline.stages.mix_folder import (
+    Layout,
+    SliceRecord,
+    file_inside,
+    folder_inside,
+    has_bytes,
+    slice_record,
+    write_at,
+    write_table,
+)
 from pipeline.stages.select import Select
 from pipeline.stages.select_plan import SelectPlan, inputs_of
 from pipeline.stages.stream_columns import StreamColumns, copy_runs
-from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
 from pipeline.store.records import (
-    Record,
     file_hash,
     named,
     read_record,
     write_record,
-    write_whole,
 )
 
 WRITE_FORMAT = 4
@@ -55,79 +58,6 @@ MAPPED_PARTITIONS = 32
 """Key partitions of strands that are mapped at a time, up to 3 descriptors each: a process may have
 some 256 on small systems, and merges strand after strand.
 """
-NUMBERS = ("position", "first_token", "num_tokens", "row")
-"""Columns that are smaller as differences, and read in half the time."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one
-    task's unit and one part of the tables.
-    """
-
-    token_bytes: int
-    chunk_tokens: int
-    slice_chunks: int
-
-    @property
-    def dtype(self) -> str:
-        """numpy's name of a token on disk: little-endian uint16, or int32, which is all that the
-        .idx has for more.
-        """
-        return "<u2" if self.token_bytes == 2 else "<i4"
-
-    @property
-    def slice_tokens(self) -> int:
-        """Tokens of a slice."""
-        return self.chunk_tokens * self.slice_chunks
-
-
-class SliceRecord(Record):
-    """The done-record of a slice: what its bytes hold, as they were read back."""
-
-    slice: int
-    index: tuple[tuple[int, int, str], ...]
-    """[offset, bytes, BLAKE3] of each stretch of the .idx."""
-    chunks: tuple[str, ...]
-    """BLAKE3 of each chunk of the .bin."""
-    eod_tokens: int
-    bos_tokens: int
-    source_tokens: tuple[int, ...]
-    """Of each strand."""
-    source_documents: tuple[int, ...]
-    """Of each strand: documents whose last token lies in the slice, and is EOD."""
-    deviation: tuple[Annotated[int, PlainSerializer(str)], ...]
-    """`mixtures.stream.order.deviation` of each strand; may be beyond 2^64, so a string in JSON."""
-    documents: str
-    provenance: str
-    """`part_hash` of the tables' parts."""
-    files: dict[str, str]
-    """BLAKE3 of the files of those parts, by table."""
-
-
-def slice_record(folder: Path, number: int) -> Path:
-    """Done-record of a slice."""
-    return folder / "slices" / f"{number:05d}.json"
-
-
-def parquet_form(columns: Sequence[str]) -> dict[str, object]:
-    """How a table of these columns is written: of what it says, it decides nothing."""
-    return {
-        "compression": "zstd",
-        "row_group_size": BLOCK_ROWS,
-        # of other columns a dictionary is larger than they are
-        "use_dictionary": [name for name in REPEATED if name in columns],
-        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in NUMBERS if name in columns},
-    }
-
-
-def write_table(path: Path, schema: pa.Schema, columns: Columns, folder: int | None = None) -> None:
-    """Write a table, or a part of one, that either is there whole or is not there. columns: by
-    name, [num_rows] each, digest [num_rows, 16]. folder: as of `write_whole`.
-    """
-    content = pa.BufferOutputStream()
-    pq.write_table(to_arrow(schema, columns), content, **parquet_form(schema.names))
-    write_whole(path, memoryview(content.getvalue()), 0o666, folder)
 
 
 def _selection_json(selection: Selection) -> dict[str, object]:
@@ -201,7 +131,7 @@ class Write(Stage[WritePlan, SliceUnit]):
         if not self._mix.holds(unit.slice, record):
             with named(self._mix.folder):
                 found = self._mix.write_slice(unit.slice).as_json()
-                with _inside(record.parent) as folder:
+                with folder_inside(record.parent) as folder:
                     write_record(record, found, folder)
 
     @staticmethod
@@ -275,8 +205,8 @@ class _Mix:
         return (
             record.slice == number
             and record.files == parts
-            and _has(self.folder / TOKENS, chunks)
-            and _has(self.folder / INDEX, record.index)
+            and has_bytes(self.folder / TOKENS, chunks)
+            and has_bytes(self.folder / INDEX, record.index)
         )
 
     def write_slice(self, number: int) -> SliceRecord:
@@ -286,7 +216,7 @@ class _Mix:
         placed = place(self.orders, begin, end)
         source_tokens, source_documents = np.zeros((2, len(self.names)), np.int64)
         chunks, num_eod, num_bos = [], 0, 0
-        with _opened(self.folder / TOKENS) as handle:
+        with file_inside(self.folder / TOKENS) as handle:
             for low in range(begin, end, self.layout.chunk_tokens):
                 high = min(low + self.layout.chunk_tokens, end)
                 tokens = self._gather(placed, low, high, source_tokens)
@@ -324,7 +254,7 @@ class _Mix:
         for at in range(0, len(tokens), BLOCK_BYTES // self.layout.token_bytes):
             block = tokens[at : at + BLOCK_BYTES // self.layout.token_bytes]
             content, offset = block.data.cast("B"), (low + at) * self.layout.token_bytes
-            _write_at(handle, offset, content)
+            write_at(handle, offset, content)
             hasher.update(content)
             back = np.frombuffer(os.pread(handle, len(content), offset), block.dtype)
             if not np.array_equal(back, block):
@@ -393,9 +323,9 @@ class _Mix:
             starting.num_tokens,
             self.layout.token_bytes,
         )
-        with _opened(self.folder / INDEX) as handle:
+        with file_inside(self.folder / INDEX) as handle:
             for offset, content in pieces:
-                _write_at(handle, offset, memoryview(content))
+                write_at(handle, offset, memoryview(content))
             os.fsync(handle)
         return [(offset, len(content), blake3(content).hexdigest()) for offset, content in pieces]
 
@@ -407,7 +337,7 @@ class _Mix:
         hashes, files = {}, {}
         for name, schema in TABLES.items():
             path = part_path(self.folder, name, number)
-            with _inside(path.parent) as folder:
+            with folder_inside(path.parent) as folder:
                 write_table(path, schema, columns, folder)
             hashes[name] = part_hash(schema, columns)
             files[name] = file_hash(path)
@@ -428,80 +358,3 @@ def _starting_in(placed: Placed, begin: int) -> Placed:
         placed.num_tokens[1:],
         before,
     )
-
-
-def _has(path: Path, stretches: Iterable[tuple[int, int, str]]) -> bool:
-    """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut
-    off by the end of the file.
-    """
-    with path.open("rb") as file:
-        return all(
-            blake3(os.pread(file.fileno(), count, offset)).hexdigest() == digest
-            for offset, count, digest in stretches
-        )
-
-
-@contextmanager
-def _inside(path: Path) -> Iterator[int]:
-    """A descriptor of a folder in the mix's; neither is a link."""
-    with opened_folder(path.parent) as mix, opened_folder(path, mix) as folder:
-        yield folder
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """A descriptor of a file of the mix, made if it is missing; neither it nor its folder is a
-    link.
-    """
-    with opened_folder(path.parent) as folder:
-        handle = open_own(path, os.O_RDWR | os.O_CREAT, folder=folder)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _write_at(handle: int, offset: int, content: memoryview) -> None:
-    while content:
-        written = os.pwrite(handle, content, offset)
-        content, offset = content[written:], offset + written
-
-
-def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_documents: int) -> None:
-    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables
-    and of the slices' records.
-
-    What a stopped build left there stays, but for what belongs to no mix.
-    """
-    tables = [f"{name}.parquet" for name in TABLES]
-    with opened_folder(folder) as mix:
-        require_own(folder, os.fstat(mix))
-        for name in os.listdir(mix):
-            if name not in (TOKENS, INDEX, "slices", *tables):
-                remove_inside(mix, name)
-        for name in ("slices", *tables):
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=mix)
-        for name in tables:
-            with opened_folder(folder / name, mix) as table:
-                for left in os.listdir(table):
-                    if not left.startswith("part-"):
-                        os.unlink(left, dir_fd=table)
-    with _opened(folder / TOKENS) as handle:
-        os.ftruncate(handle, total_tokens * layout.token_bytes)
-    with _opened(folder / INDEX) as handle:
-        os.ftruncate(handle, indexed.file_size(total_documents))
-        header = indexed.header(total_documents, np.dtype(layout.dtype).name)
-        _write_at(handle, 0, memoryview(header))
-
-
-def read_slices(folder: Path, count: int) -> list[SliceRecord]:
-    """Read the records of all slices.
-
-    Raises:
-        ManifestError: one is missing or damaged.
-    """
-    return [
-        SliceRecord.model_validate(read_record(slice_record(folder, number)))
-        for number in range(count)
-    ]

@@ -27,7 +27,7 @@ from mixtures.mix import indexed
 from mixtures.mix import manifest as manifests
 from mixtures.mix.files import part_path
 from mixtures.mix.tables import TABLES, to_arrow
-from pipeline.stages.write import parquet_form
+from pipeline.stages.mix_folder import parquet_form
 
 _EMPTY = ("recipe", "size", "removed", "contamination", "published", "revisions")
 DOCUMENTS, SLICE_TOKENS, TIMES = 10_000_000, 8 * (64 << 20) // 2, 5

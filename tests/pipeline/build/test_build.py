@@ -251,7 +251,7 @@ def test_bytes_that_do_not_come_back_as_they_were_written_fail_the_build(
     def write_another(handle: int, offset: int, content: memoryview) -> None:
         os.pwrite(handle, bytes([content[0] ^ 1, *content[1:]]), offset)
 
-    monkeypatch.setattr(write, "_write_at", write_another)
+    monkeypatch.setattr(write, "write_at", write_another)
     with pytest.raises(AnnealmixError, match="read back are not those that were written"):
         built(tmp_path, {"a": {"tokens": 900}}, workers=1)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,179 @@
+"""The folder of a mix while slices are written into it: its files, its tables, and the records of
+slices that are written.
+
+What is written or deleted is so by the descriptor of the folder that holds it, never through a
+link.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from blake3 import blake3
+from pydantic import PlainSerializer
+
+from mixtures.mix import indexed
+from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
+from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.tables import TABLES, Columns, to_arrow
+from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
+from pipeline.store.records import Record, read_record, write_whole
+
+NUMBERS = ("position", "first_token", "num_tokens", "row")
+"""Columns that are smaller as differences, and read in half the time."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a mix is laid out in bytes. chunk_tokens are hashed together, slice_chunks chunks are one
+    task's unit and one part of the tables.
+    """
+
+    token_bytes: int
+    chunk_tokens: int
+    slice_chunks: int
+
+    @property
+    def dtype(self) -> str:
+        """numpy's name of a token on disk: little-endian uint16, or int32, which is all that the
+        .idx has for more.
+        """
+        return "<u2" if self.token_bytes == 2 else "<i4"
+
+    @property
+    def slice_tokens(self) -> int:
+        """Tokens of a slice."""
+        return self.chunk_tokens * self.slice_chunks
+
+
+def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_documents: int) -> None:
+    """Make an empty mix folder: files of their final size, the .idx header, folders of the tables
+    and of the slices' records.
+
+    What a stopped build left there stays, but for what belongs to no mix.
+    """
+    tables = [f"{name}.parquet" for name in TABLES]
+    with opened_folder(folder) as mix:
+        require_own(folder, os.fstat(mix))
+        for name in os.listdir(mix):
+            if name not in (TOKENS, INDEX, "slices", *tables):
+                remove_inside(mix, name)
+        for name in ("slices", *tables):
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=mix)
+        for name in tables:
+            with opened_folder(folder / name, mix) as table:
+                for left in os.listdir(table):
+                    if not left.startswith("part-"):
+                        os.unlink(left, dir_fd=table)
+    with file_inside(folder / TOKENS) as handle:
+        os.ftruncate(handle, total_tokens * layout.token_bytes)
+    with file_inside(folder / INDEX) as handle:
+        os.ftruncate(handle, indexed.file_size(total_documents))
+        header = indexed.header(total_documents, np.dtype(layout.dtype).name)
+        write_at(handle, 0, memoryview(header))
+
+
+@contextmanager
+def folder_inside(path: Path) -> Iterator[int]:
+    """A descriptor of a folder in the mix's; neither is a link."""
+    with opened_folder(path.parent) as mix, opened_folder(path, mix) as folder:
+        yield folder
+
+
+@contextmanager
+def file_inside(path: Path) -> Iterator[int]:
+    """A descriptor of a file of the mix, made if it is missing; neither it nor its folder is a
+    link.
+    """
+    with opened_folder(path.parent) as folder:
+        handle = open_own(path, os.O_RDWR | os.O_CREAT, folder=folder)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def write_at(handle: int, offset: int, content: memoryview) -> None:
+    while content:
+        written = os.pwrite(handle, content, offset)
+        content, offset = content[written:], offset + written
+
+
+def has_bytes(path: Path, stretches: Iterable[tuple[int, int, str]]) -> bool:
+    """Whether a file holds stretches of bytes, [offset, bytes, BLAKE3] each; the last may be cut
+    off by the end of the file.
+    """
+    with path.open("rb") as file:
+        return all(
+            blake3(os.pread(file.fileno(), count, offset)).hexdigest() == digest
+            for offset, count, digest in stretches
+        )
+
+
+def parquet_form(columns: Sequence[str]) -> dict[str, object]:
+    """How a table of these columns is written: of what it says, it decides nothing."""
+    return {
+        "compression": "zstd",
+        "row_group_size": BLOCK_ROWS,
+        # of other columns a dictionary is larger than they are
+        "use_dictionary": [name for name in REPEATED if name in columns],
+        "column_encoding": {name: "DELTA_BINARY_PACKED" for name in NUMBERS if name in columns},
+    }
+
+
+def write_table(path: Path, schema: pa.Schema, columns: Columns, folder: int | None = None) -> None:
+    """Write a table, or a part of one, that either is there whole or is not there. columns: by
+    name, [num_rows] each, digest [num_rows, 16]. folder: as of `write_whole`.
+    """
+    content = pa.BufferOutputStream()
+    pq.write_table(to_arrow(schema, columns), content, **parquet_form(schema.names))
+    write_whole(path, memoryview(content.getvalue()), 0o666, folder)
+
+
+class SliceRecord(Record):
+    """The done-record of a slice: what its bytes hold, as they were read back."""
+
+    slice: int
+    index: tuple[tuple[int, int, str], ...]
+    """[offset, bytes, BLAKE3] of each stretch of the .idx."""
+    chunks: tuple[str, ...]
+    """BLAKE3 of each chunk of the .bin."""
+    eod_tokens: int
+    bos_tokens: int
+    source_tokens: tuple[int, ...]
+    """Of each strand."""
+    source_documents: tuple[int, ...]
+    """Of each strand: documents whose last token lies in the slice, and is EOD."""
+    deviation: tuple[Annotated[int, PlainSerializer(str)], ...]
+    """`mixtures.stream.order.deviation` of each strand; may be beyond 2^64, so a string in JSON."""
+    documents: str
+    provenance: str
+    """`part_hash` of the tables' parts."""
+    files: dict[str, str]
+    """BLAKE3 of the files of those parts, by table."""
+
+
+def slice_record(folder: Path, number: int) -> Path:
+    """Done-record of a slice."""
+    return folder / "slices" / f"{number:05d}.json"
+
+
+def read_slices(folder: Path, count: int) -> list[SliceRecord]:
+    """Read the records of all slices.
+
+    Raises:
+        ManifestError: one is missing or damaged.
+    """
+    return [
+        SliceRecord.model_validate(read_record(slice_record(folder, number)))
+        for number in range(count)
+    ]
