@@ -1,0 +1,147 @@
+"""A table of slots or a manifest that was changed and sealed again contradicts the documents, the
+filter or itself, and the audit names it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from mixtures.audit import audit_mix
+from mixtures.mix import manifest as manifests
+from mixtures.mix.slots import MASK, MASK_FILE, SLOTS, SLOTS_FILE
+from mixtures.mix.tables import from_arrow, part_hash, to_arrow
+from tests.pipeline.arms.studies import ARMS, make_study, write_study
+
+Table = dict[str, Any]
+Change = Callable[[Table, manifests.Manifest], object]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    arms = {"strong": ARMS["strong"], "masked": {**ARMS["strong"], "fill": "mask"}}
+    study = write_study(tmp_path_factory.mktemp("forged"), arms=arms)
+    make_study(study)
+    return study.parent / "out"
+
+
+def forge(mix: Path, change: Change) -> None:
+    """Change the arm's table and manifest, and make all hashes fit again."""
+    manifest = json.loads((mix / "manifest.json").read_text())
+    said = manifest.get("arm") or manifest["mask"]
+    kind, name, schema = (
+        ("slots", SLOTS_FILE, SLOTS) if "arm" in manifest else ("mask", MASK_FILE, MASK)
+    )
+    columns = {
+        key: values.copy() for key, values in from_arrow(schema, pq.read_table(mix / name)).items()
+    }
+    change(columns, manifest)
+    pq.write_table(to_arrow(schema, columns), mix / name)
+    said[kind] = part_hash(schema, columns)
+    (mix / "manifest.json").write_bytes(manifests.dump(manifests.sealed(manifest)))
+
+
+def put(column: str, value: Any, row: int = 2) -> Change:
+    """Puts a value into a row of the table."""
+    return lambda table, manifest: table[column].__setitem__(row, value)
+
+
+def without_row(table: Table, manifest: manifests.Manifest) -> None:
+    for name in table:
+        table[name] = table[name][1:]
+
+
+def other_donor(table: Table, manifest: manifests.Manifest) -> None:
+    table["digest"][2] = table["digest"][3]
+
+
+def more(*path: str) -> Change:
+    """Adds one to a count that the manifest has of the arm."""
+
+    def change(table: Table, manifest: manifests.Manifest) -> None:
+        said = manifest.get("arm") or manifest["mask"]
+        for name in path[:-1]:
+            said = said[name]
+        said[path[-1]] += 1
+
+    return change
+
+
+def all_keys(table: Table, manifest: manifests.Manifest) -> None:
+    manifest["arm"]["donors"]["a"]["keys"] = ["0", "10000000000000000"]
+
+
+def other_keys(table: Table, manifest: manifests.Manifest) -> None:
+    donors = manifest["arm"]["donors"]["a"]
+    donors["keys"] = ["f" * 16, donors["keys"][1]]
+
+
+def keys_of_no_source(table: Table, manifest: manifests.Manifest) -> None:
+    donors = manifest["arm"]["donors"]["b"]
+    donors["keys"] = [donors["keys"][0], "10000000000000000"]
+
+
+def excluded(table: Table, manifest: manifests.Manifest) -> None:
+    (source,) = (item for item in manifest["recipe"]["sources"] if item["name"] == "a")
+    item = {"definition": source["definition"], "keys": ["0", "1"]}
+    manifest["recipe"]["exclude"].append(item)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (other_donor, "another"),
+        (put("kind", "whole"), "not of the kind"),
+        (put("donor_source", "b", 0), "gives"),
+        (put("file", "x.jsonl"), "which is no input"),
+        (put("source", "small", -1), "is of another source than its slot"),
+        (put("num_tokens", 1), "has other tokens than its slot's donors"),
+        (put("offset", 1, 0), "do not follow each other"),
+        (put("donor_tokens", 1), "more tokens than it had"),
+        (put("position", 0, 0), "is another than its slot says"),
+        (without_row, "the manifest says"),
+        (more("sources", "a", "slots"), "the manifest says"),
+        (more("sources", "a", "cut_tokens"), "the manifest says"),
+        (more("donors", "a", "documents"), "the manifest says"),
+        (more("windows"), "windows, the manifest says"),
+        (more("inner_documents"), "the manifest says otherwise"),
+        (all_keys, "a key of a that only donors may have"),
+        (other_keys, "a: a donor has a key that the base uses"),
+        (keys_of_no_source, "b: donors of keys that are not the source's"),
+        (excluded, "a: a donor has a key of an excluded recipe"),
+    ],
+)
+def test_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
+    shutil.copytree(out / "strong", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "slots")
+    assert said in failed.detail
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put("start", 1, 0), "runs, "),
+        (put("length", 1), "is masked in part"),
+        (without_row, "the manifest says"),
+        (more("sources", "a", "documents"), "masked are"),
+        (more("sources", "a", "tokens"), "the manifest says"),
+        (more("windows"), "windows, the manifest says"),
+    ],
+)
+def test_masks_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
+    shutil.copytree(out / "masked", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
+    assert said in failed.detail
+
+
+def test_what_is_forged_here_is_sound_before(out):
+    for arm in ("strong", "masked"):
+        assert not audit_mix(out / arm).failures
