@@ -275,7 +275,7 @@ def _rebuild(claims: Claims) -> str:
     size = "".join(
         f" --{name} {value}" for name, value in claims.size.model_dump(exclude_none=True).items()
     )
-    name = next(_shipped(claims), None)
+    name = next(shipped_name(claims), None)
     what = name or "RECIPE"
     source = "The recipe comes with annealmix." if name else "RECIPE says what stands below."
     hashes = " The manifest has SHA-256 of the input files." if all(claims.inputs.values()) else ""
@@ -291,7 +291,7 @@ def _rebuild(claims: Claims) -> str:
     )
 
 
-def _shipped(claims: Claims) -> Iterator[str]:
+def shipped_name(claims: Claims) -> Iterator[str]:
     """The name of the shipped recipe that made the mix, if one did."""
     from mixtures.recipe.load import list_recipes, load_recipe
 

@@ -15,7 +15,7 @@ from mixtures.audit.portrait import Portrait
 from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
-from pipeline.commands.export.card import REPOSITORY
+from pipeline.commands.export.card import REPOSITORY, shipped_name
 from pipeline.commands.page.elements import MAX_PICTURES, Table, share
 from pipeline.report import plural, printable, size
 
@@ -100,13 +100,16 @@ def removed_figures(claims: Claims) -> list[tuple[str, int, int]]:
 
 
 def build_command(claims: Claims) -> str:
-    """The command that builds the mix again, where its recipe is."""
+    """The command that builds the mix again: from the name of a shipped recipe, else beside the
+    file of the recipe, or of the study that an arm is of.
+    """
     size = {
         name: value
         for name, value in claims.size.model_dump().items()
         if value is not None and (name in ("scale", "tokens") or claims.size.steps is not None)
     }
-    words = ["annealmix", "build", claims.name]
+    brought = f"{claims.study.study if claims.study else claims.name}.yaml"
+    words = ["annealmix", "build", next(shipped_name(claims), brought)]
     words += [word for name, value in size.items() for word in (f"--{name}", str(value))]
     return printable(shlex.join([*words, "--out", "DIR"]))
 

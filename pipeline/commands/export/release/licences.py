@@ -168,10 +168,9 @@ def licences_page(claims: Claims) -> str:
         f"## Before you pass it on\n\n{warning}" if reasons else "",
         "## Attributions\n",
         *(_attribution(claims, source) for source in sources),
-        "## What was changed\n\nThe fields of a row were joined to one text, in Unicode"
-        " normalization form C; rows that are no documents, duplicates, and what README.md lists"
-        " under *What was removed* were left out; documents were put into the order of the mix, and"
-        " those with `cut` are shortened.\n",
+        "## What was changed\n\nThe fields of a row were joined to one text; rows that are no"
+        " documents, duplicates, and what README.md lists under *What was removed* were left out;"
+        " documents were put into the order of the mix, and those with `cut` are shortened.\n",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -194,5 +193,9 @@ def origin(claims: Claims, source: SourceClaim) -> str:
     if not repository:
         return f"**{TO_WRITE}**: who made it, and where it can be had"
     read = claims.revisions.get(source.definition, "").partition("@")[2]
-    commit = f" at {code(read)}" if read else ""
-    return f"data set {code(repository)} of the Hugging Face hub{commit}"
+    if read:
+        return f"data set {code(repository)} of the Hugging Face hub at {code(read)}"
+    return (
+        f"data set {code(repository)} of the Hugging Face hub, as the definition says: the files"
+        " were read from another place and not compared with it"
+    )

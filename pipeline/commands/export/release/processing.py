@@ -25,8 +25,8 @@ def processing(claims: Claims) -> list[str]:
     where = f" of {plural(files, 'file')}" if files else ""
     begins = f"begins with {claims.tokenizer.bos} and " if claims.tokenizer.bos else ""
     return [
-        f"{plural(read, 'row')}{where} were read; the fields of each were joined to one text, in"
-        " Unicode normalization form C.",
+        f"{plural(read, 'row')}{where} were read; the fields of each were joined to one text. Texts"
+        " that are equal in Unicode normalization form C are one document.",
         f"{plural(kept, 'row')} are in the mix. Rows left out, by reason:"
         f" {', '.join(left) or 'none'}.",
         *_judged(claims),

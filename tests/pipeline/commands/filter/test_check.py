@@ -267,6 +267,10 @@ def test_a_data_set_of_the_hub_is_read_through_the_datasets_library_at_a_commit(
     class Split(list):
         column_names = ("messages",)
 
+        def select_columns(self, names):
+            assert names == ["messages"]
+            return self
+
     asked = []
 
     def load_dataset(location, **options):
