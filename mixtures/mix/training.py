@@ -58,10 +58,11 @@ class Training:
             raise ValueError(f"seed {self.seed} is not from 0 to below 2^32")
         for name in ("batch", "sequence", "steps", "samples"):
             value = getattr(self, name)
-            if not (value is None or _is_whole(value) or _are_changes(value, name)):
+            may_change = name in ("batch", "sequence")
+            if not (value is None or _is_whole(value) or (may_change and _are_changes(value))):
+                or_changes = " or ((0, number), (step, number from it on), ...)"
                 raise ValueError(
-                    f"{name} {value!r} is neither a whole number nor"
-                    " ((0, number), (step, number from it on), ...)"
+                    f"{name} {value!r} is not a whole number{or_changes if may_change else ''}"
                 )
             changes = _changes(value)
             if any(value is not None and value < 1 for _, value in changes):
@@ -234,15 +235,10 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _are_changes(value: object, name: str) -> bool:
-    """Whether it is a tuple of pairs, which batch and sequence may be."""
-    return (
-        name in ("batch", "sequence")
-        and isinstance(value, tuple)
-        and all(
-            isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_whole, pair))
-            for pair in value
-        )
+def _are_changes(value: object) -> bool:
+    """Whether it is a tuple of pairs of whole numbers."""
+    return isinstance(value, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and all(map(_is_whole, pair)) for pair in value
     )
 
 

@@ -453,9 +453,9 @@ class _Build:
             copies=self.recipe.copies == "approved",
         )
         if not plan.placebos:
-            return self._selected(plan)
+            return self._select_by(plan)
         try:
-            imitated = self._selected(plan.imitated())
+            imitated = self._select_by(plan.imitated())
         except SupplyError as error:
             labels = [plan.filters[number].label for number in plan.placebos]
             raise SupplyError(
@@ -466,11 +466,12 @@ class _Build:
         found = find_partners(
             self.choices(imitated), matchings(self.judges.filters), spared=imitated.plan.spared
         )
-        return self._selected(plan.model_copy(update={"partners": found.partners}), found.claims)
+        return self._select_by(plan.model_copy(update={"partners": found.partners}), found.claims)
 
-    def _selected(
+    def _select_by(
         self, plan: SelectPlan, placebos: Mapping[int, PlaceboClaim] | None = None
     ) -> _Selected:
+        """Make what the store lacks of a selection. placebos: as of `_Selected`."""
         plan = plan.placed(self.store.folder)
         self.trust.verify(inputs_of(plan))
         todo = [unit for unit in plan.all_units if not Select.is_done(plan, unit)]
