@@ -52,7 +52,7 @@ from pipeline.store.records import (
 WRITE_FORMAT = 4
 CHUNK_BYTES = 64 << 20
 SLICE_CHUNKS = 8
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18
 """That a processor's own cache holds."""
 MAPPED_PARTITIONS = 32
 """Key partitions of strands that are mapped at a time, up to 3 descriptors each: a process may have
