@@ -161,7 +161,7 @@ campaign: env ## the slow tests: fault campaigns, many examples, scale; drawn an
 
 MODULES ?=
 SAMPLE ?=
-mutants: check-python ## which small faults, planted by mutmut in .venv-mutants, no test notices: MODULES="quotas keys", SAMPLE=40
+mutants: check-python ## which small faults, planted by mutmut in .venv-mutants, no test notices: MODULES="quotas order", SAMPLE=40
 	@test -e .venv-mutants/made-$(MUTANTS_KEY) || $(MAKE) --no-print-directory .venv-mutants/made-$(MUTANTS_KEY)
 	.venv-mutants/bin/python -m tests.mutants.mutate --processes $(WORKERS) $(if $(SAMPLE),--sample $(SAMPLE)) $(MODULES)
 
