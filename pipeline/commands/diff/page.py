@@ -33,7 +33,7 @@ from pipeline.commands.page.elements import (
     percent,
     render,
     require_packages,
-    share,
+    share_text,
     visible_part,
 )
 from pipeline.report import count, printable
@@ -121,7 +121,7 @@ def shares(claims: Sequence[Claims]) -> list[Bar]:
     return [
         Bar(
             f"{printable(label)}, {side.upper()}",
-            share(part, total),
+            share_text(part, total),
             [visible_part(0, 100 * of_mix / most, hue(number // 2))],
         )
         for number, (label, side, part, of_mix, total) in enumerate(rows)
@@ -132,10 +132,10 @@ def share_table(claims: Sequence[Claims]) -> Table:
     """Tokens and shares of each strand in A and in B."""
     totals = [mix.total_tokens for mix in claims]
     rows = [
-        [printable(label), *[count(part) for part in parts], *map(share, parts, totals)]
+        [printable(label), *[count(part) for part in parts], *map(share_text, parts, totals)]
         for label, parts in _by_label(claims).items()
     ]
-    rows.append(["total", *map(count, totals), *map(share, totals, totals)])
+    rows.append(["total", *map(count, totals), *map(share_text, totals, totals)])
     columns = ["source", "tokens in A", "tokens in B", "share of A", "share of B"]
     return Table(columns, rows, total=True)
 

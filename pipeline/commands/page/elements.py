@@ -94,7 +94,7 @@ def percent(part: int, whole: int) -> float:
     return round(100 * part / whole, 5) if whole else 0.0
 
 
-def share(part: int, whole: int) -> str:
+def share_text(part: int, whole: int) -> str:
     """In percent with two decimals; of nothing it is none."""
     return f"{percent_text(part, whole, 2)}%" if whole else "-"
 

@@ -15,7 +15,7 @@ from pipeline.commands.export.html.figures import (
     published_of,
     waterfalls,
 )
-from pipeline.commands.page.elements import Bar, Part, hue, percent, share, visible_part
+from pipeline.commands.page.elements import Bar, Part, hue, percent, share_text, visible_part
 
 COMPOSITION_POINTS = 100
 
@@ -67,7 +67,7 @@ def shares(claims: Claims) -> list[Bar]:
     return [
         Bar(
             name,
-            share(source.realised_tokens, total),
+            share_text(source.realised_tokens, total),
             [visible_part(0, 100 * realised / most, hue(number))],
             placed(wanted),
             placed(stated),

@@ -11,7 +11,7 @@ from mixtures.stream.placebo import next_class
 from pipeline.commands.build.report import cut_text
 from pipeline.commands.export.html.figures import names
 from pipeline.commands.page.axes import histogram_rows, length_edges
-from pipeline.commands.page.elements import Row, Table, share
+from pipeline.commands.page.elements import Row, Table, share_text
 from pipeline.report import count
 
 
@@ -33,7 +33,7 @@ def stray_table(claims: Claims) -> Table:
     rows = []
     for source, name in zip(claims.sources, names(claims), strict=True):
         measured, bound = source.deviation.measured_tokens, source.deviation.bound_tokens
-        used = share(measured, bound) if bound else "-"
+        used = share_text(measured, bound) if bound else "-"
         rows.append([name, f"{measured:,}", count(bound), used, f"{source.longest_tokens:,}"])
     return Table(
         [

@@ -16,7 +16,7 @@ from mixtures.mix.claims import Claims, InputClaim, PublishedSource, SourceClaim
 from pipeline import report
 from pipeline.commands.build.report import FATES, corpus_rows, fate_of, joined, waterfall_table
 from pipeline.commands.export.card import REPOSITORY, shipped_name
-from pipeline.commands.page.elements import MAX_PICTURES, Table, share
+from pipeline.commands.page.elements import MAX_PICTURES, Table, share_text
 from pipeline.report import plural, printable, size
 
 SHOWN_FILES = 12
@@ -51,13 +51,13 @@ def source_table(claims: Claims) -> Table:
             report.count(source.asked_tokens if asks(source) else None),
             f"{source.realised_tokens:,}",
         ]
-        row += [share(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
+        row += [share_text(source.realised_tokens, claims.total_tokens), f"{source.documents:,}"]
         if published.sources:
             row += _published_cells(published_of(claims, source), counts=counts)
         rows.append(row)
     for corpus in corpus_rows(claims.sources, claims.corpora):
         row = [printable(corpus.label), f"{corpus.asked_tokens:,}", f"{corpus.realised_tokens:,}"]
-        row += [share(corpus.realised_tokens, claims.total_tokens), f"{corpus.documents:,}"]
+        row += [share_text(corpus.realised_tokens, claims.total_tokens), f"{corpus.documents:,}"]
         if published.sources:
             stated = published.sources.get(corpus.corpus) or PublishedSource()
             row += _published_cells(stated, counts=counts)

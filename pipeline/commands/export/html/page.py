@@ -26,7 +26,7 @@ from pipeline.commands.page.elements import (
     hue,
     render,
     require_packages,
-    share,
+    share_text,
     visible,
 )
 from pipeline.report import plural, printable
@@ -104,7 +104,7 @@ def _sections(mix: Path, claims: Claims, portrait: Portrait) -> dict[str, object
         "built": _built(mix),
         "size": claims.size,
         "non_commercial": [name for name, source in bound if not source.copy_number],
-        "non_commercial_share": share(
+        "non_commercial_share": share_text(
             sum(source.realised_tokens for _, source in bound), claims.total_tokens
         ),
         "rows_read": sum(counts.get("rows", 0) for counts in claims.removed.values()),
