@@ -46,9 +46,8 @@ from pipeline.store.rules import folder_name
 from pipeline.store.store import LedgerRecord, PlannedDue, PlannedKeys, RangeRecord, SegmentRange
 from pipeline.tokens.tokenizer import SpecialTokens, Tokenizer
 
-SEGMENT_BYTES = (
-    512 << 20
-)  # training text of a segment: about 128M tokens, 256 MB while it is sorted
+# training text of a segment: about 128M tokens, 256 MB while it is sorted
+SEGMENT_BYTES = 512 << 20
 # input files, packed or not, that one process reads before another has loaded libraries and
 # tokenizer
 WORKER_BYTES = 2 << 20

@@ -32,9 +32,8 @@ from pipeline.store.records import DONE, FolderWriter
 from pipeline.store.scores import SCORE_PARTITIONS, Scored, look_up, partition_name, read_scores
 from pipeline.store.store import RangeRecord
 
-CELLS = (
-    1 << 14
-)  # documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000
+# documents of a cell are scored in one call; at 50M escalated documents a cell has some 3,000
+CELLS = 1 << 14
 LOAD_BYTES = 256 << 20  # escalated text that a task holds
 
 

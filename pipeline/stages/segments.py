@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from pipeline.judges.annotators.reading import SegmentAnnotations
     from pipeline.tokens.tokenizer import Tokenizer
 
-ENCODE_BYTES = (
-    4 << 20
-)  # text that is tokenized in one call: enough to keep the engine busy, little to hold
+# text that is tokenized in one call: enough to keep the engine busy, little to hold
+ENCODE_BYTES = 4 << 20
 VERIFY_EVERY = 1000  # one document in so many, by order key, is tokenized again with the reference
 VERIFY_CHARS = 1 << 16  # the reference takes some 50 ms for them
 MAX_ROWS = 1 << 32

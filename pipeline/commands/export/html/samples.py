@@ -26,9 +26,8 @@ if TYPE_CHECKING:  # what reads a store costs seconds to import, and most pages 
 SHOWN_CHARS = 600
 DIGEST_DIGITS = 8
 NEAR_LOOKED_AT = 40  # near-copies that are looked up for the sample, over all sources
-_DECODED_TOKENS = (
-    4 * SHOWN_CHARS + 4
-)  # a token spells at least one byte, a character has at most four
+# a token spells at least one byte, a character has at most four
+_DECODED_TOKENS = 4 * SHOWN_CHARS + 4
 
 
 @dataclass(frozen=True)
