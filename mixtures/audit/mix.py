@@ -140,6 +140,7 @@ class _MixAudit:
             sources=tuple(self._sources(quotas, bound)),
             removed=self.claims.removed,
             filters=tuple(self.claims.filters),
+            masked=self.claims.masked,
             donors={source.name: self.claims.given(source.name) for source in self.claims.sources}
             if self.claims.study
             else {},

@@ -266,6 +266,11 @@ class MixClaims(Claim):
         """What is said of an arm of a study, of either kind; None of another mix."""
         return self.arm or self.mask
 
+    @property
+    def masked(self) -> bool:
+        """Whether what filters flag is in the mix, and no target."""
+        return self.mask is not None
+
     def given(self, source: str) -> int:
         """Documents of a source that fill slots of an aligned arm."""
         return self.study.given(source) if self.study else 0

@@ -11,10 +11,10 @@ from mixtures.mix.judged import NearClaim
 from mixtures.words import percent_text, plural
 from pipeline.commands.audit.filters import FilterFigures
 from pipeline.commands.build.report import (
-    FILTER_TITLE,
     PLACEBO_TITLE,
     corpus_rows,
     cut_text,
+    filter_title,
     mix_notes,
     placebo_table,
     removal_table,
@@ -117,7 +117,7 @@ def show(
         waterfall_table(rows).print("rows of each source, by what became of them")
     print_published(audit.compared, "beside what is published")
     if audit.filters:
-        removal_table(audit).print(FILTER_TITLE)
+        removal_table(audit).print(filter_title(audit))
     if placebos := placebo_table(audit.filters):
         placebos.print(PLACEBO_TITLE)
     for item in filters:

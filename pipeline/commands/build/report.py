@@ -17,7 +17,6 @@ from mixtures.words import percent_text, plural
 from pipeline.places.places import Place
 from pipeline.report import Column, Table, count, print_fit, say, tell
 
-FILTER_TITLE = "removed by filters"
 PLACEBO_TITLE = "placebos beside the filters that they imitate"
 
 
@@ -46,7 +45,7 @@ def show(claims: Claims, folder: Place) -> None:
     rows = [*claims.sources, *corpus_rows(claims.sources, claims.corpora)]
     Table(rows, columns, total).print(f"{claims.name}: {folder}")
     if claims.filters:
-        removal_table(claims).print(FILTER_TITLE)
+        removal_table(claims).print(filter_title(claims))
     if placebos := placebo_table(claims.filters):
         placebos.print(PLACEBO_TITLE)
     for line in drop_lines(claims):
@@ -214,7 +213,14 @@ class Removed(Protocol):
     def sources(self) -> Sequence[SourceClaim]: ...
     @property
     def corpora(self) -> Mapping[str, str]: ...
+    @property
+    def masked(self) -> bool: ...
     def given(self, source: str) -> int: ...
+
+
+def filter_title(mix: Removed) -> str:
+    """What `removal_table` shows."""
+    return "masked by filters: in the mix, and no targets" if mix.masked else "removed by filters"
 
 
 def removal_table(mix: Removed) -> Table:

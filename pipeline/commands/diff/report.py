@@ -128,6 +128,12 @@ def notes(diff: MixDiff) -> list[str]:
             if figures.otherwise[kind]
         )
         lines.append(f"{plural(figures.differing, 'shared document')} stand otherwise: {kinds}")
+    for side, claims in zip(SIDES, diff.claims, strict=True):
+        if claims.mask:
+            lines.append(
+                f"{side.upper()} masks {plural(claims.mask.tokens, 'token')}: they are read, and no"
+                " targets"
+            )
     order = figures.order
     assert order is not None
     if order.differs:

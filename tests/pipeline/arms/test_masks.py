@@ -18,6 +18,7 @@ import pytest
 
 from mixtures.audit import audit_aligned, audit_mix
 from mixtures.mix.manifest import Manifest
+from pipeline.commands.export.html.page import page
 from tests.pipeline.arms.studies import ARMS, DONORS, make_study, read_rows, texts, write_study
 from tests.pipeline.command_line import fails, passes, run
 from tests.pipeline.planted import digest, oracles
@@ -71,6 +72,21 @@ def test_masked_arms_have_the_stream_of_the_base_and_a_mix_id_of_their_own(study
     identities = {built[name]["identity"] for name in ("base", *MASKS)}
     assert len(identities) == 1
     assert len({manifest["mix_id"] for manifest in built.values()}) == len(built)
+
+
+def test_a_mask_is_not_told_as_a_removal(study, built):
+    out = study.parent / "out"
+    arm = "masked"
+    tokens = f"{int(no_targets(study, arm).sum()):,}"
+    said = passes("diff", out / "base", out / arm).out
+    assert f"B masks {tokens} tokens: they are read, and no targets" in said
+    audited = passes("audit", out / arm).out
+    assert "masked by filters: in the mix, and no targets" in audited
+    assert "removed by filters" not in audited
+    shown = page(out / arm, None, None, 0)
+    assert f"{tokens} tokens are no targets" in shown
+    assert "removed by" not in shown.replace("removed by a filter", "")
+    assert "annealmix build study.yaml" in shown
 
 
 @pytest.mark.parametrize("arm", ["strong", *MASKS])

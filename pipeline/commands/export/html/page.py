@@ -13,8 +13,8 @@ from mixtures.mix.trace import TracedMix
 from mixtures.trainers.schedule import fit_json
 from pipeline import report
 from pipeline.commands.build.report import (
-    FILTER_TITLE,
     PLACEBO_TITLE,
+    filter_title,
     placebo_table,
     removal_table,
 )
@@ -189,8 +189,9 @@ def _bars(claims: Claims, portrait: Portrait) -> dict[str, object]:
 
 def _description(claims: Claims) -> str:
     """One sentence on the mix, for previews of links."""
+    done = "masked" if claims.masked else "removed"
     removed = "".join(
-        f", {documents:,} documents of {tokens:,} tokens removed by {label}"
+        f", {documents:,} documents of {tokens:,} tokens {done} by {label}"
         for label, documents, tokens in figures.removed_figures(claims)
     )
     return (
@@ -217,7 +218,7 @@ def _filter_table(claims: Claims) -> tuple[str, Table] | None:
     """What filters removed of each source."""
     if not claims.filters:
         return None
-    return FILTER_TITLE, Table.of(removal_table(claims), total=True)
+    return filter_title(claims), Table.of(removal_table(claims), total=True)
 
 
 def _placebo_table(claims: Claims) -> tuple[str, Table] | None:
