@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from mixtures.trainers.config import TrainedMix, configuration, warnings
+from mixtures.trainers.config import MASKED, TrainedMix, configuration, warnings
 from mixtures.trainers.fit import most_steps
 from mixtures.trainers.names import TRAINERS
 from mixtures.trainers.schedule import Schedule
@@ -90,6 +90,89 @@ def test_tokens_of_four_bytes_are_told_to_those_that_read_no_index():
         for mix in (MIX, wide)
     ]
     assert sizes == [2, 4]
+
+
+def test_every_figure_of_a_configuration_is_that_of_the_mix_and_its_schedule():
+    """With and without a token that begins documents, and with labels, for those that take them."""
+    begun = replace(MIX, bos_id=7)
+    labelled = replace(begun, labels="/data/mix.ds/labels")
+    tokenizer = {
+        "_CLASS_": "olmo_core.data.tokenizer.TokenizerConfig",
+        "vocab_size": 50_277,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+        "identifier": "EleutherAI/gpt-neox-20b",
+    }
+    dataset = {
+        "_CLASS_": "olmo_core.data.numpy_dataset.NumpyFSLDatasetConfig",
+        "paths": ["/data/mix/tokens.bin"],
+        "dtype": "uint16",
+        "sequence_length": 2048,
+        "tokenizer": tokenizer,
+        "work_dir": "/data/mix.ds/cache",
+    }
+    loader = {
+        "_CLASS_": "olmo_core.data.data_loader.NumpyDataLoaderConfig",
+        "global_batch_size": 16 * 2048,
+        "seed": 0,
+    }
+    duration = {"_CLASS_": "olmo_core.train.common.Duration", "value": 30, "unit": "steps"}
+    olmo = {"data_loader": loader, "trainer": {"max_duration": duration}}
+    assert read("olmo-core") == {"dataset": dataset, **olmo}
+    with_bos = {**dataset, "tokenizer": {**tokenizer, "bos_token_id": 7}}
+    assert read("olmo-core", begun) == {"dataset": with_bos, **olmo}
+    masks = {"label_mask_paths": ["/data/mix.ds/labels.npy"]}
+    assert read("olmo-core", labelled) == {"dataset": {**with_bos, **masks}, **olmo}
+    assert read("nanotron") == {
+        "data_stages": [
+            {
+                "name": "mix",
+                "start_training_step": 1,
+                "data": {
+                    "dataset": {
+                        "dataset_folder": "/data/mix.ds",
+                        "tokenizer_name": "EleutherAI/gpt-neox-20b",
+                        "vocab_size": 50_277,
+                        "token_size_in_bytes": 2,
+                    },
+                    "seed": 0,
+                },
+            }
+        ],
+        "tokens": {
+            "sequence_length": 2048,
+            "train_steps": 30,
+            "micro_batch_size": 1,
+            "batch_accumulation_per_replica": 16,
+        },
+    }
+    lists = {
+        f"{split}_{kind}": [value]
+        for split in ("train", "valid", "test")
+        for kind, value in (
+            ("data_paths", "/data/mix/tokens"),
+            ("label_data_paths", "/data/mix.ds/labels"),
+            ("data_weights", 1.0),
+        )
+    }
+    plain = read("neox")
+    rest = {name: plain[name] for name in plain if name not in ("data_path", "split")}
+    assert read("neox", labelled) == {**lists, **rest}
+
+
+def test_comments_say_what_else_must_be_set():
+    labelled = replace(MIX, labels="/data/labels")
+    for trainer, said in MASKED.items():
+        schedule = Schedule(30, 1_600, 2048, trainer)
+        assert f"# {said}\n" in configuration(labelled, schedule)
+        assert said not in configuration(MIX, schedule)
+    text = configuration(MIX, Schedule(30, 1_600, 2048, "nanotron"))
+    assert "replicas must stay 1,600\n" in text
+    assert "every document ends in id 0\n" in text
+    assert "ends in id 0 and begins with id 7\n" in configuration(
+        replace(MIX, bos_id=7), Schedule(30, 16, 2048, "neox")
+    )
+    assert text.count("\n") > 20, "a value a line"
 
 
 def test_olmo_core_counts_a_batch_in_tokens():
