@@ -39,7 +39,7 @@ def lengths(mix: Path) -> dict[str, int]:
     return {one.text: size for one, size in zip(documents, sizes, strict=True) if not one.cut}
 
 
-@pytest.mark.parametrize("tokens", [None, 400_000])
+@pytest.mark.parametrize("tokens", [pytest.param(None, marks=pytest.mark.campaign), 400_000])
 def test_a_placebo_removes_as_much_of_like_lengths(study: Path, tokens: int | None):
     arms: dict[str, list[dict[str, str]]] = {
         "whole": [],

@@ -74,7 +74,7 @@ def huge(size: int) -> pa.Array:
     return pa.array(["a", "x" * size, "b"])
 
 
-@pytest.mark.parametrize("use_dictionary", [False, True])
+@pytest.mark.parametrize("use_dictionary", [False, pytest.param(True, marks=pytest.mark.campaign)])
 def test_a_value_that_no_worker_could_hold_is_refused_by_its_row_group_and_column(
     tmp_path, use_dictionary
 ):
@@ -84,7 +84,10 @@ def test_a_value_that_no_worker_could_hold_is_refused_by_its_row_group_and_colum
     assert f"{path}: row group 0, column 'text': a page of 900,000,0" in message
 
 
-@pytest.mark.parametrize(("size", "use_dictionary"), [(480_000_000, False), (160_000_000, True)])
+@pytest.mark.parametrize(
+    ("size", "use_dictionary"),
+    [pytest.param(480_000_000, False, marks=pytest.mark.campaign), (160_000_000, True)],
+)
 def test_the_largest_value_that_is_unpacked_fits_a_worker_and_is_quarantined(
     tmp_path, size, use_dictionary
 ):
