@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mixtures.stream.placebo import (
@@ -44,6 +44,9 @@ def one_by_one(
 
 
 @given(COUNTS, COUNTS, st.integers(-300, 300))
+@example({100: 3}, {101: 9}, 0)  # each is off by one, and what is owed grows
+@example({100: 3}, {99: 9}, 1)
+@example({100: 3}, {100: 9}, 0)
 def test_a_match_is_that_of_going_document_by_document(imitated, candidates, owed):
     pool = Candidates(candidates)
     unmatched, left = pool.match(imitated, owed)
