@@ -156,6 +156,8 @@ def test_every_figure_of_a_configuration_is_that_of_the_mix_and_its_schedule():
         )
     }
     plain = read("neox")
+    assert plain["eval_iters"] == 0
+    assert read("megatron")["--eval-iters"] == "0"
     rest = {name: plain[name] for name in plain if name not in ("data_path", "split")}
     assert read("neox", labelled) == {**lists, **rest}
 
@@ -172,7 +174,7 @@ def test_comments_say_what_else_must_be_set():
     assert "ends in id 0 and begins with id 7\n" in configuration(
         replace(MIX, bos_id=7), Schedule(30, 16, 2048, "neox")
     )
-    assert text.count("\n") > 20, "a value a line"
+    assert '\n  "tokens": {\n    "sequence_length": 2048,\n' in text, "a value a line"
 
 
 def test_olmo_core_counts_a_batch_in_tokens():
@@ -226,3 +228,5 @@ def test_ends_of_documents_that_are_none_are_said(trainer):
     (warning,) = warnings(replace(MIX, num_eods=2_140), schedule)
     assert "7 of 2,140 tokens with id 0 are text" in warning
     assert warning in configuration(replace(MIX, num_eods=2_140), schedule)
+    both = replace(MIX, bos_id=MIX.eod_id, num_eods=2 * MIX.num_documents)
+    assert warnings(both, schedule) == []
