@@ -200,8 +200,10 @@ def test_a_mix_folder_that_is_deleted_while_it_is_written_is_not_whole_and_is_wr
 ):
     build = given(tmp_path, data, held(tmp_path, "write"))
     build.launch()
-    folder = Path(submitted(build, "write")["folder"])
-    shutil.rmtree(folder.parent)
+    submitted(build, "write")
+    out = build.request.out
+    (folder,) = out.parent.glob(f".{out.name}.building-*")
+    shutil.rmtree(folder)
     (tmp_path / "go").touch()
     status = build.follow()
     assert (status.state, status.stages[-1].units_done) == ("stopped", 0)
