@@ -94,7 +94,9 @@ def _ended(command: Callable[[], int]) -> int:
             give_up_stdout()
             _complain(f"{STDOUT}: {error.strerror}: the answer could not be printed")
             return 1
-        where = error.filename or "the store or the output"
+        # of a copy, the first name is that of what is read, and the second lacks the room
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        where = (full and error.filename2) or error.filename or "the store or the output"
         _complain(
             f"{where}: {error.strerror or error}{_limit(error)}; when that is mended, the same"
             " command goes on from here"

@@ -51,7 +51,12 @@ def _diff(options: argparse.Namespace) -> int:
     if options.html is not None:
         from pipeline.commands.diff.page import write_page
 
-        write_page(mix_diff, options.html)
+        try:
+            write_page(mix_diff, options.html)
+        except BaseException:
+            if options.list is not None:
+                options.list.unlink()  # else the same command would be refused for it
+            raise
         report.say(f"{options.html}: {report.size(options.html.stat().st_size)}")
     if options.json:
         report.result(mix_diff.as_json())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -84,6 +86,20 @@ def test_names_and_strings_of_a_forged_mix_stay_text(pair, tmp_path):
     shown = check_harmless(pages.page(diff(pair[0], forged)))
     assert shown.text.count(EVIL) >= 3
     assert "\x1b" not in shown.text
+
+
+def test_a_page_that_cannot_be_written_leaves_no_list(pair, tmp_path, monkeypatch):
+    files = ("--html", tmp_path / "page.html", "--list", tmp_path / "list.parquet")
+
+    def full(diff: MixDiff) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "page.html"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pages, "page", full)
+        assert "page.html: No space left on device" in fails(1, "diff", *pair, *files)
+    assert list(tmp_path.iterdir()) == []
+    passes("diff", *pair, *files)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_command_writes_the_page_and_overwrites_nothing(pair, tmp_path):

@@ -110,3 +110,17 @@ def test_a_full_disk_leaves_nothing_and_is_said_with_the_name_of_the_file(
 ):
     assert "out: No space left on device" in fails(1, *command(mix, form, tmp_path / "out"))
     assert files(tmp_path) == set()
+
+
+def test_a_copy_for_which_there_is_no_room_is_named_and_not_what_is_copied(
+    mix, tmp_path, monkeypatch
+):
+    def full(source: Path, target: Path) -> None:
+        said = os.strerror(errno.ENOSPC)
+        raise OSError(errno.ENOSPC, said, str(source), None, str(target))
+
+    monkeypatch.setattr("pipeline.commands.export.public.shutil.copyfile", full)
+    said = fails(1, *command(mix, "public", tmp_path / "out"))
+    assert f"{mix / 'tokens.bin'}: No space" not in said
+    assert "/tokens.bin: No space left on device" in said
+    assert files(tmp_path) == set()
