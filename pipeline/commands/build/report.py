@@ -10,10 +10,11 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from mixtures.mix.claims import Claims, CutClaim, PublishedClaims, SourceClaim
-from mixtures.mix.judged import WINDOW_TOKENS, ArmClaim, ContaminationClaim, FilterClaim, MaskClaim
+from mixtures.mix.judged import ContaminationClaim, FilterClaim
 from mixtures.recipe.decontaminate import CONTAMINATED
 from mixtures.recipe.near_request import NEAR
 from mixtures.words import percent_text, plural
+from pipeline.commands.build.slots import print_mask, print_slots
 from pipeline.places.places import Place
 from pipeline.report import Column, Table, count, print_fit, say, tell
 
@@ -59,64 +60,6 @@ def show(claims: Claims, folder: Place) -> None:
     print_fit(claims.fit(tokens))
     tell(f"identity {claims.identity}")
     tell(f"mix id {claims.mix_id}")
-
-
-class _SlotRow(NamedTuple):
-    """The slots of a source, as `SlotClaim` has them, and what the source gives to others."""
-
-    source: str
-    slots: int
-    exact: int
-    cut: int
-    joined: int
-    tokens: int
-    cut_tokens: int
-    positions: int
-    given: int
-
-
-_SLOT_COLUMNS = (
-    Column("source", "source"),
-    Column("slots", "slots", count),
-    Column("at places", "positions", count),
-    Column("exact", "exact", count),
-    Column("cut", "cut", count),
-    Column("joined", "joined", count),
-    Column("tokens", "tokens", count),
-    Column(
-        "in cut donors",
-        lambda row: f"{percent_text(row.cut_tokens, row.tokens, 2)}%" if row.tokens else "-",
-    ),
-    Column("donors it gives", "given", count),
-)
-
-
-def print_slots(arm: ArmClaim, claims: Claims) -> None:
-    """Print what an aligned arm differs by from its base: slots by source, how they are filled, and
-    how much of the stream they touch.
-    """
-    rows = [
-        _SlotRow(source=name, **one.model_dump(), given=arm.given(name))
-        for name, one in arm.sources.items()
-    ]
-    sums = [sum(getattr(row, name) for row in rows) for name in _SlotRow._fields[1:]]
-    Table([*rows, _SlotRow._make(["total", *sums])], _SLOT_COLUMNS).print(
-        f"slots of {arm.arm}, by the source of the removed document"
-    )
-    _print_windows("slots", arm.windows, claims)
-
-
-def print_mask(mask: MaskClaim, claims: Claims) -> None:
-    """Print how much of a masked arm is no target."""
-    share = percent_text(mask.tokens, claims.total_tokens, 4)
-    say(f"masked: {mask.tokens:,} tokens are no targets, {share}% of the mix")
-    _print_windows("masked documents", mask.windows, claims)
-
-
-def _print_windows(what: str, windows: int, claims: Claims) -> None:
-    total = -(-claims.total_tokens // WINDOW_TOKENS)
-    share = percent_text(windows, total, 2)
-    say(f"{what} touch {windows:,} of {total:,} stretches of {WINDOW_TOKENS:,} tokens, {share}%")
 
 
 def drop_lines(claims: Claims) -> list[str]:

@@ -11,23 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.command_line import Ended, Process, fails, passes, until
+from tests.pipeline.command_line import Ended, Process, fails, until
 from tests.pipeline.commands.export.release.loopback import PushedHub, pushed_hub
 from tests.pipeline.commands.export.release.released import build_mix
 
 TOKEN = "hf_secret_of_the_tests"
-
-
-@pytest.fixture(scope="module")
-def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_mix(tmp_path_factory.mktemp("mix"))
-
-
-@pytest.fixture(scope="module")
-def made(mix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("release") / "out"
-    passes("export", mix, "--release", out, "--workers", "1", "--with-tokens")
-    return out
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from pipeline.commands.export.release.croissant import croissant
 from pipeline.commands.export.release.licences import TO_WRITE, licences_page
 from pipeline.commands.export.release.summary import summary
 from tests.pipeline.command_line import fails, passes
-from tests.pipeline.commands.export.release.released import build_mix
 from tests.pipeline.commands.export.test_card import HOSTILE, MARKDOWN
 from tests.pipeline.corpus import read_mix
 
@@ -36,15 +35,8 @@ TODAY = date(2026, 1, 2)
 
 
 @pytest.fixture(scope="module")
-def mix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_mix(tmp_path_factory.mktemp("mix"))
-
-
-@pytest.fixture(scope="module")
-def release(mix: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("release") / "out"
-    passes("export", mix, "--release", out, "--workers", "1", "--with-tokens")
-    return out
+def release(made: Path) -> Path:
+    return made
 
 
 @pytest.fixture(scope="module")
