@@ -23,9 +23,6 @@ from mixtures.keys import digest_columns, order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.tables import Columns, Texts
 
-IN_TURN = ("epochs", "repeated tokens")
-"""Checks that must see the documents of a strand in the order of epochs and keys."""
-
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
 
@@ -214,6 +211,10 @@ class _Turns:
                 yield pieces[0].take(turn, pieces[1:])
 
 
+class InTurn:
+    """Marks a check that must see the documents of a strand in the order of epochs and keys."""
+
+
 def walk(
     reader: PartReader, claims: Claims, slots: SlotLookup, checks: Sequence[DocumentCheck]
 ) -> list[Check]:
@@ -221,7 +222,7 @@ def walk(
     no check can judge them.
     """
     running, turns, broken = _Running(claims, slots), _Turns(claims), None
-    in_turn = [check for check in checks if check.name in IN_TURN]
+    in_turn = [check for check in checks if isinstance(check, InTurn)]
     for part in reader:
         if part.documents is None:
             broken = part.number if broken is None else broken

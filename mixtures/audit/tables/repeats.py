@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge, unread
-from mixtures.audit.tables.columns import Rows, Uint64s
+from mixtures.audit.tables.columns import InTurn, Rows, Uint64s
 from mixtures.keys import order_keys
 from mixtures.mix.claims import Claims
 from mixtures.mix.indexed import IndexedTokens
@@ -159,7 +159,7 @@ class Origins:
         )
 
 
-class Repeats:
+class Repeats(InTurn):
     """A document that occurs again in a later epoch has the same tokens as the first time.
 
     Compares tokens, not digests: the last token of a cut document is EOD in both, what lies between

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.report import Check, judge
-from mixtures.audit.tables.columns import Int64s, Rows, Uint64s
+from mixtures.audit.tables.columns import Int64s, InTurn, Rows, Uint64s
 from mixtures.mix.claims import Claims
 from mixtures.words import plural
 
@@ -198,7 +198,7 @@ def _told(cuts: list[tuple[int, int]]) -> str:
     )
 
 
-class Epochs:
+class Epochs(InTurn):
     """A source is gone through as often as the manifest says; each epoch repeats the first, whole,
     but the last may end early.
 
