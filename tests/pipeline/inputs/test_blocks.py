@@ -67,7 +67,7 @@ def install(request, tmp_path, monkeypatch) -> Iterator[Install]:
     the extra `quality`, or of any that do the same.
     """
     if request.param == "datatrove":
-        pytest.importorskip("regex")
+        pytest.importorskip("regex", reason="needs the extra quality: make test-models")
     site = tmp_path / "site"
     monkeypatch.syspath_prepend(str(site))
 
