@@ -21,9 +21,9 @@ from mixtures.stream.arms.study import load_study
 from mixtures.stream.quotas import Size, sized
 from pipeline.arms.study import StudyRequest
 from pipeline.arms.study import build_study as build_arms
-from pipeline.build.build import BuildRequest
 from pipeline.build.build import build as build_mix
-from pipeline.build.remote import working_places
+from pipeline.build.output.places import working_places
+from pipeline.build.request import BuildRequest
 from pipeline.commands.audit.audit import Depth, MixAudit
 from pipeline.commands.audit.audit import audit as audit_mix
 from pipeline.commands.audit.filters import FilterOptions

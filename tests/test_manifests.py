@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mixtures.recipe.load import list_recipes, load_recipe
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.commands.plan import build_plan as planning
 from pipeline.executors.local import LocalExecutor
 

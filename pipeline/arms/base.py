@@ -33,11 +33,11 @@ from mixtures.stream.arms.study import LoadedStudy
 from mixtures.stream.placebo import add_lengths, by_class
 from pipeline.arms.filling import Filling
 from pipeline.arms.slots import Places, Slots
-from pipeline.build import output
 from pipeline.build.build import Judged
-from pipeline.build.description import filter_claim, level_counts
+from pipeline.build.claims.description import filter_claim, level_counts
+from pipeline.build.claims.seal import write_manifest
+from pipeline.build.output import output
 from pipeline.build.placebo import refuse_unlike
-from pipeline.build.seal import write_manifest
 from pipeline.stages.eligible import score_digest
 from pipeline.stages.mix_folder import Layout
 from pipeline.store.records import file_hash

@@ -26,8 +26,9 @@ from pipeline.arms.base import Base
 from pipeline.arms.filling import check_cuts, fill
 from pipeline.arms.mask import build_mask
 from pipeline.arms.slots import find_places, find_slots
-from pipeline.build import output
-from pipeline.build.build import BuildRequest, build, judge
+from pipeline.build.build import build, judge
+from pipeline.build.output import output
+from pipeline.build.request import BuildRequest
 from pipeline.report import say
 from pipeline.store.store import Store
 

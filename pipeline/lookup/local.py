@@ -19,7 +19,7 @@ def local_mix(mix: Place, cache: Path) -> Iterator[Path]:
     if not isinstance(mix, RemoteFolder):
         yield mix
         return
-    from pipeline.build.remote_output import fetched
+    from pipeline.build.output.remote import fetched
 
     with fetched(mix, cache) as folder:
         yield folder

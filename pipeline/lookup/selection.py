@@ -349,7 +349,7 @@ class MixStore:
         return SourceInputs(definition, quality, list(files.values()), groups, [])
 
     def _sources(self) -> list[BuildSource]:
-        """The sources as `pipeline.build.sources.sources_of` lists them."""
+        """The sources as `pipeline.build.sources.sources.sources_of` lists them."""
         found, taken = [], list(self._taken)
         for other in self.claims.excluded:
             name, keys = other.definition, other.key_range

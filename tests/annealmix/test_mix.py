@@ -19,7 +19,7 @@ from annealmix import AnnealmixError, Mix, Record, open_mix
 from mixtures.errors import ManifestError, RecipeError
 from mixtures.mix import trace
 from mixtures.trainers.names import OrderName
-from pipeline.build import remote_output
+from pipeline.build.output import remote as remote_output
 from tests.mixtures.trainers import original_order
 
 

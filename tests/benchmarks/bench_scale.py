@@ -27,8 +27,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
-from pipeline.build import sources
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
+from pipeline.build.sources import sources
 from pipeline.inputs.listing import DataFolders
 from tests.benchmarks.bench_stages import Cost, Timed, measured
 from tests.benchmarks.made_store import made_reading, said, shared_tokens, write_files

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from tests.benchmarks.made_store import made_reading, own_tokens, write_files
 

@@ -24,7 +24,8 @@ from mixtures.mix import indexed
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.tokenizer.form import canonical_digest
 from pipeline.build import build as building
-from pipeline.build import seal
+from pipeline.build.claims import seal
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.stages.segments import SegmentBuilder
@@ -68,7 +69,7 @@ def another_task_count(folder: Path) -> Ending:
     """
     builds = whole(folder)
     builds.build("reference", store="reference-store")
-    with mock.patch.object(building._Build, "_write", side_effect=AnnealmixError("stopped")):
+    with mock.patch.object(building, "write_mix", side_effect=AnnealmixError("stopped")):
         stopped = builds.build("out", "--tasks", "2")
     assert stopped.code == 1
     return builds.same(builds.build("out", "--tasks", "7"), folder / "reference")
@@ -208,7 +209,7 @@ def large_vocabulary(folder: Path) -> Ending:
         "digest": canonical_digest(file.read_bytes()),
     }
     large = replace(loaded, tokenizer=loaded.tokenizer.model_copy(update=sizes))
-    request = building.BuildRequest(
+    request = BuildRequest(
         large, folder / "out", folder / "store", DataFolders(folder / "data"), file
     )
     building.build(replace(request, executor=LocalExecutor(1)))

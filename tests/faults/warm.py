@@ -41,8 +41,9 @@ have only the plan's sizes.
 
 def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> None:
     """Make what this process builds small."""
-    from pipeline.build import build, needs
     from pipeline.build import near as search
+    from pipeline.build import request
+    from pipeline.build.sources import needs
     from pipeline.inputs import survey
     from pipeline.stages import select
 
@@ -50,7 +51,7 @@ def shrink(set_attribute: Callable[[object, str, object], None] = setattr) -> No
         for name in SMALL.keys() & vars(module).keys():
             set_attribute(module, name, SMALL[name])
     set_attribute(
-        build, "BuildRequest", partial(build.BuildRequest, **cast("dict[str, Any]", LAYOUT))
+        request, "BuildRequest", partial(request.BuildRequest, **cast("dict[str, Any]", LAYOUT))
     )
 
 
@@ -95,7 +96,7 @@ class Trouble:
 def _child(command: Mapping[str, Any]) -> int:
     """In the forked process: tell the stages, and give the command."""
     from annealmix import __main__ as cli
-    from pipeline.build import seal
+    from pipeline.build.claims import seal
     from pipeline.executors.local import LocalExecutor
     from pipeline.executors.stage import Stage
 

@@ -26,7 +26,8 @@ import recipes
 from mixtures.mix.manifest import Manifest
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.input_files import json_lines, pack

@@ -17,8 +17,8 @@ from blake3 import blake3
 
 from annealmix import __main__ as cli
 from mixtures.mix import manifest as manifests
-from pipeline.build import remote_output
-from pipeline.build.remote_output import RemoteOutput
+from pipeline.build.output import remote as remote_output
+from pipeline.build.output.remote import RemoteOutput
 from pipeline.inputs.readers.raw import RawFile
 from pipeline.places.places import parse_url
 from pipeline.store.records import canonical_json

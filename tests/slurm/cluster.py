@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import BuildRequest
+from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.conduct import launch
 from pipeline.commands.slurm.status import Status, follow, status_of
 from pipeline.executors.slurm.chain import Chain

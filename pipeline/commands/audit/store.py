@@ -33,8 +33,8 @@ from mixtures.errors import ManifestError
 from mixtures.mix.claims import Claims
 from mixtures.mix.judged import ContaminationClaim
 from mixtures.words import plural
-from pipeline.build.contamination import contaminated
-from pipeline.build.description import filter_figures, near_figures, waterfall
+from pipeline.build.claims.contamination import contaminated
+from pipeline.build.claims.description import filter_figures, near_figures, waterfall
 from pipeline.commands.audit.stored import NAMES as DOCUMENT_CHECKS
 from pipeline.commands.audit.stored import StoredDocuments
 from pipeline.lookup.selection import MixStore

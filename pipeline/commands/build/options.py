@@ -172,8 +172,9 @@ def _build(options: argparse.Namespace) -> int:
 
     from mixtures.mix.claims import typed
     from pipeline import report
-    from pipeline.build.build import BuildRequest, build
-    from pipeline.build.remote import working_places
+    from pipeline.build.build import build
+    from pipeline.build.output.places import working_places
+    from pipeline.build.request import BuildRequest
     from pipeline.commands.build import report as mix_report
 
     out, store, remote = working_places(options.out, options.store, options.cache)
@@ -218,8 +219,8 @@ def _build_study(options: argparse.Namespace, study: LoadedStudy) -> int:
     from mixtures.mix.claims import typed
     from pipeline import report
     from pipeline.arms.study import StudyRequest, build_study
-    from pipeline.build.build import BuildRequest
-    from pipeline.build.remote import working_places
+    from pipeline.build.output.places import working_places
+    from pipeline.build.request import BuildRequest
     from pipeline.commands.build import report as mix_report
 
     out, store, remote = working_places(options.out, options.store, options.cache)

@@ -90,7 +90,7 @@ def plan(request: PlanRequest) -> BuildPlan:
     probed in it, and what the filters remove if all of them are there; of the others the published
     figures are taken.
     """
-    from pipeline.build.lacking import refuse_lacking
+    from pipeline.build.sources.lacking import refuse_lacking
     from pipeline.commands.plan.disk import disks
     from pipeline.commands.plan.probing import probe_sources
     from pipeline.commands.plan.stage_arrays import arrays

@@ -24,7 +24,7 @@ from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.recipe.quality.steps import QUALITY_FORMAT, Quality, canonical_quality
 from mixtures.rules.levels import LEVELS, Level
 from mixtures.words import plural
-from pipeline.build.lacking import at_source
+from pipeline.build.sources.lacking import at_source
 from pipeline.commands.plan.probed_removals import ProbedUse, open_filters, probed_removals
 from pipeline.inputs.file import InputFile
 from pipeline.inputs.listing import DataFolders, list_source

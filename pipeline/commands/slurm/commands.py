@@ -8,7 +8,7 @@ from pathlib import Path
 from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix.claims import read_claims
 from mixtures.mix.manifest import Manifest
-from pipeline.build.build import BuildRequest
+from pipeline.build.request import BuildRequest
 from pipeline.commands.plan import build_plan as planning
 from pipeline.commands.slurm.conduct import launch
 from pipeline.commands.slurm.rehearsal import rehearsal

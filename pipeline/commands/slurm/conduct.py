@@ -14,7 +14,8 @@ from typing import Any
 
 from mixtures.errors import AnnealmixError
 from mixtures.mix import manifest as manifests
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.request import freeze, thaw
 from pipeline.executors.slurm import arrays, client
 from pipeline.executors.slurm.chain import FAILED, FINISHED, Chain

@@ -11,9 +11,9 @@ from typing import Any
 from mixtures.errors import ManifestError
 from mixtures.mix.claims import SizeClaim
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import BuildRequest
-from pipeline.build.remote import RemotePlaces
-from pipeline.build.remote_output import RemoteOutput
+from pipeline.build.output.places import RemotePlaces
+from pipeline.build.output.remote import RemoteOutput
+from pipeline.build.request import BuildRequest
 from pipeline.executors.slurm.package import package, refuse_other_package
 from pipeline.executors.slurm.profile import Profile
 from pipeline.inputs.listing import DataFolders

@@ -18,7 +18,8 @@ from mixtures.audit.against import Documents, shared_documents
 from mixtures.errors import ManifestError
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from tests.mixtures.audit.forged_mix import ForgedMix, forge, forge_manifest, part, take_apart
 

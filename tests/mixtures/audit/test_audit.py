@@ -34,7 +34,8 @@ from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
 from mixtures.trainers.schedule import Schedule
 from mixtures.words import percent_text
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.commands.audit import report as audit_report
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders

@@ -18,7 +18,8 @@ from mixtures.audit import audit_mix
 from mixtures.mix import manifest as manifests
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.commands.audit.sources import check_sources
 from pipeline.commands.audit.store import check_store
 from pipeline.executors.local import LocalExecutor

@@ -20,7 +20,7 @@ from mixtures.mix.manifest import Manifest
 from mixtures.stream.arms.study import load_study
 from mixtures.stream.quotas import Size
 from pipeline.arms.study import StudyRequest, build_study
-from pipeline.build.build import BuildRequest
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import LAYOUT, prose, sharded, write_files, write_recipe

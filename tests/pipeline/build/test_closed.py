@@ -17,7 +17,7 @@ import pytest
 
 from mixtures.audit import audit_mix
 from mixtures.errors import InputError, ManifestError, RecipeError
-from pipeline.build import seal
+from pipeline.build.claims import seal
 from pipeline.inputs.file import InputFile
 from tests.pipeline.corpus import contents, make, prose, read_mix, write_files, write_recipe
 

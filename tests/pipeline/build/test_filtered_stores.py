@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 
 from mixtures.errors import AnnealmixError
-from pipeline.build import build, needs
-from pipeline.build import sources as build_sources
+from pipeline.build import build
+from pipeline.build.sources import needs
+from pipeline.build.sources import sources as build_sources
 from pipeline.inputs import survey
 from pipeline.inputs.readers import DocumentReader
 from pipeline.judges.annotators import annotator as annotators

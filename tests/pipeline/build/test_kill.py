@@ -24,7 +24,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from typing import Any
-from pipeline.build import needs
+from pipeline.build.sources import needs
 from pipeline.inputs import survey
 from pipeline.stages import select
 from tests.pipeline.corpus import make

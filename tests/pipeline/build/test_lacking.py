@@ -17,7 +17,7 @@ from mixtures.recipe.heading import Budget
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.model import Recipe
 from mixtures.stream.quotas import Size, Supply, fitted_quotas, largest_fit
-from pipeline.build import lacking
+from pipeline.build.sources import lacking
 from tests.pipeline.command_line import fails, passes, run
 from tests.pipeline.corpus import prose, sharded, write_files, write_recipe
 

@@ -15,7 +15,7 @@ import pytest
 
 from annealmix import __main__ as cli
 from mixtures.mix import manifest as manifests
-from pipeline.build import build as building
+from pipeline.build.sources import readings
 from pipeline.executors.limits import NEEDED_FILES, few_open_files, raise_open_files
 from tests.pipeline.command_line import CHECKOUT
 from tests.pipeline.corpus import make, prose, write_files, write_recipe
@@ -56,7 +56,7 @@ def limited(folder: Path, recipe: Path, partitions: int) -> int:
 
 def build_counted(folder: Path, recipe: Path, partitions: int) -> int:
     """In a process of its own: build, and count what is open."""
-    setattr(building, "num_partitions", lambda _: partitions)  # noqa: B010  # not exported
+    setattr(readings, "num_partitions", lambda _: partitions)  # noqa: B010  # not exported
     most, ended = [0], threading.Event()
 
     def count() -> None:

@@ -31,8 +31,8 @@ from mixtures.mix.claims import Claims, typed
 from mixtures.mix.judged import ClusterClaim, NearClaim
 from mixtures.rules.near import NearRule
 from pipeline.build import near as search
-from pipeline.build import needs
-from pipeline.build import sources as build_sources
+from pipeline.build.sources import needs
+from pipeline.build.sources import sources as build_sources
 from pipeline.commands.store import store as store_commands
 from pipeline.inputs import survey
 from pipeline.inputs.file import InputFile
@@ -631,7 +631,7 @@ def test_near_duplicates_without_clusters_are_seen(built):
 BUILD = """
 import sys
 from pathlib import Path
-from pipeline.build import needs
+from pipeline.build.sources import needs
 from pipeline.inputs import survey
 from pipeline.stages import select
 from pipeline.build import near as search

@@ -20,7 +20,7 @@ import annealmix
 from mixtures.audit.mix import audit_mix
 from mixtures.mix.claims import read_claims
 from mixtures.mix.indexed import open_indexed
-from pipeline.build import build as building
+from pipeline.build.sources import readings
 from pipeline.stages import ingest
 from pipeline.tokens.engines import ENGINES, Fastokens
 from pipeline.tokens.tokenizer import Tokenizer
@@ -193,7 +193,7 @@ def test_an_engine_that_differs_gives_way_to_the_reference_and_the_mix_is_the_sa
             return np.where(ids == 300, 301, ids), counts
 
     monkeypatch.setitem(ENGINES, "fastokens", Different)
-    for module in (ingest, building):  # not what an earlier build of this process has loaded
+    for module in (ingest, readings):  # not what an earlier build of this process has loaded
         monkeypatch.setattr(module, "loaded_tokenizer", Tokenizer)
     (tmp_path / "data").symlink_to(work.folder / "data")
     (tmp_path / "recipes").symlink_to(work.folder / "recipes")

@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixtures.mix.manifest import Manifest
-from pipeline.build import needs
+from pipeline.build.sources import needs
 from pipeline.inputs import survey
 from pipeline.inputs.readers.blank import is_blank
 from pipeline.stages import select

@@ -18,8 +18,9 @@ from mixtures.mix.claims import Claims, read_claims
 from mixtures.recipe.load import load_recipe
 from mixtures.stream.quotas import Size, sized
 from mixtures.trainers.schedule import Schedule
-from pipeline.build.build import BuildRequest, build
-from pipeline.build.sources import first_ceiling
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
+from pipeline.build.sources.sources import first_ceiling
 from pipeline.commands.build.report import corpus_rows
 from pipeline.executors.local import LocalExecutor
 

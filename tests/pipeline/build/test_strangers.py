@@ -18,7 +18,7 @@ import pytest
 from mixtures.audit import audit_mix
 from mixtures.errors import AnnealmixError, RecipeError
 from mixtures.mix.manifest import Manifest
-from pipeline.build import output
+from pipeline.build.output import output
 from tests.pipeline.corpus import make, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters
 
@@ -158,7 +158,7 @@ def test_a_folder_that_was_exchanged_while_it_was_built_is_not_published(
         as_stranger(folder_with_links(home, shared_folder, folder.name))
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.build.seal.seal", exchanged)
+        patch.setattr("pipeline.build.claims.seal.seal", exchanged)
         with pytest.raises(RecipeError, match="of another user"):
             built(home, shared_folder)
     assert unharmed(home)
@@ -179,10 +179,10 @@ def link_with_the_tables_inside(home: Path, place: Path, name: str) -> str:
 @pytest.mark.parametrize(
     "step",
     [
-        "pipeline.build.build.prepare_folder",
+        "pipeline.build.write.prepare_folder",
         "pipeline.stages.write.write_table",
         "pipeline.stages.write.write_record",
-        "pipeline.build.seal.write_whole",
+        "pipeline.build.claims.seal.write_whole",
     ],
 )
 def test_a_folder_that_is_exchanged_before_any_step_leads_nothing_elsewhere(

@@ -23,7 +23,8 @@ from mixtures.mix.manifest import Manifest
 from mixtures.recipe.load import load_recipe
 from mixtures.recipe.loaded import corpora_of
 from mixtures.stream.quotas import Size
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from tests.pipeline.corpus import Document, read_mix

@@ -12,7 +12,7 @@ import pytest
 
 from mixtures.audit.files import check_files
 from mixtures.mix.claims import read_claims
-from pipeline.build.remote_output import _files as files_fetched
+from pipeline.build.output.remote import _files as files_fetched
 from pipeline.places.files import RemoteObject
 from pipeline.places.places import RemoteFolder
 from tests.pipeline.command_line import passes, run

@@ -21,8 +21,8 @@ from blake3 import blake3
 
 from mixtures.mix.manifest import MANIFEST_FORMAT, Manifest
 from mixtures.rules.terms import content_hash
-from pipeline.build import output
 from pipeline.build.near import NEAR_FORMAT
+from pipeline.build.output import output
 from pipeline.judges.annotators.annotator import TEXTS as ESCALATED
 from pipeline.stages.score import CELLS
 from pipeline.stages.select_plan import SELECT_FORMAT

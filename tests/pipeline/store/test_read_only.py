@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mixtures.errors import AnnealmixError
-from pipeline.build import seal
+from pipeline.build.claims import seal
 from tests.pipeline.command_line import CHECKOUT, PATIENCE_SECONDS, Ended, fails, passes
 from tests.pipeline.corpus import contents, prose, sharded, write_files, write_recipe
 from tests.pipeline.planted import planted, write_filters

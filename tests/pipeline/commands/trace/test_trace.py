@@ -21,7 +21,8 @@ from mixtures.mix import manifest as manifests
 from mixtures.mix.claims import read_claims, typed
 from mixtures.mix.trace import TracedMix
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.executors.local import LocalExecutor
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.quality.quality import QualitySteps

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from mixtures.errors import AnnealmixError, RecipeError
 from mixtures.recipe.load import load_recipe
-from pipeline.build.build import BuildRequest, build
+from pipeline.build.build import build
+from pipeline.build.request import BuildRequest
 from pipeline.commands.slurm.conduct import launch
 from pipeline.executors.pool import IMPORTED
 from pipeline.executors.slurm import arrays, client

@@ -72,7 +72,7 @@ class Chosen:
     inputs: Mapping[str, SourceInputs]
     """By reading: a definition under its quality steps."""
     contamination: ContaminationClaim | None
-    """What the evaluation sets found (`pipeline.build.contamination`)."""
+    """What the evaluation sets found (`pipeline.build.claims.contamination`)."""
     near: Found | None
     """The search for near-duplicates, if the recipe asks for one."""
     placebos: Mapping[int, PlaceboClaim]

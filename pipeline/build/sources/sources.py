@@ -16,7 +16,7 @@ from mixtures.plan.removal_levels import estimated_removals
 from mixtures.plan.source_plan import CEILING_MARGIN
 from mixtures.recipe.loaded import LoadedRecipe
 from mixtures.stream.quotas import Quotas, Size, Supply, fitted_quotas
-from pipeline.build.lacking import at_source
+from pipeline.build.sources.lacking import at_source
 from pipeline.inputs.build_source import BuildSource
 from pipeline.inputs.listing import DataFolders
 from pipeline.inputs.probe import ONE_FILE, take_probe

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mixtures.errors import RecipeError
 from mixtures.mix.manifest import Manifest
-from pipeline.build.remote_output import RemoteOutput
+from pipeline.build.output.remote import RemoteOutput
 from pipeline.inputs.build_source import BuildSource
 from pipeline.places.places import Place, RemoteFolder, cache_folder
 from pipeline.store.mixes import MIXES

@@ -1,0 +1,1 @@
+"""Where a mix appears: a folder of this machine, or an object store."""
