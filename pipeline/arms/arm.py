@@ -40,7 +40,7 @@ def build_arm(base: Base, arm: str, out: Path) -> manifests.Manifest:
 
     Raises:
         RecipeError: something else is at its place. ManifestError: the base is not what its
-            manifest says. SupplyError: it is a placebo that is none.
+            manifest says.
     """
     made = _Arm(base, arm)
     return base.publish(out, base.describe(arm, made.claim()), made.write)

@@ -1,6 +1,6 @@
-"""The base of a study, built, and what all of its arms are made from: what their filters remove,
-what is said of them before their bytes are written, and the base's own files, held against its
-manifest so that no damage goes on under a new hash.
+"""The base of a study, built, and what all of its arms are made from: what is said of them before
+their bytes are written, and the base's own files, held against its manifest so that no damage goes
+on under a new hash.
 """
 
 from __future__ import annotations
@@ -23,22 +23,15 @@ from mixtures.mix.files import TOKENS, part_path
 from mixtures.mix.judged import (
     ArmClaim,
     FilterClaim,
-    FilterFigures,
     MaskClaim,
-    RemovedClaim,
-    ScoresClaim,
 )
 from mixtures.mix.tables import TABLES, part_hash, root_hash
 from mixtures.stream.arms.study import LoadedStudy
-from mixtures.stream.placebo import add_lengths, by_class
 from pipeline.arms.filling import Filling
 from pipeline.arms.slots import Places, Slots
 from pipeline.build.build import Judged
-from pipeline.build.claims.description import filter_claim, level_counts
 from pipeline.build.claims.seal import write_manifest
 from pipeline.build.output import output
-from pipeline.build.placebo import refuse_unlike
-from pipeline.stages.eligible import score_digest
 from pipeline.stages.mix_folder import Layout
 from pipeline.store.records import file_hash
 from pipeline.store.rules import short_key
@@ -55,15 +48,12 @@ class Base:
     slots: Slots
     places: Places
     filling: Filling
+    filters: Mapping[str, FilterClaim]
+    """By arm, what its filter removes."""
 
     def describe(self, arm: str, claim: ArmClaim | MaskClaim) -> Description:
-        """What is known of an arm before its bytes are written.
-
-        Raises:
-            SupplyError: it is a placebo that is none.
-        """
-        filters = self._filter(arm)
-        refuse_unlike(self.study.base.recipe.name, [filters])
+        """What is known of an arm before its bytes are written."""
+        filters = self.filters[arm]
         described: manifests.Manifest = {
             **self.claims.described.as_json(),
             "name": f"{self.study.study.name}.{arm}",
@@ -75,28 +65,6 @@ class Base:
             "arm" if isinstance(claim, ArmClaim) else "mask": claim.as_json(),
         }
         return Description.model_validate(described)
-
-    def _filter(self, arm: str) -> FilterClaim:
-        judged, slots, mine = self.judged, self.slots, self.slots.arms[arm]
-        use, number = self.study.filters[arm], self.study.number(arm)
-        removed, lengths = {}, dict[int, int]()
-        for source, name in enumerate(slots.names):
-            tokens = slots.num_tokens[mine & (slots.source == source)]
-            add_lengths(lengths, tokens)
-            figures = {"documents": len(tokens), "tokens": int(tokens.sum())}
-            first = {f"first_{name}": count for name, count in figures.items()}
-            removed[name] = RemovedClaim(**figures, **first)
-        scores = None
-        if use.definition.classifier is not None:
-            documents, hashed = score_digest(judged.choices.values(), number)
-            scores = ScoresClaim(documents=documents, blake3=hashed)
-        done = FilterFigures(
-            scores=scores,
-            removed=removed,
-            lengths={str(least): count for least, count in by_class(lengths).items()},
-        )
-        levels = level_counts(use, number, judged.choices)
-        return filter_claim(use, done, judged.placebos.get(number), levels)
 
     def _removed(
         self, filters: FilterClaim, claim: ArmClaim | MaskClaim

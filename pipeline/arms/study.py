@@ -2,8 +2,9 @@
 
     judge    the base's documents are read once and judged by every filter of the study; donors are
              tokenized too (pipeline.build.build.judge)
-    slots    what the filters of all arms remove (pipeline.arms.slots)
-    donors   one assignment for the slots of all arms (pipeline.arms.filling)
+    slots    what the filters of all arms remove (pipeline.arms.slots, pipeline.arms.removals)
+    donors   one assignment for the slots of all arms (pipeline.arms.filling); what cannot be built
+             of any arm is an error here, before a mix is written
     base     built as any mix is, from the same store
     arms     OUT/ARM each (pipeline.arms.arm, pipeline.arms.mask)
 
@@ -16,15 +17,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mixtures.errors import RecipeError
+from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix import manifest as manifests
-from mixtures.mix.claims import typed
+from mixtures.mix.claims import read_claims, typed
+from mixtures.stream.arms.figures import StudyFigures
 from mixtures.stream.arms.study import BASE, LoadedStudy
 from mixtures.words import plural
+from mixtures.yaml.disk import shown
 from pipeline.arms.arm import build_arm
 from pipeline.arms.base import Base
-from pipeline.arms.filling import check_cuts, fill
+from pipeline.arms.filling import fill, share_out
 from pipeline.arms.mask import build_mask
+from pipeline.arms.removals import arm_filters, unlike_arms
 from pipeline.arms.slots import find_places, find_slots
 from pipeline.build.build import build, judge
 from pipeline.build.output import output
@@ -52,20 +56,26 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
     """
     study, request = asked.study, asked.request
     _refuse_foreign(asked)
-    below = {name: study.donor_keys(name).high for name in _givers(study)}
+    _refuse_unopened(study)
     trusted: set[Path] = set()
-    judged = judge(replace(request, recipe=study.judged, tokenized_to=below), trusted)
+    judged = judge(judged_request(asked), trusted)
     store = Store(request.store)
     with store.lock():
         slots = find_slots(study, judged)
         say(f"{plural(len(slots), 'slot')} of {int(slots.num_tokens.sum()):,} tokens in all arms")
-        filling = fill(study, judged, slots)
-        check_cuts(study, slots, filling)
+        given, filters = share_out(study, judged, slots), arm_filters(study, judged, slots)
+        figures = StudyFigures.of(slots.names, given)
+        for line in figures.lines:
+            say(line)
+        if faults := [*unlike_arms(study, filters), *figures.faults(study)]:
+            raise SupplyError("\n".join(faults))
+        filling = fill(study, judged, slots, given)
     folder = request.out / BASE
     built = build(replace(request, recipe=study.base, out=folder, told=True), trusted)
     with store.lock():
-        places = find_places(folder, slots)
-        base = Base(study, judged, folder, typed(built, str(folder)), slots, places, filling)
+        places, claims = find_places(folder, slots), typed(built, str(folder))
+        base = Base(study, judged, folder, claims, slots, places, filling, filters)
+        _refuse_of_another_base(base, request.out)
         found = {BASE: built}
         for arm, one in study.study.arms.items():
             write = {"fresh": build_arm, "mask": build_mask}[one.fill]
@@ -74,8 +84,50 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
         return found
 
 
-def _givers(study: LoadedStudy) -> set[str]:
-    return {study.donor_source(name) for name in study.base.recipe.sources}
+def judged_request(asked: StudyRequest) -> BuildRequest:
+    """What is asked of `pipeline.build.build.judge` for the slots and donors of a study."""
+    study = asked.study
+    givers = {study.donor_source(name) for name in study.base.recipe.sources}
+    below = {name: study.donor_keys(name).high for name in givers}
+    return replace(asked.request, recipe=study.judged, tokenized_to=below)
+
+
+def _refuse_unopened(study: LoadedStudy) -> None:
+    """Refuse filters that are not there as their arms ask for them.
+
+    Raises:
+        RecipeError: names every such arm.
+    """
+    faults = []
+    for arm, use in study.filters.items():
+        try:
+            _ = use.definition
+        except RecipeError as error:
+            faults.append(f"{shown(study.file)}: arms.{arm}.remove: {error}")
+    if faults:
+        raise RecipeError("\n".join(faults))
+
+
+def _refuse_of_another_base(base: Base, out: Path) -> None:
+    """Refuse arms that are at their places and were made from other documents, before any is
+    written.
+
+    Raises:
+        RecipeError: names them.
+    """
+    faults = []
+    for arm in base.study.study.arms:
+        if not (out / arm / manifests.MANIFEST).is_file():
+            continue
+        claims = read_claims(out / arm)
+        made = claims.arm or claims.mask
+        if made is None or made.base != base.claims.identity:
+            faults.append(
+                f"{shown(base.study.file)}: arms.{arm}: {out / arm}: was made from another base"
+                f" than {base.folder}; delete it, or choose another --out"
+            )
+    if faults:
+        raise RecipeError("\n".join(faults))
 
 
 def _refuse_foreign(asked: StudyRequest) -> None:
@@ -92,6 +144,12 @@ def _refuse_foreign(asked: StudyRequest) -> None:
         )
     output.refuse_nested(request.out, request.store)
     size = request.size.as_json()
-    output.refuse_foreign(request.out / BASE, study.base.digest, size)
-    for arm in study.study.arms:
-        output.refuse_foreign(request.out / arm, study.digest(arm), size)
+    faults = []
+    digests = {f"arms.{arm}": (arm, study.digest(arm)) for arm in study.study.arms}
+    for field, (name, digest) in {"base": (BASE, study.base.digest), **digests}.items():
+        try:
+            output.refuse_foreign(request.out / name, digest, size)
+        except RecipeError as error:
+            faults.append(f"{shown(study.file)}: {field}: {error}")
+    if faults:
+        raise RecipeError("\n".join(faults))

@@ -213,28 +213,35 @@ def refuse_unlike(where: str, filters: Sequence[FilterClaim]) -> None:
             tolerance.
     """
     for item in filters:
-        if item.matched is None:
-            continue
-        off = item.matched.off(item.removed)
-        if max(off.values()) <= Fraction(item.matched.tolerance):
-            continue
-        said = item.matched
-        figures = [
-            f"{sum(getattr(one, name) for one in item.removed.values()):,} {name} of"
-            f" {sum(getattr(one, name) for one in said.sources.values()):,}"
-            for name in off
-        ]
-        unmatched = [
-            f"{name} ({plural(one.unmatched_documents, 'document')} of"
-            f" {one.unmatched_tokens:,} tokens)"
-            for name, one in said.sources.items()
-            if one.unmatched_documents
-        ]
-        raise SupplyError(
-            f"{where}: {item.label} removes {' and '.join(figures)}, more than the tolerance of"
-            f" {said.tolerance} off; of like length it found nothing for {', '.join(unmatched)};"
-            " name sources that give what is missing (partners: [...]), or raise the tolerance"
-            if unmatched
-            else f"{where}: {item.label} removes {' and '.join(figures)}, more than the tolerance"
-            f" of {said.tolerance} off; raise the tolerance, or take a larger mix"
-        )
+        if fault := unlike(item):
+            raise SupplyError(f"{where}: {fault}")
+
+
+def unlike(item: FilterClaim) -> str:
+    """By how much a placebo is none, for people; empty if it is one, or no placebo."""
+    if item.matched is None:
+        return ""
+    off = item.matched.off(item.removed)
+    if max(off.values()) <= Fraction(item.matched.tolerance):
+        return ""
+    said = item.matched
+    figures = [
+        f"{sum(getattr(one, name) for one in item.removed.values()):,} {name} of"
+        f" {sum(getattr(one, name) for one in said.sources.values()):,}"
+        for name in off
+    ]
+    unmatched = [
+        f"{name} ({plural(one.unmatched_documents, 'document')} of {one.unmatched_tokens:,} tokens)"
+        for name, one in said.sources.items()
+        if one.unmatched_documents
+    ]
+    removes = (
+        f"{item.label} removes {' and '.join(figures)}, more than the tolerance of"
+        f" {said.tolerance} off"
+    )
+    if not unmatched:
+        return f"{removes}; raise the tolerance, or take a larger mix"
+    return (
+        f"{removes}; of like length it found nothing for {', '.join(unmatched)}; name sources that"
+        " give what is missing (partners: [...]), or raise the tolerance"
+    )

@@ -1,0 +1,53 @@
+"""What the filter of each arm removes of the base, as its manifest will say, before any mix is
+written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mixtures.mix.judged import FilterClaim, FilterFigures, RemovedClaim, ScoresClaim
+from mixtures.stream.arms.study import LoadedStudy
+from mixtures.stream.placebo import add_lengths, by_class
+from mixtures.yaml.disk import shown
+from pipeline.arms.slots import Slots
+from pipeline.build.build import Judged
+from pipeline.build.claims.description import filter_claim, level_counts
+from pipeline.build.placebo import unlike
+from pipeline.stages.eligible import score_digest
+
+
+def arm_filters(study: LoadedStudy, judged: Judged, slots: Slots) -> dict[str, FilterClaim]:
+    """What a manifest says of the filter of each arm, by arm."""
+    return {arm: _claim(study, arm, judged, slots) for arm in study.filters}
+
+
+def unlike_arms(study: LoadedStudy, filters: Mapping[str, FilterClaim]) -> list[str]:
+    """Arms whose placebo is none, for people."""
+    return [
+        f"{shown(study.file)}: arms.{arm}.remove: {fault}"
+        for arm, claim in filters.items()
+        if (fault := unlike(claim))
+    ]
+
+
+def _claim(study: LoadedStudy, arm: str, judged: Judged, slots: Slots) -> FilterClaim:
+    use, number, mine = study.filters[arm], study.number(arm), slots.arms[arm]
+    removed, lengths = {}, dict[int, int]()
+    for source, name in enumerate(slots.names):
+        tokens = slots.num_tokens[mine & (slots.source == source)]
+        add_lengths(lengths, tokens)
+        figures = {"documents": len(tokens), "tokens": int(tokens.sum())}
+        first = {f"first_{name}": count for name, count in figures.items()}
+        removed[name] = RemovedClaim(**figures, **first)
+    scores = None
+    if use.definition.classifier is not None:
+        documents, hashed = score_digest(judged.choices.values(), number)
+        scores = ScoresClaim(documents=documents, blake3=hashed)
+    done = FilterFigures(
+        scores=scores,
+        removed=removed,
+        lengths={str(least): count for least, count in by_class(lengths).items()},
+    )
+    levels = level_counts(use, number, judged.choices)
+    return filter_claim(use, done, judged.placebos.get(number), levels)
