@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
 from mixtures.mix.judged import WINDOW_TOKENS
+from mixtures.mix.tables import Columns, from_arrow
 
 SLOTS = pa.schema(
     [
@@ -93,6 +94,21 @@ def donor_digests(folder: Path) -> npt.NDArray[np.uint64]:
     """
     column = _read(folder / SLOTS_FILE, ["digest"]).column("digest").combine_chunks()
     return digest_columns(b"".join(column.to_pylist()))
+
+
+def first_donors(folder: Path, low: int, high: int) -> Columns:
+    """Of each slot at positions low .. high - 1 the donor that begins it: the columns of SLOTS, by
+    position, [num_places] each.
+
+    Raises:
+        ManifestError: the table cannot be read.
+    """
+    wanted: list[tuple[str, str, int]] = [
+        ("position", ">=", low),
+        ("position", "<", high),
+        ("offset", "=", 0),
+    ]
+    return from_arrow(SLOTS, _read(folder / SLOTS_FILE, SLOTS.names, wanted))
 
 
 def _read(

@@ -5,7 +5,8 @@ removals  the same as manifests say it, by arm, before a mix is written
 pool      the documents that the base does not use
 filling   which of them stand in which slot
 base      the base, built: what all arms are made from
-arm       an arm whose slots are filled: the base's bytes with slots overwritten, its tables
-mask      an arm whose slots are masked: the base's files, and the runs that are no targets
-copies    files that arms share, or begin as
+arm       an arm whose slots are filled: which donor stands where
+mask      an arm whose slots are masked: which runs are no targets
+writing   all arms, side by side: hidden folders, slices, manifests, renames
+slices    a slice of an arm: the base's bytes with slots overwritten, its parts of tables
 """

@@ -6,7 +6,8 @@
     donors   one assignment for the slots of all arms (pipeline.arms.filling); what cannot be built
              of any arm is an error here, before a mix is written
     base     built as any mix is, from the same store
-    arms     OUT/ARM each (pipeline.arms.arm, pipeline.arms.mask)
+    arms     OUT/ARM each, side by side: what stands in their slots (pipeline.arms.arm,
+             pipeline.arms.mask), then the slices of all of them (pipeline.arms.writing)
 
 Each mix appears under its name when it is whole, and the same command goes on with a study that was
 stopped.
@@ -24,17 +25,20 @@ from mixtures.stream.arms.figures import StudyFigures
 from mixtures.stream.arms.study import BASE, LoadedStudy
 from mixtures.words import plural
 from mixtures.yaml.disk import shown
-from pipeline.arms.arm import build_arm
+from pipeline.arms.arm import fill_draft
 from pipeline.arms.base import Base
 from pipeline.arms.filling import fill, share_out
-from pipeline.arms.mask import build_mask
+from pipeline.arms.mask import mask_draft
 from pipeline.arms.removals import arm_filters, unlike_arms
 from pipeline.arms.slots import find_places, find_slots
+from pipeline.arms.writing import write_arms
 from pipeline.build.build import build, judge
 from pipeline.build.output import output
 from pipeline.build.request import BuildRequest
 from pipeline.report import say
 from pipeline.store.store import Store
+
+_DRAFTS = {"fresh": fill_draft, "mask": mask_draft}
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,8 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
         places, claims = find_places(folder, slots), typed(built, str(folder))
         base = Base(study, judged, folder, claims, slots, places, filling, filters)
         _refuse_of_another_base(base, request.out)
-        found = {BASE: built}
-        for arm, one in study.study.arms.items():
-            write = {"fresh": build_arm, "mask": build_mask}[one.fill]
-            found[arm] = write(base, arm, request.out / arm)
-            say(f"{request.out / arm}: {manifests.names(found[arm])}")
-        return found
+        drafts = {arm: _DRAFTS[one.fill] for arm, one in study.study.arms.items()}
+        return {BASE: built, **write_arms(base, drafts, request.out, store, request.executor)}
 
 
 def judged_request(asked: StudyRequest) -> BuildRequest:

@@ -202,6 +202,7 @@ MODULES = {
     "near": "pipeline.stages.near.stages",
     "select": "pipeline.stages.select",
     "write": "pipeline.stages.write",
+    "arms": "pipeline.arms.slices",
 }
 """Where stages are, by what their names begin with: a node that is to do a task of one has only its
 name.

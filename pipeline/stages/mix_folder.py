@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 from blake3 import blake3
 from pydantic import PlainSerializer
 
+from mixtures.errors import ManifestError
 from mixtures.mix import indexed
 from mixtures.mix.blocks import BLOCK_ROWS, REPEATED
-from mixtures.mix.files import INDEX, TOKENS
+from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, Columns, to_arrow
 from pipeline.store.owned import open_own, opened_folder, remove_inside, require_own
-from pipeline.store.records import Record, read_record, write_whole
+from pipeline.store.records import Record, file_hash, read_record, write_whole
 
 NUMBERS = ("position", "first_token", "num_tokens", "row")
 """Columns that are smaller as differences, and read in half the time."""
@@ -60,11 +61,24 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
 
     What a stopped build left there stays, but for what belongs to no mix.
     """
+    prepare_tables(folder, (TOKENS, INDEX))
+    with file_inside(folder / TOKENS) as handle:
+        os.ftruncate(handle, total_tokens * layout.token_bytes)
+    with file_inside(folder / INDEX) as handle:
+        os.ftruncate(handle, indexed.file_size(total_documents))
+        header = indexed.header(total_documents, np.dtype(layout.dtype).name)
+        write_at(handle, 0, memoryview(header))
+
+
+def prepare_tables(folder: Path, kept: Sequence[str]) -> None:
+    """Make the folders of the tables and of the slices' records in a mix folder, and delete what
+    belongs to no mix. kept: names of files that stay.
+    """
     tables = [f"{name}.parquet" for name in TABLES]
     with opened_folder(folder) as mix:
         require_own(folder, os.fstat(mix))
         for name in os.listdir(mix):
-            if name not in (TOKENS, INDEX, "slices", *tables):
+            if name not in (*kept, "slices", *tables):
                 remove_inside(mix, name)
         for name in ("slices", *tables):
             with suppress(FileExistsError):
@@ -74,12 +88,6 @@ def prepare_folder(folder: Path, layout: Layout, total_tokens: int, total_docume
                 for left in os.listdir(table):
                     if not left.startswith("part-"):
                         os.unlink(left, dir_fd=table)
-    with file_inside(folder / TOKENS) as handle:
-        os.ftruncate(handle, total_tokens * layout.token_bytes)
-    with file_inside(folder / INDEX) as handle:
-        os.ftruncate(handle, indexed.file_size(total_documents))
-        header = indexed.header(total_documents, np.dtype(layout.dtype).name)
-        write_at(handle, 0, memoryview(header))
 
 
 @contextmanager
@@ -139,22 +147,16 @@ def write_table(path: Path, schema: pa.Schema, columns: Columns, folder: int | N
     write_whole(path, memoryview(content.getvalue()), 0o666, folder)
 
 
-class SliceRecord(Record):
+class WrittenSlice(Record):
     """The done-record of a slice: what its bytes hold, as they were read back."""
 
     slice: int
-    index: tuple[tuple[int, int, str], ...]
-    """[offset, bytes, BLAKE3] of each stretch of the .idx."""
+    index: tuple[tuple[int, int, str], ...] = ()
+    """[offset, bytes, BLAKE3] of each stretch of the .idx that it wrote."""
     chunks: tuple[str, ...]
     """BLAKE3 of each chunk of the .bin."""
     eod_tokens: int
     bos_tokens: int
-    source_tokens: tuple[int, ...]
-    """Of each strand."""
-    source_documents: tuple[int, ...]
-    """Of each strand: documents whose last token lies in the slice, and is EOD."""
-    deviation: tuple[Annotated[int, PlainSerializer(str)], ...]
-    """`mixtures.stream.order.deviation` of each strand; may be beyond 2^64, so a string in JSON."""
     documents: str
     provenance: str
     """`part_hash` of the tables' parts."""
@@ -162,18 +164,54 @@ class SliceRecord(Record):
     """BLAKE3 of the files of those parts, by table."""
 
 
+class SliceRecord(WrittenSlice):
+    """That of a slice in which strands were merged."""
+
+    source_tokens: tuple[int, ...]
+    """Of each strand."""
+    source_documents: tuple[int, ...]
+    """Of each strand: documents whose last token lies in the slice, and is EOD."""
+    deviation: tuple[Annotated[int, PlainSerializer(str)], ...]
+    """`mixtures.stream.order.deviation` of each strand; may be beyond 2^64, so a string in JSON."""
+
+
+S = TypeVar("S", bound=WrittenSlice)
+
+
 def slice_record(folder: Path, number: int) -> Path:
     """Done-record of a slice."""
     return folder / "slices" / f"{number:05d}.json"
 
 
-def read_slices(folder: Path, count: int) -> list[SliceRecord]:
+def read_slices(folder: Path, count: int, kind: type[S]) -> list[S]:
     """Read the records of all slices.
 
     Raises:
         ManifestError: one is missing or damaged.
     """
     return [
-        SliceRecord.model_validate(read_record(slice_record(folder, number)))
-        for number in range(count)
+        kind.model_validate(read_record(slice_record(folder, number))) for number in range(count)
     ]
+
+
+def holds_slice(folder: Path, number: int, layout: Layout) -> bool:
+    """Whether a slice is recorded, and its bytes, index entries and table parts are those of the
+    record.
+    """
+    try:
+        record = WrittenSlice.model_validate(read_record(slice_record(folder, number)))
+        parts = {name: file_hash(part_path(folder, name, number)) for name in TABLES}
+    except (ManifestError, OSError):
+        return False
+    chunk_bytes = layout.chunk_tokens * layout.token_bytes
+    begin = number * layout.slice_chunks * chunk_bytes
+    chunks = [
+        (begin + index * chunk_bytes, chunk_bytes, digest)
+        for index, digest in enumerate(record.chunks)
+    ]
+    return (
+        record.slice == number
+        and record.files == parts
+        and has_bytes(folder / TOKENS, chunks)
+        and has_bytes(folder / INDEX, record.index)
+    )

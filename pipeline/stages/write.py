@@ -20,7 +20,7 @@ import numpy.typing as npt
 from blake3 import blake3
 from pydantic import PlainSerializer, PlainValidator
 
-from mixtures.errors import AnnealmixError, ManifestError
+from mixtures.errors import AnnealmixError
 from mixtures.mix import indexed
 from mixtures.mix.files import INDEX, TOKENS, part_path
 from mixtures.mix.tables import TABLES, part_hash
@@ -34,7 +34,7 @@ from pipeline.stages.mix_folder import (
     SliceRecord,
     file_inside,
     folder_inside,
-    has_bytes,
+    holds_slice,
     slice_record,
     write_at,
     write_table,
@@ -45,7 +45,6 @@ from pipeline.stages.stream_columns import StreamColumns, copy_runs
 from pipeline.store.records import (
     file_hash,
     named,
-    read_record,
     write_record,
 )
 
@@ -127,8 +126,8 @@ class Write(Stage[WritePlan, SliceUnit]):
         """Write one slice, unless a build that was stopped has, and what it wrote is still
         there.
         """
-        record = slice_record(self._mix.folder, unit.slice)
-        if not self._mix.holds(unit.slice, record):
+        if not holds_slice(self._mix.folder, unit.slice, plan.layout):
+            record = slice_record(self._mix.folder, unit.slice)
             with named(self._mix.folder):
                 found = self._mix.write_slice(unit.slice).as_json()
                 with folder_inside(record.parent) as folder:
@@ -185,28 +184,6 @@ class _Mix:
         self.token_files = token_files(plan.select.sources)
         self.columns = StreamColumns(
             self.selections, self.strands, ledger_segments(plan.select.sources)
-        )
-
-    def holds(self, number: int, path: Path) -> bool:
-        """Whether a slice is recorded, and its bytes, index entries and table parts are those of
-        the record.
-        """
-        try:
-            record = SliceRecord.model_validate(read_record(path))
-            parts = {name: file_hash(part_path(self.folder, name, number)) for name in TABLES}
-        except (ManifestError, OSError):
-            return False
-        chunk_bytes = self.layout.chunk_tokens * self.layout.token_bytes
-        begin = number * self.layout.slice_chunks * chunk_bytes
-        chunks = [
-            (begin + index * chunk_bytes, chunk_bytes, digest)
-            for index, digest in enumerate(record.chunks)
-        ]
-        return (
-            record.slice == number
-            and record.files == parts
-            and has_bytes(self.folder / TOKENS, chunks)
-            and has_bytes(self.folder / INDEX, record.index)
         )
 
     def write_slice(self, number: int) -> SliceRecord:

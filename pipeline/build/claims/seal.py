@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.tables import root_hash
 from mixtures.stream.order import deviation_bound
 from mixtures.stream.selection import Selection
-from pipeline.stages.mix_folder import SliceRecord, read_slices
+from pipeline.stages.mix_folder import SliceRecord, WrittenSlice, read_slices
 from pipeline.store.owned import opened_folder
 from pipeline.store.records import file_hash, sync, write_json, write_whole
 
@@ -58,7 +59,7 @@ def seal(
     Raises:
         AnnealmixError: the bytes do not hold what was selected.
     """
-    records = read_slices(folder, slices)
+    records = read_slices(folder, slices, SliceRecord)
     quotas = [selection.tokens for selection in selections]
     realised = np.sum([record.source_tokens for record in records], axis=0).tolist()
     documents = np.sum([record.source_documents for record in records], axis=0).tolist()
@@ -105,7 +106,7 @@ def seal(
             "sources": [source.as_json() for source in sources],
             "eod_tokens": eod_tokens,
             "bos_tokens": bos_tokens,
-            "hashes": _hashes(folder, records).as_json(),
+            "hashes": hashes_of(folder, records).as_json(),
         }
     )
     write_manifest(folder, manifest)
@@ -148,8 +149,10 @@ def _deviations(
     ]
 
 
-def _hashes(folder: Path, records: list[SliceRecord]) -> HashClaims:
-    """Hashes of the .bin, chunk by chunk, of the .idx, and of the tables, part by part."""
+def hashes_of(folder: Path, records: Sequence[WrittenSlice]) -> HashClaims:
+    """Hashes of a mix that is written: of the .bin, chunk by chunk, of the .idx, and of the
+    tables, part by part.
+    """
     chunks = [chunk for record in records for chunk in record.chunks]
     documents = [record.documents for record in records]
     provenance = [record.provenance for record in records]
