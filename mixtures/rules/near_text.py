@@ -38,7 +38,6 @@ mix is the finalizer of splitmix64 (Steele, Lea and Flood 2014), which is one to
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
 from functools import cache
 from hashlib import blake2b
 
@@ -63,12 +62,17 @@ E00-EFF 1000-109F 1780-17FF 1950-19DF 1A20-1AAF 1B00-1B7F 3005-3007 3021-3029 30
 WHITE_SPACE = "9-D 1C-20 85 A0 1680 2000-200A 2028-2029 202F 205F 3000"
 
 
-def code_points(table: str) -> frozenset[int]:
-    """The code points of a table of `mixtures.rules.word_characters`."""
+def stretches(table: str) -> list[tuple[int, int]]:
+    """The stretches of code points of a table of `mixtures.rules.word_characters`: the first, and
+    the one behind the last.
+    """
     ends = (entry.split("-") for entry in table.split())
-    return frozenset(
-        point for pair in ends for point in range(int(pair[0], 16), int(pair[-1], 16) + 1)
-    )
+    return [(int(pair[0], 16), int(pair[-1], 16) + 1) for pair in ends]
+
+
+def code_points(table: str) -> frozenset[int]:
+    """The code points of such a table."""
+    return frozenset(point for first, end in stretches(table) for point in range(first, end))
 
 
 @cache
@@ -93,21 +97,11 @@ def fold_point(point: int) -> str:
         return ""
     if point not in word_points():
         return " "
-    return _compared(_decomposed(chr(point)))
+    return _compared(decomposed(chr(point)))
 
 
-def folded_words() -> Iterator[tuple[int, str]]:
-    """Each code point that is folded, with what `fold_point` makes of it, much faster."""
-    points = sorted(word_points())
-    # a line feed is in no form, and nothing composes or changes places with it
-    forms = _decomposed("\n".join(map(chr, points))).split("\n")
-    for point, form in zip(points, forms, strict=True):
-        # most are ideographs, which are their own form
-        own = form == chr(point) and not unicodedata.combining(form)
-        yield point, form if own else _compared(form)
-
-
-def _decomposed(text: str) -> str:
+def decomposed(text: str) -> str:
+    """NFKD of the case folding."""
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 

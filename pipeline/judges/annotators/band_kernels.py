@@ -7,6 +7,7 @@ hence the constants; unsigned places also spare it the question whether a place 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from mixtures.rules.near_text import (
     MIX_FIRST,
     MIX_SECOND,
     REACH,
-    unspaced_points,
+    UNSPACED,
+    stretches,
 )
 from pipeline.judges.annotators.kernel_arrays import (
     U32,
@@ -46,13 +48,7 @@ _27, _30, _31, _32 = (np.uint64(number) for number in (27, 30, 31, 32))
 _LARGEST = np.uint32(2**32 - 1)
 _REACH = np.uint64(REACH)
 # Where a stretch of UNSPACED begins, and where it is over, in turn.
-_UNSPACED = np.array(
-    sorted(
-        {point for point in unspaced_points() if point - 1 not in unspaced_points()}
-        | {point + 1 for point in unspaced_points() if point + 1 not in unspaced_points()}
-    ),
-    np.uint32,
-)
+_UNSPACED = np.array(sorted(chain.from_iterable(stretches(UNSPACED))), np.uint32)
 _FIRST_UNSPACED = _UNSPACED[0]
 
 

@@ -13,14 +13,17 @@ the first of an installation five.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from mixtures.rules.near import NearRule
-from mixtures.rules.near_text import folded_words, ignored_points, permutation, white_points
+from mixtures.rules.near_text import WHITE_SPACE, decomposed, permutation, stretches
+from mixtures.rules.word_characters import IGNORED_CHARACTERS, SUPERSCRIPT_DIGITS, WORD_CHARACTERS
 from pipeline.judges.annotators.kernel_arrays import (
+    U32,
     U64,
     Folding,
     Permutations,
@@ -33,7 +36,7 @@ from pipeline.judges.annotators.kernel_arrays import (
 # Folding makes at most so many characters of a byte: U+FDFA, three bytes, becomes 18. A test holds
 # this.
 POINTS_A_BYTE = 6
-_CODE_POINTS = 0x110000
+_CODE_POINTS, _LINE = 0x110000, ord("\n")
 
 
 def signatures(texts: Sequence[str], rule: NearRule) -> Signatures:
@@ -92,22 +95,47 @@ def permutations(count: int) -> Permutations:
 
 @cache
 def fold_table() -> Folding:
-    """`fold_point` of all code points."""
+    """`fold_point` of all code points, of which all are decomposed at once."""
     from pipeline.judges.annotators.band_kernels import MANY, SEPARATES, VANISHES
 
     table = np.full(_CODE_POINTS, SEPARATES, np.uint32)
-    table[sorted(ignored_points())] = VANISHES
-    forms: list[int] = []
-    for point, folded in folded_words():
-        form = list(map(ord, folded))
-        if len(form) == 1:
-            table[point] = form[0]
-        elif not form:
-            table[point] = VANISHES
-        else:
-            table[point] = MANY + len(forms)
-            forms += [len(form), *form]
-    return Folding(table, np.array(forms, np.uint32))
+    for first, end in stretches(WORD_CHARACTERS):
+        table[first:end] = np.arange(first, end)
+    for kinds, becomes in ((SUPERSCRIPT_DIGITS, SEPARATES), (IGNORED_CHARACTERS, VANISHES)):
+        for first, end in stretches(kinds):
+            table[first:end] = becomes
+    points = np.flatnonzero((table != SEPARATES) & (table != VANISHES))
+    # a line feed behind each: it is in no form, and nothing composes or changes places with it
+    text = np.full(2 * len(points), _LINE, np.uint32)
+    text[::2] = points
+    forms = _points(decomposed(text.tobytes().decode("utf-32-le")))
+    compared, occurs = table.copy(), np.zeros(_CODE_POINTS, np.bool_)
+    occurs[forms] = True
+    found = np.flatnonzero(occurs)
+    marks = [unicodedata.combining(chr(point)) > 0 for point in found.tolist()]
+    compared[found[marks]] = VANISHES
+    ends = np.flatnonzero(forms == _LINE)
+    kept = compared[forms]
+    kept[ends] = VANISHES
+    before = np.concatenate(([0], np.cumsum(kept != VANISHES)[ends]))
+    counts, kept = np.diff(before), kept[kept != VANISHES]
+    table[points[counts == 0]] = VANISHES
+    single = counts == 1
+    table[points[single]] = kept[before[:-1][single]]
+    many = np.flatnonzero(counts > 1)
+    places = np.cumsum(counts[many] + 1) - counts[many] - 1
+    table[points[many]] = MANY + places
+    # each form behind its length
+    lengths = np.repeat(places + 1 - before[many], counts[many])
+    written = np.zeros(int((counts[many] + 1).sum()), np.uint32)
+    written[places] = counts[many]
+    taken = np.repeat(counts > 1, counts)
+    written[np.flatnonzero(taken) + lengths] = kept[taken]
+    return Folding(table, written)
+
+
+def _points(text: str) -> U32:
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
 @cache
@@ -116,5 +144,6 @@ def plain_table() -> Folding:
     from pipeline.judges.annotators.band_kernels import SEPARATES
 
     table = np.arange(_CODE_POINTS, dtype=np.uint32)
-    table[sorted(white_points())] = SEPARATES
+    for first, end in stretches(WHITE_SPACE):
+        table[first:end] = SEPARATES
     return Folding(table, np.empty(0, np.uint32))
