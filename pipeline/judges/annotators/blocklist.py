@@ -1,18 +1,15 @@
 """The blocklist annotator: how many distinct terms each document holds, exactly as
 `mixtures.rules.terms` says, and fast.
 
-    texts -> batches of about 256 KB -> normalised bytes, one mark a document -> spans
-    (`pipeline.judges.annotators.prefilter`)
-          -> Aho-Corasick automaton over the spans -> distinct (document, term) pairs -> counts
+    texts -> batches of about 256 KB -> one buffer -> compiled kernels that look whole columns of
+    keys up in a bitmap, and compare what it lets through with the terms
+          -> distinct (document, term) pairs -> counts
 
-Normalising looks at no character that it need not look at. ASCII is folded by one
-`bytes.translate`; in mode `words` each run of other characters is then folded by the reference,
-once for all its places (`pipeline.judges.annotators.folding`); in mode `published` a document goes
-through `str.lower` only if that changes one of its characters outside ASCII.
-
-The automaton is ahocorasick-rs, a wrapper of the `aho-corasick` crate (overlapping search over
-bytes). In mode `words` terms and spans are padded with spaces, which makes whole words of
-substrings, without a check of boundaries.
+In mode `words` the terms are n-grams of folded words, and are found as those of evaluation sets are
+(`pipeline.judges.annotators.ngram_table`). In mode `published` they are substrings: of each, the
+rarest 8 bytes are looked for, at every fourth byte of the text where the term is long enough to
+hold such a window wherever it starts (`pipeline.judges.annotators.substring_kernels`). A document
+goes through `str.lower` only if that may change one of its characters outside ASCII.
 
 Results depend on each text alone: not on the batches, the other texts, or threads (there are none).
 Cost with 6,178 terms of two to four words, on one core: see `tests/benchmarks/bench_blocklist.py`.
@@ -21,28 +18,33 @@ Cost with 6,178 terms of two to four words, on one core: see `tests/benchmarks/b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
-from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from mixtures.rules.terms import Mode, TermList
-from pipeline.judges.annotators.folding import SPACED, FoldedRuns, batches, from_utf8, to_utf8
-from pipeline.judges.annotators.prefilter import END, I64, WINDOWED_BYTES, Windows, WordPairs
+from mixtures.rules.word_characters import fold_words, leads_with_combining
+from pipeline.judges.annotators.folding import (
+    WordReader,
+    batches,
+    joined_utf8,
+    to_utf8,
+)
+from pipeline.judges.annotators.kernel_arrays import I64, KEPT, OPEN, Bytes, Ngrams, Substrings
+from pipeline.judges.annotators.ngram_table import bitmap, held, occurrences, powers, searched
 
-Hits = tuple[I64, I64]
-"""The document of each hit, and its term's place in the list: int64 [num_hits] each."""
+Pairs = tuple[I64, I64]
+"""Documents, and a term's place in the list that each holds: int64 [num_pairs] each."""
 
 SATURATED = 65_535
 
-# The compact automaton has a tenth of the table's memory. It reads spans, which are few; short
-# terms are looked for everywhere.
-_COMPACT, _TABLE = Implementation.ContiguousNFA, Implementation.DFA
-_ASCII = bytes(range(128))
-_LOWER = bytes(range(256)).lower()
-_WORD_MARK = 0
-_BYTE_MARK = 0xFF  # never part of UTF-8
+STRIDE_BYTES = 4
+# Lengths of substrings, in bytes, from which on they are looked for apart from shorter ones: a
+# window is of 8 bytes at most, and one at every fourth byte is whole in 11.
+_GROUPS = (4, 8 + STRIDE_BYTES - 1)
+_END = b"\xff" * 8  # so that 8 bytes can be read from any place of a text
+_COMMON_FIRST = b" etaoinsrhldcumfpgwybvkxjqz"
 
 
 class Blocklist:
@@ -80,110 +82,148 @@ class Blocklist:
         terms = list(self.rule.needles.values())
         return [terms[number] for number in self._distinct([text])[1].tolist()]
 
-    def _distinct(self, texts: Sequence[str]) -> Hits:
+    def _distinct(self, texts: Sequence[str]) -> Pairs:
         """Distinct pairs of the index of a text and of a term in it, sorted."""
         documents, terms = self._engine.hits(texts)
         pairs = np.unique(documents * len(self) + terms)
         return pairs // len(self), pairs % len(self)
 
 
+def term_words() -> WordReader:
+    """Finds the words in which mode `words` compares."""
+    return WordReader(fold_words, leads_with_combining, joined_utf8)
+
+
 class _Words:
-    """Whole words in folded form. A buffer is " word word \\0 word \\0", END; runs of spaces may be
-    longer.
+    """Whole words in folded form: n-grams of one word, and those of more, which are looked for by
+    their first two.
     """
 
     def __init__(self, needles: Sequence[bytes]) -> None:
-        self._prefilter = WordPairs(needles)
-        self._automaton = BytesAhoCorasick(
-            [b" " + needle + b" " for needle in needles], implementation=_COMPACT
-        )
-        self._runs = FoldedRuns()
+        from pipeline.judges.annotators.ngram_kernels import run_hashes
 
-    def hits(self, texts: Sequence[str]) -> Hits:
-        documents = [to_utf8(text).translate(SPACED) for text in texts]
-        buffer = b" " + b" \0 ".join(documents) + b" \0" + END
-        if not all(text.isascii() for text in texts):
-            buffer = self._runs.fold(buffer)
-        lows, highs = self._prefilter.spans(buffer, _WORD_MARK)
-        marks = np.flatnonzero(np.frombuffer(buffer, np.uint8) == _WORD_MARK)
-        spans = [
-            b" ".join(buffer[low:high].split())
-            for low, high in zip(lows.tolist(), highs.tolist(), strict=True)
-        ]
-        return _search(self._automaton, spans, b" \0 ", np.searchsorted(marks, lows))
+        self._reader = term_words()
+        buffer = bytearray(b" " + b" \0 ".join(needles) + b" \0 ")
+        words = self._reader.words(np.frombuffer(buffer, np.uint8))
+        ends: I64 = np.searchsorted(words.starts, words.marks)
+        lows = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+        sizes, base = ends - lows, int(self._reader.base)
+        hashes = run_hashes(words.sums, powers(base, int(sizes.max())), lows, sizes)
+        order = np.argsort(hashes, kind="stable")
+        self._tables: list[tuple[I64, Ngrams]] = []
+        for numbers in (order[sizes[order] == 1], order[sizes[order] > 1]):
+            if len(numbers):
+                self._tables.append((numbers, searched(words, base, lows[numbers], sizes[numbers])))
+
+    def hits(self, texts: Sequence[str]) -> Pairs:
+        words = self._reader.read(texts)
+        found = [(numbers, held(words, table)) for numbers, table in self._tables]
+        return (
+            np.concatenate([documents for _, (documents, _) in found]),
+            np.concatenate([numbers[rows] for numbers, (_, rows) in found]),
+        )
 
 
 class _Published:
-    """Lower-cased substrings. Terms that are too short for a window are searched for in the whole
-    text.
-    """
+    """Lower-cased substrings, grouped by length: the shortest of a group bounds its windows."""
 
     def __init__(self, needles: Sequence[bytes]) -> None:
-        sizes = np.array([len(needle) for needle in needles], np.int64)
-        self._long, self._short = (
-            np.flatnonzero(chosen) for chosen in (sizes >= WINDOWED_BYTES, sizes < WINDOWED_BYTES)
+        sizes = np.array([len(needle) for needle in needles])
+        group = np.searchsorted(_GROUPS, sizes, side="right")
+        self._kinds = _lowered_kinds()
+        self._tables: list[tuple[I64, Substrings]] = []
+        for numbers in (np.flatnonzero(group == number) for number in np.unique(group).tolist()):
+            chosen = [needles[number] for number in numbers.tolist()]
+            self._tables.append((numbers, _substrings(chosen)))
+
+    def hits(self, texts: Sequence[str]) -> Pairs:
+        from pipeline.judges.annotators.substring_kernels import MARK, find_substrings
+
+        buffer = self._lowered(texts)
+        marks = np.flatnonzero(buffer == MARK)
+        documents, terms = [], []
+        # a mark is behind each text, and END behind the last
+        windows = np.ndarray((len(buffer) - 7,), "<u8", buffer, strides=(1,))
+        for numbers, table in self._tables:
+            find = partial(find_substrings, buffer, windows, table)
+            found = occurrences(find, len(buffer) // 16)
+            documents.append(np.searchsorted(marks, found.word))
+            terms.append(numbers[found.row])
+        return np.concatenate(documents), np.concatenate(terms)
+
+    def _lowered(self, texts: Sequence[str]) -> Bytes:
+        """`str.lower` of the texts in UTF-8, MARK behind each, and END: uint8 [num_bytes]."""
+        from pipeline.judges.annotators.substring_kernels import lower
+
+        encoded = [to_utf8(text) for text in texts]
+        buffer = _marked(encoded)
+        changed = np.zeros(len(texts) + 1, np.uint8)
+        lower(buffer, self._kinds, changed)
+        if not changed.any():
+            return buffer
+        for at in np.flatnonzero(changed).tolist():
+            encoded[at] = to_utf8(texts[at].lower())
+        buffer = _marked(encoded)
+        lower(buffer, self._kinds, changed)
+        return buffer
+
+
+def _marked(encoded: Sequence[bytes]) -> Bytes:
+    return np.frombuffer(bytearray(b"\xff").join([*encoded, _END]), np.uint8)
+
+
+@cache
+def _lowered_kinds() -> Bytes:
+    """Which characters have a lower case of their own: uint8 [0x10000], OPEN or KEPT."""
+    kinds = np.full(0x10000, KEPT, np.uint8)
+    for first in range(0, len(kinds), 256):
+        points = list(map(chr, range(first, first + 256)))
+        if "".join(points).lower() != "".join(points):
+            kinds[first : first + 256] = [OPEN if one.lower() != one else KEPT for one in points]
+    return kinds
+
+
+def _substrings(needles: Sequence[bytes]) -> Substrings:
+    """Distinct needles, ready to be searched for."""
+    from pipeline.judges.annotators.ngram_kernels import MIX
+
+    shortest = min(map(len, needles))
+    window = min(shortest, 8)
+    stride = STRIDE_BYTES if shortest >= window + STRIDE_BYTES - 1 else 1
+    rows, places, keys = [], [], []
+    for row, needle in enumerate(needles):
+        length = window + stride - 1
+        best = max(
+            range(len(needle) - length + 1),
+            key=lambda place: _rarity(needle[place : place + length]),
         )
-        self._prefilter = Windows([needles[number] for number in self._long.tolist()])
-        self._long_automaton = BytesAhoCorasick(
-            [needles[number] for number in self._long.tolist()], implementation=_COMPACT
-        )
-        self._short_automaton = BytesAhoCorasick(
-            [needles[number] for number in self._short.tolist()], implementation=_TABLE
-        )
-
-    def hits(self, texts: Sequence[str]) -> Hits:
-        documents = [_lowered(text) for text in texts]
-        buffer = b"\xff".join(documents) + b"\xff"
-        marks = np.cumsum([len(document) + 1 for document in documents]) - 1
-        lows, highs = self._prefilter.spans(buffer, _BYTE_MARK)
-        spans = [buffer[low:high] for low, high in zip(lows.tolist(), highs.tolist(), strict=True)]
-        hits = [
-            _search(self._long_automaton, spans, b"\xff", np.searchsorted(marks, lows), self._long)
-        ]
-        if len(self._short):
-            hits.append(
-                _search(
-                    self._short_automaton, documents, b"\xff", np.arange(len(texts)), self._short
-                )
-            )
-        columns = zip(*hits, strict=True)
-        return tuple(np.concatenate(column) for column in columns)  # type: ignore[return-value]
-
-
-def _search(
-    automaton: BytesAhoCorasick,
-    spans: Sequence[bytes],
-    mark: bytes,
-    documents: I64,
-    numbers: I64 | None = None,
-) -> Hits:
-    """Run the automaton over all spans at once.
-
-    Args:
-        mark: stands before, between and after the spans, and is part of no needle but for spaces at
-            its ends.
-        documents: int64 [num_spans], the document of each span. numbers: int64 [num_needles], the
-            term of each needle; None: needles are all terms.
-    """
-    if not spans:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    ends = np.cumsum([len(span) + len(mark) for span in spans]) + len(mark)
-    matches = automaton.find_matches_as_indexes(mark + mark.join(spans) + mark, overlapping=True)
-    matched = np.fromiter(chain.from_iterable(matches), np.int64, 3 * len(matches)).reshape(-1, 3)
-    # By where a needle ends: at most its last byte, a space, lies in the mark behind its span. It
-    # may begin in the mark before.
-    return documents[np.searchsorted(ends, matched[:, 2])], (
-        matched[:, 0] if numbers is None else numbers[matched[:, 0]]
+        for place in range(best, best + stride):
+            rows.append(row)
+            places.append(place)
+            keys.append(int.from_bytes(needle[place : place + window].rjust(8, b"\0"), "little"))
+    windows = np.array(keys, np.uint64)
+    mixed = windows * MIX
+    order = np.argsort(mixed)
+    bits = len(keys).bit_length()
+    ends = np.cumsum([len(needle) for needle in needles])
+    return Substrings(
+        content=np.frombuffer(b"".join(needles), np.uint8),
+        lows=ends - [len(needle) for needle in needles],
+        highs=ends,
+        window=window,
+        stride=stride,
+        known=bitmap(windows),
+        keys=mixed[order],
+        buckets=np.searchsorted(mixed[order] >> np.uint64(64 - bits), np.arange((1 << bits) + 1)),
+        shift=np.uint64(64 - bits),
+        rows=np.array(rows, np.int64)[order],
+        places=np.array(places, np.int64)[order],
     )
 
 
-def _lowered(text: str) -> bytes:
-    """`text.lower()` in UTF-8. Where no character outside ASCII has another lower case, only ASCII
-    needs to be lowered.
+def _rarity(part: bytes) -> int:
+    """How rare a piece of English text is, roughly: rare letters weigh more, and a space within
+    most. Decides speed, never a result.
     """
-    content = to_utf8(text)
-    if not text.isascii():
-        others = from_utf8(content.translate(None, _ASCII))
-        if others.lower() != others:
-            return to_utf8(text.lower())
-    return content.translate(_LOWER)
+    weights = [at if (at := _COMMON_FIRST.find(byte)) >= 0 else 27 for byte in part]
+    return sum(weights) + (1000 if b" " in part[STRIDE_BYTES:-STRIDE_BYTES] else 0)

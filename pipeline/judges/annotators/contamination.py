@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.rules.benchmark import EvaluationSet, Match
-from pipeline.judges.annotators.folding import batches
-from pipeline.judges.annotators.kernel_arrays import I64, Hits, Words
-from pipeline.judges.annotators.ngram_table import BASE, FOLDS, Coverage, NgramTable, WordReader
+from pipeline.judges.annotators.folding import BASE, batches
+from pipeline.judges.annotators.kernel_arrays import I64
+from pipeline.judges.annotators.ngram_table import Coverage, NgramTable, evaluation_words, held
 
 
 class Annotation(NamedTuple):
@@ -58,7 +58,7 @@ class ContaminationIndex:
     """
 
     def __init__(self, sets: Sequence[EvaluationSet], *, base: int = BASE) -> None:
-        self._reader = WordReader(base)
+        self._reader = evaluation_words(base)
         self._table = NgramTable(sets, self._reader)
         self._items = [
             (evaluation.definition.name, item.where)
@@ -99,35 +99,14 @@ class ContaminationIndex:
         counts = np.zeros(len(texts), np.uint32)
         columns: list[tuple[I64, I64, I64]] = [(_EMPTY, _EMPTY, _EMPTY)]
         for first, last in batches(texts):
-            documents, rows = self._held(self._reader.read(texts[first:last]))
+            documents, rows = held(self._reader.read(texts[first:last]), self._table.ngrams)
             if len(rows):
-                held, matches = self._matches(documents, rows)
-                counts[first:last] = np.bincount(held, minlength=last - first)
+                contaminated, matches = self._matches(documents, rows)
+                counts[first:last] = np.bincount(contaminated, minlength=last - first)
                 columns.append((matches[0] + first, *matches[1:]))
         return Annotation(
             counts, *(np.concatenate(column) for column in zip(*columns, strict=True))
         )
-
-    def _held(self, words: Words) -> tuple[I64, I64]:
-        """Distinct pairs of a document of the batch and an n-gram in it, sorted: int64 [num_pairs]
-        each.
-        """
-        from pipeline.judges.annotators.ngram_kernels import find_ngrams
-
-        size = len(self._table)
-        # More than one n-gram a word only if n-grams of several sizes begin at most words.
-        room = len(words.starts)
-        while True:
-            hits = Hits(np.empty(room, np.int64), np.empty(room, np.int64))
-            count = find_ngrams(words, FOLDS, self._table.ngrams, hits)
-            if count <= room:
-                break
-            room = count
-        if not count:
-            return _EMPTY, _EMPTY
-        documents = np.searchsorted(words.marks, words.starts[hits.word[:count]])
-        pairs = np.unique(documents * size + hits.row[:count])
-        return pairs // size, pairs % size
 
     def _matches(self, documents: I64, rows: I64) -> tuple[I64, tuple[I64, I64, I64]]:
         """From distinct pairs of document and n-gram, int64 [num_pairs] each: the document of each

@@ -1,10 +1,10 @@
-"""The folded words of a batch of texts, without looking at a character that needs no look. What
-folds is `mixtures.rules.word_characters.fold_words`, or a form of it that looks at no neighbour
-beyond a word and leaves ASCII as that does.
+"""The words of a batch of texts in a folded form, without looking at a character that needs no
+look. What folds is `mixtures.rules.word_characters.fold_words`, or a form of it that looks at no
+neighbour beyond a word and leaves ASCII as that does.
 
-ASCII is folded byte by byte, by the table SPACED. Each run of other characters is folded by the
-reference, once for all its places, since few runs make most of a text's. A batch is one buffer in
-which every text stands between spaces.
+A batch is one buffer, in which every text stands between spaces. ASCII is folded byte by byte, by
+the table FOLDS. Of other characters, most are settled by a table of theirs; each run of the others
+is folded by the reference, once for all its places, since few runs make most of a text's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mixtures.rules.word_characters import fold_words, leads_with_combining
+from mixtures.rules.evaluation_text import unmarked, without_markup
+from pipeline.judges.annotators.kernel_arrays import BLANK, KEPT, OPEN, Bytes, Words
 
 # Columns of keys of one batch stay in a core's cache. A text above it is a batch of its own.
 BATCH_CHARS = 1 << 18
@@ -23,13 +24,18 @@ BATCH_CHARS = 1 << 18
 MEMORY_RUNS = 1 << 16
 MEMORY_BYTES = 64
 
-KEPT, BLANK, OPEN = 0, 1, 2
+BASE = 0xD6E8FEB86659FD93  # of the polynomial over words: odd, bits well mixed
 
-# Letters, digits and bytes of other characters stay; all else of ASCII separates words. NUL becomes
-# free for a mark.
-SPACED = bytes(
-    byte if byte >= 128 or chr(byte).isalnum() else 32 for byte in bytes(range(256)).lower()
+# Letters, digits and bytes of other characters stay, and NUL, the mark behind a text; all else of
+# ASCII separates words.
+FOLDS: Bytes = np.array(
+    [
+        byte if byte >= 128 or byte == 0 or chr(byte).isalnum() else 32
+        for byte in bytes(range(256)).lower()
+    ],
+    np.uint8,
 )
+FOLDS.setflags(write=False)
 
 
 class FoldedRuns:
@@ -37,29 +43,19 @@ class FoldedRuns:
     with a character that may compose with one before it.
     """
 
-    def __init__(
-        self,
-        fold: Callable[[str], str] = fold_words,
-        leads: Callable[[str], bool] = leads_with_combining,
-    ) -> None:
+    def __init__(self, fold: Callable[[str], str], leads: Callable[[str], bool]) -> None:
         self._fold, self._leads = fold, leads
         self._folded: dict[bytes, bytes | None] = {}
 
-    def fold(self, buffer: bytes) -> bytes:
-        """The buffer with every run of characters outside ASCII in folded form; ASCII stays as it
-        is, whether folded already or not.
+    def fold_at(self, buffer: bytes, starts: Sequence[int], ends: Sequence[int]) -> bytearray:
+        """The buffer with some runs of characters outside ASCII in folded form; all else stays.
 
         Args:
             buffer: UTF-8 (`to_utf8`) that begins and ends in a space; what stands between spaces is
-                folded without a look at the rest.
+                folded without a look at the rest. starts, ends: of the runs, their first bytes and
+                the bytes behind them.
         """
-        high = np.frombuffer(buffer, np.uint8) >= 128
-        edges = (np.flatnonzero(high[1:] != high[:-1]) + 1).tolist()
-        return self.fold_at(buffer, edges[0::2], edges[1::2])
-
-    def fold_at(self, buffer: bytes, starts: Sequence[int], ends: Sequence[int]) -> bytes:
-        """The same, of some of these runs, by their first bytes and the bytes behind them."""
-        return b"".join(self._pieces(buffer, starts, ends))
+        return bytearray().join(self._pieces(buffer, starts, ends))
 
     def _pieces(self, buffer: bytes, starts: Sequence[int], ends: Sequence[int]) -> Iterator[bytes]:
         written = 0
@@ -72,7 +68,7 @@ class FoldedRuns:
                 start, end = max(written, buffer.rfind(b" ", 0, start) + 1), buffer.find(b" ", end)
                 # Folding drops the separators at both ends; before the first word they may part it
                 # from the run before.
-                folded = (b" " if SPACED[buffer[start]] == 32 else b"") + self._fold(
+                folded = (b" " if FOLDS[buffer[start]] == 32 else b"") + self._fold(
                     from_utf8(buffer[start:end])
                 ).encode()
             yield buffer[written:start]
@@ -118,6 +114,91 @@ def settled_kinds(fold: Callable[[str], str]) -> npt.NDArray[np.uint8]:
         elif folded == "x x":
             kinds[code] = BLANK
     return kinds
+
+
+class WordReader:
+    """Finds the words of texts in a folded form.
+
+    Args:
+        fold, leads: as for `FoldedRuns`. joined: makes one buffer of texts. base: of the
+            polynomial; it decides speed, never a result.
+    """
+
+    def __init__(
+        self,
+        fold: Callable[[str], str],
+        leads: Callable[[str], bool],
+        joined: Callable[[Sequence[str]], Bytes],
+        base: int = BASE,
+    ) -> None:
+        self.base = np.uint64(base)
+        self._runs, self._joined = FoldedRuns(fold, leads), joined
+        self._kinds = settled_kinds(fold)
+
+    def read(self, texts: Sequence[str]) -> Words:
+        """The words of all texts, a mark behind each text."""
+        return self.words(self._folded(self._joined(texts)))
+
+    def words(self, buffer: Bytes) -> Words:
+        """Those of a buffer in which all that is not ASCII is folded: uint8 [num_bytes]."""
+        from pipeline.judges.annotators.ngram_kernels import find_words
+
+        place = np.int32 if len(buffer) < 1 << 31 else np.int64
+        # A separator is behind each word, and one on both sides of each mark.
+        room = len(buffer) // 2 + 2
+        starts, sums = np.empty(room, place), np.empty(room, np.uint64)
+        buffer.setflags(write=False)
+        count = find_words(buffer, FOLDS, self.base, starts, sums)
+        return Words(buffer, starts[:count], sums[: count + 1])
+
+    def _folded(self, buffer: Bytes) -> Bytes:
+        """Fold what is not ASCII: most of it in the kernel, the rest by the reference. buffer:
+        uint8 [num_bytes], which is changed.
+        """
+        from pipeline.judges.annotators.ngram_kernels import settle_runs
+
+        starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
+        count = settle_runs(buffer, self._kinds, starts, ends)
+        if not count:
+            return buffer
+        runs = starts[:count].tolist(), ends[:count].tolist()
+        return np.frombuffer(self._runs.fold_at(buffer.tobytes(), *runs), np.uint8)
+
+
+def joined_utf8(texts: Sequence[str]) -> Bytes:
+    """The texts in UTF-8 between spaces, a NUL behind each: uint8 [num_bytes]."""
+    content = bytearray(b" ")
+    content += b" \0 ".join(map(_without_nul, texts))
+    content += b" \0 "
+    return np.frombuffer(content, np.uint8)
+
+
+def unmarked_utf8(texts: Sequence[str]) -> Bytes:
+    """The same without marks (`mixtures.rules.evaluation_text`). Most are taken away in the kernel,
+    the others by the reference.
+    """
+    from pipeline.judges.annotators.ngram_kernels import LINES, OTHER, unmark
+
+    buffer = joined_utf8(texts)
+    marked, ends = np.zeros(len(texts), np.uint8), np.empty(len(texts), np.int64)
+    unmark(buffer, marked, ends)
+    others = np.flatnonzero(marked & OTHER).tolist()
+    if not others:
+        return buffer
+    content = buffer.data
+    pieces: list[memoryview | bytes] = []
+    written = 0
+    for at in others:
+        left = unmarked(texts[at]) if marked[at] & LINES else without_markup(texts[at])
+        begin = ends[at - 1] + 3 if at else 1  # behind the mark of the text before, ` NUL `
+        pieces += [content[written:begin], _without_nul(left)]
+        written = ends[at]
+    return np.frombuffer(bytearray().join([*pieces, content[written:]]), np.uint8)
+
+
+def _without_nul(text: str) -> bytes:
+    """A text in UTF-8. NUL is the mark behind a text, so another control stands for it."""
+    return to_utf8(text).replace(b"\0", b"\1")
 
 
 def to_utf8(text: str) -> bytes:

@@ -15,6 +15,9 @@ I64 = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
+KEPT, BLANK, OPEN = 0, 1, 2
+"""Kinds of characters, as tables of them say."""
+
 
 class Words(NamedTuple):
     """The words of a buffer, marks included, as `pipeline.judges.annotators.ngram_kernels` has
@@ -65,9 +68,33 @@ class Ngrams(NamedTuple):
     known_windows: Bitmap
 
 
+class Substrings(NamedTuple):
+    """Distinct substrings, as `find_substrings` looks for them.
+
+    content: uint8 [num_bytes]; lows, highs: int64 [num_substrings], the bytes of each in it.
+    window: bytes of a window, at most 8; stride: in bytes.
+    known: of the windows, little-endian, the last byte highest.
+    keys: uint64 [num_keys], ascending: the windows times MIX, which is one to one; those whose
+        highest bits, from `shift` up, are n have the places buckets[n] to below buckets[n + 1].
+    rows: int64 [num_keys], the substring of each window; places: its first byte in that.
+    """
+
+    content: Bytes
+    lows: I64
+    highs: I64
+    window: int
+    stride: int
+    known: Bitmap
+    keys: U64
+    buckets: I64
+    shift: np.uint64
+    rows: I64
+    places: I64
+
+
 class Hits(NamedTuple):
-    """Room for occurrences of n-grams. word: int64 [room], the first word of each; row: int64
-    [room], its n-gram's row in `Ngrams`.
+    """Room for occurrences of n-grams or substrings. word: int64 [room], the first word or byte of
+    each; row: int64 [room], its row in `Ngrams` or `Substrings`.
     """
 
     word: I64

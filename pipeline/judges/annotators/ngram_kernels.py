@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from mixtures.keys.compiled import compiled as _compiled
-from pipeline.judges.annotators.folding import BLANK, OPEN
 from pipeline.judges.annotators.kernel_arrays import (
+    BLANK,
     I64,
+    OPEN,
     U64,
     Bitmap,
     Bytes,
@@ -33,12 +34,12 @@ from pipeline.judges.annotators.kernel_arrays import (
 
 SEPARATOR = np.uint8(32)
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, bits well mixed (2**64 / golden ratio)
+MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, bits well mixed (2**64 / golden ratio)
 # numba makes a float of int64 with uint64, so every number beside a hash is a uint64.
 _0, _1, _3, _7, _9, _29, _32, _55 = (np.uint64(n) for n in (0, 1, 3, 7, 9, 29, 32, 55))
 
 
-_HIGH = np.uint64(0x8080808080808080)  # of a byte that is not ASCII
+HIGH = np.uint64(0x8080808080808080)  # of a byte that is not ASCII
 
 
 @_compiled
@@ -57,13 +58,13 @@ def settle_runs(buffer: Bytes, kinds: Bytes, starts: I64, ends: I64) -> int:
     eights = buffer[: len(buffer) // 8 * 8].view(np.uint64)
     while place < len(buffer):
         if place & 7 == 0:
-            while place >> 3 < len(eights) and eights[place >> 3] & _HIGH == _0:
+            while place >> 3 < len(eights) and eights[place >> 3] & HIGH == _0:
                 place += 8
             if place == len(buffer):
                 break
         start, is_open, blanks = place, False, False
         while buffer[place] >= 128:
-            kind, size = _kind(buffer, kinds, place)
+            kind, size = kind_of(buffer, kinds, place)
             is_open |= kind == OPEN
             blanks |= kind == BLANK
             place += size
@@ -72,7 +73,7 @@ def settle_runs(buffer: Bytes, kinds: Bytes, starts: I64, ends: I64) -> int:
             count += 1
         elif blanks:
             while start < place:
-                kind, size = _kind(buffer, kinds, start)
+                kind, size = kind_of(buffer, kinds, start)
                 if kind == BLANK:
                     buffer[start : start + size] = SEPARATOR
                 start += size
@@ -81,7 +82,7 @@ def settle_runs(buffer: Bytes, kinds: Bytes, starts: I64, ends: I64) -> int:
 
 
 @_compiled
-def _kind(buffer: Bytes, kinds: Bytes, place: int) -> tuple[np.uint8, int]:
+def kind_of(buffer: Bytes, kinds: Bytes, place: int) -> tuple[np.uint8, int]:
     """Kind, and size in bytes, of the character at a place of uint8 [num_bytes]; it is not
     ASCII.
     """
@@ -323,7 +324,7 @@ def find_words(buffer: Bytes, folds: Bytes, base: np.uint64, starts: Any, sums: 
     sums[0] = _0
     for word in range(count):
         value = sums[word + _1]
-        value = (value ^ (value >> _32)) * _MIX
+        value = (value ^ (value >> _32)) * MIX
         sums[word + _1] = sums[word] * base + (value ^ (value >> _29))
     return np.int64(count)
 
@@ -349,14 +350,14 @@ def run_hashes(sums: U64, powers: U64, lows: I64, sizes: I64) -> U64:
 def add_to_bitmap(bitmap: Bitmap, hashes: U64) -> None:
     """Set the bit of each hash. hashes: uint64 [num_hashes]."""
     for value in hashes:
-        bit = (value * _MIX) >> bitmap.shift
+        bit = (value * MIX) >> bitmap.shift
         bitmap.bits[bit >> _3] |= np.uint8(_1 << (bit & _7))
 
 
 @_compiled
 def in_bitmap(bitmap: Bitmap, value: np.uint64) -> Any:
     """bool, whether the hash may have been added."""
-    bit = (value * _MIX) >> bitmap.shift
+    bit = (value * MIX) >> bitmap.shift
     return (np.uint64(bitmap.bits[bit >> _3]) >> (bit & _7)) & _1 != _0
 
 

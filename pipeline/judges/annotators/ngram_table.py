@@ -4,8 +4,9 @@ the items that have it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -19,82 +20,18 @@ from mixtures.rules.evaluation_text import (
     fold_characters,
     fold_evaluation,
     is_word,
-    unmarked,
-    without_markup,
 )
 from mixtures.yaml.fields import plain_decimal
-from pipeline.judges.annotators.folding import SPACED, FoldedRuns, settled_kinds, to_utf8
-from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Ngrams, Words
+from pipeline.judges.annotators.folding import BASE, FOLDS, WordReader, unmarked_utf8
+from pipeline.judges.annotators.kernel_arrays import I64, U64, Bitmap, Bytes, Hits, Ngrams, Words
 
-BASE = 0xD6E8FEB86659FD93  # of the polynomial over words: odd, bits well mixed
 SHOWN = 5  # items that are named
 BITS_A_KEY = 64  # of a bitmap: about one unknown key in BITS_A_KEY passes
-# Folds ASCII, but for NUL, which is the mark behind a text.
-FOLDS: Bytes = np.frombuffer(b"\0" + SPACED[1:], np.uint8)
 
 
-class WordReader:
-    """Finds the words of texts. base: of the polynomial; it decides speed, never a result."""
-
-    def __init__(self, base: int) -> None:
-        self.base = np.uint64(base)
-        self._runs = FoldedRuns(fold_characters, begins_combining)
-
-    def read(self, texts: Sequence[str]) -> Words:
-        """The words of all texts, a mark behind each text."""
-        from pipeline.judges.annotators.ngram_kernels import find_words
-
-        buffer = self._folded(_unmarked(texts))
-        place = np.int32 if len(buffer) < 1 << 31 else np.int64
-        # A separator is behind each word, and one on both sides of each mark.
-        room = len(buffer) // 2 + 2
-        starts, sums = np.empty(room, place), np.empty(room, np.uint64)
-        count = find_words(buffer, FOLDS, self.base, starts, sums)
-        return Words(buffer, starts[:count], sums[: count + 1])
-
-    def _folded(self, buffer: Bytes) -> Bytes:
-        """Fold what is not ASCII: most of it in the kernel, the rest by the reference. buffer:
-        uint8 [num_bytes], which is changed. Returns: uint8 [num_bytes], read-only.
-        """
-        from pipeline.judges.annotators.ngram_kernels import settle_runs
-
-        starts, ends = np.empty(len(buffer) // 2, np.int64), np.empty(len(buffer) // 2, np.int64)
-        count = settle_runs(buffer, settled_kinds(fold_characters), starts, ends)
-        if count:
-            runs = starts[:count].tolist(), ends[:count].tolist()
-            return np.frombuffer(self._runs.fold_at(buffer.tobytes(), *runs), np.uint8)
-        buffer.setflags(write=False)
-        return buffer
-
-
-def _unmarked(texts: Sequence[str]) -> Bytes:
-    """The texts without marks, in UTF-8 between spaces, a NUL behind each: uint8 [num_bytes]. Most
-    marks are taken away in the kernel, the others by the reference.
-    """
-    from pipeline.judges.annotators.ngram_kernels import LINES, OTHER, unmark
-
-    content = bytearray(b" ")
-    content += b" \0 ".join([_utf8(text) for text in texts])
-    content += b" \0 "
-    buffer = np.frombuffer(content, np.uint8)
-    marked, ends = np.zeros(len(texts), np.uint8), np.empty(len(texts), np.int64)
-    unmark(buffer, marked, ends)
-    others = np.flatnonzero(marked & OTHER).tolist()
-    if not others:
-        return buffer
-    pieces: list[bytes | bytearray] = []
-    written = 0
-    for at in others:
-        left = unmarked(texts[at]) if marked[at] & LINES else without_markup(texts[at])
-        begin = ends[at - 1] + 3 if at else 1  # behind the mark of the text before, ` NUL `
-        pieces += [content[written:begin], _utf8(left)]
-        written = ends[at]
-    return np.frombuffer(bytearray().join([*pieces, content[written:]]), np.uint8)
-
-
-def _utf8(text: str) -> bytes:
-    """A text in UTF-8. NUL is the mark behind a text, so another control stands for it."""
-    return to_utf8(text).replace(b"\0", b"\1")
+def evaluation_words(base: int = BASE) -> WordReader:
+    """Finds the words by which items and documents are compared, as `fold_evaluation` does."""
+    return WordReader(fold_characters, begins_combining, unmarked_utf8, base)
 
 
 def bitmap(hashes: U64) -> Bitmap:
@@ -159,10 +96,7 @@ class NgramTable:
         telling = _telling(texts, lows, sizes)
         lows, sizes, items = lows[telling], sizes[telling], items[telling]
         told = np.bincount(items, minlength=self.num_items)
-        powers: U64 = np.array(
-            [pow(int(reader.base), power, 1 << 64) for power in range(MAX_NGRAM + 1)], np.uint64
-        )
-        hashes = run_hashes(words.sums, powers, lows, sizes)
+        hashes = run_hashes(words.sums, powers(int(reader.base), MAX_NGRAM), lows, sizes)
         starts: I64 = words.starts.astype(np.int64)
         # One space is between a folded text's words, and before its mark.
         low_bytes, high_bytes = starts[lows], starts[lows + sizes] - 1
@@ -174,30 +108,70 @@ class NgramTable:
         self.owners_at: I64 = np.searchsorted(number, np.arange(len(rows) + 1))
         self.totals: I64 = np.bincount(self.owners, minlength=self.num_items)
         self.coverage = _coverage(sets, lengths, told, pairs)
-        sizes_found = sizes[rows]
         self.least: I64 = np.array(_least(sets, self.totals), np.int64)
-        # Windows of about half the shortest n-gram; any n-gram holds one at every multiple of the
-        # stride, whichever of its first `stride` words that is.
-        window = int(sizes_found.min()) // 2 + 1
-        stride = int(sizes_found.min()) - window + 1
-        places = np.unique(lows[rows][:, None] + np.arange(stride))
-        windows = run_hashes(words.sums, powers, places, np.full(len(places), window))
-        self.ngrams = Ngrams(
-            hashes=hashes[rows],
-            content=words.buffer,
-            lows=low_bytes[rows],
-            highs=high_bytes[rows],
-            powers=powers,
-            sizes=np.unique(sizes_found),
-            window=window,
-            stride=stride,
-            known=bitmap(hashes[rows]),
-            known_windows=bitmap(windows),
-        )
+        self.ngrams = searched(words, int(reader.base), lows[rows], sizes[rows])
 
     def __len__(self) -> int:
         """The number of distinct n-grams."""
         return len(self.ngrams.hashes)
+
+
+def powers(base: int, most: int) -> U64:
+    """uint64 [most + 1], of the base of the polynomial."""
+    return np.array([pow(base, power, 1 << 64) for power in range(most + 1)], np.uint64)
+
+
+def searched(words: Words, base: int, lows: I64, sizes: I64) -> Ngrams:
+    """Distinct n-grams, ready to be searched for. lows, sizes: int64 [num_ngrams], the first word
+    of each in folded words, and how many; by hash, ascending.
+    """
+    from pipeline.judges.annotators.ngram_kernels import run_hashes
+
+    # Windows of about half the shortest n-gram; any n-gram holds one at every multiple of the
+    # stride, whichever of its first `stride` words that is.
+    window = int(sizes.min()) // 2 + 1
+    stride = int(sizes.min()) - window + 1
+    raised = powers(base, int(sizes.max()))
+    hashes = run_hashes(words.sums, raised, lows, sizes)
+    places = np.unique(lows[:, None] + np.arange(stride))
+    windows = run_hashes(words.sums, raised, places, np.full(len(places), window))
+    starts: I64 = words.starts.astype(np.int64)
+    return Ngrams(
+        hashes=hashes,
+        content=words.buffer,
+        lows=starts[lows],
+        # One space is between a folded text's words, and before its mark.
+        highs=starts[lows + sizes] - 1,
+        powers=raised,
+        sizes=np.unique(sizes),
+        window=window,
+        stride=stride,
+        known=bitmap(hashes),
+        known_windows=bitmap(windows),
+    )
+
+
+def occurrences(find: Callable[[Hits], int], room: int) -> Hits:
+    """What `find` writes. room: for how many occurrences there is some at first."""
+    while True:
+        hits = Hits(np.empty(room, np.int64), np.empty(room, np.int64))
+        count = find(hits)
+        if count <= room:
+            return Hits(hits.word[:count], hits.row[:count])
+        room = count
+
+
+def held(words: Words, ngrams: Ngrams) -> tuple[I64, I64]:
+    """Distinct pairs of a text of a batch and the row of an n-gram in it, sorted: int64 [num_pairs]
+    each.
+    """
+    from pipeline.judges.annotators.ngram_kernels import find_ngrams
+
+    # More than one n-gram a word only if n-grams of several sizes begin at most words.
+    found = occurrences(partial(find_ngrams, words, FOLDS, ngrams), len(words.starts))
+    texts = np.searchsorted(words.marks, words.starts[found.word])
+    pairs = np.unique(texts * len(ngrams.hashes) + found.row)
+    return pairs // len(ngrams.hashes), pairs % len(ngrams.hashes)
 
 
 def _refuse_names(sets: Sequence[EvaluationSet]) -> None:

@@ -25,7 +25,6 @@ from mixtures.errors import RecipeError
 from mixtures.rules.terms import MODES, matches_naive, normalise, parse_blocklist
 from pipeline.judges.annotators import folding as word_folding
 from pipeline.judges.annotators.blocklist import Blocklist
-from pipeline.judges.annotators.prefilter import KeyTable
 from tests.mixtures.rules.naive import count_distinct_naive
 
 CONTROL_LISTS = Path(str(recipes.__file__)).parent / "filters" / "control-lists.txt"
@@ -221,11 +220,28 @@ def test_documents_do_not_run_into_one_another():
         ]
 
 
-def test_words_that_the_prefilter_cannot_tell_apart_are_told_apart():
+def test_words_of_one_beginning_are_told_apart():
     fast = Blocklist(["haemorrhagic fever", "infections"], "words")
     assert fast.count(
         ["haemorrhagie fever", "infectious", "haemorrhagic fever infections"]
     ).tolist() == [0, 0, 2]
+
+
+@given(
+    st.lists(
+        st.text("aZ\0\1 -éÉßſİıΣσς\u0130\u2126\u212a漢Ⰰⰰ\ua640\U0001f600\U00010400\ud800")
+        | st.text()
+    )
+)
+def test_published_terms_are_looked_for_in_the_lower_case_of_each_text(documents):
+    """Each text's own characters are terms, so every one is where `str.lower` puts it."""
+    lowered = [text.lower() for text in documents]
+    pieces = [text[at : at + size] for text in lowered for at in range(3) for size in (1, 4, 9, 12)]
+    term_list = [piece for piece in pieces if piece.strip() and "\ud800" not in piece] or ["a"]
+    counts = Blocklist(term_list, "published").count(documents)
+    assert counts.tolist() == [
+        sum(needle in text for needle in {piece.lower() for piece in term_list}) for text in lowered
+    ]
 
 
 def test_more_terms_than_fit_saturate():
@@ -241,21 +257,6 @@ def test_more_terms_than_fit_saturate():
 def test_a_blocklist_without_terms_is_refused():
     with pytest.raises(RecipeError, match="no term"):
         Blocklist([], "words")
-
-
-@given(
-    st.lists(st.integers(0, 2**64 - 1), max_size=60),
-    st.lists(st.integers(0, 2**64 - 1), max_size=40),
-)
-def test_a_key_table_finds_exactly_its_keys(inside, other):
-    if inside:
-        keys = np.array([*other, *inside], np.uint64)
-        places, before, after = KeyTable([(key, 1, 2) for key in inside]).find(keys)
-        assert places.tolist() == [
-            place for place, key in enumerate(keys.tolist()) if key in set(inside)
-        ]
-        assert (before == 1).all()
-        assert (after == 2).all()
 
 
 # --- many terms, real text

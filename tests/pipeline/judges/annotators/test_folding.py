@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 
 from mixtures.rules.evaluation_text import fold_evaluation
 from mixtures.rules.word_characters import fold_words
+from pipeline.judges.annotators.blocklist import term_words
 from pipeline.judges.annotators.folding import (
-    BLANK,
-    KEPT,
-    SPACED,
-    FoldedRuns,
+    FOLDS,
     settled_kinds,
-    to_utf8,
 )
-from pipeline.judges.annotators.ngram_table import BASE, FOLDS, WordReader
+from pipeline.judges.annotators.kernel_arrays import BLANK, KEPT
+from pipeline.judges.annotators.ngram_table import evaluation_words
 
 DELICATE = (
     "aZ1 -éÉñß’–…™½²\u00a0\u00ad\u0301\u0338\u200b漢ﬁ\U0001f600\ud800\u304b\uff9e\u1100\u1161İſʼ\0"
@@ -40,17 +38,24 @@ def words(content: bytes) -> list[bytes]:
     return content.translate(bytes(FOLDS)).replace(b"\0", b" \0 ").split()
 
 
-@given(st.lists(st.text(DELICATE) | st.text()))
-@example(["½-\u0301", "", "é-\u0301 ’\u0301"])
-@example(["1. a\n\\b\n2. c", "1. a\n \n2. b\n3", "[1,\n2 3]\n1 [2,\n2 3]", "\\nA\\na"])
-@example(["[1]", "[1, 23–4]", "[1 ,2 , 3]", "[1234]", "[1,\\a2]", "[a] [ab]", "1. a", "2. b\n3"])
-@example(["a-\nb", "a- \nb", "a-\r\nb", "a\u00ac\nb", "a\u2010\n\tb", "\\a-\nb", "--\nb", "1-\nb"])
-@example(["(1) a\n(2) b", "> 1 a\n> 2 b", "9998. a\n9999. b", "10000. a\n10001. b", "7: a\n\n8| b"])
-def test_words_of_a_batch_are_those_of_the_reference(texts):
-    expected = [
-        word for text in texts for word in [*fold_evaluation(text).encode().split(), b"\0"]
-    ] or [b"\0"]
-    found = WordReader(BASE).read(texts)
+@pytest.mark.parametrize(
+    ("reader", "fold"), [(evaluation_words(), fold_evaluation), (term_words(), fold_words)]
+)
+@given(texts=st.lists(st.text(DELICATE) | st.text()))
+@example(texts=["½-\u0301", "", "é-\u0301 ’\u0301"])
+@example(texts=["1. a\n\\b\n2. c", "1. a\n \n2. b\n3", "[1,\n2 3]\n1 [2,\n2 3]", "\\nA\\na"])
+@example(
+    texts=["[1]", "[1, 23–4]", "[1 ,2 , 3]", "[1234]", "[1,\\a2]", "[a] [ab]", "1. a", "2. b\n3"]
+)
+@example(
+    texts=["a-\nb", "a- \nb", "a-\r\nb", "a\u00ac\nb", "a\u2010\n\tb", "\\a-\nb", "--\nb", "1-\nb"]
+)
+@example(
+    texts=["(1) a\n(2) b", "> 1 a\n> 2 b", "9998. a\n9999. b", "10000. a\n10001. b", "7: a\n\n8| b"]
+)
+def test_words_of_a_batch_are_those_of_the_reference(reader, fold, texts):
+    expected = [word for text in texts for word in [*fold(text).encode().split(), b"\0"]] or [b"\0"]
+    found = reader.read(texts)
     assert words(found.buffer.tobytes()) == expected
     ends = [
         found.buffer[start:].tobytes().translate(bytes(FOLDS)).split(b" ", 1)[0]
@@ -60,7 +65,7 @@ def test_words_of_a_batch_are_those_of_the_reference(texts):
 
 
 def test_words_between_marks_at_random_are_those_of_the_reference():
-    draw, reader = random.Random(11), WordReader(BASE)
+    draw, reader = random.Random(11), evaluation_words()
     for _ in range(400):
         some = draw.sample(MARKS, draw.choice([4, 8, 16, len(MARKS)]))
         texts = ["".join(draw.choices(some, k=draw.choice([1, 3, 6, 12, 30]))) for _ in range(20)]
@@ -68,12 +73,6 @@ def test_words_between_marks_at_random_are_those_of_the_reference():
         assert found == [
             word for text in texts for word in [*fold_evaluation(text).encode().split(), b"\0"]
         ]
-
-
-@given(st.text(DELICATE))
-def test_folded_runs_are_those_of_the_reference(text):
-    buffer = b" " + to_utf8(text).translate(SPACED) + b" "
-    assert FoldedRuns().fold(buffer).split() == fold_words(text).encode().split()
 
 
 @pytest.mark.parametrize("kind", [KEPT, BLANK])
