@@ -67,7 +67,7 @@ class AuditReport:
     filters: tuple[FilterClaim, ...] = ()
     """What each is and removed, as the manifest says."""
     masked: bool = False
-    """Whether what filters flag is in the mix, and no target, as the manifest says."""
+    """Whether what filters flag is in the mix, and masked, as the manifest says."""
     donors: dict[str, int] = field(default_factory=dict)
     """Of an aligned arm: documents of each source that fill slots, as the manifest says."""
     near: NearClaim | None = None

@@ -259,7 +259,7 @@ class MixClaims(Claim):
     arm: ArmClaim | None = None
     """Of an aligned arm whose slots are filled."""
     mask: MaskClaim | None = None
-    """Of one whose slots are masked."""
+    """Of one whose slots, or the terms in them, are masked."""
 
     @property
     def study(self) -> ArmClaim | MaskClaim | None:
@@ -268,7 +268,7 @@ class MixClaims(Claim):
 
     @property
     def masked(self) -> bool:
-        """Whether what filters flag is in the mix, and no target."""
+        """Whether what filters flag is in the mix, and masked."""
         return self.mask is not None
 
     def given(self, source: str) -> int:

@@ -301,28 +301,47 @@ class ArmClaim(Claim):
 
 
 class MaskedClaim(Claim):
-    """The documents of a source that are no targets."""
+    """What is no target in a source."""
 
     documents: Count
+    """That the filter flags."""
     positions: Count
-    """Places of them in the stream."""
+    """Places of them in the stream at which a token is no target."""
     tokens: Count
     """At all of these."""
 
 
+class MaskShares(Claim):
+    """How many tokens are no targets in the stretches of a stream that are looked at: of the one
+    that has the fewest, of those in the middle and at 99% of them by that number, and of the one
+    that has the most.
+    """
+
+    min: Count
+    median: Count
+    p99: Count
+    max: Count
+    whole: Count
+    """Stretches of which no token is a target."""
+
+
 class MaskClaim(Claim):
-    """An arm of a study that is its base, and of which some documents are read but not learnt."""
+    """An arm of a study that is its base, and of which something is read but not learnt: documents
+    (`mask`), or the terms in them (`mask-terms`).
+    """
 
     study: str
     arm: str
     base: Hash
     """Identity of the base."""
-    fill: Literal["mask"]
+    fill: Literal["mask", "mask-terms"]
     mask: Hash
     """Of the table of runs."""
     sources: dict[str, MaskedClaim]
     windows: Count
-    """Stretches of WINDOW_TOKENS tokens of the stream that a masked document touches."""
+    """Stretches of WINDOW_TOKENS tokens of the stream that a run touches."""
+    shares: MaskShares
+    """Of all stretches of WINDOW_TOKENS tokens, of which the last may be shorter."""
 
     @property
     def tokens(self) -> int:
@@ -334,5 +353,5 @@ class MaskClaim(Claim):
         return 0
 
     def taken(self, source: str) -> int:
-        """Documents of a source that are no targets."""
+        """Documents of a source that the filter flags."""
         return self.sources[source].documents if source in self.sources else 0

@@ -1,6 +1,6 @@
 """What an arm of a study says of its slots: `slots.parquet` of one whose slots are filled, and
-`mask.parquet` of one whose slots are masked. What the manifest says of them stands in
-`mixtures.mix.judged`.
+`mask.parquet` of one in which they, or the terms in them, are masked. What the manifest says of
+them stands in `mixtures.mix.judged`.
 
 A slot is the document of the base that the arm's filter removes, wherever it stands: a source that
 is used twice has it at two positions. One row a donor and position, by (position, offset). The
@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from mixtures.errors import ManifestError
 from mixtures.keys import digest_columns
-from mixtures.mix.judged import WINDOW_TOKENS
+from mixtures.mix.judged import WINDOW_TOKENS, MaskShares
 from mixtures.mix.tables import Columns, from_arrow
 
+Int64s = npt.NDArray[np.int64]
 SLOTS = pa.schema(
     [
         ("position", pa.uint64()),  # index of the document in the stream
@@ -42,7 +43,7 @@ SLOTS_FILE = "slots.parquet"
 MASK = pa.schema(
     [
         ("start", pa.uint64()),  # tokens of the stream before the run
-        ("length", pa.uint32()),  # tokens that are no targets; a run is a document, EOD included
+        ("length", pa.uint32()),  # tokens of it: a document, EOD included, or some of its text
     ]
 )
 MASK_FILE = "mask.parquet"
@@ -66,6 +67,42 @@ def windows_touched(
     high = (first_token + num_tokens - 1) // WINDOW_TOKENS
     before = np.append(last, high[:-1])
     return int((high - low + 1 - (low == before)).sum()), int(high[-1])
+
+
+class MaskRuns:
+    """The runs of a mask.
+
+    Args:
+        starts, lengths: int64 [num_runs], tokens; ascending, and none overlaps another.
+    """
+
+    def __init__(self, starts: Int64s, lengths: Int64s) -> None:
+        self._ends = np.concatenate([[0], starts + lengths])
+        self._starts = starts
+        self._masked = np.concatenate([[0], np.cumsum(lengths)])
+
+    def before(self, tokens: Int64s) -> Int64s:
+        """How many of the tokens before some of the stream are masked: int64 [num] of int64
+        [num].
+        """
+        runs = np.searchsorted(self._starts, tokens)  # that begin before
+        return self._masked[runs] - np.maximum(self._ends[runs] - tokens, 0)
+
+    def window_shares(self, total_tokens: int) -> MaskShares:
+        """Of the windows of a stream, cut from its first token on."""
+        bounds = np.append(np.arange(0, total_tokens, WINDOW_TOKENS), total_tokens)
+        return mask_shares(np.diff(self.before(bounds)), np.diff(bounds))
+
+
+def mask_shares(masked: Int64s, num_tokens: Int64s) -> MaskShares:
+    """Figures of some stretches: masked tokens, and all, int64 [num_stretches] each."""
+    if not len(masked):
+        return MaskShares(min=0, median=0, p99=0, max=0, whole=0)
+    last = len(masked) - 1
+    ranks = [0, last // 2, -(-99 * len(masked) // 100) - 1, last]  # of a percentile, the nearest
+    least, median, p99, most = np.partition(masked, ranks)[ranks].tolist()
+    whole = int((masked == num_tokens).sum())
+    return MaskShares(min=least, median=median, p99=p99, max=most, whole=whole)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mixtures.stream.arms.study import LoadedStudy
 from pipeline.arms.filling import Filling
 from pipeline.arms.slots import Places, Slots
 from pipeline.build.build import Judged
+from pipeline.judges.term_mask import TermMask
 from pipeline.stages.gathering import token_files
 
 
@@ -35,6 +36,8 @@ class Base:
     filling: Filling
     filters: Mapping[str, FilterClaim]
     """By arm, what its filter removes."""
+    masks: Mapping[str, TermMask]
+    """Of arms that mask terms, what finds these."""
 
     @property
     def token_files(self) -> list[Path]:

@@ -28,7 +28,7 @@ from mixtures.yaml.disk import shown
 from pipeline.arms.arm import fill_draft
 from pipeline.arms.base import Base
 from pipeline.arms.filling import fill, share_out
-from pipeline.arms.mask import mask_draft
+from pipeline.arms.mask import mask_draft, open_masks
 from pipeline.arms.removals import arm_filters, unlike_arms
 from pipeline.arms.slots import find_places, find_slots
 from pipeline.arms.writing import write_arms
@@ -38,7 +38,7 @@ from pipeline.build.request import BuildRequest
 from pipeline.report import say
 from pipeline.store.store import Store
 
-_DRAFTS = {"fresh": fill_draft, "mask": mask_draft}
+_DRAFTS = {"fresh": fill_draft, "mask": mask_draft, "mask-terms": mask_draft}
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
     study, request = asked.study, asked.request
     _refuse_foreign(asked)
     _refuse_unopened(study)
+    masks = open_masks(study, request.tokenizer)
     trusted: set[Path] = set()
     judged = judge(judged_request(asked), trusted)
     store = Store(request.store)
@@ -78,7 +79,7 @@ def build_study(asked: StudyRequest) -> dict[str, manifests.Manifest]:
     built = build(replace(request, recipe=study.base, out=folder, told=True), trusted)
     with store.lock():
         places, claims = find_places(folder, slots), typed(built, str(folder))
-        base = Base(study, judged, folder, claims, slots, places, filling, filters)
+        base = Base(study, judged, folder, claims, slots, places, filling, filters, masks)
         _refuse_of_another_base(base, request.out)
         drafts = {arm: _DRAFTS[one.fill] for arm, one in study.study.arms.items()}
         return {BASE: built, **write_arms(base, drafts, request.out, store, request.executor)}

@@ -51,14 +51,16 @@ class Judgement(NamedTuple):
 
 
 class Filter:
-    """Made by `open`. definition: what the file says. classifier: the opened model, or None."""
+    """Made by `open`. definition: what the file says. blocklist: its list, ready to search.
+    classifier: the opened model, or None.
+    """
 
     def __init__(
         self, definition: FilterDefinition, blocklist: Blocklist, classifier: Classifier | None
     ) -> None:
         self.definition = definition
+        self.blocklist = blocklist
         self.classifier = classifier
-        self._blocklist = blocklist
 
     @classmethod
     def open(cls, definition: FilterDefinition, folder: Path, where: str | None = None) -> Filter:
@@ -99,7 +101,7 @@ class Filter:
         definition = at_level(loaded, level)
         opened = cls.open(loaded.definition, loaded.folder, loaded.where)
         return cls(
-            definition, opened._blocklist, opened.classifier if definition.classifier else None
+            definition, opened.blocklist, opened.classifier if definition.classifier else None
         )
 
     @property
@@ -114,7 +116,7 @@ class Filter:
             InputError: an escalated text cannot be scored.
         """
         texts = [content_of(text) for text in texts]
-        terms = self._blocklist.count(texts)
+        terms = self.blocklist.count(texts)
         escalated = terms >= self.definition.blocklist.threshold
         scores = np.full(len(texts), NOT_SCORED, np.int32)
         flagged = escalated.copy()

@@ -1,7 +1,7 @@
 """Token ids to text, exactly as byte-level BPE means it, or BPE with byte fallback (Llama-2 and
 Gemma): every id stands for some bytes, a text is their concatenation in UTF-8.
 
-    tokenizer.json -> Decoder -> texts(tokens, starts, ends)
+    tokenizer.json -> Decoder -> texts(tokens, starts, ends), or bytes(tokens, starts)
 
 The ids of a text spell the text again, in the form that the tokenizer's normaliser gave it:
 GPT-NeoX-20B's is Unicode NFC, so what comes out is NFC(text). Nothing is cleaned up, skipped or
@@ -93,7 +93,19 @@ class Decoder:
         Raises:
             AuditFailed: an id that the tokenizer does not have; says which and where in the stream.
         """
-        offsets = np.zeros(len(tokens) + 1, np.int64)  # bytes of all tokens before each
+        content, offsets = self.bytes(tokens, starts, before)
+        bounds = zip(offsets[starts].tolist(), offsets[ends].tolist(), strict=True)
+        return [content[low:high].decode("utf-8", "replace") for low, high in bounds]
+
+    def bytes(
+        self, tokens: npt.NDArray[np.integer[Any]], starts: npt.NDArray[np.int64], before: int = 0
+    ) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """What the tokens spell, laid end to end, and where each begins in it: bytes, int64
+        [num_tokens + 1], the last one the end.
+
+        Args and raises: as `texts`.
+        """
+        offsets = np.zeros(len(tokens) + 1, np.int64)
         pieces = []
         for low in range(0, len(tokens), BLOCK_TOKENS):
             block = tokens[low : low + BLOCK_TOKENS].astype(np.intp)
@@ -108,9 +120,7 @@ class Decoder:
             picks += self._count[: len(picks)]
             pieces.append(self._bytes.take(picks).tobytes())
             offsets[low + 1 : low + 1 + len(block)] = offsets[low] + byte_ends
-        content = b"".join(pieces)
-        bounds = zip(offsets[starts].tolist(), offsets[ends].tolist(), strict=True)
-        return [content[low:high].decode("utf-8", "replace") for low, high in bounds]
+        return b"".join(pieces), offsets
 
     def _put(
         self,

@@ -26,6 +26,7 @@ ARMS = {
     "strong": {"remove": REMOVE, "fill": "fresh"},
     "half": {"remove": {**REMOVE, "fraction": 0.5}, "fill": "fresh"},
     "masked": {"remove": REMOVE, "fill": "mask"},
+    "terms": {"remove": REMOVE, "fill": "mask-terms"},
 }
 DONORS = {
     source: {"source": "dclm"}
@@ -76,14 +77,17 @@ def test_megatron_core_makes_one_schedule_of_base_and_arm(
     base = schedule(arms["base"], tmp_path / "base")
     for one, other in zip(base, schedule(arms[arm], tmp_path / arm), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (arms[arm].tokens != arms["base"].tokens).any() == (arm != "masked")
+    assert (arms[arm].tokens != arms["base"].tokens).any() == (ARMS[arm]["fill"] == "fresh")
 
 
-def test_olmo_core_learns_just_what_is_not_masked(arms: dict[str, Mix], tmp_path: Path) -> None:
+@pytest.mark.parametrize("arm", ["masked", "terms"])
+def test_olmo_core_learns_just_what_is_not_masked(
+    arms: dict[str, Mix], tmp_path: Path, arm: str
+) -> None:
     python = os.environ.get("ANNEALMIX_OLMO_PYTHON")
     if not python:
         pytest.skip("ANNEALMIX_OLMO_PYTHON names no Python that has OLMo-core; `make test-readers`")
-    mix, out = arms["masked"], tmp_path / "olmo.yaml"
+    mix, out = arms[arm], tmp_path / "olmo.yaml"
     size = ["--sequence", str(SEQUENCE), "--batch", str(BATCH)]
     script = Path(sys.executable).parent / "annealmix"
     command = [str(script), "export", str(mix.folder), "--trainer", "olmo-core", "--out", str(out)]

@@ -59,9 +59,10 @@ class Arm(Model, use_attribute_docstrings=True):
 
     remove: Annotated[FilterRequest, BeforeValidator(request_of)]
     """The filter, its dose or its placebo, as in a recipe's `filters`."""
-    fill: Literal["fresh", "mask"]
+    fill: Literal["fresh", "mask", "mask-terms"]
     """What stands in the slots: `fresh`, documents that the base does not use; `mask`, what stood
-    there, which is read but is no target of the loss."""
+    there, which is read but is no target of the loss; `mask-terms`, the same, of which the filter's
+    terms alone are no targets."""
 
 
 class Donors(Checked, use_attribute_docstrings=True):
@@ -108,6 +109,13 @@ class Study(Checked, use_attribute_docstrings=True):
                     f" {MAX_NAME} characters; shorten one of the two",
                 )
             remove = arm.get("remove") if isinstance(arm, Mapping) else None
+            fill = arm.get("fill") if isinstance(arm, Mapping) else None
+            if isinstance(remove, Mapping) and "placebo_of" in remove and fill == "mask-terms":
+                yield (
+                    ("arms", name, "fill"),
+                    "masks the terms that a filter finds, and a placebo's documents are those in"
+                    " which it finds none or too few; mask them whole (fill: mask), or remove",
+                )
             if isinstance(remove, Mapping) and {"placebo_of", "fraction"} <= remove.keys():
                 yield (
                     ("arms", name, "remove", "fraction"),

@@ -4,7 +4,8 @@ document of a mix again.
     check           fails if
     `decoding`      documents spread over the mix are not encoded into their ids again: these are of
                     another tokenizer, and spell nothing
-    `filter NAME`   the filter flags a document
+    `filter NAME`   the filter flags a document; of a mix that is masked by this filter: another
+                    token is masked than it says
     `rescore NAME`  a document that is scored alone, or in reversed order, is decided otherwise
 """
 
@@ -24,6 +25,7 @@ from mixtures.rules.levels import Level
 from mixtures.words import plural
 from mixtures.yaml.disk import read_bytes
 from pipeline import report
+from pipeline.commands.audit.masked import mask_filter
 from pipeline.commands.audit.processes import rescan
 from pipeline.commands.audit.rescan import (
     COUNTS,
@@ -161,6 +163,7 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
         tuple(one.identity for one in filters),
         options.rescore or 0,
         options.level,
+        mask_filter(stream.folder),
     )
     try:
         pair = stream.open()
@@ -171,7 +174,11 @@ def audit_filters(mix: Path, options: FilterOptions) -> FilterAudit:
         return FilterAudit([unread(f"filter {one.definition.name}", str(error)) for one in filters])
     audit = FilterAudit([decoding])
     for one, counts in zip(filters, judged, strict=True):
-        audit.checks.append(_filter_check(one, stream, counts))
+        audit.checks.append(
+            counts.masked.check(one.definition.name)
+            if one.identity == plan.masking
+            else _filter_check(one, stream, counts)
+        )
         agreements = None
         if options.rescore is not None:
             agreements = _rescored(one, counts.scored, judge_again, options.store)

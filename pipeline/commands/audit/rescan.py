@@ -33,6 +33,7 @@ from mixtures.errors import ManifestError
 from mixtures.keys import order_key, text_digest
 from mixtures.mix.indexed import IndexedTokens
 from mixtures.rules.levels import Level
+from pipeline.commands.audit.masked import MaskCounts, MaskJudge
 from pipeline.judges.classifiers import Classifier
 from pipeline.judges.filter import NOT_SCORED, Filter, Judgement
 from pipeline.lookup.documents import Share, StreamDocuments
@@ -83,6 +84,8 @@ class FilterCounts:
     """Of the whole documents with a score, one of each digest, those with the smallest order
     keys.
     """
+    masked: MaskCounts = field(default_factory=MaskCounts)
+    """Of a mix that is masked by this filter."""
 
     def add(self, other: FilterCounts, num_scored: int) -> None:
         """Add what comes after this in the stream; of the scored documents `num_scored` are
@@ -90,6 +93,7 @@ class FilterCounts:
         """
         self.counts += other.counts
         self.near += other.near
+        self.masked.add(other.masked)
         self.places += other.places[: PLACES - len(self.places)]
         self.scored = smallest([*self.scored, *other.scored], num_scored)
 
@@ -121,6 +125,8 @@ class Rescan:
     identities: tuple[str, ...]
     num_scored: int = 0
     level: Level | None = None
+    masking: str = ""
+    """Identity of the one by which the mix is masked."""
 
 
 class ShareJudge:
@@ -155,6 +161,12 @@ class ShareJudge:
                 raise ManifestError(
                     f"filter {name}: has changed while the mix was read; audit it again"
                 )
+        self._masks = [
+            MaskJudge(rescan.stream, judge, self._decoder)
+            if judge.identity == rescan.masking
+            else None
+            for judge in self._filters
+        ]
 
     def texts(self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> list[str]:
         """Texts of documents that stand side by side, without the tokens around them.
@@ -163,10 +175,16 @@ class ShareJudge:
         """
         if not len(starts):
             return []
+        tokens, bounds = self._tokens(starts, ends)
+        return self._decoder.texts(tokens, *bounds, int(starts[0]))
+
+    def _tokens(
+        self, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.integer], tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+        """Ids of documents that stand side by side, and where in them their texts begin and end."""
         low, high = int(starts[0]), int(ends[-1])
         tokens = np.asarray(self._pair.tokens[low:high])
-        bounds = self._rescan.stream.text_bounds(tokens, starts - low, ends - low)
-        return self._decoder.texts(tokens, *bounds, low)
+        return tokens, self._rescan.stream.text_bounds(tokens, starts - low, ends - low)
 
     def judge(self, share: Share) -> list[FilterCounts]:
         """What each filter says of a share.
@@ -176,9 +194,14 @@ class ShareJudge:
             InputError: an escalated text cannot be scored.
         """
         texts = self.texts(share.starts, share.ends)
-        return [self._counts_of(share, texts, judge) for judge in self._filters]
+        return [
+            self._counts_of(share, texts, judge, mask)
+            for judge, mask in zip(self._filters, self._masks, strict=True)
+        ]
 
-    def _counts_of(self, share: Share, texts: list[str], judge: Filter) -> FilterCounts:
+    def _counts_of(
+        self, share: Share, texts: list[str], judge: Filter, mask: MaskJudge | None
+    ) -> FilterCounts:
         judged = judge.judge(texts)
         threshold = judge.definition.blocklist.threshold
         lengths = share.ends - share.starts
@@ -193,6 +216,8 @@ class ShareJudge:
         for number, column in enumerate(columns):
             np.add.at(counts[:, number], share.source, column.astype(np.int64))
         figures = FilterCounts(counts, places=list(self._places(share, judged)))
+        if mask is not None and len(share):
+            figures.masked = mask.counts(share, judged, *self._tokens(share.starts, share.ends))
         if (pin := judge.definition.classifier) is not None:
             has_score = judged.scores != NOT_SCORED
             figures.near = int(

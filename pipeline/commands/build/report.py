@@ -163,7 +163,9 @@ class Removed(Protocol):
 
 def filter_title(mix: Removed) -> str:
     """What `removal_table` shows."""
-    return "masked by filters: in the mix, and no targets" if mix.masked else "removed by filters"
+    return (
+        "flagged by filters: in the mix, and masked there" if mix.masked else "removed by filters"
+    )
 
 
 def removal_table(mix: Removed) -> Table:

@@ -14,14 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mixtures.audit.documents import MixDocuments
-from mixtures.audit.tables.mask import read_mask
-from mixtures.audit.tables.parts import UNREADABLE
-from mixtures.errors import ManifestError
+from mixtures.audit.tables.mask import mask_runs
 from mixtures.mix.claims import Claims
 from mixtures.mix.files import INDEX, TOKENS
 from mixtures.mix.indexed import header, open_indexed, pieces
-from mixtures.mix.slots import MASK, MASK_FILE
-from mixtures.mix.tables import part_hash
 from mixtures.trainers.names import Trainer
 
 IGNORED = -100
@@ -35,17 +31,8 @@ def write_labels(mix: Path, claims: Claims, trainer: Trainer, prefix: str) -> No
         ManifestError: the mask is not what the manifest says.
     """
     assert claims.mask is not None
-    try:
-        runs = read_mask(mix, MixDocuments(mix).max_rows)
-    except UNREADABLE as error:
-        raise ManifestError(f"{mix / MASK_FILE}: cannot be read: {error}") from None
-    if part_hash(MASK, runs) != claims.mask.mask:
-        raise ManifestError(
-            f"{mix / MASK_FILE}: is not the one of the manifest; `annealmix audit {mix}` says what"
-            " else is off"
-        )
-    starts = runs["start"].astype(np.int64)
-    targets = _targets(claims.total_tokens, starts, starts + runs["length"])
+    starts, lengths = mask_runs(mix, claims.mask, MixDocuments(mix).max_rows)
+    targets = _targets(claims.total_tokens, starts, starts + lengths)
     if trainer == "olmo-core":
         _write(Path(f"{prefix}.npy"), (block.view(np.uint8) for _, block in targets))
         return

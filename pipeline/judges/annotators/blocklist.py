@@ -23,6 +23,7 @@ from functools import cache, partial
 import numpy as np
 import numpy.typing as npt
 
+from mixtures.rules.term_places import Place, term_places
 from mixtures.rules.terms import Mode, TermList
 from mixtures.rules.word_characters import fold_words, leads_with_combining
 from pipeline.judges.annotators.folding import (
@@ -81,6 +82,19 @@ class Blocklist:
         """The terms that a text holds, in the order of the list."""
         terms = list(self.rule.needles.values())
         return [terms[number] for number in self._distinct([text])[1].tolist()]
+
+    def places(self, texts: Sequence[str]) -> list[list[Place]]:
+        """Every place of a term in each text (`mixtures.rules.term_places`). Which terms a
+        text holds is known first, and each of them is looked for in the text itself.
+        """
+        needles, places = list(self.rule.needles), list[list[Place]]()
+        for first, last in batches(texts):
+            documents, terms = self._distinct(texts[first:last])
+            ends = np.searchsorted(documents, np.arange(1, last - first + 1))
+            for text, numbers in zip(texts[first:last], np.split(terms, ends[:-1]), strict=True):
+                here = [needles[number] for number in numbers.tolist()]
+                places.append(term_places(text, here, self.rule.mode) if here else [])
+        return places
 
     def _distinct(self, texts: Sequence[str]) -> Pairs:
         """Distinct pairs of the index of a text and of a term in it, sorted."""

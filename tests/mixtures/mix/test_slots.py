@@ -1,4 +1,6 @@
-"""Windows that documents touch are counted once each, however the documents come in parts."""
+"""Windows that documents touch are counted once each, however the documents come in parts, and
+what is masked of stretches is counted token by token.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mixtures.mix.judged import WINDOW_TOKENS
-from mixtures.mix.slots import windows_touched
+from mixtures.mix.slots import MaskRuns, mask_shares, windows_touched
 
 DOCUMENTS = st.lists(st.tuples(st.integers(1, 5_000), st.booleans()), max_size=40)
 
@@ -28,3 +30,30 @@ def test_a_window_is_counted_once(documents: list[tuple[int, bool]], split: int)
     one, middle = windows_touched(first_token[:split], num_tokens[:split])
     other, end = windows_touched(first_token[split:], num_tokens[split:], middle)
     assert (one + other, end) == (whole, last)
+
+
+@given(DOCUMENTS, st.lists(st.integers(0, 250_000), max_size=6))
+def test_masked_tokens_before_any_other_are_counted(documents, asked) -> None:
+    ends = np.cumsum([length for length, _ in documents], dtype=np.int64)
+    chosen = np.array([mine for _, mine in documents], np.bool_)
+    lengths = np.array([length for length, _ in documents], np.int64)[chosen]
+    masked = np.zeros(250_000, np.bool_)
+    for end, length in zip(ends[chosen].tolist(), lengths.tolist(), strict=True):
+        masked[end - length : end] = True
+    runs = MaskRuns(ends[chosen] - lengths, lengths)
+    tokens = np.array(asked, np.int64)
+    assert runs.before(tokens).tolist() == [int(masked[:token].sum()) for token in asked]
+    total = int(ends[-1]) if len(ends) else 0
+    windows = [masked[at : min(at + 2048, total)] for at in range(0, total, 2048)]
+    counts = sorted(int(window.sum()) for window in windows)
+    shares = runs.window_shares(total)
+    assert shares.whole == sum(bool(window.all()) for window in windows)
+    if counts:
+        assert (shares.min, shares.max) == (counts[0], counts[-1])
+        assert sum(count <= shares.median for count in counts) * 2 >= len(counts)
+
+
+def test_percentiles_are_the_nearest_rank() -> None:
+    masked, size = np.arange(200, dtype=np.int64)[::-1], np.full(200, 199)
+    shares = mask_shares(masked, size).as_json()
+    assert shares == {"min": 0, "median": 99, "p99": 197, "max": 199, "whole": 1}

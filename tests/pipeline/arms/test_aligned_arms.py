@@ -306,6 +306,12 @@ def test_a_study_needs_no_donors_below_what_its_base_takes(tmp_path):
             "doses of a placebo would not nest",
         ),
         ({"x": {"remove": "toy", "fill": "stale"}}, {}, {}, "fill"),
+        (
+            {"x": {"remove": {"placebo_of": "toy"}, "fill": "mask-terms"}},
+            {},
+            {},
+            "masks the terms that a filter finds, and a placebo's documents are those",
+        ),
         ({"x": {"remove": "toy"}}, {}, {}, "fill"),
         (ARMS, {"c": {"source": "a"}}, {}, "plain has no such source; allowed"),
         (ARMS, {"a": {"source": "c"}}, {}, "has no source 'c'"),

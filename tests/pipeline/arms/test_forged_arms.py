@@ -5,11 +5,14 @@ filter or itself, and the audit names it.
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,7 +20,8 @@ from mixtures.audit import audit_mix
 from mixtures.mix import manifest as manifests
 from mixtures.mix.slots import MASK, MASK_FILE, SLOTS, SLOTS_FILE
 from mixtures.mix.tables import from_arrow, part_hash, to_arrow
-from tests.pipeline.arms.studies import ARMS, make_study, write_study
+from tests.pipeline.arms.studies import ARMS, Row, make_study, read_rows, write_study
+from tests.pipeline.command_line import run
 
 Table = dict[str, Any]
 Change = Callable[[Table, manifests.Manifest], object]
@@ -25,7 +29,11 @@ Change = Callable[[Table, manifests.Manifest], object]
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    arms = {"strong": ARMS["strong"], "masked": {**ARMS["strong"], "fill": "mask"}}
+    arms = {
+        "strong": ARMS["strong"],
+        "masked": {**ARMS["strong"], "fill": "mask"},
+        "terms": {**ARMS["strong"], "fill": "mask-terms"},
+    }
     study = write_study(tmp_path_factory.mktemp("forged"), arms=arms)
     make_study(study)
     return study.parent / "out"
@@ -127,12 +135,15 @@ def test_slots_that_were_changed_and_sealed_again_are_named(out, tmp_path, chang
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (put("start", 1, 0), "runs, "),
+        (put("start", 0), "runs, "),
+        (put("start", 1, 0), "is masked in part"),
         (put("length", 1), "is masked in part"),
         (without_row, "the manifest says"),
         (more("sources", "a", "documents"), "masked are"),
         (more("sources", "a", "tokens"), "the manifest says"),
         (more("windows"), "windows, the manifest says"),
+        (more("shares", "median"), "masked tokens of windows are"),
+        (more("shares", "whole"), "masked tokens of windows are"),
     ],
 )
 def test_masks_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
@@ -142,6 +153,98 @@ def test_masks_that_were_changed_and_sealed_again_are_named(out, tmp_path, chang
     assert said in failed.detail
 
 
+def two_runs(table: Table, manifest: manifests.Manifest) -> None:
+    """One run in two that touch."""
+    row = int(np.argmax(table["length"] > 1))
+    start, length = int(table["start"][row]), int(table["length"][row])
+    for name, one, other in (("start", start, start + 1), ("length", 1, length - 1)):
+        table[name] = np.insert(table[name], row + 1, other)
+        table[name][row] = one
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (put("start", 0), "runs, "),
+        (put("length", 0), "runs, "),
+        (two_runs, "runs, "),
+        (without_row, "the manifest says"),
+        (more("sources", "a", "documents"), "other documents than its filter flags"),
+        (more("sources", "a", "positions"), "the manifest says"),
+        (more("sources", "a", "tokens"), "the manifest says"),
+        (more("windows"), "windows, the manifest says"),
+        (more("shares", "max"), "masked tokens of windows are"),
+    ],
+)
+def test_masks_of_terms_that_were_changed_and_sealed_again_are_named(out, tmp_path, change, said):
+    shutil.copytree(out / "terms", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
+    assert said in failed.detail
+
+
+def runs_of(out: Path, wanted: Callable[[Row], bool]) -> list[tuple[int, int, list[int]]]:
+    """Of the documents that are wanted and have runs: first token, number of tokens, and the rows
+    of mask.parquet.
+    """
+    starts = pq.read_table(out / "terms" / MASK_FILE).column("start").to_pylist()
+    found, first = [], 0
+    for row in read_rows(out / "base"):
+        end = first + len(row.ids)
+        here = [number for number, start in enumerate(starts) if first <= start < end]
+        if here and wanted(row):
+            found.append((first, len(row.ids), here))
+        first = end
+    return found
+
+
+def test_a_mask_that_reaches_the_end_of_its_document_is_named(out, tmp_path):
+    first, num_tokens, (*_, last) = runs_of(out, lambda row: not row.cut)[0]
+
+    def change(table: Table, manifest: manifests.Manifest) -> None:
+        table["length"][last] = first + num_tokens - table["start"][last]
+
+    shutil.copytree(out / "terms", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
+    assert "document" in failed.detail
+    assert "is masked beyond its text" in failed.detail
+
+
+def test_a_document_that_is_masked_otherwise_in_another_epoch_is_named(out, tmp_path):
+    counts = Counter(row.digest for row in read_rows(out / "base") if not row.cut)
+    chosen = runs_of(out, lambda row: not row.cut and counts[row.digest] > 1)
+    _, _, (*_, last) = next(one for one in chosen if len(one[2]) > 1)
+
+    def change(table: Table, manifest: manifests.Manifest) -> None:
+        for name in table:
+            table[name] = np.delete(table[name], last)
+
+    shutil.copytree(out / "terms", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    (failed,) = (check for check in audit_mix(tmp_path / "mix").failures if check.name == "mask")
+    assert "is masked otherwise in another epoch" in failed.detail
+
+
+def test_a_run_beside_its_term_that_no_count_tells_is_named_by_the_filter(out, tmp_path):
+    _, _, here = next(
+        one
+        for one in runs_of(out, lambda row: row.source == "a" and not row.cut)
+        if (one[0] + one[1]) // 2048 == one[0] // 2048
+    )
+
+    def change(table: Table, manifest: manifests.Manifest) -> None:
+        table["start"][here[0]] -= 1  # every document begins with words that are no terms
+
+    shutil.copytree(out / "terms", tmp_path / "mix")
+    forge(tmp_path / "mix", change)
+    bundle = out.parent / "filters" / "toy" / "filter.yaml"
+    ended = run("audit", tmp_path / "mix", "--filter", bundle, "--level", "strong")
+    assert ended.code == 3
+    (failed,) = re.findall("^FAILED (.*)$", ended.out + ended.err, re.M)
+    assert failed.startswith("filter toy: 1 document masked otherwise than the filter says: ")
+
+
 def test_what_is_forged_here_is_sound_before(out):
-    for arm in ("strong", "masked"):
+    for arm in ("strong", "masked", "terms"):
         assert not audit_mix(out / arm).failures

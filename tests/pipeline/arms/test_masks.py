@@ -1,13 +1,17 @@
-"""A masked arm is its base, byte by byte, and says of each token of a flagged document that it is
-no target: to the audit, and to the trainers that have an input for it.
+"""A masked arm is its base, byte by byte, and says of each token of a flagged document, or of each
+that spells a term in one, that it is no target: to the audit, and to the trainers that have an
+input for it.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import struct
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +20,25 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 
+import recipes
 from mixtures.audit import audit_aligned, audit_mix
+from mixtures.errors import RecipeError, SupplyError
 from mixtures.mix.manifest import Manifest
 from pipeline.commands.export.html.page import page
+from tests.mixtures.recipe.tokenizer.test_request import with_specials
 from tests.pipeline.arms.studies import ARMS, DONORS, make_study, read_rows, texts, write_study
 from tests.pipeline.command_line import fails, passes, run
+from tests.pipeline.corpus import sharded, tokenizer, write_files
 from tests.pipeline.planted import digest, oracles
+from tests.pipeline.tokens.test_families import family
 
 MASKS = {
     "masked": {**ARMS["strong"], "fill": "mask"},
     "half": {**ARMS["half"], "fill": "mask"},
+    "terms": {**ARMS["strong"], "fill": "mask-terms"},
+    "few-terms": {"remove": {**ARMS["half"]["remove"], "level": "weak"}, "fill": "mask-terms"},
 }
+REFERENCE = tokenizer()
 SIZE = ["--sequence", "32", "--batch", "4"]
 
 
@@ -42,14 +54,42 @@ def built(study: Path) -> dict[str, Manifest]:
 
 
 def no_targets(study: Path, arm: str) -> npt.NDArray[np.bool_]:
-    """Which tokens of the base are of a document that the filter flags, by the filter's own
-    rule.
+    """Which tokens of the base are of a document that the filter flags, or spell one of its terms
+    there, by the filter's own rule.
     """
     (oracle,) = oracles(study.parent / "filters", [MASKS[arm]["remove"]])
     documents = [text for named in texts().values() for text in named]
     condemned = {digest(text) for text in oracle.removed(documents)}
     rows = read_rows(study.parent / "out" / "base")
-    return np.concatenate([np.full(len(row.ids), row.digest in condemned) for row in rows])
+    if MASKS[arm]["fill"] == "mask":
+        return np.concatenate([np.full(len(row.ids), row.digest in condemned) for row in rows])
+    return np.concatenate(
+        [
+            in_terms(row.ids, oracle.terms)
+            if row.digest in condemned
+            else np.zeros(len(row.ids), np.bool_)
+            for row in rows
+        ]
+    )
+
+
+def in_terms(ids: Sequence[int], terms: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """Which tokens of a document spell a part of a term, each as the reference library has it: its
+    texts are ASCII.
+    """
+    pieces = [REFERENCE.decode([one]) for one in ids[:-1]]
+    text, ends = "".join(pieces), list(accumulate(map(len, pieces)))
+    inside = {
+        at
+        for term in terms
+        for one in re.finditer(rf"\b{term}\b", text)
+        for at in range(*one.span())
+    }
+    found = [
+        not inside.isdisjoint(range(end - len(piece), end))
+        for end, piece in zip(ends, pieces, strict=True)
+    ]
+    return np.array([*found, False])
 
 
 @pytest.mark.parametrize("arm", MASKS)
@@ -74,14 +114,14 @@ def test_masked_arms_have_the_stream_of_the_base_and_a_mix_id_of_their_own(study
     assert len({manifest["mix_id"] for manifest in built.values()}) == len(built)
 
 
-def test_a_mask_is_not_told_as_a_removal(study, built):
+@pytest.mark.parametrize("arm", ["masked", "terms"])
+def test_a_mask_is_not_told_as_a_removal(study, built, arm):
     out = study.parent / "out"
-    arm = "masked"
     tokens = f"{int(no_targets(study, arm).sum()):,}"
     said = passes("diff", out / "base", out / arm).out
     assert f"B masks {tokens} tokens: they are read, and no targets" in said
     audited = passes("audit", out / arm).out
-    assert "masked by filters: in the mix, and no targets" in audited
+    assert "flagged by filters: in the mix, and masked there" in audited
     assert "removed by filters" not in audited
     shown = page(out / arm, None, None, 0)
     assert f"{tokens} tokens are no targets" in shown
@@ -106,6 +146,74 @@ def test_a_study_of_masks_needs_no_donors(tmp_path):
     found = make_study(write_study(tmp_path, arms={"masked": MASKS["masked"]}, donors={}))
     assert found["masked"]["mask"]["sources"]["small"]["documents"] > 0
     assert DONORS
+
+
+@pytest.mark.parametrize("arm", MASKS)
+def test_an_audit_by_the_filter_makes_every_run_again(study, built, arm):
+    mix, said = study.parent / "out" / arm, MASKS[arm]["remove"]
+    filters = study.parent / "filters" / said["use"] / "filter.yaml"
+    audited = passes("audit", mix, "--filter", filters, "--level", said["level"]).out
+    tokens = f"{int(no_targets(study, arm).sum()):,} tokens of them masked as it says"
+    assert tokens in " ".join(audited.split())
+
+
+def test_a_filter_that_the_mask_is_not_of_flags_what_it_flags(study, built):
+    mix, filters = study.parent / "out" / "few-terms", study.parent / "filters" / "toy"
+    ended = run("audit", mix, "--filter", filters / "filter.yaml", "--level", "strong")
+    assert ended.code == 3
+    assert "FAILED filter toy: " in ended.err + ended.out
+
+
+def test_the_tokens_around_a_text_are_targets_whatever_its_terms(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / "my.json").write_text(json.dumps(with_specials("<s>", "</s>")))
+    own: dict[str, Any] = {"tokenizer": {"file": "my.json", "eod": "</s>", "bos": "<s>"}}
+    everything = {
+        "name": "all",
+        "terms": [*"0123456789.abcdefghijklmnopqrstuvwxyz"],
+        "mode": "published",
+    }
+    arms = {"all": {"remove": everything, "fill": "mask-terms"}}
+    make_study(write_study(tmp_path, arms=arms, **own))
+    mix = tmp_path / "out" / "all"
+    assert not audit_mix(mix).failures
+    found = np.zeros(sum(len(row.ids) for row in read_rows(mix)), np.bool_)
+    for one in pq.read_table(mix / "mask.parquet").to_pylist():
+        found[one["start"] : one["start"] + one["length"]] = True
+    ends = np.cumsum([len(row.ids) for row in read_rows(mix)])
+    starts = ends - [len(row.ids) for row in read_rows(mix)]
+    assert not found[ends - 1].any()
+    assert not found[starts].any()
+    assert found[starts[:-1] + 1].any()
+    assert found[ends - 2].any()
+
+
+def test_terms_of_texts_that_no_ids_spell_are_refused_before_any_work(tmp_path):
+    write_study(tmp_path)
+    form = json.loads((Path(recipes.__file__).parent / "sample" / "tokenizer.json").read_text())
+    (tmp_path / "my.json").write_text(json.dumps(form | {"normalizer": {"type": "Lowercase"}}))
+    own: dict[str, Any] = {"tokenizer": {"file": "my.json", "eod": "<|endoftext|>"}}
+    path = write_study(tmp_path, arms={"terms": MASKS["terms"]}, **own)
+    with pytest.raises(RecipeError, match="texts cannot be read back from its ids"):
+        make_study(path)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_flagged_document_whose_tokens_spell_no_term_is_refused(tmp_path):
+    write_study(tmp_path)
+    (tmp_path / "my.json").write_text(family("gemma"))
+    write_files(
+        tmp_path / "data", "a", sharded([f"{number} zor\u2581vex" for number in range(90)], 1)
+    )
+    own: dict[str, Any] = {"tokenizer": {"file": "my.json", "eod": "</s>", "bos": "<s>"}}
+    remove = {"name": "bar", "terms": ["zor\u2581vex"], "mode": "published"}
+    arms = {"terms": {"remove": remove, "fill": "mask-terms"}}
+    more: dict[str, Any] = {"sources": {"a": {"weight": 1}}, "budget": {"tokens": 500}}
+    path = write_study(tmp_path, arms=arms, donors={}, **more, **own)
+    with pytest.raises(SupplyError, match=r"is flagged, and what its tokens spell holds no term"):
+        make_study(path)
+    assert not (tmp_path / "out" / "terms").exists()
 
 
 @pytest.mark.parametrize("damage", ["moved", "short", "left out", "gone"])
@@ -145,8 +253,11 @@ def test_olmo_core_gets_a_byte_a_token(study, built, tmp_path, arm):
     np.testing.assert_array_equal(~found, no_targets(study, arm))
 
 
-def test_gpt_neox_gets_ids_and_minus_100_in_documents_of_the_same_lengths(study, built, tmp_path):
-    config = exported(study, "masked", "neox", tmp_path / "neox.yaml", "--steps", "90")
+@pytest.mark.parametrize("arm", ["masked", "terms"])
+def test_gpt_neox_gets_ids_and_minus_100_in_documents_of_the_same_lengths(
+    study, built, tmp_path, arm
+):
+    config = exported(study, arm, "neox", tmp_path / "neox.yaml", "--steps", "90")
     assert "data_path" not in config
     assert config["train_data_weights"] == [1.0]
     for split in ("valid", "test"):
@@ -154,7 +265,7 @@ def test_gpt_neox_gets_ids_and_minus_100_in_documents_of_the_same_lengths(study,
     (labels,), (tokens,) = config["train_label_data_paths"], config["train_data_paths"]
     ids = np.fromfile(f"{tokens}.bin", "<u2").astype(np.int64)
     found = np.fromfile(f"{labels}.bin", "<i4").astype(np.int64)
-    np.testing.assert_array_equal(found, np.where(no_targets(study, "masked"), -100, ids))
+    np.testing.assert_array_equal(found, np.where(no_targets(study, arm), -100, ids))
     one, two = (Path(f"{path}.idx").read_bytes() for path in (tokens, labels))
     (count,) = struct.unpack_from("<Q", one, 18)
     assert two[:9] == one[:9]

@@ -189,7 +189,7 @@ def _bars(claims: Claims, portrait: Portrait) -> dict[str, object]:
 
 def _description(claims: Claims) -> str:
     """One sentence on the mix, for previews of links."""
-    done = "masked" if claims.masked else "removed"
+    done = "flagged" if claims.masked else "removed"
     removed = "".join(
         f", {documents:,} documents of {tokens:,} tokens {done} by {label}"
         for label, documents, tokens in figures.removed_figures(claims)
