@@ -41,14 +41,23 @@ VERIFY_CHARS = 1 << 16  # the reference takes some 50 ms for them
 MAX_ROWS = 1 << 32
 
 
-def drawn(keys: Sequence[int], texts: Sequence[str]) -> set[int]:
+def drawn(keys: Sequence[int], texts: Sequence[str]) -> list[int]:
     """Which of the documents that are tokenized in one call are tokenized again with the reference:
     one in VERIFY_EVERY, by order key, and if none is, the one with the smallest key that is not
     long. So an engine is held to the reference in the smallest corpus, too.
     """
-    some = {index for index, key in enumerate(keys) if key % VERIFY_EVERY == 0}
+    if some := [index for index, key in enumerate(keys) if key % VERIFY_EVERY == 0]:
+        return some
     short = [index for index, text in enumerate(texts) if len(text) <= VERIFY_CHARS]
-    return some or set(sorted(short, key=keys.__getitem__)[:1])
+    return sorted(short, key=keys.__getitem__)[:1]
+
+
+def holding(special: str, texts: Sequence[str]) -> list[int]:
+    """Which texts hold a string. Few hold even its first sign that is neither letter nor digit, and
+    a single character is found many times as fast.
+    """
+    sign = next((character for character in special if not character.isalnum()), "")
+    return [index for index, text in enumerate(texts) if sign in text and special in text]
 
 
 @dataclass
@@ -104,20 +113,13 @@ class SegmentBuilder:
         if not self._texts or self.tokenizer is None:
             return
         tokens, lengths = self.tokenizer.encode(self._texts)
-        first, end, special = (
-            len(self._tokenized) - len(self._texts),
-            0,
-            self.tokenizer.definition.eod,
-        )
-        keys = [self._keys[at] for at in self._tokenized[first:]]
-        verified = drawn(keys, self._texts)
-        for index, (text, length) in enumerate(zip(self._texts, lengths.tolist(), strict=True)):
-            end += length
-            key = keys[index]
-            if index in verified:
-                self.tokenizer.verify(text, tokens[end - length : end])
-            if special in text:
-                self.special_strings.append(key)
+        keys = [self._keys[at] for at in self._tokenized[-len(self._texts) :]]
+        ends = np.cumsum(lengths)
+        for index in drawn(keys, self._texts):
+            start, end = ends[index] - lengths[index], ends[index]
+            self.tokenizer.verify(self._texts[index], tokens[start:end])
+        special = holding(self.tokenizer.definition.eod, self._texts)
+        self.special_strings += [keys[index] for index in special]
         self._tokens.append(tokens)
         self._lengths.append(lengths)
         self._texts, self._pending_bytes = [], 0
@@ -195,11 +197,8 @@ class Segment:
                     num_tokens[at : at + 8192].tolist(),
                     strict=True,
                 )
-                file.write(
-                    np.concatenate(
-                        [self.tokens[start : start + count] for start, count in stretch]
-                    ).tobytes()
-                )
+                pieces = [self.tokens[start : start + count] for start, count in stretch]
+                file.write(np.concatenate(pieces).data)
         return SegmentRange(
             first_row=rows.start, documents=len(starts), tokens=int(num_tokens.sum())
         )
